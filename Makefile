@@ -1,0 +1,46 @@
+# Every target makes .venv first if it is missing or older than the lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo dev test check format lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml app/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Postern needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])'
+	@echo "installing into $(VENV) (once, from requirements.lock)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## the simulator and Postern on this machine, and a first email (ONCE=1: end after it arrived)
+	@$(BIN)/postern demo $(if $(ONCE),--once)
+
+dev: $(READY) ## Postern against the simulator, restarted when a file changes
+	@$(BIN)/postern demo --reload
+
+test: $(READY) ## every test that needs no server of its own
+	@$(BIN)/pytest -n 2 -q $(ARGS)
+
+check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
+	@$(BIN)/ruff format --check app tests
+	@$(BIN)/ruff check app tests
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/unit tests/config tests/architecture
+
+format: $(READY) ## put the code into shape
+	@$(BIN)/ruff format app tests
+	@$(BIN)/ruff check --fix app tests
+
+lock: $(READY) ## pin the requirements again, with hashes and without any registry's address
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+
+clean: ## remove what was made here
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

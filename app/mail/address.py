@@ -1,0 +1,17 @@
+"""Email addresses: one parser, one rendering."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mailbox (RFC 5322 §3.4). `local` is as given, `domain` lower-case A-labels, `display_name` plain text or ""."""
+
+    local: str
+    domain: str
+    display_name: str = ""
+
+    @property
+    def addr_spec(self) -> str:
+        """local@domain, as the envelope wants it."""
+        return f"{self.local}@{self.domain}"

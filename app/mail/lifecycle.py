@@ -1,0 +1,194 @@
+"""The life of a message as a table, and the one pure function that moves it on after an attempt.
+
+Rule 1: every change of a message's state is a row of TRANSITIONS; what is not there cannot happen.
+Rule 2: a message ends by age (`expires_at`), never by a count of attempts.
+Rule 3: trouble beyond the message (mailbox, tenant, host) puts it back unspent; the mailbox waits, not the message.
+Rule 4: an attempt in doubt is offered again only as `on_unknown` says, and never silently.
+Rule 5: a recipient that was relayed or has failed is never offered again by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.mail import schedule
+from app.mail.message import OnUnknown
+from app.mail.verdict import Action, Explanation, Verdict
+
+
+class MessageState(StrEnum):
+    """Where a message stands. Stored."""
+
+    QUEUED = "queued"
+    ACTIVE = "active"
+    DEFERRED = "deferred"
+    HELD = "held"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class RecipientState(StrEnum):
+    """Where one recipient stands. Stored."""
+
+    PENDING = "pending"
+    RELAYED = "relayed"
+    FAILED = "failed"
+
+
+class Event(StrEnum):
+    """What can befall a message."""
+
+    CLAIM = "claim"  # a worker takes it: lease and open attempt
+    GIVE_BACK = "give back"  # not judged: the trouble lies beyond it, or the worker stopped before offering it
+    DEFER = "defer"  # some recipients are to be offered again later
+    FINISH = "finish"  # every recipient is relayed or failed
+    HOLD = "hold"  # the outcome is unknown, or a person said so
+    RELEASE = "release"  # a person puts a held message back
+    RETRY = "retry"  # a person puts the failed recipients of an ended message back
+    EXPIRE = "expire"  # its age is over
+    CANCEL = "cancel"  # the caller took it back
+
+
+_S, _E = MessageState, Event
+
+TRANSITIONS: Mapping[MessageState, Mapping[Event, MessageState]] = {
+    _S.QUEUED: {_E.CLAIM: _S.ACTIVE, _E.HOLD: _S.HELD, _E.EXPIRE: _S.DONE, _E.CANCEL: _S.CANCELLED},
+    _S.ACTIVE: {
+        _E.GIVE_BACK: _S.QUEUED,
+        _E.DEFER: _S.DEFERRED,
+        _E.FINISH: _S.DONE,
+        _E.HOLD: _S.HELD,
+        _E.EXPIRE: _S.DONE,
+    },
+    _S.DEFERRED: {_E.CLAIM: _S.ACTIVE, _E.HOLD: _S.HELD, _E.EXPIRE: _S.DONE, _E.CANCEL: _S.CANCELLED},
+    _S.HELD: {_E.RELEASE: _S.QUEUED, _E.CANCEL: _S.CANCELLED},
+    _S.DONE: {_E.RETRY: _S.QUEUED},
+    _S.CANCELLED: {},
+}
+
+
+class ImpossibleTransition(Exception):  # noqa: N818 - it names the fact
+    """A bug: `event` cannot befall a message in `state`."""
+
+
+def step(state: MessageState, event: Event) -> MessageState:
+    """The state after `event`. Raises ImpossibleTransition."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise ImpossibleTransition(f"{event} cannot befall a message that is {state}") from None
+
+
+def sources(event: Event) -> frozenset[MessageState]:
+    """The states in which `event` is possible."""
+    return frozenset(state for state, row in TRANSITIONS.items() if event in row)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of an ACTIVE message before its attempt is settled. Times are epoch seconds."""
+
+    due_since: float  # when it was first to be relayed: its age counts from here
+    expires_at: float
+    on_unknown: OnUnknown
+    unknown_before: int  # attempts of it that were in doubt before this one
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One recipient after the attempt. `reply` is what a person reads."""
+
+    state: RecipientState
+    reply: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one attempt changes: written in one commit, fenced by the lease."""
+
+    event: Event
+    due_at: float | None  # epoch seconds of the next offer; None when there is none
+    recipients: Mapping[str, Outcome]  # every recipient that was offered, by address
+    in_doubt: bool
+    explanation: Explanation | None  # None when all were relayed
+
+    @property
+    def state(self) -> MessageState:
+        """The state the message takes."""
+        return step(MessageState.ACTIVE, self.event)
+
+
+EXPIRED = Explanation(
+    "It was not relayed before its time was over.",
+    "Read the last attempt for the cause, mend it, then retry the message or send it anew.",
+)
+UNKNOWN_TWICE = Explanation(
+    "Twice the connection died after the whole message was sent and before Exchange answered, so it may have been delivered.",
+    "Look in Message trace for its Message-ID: if it is there, cancel it here; if not, retry it.",
+)
+UNKNOWN_HELD = Explanation(
+    "The connection died after the whole message was sent and before Exchange answered, so it may have been delivered.",
+    "Look in Message trace for its Message-ID: if it is there, cancel it here; if not, retry it.",
+)
+ASSUMED_SENT = Explanation(
+    "The connection died before Exchange's answer to the whole message; it counts as sent, as on_unknown asks.",
+    "Nothing to do. Message trace shows by its Message-ID whether it arrived.",
+)
+
+
+def settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+    """What becomes of an ACTIVE message judged so, one verdict for each recipient offered.
+
+    `now` is in epoch seconds; `jitter` in -1..1 spreads the next offers. Pure.
+    """
+    if any(verdict.in_doubt for verdict in verdicts.values()):
+        return _in_doubt(standing, verdicts, now)
+    pending = {address: verdict for address, verdict in verdicts.items() if verdict.action is Action.DEFER}
+    recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
+    if not pending:
+        return Settlement(Event.FINISH, None, recipients, False, _failed(verdicts))
+    why = next(iter(pending.values())).explanation
+    if now >= standing.expires_at:
+        return Settlement(Event.EXPIRE, None, expire(recipients), False, EXPIRED)
+    if all(verdict.scope.beyond_message for verdict in pending.values()):
+        return Settlement(Event.GIVE_BACK, now, recipients, False, why)
+    delay = max(schedule.delay(now - standing.due_since, jitter), *(v.delay for v in pending.values()))
+    return Settlement(Event.DEFER, min(now + delay, standing.expires_at), recipients, False, why)
+
+
+def expire(recipients: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """Whoever is still pending has failed by age; the last reply stays readable."""
+    return {
+        address: Outcome(RecipientState.FAILED, outcome.reply or "expired") if outcome.state is RecipientState.PENDING else outcome
+        for address, outcome in recipients.items()
+    }
+
+
+def _in_doubt(standing: Standing, verdicts: Mapping[str, Verdict], now: float) -> Settlement:
+    recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
+    if standing.on_unknown is OnUnknown.ASSUME_SENT:
+        sent = {
+            address: Outcome(RecipientState.RELAYED, None) if verdicts[address].in_doubt else outcome
+            for address, outcome in recipients.items()
+        }
+        return Settlement(Event.FINISH, None, sent, True, ASSUMED_SENT)
+    if standing.on_unknown is OnUnknown.RETRY_ONCE and standing.unknown_before == 0:
+        delay = max(verdict.delay for verdict in verdicts.values())
+        why = next(verdict.explanation for verdict in verdicts.values() if verdict.in_doubt)
+        return Settlement(Event.DEFER, now + delay, recipients, True, why)
+    explanation = UNKNOWN_TWICE if standing.unknown_before else UNKNOWN_HELD
+    return Settlement(Event.HOLD, None, recipients, True, explanation)
+
+
+def _outcome(verdict: Verdict) -> Outcome:
+    match verdict.action:
+        case Action.RELAYED:
+            return Outcome(RecipientState.RELAYED, verdict.reply)
+        case Action.FAIL:
+            return Outcome(RecipientState.FAILED, verdict.reply)
+        case Action.DEFER:
+            return Outcome(RecipientState.PENDING, verdict.reply)
+
+
+def _failed(verdicts: Mapping[str, Verdict]) -> Explanation | None:
+    return next((v.explanation for v in verdicts.values() if v.action is Action.FAIL), None)
