@@ -16,4 +16,4 @@ def delay(age: float, jitter: float) -> float:
 
 def backoff(failures: int, jitter: float, first: float = 5.0, longest: float = 300.0) -> float:
     """Seconds a mailbox rests after so many failures in a row to reach the upstream (1 or more)."""
-    return min(first * 2 ** min(failures - 1, 16), longest) * (1 + SPREAD * jitter)
+    return min(first * 2.0 ** min(failures - 1, 16), longest) * (1 + SPREAD * jitter)

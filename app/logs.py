@@ -1,0 +1,107 @@
+"""One function per event in a message's life, and nothing else is logged.
+
+Never content, never a credential: the functions take facts (ids, codes, seconds), not objects.
+"""
+
+import logging
+import sys
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+_log = structlog.get_logger("postern")
+
+
+def configure(*, human: bool, level: str = "info") -> None:
+    """Lines to standard error: for a person on a terminal, else one JSON object a line."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if human
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def started(**facts: Any) -> None:
+    """Postern listens."""
+    _log.info("started", **facts)
+
+
+def stopped(**facts: Any) -> None:
+    """Postern has drained and closed."""
+    _log.info("stopped", **facts)
+
+
+def accepted(email: UUID, *, key: str, pool: str, size: int, recipients: int) -> None:
+    """An email is on the disk and its caller has been told so."""
+    _log.info("email.accepted", email=str(email), key=key, pool=pool, size=size, recipients=recipients)
+
+
+def refused(*, status: int, name: str, message: str, method: str, path: str) -> None:
+    """A request got an error that was the caller's."""
+    _log.info("request.refused", status=status, name=name, message=message, method=method, path=path)
+
+
+def crashed(where: str, error: BaseException) -> None:
+    """A bug of ours: the only place where a traceback is written."""
+    _log.error("crashed", where=where, exc_info=error)
+
+
+def attempted(email: UUID, *, mailbox: str, number: int, phase: str, outcome: str, seconds: float, reply: str) -> None:
+    """An offer to the upstream has ended and is settled."""
+    _log.info(
+        "email.attempted",
+        email=str(email),
+        mailbox=mailbox,
+        number=number,
+        phase=phase,
+        outcome=outcome,
+        seconds=round(seconds, 3),
+        reply=reply,
+    )
+
+
+def lease_lost(email: UUID, *, mailbox: str, where: str) -> None:
+    """Another worker owns this message now; what this one knew of it is dropped."""
+    _log.warning("email.lease_lost", email=str(email), mailbox=mailbox, where=where)
+
+
+def reclaimed(email: UUID, *, in_doubt: bool) -> None:
+    """A message whose worker died was judged like a lost line and put back."""
+    _log.warning("email.reclaimed", email=str(email), in_doubt=in_doubt)
+
+
+def expired(email: UUID) -> None:
+    """A message's time was over before it was relayed."""
+    _log.warning("email.expired", email=str(email))
+
+
+def mailbox_paused(mailbox: str, *, seconds: float, reason: str) -> None:
+    """The mailbox rests for a while; its messages wait."""
+    _log.warning("mailbox.paused", mailbox=mailbox, seconds=round(seconds, 1), reason=reason)
+
+
+def mailbox_held(mailbox: str, *, reason: str, fix: str) -> None:
+    """The mailbox rests until its login works again or a person releases it; its messages wait."""
+    _log.error("mailbox.held", mailbox=mailbox, reason=reason, fix=fix)
+
+
+def mailbox_open(mailbox: str) -> None:
+    """The mailbox relays again."""
+    _log.info("mailbox.open", mailbox=mailbox)
+
+
+def store_failed(what: str, error: BaseException) -> None:
+    """The database refused; the work is tried again or answered with 503."""
+    _log.error("store.failed", what=what, error=str(error))
