@@ -159,7 +159,9 @@ def settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitt
 def expire(recipients: Mapping[str, Outcome]) -> dict[str, Outcome]:
     """Whoever is still pending has failed by age; the last reply stays readable."""
     return {
-        address: Outcome(RecipientState.FAILED, outcome.reply or "expired") if outcome.state is RecipientState.PENDING else outcome
+        address: Outcome(RecipientState.FAILED, outcome.reply or "expired")
+        if outcome.state is RecipientState.PENDING
+        else outcome
         for address, outcome in recipients.items()
     }
 

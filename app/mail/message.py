@@ -66,5 +66,3 @@ class Message:
     envelope: Envelope
     message_id: str  # without <>
     content: bytes = field(repr=False)  # RFC 5322, CRLF, ends with CRLF, not dot-stuffed
-
-
