@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One mailbox (RFC 5322 §3.4). `local` is as given, `domain` lower-case A-labels, `display_name` plain text or ""."""
+    """One mailbox (RFC 5322 §3.4): `local` as given, `domain` in lower-case A-labels, `display_name` plain or ""."""
 
     local: str
     domain: str

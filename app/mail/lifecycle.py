@@ -123,11 +123,11 @@ EXPIRED = Explanation(
     "Read the last attempt for the cause, mend it, then retry the message or send it anew.",
 )
 UNKNOWN_TWICE = Explanation(
-    "Twice the connection died after the whole message was sent and before Exchange answered, so it may have been delivered.",
+    "Twice the connection died between the end of the message and Exchange's answer, so it may have been delivered.",
     "Look in Message trace for its Message-ID: if it is there, cancel it here; if not, retry it.",
 )
 UNKNOWN_HELD = Explanation(
-    "The connection died after the whole message was sent and before Exchange answered, so it may have been delivered.",
+    "The connection died between the end of the message and Exchange's answer, so it may have been delivered.",
     "Look in Message trace for its Message-ID: if it is there, cancel it here; if not, retry it.",
 )
 ASSUMED_SENT = Explanation(
