@@ -1,0 +1,236 @@
+"""The only judge of permanence: what the end of an attempt means for each recipient and for the mailbox.
+
+The first matching rule wins; the last ones know every code, so that nothing is left unjudged. Trouble that is
+not the message's own (opening, login, lost link) never fails a message (app/DESIGN.md, guarantee 3).
+"""
+
+from collections.abc import Iterable, Mapping
+
+from app.mail.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.reply import EnhancedStatus, Reply
+from app.mail.rule import ANY, ENVELOPE, MESSAGE, OPENING, Rule
+from app.mail.verdict import Action, Explanation, Scope, Verdict
+
+_CODES_4 = range(400, 500)
+_CODES_5 = range(500, 600)
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="relayed",
+        phases=frozenset({Phase.DOT}),
+        codes=range(200, 300),
+        action=Action.RELAYED,
+        scope=Scope.MESSAGE,
+        summary="Office 365 has accepted it.",
+        fix="Nothing to do.",
+        source="RFC 5321 §4.2.1",
+    ),
+    Rule(
+        name="closing",
+        phases=ANY,
+        codes=range(421, 422),
+        action=Action.DEFER,
+        scope=Scope.HOST,
+        pause=5.0,
+        summary="The server closed the session; it is offered again on a new connection.",
+        fix="Nothing to do.",
+        source="RFC 5321 §3.8",
+    ),
+    Rule(
+        name="opening-refused",
+        phases=OPENING,
+        codes=range(200, 600),
+        action=Action.DEFER,
+        scope=Scope.HOST,
+        pause=30.0,
+        summary="The server did not open a session.",
+        fix="Check POSTERN_SMTP_HOST, POSTERN_SMTP_PORT and POSTERN_EHLO_NAME; the reply says what it disliked.",
+        source="RFC 5321 §3.1",
+    ),
+    Rule(
+        name="login-deferred",
+        phases=frozenset({Phase.AUTH}),
+        codes=_CODES_4,
+        action=Action.DEFER,
+        scope=Scope.MAILBOX,
+        pause=60.0,
+        summary="The login could not be checked just now.",
+        fix="Nothing to do; the login is tried again by itself.",
+        source="RFC 4954 §6",
+    ),
+    Rule(
+        name="login-refused",
+        phases=frozenset({Phase.AUTH}),
+        codes=range(200, 600),
+        action=Action.DEFER,
+        scope=Scope.MAILBOX,
+        hold=True,
+        summary="The mailbox's login is refused.",
+        fix="Check the mailbox's credential, and that SMTP AUTH is on for it: "
+        "Set-CASMailbox -SmtpClientAuthenticationDisabled $false.",
+        source="RFC 4954 §6",
+    ),
+    Rule(
+        name="not-logged-in",
+        phases=ENVELOPE,
+        codes=range(530, 531),
+        action=Action.DEFER,
+        scope=Scope.MAILBOX,
+        hold=True,
+        summary="The server wants a login first.",
+        fix="Check that POSTERN_SMTP_HOST is the submission host and that the mailbox may log in.",
+        source="RFC 4954 §6",
+    ),
+    Rule(
+        name="too-many-recipients",
+        phases=frozenset({Phase.RCPT}),
+        codes=range(452, 453),
+        status=EnhancedStatus(4, 5, 3),
+        action=Action.DEFER,
+        scope=Scope.RECIPIENT,
+        summary="The server takes no more recipients in one transaction; the rest go in another.",
+        fix="Nothing to do.",
+        source="RFC 5321 §4.5.3.1.10",
+    ),
+    Rule(
+        name="recipient-deferred",
+        phases=frozenset({Phase.RCPT}),
+        codes=_CODES_4,
+        action=Action.DEFER,
+        scope=Scope.RECIPIENT,
+        summary="The server does not take this recipient just now.",
+        fix="Nothing to do; it is offered again by itself.",
+        source="RFC 5321 §4.2.1",
+    ),
+    Rule(
+        name="recipient-refused",
+        phases=frozenset({Phase.RCPT}),
+        codes=_CODES_5,
+        action=Action.FAIL,
+        scope=Scope.RECIPIENT,
+        summary="The server refuses this recipient.",
+        fix="Correct the address and send again.",
+        source="RFC 5321 §4.2.1",
+    ),
+    Rule(
+        name="message-deferred",
+        phases=MESSAGE | {Phase.MAIL},
+        codes=_CODES_4,
+        action=Action.DEFER,
+        scope=Scope.MESSAGE,
+        summary="The server does not take this message just now.",
+        fix="Nothing to do; it is offered again by itself.",
+        source="RFC 5321 §4.2.1",
+    ),
+    Rule(
+        name="message-refused",
+        phases=MESSAGE | {Phase.MAIL},
+        codes=_CODES_5,
+        action=Action.FAIL,
+        scope=Scope.MESSAGE,
+        summary="The server refuses this message.",
+        fix="The reply says why; mend that and send again.",
+        source="RFC 5321 §4.2.1",
+    ),
+    Rule(
+        name="out-of-turn",
+        phases=ANY,
+        codes=range(1000),
+        action=Action.DEFER,
+        scope=Scope.HOST,
+        pause=30.0,
+        summary="The server answered with a code that has no meaning at this point.",
+        fix="Check that POSTERN_SMTP_HOST and POSTERN_SMTP_PORT name an SMTP submission server.",
+        source="RFC 5321 §4.3.2",
+    ),
+)
+
+_REACH = "Check the network from this machine: `postern check` says which step fails."
+
+WITHOUT_REPLY: Mapping[FailureKind, Explanation] = {
+    FailureKind.DNS: Explanation("The upstream's name has no address.", "Check POSTERN_SMTP_HOST and the resolver."),
+    FailureKind.REFUSED: Explanation(
+        "The upstream refuses the connection.", "Check POSTERN_SMTP_HOST and POSTERN_SMTP_PORT (587)."
+    ),
+    FailureKind.UNREACHABLE: Explanation("The upstream cannot be reached.", _REACH),
+    FailureKind.TIMEOUT: Explanation("The upstream did not answer in time.", _REACH),
+    FailureKind.CLOSED: Explanation("The connection was lost.", "Nothing to do; it is offered again by itself."),
+    FailureKind.CERTIFICATE: Explanation(
+        "The upstream's certificate is not to be trusted, so neither login nor mail was sent.",
+        "Find who is between here and Office 365 (a proxy that opens TLS?), or give its CA in POSTERN_SMTP_CA_FILE.",
+    ),
+    FailureKind.TLS: Explanation(
+        "No encrypted connection could be made, so neither login nor mail was sent.",
+        "Office 365 offers STARTTLS with TLS 1.2 on port 587: check host, port and whatever lies between.",
+    ),
+    FailureKind.CAPABILITY: Explanation(
+        "The server does not offer what is needed.", "Use an ASCII address, or a server that offers it."
+    ),
+    FailureKind.PROTOCOL: Explanation(
+        "What the upstream sent is not SMTP.", "Check that POSTERN_SMTP_HOST and POSTERN_SMTP_PORT name a mail server."
+    ),
+    FailureKind.CREDENTIAL: Explanation(
+        "No credential could be had for the mailbox.", "Check the mailbox's credential settings and the token endpoint."
+    ),
+    FailureKind.CRASHED: Explanation(
+        "Postern ended while the message was on its way.", "Nothing to do; it is offered again by itself."
+    ),
+    FailureKind.STOPPED: Explanation(
+        "Postern was stopped while the message was on its way.", "Nothing to do; it is offered again by itself."
+    ),
+}
+
+IN_DOUBT = Explanation(
+    "The connection died between the end of the message and Exchange's answer: it may or may not have been taken.",
+    "Nothing to do; it is offered once more. Every offer bears the same Message-ID, so Message trace shows duplicates.",
+)
+DOUBT_DELAY = 60.0  # seconds before a message in doubt is offered once more
+
+_OURS = frozenset({FailureKind.CRASHED, FailureKind.STOPPED})
+
+
+def judge(attempt: Attempt, addresses: Iterable[str]) -> dict[str, Verdict]:
+    """One verdict for each address that was offered."""
+    rest = _judge_rest(attempt)
+    return {
+        address: judge_reply(Phase.RCPT, refusal) if (refusal := attempt.refused.get(address)) else rest
+        for address in addresses
+    }
+
+
+def judge_reply(phase: Phase, reply: Reply) -> Verdict:
+    """The verdict of the first rule that knows the reply. The last rule knows all."""
+    return next(rule for rule in RULES if rule.matches(phase, reply)).verdict(reply)
+
+
+def judge_failure(failure: Failure) -> Verdict:
+    """The verdict on an attempt that got no reply."""
+    if failure.in_doubt:
+        return Verdict(
+            Action.DEFER, Scope.MESSAGE, IN_DOUBT, "in-doubt", failure.detail, in_doubt=True, delay=DOUBT_DELAY
+        )
+    why = WITHOUT_REPLY[failure.kind]
+    name = f"no-reply-{failure.kind}"
+    if failure.kind in _OURS:
+        return Verdict(Action.DEFER, Scope.HOST, why, name)
+    if failure.kind is FailureKind.CAPABILITY:
+        return _lacking(failure, why, name)
+    if failure.kind is FailureKind.CREDENTIAL:
+        return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, pause=30.0)
+    if failure.phase in OPENING | {Phase.AUTH}:
+        return Verdict(Action.DEFER, Scope.HOST, why, name, failure.detail, pause=5.0)
+    return Verdict(Action.DEFER, Scope.MESSAGE, why, name, failure.detail)
+
+
+def _lacking(failure: Failure, why: Explanation, name: str) -> Verdict:
+    """The login method is missing: the mailbox waits. What the message needs is missing: it can never go."""
+    if failure.phase is Phase.MAIL:
+        return Verdict(Action.FAIL, Scope.MESSAGE, why, name, failure.detail)
+    return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, hold=True)
+
+
+def _judge_rest(attempt: Attempt) -> Verdict:
+    if attempt.failure is not None:
+        return judge_failure(attempt.failure)
+    assert attempt.reply is not None  # noqa: S101 - Attempt's own promise
+    return judge_reply(attempt.phase, attempt.reply)
