@@ -1,0 +1,90 @@
+"""A submission as the bytes that are relayed (RFC 5322), rendered once, at acceptance, and the same on every offer.
+
+Pure and deterministic: equal arguments give equal bytes. Writes its own frame, because the standard library's
+composer costs more than all else on a message's way; that library's parser is the judge of it in the tests.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from hashlib import blake2s
+from uuid import UUID
+
+from app.mail import body, headers
+from app.mail.address import Address
+from app.mail.body import Entity
+from app.mail.html import text_from_html
+from app.mail.message import Envelope, Message, Submission
+
+
+def compose(submission: Submission, *, id: UUID, now: datetime) -> Message:
+    """The message with envelope and content. `now` is aware. Raises ValueError for what cannot be carried."""
+    message_id = submission.message_id or f"{id}@{submission.sender.domain}"
+    root = _root(submission, blake2s(id.bytes, digest_size=12).hexdigest())
+    head = "".join(_fields(submission, message_id, now)) + root.head + "\r\n"
+    return Message(_envelope(submission), message_id, b"".join((head.encode(), *root.body)))
+
+
+def _envelope(submission: Submission) -> Envelope:
+    recipients = (*submission.to, *submission.cc, *submission.bcc)
+    everyone = (submission.sender, *recipients, *submission.reply_to)
+    return Envelope(
+        mail_from=submission.sender.addr_spec,
+        rcpt_to=tuple(_unique(recipients)),
+        smtputf8=not all(address.local.isascii() for address in everyone),
+    )
+
+
+def _unique(addresses: Iterable[Address]) -> Iterable[str]:
+    """Each once, in order. Domains compare without case, local parts exactly (RFC 5321 §2.4)."""
+    found: dict[tuple[str, str], str] = {}
+    for address in addresses:
+        found.setdefault((address.local, address.domain.lower()), address.addr_spec)
+    return found.values()
+
+
+def _fields(submission: Submission, message_id: str, now: datetime) -> Iterator[str]:
+    """The header section but for the fields of MIME's content. Bcc is in the envelope alone."""
+    headers.check_message_id(message_id)
+    yield headers.address_list("From", (submission.sender,))
+    for name, addresses in (("To", submission.to), ("Cc", submission.cc), ("Reply-To", submission.reply_to)):
+        if addresses:
+            yield headers.address_list(name, addresses)
+    yield headers.unstructured("Subject", submission.subject)
+    yield f"Date: {_date(now)}\r\nMessage-ID: <{message_id}>\r\nMIME-Version: 1.0\r\n"
+    for name, value in submission.headers:
+        if not headers.is_reserved(name):
+            yield headers.verbatim(name, value)
+
+
+def _date(now: datetime) -> str:
+    if now.tzinfo is None:
+        raise ValueError("now must be aware")
+    return format_datetime(now.astimezone(UTC))
+
+
+def _root(submission: Submission, key: str) -> Entity:
+    """mixed(alternative(text, related(html, inline files)), other files), and as little of it as is needed.
+
+    No part can contain a boundary: `key` derives from an id that is made after the content has arrived.
+    """
+    inline, apart = [], []
+    for file in submission.attachments:
+        if file.content_id and submission.html:  # without html there is nothing that could show it
+            inline.append(body.attachment(file, "inline"))
+        else:
+            apart.append(body.attachment(file, "attachment"))
+    content = _alternative(submission, inline, key)
+    return body.multipart("mixed", f"=_{key}_0", [content, *apart], {}) if apart else content
+
+
+def _alternative(submission: Submission, inline: list[Entity], key: str) -> Entity:
+    if not submission.html:
+        return body.text("plain", submission.text or "")
+    html = body.text("html", submission.html)
+    if inline:
+        html = body.multipart("related", f"=_{key}_2", [html, *inline], {"type": "text/html"})
+    plain = text_from_html(submission.html) if submission.text is None else submission.text
+    if not plain:
+        return html
+    return body.multipart("alternative", f"=_{key}_1", [body.text("plain", plain), html], {})

@@ -1,0 +1,164 @@
+"""Header fields as text with CRLF: checked, folded, encoded (RFC 5322 §2.2, RFC 2047). Never the body, never MIME.
+
+Every value passes `check_header` or is built from characters that cannot end a line, so no caller can add a header.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from email.charset import Charset
+
+from app.mail.address import Address, quoted_string
+
+FOLD = 78  # characters a line should not exceed, RFC 5322 §2.1.1
+LIMIT = 998  # characters a line must not exceed
+
+RESERVED = frozenset(
+    {
+        *("from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id"),
+        *("return-path", "received", "dkim-signature", "mime-version"),
+    }
+)
+_RESERVED_PREFIXES = ("content-", "x-postern-")
+
+_NAME = re.compile("[!-9;-~]{1,76}")  # ftext, RFC 5322 §3.6.8; short enough to leave room for a value on its line
+_BREAKING = re.compile("[\r\n\0]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PRINTABLE = re.compile("[\t -~]*")
+_EXACT = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")  # printable, and no blank at an end where it would be lost
+_FOLDING_POINT = re.compile("(?<=[!-~]) (?=[!-~])")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_MESSAGE_ID = re.compile("[!-;=?A-~]{1,200}@[!-;=?A-~]{1,200}")
+_CONTENT_ID = re.compile("[!-;=?-~]{1,128}")
+
+_UTF8 = Charset("utf-8")
+_OVERHEAD = len("=?utf-8?b??=")
+_WORD = 75 - _OVERHEAD  # characters of encoded text in one encoded word, RFC 2047 §2
+_LONGEST_NAME = 60  # characters of a display name that is written on one line
+
+
+class HeaderError(ValueError):
+    """Not fit for a header. Its text is a plain sentence: what is wrong and what mends it."""
+
+
+def is_reserved(name: str) -> bool:
+    """True for a header that the message's own fields decide, or that is meant for Postern: never taken over."""
+    lower = name.lower()
+    return lower in RESERVED or lower.startswith(_RESERVED_PREFIXES)
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise HeaderError unless `name` can name a header field and `value` can be carried in it."""
+    if not _NAME.fullmatch(name):
+        raise HeaderError("The header's name must be 1 to 76 printable ASCII characters without space and colon.")
+    check_value(value)
+
+
+def check_value(value: str) -> None:
+    """Raise HeaderError if `value` holds what would end its line (CR, LF, NUL) or is no Unicode text."""
+    if _BREAKING.search(value):
+        raise HeaderError("The value contains a line break or NUL; put it on one line.")
+    if not value.isascii() and _SURROGATE.search(value):
+        raise HeaderError(
+            "The value contains half of a surrogate pair, which is no character; send well-formed Unicode."
+        )
+
+
+def check_message_id(value: str) -> None:
+    """Raise HeaderError unless `value`, without <>, can be a Message-ID (RFC 5322 §3.6.4, leniently)."""
+    if not _MESSAGE_ID.fullmatch(value):
+        raise HeaderError("The Message-ID must look like unique@example.com, in printable ASCII without spaces.")
+
+
+def check_content_id(value: str) -> None:
+    """Raise HeaderError unless `value`, without <>, can be a Content-ID (RFC 2392; the usual missing @ is allowed)."""
+    if not _CONTENT_ID.fullmatch(value):
+        raise HeaderError("The content id must be 1 to 128 printable ASCII characters without spaces, < and >.")
+
+
+def unstructured(name: str, text: str) -> str:
+    """The field of human text (RFC 5322 §3.6.5): what is read is exactly `text`."""
+    check_header(name, text)
+    if _EXACT.fullmatch(text) and "=?" not in text:
+        return _folded(name, text)
+    return _encoded(name, text)
+
+
+def verbatim(name: str, value: str) -> str:
+    """A caller's field: as written where that can be carried (it may be structured), else as encoded words."""
+    check_header(name, value)
+    value = value.strip(" \t")
+    return _folded(name, value) if _PRINTABLE.fullmatch(value) else _encoded(name, value)
+
+
+def address_list(name: str, addresses: Sequence[Address]) -> str:
+    """From, To, Cc or Reply-To (RFC 5322 §3.6.2). Non-ASCII local parts are written raw (RFC 6532)."""
+    lines = f"{name}:"
+    column = len(lines)
+    for number, address in enumerate(addresses):
+        item = _mailbox(address)
+        lines += "," if number else ""
+        fits = column + len(item) + 3 <= FOLD and "\r" not in item
+        lines += (" " if fits or not number else "\r\n ") + item
+        column = len(lines) - lines.rfind("\n") - 1
+    return lines + "\r\n"
+
+
+def _mailbox(address: Address) -> str:
+    """name-addr or addr-spec, RFC 5322 §3.4."""
+    name = address.display_name
+    check_value(address.addr_spec)
+    if not name:
+        return address.addr_spec
+    phrase = _phrase(name)
+    last = len(phrase) - phrase.rfind("\n") - 1
+    blank = " " if last + len(address.addr_spec) + 14 <= FOLD else "\r\n "
+    return f"{phrase}{blank}<{address.addr_spec}>"
+
+
+def _phrase(name: str) -> str:
+    if len(name) <= _LONGEST_NAME and "=?" not in name:
+        if _ATOMS.fullmatch(name):
+            return name
+        if _EXACT.fullmatch(name):
+            return quoted_string(name)
+    check_value(name)
+    return "\r\n ".join(encoded_words(name, _WORD - len("Reply-To: ")))
+
+
+def _folded(name: str, value: str) -> str:
+    """`value` on lines of at most FOLD characters where a single space allows it; never beyond LIMIT."""
+    if len(name) + len(value) + 2 <= FOLD:
+        return f"{name}: {value}\r\n"
+    words = _FOLDING_POINT.split(value)
+    if max(map(len, words)) + len(name) + 2 > LIMIT:
+        return _encoded(name, value)
+    lines, line = [], f"{name}: {words[0]}"
+    for word in words[1:]:
+        if len(line) + 1 + len(word) > FOLD:
+            lines.append(line)
+            line = ""
+        line += " " + word
+    return "\r\n".join([*lines, line, ""])
+
+
+def _encoded(name: str, text: str) -> str:
+    words = encoded_words(text, max(_WORD - len(name) - 2, 16))
+    return f"{name}: " + "\r\n ".join(words) + "\r\n"
+
+
+def encoded_words(text: str, first: int) -> list[str]:
+    """`text` as RFC 2047 encoded words, each with whole characters; `first` is the room for text in the first one."""
+    return [_UTF8.header_encode(chunk) for chunk in _chunks(text.encode(), first // 4 * 3, _WORD // 4 * 3)]
+
+
+def _chunks(data: bytes, first: int, size: int) -> Iterator[str]:
+    """UTF-8 text in pieces of at most `first`, then `size` octets, cut between characters.
+
+    Base64 of a piece is never longer than its room, and Q is only chosen where it is shorter.
+    """
+    start, end = 0, first
+    while start < len(data):
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield data[start:end].decode()
+        start, end = end, end + size

@@ -1,0 +1,235 @@
+"""Plain text from HTML, for the text part of an email that came without one. Never judges or cleans the HTML.
+
+The tokens are cut by one expression that gives nothing back (possessive), so the time is linear in the input whatever
+the input is. The standard library's parser is not used for this: in Python 3.11 unclosed tags cost it quadratic time.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+from itertools import count, repeat
+
+_TOKEN = re.compile(
+    r"""
+    <!--(?:[^-]++|-(?!->))*+(?:-->|\Z)                            # a comment, to its end or the text's
+  | <(?P<end>/?+)(?P<name>[A-Za-z][^\s/>]*+)                      # a tag
+     (?P<attributes>(?:[^>=]++|=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))?+)*+)(?:>|\Z)
+  | <[!?/][^>]*+(?:>|\Z)                                          # a doctype, a processing instruction, a bogus comment
+    """,
+    re.VERBOSE,
+)
+_ATTRIBUTE = re.compile(r"""([^\s=/]++)(?:\s*+=\s*+("[^"]*+"?+|'[^']*+'?+|[^\s]++))?+""")
+_HIDDEN = {name: re.compile(rf"</{name}(?=[\s/>])[^>]*+(?:>|\Z)", re.I) for name in ("script", "style", "title")}
+_INVISIBLE = "\u00ad\u034f\u061c\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # what pads a preheader
+_ANY_INVISIBLE = re.compile(f"[{_INVISIBLE}]")
+
+_PARAGRAPHS = frozenset({"address", "blockquote", "dl", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "p", "table"})
+_DEEPEST = 8  # list levels that are indented; without an end to it, nested lists could blow up the text
+_LINES = frozenset(
+    {
+        *("article", "aside", "body", "center", "div", "footer", "form", "header", "main", "nav", "section"),
+        *("caption", "dd", "dt", "fieldset", "figcaption", "tr"),
+    }
+)
+
+
+def text_from_html(source: str) -> str:
+    """Paragraphs, lists, table rows and links as people write them in plain text; lines joined by LF, or ""."""
+    page = _Page()
+    position = 0
+    while token := _TOKEN.search(source, position):
+        page.data(source[position : token.start()])
+        position = token.end()
+        name = (token["name"] or "").lower()
+        if token["end"]:
+            page.end(name)
+        elif name in _HIDDEN:
+            closing = _HIDDEN[name].search(source, position)
+            position = closing.end() if closing else len(source)
+        elif name:
+            page.start(name, token["attributes"])
+    page.data(source[position:])
+    return page.text()
+
+
+class _Page:
+    """The text so far: finished lines, and the pieces of the line being written."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._line: list[str] = []
+        self._blank = False  # a blank line is due before the next one
+        self._space = ""  # the blanks due before the next word
+        self._mark = ""  # a list item's bullet or number, due before its first word
+        self._lists: list[Iterator[str]] = []  # the marks of each open list
+        self._link: list[str] = []  # the words of the open link
+        self._target = ""
+        self._verbatim = 0
+
+    def data(self, source: str) -> None:
+        """Text between tags."""
+        text = html.unescape(source) if "&" in source else source
+        if self._verbatim:
+            self._preformatted(text)
+        elif text:
+            self._flowing(text)
+
+    def start(self, name: str, source: str) -> None:
+        """A start tag with its attributes unread."""
+        match name:
+            case "br":
+                self._break()
+            case "a":
+                self._close_link()
+                self._target = _target(_attributes(source).get("href", ""))
+            case "img":
+                self._write(" ".join(_attributes(source).get("alt", "").split()))
+            case "li":
+                self._item()
+            case "ul" | "ol":
+                self._paragraph() if not self._lists else self._flush()
+                self._lists.append((f"{number}. " for number in count(1)) if name == "ol" else repeat("- "))
+            case "td" | "th":
+                self._cell()
+            case "hr":
+                self._rule()
+            case "pre":
+                self._paragraph()
+                self._verbatim += 1
+            case _:
+                self._block(name)
+
+    def end(self, name: str) -> None:
+        """An end tag."""
+        match name:
+            case "a":
+                self._close_link()
+            case "ul" | "ol":
+                if self._lists:
+                    self._lists.pop()
+                self._paragraph() if not self._lists else self._flush()
+            case "pre":
+                self._paragraph()
+                self._verbatim = max(0, self._verbatim - 1)
+            case "li":
+                self._flush()
+                self._mark = ""
+            case _:
+                self._block(name)
+
+    def text(self) -> str:
+        """All of it."""
+        self._close_link()
+        self._flush()
+        return "\n".join(self._lines).strip("\n")
+
+    def _flowing(self, text: str) -> None:
+        words = text.split()
+        if not text.isascii() and _ANY_INVISIBLE.search(text):
+            words = [word for word in words if word.strip(_INVISIBLE)]
+        if not words or text[0].isspace():
+            self._space = self._space or " "
+        if words:
+            self._write(" ".join(words))
+            self._space = " " if text[-1].isspace() else ""
+
+    def _write(self, words: str) -> None:
+        if not words:
+            return
+        if self._target:
+            self._link.append(words)
+        if self._line and self._space:
+            self._line.append(self._space)
+        elif self._mark:
+            self._line.append(self._mark)
+            self._mark = " " * len(self._mark)
+        self._line.append(words)
+        self._space = ""
+
+    def _flush(self) -> None:
+        """End the line being written, if there is one."""
+        if self._line:
+            if self._blank and self._lines and self._lines[-1]:
+                self._lines.append("")
+            self._lines.append("".join(self._line).rstrip())
+            self._line.clear()
+            self._blank = False
+        self._space = ""
+
+    def _paragraph(self) -> None:
+        self._flush()
+        self._blank = True
+
+    def _break(self) -> None:
+        if not self._line:
+            self._blank = True
+        self._flush()
+
+    def _block(self, name: str) -> None:
+        if name in _PARAGRAPHS:
+            self._paragraph()
+        elif name in _LINES:
+            self._flush()
+
+    def _item(self) -> None:
+        self._flush()
+        mark = next(self._lists[-1]) if self._lists else "- "
+        self._mark = "  " * min(len(self._lists) - 1, _DEEPEST) + mark
+
+    def _cell(self) -> None:
+        self._space = "  "
+
+    def _rule(self) -> None:
+        self._paragraph()
+        self._write("---")
+        self._paragraph()
+
+    def _preformatted(self, text: str) -> None:
+        first, *others = text.expandtabs().splitlines() or [""]
+        self._line.append(first)
+        for line in others:
+            self._flush_verbatim()
+            self._line.append(line)
+        if text.endswith("\n"):
+            self._flush_verbatim()
+
+    def _flush_verbatim(self) -> None:
+        self._line = self._line or [""]
+        self._flush()
+
+    def _close_link(self) -> None:
+        """Write the open link's target after its words, unless they say it already."""
+        target, words = self._target, " ".join(self._link)
+        self._target = ""
+        self._link.clear()
+        if not target or _bare(target) == _bare(words):
+            return
+        if words and not self._line and self._lines:
+            self._lines[-1] += f" ({target})"  # the words stood in a block of their own inside the link
+            return
+        space, self._space = self._space, " " if words else self._space
+        self._write(f"({target})" if words else target)
+        self._space = space
+
+
+def _attributes(source: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in _ATTRIBUTE.findall(source):
+        found.setdefault(name.lower(), html.unescape(value.strip("\"'")))
+    return found
+
+
+def _target(href: str) -> str:
+    """What a reader can use of a link: an address of the web, a mail address, a telephone number."""
+    href = "".join(href.split())
+    scheme, colon, rest = href.partition(":")
+    match scheme.lower():
+        case "http" | "https" | "ftp":
+            return href
+        case "mailto" | "tel" | "sms" if colon:
+            return rest.partition("?")[0]
+    return ""
+
+
+def _bare(text: str) -> str:
+    return text.lower().removeprefix("https://").removeprefix("http://").removeprefix("www.").rstrip("/")
