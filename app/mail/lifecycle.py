@@ -8,7 +8,7 @@ Rule 5: a recipient that was relayed or has failed is never offered again by its
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.mail import schedule
@@ -142,17 +142,21 @@ def settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitt
     `now` is in epoch seconds; `jitter` in -1..1 spreads the next offers. Pure.
     """
     if any(verdict.in_doubt for verdict in verdicts.values()):
-        return _in_doubt(standing, verdicts, now)
-    pending = {address: verdict for address, verdict in verdicts.items() if verdict.action is Action.DEFER}
+        return _in_doubt(standing, verdicts, now, jitter)
+    return _settle(standing, verdicts, now, jitter)
+
+
+def _settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+    pending = [verdict for verdict in verdicts.values() if verdict.action is Action.DEFER]
     recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
     if not pending:
         return Settlement(Event.FINISH, None, recipients, False, _failed(verdicts))
-    why = next(iter(pending.values())).explanation
     if now >= standing.expires_at:
         return Settlement(Event.EXPIRE, None, expire(recipients), False, EXPIRED)
-    if all(verdict.scope.beyond_message for verdict in pending.values()):
+    why = pending[0].explanation
+    if all(verdict.scope.beyond_message for verdict in pending):
         return Settlement(Event.GIVE_BACK, now, recipients, False, why)
-    delay = max(schedule.delay(now - standing.due_since, jitter), *(v.delay for v in pending.values()))
+    delay = max(schedule.delay(now - standing.due_since, jitter), *(verdict.delay for verdict in pending))
     return Settlement(Event.DEFER, min(now + delay, standing.expires_at), recipients, False, why)
 
 
@@ -166,20 +170,21 @@ def expire(recipients: Mapping[str, Outcome]) -> dict[str, Outcome]:
     }
 
 
-def _in_doubt(standing: Standing, verdicts: Mapping[str, Verdict], now: float) -> Settlement:
-    recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
+def _in_doubt(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
     if standing.on_unknown is OnUnknown.ASSUME_SENT:
-        sent = {
-            address: Outcome(RecipientState.RELAYED, None) if verdicts[address].in_doubt else outcome
-            for address, outcome in recipients.items()
-        }
-        return Settlement(Event.FINISH, None, sent, True, ASSUMED_SENT)
+        assumed = {address: _assume_sent(verdict) for address, verdict in verdicts.items()}
+        settlement = _settle(standing, assumed, now, jitter)
+        return replace(settlement, in_doubt=True, explanation=settlement.explanation or ASSUMED_SENT)
+    recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
     if standing.on_unknown is OnUnknown.RETRY_ONCE and standing.unknown_before == 0:
-        delay = max(verdict.delay for verdict in verdicts.values())
-        why = next(verdict.explanation for verdict in verdicts.values() if verdict.in_doubt)
-        return Settlement(Event.DEFER, now + delay, recipients, True, why)
+        doubted = next(verdict for verdict in verdicts.values() if verdict.in_doubt)
+        return Settlement(Event.DEFER, now + doubted.delay, recipients, True, doubted.explanation)
     explanation = UNKNOWN_TWICE if standing.unknown_before else UNKNOWN_HELD
     return Settlement(Event.HOLD, None, recipients, True, explanation)
+
+
+def _assume_sent(verdict: Verdict) -> Verdict:
+    return replace(verdict, action=Action.RELAYED) if verdict.in_doubt else verdict
 
 
 def _outcome(verdict: Verdict) -> Outcome:

@@ -1,0 +1,37 @@
+"""The command line: reads settings and arguments, prints for people or programs, ends with a documented exit code."""
+
+from typing import Annotated
+
+import typer
+
+from app import __version__
+from app.cli import demo, emails, keys, migrate, send, serve, simulate
+
+application = typer.Typer(
+    name="postern",
+    help="The one gate between a company's applications and its Office 365 mail.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 69 something needed is not reachable, 78 a setting is wrong.",
+)
+application.command("serve")(serve.serve)
+application.command("demo")(demo.demo)
+application.command("simulate")(simulate.simulate)
+application.command("send")(send.send)
+application.command("migrate")(migrate.migrate)
+application.add_typer(keys.commands, name="keys")
+application.add_typer(emails.commands, name="emails")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@application.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Options of all commands."""

@@ -1,0 +1,107 @@
+"""`postern emails`: messages over the store."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.table import Table
+
+from app.cli.exits import Exit, end
+from app.cli.output import AsJson, console, moment, show
+from app.cli.stored import ask
+from app.mail.lifecycle import MessageState
+from app.store.records import AttemptRecord, Email
+
+commands = typer.Typer(help="Messages and what became of them.", no_args_is_help=True)
+_COLUMNS = ("id", "created_at", "state", "from", "to", "subject")
+
+
+@commands.command("list")
+def list_(
+    state: Annotated[MessageState | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The newest messages."""
+    emails = ask(lambda store: store.find(None, state=state, limit=limit))
+    show([_row(email) for email in emails], _COLUMNS, as_json, none="No messages.")
+
+
+@commands.command("show")
+def show_(
+    id: Annotated[UUID, typer.Argument(help="The id that POST /emails answered.")], as_json: AsJson = False
+) -> None:
+    """One message: its recipients, its attempts with the SMTP dialogue, and what is wrong if something is."""
+    email = ask(lambda store: store.get(id))
+    if email is None:
+        raise end(Exit.FAILED, f"there is no message {id}; see: postern emails list")
+    if as_json:
+        show([_whole(email)], _COLUMNS, True, none="")
+    else:
+        _print(email)
+
+
+def _row(email: Email) -> dict[str, Any]:
+    return {
+        "id": str(email.id),
+        "created_at": moment(email.created_at),
+        "state": str(email.state),
+        "from": email.head.sender,
+        "to": ", ".join(email.head.to),
+        "subject": email.head.subject,
+    }
+
+
+def _whole(email: Email) -> dict[str, Any]:
+    return {
+        **_row(email),
+        "message_id": email.message_id,
+        "mailbox": email.mailbox,
+        "next_attempt_at": moment(email.due_at),
+        "expires_at": moment(email.expires_at),
+        "possible_duplicate": email.possible_duplicate,
+        "explanation": email.explanation and {"summary": email.explanation.summary, "fix": email.explanation.fix},
+        "recipients": [
+            {"address": one.address, "state": str(one.state), "reply": one.reply} for one in email.recipients
+        ],
+        "attempts": [_attempt(attempt) for attempt in email.attempts],
+    }
+
+
+def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "mailbox": attempt.mailbox,
+        "started_at": moment(attempt.started_at),
+        "ended_at": moment(attempt.ended_at),
+        "phase": str(attempt.phase),
+        "replies": list(attempt.replies),
+        "failure": attempt.failure and str(attempt.failure),
+        "in_doubt": attempt.in_doubt,
+        "dialogue": [f"{line.who}: {line.text}" for line in attempt.dialogue],
+    }
+
+
+def _print(email: Email) -> None:
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    for name, value in _row(email).items():
+        facts.add_row(name.replace("_", " "), value)
+    facts.add_row("message id", f"<{email.message_id}>")
+    if email.due_at and email.ended_at is None:
+        facts.add_row("next attempt", moment(email.due_at))
+    if email.possible_duplicate:
+        facts.add_row("duplicate", "possible: a reply was lost after the end of the message")
+    if email.explanation:
+        facts.add_row("why", email.explanation.summary)
+        facts.add_row("mend", email.explanation.fix)
+    for recipient in email.recipients:
+        facts.add_row(recipient.address, f"{recipient.state}  {recipient.reply or ''}")
+    console.print(facts)
+    for attempt in email.attempts:
+        console.print(f"\n[bold]attempt {attempt.number}[/] {moment(attempt.started_at)} {attempt.mailbox}")
+        for line in attempt.dialogue:
+            console.print(f"  {line.who}: {line.text}", markup=False)
+        if attempt.failure:
+            console.print(f"  no reply: {attempt.failure}, {attempt.detail}", markup=False)

@@ -1,0 +1,21 @@
+"""`postern serve`."""
+
+from typing import Annotated
+
+import typer
+
+from app import main
+from app.cli.exits import plainly, run
+from app.settings import Settings, load
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (POSTERN_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (POSTERN_PORT).")] = None,
+) -> None:
+    """Accept mail over HTTP and relay it, until SIGTERM."""
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    with plainly():
+        settings = load(Settings, **given)
+    main.configure_logs(settings)
+    run(main.serve(settings))

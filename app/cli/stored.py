@@ -1,0 +1,23 @@
+"""The commands' one way to the store: open what the settings name, ask once, close."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from app.cli.exits import run
+from app.settings import StoreSettings, load
+from app.store import Store
+
+T = TypeVar("T")
+
+
+def ask(question: Callable[[Store], Awaitable[T]]) -> T:
+    """What the store answers. A store that cannot be opened ends the command in one line."""
+    return run(_ask(question))
+
+
+async def _ask(question: Callable[[Store], Awaitable[T]]) -> T:
+    store = await Store.open(load(StoreSettings).store_url)
+    try:
+        return await question(store)
+    finally:
+        await store.close()

@@ -1,0 +1,88 @@
+"""An HTTP listener inside this process: uvicorn on a socket of our own, started and stopped in our order.
+
+It installs no signal handlers and logs nothing; both are main's.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+KEEP_ALIVE = 75  # seconds; longer than the usual gateway's, so that the gateway closes first
+
+
+class CannotListen(Exception):  # noqa: N818 - it names the fact
+    """The address is taken or not ours. Its str is one plain line."""
+
+
+class Listener:
+    """One ASGI application on one address. Port 0 takes a free one."""
+
+    def __init__(self, application: Any, host: str, port: int, *, drain: float = 10.0) -> None:
+        self.host = host
+        self.port = port
+        self._server = _Server(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                http="httptools",
+                ws="none",
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=max(1, round(drain)),
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises CannotListen."""
+        listening = _bind(self.host, self.port)
+        self.port = listening.getsockname()[1]
+        self._task = asyncio.create_task(self._server.serve([listening]))
+        await self._server.listening.wait()
+
+    async def stop(self) -> None:
+        """Take no new connection, let requests finish within the bound, close."""
+        if self._task is not None:
+            self._server.should_exit = True
+            await self._task
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own, and with an event instead of a flag to poll."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}. Choose another POSTERN_PORT.") from None
+    listening.setblocking(False)
+    return listening

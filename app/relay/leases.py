@@ -1,0 +1,64 @@
+"""What this process holds in its hands: the claimed messages, their renewal, and the return of what others dropped."""
+
+import asyncio
+from uuid import UUID
+
+from app import logs
+from app.clock import Clock
+from app.store import Store, StoreUnavailable
+from app.store.records import Claimed
+
+LEASE = 60.0  # real seconds: how long a claim lives without renewal
+KEEP = 5.0  # real seconds between renewals, and between looks for what a dead worker left
+
+
+class Leases:
+    """Everything claimed and not yet settled, by lease."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._held: dict[UUID, Claimed] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def until(self, now: float) -> float:
+        """When a lease taken or renewed `now` runs out (epoch seconds). Real time, however fast the clock runs."""
+        return now + LEASE * self._clock.speed
+
+    def take(self, claimed: Claimed) -> None:
+        """It is ours until it is dropped."""
+        self._held[claimed.lease] = claimed
+
+    def drop(self, claimed: Claimed) -> None:
+        """It is settled, given back, or left to run out."""
+        self._held.pop(claimed.lease, None)
+
+    async def keep(self) -> None:
+        """Renew and sweep for as long as the process lives. To be cancelled."""
+        while True:
+            try:
+                await self._renew()
+                await self._sweep()
+            except StoreUnavailable as error:
+                logs.store_failed("renew", error)
+            except Exception as error:  # a bug must not end the loop
+                logs.crashed("lease keeper", error)
+            await asyncio.sleep(KEEP)
+
+    async def _renew(self) -> None:
+        if not self._held:
+            return
+        leases = list(self._held)
+        kept = await self._store.renew(leases, self.until(self._clock.now()))
+        for lease in leases:
+            if lease not in kept and (lost := self._held.get(lease)):
+                logs.lease_lost(lost.id, mailbox=lost.mailbox, where="at renewal")
+
+    async def _sweep(self) -> None:
+        now = self._clock.now()
+        for email, in_doubt in await self._store.reclaim(now):
+            logs.reclaimed(email, in_doubt=in_doubt)
+        for email in await self._store.expire(now):
+            logs.expired(email)

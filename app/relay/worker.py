@@ -1,0 +1,212 @@
+"""The outbound loop of one mailbox: claim what may go, offer it, judge, settle. Owns the tasks and their order of stop.
+
+A dispatcher claims only what the mailbox admits; as many workers as connections offer it. The store is the only
+truth: what is in memory here can be lost at any moment.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from contextlib import suppress
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+
+from app import logs
+from app.clock import Clock
+from app.mail import lifecycle
+from app.mail.attempt import Attempt
+from app.mail.policy import judge
+from app.mail.verdict import Verdict
+from app.relay.delivery import enter, offer, record_of
+from app.relay.leases import Leases
+from app.relay.mailbox import Mailbox
+from app.smtp.pool import Pool
+from app.store import Store, StoreUnavailable
+from app.store.records import Claimed, Record
+
+LOOK = 1.0  # real seconds: the longest rest, because a wake-up is only a hint
+AHEAD = 4  # messages claimed per connection, so that a fast upstream never waits for the disk
+
+
+class Relay:
+    """One mailbox's outbound loop over one queue (`route` is the pool's name in the store)."""
+
+    def __init__(
+        self, store: Store, route: str, mailbox: Mailbox, sessions: Pool, clock: Clock, chance: random.Random
+    ) -> None:
+        self._store = store
+        self._route = route
+        self._mailbox = mailbox
+        self._sessions = sessions
+        self._clock = clock
+        self._chance = chance
+        self._leases = Leases(store, clock)
+        self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue()
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._cut = False
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._workers: list[asyncio.Task[None]] = []
+
+    def wake(self) -> None:
+        """There may be work: only a hint."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Count what the mailbox sent before, then begin. Raises StoreUnavailable."""
+        since = self._clock.now() - max(self._mailbox.windows)
+        self._mailbox.restore(await self._store.sent_since(self._mailbox.name, since))
+        self._dispatcher = asyncio.create_task(self._dispatch())
+        self._keeper = asyncio.create_task(self._leases.keep())
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._mailbox.limits.connections)]
+
+    async def stop(self, drain: float) -> None:
+        """Claim nothing more, give back what was not offered, wait `drain` real seconds for the rest, then cut it."""
+        if self._dispatcher is None or self._keeper is None:
+            return
+        self._stopping.set()
+        self.wake()
+        await self._dispatcher
+        for _ in self._workers:
+            self._queue.put_nowait(None)
+        await self._sessions.close(drain)
+        self._cut = True
+        await asyncio.gather(*self._workers)
+        self._keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._keeper
+
+    # The dispatcher: decides what may be claimed.
+
+    async def _dispatch(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            rest = LOOK * self._clock.speed
+            try:
+                rest = await self._advance()
+            except StoreUnavailable as error:
+                logs.store_failed("claim", error)
+            except Exception as error:  # a bug must not end the loop
+                logs.crashed("relay dispatcher", error)
+            if rest > 0 and not self._stopping.is_set():
+                await self._rest(rest)
+
+    async def _advance(self) -> float:
+        """One step; the answer is how long to rest (seconds of the clock) before the next."""
+        if not self._mailbox.relays and not self._mailbox.probe_due:
+            return self._mailbox.wait()
+        if self._mailbox.unproven and not await self._prove():
+            return 0.0
+        room = min(self._mailbox.room(), self._mailbox.limits.connections * AHEAD - len(self._leases))
+        if room < 1:
+            return self._mailbox.wait() or LOOK * self._clock.speed
+        return await self._claim(room)
+
+    async def _prove(self) -> bool:
+        """Log in without a message, because the last time the upstream was not reached or refused us."""
+        attempt = await enter(self._sessions)
+        if attempt is None:
+            self._mailbox.entered()
+            return True
+        self._mailbox.observe(judge(attempt, [self._mailbox.name]).values())
+        return False
+
+    async def _claim(self, room: int) -> float:
+        now = self._clock.now()
+        claimed = await self._store.claim(self._route, self._mailbox.name, room, now, self._leases.until(now))
+        for index, message in enumerate(claimed):
+            recipients = len(message.envelope.rcpt_to)
+            if not self._mailbox.begin(recipients):
+                await self._store.give_back(claimed[index:])
+                return self._mailbox.wait(recipients)
+            self._leases.take(message)
+            self._queue.put_nowait(message)
+        return 0.0 if claimed else await self._until_due(now)
+
+    async def _until_due(self, now: float) -> float:
+        due = await self._store.next_due(self._route)
+        return LOOK * self._clock.speed if due is None else max(due - now, 0.001)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds / self._clock.speed, LOOK)):
+                await self._wake.wait()
+
+    # The workers: offer one after the other; the settling of one goes on while the next is offered.
+
+    async def _work(self) -> None:
+        settling: asyncio.Task[None] | None = None
+        while (claimed := await self._queue.get()) is not None:
+            try:
+                attempt = await self._offer(claimed)
+            except Exception as error:  # a bug costs this message one lease, not the loop
+                logs.crashed(f"offer of {claimed.id}", error)
+                self._mailbox.end(len(claimed.envelope.rcpt_to))
+                self._leases.drop(claimed)
+                continue
+            if settling:
+                await settling
+            settling = asyncio.create_task(self._finish(claimed, attempt))
+        if settling:
+            await settling
+
+    async def _offer(self, claimed: Claimed) -> tuple[Attempt, Mapping[str, Verdict]] | None:
+        """The attempt and its judgement, from which the mailbox has learned; None when it was not offered."""
+        recipients = len(claimed.envelope.rcpt_to)
+        if self._stopping.is_set() or not self._mailbox.relays:
+            self._mailbox.cancel(recipients)
+            return None
+        attempt = await offer(claimed, self._store, self._sessions)
+        verdicts = judge(attempt, claimed.envelope.rcpt_to)
+        self._mailbox.end(recipients)
+        self._mailbox.observe(verdicts.values())
+        return attempt, verdicts
+
+    async def _finish(self, claimed: Claimed, judged: tuple[Attempt, Mapping[str, Verdict]] | None) -> None:
+        try:
+            if judged is None:
+                await self._store.give_back([claimed])
+            else:
+                await self._settle(claimed, *judged)
+        except StoreUnavailable as error:
+            logs.store_failed("settle", error)  # the lease runs out, and reclaim judges what is durable
+        except Exception as error:  # as above
+            logs.crashed(f"settling of {claimed.id}", error)
+        finally:
+            self._leases.drop(claimed)
+            self.wake()
+
+    async def _settle(self, claimed: Claimed, attempt: Attempt, verdicts: Mapping[str, Verdict]) -> None:
+        now = self._clock.now()
+        settlement = lifecycle.settle(claimed.standing, verdicts, now, self._chance.uniform(-1, 1))
+        record = record_of(attempt, verdicts, now)
+        if not await self._saved(claimed, settlement, record):
+            logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="at settling")
+            return
+        logs.attempted(
+            claimed.id,
+            mailbox=claimed.mailbox,
+            number=claimed.number,
+            phase=attempt.phase,
+            outcome=settlement.event,
+            seconds=now - claimed.started_at,
+            reply=record.replies[-1] if record.replies else record.detail or "",
+        )
+
+    async def _saved(self, claimed: Claimed, settlement: lifecycle.Settlement, record: Record) -> bool:
+        """Settle, again and again while the store is unavailable: only here is it known how the attempt ended."""
+        try:
+            return await self._store.settle(claimed, settlement, record)
+        except StoreUnavailable as error:
+            logs.store_failed("settle", error)
+        again = AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            stop=self._give_up,
+            reraise=True,
+        )
+        return await again(self._store.settle, claimed, settlement, record)
+
+    def _give_up(self, _: RetryCallState) -> bool:
+        return self._cut

@@ -1,0 +1,70 @@
+"""The sliding window: no window of the upstream, wherever it begins, holds more than the limit."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.relay.pace import Window
+
+latencies = st.lists(st.floats(0.0, 5.0), min_size=1, max_size=120)
+
+
+@given(latencies, st.integers(1, 10), st.randoms(use_true_random=False))
+def test_no_window_of_the_upstream_holds_more(waits: list[float], limit: int, chance: object) -> None:
+    """The upstream may count a message at any moment between its start and our reading of the reply."""
+    window, now, counted = Window(limit, 60.0), 0.0, []
+    for latency in waits:
+        while rest := window.wait(now):
+            now += max(rest, 1e-9)
+        window.begin()
+        counted.append(now + chance.random() * latency)  # type: ignore[attr-defined]  # random.Random
+        now += latency
+        window.end(now)
+    for start in counted:
+        assert sum(start <= moment < start + 60.0 for moment in counted) <= limit
+
+
+def test_the_whole_limit_is_used() -> None:
+    """With no latency exactly the limit goes in each period: thirty at once, then thirty more a minute later."""
+    window, now, begun = Window(30, 60.0), 0.0, []
+    while len(begun) < 300:
+        now += window.wait(now)
+        window.begin()
+        window.end(now)
+        begun.append(now)
+    assert begun[-1] == 9 * 60.0
+
+
+def test_what_is_under_way_counts_until_it_has_ended() -> None:
+    """A message that takes two minutes blocks its place for three."""
+    window = Window(1, 60.0)
+    window.begin()
+    assert window.room(120.0) == 0
+    window.end(120.0)
+    assert window.wait(130.0) == 50.0
+    assert window.wait(180.0) == 0.0
+
+
+def test_a_weight_beyond_the_limit_waits_for_an_empty_window() -> None:
+    """A message to more recipients than a day grants goes alone rather than never."""
+    window = Window(10, 60.0)
+    window.begin(3)
+    window.end(0.0, 3)
+    assert window.wait(1.0, weight=50) == 59.0
+
+
+def test_what_was_not_offered_frees_its_place() -> None:
+    """Claimed and given back: the upstream has seen nothing."""
+    window = Window(1, 60.0)
+    window.begin()
+    window.cancel()
+    assert window.wait(0.0) == 0.0
+
+
+def test_memory_is_bounded_by_merging_what_is_close() -> None:
+    """A million messages leave a small trace, merged into the later moment so that the limit still holds."""
+    window = Window(1_000_000, 60.0)
+    for number in range(100_000):
+        window.begin()
+        window.end(number * 0.0005)
+    assert len(window._ended) <= 1501
+    assert window.room(50.0) == 900_000
