@@ -1,0 +1,140 @@
+"""Keeps what was accepted: messages, recipients, contents, and the Idempotency-Key they came with. One commit.
+
+The fence against a second request with the same key is the primary key of its row, written in the same transaction
+as the messages: it holds within a group of requests, and between processes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select, tuple_
+
+from app.mail.lifecycle import MessageState, RecipientState
+from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict
+from app.store.schema import contents, idempotency, messages, recipients
+from app.store.upsert import upsert
+
+REMEMBERED = 86_400.0  # seconds that an Idempotency-Key counts (api.md §1)
+
+_INSERT_MESSAGE = insert(messages)
+_INSERT_RECIPIENT = insert(recipients)
+_INSERT_CONTENT = insert(contents)
+
+_Key = tuple[UUID, str, str]
+_Answer = Accepted | IdempotencyConflict
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one caller wants kept together. With an Idempotency-Key there is at least one acceptance."""
+
+    acceptances: tuple[Acceptance, ...]
+    idempotency: Idempotency | None
+
+    @property
+    def ids(self) -> tuple[UUID, ...]:
+        """Those of its messages."""
+        return tuple(acceptance.id for acceptance in self.acceptances)
+
+
+def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
+    """Keep them all. A key that was used before keeps nothing, and answers with what it kept then."""
+    first = _remember(connection, [request for request in requests if request.idempotency])
+    answers = [_answer(request, first) for request in requests]
+    fresh = [
+        acceptance
+        for request, answer in zip(requests, answers, strict=True)
+        if isinstance(answer, Accepted) and not answer.replayed
+        for acceptance in request.acceptances
+    ]
+    if fresh:
+        _insert(connection, fresh)
+    return answers
+
+
+def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> None:
+    connection.execute(_INSERT_MESSAGE, [_message_row(acceptance) for acceptance in fresh])
+    connection.execute(_INSERT_RECIPIENT, [row for acceptance in fresh for row in _recipient_rows(acceptance)])
+    connection.execute(_INSERT_CONTENT, [{"message_id": a.id, "content": a.message.content} for a in fresh])
+
+
+def _message_row(acceptance: Acceptance) -> dict[str, Any]:
+    message = acceptance.message
+    return {
+        "id": acceptance.id,
+        "key_id": acceptance.key_id,
+        "pool": acceptance.pool,
+        "state": MessageState.QUEUED,
+        "created_at": acceptance.created_at,
+        "scheduled_at": acceptance.scheduled_at,
+        "due_since": acceptance.due_at,
+        "due_at": acceptance.due_at,
+        "expires_at": acceptance.expires_at,
+        "attempts": 0,
+        "unknown": 0,
+        "possible_duplicate": False,
+        "on_unknown": acceptance.on_unknown,
+        "message_id": message.message_id,
+        "mail_from": message.envelope.mail_from,
+        "smtputf8": message.envelope.smtputf8,
+        "size": len(message.content),
+        "head": asdict(acceptance.head),
+    }
+
+
+def _recipient_rows(acceptance: Acceptance) -> list[dict[str, Any]]:
+    return [
+        {"message_id": acceptance.id, "address": address, "position": position, "state": RecipientState.PENDING}
+        for position, address in enumerate(acceptance.message.envelope.rcpt_to)
+    ]
+
+
+def _answer(request: Request, first: Mapping[_Key, tuple[bytes, tuple[UUID, ...]]]) -> _Answer:
+    asked = request.idempotency
+    if asked is None:
+        return Accepted(request.ids)
+    fingerprint, ids = first[_key(asked)]
+    if ids == request.ids:
+        return Accepted(ids)
+    return Accepted(ids, replayed=True) if fingerprint == asked.fingerprint else IdempotencyConflict()
+
+
+def _key(asked: Idempotency) -> _Key:
+    return asked.key_id, asked.endpoint, asked.key
+
+
+def _remember(connection: Connection, requests: Sequence[Request]) -> dict[_Key, tuple[bytes, tuple[UUID, ...]]]:
+    """Per key the fingerprint and the ids of the request that had it first: perhaps one of these."""
+    rows = [_key_row(request.idempotency, request) for request in requests if request.idempotency]
+    if not rows:
+        return {}
+    # In one order everywhere, so that two processes cannot wait for each other.
+    rows.sort(key=lambda row: (row["key_id"], row["endpoint"], row["key"]))
+    statement = upsert(connection, idempotency)
+    new, table = statement.excluded, idempotency.c
+    statement = statement.on_conflict_do_update(
+        index_elements=[table.key_id, table.endpoint, table.key],
+        set_={"fingerprint": new.fingerprint, "created_at": new.created_at, "ids": new.ids},
+        where=table.created_at <= new.created_at - REMEMBERED,
+    )
+    connection.execute(statement, rows)
+    keys = tuple_(table.key_id, table.endpoint, table.key)
+    found = connection.execute(
+        select(table.key_id, table.endpoint, table.key, table.fingerprint, table.ids).where(
+            keys.in_([(row["key_id"], row["endpoint"], row["key"]) for row in rows])
+        )
+    )
+    return {(row.key_id, row.endpoint, row.key): (row.fingerprint, tuple(map(UUID, row.ids))) for row in found}
+
+
+def _key_row(asked: Idempotency, request: Request) -> dict[str, Any]:
+    return {
+        "key_id": asked.key_id,
+        "endpoint": asked.endpoint,
+        "key": asked.key,
+        "fingerprint": asked.fingerprint,
+        "created_at": request.acceptances[0].created_at,
+        "ids": [id.hex for id in request.ids],
+    }

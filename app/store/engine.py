@@ -1,0 +1,121 @@
+"""Opens the database: which one a URL names, and what every connection is set to. Knows no table.
+
+SQLite: the write-ahead log with `synchronous=FULL`, so a commit is on the disk when it returns. Transactions are
+begun by us and not by the driver: a writer takes the write lock at once (BEGIN IMMEDIATE), since a transaction that
+reads first and then finds the lock taken could only be thrown away. A reader never waits for the writer.
+"""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
+
+from app.store.errors import StoreUnreachable
+
+READERS = 4  # connections that read at the same time
+_BUSY = 5.0  # seconds to wait for another process's lock
+
+_ALWAYS = {
+    "foreign_keys": "ON",
+    "temp_store": "MEMORY",
+}
+_WRITER = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "fullfsync": "ON",  # macOS: fsync alone does not reach the disk there
+    "wal_autocheckpoint": "4096",  # pages: some 16 MiB, so that few commits have to copy the log back
+    "journal_size_limit": str(64 * 1024 * 1024),
+    "cache_size": "-16384",  # KiB
+}
+_READER = {"query_only": "ON"}
+
+_POSTGRESQL = {
+    "connect_timeout": 5,  # seconds
+    "keepalives_idle": 10,  # seconds
+    "tcp_user_timeout": 10_000,  # milliseconds: a link that went silent is noticed, not waited for
+}
+
+_json = partial(json.dumps, separators=(",", ":"))
+
+
+def parse(url: str) -> URL:
+    """The database a URL names, with its driver. Raises StoreUnreachable."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreUnreachable(
+            "POSTERN_DATABASE_URL is not a database URL; right are sqlite:///path and postgresql://user@host/name."
+        ) from None
+    match parsed.get_backend_name():
+        case "sqlite" if parsed.database in (None, "", ":memory:"):
+            raise StoreUnreachable(
+                "POSTERN_DATABASE_URL names no file, and mail is not kept in memory: sqlite:///path."
+            )
+        case "sqlite":
+            return parsed.set(drivername="sqlite+pysqlite")
+        case "postgresql" | "postgres":
+            return parsed.set(drivername="postgresql+psycopg")
+        case other:
+            raise StoreUnreachable(
+                f"POSTERN_DATABASE_URL names {other}; right are sqlite:///path and postgresql://user@host/name."
+            )
+
+
+def database_file(url: str) -> Path | None:
+    """The file of an embedded database; None for a server."""
+    parsed = parse(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def create_file(path: Path) -> None:
+    """An empty file that only this user can read, and its folder, unless they are there. Raises StoreUnreachable."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Never open a file that is there: to close it would drop the locks this process holds on it (fcntl(2)).
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreUnreachable(
+            f"The database file {path} cannot be made: {error.strerror}. "
+            "Let POSTERN_DATA_DIR name a folder this user may write to."
+        ) from None
+
+
+def write_engine(url: str) -> Engine:
+    """One connection at a time, which begins every transaction as a writer."""
+    return _engine(url, {**_WRITER, **_ALWAYS}, "BEGIN IMMEDIATE", {"poolclass": NullPool})
+
+
+def read_engine(url: str) -> Engine:
+    """A few connections that only read."""
+    return _engine(url, {**_ALWAYS, **_READER}, "BEGIN", {"pool_size": READERS, "max_overflow": 0})
+
+
+def _engine(url: str, pragmas: dict[str, str], begin: str, pool: dict[str, Any]) -> Engine:
+    parsed = parse(url)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    arguments: dict[str, Any] = {"timeout": _BUSY, "isolation_level": None} if sqlite else _POSTGRESQL
+    try:
+        # hide_parameters: what is kept here is mail, and must not come out in an error's text.
+        engine = create_engine(parsed, json_serializer=_json, hide_parameters=True, connect_args=arguments, **pool)
+    except ImportError:
+        raise StoreUnreachable(
+            "PostgreSQL needs a driver that is not installed: pip install 'psycopg[binary]'."
+        ) from None
+    if sqlite:
+        _listen(engine, pragmas, begin)
+    return engine
+
+
+def _listen(engine: Engine, pragmas: dict[str, str], begin: str) -> None:
+    def configure(connection: Any, _: object) -> None:
+        for name, value in pragmas.items():
+            connection.execute(f"PRAGMA {name}={value}")
+
+    event.listen(engine, "connect", configure)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))

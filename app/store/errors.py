@@ -1,0 +1,68 @@
+"""What can go wrong with the store, each as one plain line that says what mends it."""
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+
+
+class StoreError(Exception):
+    """The store could not do what was asked. Its text is one plain line for a person."""
+
+
+class StoreUnreachable(StoreError):  # noqa: N818 - these names say the fact
+    """The database could not be opened."""
+
+
+class SchemaTooNew(StoreError):  # noqa: N818
+    """The database was written by a newer Postern."""
+
+
+class AlreadyOwned(StoreError):  # noqa: N818
+    """Another process works this database file."""
+
+
+class AlreadyStored(StoreError):  # noqa: N818
+    """An id or a digest that has to be unique is stored already; nothing of this request was kept."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818
+    """The database took nothing of what was asked: full, read-only, locked, or the connection is lost."""
+
+    @classmethod
+    def because(cls, error: DBAPIError) -> "StoreUnavailable":
+        """With the database's own words and what mends it."""
+        return cls(f"The database did not do it: {_words(error)}. {_mend(error)}")
+
+
+# By the beginning of SQLite's error name or of PostgreSQL's SQLSTATE.
+_MENDS = (
+    ("SQLITE_FULL", "Free some disk space."),
+    ("SQLITE_IOERR", "Check the disk that holds POSTERN_DATA_DIR."),
+    ("SQLITE_READONLY", "Make the database file and its folder writable for this user."),
+    ("SQLITE_CANTOPEN", "Make the database file and its folder readable and writable for this user."),
+    ("SQLITE_PERM", "Make the database file and its folder readable and writable for this user."),
+    ("SQLITE_BUSY", "Another process keeps the file locked: end it, or wait until it is done."),
+    ("SQLITE_CORRUPT", "The file is damaged: restore it from a backup."),
+    ("SQLITE_NOTADB", "POSTERN_DATABASE_URL names a file that is not a database: correct it."),
+    ("28", "Correct the user or the password in POSTERN_DATABASE_URL."),
+    ("3D", "Create the database that POSTERN_DATABASE_URL names."),
+    ("531", "Free some disk space on the database server."),
+    ("533", "Raise max_connections on the database server, or run fewer replicas."),
+    ("25006", "POSTERN_DATABASE_URL names a read-only server: name the primary."),
+)
+_CHECK = "Check that the database named by POSTERN_DATABASE_URL is up and can be reached."
+
+
+def blames_the_item(error: Exception) -> bool:
+    """True when the error is of what was given to the database, False when it is of the database itself."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, IntegrityError | DataError | ProgrammingError | NotSupportedError)
+    return True
+
+
+def _words(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error.orig).__name__
+
+
+def _mend(error: DBAPIError) -> str:
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    return next((mend for start, mend in _MENDS if code.startswith(start)), _CHECK)

@@ -1,0 +1,139 @@
+"""Reads messages back, and answers what the relay asks of the queue. Writes nothing."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, union_all
+
+from app.mail.attempt import FailureKind, Line, Phase
+from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.message import OnUnknown
+from app.mail.verdict import Explanation
+from app.store.records import AttemptRecord, Email, Head, RecipientRecord, Sent
+from app.store.schema import WAITING, attempts, contents, messages, recipients
+
+_m, _r, _a = messages.c, recipients.c, attempts.c
+
+_PHASES = list(Phase)
+_COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # from here on the upstream may have counted the message
+
+NEXT_DUE = select(_m.due_at).where(WAITING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
+_ENDED = select(_a.ended_at, _a.recipients).where(
+    _a.mailbox == bindparam("mailbox"),
+    _a.ended_at > bindparam("since"),
+    # Of a crashed attempt only the dot is durable: how far it came before that is not known, so it counts.
+    or_(_a.phase.in_(_COUNTED), _a.failure == FailureKind.CRASHED),
+)
+_UNDER_WAY = (
+    select(_m.lease_until, _a.recipients)
+    .join(messages, _m.id == _a.message_id)
+    .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
+)
+SENT = union_all(_ENDED, _UNDER_WAY)
+
+
+def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
+    """One message with its recipients and attempts, if it is this key's (None: anybody's)."""
+    row = connection.execute(_emails(key_id).where(_m.id == id)).one_or_none()
+    return None if row is None else _email(row, _recipients(connection, [id])[id], _attempts(connection, id))
+
+
+def find(connection: Connection, key_id: UUID | None, state: MessageState | None, limit: int) -> list[Email]:
+    """The newest first, with their recipients."""
+    statement = _emails(key_id).order_by(_m.id.desc()).limit(limit)
+    rows = connection.execute(statement if state is None else statement.where(_m.state == state)).all()
+    of = _recipients(connection, [row.id for row in rows])
+    return [_email(row, of[row.id], ()) for row in rows]
+
+
+def content(connection: Connection, id: UUID) -> bytes | None:
+    """The bytes that go over the wire; None when there are none (any more)."""
+    return connection.execute(select(contents.c.content).where(contents.c.message_id == id)).scalar()
+
+
+def counts(connection: Connection) -> dict[MessageState, int]:
+    """How many messages stand where; every state is there."""
+    found = connection.execute(select(_m.state, func.count()).group_by(_m.state))
+    return dict.fromkeys(MessageState, 0) | {MessageState(state): number for state, number in found}
+
+
+def next_due(connection: Connection, pool: str) -> float | None:
+    """The earliest moment (epoch seconds) at which something waiting is due."""
+    return connection.execute(NEXT_DUE, {"pool": pool}).scalar()
+
+
+def sent_since(connection: Connection, mailbox: str, since: float) -> list[Sent]:
+    """What this mailbox has offered after `since`, and what it is offering now, oldest first."""
+    found = connection.execute(SENT, {"mailbox": mailbox, "since": since})
+    return sorted((Sent(at, recipients) for at, recipients in found), key=lambda sent: sent.at)
+
+
+def _emails(key_id: UUID | None) -> Select[Any]:
+    statement = select(messages)
+    return statement if key_id is None else statement.where(_m.key_id == key_id)
+
+
+def _recipients(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[RecipientRecord]]:
+    of: dict[UUID, list[RecipientRecord]] = defaultdict(list)
+    rows = connection.execute(select(recipients).where(_r.message_id.in_(ids)).order_by(_r.message_id, _r.position))
+    for row in rows:
+        of[row.message_id].append(RecipientRecord(row.address, RecipientState(row.state), row.reply))
+    return of
+
+
+def _attempts(connection: Connection, id: UUID) -> list[AttemptRecord]:
+    rows = connection.execute(select(attempts).where(_a.message_id == id).order_by(_a.number))
+    return [_attempt(row) for row in rows]
+
+
+def _attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:
+    return AttemptRecord(
+        number=row.number,
+        mailbox=row.mailbox,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        phase=Phase(row.phase),
+        failure=None if row.failure is None else FailureKind(row.failure),
+        detail=row.detail,
+        replies=tuple(row.replies),
+        verdicts=row.verdicts,
+        dialogue=tuple(Line(who, text) for who, text in row.dialogue),
+        in_doubt=row.in_doubt,
+    )
+
+
+def _email(row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], tried: Sequence[AttemptRecord]) -> Email:
+    return Email(
+        id=row.id,
+        key_id=row.key_id,
+        pool=row.pool,
+        state=MessageState(row.state),
+        message_id=row.message_id,
+        head=_head(row.head),
+        size=row.size,
+        created_at=row.created_at,
+        due_at=row.due_at,
+        expires_at=row.expires_at,
+        scheduled_at=row.scheduled_at,
+        ended_at=row.ended_at,
+        mailbox=row.mailbox,
+        on_unknown=OnUnknown(row.on_unknown),
+        possible_duplicate=row.possible_duplicate,
+        explanation=None if row.explanation is None else Explanation(**row.explanation),
+        recipients=tuple(to),
+        attempts=tuple(tried),
+    )
+
+
+def _head(kept: dict[str, Any]) -> Head:
+    return Head(
+        sender=kept["sender"],
+        to=tuple(kept["to"]),
+        subject=kept["subject"],
+        cc=tuple(kept["cc"]),
+        bcc=tuple(kept["bcc"]),
+        reply_to=tuple(kept["reply_to"]),
+        tags=tuple((name, value) for name, value in kept["tags"]),
+    )

@@ -1,0 +1,123 @@
+"""The first schema. Written out, and never changed: later changes are revisions of their own."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_WAITING = sa.text("state IN ('deferred', 'queued')")
+_ACTIVE = sa.text("state = 'active'")
+
+
+def upgrade() -> None:
+    """An empty database becomes a store."""
+    _messages()
+    _of_messages()
+    _beside_messages()
+    if op.get_context().dialect.name == "postgresql":
+        # Mail hardly shrinks (attachments are compressed already), and to try costs more than the room.
+        op.execute("ALTER TABLE contents ALTER COLUMN content SET STORAGE EXTERNAL")
+
+
+def _messages() -> None:
+    op.create_table(
+        "messages",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("key_id", sa.Uuid(), nullable=False),
+        sa.Column("pool", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("scheduled_at", sa.Double()),
+        sa.Column("due_since", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double()),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double()),
+        sa.Column("lease", sa.Uuid()),
+        sa.Column("lease_until", sa.Double()),
+        sa.Column("mailbox", sa.Text()),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("unknown", sa.Integer(), nullable=False),
+        sa.Column("possible_duplicate", sa.Boolean(), nullable=False),
+        sa.Column("on_unknown", sa.Text(), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("mail_from", sa.Text(), nullable=False),
+        sa.Column("smtputf8", sa.Boolean(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("head", sa.JSON(), nullable=False),
+        sa.Column("explanation", sa.JSON(none_as_null=True)),
+        sqlite_with_rowid=False,
+    )
+    for name, columns, where in (
+        ("messages_due", ["pool", "due_at", "id"], _WAITING),
+        ("messages_expiry", ["expires_at"], _WAITING),
+        ("messages_leases", ["lease_until"], _ACTIVE),
+        ("messages_of_key", ["key_id", "id"], None),
+        ("messages_by_state", ["state", "id"], None),
+    ):
+        op.create_index(name, "messages", columns, sqlite_where=where, postgresql_where=where)
+
+
+def _of_messages() -> None:
+    op.create_table(
+        "recipients",
+        _message(),
+        sa.Column("address", sa.Text(), primary_key=True),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reply", sa.Text()),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "attempts",
+        _message(),
+        sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("mailbox", sa.Text(), nullable=False),
+        sa.Column("lease", sa.Uuid(), nullable=False),
+        sa.Column("recipients", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double()),
+        sa.Column("phase", sa.Text(), nullable=False),
+        sa.Column("failure", sa.Text()),
+        sa.Column("detail", sa.Text()),
+        sa.Column("in_doubt", sa.Boolean(), nullable=False),
+        sa.Column("replies", sa.JSON(), nullable=False),
+        sa.Column("verdicts", sa.JSON(), nullable=False),
+        sa.Column("dialogue", sa.JSON(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("attempts_of_mailbox", "attempts", ["mailbox", "ended_at"])
+    op.create_table("contents", _message(), sa.Column("content", sa.LargeBinary(), nullable=False))
+
+
+def _beside_messages() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("digest", sa.LargeBinary(), nullable=False, unique=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("permission", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("senders", sa.JSON(), nullable=False),
+        sa.Column("default_sender", sa.Text()),
+        sa.Column("revoked_at", sa.Double()),
+    )
+    op.create_table(
+        "idempotency",
+        sa.Column("key_id", sa.Uuid(), primary_key=True),
+        sa.Column("endpoint", sa.Text(), primary_key=True),
+        sa.Column("key", sa.Text(), primary_key=True),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("ids", sa.JSON(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "heartbeat",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("beats", sa.Integer(), nullable=False),
+    )
+
+
+def _message() -> sa.Column[object]:
+    return sa.Column("message_id", sa.Uuid(), sa.ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True)

@@ -1,0 +1,136 @@
+"""The tables, and nothing that reads or writes them. Times are epoch seconds; ids are UUIDv7, so they sort by age.
+
+The queue's row is small: content is a row of its own, and what only people read is JSON. Every index that the queue
+works by is partial, so that it holds what waits or is under way and not what is over: its cost does not grow with
+the history. A change here needs a migration; a test holds the two together.
+"""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    literal_column,
+)
+
+from app.mail.lifecycle import Event, MessageState, sources
+
+metadata = MetaData()
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("key_id", Uuid, nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("scheduled_at", Double),
+    Column("due_since", Double, nullable=False),  # when it was first to be relayed: its age counts from here
+    Column("due_at", Double),
+    Column("expires_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("lease", Uuid),
+    Column("lease_until", Double),
+    Column("mailbox", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),  # attempts that ended in doubt
+    Column("possible_duplicate", Boolean, nullable=False),
+    Column("on_unknown", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("mail_from", Text, nullable=False),
+    Column("smtputf8", Boolean, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("head", JSON, nullable=False),
+    Column("explanation", JSON(none_as_null=True)),
+    sqlite_with_rowid=False,
+)
+
+recipients = Table(
+    "recipients",
+    metadata,
+    Column("message_id", Uuid, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reply", Text),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("message_id", Uuid, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("mailbox", Text, nullable=False),
+    Column("lease", Uuid, nullable=False),
+    Column("recipients", Integer, nullable=False),  # how many were offered
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("phase", Text, nullable=False),
+    Column("failure", Text),
+    Column("detail", Text),
+    Column("in_doubt", Boolean, nullable=False),
+    Column("replies", JSON, nullable=False),
+    Column("verdicts", JSON, nullable=False),
+    Column("dialogue", JSON, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("message_id", Uuid, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of the key
+    Column("name", Text, nullable=False),
+    Column("permission", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("senders", JSON, nullable=False),
+    Column("default_sender", Text),
+    Column("revoked_at", Double),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("endpoint", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ids", JSON, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("beats", Integer, nullable=False),
+)
+
+# Written out and not bound: a partial index is used only where the query shows the index's own condition.
+WAITING = messages.c.state.in_([literal_column(f"'{state}'") for state in sorted(sources(Event.CLAIM))])
+ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
+
+Index("messages_due", messages.c.pool, messages.c.due_at, messages.c.id, sqlite_where=WAITING, postgresql_where=WAITING)
+Index("messages_expiry", messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
+Index("messages_leases", messages.c.lease_until, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
+Index("messages_of_key", messages.c.key_id, messages.c.id)
+Index("messages_by_state", messages.c.state, messages.c.id)
+Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # the open ones too: ended_at is NULL

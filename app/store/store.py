@@ -1,0 +1,159 @@
+"""The store as everyone above sees it: one async method per verb, values in and values out.
+
+Joins the writer, the readers and the verbs, and does nothing itself. Times are epoch seconds, always given by the
+caller. Every method raises StoreUnavailable when the database does not answer; a write that raises kept nothing.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Self
+from uuid import UUID
+
+from app.mail.lifecycle import MessageState, Settlement
+from app.store import accept, claim, engine, find, heartbeat, keys, reclaim, settle
+from app.store.migrations import migrate
+from app.store.reader import Reader
+from app.store.records import (
+    Acceptance,
+    Accepted,
+    Claimed,
+    Email,
+    Idempotency,
+    IdempotencyConflict,
+    Key,
+    Record,
+    Sent,
+)
+from app.store.writer import Writer
+
+
+def _ignore() -> None:
+    """Nobody waits for work."""
+
+
+def _jitter() -> float:
+    return random.uniform(-1.0, 1.0)  # noqa: S311 - it spreads load, it keeps no secret
+
+
+class Store:
+    """An open store; get one by `Store.open`."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._write = writer.write
+        self._read = reader.read
+        self._writer = writer
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, url: str, *, on_due: Callable[[], None] = _ignore) -> Self:
+        """Open the database of this URL, made and migrated if need be. `on_due` is a hint that work may be due.
+
+        Raises SchemaTooNew, StoreUnreachable.
+        """
+        await asyncio.to_thread(migrate, url)
+        return cls(Writer(engine.write_engine(url), on_due), Reader(engine.read_engine(url)))
+
+    async def close(self) -> None:
+        """Finish what waits, then let go of the database."""
+        await self._writer.close()
+        await asyncio.to_thread(self._reader.close)
+
+    # Into the queue
+
+    async def accept(
+        self, acceptances: Sequence[Acceptance], idempotency: Idempotency | None = None
+    ) -> Accepted | IdempotencyConflict:
+        """Keep all of them and the Idempotency-Key in one commit. Raises AlreadyStored if an id is there already."""
+        return await self._write(accept.accept, accept.Request(tuple(acceptances), idempotency), wakes=True)
+
+    # Through the relay
+
+    async def claim(self, pool: str, mailbox: str, limit: int, now: float, lease_until: float) -> list[Claimed]:
+        """Take what is due in the pool, oldest due first. Each gets a lease and an open attempt."""
+        return await self._write(claim.claim, claim.Demand(pool, mailbox, limit, now, lease_until))
+
+    async def mark_dot(self, claimed: Claimed) -> bool:
+        """Make it durable that the final dot may leave. False: the lease is lost, it must not."""
+        return await self._write(settle.mark_dot, claimed)
+
+    async def settle(self, claimed: Claimed, settlement: Settlement, record: Record) -> bool:
+        """Write how the attempt ended. False: the lease was lost and nothing is written."""
+        return await self._write(settle.settle, (claimed, settlement, record), wakes=settlement.due_at is not None)
+
+    async def give_back(self, claimed: Sequence[Claimed]) -> None:
+        """Put back what was claimed and never offered, due as before."""
+        await self._write(settle.give_back, claimed, wakes=True)
+
+    async def renew(self, leases: Sequence[UUID], until: float) -> set[UUID]:
+        """Keep these leases until `until`; answers those still held."""
+        return await self._write(settle.renew, settle.Renewal(frozenset(leases), until))
+
+    async def reclaim(
+        self, now: float, *, everything: bool = False, jitter: Callable[[], float] = _jitter
+    ) -> list[tuple[UUID, bool]]:
+        """Put back what nobody holds: leases that have run out, or all of them. With each id: is it in doubt?"""
+        orphans = reclaim.Orphans(math.inf if everything else now, now, jitter)
+        found = part = await self._write(reclaim.reclaim, orphans, wakes=True)
+        while len(part) == reclaim.AT_ONCE:
+            part = await self._write(reclaim.reclaim, orphans, wakes=True)
+            found = found + part
+        return found
+
+    async def expire(self, now: float) -> list[UUID]:
+        """End what waits and is too old."""
+        found = part = await self._write(reclaim.expire, now)
+        while len(part) == reclaim.AT_ONCE:
+            part = await self._write(reclaim.expire, now)
+            found = found + part
+        return found
+
+    async def next_due(self, pool: str) -> float | None:
+        """When the earliest waiting message of the pool is due; it may be over its age (see `expire`)."""
+        return await self._read(partial(find.next_due, pool=pool))
+
+    async def sent_since(self, mailbox: str, since: float) -> list[Sent]:
+        """What this mailbox has offered after `since`, and is offering now, oldest first."""
+        return await self._read(partial(find.sent_since, mailbox=mailbox, since=since))
+
+    # For people
+
+    async def get(self, id: UUID, key_id: UUID | None = None) -> Email | None:
+        """One message with recipients and attempts; None if there is none, or it is another key's."""
+        return await self._read(partial(find.get, id=id, key_id=key_id))
+
+    async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
+        """The newest messages of a key (None: of all), without their attempts."""
+        return await self._read(partial(find.find, key_id=key_id, state=state, limit=limit))
+
+    async def content(self, id: UUID) -> bytes | None:
+        """The bytes that go over the wire."""
+        return await self._read(partial(find.content, id=id))
+
+    async def counts(self) -> dict[MessageState, int]:
+        """How many messages stand where. Reads an index from end to end: for pages, not for loops."""
+        return await self._read(find.counts)
+
+    async def ping(self) -> None:
+        """Prove that a commit can be made."""
+        await self._write(heartbeat.beat, None)
+
+    # Keys
+
+    async def create_key(self, key: Key, digest: bytes) -> None:
+        """Keep a key by the SHA-256 of its secret. Raises AlreadyStored."""
+        await self._write(keys.create, keys.NewKey(key, digest))
+
+    async def keys(self) -> list[Key]:
+        """All of them, the oldest first, revoked ones too."""
+        return await self._read(keys.every)
+
+    async def revoke_key(self, id: UUID, now: float) -> bool:
+        """Whether there was such a key, not revoked before."""
+        return await self._write(keys.revoke, keys.Revocation(id, now))
+
+    async def find_key(self, digest: bytes) -> Key | None:
+        """The key with this digest. Revoked ones too: the caller judges."""
+        return await self._read(partial(keys.find, digest=digest))

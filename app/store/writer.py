@@ -1,0 +1,156 @@
+"""One thread that owns one connection and commits whatever waits as one group. Knows no table.
+
+A commit costs a wait for the disk, however much is in it. So what is asked while one group commits forms the next
+one: a caller waits for two commits at most, and the disk is never idle while somebody waits.
+
+Rule 1: a waiter hears of success only after the commit has returned.
+Rule 2: what is wrong with one item fails that item only: its group is undone and each is run again by itself.
+Rule 3: what is wrong with the database fails the whole group, and the next one starts on a new connection.
+"""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from app import logs
+from app.store.errors import AlreadyStored, StoreUnavailable, blames_the_item
+
+GROUP = 256  # items in one commit
+
+A = TypeVar("A")
+R = TypeVar("R")
+Verb = Callable[[Connection, Sequence[A]], Sequence[R]]
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """One call, and how it ended: `error`, or else `result` once its commit has returned."""
+
+    verb: Verb[Any, Any]
+    argument: Any
+    wakes: bool
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Made on the event loop that its callers run on. `on_due` is called there after work became due."""
+
+    def __init__(self, engine: Engine, on_due: Callable[[], None]) -> None:
+        self._engine = engine
+        self._on_due = on_due
+        self._loop = asyncio.get_running_loop()
+        self._waiting: SimpleQueue[_Item | None] = SimpleQueue()
+        self._connection: Connection | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, verb: Verb[A, R], argument: A, *, wakes: bool = False) -> R:
+        """What `verb` answers for this argument, when it is on the disk. `wakes`: it may have made work due.
+
+        Raises StoreUnavailable or AlreadyStored: nothing of it was kept then.
+        """
+        if self._closed:
+            raise StoreUnavailable("The store is closed: Postern is stopping.")
+        item = _Item(verb, argument, wakes, self._loop.create_future())
+        self._waiting.put(item)
+        result: R = await item.future
+        return result
+
+    async def close(self) -> None:
+        """Finish what waits, then end the thread and its connection."""
+        if not self._closed:
+            self._closed = True
+            self._waiting.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        while group := self._next_group():
+            self._run([item for item in group if not item.future.cancelled()])
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._resolve, group)
+        self._drop_connection()
+
+    def _next_group(self) -> list[_Item]:
+        """The next item, waited for, and whatever waits behind it. Empty when the writer is closed."""
+        item = self._waiting.get()
+        group: list[_Item] = []
+        with suppress(Empty):
+            while item is not None:
+                group.append(item)
+                if len(group) == GROUP:
+                    return group
+                item = self._waiting.get_nowait()
+            self._waiting.put(None)  # closed: seen again by the next call
+        return group
+
+    def _run(self, group: Sequence[_Item]) -> None:
+        if not group:
+            return
+        try:
+            self._commit(group)
+        except Exception as error:
+            self._drop_connection()
+            if isinstance(error, DBAPIError) and not blames_the_item(error):
+                self._fail(group, error)
+            elif len(group) == 1:
+                group[0].error = _blame(error)
+            else:
+                for item in group:
+                    self._run([item])
+
+    def _commit(self, group: Sequence[_Item]) -> None:
+        batches: dict[Verb[Any, Any], list[_Item]] = defaultdict(list)
+        for item in group:
+            batches[item.verb].append(item)
+        connection = self._connect()
+        with connection.begin():
+            for verb, items in batches.items():
+                results = verb(connection, [item.argument for item in items])
+                for item, result in zip(items, results, strict=True):
+                    item.result = result
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        """Close it, whatever state it is in: the next group opens another. What was not committed is undone."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    @staticmethod
+    def _fail(group: Sequence[_Item], error: DBAPIError) -> None:
+        logs.store_failed("commit", StoreUnavailable.because(error))
+        for item in group:
+            item.error = StoreUnavailable.because(error)
+
+    def _resolve(self, group: Sequence[_Item]) -> None:
+        for item in group:
+            if item.future.done():  # its caller was cancelled
+                continue
+            if item.error is None:
+                item.future.set_result(item.result)
+            else:
+                item.future.set_exception(item.error)
+        if any(item.wakes and item.error is None for item in group):
+            self._on_due()
+
+
+def _blame(error: Exception) -> Exception:
+    if isinstance(error, IntegrityError):
+        return AlreadyStored("An id or a digest of this request is stored already; nothing of it was kept.")
+    return error
