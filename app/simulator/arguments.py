@@ -1,0 +1,129 @@
+"""The arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.2): pure parsing, each error as Exchange's reply."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from app.simulator import replies
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_UDOMAIN = re.compile(
+    r"[^\s@<>\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+(?:\.[^\s@<>\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+)*"
+)
+_DOT_STRING = re.compile(r"[^\s\x00-\x20()<>\[\]:;@\\,.\"\x7f]+(?:\.[^\s\x00-\x20()<>\[\]:;@\\,.\"\x7f]+)*")
+_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"')
+_PATH = re.compile(r'<((?:[^<>"]|"(?:[^"\\]|\\.)*")*)>(?:[ ]+(.*))?')
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """MAIL's arguments."""
+
+    address: str
+    size: int
+    binary: bool
+    smtputf8: bool
+
+
+class Refused(Exception):  # noqa: N818 - it names the fact
+    """The arguments are not acceptable; the message is the reply."""
+
+
+def ehlo_name(argument: str) -> bool:
+    """True for a domain or an address literal (RFC 5321 §4.1.1.1)."""
+    if argument.startswith("[") and argument.endswith("]"):
+        return _is_literal(argument)
+    return len(argument) <= 255 and _DOMAIN.fullmatch(argument) is not None
+
+
+def mail(argument: str, *, smtputf8_offered: bool) -> Mail:
+    """`FROM:<path> parameters`. Raises Refused."""
+    path, parameters = _path(argument, "FROM:", replies.INVALID_SENDER)
+    offered = _MAIL if smtputf8_offered else {name: form for name, form in _MAIL.items() if name != "SMTPUTF8"}
+    given = _parameters(parameters, offered)
+    if path:
+        _check(path, replies.INVALID_SENDER, smtputf8="SMTPUTF8" in given)
+    return Mail(path, int(given.get("SIZE", "0")), given.get("BODY", "").upper() == "BINARYMIME", "SMTPUTF8" in given)
+
+
+def rcpt(argument: str, *, smtputf8: bool) -> str:
+    """`TO:<path> parameters`: the address. Raises Refused."""
+    path, parameters = _path(argument, "TO:", replies.INVALID_RECIPIENT)
+    _parameters(parameters, _RCPT)
+    _check(path, replies.INVALID_RECIPIENT, smtputf8=smtputf8)
+    return path
+
+
+def _path(argument: str, word: str, refusal: str) -> tuple[str, str]:
+    if argument[: len(word)].upper() != word:
+        raise Refused(replies.INVALID_ARGUMENTS)
+    match = _PATH.fullmatch(argument, len(word))
+    if match is None:
+        raise Refused(refusal)
+    return match[1], match[2] or ""
+
+
+def _parameters(text: str, offered: "Mapping[str, Callable[[str], bool]]") -> dict[str, str]:
+    given: dict[str, str] = {}
+    for word in text.split():
+        name, _, value = word.partition("=")
+        name = name.upper()
+        if name in given or name not in offered or not offered[name](value):
+            raise Refused(replies.INVALID_ARGUMENTS)
+        given[name] = value
+    return given
+
+
+def _one_of(*values: str) -> Callable[[str], bool]:
+    return lambda value: value.upper() in values
+
+
+# SIZE (RFC 1870), BODY (RFC 6152, 3030), SMTPUTF8 (RFC 6531), AUTH (RFC 4954), the rest DSN (RFC 3461).
+_MAIL: Mapping[str, Callable[[str], bool]] = {
+    "SIZE": lambda value: value.isascii() and value.isdigit() and len(value) <= 20,
+    "BODY": _one_of("7BIT", "8BITMIME", "BINARYMIME"),
+    "SMTPUTF8": _one_of(""),
+    "AUTH": bool,
+    "RET": _one_of("FULL", "HDRS"),
+    "ENVID": bool,
+}
+_RCPT: Mapping[str, Callable[[str], bool]] = {
+    "NOTIFY": lambda value: {*value.upper().split(",")} <= {"SUCCESS", "FAILURE", "DELAY"} or value.upper() == "NEVER",
+    "ORCPT": lambda value: ";" in value,
+}
+
+
+def _check(address: str, refusal: str, *, smtputf8: bool) -> None:
+    local, at, domain = address.rpartition("@")
+    if (
+        not at
+        or not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local))
+        or len(local.encode("utf-8", "replace")) > 64
+    ):
+        raise Refused(refusal)
+    if not address.isascii() and (not smtputf8 or not _is_unicode(address)):
+        raise Refused(refusal)
+    form = _DOMAIN if domain.isascii() else _UDOMAIN
+    if not form.fullmatch(domain) and not _is_literal(domain):
+        raise Refused(refusal)
+
+
+def _is_unicode(text: str) -> bool:
+    """False if the octets were not UTF-8."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _is_literal(text: str) -> bool:
+    if not (text.startswith("[") and text.endswith("]")):
+        return False
+    inner = text[1:-1]
+    try:
+        if inner[:5].upper() == "IPV6:":
+            ipaddress.IPv6Address(inner[5:])
+        else:
+            ipaddress.IPv4Address(inner)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,172 @@
+"""The verbs (RFC 5321 §4.1.1): each takes the session and its argument, and answers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from app.simulator import arguments, replies
+from app.simulator.auth import auth
+from app.simulator.door import Door
+from app.simulator.faults import Point
+from app.simulator.office import DOOR_HOST
+from app.simulator.session import Session
+from app.simulator.submission import bdat, data
+
+
+async def ehlo(session: Session, argument: str) -> None:
+    """EHLO: who the client is, and what is offered."""
+    session.seen.ehlo.append(argument)
+    if not arguments.ehlo_name(argument):
+        await session.reply(replies.INVALID_DOMAIN_NAME)
+        return
+    offer = _offer(session)
+    if not await session.struck(Point.EHLO, offer):
+        session.end()
+        session.greeted = True
+        await session.reply(offer)
+
+
+async def helo(session: Session, argument: str) -> None:
+    """HELO: the same without extensions."""
+    session.seen.ehlo.append(argument)
+    if not arguments.ehlo_name(argument):
+        await session.reply(replies.INVALID_DOMAIN_NAME)
+    elif not await session.struck(Point.EHLO, _hello(session)):
+        session.end()
+        session.greeted = True
+        await session.reply(_hello(session))
+
+
+def _hello(session: Session) -> str:
+    return f"250 {DOOR_HOST} Hello [{session.wire.peer}]"
+
+
+def _offer(session: Session) -> str:
+    door, secure = session.office.door, session.seen.tls is not None
+    lines = [
+        _hello(session),
+        f"SIZE {session.office.books.limits.advertised_size}",
+        *(["PIPELINING"] if door.pipelining else []),
+        "DSN",
+        "ENHANCEDSTATUSCODES",
+        *_security(door, secure=secure),
+        "8BITMIME",
+        "BINARYMIME",
+        "CHUNKING",
+        *(["SMTPUTF8"] if door.smtputf8 else []),
+    ]
+    return "\n".join(lines)
+
+
+def _security(door: Door, *, secure: bool) -> list[str]:
+    if secure:
+        return [" ".join(("AUTH", *door.mechanisms))] if door.mechanisms else []
+    return ["STARTTLS"] if door.starttls else []
+
+
+async def starttls(session: Session, argument: str) -> None:
+    """STARTTLS (RFC 3207): after it the session is as new, and nothing said before counts."""
+    if not session.office.door.starttls:
+        await unknown(session, "STARTTLS")
+    elif argument:
+        await session.reply(replies.INVALID_ARGUMENTS)
+    elif session.seen.tls is not None:
+        await session.reply(replies.BAD_SEQUENCE)
+    elif not await session.struck(Point.STARTTLS, replies.READY_FOR_TLS):
+        session.wire.hold()
+        session.wire.discard()
+        await session.reply(replies.READY_FOR_TLS)
+        session.wire.say(session.office.door.inject)
+        await session.wire.flush()
+        if not await session.struck(Point.TLS, replies.READY_FOR_TLS):
+            context = session.office.certificates.context(session.office.door)
+            session.seen.tls = await session.wire.start_tls(context)
+            session.end()
+            session.greeted = False
+
+
+async def mail(session: Session, argument: str) -> None:
+    """MAIL."""
+    if session.account is None:
+        await session.reply(replies.NOT_AUTHENTICATED)
+        return
+    if not session.greeted or session.transaction is not None:
+        await session.reply(replies.BAD_SEQUENCE)
+        return
+    given = arguments.mail(argument, smtputf8_offered=session.office.door.smtputf8)
+    limit = session.office.books.limits.advertised_size
+    if given.size > limit:
+        session.violated(f"message size: {given.size} of {limit} octets")
+        await session.reply(replies.SIZE_EXCEEDED)
+        return
+    session.begin(given.address, smtputf8=given.smtputf8, binary=given.binary)
+    if await session.struck(Point.MAIL, replies.SENDER_OK):
+        session.end()
+    else:
+        await session.reply(replies.SENDER_OK)
+
+
+async def rcpt(session: Session, argument: str) -> None:
+    """RCPT. Recipients are not resolved: Exchange does that after the message is accepted."""
+    transaction = session.transaction
+    if transaction is None:
+        await session.reply(replies.BAD_SEQUENCE)
+        return
+    address = arguments.rcpt(argument, smtputf8=transaction.smtputf8)
+    if await session.struck(Point.RCPT, replies.RECIPIENT_OK, recipient=address):
+        return
+    limit = session.office.books.limits.recipients_per_message
+    if len(transaction.recipients) >= limit:
+        session.violated(f"recipients of one message: more than {limit}")
+        await session.reply(replies.TOO_MANY_RECIPIENTS)
+        return
+    transaction.recipients.append(address)
+    await session.reply(replies.RECIPIENT_OK)
+
+
+async def rset(session: Session, argument: str) -> None:
+    """RSET."""
+    if argument:
+        await session.reply(replies.INVALID_ARGUMENTS)
+        return
+    session.end()
+    await session.reply(replies.RESETTING)
+
+
+async def noop(session: Session, _argument: str) -> None:
+    """NOOP."""
+    await session.reply(replies.NOOP_OK)
+
+
+async def vrfy(session: Session, _argument: str) -> None:
+    """VRFY."""
+    await session.reply(replies.CANNOT_VERIFY)
+
+
+async def quit_(session: Session, argument: str) -> None:
+    """QUIT."""
+    if argument:
+        await session.reply(replies.INVALID_ARGUMENTS)
+    elif not await session.struck(Point.QUIT, replies.CLOSING):
+        await session.reply(replies.CLOSING)
+        await session.wire.close()
+
+
+async def unknown(session: Session, verb: str) -> None:
+    """Any other verb: a late answer, so that a client gone astray does not hammer."""
+    shown = "".join(char if " " < char <= "~" else "?" for char in verb[:64])
+    await session.reply_late(replies.UNKNOWN_VERB, verb=shown)
+
+
+VERBS: Mapping[str, Callable[[Session, str], Awaitable[None]]] = {
+    "EHLO": ehlo,
+    "HELO": helo,
+    "STARTTLS": starttls,
+    "AUTH": auth,
+    "MAIL": mail,
+    "RCPT": rcpt,
+    "DATA": data,
+    "BDAT": bdat,
+    "RSET": rset,
+    "NOOP": noop,
+    "VRFY": vrfy,
+    "QUIT": quit_,
+}

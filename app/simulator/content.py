@@ -1,0 +1,59 @@
+"""What Exchange looks at in a message's octets: line ends, dots, From, Message-ID. Pure; knows no session."""
+
+import re
+from dataclasses import dataclass
+from email.utils import getaddresses
+
+_FIELD = re.compile(rb"(?im)^(from|sender|message-id|subject|to)[ \t]*:(.*(?:\n[ \t].*)*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The header fields that matter. `senders` is None unless there is exactly one From with only valid addresses."""
+
+    senders: tuple[str, ...] | None
+    has_sender: bool
+    message_id: str | None  # with its <>
+    subject: str = ""
+    to: str = ""
+
+
+def unstuffed(content: bytes) -> bytes:
+    """Without the dot that the client put before lines that begin with one (RFC 5321 §4.5.2)."""
+    if content.startswith(b"."):
+        content = content[1:]
+    return content.replace(b"\r\n.", b"\r\n")
+
+
+def has_bare_line_ends(content: bytes) -> bool:
+    """True if a CR or an LF stands alone (RFC 5321 §2.3.8)."""
+    pairs = content.count(b"\r\n")
+    return content.count(b"\n") != pairs or content.count(b"\r") != pairs
+
+
+def head(content: bytes) -> Head:
+    """The head of a message."""
+    end = 0 if content.startswith(b"\r\n") else content.find(b"\r\n\r\n")
+    fields: dict[str, list[str]] = {}
+    for match in _FIELD.finditer(content if end < 0 else content[:end]):
+        value = match[2].decode("utf-8", "replace").replace("\r\n", "").strip()
+        fields.setdefault(match[1].decode("ascii").lower(), []).append(value)
+    return Head(
+        senders=_addresses(fields.get("from", [])),
+        has_sender="sender" in fields,
+        message_id=next(iter(fields.get("message-id", [])), None) or None,
+        subject=", ".join(fields.get("subject", [])),
+        to=", ".join(fields.get("to", [])),
+    )
+
+
+def _addresses(fields: list[str]) -> tuple[str, ...] | None:
+    if len(fields) != 1:
+        return None
+    addresses = tuple(address for _, address in getaddresses(fields))
+    return addresses if addresses and all(_plausible(address) for address in addresses) else None
+
+
+def _plausible(address: str) -> bool:
+    local, at, domain = address.rpartition("@")
+    return bool(local and at and domain) and not any(char.isspace() for char in address)

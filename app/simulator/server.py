@@ -1,0 +1,190 @@
+"""The simulator: listens, gives each connection its session, and shows what was seen."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.clock import Clock
+from app.simulator.account import Account, Accounts
+from app.simulator.dialogue import converse
+from app.simulator.door import Door
+from app.simulator.faults import Fault, Faults
+from app.simulator.limits import Books, Limits
+from app.simulator.memory import Login, Memory, Seen, SessionSeen, Violation
+from app.simulator.office import Office
+from app.simulator.session import Session
+from app.simulator.wire import Wire
+
+_LIMITS = Limits()
+_DOOR = Door()
+_SHUTDOWN = 2.0  # seconds
+
+
+class Simulator:
+    """A pretend Office 365 on a loopback port.
+
+    `keep` bounds what is remembered (None: everything); accepted messages also go to `folder` as .eml files.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[Account] = (),
+        clock: Clock | None = None,
+        limits: Limits = _LIMITS,
+        door: Door = _DOOR,
+        *,
+        faults: Iterable[Fault] = (),
+        seed: int = 0,
+        keep: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.host = "127.0.0.1"
+        self.port = 0
+        self._memory = Memory(keep, folder)
+        self._office = Office(
+            accounts=Accounts(accounts),
+            clock=clock or Clock(),
+            books=Books(limits),
+            memory=self._memory,
+            faults=Faults(seed),
+            door=door,
+        )
+        for fault in faults:
+            self.faults.add(fault)
+        self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[None], Wire] = {}
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes a free one, which `port` then gives."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connected, host, port, backlog=1024)
+        self.host, self.port = host, self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening and cut every connection. It can be started again, also on the same port."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        tasks = dict(self._open)
+        for task, wire in tasks.items():
+            task.cancel()
+            wire.abort()
+        if tasks:
+            await asyncio.wait([*tasks, *(wire.gone for wire in tasks.values())], timeout=_SHUTDOWN)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _connected(self) -> Wire:
+        return _Connection(self)
+
+    def serve(self, wire: Wire) -> None:
+        """Begin the session of a new connection."""
+        session = Session(self._office, wire)
+        self._memory.session(session.seen)
+        task = asyncio.get_running_loop().create_task(converse(session))
+        self._open[task] = wire
+        task.add_done_callback(self._open.pop)
+
+    # What was seen.
+
+    @property
+    def messages(self) -> list[Seen]:
+        """Every message whose content came to its end, accepted or not, oldest first."""
+        return self._memory.messages
+
+    @property
+    def accepted(self) -> list[Seen]:
+        """Those that were accepted."""
+        return [message for message in self._memory.messages if message.accepted]
+
+    @property
+    def sessions(self) -> list[SessionSeen]:
+        """Every connection, oldest first."""
+        return self._memory.sessions
+
+    @property
+    def logins(self) -> list[Login]:
+        """Every AUTH exchange: (at, mailbox, mechanism, ok)."""
+        return self._memory.logins
+
+    @property
+    def violations(self) -> list[Violation]:
+        """Every limit exceeded: (at, mailbox, what)."""
+        return self._memory.violations
+
+    async def wait_for(self, count: int, timeout: float) -> None:
+        """Until `count` messages were accepted since the last reset. Raises TimeoutError after real seconds."""
+        await self._memory.wait_for(count, timeout)
+
+    def reset(self) -> None:
+        """Forget what was seen and counted, and take the faults out. Connections stay open."""
+        self._memory.forget()
+        self._office.books.forget()
+        self._office.faults.clear()
+
+    # What can be set.
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may log in."""
+        return self._office.accounts
+
+    @property
+    def faults(self) -> Faults:
+        """The fault script."""
+        return self._office.faults
+
+    @property
+    def clock(self) -> Clock:
+        """Its clock."""
+        return self._office.clock
+
+    @property
+    def door(self) -> Door:
+        """The door for the connections to come."""
+        return self._office.door
+
+    @door.setter
+    def door(self, door: Door) -> None:
+        self._office.door = door
+
+    @property
+    def limits(self) -> Limits:
+        """The limits; those of time hold for the sessions to come."""
+        return self._office.books.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._office.books.limits = limits
+
+    # Its certificate.
+
+    @property
+    def ca_pem(self) -> str:
+        """PEM of the authority to trust. The certificate is for localhost, 127.0.0.1, ::1 and smtp.office365.com."""
+        return self._office.certificates.ca_pem
+
+    def write_ca(self, path: Path | str) -> None:
+        """Write `ca_pem` to a file."""
+        Path(path).write_text(self.ca_pem, encoding="ascii")
+
+
+class _Connection(Wire):
+    """A wire that gives itself to the simulator when it is connected."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        super().__init__()
+        self._simulator = simulator
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._simulator.serve(self)

@@ -1,0 +1,147 @@
+"""One session's state and the ways to answer in it. Reads no command (dialogue.py), carries none out (commands.py)."""
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from app.simulator import replies
+from app.simulator.account import Account
+from app.simulator.actions import Moment
+from app.simulator.faults import Armed, Point
+from app.simulator.memory import SessionSeen
+from app.simulator.office import BACKEND, DOOR_HOST, FRONTEND, Office
+from app.simulator.wire import Wire
+
+# Points at which something is about to be carried out and answered.
+_COMMANDS = frozenset(Point) - {Point.CONNECT, Point.TLS, Point.CONTENT, Point.ACCEPTED, Point.REPLY, Point.IDLE}
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One mail transaction (RFC 5321 §3.3). `slot` is None if the mailbox had none left."""
+
+    mail_from: str
+    smtputf8: bool
+    binary: bool
+    slot: int | None
+    first_turn: int
+    recipients: list[str] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)  # of BDAT
+
+
+class Session:
+    """One connection as Exchange knows it."""
+
+    def __init__(self, office: Office, wire: Wire) -> None:
+        self.office = office
+        self.wire = wire
+        self.seen = SessionSeen(secrets.token_hex(8).upper(), office.clock.now())
+        self.greeted = False
+        self.account: Account | None = None
+        self.transaction: Transaction | None = None
+        self.submitted = 0
+        self._instead: str | None = None
+        limits, speed = office.books.limits, office.clock.speed
+        wire.idle = limits.idle / speed
+        wire.ends_at = wire.loop.time() + limits.session / speed
+
+    @property
+    def mailbox(self) -> str:
+        """Who is logged in, or ""."""
+        return self.account.address if self.account else ""
+
+    @property
+    def now(self) -> float:
+        """Clock time."""
+        return self.office.clock.now()
+
+    def banner(self) -> str:
+        """The greeting."""
+        if self.office.door.greeting is not None:
+            return self.office.door.greeting
+        date = format_datetime(datetime.fromtimestamp(self.now, UTC))
+        return f"220 {DOOR_HOST} Microsoft ESMTP MAIL Service ready at {date} [{self.seen.id}]"
+
+    # Answering.
+
+    async def reply(self, text: str, **facts: str) -> None:
+        """Answer. It is written when the client's batch is worked off."""
+        if self._instead is not None and text[0] in "23":
+            text, self._instead = self._instead, None
+        text = self._filled(text, facts)
+        if self.office.faults.at(Point.REPLY) and await self.struck(Point.REPLY, text):
+            return
+        self.say(text)
+
+    async def reply_late(self, text: str, **facts: str) -> None:
+        """Answer after the tarpit's time."""
+        if self.office.books.limits.tarpit:
+            await self.wire.flush()
+            await self.office.clock.sleep(self.office.books.limits.tarpit)
+        await self.reply(text, **facts)
+
+    def say(self, text: str) -> None:
+        """Answer with exactly that, past the script."""
+        text = self._filled(text, {})
+        self.seen.replies.append(text)
+        self.wire.say(replies.wire(text))
+
+    def _filled(self, text: str, facts: dict[str, str]) -> str:
+        if "{" not in text:
+            return text
+        instant = datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        own = {
+            "frontend": f"{FRONTEND} {instant}Z {self.seen.id}",
+            "backend": BACKEND,
+            "mailbox": self.mailbox,
+            "sender": self.transaction.mail_from if self.transaction else "",
+        }
+        return replies.fill(text, own | facts)
+
+    # The script.
+
+    async def struck(
+        self, point: Point, usual: str, *, mailbox: str = "", recipient: str = "", only: Armed | None = None
+    ) -> bool:
+        """True if a fault stands in the place of the `usual` reply. `mailbox` is who tries to log in."""
+        if not self.office.faults.at(point):
+            return False
+        transaction = self.transaction
+        moment = Moment(
+            wire=self.wire,
+            clock=self.office.clock,
+            session=self.seen,
+            point=point,
+            usual=usual,
+            is_command=point in _COMMANDS,
+            mailbox=mailbox or self.mailbox,
+            sender=transaction.mail_from if transaction else "",
+            recipients=(recipient,) if recipient else tuple(transaction.recipients) if transaction else (),
+            say=self.say,
+            instead=self._answer_instead,
+        )
+        return await self.office.faults.strike(moment, only)
+
+    def _answer_instead(self, text: str) -> None:
+        self._instead = text
+
+    # The transaction.
+
+    def begin(self, mail_from: str, *, smtputf8: bool, binary: bool) -> None:
+        """MAIL was accepted: from here on a sending slot is used."""
+        slot = self.office.books.take_slot(self.mailbox, self.now)
+        if slot is None:
+            limit = self.office.books.limits.connections_sending
+            self.violated(f"connections sending: more than {limit}")
+        self.transaction = Transaction(mail_from, smtputf8, binary, slot, self.wire.turns)
+
+    def end(self) -> None:
+        """The transaction is over, whatever came of it; its slot becomes free."""
+        if self.transaction is not None and self.transaction.slot is not None:
+            self.office.books.free_slot(self.mailbox, self.transaction.slot, self.now)
+        self.transaction = None
+
+    def violated(self, what: str) -> None:
+        """The client went over a limit."""
+        self.office.memory.violation(self.now, self.mailbox, what)
