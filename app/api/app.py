@@ -1,0 +1,103 @@
+"""The HTTP application: which route has which path, what surrounds them, and which exception becomes which answer."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp
+
+from app import logs
+from app.api.edge import Edge
+from app.api.emails import Emails
+from app.api.errors import (
+    Crashed,
+    Flaw,
+    Invalid,
+    MalformedBody,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    Unavailable,
+    answer,
+)
+from app.api.health import Health
+from app.api.keys import Keyring
+from app.api.middleware import Crashes, Draining, Paths, RequestId
+from app.api.unsupported import METHODS, PATHS, Unsupported
+from app.store import StoreError
+
+
+def create_app(edge: Edge) -> ASGIApp:
+    """The whole inbound edge as one ASGI application."""
+    app = FastAPI(
+        title="Postern",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(Paths),
+            Middleware(RequestId),
+            Middleware(Crashes),
+            Middleware(Draining, draining=edge.draining),
+        ],
+        exception_handlers={
+            Problem: _on_problem,
+            StoreError: _on_store_error,
+            HTTPException: _on_http_exception,
+            RequestValidationError: _on_validation_error,
+        },
+    )
+    _add_routes(app, edge)
+    return app
+
+
+def _add_routes(app: FastAPI, edge: Edge) -> None:
+    keyring = Keyring(edge.store, edge.clock)
+    emails, health, unsupported = Emails(edge, keyring), Health(edge), Unsupported(keyring)
+    app.add_api_route("/emails", emails.send, methods=["POST"])
+    for path in PATHS:  # before /emails/{id}, which would take /emails/receiving for an id
+        app.add_api_route(path, unsupported.refuse, methods=[*METHODS], include_in_schema=False)
+    app.add_api_route("/emails/{id}", emails.show, methods=["GET", "HEAD"])
+    app.add_api_route("/healthz", health.alive, methods=["GET", "HEAD"])
+    app.add_api_route("/readyz", health.ready, methods=["GET", "HEAD"])
+
+
+async def _on_problem(request: Request, problem: Problem) -> Response:
+    return answer(problem, request.scope)
+
+
+async def _on_store_error(request: Request, error: StoreError) -> Response:
+    logs.store_failed(f"{request.method} {request.scope['path']}", error)
+    sorry = Unavailable("The email store takes nothing at the moment. Nothing was kept; try again.", retry_after=5)
+    return answer(sorry, request.scope)
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    """What Starlette's router and parsers raise by themselves."""
+    match error.status_code:
+        case 404:
+            return answer(NotFound(f"There is nothing at {request.scope['path']}."), request.scope)
+        case 405:
+            return answer(MethodNotAllowed(request.method, _allowed(request)), request.scope)
+        case status if status < 500:
+            return answer(MalformedBody(str(error.detail)), request.scope)
+    return answer(Crashed(), request.scope)
+
+
+async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """No route declares parameters, so this does not happen; if one ever does, its answer has the wire form too."""
+    flaws = [Flaw(".".join(map(str, details["loc"])), str(details["msg"])) for details in error.errors()]
+    return answer(Invalid(flaws), request.scope)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of every route at this path: Starlette would name those of the first one only."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return ", ".join(sorted(methods))

@@ -1,0 +1,73 @@
+"""The `headers` of an email: what is forwarded, what is ignored, and what is meant for Postern (api.md §2, §5)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from app.api import fields
+from app.api.fields import refuse
+from app.mail.headers import HeaderError, check_header, check_message_id, is_reserved
+from app.mail.message import OnUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class CustomHeaders:
+    """What the headers of one email ask for."""
+
+    forwarded: tuple[tuple[str, str], ...] = ()
+    message_id: str | None = None  # without <>
+    expires_in: int | None = None  # seconds
+    on_unknown: OnUnknown | None = None
+
+
+def read(value: Any) -> CustomHeaders:
+    """An object, null, or the empty list that PHP makes of an empty object."""
+    if value is None or value == []:
+        return CustomHeaders()
+    if not isinstance(value, dict):
+        raise refuse(f'It must be an object like {{"X-Reference": "42"}}, not {fields.kind(value)}.')
+    if len(value) > fields.MANY:
+        raise refuse(f"It has {len(value)} headers and may have {fields.MANY}.")
+    given = [(name, _as_text(name, content)) for name, content in value.items() if content is not None]
+    own = {name.lower(): (f".{name}", content) for name, content in given}
+    at_expires, expires_in = own.get("x-postern-expires-in", ("", None))
+    at_unknown, on_unknown = own.get("x-postern-on-unknown", ("", None))
+    return CustomHeaders(
+        forwarded=tuple((name, _checked(name, content)) for name, content in given if not is_reserved(name)),
+        message_id=_message_id(*own.get("message-id", ("", ""))),
+        expires_in=fields.expires_in(expires_in, at_expires),
+        on_unknown=fields.on_unknown(on_unknown, at_unknown),
+    )
+
+
+def _as_text(name: str, value: Any) -> str:
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float() if math.isfinite(value):
+            return repr(value)
+    raise refuse(f"It must be a string, a number or a boolean, not {fields.kind(value)}.", at=f".{name}")
+
+
+def _checked(name: str, value: str) -> str:
+    try:
+        check_header(name, value)
+    except HeaderError as error:
+        raise refuse(str(error), at=f".{name}") from None
+    return value
+
+
+def _message_id(at: str, value: str) -> str | None:
+    """The caller's own, if it is one: frameworks add theirs unasked, and a bad one is no reason to lose the email."""
+    if "\r" in value or "\n" in value:
+        raise refuse("The Message-ID contains a line break; put it on one line.", at=at)
+    bare = value.strip().removeprefix("<").removesuffix(">")
+    try:
+        check_message_id(bare)
+    except HeaderError:
+        return None
+    return bare

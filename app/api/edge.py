@@ -1,0 +1,34 @@
+"""What the HTTP edge is given: values and callables, built by app/main.py. Holds nothing of its own."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from app.clock import Clock
+from app.mail.address import Address
+from app.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one request may ask for. Sizes in octets, times in seconds."""
+
+    max_body_bytes: int
+    max_message_bytes: int  # of the composed message, as the upstream counts it
+    max_recipients: int = 50  # in each of to, cc, bcc and reply_to
+    body_seconds: float = 60.0  # for the whole body to arrive
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Everything the routes need. `route` names the pool that may send as an address, None when there is none.
+
+    `ready` gives the plain reasons why no mail can be taken now, [] when it can; `draining` is true once a stop began.
+    """
+
+    store: Store
+    clock: Clock
+    route: Callable[[Address], str | None]
+    default_sender: str | None
+    limits: Limits
+    ready: Callable[[], Awaitable[list[str]]]
+    draining: Callable[[], bool]

@@ -1,0 +1,101 @@
+"""An email as GET shows it: every key of api.md §3, and under `relay` what only a relay knows. Reads no store."""
+
+import email
+import email.policy
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+from app.api.last_event import last_event
+from app.mail.lifecycle import MessageState
+from app.store.records import AttemptRecord, Email
+
+_WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The readable parts of a message; None when there is none, or the content was pruned."""
+
+    html: str | None = None
+    text: str | None = None
+
+
+def texts(content: bytes) -> Texts:
+    """From the bytes that are relayed. Costs milliseconds: not for the event loop."""
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    return Texts(_body(message, "html"), _body(message, "plain"))
+
+
+def render(mail: Email, content: Texts, now: float) -> bytes:
+    """The JSON object. `now` in epoch seconds."""
+    head = mail.head
+    return json.dumps(
+        {
+            "object": "email",
+            "id": str(mail.id),
+            "message_id": f"<{mail.message_id}>",
+            "from": head.sender,
+            "to": head.to,
+            "cc": head.cc,
+            "bcc": head.bcc,
+            "reply_to": head.reply_to,
+            "subject": head.subject,
+            "html": content.html,
+            "text": content.text,
+            "created_at": timestamp(mail.created_at),
+            "last_event": last_event(mail, now),
+            "scheduled_at": timestamp(mail.scheduled_at),
+            "tags": [{"name": name, "value": value} for name, value in head.tags],
+            "relay": _relay(mail),
+        }
+    ).encode()
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Epoch seconds as `2026-11-23T20:08:28.367Z`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _body(message: EmailMessage, subtype: str) -> str | None:
+    part = message.get_body((subtype,))
+    if part is None:
+        return None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def _relay(mail: Email) -> dict[str, Any]:
+    explanation = mail.explanation
+    return {
+        "state": mail.state,
+        "pool": mail.pool,
+        "mailbox": mail.mailbox,
+        "next_attempt_at": timestamp(mail.due_at) if mail.state in _WAITING else None,
+        "expires_at": timestamp(mail.expires_at),
+        "possible_duplicate": mail.possible_duplicate,
+        "recipients": [
+            {"address": recipient.address, "state": recipient.state, "reply": recipient.reply}
+            for recipient in mail.recipients
+        ],
+        "attempts": [_attempt(attempt) for attempt in mail.attempts],
+        "explanation": explanation and {"summary": explanation.summary, "fix": explanation.fix},
+    }
+
+
+def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "mailbox": attempt.mailbox,
+        "started_at": timestamp(attempt.started_at),
+        "ended_at": timestamp(attempt.ended_at),
+        "phase": attempt.phase,
+        "replies": attempt.replies,
+        "failure": attempt.failure and {"kind": attempt.failure, "detail": attempt.detail},
+        "verdict": dict(attempt.verdicts),
+        "in_doubt": attempt.in_doubt,
+        "dialogue": [f"{line.who}: {line.text}" for line in attempt.dialogue],
+    }

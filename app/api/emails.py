@@ -1,0 +1,159 @@
+"""POST /emails and GET /emails/{id}: from octets to a commit, and back. Never relays, never waits for a relay."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import logs
+from app.api import body, document, email_object, idempotency, schemas, senders
+from app.api.edge import Edge
+from app.api.errors import Flaw, IdempotencyMismatch, Invalid, MessageTooLarge, Name, NotFound
+from app.api.fields import Reading
+from app.api.idempotency import InFlight
+from app.api.ids import Ids
+from app.api.keys import Keyring
+from app.mail import schedule
+from app.mail.compose import compose
+from app.mail.message import Message, Submission
+from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key, Permission
+
+INLINE = 256 * 1024  # octets; parsing and composing more would keep every other request waiting
+SEND = "/emails"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request, read."""
+
+    submission: Submission
+    fingerprint: bytes | None
+
+
+class Emails:
+    """The routes under /emails."""
+
+    def __init__(self, edge: Edge, keyring: Keyring) -> None:
+        self._edge = edge
+        self._keyring = keyring
+        self._ids = Ids(edge.clock)
+        self._in_flight = InFlight()
+
+    async def send(self, request: Request) -> Response:
+        """POST /emails: 200 with the id once the email is on the disk."""
+        key = await self._keyring.holder(request)
+        token = idempotency.key_of(request)
+        raw = await body.read(request, self._edge.limits)
+        if token is None:
+            return _accepted(await self._accept(key, raw, None))
+        with self._in_flight.hold(key.id, SEND, token):
+            return _accepted(await self._accept(key, raw, token))
+
+    async def show(self, request: Request) -> Response:
+        """GET /emails/{id}: where it stands, with its content while that is kept."""
+        key = await self._keyring.reader(request)
+        id_ = _uuid(request.path_params["id"])
+        email = await self._edge.store.get(id_, None if key.permission is Permission.FULL_ACCESS else key.id)
+        if email is None:
+            raise NotFound(f"There is no email {id_}, or this API key may not see it.")
+        content = await self._edge.store.content(id_)
+        texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
+        return json_response(email_object.render(email, texts, self._edge.clock.now()))
+
+    async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
+        now = self._edge.clock.now()
+        reading = Reading(now, key.default_sender or self._edge.default_sender, self._edge.limits.max_recipients)
+        asked = await _beside(len(raw), lambda: _read(raw, reading, fingerprinted=token is not None))
+        pool = senders.pool_for(asked.submission.sender, key, self._edge.route, reading.default_sender)
+        id_ = self._ids.new()
+        acceptance = await _beside(len(raw), lambda: self._compose(asked.submission, id_, key, pool, now))
+        return await self._keep(acceptance, key, _idempotency(key, token, asked.fingerprint))
+
+    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:
+        due = submission.scheduled_at or now
+        message = compose(submission, id=id_, now=datetime.fromtimestamp(due, UTC))
+        self._check_size(message, submission)
+        return Acceptance(
+            id=id_,
+            key_id=key.id,
+            pool=pool,
+            message=message,
+            head=_head(submission),
+            created_at=now,
+            due_at=due,
+            expires_at=due + (submission.expires_in or schedule.LIFETIME),
+            scheduled_at=submission.scheduled_at,
+            on_unknown=submission.on_unknown,
+        )
+
+    def _check_size(self, message: Message, submission: Submission) -> None:
+        limit = self._edge.limits.max_message_bytes
+        if len(message.content) > limit:
+            raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
+
+    async def _keep(self, acceptance: Acceptance, key: Key, once: Idempotency | None) -> Accepted:
+        """The durable line: when this returns, the email is on the disk."""
+        kept = await self._edge.store.accept([acceptance], once)
+        if isinstance(kept, IdempotencyConflict):
+            raise IdempotencyMismatch
+        if not kept.replayed:
+            logs.accepted(
+                acceptance.id,
+                key=key.name,
+                pool=acceptance.pool,
+                size=len(acceptance.message.content),
+                recipients=len(acceptance.message.envelope.rcpt_to),
+            )
+        return kept
+
+
+async def _beside(size: int, work: Callable[[], T]) -> T:
+    """Small work at once; large work in a thread, so that the others need not wait for it."""
+    return work() if size <= INLINE else await asyncio.to_thread(work)
+
+
+def _read(raw: bytes | bytearray, reading: Reading, *, fingerprinted: bool) -> _Asked:
+    value = document.parse(raw)
+    submission = schemas.read_email(value, reading)
+    return _Asked(submission, document.canonical_digest(value) if fingerprinted else None)
+
+
+def _idempotency(key: Key, token: str | None, fingerprint: bytes | None) -> Idempotency | None:
+    if token is None or fingerprint is None:
+        return None
+    return Idempotency(key.id, SEND, token, fingerprint)
+
+
+def _head(submission: Submission) -> Head:
+    return Head(
+        sender=submission.sender.render(),
+        to=tuple(address.render() for address in submission.to),
+        subject=submission.subject,
+        cc=tuple(address.render() for address in submission.cc),
+        bcc=tuple(address.render() for address in submission.bcc),
+        reply_to=tuple(address.render() for address in submission.reply_to),
+        tags=submission.tags,
+    )
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Invalid([Flaw("id", "It must be a UUID, as POST /emails answered it.", Name.INVALID_PARAMETER)]) from None
+
+
+def _accepted(kept: Accepted) -> Response:
+    return json_response(b'{"id":"%s"}' % str(kept.ids[0]).encode())
+
+
+def json_response(content: bytes) -> Response:
+    """A success is exactly 200 (api.md §1, rule 1)."""
+    return Response(content, media_type="application/json")

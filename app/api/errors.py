@@ -1,0 +1,295 @@
+"""Every answer that is not a success: the only place that knows status codes and the wire form of an error.
+
+The form is api.md §1: `{"statusCode", "name", "message"}`, one of 21 names, and as extra members `reason`, `details`
+and `request_id`. Never members named type, code or error: the SDKs' parsers trip over them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app import logs
+from app.api.lingering import Lingering
+
+
+class Name(StrEnum):
+    """The names that every official SDK can parse. There are no others."""
+
+    INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
+    VALIDATION_ERROR = "validation_error"
+    MISSING_API_KEY = "missing_api_key"
+    RESTRICTED_API_KEY = "restricted_api_key"
+    INVALID_API_KEY = "invalid_api_key"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    INVALID_IDEMPOTENT_REQUEST = "invalid_idempotent_request"
+    CONCURRENT_IDEMPOTENT_REQUESTS = "concurrent_idempotent_requests"
+    INVALID_ATTACHMENT = "invalid_attachment"
+    INVALID_FROM_ADDRESS = "invalid_from_address"
+    INVALID_ACCESS = "invalid_access"
+    INVALID_PARAMETER = "invalid_parameter"
+    INVALID_REGION = "invalid_region"
+    MISSING_REQUIRED_FIELD = "missing_required_field"
+    MONTHLY_QUOTA_EXCEEDED = "monthly_quota_exceeded"
+    DAILY_QUOTA_EXCEEDED = "daily_quota_exceeded"
+    RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
+    SECURITY_ERROR = "security_error"
+    APPLICATION_ERROR = "application_error"
+    INTERNAL_SERVER_ERROR = "internal_server_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing wrong with a request: where, and in one sentence what is wrong and what mends it."""
+
+    field: str
+    message: str
+    name: Name = Name.VALIDATION_ERROR
+    reason: str | None = None
+
+
+class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not always an error of theirs
+    """A request that is refused. The subclasses know the facts; `answer` turns any of them into a response."""
+
+    status: ClassVar[int] = 422
+    unread: bool = False  # the caller is still sending the body
+
+    def __init__(
+        self,
+        name: Name,
+        message: str,
+        *,
+        reason: str | None = None,
+        details: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message
+        self.reason = reason
+        self.details = details
+        self.headers = headers or {}
+
+
+class Invalid(Problem):
+    """The request can be read, but its values cannot be used. The first flaw decides; all are told."""
+
+    def __init__(self, flaws: Sequence[Flaw]) -> None:
+        first = flaws[0]
+        super().__init__(
+            first.name,
+            f"{first.field}: {first.message}" if first.field else first.message,
+            reason=first.reason,
+            details=[{"field": flaw.field, "message": flaw.message} for flaw in flaws],
+        )
+
+
+class MalformedBody(Problem):
+    """The body is no JSON, or ended early."""
+
+    status = 400
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Name.VALIDATION_ERROR, what)
+
+
+class BodyTooLarge(Problem):
+    """More octets than one request may have."""
+
+    status = 413
+
+    def __init__(self, limit: int, *, unread: bool) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"The request body is larger than {limit} octets. Send smaller files, and as base64 instead of numbers.",
+            reason="body_too_large",
+            headers={"connection": "close"},
+        )
+        self.unread = unread
+
+
+class BodyTooSlow(Problem):
+    """The body did not arrive in time."""
+
+    status = 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"The request body did not arrive within {seconds:g} seconds. Send the request again.",
+            reason="body_timeout",
+            headers={"connection": "close"},
+        )
+
+
+class MissingKey(Problem):
+    """No API key came with the request."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.MISSING_API_KEY,
+            "There is no API key in the request. Send it in the header `Authorization: Bearer <key>`.",
+            headers={"www-authenticate": "Bearer"},
+        )
+
+
+class RestrictedKey(Problem):
+    """A key that may only send was used for something else."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.RESTRICTED_API_KEY,
+            "This API key may only send emails. Use a key with the permission sending_access or full_access.",
+            headers={"www-authenticate": "Bearer"},
+        )
+
+
+class InvalidKey(Problem):
+    """The key is unknown or was revoked: the caller cannot tell which."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.INVALID_API_KEY,
+            "The API key is unknown or was revoked. Make a new one with `postern keys create`.",
+        )
+
+
+class SenderNotAllowed(Problem):
+    """Nobody here may send as this address."""
+
+    status = 403
+
+    def __init__(self, sender: str, mend: str) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"from: {sender} may not be used as a sender here. {mend}",
+            reason="sender_not_allowed",
+            details=[{"field": "from", "message": f"{sender} may not be used as a sender here. {mend}"}],
+        )
+
+
+class NotFound(Problem):
+    """There is nothing at this address, or nothing that this key may see."""
+
+    status = 404
+
+    def __init__(self, what: str, *, reason: str | None = None) -> None:
+        super().__init__(Name.NOT_FOUND, what, reason=reason)
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status = 405
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(
+            Name.METHOD_NOT_ALLOWED, f"{method} is not possible here; use {allowed}.", headers={"allow": allowed}
+        )
+
+
+class InvalidIdempotencyKey(Problem):
+    """The Idempotency-Key header cannot be used."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.INVALID_IDEMPOTENCY_KEY, "The header Idempotency-Key must be 1 to 256 printable ASCII characters."
+        )
+
+
+class IdempotencyMismatch(Problem):
+    """The Idempotency-Key was used before with another body."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.INVALID_IDEMPOTENT_REQUEST,
+            "This Idempotency-Key was used before with a different body. Use a new key for a new email.",
+        )
+
+
+class IdempotencyInFlight(Problem):
+    """Another request with the same Idempotency-Key has not been answered yet."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.CONCURRENT_IDEMPOTENT_REQUESTS,
+            "Another request with this Idempotency-Key is still being answered. Wait for it, then repeat this one.",
+            headers={"retry-after": "1"},
+        )
+
+
+class MessageTooLarge(Problem):
+    """The composed message is larger than the upstream takes."""
+
+    def __init__(self, size: int, limit: int, *, attachments: bool) -> None:
+        super().__init__(
+            Name.INVALID_ATTACHMENT if attachments else Name.VALIDATION_ERROR,
+            f"Encoded for the mail the message has {size} octets, and the limit is {limit}. "
+            + ("Send smaller attachments, or links to them." if attachments else "Shorten the html or the text."),
+            reason="message_too_large",
+        )
+
+
+class Unavailable(Problem):
+    """The request is fine, but cannot be kept now."""
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: int, details: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(
+            Name.APPLICATION_ERROR, message, details=details, headers={"retry-after": str(max(1, retry_after))}
+        )
+
+
+class Crashed(Problem):
+    """A bug of ours."""
+
+    status = 500
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.APPLICATION_ERROR, "Postern failed at this request. The log has the cause under its request_id."
+        )
+
+
+def answer(problem: Problem, scope: Scope) -> Response:
+    """The response in the wire form. What was the caller's is logged here, once."""
+    if problem.status < 500:
+        logs.refused(
+            status=problem.status,
+            name=problem.name,
+            message=problem.message,
+            method=scope["method"],
+            path=scope["path"],
+        )
+    form = Lingering if problem.unread else Response
+    content = _body(problem, scope.get("request_id"))
+    return form(content, problem.status, dict(problem.headers), media_type="application/json")
+
+
+def _body(problem: Problem, request_id: str | None) -> bytes:
+    members: dict[str, object] = {"statusCode": problem.status, "name": problem.name, "message": problem.message}
+    if problem.reason is not None:
+        members["reason"] = problem.reason
+    if problem.details:
+        members["details"] = list(problem.details)
+    if request_id is not None:
+        members["request_id"] = request_id
+    return json.dumps(members).encode()

@@ -1,0 +1,199 @@
+"""The rules of single fields of an email (api.md §2), each with the sentence the caller reads when it is broken.
+
+Every function takes what the JSON held and gives what the mail wants, or raises what `refuse` makes.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from app.api import scheduling
+from app.api.errors import Name
+from app.mail.address import Address, AddressError, parse_address
+from app.mail.message import OnUnknown
+
+LONGEST_LIFE = 604_800  # seconds
+MANY = 1000  # entries of a list that has no limit of its own
+
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_DIGITS = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the rules need to know beside the body. `now` is in epoch seconds."""
+
+    now: float
+    default_sender: str | None
+    max_recipients: int
+
+
+def refuse(
+    sentence: str, *, name: Name = Name.VALIDATION_ERROR, at: str = "", reason: str | None = None
+) -> PydanticCustomError:
+    """What a rule raises. `at` is the place inside the field, like `.content` or `[3]`."""
+    return PydanticCustomError(name.value, "{sentence}", {"sentence": sentence, "at": at, "reason": reason})
+
+
+def _reading(info: ValidationInfo) -> Reading:
+    return cast("Reading", info.context)
+
+
+def missing(sentence: str, *, at: str = "") -> PydanticCustomError:
+    """What a rule raises when a value has to be there."""
+    return refuse(sentence, name=Name.MISSING_REQUIRED_FIELD, at=at)
+
+
+def unsupported(value: Any) -> None:
+    """`template` and `topic_id` change content and consent, so they are never ignored."""
+    if value is not None:
+        sentence = "This relay has no templates and no topics; leave it out and send the finished html or text."
+        raise refuse(sentence, reason="unsupported_field")
+
+
+def plain_text(value: Any) -> str:
+    """A string without NUL, which no mail may hold (RFC 5322 §2.1)."""
+    if not isinstance(value, str):
+        raise refuse(f"It must be a string, not {kind(value)}.")
+    if "\0" in value:
+        raise refuse("It contains a NUL character; remove it.")
+    return value
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+    return "an object"
+
+
+def address(value: Any) -> Address:
+    """Exactly one address, as `addr` or `name <addr>`."""
+    try:
+        return parse_address(plain_text(value))
+    except AddressError as error:
+        raise refuse(str(error)) from None
+
+
+def sender(value: Any, info: ValidationInfo) -> Address:
+    """The given sender, or the one of the key or of the relay."""
+    given = _reading(info).default_sender if value is None else value
+    if given is None:
+        raise missing("The sender is missing; give its address, or set a default sender for this API key.")
+    return address(given)
+
+
+def addresses(value: Any, info: ValidationInfo) -> list[Any]:
+    """One string, a list, null or []: as a list of what has still to be parsed."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise refuse(f"It must be an address or a list of addresses, not {kind(value)}.")
+    limit = _reading(info).max_recipients
+    if len(value) > limit:
+        raise refuse(f"It has {len(value)} addresses and may have {limit}; send several emails.")
+    return value
+
+
+def some_addresses(value: Any, info: ValidationInfo) -> list[Any]:
+    """The same, and at least one."""
+    given = addresses(value, info)
+    if not given:
+        raise missing("The recipient is missing; give at least one address.")
+    return given
+
+
+def subject(value: Any) -> str:
+    """One line that is not empty."""
+    if value is None or value == "":
+        raise missing("The subject is missing; give one that is not empty.")
+    text = plain_text(value)
+    if "\r" in text or "\n" in text:
+        raise refuse("The subject contains a line break; put it on one line.")
+    return text
+
+
+def html(value: Any) -> str | None:
+    """A string or null."""
+    return None if value is None else plain_text(value)
+
+
+def text(value: Any, info: ValidationInfo) -> str | None:
+    """A string or null; one of html and text has to say something."""
+    given = None if value is None else plain_text(value)
+    if not given and not info.data.get("html", "unjudged"):
+        raise missing("The content is missing; give an html or a text that is not empty.")
+    return given
+
+
+def tag(value: Any) -> tuple[str, str]:
+    """`{"name", "value"?}`."""
+    if not isinstance(value, dict):
+        raise refuse(f'It must be an object like {{"name": "campaign", "value": "spring"}}, not {kind(value)}.')
+    name, content = value.get("name"), value.get("value")
+    if name is None or name == "":
+        raise missing("The name of the tag is missing; give one.", at=".name")
+    return _tag_text(name, ".name"), "" if content in (None, "") else _tag_text(content, ".value")
+
+
+def _tag_text(value: Any, at: str) -> str:
+    if not isinstance(value, str) or not _TAG.fullmatch(value):
+        raise refuse("It must be 1 to 256 ASCII letters, digits, underscores or hyphens.", at=at)
+    return value
+
+
+def entries(value: Any) -> list[Any]:
+    """A list or null, as a list."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise refuse(f"It must be a list, not {kind(value)}.")
+    if len(value) > MANY:
+        raise refuse(f"It has {len(value)} entries and may have {MANY}.")
+    return value
+
+
+def scheduled_at(value: Any, info: ValidationInfo) -> float | None:
+    """Epoch seconds, or None: at once."""
+    if value is None:
+        return None
+    try:
+        return scheduling.parse(plain_text(value), _reading(info).now)
+    except scheduling.SchedulingError as error:
+        raise refuse(str(error)) from None
+
+
+def expires_in(value: Any, at: str = "") -> int | None:
+    """Seconds; as a string too, since headers have nothing else."""
+    if value is None:
+        return None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        value, whole = int(value), True
+    if not whole or not 1 <= value <= LONGEST_LIFE:
+        raise refuse(f"It must be a whole number of seconds from 1 to {LONGEST_LIFE}.", at=at)
+    return int(value)
+
+
+def on_unknown(value: Any, at: str = "") -> OnUnknown | None:
+    """One of the three words."""
+    if value is None:
+        return None
+    try:
+        return OnUnknown(value.strip().lower() if isinstance(value, str) else value)
+    except ValueError:
+        raise refuse(f"It must be one of {', '.join(OnUnknown)}.", at=at) from None

@@ -1,0 +1,29 @@
+"""Is the process alive (/healthz), and can it take mail now (/readyz)? For machines, so without a key."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.edge import Edge
+from app.api.emails import json_response
+from app.api.errors import Unavailable
+
+
+class Health:
+    """The two routes."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    async def alive(self, _: Request) -> Response:
+        """GET /healthz: 200 as long as the process answers."""
+        return json_response(b'{"status":"ok"}')
+
+    async def ready(self, _: Request) -> Response:
+        """GET /readyz: 200, or 503 with every reason in `details`."""
+        reasons = await self._edge.ready()
+        if self._edge.draining():
+            reasons = ["Postern is stopping.", *reasons]
+        if reasons:
+            details = [{"message": reason} for reason in reasons]
+            raise Unavailable(f"Postern is not ready: {' '.join(reasons)}", retry_after=5, details=details)
+        return json_response(b'{"status":"ready"}')

@@ -1,0 +1,79 @@
+"""API keys: making one, and finding out whose a request is. A key itself is never kept, only its SHA-256."""
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+
+from starlette.requests import Request
+
+from app.api.errors import InvalidKey, MissingKey, RestrictedKey
+from app.clock import Clock
+from app.store import Store
+from app.store.records import Key, Permission
+
+_PREFIX = "pst_"
+_FRESH = 1.0  # seconds a found key is believed before the store is asked again; so long a revoked one may still work
+_ROOM = 4096  # keys remembered at once
+
+
+def new_key() -> str:
+    """A key to hand out once: 192 random bits behind a prefix by which scanners for leaked secrets can know it."""
+    return _PREFIX + secrets.token_urlsafe(24)
+
+
+def digest(key: str) -> bytes:
+    """What is stored of a key. It is random enough that a slow hash would protect nothing more."""
+    return sha256(key.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    key: Key | None
+    until: float  # by the monotonic clock
+
+
+class Keyring:
+    """The keys asked for lately. Looked up by digest, so that no time taken tells how much of a key is right."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._found: dict[bytes, _Found] = {}
+
+    async def holder(self, request: Request) -> Key:
+        """The key of the request. Raises MissingKey, InvalidKey, and StoreUnavailable."""
+        key = await self._find(sha256(_bearer(request)).digest())
+        if key is None or key.revoked_at is not None:
+            raise InvalidKey
+        return key
+
+    async def reader(self, request: Request) -> Key:
+        """The same for everything but sending. Raises RestrictedKey too."""
+        key = await self.holder(request)
+        if key.permission is Permission.SEND_ONLY:
+            raise RestrictedKey
+        return key
+
+    async def _find(self, hashed: bytes) -> Key | None:
+        now = self._clock.monotonic()
+        found = self._found.get(hashed)
+        if found is not None and now < found.until:
+            return found.key
+        key = await self._store.find_key(hashed)
+        if len(self._found) >= _ROOM:
+            self._found.clear()
+        self._found[hashed] = _Found(key, now + _FRESH)
+        return key
+
+
+def _bearer(request: Request) -> bytes:
+    """The key in `Authorization: Bearer <key>` (RFC 6750 §2.1), the scheme in any case."""
+    scheme, _, token = _authorization(request).strip().partition(b" ")
+    if scheme.lower() != b"bearer" or not token.strip():
+        raise MissingKey
+    return token.strip()
+
+
+def _authorization(request: Request) -> bytes:
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return next((value for name, value in headers if name == b"authorization"), b"")

@@ -1,0 +1,44 @@
+"""When a caller wants an email sent: the forms of api.md §2 as epoch seconds. Never reads a clock."""
+
+import re
+from datetime import UTC, datetime
+
+HORIZON = 30 * 86_400  # seconds ahead at most
+
+_UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+_RELATIVE = re.compile(r"in\s+(\d{1,9})\s+(second|sec|minute|min|hour|day|week)s?", re.IGNORECASE | re.ASCII)
+_SPACED_OFFSET = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")  # as Ruby prints it
+_LONGEST = 64  # characters; no form of a time is longer
+
+
+class SchedulingError(ValueError):
+    """One plain sentence: what is wrong with the time, and what would be right."""
+
+
+def parse(text: str, now: float) -> float | None:
+    """Epoch seconds, or None when the time has passed: then the email goes at once. Raises SchedulingError."""
+    due = _relative(text, now) if text[:3].lower() == "in " else _absolute(text)
+    if due is None:
+        raise SchedulingError(
+            "It is not a time; write ISO 8601 like 2026-11-23T20:08:28Z, or a delay like `in 10 minutes`"
+            " (seconds, minutes, hours, days or weeks)."
+        )
+    if due > now + HORIZON:
+        raise SchedulingError("It is more than 30 days ahead; choose an earlier time, or send it later.")
+    return due if due > now else None
+
+
+def _relative(text: str, now: float) -> float | None:
+    match = _RELATIVE.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    return now + int(match[1]) * _UNITS[match[2].lower()] if match else None
+
+
+def _absolute(text: str) -> float | None:
+    """A time without an offset is UTC. Digits beyond the microsecond are dropped."""
+    if len(text) > _LONGEST:
+        return None
+    try:
+        time = datetime.fromisoformat(_SPACED_OFFSET.sub("", text.strip()).upper())
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

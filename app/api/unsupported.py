@@ -1,0 +1,38 @@
+"""What the SDKs offer and a relay does not have (api.md §4): an answer that says so, instead of a bare 404."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.errors import NotFound
+from app.api.keys import Keyring
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_COLLECTIONS = (
+    *("api-keys", "audiences", "automations", "broadcasts", "contact-properties", "contacts", "domains", "events"),
+    *("inboxes", "logs", "oauth", "segments", "suppressions", "templates", "topics", "usage"),
+)
+_OF_EMAILS = ("metrics", "receiving", "receiving/{rest:path}")
+_OF_AN_EMAIL = ("share", "forward", "reply")
+
+PATHS = (
+    *(path for name in _COLLECTIONS for path in (f"/{name}", f"/{name}/{{rest:path}}")),
+    *(f"/emails/{name}" for name in _OF_EMAILS),
+    *(f"/emails/{{id}}/{name}" for name in _OF_AN_EMAIL),
+)
+
+
+class Unsupported:
+    """One answer for all of them, to callers with a key."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    async def refuse(self, request: Request) -> Response:
+        """Always 404, after the key was checked."""
+        await self._keyring.reader(request)
+        raise NotFound(
+            f"{request.scope['path']} is not available on this relay, which only sends emails. "
+            "Use POST /emails and GET /emails/{id}.",
+            reason="unsupported_resource",
+        )
