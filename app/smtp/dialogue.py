@@ -1,0 +1,54 @@
+"""The dialogue as kept for people: bounded in lines and in length, credentials masked, content never."""
+
+import re
+from collections import deque
+from collections.abc import Iterable
+
+from app.mail.attempt import Line
+from app.mail.reply import Reply
+
+_FIRST = 60  # lines kept from the start
+_LAST = 40  # and from the end: the reply that decided is there
+_LONGEST = 1000  # characters of a line
+_MASK = "****"
+_WORD = re.compile(r"[A-Za-z0-9+/=._~-]{6,}")
+
+
+class Dialogue:
+    """What was said, in order."""
+
+    __slots__ = ("_first", "_last", "_said")
+
+    def __init__(self, before: Iterable[Line] = ()) -> None:
+        self._first = list(before)
+        self._last: deque[Line] = deque(maxlen=_LAST)
+        self._said = len(self._first)
+
+    def client(self, text: str) -> None:
+        """We said `text`: a command without CRLF, its secret already masked."""
+        self._add(Line("C", text[:_LONGEST]))
+
+    def server(self, reply: Reply) -> None:
+        """The server answered."""
+        self._add(Line("S", str(reply)[:_LONGEST]))
+
+    def lines(self) -> tuple[Line, ...]:
+        """All that is kept."""
+        missing = self._said - len(self._first) - len(self._last)
+        gap = [Line("C", f"({missing} lines left out)")] if missing else []
+        return (*self._first, *gap, *self._last)
+
+    def _add(self, line: Line) -> None:
+        self._said += 1
+        if len(self._first) < _FIRST:
+            self._first.append(line)
+        else:
+            self._last.append(line)
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """`text` without any of `secrets`, nor a piece of one: Exchange echoes commands it does not know, cut short."""
+    whole = [secret for secret in secrets if secret]
+    for secret in whole:
+        text = text.replace(secret, _MASK)
+    return _WORD.sub(lambda word: _MASK if any(word.group() in secret for secret in whole) else word.group(), text)

@@ -1,0 +1,51 @@
+"""The absence of a reply as an exception, and the plain sentences for it. Judges nothing: that is policy's."""
+
+import socket
+import ssl
+from collections.abc import Mapping
+
+from app.mail.attempt import Failure, FailureKind, Line, Phase
+from app.mail.reply import Reply
+
+
+class SessionFailed(Exception):  # noqa: N818 - it names the fact
+    """No reply came. `refused` holds the refusals of recipients that did come before, by address."""
+
+    def __init__(
+        self,
+        failure: Failure,
+        refused: Mapping[str, Reply] | None = None,
+        dialogue: tuple[Line, ...] = (),
+    ) -> None:
+        super().__init__(f"{failure.phase}: {failure.kind}: {failure.detail}")
+        self.failure = failure
+        self.refused = refused or {}
+        self.dialogue = dialogue
+
+
+def classify(error: BaseException, host: str) -> tuple[FailureKind, str]:
+    """The kind of an error from the network or from TLS, and a sentence without any secret."""
+    match error:
+        case socket.gaierror():
+            return FailureKind.DNS, f"The name {host} has no address ({error.strerror})."
+        case TimeoutError():
+            return FailureKind.TIMEOUT, f"{host} did not answer in time."
+        case ssl.SSLCertVerificationError():
+            reason = error.verify_message.rstrip(".")
+            return FailureKind.CERTIFICATE, f"The certificate of {host} cannot be trusted: {reason}."
+        case ssl.SSLError():
+            reason = (error.reason or "no reason given").replace("_", " ").lower()
+            return FailureKind.TLS, f"No TLS with {host}: {reason}."
+        case ConnectionRefusedError():
+            return FailureKind.REFUSED, f"{host} refused the connection."
+        case ConnectionError():
+            return FailureKind.CLOSED, f"{host} closed the connection."
+        case OSError():
+            return FailureKind.UNREACHABLE, f"{host} cannot be reached ({error.strerror or 'no route'})."
+        case _:
+            return FailureKind.PROTOCOL, f"{host} sent what is not SMTP."
+
+
+def failed(phase: Phase, kind: FailureKind, detail: str, dialogue: tuple[Line, ...] = ()) -> SessionFailed:
+    """The exception for a session that never came to a transaction."""
+    return SessionFailed(Failure(phase, kind, detail), None, dialogue)

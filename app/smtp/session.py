@@ -1,0 +1,223 @@
+"""A session from TCP to login, step by step, so that the phase is known at each. The only importer of aiosmtplib.
+
+aiosmtplib speaks: greeting, EHLO, STARTTLS, AUTH. Our Channel sits between it and the transport and hears
+everything first, so that nothing said out of turn is overlooked; after the login it is alone on the transport.
+No secret and no mail leaves before the certificate and the host name are verified. No type of aiosmtplib's escapes.
+"""
+
+import asyncio
+import base64
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import aiosmtplib
+
+from app.mail.attempt import FailureKind, Line, Phase
+from app.mail.reply import Reply
+from app.smtp import tls
+from app.smtp.connect import connect
+from app.smtp.credentials import Credentials, CredentialUnavailable, Mechanism, Secret
+from app.smtp.dialogue import Dialogue, mask
+from app.smtp.failure import SessionFailed, classify, failed
+from app.smtp.protocol import Channel, ChannelLost, readable
+from app.smtp.timeouts import Timeouts
+from app.smtp.transaction import Session
+
+__all__ = ["Refused", "Session", "SessionFailed", "Upstream", "open_session"]
+
+_BUFFER = 128 * 1024  # octets in the transport before writing pauses
+_CHALLENGE = 334
+_SUCCESS, _REFUSAL, _LAST_CODE = 200, 400, 599
+_Speak = Callable[[], Awaitable[aiosmtplib.SMTPResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where to relay to and how. `tls` must verify chain and host name, and ask for TLS 1.2 at least."""
+
+    host: str
+    port: int
+    ehlo_name: str
+    tls: ssl.SSLContext
+    ipv4_only: bool = False
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        """Refuse a context that would let an unverified server through."""
+        if not tls.verifies(self.tls):
+            raise ValueError("the TLS context does not verify the server")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server answered a step with 4yz or 5yz. The connection is closed."""
+
+    phase: Phase
+    reply: Reply
+    dialogue: tuple[Line, ...]
+
+
+async def open_session(upstream: Upstream, credentials: Credentials) -> Session | Refused:
+    """Connect, encrypt, verify and log in. Raises SessionFailed when a step got no reply or cannot be taken."""
+    try:
+        secret = await credentials.secret()
+    except CredentialUnavailable as error:
+        raise failed(Phase.AUTH, FailureKind.CREDENTIAL, str(error)) from None
+    timeouts = upstream.timeouts
+    sock = await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=timeouts.connect)
+    return await _Opening(upstream, secret, sock).run()
+
+
+class _Opening:
+    """The steps between TCP and the first MAIL. Used once."""
+
+    def __init__(self, upstream: Upstream, secret: Secret, sock: socket.socket) -> None:
+        self._upstream = upstream
+        self._secret = secret
+        self._sock = sock
+        self._phase = Phase.GREETING
+        self._dialogue = Dialogue()
+        self._channel: Channel | None = None
+        self._smtp = aiosmtplib.SMTP(
+            hostname=upstream.host,
+            sock=sock,
+            local_hostname=upstream.ehlo_name,
+            start_tls=False,  # a step of its own
+            tls_context=upstream.tls,
+            timeout=None,  # ours
+        )
+
+    async def run(self) -> Session | Refused:
+        """Take every step, or close the connection."""
+        try:
+            for step in (self._greeting, self._ehlo, self._starttls, self._ehlo_again, self._login):
+                if (refusal := await step()) is not None:
+                    return await self._refused(refusal)
+            return self._take_over()
+        except (ChannelLost, aiosmtplib.SMTPException, OSError) as error:
+            kind, detail = self._why(error)
+            self._abort()
+            raise failed(self._phase, kind, detail, self._dialogue.lines()) from None
+        except BaseException:
+            self._abort()
+            raise
+
+    # The steps: each returns a refusal, or None to go on.
+
+    async def _greeting(self) -> Reply | None:
+        refusal = await self._step(Phase.GREETING, "", self._upstream.timeouts.greeting, self._smtp.connect)
+        if refusal is None:
+            self._listen()
+        return refusal
+
+    async def _ehlo(self, phase: Phase = Phase.EHLO) -> Reply | None:
+        command = f"EHLO {self._upstream.ehlo_name}"
+        return await self._step(phase, command, self._upstream.timeouts.ehlo, self._smtp.ehlo)
+
+    async def _starttls(self) -> Reply | None:
+        self._phase = Phase.STARTTLS
+        if not self._smtp.supports_extension("starttls"):
+            raise ChannelLost(FailureKind.TLS, f"{self._upstream.host} does not offer STARTTLS.")
+        plain = self._channel
+        refusal = await self._step(Phase.STARTTLS, "STARTTLS", self._upstream.timeouts.starttls, self._smtp.starttls)
+        if refusal is not None:
+            return refusal
+        if plain is not None and plain.unread:  # aiosmtplib would discard it (RFC 3207 §4.2)
+            raise ChannelLost(FailureKind.TLS, "Somebody sent plain text after STARTTLS, before TLS began.")
+        self._listen()
+        return None
+
+    async def _ehlo_again(self) -> Reply | None:
+        """What was offered in plain text counts for nothing (RFC 3207 §4.2). The phase does not go back."""
+        return await self._ehlo(Phase.STARTTLS)
+
+    async def _login(self) -> Reply | None:
+        self._phase = Phase.AUTH
+        secret, offered = self._secret, self._smtp.server_auth_methods
+        if secret.mechanism.lower() not in offered:
+            instead = ", ".join(offered).upper() or "no login at all"
+            lacking = f"{self._upstream.host} does not offer AUTH {secret.mechanism}; it offers {instead}."
+            raise ChannelLost(FailureKind.CAPABILITY, lacking)
+        log_in = self._smtp.auth_login if secret.mechanism is Mechanism.LOGIN else self._smtp.auth_xoauth2
+        command = f"AUTH {secret.mechanism} ****"
+        seconds = self._upstream.timeouts.auth
+        return await self._step(Phase.AUTH, command, seconds, partial(log_in, secret.username, secret.value))
+
+    async def _step(self, phase: Phase, command: str, seconds: float, speak: _Speak) -> Reply | None:
+        """One exchange. A refusal is returned; anything else but success raises."""
+        self._phase = phase
+        if self._channel is not None and self._channel.unread:
+            return self._judged(await self._channel.reply(seconds), wanted=False)
+        if command:
+            self._dialogue.client(command)
+        try:
+            async with asyncio.timeout(seconds):
+                code, text = await speak()
+        except aiosmtplib.SMTPResponseException as answer:
+            code, text = answer.code, answer.message
+        if not _SUCCESS <= code <= _LAST_CODE:
+            raise ChannelLost(FailureKind.PROTOCOL, f"{self._upstream.host} sent what is not SMTP.")
+        self._hear()
+        return self._judged(Reply.of(code, [readable(line) for line in self._masked(text).split("\n")]))
+
+    def _judged(self, reply: Reply, *, wanted: bool = True) -> Reply | None:
+        self._dialogue.server(reply)
+        if reply.code >= _REFUSAL:
+            return reply
+        if not (wanted and reply.positive):
+            raise ChannelLost(FailureKind.PROTOCOL, f"{self._upstream.host} answered {reply.code} out of turn.")
+        return None
+
+    # The transport between aiosmtplib and us.
+
+    def _listen(self) -> None:
+        """Put a Channel before aiosmtplib's protocol on its present transport."""
+        if self._smtp.transport is None:
+            raise ChannelLost(FailureKind.CLOSED, f"{self._upstream.host} closed the connection.")
+        transport = cast("asyncio.Transport", self._smtp.transport)  # it says BaseTransport
+        transport.set_write_buffer_limits(high=_BUFFER)
+        self._channel = Channel(transport, self._smtp.protocol)
+        transport.set_protocol(self._channel)
+
+    def _hear(self) -> None:
+        """Forget what aiosmtplib has read of what the Channel heard: challenges, then one reply."""
+        while self._channel is not None and (heard := self._channel.read()) is not None:
+            if heard.code != _CHALLENGE:
+                return
+
+    def _take_over(self) -> Session:
+        channel = cast("Channel", self._channel)  # set since the greeting
+        channel.listener = None
+        extensions = {keyword.upper(): value for keyword, value in self._smtp.esmtp_extensions.items()}
+        return Session(channel, extensions, self._upstream.timeouts, self._dialogue.lines())
+
+    # The end without a session.
+
+    async def _refused(self, reply: Reply) -> Refused:
+        if self._channel is not None:
+            self._channel.listener = None
+            await self._channel.quit(self._upstream.timeouts.quit)
+        return Refused(self._phase, reply, self._dialogue.lines())
+
+    def _abort(self) -> None:
+        if self._channel is not None:
+            self._channel.listener = None
+            self._channel.abort(FailureKind.STOPPED, "The session was not opened.")
+        self._sock.close()  # a no-op once a transport has closed it
+
+    def _why(self, error: Exception) -> tuple[FailureKind, str]:
+        if self._channel is not None and self._channel.lost is not None:
+            error = self._channel.lost
+        return (error.kind, error.detail) if isinstance(error, ChannelLost) else classify(error, self._upstream.host)
+
+    def _masked(self, text: str) -> str:
+        """Exchange echoes commands it does not know, and a line of a login out of step would be one."""
+        secret = self._secret
+        if self._phase is not Phase.AUTH:
+            return text
+        bearer = f"user={secret.username}\x01auth=Bearer {secret.value}\x01\x01"
+        return mask(text, [secret.value, *(base64.b64encode(it.encode()).decode() for it in (secret.value, bearer))])
