@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 from app import logs
 from app.api import Edge, create_app
 from app.api import Limits as BodyLimits
-from app.api.keys import digest_of
+from app.api.keys import digest
 from app.clock import Clock
 from app.listener import Listener
 from app.mail.address import Address
@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.smtp import tls
 from app.smtp.credentials import Password
 from app.smtp.pool import Pool
-from app.smtp.session import Upstream, open_session
+from app.smtp.session import Refused, Session, Upstream, open_session
 from app.smtp.timeouts import Timeouts
 from app.store import Store
 from app.store.owner import OwnerLock
@@ -64,7 +64,9 @@ class Postern:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        stack.enter_context(OwnerLock(settings.store_url))
+        lock = OwnerLock(Path(settings.store_url.removeprefix("sqlite:///")))
+        lock.acquire()
+        stack.callback(lock.release)
         self.store = await Store.open(settings.store_url, on_due=self._due)
         stack.push_async_callback(self.store.close)
         for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=True):
@@ -85,10 +87,10 @@ class Postern:
     async def _keep_first_key(self) -> None:
         if (secret := self.settings.api_key) is None:
             return
-        digest = digest_of(secret.get_secret_value())
-        if await self.store.find_key(digest) is None:
-            id = uuid5(_SETTING_KEY, digest.hex())
-            await self.store.create_key(Key(id, "POSTERN_API_KEY", Permission.FULL_ACCESS, self.clock.now()), digest)
+        hashed = digest(secret.get_secret_value())
+        if await self.store.find_key(hashed) is None:
+            id = uuid5(_SETTING_KEY, hashed.hex())
+            await self.store.create_key(Key(id, "POSTERN_API_KEY", Permission.FULL_ACCESS, self.clock.now()), hashed)
 
     def _edge(self) -> Edge:
         settings = self.settings
@@ -147,7 +149,7 @@ def _sessions(settings: Settings) -> Pool:
         timeouts=Timeouts(),
     )
 
-    async def open_one() -> object:
+    async def open_one() -> Session | Refused:
         return await open_session(upstream, credentials)
 
     return Pool(open_one, settings.connections)

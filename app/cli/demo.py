@@ -20,7 +20,7 @@ from app.listener import Listener
 from app.main import Postern
 from app.settings import Settings, load
 from app.simulator import Account, Simulator
-from app.simulator.control import create_app as control_of
+from app.simulator.control import control as control_of
 
 MAILBOX = "noreply@contoso.com"
 WAIT = 30  # seconds for the first email to arrive
@@ -153,4 +153,5 @@ async def _watch(stage: Stage) -> None:
 
 
 def _client(stage: Stage) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=stage.postern.url, headers={"Authorization": f"Bearer {stage.key}"}, timeout=30)
+    headers = {"Authorization": f"Bearer {stage.key}"}
+    return httpx.AsyncClient(base_url=stage.postern.url, headers=headers, timeout=WAIT, trust_env=False)

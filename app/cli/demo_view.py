@@ -53,8 +53,7 @@ def life(email: dict[str, Any]) -> None:
     console.print(Rule("2  Postern relays it", align="left", style="dim"))
     for attempt in relay["attempts"]:
         for line in attempt["dialogue"]:
-            colour = _CLIENT if line["who"] == "C" else _SERVER
-            console.print(Text(f"  {line['who']}: {line['text']}", style=colour), soft_wrap=True)
+            console.print(Text(f"  {line}", style=_CLIENT if line.startswith("C:") else _SERVER), soft_wrap=True)
     for recipient in relay["recipients"]:
         console.print(f" [green]✓[/] {escape(recipient['address'])} [bold]{recipient['state']}[/]")
     if relay["explanation"]:
@@ -98,4 +97,4 @@ def bye() -> None:
 
 
 def _parse(content: bytes) -> EmailMessage:
-    return BytesParser(policy=policy.default).parsebytes(content)  # type: ignore[arg-type, return-value]  # typeshed
+    return BytesParser(policy=policy.default).parsebytes(content)

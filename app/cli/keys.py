@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import typer
 
-from app.api.keys import digest_of, new_key
+from app.api.keys import digest, new_key
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
@@ -32,7 +32,7 @@ def create(
         raise typer.BadParameter(str(error)) from None
     key = Key(uuid4(), name, permission, time.time(), allowed, default)
     secret = new_key()
-    ask(lambda store: store.create_key(key, digest_of(secret)))
+    ask(lambda store: store.create_key(key, digest(secret)))
     if as_json:
         show([{**_row(key), "key": secret}], _COLUMNS, True, none="")
     else:

@@ -4,7 +4,7 @@ import typer
 
 from app.cli.exits import plainly
 from app.settings import StoreSettings, load
-from app.store import migrate as to_newest
+from app.store.migrations import migrate as to_newest
 
 
 def migrate() -> None:

@@ -75,8 +75,8 @@ class Settings(StoreSettings):
     )
     ipv4_only: bool = Field(False, description="Never use IPv6 to the upstream.")
     host: str = Field("127.0.0.1", description="Address to listen on; in the container `0.0.0.0`.")
-    port: Annotated[int, BeforeValidator(rules.listen_port), Field(ge=1, le=65535)] = Field(
-        8025, description="Port to listen on."
+    port: Annotated[int, BeforeValidator(rules.listen_port), Field(ge=0, le=65535)] = Field(
+        8025, description="Port to listen on; 0 takes a free one."
     )
     api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = Field(
         None, description="A first API key with full access, at least 16 characters."

@@ -56,8 +56,8 @@ def mailbox(value: str) -> str:
     """One address without a display name."""
     try:
         address = parse_address(value)
-    except AddressError as error:
-        raise fault(None, f"is not an email address: {_inner(error)}", "Give one such as noreply@contoso.com") from None
+    except AddressError:
+        raise fault(None, "is not an email address", "Give one such as noreply@contoso.com") from None
     if address.display_name:
         raise fault(None, "has a display name", f"Give the address alone: {address.addr_spec}")
     return address.addr_spec
@@ -69,10 +69,8 @@ def sender(value: str | None) -> str | None:
         return None
     try:
         return parse_address(value).render()
-    except AddressError as error:
-        raise fault(
-            None, f"is not an email address: {_inner(error)}", "Give one such as Contoso <noreply@contoso.com>"
-        ) from None
+    except AddressError:
+        raise fault(None, "is not an email address", "Give one such as Contoso <noreply@contoso.com>") from None
 
 
 def patterns(value: Any) -> Any:
@@ -88,8 +86,8 @@ def patterns(value: Any) -> Any:
 
 
 def database_url(value: str) -> str:
-    """`sqlite:///path`."""
-    if value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value:
+    """`sqlite:///path`, or nothing."""
+    if not value or (value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value):
         return value
     raise fault(None, "is not a database this version can keep mail in", "Give sqlite:///path/to/postern.db")
 
@@ -166,7 +164,3 @@ def _is_address(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _inner(error: AddressError) -> str:
-    return str(error).rstrip(".")

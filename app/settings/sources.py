@@ -24,6 +24,7 @@ class SourceError(Exception):
 def check_names(fields: Iterable[str], environ: Mapping[str, str]) -> None:
     """Refuse a POSTERN_* variable that is no setting: it is a typing error, and silence would hide it."""
     known = {PREFIX + field.upper() for field in fields} | {CONFIG}
+    _check_file_names(set(fields), environ)
     for variable in sorted(environ):
         name = variable.removesuffix("_FILE") if variable not in known else variable
         if not variable.startswith(PREFIX) or name in known or _SERVICE_LINK.fullmatch(variable):
@@ -31,9 +32,15 @@ def check_names(fields: Iterable[str], environ: Mapping[str, str]) -> None:
         raise SourceError(f"{variable}: there is no such setting. {_near(name, known)}")
 
 
+def _check_file_names(fields: set[str], environ: Mapping[str, str]) -> None:
+    for name in sorted(set(_toml(environ)) - fields):
+        raise SourceError(f"{environ[CONFIG]}: there is no setting {name}. {_near(name, fields)}")
+
+
 def _near(name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {near[0]}?" if near else "README.md lists the settings."
+    bare = {one.removeprefix(PREFIX): one for one in known}  # what all have in common would make all alike
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)
+    return f"Did you mean {bare[near[0]]}?" if near else "README.md lists the settings."
 
 
 class FileVariables(PydanticBaseSettingsSource):
@@ -77,13 +84,18 @@ class TomlFile(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The values of the file, none without POSTERN_CONFIG. Raises SourceError."""
-        path = os.environ.get(CONFIG)
-        if path is None:
-            return {}
-        try:
-            values = tomllib.loads(Path(path).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"{CONFIG}: {path!r} cannot be read: {error}. Give the path of postern.toml.") from None
-        except tomllib.TOMLDecodeError as error:
-            raise SourceError(f"{CONFIG}: {path!r} is not TOML: {error}. Correct that line.") from None
-        return values
+        return _toml(os.environ)
+
+
+def _toml(environ: Mapping[str, str]) -> dict[str, Any]:
+    path = environ.get(CONFIG)
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SourceError(
+            f"{CONFIG}: {path!r} cannot be read: {error.strerror}. Give the path of postern.toml."
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SourceError(f"{CONFIG}: {path!r} is not TOML: {error}. Correct that line.") from None

@@ -1,0 +1,86 @@
+"""A whole house for tests: a simulator and a Postern in front of it, on loopback, with a caller's client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+
+from app.clock import Clock
+from app.main import Postern
+from app.settings import Settings
+from app.simulator import Account, Simulator
+
+MAILBOX = "noreply@contoso.com"
+PASSWORD = "a-password-for-tests"
+KEY = "a-key-for-the-tests-alone"
+ACCOUNT = Account(MAILBOX, password=PASSWORD, send_as=("*@contoso.com",))
+EMAIL = {"from": MAILBOX, "to": "ada@example.net", "subject": "Hello", "text": "Hello, Ada.\n"}
+PATIENCE = 60.0  # real seconds a test waits for what must come
+
+
+def settings_for(simulator: Simulator, folder: Path, **changes: Any) -> Settings:
+    """Settings that lead to the simulator. The port is free."""
+    ca_file = folder / "ca.pem"
+    simulator.write_ca(ca_file)
+    facts: dict[str, Any] = {
+        "mailbox": MAILBOX,
+        "password": SecretStr(PASSWORD),
+        "senders": "*@contoso.com",
+        "api_key": SecretStr(KEY),
+        "data_dir": folder,
+        "smtp_host": "localhost",
+        "smtp_port": simulator.port,
+        "smtp_ca_file": ca_file,
+        "ipv4_only": True,
+        "host": "127.0.0.1",
+        "port": 0,
+        "drain_seconds": 10,
+    }
+    return Settings(**{**facts, **changes})
+
+
+@dataclass(slots=True)
+class House:
+    """What a test holds."""
+
+    simulator: Simulator
+    postern: Postern
+    caller: httpx.AsyncClient
+
+    async def post(self, **changes: Any) -> UUID:
+        """Post an email that must be accepted; its id."""
+        answer = await self.caller.post("/emails", json={**EMAIL, **changes})
+        assert answer.status_code == 200, answer.text
+        return UUID(answer.json()["id"])
+
+    async def email(self, id: UUID) -> dict[str, Any]:
+        """The email as its caller reads it."""
+        answer = await self.caller.get(f"/emails/{id}")
+        assert answer.status_code == 200, answer.text
+        email: dict[str, Any] = answer.json()
+        return email
+
+    async def until(self, id: UUID, *states: str) -> dict[str, Any]:
+        """The email once it is in one of these states of `relay.state`."""
+        async with asyncio.timeout(PATIENCE):
+            while (email := await self.email(id))["relay"]["state"] not in states:
+                await asyncio.sleep(0.005)
+        return email
+
+
+@asynccontextmanager
+async def house(simulator: Simulator, settings: Settings, clock: Clock | None = None) -> AsyncIterator[House]:
+    """Start Postern in front of a simulator that runs."""
+    async with (
+        Postern(settings, clock) as postern,
+        httpx.AsyncClient(
+            base_url=postern.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=PATIENCE, trust_env=False
+        ) as caller,
+    ):
+        yield House(simulator, postern, caller)

@@ -1,0 +1,25 @@
+"""A simulator and a house for each test."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.simulator import Simulator
+from tests.house import ACCOUNT, House, house, settings_for
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A pretend Office 365 that listens."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def at_home(simulator: Simulator, tmp_path: Path) -> AsyncIterator[House]:
+    """Postern in front of it, without a bound on the pace."""
+    simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
+    async with house(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
+        yield at_home
