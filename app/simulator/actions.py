@@ -49,7 +49,7 @@ class Moment:
 class Say:
     """Answer `text` (code included, lines joined by LF). A command answered 4yz or 5yz is not carried out;
 
-    with a 2yz or 3yz it is, and its positive reply becomes this one.
+    with a reply of the usual class (2yz, 354) it is, and its positive reply becomes this one.
     """
 
     text: str = Field(pattern=r"^[2-5][0-9][0-9][ -]")
@@ -58,7 +58,7 @@ class Say:
 
     async def strike(self, moment: Moment) -> bool:
         """Say it in the place of the usual reply."""
-        if moment.is_command and self.text[0] in "23" and not self.close:
+        if moment.is_command and self.text[0] in "23" and self.text[0] == moment.usual[0] and not self.close:
             moment.instead(self.text)
             return False
         moment.say(self.text)

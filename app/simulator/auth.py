@@ -37,6 +37,8 @@ async def _judge(session: Session, mechanism: str, shown: Credentials | None) ->
     session.seen.logins += 1
     if await session.struck(Point.AUTH, replies.AUTHENTICATED, mailbox=mailbox):
         session.office.memory.login(Login(session.now, mailbox, mechanism, ok=False))
+        if session.seen.replies[-1].startswith("334"):
+            await _after_detail(session)
         return
     account = _account(session, mechanism, shown)
     session.office.memory.login(Login(session.now, mailbox, mechanism, ok=account is not None))
@@ -49,6 +51,13 @@ async def _judge(session: Session, mechanism: str, shown: Credentials | None) ->
     session.account = account
     session.seen.mailbox = account.address
     await session.reply(replies.AUTHENTICATED)
+
+
+async def _after_detail(session: Session) -> None:
+    """Gmail's way, which a fault may ask for: the error's detail as a challenge, any answer, then the refusal."""
+    await session.wire.flush()
+    await session.wire.line()
+    await session.reply(replies.AUTHENTICATION_UNSUCCESSFUL)
 
 
 def _account(session: Session, mechanism: str, shown: Credentials | None) -> Account | None:

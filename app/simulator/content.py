@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from email.utils import getaddresses
 
-_FIELD = re.compile(rb"(?im)^(from|sender|message-id|subject|to)[ \t]*:(.*(?:\n[ \t].*)*)")
+_FIELD = re.compile(rb"(?im)^(from|sender|message-id)[ \t]*:(.*(?:\n[ \t].*)*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,6 @@ class Head:
     senders: tuple[str, ...] | None
     has_sender: bool
     message_id: str | None  # with its <>
-    subject: str = ""
-    to: str = ""
 
 
 def unstuffed(content: bytes) -> bytes:
@@ -42,8 +40,6 @@ def head(content: bytes) -> Head:
         senders=_addresses(fields.get("from", [])),
         has_sender="sender" in fields,
         message_id=next(iter(fields.get("message-id", [])), None) or None,
-        subject=", ".join(fields.get("subject", [])),
-        to=", ".join(fields.get("to", [])),
     )
 
 

@@ -48,10 +48,11 @@ async def _command(session: Session) -> None:
         session.seen.turns = session.wire.turns
         if session.transaction is None and session.office.faults.at(Point.IDLE):
             await _idle(session)
-    line = (await session.wire.line()).decode("utf-8", "surrogateescape")
+    octets = await session.wire.line()
+    line = octets.decode("utf-8", "surrogateescape")
     verb, _, argument = line.partition(" ")
     verb = verb.upper()
-    session.seen.commands.append(_masked(verb, argument) if verb == "AUTH" else line)
+    session.seen.commands.append(_masked(verb, argument) if verb == "AUTH" else octets.decode("utf-8", "replace"))
     carry_out = VERBS.get(verb)
     try:
         await (carry_out(session, argument.rstrip()) if carry_out else unknown(session, verb))

@@ -76,6 +76,8 @@ class Memory:
         self.accepted = 0  # also those no longer kept
         self._keep = keep
         self._folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self._waiting: dict[asyncio.Future[None], int] = {}
 
     def session(self, session: SessionSeen) -> None:

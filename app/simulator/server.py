@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from app import logs
 from app.clock import Clock
 from app.simulator.account import Account, Accounts
 from app.simulator.dialogue import converse
@@ -54,7 +55,7 @@ class Simulator:
         for fault in faults:
             self.faults.add(fault)
         self._server: asyncio.Server | None = None
-        self._open: dict[asyncio.Task[None], Wire] = {}
+        self._open: dict[Wire, asyncio.Task[None]] = {}
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one, which `port` then gives."""
@@ -67,12 +68,12 @@ class Simulator:
         if self._server is not None:
             self._server.close()
             self._server = None
-        tasks = dict(self._open)
-        for task, wire in tasks.items():
+        ending = dict(self._open)
+        for wire, task in ending.items():
             task.cancel()
             wire.abort()
-        if tasks:
-            await asyncio.wait([*tasks, *(wire.gone for wire in tasks.values())], timeout=_SHUTDOWN)
+        if ending:
+            await asyncio.wait([*ending.values(), *(wire.gone for wire in ending)], timeout=_SHUTDOWN)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -91,8 +92,14 @@ class Simulator:
         session = Session(self._office, wire)
         self._memory.session(session.seen)
         task = asyncio.get_running_loop().create_task(converse(session))
-        self._open[task] = wire
-        task.add_done_callback(self._open.pop)
+        self._open[wire] = task
+        wire.gone.add_done_callback(lambda _: self._open.pop(wire, None))
+        task.add_done_callback(lambda _: self._ended(wire, task))
+
+    def _ended(self, wire: Wire, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logs.crashed("simulator", error)
+            wire.abort()
 
     # What was seen.
 
@@ -125,10 +132,14 @@ class Simulator:
         """Until `count` messages were accepted since the last reset. Raises TimeoutError after real seconds."""
         await self._memory.wait_for(count, timeout)
 
-    def reset(self) -> None:
-        """Forget what was seen and counted, and take the faults out. Connections stay open."""
+    def forget(self) -> None:
+        """Forget what was seen and counted. Connections and faults stay."""
         self._memory.forget()
         self._office.books.forget()
+
+    def reset(self) -> None:
+        """Forget, and take the faults out."""
+        self.forget()
         self._office.faults.clear()
 
     # What can be set.

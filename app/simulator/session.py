@@ -67,9 +67,8 @@ class Session:
 
     async def reply(self, text: str, **facts: str) -> None:
         """Answer. It is written when the client's batch is worked off."""
-        if self._instead is not None and text[0] in "23":
-            text, self._instead = self._instead, None
-        text = self._filled(text, facts)
+        instead, self._instead = self._instead, None
+        text = self._filled(instead if instead is not None and text[0] in "23" else text, facts)
         if self.office.faults.at(Point.REPLY) and await self.struck(Point.REPLY, text):
             return
         self.say(text)

@@ -31,6 +31,10 @@ async def bdat(session: Session, argument: str) -> None:
     if not (count.isascii() and count.isdigit()) or last.upper() not in {"", "LAST"}:
         await session.reply(replies.INVALID_ARGUMENTS)
         return
+    if int(count) > session.office.books.limits.advertised_size:
+        await session.reply(replies.SIZE_EXCEEDED)
+        await session.wire.close()
+        return
     chunk = await session.wire.octets(int(count))
     transaction = session.transaction
     if transaction is None or not transaction.recipients:
@@ -102,7 +106,7 @@ def _refusal(session: Session, seen: Seen, head: content.Head, size: int) -> str
         or _not_compliant(head)
         or (replies.CONCURRENT_CONNECTIONS if session.transaction and session.transaction.slot is None else None)
         or _over_the_day(session, len(seen.recipients))
-        or (replies.SEND_AS_DENIED if _denied(session, seen, head) else None)
+        or (None if _denied(session, seen, head) is None else replies.SEND_AS_DENIED)
     )
 
 

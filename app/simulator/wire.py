@@ -16,6 +16,7 @@ HIGH_WATER = 1024 * 1024  # octets waiting to be read, beyond which the client i
 LINE_LIMIT = 16 * 1024  # RFC 4954 §4 asks for 12,288 with AUTH
 FAREWELL = 1.0  # seconds a peer gets to close its side after our FIN
 END = b"\r\n.\r\n"
+NO_SUCH_VERSION = bytes((21, 3, 1, 0, 2, 2, 70))  # the fatal alert protocol_version (RFC 5246 §7.2)
 
 
 class Lost(Exception):  # noqa: N818 - it names the fact
@@ -229,17 +230,19 @@ class Wire(asyncio.Protocol):
         if self._transport is None or self.gone.done():
             raise Lost
         self._paused = False
-        try:
-            secured = await self.loop.start_tls(
-                self._transport, self, context, server_side=True, ssl_shutdown_timeout=1.0
-            )
-        except (OSError, asyncio.CancelledError) as error:
-            self._transport.abort()
-            self.connection_lost(None)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise Lost from error
-        if secured is None:  # closed in the meantime
+        with self._socket() as spare:
+            try:
+                secured = await self.loop.start_tls(
+                    self._transport, self, context, server_side=True, ssl_shutdown_timeout=1.0
+                )
+            except OSError as error:
+                if getattr(error, "reason", None) == "UNSUPPORTED_PROTOCOL":
+                    spare.send(NO_SUCH_VERSION)  # the event loop closes its socket before OpenSSL's own alert has left
+                raise Lost from error
+            finally:
+                if self._transport.is_closing():
+                    self.connection_lost(None)  # the event loop tells nobody when a handshake failed
+        if secured is None:
             raise Lost
         self._transport = secured
         version: str = secured.get_extra_info("ssl_object").version()
@@ -290,6 +293,8 @@ class Wire(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         if rate == 0:
             self._pause()
+        else:
+            self._resume()
 
     def abort(self) -> None:
         """Let go without a word."""

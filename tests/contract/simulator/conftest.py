@@ -1,0 +1,52 @@
+"""Simulators for these tests: an hour is a minute, and nothing is tarpitted unless a test says so."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from app.clock import Clock
+from app.simulator import Limits, Simulator
+from tests.contract.simulator.client import ACCOUNT, Client
+
+Start = Callable[..., Awaitable[Simulator]]
+Ready = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start simulators; all are stopped at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def started(*, speed: float = 60.0, limits: Limits | None = None, **options: Any) -> Simulator:
+            limits = limits or Limits(tarpit=0)
+            return await stack.enter_async_context(Simulator([ACCOUNT], Clock(speed), limits, **options))
+
+        yield started
+
+
+@pytest.fixture
+async def sim(start: Start) -> Simulator:
+    """One that is started."""
+    return await start()
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[list[Client]]:
+    """Clients put in here are closed at the end."""
+    opened: list[Client] = []
+    yield opened
+    for client in opened:
+        await client.close()
+
+
+@pytest.fixture
+def ready(clients: list[Client]) -> Ready:
+    """Clients that are logged in; closed at the end."""
+
+    async def opened(sim: Simulator) -> Client:
+        clients.append(await Client.ready(sim))
+        return clients[-1]
+
+    return opened

@@ -1,0 +1,102 @@
+"""AUTH: LOGIN and XOAUTH2 in both forms, and every way to fail."""
+
+import asyncio
+
+import pytest
+
+from app.simulator import Account, Limits, Simulator
+from tests.contract.simulator.client import MAILBOX, PASSWORD, TOKEN, Client, b64, expect, trusting
+from tests.contract.simulator.conftest import Start
+
+OK = "235 2.7.0 Authentication successful"
+UNSUCCESSFUL = "535 5.7.3 Authentication unsuccessful [{frontend}]"
+INCORRECT = "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect. [{frontend}]"
+UNRECOGNIZED = "504 5.7.4 Unrecognized authentication type [{frontend}]"
+
+
+SOH = "\x01"
+
+
+def sasl(user: str = MAILBOX, token: str = TOKEN, bearer: str = "Bearer ", end: str = SOH + SOH) -> str:
+    """XOAUTH2's initial response."""
+    return b64(f"user={user}{SOH}auth={bearer}{token}{end}")
+
+
+DIALOGUES = {
+    "LOGIN, user at once": ([(f"AUTH LOGIN {b64(MAILBOX)}", "334 UGFzc3dvcmQ6"), (b64(PASSWORD), OK)], True),
+    "LOGIN, user asked for": (
+        [("AUTH LOGIN", "334 VXNlcm5hbWU6"), (b64(MAILBOX), "334 UGFzc3dvcmQ6"), (b64(PASSWORD), OK)],
+        True,
+    ),
+    "LOGIN, case of the address": (
+        [(f"auth login {b64(MAILBOX.upper())}", "334 UGFzc3dvcmQ6"), (b64(PASSWORD), OK)],
+        True,
+    ),
+    "LOGIN, wrong password": ([(f"AUTH LOGIN {b64(MAILBOX)}", "334 UGFzc3dvcmQ6"), (b64("wrong"), INCORRECT)], False),
+    "LOGIN, unknown user": ([(f"AUTH LOGIN {b64('x@y.z')}", "334 UGFzc3dvcmQ6"), (b64(PASSWORD), INCORRECT)], False),
+    "LOGIN, cancelled": ([("AUTH LOGIN", "334 VXNlcm5hbWU6"), ("*", UNSUCCESSFUL)], False),
+    "XOAUTH2, one line": ([(f"AUTH XOAUTH2 {sasl()}", OK)], True),
+    "XOAUTH2, two lines": ([("AUTH XOAUTH2", "334 "), (sasl(), OK)], True),
+    "XOAUTH2, bad token": ([(f"AUTH XOAUTH2 {sasl(token='stale')}", UNSUCCESSFUL)], False),
+    "XOAUTH2, unknown user": ([(f"AUTH XOAUTH2 {sasl(user='x@y.z')}", UNSUCCESSFUL)], False),
+    "XOAUTH2, cancelled": ([("AUTH XOAUTH2", "334 "), ("*", UNSUCCESSFUL)], False),
+    "XOAUTH2, no base64": ([("AUTH XOAUTH2 user=x", UNSUCCESSFUL)], False),
+    "XOAUTH2, one SOH at the end": ([(f"AUTH XOAUTH2 {sasl(end=SOH)}", UNSUCCESSFUL)], False),
+    "XOAUTH2, no Bearer": ([(f"AUTH XOAUTH2 {sasl(bearer='')}", UNSUCCESSFUL)], False),
+}
+
+
+@pytest.mark.parametrize(("dialogue", "ok"), DIALOGUES.values(), ids=DIALOGUES)
+async def test_a_login(sim: Simulator, clients: list[Client], dialogue: list[tuple[str, str]], ok: bool) -> None:
+    """Its dialogue is Exchange's, it is remembered once, and it opens MAIL or does not."""
+    clients.append(client := await Client.secured(sim))
+    for line, expected in dialogue:
+        expect(expected, await client.ask(line))
+    assert [login.ok for login in sim.logins] == [ok]
+    assert sim.sessions[0].logins == 1
+    assert (await client.ask(f"MAIL FROM:<{MAILBOX}>")).startswith("250 " if ok else "530 5.7.57")
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "CRAM-MD5", "OAUTHBEARER", ""])
+async def test_other_mechanisms_are_unrecognized(sim: Simulator, clients: list[Client], mechanism: str) -> None:
+    """AUTH PLAIN and its kin have never been offered."""
+    clients.append(client := await Client.secured(sim))
+    expect(UNRECOGNIZED, await client.ask(f"AUTH {mechanism}"))
+    assert sim.logins == []
+
+
+async def test_auth_wants_ehlo_after_tls(sim: Simulator, clients: list[Client]) -> None:
+    """What was said before TLS does not count (RFC 3207 §4.2)."""
+    clients.append(client := await Client.secured(sim))
+    again = await Client.greeted(sim)
+    clients.append(again)
+    await again.ask("STARTTLS")
+    await again.start_tls(trusting(sim))
+    expect("503 5.5.1 Bad sequence of commands", await again.ask(f"AUTH XOAUTH2 {sasl()}"))
+    expect(OK, await client.ask(f"AUTH XOAUTH2 {sasl()}"))
+
+
+async def test_a_failed_login_is_tarpitted(start: Start, clients: list[Client]) -> None:
+    """The 535 takes 5 seconds of the clock; it is one failed login."""
+    sim = await start(speed=20, limits=Limits())
+    clients.append(client := await Client.secured(sim))
+    began = asyncio.get_running_loop().time()
+    expect(UNSUCCESSFUL, await client.ask(f"AUTH XOAUTH2 {sasl(token='stale')}"))
+    assert asyncio.get_running_loop().time() - began >= 5 / 20
+    ((_, mailbox, mechanism, ok),) = sim.logins
+    assert (mailbox, mechanism, ok) == (MAILBOX, "XOAUTH2", False)
+
+
+async def test_tokens_can_be_judged_by_a_callable(sim: Simulator, clients: list[Client]) -> None:
+    """An account's `token_ok` decides, so that a token's life can be played."""
+    sim.accounts.add(Account("app@contoso.com", token_ok=lambda token: token.startswith("fresh-")))
+    clients.append(client := await Client.secured(sim))
+    expect(UNSUCCESSFUL, await client.ask(f"AUTH XOAUTH2 {sasl('app@contoso.com', 'old-1')}"))
+    expect(OK, await client.ask(f"AUTH XOAUTH2 {sasl('app@contoso.com', 'fresh-1')}"))
+
+
+async def test_an_account_without_a_password_takes_none(sim: Simulator, clients: list[Client]) -> None:
+    """No password is not the empty password."""
+    sim.accounts.add(Account("app@contoso.com"))
+    clients.append(client := await Client.secured(sim))
+    expect(INCORRECT, await client.talk((f"AUTH LOGIN {b64('app@contoso.com')}", "")))

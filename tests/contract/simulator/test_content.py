@@ -1,0 +1,141 @@
+"""Content: dots, line ends, smuggling, sizes, and the From rules."""
+
+import pytest
+
+from app.simulator import Limits, Simulator
+from tests.contract.simulator.client import MAILBOX, content, expect
+from tests.contract.simulator.conftest import Ready, Start
+
+DENIED = (
+    "554 5.2.252 SendAsDenied; {mailbox} not allowed to send as {sender}; "
+    "STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; "
+)
+BARE = "550 5.6.11 SMTPSEND.BareLinefeedsAreIllegal; message contains bare linefeeds"
+COMPLIANT = "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant [Hostname={backend}]"
+SECOND = f"MAIL FROM:<{MAILBOX}>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nFrom: {MAILBOX}\r\n\r\nSmuggled.\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [".\r\n..\r\n...x\r\n", "a\r\n.b\r\n", "", "\r\n\r\n", "x" * 200_000 + "\r\n", "8 bits: äöü\r\n"],
+    ids=["dots", "dot b", "empty", "blank", "long", "8bit"],
+)
+async def test_content_comes_through_octet_for_octet(sim: Simulator, ready: Ready, body: str) -> None:
+    """Dot-stuffed by the client, unstuffed here."""
+    client = await ready(sim)
+    octets = content(body=body)
+    assert (await client.send(octets.replace(b"\r\n.", b"\r\n.."))).startswith("250 2.0.0 OK <1@contoso.com> ")
+    assert sim.messages[0].content == octets
+
+
+async def test_an_empty_message_ends_at_once(sim: Simulator, ready: Ready) -> None:
+    """A dot as the first line; there is no From, so it is refused, and the session goes on."""
+    client = await ready(sim)
+    expect(COMPLIANT, await client.send(b""))
+    assert sim.messages[0].content == b""
+    assert (await client.send()).startswith("250 ")
+
+
+@pytest.mark.parametrize(
+    "end", ["\n.\r\n", "\r\n.\n", "\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n\n.\r\n", "\r\r\n.\n"]
+)
+async def test_nothing_but_crlf_dot_crlf_ends_a_message(sim: Simulator, ready: Ready, end: str) -> None:
+    """SMTP smuggling: what follows a false end is content of the same message, and that is refused."""
+    client = await ready(sim)
+    smuggled = content(body=f"Hello.{end}").decode() + SECOND
+    reply = await client.send(smuggled.encode())
+    assert (await client.ask("NOOP")) == "250 2.0.0 OK"
+    (seen,) = sim.messages
+    assert b"Smuggled." in seen.content
+    assert not seen.accepted
+    assert reply.startswith(BARE)
+
+
+@pytest.mark.parametrize("body", ["a\nb\r\n", "a\rb\r\n", "a\r\r\n", "\n\r\n", "a\n\r\n"])
+async def test_bare_line_ends_are_refused(sim: Simulator, ready: Ready, body: str) -> None:
+    """A CR or LF alone (RFC 5321 §2.3.8)."""
+    client = await ready(sim)
+    assert (await client.send(content(body=body))).startswith(BARE)
+    assert not sim.messages[0].accepted
+
+
+FROM = {
+    "itself": (content(), None),
+    "another case": (content(sender=MAILBOX.upper()), None),
+    "an alias": (content(sender="Contoso <no-reply@contoso.com>"), None),
+    "a Send As pattern": (content(sender='"Sales, EMEA" <emea@sales.contoso.com>'), None),
+    "folded": (content(sender=f"A long name\r\n <{MAILBOX}>"), None),
+    "two, with Sender": (content(f"Sender: {MAILBOX}", sender=f"{MAILBOX}, no-reply@contoso.com"), None),
+    "two, without Sender": (
+        content(sender=f"{MAILBOX}, no-reply@contoso.com"),
+        "550 5.1.20 Multiple From addresses are not allowed without Sender address [Hostname={backend}]",
+    ),
+    "none": (b"Subject: x\r\n\r\nFrom: " + MAILBOX.encode() + b"\r\n", COMPLIANT),
+    "two fields": (content(f"From: {MAILBOX}"), COMPLIANT),
+    "no address": (content(sender="Contoso"), COMPLIANT),
+    "empty": (content(sender=""), COMPLIANT),
+}
+
+
+@pytest.mark.parametrize(("octets", "refusal"), FROM.values(), ids=FROM)
+async def test_from_is_looked_at_after_the_content(
+    sim: Simulator, ready: Ready, octets: bytes, refusal: str | None
+) -> None:
+    """The mailbox, its aliases and what it has Send As on may stand there; it must be one address."""
+    client = await ready(sim)
+    expect(refusal or "250 2.0.0 OK <1@contoso.com> [Hostname={backend}]", await client.send(octets))
+    assert sim.messages[0].accepted is (refusal is None)
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "sender", "denied"),
+    [
+        (MAILBOX, "ceo@contoso.com", "ceo@contoso.com"),
+        ("ceo@contoso.com", MAILBOX, "ceo@contoso.com"),
+        ("", MAILBOX, ""),
+    ],
+)
+async def test_send_as_is_denied_only_after_the_content(
+    sim: Simulator, ready: Ready, mail_from: str, sender: str, denied: str
+) -> None:
+    """MAIL and RCPT are answered 250 first; the envelope counts as well as From."""
+    client = await ready(sim)
+    reply = await client.send(content(sender=sender), mail_from=mail_from)
+    assert reply.startswith(DENIED.format(mailbox=MAILBOX, sender=denied))
+    assert sim.messages[0].reply == reply
+    assert not sim.messages[0].accepted
+
+
+@pytest.mark.parametrize(
+    ("octets", "code"), [(1000, "250 2.0.0"), (1001, "554 5.2.0"), (2000, "554 5.2.0"), (2001, "552 5.3.4")]
+)
+async def test_the_size_is_counted_at_the_end(start: Start, ready: Ready, octets: int, code: str) -> None:
+    """Over the mailbox's size 554 with MapiExceptionMaxSubmissionExceeded, over the advertised one 552."""
+    sim = await start(limits=Limits(tarpit=0, message_size=1000, advertised_size=2000))
+    client = await ready(sim)
+    head = content(body="")
+    reply = await client.send(head + b"x" * (octets - len(head) - 2) + b"\r\n")
+    assert reply.startswith(code)
+    assert ("MapiExceptionMaxSubmissionExceeded" in reply) == (code == "554 5.2.0")
+    assert len(sim.violations) == (0 if code.startswith("250") else 1)
+    assert (await client.ask("NOOP")).startswith("250 ")
+
+
+async def test_the_reply_names_the_message(sim: Simulator, ready: Ready) -> None:
+    """By the client's own Message-ID, else by one that the server makes."""
+    client = await ready(sim)
+    assert " <1@contoso.com> " in await client.send()
+    assert ".outlook.office365.com> " in await client.send(f"From: {MAILBOX}\r\n\r\n".encode())
+
+
+async def test_chunks_make_a_message_too(sim: Simulator, ready: Ready) -> None:
+    """BDAT (RFC 3030): counted octets, dots and all."""
+    client = await ready(sim)
+    octets = content(body="..\r\n.\r\n")
+    assert (await client.talk((f"MAIL FROM:<{MAILBOX}> BODY=BINARYMIME", "RCPT TO:<a@b.c>"))).startswith("250 ")
+    assert (await client.ask("DATA")).startswith("503 ")
+    client.write(b"BDAT 20\r\n" + octets[:20])
+    assert await client.reply() == "250 2.0.0 20 octets received"
+    client.write(f"BDAT {len(octets) - 20} LAST\r\n".encode() + octets[20:])
+    assert (await client.reply()).startswith("250 2.0.0 OK <1@contoso.com> ")
+    assert sim.messages[0].content == octets

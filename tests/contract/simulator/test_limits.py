@@ -1,0 +1,164 @@
+"""Limits: each exceeded one is answered as Exchange does and written down as a violation."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from app.simulator import Account, Limits, OverMinute, Simulator
+from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, content, expect
+from tests.contract.simulator.conftest import Ready, Start
+
+CONCURRENT = (
+    "432 4.3.2 Concurrent connections limit exceeded. "
+    "Visit https://aka.ms/concurrent_sending for more information. [Hostname={backend}]"
+)
+QUOTA = (
+    "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message due to a "
+    "permanent exception with message The message can't be submitted because the sender's submission quota was "
+    "exceeded. [Hostname={backend}]"
+)
+
+
+async def finish(client: Client) -> str:
+    """The content of an open transaction and its reply."""
+    client.write(content() + b".\r\n")
+    return await client.reply()
+
+
+async def test_a_fourth_submission_at_once_is_refused_after_its_content(sim: Simulator, ready: Ready) -> None:
+    """Being connected is no sending; the refusal comes only after the content."""
+    clients = [await ready(sim) for _ in range(4)]
+    for client in clients:
+        await client.envelope()
+    expect(CONCURRENT, await finish(clients[3]))
+    assert [(await finish(client))[:3] for client in clients[:3]] == ["250", "250", "250"]
+    ((_, mailbox, what),) = sim.violations
+    assert (mailbox, what) == (MAILBOX, "connections sending: more than 3")
+    assert (await clients[3].send()).startswith("250 ")
+
+
+@pytest.mark.parametrize("end", ["reply", "rset", "ehlo", "abort", "refused"])
+async def test_a_slot_is_free_when_its_submission_ends(start: Start, ready: Ready, end: str) -> None:
+    """By its reply, RSET, EHLO, a lost connection or a refusal."""
+    sim = await start(limits=Limits(tarpit=0, connections_sending=1))
+    first, second = await ready(sim), await ready(sim)
+    match end:
+        case "reply":
+            await first.send()
+        case "refused":
+            await first.send(content(sender="ceo@contoso.com"))
+        case "abort":
+            await first.envelope()
+            first.write(b"From")
+            await first.close()
+            while sim.sessions[0].closed_at is None:
+                await asyncio.sleep(0)
+        case verb:
+            await first.talk((f"MAIL FROM:<{MAILBOX}>", "EHLO client.example" if verb == "ehlo" else "RSET"))
+    assert (await second.send()).startswith("250 ")
+    assert sim.violations == []
+
+
+async def test_slots_linger_if_so_set(start: Start, ready: Ready) -> None:
+    """A slot is freed only some time after its submission ended."""
+    sim = await start(limits=Limits(tarpit=0, connections_sending=1, slot_linger=3600), speed=1)
+    client = await ready(sim)
+    assert (await client.send()).startswith("250 ")
+    expect(CONCURRENT, await client.send())
+
+
+async def test_slots_are_counted_by_mailbox(start: Start, ready: Ready, clients: list[Client]) -> None:
+    """Another mailbox has its own."""
+    sim = await start(limits=Limits(tarpit=0, connections_sending=1))
+    sim.accounts.add(Account("other@contoso.com", PASSWORD))
+    await (await ready(sim)).envelope()
+    clients.append(other := await Client.ready(sim, "other@contoso.com"))
+    assert (await other.send(content(sender="other@contoso.com"), "other@contoso.com")).startswith("250 ")
+
+
+async def test_the_minute_slides(start: Start, ready: Ready) -> None:
+    """More than 30 messages within 60 s of the clock are accepted and written down; after the minute all is well."""
+    sim = await start(speed=60)
+    client = await ready(sim)
+    for _ in range(31):
+        assert (await client.send()).startswith("250 ")
+    ((_, _, what),) = sim.violations
+    assert what == "messages in 60 s: more than 30"
+    await sim.clock.sleep(61)
+    await client.send()
+    assert len(sim.violations) == 1
+
+
+async def test_the_minute_can_refuse(start: Start, ready: Ready) -> None:
+    """432 with the older text of the sender's threads."""
+    sim = await start(limits=Limits(tarpit=0, messages_per_minute=1, over_minute=OverMinute.REFUSE))
+    client = await ready(sim)
+    await client.send()
+    assert (await client.send()).startswith("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded")
+    assert [seen.accepted for seen in sim.messages] == [True, False]
+
+
+async def test_the_minute_can_slow_down(start: Start, ready: Ready) -> None:
+    """The excess is carried into the next minute."""
+    sim = await start(speed=600, limits=Limits(tarpit=0, messages_per_minute=2, over_minute=OverMinute.DELAY))
+    client = await ready(sim)
+    for _ in range(3):
+        assert (await client.send()).startswith("250 ")
+    assert len(sim.violations) == 1
+    assert sim.clock.now() - sim.messages[0].at >= 60
+
+
+async def test_the_day_counts_accepted_recipients(start: Start, ready: Ready) -> None:
+    """Beyond them 554 with SubmissionQuotaExceededException; what was refused does not count; the day rolls."""
+    sim = await start(speed=1_000_000, limits=Limits(tarpit=0, recipients_per_day=2, idle=1e9, session=1e9))
+    client = await ready(sim)
+    assert (await client.send(content(sender="ceo@contoso.com"))).startswith("554 5.2.252")
+    origin = sim.clock.now()
+    assert (await client.send()).startswith("250 ")
+    assert (await client.send()).startswith("250 ")
+    if sim.clock.now() - origin < 80_000:
+        expect(QUOTA, await client.send())
+        assert [violation.what for violation in sim.violations] == ["recipients in 24 hours: more than 2"]
+    await sim.clock.sleep(90_000)
+    assert (await client.send()).startswith("250 ")
+
+
+async def test_silence_ends_a_session(start: Start, clients: list[Client]) -> None:
+    """After its idle time: 421, then the connection is closed. The clock is the simulator's."""
+    sim = await start(speed=3000, limits=Limits(tarpit=0))
+    clients.append(client := await Client.connect(sim))
+    await client.reply()
+    assert await client.rest() == b"421 4.4.1 Connection timed out\r\n"
+    assert sim.sessions[0].closed_at is not None
+    assert sim.sessions[0].closed_at - sim.sessions[0].opened_at >= 300
+
+
+async def test_age_ends_a_busy_session(start: Start, clients: list[Client]) -> None:
+    """After ten minutes it ends with 421 whatever the client does."""
+    sim = await start(speed=1200, limits=Limits(tarpit=0, idle=1e9))
+    clients.append(client := await Client.connect(sim))
+    await client.reply()
+    last = "250 2.0.0 OK"
+    with contextlib.suppress(ConnectionError):
+        while last == "250 2.0.0 OK":
+            last = await client.ask("NOOP")
+    assert last.startswith("421 4.4.1 Connection timed out")
+
+
+async def test_an_idle_session_within_content_ends_too(start: Start, ready: Ready) -> None:
+    """The message is not accepted."""
+    sim = await start(speed=1500, limits=Limits(tarpit=0, session=1e9))
+    client = await ready(sim)
+    await client.envelope()
+    client.write(b"From: ")
+    assert (await client.reply()).startswith("421 4.4.1 Connection timed out")
+    assert sim.messages == []
+
+
+async def test_an_endless_line_ends_a_session(sim: Simulator, clients: list[Client]) -> None:
+    """Nothing is kept without bound."""
+    clients.append(client := await Client.connect(sim))
+    await client.reply()
+    client.write(b"N" * 20_000)
+    assert await client.rest() == b"500 5.5.2 Line too long\r\n"
