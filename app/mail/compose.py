@@ -28,6 +28,8 @@ def compose(submission: Submission, *, id: UUID, now: datetime) -> Message:
 def _envelope(submission: Submission) -> Envelope:
     recipients = (*submission.to, *submission.cc, *submission.bcc)
     everyone = (submission.sender, *recipients, *submission.reply_to)
+    for address in everyone:
+        headers.check_value(address.addr_spec)  # an SMTP command is a line, too
     return Envelope(
         mail_from=submission.sender.addr_spec,
         rcpt_to=tuple(_unique(recipients)),

@@ -27,7 +27,7 @@ _PRINTABLE = re.compile("[\t -~]*")
 _EXACT = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")  # printable, and no blank at an end where it would be lost
 _FOLDING_POINT = re.compile("(?<=[!-~]) (?=[!-~])")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_MESSAGE_ID = re.compile("[!-;=?A-~]{1,200}@[!-;=?A-~]{1,200}")
+_MESSAGE_ID = re.compile("[!-;=?A-~]{1,255}@[!-;=?A-~]{1,255}")
 _CONTENT_ID = re.compile("[!-;=?-~]{1,128}")
 
 _UTF8 = Charset("utf-8")

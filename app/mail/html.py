@@ -105,8 +105,8 @@ class _Page:
             case "a":
                 self._close_link()
             case "ul" | "ol":
-                if self._lists:
-                    self._lists.pop()
+                self._mark = ""
+                del self._lists[-1:]
                 self._paragraph() if not self._lists else self._flush()
             case "pre":
                 self._paragraph()

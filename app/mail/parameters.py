@@ -13,7 +13,7 @@ _PARAMETER = re.compile(
     rf'[ \t]*;[ \t]*({_ATTRIBUTE}{{1,60}})[ \t]*=[ \t]*(?:({_TOKEN}+)|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")'
 )
 _END = re.compile(r"[ \t;]*")
-_PLAIN_TOKEN = re.compile(rf"{_TOKEN}+")
+_PLAIN_TOKEN = re.compile("[A-Za-z0-9_-]+")  # the harmless tokens; any other is quoted, for readers that stumble
 _PLAIN_QUOTED = re.compile(r"(?!.*=\?)[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?")  # nothing that needs a backslash
 _ATTRIBUTE_CHARACTERS = "!#$&+-.^_`{|}~"
 _COLUMNS = 76

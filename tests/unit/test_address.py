@@ -1,0 +1,179 @@
+"""Addresses: what is taken, what is refused and in which words, and that rendering is parsing's inverse."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.mail.address import Address, AddressError, parse_address
+
+TAKEN = [
+    ("anna@example.com", Address("anna", "example.com")),
+    ("  anna@example.com ", Address("anna", "example.com")),
+    ("<anna@example.com>", Address("anna", "example.com")),
+    ("Anna Smith <anna@example.com>", Address("anna", "example.com", "Anna Smith")),
+    ("Anna<anna@example.com>", Address("anna", "example.com", "Anna")),
+    ("Doe, John <j@x.com>", Address("j", "x.com", "Doe, John")),
+    ('"Doe, John" <j@x.com>', Address("j", "x.com", "Doe, John")),
+    (r'"Jack \"The \\ Ripper\"" <j@x.com>', Address("j", "x.com", r'Jack "The \ Ripper"')),
+    ('John "Jack" Doe <j@x.com>', Address("j", "x.com", 'John "Jack" Doe')),
+    ("Dr. J. Doe <j@x.com>", Address("j", "x.com", "Dr. J. Doe")),
+    ("j@x.com <j@x.com>", Address("j", "x.com", "j@x.com")),
+    ("Doe, j@x.com <j@x.com>", Address("j", "x.com", "Doe, j@x.com")),
+    ("Ünï Cödé <u@x.com>", Address("u", "x.com", "Ünï Cödé")),
+    ("🚀 <u@x.com>", Address("u", "x.com", "🚀")),
+    ("=?utf-8?q?J=C3=B6rg?= <j@x.com>", Address("j", "x.com", "Jörg")),
+    ("=?utf-8?b?SsO2cmc=?= =?iso-8859-1?q?_M=FCller?= <j@x.com>", Address("j", "x.com", "Jörg Müller")),
+    ('"=?utf-8?q?M=C3=BCller=2C_J?=" <j@x.com>', Address("j", "x.com", "Müller, J")),
+    ("=?no-such-charset?q?J?= <j@x.com>", Address("j", "x.com", "=?no-such-charset?q?J?=")),
+    ("Anna@Example.COM", Address("Anna", "example.com")),
+    ("j@bücher.example", Address("j", "xn--bcher-kva.example")),
+    ("j@BÜCHER。example", Address("j", "xn--bcher-kva.example")),
+    ("j@xn--bcher-kva.example", Address("j", "xn--bcher-kva.example")),
+    ("jörg@x.com", Address("jörg", "x.com")),
+    ('"john doe"@x.com', Address('"john doe"', "x.com")),
+    ('"a@b"@x.com', Address('"a@b"', "x.com")),
+    ("o'neil+tag/x=1@x.com", Address("o'neil+tag/x=1", "x.com")),
+    ("a@1and1.example", Address("a", "1and1.example")),
+    ("a" * 64 + "@x.com", Address("a" * 64, "x.com")),
+]
+
+REFUSED = [
+    ("", "is empty"),
+    ("Anna <>", "is empty"),
+    ("nope", "has no @"),
+    ("undisclosed-recipients:;", "has no @"),
+    ("a@x.com, b@x.com", "more than one address"),
+    ("a@x.com; b@x.com", "more than one address"),
+    ("a@x.com,b@x.com", "more than one address"),
+    ("a@x.com, B <b@x.com>", "more than one address"),
+    ("A <a@x.com> <b@x.com>", "more than one < or >"),
+    ("A <a@x.com>, b@x.com", "must end"),
+    ("A <B> <a@x.com>", "more than one < or >"),
+    ("A <a@x.com", "must end"),
+    ("A a@x.com>", "must end"),
+    ("=?utf-8?q?=3Cb=40x=2Ecom=3E?= <a@x.com>", "contains < or >"),
+    ("a@b@x.com", "more than one @"),
+    ("@x.com", "nothing before"),
+    ("a@", "nothing after"),
+    ("a b@x.com", "contains a space"),
+    ("a@x.com (Anna)", "contains a space"),
+    ("a@x .com", "contains a space"),
+    (".a@x.com", "dot"),
+    ("a.@x.com", "dot"),
+    ("a..b@x.com", "dot"),
+    ("a(b@x.com", "quotation marks"),
+    ("mailto:a@x.com", "quotation marks"),
+    ("a\u200bb@x.com", "invisible"),
+    ("a\u00a0b@x.com", "invisible"),
+    ("a@localhost", "no dot"),
+    ("a@x.com.", "dot"),
+    ("a@.x.com", "dot"),
+    ("a@x..com", "dot"),
+    ("a@x_y.com", "hyphens"),
+    ("a@-x.com", "hyphen"),
+    ("a@x.com,", "hyphens"),
+    ("a@[192.0.2.1]", "Exchange does not take"),
+    ("a@[IPv6:2001:db8::1]", "Exchange does not take"),
+    ("a@192.0.2.1", "Exchange does not take"),
+    ("a@i❤.example", "IDNA"),
+    ("a@bü\u200d.example", "IDNA"),
+    ("a" * 65 + "@x.com", "64 octets"),
+    ("ü" * 33 + "@x.com", "64 octets"),
+    ("a@" + "b" * 64 + ".com", "63 octets"),
+    ("a@" + "b." * 125 + "comm", "253 octets"),
+    ("a" * 60 + "@" + "b." * 96 + "com", "254 octets"),
+    ("a@x.com\r\nBcc: b@x.com", "control character"),
+    ("Anna\r\n <a@x.com>", "control character"),
+    ("Anna\x00 <a@x.com>", "control character"),
+    ("An\x85na <a@x.com>", "control character"),
+    ("An\u2028na <a@x.com>", "control character"),
+    ("=?utf-8?q?A=0D=0ABcc=3A?= <a@x.com>", "control character"),
+    ("a\t@x.com", "control character"),
+    ("A\ud800 <a@x.com>", "surrogate"),
+]
+
+
+@pytest.mark.parametrize(("text", "address"), TAKEN, ids=[text for text, _ in TAKEN])
+def test_taken(text: str, address: Address) -> None:
+    """One address is read as people write it: name plain, local part as given, domain in lower-case A-labels."""
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(("text", "words"), REFUSED, ids=[ascii(text)[:40] for text, _ in REFUSED])
+def test_refused(text: str, words: str) -> None:
+    """What is not one relayable address is refused with one sentence that says what is wrong."""
+    with pytest.raises(AddressError) as refusal:
+        parse_address(text)
+    sentence = str(refusal.value)
+    assert words in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (Address("j", "x.com"), "j@x.com"),
+        (Address("j", "x.com", "John Doe"), "John Doe <j@x.com>"),
+        (Address("j", "x.com", "Doe, John"), '"Doe, John" <j@x.com>'),
+        (Address("j", "x.com", 'The "J"'), r'"The \"J\"" <j@x.com>'),
+        (Address("j", "x.com", "Jörg"), "Jörg <j@x.com>"),
+    ],
+)
+def test_render(address: Address, text: str) -> None:
+    """An address is shown in plain Unicode, quoted where it must be."""
+    assert address.render() == text
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """No input makes the parser fail in another way, and what was read once is read the same again."""
+    try:
+        address = parse_address(text)
+    except AddressError:
+        return
+    assert parse_address(address.addr_spec) == Address(address.local, address.domain)
+
+
+PIECES = [
+    "a",
+    "B",
+    ".",
+    "@",
+    "x.com",
+    "<",
+    ">",
+    '"',
+    "\\",
+    ",",
+    ";",
+    " ",
+    "ü",
+    "=?utf-8?q?=C3=BC?=",
+    "=?utf-8?q?=00?=",
+    "[",
+    "\r",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_near_addresses_are_read_or_refused(text: str) -> None:
+    """The same for what looks like an address: two in one are never read as one."""
+    try:
+        address = parse_address(text)
+    except AddressError:
+        return
+    assert not set("\r\n<>") & set(address.display_name + address.addr_spec)
+    assert parse_address(address.addr_spec) == Address(address.local, address.domain)
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="<>")).map(
+    lambda t: t.strip(" ")
+)
+
+
+@given(NAMES.filter(lambda name: "=?" not in name))
+def test_rendering_is_parsing_s_inverse(name: str) -> None:
+    """Whatever the display name, what is rendered is read back as it was."""
+    address = Address("anna.smith", "example.com", name)
+    assert parse_address(address.render()) == address

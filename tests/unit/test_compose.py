@@ -1,0 +1,157 @@
+"""Whatever is submitted arrives: the standard library's parser reads back what was composed."""
+
+import base64
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.mail.address import Address
+from app.mail.compose import compose
+from app.mail.message import Attachment, Message, Submission
+from tests.unit.corpus import ANNA, BORIS, CORPUS, SHOP
+from tests.unit.judge import judge, parsed, raw
+
+ID = UUID("0198f0c0-5a5a-7000-8000-00000000002a")
+NOW = datetime(2026, 11, 23, 20, 8, 28, tzinfo=UTC)
+
+
+def composed(submission: Submission) -> Message:
+    return compose(submission, id=ID, now=NOW)
+
+
+ONE_LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=300)
+TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text("ab \t.=\r\n\x07ü\u65e5", max_size=400),
+    st.builds("{0}{1}".format, st.sampled_from(["x" * 998, "y" * 999, "ü" * 700, "z" * 5000]), st.text(max_size=9)),
+).map(lambda text: text.encode(errors="replace").decode())
+LOCALS = st.sampled_from(["anna", "o'neil+x", '"a b"', "jörg", "用户"])
+ADDRESSES = st.builds(Address, LOCALS, st.sampled_from(["example.com", "xn--bcher-kva.example"]), ONE_LINE)
+HEADERS = st.tuples(
+    st.from_regex(r"X-[!-9;-~]{1,60}", fullmatch=True).filter(lambda name: not name.lower().startswith("x-postern-")),
+    st.one_of(ONE_LINE, st.text("ab <>.", max_size=3000)).filter(lambda value: "=?" not in value),
+)
+KINDS = st.sampled_from(
+    [
+        "application/pdf",
+        "text/calendar; method=REQUEST",
+        'text/csv; charset="x y"',
+        "message/rfc822",
+        "multipart/mixed",
+        "",
+        "a/b;c",
+    ]
+)
+FILES = st.builds(
+    Attachment,
+    filename=st.text(st.characters(exclude_categories=["Cs"]), max_size=120),
+    content_type=st.one_of(KINDS, st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),
+    base64=st.binary(max_size=300).map(base64.b64encode),
+    content_id=st.one_of(st.none(), st.from_regex(r"[!-;=?-~]{1,128}", fullmatch=True)),
+)
+SUBMISSIONS = st.builds(
+    Submission,
+    sender=ADDRESSES,
+    to=st.lists(ADDRESSES, min_size=1, max_size=4).map(tuple),
+    cc=st.lists(ADDRESSES, max_size=2).map(tuple),
+    bcc=st.lists(ADDRESSES, max_size=2).map(tuple),
+    reply_to=st.lists(ADDRESSES, max_size=2).map(tuple),
+    subject=ONE_LINE,
+    text=st.one_of(st.none(), TEXT),
+    html=st.one_of(st.none(), TEXT),
+    headers=st.lists(HEADERS, max_size=3).map(tuple),
+    attachments=st.lists(FILES, max_size=3).map(tuple),
+    tags=st.lists(st.tuples(ONE_LINE, ONE_LINE), max_size=1).map(tuple),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(SUBMISSIONS)
+def test_what_arrives_is_what_was_submitted(submission: Submission) -> None:
+    """Any submission: texts, names, values and bytes come back as they were, on lines SMTP allows."""
+    judge(submission, composed(submission))
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_real_emails(name: str) -> None:
+    """The same for the shapes that applications send."""
+    submission = CORPUS[name]
+    judge(submission, composed(submission))
+
+
+def test_equal_arguments_give_equal_bytes() -> None:
+    """Composing is deterministic; another id changes boundaries and Message-ID."""
+    submission = CORPUS["inline_logo_and_pdf"]
+    first = composed(submission)
+    assert composed(submission) == first
+    other = compose(submission, id=UUID(int=1), now=NOW)
+    assert raw(other).get_boundary() != raw(first).get_boundary()
+    assert other.message_id != first.message_id
+
+
+def test_message_id() -> None:
+    """The Message-ID is made of the id and the sender's domain, unless the caller brings one."""
+    assert composed(CORPUS["plain_only"]).message_id == f"{ID}@contoso.example"
+    own = composed(CORPUS["reply_to_and_headers"])
+    assert own.message_id == "4711.reply@contoso.example"
+    assert parsed(own)["Message-ID"] == "<4711.reply@contoso.example>"
+
+
+def test_date_is_utc() -> None:
+    """Date is `now`, in UTC whatever its zone; a naive time is a bug."""
+    abroad = NOW.astimezone(timezone(timedelta(hours=9)))
+    message = compose(CORPUS["plain_only"], id=ID, now=abroad)
+    assert raw(message)["Date"] == "Mon, 23 Nov 2026 20:08:28 +0000"
+    with pytest.raises(ValueError, match="aware"):
+        compose(CORPUS["plain_only"], id=ID, now=NOW.replace(tzinfo=None))
+
+
+def test_bcc_is_in_the_envelope_alone() -> None:
+    """A blind copy's address is nowhere in the content, not even when the caller repeats it as a header."""
+    hidden = Address("hidden", "example.org", "Hidden")
+    submission = Submission(
+        SHOP,
+        (ANNA,),
+        "x",
+        text="x",
+        bcc=(hidden,),
+        headers=(("BCC", "hidden@example.org"), ("bcc", "hidden@example.org")),
+    )
+    message = composed(submission)
+    assert message.envelope.rcpt_to == ("anna@example.com", "hidden@example.org")
+    assert b"hidden" not in message.content.lower()
+
+
+def test_recipients_once_each_in_order() -> None:
+    """The envelope has to, cc, bcc without doubles: domains compare without case, local parts exactly."""
+    submission = Submission(
+        SHOP,
+        (ANNA, BORIS, Address("Anna", "example.com")),
+        "x",
+        text="x",
+        cc=(Address("anna", "EXAMPLE.com"),),
+        bcc=(BORIS, Address("carl", "example.com")),
+    )
+    envelope = composed(submission).envelope
+    assert envelope.mail_from == "noreply@contoso.example"
+    assert envelope.rcpt_to == (
+        "anna@example.com",
+        "boris.berg@example.net",
+        "Anna@example.com",
+        "carl@example.com",
+    )
+
+
+@pytest.mark.parametrize("role", ["sender", "to", "cc", "bcc", "reply_to"])
+def test_smtputf8_only_for_a_local_part(role: str) -> None:
+    """SMTPUTF8 is asked for when a local part is not ASCII, and never for a name, a subject or a domain."""
+    local, name = Address("jörg", "example.com"), Address("j", "xn--bcher-kva.example", "Jörg")
+    for address, expected in ((local, True), (name, False)):
+        people = {"sender": SHOP, "to": (ANNA,), role: address if role == "sender" else (address,)}
+        submission = Submission(subject="Grüße", text="ü", **people)  # type: ignore[arg-type]  # built by role
+        message = composed(submission)
+        assert message.envelope.smtputf8 is expected
+        judge(submission, message)
