@@ -28,7 +28,7 @@ class Demand:
 
 _m = messages.c
 
-DUE = (
+_DUE = (
     select(
         _m.id,
         _m.mail_from,
@@ -87,7 +87,7 @@ def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]
 
 
 def _claim(connection: Connection, demand: Demand) -> list[Claimed]:
-    due = connection.execute(DUE, {"pool": demand.pool, "now": demand.now, "limit": demand.limit}).all()
+    due = connection.execute(_DUE, {"pool": demand.pool, "now": demand.now, "limit": demand.limit}).all()
     if not due:
         return []
     waiting = pending(connection, [row.id for row in due])

@@ -28,7 +28,7 @@ _WRITER = {
     "journal_mode": "WAL",
     "synchronous": "FULL",
     "fullfsync": "ON",  # macOS: fsync alone does not reach the disk there
-    "wal_autocheckpoint": "4096",  # pages: some 16 MiB, so that few commits have to copy the log back
+    "wal_autocheckpoint": "8192",  # pages: some 32 MiB, so that few commits have to copy the log back
     "journal_size_limit": str(64 * 1024 * 1024),
     "cache_size": "-16384",  # KiB
 }

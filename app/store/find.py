@@ -19,7 +19,7 @@ _m, _r, _a = messages.c, recipients.c, attempts.c
 _PHASES = list(Phase)
 _COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # from here on the upstream may have counted the message
 
-NEXT_DUE = select(_m.due_at).where(WAITING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
+_NEXT_DUE = select(_m.due_at).where(WAITING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
 _ENDED = select(_a.ended_at, _a.recipients).where(
     _a.mailbox == bindparam("mailbox"),
     _a.ended_at > bindparam("since"),
@@ -31,7 +31,7 @@ _UNDER_WAY = (
     .join(messages, _m.id == _a.message_id)
     .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
 )
-SENT = union_all(_ENDED, _UNDER_WAY)
+_SENT = union_all(_ENDED, _UNDER_WAY)
 
 
 def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
@@ -61,12 +61,12 @@ def counts(connection: Connection) -> dict[MessageState, int]:
 
 def next_due(connection: Connection, pool: str) -> float | None:
     """The earliest moment (epoch seconds) at which something waiting is due."""
-    return connection.execute(NEXT_DUE, {"pool": pool}).scalar()
+    return connection.execute(_NEXT_DUE, {"pool": pool}).scalar()
 
 
 def sent_since(connection: Connection, mailbox: str, since: float) -> list[Sent]:
     """What this mailbox has offered after `since`, and what it is offering now, oldest first."""
-    found = connection.execute(SENT, {"mailbox": mailbox, "since": since})
+    found = connection.execute(_SENT, {"mailbox": mailbox, "since": since})
     return sorted((Sent(at, recipients) for at, recipients in found), key=lambda sent: sent.at)
 
 

@@ -39,10 +39,9 @@ _ORPHANS = (
     .limit(AT_ONCE)
     .with_for_update(of=messages, skip_locked=True)
 )
-OVERDUE = (
+_OVERDUE = (
     select(_m.id, _m.state)
     .where(WAITING, _m.expires_at <= bindparam("now"))
-    .order_by(_m.expires_at)
     .limit(AT_ONCE)
     .with_for_update(skip_locked=True)
 )
@@ -82,7 +81,7 @@ def _ending(row: Row[*tuple[Any, ...]], addresses: Sequence[str], orphans: Orpha
         phase=failure.phase,
         failure=failure.kind,
         detail=failure.detail,
-        verdicts={address: f"{verdict.rule}: {verdict.action}" for address, verdict in verdicts.items()},
+        verdicts={address: f"{verdict.action} ({verdict.rule})" for address, verdict in verdicts.items()},
         in_doubt=failure.in_doubt,
     )
     settlement = lifecycle.settle(standing, verdicts, orphans.now, orphans.jitter())
@@ -90,7 +89,7 @@ def _ending(row: Row[*tuple[Any, ...]], addresses: Sequence[str], orphans: Orpha
 
 
 def _expire(connection: Connection, now: float) -> list[UUID]:
-    rows = connection.execute(OVERDUE, {"now": now}).all()
+    rows = connection.execute(_OVERDUE, {"now": now}).all()
     if not rows:
         return []
     ids: list[UUID] = [row.id for row in rows]

@@ -128,9 +128,10 @@ heartbeat = Table(
 WAITING = messages.c.state.in_([literal_column(f"'{state}'") for state in sorted(sources(Event.CLAIM))])
 ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
 
+# `state` stands in these two only so that SQLite, which keeps no statistics here, prefers them to messages_by_state.
+Index("messages_expiry", messages.c.state, messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
+Index("messages_leases", messages.c.state, messages.c.lease_until, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
 Index("messages_due", messages.c.pool, messages.c.due_at, messages.c.id, sqlite_where=WAITING, postgresql_where=WAITING)
-Index("messages_expiry", messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
-Index("messages_leases", messages.c.lease_until, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
-Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("messages_by_state", messages.c.state, messages.c.id)
+Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # the open ones too: ended_at is NULL

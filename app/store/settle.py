@@ -3,7 +3,7 @@
 Nothing is judged here: a settlement comes computed (app/mail/lifecycle.py) and is written as it is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -109,10 +109,10 @@ def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> lis
     """Those still held wait again, due as before, and were never attempted."""
     claimed = [one for part in batch for one in part]
     held = _held(connection, claimed)
-    mine = {one.lease: one for one in claimed if one.lease in held}.values()
+    mine = {one.lease: one for one in claimed if one.lease in held}  # each once
     if mine:
-        connection.execute(_DELETE_ATTEMPT, [_this_attempt(one) for one in mine])
-        connection.execute(_GIVE_BACK, [{"of": one.id} for one in mine])
+        connection.execute(_DELETE_ATTEMPT, [_this_attempt(one) for one in mine.values()])
+        connection.execute(_GIVE_BACK, [{"of": one.id} for one in mine.values()])
     return [None] * len(batch)
 
 
@@ -132,10 +132,10 @@ def write(connection: Connection, endings: Sequence[Ending]) -> None:
         connection.execute(_SETTLE_RECIPIENT, outcomes)
 
 
-def _held(connection: Connection, batch: Iterable[Claimed]) -> set[UUID]:
-    """The leases that are still good."""
+def _held(connection: Connection, batch: Sequence[Claimed]) -> set[UUID]:
+    """Those leases of the batch that are still good."""
     rows = connection.execute(_HELD, {"ids": [claimed.id for claimed in batch]})
-    return {row.lease for row in rows}
+    return {row.lease for row in rows} & {claimed.lease for claimed in batch}
 
 
 def _renew(connection: Connection, renewal: Renewal) -> set[UUID]:

@@ -1,7 +1,8 @@
 """One thread that owns one connection and commits whatever waits as one group. Knows no table.
 
 A commit costs a wait for the disk, however much is in it. So what is asked while one group commits forms the next
-one: a caller waits for two commits at most, and the disk is never idle while somebody waits.
+one: a caller waits for two commits at most, and the disk is never idle while somebody waits. What is asked in one
+turn of the event loop is handed over together, else the first caller of a turn would get a commit for itself alone.
 
 Rule 1: a waiter hears of success only after the commit has returned.
 Rule 2: what is wrong with one item fails that item only: its group is undone and each is run again by itself.
@@ -23,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from app import logs
 from app.store.errors import AlreadyStored, StoreUnavailable, blames_the_item
 
-GROUP = 256  # items in one commit
+GROUP = 256  # items at which a group is closed; it is never twice as large
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -49,7 +50,8 @@ class Writer:
         self._engine = engine
         self._on_due = on_due
         self._loop = asyncio.get_running_loop()
-        self._waiting: SimpleQueue[_Item | None] = SimpleQueue()
+        self._asked: list[_Item] = []  # in this turn of the loop
+        self._waiting: SimpleQueue[list[_Item]] = SimpleQueue()  # an empty list: closed
         self._connection: Connection | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
@@ -63,7 +65,9 @@ class Writer:
         if self._closed:
             raise StoreUnavailable("The store is closed: Postern is stopping.")
         item = _Item(verb, argument, wakes, self._loop.create_future())
-        self._waiting.put(item)
+        self._asked.append(item)
+        if len(self._asked) == 1:
+            self._loop.call_soon(self._hand_over)
         result: R = await item.future
         return result
 
@@ -71,8 +75,14 @@ class Writer:
         """Finish what waits, then end the thread and its connection."""
         if not self._closed:
             self._closed = True
-            self._waiting.put(None)
+            self._hand_over()
+            self._waiting.put([])
         await asyncio.to_thread(self._thread.join)
+
+    def _hand_over(self) -> None:
+        asked, self._asked = self._asked, []
+        for start in range(0, len(asked), GROUP):
+            self._waiting.put(asked[start : start + GROUP])
 
     def _work(self) -> None:
         while group := self._next_group():
@@ -82,16 +92,15 @@ class Writer:
         self._drop_connection()
 
     def _next_group(self) -> list[_Item]:
-        """The next item, waited for, and whatever waits behind it. Empty when the writer is closed."""
-        item = self._waiting.get()
-        group: list[_Item] = []
+        """What waits; waited for if nothing does. Empty when the writer is closed and all is done."""
+        group = self._waiting.get()
         with suppress(Empty):
-            while item is not None:
-                group.append(item)
-                if len(group) == GROUP:
-                    return group
-                item = self._waiting.get_nowait()
-            self._waiting.put(None)  # closed: seen again by the next call
+            while group and len(group) < GROUP:
+                more = self._waiting.get_nowait()
+                if not more:
+                    self._waiting.put(more)  # closed: for the next call to see
+                    break
+                group = group + more
         return group
 
     def _run(self, group: Sequence[_Item]) -> None:

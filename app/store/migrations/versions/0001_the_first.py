@@ -50,8 +50,8 @@ def _messages() -> None:
     )
     for name, columns, where in (
         ("messages_due", ["pool", "due_at", "id"], _WAITING),
-        ("messages_expiry", ["expires_at"], _WAITING),
-        ("messages_leases", ["lease_until"], _ACTIVE),
+        ("messages_expiry", ["state", "expires_at"], _WAITING),
+        ("messages_leases", ["state", "lease_until"], _ACTIVE),
         ("messages_of_key", ["key_id", "id"], None),
         ("messages_by_state", ["state", "id"], None),
     ):

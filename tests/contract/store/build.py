@@ -1,0 +1,105 @@
+"""Values to put into a store, and the shortest words for what a worker does with them."""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+from app.mail import lifecycle, policy
+from app.mail.attempt import Attempt, Failure, FailureKind, Line, Phase
+from app.mail.lifecycle import Settlement
+from app.mail.message import Envelope, Message, OnUnknown
+from app.mail.reply import Reply
+from app.store import Store
+from app.store.records import Acceptance, Accepted, Claimed, Head, Idempotency, Record
+
+NOW = 1_800_000_000.0  # epoch seconds
+DAY = 86_400.0
+KEY = UUID(int=7)
+POOL = "default"
+MAILBOX = "noreply@contoso.com"
+CONTENT = b"Subject: Hello\r\n\r\nHello.\r\n"
+
+RELAYED = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]))
+DEFERRED = Attempt(Phase.DOT, Reply.of(451, ["4.3.0 Not now"]))
+REFUSED = Attempt(Phase.DOT, Reply.of(550, ["5.7.1 No"]))
+PAUSED = Attempt(Phase.AUTH, Reply.of(454, ["4.7.0 Not now"]))
+LOST = Attempt(Phase.DOT, failure=Failure(Phase.DOT, FailureKind.CLOSED, "The connection was closed."))
+
+_serial = count(1)
+
+
+def new_id() -> UUID:
+    """Ids that sort by age, as UUIDv7 do."""
+    return UUID(int=(next(_serial) << 80) | (uuid4().int & ((1 << 80) - 1)))
+
+
+def acceptance(*to: str, **changes: Any) -> Acceptance:
+    """One message to keep, due now."""
+    id = changes.pop("id", None) or new_id()
+    envelope = Envelope("a@contoso.com", to or ("b@example.com",))
+    facts: dict[str, Any] = {
+        "id": id,
+        "key_id": KEY,
+        "pool": POOL,
+        "message": Message(envelope, f"{id}@contoso.com", changes.pop("content", CONTENT)),
+        "head": Head("Ä <a@contoso.com>", envelope.rcpt_to, "Grüße", tags=(("kind", "welcome"),)),
+        "created_at": NOW,
+        "due_at": NOW,
+        "expires_at": NOW + 5 * DAY,
+        "scheduled_at": None,
+        "on_unknown": OnUnknown.RETRY_ONCE,
+    }
+    return Acceptance(**{**facts, **changes})
+
+
+def once(key: str = "k", fingerprint: bytes = b"same", **changes: Any) -> Idempotency:
+    """An Idempotency-Key."""
+    return Idempotency(changes.get("key_id", KEY), changes.get("endpoint", "/emails"), key, fingerprint)
+
+
+async def accept(store: Store, *acceptances: Acceptance) -> tuple[UUID, ...]:
+    """Keep them (one if none is given)."""
+    answer = await store.accept(acceptances or (acceptance(),))
+    assert isinstance(answer, Accepted)
+    return answer.ids
+
+
+async def claim(store: Store, limit: int = 100, now: float = NOW, **changes: Any) -> list[Claimed]:
+    """Claim for a minute."""
+    return await store.claim(
+        changes.get("pool", POOL), changes.get("mailbox", MAILBOX), limit, now, changes.get("until", now + 60)
+    )
+
+
+async def claim_one(store: Store, now: float = NOW, **changes: Any) -> Claimed:
+    """Claim the only one that is due."""
+    (claimed,) = await claim(store, 2, now, **changes)
+    return claimed
+
+
+def judged(claimed: Claimed, attempt: Attempt, now: float = NOW) -> tuple[Settlement, Record]:
+    """What the relay makes of an attempt."""
+    verdicts = policy.judge(attempt, claimed.envelope.rcpt_to)
+    settlement = lifecycle.settle(claimed.standing, verdicts, now, 0.0)
+    record = Record(
+        ended_at=now,
+        phase=attempt.phase,
+        failure=attempt.failure.kind if attempt.failure else None,
+        detail=attempt.failure.detail if attempt.failure else None,
+        replies=(str(attempt.reply),) if attempt.reply else (),
+        verdicts={address: str(verdict.action) for address, verdict in verdicts.items()},
+        dialogue=(Line("C", "MAIL FROM:<a@contoso.com>"), Line("S", "250 2.1.0 Sender OK")),
+        in_doubt=settlement.in_doubt,
+    )
+    return settlement, record
+
+
+async def settle(store: Store, claimed: Claimed, attempt: Attempt, now: float = NOW) -> bool:
+    """Judge and settle."""
+    return await store.settle(claimed, *judged(claimed, attempt, now))
+
+
+def ids(claimed: Sequence[Claimed]) -> list[UUID]:
+    """Theirs, in order."""
+    return [one.id for one in claimed]

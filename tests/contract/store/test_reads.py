@@ -1,0 +1,116 @@
+"""What people and the relay ask, and the API keys."""
+
+from uuid import UUID
+
+import pytest
+
+from app.mail.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.lifecycle import MessageState
+from app.store import AlreadyStored, Store
+from app.store.records import Key, Permission, Sent
+from tests.contract.store.build import (
+    DEFERRED,
+    KEY,
+    MAILBOX,
+    NOW,
+    PAUSED,
+    RELAYED,
+    accept,
+    acceptance,
+    claim,
+    claim_one,
+    settle,
+)
+
+STRANGER = UUID(int=99)
+
+
+async def test_a_key_sees_its_own_messages_only(store: Store) -> None:
+    """Another's is as if it were not there."""
+    mine, theirs = acceptance(), acceptance(key_id=STRANGER)
+    await accept(store, mine, theirs)
+    assert await store.get(theirs.id, KEY) is None
+    assert await store.get(theirs.id, STRANGER) is not None
+    assert [email.id for email in await store.find(KEY)] == [mine.id]
+
+
+async def test_the_newest_are_found_first(store: Store) -> None:
+    """As many as asked, of one state or of all, with their recipients."""
+    kept = [acceptance() for _ in range(4)]
+    await accept(store, *kept)
+    await settle(store, (await claim(store, 1))[0], RELAYED)
+    newest = [one.id for one in reversed(kept)]
+    assert [email.id for email in await store.find(None, limit=3)] == newest[:3]
+    assert [email.id for email in await store.find(None, state=MessageState.QUEUED)] == newest[:3]
+    (done,) = await store.find(KEY, state=MessageState.DONE)
+    assert [one.address for one in done.recipients] == ["b@example.com"]
+    assert await store.find(None, state=MessageState.HELD) == []
+
+
+async def test_what_is_not_there_is_none(store: Store) -> None:
+    """No message, no content, no key, nothing due."""
+    assert await store.get(STRANGER) is None
+    assert await store.content(STRANGER) is None
+    assert await store.find_key(b"none") is None
+    assert await store.next_due("default") is None
+    assert await store.counts() == dict.fromkeys(MessageState, 0)
+
+
+async def test_the_next_due_is_the_earliest_that_waits(store: Store) -> None:
+    """In its pool; what is held by a worker does not wait."""
+    await accept(store, acceptance(due_at=NOW + 9), acceptance(due_at=NOW), acceptance(pool="other", due_at=NOW - 9))
+    assert await store.next_due("default") == NOW
+    await claim_one(store)
+    assert await store.next_due("default") == NOW + 9
+
+
+async def test_a_mailbox_knows_what_it_has_sent(store: Store) -> None:
+    """What reached MAIL counts when it ended, with the recipients that were offered."""
+    early = Attempt(Phase.MAIL, failure=Failure(Phase.MAIL, FailureKind.CLOSED))
+    for at, attempt in ((NOW, RELAYED), (NOW + 1, PAUSED), (NOW + 2, DEFERRED), (NOW + 3, early)):
+        await accept(store, acceptance("b@example.com", "c@example.com", due_at=NOW))
+        await settle(store, await claim_one(store, NOW), attempt, at)
+        await store.expire(NOW + 10 * 86_400)
+    assert await store.sent_since(MAILBOX, NOW - 1) == [Sent(NOW, 2), Sent(NOW + 2, 2), Sent(NOW + 3, 2)]
+    assert await store.sent_since(MAILBOX, NOW) == [Sent(NOW + 2, 2), Sent(NOW + 3, 2)]
+    assert await store.sent_since("other@contoso.com", 0.0) == []
+
+
+async def test_what_may_have_been_sent_counts(store: Store) -> None:
+    """An open attempt counts until its lease ends; a crashed one when it ended at the latest."""
+    await accept(store, acceptance())
+    await claim_one(store)
+    assert await store.sent_since(MAILBOX, NOW + 30) == [Sent(NOW + 60, 1)]
+    await store.reclaim(NOW + 500)
+    assert await store.sent_since(MAILBOX, NOW + 30) == [Sent(NOW + 60, 1)]
+    await store.give_back([await claim_one(store, NOW + 500)])
+    assert await store.sent_since(MAILBOX, NOW + 60) == []
+
+
+async def test_keys_are_kept_found_and_revoked(store: Store) -> None:
+    """By the digest of the secret; a revoked one is still found."""
+    one = Key(UUID(int=1), "first", Permission.FULL_ACCESS, NOW)
+    two = Key(UUID(int=2), "second", Permission.SEND_ONLY, NOW + 1, ("*@contoso.com",), "a@contoso.com")
+    await store.create_key(two, b"2" * 32)
+    await store.create_key(one, b"1" * 32)
+    assert await store.keys() == [one, two]
+    assert await store.find_key(b"2" * 32) == two
+    assert await store.revoke_key(one.id, NOW + 5)
+    assert not await store.revoke_key(one.id, NOW + 6)
+    assert not await store.revoke_key(STRANGER, NOW + 6)
+    revoked = await store.find_key(b"1" * 32)
+    assert revoked is not None
+    assert revoked.revoked_at == NOW + 5
+
+
+async def test_a_digest_belongs_to_one_key(store: Store) -> None:
+    """The second is refused."""
+    await store.create_key(Key(UUID(int=1), "first", Permission.FULL_ACCESS, NOW), b"same")
+    with pytest.raises(AlreadyStored):
+        await store.create_key(Key(UUID(int=2), "second", Permission.FULL_ACCESS, NOW), b"same")
+
+
+async def test_a_ping_commits(store: Store) -> None:
+    """As often as it is asked."""
+    await store.ping()
+    await store.ping()
