@@ -98,10 +98,13 @@ class Relay:
             return self._mailbox.wait()
         if self._mailbox.unproven and not await self._prove():
             return 0.0
-        room = min(self._mailbox.room(), self._mailbox.limits.connections * AHEAD - len(self._leases))
+        hands = self._mailbox.limits.connections * AHEAD - len(self._leases)
+        if hands < 1:
+            return LOOK * self._clock.speed  # a worker that has finished wakes us
+        room = self._mailbox.room()
         if room < 1:
-            return self._mailbox.wait() or LOOK * self._clock.speed
-        return await self._claim(room)
+            return self._mailbox.wait()
+        return await self._claim(min(room, hands))
 
     async def _prove(self) -> bool:
         """Log in without a message, because the last time the upstream was not reached or refused us."""

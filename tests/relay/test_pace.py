@@ -1,0 +1,52 @@
+"""Exchange's limits, exactly kept and fully used, in compressed time and over a restart."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.clock import Clock
+from app.simulator import Simulator
+from tests.house import ACCOUNT, EMAIL, House, house, settings_for
+
+SPEED = 30.0  # a minute of Exchange's is two seconds here
+MESSAGES = 1000
+MINUTE, LIMIT = 60.0, 30
+
+
+@pytest.mark.timeout(240)
+async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: Path) -> None:
+    """No 432, no window over 30 a minute or 3 connections, at least 98 % of what the limit allows."""
+    clock = Clock(speed=SPEED)
+    async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        async with house(simulator, settings, clock) as at_home:
+            await post_all(at_home)
+            await simulator.wait_for(MESSAGES // 2, 90)
+        async with house(simulator, settings, clock):
+            await simulator.wait_for(MESSAGES, 90)
+        sent = [seen.at for seen in simulator.accepted]
+        assert len(sent) == MESSAGES
+        assert [seen.reply for seen in simulator.messages if seen.reply.startswith("432")] == []
+        assert simulator.violations == []
+        share = share_of_limit(sent)
+        print(f"share of the limit used: {share:.2%}")
+        assert share >= 0.98
+
+
+async def post_all(at_home: House) -> None:
+    """As many callers as a company has, all at once."""
+    gate = asyncio.Semaphore(16)
+
+    async def post() -> None:
+        async with gate:
+            answer = await at_home.caller.post("/emails", json=EMAIL)
+            assert answer.status_code == 200
+
+    await asyncio.gather(*(post() for _ in range(MESSAGES)))
+
+
+def share_of_limit(sent: list[float]) -> float:
+    """The least time so many messages need under a sliding limit, over the time they took."""
+    needed = (len(sent) - 1) // LIMIT * MINUTE
+    return needed / (sent[-1] - sent[0])
