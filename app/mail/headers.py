@@ -34,6 +34,7 @@ _UTF8 = Charset("utf-8")
 _OVERHEAD = len("=?utf-8?b??=")
 _WORD = 75 - _OVERHEAD  # characters of encoded text in one encoded word, RFC 2047 §2
 _LONGEST_NAME = 60  # characters of a display name that is written on one line
+_ADDRESS_FIELD = len("Reply-To: ")  # the longest start of a line with addresses
 
 
 class HeaderError(ValueError):
@@ -111,7 +112,7 @@ def _mailbox(address: Address) -> str:
         return address.addr_spec
     phrase = _phrase(name)
     last = len(phrase) - phrase.rfind("\n") - 1
-    blank = " " if last + len(address.addr_spec) + 14 <= FOLD else "\r\n "
+    blank = " " if _ADDRESS_FIELD + last + len(address.addr_spec) + len(" <>,") <= FOLD else "\r\n "
     return f"{phrase}{blank}<{address.addr_spec}>"
 
 
@@ -122,7 +123,7 @@ def _phrase(name: str) -> str:
         if _EXACT.fullmatch(name):
             return quoted_string(name)
     check_value(name)
-    return "\r\n ".join(encoded_words(name, _WORD - len("Reply-To: ")))
+    return "\r\n ".join(encoded_words(name, _WORD - _ADDRESS_FIELD))
 
 
 def _folded(name: str, value: str) -> str:
