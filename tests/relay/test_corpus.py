@@ -21,8 +21,8 @@ async def at_home(tmp_path: Path) -> AsyncIterator[House]:
         yield at_home
 
 
-# What the API takes otherwise than compose: it refuses NUL, decodes a name that is RFC 2047, and names a nameless file.
-NOT_AS_GIVEN = {"control_characters", "awkward_names", "empty_attachment"}
+# What the API takes otherwise: it refuses NUL, decodes RFC 2047 in a name, names a file, writes a domain in lower case.
+NOT_AS_GIVEN = {"control_characters", "awkward_names", "empty_attachment", "same_recipient_thrice"}
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name not in NOT_AS_GIVEN])

@@ -1,0 +1,118 @@
+"""A stop, asked for or not, loses nothing and doubles nothing in silence."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.simulator import Call, Delay, Fault, Limits, Moment, Point, Simulator
+from tests.house import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, PATIENCE, house, settings_for
+
+FREE = Limits(messages_per_minute=100_000)
+
+
+async def test_a_stop_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    """The message whose dot is unanswered is settled before the process ends; the others wait for the next start."""
+    async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
+        settings = settings_for(simulator, tmp_path, connections=1, messages_per_minute=100_000)
+        simulator.faults.add(Fault(at=Point.DOT, do=Delay(0.5), nth=1))
+        async with house(simulator, settings) as at_home:
+            ids = [await at_home.post() for _ in range(20)]
+            await under_way(simulator)
+        before = len(simulator.accepted)
+        assert 1 <= before < 20
+        async with house(simulator, settings) as at_home:
+            for id in ids:
+                email = await at_home.until(id, "done")
+                assert email["last_event"] == "sent"
+                assert not email["relay"]["possible_duplicate"]
+        assert len(simulator.accepted) == 20
+
+
+async def test_a_stop_whose_time_is_over_cuts_and_says_so(tmp_path: Path) -> None:
+    """An answer to the dot that never comes: cut at the bound, in doubt, flagged, and kept."""
+    async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
+        settings = settings_for(simulator, tmp_path, drain_seconds=0.2, messages_per_minute=100_000)
+        simulator.faults.add(Fault(at=Point.DOT, do=Delay(600.0), nth=1))
+        async with house(simulator, settings) as at_home:
+            id = await at_home.post()
+            await under_way(simulator)
+        async with house(simulator, settings) as at_home:
+            email = await at_home.until(id, "deferred")
+            assert email["relay"]["possible_duplicate"]
+            assert email["relay"]["attempts"][0]["phase"] == "dot"
+
+
+@pytest.mark.parametrize(
+    ("point", "in_doubt"), [(Point.AUTH, False), (Point.MAIL, False), (Point.DATA, False), (Point.ACCEPTED, True)]
+)
+async def test_a_kill_at_any_phase_loses_nothing(tmp_path: Path, point: Point, in_doubt: bool) -> None:
+    """SIGKILL when the upstream has come so far: after the start it is relayed again, in doubt only after the dot."""
+    async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        process, url = await serve(simulator, tmp_path)
+        killed = asyncio.Event()
+
+        async def kill(_: Moment) -> None:
+            process.kill()
+            await process.wait()
+            killed.set()
+
+        simulator.faults.add(Fault(at=point, do=Call(kill), nth=1))
+        async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {KEY}"}, trust_env=False) as one:
+            id = (await one.post("/emails", json=EMAIL)).json()["id"]
+            async with asyncio.timeout(PATIENCE):
+                await killed.wait()
+        async with house(simulator, settings) as at_home:
+            email = await at_home.until(id, "deferred" if in_doubt else "done")
+            assert email["relay"]["possible_duplicate"] == in_doubt
+            assert [attempt["failure"] is not None for attempt in email["relay"]["attempts"]][:1] == [True]
+        assert len(simulator.accepted) == 1
+
+
+async def test_sigterm_ends_it_with_zero(tmp_path: Path) -> None:
+    """As a container engine stops it."""
+    async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
+        process, url = await serve(simulator, tmp_path)
+        async with httpx.AsyncClient(trust_env=False) as one:
+            assert (await one.get(f"{url}/readyz")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+
+
+async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.Process, str]:
+    """`postern serve` as its operator runs it; where it listens is read off its log."""
+    simulator.write_ca(folder / "ca.pem")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "POSTERN_MAILBOX": MAILBOX,
+        "POSTERN_PASSWORD": PASSWORD,
+        "POSTERN_API_KEY": KEY,
+        "POSTERN_DATA_DIR": str(folder),
+        "POSTERN_SMTP_HOST": "localhost",
+        "POSTERN_SMTP_PORT": str(simulator.port),
+        "POSTERN_SMTP_CA_FILE": str(folder / "ca.pem"),
+        "POSTERN_IPV4_ONLY": "true",
+        "POSTERN_PORT": "0",
+        "POSTERN_LOG_FORMAT": "json",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE):
+        while line := await process.stderr.readline():
+            if b'"event": "started"' in line:
+                return process, line.split(b'"url": "')[1].split(b'"')[0].decode()
+    raise AssertionError("postern serve did not start")
+
+
+async def under_way(simulator: Simulator) -> None:
+    """Until the simulator has read a whole message that it has not answered, or answered a first one."""
+    async with asyncio.timeout(PATIENCE):
+        while not any(session.commands[-1:] == ["DATA"] for session in simulator.sessions):
+            await asyncio.sleep(0.005)
