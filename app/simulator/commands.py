@@ -76,6 +76,8 @@ async def starttls(session: Session, argument: str) -> None:
         await session.reply(replies.READY_FOR_TLS)
         session.wire.say(session.office.door.inject)
         await session.wire.flush()
+        if session.office.faults.at(Point.TLS):
+            await session.wire.handshake_begun()
         if not await session.struck(Point.TLS, replies.READY_FOR_TLS):
             context = session.office.certificates.context(session.office.door)
             session.seen.tls = await session.wire.start_tls(context)

@@ -1,7 +1,8 @@
 """The fault script: at which point of the dialogue, how often, for whom, and what then.
 
 Rule 1: a fault counts how often its point is reached by those it is for; `nth`, `every`, `times` speak of that count.
-Rule 2: faults of one point strike in the order they were added, until one stands in the place of the reply.
+Rule 2: of the faults due at a point each strikes in the order they were added, until one stands in the place of the
+reply; the others have been reached all the same.
 Rule 3: chance comes from one seeded generator, so a script plays the same way twice.
 """
 
@@ -32,7 +33,7 @@ class Point(StrEnum):
     GREETING = "greeting"  # in the place of the 220
     EHLO = "ehlo"
     STARTTLS = "starttls"
-    TLS = "tls"  # 220 was written, before our part of the handshake
+    TLS = "tls"  # the client has begun the handshake, before our part of it
     AUTH = "auth"  # the credentials are known, before the verdict
     MAIL = "mail"
     RCPT = "rcpt"
@@ -102,18 +103,20 @@ class Armed:
     fired: int = 0
     _struck: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
-    def strikes(self, moment: Moment, chance: random.Random) -> bool:
-        """Count the point as reached; True if it strikes now."""
+    def reach(self, moment: Moment, chance: random.Random) -> bool:
+        """Count the point as reached; True if it is due."""
         if not self.fault.is_for(moment):
             return False
         self.reached += 1
         if not self.fault.is_due(self.reached) or self.fired == self.fault.times:
             return False
-        if self.fault.probability < 1 and chance.random() >= self.fault.probability:
-            return False
+        return self.fault.probability == 1 or chance.random() < self.fault.probability
+
+    async def strike(self, moment: Moment) -> bool:
+        """Do it. True if it stands in the place of the reply."""
         self.fired += 1
         self._struck.set()
-        return True
+        return await self.fault.do.strike(moment)
 
     async def wait(self, timeout: float) -> None:
         """Until it has struck once. Raises TimeoutError after real seconds."""
@@ -154,8 +157,9 @@ class Faults:
 
     async def strike(self, moment: Moment, only: Armed | None = None) -> bool:
         """Let those that are due strike (or `only` one). True if one stands in the place of the reply."""
-        for armed in [only] if only else list(self.at(Point(moment.point))):
-            if armed.strikes(moment, self._chance) and await armed.fault.do.strike(moment):
+        reached = [only] if only else self.at(Point(moment.point))
+        for armed in [armed for armed in reached if armed.reach(moment, self._chance)]:
+            if await armed.strike(moment):
                 return True
         return False
 

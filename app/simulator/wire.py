@@ -14,6 +14,7 @@ from typing import cast
 
 HIGH_WATER = 1024 * 1024  # octets waiting to be read, beyond which the client is made to wait
 LINE_LIMIT = 16 * 1024  # RFC 4954 §4 asks for 12,288 with AUTH
+SMALL = 256 * 1024  # octets the kernel keeps for a slow reader; much less, and TCP stalls on loopback's segments
 FAREWELL = 1.0  # seconds a peer gets to close its side after our FIN
 END = b"\r\n.\r\n"
 NO_SUCH_VERSION = bytes((21, 3, 1, 0, 2, 2, 70))  # the fatal alert protocol_version (RFC 5246 §7.2)
@@ -49,6 +50,7 @@ class Wire(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._paused = False
+        self._rested_at = -math.inf  # until when a slow reader rests
         self._deaf = False
         self._spoke = True
         self._closing = False
@@ -69,7 +71,7 @@ class Wire(asyncio.Protocol):
         self._in += data
         self._wake()
         if self.read_rate is not None:
-            self._rest(len(data))
+            self._rest(len(data), self.read_rate)
         elif self._waiter is None and len(self._in) > HIGH_WATER:
             self._pause()
 
@@ -171,11 +173,12 @@ class Wire(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _rest(self, octets: int) -> None:
-        """Read on only when so many octets would have come at `read_rate`."""
+    def _rest(self, octets: int, rate: float) -> None:
+        """Read on only when so many octets would have come at that rate."""
         self._pause()
-        if self.read_rate:
-            self.loop.call_later(octets / self.read_rate, self._resume)
+        if rate:
+            self._rested_at = max(self._rested_at, self.loop.time()) + octets / rate
+            self.loop.call_at(self._rested_at, self._resume)
 
     def _pause(self) -> None:
         if self._transport is not None and not self._paused and not self.gone.done():
@@ -224,6 +227,18 @@ class Wire(asyncio.Protocol):
     def discard(self) -> None:
         """Forget what was read but not used: a client must not smuggle commands in before TLS (RFC 3207 §4.2)."""
         self._in.clear()
+
+    async def handshake_begun(self) -> None:
+        """Until the client's first octets of TLS are there, without reading them. Raises Lost, TimeoutError."""
+        begun = self._waiter = self.loop.create_future()
+        with self._socket() as spare:
+            self.loop.add_reader(spare.fileno(), self._wake)
+            try:
+                async with asyncio.timeout_at(min(self.loop.time() + self.idle, self.ends_at)):
+                    await begun
+            finally:
+                self.loop.remove_reader(spare.fileno())
+                self._waiter = None
 
     async def start_tls(self, context: ssl.SSLContext) -> str:
         """Take the server's part in the handshake and return the version agreed on. Raises Lost."""
@@ -290,7 +305,7 @@ class Wire(asyncio.Protocol):
         if self._transport is None or self.gone.done():
             return
         with self._socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
         if rate == 0:
             self._pause()
         else:
@@ -304,7 +319,7 @@ class Wire(asyncio.Protocol):
 
     def _socket(self) -> socket.socket:
         """The same socket under a second descriptor: event loops hand out theirs with few methods."""
-        if self._transport is None:
+        if self._transport is None or self.gone.done():
             raise Lost
         return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
 

@@ -4,10 +4,10 @@ import asyncio
 import base64
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Self
 
-from app.simulator import Account, Simulator
+from app.simulator import Account, Point, Simulator
 
 MAILBOX = "noreply@contoso.com"
 PASSWORD = "correct horse"
@@ -140,3 +140,19 @@ class Client:
 def trusting(sim: Simulator) -> ssl.SSLContext:
     """A strict client's context."""
     return ssl.create_default_context(cadata=sim.ca_pem)
+
+
+async def walk(sim: Simulator, client: Client) -> AsyncIterator[tuple[Point, str]]:
+    """A whole session, each reply with the point it belongs to."""
+    yield Point.GREETING, await client.reply()
+    yield Point.EHLO, await client.ask("EHLO client.example")
+    yield Point.STARTTLS, await client.ask("STARTTLS")
+    await client.start_tls(trusting(sim))
+    await client.talk(("EHLO client.example", f"AUTH LOGIN {b64(MAILBOX)}"))
+    yield Point.AUTH, await client.ask(b64(PASSWORD))
+    yield Point.MAIL, await client.ask(f"MAIL FROM:<{MAILBOX}>")
+    yield Point.RCPT, await client.ask("RCPT TO:<ada@example.net>")
+    yield Point.DATA, await client.ask("DATA")
+    client.write(content() + b".\r\n")
+    yield Point.DOT, await client.reply()
+    yield Point.QUIT, await client.ask("QUIT")
