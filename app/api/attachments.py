@@ -61,12 +61,12 @@ def read(value: Any) -> Attachment:
     return Attachment(filename, content_type, encoded, content_id)
 
 
-def named(attachments: list[Attachment]) -> list[Attachment]:
+def named(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
     """Whatever came without a name gets one that says its place and its kind."""
-    return [
+    return tuple(
         attachment if attachment.filename else replace(attachment, filename=_name(number, attachment.content_type))
         for number, attachment in enumerate(attachments, 1)
-    ]
+    )
 
 
 def _refuse(sentence: str, at: str = "", reason: str | None = None) -> PydanticCustomError:

@@ -7,13 +7,14 @@ from starlette.types import Receive
 
 from app.api.edge import Limits
 from app.api.errors import BodyTooLarge, BodyTooSlow, MalformedBody
+from app.api.wire import header
 
 
 async def read(request: Request, limits: Limits) -> bytes | bytearray:
     """The whole body. Raises BodyTooLarge (before reading, if the length is told), BodyTooSlow, MalformedBody."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limits.max_body_bytes:
-        raise BodyTooLarge(limits.max_body_bytes, unread="expect" not in request.headers)
+    declared = header(request.scope, b"content-length") or b""
+    if declared.isdigit() and int(declared) > limits.max_body_bytes:
+        raise BodyTooLarge(limits.max_body_bytes, unread=header(request.scope, b"expect") is None)
     try:
         async with asyncio.timeout(limits.body_seconds):
             return await _collect(request.receive, limits.max_body_bytes)

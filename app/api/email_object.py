@@ -65,7 +65,8 @@ def _body(message: EmailMessage, subtype: str) -> str | None:
     part = message.get_body((subtype,))
     if part is None:
         return None
-    return str(part.get_content()).replace("\r\n", "\n")
+    # Composing gave it CRLF and a last line end; most callers wrote neither.
+    return str(part.get_content()).replace("\r\n", "\n").removesuffix("\n")
 
 
 def _relay(mail: Email) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from app.api.fields import Reading
 from app.api.idempotency import InFlight
 from app.api.ids import Ids
 from app.api.keys import Keyring
+from app.api.wire import success
 from app.mail import schedule
 from app.mail.compose import compose
 from app.mail.message import Message, Submission
@@ -65,7 +66,7 @@ class Emails:
             raise NotFound(f"There is no email {id_}, or this API key may not see it.")
         content = await self._edge.store.content(id_)
         texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
-        return json_response(email_object.render(email, texts, self._edge.clock.now()))
+        return success(email_object.render(email, texts, self._edge.clock.now()))
 
     async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
         now = self._edge.clock.now()
@@ -151,9 +152,4 @@ def _uuid(text: str) -> UUID:
 
 
 def _accepted(kept: Accepted) -> Response:
-    return json_response(b'{"id":"%s"}' % str(kept.ids[0]).encode())
-
-
-def json_response(content: bytes) -> Response:
-    """A success is exactly 200 (api.md §1, rule 1)."""
-    return Response(content, media_type="application/json")
+    return success(b'{"id":"%s"}' % str(kept.ids[0]).encode())

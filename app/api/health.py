@@ -4,8 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.edge import Edge
-from app.api.emails import json_response
 from app.api.errors import Unavailable
+from app.api.wire import success
 
 
 class Health:
@@ -16,7 +16,7 @@ class Health:
 
     async def alive(self, _: Request) -> Response:
         """GET /healthz: 200 as long as the process answers."""
-        return json_response(b'{"status":"ok"}')
+        return success(b'{"status":"ok"}')
 
     async def ready(self, _: Request) -> Response:
         """GET /readyz: 200, or 503 with every reason in `details`."""
@@ -26,4 +26,4 @@ class Health:
         if reasons:
             details = [{"message": reason} for reason in reasons]
             raise Unavailable(f"Postern is not ready: {' '.join(reasons)}", retry_after=5, details=details)
-        return json_response(b'{"status":"ready"}')
+        return success(b'{"status":"ready"}')

@@ -11,14 +11,14 @@ from uuid import UUID
 from starlette.requests import Request
 
 from app.api.errors import IdempotencyInFlight, InvalidIdempotencyKey
+from app.api.wire import header
 
 _KEY = re.compile(rb"[ -~]{1,256}")
 
 
 def key_of(request: Request) -> str | None:
     """The header's value, None without the header. Raises InvalidIdempotencyKey."""
-    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
-    given = next((value for name, value in headers if name == b"idempotency-key"), None)
+    given = header(request.scope, b"idempotency-key")
     if given is None:
         return None
     if not _KEY.fullmatch(given):

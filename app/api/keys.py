@@ -7,6 +7,7 @@ from hashlib import sha256
 from starlette.requests import Request
 
 from app.api.errors import InvalidKey, MissingKey, RestrictedKey
+from app.api.wire import header
 from app.clock import Clock
 from app.store import Store
 from app.store.records import Key, Permission
@@ -68,12 +69,7 @@ class Keyring:
 
 def _bearer(request: Request) -> bytes:
     """The key in `Authorization: Bearer <key>` (RFC 6750 §2.1), the scheme in any case."""
-    scheme, _, token = _authorization(request).strip().partition(b" ")
+    scheme, _, token = (header(request.scope, b"authorization") or b"").strip().partition(b" ")
     if scheme.lower() != b"bearer" or not token.strip():
         raise MissingKey
     return token.strip()
-
-
-def _authorization(request: Request) -> bytes:
-    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
-    return next((value for name, value in headers if name == b"authorization"), b"")

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
 from app.api.errors import Crashed, Unavailable, answer
+from app.api.wire import header
 
 _SLASHES = re.compile("/{2,}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
@@ -51,8 +52,8 @@ class RequestId:
 
 
 def _given_id(scope: Scope) -> bytes | None:
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given if _REQUEST_ID.fullmatch(given) else None
+    given = header(scope, b"x-request-id")
+    return given if given and _REQUEST_ID.fullmatch(given) else None
 
 
 class Crashes:

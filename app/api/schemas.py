@@ -27,14 +27,14 @@ from app.mail.message import Attachment, OnUnknown, Submission
 _MOST_DETAILS = 20
 
 _Address = Annotated[Address, PlainValidator(fields.address)]
-_Addresses = Annotated[list[_Address], BeforeValidator(fields.addresses)]
+_Addresses = Annotated[tuple[_Address, ...], BeforeValidator(fields.addresses)]
 _Unsupported = Annotated[None, BeforeValidator(fields.unsupported)]
 _Attachments = Annotated[
-    list[Annotated[Attachment, PlainValidator(attachments.read)]],
+    tuple[Annotated[Attachment, PlainValidator(attachments.read)], ...],
     BeforeValidator(fields.entries),
     AfterValidator(attachments.named),
 ]
-_Tags = Annotated[list[Annotated[tuple[str, str], PlainValidator(fields.tag)]], BeforeValidator(fields.entries)]
+_Tags = Annotated[tuple[Annotated[tuple[str, str], PlainValidator(fields.tag)], ...], BeforeValidator(fields.entries)]
 
 
 def _also(name: str, *others: str) -> Any:
@@ -54,16 +54,16 @@ class EmailRequest(BaseModel):
     template: _Unsupported = None
     topic_id: _Unsupported = None
     sender: Annotated[Address, PlainValidator(fields.sender)] = _required("from")
-    to: Annotated[list[_Address], BeforeValidator(fields.some_addresses)] = _required("to")
-    cc: _Addresses = []
-    bcc: _Addresses = []
+    to: Annotated[tuple[_Address, ...], BeforeValidator(fields.some_addresses)] = _required("to")
+    cc: _Addresses = ()
+    bcc: _Addresses = ()
     reply_to: _Addresses = _also("reply_to", "replyTo")
     subject: Annotated[str, BeforeValidator(fields.subject)] = _required("subject")
     html: Annotated[str | None, BeforeValidator(fields.html)] = None
     text: Annotated[str | None, BeforeValidator(fields.text)] = _required("text")
     headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read)] = CustomHeaders()
-    attachments: _Attachments = []
-    tags: _Tags = []
+    attachments: _Attachments = ()
+    tags: _Tags = ()
     scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at)] = _also("scheduled_at", "scheduledAt")
     expires_in: Annotated[int | None, PlainValidator(fields.expires_in)] = None
     on_unknown: Annotated[OnUnknown | None, PlainValidator(fields.on_unknown)] = None
@@ -72,16 +72,16 @@ class EmailRequest(BaseModel):
         """What is meant. A member counts before the header that says the same."""
         return Submission(
             sender=self.sender,
-            to=tuple(self.to),
+            to=self.to,
             subject=self.subject,
             html=self.html,
             text=self.text,
-            cc=tuple(self.cc),
-            bcc=tuple(self.bcc),
-            reply_to=tuple(self.reply_to),
+            cc=self.cc,
+            bcc=self.bcc,
+            reply_to=self.reply_to,
             headers=self.headers.forwarded,
-            attachments=tuple(self.attachments),
-            tags=tuple(self.tags),
+            attachments=self.attachments,
+            tags=self.tags,
             message_id=self.headers.message_id,
             scheduled_at=self.scheduled_at,
             expires_in=self.expires_in or self.headers.expires_in,

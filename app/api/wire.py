@@ -1,0 +1,18 @@
+"""What every route does with HTTP itself: reading one header, and answering a success."""
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first value of the header, as it came; None without the header. `name` is in lower case."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    for given, value in headers:
+        if given == name:
+            return value
+    return None
+
+
+def success(content: bytes) -> Response:
+    """A success is exactly 200 with a JSON object (api.md §1, rule 1)."""
+    return Response(content, media_type="application/json")

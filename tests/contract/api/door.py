@@ -1,0 +1,206 @@
+"""A real server on a real socket before a real store, in a thread of its own, and the ways to talk to it."""
+
+import asyncio
+import email.policy
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import httpx
+import uvloop
+
+from app.api import Edge, Limits, create_app
+from app.api.errors import Name
+from app.api.keys import digest, new_key
+from app.clock import Clock
+from app.listener import Listener
+from app.mail.address import Address
+from app.store import Store
+from app.store.records import Key, Permission
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+SENDER = "noreply@contoso.com"
+LIMITS = Limits(max_body_bytes=4 * 1024 * 1024, max_message_bytes=1024 * 1024)
+MINIMAL: Json = {"from": SENDER, "to": "anna@example.com", "subject": "Hello", "text": "Hi Anna"}
+
+
+@dataclass
+class Door:
+    """One server. `reasons` and `draining` are what it says of itself."""
+
+    database: Path
+    limits: Limits
+    clock: Clock
+    draining: bool = False
+    reasons: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Serve until `stop`."""
+        self._running = threading.Event()
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="door")
+        self._thread.start()
+        assert self._running.wait(20)
+        self.key = self.make_key()
+        self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=20)
+
+    def stop(self) -> None:
+        """As SIGTERM would."""
+        self.client.close()
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(20)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self.store = await Store.open(f"sqlite:///{self.database}")
+        listener = Listener(create_app(self._edge()), "127.0.0.1", 0)
+        await listener.start()
+        self.url, self.port = listener.url, listener.port
+        self._running.set()
+        await self._stopping.wait()
+        await listener.stop()
+        await self.store.close()
+
+    def _edge(self) -> Edge:
+        return Edge(
+            store=self.store,
+            clock=self.clock,
+            route=self._route,
+            default_sender=None,
+            limits=self.limits,
+            ready=self._ready,
+            draining=lambda: self.draining,
+        )
+
+    def _route(self, sender: Address) -> str | None:
+        if sender.local == "crash":
+            raise RuntimeError("a bug of ours")
+        return "main" if sender.domain == "contoso.com" else None
+
+    async def _ready(self) -> list[str]:
+        return self.reasons
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something of the store's on the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def make_key(self, permission: Permission = Permission.SENDING_ACCESS, **more: Any) -> str:
+        """A new API key."""
+        secret = new_key()
+        key = Key(uuid4(), f"key of {permission}", permission, self.clock.now(), **more)
+        self.run(self.store.create_key(key, digest(secret)))
+        return secret
+
+    def post(self, body: Any = None, path: str = "/emails", key: str | None = None, **headers: str) -> httpx.Response:
+        """POST as JSON (or octets as they are); `Idempotency_Key="x"` gives a header."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post(path, content=content, headers=given | _bearer(key))
+
+    def get(self, path: str, key: str | None = None) -> httpx.Response:
+        """GET."""
+        return self.client.get(path, headers=_bearer(key))
+
+    def send(self, **changes: Any) -> str:
+        """POST a minimal email with changes; it has to succeed. A value of None stays, `...` leaves the member out."""
+        response = self.post(changed(**changes))
+        assert response.status_code == 200, response.text
+        return accepted(response)
+
+    def message(self, id_: str) -> EmailMessage:
+        """What is kept to be relayed, read by the standard library."""
+        content = self.run(self.store.content(UUID(id_)))
+        assert content is not None
+        return email.message_from_bytes(content, policy=email.policy.default)
+
+    def count(self) -> int:
+        """How many messages there are."""
+        return sum(self.run(self.store.counts()).values())
+
+    def raw(self, octets: bytes) -> httpx.Response:
+        """Write these octets to a new connection and read one response."""
+        with self.connect() as connection:
+            connection.sendall(octets)
+            return read_response(connection)
+
+    def connect(self) -> socket.socket:
+        """A new connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+
+def _bearer(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"authorization": f"Bearer {key}"}
+
+
+@contextmanager
+def open_door(folder: Path, *, limits: Limits = LIMITS, clock: Clock | None = None) -> Iterator[Door]:
+    """A server over the database in this folder, which outlives it."""
+    door = Door(folder / "postern.db", limits, clock or Clock())
+    door.start()
+    try:
+        yield door
+    finally:
+        door.stop()
+
+
+def read_response(connection: socket.socket) -> httpx.Response:
+    """The next response on the connection."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return httpx.Response(response.status, headers=response.getheaders(), content=response.read())
+
+
+def changed(**changes: Any) -> Json:
+    """The minimal email with changes; `from_` is `from`, and `...` leaves a member out."""
+    body = MINIMAL | {name.rstrip("_"): value for name, value in changes.items()}
+    return {name: value for name, value in body.items() if value is not ...}
+
+
+def accepted(response: httpx.Response) -> str:
+    """The id, after the rules of a success were checked (api.md §1, rules 1, 2 and 5)."""
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert not {"statusCode", "error"} & body.keys()
+    assert str(UUID(body["id"])) == body["id"]
+    return str(body["id"])
+
+
+def refused(response: httpx.Response, status: int, name: str, field: str | None = None) -> Json:
+    """The error, after its form was checked (api.md §1, rules 3 and 4). `field` is the first that is named."""
+    assert response.status_code == status, response.text
+    body = check_error(response)
+    assert body["name"] == name, body
+    if field is not None:
+        assert body["details"][0]["field"] == field, body
+        assert body["message"].startswith(field)
+    return body
+
+
+def check_error(response: httpx.Response) -> Json:
+    """Rules 3, 4 and 6 for any response that is no success."""
+    assert response.headers["content-type"] == "application/json"
+    body: Json = response.json()
+    assert body["statusCode"] == response.status_code
+    assert body["name"] in set(Name)
+    assert isinstance(body["message"], str)
+    assert body["message"]
+    assert not {"type", "code", "error"} & body.keys()
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert response.headers.get("retry-after", "1").isdecimal()
+    return body
+
+
+def small(**changes: Any) -> Limits:
+    """The usual limits with changes."""
+    return replace(LIMITS, **changes)

@@ -1,0 +1,98 @@
+"""Case E5: whatever JSON comes, the answer keeps the rules of the wire."""
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.contract.api.door import MINIMAL, Door, accepted, check_error
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.text(st.characters(categories=["Cs", "Cc", "Zl"]), max_size=5)
+    | st.sampled_from(["anna@example.com", "in 1 hour", "aGk=", "text/plain", "Buffer", "hold", "60", "\ud800", ""])
+)
+NAMES = st.text(max_size=8) | st.sampled_from(
+    [
+        "name",
+        "value",
+        "content",
+        "filename",
+        "content_type",
+        "content_id",
+        "path",
+        "type",
+        "data",
+        "From",
+        "Message-ID",
+        "X-Ref",
+        "X-Postern-Expires-In",
+        "X-Postern-On-Unknown",
+    ]
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=10
+)
+FIELDS = st.sampled_from(
+    [
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "reply_to",
+        "replyTo",
+        "subject",
+        "html",
+        "text",
+        "headers",
+        "attachments",
+        "tags",
+        "scheduled_at",
+        "scheduledAt",
+        "expires_in",
+        "on_unknown",
+        "template",
+        "topic_id",
+        "lane",
+        "type",
+        "error",
+    ]
+)
+
+QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def check(door: Door, octets: bytes, key: str | None = None) -> None:
+    """A success or an error of the caller's, in the form of either."""
+    response = door.client.post("/emails", content=octets, headers={} if key is None else {"idempotency-key": key})
+    if response.status_code == 200:
+        accepted(response)
+    else:
+        assert response.status_code < 500, (octets, response.text)
+        check_error(response)
+
+
+@QUICK
+@given(st.dictionaries(FIELDS, VALUES, max_size=5))
+def test_e5_any_values_in_a_good_email(door: Door, changes: dict[str, Any]) -> None:
+    """Each member may be anything."""
+    check(door, json.dumps(MINIMAL | changes).encode())
+
+
+@QUICK
+@given(VALUES)
+def test_e5_any_json(door: Door, value: Any) -> None:
+    """Anything at all."""
+    check(door, json.dumps(value).encode(), key="fuzz")
+
+
+@QUICK
+@given(st.binary(max_size=200) | st.text(max_size=50).map(lambda text: b'{"from": "' + text.encode("utf-8", "replace")))
+def test_e5_any_octets(door: Door, octets: bytes) -> None:
+    """No JSON either."""
+    check(door, octets)

@@ -1,0 +1,165 @@
+"""GET /emails/{id}: cases R1, R2, R3 and R5, and the `relay` object through an email's life."""
+
+import json
+import re
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.mail.attempt import FailureKind, Line, Phase
+from app.mail.lifecycle import Event, Outcome, RecipientState, Settlement
+from app.mail.verdict import Explanation
+from app.store.records import Claimed, Permission, Record
+from tests.contract.api.door import Door, Json, accepted, changed, open_door, refused
+
+KEYS = [
+    "object",
+    "id",
+    "message_id",
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "reply_to",
+    "subject",
+    "html",
+    "text",
+    "created_at",
+    "last_event",
+    "scheduled_at",
+    "tags",
+    "relay",
+]
+
+
+def show(door: Door, id_: str) -> Json:
+    """The email as its own key sees it."""
+    response = door.get(f"/emails/{id_}")
+    assert response.status_code == 200, response.text
+    shown: Json = response.json()
+    assert not {"statusCode", "error"} & shown.keys()
+    return shown
+
+
+def test_r1_a_body_on_get(door: Door) -> None:
+    """Python's SDK sends one; it is ignored, whatever it is."""
+    id_ = door.send()
+    for content in (b"{}", b"{", b"x" * 100_000):
+        assert door.client.request("GET", f"/emails/{id_}", content=content).status_code == 200
+
+
+def test_r2_all_keys(door: Door) -> None:
+    """Always there, so that strict parsers find them."""
+    id_ = door.send(html="<p>Hi</p>", from_="Contoso <noreply@contoso.com>", to=["Doe, John <j@example.com>"])
+    shown = show(door, id_)
+    assert list(shown) == KEYS
+    assert shown["object"] == "email"
+    assert shown["id"] == id_
+    assert shown["from"] == "Contoso <noreply@contoso.com>"
+    assert shown["to"] == ['"Doe, John" <j@example.com>']
+    assert shown["cc"] == shown["bcc"] == shown["reply_to"] == shown["tags"] == []
+    assert (shown["html"], shown["text"]) == ("<p>Hi</p>", "Hi Anna")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown["created_at"])
+    assert shown["last_event"] == "queued"
+    assert shown["scheduled_at"] is None
+    assert shown["message_id"] == f"<{id_}@contoso.com>"
+
+
+def test_r2_a_text_file_is_not_the_text(door: Door) -> None:
+    """Only what a reader shows as the message."""
+    file = {"filename": "notes.txt", "content": "aGk=", "content_type": "text/plain"}
+    shown = show(door, door.send(text="", html="<p>Grüße</p>", attachments=[file]))
+    assert (shown["html"], shown["text"]) == ("<p>Grüße</p>", None)
+
+
+def test_r2_head(door: Door) -> None:
+    """HEAD is GET without the body (RFC 9110 §9.3.2)."""
+    response = door.client.head(f"/emails/{door.send()}")
+    assert (response.status_code, response.content) == (200, b"")
+
+
+def test_r3_unknown(door: Door) -> None:
+    """404 for a UUID, 422 for what is none."""
+    refused(door.get(f"/emails/{uuid4()}"), 404, "not_found")
+    refused(door.get("/emails/nope"), 422, "invalid_parameter", "id")
+
+
+def test_r5_of_another_key(door: Door) -> None:
+    """As if there were none."""
+    id_ = door.send()
+    other = refused(door.get(f"/emails/{id_}", key=door.make_key()), 404, "not_found")
+    none = refused(door.get(f"/emails/{uuid4()}"), 404, "not_found")
+    assert re.sub(r"\S{36}", "", other["message"]) == re.sub(r"\S{36}", "", none["message"])
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def] # a generator of the Door
+    """A server whose queue no other test fills."""
+    with open_door(tmp_path_factory.mktemp("quiet")) as door:
+        yield door
+
+
+def claim(door: Door, id_: str) -> Claimed:
+    """What a worker does first."""
+    now = door.clock.now()
+    claimed = door.run(door.store.claim("main", "noreply@contoso.com", 100, now, now + 60))
+    return next(one for one in claimed if one.id == UUID(id_))
+
+
+def settle(door: Door, claimed: Claimed, event: Event, state: RecipientState, *, due_in: float | None = None) -> None:
+    """What a worker does last: the attempt ended with this reply for everybody."""
+    now = door.clock.now()
+    reply = "250 2.0.0 OK" if state is RecipientState.RELAYED else "451 4.7.500 Server busy"
+    outcomes = {address: Outcome(state, reply) for address in claimed.envelope.rcpt_to}
+    why = None if state is RecipientState.RELAYED else Explanation("Exchange is busy.", "Nothing to do.")
+    settlement = Settlement(event, None if due_in is None else now + due_in, outcomes, False, why)
+    record = Record(
+        ended_at=now,
+        phase=Phase.DOT,
+        failure=None if state is RecipientState.RELAYED else FailureKind.CLOSED,
+        detail=None if state is RecipientState.RELAYED else "The server closed the connection.",
+        replies=(reply,),
+        verdicts=dict.fromkeys(outcomes, "a rule"),
+        dialogue=(Line("C", "MAIL FROM:<noreply@contoso.com>"), Line("S", reply)),
+    )
+    assert door.run(door.store.settle(claimed, settlement, record))
+
+
+def test_the_relay_object_through_a_life(quiet: Door) -> None:
+    """Queued, on its way, deferred, sent: all read back from the store."""
+    id_ = quiet.send()
+    relay = show(quiet, id_)["relay"]
+    assert (relay["state"], relay["pool"], relay["mailbox"], relay["attempts"]) == ("queued", "main", None, [])
+    assert relay["recipients"] == [{"address": "anna@example.com", "state": "pending", "reply": None}]
+
+    claimed = claim(quiet, id_)
+    shown = show(quiet, id_)
+    assert (shown["last_event"], shown["relay"]["state"]) == ("queued", "active")
+    assert shown["relay"]["next_attempt_at"] is None
+    (attempt,) = shown["relay"]["attempts"]
+    assert (attempt["number"], attempt["ended_at"], attempt["failure"]) == (1, None, None)
+
+    settle(quiet, claimed, Event.DEFER, RecipientState.PENDING, due_in=0)
+    shown = show(quiet, id_)
+    assert (shown["last_event"], shown["relay"]["state"]) == ("delivery_delayed", "deferred")
+    assert shown["relay"]["next_attempt_at"] is not None
+    assert shown["relay"]["explanation"] == {"summary": "Exchange is busy.", "fix": "Nothing to do."}
+    (attempt,) = shown["relay"]["attempts"]
+    assert attempt["failure"] == {"kind": "closed", "detail": "The server closed the connection."}
+    assert attempt["dialogue"] == ["C: MAIL FROM:<noreply@contoso.com>", "S: 451 4.7.500 Server busy"]
+    assert attempt["verdict"] == {"anna@example.com": "a rule"}
+    assert (attempt["phase"], attempt["replies"]) == ("dot", ["451 4.7.500 Server busy"])
+
+    settle(quiet, claim(quiet, id_), Event.FINISH, RecipientState.RELAYED)
+    shown = show(quiet, id_)
+    assert (shown["last_event"], shown["relay"]["state"]) == ("sent", "done")
+    assert [attempt["number"] for attempt in shown["relay"]["attempts"]] == [1, 2]
+    assert shown["relay"]["possible_duplicate"] is False
+    assert shown["relay"]["explanation"] is None
+
+
+def test_a_send_only_key_leaves_mail_for_a_full_one(door: Door) -> None:
+    """An administrator reads what others sent."""
+    id_ = accepted(door.post(changed(subject="Ünï"), key=door.make_key(Permission.SEND_ONLY)))
+    response = door.get(f"/emails/{id_}", key=door.make_key(Permission.FULL_ACCESS))
+    assert json.loads(response.content)["subject"] == "Ünï"
