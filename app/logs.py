@@ -12,6 +12,9 @@ import structlog
 
 _log = structlog.get_logger("postern")
 
+# Never with local variables, which both of structlog's defaults print: they hold keys, passwords and mail.
+_TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure(*, human: bool, level: str = "info") -> None:
     """Lines to standard error: for a person on a terminal, else one JSON object a line."""
@@ -21,9 +24,9 @@ def configure(*, human: bool, level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if human
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(_TRACEBACK), structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, *renderer],
