@@ -1,0 +1,99 @@
+"""The schema in the database is the one the code means, and a database this build does not know is refused."""
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, text
+
+from app.store import SchemaTooNew, Store, StoreUnreachable
+from app.store.engine import parse, write_engine
+from app.store.migrations import migrate, revision
+from app.store.schema import metadata
+
+
+def test_the_migrated_schema_is_the_metadata(store_url: str) -> None:
+    """A change of schema.py needs a revision."""
+    migrate(store_url)
+    engine = write_engine(store_url)
+    with engine.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_it_is_the_same_to_the_letter(sqlite_url: str, tmp_path: Path) -> None:
+    """Also the conditions of the indices and the kind of the tables, which the comparison above does not see."""
+
+    def definitions(connection: Connection) -> set[str]:
+        found = connection.execute(text("SELECT sql FROM sqlite_master WHERE sql NOT LIKE '%alembic_version%'"))
+        return {re.sub(r"[\s\"]+|messages\.", "", sql) for (sql,) in found}
+
+    migrate(sqlite_url)
+    migrated, created = write_engine(sqlite_url), create_engine(f"sqlite:///{tmp_path}/created.db")
+    with migrated.begin() as one, created.begin() as two:
+        metadata.create_all(two)
+        assert definitions(one) == definitions(two)
+    migrated.dispose()
+    created.dispose()
+
+
+async def test_a_newer_database_is_refused(store_url: str) -> None:
+    """In one line, and it is left as it was."""
+    migrate(store_url)
+    engine = write_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(SchemaTooNew, match=r"schema 9999; this Postern knows up to 0001\."):
+        await Store.open(store_url)
+    assert revision(store_url) == "9999"
+
+
+def test_migrating_again_changes_nothing(store_url: str) -> None:
+    """And says where it stands."""
+    assert migrate(store_url) == migrate(store_url) == revision(store_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("mysql://localhost/mail", "names mysql; right are sqlite"),
+        ("data/postern.db", "not a database URL"),
+    ],
+)
+async def test_an_impossible_url_is_one_plain_line(url: str, line: str) -> None:
+    """It says what would be right."""
+    with pytest.raises(StoreUnreachable, match=line):
+        await Store.open(url)
+
+
+def test_a_url_gets_the_driver_that_is_used() -> None:
+    """One for each database."""
+    assert parse("sqlite:///a.db").drivername == "sqlite+pysqlite"
+    assert parse("postgresql://u@h/d").drivername == parse("postgres://u@h/d").drivername == "postgresql+psycopg"
+
+
+async def test_what_is_not_a_database_is_one_plain_line(tmp_path: Path) -> None:
+    """A folder, a file of something else, a place where nothing can be made."""
+    (tmp_path / "text").write_text("This is not a database, whatever its name says.\n" * 100)
+    for place, line in (("text", "not a database"), (".", "unable to open"), ("text/x.db", "cannot be made")):
+        with pytest.raises(StoreUnreachable, match=line):
+            await Store.open(f"sqlite:///{tmp_path}/{place}")
+
+
+def test_a_failed_migration_leaves_nothing_behind(sqlite_url: str) -> None:
+    """All or nothing: a table in the way undoes the tables before it."""
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    file.parent.mkdir()
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE heartbeat (x)")
+    with pytest.raises(StoreUnreachable, match="already exists"):
+        migrate(sqlite_url)
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    connection.close()
+    assert tables == [("heartbeat",)]
