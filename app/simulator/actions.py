@@ -47,9 +47,9 @@ class Moment:
 
 @validated(frozen=True, slots=True)
 class Say:
-    """Answer `text` (code included, lines joined by LF). A command answered 4yz or 5yz is not carried out;
+    """Answer `text` (code included, lines joined by LF).
 
-    with a reply of the usual class (2yz, 354) it is, and its positive reply becomes this one.
+    A command is carried out if `text` is of the usual class (2yz, 354): then only the words differ. Else it is not.
     """
 
     text: str = Field(pattern=r"^[2-5][0-9][0-9][ -]")
@@ -63,7 +63,7 @@ class Say:
             return False
         moment.say(self.text)
         if self.close:
-            await moment.wire.close()
+            await moment.wire.drop()
         return True
 
 

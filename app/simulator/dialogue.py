@@ -25,10 +25,10 @@ async def converse(session: Session) -> None:
         pass
     except TimeoutError:
         session.say(replies.CONNECTION_TIMED_OUT)
-        await session.wire.close()
+        await session.wire.drop()
     except LineTooLong:
         session.say(replies.LINE_TOO_LONG)
-        await session.wire.close()
+        await session.wire.drop()
     finally:
         session.end()
         session.seen.turns = session.wire.turns

@@ -66,10 +66,14 @@ class Fault:
     name: str = ""
 
     @classmethod
-    def named(cls, row: str, *, close: bool = False, **when: Any) -> Self:
-        """The fault that says one of Exchange's own error texts (replies.ROWS) where Exchange says it."""
+    def named(cls, row: str, *, close: bool | None = None, **when: Any) -> Self:
+        """The fault that says one of Exchange's own error texts (replies.ROWS) where Exchange says it.
+
+        After a 421 the connection is closed (RFC 5321 §3.8), unless `close` says otherwise. Raises KeyError.
+        """
         text = ROWS[row]
-        return cls(at=_POINTS[text.phase], do=Say(text.text, close=close), **{"name": row, **when})
+        say = Say(text.text, close=text.startswith("421") if close is None else close)
+        return cls(at=_POINTS[text.phase], do=say, **{"name": row, **when})
 
     def is_for(self, moment: Moment) -> bool:
         """True if it is meant for this mailbox, sender and one of these recipients."""

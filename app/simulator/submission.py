@@ -13,10 +13,8 @@ async def data(session: Session, argument: str) -> None:
     transaction = session.transaction
     if argument:
         await session.reply(replies.INVALID_ARGUMENTS)
-    elif transaction is None or transaction.binary or transaction.chunks:
+    elif transaction is None or not transaction.recipients or transaction.binary or transaction.chunks:
         await session.reply(replies.BAD_SEQUENCE)
-    elif not transaction.recipients:
-        await session.reply(replies.NO_RECIPIENTS)
     elif not await session.struck(Point.DATA, replies.START_INPUT):
         await session.reply(replies.START_INPUT)
         await session.wire.flush()
@@ -33,7 +31,7 @@ async def bdat(session: Session, argument: str) -> None:
         return
     if int(count) > session.office.books.limits.advertised_size:
         await session.reply(replies.SIZE_EXCEEDED)
-        await session.wire.close()
+        await session.wire.drop()
         return
     chunk = await session.wire.octets(int(count))
     transaction = session.transaction

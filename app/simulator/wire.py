@@ -273,12 +273,15 @@ class Wire(asyncio.Protocol):
         self._closing = True
 
     async def drop(self) -> None:
-        """FIN at once after what was said, without a TLS shutdown."""
+        """FIN at once after what was said, without a TLS shutdown.
+
+        What the client still sends is taken and forgotten, so that no RST overtakes the last reply.
+        """
         await self.flush()
         self._closing = True
         if self._transport is None or self.gone.done():
             return
-        self.swallow()  # unread octets would turn the FIN into an RST
+        self.swallow()
         with self._socket() as sock:
             sock.shutdown(socket.SHUT_WR)
         self.loop.call_later(FAREWELL, self._transport.abort)

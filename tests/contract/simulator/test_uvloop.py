@@ -1,0 +1,41 @@
+"""The same on uvloop, which the product runs on."""
+
+import asyncio
+
+import uvloop
+
+from app.clock import Clock
+from app.simulator import Drop, Fault, Garbage, Half, Limits, Point, Reset, Simulator, SlowRead
+from tests.contract.simulator.client import ACCOUNT, Client, content
+
+
+async def submit() -> list[str]:
+    """Sessions that end in every way; what the simulator saw of them."""
+    outcomes: list[str] = []
+    async with Simulator([ACCOUNT], Clock(60), Limits(tarpit=0)) as sim:
+        for action in (None, Drop(), Reset(), Half(3), SlowRead(10_000_000)):
+            sim.reset()
+            if action is not None:
+                sim.faults.add(Fault(Point.DOT, action))
+            client = await Client.ready(sim)
+            try:
+                outcomes.append((await client.send(content(body="x" * 300_000 + "\r\n")))[:3])
+            except ConnectionError:
+                outcomes.append("reset")
+            await client.close()
+        sim.reset()
+        sim.faults.add(Fault(Point.TLS, Garbage(b"no TLS here\r\n")))
+        try:
+            await Client.ready(sim)
+        except OSError as error:
+            outcomes.append(type(error).__name__)
+    return outcomes
+
+
+async def test_it_works_on_uvloop() -> None:
+    """TLS taken over in the middle, FIN, RST, slow reading: all need the event loop's own sockets."""
+    outcomes = await asyncio.to_thread(uvloop.run, submit())
+    assert outcomes[0] == "250"
+    assert outcomes[1] == ""
+    assert outcomes[2] in {"", "reset"}
+    assert outcomes[3:] == ["250", "250", "SSLError"]
