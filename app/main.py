@@ -28,6 +28,7 @@ from app.smtp.credentials import Password
 from app.smtp.pool import Pool
 from app.smtp.session import Refused, Session, Upstream, open_session
 from app.smtp.timeouts import Timeouts
+from app.smtp.turnstile import Turnstile
 from app.store import Store
 from app.store.owner import OwnerLock
 from app.store.records import Key, Permission
@@ -73,7 +74,7 @@ class Postern:
             logs.reclaimed(email, in_doubt=in_doubt)
         await self._keep_first_key()
         self.mailbox = Mailbox(settings.mailbox, _limits(settings), self.clock)
-        self.relay = Relay(self.store, POOL, self.mailbox, _sessions(settings), self.clock, random.Random())  # noqa: S311
+        self.relay = Relay(self.store, POOL, self.mailbox, _sessions(settings, self.clock), self.clock, random.Random())  # noqa: S311
         await self.relay.start()
         stack.push_async_callback(self.relay.stop, settings.drain_seconds)
         self._listener = Listener(create_app(self._edge()), settings.host, settings.port)
@@ -137,7 +138,7 @@ def _limits(settings: Settings) -> Limits:
     return Limits(settings.connections, settings.messages_per_minute, settings.recipients_per_day)
 
 
-def _sessions(settings: Settings) -> Pool:
+def _sessions(settings: Settings, clock: Clock) -> Pool:
     assert settings.password is not None  # noqa: S101 - Settings' own promise
     credentials = Password(settings.mailbox, settings.password.get_secret_value())
     upstream = Upstream(
@@ -152,4 +153,4 @@ def _sessions(settings: Settings) -> Pool:
     async def open_one() -> Session | Refused:
         return await open_session(upstream, credentials)
 
-    return Pool(open_one, settings.connections)
+    return Pool(Turnstile(open_one, clock.monotonic), settings.connections)

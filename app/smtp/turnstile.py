@@ -1,0 +1,48 @@
+"""One login at a time, and one that has failed speaks for those who come right behind it.
+
+Exchange locks a mailbox out after repeated failing logins, so three workers at a shut door must be one failed login,
+not three.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from app.smtp.session import Refused, Session, SessionFailed
+
+FRESH = 2.0  # seconds; less than any pause of a mailbox, so that a later try is always a real one
+
+
+class Turnstile:
+    """Opens the sessions of one mailbox, one after the other."""
+
+    def __init__(
+        self, enter: Callable[[], Awaitable[Session | Refused]], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._enter = enter
+        self._now = monotonic
+        self._turn = asyncio.Lock()
+        self._failed: Refused | SessionFailed | None = None
+        self._fresh_until = 0.0
+
+    async def __call__(self) -> Session | Refused:
+        """A session, or why there is none. Raises SessionFailed."""
+        async with self._turn:
+            if self._failed is not None and self._now() < self._fresh_until:
+                return _again(self._failed)
+            try:
+                opened = await self._enter()
+            except SessionFailed as failed:
+                self._remember(failed)
+                raise
+            self._remember(opened if isinstance(opened, Refused) else None)
+            return opened
+
+    def _remember(self, failed: Refused | SessionFailed | None) -> None:
+        self._failed, self._fresh_until = failed, self._now() + FRESH
+
+
+def _again(failed: Refused | SessionFailed) -> Refused:
+    if isinstance(failed, Refused):
+        return failed
+    raise SessionFailed(failed.failure, failed.refused, failed.dialogue)
