@@ -1,0 +1,147 @@
+"""What a verb costs does not grow with what waits: by its query plans, and counted in steps of SQLite's machine."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from app.mail.lifecycle import MessageState
+from app.store import Store
+from tests.contract.store.build import (
+    DEFERRED,
+    KEY,
+    MAILBOX,
+    NOW,
+    RELAYED,
+    accept,
+    acceptance,
+    claim,
+    once,
+    settle,
+)
+
+STEPS = 10  # of the machine, per count
+
+
+async def every_verb(store: Store) -> None:
+    """What the relay and the API do all day."""
+    for _ in range(4):
+        await store.accept([acceptance()], once())
+        await accept(store)
+    await settle(store, (await claim(store, 1))[0], DEFERRED)
+    one, two, *_ = await claim(store)
+    await store.mark_dot(one)
+    await store.renew([one.lease], NOW + 90)
+    await store.give_back([two])
+    await settle(store, one, RELAYED)
+    await store.reclaim(NOW + 100)
+    await store.expire(NOW + 1e9)
+    await store.get(one.id, KEY)
+    await store.content(one.id)
+    await store.find(KEY)
+    await store.find(None, state=MessageState.DONE)
+    await store.next_due("default")
+    await store.sent_since(MAILBOX, NOW - 60)
+    await store.find_key(b"digest")
+
+
+@pytest.fixture
+def statements() -> Iterator[dict[str, Any]]:
+    """Every statement that is executed, with parameters for it."""
+    seen: dict[str, Any] = {}
+
+    def see(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        seen[statement] = parameters[0] if many else parameters
+
+    event.listen(Engine, "before_cursor_execute", see)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", see)
+
+
+async def test_every_verb_goes_by_an_index(sqlite_url: str, statements: dict[str, Any]) -> None:
+    """No table is read from end to end, and no order is made by sorting what waits."""
+    store = await Store.open(sqlite_url)
+    statements.clear()
+    await every_verb(store)
+    plans = {
+        statement: [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        for reader in [sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))]
+        for statement, parameters in statements.items()
+        if not statement.startswith("BEGIN")
+    }
+    await store.close()
+    assert len(plans) > 20
+    for statement, plan in plans.items():
+        assert not [step for step in plan if step.startswith("SCAN")], (statement, plan)
+        assert "USE TEMP B-TREE FOR ORDER BY" not in plan, (statement, plan)
+    due = next(plan for statement, plan in plans.items() if "due_at <=" in statement)
+    assert due == ["SEARCH messages USING INDEX messages_due (pool=? AND due_at<?)"]
+
+
+@pytest.fixture
+def steps() -> Iterator[list[int]]:
+    """One entry for every STEPS steps that SQLite's machine takes, on any connection."""
+    taken: list[int] = []
+
+    def count(connection: Any, _: object) -> None:
+        connection.set_progress_handler(lambda: taken.append(1), STEPS)
+
+    event.listen(Engine, "connect", count)
+    yield taken
+    event.remove(Engine, "connect", count)
+
+
+def fill(url: str, first: int, last: int) -> None:
+    """Copies of a message that waits; all of them are due."""
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
+        values = ", ".join("printf('%032x', n)" if name == "id" else name for name in names)
+        connection.execute(
+            "WITH RECURSIVE numbers(n) AS (SELECT ? UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) "
+            f"INSERT INTO messages SELECT {values} "
+            "FROM (SELECT * FROM messages WHERE state = 'queued' LIMIT 1), numbers",
+            (first, last),
+        )
+    connection.close()
+
+
+async def test_a_hundred_thousand_cost_what_a_thousand_cost(sqlite_url: str, steps: list[int]) -> None:
+    """Claim, settle, accept, read, and the looks at the clock."""
+    store = await Store.open(sqlite_url)
+    kept = acceptance()
+    await accept(store, kept)
+    verbs: dict[str, Callable[[], Awaitable[object]]] = {
+        "accept": lambda: store.accept([acceptance()]),
+        "claim": lambda: claim(store, 1),
+        "settle": lambda: settled(store),
+        "get": lambda: store.get(kept.id),
+        "find": lambda: store.find(KEY),
+        "next_due": lambda: store.next_due("default"),
+        "reclaim": lambda: store.reclaim(NOW),
+        "expire": lambda: store.expire(NOW),
+    }
+
+    async def costs() -> dict[str, int]:
+        cost = {}
+        for name, verb in verbs.items():
+            await verb()  # once before, so that connections are open and statements prepared
+            steps.clear()
+            await verb()
+            cost[name] = len(steps)
+        return cost
+
+    fill(sqlite_url, 1, 1_000)
+    few = await costs()
+    fill(sqlite_url, 1_001, 100_000)
+    many = await costs()
+    await store.close()
+    for name in verbs:
+        assert many[name] <= few[name] * 1.1 + 2, (name, few, many)
+
+
+async def settled(store: Store) -> None:
+    """The oldest, claimed and settled."""
+    (claimed,) = await claim(store, 1)
+    await settle(store, claimed, RELAYED)

@@ -1,0 +1,180 @@
+"""The store against a model of it: whatever the order of the verbs, a message is where the lifecycle says."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from app.mail.attempt import Attempt
+from app.mail.lifecycle import Event, MessageState, step
+from app.mail.message import OnUnknown
+from app.store import Store
+from app.store.records import Claimed
+from tests.contract.store.build import (
+    DEFERRED,
+    LOST,
+    NOW,
+    PAUSED,
+    POOL,
+    REFUSED,
+    RELAYED,
+    accept,
+    acceptance,
+    claim,
+    judged,
+)
+
+ATTEMPTS = (RELAYED, REFUSED, DEFERRED, PAUSED, LOST)
+LEASE = 60.0  # seconds
+
+
+@dataclass(slots=True)
+class Model:
+    """One message as it should be."""
+
+    state: MessageState
+    due_at: float | None
+    expires_at: float
+    lease: UUID | None = None
+    lease_until: float = 0.0
+    dot: bool = False
+    attempts: int = 0
+    doubts: int = 0
+
+    def waits(self) -> bool:
+        """Whether it could be claimed at its time."""
+        return self.state in (MessageState.QUEUED, MessageState.DEFERRED)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Accepts, claims, settles, crashes and waits in any order; old claims are used again."""
+
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = TemporaryDirectory()
+        self._runner = asyncio.Runner()
+        self.now = NOW
+        self.model: dict[UUID, Model] = {}
+        self.store: Store = self.run(Store.open(f"sqlite:///{Path(self._folder.name)}/postern.db"))
+
+    def run(self, coroutine: Any) -> Any:
+        """On one event loop for the life of the machine."""
+        return self._runner.run(coroutine)
+
+    def teardown(self) -> None:
+        """Close what was opened."""
+        self.run(self.store.close())
+        self._runner.close()
+        self._folder.cleanup()
+
+    @rule(
+        delay=st.sampled_from([0.0, 30.0]),
+        life=st.sampled_from([50.0, 5_000.0]),
+        on_unknown=st.sampled_from(list(OnUnknown)),
+    )
+    def accepts(self, delay: float, life: float, on_unknown: OnUnknown) -> None:
+        """One more."""
+        due, end = self.now + delay, self.now + life
+        one = acceptance(created_at=self.now, due_at=due, expires_at=end, on_unknown=on_unknown)
+        self.run(accept(self.store, one))
+        self.model[one.id] = Model(MessageState.QUEUED, due, end)
+
+    @rule(target=claims, limit=st.integers(1, 3))
+    def claims_what_is_due(self, limit: int) -> Any:
+        """Exactly the oldest due ones."""
+        due = [(m.due_at, id) for id, m in self.model.items() if m.waits() and m.due_at is not None]
+        may = sorted((at, id) for at, id in due if at <= self.now < self.model[id].expires_at)[:limit]
+        claimed: list[Claimed] = self.run(claim(self.store, limit, self.now, until=self.now + LEASE))
+        assert [one.id for one in claimed] == [id for _, id in may]
+        for one in claimed:
+            m = self.model[one.id]
+            m.state, m.lease, m.lease_until, m.dot = step(m.state, Event.CLAIM), one.lease, self.now + LEASE, False
+            m.attempts += 1
+            assert (one.number, one.standing.unknown_before) == (m.attempts, m.doubts)
+        return multiple(*claimed)
+
+    @rule(claimed=claims)
+    def marks_the_dot(self, claimed: Claimed) -> None:
+        """While it is held."""
+        m = self.model[claimed.id]
+        held = m.lease == claimed.lease
+        assert self.run(self.store.mark_dot(claimed)) is held
+        m.dot = m.dot or held
+
+    @rule(claimed=claims, attempt=st.sampled_from(ATTEMPTS))
+    def settles(self, claimed: Claimed, attempt: Attempt) -> None:
+        """While it is held."""
+        m = self.model[claimed.id]
+        settlement, record = judged(claimed, attempt, self.now)
+        held = m.lease == claimed.lease
+        assert self.run(self.store.settle(claimed, settlement, record)) is held
+        if held:
+            m.state, m.due_at, m.lease = settlement.state, settlement.due_at, None
+            m.doubts += settlement.in_doubt
+
+    @rule(claimed=claims)
+    def gives_back(self, claimed: Claimed) -> None:
+        """While it is held; and then it was no attempt."""
+        m = self.model[claimed.id]
+        self.run(self.store.give_back([claimed]))
+        if m.lease == claimed.lease:
+            m.state, m.lease = step(m.state, Event.GIVE_BACK), None
+            m.attempts -= 1
+
+    @rule(claimed=claims)
+    def renews(self, claimed: Claimed) -> None:
+        """While it is held."""
+        m = self.model[claimed.id]
+        held = m.lease == claimed.lease
+        assert self.run(self.store.renew([claimed.lease], self.now + LEASE)) == ({claimed.lease} if held else set())
+        if held:
+            m.lease_until = self.now + LEASE
+
+    @rule(everything=st.booleans())
+    def reclaims(self, everything: bool) -> None:
+        """What nobody holds; in doubt exactly when the dot was marked."""
+        lost = {id: m for id, m in self.model.items() if m.lease and (everything or m.lease_until <= self.now)}
+        found = dict(self.run(self.store.reclaim(self.now, everything=everything)))
+        assert found == {id: m.dot for id, m in lost.items()}
+        for id, m in lost.items():
+            m.lease = None
+            m.doubts += m.dot
+            email = self.run(self.store.get(id))
+            m.state, m.due_at = email.state, email.due_at
+            assert m.dot or m.state is (MessageState.DONE if self.now >= m.expires_at else MessageState.QUEUED)
+
+    @rule(seconds=st.sampled_from([1.0, 40.0, 70.0]))
+    def time_passes(self, seconds: float) -> None:
+        """And what is too old ends."""
+        self.now += seconds
+        old = {id for id, m in self.model.items() if m.waits() and m.expires_at <= self.now}
+        assert set(self.run(self.store.expire(self.now))) == old
+        for id in old:
+            self.model[id].state, self.model[id].due_at = MessageState.DONE, None
+
+    @invariant()
+    def is_as_the_model_says(self) -> None:
+        """Every message, and what is known of them together."""
+        emails = self.run(self.store.find(None, limit=1_000))
+        assert {e.id: (e.state, e.due_at, e.possible_duplicate) for e in emails} == {
+            id: (m.state, m.due_at, m.doubts > 0) for id, m in self.model.items()
+        }
+        waiting = [m.due_at for m in self.model.values() if m.waits()]
+        assert self.run(self.store.next_due(POOL)) == min(filter(None, waiting), default=None)
+
+
+TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine.settings = settings(
+    max_examples=15,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
