@@ -14,6 +14,7 @@ from starlette.routing import Match, request_response
 from starlette.types import ASGIApp
 
 from app import logs
+from app.api import unsupported
 from app.api.edge import Edge
 from app.api.emails import Emails
 from app.api.errors import (
@@ -30,7 +31,6 @@ from app.api.errors import (
 from app.api.health import Health
 from app.api.keys import Keyring
 from app.api.middleware import Crashes, Draining, Paths, RequestId
-from app.api.unsupported import METHODS, PATHS, Unsupported
 from app.store import StoreError
 
 
@@ -71,13 +71,15 @@ def create_app(edge: Edge) -> ASGIApp:
 
 def _add_routes(app: FastAPI, edge: Edge) -> None:
     keyring = Keyring(edge.store, edge.clock)
-    emails, health, unsupported = Emails(edge, keyring), Health(edge), Unsupported(keyring)
+    emails, health, nothing = Emails(edge, keyring), Health(edge), unsupported.Unsupported(keyring)
     app.add_api_route("/emails", emails.send, methods=["POST"])
-    for path in PATHS:  # before /emails/{id}, which would take /emails/receiving for an id
-        app.add_api_route(path, unsupported.refuse, methods=[*METHODS], include_in_schema=False)
+    for path in unsupported.BEFORE_EMAILS:
+        app.add_api_route(path, nothing.refuse, methods=[*unsupported.METHODS], include_in_schema=False)
     app.add_api_route("/emails/{id}", emails.show, methods=["GET", "HEAD"])
     app.add_api_route("/healthz", health.alive, methods=["GET", "HEAD"])
     app.add_api_route("/readyz", health.ready, methods=["GET", "HEAD"])
+    for path in unsupported.PATHS:
+        app.add_api_route(path, nothing.refuse, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
 async def _on_problem(request: Request, problem: Problem) -> Response:

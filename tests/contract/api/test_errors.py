@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.api.unsupported import METHODS, PATHS
+from app.api.unsupported import BEFORE_EMAILS, METHODS, PATHS
 from tests.contract.api.door import (
     MINIMAL,
     Door,
@@ -77,7 +77,7 @@ def test_e3_the_store_is_down(tmp_path: Path) -> None:
         accepted(door.post(MINIMAL, Idempotency_Key="once"))
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*BEFORE_EMAILS, *PATHS])
 def test_e6_what_a_relay_does_not_have(door: Door, path: str) -> None:
     """Says so, to callers with a key."""
     path = path.replace("{rest:path}", "a/b").replace("{id}", "0c6a1b52-0f3b-7c3f-8000-000000000000")
