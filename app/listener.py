@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 KEEP_ALIVE = 75  # seconds; longer than the usual gateway's, so that the gateway closes first
 
@@ -19,9 +20,14 @@ class CannotListen(Exception):  # noqa: N818 - it names the fact
 
 
 class Listener:
-    """One ASGI application on one address. Port 0 takes a free one."""
+    """One ASGI application on one address. Port 0 takes a free one.
 
-    def __init__(self, application: Any, host: str, port: int, *, drain: float = 10.0) -> None:
+    `malformed` is the JSON that answers what is not HTTP: no application ever sees it.
+    """
+
+    def __init__(
+        self, application: Any, host: str, port: int, *, drain: float = 10.0, malformed: bytes = b"{}"
+    ) -> None:
         self.host = host
         self.port = port
         self._server = _Server(
@@ -31,7 +37,7 @@ class Listener:
                 access_log=False,
                 server_header=False,
                 lifespan="off",
-                http="httptools",
+                http=type("Protocol", (_Protocol,), {"malformed": malformed}),
                 ws="none",
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE,
@@ -58,6 +64,17 @@ class Listener:
         if self._task is not None:
             self._server.should_exit = True
             await self._task
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, but for the one answer that it gives by itself."""
+
+    malformed: ClassVar[bytes]
+
+    def send_400_response(self, msg: str) -> None:
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(self.malformed), self.malformed))
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

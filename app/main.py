@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 from app import logs
 from app.api import Edge, create_app
 from app.api import Limits as BodyLimits
+from app.api.errors import not_http
 from app.api.keys import digest
 from app.clock import Clock
 from app.listener import Listener
@@ -77,7 +78,7 @@ class Postern:
         self.relay = Relay(self.store, POOL, self.mailbox, _sessions(settings, self.clock), self.clock, random.Random())  # noqa: S311
         await self.relay.start()
         stack.push_async_callback(self.relay.stop, settings.drain_seconds)
-        self._listener = Listener(create_app(self._edge()), settings.host, settings.port)
+        self._listener = Listener(create_app(self._edge()), settings.host, settings.port, malformed=not_http())
         await self._listener.start()
         stack.push_async_callback(self._listener.stop)
 

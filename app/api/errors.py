@@ -98,6 +98,15 @@ class MalformedBody(Problem):
         super().__init__(Name.VALIDATION_ERROR, what)
 
 
+class NotHttp(Problem):
+    """What came cannot be read as HTTP/1.1 at all."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(Name.VALIDATION_ERROR, "This is not an HTTP/1.1 request. Check the client or the gateway.")
+
+
 class BodyTooLarge(Problem):
     """More octets than one request may have."""
 
@@ -282,6 +291,11 @@ def answer(problem: Problem, scope: Scope) -> Response:
     form = Lingering if problem.unread else Response
     content = _body(problem, scope.get("request_id"))
     return form(content, problem.status, dict(problem.headers), media_type="application/json")
+
+
+def not_http() -> bytes:
+    """The content of the answer to what is not HTTP: it is given below the application."""
+    return _body(NotHttp(), None)
 
 
 def _body(problem: Problem, request_id: str | None) -> bytes:

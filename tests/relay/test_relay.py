@@ -1,6 +1,7 @@
 """The whole path: a POST, a commit, STARTTLS, AUTH, a transaction, a settlement, a GET."""
 
 import asyncio
+import json
 from email import policy
 from email.parser import BytesParser
 
@@ -89,3 +90,15 @@ async def test_many_callers_many_messages_each_once(at_home: House) -> None:
     assert len(subjects) == len(at_home.simulator.accepted) == 300
     assert at_home.simulator.violations == []
     assert len(at_home.simulator.sessions) <= 6  # a session ends after 100 messages
+
+
+async def test_what_is_not_http_is_answered_in_the_wire_form(at_home: House) -> None:
+    """Even the server below the application answers so (api.md §1, rule 3)."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(at_home.postern.url.rpartition(":")[2]))
+    writer.write(b"EHLO this is not HTTP\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/json" in head
+    assert json.loads(body)["statusCode"] == 400
+    assert json.loads(body)["name"] == "validation_error"
