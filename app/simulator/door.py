@@ -35,6 +35,7 @@ class Door:
     smtputf8: bool = True
     mechanisms: tuple[str, ...] = ("LOGIN", "XOAUTH2")
     greeting: str | None = None  # the whole reply, code included
+    names: tuple[str, ...] = ()  # hosts and addresses the certificate is for, beside NAMES
 
 
 class Certificates:
@@ -57,7 +58,7 @@ class Certificates:
 
     def _make(self, door: Door) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._certify(context, Certificate(door.certificate))
+        self._certify(context, Certificate(door.certificate), (*NAMES, *door.names))
         if door.tls_minimum < ssl.TLSVersion.TLSv1_2:
             context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else OpenSSL 3 does not offer what is older
         with warnings.catch_warnings():
@@ -66,17 +67,17 @@ class Certificates:
             context.maximum_version = door.tls_maximum
         return context
 
-    def _certify(self, context: ssl.SSLContext, certificate: Certificate) -> None:
+    def _certify(self, context: ssl.SSLContext, certificate: Certificate, names: tuple[str, ...]) -> None:
         match certificate:
             case Certificate.GOOD:
-                self._ca.issue_cert(*NAMES).configure_cert(context)
+                self._ca.issue_cert(*names).configure_cert(context)
             case Certificate.WRONG_HOST:
                 self._ca.issue_cert("elsewhere.example").configure_cert(context)
             case Certificate.FOREIGN:
-                trustme.CA().issue_cert(*NAMES).configure_cert(context)
+                trustme.CA().issue_cert(*names).configure_cert(context)
             case Certificate.EXPIRED:
                 yesterday = datetime.datetime.now(datetime.UTC) - _YESTERDAY
-                self._ca.issue_cert(*NAMES, not_after=yesterday).configure_cert(context)
+                self._ca.issue_cert(*names, not_after=yesterday).configure_cert(context)
             case Certificate.SELF_SIGNED:
                 own = trustme.CA()
                 with own.cert_pem.tempfile() as certificate_path, own.private_key_pem.tempfile() as key_path:

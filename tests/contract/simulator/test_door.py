@@ -26,6 +26,13 @@ async def test_a_good_certificate_is_for_these_names(sim: Simulator, clients: li
     assert (await client.ask("EHLO client.example")).startswith("250-")
 
 
+async def test_a_certificate_can_be_for_further_names(start: Start, clients: list[Client]) -> None:
+    """Such as the host name of a container."""
+    sim = await start(door=Door(names=("simulator",)))
+    await handshake(sim, clients, trusting(sim), "simulator")
+    await handshake(sim, clients, trusting(sim), "localhost")
+
+
 @pytest.mark.parametrize(
     ("certificate", "message"),
     [
