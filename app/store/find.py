@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, union_all
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, union_all
 
 from app.mail.attempt import FailureKind, Line, Phase
 from app.mail.lifecycle import MessageState, RecipientState
@@ -19,6 +19,11 @@ _m, _r, _a = messages.c, recipients.c, attempts.c
 _PHASES = list(Phase)
 _COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # from here on the upstream may have counted the message
 
+_ONE = select(messages).where(_m.id == bindparam("id"))
+_NEWEST = select(messages).order_by(_m.id.desc()).limit(bindparam("limit"))
+_TO = select(recipients).where(_r.message_id.in_(bindparam("ids", expanding=True))).order_by(_r.message_id, _r.position)
+_TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
+_CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
 _NEXT_DUE = select(_m.due_at).where(WAITING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
 _ENDED = select(_a.ended_at, _a.recipients).where(
     _a.mailbox == bindparam("mailbox"),
@@ -36,21 +41,27 @@ _SENT = union_all(_ENDED, _UNDER_WAY)
 
 def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
     """One message with its recipients and attempts, if it is this key's (None: anybody's)."""
-    row = connection.execute(_emails(key_id).where(_m.id == id)).one_or_none()
-    return None if row is None else _email(row, _recipients(connection, [id])[id], _attempts(connection, id))
+    row = connection.execute(_ONE, {"id": id}).one_or_none()
+    if row is None or key_id not in (None, row.key_id):
+        return None
+    return _email(row, _recipients(connection, [id])[id], _attempts(connection, id))
 
 
 def find(connection: Connection, key_id: UUID | None, state: MessageState | None, limit: int) -> list[Email]:
     """The newest first, with their recipients."""
-    statement = _emails(key_id).order_by(_m.id.desc()).limit(limit)
-    rows = connection.execute(statement if state is None else statement.where(_m.state == state)).all()
+    statement = _NEWEST
+    if key_id is not None:
+        statement = statement.where(_m.key_id == key_id)
+    if state is not None:
+        statement = statement.where(_m.state == state)
+    rows = connection.execute(statement, {"limit": limit}).all()
     of = _recipients(connection, [row.id for row in rows])
     return [_email(row, of[row.id], ()) for row in rows]
 
 
 def content(connection: Connection, id: UUID) -> bytes | None:
     """The bytes that go over the wire; None when there are none (any more)."""
-    return connection.execute(select(contents.c.content).where(contents.c.message_id == id)).scalar()
+    return connection.execute(_CONTENT, {"id": id}).scalar()
 
 
 def counts(connection: Connection) -> dict[MessageState, int]:
@@ -70,22 +81,15 @@ def sent_since(connection: Connection, mailbox: str, since: float) -> list[Sent]
     return sorted((Sent(at, recipients) for at, recipients in found), key=lambda sent: sent.at)
 
 
-def _emails(key_id: UUID | None) -> Select[Any]:
-    statement = select(messages)
-    return statement if key_id is None else statement.where(_m.key_id == key_id)
-
-
 def _recipients(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[RecipientRecord]]:
     of: dict[UUID, list[RecipientRecord]] = defaultdict(list)
-    rows = connection.execute(select(recipients).where(_r.message_id.in_(ids)).order_by(_r.message_id, _r.position))
-    for row in rows:
+    for row in connection.execute(_TO, {"ids": ids}):
         of[row.message_id].append(RecipientRecord(row.address, RecipientState(row.state), row.reply))
     return of
 
 
 def _attempts(connection: Connection, id: UUID) -> list[AttemptRecord]:
-    rows = connection.execute(select(attempts).where(_a.message_id == id).order_by(_a.number))
-    return [_attempt(row) for row in rows]
+    return [_attempt(row) for row in connection.execute(_TRIED, {"id": id})]
 
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:

@@ -8,7 +8,7 @@ from app.store.errors import AlreadyOwned, StoreUnreachable
 
 
 class OwnerLock:
-    """The lock beside a database file. Reading the file, or writing to it by the command line, needs it not."""
+    """The lock beside a database file. The command line reads and writes the file without it."""
 
     def __init__(self, path: Path) -> None:
         """`path` is the database file."""

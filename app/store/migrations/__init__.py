@@ -58,8 +58,10 @@ def _transaction(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """Wait for whoever opens a database in this folder. SQLite's own lock does not cover the turn to its write-ahead
-    log, and a lock on the folder leaves no file behind."""
+    """Wait for whoever opens a database in this folder.
+
+    SQLite's own lock does not cover the change to its write-ahead log; a lock on the folder leaves no file behind.
+    """
     folder = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
