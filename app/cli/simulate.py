@@ -50,7 +50,10 @@ def simulate(
     )
     if ca_file:
         simulator.write_ca(ca_file)
-    run(_until_stopped(simulator, host, port, control_port, ca_file))
+    try:
+        run(_until_stopped(simulator, host, port, control_port, ca_file))
+    except OSError as error:
+        raise end(Exit.UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 async def _until_stopped(simulator: Simulator, host: str, port: int, control_port: int, ca_file: Path | None) -> None:
