@@ -12,9 +12,9 @@ def pieces(content: bytes, size: int = PIECE) -> Iterator[bytes | memoryview]:
     A dot is doubled after every LF, not only after CRLF: were a bare LF ever to come in, no server could
     take what follows it for the end of the mail. In CRLF lines the two are the same.
     """
+    start = 0
     dotted = b"\n." in content
     view = memoryview(content)
-    start = 0
     while start + size < len(content):
         end = start + size
         if content[end - 1] == _LF:

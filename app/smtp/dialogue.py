@@ -1,7 +1,6 @@
 """The dialogue as kept for people: bounded in lines and in length, credentials masked, content never."""
 
 import re
-from collections import deque
 from collections.abc import Iterable
 
 from app.mail.attempt import Line
@@ -15,35 +14,33 @@ _WORD = re.compile(r"[A-Za-z0-9+/=._~-]{6,}")
 
 
 class Dialogue:
-    """What was said, in order."""
+    """What was said, in order. Written down for people only at its end: that is when it is known to be wanted."""
 
-    __slots__ = ("_first", "_last", "_said")
+    __slots__ = ("_before", "_said")
 
-    def __init__(self, before: Iterable[Line] = ()) -> None:
-        self._first = list(before)
-        self._last: deque[Line] = deque(maxlen=_LAST)
-        self._said = len(self._first)
+    def __init__(self, before: tuple[Line, ...] = ()) -> None:
+        self._before = before
+        self._said: list[tuple[str, str | Reply]] = []
 
     def client(self, text: str) -> None:
         """We said `text`: a command without CRLF, its secret already masked."""
-        self._add(Line("C", text[:_LONGEST]))
+        self._said.append(("C", text))
 
     def server(self, reply: Reply) -> None:
         """The server answered."""
-        self._add(Line("S", str(reply)[:_LONGEST]))
+        self._said.append(("S", reply))
 
     def lines(self) -> tuple[Line, ...]:
-        """All that is kept."""
-        missing = self._said - len(self._first) - len(self._last)
-        gap = [Line("C", f"({missing} lines left out)")] if missing else []
-        return (*self._first, *gap, *self._last)
+        """All that is kept: the start, and the end with the reply that decided."""
+        missing = len(self._said) - _FIRST - _LAST
+        if missing <= 0:
+            return (*self._before, *_lines(self._said))
+        gap = Line("C", f"({missing} lines left out)")
+        return (*self._before, *_lines(self._said[:_FIRST]), gap, *_lines(self._said[-_LAST:]))
 
-    def _add(self, line: Line) -> None:
-        self._said += 1
-        if len(self._first) < _FIRST:
-            self._first.append(line)
-        else:
-            self._last.append(line)
+
+def _lines(said: list[tuple[str, str | Reply]]) -> list[Line]:
+    return [Line(who, str(what)[:_LONGEST]) for who, what in said]
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

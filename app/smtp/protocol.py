@@ -15,6 +15,8 @@ from app.mail.reply import Reply
 LONGEST_LINE = 8 * 1024  # octets; RFC 5321 §4.5.3.1.5 says 512, Exchange's diagnostics are longer
 LONGEST_REPLY = 64 * 1024
 MOST_LINES = 100
+_KNOWN = 16  # replies
+_READ = 16 * 1024  # octets taken at once
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -25,7 +27,7 @@ class NotSmtp(Exception):  # noqa: N818 - it names the fact
 class ReplyParser:
     """RFC 5321 §4.2 replies out of a stream of bytes, into `replies`. Line ends are CRLF or LF."""
 
-    __slots__ = ("_code", "_lines", "_partial", "_size", "replies")
+    __slots__ = ("_code", "_known", "_lines", "_partial", "_size", "replies")
 
     def __init__(self) -> None:
         self.replies: deque[Reply] = deque()
@@ -33,6 +35,7 @@ class ReplyParser:
         self._code = b""
         self._lines: list[str] = []
         self._size = 0
+        self._known: dict[bytes, Reply] = {}  # a server says the same few sentences for every message
 
     @property
     def amid(self) -> bool:
@@ -48,13 +51,19 @@ class ReplyParser:
             raise NotSmtp("The server sent a line that is too long for SMTP.")
 
     def _line(self, line: bytes) -> None:
+        if not self._lines and (known := self._known.get(line)) is not None:
+            self.replies.append(known)
+            return
         code, mark = line[:3], line[3:4]
         self._check(line, code, mark)
         self._lines.append(readable(line[4:].decode("utf-8", "replace")))
         if mark == b"-":
             self._code = code
             return
-        self.replies.append(Reply.of(int(code), self._lines))
+        reply = Reply.of(int(code), self._lines)
+        if len(self._lines) == 1 and len(self._known) < _KNOWN:
+            self._known[line] = reply
+        self.replies.append(reply)
         self._lines, self._size = [], 0
 
     def _check(self, line: bytes, code: bytes, mark: bytes) -> None:
@@ -81,40 +90,48 @@ class ChannelLost(Exception):  # noqa: N818 - it names the fact
         self.detail = detail
 
 
-class Channel(asyncio.Protocol):
+class Channel(asyncio.BufferedProtocol):
     """One side of an SMTP conversation on a connected `transport`. One task at a time may wait on it.
 
     `listener` is told everything too, until it is set to None: so long another protocol opens the session,
     and nothing that arrives is seen by it alone.
+
+    Buffered, because for any other protocol TLS allocates 256 KiB for each read: a third of a message's cost.
     """
 
-    def __init__(self, transport: asyncio.Transport, listener: asyncio.BaseProtocol | None = None) -> None:
+    def __init__(self, transport: asyncio.Transport, listener: asyncio.Protocol | None = None) -> None:
         self.listener = listener
         self.lost: ChannelLost | None = None
         self._transport = transport
         self._socket = transport.get_extra_info("socket")
         self._parser = ReplyParser()
         self._replies = self._parser.replies
+        self._buffer = memoryview(bytearray(_READ))
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
 
     # What the transport calls.
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to put what comes in."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Parse at once; wake whoever waits."""
+        data = bytes(self._buffer[:nbytes])
         try:
             self._parser.feed(data)
         except NotSmtp as fault:
             self.abort(FailureKind.PROTOCOL, str(fault))
-        if isinstance(self.listener, asyncio.Protocol):
+        if self.listener is not None:
             self.listener.data_received(data)
         self._wake()
 
     def eof_received(self) -> None:
         """The server has said its last; the transport closes itself."""
         self._lose(FailureKind.CLOSED, "The server closed the connection.")
-        if isinstance(self.listener, asyncio.Protocol):
+        if self.listener is not None:
             self.listener.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -142,7 +159,7 @@ class Channel(asyncio.Protocol):
     @property
     def unread(self) -> bool:
         """True if a reply, or a part of one, or the end has come that nobody asked for yet."""
-        return bool(self._replies) or self.lost is not None or self._parser.amid
+        return self.lost is not None or bool(self._replies) or self._parser.amid
 
     @property
     def open(self) -> bool:
@@ -166,14 +183,19 @@ class Channel(asyncio.Protocol):
         return self._replies.popleft() if self._replies else None
 
     async def drained(self, seconds: float) -> None:
-        """Wait until there is room to write, or something was said. Raises ChannelLost, also after `seconds`."""
+        """Wait until there is room to write, or something was said. After `seconds` the connection is aborted."""
         await asyncio.sleep(0)  # let replies in, even if the link takes all we give
+        if not self._blocked():
+            return
+        timer = self._loop.call_later(seconds, self.abort, FailureKind.TIMEOUT, "The server stopped taking data.")
         try:
-            async with asyncio.timeout(seconds):
-                while self._paused and not self._replies and self.lost is None:
-                    await self._event()
-        except TimeoutError:
-            raise self.abort(FailureKind.TIMEOUT, f"The server took nothing for {seconds:g} s.") from None
+            while self._blocked():
+                await self._event()
+        finally:
+            timer.cancel()
+
+    def _blocked(self) -> bool:
+        return self._paused and not self._replies and self.lost is None
 
     def abort(self, kind: FailureKind, detail: str) -> ChannelLost:
         """Close at once; neither our buffers nor the kernel's may send any more. Returns why the channel is lost.
@@ -202,15 +224,15 @@ class Channel(asyncio.Protocol):
             self._transport.abort()
 
     async def _until_reply(self, seconds: float) -> None:
+        """The timer closes the connection by itself: whatever keeps this task from running, nothing leaves after it."""
+        timer = self._loop.call_later(seconds, self.abort, FailureKind.TIMEOUT, "The server did not answer in time.")
         try:
-            async with asyncio.timeout(seconds):
-                while not self._replies:
-                    if self.lost is not None:
-                        raise self._again(self.lost)
-                    await self._event()
-        except TimeoutError:
-            if not self._replies:
-                raise self.abort(FailureKind.TIMEOUT, f"There was no answer within {seconds:g} s.") from None
+            while not self._replies:
+                if self.lost is not None:
+                    raise self._again(self.lost)
+                await self._event()
+        finally:
+            timer.cancel()
 
     async def _event(self) -> None:
         self._waiter = self._loop.create_future()

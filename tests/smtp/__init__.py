@@ -1,0 +1,1 @@
+"""The session to the upstream, through real sockets and real TLS."""

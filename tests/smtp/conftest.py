@@ -1,0 +1,89 @@
+"""An upstream to talk to: a simulator, or a peer that plays exact bytes."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clock import Clock
+from app.mail.message import Envelope
+from app.simulator import Account, Limits, Simulator
+from app.smtp import tls
+from app.smtp.credentials import Password
+from app.smtp.session import Refused, Session, Upstream, open_session
+from app.smtp.timeouts import Timeouts
+from tests.smtp.peer import Peer, Script
+
+MAILBOX = "noreply@contoso.com"
+PASSWORD = "a-password-for-tests"
+CREDENTIALS = Password(MAILBOX, PASSWORD)
+ACCOUNT = Account(MAILBOX, password=PASSWORD, token="a-token-for-tests", send_as=("*@contoso.com",))
+ENVELOPE = Envelope(MAILBOX, ("ada@example.net",))
+HEADER = b"From: noreply@contoso.com\r\nTo: ada@example.net\r\nMessage-ID: <1@contoso.com>\r\nSubject: Hello\r\n\r\n"
+CONTENT = HEADER + b"Hello, Ada.\r\n"
+LIMITS = Limits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
+SHORT = Timeouts(0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, quit=0.3)  # for what never comes
+
+
+async def go() -> bool:
+    """`before_dot`: the mark is durable."""
+    return True
+
+
+def upstream(server: Simulator | Peer, ca_file: Path, timeouts: Timeouts | None = None, **changes: Any) -> Upstream:
+    """The way to a server on loopback."""
+    facts: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "ehlo_name": "relay.contoso.com",
+        "tls": tls.context(ca_file),
+        "timeouts": timeouts or Timeouts(),
+    }
+    return Upstream(**{**facts, **changes})
+
+
+class Ways:
+    """Opens sessions to servers that live as long as the test."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._opened: list[Session] = []
+
+    async def simulator(self, **options: Any) -> Simulator:
+        """A running simulator with one account and no limits."""
+        options = {"accounts": [ACCOUNT], "clock": Clock(), "limits": LIMITS, **options}
+        return await self._stack.enter_async_context(Simulator(**options))
+
+    async def peer(self, script: Script, **options: Any) -> Peer:
+        """A running peer that plays `script`."""
+        return await self._stack.enter_async_context(Peer(script, self._folder, **options))
+
+    def to(self, server: Simulator | Peer, timeouts: Timeouts | None = None, **changes: Any) -> Upstream:
+        """The upstream that leads to it."""
+        if isinstance(server, Peer):
+            return upstream(server, server.ca_file, timeouts, **changes)
+        server.write_ca(self._folder / "ca.pem")
+        return upstream(server, self._folder / "ca.pem", timeouts, **changes)
+
+    async def enter(self, server: Simulator | Peer, timeouts: Timeouts | None = None) -> Session | Refused:
+        """Whatever opening a session gives."""
+        opened = await open_session(self.to(server, timeouts), CREDENTIALS)
+        if isinstance(opened, Session):
+            self._stack.callback(opened.abort)
+        return opened
+
+    async def session(self, server: Simulator | Peer, timeouts: Timeouts | None = None) -> Session:
+        """A session that is open."""
+        opened = await self.enter(server, timeouts)
+        assert isinstance(opened, Session), opened
+        return opened
+
+
+@pytest.fixture
+async def ways(tmp_path: Path) -> AsyncIterator[Ways]:
+    """What a test opens is closed after it, the sessions before their servers."""
+    async with AsyncExitStack() as stack:
+        yield Ways(tmp_path, stack)

@@ -1,0 +1,138 @@
+"""A server that plays exact bytes, for what the simulator does not say: one script, run for each connection."""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import trustme
+
+EHLO = b"250-peer Hello\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+PLAIN = EHLO + b"250 STARTTLS\r\n"
+SECURE = EHLO + b"250-AUTH LOGIN XOAUTH2\r\n250 SMTPUTF8\r\n"
+SECURE_IN_STEP = SECURE.replace(b"250-PIPELINING\r\n", b"")
+GO_AHEAD = b"354 Start mail input; end with <CRLF>.<CRLF>\r\n"
+PATIENCE = 10.0  # seconds until a script that waits in vain fails
+
+
+class Talk:
+    """One connection as its script sees it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
+        self.received = bytearray()  # all that came, since TLS began
+        self._reader, self._writer, self._context = reader, writer, context
+
+    async def say(self, data: bytes) -> None:
+        """Write exactly that."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def hear(self, until: bytes = b"\r\n") -> bytes:
+        """What comes up to and with `until`."""
+        async with asyncio.timeout(PATIENCE):
+            heard = await self._reader.readuntil(until)
+        self.received += heard
+        return heard
+
+    async def ask(self, reply: bytes, until: bytes = b"\r\n") -> bytes:
+        """Hear, then say."""
+        heard = await self.hear(until)
+        await self.say(reply)
+        return heard
+
+    async def rest(self) -> bytes:
+        """Whatever still comes until the connection ends."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while data := await self._reader.read(65536):
+                    self.received += data
+        except ConnectionError:
+            pass
+        return bytes(self.received)
+
+    async def tls(self, go_ahead: bytes = b"220 2.0.0 SMTP server ready\r\n") -> None:
+        """Answer STARTTLS and take part in the handshake."""
+        await self.ask(go_ahead)
+        self.received.clear()
+        await self._writer.start_tls(self._context)
+
+    async def open(self, secure: bytes = SECURE) -> None:
+        """Everything until the login is done."""
+        await self.say(b"220 peer ready\r\n")
+        await self.ask(PLAIN)
+        await self.tls()
+        await self.ask(secure)
+        await self.ask(b"334 UGFzc3dvcmQ6\r\n")
+        await self.ask(b"235 2.7.0 Authentication successful\r\n")
+
+    async def take(self, reply: bytes = b"250 2.0.0 OK\r\n", replies: bytes = b"250 ok\r\n250 ok\r\n") -> bytes:
+        """One pipelined transaction; the content as it came, with the final dot."""
+        await self.ask(replies + GO_AHEAD, b"DATA\r\n")
+        return await self.ask(reply, b"\r\n.\r\n")
+
+    def reset(self) -> None:
+        """End with RST."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    def close(self) -> None:
+        """End with FIN."""
+        self._writer.transport.abort()
+
+
+Script = Callable[[Talk], Awaitable[None]]
+
+
+class Peer:
+    """Listens on loopback. The failure of a script is the failure of the test."""
+
+    def __init__(self, script: Script, folder: Path, receive_buffer: int | None = None) -> None:
+        self.port = 0
+        self.talks: list[Talk] = []
+        self.ca_file = folder / "peer-ca.pem"
+        self._script = script
+        self._tasks: list[asyncio.Task[None]] = []
+        self._receive_buffer = receive_buffer
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.ca_file)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost", "127.0.0.1").configure_cert(self._context)
+
+    async def __aenter__(self) -> Self:
+        sock = socket.socket()
+        if self._receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
+        sock.bind(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._connected, sock=sock)
+        self.port = sock.getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        if kind is not None:
+            for task in self._tasks:
+                task.cancel()
+        outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for talk in self.talks:
+            talk.close()
+        await asyncio.sleep(0)
+        if kind is None:
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+
+    async def done(self) -> None:
+        """Until every script that began has ended."""
+        await asyncio.gather(*self._tasks)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = Talk(reader, writer, self._context)
+        self.talks.append(talk)
+        self._tasks.append(asyncio.ensure_future(self._script(talk)))

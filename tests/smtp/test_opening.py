@@ -1,0 +1,206 @@
+"""From TCP to the login: every step refused, cut, silent and garbled, each with its phase."""
+
+import asyncio
+import socket
+from itertools import product
+
+import pytest
+
+from app.mail.attempt import FailureKind, Phase
+from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
+from app.smtp.credentials import CredentialUnavailable, Mechanism, Password, Secret
+from app.smtp.session import Refused, Session, SessionFailed, open_session
+from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, SHORT, Ways, go
+from tests.smtp.peer import PLAIN, SECURE, Talk
+
+STEPS = {
+    Point.GREETING: Phase.GREETING,
+    Point.EHLO: Phase.EHLO,
+    Point.STARTTLS: Phase.STARTTLS,
+    Point.AUTH: Phase.AUTH,
+}
+NO_REPLY = {
+    "closed": (Drop(), FailureKind.CLOSED),
+    "reset": (Reset(), FailureKind.CLOSED),
+    "half": (Half(5), FailureKind.CLOSED),
+    "silent": (Silence(), FailureKind.TIMEOUT),
+    "garbage": (Garbage(b"what is this?\r\n"), FailureKind.PROTOCOL),
+    "out of turn": (Garbage(b"354 go ahead\r\n"), FailureKind.PROTOCOL),
+}
+REPLIES = ["421 4.3.2 Service not active", "454 4.7.0 Temporary failure", "535 5.7.3 Authentication unsuccessful"]
+
+
+class Token:
+    """A bearer token, as an OAuth credential gives it."""
+
+    async def secret(self) -> Secret:
+        return Secret(Mechanism.XOAUTH2, MAILBOX, "a-token-for-tests")
+
+
+class Missing:
+    """A credential that cannot be had."""
+
+    async def secret(self) -> Secret:
+        raise CredentialUnavailable("The token endpoint does not answer.")
+
+
+async def test_a_session_opens(ways: Ways) -> None:
+    """In five turns, with our EHLO name, the second offer and a masked dialogue."""
+    simulator = await ways.simulator()
+    session = await ways.session(simulator)
+    [seen] = simulator.sessions
+    assert session.alive
+    assert not session.reused
+    assert session.extensions["SIZE"] == "157286400"
+    assert "STARTTLS" not in session.extensions
+    assert set(seen.ehlo) == {"relay.contoso.com"}
+    assert seen.tls in {"TLSv1.2", "TLSv1.3"}
+    attempt = await session.send(ENVELOPE, CONTENT, go)
+    said = [line.text for line in attempt.dialogue if line.who == "C"]
+    assert said[:4] == ["EHLO relay.contoso.com", "STARTTLS", "EHLO relay.contoso.com", "AUTH LOGIN ****"]
+
+
+async def test_it_logs_in_with_a_token(ways: Ways) -> None:
+    """XOAUTH2, the token nowhere in what is kept."""
+    simulator = await ways.simulator()
+    session = await open_session(ways.to(simulator), Token())
+    assert isinstance(session, Session)
+    assert [(login.mechanism, login.ok) for login in simulator.logins] == [("XOAUTH2", True)]
+    attempt = await session.send(ENVELOPE, CONTENT, go)
+    assert "AUTH XOAUTH2 ****" in [line.text for line in attempt.dialogue]
+    await session.quit()
+
+
+@pytest.mark.parametrize(("point", "reply"), [*product(STEPS, REPLIES)])
+async def test_a_refused_step_is_a_value(ways: Ways, point: Point, reply: str) -> None:
+    """With its phase and its reply; the connection is closed in order."""
+    simulator = await ways.simulator()
+    simulator.faults.add(Fault(point, Say(reply)))
+    refused = await ways.enter(simulator)
+    assert isinstance(refused, Refused)
+    assert refused.phase is STEPS[point]
+    assert str(refused.reply) == reply
+    assert refused.dialogue[-1].text == reply
+    async with asyncio.timeout(5):
+        while simulator.sessions[0].closed_at is None:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("point", "name"), [*product(STEPS, NO_REPLY)])
+async def test_a_step_without_a_reply_is_a_failure(ways: Ways, point: Point, name: str) -> None:
+    """With its phase, its kind and a sentence; no type of aiosmtplib's comes out."""
+    action, kind = NO_REPLY[name]
+    simulator = await ways.simulator()
+    simulator.faults.add(Fault(point, action))
+    with pytest.raises(SessionFailed) as caught:
+        await ways.enter(simulator, SHORT)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (STEPS[point], kind)
+    assert caught.value.failure.detail.endswith(".")
+    assert PASSWORD not in repr(caught.value.__dict__) + str(caught.value)
+
+
+@pytest.mark.parametrize("action", [Drop(), Reset(), Silence()])
+async def test_a_handshake_that_never_ends(ways: Ways, action: Drop | Reset | Silence) -> None:
+    """Is a failure at STARTTLS."""
+    simulator = await ways.simulator()
+    simulator.faults.add(Fault(Point.TLS, action))
+    with pytest.raises(SessionFailed) as caught:
+        await ways.enter(simulator, SHORT)
+    assert caught.value.failure.phase is Phase.STARTTLS
+    assert caught.value.failure.kind in {FailureKind.CLOSED, FailureKind.TLS, FailureKind.TIMEOUT}
+
+
+async def test_a_wrong_password_is_one_failed_login(ways: Ways) -> None:
+    """Nothing else is tried, and the password is nowhere."""
+    simulator = await ways.simulator()
+    refused = await open_session(ways.to(simulator), Password(MAILBOX, "a-wrong-secret"))
+    assert isinstance(refused, Refused)
+    assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
+    assert len(simulator.logins) == 1
+    assert "a-wrong-secret" not in repr(refused) + repr(Password(MAILBOX, "a-wrong-secret"))
+
+
+async def test_a_login_that_is_not_offered_is_not_tried(ways: Ways) -> None:
+    """The sentence says what is offered instead."""
+    simulator = await ways.simulator(door=Door(mechanisms=("XOAUTH2",)))
+    with pytest.raises(SessionFailed) as caught:
+        await ways.enter(simulator)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.AUTH, FailureKind.CAPABILITY)
+    assert caught.value.failure.detail == "127.0.0.1 does not offer AUTH LOGIN; it offers XOAUTH2."
+    assert simulator.logins == []
+
+
+async def test_without_a_credential_nobody_is_called(ways: Ways) -> None:
+    """No connection is opened only to be told that there is no secret."""
+    simulator = await ways.simulator()
+    with pytest.raises(SessionFailed) as caught:
+        await open_session(ways.to(simulator), Missing())
+    assert caught.value.failure.kind is FailureKind.CREDENTIAL
+    assert caught.value.failure.detail == "The token endpoint does not answer."
+    assert simulator.sessions == []
+
+
+@pytest.mark.parametrize("cut", [3, 100])
+async def test_a_server_that_echoes_the_login_does_not_publish_it(ways: Ways, cut: int) -> None:
+    """Exchange echoes commands it does not know, cut short: also a piece of the password is masked."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN)
+        await talk.tls()
+        await talk.ask(SECURE)
+        await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
+        echo = (await talk.hear()).strip()
+        await talk.say(b"500 5.3.3 Unrecognized command '" + echo[: -cut % len(echo) or None] + b"'\r\n")
+        await talk.rest()
+
+    peer = await ways.peer(script)
+    refused = await ways.enter(peer)
+    assert isinstance(refused, Refused)
+    assert refused.reply.text == "Unrecognized command '****'"
+    assert refused.dialogue[-1].text == "500 5.3.3 Unrecognized command '****'"
+
+
+async def test_a_421_behind_the_login_is_the_answer_to_what_comes_next(ways: Ways) -> None:
+    """It came in the same segment as the 235; the session is open but cannot be used."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN)
+        await talk.tls()
+        await talk.ask(SECURE)
+        await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
+        await talk.ask(b"235 2.7.0 ok\r\n421 4.3.2 Service not active\r\n")
+        assert b"MAIL" not in await talk.rest()
+
+    peer = await ways.peer(script)
+    session = await ways.session(peer)
+    assert not session.alive
+    attempt = await session.send(ENVELOPE, CONTENT, go)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 421)
+
+
+async def test_a_cancelled_opening_leaves_nothing_open(ways: Ways) -> None:
+    """A stop while the server is slow to greet."""
+    simulator = await ways.simulator()
+    struck = simulator.faults.add(Fault(Point.AUTH, Silence()))
+    opening = asyncio.create_task(open_session(ways.to(simulator), CREDENTIALS))
+    await struck.wait(5)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    async with asyncio.timeout(5):
+        while simulator.sessions[0].closed_at is None:
+            await asyncio.sleep(0)
+
+
+async def test_nobody_listens(ways: Ways) -> None:
+    """A refused TCP connection."""
+    simulator = await ways.simulator()
+    await simulator.stop()
+    with pytest.raises(SessionFailed) as caught:
+        await ways.enter(simulator)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONNECT, FailureKind.REFUSED)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", simulator.port))

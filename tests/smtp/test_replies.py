@@ -1,0 +1,72 @@
+"""The reply parser: RFC 5321 §4.2, however the bytes are cut, and nothing that is not a reply."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.mail.reply import EnhancedStatus, Reply
+from app.smtp.protocol import LONGEST_LINE, MOST_LINES, NotSmtp, ReplyParser
+
+STREAM = b"250-first\r\n250-second\n250 last\r\n354 go\r\n250\r\n550 5.2.252 SendAsDenied; [Hostname=X]\r\n"
+REPLIES = [
+    Reply(250, None, "first\nsecond\nlast"),
+    Reply(354, None, "go"),
+    Reply(250, None, ""),
+    Reply(550, EnhancedStatus(5, 2, 252), "SendAsDenied; [Hostname=X]"),
+]
+FAULTS = {
+    "letters": b"abc not smtp\r\n",
+    "an HTTP server": b"HTTP/1.1 400 Bad Request\r\n",
+    "two digits": b"25 ok\r\n",
+    "four digits": b"2500 ok\r\n",
+    "a preliminary code": b"150 wait\r\n",
+    "digits of another script": "٢٥٠ ok\r\n".encode(),
+    "an empty line": b"\r\n",
+    "two codes": b"250-one\r\n251 two\r\n",
+    "a long line": b"250 " + b"x" * LONGEST_LINE + b"\r\n",
+    "a long line without end": b"250 " + b"x" * LONGEST_LINE,
+    "many lines": b"250-x\r\n" * (MOST_LINES + 1),
+    "a long reply": (b"250-" + b"x" * 8000 + b"\r\n") * 9,
+}
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=8))
+def test_the_same_replies_however_they_are_cut(cuts: list[int]) -> None:
+    """CRLF and LF, one line and many, with and without text."""
+    parser = ReplyParser()
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(STREAM)], strict=True):
+        parser.feed(STREAM[start:end])
+    assert list(parser.replies) == REPLIES
+    assert not parser.amid
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_no_reply_is_refused(fault: str) -> None:
+    """And what was whole before it still counts."""
+    parser = ReplyParser()
+    with pytest.raises(NotSmtp):
+        parser.feed(b"250 ok\r\n" + FAULTS[fault])
+    assert list(parser.replies) == [Reply(250, None, "ok")]
+
+
+def test_a_reply_that_has_begun_is_known() -> None:
+    """A connection with half a reply on it is not in step."""
+    parser = ReplyParser()
+    parser.feed(b"250-more to come\r\n")
+    assert parser.amid
+    parser.feed(b"250 done\r\n")
+    assert not parser.amid
+
+
+def test_control_characters_are_not_kept() -> None:
+    """The text is stored in databases and shown on terminals."""
+    parser = ReplyParser()
+    parser.feed(b"550 \x1b[2Jwiped\x00 \xff\x7f\r\n")
+    assert parser.replies[0].text == " [2Jwiped  \ufffd "
+
+
+def test_the_same_line_is_the_same_reply() -> None:
+    """Also when it was seen before as the last line of a longer one."""
+    parser = ReplyParser()
+    parser.feed(b"250 ok\r\n250-more\r\n250 ok\r\n250 ok\r\n")
+    assert list(parser.replies) == [Reply(250, None, "ok"), Reply(250, None, "more\nok"), Reply(250, None, "ok")]
