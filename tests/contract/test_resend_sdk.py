@@ -10,6 +10,7 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.house import ACCOUNT, KEY, PATIENCE, House, house, settings_for
 
 LOGO = bytes(range(256)) * 8
 INVOICE = b"%PDF-1.7\r\n" + os.urandom(20_000)
-EMAIL = {
+EMAIL: dict[str, Any] = {
     "from": "Contoso Größe, Inc. 🏰 <noreply@contoso.com>",
     "to": ["Zoë Ångström <zoe@example.net>", "Bob <bob@example.net>"],
     "cc": ["Łukasz <lukasz@example.net>"],
@@ -78,7 +79,7 @@ async def test_the_sdk_sends_and_the_bytes_mean_the_same(at_home: House) -> None
     assert read["to"] == EMAIL["to"]
 
 
-async def sdk(url: str, email: object) -> list[object]:
+async def sdk(url: str, email: object) -> tuple[str, dict[str, Any]]:
     """Run the SDK as its user does: another process, told by the environment where to go."""
     environment = {**os.environ, "RESEND_API_URL": url, "NO_PROXY": "127.0.0.1"}
     process = await asyncio.create_subprocess_exec(
@@ -87,8 +88,8 @@ async def sdk(url: str, email: object) -> list[object]:
     )  # fmt: skip
     out, err = await process.communicate(json.dumps(email).encode())
     assert process.returncode == 0, err.decode()
-    answer: list[object] = json.loads(out)
-    return answer
+    id, read = json.loads(out)
+    return id, read
 
 
 def files(message: EmailMessage) -> dict[tuple[str | None, str | None, str | None], bytes]:

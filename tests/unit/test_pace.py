@@ -25,7 +25,8 @@ def test_no_window_of_the_upstream_holds_more(waits: list[float], limit: int, ch
 
 def test_the_whole_limit_is_used() -> None:
     """With no latency exactly the limit goes in each period: thirty at once, then thirty more a minute later."""
-    window, now, begun = Window(30, 60.0), 0.0, []
+    window, now = Window(30, 60.0), 0.0
+    begun: list[float] = []
     while len(begun) < 300:
         now += window.wait(now)
         window.begin()
