@@ -83,13 +83,14 @@ async def test_a_settlement_is_written_as_it_is(
 
 
 async def test_doubt_is_remembered(store: Store) -> None:
-    """The second doubt is known as the second, and a possible duplicate stays one."""
+    """The second doubt is known as the second, also with an answered attempt between the two."""
     await accept(store)
     await settle(store, await claim_one(store), LOST)
     assert (await read(store)).explanation == IN_DOUBT
-    again = await claim_one(store, NOW + 60)
-    assert again.standing.unknown_before == 1
-    await settle(store, again, LOST, NOW + 61)
+    await settle(store, await claim_one(store, NOW + 60), DEFERRED, NOW + 60)
+    third = await claim_one(store, NOW + 600)
+    assert (third.number, third.standing.unknown_before) == (3, 1)
+    await settle(store, third, LOST, NOW + 600)
     email = await read(store)
     assert (email.state, email.explanation, email.ended_at) == (MessageState.HELD, UNKNOWN_TWICE, None)
 
