@@ -59,8 +59,8 @@ def test_processes_that_start_together_migrate_once(store_url: str) -> None:
 
 
 def test_one_process_owns_a_database(tmp_path: Path) -> None:
-    """Until it lets go, or is killed."""
-    file = tmp_path / "postern.db"
+    """Until it lets go, or is killed. The folder need not be there before."""
+    file = tmp_path / "data" / "postern.db"
     lock = OwnerLock(file)
     with program("owning", str(file)) as process:
         assert lines(process, 1) == ["owned"]
