@@ -17,6 +17,7 @@ SECURE = EHLO + b"250-AUTH LOGIN XOAUTH2\r\n250 SMTPUTF8\r\n"
 SECURE_IN_STEP = SECURE.replace(b"250-PIPELINING\r\n", b"")
 GO_AHEAD = b"354 Start mail input; end with <CRLF>.<CRLF>\r\n"
 PATIENCE = 10.0  # seconds until a script that waits in vain fails
+_LIMIT = 2**24  # octets heard in one go
 
 
 class Talk:
@@ -25,11 +26,27 @@ class Talk:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
         self.received = bytearray()  # all that came, since TLS began
         self._reader, self._writer, self._context = reader, writer, context
+        self._raw = writer.transport  # TCP, beneath TLS
 
     async def say(self, data: bytes) -> None:
         """Write exactly that."""
         self._writer.write(data)
         await self._writer.drain()
+
+    def say_and_stall(self, data: bytes) -> None:
+        """Write that, and from then on take nothing from TCP."""
+        self._writer.write(data)
+        self._raw.pause_reading()
+
+    def go_on(self) -> None:
+        """Take from TCP again."""
+        if not self._raw.is_closing():
+            self._raw.resume_reading()
+
+    async def read(self, size: int) -> bytes:
+        """At most `size` octets, not remembered; b"" at the end."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._reader.read(size)
 
     async def hear(self, until: bytes = b"\r\n") -> bytes:
         """What comes up to and with `until`."""
@@ -108,7 +125,7 @@ class Peer:
         if self._receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         sock.bind(("127.0.0.1", 0))
-        self._server = await asyncio.start_server(self._connected, sock=sock)
+        self._server = await asyncio.start_server(self._connected, sock=sock, limit=_LIMIT)
         self.port = sock.getsockname()[1]
         return self
 
@@ -135,4 +152,11 @@ class Peer:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = Talk(reader, writer, self._context)
         self.talks.append(talk)
-        self._tasks.append(asyncio.ensure_future(self._script(talk)))
+        self._tasks.append(asyncio.ensure_future(self._play(talk)))
+
+    async def _play(self, talk: Talk) -> None:
+        try:
+            await self._script(talk)
+        except BaseException:
+            talk.close()
+            raise

@@ -152,7 +152,7 @@ async def test_a_server_that_echoes_the_login_does_not_publish_it(ways: Ways, cu
         await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
         echo = (await talk.hear()).strip()
         await talk.say(b"500 5.3.3 Unrecognized command '" + echo[: -cut % len(echo) or None] + b"'\r\n")
-        await talk.rest()
+        await talk.ask(b"221 bye\r\n")
 
     peer = await ways.peer(script)
     refused = await ways.enter(peer)

@@ -1,0 +1,307 @@
+"""The content and the final dot, byte by byte: when it may leave, and when it must not."""
+
+import asyncio
+import tracemalloc
+
+import pytest
+
+from app.mail.attempt import FailureKind, Phase
+from app.mail.message import Envelope
+from app.smtp.session import Session, SessionFailed
+from app.smtp.timeouts import Timeouts
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, SHORT, Ways, go
+from tests.smtp.peer import GO_AHEAD, SECURE_IN_STEP, Talk
+
+OK = b"250 ok\r\n250 ok\r\n"
+NO_DOT = b"\r\n.\r\n"
+LARGE = HEADER + (b"x" * 76 + b"\r\n") * 100_000
+PIECES = HEADER + (b"x" * 76 + b"\r\n") * 3_000  # more than one write, less than the buffers
+
+
+class Phases:
+    """A `before_dot` that remembers where the session stood."""
+
+    def __init__(self, answer: bool = True) -> None:
+        self.session: Session | None = None
+        self.seen: list[Phase] = []
+        self.reached = asyncio.Event()
+        self._answer = answer
+
+    async def __call__(self) -> bool:
+        assert self.session is not None
+        self.seen.append(self.session.phase)
+        self.reached.set()
+        return self._answer
+
+
+@pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
+async def test_the_dot_leaves_after_its_mark(ways: Ways, content: bytes) -> None:
+    """`before_dot` is asked once, at CONTENT, while the server has no final dot; then the phase is DOT."""
+    asked = Phases()
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
+        await asked.reached.wait()
+        assert NO_DOT not in talk.received
+        await talk.ask(b"250 2.0.0 OK\r\n", NO_DOT)
+
+    peer = await ways.peer(script)
+    asked.session = session = await ways.session(peer)
+    await session.send(ENVELOPE, content, asked)
+    assert asked.seen == [Phase.CONTENT]
+    assert session.phase is Phase.DOT
+    assert peer.talks[0].received.endswith(content + b".\r\n")
+
+
+@pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
+async def test_a_forbidden_dot_does_not_leave(ways: Ways, content: bytes) -> None:
+    """The message was not sent, and nobody is in doubt about it."""
+    asked = Phases(answer=False)
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
+        assert NO_DOT not in await talk.rest()
+
+    peer = await ways.peer(script)
+    asked.session = session = await ways.session(peer)
+    with pytest.raises(SessionFailed) as caught:
+        await session.send(ENVELOPE, content, asked)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.STOPPED)
+    await peer.done()
+
+
+@pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
+@pytest.mark.parametrize("reply", [b"552 5.3.4 Too large\r\n", b"421 4.3.2 Service not active\r\n"])
+async def test_a_reply_before_the_dot_is_the_answer(ways: Ways, content: bytes, reply: bytes) -> None:
+    """At CONTENT; the dot never leaves, though its mark was made."""
+    said = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.ask(OK + GO_AHEAD + reply, b"DATA\r\n")
+        said.set()
+        assert NO_DOT not in await talk.rest()
+
+    async def slow() -> bool:
+        await said.wait()
+        while session._channel.open:  # until the reply is here
+            await asyncio.sleep(0)
+        return True
+
+    peer = await ways.peer(script)
+    session = await ways.session(peer)
+    attempt = await session.send(ENVELOPE, content, slow)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.code) == (Phase.CONTENT, int(reply[:3]))
+    assert not session.open
+    await peer.done()
+
+
+async def test_a_refusal_in_the_middle_of_an_upload(ways: Ways) -> None:
+    """The upload stops there: the rest does not follow."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
+        await talk.read(4096)
+        await talk.say(b"554 5.3.4 Enough\r\n")
+        await talk.rest()
+
+    peer = await ways.peer(script, receive_buffer=16_384)
+    session = await ways.session(peer)
+    attempt = await session.send(ENVELOPE, LARGE, go)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.code) == (Phase.CONTENT, 554)
+    await peer.done()
+    assert len(peer.talks[0].received) < len(LARGE)
+
+
+async def test_thanks_before_the_dot_are_no_answer(ways: Ways) -> None:
+    """A 250 out of turn must not be taken for the reply to the dot."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.ask(OK + GO_AHEAD + b"250 2.0.0 OK\r\n", b"DATA\r\n")
+        assert NO_DOT not in await talk.rest()
+
+    async def slow() -> bool:
+        while session._channel.open:
+            await asyncio.sleep(0)
+        return True
+
+    peer = await ways.peer(script)
+    session = await ways.session(peer)
+    with pytest.raises(SessionFailed) as caught:
+        await session.send(ENVELOPE, CONTENT, slow)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.PROTOCOL)
+    await peer.done()
+
+
+async def test_after_a_timeout_nothing_leaves(ways: Ways) -> None:
+    """The dot was written but not taken; neither our buffer nor the kernel's may deliver it afterwards."""
+    over = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.hear(b"DATA\r\n")
+        talk.say_and_stall(OK + GO_AHEAD)
+        await over.wait()
+        talk.go_on()
+        assert NO_DOT not in await talk.rest()
+
+    peer = await ways.peer(script, receive_buffer=4096)
+    session = await ways.session(peer, Timeouts(dot=0.3, slowest_upload=1e9))
+    with pytest.raises(SessionFailed) as caught:
+        await session.send(ENVELOPE, PIECES, go)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.DOT, FailureKind.TIMEOUT)
+    assert caught.value.failure.in_doubt
+    over.set()
+    await peer.done()
+
+
+@pytest.mark.parametrize("at", ["content", "dot"])
+async def test_a_cancelled_send_leaves_nothing_behind(ways: Ways, at: str) -> None:
+    """A stop in the middle of the upload, and one while the reply is awaited."""
+    over, asked = asyncio.Event(), Phases()
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.hear(b"DATA\r\n")
+        talk.say_and_stall(OK + GO_AHEAD)
+        await over.wait()
+        talk.go_on()
+        assert NO_DOT not in await talk.rest()
+
+    peer = await ways.peer(script, receive_buffer=4096)
+    asked.session = session = await ways.session(peer)
+    sending = asyncio.create_task(session.send(ENVELOPE, PIECES if at == "dot" else LARGE, asked))
+    async with asyncio.timeout(5):
+        while session.phase is not (Phase.DOT if at == "dot" else Phase.CONTENT):
+            await asyncio.sleep(0)
+        while at == "content" and not session._channel._paused:
+            await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert not session.open
+    over.set()
+    await peer.done()
+
+
+async def test_a_link_that_takes_nothing_is_given_up(ways: Ways) -> None:
+    """A stalled upload ends at CONTENT: surely not sent."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.hear(b"DATA\r\n")
+        talk.say_and_stall(OK + GO_AHEAD)
+
+    peer = await ways.peer(script, receive_buffer=4096)
+    session = await ways.session(peer, SHORT)
+    with pytest.raises(SessionFailed) as caught:
+        await session.send(ENVELOPE, LARGE, go)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.TIMEOUT)
+    peer.talks[0].go_on()
+
+
+async def test_a_slow_reader_costs_no_memory(ways: Ways) -> None:
+    """Of 8 MB no second copy is made, and the buffers stay small."""
+    most = 0
+
+    async def script(talk: Talk) -> None:
+        nonlocal most
+        await talk.open()
+        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
+        tail = b""
+        while not tail.endswith(NO_DOT):
+            tail = (tail + await talk.read(16_384))[-5:]
+            most = max(most, session._channel._transport.get_write_buffer_size())
+        await talk.say(b"250 2.0.0 OK\r\n")
+
+    peer = await ways.peer(script, receive_buffer=16_384)
+    session = await ways.session(peer)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        await session.send(ENVELOPE, LARGE, go)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 2_000_000
+    assert 0 < most < 500_000
+
+
+@pytest.mark.parametrize("replies", [b"550 5.1.1 a\r\n550 5.1.1 b\r\n", b"452 4.5.3 a\r\n550 5.1.1 b\r\n"])
+async def test_a_go_ahead_for_nobody_gets_an_empty_mail(ways: Ways, replies: bytes) -> None:
+    """All are refused and yet 354: a dot alone, then the server can be left in order (RFC 2920 §3.1)."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.ask(b"250 ok\r\n" + replies + GO_AHEAD, b"DATA\r\n")
+        assert await talk.ask(b"554 5.5.1 No valid recipients\r\n") == b".\r\n"
+        assert await talk.ask(b"221 bye\r\n") == b"QUIT\r\n"
+
+    peer = await ways.peer(script)
+    session = await ways.session(peer)
+    attempt = await session.send(Envelope(MAILBOX, ("a@example.net", "b@example.net")), CONTENT, go)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.text) == (Phase.RCPT, "b")
+    assert list(attempt.refused) == ["a@example.net", "b@example.net"]
+    assert not session.alive
+    await session.quit()
+    await peer.done()
+
+
+async def test_a_refused_sender_and_yet_a_go_ahead(ways: Ways) -> None:
+    """MAIL decides. A server that would relay without a sender gets no dot at all."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.ask(b"550 5.7.60 no\r\n250 ok\r\n" + GO_AHEAD, b"DATA\r\n")
+        assert (await talk.rest()).endswith(b"DATA\r\n")
+
+    peer = await ways.peer(script)
+    session = await ways.session(peer)
+    attempt = await session.send(ENVELOPE, CONTENT, go)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 550)
+    await session.quit()
+    await peer.done()
+
+
+async def test_in_step_nothing_follows_a_refused_sender(ways: Ways) -> None:
+    """Without PIPELINING each command waits for the reply to the one before it."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open(SECURE_IN_STEP)
+        await talk.ask(b"550 5.7.60 no\r\n")
+        assert await talk.ask(b"221 bye\r\n") == b"QUIT\r\n"
+
+    peer = await ways.peer(script)
+    session = await ways.session(peer)
+    attempt = await session.send(ENVELOPE, CONTENT, go)
+    assert attempt.phase is Phase.MAIL
+    await session.quit()
+    await peer.done()
+
+
+async def test_a_reply_just_before_the_end_still_counts(ways: Ways) -> None:
+    """The server accepts and closes in the same breath."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        await talk.take()
+        talk.close()
+
+    peer = await ways.peer(script)
+    session = await ways.session(peer)
+    attempt = await session.send(ENVELOPE, CONTENT, go)
+    assert attempt.reply is not None
+    assert attempt.reply.positive
+    await peer.done()
+    async with asyncio.timeout(5):
+        while session.alive:
+            await asyncio.sleep(0)
