@@ -7,7 +7,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import trustme
 
@@ -26,7 +26,7 @@ class Talk:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
         self.received = bytearray()  # all that came, since TLS began
         self._reader, self._writer, self._context = reader, writer, context
-        self._raw = writer.transport  # TCP, beneath TLS
+        self._raw = cast("asyncio.Transport", writer.transport)  # TCP, beneath TLS
 
     async def say(self, data: bytes) -> None:
         """Write exactly that."""
@@ -108,13 +108,14 @@ Script = Callable[[Talk], Awaitable[None]]
 class Peer:
     """Listens on loopback. The failure of a script is the failure of the test."""
 
-    def __init__(self, script: Script, folder: Path, receive_buffer: int | None = None) -> None:
+    def __init__(self, script: Script, folder: Path, receive_buffer: int | None = None, limit: int = _LIMIT) -> None:
         self.port = 0
         self.talks: list[Talk] = []
         self.ca_file = folder / "peer-ca.pem"
         self._script = script
         self._tasks: list[asyncio.Task[None]] = []
         self._receive_buffer = receive_buffer
+        self._limit = limit
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca_file)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -125,7 +126,7 @@ class Peer:
         if self._receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         sock.bind(("127.0.0.1", 0))
-        self._server = await asyncio.start_server(self._connected, sock=sock, limit=_LIMIT)
+        self._server = await asyncio.start_server(self._connected, sock=sock, limit=self._limit)
         self.port = sock.getsockname()[1]
         return self
 

@@ -19,7 +19,7 @@ STEPS = {
     Point.STARTTLS: Phase.STARTTLS,
     Point.AUTH: Phase.AUTH,
 }
-NO_REPLY = {
+NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | Garbage, FailureKind]] = {
     "closed": (Drop(), FailureKind.CLOSED),
     "reset": (Reset(), FailureKind.CLOSED),
     "half": (Half(5), FailureKind.CLOSED),

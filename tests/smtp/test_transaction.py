@@ -14,7 +14,7 @@ IN_STEP = Door(pipelining=False)
 DOORS = {"pipelined": Door(), "in step": IN_STEP}
 PHASES = {Point.MAIL: Phase.MAIL, Point.RCPT: Phase.RCPT, Point.DATA: Phase.DATA, Point.DOT: Phase.DOT}
 REPLIES = ["421 4.3.2 Service not active", "451 4.3.2 Temporary server error", "554 5.2.0 STOREDRV.Submission"]
-NO_REPLY = {
+NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | Garbage, FailureKind]] = {
     "closed": (Drop(), FailureKind.CLOSED),
     "reset": (Reset(), FailureKind.CLOSED),
     "half": (Half(5), FailureKind.CLOSED),

@@ -220,7 +220,7 @@ async def test_a_slow_reader_costs_no_memory(ways: Ways) -> None:
             most = max(most, session._channel._transport.get_write_buffer_size())
         await talk.say(b"250 2.0.0 OK\r\n")
 
-    peer = await ways.peer(script, receive_buffer=16_384)
+    peer = await ways.peer(script, receive_buffer=16_384, limit=16_384)
     session = await ways.session(peer)
     tracemalloc.start()
     try:

@@ -1,0 +1,355 @@
+"""The pool: who holds what, for how long, and never more than `size` sessions."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.mail.attempt import Attempt, FailureKind, Phase
+from app.mail.message import Envelope
+from app.simulator import Call, Drop, Fault, Limits, Point, Reset, Say, Silence, Simulator
+from app.smtp.pool import Pool
+from app.smtp.session import Refused, Session, SessionFailed, Upstream, open_session
+from app.smtp.timeouts import Timeouts
+from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, SHORT, Ways, go
+
+STRICT = Limits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
+
+
+class Door:
+    """Opens sessions and counts those that are open, from their opening on."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.opened: list[Session] = []
+        self.opening = 0
+        self.most = 0
+        self._upstream = upstream
+
+    async def __call__(self) -> Session | Refused:
+        self.opening += 1
+        self.most = max(self.most, self.opening + sum(session.open for session in self.opened))
+        try:
+            session = await open_session(self._upstream, CREDENTIALS)
+        finally:
+            self.opening -= 1
+        if isinstance(session, Session):
+            self.opened.append(session)
+        return session
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def pools() -> AsyncIterator[list[Pool]]:
+    """Pools put in here are closed after the test."""
+    made: list[Pool] = []
+    yield made
+    for pool in made:
+        await pool.close(0.5)
+
+
+async def relayed(pool: Pool, count: int = 1) -> list[Attempt]:
+    """Deliver so many at once; all must be accepted."""
+    attempts = await asyncio.gather(*(pool.deliver(ENVELOPE, CONTENT, go) for _ in range(count)))
+    for attempt in attempts:
+        assert attempt.phase is Phase.DOT
+        assert attempt.reply is not None
+        assert attempt.reply.positive
+    return attempts
+
+
+async def closed(simulator: Simulator, count: int) -> None:
+    """Until the server has seen so many connections end."""
+    async with asyncio.timeout(5):
+        while sum(session.closed_at is not None for session in simulator.sessions) < count:
+            await asyncio.sleep(0)
+
+
+async def test_one_after_the_other_share_a_session(ways: Ways, pools: list[Pool]) -> None:
+    """Two turns for each message after the first."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 3))
+    for _ in range(5):
+        await relayed(pool)
+    assert len(simulator.sessions) == 1
+    assert [message.turns for message in simulator.messages] == [2] * 5
+    assert pool.counts() == (1, 0, 0)
+
+
+async def test_many_at_once_share_three(ways: Ways, pools: list[Pool]) -> None:
+    """Whoever finds no session waits for one."""
+    simulator = await ways.simulator(limits=STRICT)
+    door = Door(ways.to(simulator))
+    pools.append(pool := Pool(door, 3))
+    await relayed(pool, 60)
+    assert door.most == len(simulator.sessions) == 3
+    assert simulator.violations == []
+    assert pool.counts() == (3, 0, 0)
+
+
+async def test_the_last_one_in_is_the_first_one_out(ways: Ways, pools: list[Pool]) -> None:
+    """So that idle ones can grow old and end."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 3))
+    await relayed(pool, 3)
+    for _ in range(4):
+        await relayed(pool)
+    assert sorted(session.messages for session in simulator.sessions) == [1, 1, 5]
+
+
+@pytest.mark.parametrize(
+    "fault", [Say("451 4.3.2 Later"), Say("554 5.2.0 Never"), Say("421 4.3.2 Closing", close=True)]
+)
+@pytest.mark.parametrize("point", [Point.MAIL, Point.RCPT, Point.DATA, Point.DOT])
+async def test_after_a_refusal_a_new_session(ways: Ways, pools: list[Pool], point: Point, fault: Say) -> None:
+    """The one that was refused on is never used again."""
+    simulator = await ways.simulator()
+    simulator.faults.add(Fault(point, fault, nth=1))
+    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    attempt = await pool.deliver(ENVELOPE, CONTENT, go)
+    assert str(attempt.reply) == fault.text
+    await relayed(pool)
+    assert [session.messages for session in simulator.sessions] == [0, 1]
+
+
+@pytest.mark.parametrize("action", [Drop(), Reset(), Silence(), Say("421 4.4.1 Connection timed out", close=True)])
+async def test_a_stale_session_is_replaced_within_the_attempt(
+    ways: Ways, pools: list[Pool], action: Drop | Reset | Silence | Say
+) -> None:
+    """Gone at MAIL before anything of the message was offered: nobody need know."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator, SHORT)), 1))
+    await relayed(pool)
+    simulator.faults.add(Fault(Point.MAIL, action, times=1))
+    await relayed(pool)
+    assert [session.messages for session in simulator.sessions] == [1, 1]
+    assert pool.counts() == (1, 0, 0)
+
+
+async def test_it_is_replaced_once(ways: Ways, pools: list[Pool]) -> None:
+    """A server that drops every MAIL gets two."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    await relayed(pool)
+    simulator.faults.add(Fault(Point.MAIL, Drop()))
+    with pytest.raises(SessionFailed) as caught:
+        await pool.deliver(ENVELOPE, CONTENT, go)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
+    assert len(simulator.sessions) == 2
+    assert pool.counts() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("point", [Point.RCPT, Point.DATA, Point.DOT])
+async def test_later_it_is_not_replaced(ways: Ways, pools: list[Pool], point: Point) -> None:
+    """What was offered is not offered twice by the pool."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    await relayed(pool)
+    simulator.faults.add(Fault(point, Drop(), times=1))
+    with pytest.raises(SessionFailed):
+        await pool.deliver(ENVELOPE, CONTENT, go)
+    assert len(simulator.sessions) == 1
+
+
+async def test_a_session_that_died_while_idle_is_not_lent(ways: Ways, pools: list[Pool]) -> None:
+    """An end, or a word out of turn, that was seen before."""
+    simulator = await ways.simulator()
+    door = Door(ways.to(simulator))
+    pools.append(pool := Pool(door, 1))
+    await relayed(pool)
+    await simulator.stop()
+    async with asyncio.timeout(5):
+        while door.opened[0].alive:
+            await asyncio.sleep(0)
+    await simulator.start(port=simulator.port)
+    await relayed(pool)
+    assert door.opened[0].sent == 1
+
+
+@pytest.mark.parametrize(("limit", "sessions"), [({"count": 2}, [2, 2, 1]), ({"age": 25.0}, [3, 2])])
+async def test_a_session_ends_by_count_and_by_age(
+    ways: Ways, pools: list[Pool], limit: dict[str, float], sessions: list[int]
+) -> None:
+    """Five messages, ten seconds apart."""
+    simulator = await ways.simulator()
+    hand = Hand()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 1, monotonic=hand, **limit))  # type: ignore[arg-type]  # count is an int
+    for _ in range(5):
+        await relayed(pool)
+        hand.now += 10
+    assert [session.messages for session in simulator.sessions] == sessions
+    assert all(session.commands[-1] == "QUIT" for session in simulator.sessions[:-1])
+
+
+async def test_an_idle_session_ends_by_itself(ways: Ways, pools: list[Pool]) -> None:
+    """With QUIT, without any traffic, so that the server frees the slot."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 3, idle=0.05))
+    await relayed(pool, 3)
+    await closed(simulator, 3)
+    assert [session.commands[-1] for session in simulator.sessions] == ["QUIT"] * 3
+    assert pool.counts() == (0, 0, 0)
+
+
+async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: list[Pool]) -> None:
+    """Not more than `size` connections, those that are closing included."""
+    simulator = await ways.simulator()
+    goodbye, leave = asyncio.Event(), asyncio.Event()
+
+    async def linger(_: object) -> None:
+        goodbye.set()
+        await leave.wait()
+
+    simulator.faults.add(Fault(Point.QUIT, Call(linger)))
+    door = Door(ways.to(simulator))
+    pools.append(pool := Pool(door, 1, count=1))
+    await relayed(pool)
+    await goodbye.wait()
+    second = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(simulator.sessions) == 1
+    leave.set()
+    await second
+    assert len(simulator.sessions) == 2
+
+
+async def test_warming(ways: Ways, pools: list[Pool]) -> None:
+    """One session is opened, once; a refusal is an attempt, a failure raises."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 2))
+    assert await pool.warm() is None
+    assert await pool.warm() is None
+    assert pool.counts() == (1, 0, 0)
+    assert len(simulator.logins) == 1
+    await relayed(pool)
+    simulator.faults.add(Fault(Point.AUTH, Say("535 5.7.3 Authentication unsuccessful"), nth=1))
+    simulator.faults.add(Fault(Point.AUTH, Drop(), nth=2))
+    pools.append(cold := Pool(Door(ways.to(simulator)), 2))
+    refused = await cold.warm()
+    assert refused is not None
+    assert refused.reply is not None
+    assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
+    with pytest.raises(SessionFailed):
+        await cold.warm()
+    assert cold.counts() == (0, 0, 0)
+
+
+async def test_a_refused_opening_is_an_attempt(ways: Ways, pools: list[Pool]) -> None:
+    """With its phase, its reply and its dialogue; the slot is free again."""
+    simulator = await ways.simulator()
+    simulator.faults.add(Fault(Point.AUTH, Say("535 5.7.139 Authentication unsuccessful"), times=1))
+    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    attempt = await pool.deliver(ENVELOPE, CONTENT, go)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.code) == (Phase.AUTH, 535)
+    assert "AUTH LOGIN ****" in [line.text for line in attempt.dialogue]
+    await relayed(pool)
+
+
+async def test_resizing(ways: Ways, pools: list[Pool]) -> None:
+    """Fewer: idle ones end. More: whoever waits goes on."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 3))
+    await relayed(pool, 3)
+    pool.resize(1)
+    await closed(simulator, 2)
+    assert pool.counts() == (1, 0, 0)
+    pool.resize(0)
+    waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
+    await closed(simulator, 3)
+    assert not waiting.done()
+    pool.resize(1)
+    assert (await waiting).phase is Phase.DOT
+
+
+async def test_closing_waits_for_what_is_lent(ways: Ways) -> None:
+    """Idle ones QUIT; a message under way may end; nothing new begins."""
+    simulator = await ways.simulator()
+    reached, on = asyncio.Event(), asyncio.Event()
+
+    async def held() -> bool:
+        reached.set()
+        await on.wait()
+        return True
+
+    pool = Pool(Door(ways.to(simulator)), 2)
+    await relayed(pool, 2)
+    sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, held))
+    await reached.wait()
+    closing = asyncio.create_task(pool.close(10))
+    await closed(simulator, 1)
+    with pytest.raises(SessionFailed) as caught:
+        await pool.deliver(ENVELOPE, CONTENT, go)
+    assert caught.value.failure.kind is FailureKind.STOPPED
+    on.set()
+    assert (await sending).phase is Phase.DOT
+    await closing
+    assert pool.counts() == (0, 0, 0)
+    assert [session.commands[-1] for session in simulator.sessions] == ["QUIT"] * 2
+
+
+async def test_closing_does_not_wait_for_ever(ways: Ways) -> None:
+    """What is lent after the time is over is aborted, with the phase it was in; who waits is told."""
+    simulator = await ways.simulator()
+    struck = simulator.faults.add(Fault(Point.DOT, Silence()))
+    pool = Pool(Door(ways.to(simulator)), 1)
+    sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
+    waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
+    await struck.wait(5)
+    await pool.close(0.01)
+    with pytest.raises(SessionFailed) as caught:
+        await sending
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.DOT, FailureKind.STOPPED)
+    with pytest.raises(SessionFailed) as caught:
+        await waiting
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONNECT, FailureKind.STOPPED)
+    assert pool.counts() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_in_any_weather(ways: Ways, seed: int) -> None:
+    """Cancelled tasks, dropped links and refusals at random: never more than three, none lost, none lent twice."""
+    chance = random.Random(seed)
+    simulator = await ways.simulator(limits=STRICT, seed=seed)
+    for point in (Point.AUTH, Point.MAIL, Point.RCPT, Point.DOT):
+        simulator.faults.add(Fault(point, Drop(), probability=0.05))
+        simulator.faults.add(Fault(point, Say("421 4.3.2 Closing", close=True), probability=0.05))
+        simulator.faults.add(Fault(point, Say("451 4.3.2 Later"), probability=0.05))
+    door = Door(ways.to(simulator, Timeouts(quit=0.5)))
+    pool = Pool(door, 3, count=5)
+    certain = 0
+
+    async def one(number: int) -> None:
+        nonlocal certain
+        envelope = Envelope(MAILBOX, (f"person-{number}@example.net",))
+        try:
+            attempt = await pool.deliver(envelope, CONTENT, go)
+        except SessionFailed:
+            return
+        certain += attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive
+
+    tasks = [asyncio.create_task(one(number)) for number in range(120)]
+    while pending := [task for task in tasks if not task.done()]:
+        idle, lent, opening = pool.counts()
+        assert idle + lent + opening <= 3
+        if chance.random() < 0.02:
+            chance.choice(pending).cancel()
+        await asyncio.sleep(0)
+    assert door.most <= 3
+    assert pool.counts()[1:] == (0, 0)
+    simulator.faults.clear()
+    await relayed(pool, 3)
+    await pool.close(5)
+    assert pool.counts() == (0, 0, 0)
+    assert certain + 3 <= len(simulator.accepted)
+    assert not any(session.open for session in door.opened)
