@@ -9,7 +9,6 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Self
 from uuid import UUID, uuid5
 
@@ -31,6 +30,7 @@ from app.smtp.session import Refused, Session, Upstream, open_session
 from app.smtp.timeouts import Timeouts
 from app.smtp.turnstile import Turnstile
 from app.store import Store
+from app.store.engine import database_file
 from app.store.owner import OwnerLock
 from app.store.records import Key, Permission
 
@@ -66,12 +66,10 @@ class Postern:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        lock = OwnerLock(Path(settings.store_url.removeprefix("sqlite:///")))
-        lock.acquire()
-        stack.callback(lock.release)
+        alone = _own(settings.store_url, stack)
         self.store = await Store.open(settings.store_url, on_due=self._due)
         stack.push_async_callback(self.store.close)
-        for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=True):
+        for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=alone):
             logs.reclaimed(email, in_doubt=in_doubt)
         await self._keep_first_key()
         self.mailbox = Mailbox(settings.mailbox, _limits(settings), self.clock)
@@ -133,6 +131,17 @@ def configure_logs(settings: Settings) -> None:
     """As the settings say; `auto` is for people when standard error is a terminal."""
     human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stderr.isatty())
     logs.configure(human=human, level=settings.log_level)
+
+
+def _own(url: str, stack: AsyncExitStack) -> bool:
+    """True if this process now owns an embedded database: whatever was under way there is nobody's any more."""
+    file = database_file(url)
+    if file is None:
+        return False
+    lock = OwnerLock(file)
+    lock.acquire()
+    stack.callback(lock.release)
+    return True
 
 
 def _limits(settings: Settings) -> Limits:

@@ -12,4 +12,4 @@ def migrate() -> None:
     with plainly():
         settings = load(StoreSettings)
         revision = to_newest(settings.store_url)
-    typer.echo(f"{settings.store_url} is at revision {revision}")
+    typer.echo(f"the database is at revision {revision}")

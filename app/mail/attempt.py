@@ -22,6 +22,9 @@ class Phase(StrEnum):
     DOT = "dot"  # the final dot may have left: from here on a missing reply is in doubt
 
 
+ENTERING = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
+
+
 class FailureKind(StrEnum):
     """Why there is no reply."""
 
@@ -75,3 +78,8 @@ class Attempt:
     failure: Failure | None = None
     refused: Mapping[str, Reply] = field(default_factory=dict)
     dialogue: tuple[Line, ...] = ()
+
+    @property
+    def entering(self) -> bool:
+        """True if it ended on the way in, before the login was done."""
+        return self.phase in ENTERING

@@ -27,9 +27,17 @@ class Scope(StrEnum):
         return self not in (Scope.RECIPIENT, Scope.MESSAGE)
 
 
+class Confidence(StrEnum):
+    """How sure it is that the judged reply really comes from smtp.office365.com:587 and means this."""
+
+    HIGH = "H"  # Microsoft says so, or several independent logs
+    MEDIUM = "M"  # one real log, or one good secondary source
+    LOW = "L"  # inference, or seen elsewhere only
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Plain words for a person: what is so, and what mends it."""
+    """Plain words for a person: what is so, and what mends it. Names in <angle brackets> are for the reader to fill."""
 
     summary: str
     fix: str
@@ -45,6 +53,10 @@ class Verdict:
     rule: str  # the name of the policy row that judged
     reply: str | None = None  # the reply that was judged, as a person reads it
     in_doubt: bool = False  # the upstream may have accepted it
-    delay: float = 0.0  # seconds: not sooner than this
-    pause: float = 0.0  # seconds the mailbox rests
+    delay: float | None = None  # seconds to the message's next offer; None: by its age
+    pause: float = 0.0  # seconds the mailbox rests; together with `hold`: the first probe comes not sooner
     hold: bool = False  # the mailbox rests until a probe or a person
+    slow: bool = False  # fewer connections for a while: the mailbox was faster than Exchange allows
+    counts: str = ""  # class of errors that Exchange answers with a lockout when it repeats; "" for none
+    known: bool = True  # False: no row for Exchange knows the reply, it was judged by its code alone
+    confidence: Confidence = Confidence.HIGH

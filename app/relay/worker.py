@@ -15,6 +15,7 @@ from app import logs
 from app.clock import Clock
 from app.mail import lifecycle
 from app.mail.attempt import Attempt
+from app.mail.health import Condition
 from app.mail.policy import judge
 from app.mail.verdict import Verdict
 from app.relay.delivery import enter, offer, record_of
@@ -43,6 +44,8 @@ class Relay:
         self._leases = Leases(store, clock)
         self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue()
         self._wake = asyncio.Event()
+        self._kept: Condition | None = None  # the mailbox's condition as the store has it
+        self._listens_at = 0.0
         self._stopping = asyncio.Event()
         self._cut = False
         self._dispatcher: asyncio.Task[None] | None = None
@@ -56,7 +59,9 @@ class Relay:
     async def start(self) -> None:
         """Count what the mailbox sent before, then begin. Raises StoreUnavailable."""
         since = self._clock.now() - max(self._mailbox.windows)
-        self._mailbox.restore(await self._store.sent_since(self._mailbox.name, since))
+        kept = await self._store.mailbox(self._mailbox.name)
+        self._mailbox.restore(kept.condition if kept else None, await self._store.sent_since(self._mailbox.name, since))
+        await self._keep_condition()
         self._dispatcher = asyncio.create_task(self._dispatch())
         self._keeper = asyncio.create_task(self._leases.keep())
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._mailbox.limits.connections)]
@@ -94,11 +99,12 @@ class Relay:
 
     async def _advance(self) -> float:
         """One step; the answer is how long to rest (seconds of the clock) before the next."""
+        await self._listen()
         if not self._mailbox.relays and not self._mailbox.probe_due:
             return self._mailbox.wait()
-        if self._mailbox.unproven and not await self._prove():
+        if (self._mailbox.probe_due or self._mailbox.condition.unproven) and not await self._prove():
             return 0.0
-        hands = self._mailbox.limits.connections * AHEAD - len(self._leases)
+        hands = (self._mailbox.at_once or self._mailbox.connections * AHEAD) - len(self._leases)
         if hands < 1:
             return LOOK * self._clock.speed  # a worker that has finished wakes us
         room = self._mailbox.room()
@@ -106,14 +112,34 @@ class Relay:
             return self._mailbox.wait()
         return await self._claim(min(room, hands))
 
+    async def _listen(self) -> None:
+        """Hear what a person wishes, at most once a second."""
+        now = asyncio.get_running_loop().time()
+        if now < self._listens_at:
+            return
+        self._listens_at = now + LOOK
+        record = await self._store.mailbox(self._mailbox.name)
+        if record and record.wish:
+            self._mailbox.obey(record.wish)
+            await self._keep_condition(heard=record.wish.at)
+
     async def _prove(self) -> bool:
         """Log in without a message, because the last time the upstream was not reached or refused us."""
         attempt = await enter(self._sessions)
         if attempt is None:
             self._mailbox.entered()
-            return True
-        self._mailbox.observe(judge(attempt, [self._mailbox.name]).values())
-        return False
+        else:
+            self._mailbox.learn(None, attempt, [*judge(attempt, [self._mailbox.name]).values()])
+        await self._keep_condition()
+        return attempt is None
+
+    async def _keep_condition(self, heard: float | None = None) -> None:
+        """The condition outlives a restart; sessions beyond what it allows end."""
+        condition = self._mailbox.condition
+        if condition != self._kept or heard is not None:
+            self._sessions.resize(self._mailbox.connections)
+            await self._store.keep_mailbox(self._mailbox.name, self._route, condition, heard)
+            self._kept = condition
 
     async def _claim(self, room: int) -> float:
         now = self._clock.now()
@@ -129,7 +155,9 @@ class Relay:
 
     async def _until_due(self, now: float) -> float:
         due = await self._store.next_due(self._route)
-        return LOOK * self._clock.speed if due is None else max(due - now, 0.001)
+        if due is None or due <= now:  # what is due and was not claimed is over its age: it ends at the next sweep
+            return LOOK * self._clock.speed
+        return due - now
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -163,7 +191,7 @@ class Relay:
         attempt = await offer(claimed, self._store, self._sessions)
         verdicts = judge(attempt, claimed.envelope.rcpt_to)
         self._mailbox.end(recipients)
-        self._mailbox.observe(verdicts.values())
+        self._mailbox.learn(claimed.id, attempt, [*verdicts.values()])
         return attempt, verdicts
 
     async def _finish(self, claimed: Claimed, judged: tuple[Attempt, Mapping[str, Verdict]] | None) -> None:
@@ -171,6 +199,7 @@ class Relay:
             if judged is None:
                 await self._store.give_back([claimed])
             else:
+                await self._keep_condition()
                 await self._settle(claimed, *judged)
         except StoreUnavailable as error:
             logs.store_failed("settle", error)  # the lease runs out, and reclaim judges what is durable

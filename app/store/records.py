@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.mail.attempt import FailureKind, Line, Phase
+from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, RecipientState, Standing
 from app.mail.message import Envelope, Message, OnUnknown
 from app.mail.verdict import Explanation
@@ -161,6 +162,25 @@ class Email:
     explanation: Explanation | None
     recipients: tuple[RecipientRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person wishes for a mailbox: to be held, or released."""
+
+    at: float
+    hold: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRecord:
+    """A mailbox as read back; `wish` is what its relay has not heard yet."""
+
+    name: str
+    pool: str
+    condition: Condition
+    wish: Wish | None = None
 
 
 @dataclass(frozen=True, slots=True)

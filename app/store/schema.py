@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     literal_column,
 )
 
@@ -115,6 +116,25 @@ idempotency = Table(
     Column("created_at", Double, nullable=False),
     Column("ids", JSON, nullable=False),
     sqlite_with_rowid=False,
+)
+
+mailboxes = Table(
+    "mailboxes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("pool", Text, nullable=False),
+    Column("health", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("until", Double),
+    Column("rest", Double, nullable=False),
+    Column("explanation", JSON(none_as_null=True)),
+    Column("refusals", Integer, nullable=False),
+    Column("entering", Boolean, nullable=False),
+    Column("connections", Integer),
+    Column("grows_at", Double),
+    Column("wish_at", Double),  # when a person wished something that the relay has not heard yet
+    Column("wish_hold", Boolean, nullable=False, server_default=false()),
+    Column("wish_reason", Text, nullable=False, server_default=""),
 )
 
 heartbeat = Table(

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Self
 from uuid import UUID
 
+from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, Settlement
-from app.store import accept, claim, engine, find, heartbeat, keys, reclaim, settle
+from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, reclaim, settle
 from app.store.migrations import migrate
 from app.store.reader import Reader
 from app.store.records import (
@@ -24,8 +25,10 @@ from app.store.records import (
     Idempotency,
     IdempotencyConflict,
     Key,
+    MailboxRecord,
     Record,
     Sent,
+    Wish,
 )
 from app.store.writer import Writer
 
@@ -139,6 +142,24 @@ class Store:
     async def ping(self) -> None:
         """Prove that a commit can be made."""
         await self._write(heartbeat.beat, None)
+
+    # Mailboxes
+
+    async def keep_mailbox(self, name: str, pool: str, condition: Condition, heard: float | None = None) -> None:
+        """Keep where a mailbox stands; `heard` is the moment of the wish that this fulfils."""
+        await self._write(mailboxes.keep, mailboxes.Keeping(name, pool, condition, heard))
+
+    async def mailbox(self, name: str) -> MailboxRecord | None:
+        """One mailbox, if it ever relayed."""
+        return await self._read(partial(mailboxes.find, name=name))
+
+    async def mailboxes(self) -> list[MailboxRecord]:
+        """All that ever relayed, by name."""
+        return await self._read(mailboxes.every)
+
+    async def wish(self, name: str, wish: Wish) -> bool:
+        """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
+        return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish), wakes=True)
 
     # Keys
 

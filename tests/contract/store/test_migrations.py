@@ -47,7 +47,7 @@ async def test_a_newer_database_is_refused(store_url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(SchemaTooNew, match=r"schema 9999; this Postern knows up to 0001\."):
+    with pytest.raises(SchemaTooNew, match=r"schema 9999; this Postern knows up to \d+\."):
         await Store.open(store_url)
     assert revision(store_url) == "9999"
 

@@ -1,0 +1,93 @@
+"""The condition of each mailbox, kept over a restart, and what a person wishes for it. Judges nothing."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from app.mail.health import Condition, Health
+from app.mail.verdict import Explanation
+from app.store.records import MailboxRecord, Wish
+from app.store.schema import mailboxes
+from app.store.upsert import upsert
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """A mailbox's condition as its relay knows it. `heard` is the moment of the wish that led to it."""
+
+    name: str
+    pool: str
+    condition: Condition
+    heard: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishing:
+    """What a person wishes for a mailbox."""
+
+    name: str
+    wish: Wish
+
+
+_b = mailboxes.c
+_ALL = select(mailboxes).order_by(_b.name)
+_ONE = select(mailboxes).where(_b.name == bindparam("name"))
+_HEARD = update(mailboxes).where(_b.name == bindparam("of"), _b.wish_at == bindparam("heard")).values(wish_at=None)
+_WISH = update(mailboxes).where(_b.name == bindparam("of"))
+
+
+def keep(connection: Connection, batch: Sequence[Keeping]) -> list[None]:
+    """Write each condition; a wish that was heard is fulfilled, a newer one stays."""
+    for keeping in batch:
+        values = {"name": keeping.name, "pool": keeping.pool, **_columns(keeping.condition)}
+        statement = upsert(connection, mailboxes).values(values)
+        connection.execute(statement.on_conflict_do_update(index_elements=[_b.name], set_=values))
+        if keeping.heard is not None:
+            connection.execute(_HEARD, {"of": keeping.name, "heard": keeping.heard})
+    return [None] * len(batch)
+
+
+def wish(connection: Connection, batch: Sequence[Wishing]) -> list[bool]:
+    """Whether there is such a mailbox; its relay hears of the wish within a second."""
+    return [connection.execute(_WISH, _wish_columns(one)).rowcount == 1 for one in batch]
+
+
+def every(connection: Connection) -> list[MailboxRecord]:
+    """All that ever relayed, by name."""
+    return [_record(row) for row in connection.execute(_ALL)]
+
+
+def find(connection: Connection, name: str) -> MailboxRecord | None:
+    """One of them."""
+    row = connection.execute(_ONE, {"name": name}).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _columns(condition: Condition) -> dict[str, Any]:
+    return {
+        **asdict(condition),
+        "health": str(condition.health),
+        "explanation": asdict(condition.explanation) if condition.explanation else None,
+    }
+
+
+def _wish_columns(one: Wishing) -> dict[str, Any]:
+    return {"of": one.name, "wish_at": one.wish.at, "wish_hold": one.wish.hold, "wish_reason": one.wish.reason}
+
+
+def _record(row: Row[*tuple[Any, ...]]) -> MailboxRecord:
+    condition = Condition(
+        health=Health(row.health),
+        since=row.since,
+        until=row.until,
+        rest=row.rest,
+        explanation=Explanation(**row.explanation) if row.explanation else None,
+        refusals=row.refusals,
+        entering=row.entering,
+        connections=row.connections,
+        grows_at=row.grows_at,
+    )
+    wished = None if row.wish_at is None else Wish(row.wish_at, row.wish_hold, row.wish_reason)
+    return MailboxRecord(row.name, row.pool, condition, wished)

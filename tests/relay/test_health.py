@@ -1,0 +1,101 @@
+"""A mailbox in trouble: messages wait and fail nothing, Exchange is not hammered, and all of it outlives a restart."""
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from app.clock import Clock
+from app.mail.health import PROBES, Health
+from app.simulator import Account, Fault, Limits, Simulator
+from app.store.records import Wish
+from tests.house import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, House, house, settings_for
+
+FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
+WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
+
+
+async def until_health(at_home: House, health: Health) -> None:
+    """Until the mailbox stands so."""
+    async with asyncio.timeout(PATIENCE):
+        while at_home.postern.mailbox.condition.health is not health:
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.timeout(180)
+async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) -> None:
+    """1 login, then probes at 5 min, 1 h, 6 h, over a restart too; 0 failed; all 500 relayed once it works again."""
+    clock = Clock(speed=1800.0)  # an hour of Exchange's is two seconds here
+    async with Simulator(accounts=[WRONG], clock=clock, limits=FREE) as simulator:
+        settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
+        async with house(simulator, settings, clock) as at_home:
+            ids = [await at_home.post() for _ in range(500)]
+            await until_health(at_home, Health.HELD)
+            await until_logins(simulator, 2)
+        async with house(simulator, settings, clock) as at_home:
+            await until_health(at_home, Health.HELD)
+            await until_logins(simulator, 4)
+            times = [login.at for login in simulator.logins]
+            waits = [later - sooner for sooner, later in pairwise(times)]
+            for wait, probe in zip(waits, PROBES, strict=False):
+                assert probe <= wait < probe + 1800.0  # as late as one real second
+            assert len(simulator.logins) == 4
+            simulator.accounts.add(ACCOUNT)
+            assert await at_home.postern.store.wish(MAILBOX, Wish(clock.now(), hold=False))
+            await simulator.wait_for(500, PATIENCE)
+            emails = [await at_home.until(id, "done") for id in ids]
+        assert {email["last_event"] for email in emails} == {"sent"}
+        assert len(simulator.accepted) == 500
+
+
+async def until_logins(simulator: Simulator, count: int) -> None:
+    """Until so many logins were tried."""
+    async with asyncio.timeout(PATIENCE):
+        while len(simulator.logins) < count:
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "sender_quota_exceeded",
+        "mailbox_full",
+        "throttled_send_as_denied",
+        "concurrent_connections",
+        "submission_rate",
+    ],
+)
+async def test_trouble_behind_the_login_fails_no_message(tmp_path: Path, fault: str) -> None:
+    """The mailbox rests; afterwards one message goes first, then all."""
+    clock = Clock(speed=36_000.0)  # ten hours a second: the longest rest is a day
+    async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
+        armed = simulator.faults.add(Fault.named(fault, times=2))
+        settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
+        async with house(simulator, settings, clock) as at_home:
+            ids = [await at_home.post() for _ in range(12)]
+            emails = [await at_home.until(id, "done") for id in ids]
+        assert armed.fired == 2
+        assert {email["last_event"] for email in emails} == {"sent"}
+        assert len(simulator.accepted) == 12
+
+
+async def test_a_person_holds_and_releases(tmp_path: Path) -> None:
+    """Held: nothing is offered, also after a restart; released: everything goes."""
+    async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
+        settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
+        async with house(simulator, settings) as at_home:
+            assert await at_home.postern.store.wish(MAILBOX, Wish(1.0, hold=True, reason="audit"))
+            await until_health(at_home, Health.HELD)
+            id = await at_home.post()
+        async with house(simulator, settings) as at_home:
+            assert at_home.postern.mailbox.condition.health is Health.HELD
+            assert simulator.messages == []
+            assert await at_home.postern.store.wish(MAILBOX, Wish(2.0, hold=False))
+            await at_home.until(id, "done")
+        assert len(simulator.accepted) == 1
+
+
+def test_the_password_is_not_in_the_way() -> None:
+    """The wrong account of these tests refuses the right password."""
+    assert not WRONG.takes_password(PASSWORD)
