@@ -1,0 +1,67 @@
+"""A sentence and a mend for every state in which a person can meet a message. Pure; knows no store and no wire."""
+
+from datetime import UTC, datetime
+
+from app.mail.health import Condition, Health
+from app.mail.lifecycle import MessageState
+from app.mail.verdict import Explanation
+
+_NOTHING = "Nothing to do."
+WAITS = Explanation("It waits for its turn.", _NOTHING)
+ACTIVE = Explanation("It is being relayed now.", _NOTHING)
+SENT = Explanation(
+    "Office 365 has accepted it, which is not yet delivery.",
+    "Nothing to do. Message trace in the Exchange admin center shows by its Message-ID what became of it.",
+)
+CANCELLED = Explanation("It was taken back before it was relayed.", "Send it anew if it is wanted after all.")
+DEFERRED = Explanation("It was not relayed yet.", "Nothing to do; it is offered again by itself.")
+HELD = Explanation("It is held until a person decides.", "Retry it, confirm that it has arrived, or cancel it.")
+FAILED = Explanation("It was not relayed.", "Read the last reply for the cause, mend it, then retry the message.")
+
+_ELSE = {
+    MessageState.QUEUED: WAITS,
+    MessageState.ACTIVE: ACTIVE,
+    MessageState.DEFERRED: DEFERRED,
+    MessageState.HELD: HELD,
+    MessageState.DONE: FAILED,
+    MessageState.CANCELLED: CANCELLED,
+}
+_WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
+
+
+def explain(
+    state: MessageState,
+    told: Explanation | None,
+    *,
+    relayed: bool,
+    scheduled_at: float | None = None,
+    mailbox: tuple[str, Condition] | None = None,
+) -> Explanation:
+    """Why a message stands where it does. `told` was kept with it; `relayed`: every recipient is; `scheduled_at` is in
+    the future or None; `mailbox` is the one that its queue waits for, with its condition.
+    """
+    if state in _WAITING and scheduled_at is not None:
+        return Explanation(
+            f"It is to be sent at {_time(scheduled_at)}.", "Nothing to do; until then it can be cancelled."
+        )
+    if state in _WAITING and mailbox is not None and mailbox[1].health is not Health.OPEN:
+        return at_rest(*mailbox)
+    if told is not None and state is not MessageState.ACTIVE:
+        return told
+    return SENT if relayed and state is MessageState.DONE else _ELSE[state]
+
+
+def at_rest(name: str, condition: Condition) -> Explanation:
+    """Why a mailbox relays nothing, as those read it whose messages wait."""
+    why = condition.explanation or WAITS
+    rests = "Held" if condition.health is Health.HELD else "Paused"
+    until = "" if condition.until is None else f", tried again at {_time(condition.until)}"
+    return Explanation(
+        f"{rests} since {_time(condition.since)}{until}: mailbox {name}. {why.summary} "
+        "Its messages wait unspent and go by themselves afterwards.",
+        why.fix,
+    )
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

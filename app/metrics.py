@@ -1,0 +1,46 @@
+"""What is counted, one function for each event, and its text form for Prometheus. Never an address, an id or a text.
+
+Labels have few values: names of rules, phases and outcomes that stand in this code.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
+
+_registry = CollectorRegistry()
+_accepted = Counter("postern_emails_accepted", "Emails kept and answered with 200.", registry=_registry)
+_attempts = Counter(
+    "postern_attempts", "Offers to the upstream by how the message went on.", ["outcome"], registry=_registry
+)
+_verdicts = Counter(
+    "postern_verdicts", "Recipients judged, by the rule that judged them.", ["rule"], registry=_registry
+)
+_unknown = Counter(
+    "postern_unknown_replies", "Replies that no row of Exchange's knows, by phase.", ["phase"], registry=_registry
+)
+
+__all__ = ["CONTENT_TYPE", "accepted", "attempted", "expose", "judged", "unknown_reply"]
+
+
+def accepted() -> None:
+    """An email is on the disk."""
+    _accepted.inc()
+
+
+def attempted(outcome: str) -> None:
+    """An offer is settled."""
+    _attempts.labels(outcome).inc()
+
+
+def judged(rule: str) -> None:
+    """One recipient of one attempt was judged by this rule."""
+    _verdicts.labels(rule).inc()
+
+
+def unknown_reply(phase: str) -> None:
+    """A reply was judged by a default, because no row knows it."""
+    _unknown.labels(phase).inc()
+
+
+def expose() -> bytes:
+    """All of it in Prometheus' text format."""
+    return generate_latest(_registry)
