@@ -156,8 +156,18 @@ def _settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jit
     why = pending[0].explanation
     if all(verdict.scope.beyond_message for verdict in pending):
         return Settlement(Event.GIVE_BACK, now, recipients, False, why)
-    delay = max(schedule.delay(now - standing.due_since, jitter), *(verdict.delay for verdict in pending))
+    delay = _delay(pending, schedule.delay(now - standing.due_since, jitter), len(pending) < len(verdicts))
     return Settlement(Event.DEFER, min(now + delay, standing.expires_at), recipients, False, why)
+
+
+def _delay(pending: list[Verdict], by_age: float, progress: bool) -> float:
+    """Seconds to the next offer: as the age says and not sooner than the verdicts do.
+
+    A transaction that got on with some, while every verdict on the others names a delay, needs no rest beyond
+    that delay: the others go at once in the next one (RFC 5321 §4.5.3.1.10).
+    """
+    named = [verdict.delay for verdict in pending if verdict.delay is not None]
+    return max(named) if progress and len(named) == len(pending) else max([by_age, *named])
 
 
 def expire(recipients: Mapping[str, Outcome]) -> dict[str, Outcome]:
@@ -178,7 +188,7 @@ def _in_doubt(standing: Standing, verdicts: Mapping[str, Verdict], now: float, j
     recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
     if standing.on_unknown is OnUnknown.RETRY_ONCE and standing.unknown_before == 0:
         doubted = next(verdict for verdict in verdicts.values() if verdict.in_doubt)
-        return Settlement(Event.DEFER, now + doubted.delay, recipients, True, doubted.explanation)
+        return Settlement(Event.DEFER, now + (doubted.delay or 0.0), recipients, True, doubted.explanation)
     explanation = UNKNOWN_TWICE if standing.unknown_before else UNKNOWN_HELD
     return Settlement(Event.HOLD, None, recipients, True, explanation)
 

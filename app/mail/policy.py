@@ -1,20 +1,26 @@
 """The only judge of permanence: what the end of an attempt means for each recipient and for the mailbox.
 
-The first matching rule wins; the last ones know every code, so that nothing is left unjudged. Trouble that is
-not the message's own (opening, login, lost link) never fails a message (app/DESIGN.md, guarantee 3).
+Exchange's own rows come first (app/mail/office365), then the defaults, which know every code, so that nothing is left
+unjudged. The first matching rule wins. Trouble that is not the message's own (opening, login, lost link) never fails
+a message (app/DESIGN.md, guarantee 3).
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
+from app.mail import office365
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
-from app.mail.reply import EnhancedStatus, Reply
-from app.mail.rule import ANY, ENVELOPE, MESSAGE, OPENING, Rule
-from app.mail.verdict import Action, Explanation, Scope, Verdict
+from app.mail.office365.remedy import SMTP_AUTH_ON
+from app.mail.reply import Reply
+from app.mail.rule import ANY, AUTH, MESSAGE, OPENING, TRANSACTION, Heard, Rule
+from app.mail.verdict import Action, Confidence, Explanation, Scope, Verdict
 
 _CODES_4 = range(400, 500)
 _CODES_5 = range(500, 600)
+_NOT_LOGGED_IN = (530, 534, 535, 538)  # RFC 4954 §6: no fault of a message, whenever it is said
 
-RULES: tuple[Rule, ...] = (
+DEFAULTS: tuple[Rule, ...] = (
     Rule(
         name="relayed",
         phases=frozenset({Phase.DOT}),
@@ -24,17 +30,19 @@ RULES: tuple[Rule, ...] = (
         summary="Office 365 has accepted it.",
         fix="Nothing to do.",
         source="RFC 5321 §4.2.1",
+        confidence=Confidence.HIGH,
     ),
     Rule(
         name="closing",
         phases=ANY,
-        codes=range(421, 422),
+        codes=(421,),
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=5.0,
         summary="The server closed the session; it is offered again on a new connection.",
         fix="Nothing to do.",
         source="RFC 5321 §3.8",
+        known=False,
     ),
     Rule(
         name="opening-refused",
@@ -46,10 +54,11 @@ RULES: tuple[Rule, ...] = (
         summary="The server did not open a session.",
         fix="Check POSTERN_SMTP_HOST, POSTERN_SMTP_PORT and POSTERN_EHLO_NAME; the reply says what it disliked.",
         source="RFC 5321 §3.1",
+        known=False,
     ),
     Rule(
         name="login-deferred",
-        phases=frozenset({Phase.AUTH}),
+        phases=AUTH,
         codes=_CODES_4,
         action=Action.DEFER,
         scope=Scope.MAILBOX,
@@ -57,40 +66,31 @@ RULES: tuple[Rule, ...] = (
         summary="The login could not be checked just now.",
         fix="Nothing to do; the login is tried again by itself.",
         source="RFC 4954 §6",
+        known=False,
     ),
     Rule(
         name="login-refused",
-        phases=frozenset({Phase.AUTH}),
+        phases=AUTH,
         codes=range(200, 600),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
         summary="The mailbox's login is refused.",
-        fix="Check the mailbox's credential, and that SMTP AUTH is on for it: "
-        "Set-CASMailbox -SmtpClientAuthenticationDisabled $false.",
+        fix="Check the mailbox's credential. " + SMTP_AUTH_ON,
         source="RFC 4954 §6",
+        known=False,
     ),
     Rule(
         name="not-logged-in",
-        phases=ENVELOPE,
-        codes=range(530, 531),
+        phases=TRANSACTION,
+        codes=_NOT_LOGGED_IN,
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
         summary="The server wants a login first.",
         fix="Check that POSTERN_SMTP_HOST is the submission host and that the mailbox may log in.",
         source="RFC 4954 §6",
-    ),
-    Rule(
-        name="too-many-recipients",
-        phases=frozenset({Phase.RCPT}),
-        codes=range(452, 453),
-        status=EnhancedStatus(4, 5, 3),
-        action=Action.DEFER,
-        scope=Scope.RECIPIENT,
-        summary="The server takes no more recipients in one transaction; the rest go in another.",
-        fix="Nothing to do.",
-        source="RFC 5321 §4.5.3.1.10",
+        known=False,
     ),
     Rule(
         name="recipient-deferred",
@@ -101,6 +101,7 @@ RULES: tuple[Rule, ...] = (
         summary="The server does not take this recipient just now.",
         fix="Nothing to do; it is offered again by itself.",
         source="RFC 5321 §4.2.1",
+        known=False,
     ),
     Rule(
         name="recipient-refused",
@@ -111,6 +112,7 @@ RULES: tuple[Rule, ...] = (
         summary="The server refuses this recipient.",
         fix="Correct the address and send again.",
         source="RFC 5321 §4.2.1",
+        known=False,
     ),
     Rule(
         name="message-deferred",
@@ -121,6 +123,7 @@ RULES: tuple[Rule, ...] = (
         summary="The server does not take this message just now.",
         fix="Nothing to do; it is offered again by itself.",
         source="RFC 5321 §4.2.1",
+        known=False,
     ),
     Rule(
         name="message-refused",
@@ -131,6 +134,7 @@ RULES: tuple[Rule, ...] = (
         summary="The server refuses this message.",
         fix="The reply says why; mend that and send again.",
         source="RFC 5321 §4.2.1",
+        known=False,
     ),
     Rule(
         name="out-of-turn",
@@ -142,8 +146,10 @@ RULES: tuple[Rule, ...] = (
         summary="The server answered with a code that has no meaning at this point.",
         fix="Check that POSTERN_SMTP_HOST and POSTERN_SMTP_PORT name an SMTP submission server.",
         source="RFC 5321 §4.3.2",
+        known=False,
     ),
 )
+RULES: tuple[Rule, ...] = (*office365.RULES, *DEFAULTS)
 
 _REACH = "Check the network from this machine: `postern check` says which step fails."
 
@@ -200,7 +206,7 @@ def judge(attempt: Attempt, addresses: Iterable[str]) -> dict[str, Verdict]:
 
 def judge_reply(phase: Phase, reply: Reply) -> Verdict:
     """The verdict of the first rule that knows the reply. The last rule knows all."""
-    return next(rule for rule in RULES if rule.matches(phase, reply)).verdict(reply)
+    return _rule(phase, reply).verdict(reply)
 
 
 def judge_failure(failure: Failure) -> Verdict:
@@ -234,3 +240,27 @@ def _judge_rest(attempt: Attempt) -> Verdict:
         return judge_failure(attempt.failure)
     assert attempt.reply is not None  # noqa: S101 - Attempt's own promise
     return judge_reply(attempt.phase, attempt.reply)
+
+
+def _by_code(rules: Sequence[Rule]) -> Mapping[int, tuple[Rule, ...]]:
+    found: defaultdict[int, list[Rule]] = defaultdict(list)
+    for rule in rules:
+        for code in rule.codes:
+            found[code].append(rule)
+    return {code: tuple(its) for code, its in found.items()}
+
+
+_EXCHANGE = _by_code(office365.RULES)
+# Exchange's 530 at MAIL can say why the login before it had failed: `530 5.7.57 ... Error: 535 5.7.139 ...`.
+_CAUSE = re.compile(r"\berror:\s*([45]\d\d)\s+", re.IGNORECASE)
+
+
+def _rule(phase: Phase, reply: Reply) -> Rule:
+    if reply.code in _EXCHANGE:
+        if reply.code == 530 and (cause := _CAUSE.search(reply.text)):
+            return _rule(Phase.AUTH, Reply.of(int(cause[1]), [reply.text[cause.end() :]]))
+        heard = Heard.of(reply)
+        for rule in _EXCHANGE[reply.code]:
+            if rule.knows(phase, heard):
+                return rule
+    return next(rule for rule in DEFAULTS if phase in rule.phases and reply.code in rule.codes)

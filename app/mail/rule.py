@@ -1,53 +1,122 @@
 """A rule of the policy as data: which replies it knows, and what they mean. Decides nothing by itself."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Self
 
 from app.mail.attempt import Phase
 from app.mail.reply import EnhancedStatus, Reply
-from app.mail.verdict import Action, Explanation, Scope, Verdict
+from app.mail.verdict import Action, Confidence, Explanation, Scope, Verdict
 
 OPENING = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS})
+AUTH = frozenset({Phase.AUTH})
 ENVELOPE = frozenset({Phase.MAIL, Phase.RCPT})
 MESSAGE = frozenset({Phase.DATA, Phase.CONTENT, Phase.DOT})
+TRANSACTION = ENVELOPE | MESSAGE
 ANY = frozenset(Phase)
+
+_SMTP = re.compile(r"\s*smtp;\s*", re.IGNORECASE)
+_NOT_NAME = re.compile(r"[^\w.]+")
+
+
+def enhanced(*codes: str) -> frozenset[EnhancedStatus]:
+    """Enhanced codes as people write them: `enhanced("5.7.139")`. Raises ValueError for what is none."""
+    parsed = [EnhancedStatus.parse(code) for code in codes]
+    if any(status is None or str(status) != code for status, code in zip(parsed, codes, strict=True)):
+        raise ValueError(f"not enhanced status codes: {codes}")
+    return frozenset(status for status in parsed if status is not None)
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """A reply made ready for comparing."""
+
+    status: EnhancedStatus | None  # also where Exchange puts it behind `SMTP;`
+    text: str  # lower case, on one line
+    exceptions: str  # the names of exceptions in it, as in `STOREDRV.Submission.Exception:<name>`
+
+    @classmethod
+    def of(cls, reply: Reply) -> Self:
+        """From a reply as it came."""
+        text = " ".join(reply.text.lower().split())
+        names = " ".join(word for word in _NOT_NAME.split(text) if "exception" in word)
+        return cls(reply.status or _behind_smtp(reply), text, names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Replies in `phases` with a code in `codes`, exactly this `status` if given, and `token` in the text."""
+    """Replies in `phases` with a code in `codes`, exactly one of `statuses`, and the words. Words are lower case.
+
+    Without an enhanced code a reply is known by one of `instead`, or, if a rule has none, by its other words.
+    """
 
     name: str
     phases: frozenset[Phase]
-    codes: range
+    codes: Collection[int]
     action: Action
     scope: Scope
     summary: str
     fix: str
     source: str
-    status: EnhancedStatus | None = None
-    token: str = ""  # lower case
-    delay: float = 0.0  # seconds, see Verdict
+    confidence: Confidence = Confidence.LOW
+    known: bool = True  # False for the defaults, which know a code and nothing of Exchange
+    statuses: frozenset[EnhancedStatus] = frozenset()
+    all_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    exception: tuple[str, ...] = ()  # one of these in the name of an exception
+    instead: tuple[str, ...] = ()
+    delay: float | None = None  # seconds, as the following: see Verdict
     pause: float = 0.0
     hold: bool = False
+    slow: bool = False
+    counts: str = ""
+    explanation: Explanation = field(init=False)
 
-    def matches(self, phase: Phase, reply: Reply) -> bool:
-        """True if this rule knows the reply."""
-        return (
-            phase in self.phases
-            and reply.code in self.codes
-            and (self.status is None or self.status == reply.status)
-            and self.token in reply.text.lower()
-        )
+    def __post_init__(self) -> None:
+        """Put the words together once, not for every reply."""
+        object.__setattr__(self, "explanation", Explanation(self.summary, self.fix))
+
+    def knows(self, phase: Phase, heard: Heard) -> bool:
+        """True if the rule knows the reply. Whoever asks has compared the code."""
+        return phase in self.phases and self._knows_status(heard) and self._knows_words(heard)
 
     def verdict(self, reply: Reply) -> Verdict:
         """What the reply means."""
         return Verdict(
-            action=self.action,
-            scope=self.scope,
-            explanation=Explanation(self.summary, self.fix),
-            rule=self.name,
-            reply=str(reply),
-            delay=self.delay,
-            pause=self.pause,
-            hold=self.hold,
+            self.action,
+            self.scope,
+            self.explanation,
+            self.name,
+            str(reply),
+            False,
+            self.delay,
+            self.pause,
+            self.hold,
+            self.slow,
+            self.counts,
+            self.known,
+            self.confidence,
         )
+
+    def _knows_status(self, heard: Heard) -> bool:
+        if not self.statuses:
+            return True
+        if heard.status is not None:
+            return heard.status in self.statuses
+        if self.instead:
+            return any(word in heard.text for word in self.instead)
+        return bool(self.all_of or self.any_of or self.exception)
+
+    def _knows_words(self, heard: Heard) -> bool:
+        return (
+            all(word in heard.text for word in self.all_of)
+            and (not self.any_of or any(word in heard.text for word in self.any_of))
+            and (not self.exception or any(name in heard.exceptions for name in self.exception))
+        )
+
+
+def _behind_smtp(reply: Reply) -> EnhancedStatus | None:
+    prefix = _SMTP.match(reply.text)
+    status = EnhancedStatus.parse(reply.text[prefix.end() :]) if prefix else None
+    return status if status is not None and status.klass == reply.code // 100 else None

@@ -1,0 +1,144 @@
+"""Replies to the content that speak of the message itself, and the store driver's others."""
+
+from functools import partial
+
+from app.mail.attempt import Phase
+from app.mail.office365 import sources
+from app.mail.office365.remedy import NOTHING, SEND_AS, powershell
+from app.mail.rule import MESSAGE, Rule, enhanced
+from app.mail.verdict import Action, Confidence, Scope
+
+_SENDING = MESSAGE | {Phase.MAIL}
+_SMALLER = (
+    "Send less in one message, for instance a link in place of an attachment (attachments grow by a third on the way), "
+    "or raise the mailbox's limit: " + powershell("Set-Mailbox -Identity <mailbox> -MaxSendSize 150MB")
+)
+_OURS = (
+    "The application cannot mend this: Postern wrote the message. Please report it with the reply and the message's id."
+)
+
+_fails = partial(Rule, phases=_SENDING, codes=(550, 552, 554), action=Action.FAIL, scope=Scope.MESSAGE)
+
+RULES: tuple[Rule, ...] = (
+    _fails(
+        name="send-as-denied",
+        statuses=enhanced("5.2.252", "5.2.0"),
+        any_of=("sendasdenied", "not allowed to send as"),
+        counts="send-as-denied",
+        summary="The mailbox may not send as this From address.",
+        fix=SEND_AS,
+        source=sources.SEND_AS,
+        confidence=Confidence.HIGH,
+    ),
+    _fails(
+        name="over-send-size",
+        statuses=enhanced("5.2.0", "5.2.3"),
+        exception=("maxsubmissionexceeded", "messagesubmissionexceeded"),
+        summary="The message is larger than this mailbox may send.",
+        fix=_SMALLER,
+        source=sources.PM2_HEALTH_52,
+        confidence=Confidence.MEDIUM,
+    ),
+    _fails(
+        name="header-too-large",
+        statuses=enhanced("5.3.4"),
+        any_of=("header size",),
+        summary="The message's header is too large, most likely because of very many recipients or custom headers.",
+        fix="Send to fewer recipients at once, or give fewer and shorter custom headers.",
+        source=sources.MAILKIT,
+        confidence=Confidence.MEDIUM,
+    ),
+    _fails(
+        name="too-large",
+        statuses=enhanced("5.3.4"),
+        instead=("message size exceeds",),
+        summary="The message is larger than Exchange takes.",
+        fix=_SMALLER,
+        source=sources.RATE_LIMITS,
+        confidence=Confidence.HIGH,
+    ),
+    Rule(
+        name="store-transient",
+        phases=_SENDING,
+        codes=range(400, 600),
+        all_of=("storedrv",),
+        exception=("transient", "throttl"),
+        action=Action.DEFER,
+        scope=Scope.MESSAGE,
+        summary="The server that holds the mailbox has a passing fault, whatever the reply's number says.",
+        fix=NOTHING,
+        source=sources.OAUTH2_PROXY,
+        confidence=Confidence.LOW,
+    ),
+    Rule(
+        name="back-end-fault",
+        phases=_SENDING,
+        codes=(451,),
+        statuses=enhanced("4.3.111"),
+        action=Action.DEFER,
+        scope=Scope.MESSAGE,
+        summary="The server that holds the mailbox has a passing fault.",
+        fix=NOTHING,
+        source=sources.DATALUST_101,
+        confidence=Confidence.MEDIUM,
+    ),
+    _fails(
+        name="several-from-addresses",
+        statuses=enhanced("5.1.20"),
+        instead=("multiple from addresses",),
+        summary="The message has several From addresses and no Sender.",
+        fix="Give one From address.",
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.HIGH,
+    ),
+    _fails(
+        name="bare-line-feeds",
+        statuses=enhanced("5.6.11"),
+        instead=("bare linefeeds",),
+        summary="The message has line ends that SMTP does not allow (bare line feeds).",
+        fix=_OURS,
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.HIGH,
+    ),
+    _fails(
+        name="from-header",
+        statuses=enhanced("5.7.512"),
+        instead=("rfc 5322 section 3.6.2",),
+        summary="Exchange finds no valid From header in the message.",
+        fix="Give one plain From address. If there is one already, please report this with the message's id.",
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.HIGH,
+    ),
+    _fails(
+        name="invalid-content",
+        statuses=enhanced("5.6.0"),
+        instead=("invalid message content",),
+        summary="Exchange cannot read the message's structure or one of its attachments.",
+        fix="Send it again without its attachments: if that goes, the last attachment added is the damaged one. If it "
+        "does not, please report it with the message's id.",
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.MEDIUM,
+    ),
+    Rule(
+        name="store-deferred",
+        phases=_SENDING,
+        codes=range(400, 500),
+        all_of=("storedrv",),
+        action=Action.DEFER,
+        scope=Scope.MESSAGE,
+        summary="The server that holds the mailbox does not take the message just now.",
+        fix=NOTHING,
+        source=sources.OAUTH2_PROXY,
+        confidence=Confidence.LOW,
+    ),
+    _fails(
+        name="store-refused",
+        codes=range(500, 600),
+        all_of=("storedrv",),
+        summary="The server that holds the mailbox refuses the message for good; the reply names the exception.",
+        fix="Search the web for the exception's name in the reply (the word that ends in Exception), mend what it says "
+        "and retry the message.",
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.LOW,
+    ),
+)

@@ -1,0 +1,269 @@
+"""Refused and deferred logins. None of them is a message's fault: the mailbox waits, its mail with it.
+
+Exchange also gives these texts later in the session, at MAIL or after the final dot, so the rows know them there too.
+"""
+
+from functools import partial
+
+from app.mail.office365 import sources
+from app.mail.office365.remedy import LOGS_IN_AGAIN, OAUTH, SMTP_AUTH_ON, powershell
+from app.mail.rule import AUTH, TRANSACTION, Rule, enhanced
+from app.mail.verdict import Action, Confidence, Scope
+
+_LOGIN = AUTH | TRANSACTION
+_POLICY = enhanced("5.7.139")
+_FIFTEEN_MINUTES = 900.0
+
+_refused = partial(
+    Rule, phases=_LOGIN, codes=(535,), statuses=_POLICY, action=Action.DEFER, scope=Scope.MAILBOX, hold=True
+)
+_deferred = partial(Rule, phases=AUTH, action=Action.DEFER, scope=Scope.MAILBOX)
+
+_BY_POLICY: tuple[Rule, ...] = (
+    _refused(
+        name="smtp-auth-disabled-tenant",
+        any_of=("disabled for the tenant",),
+        summary="Sending by SMTP is switched off in your organization, and the mailbox has no exception.",
+        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        source=f"{sources.SMTP_AUTH}; {sources.OAUTH2_PROXY}",
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="smtp-auth-disabled-mailbox",
+        any_of=("disabled for the mailbox",),
+        summary="Sending by SMTP is switched off for this mailbox.",
+        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        source=sources.SMTP_AUTH,
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="security-defaults",
+        any_of=("security defaults",),
+        summary="Your organization's security defaults forbid a login with a password.",
+        fix=f"{OAUTH} Security defaults need not be switched off for that.",
+        source=sources.FIX_APPLICATIONS,
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="conditional-access",
+        any_of=("did not meet the criteria",),
+        summary="A Conditional Access policy of your organization refuses this login, by its method or from this "
+        "place.",
+        fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in names "
+        "the policy. Exclude the mailbox from it or allow this server's public IP address. If the policy blocks legacy "
+        f"authentication: {OAUTH}",
+        source=sources.FIX_APPLICATIONS,
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="basic-auth-disabled",
+        any_of=("basic authentication is disabled",),
+        summary="A login with a password is switched off for this mailbox; personal Outlook.com accounts never have "
+        "it.",
+        fix=f"{OAUTH} To keep the password for now, allow it in the mailbox's authentication policy: "
+        + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp"),
+        source=sources.FIX_APPLICATIONS,
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="credentials-incorrect",
+        any_of=("user credentials were incorrect",),
+        summary="The password or the user name is wrong, or sign-in is blocked for the user.",
+        fix="Sign in with the same user name and password at https://outlook.office.com. If that fails, reset the "
+        "password and see that sign-in is not blocked (https://admin.microsoft.com, Users, Active users); then set "
+        "POSTERN_PASSWORD and restart Postern. If it works there, multifactor authentication is on: an app password or "
+        "OAuth is needed.",
+        source=sources.FIX_APPLICATIONS,
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="account-locked",
+        any_of=("account locked", "account is locked", "smart lockout"),
+        pause=_FIFTEEN_MINUTES,
+        hold=False,
+        summary="Microsoft has locked the account for a while, because of failed logins from somewhere.",
+        fix="Nothing needs to be unlocked by hand: Postern waits 15 minutes and then tries one login. If it locks "
+        "again, find who else logs in with an old password: https://entra.microsoft.com, Users, the mailbox, Sign-in "
+        "logs.",
+        source="a log in a public repository (August 2026)",
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="account-issue",
+        any_of=("account has an issue",),
+        summary="Microsoft sees something wrong with the account: it may be disabled, blocked or without a license.",
+        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
+        f"Licenses and apps an Exchange Online license must be ticked. {LOGS_IN_AGAIN}",
+        source="a log in a public repository (October 2024)",
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="sts-unreachable",
+        any_of=("sts service was unreachable",),
+        pause=300.0,
+        hold=False,
+        summary="Microsoft cannot reach your organization's own sign-in server (AD FS), so the password was not "
+        "checked.",
+        fix="Tell whoever runs AD FS: it must be reachable from the internet over HTTPS with TLS 1.2. Postern tries "
+        "the login again every few minutes.",
+        source=sources.FIX_APPLICATIONS,
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="sts-without-https",
+        any_of=("sts url does not support https",),
+        summary="Your organization's own sign-in server (AD FS) does not offer the secure connection that Microsoft "
+        "asks for.",
+        fix=f"Tell whoever runs AD FS: its address must answer over HTTPS with TLS 1.2. {LOGS_IN_AGAIN}",
+        source=sources.FIX_APPLICATIONS,
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="organization-disallows",
+        any_of=("organization configuration",),
+        summary="A setting of your organization does not allow this kind of login.",
+        fix="For a High Volume Email account: at https://entra.microsoft.com, Overview, Properties, security defaults "
+        "must be off, and its authentication policy must allow SMTP: "
+        + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp")
+        + " For a mailbox OAuth 2.0 is the better way.",
+        source=sources.HIGH_VOLUME,
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="login-against-policy",
+        summary="A policy of your organization refuses the mailbox's login; the reply says which.",
+        fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in says "
+        f"why. Check also that SMTP is on for the mailbox: {SMTP_AUTH_ON}",
+        source=sources.FIX_APPLICATIONS,
+        confidence=Confidence.MEDIUM,
+    ),
+)
+
+_REFUSED: tuple[Rule, ...] = (
+    _refused(
+        name="basic-auth-retired",
+        codes=(535, 550),
+        statuses=enhanced("5.7.30"),
+        instead=("basic authentication is not supported",),
+        summary="Microsoft has switched off logins with a password (Basic authentication) for your organization.",
+        fix=f"{OAUTH} Microsoft switches passwords off by default at the end of December 2026; an administrator can "
+        "switch them on again for the time being. In the second half of 2027 Microsoft announces the final date.",
+        source=sources.DEPRECATION,
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="token-expired",
+        codes=(501, 535),
+        statuses=enhanced("5.5.127", "5.7.142", "5.7.143"),
+        instead=("token will expire soon", "expired token"),
+        pause=60.0,
+        hold=False,
+        summary="The OAuth token was too old, or about to expire. Postern logs in again with a new one.",
+        fix="Nothing to do. If it keeps coming back, set this machine's clock right (NTP).",
+        source=sources.HVE_CODES,
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="api-permissions",
+        statuses=enhanced("5.7.144"),
+        instead=("invalid api permissions",),
+        summary="The OAuth app lacks the permission to send mail.",
+        fix="At https://entra.microsoft.com, App registrations, the app, API permissions: add Office 365 Exchange "
+        f"Online, Application permissions, SMTP.SendAsApp, and grant admin consent. {LOGS_IN_AGAIN}",
+        source=sources.HVE_CODES,
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="app-not-allowed",
+        codes=(535, 550),
+        statuses=enhanced("5.7.240"),
+        instead=("not allowed for use with this high volume email",),
+        summary="The OAuth app may not use this High Volume Email account.",
+        fix=powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
+        + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com. It takes 5 "
+        "minutes.",
+        source=sources.HVE_CODES,
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="authentication-unsuccessful",
+        statuses=enhanced("5.7.3"),
+        instead=("authentication unsuccessful",),
+        summary="The login is refused without a reason: a wrong password, or an OAuth app without a right to the "
+        "mailbox.",
+        fix=f"SMTP must be on for the mailbox: {SMTP_AUTH_ON} With a password: sign in with it at "
+        "https://outlook.office.com; if that works, a policy forbids passwords and OAuth is needed. With OAuth, check "
+        "that 1. POSTERN_MAILBOX is the mailbox's own address or user name, not a shared mailbox's alias; 2. the app "
+        "has SMTP.SendAsApp with admin consent (Entra, API permissions) or the role Application SMTP.SendAsApp in "
+        "Exchange; 3. `Get-ServicePrincipal` shows the object id of Entra's Enterprise applications, not of App "
+        "registrations; 4. the app has the mailbox: `Add-MailboxPermission -Identity <mailbox> -User <object-id> "
+        "-AccessRights FullAccess`; 5. POSTERN_TOKEN_SCOPE is https://outlook.office365.com/.default, not Microsoft "
+        "Graph; 6. some hours have passed since the last change.",
+        source=f"{sources.OAUTH}; {sources.MAILKIT}; {sources.FIX_APPLICATIONS}",
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="authentication-type",
+        phases=AUTH,
+        codes=(504,),
+        statuses=enhanced("5.7.4"),
+        instead=("unrecognized authentication type",),
+        summary="The server does not know the kind of login. It happens once in a while under load, too.",
+        fix="Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587, and that no proxy stands "
+        "between; Postern tries again by itself.",
+        source=f"{sources.PLAIN_REFUSED}; {sources.NODEMAILER}",
+        confidence=Confidence.HIGH,
+    ),
+    _refused(
+        name="xoauth2-malformed",
+        phases=AUTH,
+        codes=(501,),
+        statuses=enhanced("5.5.121", "5.5.122", "5.5.123", "5.5.124", "5.5.125", "5.5.126"),
+        instead=("invalid xoauth2",),
+        summary="The server cannot read the OAuth login that Postern sent.",
+        fix="Check that POSTERN_MAILBOX is a plain address and that POSTERN_TENANT_ID and POSTERN_TOKEN_SCOPE belong "
+        "to this cloud. If they do, this is a fault of Postern: please report it with the reply.",
+        source=sources.HVE_CODES,
+        confidence=Confidence.MEDIUM,
+    ),
+    _refused(
+        name="challenge-after-token",
+        phases=AUTH,
+        codes=(334,),
+        statuses=frozenset(),
+        summary="The server refused the OAuth token and asked for something more instead of saying why.",
+        fix="Check POSTERN_TOKEN_SCOPE (https://outlook.office365.com/.default), the app's permission SMTP.SendAsApp "
+        "and its right to the mailbox: "
+        + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess"),
+        source=sources.OAUTH2_PROXY,
+        confidence=Confidence.LOW,
+    ),
+)
+
+_DEFERRED: tuple[Rule, ...] = (
+    _deferred(
+        name="login-proxy-failed",
+        codes=(451,),
+        statuses=enhanced("4.7.0", "4.3.2"),
+        any_of=("temporary server error", "prx"),
+        pause=60.0,
+        summary="Office 365 could not pass the login on to the server that holds the mailbox.",
+        fix="Nothing to do; Postern tries again by itself. If it lasts for more than an hour, check that "
+        "POSTERN_MAILBOX is the mailbox's own address, and see Health, Service health at https://admin.microsoft.com.",
+        source=f"{sources.MAILKIT}; {sources.OAUTH2MS_5}",
+        confidence=Confidence.HIGH,
+    ),
+    _deferred(
+        name="login-not-now",
+        codes=(454,),
+        statuses=enhanced("4.7.0"),
+        instead=("temporary authentication failure",),
+        pause=60.0,
+        summary="Office 365 could not check the login just now.",
+        fix="Nothing to do; Postern tries again by itself.",
+        source=sources.RFC_4954,
+        confidence=Confidence.LOW,
+    ),
+)
+
+RULES: tuple[Rule, ...] = (*_BY_POLICY, *_REFUSED, *_DEFERRED)

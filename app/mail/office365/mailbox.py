@@ -1,0 +1,173 @@
+"""Replies after the content that speak of the sending mailbox: too fast, over its quota, full, blocked, unlicensed.
+
+They end in 5yz as often as not, and all of them mean: wait.
+"""
+
+from functools import partial
+
+from app.mail.attempt import Phase
+from app.mail.office365 import sources
+from app.mail.office365.remedy import UNBLOCK, powershell
+from app.mail.rule import MESSAGE, TRANSACTION, Rule, enhanced
+from app.mail.verdict import Action, Confidence, Scope
+
+_AN_HOUR, _A_DAY = 3_600.0, 86_400.0
+_SENDING = MESSAGE | {Phase.MAIL}
+_EMPTY = (
+    "Empty the mailbox's Sent Items and Deleted Items (in Outlook, or by a retention policy). Exchange keeps a copy of "
+    "all that Postern sends; to stop that: "
+    + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
+)
+_DAILY = (
+    "Nothing to do: the limit is 10,000 recipients in any 24 hours, and Postern tries again every hour. If it happens "
+    "often, add a second mailbox, or see what else sends through this one."
+)
+
+_waits = partial(Rule, phases=_SENDING, codes=(550, 552, 554), action=Action.DEFER, scope=Scope.MAILBOX)
+_judged_spam = partial(_waits, confidence=Confidence.MEDIUM, source=f"{sources.MAILKIT}; {sources.PHPMAILER}")
+_SPAM = ("outboundspamexception", "wascl useraction verdict")
+
+_LIMITS: tuple[Rule, ...] = (
+    Rule(
+        name="concurrent-connections",
+        phases=TRANSACTION,
+        codes=(432,),
+        statuses=enhanced("4.3.2"),
+        instead=("concurrent connections limit", "sender thread limit"),
+        action=Action.DEFER,
+        scope=Scope.MAILBOX,
+        pause=5.0,
+        slow=True,
+        summary="More than three connections were sending through this mailbox at the same time.",
+        fix="Nothing to do; Postern goes on with fewer connections. If other programs send through the same mailbox, "
+        "give each its own, or lower POSTERN_CONNECTIONS.",
+        source=sources.CONCURRENCY,
+        confidence=Confidence.HIGH,
+    ),
+    Rule(
+        name="mailbox-logon-failure",
+        phases=_SENDING,
+        codes=(430, 451, 550, 554),
+        any_of=("mapiexceptionlogonfailed", "mailbox logon failure"),
+        action=Action.DEFER,
+        scope=Scope.MAILBOX,
+        pause=300.0,
+        summary="The login worked, but the OAuth app has no right to open the mailbox, or Microsoft is moving the "
+        "mailbox.",
+        fix="If it lasts for more than an hour: "
+        + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess")
+        + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com.",
+        source=sources.OAUTH2_PROXY,
+        confidence=Confidence.MEDIUM,
+    ),
+    _waits(
+        name="submission-quota",
+        statuses=enhanced("5.2.0", "5.2.2"),
+        any_of=("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded"),
+        pause=_AN_HOUR,
+        summary="The mailbox has reached its daily limit of recipients.",
+        fix=_DAILY,
+        source=sources.CONCURRENCY,
+        confidence=Confidence.HIGH,
+    ),
+    _waits(
+        name="daily-recipient-limit",
+        phases=TRANSACTION,
+        statuses=enhanced("5.1.90"),
+        instead=("daily limit for message recipients",),
+        pause=_AN_HOUR,
+        summary="The mailbox has reached its daily limit of recipients.",
+        fix=_DAILY,
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.MEDIUM,
+    ),
+    _waits(
+        name="folder-full",
+        exception=("messageperfoldercountquotaexceeded",),
+        pause=_AN_HOUR,
+        counts="mailbox-full",
+        summary="A folder of the mailbox holds as many messages as it can, most likely Sent Items.",
+        fix=_EMPTY,
+        source=sources.SERVICENOW,
+        confidence=Confidence.MEDIUM,
+    ),
+    _waits(
+        name="mailbox-full",
+        statuses=enhanced("5.2.2", "5.2.0"),
+        any_of=("mailbox full", "aka.ms/mailboxfull", "shutoffquotaexceeded", "mapiexceptionquotaexceeded"),
+        pause=_AN_HOUR,
+        counts="mailbox-full",
+        summary="The sending mailbox is full, most likely with the copies in Sent Items.",
+        fix=_EMPTY,
+        source=sources.CONCURRENCY,
+        confidence=Confidence.HIGH,
+    ),
+    _waits(
+        name="mailbox-license",
+        all_of=("storedrv", "license"),
+        pause=_AN_HOUR,
+        hold=True,
+        counts="license",
+        summary="Exchange finds no valid license for the mailbox.",
+        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
+        "Exchange Online license.",
+        source=sources.CONTINUOUS_ERRORS,
+        confidence=Confidence.LOW,
+    ),
+)
+
+# Several verdict words may stand in one reply: the gravest comes first here.
+_OUTBOUND_SPAM: tuple[Rule, ...] = (
+    _judged_spam(
+        name="outbound-spam-suspended",
+        statuses=enhanced("5.2.0"),
+        any_of=("verdict is suspend", "hipsend", "hipnotify"),
+        exception=("outboundspam",),
+        pause=_AN_HOUR,
+        hold=True,
+        summary="Microsoft takes what the mailbox sent for spam and has suspended it.",
+        fix=UNBLOCK,
+    ),
+    _judged_spam(
+        name="outbound-spam-quota",
+        statuses=enhanced("5.2.0"),
+        any_of=("refusequota",),
+        exception=("outboundspam",),
+        pause=_A_DAY,
+        summary="Microsoft has cut the mailbox's sending quota, because what it sent looks like spam or the account is "
+        "new.",
+        fix="Wait a day: Postern tries again by itself. Trial and personal accounts have small quotas; a paid license "
+        "with Exchange Online has more. If it comes back: " + UNBLOCK,
+    ),
+    _judged_spam(
+        name="outbound-spam-tier",
+        statuses=enhanced("5.2.0"),
+        any_of=("showtierupgrade",),
+        exception=("outboundspam",),
+        pause=_AN_HOUR,
+        hold=True,
+        summary="Microsoft asks for a better license before the mailbox may send so much.",
+        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and give it a paid "
+        "Exchange Online license. A personal Outlook.com account asks for a verification in its own inbox.",
+    ),
+    _judged_spam(
+        name="outbound-spam-throttled",
+        statuses=enhanced("5.2.0"),
+        any_of=("throttle", "transienterror"),
+        exception=("outboundspam",),
+        pause=900.0,
+        slow=True,
+        summary="Microsoft slows the mailbox down, because what it sends looks like spam.",
+        fix="Nothing to do now: Postern waits 15 minutes and goes on more slowly. If it comes back: " + UNBLOCK,
+    ),
+    _judged_spam(
+        name="outbound-spam",
+        any_of=_SPAM,
+        pause=_AN_HOUR,
+        hold=True,
+        summary="Microsoft takes what the mailbox sent for spam.",
+        fix=UNBLOCK,
+    ),
+)
+
+RULES: tuple[Rule, ...] = (*_LIMITS, *_OUTBOUND_SPAM)

@@ -1,0 +1,157 @@
+"""Refusals that Exchange normally sends later, as a report to the mailbox, after it had accepted the message.
+
+Should one come as a reply it means the same. All are LOW: none was seen as a reply on port 587.
+"""
+
+from functools import partial
+
+from app.mail.office365 import sources
+from app.mail.office365.remedy import NOTHING, SUPPORT, UNBLOCK
+from app.mail.rule import TRANSACTION, Rule, enhanced
+from app.mail.verdict import Action, Scope
+
+_AN_HOUR = 3_600.0
+_EXTERNAL = (
+    "Nothing to do: the limit counts the last 24 hours of the whole organization, and Postern tries again every hour. "
+    "What else sends to external recipients can be seen at https://admin.exchange.microsoft.com, Reports, Mail flow."
+)
+
+_reported = partial(Rule, phases=TRANSACTION, codes=(550, 554), source=sources.NON_DELIVERY)
+_blocked = partial(_reported, action=Action.DEFER, scope=Scope.TENANT, hold=True, pause=_AN_HOUR)
+_undeliverable = partial(_reported, action=Action.FAIL, scope=Scope.RECIPIENT)
+
+RULES: tuple[Rule, ...] = (
+    _blocked(
+        name="sender-restricted",
+        statuses=enhanced("5.1.8"),
+        instead=("bad outbound sender",),
+        scope=Scope.MAILBOX,
+        summary="Microsoft has restricted the mailbox, because what it sent was taken for spam.",
+        fix=UNBLOCK,
+    ),
+    _blocked(
+        name="account-banned",
+        statuses=enhanced("5.7.501", "5.7.502", "5.7.503"),
+        scope=Scope.MAILBOX,
+        summary="Microsoft has banned the account from sending, because of spam.",
+        fix=SUPPORT,
+    ),
+    _blocked(
+        name="trial-external-limit",
+        statuses=enhanced("5.7.232"),
+        instead=("trial tenant has exceeded its daily limit",),
+        summary="Your trial organization has reached its daily limit of external recipients.",
+        fix=f"{_EXTERNAL} A paid license has a higher limit.",
+        source=sources.TENANT_LIMIT,
+    ),
+    _blocked(
+        name="tenant-external-limit",
+        statuses=enhanced("5.7.233"),
+        instead=("tenant external recipient rate limit",),
+        summary="Your organization has reached its daily limit of external recipients.",
+        fix=_EXTERNAL,
+        source=sources.TENANT_LIMIT,
+    ),
+    _blocked(
+        name="onmicrosoft-limit",
+        statuses=enhanced("5.7.236"),
+        summary="Your organization may send to 100 external recipients a day from an onmicrosoft.com address.",
+        fix="Send from an address of your own domain: add the domain at https://admin.microsoft.com, Settings, "
+        "Domains, and make it part of the mailbox's address.",
+    ),
+    _blocked(
+        name="tenant-over-threshold",
+        statuses=enhanced("5.7.705"),
+        instead=("tenant has exceeded threshold",),
+        summary="Microsoft has blocked your organization's outgoing mail, because of too much spam or bulk mail.",
+        fix=SUPPORT,
+    ),
+    _blocked(
+        name="address-not-accepted",
+        statuses=enhanced("5.7.708"),
+        instead=("traffic not accepted from this ip",),
+        summary="Microsoft does not accept your organization's mail from this internet address; mostly seen with "
+        "trials.",
+        fix=SUPPORT,
+    ),
+    _blocked(
+        name="unregistered-domain",
+        statuses=enhanced("5.7.750"),
+        instead=("unregistered domain",),
+        summary="Microsoft has blocked your organization, because it sends from domains that are not registered with "
+        "it.",
+        fix="Add every domain you send from at https://admin.microsoft.com, Settings, Domains. Then ask Microsoft to "
+        "lift the block: Support, New service request.",
+    ),
+    _blocked(
+        name="tenant-blocked",
+        statuses=enhanced("5.7.800"),
+        summary="Microsoft has blocked your organization from sending.",
+        fix=SUPPORT,
+    ),
+    _reported(
+        name="tenant-block-list",
+        statuses=enhanced("5.7.703"),
+        instead=("tenant allow block list",),
+        action=Action.FAIL,
+        scope=Scope.MESSAGE,
+        summary="A recipient is on your own organization's block list, so the message is refused for all.",
+        fix="Take the address off the list at https://security.microsoft.com/tenantAllowBlockList, or send without it.",
+    ),
+    _reported(
+        name="forwarding-forbidden",
+        statuses=enhanced("5.7.520"),
+        instead=("does not allow external forwarding",),
+        action=Action.FAIL,
+        scope=Scope.MESSAGE,
+        summary="Your organization forbids forwarding to external addresses.",
+        fix="Send directly, or allow it at https://security.microsoft.com, Policies, Anti-spam, Anti-spam outbound "
+        "policy.",
+    ),
+    _reported(
+        name="recipient-over-limit",
+        statuses=enhanced("5.2.121", "5.2.122"),
+        action=Action.DEFER,
+        scope=Scope.RECIPIENT,
+        delay=_AN_HOUR,
+        summary="The recipient's mailbox has received too much within the hour.",
+        fix=NOTHING,
+    ),
+    _undeliverable(
+        name="unknown-recipient",
+        statuses=enhanced("5.1.1", "5.1.10", "5.4.1"),
+        counts="invalid-recipient",
+        summary="The recipient does not exist, or its domain does not take mail for it.",
+        fix="Correct the address in the application and send again.",
+    ),
+    _undeliverable(
+        name="recipient-policy",
+        statuses=enhanced("5.7.1", "5.7.124", "5.7.133", "5.7.134", "5.7.135", "5.7.136"),
+        summary="A rule of your own or of the recipient's organization forbids this message.",
+        fix="Ask your administrator for the mail flow rules (https://admin.exchange.microsoft.com, Mail flow, Rules), "
+        "and the recipient's administrator whether mail from you is allowed.",
+    ),
+    _undeliverable(
+        name="authentication-of-domain",
+        statuses=enhanced("5.7.509"),
+        summary="The recipient refuses mail whose sender's domain fails its own DMARC policy.",
+        fix="Set up DKIM for the domain: https://security.microsoft.com, Email authentication settings, DKIM; and let "
+        "its SPF record include spf.protection.outlook.com.",
+    ),
+    _undeliverable(
+        name="routing-fault",
+        statuses=enhanced("5.4.6", "5.4.14", "5.4.300"),
+        summary="Exchange could not bring the message to the recipient's domain: a loop, or no server that takes it.",
+        fix="Check the recipient's domain for a typing error. If it is your own, check its MX record and the "
+        "connectors at https://admin.exchange.microsoft.com, Mail flow.",
+    ),
+    _reported(
+        name="expired-on-the-way",
+        codes=range(400, 500),
+        statuses=enhanced("4.4.7"),
+        action=Action.DEFER,
+        scope=Scope.MESSAGE,
+        summary="Exchange could not reach the next server in time.",
+        fix=NOTHING,
+    ),
+)

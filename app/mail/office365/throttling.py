@@ -1,0 +1,74 @@
+"""The mailbox is locked out after too many like errors. Nobody lifts that; each further try may prolong it."""
+
+from functools import partial
+
+from app.mail.office365 import sources
+from app.mail.office365.remedy import powershell
+from app.mail.rule import AUTH, TRANSACTION, Rule, enhanced
+from app.mail.verdict import Action, Confidence, Scope
+
+_A_DAY = 86_400.0
+_WAIT = (
+    " Then wait: Microsoft ends the lockout by itself, usually within a day, and its support cannot shorten it. "
+    "Another mailbox can send meanwhile."
+)
+
+_locked_out = partial(
+    Rule,
+    phases=AUTH | TRANSACTION,
+    codes=(550,),
+    action=Action.DEFER,
+    scope=Scope.MAILBOX,
+    pause=_A_DAY,
+    source=sources.CONTINUOUS_ERRORS,
+    confidence=Confidence.HIGH,
+)
+
+RULES: tuple[Rule, ...] = (
+    _locked_out(
+        name="throttled-mailbox-full",
+        statuses=enhanced("5.2.251"),
+        instead=("continuous mailbox full errors",),
+        summary="Exchange has locked the mailbox out of SMTP, because it was full and mail was sent from it all the "
+        "same.",
+        fix="Empty the mailbox's Sent Items and Deleted Items, and keep no copies of what Postern sends: "
+        + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
+        + _WAIT,
+    ),
+    _locked_out(
+        name="throttled-send-as-denied",
+        statuses=enhanced("5.2.252"),
+        all_of=("throttled", "send as denied"),
+        summary="Exchange has locked the mailbox out of SMTP, because it sent too often as an address it may not use.",
+        fix="Find the application that sends from a foreign address (the failed messages name it) and stop it, or "
+        "grant the right: "
+        + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs")
+        + _WAIT,
+    ),
+    _locked_out(
+        name="throttled-invalid-license",
+        statuses=enhanced("5.2.253"),
+        instead=("continuous invalid license errors",),
+        summary="Exchange has locked the mailbox out of SMTP, because it has no valid license.",
+        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
+        "Exchange Online license." + _WAIT,
+    ),
+    _locked_out(
+        name="throttled-too-many-recipients",
+        statuses=enhanced("5.2.254"),
+        instead=("continuous too many recipients errors",),
+        summary="Exchange has locked the mailbox out of SMTP, because messages had too many recipients again and "
+        "again.",
+        fix="Let the application send to fewer recipients at once, or raise the mailbox's limit: "
+        + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000")
+        + _WAIT,
+    ),
+    _locked_out(
+        name="throttled-invalid-recipients",
+        statuses=enhanced("5.2.255"),
+        instead=("continuous invalid recipients errors",),
+        summary="Exchange has locked the mailbox out of SMTP, because of too many invalid recipient addresses.",
+        fix="Find the application that sends to bad addresses (the failed messages name it) and clean its list."
+        + _WAIT,
+    ),
+)
