@@ -151,7 +151,10 @@ DEFAULTS: tuple[Rule, ...] = (
 )
 RULES: tuple[Rule, ...] = (*office365.RULES, *DEFAULTS)
 
-_REACH = "Check the network from this machine: `postern check` says which step fails."
+_REACH = (
+    "Let this machine connect out to port 587, and test it there: "
+    "openssl s_client -starttls smtp -connect smtp.office365.com:587"
+)
 
 WITHOUT_REPLY: Mapping[FailureKind, Explanation] = {
     FailureKind.DNS: Explanation("The upstream's name has no address.", "Check POSTERN_SMTP_HOST and the resolver."),
@@ -263,4 +266,7 @@ def _rule(phase: Phase, reply: Reply) -> Rule:
         for rule in _EXCHANGE[reply.code]:
             if rule.knows(phase, heard):
                 return rule
-    return next(rule for rule in DEFAULTS if phase in rule.phases and reply.code in rule.codes)
+    for rule in DEFAULTS:
+        if reply.code in rule.codes and phase in rule.phases:
+            return rule
+    raise AssertionError("the last default knows every reply")

@@ -6,12 +6,12 @@ truth: what is in memory here can be lost at any moment.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from app import logs
+from app import logs, metrics
 from app.clock import Clock
 from app.mail import lifecycle
 from app.mail.attempt import Attempt
@@ -192,6 +192,7 @@ class Relay:
         verdicts = judge(attempt, claimed.envelope.rcpt_to)
         self._mailbox.end(recipients)
         self._mailbox.learn(claimed.id, attempt, [*verdicts.values()])
+        _count(attempt, verdicts.values())
         return attempt, verdicts
 
     async def _finish(self, claimed: Claimed, judged: tuple[Attempt, Mapping[str, Verdict]] | None) -> None:
@@ -216,6 +217,7 @@ class Relay:
         if not await self._saved(claimed, settlement, record):
             logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="at settling")
             return
+        metrics.attempted(settlement.event)
         logs.attempted(
             claimed.id,
             mailbox=claimed.mailbox,
@@ -242,3 +244,10 @@ class Relay:
 
     def _give_up(self, _: RetryCallState) -> bool:
         return self._cut
+
+
+def _count(attempt: Attempt, verdicts: Collection[Verdict]) -> None:
+    for verdict in verdicts:
+        metrics.judged(verdict.rule)
+    if any(not verdict.known for verdict in verdicts):
+        metrics.unknown_reply(attempt.phase)
