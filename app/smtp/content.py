@@ -13,16 +13,17 @@ def pieces(content: bytes, size: int = PIECE) -> Iterator[bytes | memoryview]:
     take what follows it for the end of the mail. In CRLF lines the two are the same.
     """
     start = 0
-    dotted = b"\n." in content
+    dotted = content.startswith(b".") or b"\n." in content
     view = memoryview(content)
     while start + size < len(content):
         end = start + size
         if content[end - 1] == _LF:
             end -= 1  # keep LF and a dot after it in one piece
-        yield _stuffed(content[start:end], first=not start) if dotted or not start else view[start:end]
+        yield _stuffed(content[start:end], first=not start) if dotted else view[start:end]
         start = end
-    last = _stuffed(content[start:], first=not start)
-    yield last + (b".\r\n" if not content or content.endswith(b"\r\n") else b"\r\n.\r\n")
+    last = content[start:]
+    ended = b".\r\n" if not content or content.endswith(b"\r\n") else b"\r\n.\r\n"
+    yield (_stuffed(last, first=not start) if dotted else last) + ended
 
 
 def _stuffed(piece: bytes, *, first: bool) -> bytes:

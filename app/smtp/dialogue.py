@@ -14,33 +14,29 @@ _WORD = re.compile(r"[A-Za-z0-9+/=._~-]{6,}")
 
 
 class Dialogue:
-    """What was said, in order. Written down for people only at its end: that is when it is known to be wanted."""
+    """What was said, in order."""
 
     __slots__ = ("_before", "_said")
 
     def __init__(self, before: tuple[Line, ...] = ()) -> None:
         self._before = before
-        self._said: list[tuple[str, str | Reply]] = []
+        self._said: list[Line] = []
 
     def client(self, text: str) -> None:
         """We said `text`: a command without CRLF, its secret already masked."""
-        self._said.append(("C", text))
+        self._said.append(Line("C", text[:_LONGEST]))
 
     def server(self, reply: Reply) -> None:
         """The server answered."""
-        self._said.append(("S", reply))
+        self._said.append(Line("S", str(reply)[:_LONGEST]))
 
     def lines(self) -> tuple[Line, ...]:
         """All that is kept: the start, and the end with the reply that decided."""
         missing = len(self._said) - _FIRST - _LAST
         if missing <= 0:
-            return (*self._before, *_lines(self._said))
+            return (*self._before, *self._said)
         gap = Line("C", f"({missing} lines left out)")
-        return (*self._before, *_lines(self._said[:_FIRST]), gap, *_lines(self._said[-_LAST:]))
-
-
-def _lines(said: list[tuple[str, str | Reply]]) -> list[Line]:
-    return [Line(who, str(what)[:_LONGEST]) for who, what in said]
+        return (*self._before, *self._said[:_FIRST], gap, *self._said[-_LAST:])
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

@@ -100,7 +100,10 @@ class Pool:
         return len(self._idle), len(self._lent), self._opening
 
     async def close(self, timeout: float) -> None:
-        """QUIT what is idle, wait `timeout` seconds for what is lent, then abort it. Nothing is lent any more."""
+        """QUIT what is idle, wait `timeout` seconds for what is lent, then abort it. Nothing is lent any more.
+
+        An opening under way when the time is over ends by its own timeouts, or with the task that awaits it.
+        """
         self._closed = True
         for waiter in self._waiters:
             if not waiter.done():

@@ -164,7 +164,7 @@ class Channel(asyncio.BufferedProtocol):
     @property
     def open(self) -> bool:
         """True if a command can be sent and its reply told from others."""
-        return not self.unread and not self._transport.is_closing()
+        return not (self.lost or self._replies or self._parser.amid or self._transport.is_closing())
 
     def write(self, data: bytes | memoryview) -> None:
         """Hand over to the transport. Raises ChannelLost."""

@@ -172,7 +172,7 @@ class Transaction:
         if not self._pipelining:
             self._write(command)
         self._dialogue.client(command)
-        reply = await self._channel.reply(seconds)
+        reply = self._channel.read() or await self._channel.reply(seconds)
         self._dialogue.server(reply)
         accepted = reply.code == _GO_AHEAD if phase is Phase.DATA else reply.positive
         return None if accepted else self._refusal(reply)

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.clock import Clock
+from app.mail.attempt import Phase
 from app.mail.message import Envelope
 from app.simulator import Account, Limits, Simulator
 from app.smtp import tls
@@ -24,7 +26,22 @@ ENVELOPE = Envelope(MAILBOX, ("ada@example.net",))
 HEADER = b"From: noreply@contoso.com\r\nTo: ada@example.net\r\nMessage-ID: <1@contoso.com>\r\nSubject: Hello\r\n\r\n"
 CONTENT = HEADER + b"Hello, Ada.\r\n"
 LIMITS = Limits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
-SHORT = Timeouts(0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, quit=0.3)  # for what never comes
+_FIELDS = {
+    Phase.GREETING: "greeting",
+    Phase.EHLO: "ehlo",
+    Phase.STARTTLS: "starttls",
+    Phase.AUTH: "auth",
+    Phase.MAIL: "mail",
+    Phase.RCPT: "rcpt",
+    Phase.DATA: "data",
+    Phase.CONTENT: "stall",
+    Phase.DOT: "dot",
+}
+
+
+def impatient(phase: Phase) -> Timeouts:
+    """For a phase whose reply never comes; all others have their usual time, however busy the machine is."""
+    return replace(Timeouts(slowest_upload=1e9), **{_FIELDS[phase]: 0.3})
 
 
 async def go() -> bool:

@@ -10,7 +10,7 @@ from app.mail.attempt import FailureKind, Phase
 from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
 from app.smtp.credentials import CredentialUnavailable, Mechanism, Password, Secret
 from app.smtp.session import Refused, Session, SessionFailed, open_session
-from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, SHORT, Ways, go
+from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Ways, go, impatient
 from tests.smtp.peer import PLAIN, SECURE, Talk
 
 STEPS = {
@@ -93,7 +93,7 @@ async def test_a_step_without_a_reply_is_a_failure(ways: Ways, point: Point, nam
     simulator = await ways.simulator()
     simulator.faults.add(Fault(point, action))
     with pytest.raises(SessionFailed) as caught:
-        await ways.enter(simulator, SHORT)
+        await ways.enter(simulator, impatient(STEPS[point]))
     assert (caught.value.failure.phase, caught.value.failure.kind) == (STEPS[point], kind)
     assert caught.value.failure.detail.endswith(".")
     assert PASSWORD not in repr(caught.value.__dict__) + str(caught.value)
@@ -105,7 +105,7 @@ async def test_a_handshake_that_never_ends(ways: Ways, action: Drop | Reset | Si
     simulator = await ways.simulator()
     simulator.faults.add(Fault(Point.TLS, action))
     with pytest.raises(SessionFailed) as caught:
-        await ways.enter(simulator, SHORT)
+        await ways.enter(simulator, impatient(Phase.STARTTLS))
     assert caught.value.failure.phase is Phase.STARTTLS
     assert caught.value.failure.kind in {FailureKind.CLOSED, FailureKind.TLS, FailureKind.TIMEOUT}
 

@@ -12,7 +12,7 @@ from app.simulator import Call, Drop, Fault, Limits, Point, Reset, Say, Silence,
 from app.smtp.pool import Pool
 from app.smtp.session import Refused, Session, SessionFailed, Upstream, open_session
 from app.smtp.timeouts import Timeouts
-from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, SHORT, Ways, go
+from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, Ways, go, impatient
 
 STRICT = Limits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
 
@@ -127,7 +127,7 @@ async def test_a_stale_session_is_replaced_within_the_attempt(
 ) -> None:
     """Gone at MAIL before anything of the message was offered: nobody need know."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator, SHORT)), 1))
+    pools.append(pool := Pool(Door(ways.to(simulator, impatient(Phase.MAIL))), 1))
     await relayed(pool)
     simulator.faults.add(Fault(Point.MAIL, action, times=1))
     await relayed(pool)

@@ -15,8 +15,7 @@ import uvloop
 
 from app.mail.attempt import FailureKind, Phase
 from app.smtp.session import Session, SessionFailed
-from app.smtp.timeouts import Timeouts
-from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Ways, go
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Ways, go, impatient
 from tests.smtp.peer import GO_AHEAD, PLAIN, SECURE, Peer, Talk
 
 OK = b"250 ok\r\n250 ok\r\n"
@@ -163,8 +162,7 @@ def test_nothing_leaves_after_an_abort(run: Runner, tmp_path: Path) -> None:
             assert b"\r\n.\r\n" not in await talk.rest()
 
         async with AsyncExitStack() as stack:
-            timeouts = Timeouts(dot=0.2, slowest_upload=1e9)
-            session = await opened(stack, tmp_path, script, receive_buffer=4096, timeouts=timeouts)
+            session = await opened(stack, tmp_path, script, receive_buffer=4096, timeouts=impatient(Phase.DOT))
             with pytest.raises(SessionFailed) as caught:
                 await session.send(ENVELOPE, LARGE[:200_000], go)
             assert caught.value.failure.phase is Phase.DOT

@@ -8,7 +8,7 @@ from app.mail.attempt import FailureKind, Phase
 from app.mail.message import Envelope
 from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
 from app.smtp.session import SessionFailed
-from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, SHORT, Ways, go
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Ways, go, impatient
 
 IN_STEP = Door(pipelining=False)
 DOORS = {"pipelined": Door(), "in step": IN_STEP}
@@ -76,7 +76,7 @@ async def test_the_absence_of_a_reply_is_a_failure(ways: Ways, door: str, point:
     action, kind = NO_REPLY[name]
     simulator = await ways.simulator(door=DOORS[door])
     simulator.faults.add(Fault(point, action))
-    session = await ways.session(simulator, SHORT)
+    session = await ways.session(simulator, impatient(PHASES[point]))
     with pytest.raises(SessionFailed) as caught:
         await session.send(ENVELOPE, CONTENT, go)
     failure = caught.value.failure

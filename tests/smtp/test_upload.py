@@ -8,8 +8,7 @@ import pytest
 from app.mail.attempt import FailureKind, Phase
 from app.mail.message import Envelope
 from app.smtp.session import Session, SessionFailed
-from app.smtp.timeouts import Timeouts
-from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, SHORT, Ways, go
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Ways, go, impatient
 from tests.smtp.peer import GO_AHEAD, SECURE_IN_STEP, Talk
 
 OK = b"250 ok\r\n250 ok\r\n"
@@ -152,7 +151,7 @@ async def test_after_a_timeout_nothing_leaves(ways: Ways) -> None:
         assert NO_DOT not in await talk.rest()
 
     peer = await ways.peer(script, receive_buffer=4096)
-    session = await ways.session(peer, Timeouts(dot=0.3, slowest_upload=1e9))
+    session = await ways.session(peer, impatient(Phase.DOT))
     with pytest.raises(SessionFailed) as caught:
         await session.send(ENVELOPE, PIECES, go)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.DOT, FailureKind.TIMEOUT)
@@ -199,7 +198,7 @@ async def test_a_link_that_takes_nothing_is_given_up(ways: Ways) -> None:
         talk.say_and_stall(OK + GO_AHEAD)
 
     peer = await ways.peer(script, receive_buffer=4096)
-    session = await ways.session(peer, SHORT)
+    session = await ways.session(peer, impatient(Phase.CONTENT))
     with pytest.raises(SessionFailed) as caught:
         await session.send(ENVELOPE, LARGE, go)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.TIMEOUT)
