@@ -47,6 +47,7 @@ class Event(StrEnum):
     RETRY = "retry"  # a person puts the failed recipients of an ended message back
     EXPIRE = "expire"  # its age is over
     CANCEL = "cancel"  # the caller took it back
+    CONFIRM = "confirm"  # a person says that it has arrived
 
 
 _S, _E = MessageState, Event
@@ -61,7 +62,7 @@ TRANSITIONS: Mapping[MessageState, Mapping[Event, MessageState]] = {
         _E.EXPIRE: _S.DONE,
     },
     _S.DEFERRED: {_E.CLAIM: _S.ACTIVE, _E.HOLD: _S.HELD, _E.EXPIRE: _S.DONE, _E.CANCEL: _S.CANCELLED},
-    _S.HELD: {_E.RELEASE: _S.QUEUED, _E.CANCEL: _S.CANCELLED},
+    _S.HELD: {_E.RELEASE: _S.QUEUED, _E.CANCEL: _S.CANCELLED, _E.CONFIRM: _S.DONE},
     _S.DONE: {_E.RETRY: _S.QUEUED},
     _S.CANCELLED: {},
 }
@@ -122,13 +123,21 @@ EXPIRED = Explanation(
     "It was not relayed before its time was over.",
     "Read the last attempt for the cause, mend it, then retry the message or send it anew.",
 )
+_TRACE = (
+    "Look in Message trace for its Message-ID: if it is there, `postern emails confirm <id>`; "
+    "if not, `postern emails retry <id>`."
+)
 UNKNOWN_TWICE = Explanation(
     "Twice the connection died between the end of the message and Exchange's answer, so it may have been delivered.",
-    "Look in Message trace for its Message-ID: if it is there, cancel it here; if not, retry it.",
+    _TRACE,
 )
 UNKNOWN_HELD = Explanation(
     "The connection died between the end of the message and Exchange's answer, so it may have been delivered.",
-    "Look in Message trace for its Message-ID: if it is there, cancel it here; if not, retry it.",
+    _TRACE,
+)
+CONFIRMED = Explanation(
+    "The connection died before Exchange's answer to the whole message; a person has confirmed that it arrived.",
+    "Nothing to do.",
 )
 ASSUMED_SENT = Explanation(
     "The connection died before Exchange's answer to the whole message; it counts as sent, as on_unknown asks.",
@@ -194,7 +203,7 @@ def _in_doubt(standing: Standing, verdicts: Mapping[str, Verdict], now: float, j
 
 
 def _assume_sent(verdict: Verdict) -> Verdict:
-    return replace(verdict, action=Action.RELAYED) if verdict.in_doubt else verdict
+    return verdict._replace(action=Action.RELAYED) if verdict.in_doubt else verdict
 
 
 def _outcome(verdict: Verdict) -> Outcome:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Action(StrEnum):
@@ -43,9 +44,8 @@ class Explanation:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The judgement on one recipient of one attempt."""
+class Verdict(NamedTuple):
+    """The judgement on one recipient of one attempt. A tuple, because one is made for every message."""
 
     action: Action
     scope: Scope

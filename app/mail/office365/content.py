@@ -27,7 +27,7 @@ RULES: tuple[Rule, ...] = (
         counts="send-as-denied",
         summary="The mailbox may not send as this From address.",
         fix=SEND_AS,
-        source=sources.SEND_AS,
+        source="vaultwarden #1008; notifuse #250; MailKit #1176",
         confidence=Confidence.HIGH,
     ),
     _fails(
@@ -36,7 +36,7 @@ RULES: tuple[Rule, ...] = (
         exception=("maxsubmissionexceeded", "messagesubmissionexceeded"),
         summary="The message is larger than this mailbox may send.",
         fix=_SMALLER,
-        source=sources.PM2_HEALTH_52,
+        source="pm2-health #52",
         confidence=Confidence.MEDIUM,
     ),
     _fails(
@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
         any_of=("header size",),
         summary="The message's header is too large, most likely because of very many recipients or custom headers.",
         fix="Send to fewer recipients at once, or give fewer and shorter custom headers.",
-        source=sources.MAILKIT,
+        source="MailKit #904",
         confidence=Confidence.MEDIUM,
     ),
     _fails(
@@ -67,7 +67,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MESSAGE,
         summary="The server that holds the mailbox has a passing fault, whatever the reply's number says.",
         fix=NOTHING,
-        source=sources.OAUTH2_PROXY,
+        source="email-oauth2-proxy #271",
         confidence=Confidence.LOW,
     ),
     Rule(
@@ -79,7 +79,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MESSAGE,
         summary="The server that holds the mailbox has a passing fault.",
         fix=NOTHING,
-        source=sources.DATALUST_101,
+        source="datalust #101",
         confidence=Confidence.MEDIUM,
     ),
     _fails(
@@ -128,7 +128,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MESSAGE,
         summary="The server that holds the mailbox does not take the message just now.",
         fix=NOTHING,
-        source=sources.OAUTH2_PROXY,
+        source="email-oauth2-proxy #271",
         confidence=Confidence.LOW,
     ),
     _fails(
@@ -138,7 +138,7 @@ RULES: tuple[Rule, ...] = (
         summary="The server that holds the mailbox refuses the message for good; the reply names the exception.",
         fix="Search the web for the exception's name in the reply (the word that ends in Exception), mend what it says "
         "and retry the message.",
-        source=sources.NON_DELIVERY,
+        source="vaultwarden #1008; pm2-health #52",
         confidence=Confidence.LOW,
     ),
 )

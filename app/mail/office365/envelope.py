@@ -24,7 +24,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MAILBOX,
         hold=True,
         summary="Office 365 does not count the session as logged in, so it takes no mail from it.",
-        fix=f"SMTP must be on for the mailbox: {SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
         source=f"{sources.NOT_AUTHENTICATED}; {sources.FIX_APPLICATIONS}",
         confidence=Confidence.HIGH,
     ),
@@ -68,7 +68,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MESSAGE,
         summary="The sender's address is not a valid address.",
         fix="Correct the From address in the application and send again.",
-        source=sources.MAILKIT,
+        source=sources.RFC_3463,
         confidence=Confidence.MEDIUM,
     ),
     Rule(
@@ -126,7 +126,7 @@ RULES: tuple[Rule, ...] = (
         counts="invalid-recipient",
         summary="The recipient's address is not one that Exchange can send to.",
         fix="Correct the address in the application and send again.",
-        source=sources.MAILKIT,
+        source=sources.RFC_3463,
         confidence=Confidence.MEDIUM,
     ),
     Rule(

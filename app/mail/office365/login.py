@@ -6,7 +6,7 @@ Exchange also gives these texts later in the session, at MAIL or after the final
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.remedy import LOGS_IN_AGAIN, OAUTH, SMTP_AUTH_ON, powershell
+from app.mail.office365.remedy import BASIC_AUTH_CHECKS, LOGS_IN_AGAIN, OAUTH, OAUTH_CHECKS, SMTP_AUTH_ON, powershell
 from app.mail.rule import AUTH, TRANSACTION, Rule, enhanced
 from app.mail.verdict import Action, Confidence, Scope
 
@@ -25,7 +25,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("disabled for the tenant",),
         summary="Sending by SMTP is switched off in your organization, and the mailbox has no exception.",
         fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
-        source=f"{sources.SMTP_AUTH}; {sources.OAUTH2_PROXY}",
+        source=sources.SMTP_AUTH,
         confidence=Confidence.HIGH,
     ),
     _refused(
@@ -51,7 +51,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         "place.",
         fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in names "
         "the policy. Exclude the mailbox from it or allow this server's public IP address. If the policy blocks legacy "
-        f"authentication: {OAUTH}",
+        f"authentication, a password will not do. {OAUTH}",
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.HIGH,
     ),
@@ -85,7 +85,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         fix="Nothing needs to be unlocked by hand: Postern waits 15 minutes and then tries one login. If it locks "
         "again, find who else logs in with an old password: https://entra.microsoft.com, Users, the mailbox, Sign-in "
         "logs.",
-        source="a log in a public repository (August 2026)",
+        source=f"{sources.LOG} (August 2026)",
         confidence=Confidence.MEDIUM,
     ),
     _refused(
@@ -94,7 +94,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         summary="Microsoft sees something wrong with the account: it may be disabled, blocked or without a license.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
         f"Licenses and apps an Exchange Online license must be ticked. {LOGS_IN_AGAIN}",
-        source="a log in a public repository (October 2024)",
+        source=f"{sources.LOG} (October 2024)",
         confidence=Confidence.MEDIUM,
     ),
     _refused(
@@ -133,7 +133,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         name="login-against-policy",
         summary="A policy of your organization refuses the mailbox's login; the reply says which.",
         fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in says "
-        f"why. Check also that SMTP is on for the mailbox: {SMTP_AUTH_ON}",
+        f"why. {SMTP_AUTH_ON}",
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -160,7 +160,7 @@ _REFUSED: tuple[Rule, ...] = (
         hold=False,
         summary="The OAuth token was too old, or about to expire. Postern logs in again with a new one.",
         fix="Nothing to do. If it keeps coming back, set this machine's clock right (NTP).",
-        source=sources.HVE_CODES,
+        source="sasl-xoauth2 README, #110",
         confidence=Confidence.MEDIUM,
     ),
     _refused(
@@ -170,7 +170,7 @@ _REFUSED: tuple[Rule, ...] = (
         summary="The OAuth app lacks the permission to send mail.",
         fix="At https://entra.microsoft.com, App registrations, the app, API permissions: add Office 365 Exchange "
         f"Online, Application permissions, SMTP.SendAsApp, and grant admin consent. {LOGS_IN_AGAIN}",
-        source=sources.HVE_CODES,
+        source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
     ),
     _refused(
@@ -179,10 +179,11 @@ _REFUSED: tuple[Rule, ...] = (
         statuses=enhanced("5.7.240"),
         instead=("not allowed for use with this high volume email",),
         summary="The OAuth app may not use this High Volume Email account.",
-        fix=powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
+        fix="Let it use the account: "
+        + powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
         + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com. It takes 5 "
         "minutes.",
-        source=sources.HVE_CODES,
+        source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
     ),
     _refused(
@@ -191,15 +192,8 @@ _REFUSED: tuple[Rule, ...] = (
         instead=("authentication unsuccessful",),
         summary="The login is refused without a reason: a wrong password, or an OAuth app without a right to the "
         "mailbox.",
-        fix=f"SMTP must be on for the mailbox: {SMTP_AUTH_ON} With a password: sign in with it at "
-        "https://outlook.office.com; if that works, a policy forbids passwords and OAuth is needed. With OAuth, check "
-        "that 1. POSTERN_MAILBOX is the mailbox's own address or user name, not a shared mailbox's alias; 2. the app "
-        "has SMTP.SendAsApp with admin consent (Entra, API permissions) or the role Application SMTP.SendAsApp in "
-        "Exchange; 3. `Get-ServicePrincipal` shows the object id of Entra's Enterprise applications, not of App "
-        "registrations; 4. the app has the mailbox: `Add-MailboxPermission -Identity <mailbox> -User <object-id> "
-        "-AccessRights FullAccess`; 5. POSTERN_TOKEN_SCOPE is https://outlook.office365.com/.default, not Microsoft "
-        "Graph; 6. some hours have passed since the last change.",
-        source=f"{sources.OAUTH}; {sources.MAILKIT}; {sources.FIX_APPLICATIONS}",
+        fix=f"{SMTP_AUTH_ON} {BASIC_AUTH_CHECKS} {OAUTH_CHECKS}",
+        source=f"{sources.OAUTH}; MailKit #1126, #1733; sasl-xoauth2 #43; rustdesk #942",
         confidence=Confidence.HIGH,
     ),
     _refused(
@@ -211,7 +205,7 @@ _REFUSED: tuple[Rule, ...] = (
         summary="The server does not know the kind of login. It happens once in a while under load, too.",
         fix="Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587, and that no proxy stands "
         "between; Postern tries again by itself.",
-        source=f"{sources.PLAIN_REFUSED}; {sources.NODEMAILER}",
+        source="mikel/mail #1357; ntfy #1020; sensu-email-handler #18; nodemailer #1060",
         confidence=Confidence.HIGH,
     ),
     _refused(
@@ -223,7 +217,7 @@ _REFUSED: tuple[Rule, ...] = (
         summary="The server cannot read the OAuth login that Postern sent.",
         fix="Check that POSTERN_MAILBOX is a plain address and that POSTERN_TENANT_ID and POSTERN_TOKEN_SCOPE belong "
         "to this cloud. If they do, this is a fault of Postern: please report it with the reply.",
-        source=sources.HVE_CODES,
+        source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
     ),
     _refused(
@@ -235,7 +229,7 @@ _REFUSED: tuple[Rule, ...] = (
         fix="Check POSTERN_TOKEN_SCOPE (https://outlook.office365.com/.default), the app's permission SMTP.SendAsApp "
         "and its right to the mailbox: "
         + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess"),
-        source=sources.OAUTH2_PROXY,
+        source="email-oauth2-proxy #372; sasl-xoauth2 README",
         confidence=Confidence.LOW,
     ),
 )
@@ -250,7 +244,7 @@ _DEFERRED: tuple[Rule, ...] = (
         summary="Office 365 could not pass the login on to the server that holds the mailbox.",
         fix="Nothing to do; Postern tries again by itself. If it lasts for more than an hour, check that "
         "POSTERN_MAILBOX is the mailbox's own address, and see Health, Service health at https://admin.microsoft.com.",
-        source=f"{sources.MAILKIT}; {sources.OAUTH2MS_5}",
+        source="MailKit #566; oauth2ms #5",
         confidence=Confidence.HIGH,
     ),
     _deferred(

@@ -24,7 +24,7 @@ _DAILY = (
 )
 
 _waits = partial(Rule, phases=_SENDING, codes=(550, 552, 554), action=Action.DEFER, scope=Scope.MAILBOX)
-_judged_spam = partial(_waits, confidence=Confidence.MEDIUM, source=f"{sources.MAILKIT}; {sources.PHPMAILER}")
+_judged_spam = partial(_waits, confidence=Confidence.MEDIUM, source=sources.LOG)
 _SPAM = ("outboundspamexception", "wascl useraction verdict")
 
 _LIMITS: tuple[Rule, ...] = (
@@ -57,7 +57,7 @@ _LIMITS: tuple[Rule, ...] = (
         fix="If it lasts for more than an hour: "
         + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess")
         + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com.",
-        source=sources.OAUTH2_PROXY,
+        source="email-oauth2-proxy #271",
         confidence=Confidence.MEDIUM,
     ),
     _waits(
@@ -88,7 +88,7 @@ _LIMITS: tuple[Rule, ...] = (
         counts="mailbox-full",
         summary="A folder of the mailbox holds as many messages as it can, most likely Sent Items.",
         fix=_EMPTY,
-        source=sources.SERVICENOW,
+        source="support.servicenow.com KB0751248",
         confidence=Confidence.MEDIUM,
     ),
     _waits(

@@ -33,7 +33,7 @@ RULES: tuple[Rule, ...] = (
         pause=5.0,
         summary="The Office 365 server that answered is being taken out of service; another one will answer next.",
         fix=NOTHING,
-        source=f"{sources.MAILKIT}; {sources.FIELD_MANUAL}",
+        source="MailKit #1106; smtp-field-manual (2025)",
         confidence=Confidence.MEDIUM,
     ),
     Rule(
@@ -47,7 +47,7 @@ RULES: tuple[Rule, ...] = (
         pause=1.0,
         summary="Office 365 ended a session that was open, or idle, for too long.",
         fix=NOTHING,
-        source=f"{sources.NODEMAILER}; {sources.HARAKA_2321}; {sources.MAILKIT}",
+        source="MailKit #453; nodemailer #1205; Haraka #2321",
         confidence=Confidence.MEDIUM,
     ),
     Rule(
@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
         summary="Office 365 does not accept the name by which Postern introduces itself (EHLO).",
         fix="Set POSTERN_EHLO_NAME to a plain host name such as postern.example.com: letters, digits, hyphens and "
         "dots, no underscore, no dot at the end. Then restart Postern.",
-        source=sources.FASTAPI_MAIL_205,
+        source="fastapi-mail #205",
         confidence=Confidence.HIGH,
     ),
     Rule(
@@ -91,7 +91,7 @@ RULES: tuple[Rule, ...] = (
         pause=5.0,
         summary="The session fell out of step: Office 365 did not understand a command. A new connection is made.",
         fix="Nothing to do. If it keeps coming back, look for a firewall that rewrites SMTP (often called SMTP fixup).",
-        source=sources.OAUTH2_PROXY,
+        source="email-oauth2-proxy #232, #372",
         confidence=Confidence.MEDIUM,
     ),
     Rule(
@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
         pause=30.0,
         summary="Office 365 is too busy to open a session just now.",
         fix=NOTHING,
-        source=sources.MAILKIT,
+        source=sources.MX_SIDE,
         confidence=Confidence.LOW,
     ),
     Rule(
@@ -130,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MESSAGE,
         summary="Office 365 has a passing fault of its own.",
         fix=NOTHING,
-        source=sources.MAILKIT,
+        source=sources.MX_SIDE,
         confidence=Confidence.LOW,
     ),
     Rule(
@@ -144,7 +144,7 @@ RULES: tuple[Rule, ...] = (
         pause=30.0,
         summary="The Office 365 server is short of resources just now.",
         fix=NOTHING,
-        source=sources.RFC_5321,
+        source=sources.MX_SIDE,
         confidence=Confidence.LOW,
     ),
     Rule(
@@ -157,7 +157,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MESSAGE,
         summary="Office 365 could not keep a second copy of the message and so did not take it.",
         fix=NOTHING,
-        source=sources.RFC_5321,
+        source=sources.MX_SIDE,
         confidence=Confidence.LOW,
     ),
 )

@@ -5,7 +5,7 @@ def powershell(*commands: str) -> str:
     """How to run these Exchange Online commands, one after the other."""
     steps = ", then ".join(f"`{command}`" for command in commands)
     return (
-        "In PowerShell (once: `Install-Module ExchangeOnlineManagement`) run `Connect-ExchangeOnline`, "
+        "in PowerShell (once: `Install-Module ExchangeOnlineManagement`) run `Connect-ExchangeOnline`, "
         f"sign in as an administrator, then run {steps}."
     )
 
@@ -16,21 +16,36 @@ LOGS_IN_AGAIN = (
 )
 
 SMTP_AUTH_ON = (
-    "Open https://admin.microsoft.com, choose Users, Active users, the mailbox, Mail, Manage email apps, tick "
-    "Authenticated SMTP and save. Or: "
+    "Switch SMTP on for the mailbox: at https://admin.microsoft.com choose Users, Active users, the mailbox, Mail, "
+    "Manage email apps, tick Authenticated SMTP and save; or "
     + powershell("Set-CASMailbox -Identity <mailbox> -SmtpClientAuthenticationDisabled $false")
 )
 
 OAUTH = (
-    "Use OAuth 2.0: 1. At https://entra.microsoft.com, App registrations, register an app and give it a client secret. "
-    "2. There, API permissions, APIs my organization uses, Office 365 Exchange Online, Application permissions, "
-    "add SMTP.SendAsApp and grant admin consent. 3. "
+    "To log in with OAuth 2.0: 1. At https://entra.microsoft.com, App registrations, register an app and give it a "
+    "client secret. 2. There, API permissions, APIs my organization uses, Office 365 Exchange Online, Application "
+    "permissions, add SMTP.SendAsApp and grant admin consent. 3. Make the app known to Exchange and give it the "
+    "mailbox: "
     + powershell(
         "New-ServicePrincipal -AppId <client-id> -ObjectId <object-id>",
         "Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess",
     )
     + " The <object-id> is the one under Enterprise applications, not the one under App registrations. 4. Set "
     "POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET in place of POSTERN_PASSWORD and restart Postern."
+)
+
+BASIC_AUTH_CHECKS = (
+    "If the mailbox logs in with a password: sign in with the same one at https://outlook.office.com. If it is refused "
+    "there, set the right one in POSTERN_PASSWORD; if it works there, your organization forbids passwords for SMTP."
+)
+
+OAUTH_CHECKS = (
+    "If it logs in with OAuth, check that 1. POSTERN_MAILBOX is the mailbox's own address; 2. the app has "
+    "SMTP.SendAsApp with admin consent (Entra, API permissions), or in Exchange the role Application SMTP.SendAsApp; "
+    "3. `Get-ServicePrincipal` shows the object id of Entra's Enterprise applications, not of App registrations; 4. "
+    "the app may open the mailbox: `Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights "
+    "FullAccess`; 5. POSTERN_TOKEN_SCOPE is https://outlook.office365.com/.default, not Microsoft Graph; 6. some hours "
+    "have passed since the last change."
 )
 
 SEND_AS = (
@@ -42,7 +57,7 @@ SEND_AS = (
 UNBLOCK = (
     "Someone may be misusing the mailbox: change its password and look at what it sent "
     "(https://security.microsoft.com, Explorer or Message trace). Then unblock it at "
-    "https://security.microsoft.com/restrictedentities, or: "
+    "https://security.microsoft.com/restrictedentities, or "
     + powershell("Remove-BlockedSenderAddress -SenderAddress <mailbox>")
 )
 

@@ -15,26 +15,15 @@ OAUTH = "MicrosoftDocs/office-developer-exchange-docs: how-to-authenticate-an-im
 SMTP_AUTH = "MicrosoftDocs/OfficeDocs-Exchange: authenticated-client-smtp-submission"
 SUBMISSION = "MicrosoftDocs/OfficeDocs-Exchange: how-to-set-up-a-multifunction-device-or-application"
 RATE_LIMITS = "MicrosoftDocs/OfficeDocs-Exchange: message-rate-limits"
-
-# Others
-FASTAPI_MAIL_205 = "fastapi-mail #205"
-FIELD_MANUAL = "smtp-field-manual (2025)"
-HARAKA_2321 = "Haraka #2321"
-HVE_CODES = "sasl-xoauth2 README, #43, #104, #110"
-MAILKIT = "MailKit #453, #566, #904, #1026, #1106, #1126, #1176, #1733"
-NODEMAILER = "nodemailer #1060, #1205, #1613"
-OAUTH2_PROXY = "email-oauth2-proxy #232, #271, #372"
-OAUTH2MS_5 = "oauth2ms #5"
-PHPMAILER = "PHPMailer #1254, #2194, #2988"
-PLAIN_REFUSED = "mikel/mail #1357; ntfy #1020; sensu-email-handler #18"
-PM2_HEALTH_52 = "pm2-health #52"
-DATALUST_101 = "datalust #101"
-SEND_AS = "vaultwarden #1008; notifuse #250"
-SERVICENOW = "support.servicenow.com KB0751248"
 TENANT_LIMIT = "techcommunity.microsoft.com 4372797 (tenant external recipient rate limit)"
+
+# Others; issues of public projects are named by project and number where they are used
+LOG = "a log in a public repository"
+MX_SIDE = "logs of other Exchange front ends (MX side)"
 
 # Standards
 RFC_3207 = "RFC 3207 §4"
+RFC_3463 = "RFC 3463 §3.2"
 RFC_4954 = "RFC 4954 §4, §6"
 RFC_5321 = "RFC 5321 §4.2"
 RFC_5321_RECIPIENTS = "RFC 5321 §4.5.3.1.10"
