@@ -165,6 +165,14 @@ class Email:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What came of a person's word about a message: whether it `happened`, and where the message stands now."""
+
+    happened: bool
+    state: MessageState
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What a person wishes for a mailbox: to be held, or released."""
 

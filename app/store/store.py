@@ -14,12 +14,13 @@ from uuid import UUID
 
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, Settlement
-from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, reclaim, settle
+from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, person, reclaim, settle
 from app.store.migrations import migrate
 from app.store.reader import Reader
 from app.store.records import (
     Acceptance,
     Accepted,
+    Change,
     Claimed,
     Email,
     Idempotency,
@@ -142,6 +143,20 @@ class Store:
     async def ping(self) -> None:
         """Prove that a commit can be made."""
         await self._write(heartbeat.beat, None)
+
+    # By people. None: there is no such message, or it is another key's
+
+    async def retry(self, id: UUID, now: float, key_id: UUID | None = None) -> Change | None:
+        """Put a held message back, or the failed recipients of an ended one: due now, its age counted anew."""
+        return await self._write(person.retry, person.Word(id, now, key_id), wakes=True)
+
+    async def cancel(self, id: UUID, now: float, key_id: UUID | None = None) -> Change | None:
+        """Take back what waits or is held. What is in a worker's hands goes its way."""
+        return await self._write(person.cancel, person.Word(id, now, key_id))
+
+    async def confirm(self, id: UUID, now: float) -> Change | None:
+        """A held message has arrived: it is done, and its pending recipients count as relayed."""
+        return await self._write(person.confirm, person.Word(id, now))
 
     # Mailboxes
 

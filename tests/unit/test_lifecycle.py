@@ -125,6 +125,8 @@ def test_what_is_not_in_the_table_cannot_happen() -> None:
         (MessageState.CANCELLED, Event.RETRY),
         (MessageState.ACTIVE, Event.CANCEL),
         (MessageState.HELD, Event.EXPIRE),
+        (MessageState.QUEUED, Event.CONFIRM),
+        (MessageState.ACTIVE, Event.RETRY),
     ]:
         with pytest.raises(ImpossibleTransition):
             step(state, event)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from app.mail.attempt import Attempt
-from app.mail.lifecycle import Event, MessageState, step
+from app.mail.lifecycle import Event, MessageState, RecipientState, sources, step
 from app.mail.message import OnUnknown
+from app.mail.schedule import LIFETIME
 from app.store import Store
-from app.store.records import Claimed
+from app.store.records import Change, Claimed
 from tests.contract.store.build import (
     DEFERRED,
     LOST,
@@ -53,7 +54,7 @@ class Model:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Accepts, claims, settles, crashes and waits in any order; old claims are used again."""
+    """Accepts, claims, settles, crashes, waits and people in any order; old claims are used again."""
 
     claims = Bundle("claims")
 
@@ -150,6 +151,26 @@ class StoreMachine(RuleBasedStateMachine):
             email = self.run(self.store.get(id))
             m.state, m.due_at = email.state, email.due_at
             assert m.dot or m.state is (MessageState.DONE if self.now >= m.expires_at else MessageState.QUEUED)
+
+    @rule(claimed=claims)
+    def is_retried(self, claimed: Claimed) -> None:
+        """Held, or with somebody who failed; else nothing happens, least of all to what is held by a worker."""
+        m = self.model[claimed.id]
+        failed = RecipientState.FAILED in {one.state for one in self.run(self.store.get(claimed.id)).recipients}
+        may = m.state is MessageState.HELD or (m.state is MessageState.DONE and failed)
+        if may:
+            m.state, m.due_at, m.expires_at = MessageState.QUEUED, self.now, self.now + LIFETIME
+        assert self.run(self.store.retry(claimed.id, self.now)) == Change(may, m.state)
+
+    @rule(claimed=claims, event=st.sampled_from([Event.CANCEL, Event.CONFIRM]))
+    def is_cancelled_or_confirmed(self, claimed: Claimed, event: Event) -> None:
+        """Where the table has it."""
+        m = self.model[claimed.id]
+        verb = self.store.cancel if event is Event.CANCEL else self.store.confirm
+        may = m.state in sources(event)
+        if may:
+            m.state, m.due_at = step(m.state, event), None
+        assert self.run(verb(claimed.id, self.now)) == Change(may, m.state)
 
     @rule(seconds=st.sampled_from([1.0, 40.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
