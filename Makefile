@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo dev test check format lock clean
+.PHONY: help demo dev test check bench format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +33,9 @@ check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/unit tests/config tests/architecture
+
+bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=1)
+	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
 
 format: $(READY) ## put the code into shape
 	@$(BIN)/ruff format app tests

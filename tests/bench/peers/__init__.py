@@ -1,0 +1,1 @@
+"""What Postern is measured against, written as such services usually are."""

@@ -1,0 +1,128 @@
+"""The processes of the bench: started in a session of their own, spoken to in lines, ended by their own id."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[2]
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PATIENCE = 10.0  # seconds to end by itself
+
+
+class Unavailable(Exception):  # noqa: N818 - it names the fact
+    """Something cannot be measured here. Its text is one plain line: why, and what mends it."""
+
+
+class Process:
+    """One child. Whoever starts it must end it."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], errors: Path | None = None
+    ) -> None:
+        """Start it in the repository. Standard error goes to the file `errors`, or nowhere."""
+        self.name = name
+        self._errors = errors
+        self._unread = b""
+        with open(errors or os.devnull, "wb") as standard_error:
+            self._child = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=standard_error,
+                start_new_session=True,  # Ctrl-C is ours to pass on
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it: politely, then not."""
+        self._child.terminate()
+        try:
+            self._child.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe:
+                pipe.close()
+
+    def cpu(self) -> float:
+        """Seconds of user and system time it has spent, all threads together."""
+        fields = Path(f"/proc/{self._child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def say(self, value: Any) -> None:
+        """Write one line of JSON to it."""
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(value).encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    def hear(self, seconds: float) -> Any:
+        """The next line of JSON from it. Raises Unavailable when it ends, or says nothing for so long."""
+        assert self._child.stdout is not None
+        until = time.monotonic() + seconds
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._child.stdout], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise Unavailable(f"{self.name} gave no answer for {seconds:.0f} s")
+            if not (data := os.read(self._child.stdout.fileno(), 65536)):
+                raise self._ended()
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return json.loads(line)
+
+    def listens(self, port: int, seconds: float = 30.0) -> None:
+        """Wait until it takes connections. Raises Unavailable."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._child.poll() is not None:
+                raise self._ended()
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise Unavailable(f"{self.name} did not listen within {seconds:.0f} s")
+
+    def _ended(self) -> Unavailable:
+        status = self._child.wait(_PATIENCE)
+        said = self._errors.read_text("utf-8", "replace").strip().splitlines() if self._errors else []
+        return Unavailable(f"{self.name} ended with status {status}{': ' + said[-1] if said else ''}")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the end of the block, so that nothing is started that nobody would end."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

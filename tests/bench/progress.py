@@ -1,0 +1,10 @@
+"""What the bench says while it runs: on standard error, so that standard output has the result alone."""
+
+from rich.console import Console
+
+_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """A line for people."""
+    _console.print(line)

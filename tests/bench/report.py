@@ -1,0 +1,111 @@
+"""What the bench prints: a line for each measurement while it runs, and at the end a table or JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.composing import Figures
+from tests.bench.goals import Outcome, Samples
+from tests.bench.progress import say
+
+_UNITS = {
+    "sustained": "msg/s",
+    "accepted": "msg/s",
+    "relayed": "msg/s",
+    "cpu": "ms",
+    "p50": "ms",
+    "sink": "",
+    "lost": "",
+}
+_WIDTH = 120
+
+
+def measured(round_: int, rounds: int, name: str, figures: Figures) -> None:
+    """One measurement is done."""
+    said = "  ".join(
+        f"{figure} {_number(value)} {_UNITS.get(figure, 'ms')}".rstrip() for figure, value in figures.items()
+    )
+    say(f"[dim]{round_}/{rounds}[/] {name}: {said}")
+
+
+def table(outcomes: Sequence[Outcome], rounds: int, loads: Sequence[float]) -> None:
+    """For people."""
+    caption = (
+        f"medians of {rounds} rounds, taken in turns; load average before {loads[0]:.2f}, after {loads[1]:.2f}. "
+        "Absolute figures do not carry to another machine: the ratios do."
+    )
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
+    shown.add_column("")
+    for column in ("work", "against"):
+        shown.add_column(column, min_width=16)
+    for column in ("Postern", "theirs", "ratio", "in the rounds", "goal"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column("met", min_width=3)
+    for one in outcomes:
+        shown.add_row(*_cells(one))
+    console = Console(highlight=False)
+    console.width = max(console.width, _WIDTH)  # narrower, every word would have a line of its own
+    console.print(shown)
+    for reason in dict.fromkeys(one.skipped for one in outcomes if one.skipped):
+        console.print(f"[yellow]not measured[/]: {reason}")
+
+
+def _cells(one: Outcome) -> list[str]:
+    goal = one.goal
+    if one.skipped:
+        return [goal.row, goal.work, goal.theirs, "", "", "", "", goal.sign, "–"]
+    return [
+        goal.row,
+        goal.work,
+        goal.theirs,
+        f"{_number(one.ours)} {goal.unit}",
+        f"{_number(one.theirs)} {goal.unit}",
+        f"{one.ratio:.2f}×",
+        f"{min(one.ratios):.2f} to {max(one.ratios):.2f}",
+        goal.sign,
+        "[green]yes[/]" if one.met else "[red]no[/]",
+    ]
+
+
+def document(outcomes: Sequence[Outcome], samples: Samples, rounds: int, loads: Sequence[float]) -> str:
+    """For programs: the goals, every contestant's medians and every sample."""
+    return json.dumps(
+        {
+            "rounds": rounds,
+            "load_average": {"before": loads[0], "after": loads[1]},
+            "goals": [_goal(one) for one in outcomes],
+            "medians": {name: _medians(rows) for name, rows in samples.items()},
+            "samples": {name: list(rows) for name, rows in samples.items()},
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def _goal(one: Outcome) -> dict[str, Any]:
+    goal = one.goal
+    facts: dict[str, Any] = {"row": goal.row, "work": goal.work, "against": goal.theirs, "goal": goal.sign}
+    if one.skipped:
+        return {**facts, "met": None, "skipped": one.skipped}
+    return {
+        **facts,
+        "unit": goal.unit,
+        "ours": one.ours,
+        "theirs": one.theirs,
+        "ratio": one.ratio,
+        "ratios": list(one.ratios),
+        "met": one.met,
+    }
+
+
+def _medians(rows: Sequence[Figures]) -> Mapping[str, float]:
+    return {figure: median(row[figure] for row in rows) for figure in rows[0]} if rows else {}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

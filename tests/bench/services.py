@@ -1,0 +1,133 @@
+"""The services that answer POST /emails: Postern with its real settings, and its peers. How each is started."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from tests.bench.processes import Process, Unavailable, free_port
+from tests.bench.progress import say
+from tests.bench.stage import CACHE, MAILBOX, PASSWORD, Stage
+
+KEY = "a-key-for-the-bench-alone"
+_NODE = Path(__file__).parent / "peers" / "node"
+_INSTALL = 300.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One that runs. `processes` are those whose CPU time counts; it is measured with `count` emails at a time."""
+
+    port: int
+    processes: Sequence[Process]
+    count: int
+    warm_up: int
+    relays: bool = True
+    durable: bool = True  # what it accepted must arrive
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def postern(stage: Stage) -> Service:
+    """`postern serve` with SQLite, its limits as wide as they go, three connections."""
+    port = free_port()
+    settings = {
+        "MAILBOX": MAILBOX,
+        "PASSWORD": PASSWORD,
+        "API_KEY": KEY,
+        "DATA_DIR": str(stage.folder / "postern"),
+        "SMTP_HOST": "localhost",
+        "SMTP_PORT": str(stage.sink.port),
+        "SMTP_CA_FILE": str(stage.ca_file),
+        "IPV4_ONLY": "true",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "CONNECTIONS": "3",
+        "MESSAGES_PER_MINUTE": "1000000",
+        "RECIPIENTS_PER_DAY": "1000000000",
+        "LOG_LEVEL": "info",
+    }
+    environment = {f"POSTERN_{name}": value for name, value in settings.items()}
+    if odd := sorted(name for name in os.environ if name.startswith("POSTERN_") and name not in environment):
+        raise Unavailable(f"{odd[0]} is set here and would change what is measured: unset it")
+    process = stage.start("postern", [stage.python, "-m", "app", "serve"], environment, silent=True)
+    process.listens(port)
+    return Service(port, [process], 4000, 500, headers={"authorization": f"Bearer {KEY}"})
+
+
+def node(stage: Stage) -> Service:
+    """Express, BullMQ on Redis (appendfsync always), Nodemailer's pool: web and worker in one process."""
+    folder = node_folder()
+    redis, redis_port = _redis(stage)
+    port = free_port()
+    environment = {**stage.upstream, "PORT": str(port), "REDIS_PORT": str(redis_port), "NODE_ENV": "production"}
+    process = stage.start("the Node service", ["node", str(folder / "service.js")], environment)
+    process.listens(port)
+    return Service(port, [process, redis], 4000, 500)
+
+
+def tutorial(stage: Stage) -> Service:
+    """FastAPI and BackgroundTasks, a connection for each mail, nothing kept."""
+    return _uvicorn(stage, "tutorial", count=1000, warm_up=100, relays=True)
+
+
+def plain(stage: Stage) -> Service:
+    """The FastAPI route with nothing behind it."""
+    return _uvicorn(stage, "plain", count=8000, warm_up=500, relays=False)
+
+
+def _uvicorn(stage: Stage, name: str, *, count: int, warm_up: int, relays: bool) -> Service:
+    port = free_port()
+    command = [stage.python, "-m", f"tests.bench.peers.{name}"]
+    process = stage.start(name, command, {**stage.upstream, "PORT": str(port)})
+    process.listens(port)
+    return Service(port, [process], count, warm_up, relays, durable=False)
+
+
+def _redis(stage: Stage) -> tuple[Process, int]:
+    if not (server := shutil.which("redis-server")):
+        raise Unavailable("there is no redis-server: apt-get install -y redis-server")
+    port, folder = free_port(), stage.folder / "redis"
+    folder.mkdir()
+    settings = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    command = [server, *(word for name, value in settings.items() for word in (f"--{name}", value))]
+    process = stage.start("redis", command, {})
+    process.listens(port)
+    return process, port
+
+
+def node_folder() -> Path:
+    """A folder outside of the repository with the Node peers and their packages, installed when they are missing."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        raise Unavailable("there is no node with npm: apt-get install -y nodejs npm")
+    package = _NODE / "package.json"
+    folder = CACHE / f"node-{sha256(package.read_bytes()).hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in _NODE.iterdir():
+        shutil.copy(file, folder)
+    if not (folder / ".installed").exists():
+        say("installing the Node peers' packages (once)")
+        _install(folder)
+    return folder
+
+
+def _install(folder: Path) -> None:
+    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL, check=False)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"npm install took longer than {_INSTALL:.0f} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        raise Unavailable(f"npm install failed: {lines[0]}")
+    (folder / ".installed").touch()

@@ -1,0 +1,158 @@
+"""The upstream of the bench: takes every mail over STARTTLS and AUTH LOGIN, counts it, and keeps nothing.
+
+As cheap as can be, so that it is never what is measured. Run as a process of its own; orders and answers are lines of
+JSON. The order `{"expect": n, "quiet": s}` counts from zero and is answered when `n` mails have come, or when none
+came for `s` seconds: `{"count", "last", "cpu"}`, the monotonic time of the last one and the CPU seconds spent.
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import sys
+import time
+from typing import Any, cast
+
+import uvloop
+
+_READ = 64 * 1024
+_DOT = b"\r\n.\r\n"
+_GREETING = b"220 sink.example ESMTP\r\n"
+_BEFORE_TLS = b"250-sink.example\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 STARTTLS\r\n"
+_AFTER_TLS = b"250-sink.example\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 AUTH LOGIN\r\n"
+_QUEUED = b"250 2.0.0 OK\r\n"
+_USERNAME, _PASSWORD = b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n"
+_REPLIES = {
+    b"MAIL": b"250 2.1.0 Sender OK\r\n",
+    b"RCPT": b"250 2.1.5 Recipient OK\r\n",
+    b"DATA": b"354 Start mail input; end with <CRLF>.<CRLF>\r\n",
+    b"RSET": b"250 2.0.0 Resetting\r\n",
+    b"NOOP": b"250 2.0.0 OK\r\n",
+    b"QUIT": b"221 2.0.0 Bye\r\n",
+}
+
+
+class Counter:
+    """How many mails have come since the last order, and the answer to it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._expected = 0
+        self._last = self._cpu = 0.0
+
+    def order(self, expected: int, quiet: float) -> None:
+        """Count from zero."""
+        self._count, self._expected = 0, expected
+        self._last, self._cpu = time.monotonic(), time.process_time()
+        self._look(quiet)
+
+    def one(self) -> None:
+        """A mail has come."""
+        self._count += 1
+        if self._count == self._expected:
+            self._last = time.monotonic()
+            self._answer()
+        elif not self._count % 16:
+            self._last = time.monotonic()
+
+    def _look(self, quiet: float) -> None:
+        if not self._expected:
+            return
+        if time.monotonic() - self._last > quiet:
+            self._answer()
+        else:
+            asyncio.get_running_loop().call_later(1.0, self._look, quiet)
+
+    def _answer(self) -> None:
+        self._expected = 0
+        answer = {"count": self._count, "last": self._last, "cpu": time.process_time() - self._cpu}
+        print(json.dumps(answer), flush=True)
+
+
+class Conversation(asyncio.BufferedProtocol):
+    """One connection. Buffered, because for any other protocol TLS allocates 256 KiB for each read."""
+
+    def __init__(self, counter: Counter, tls: ssl.SSLContext) -> None:
+        self._counter = counter
+        self._tls = tls
+        self._buffer = bytearray(_READ)
+        self._rest = b""
+        self._end = b""  # the last octets of the content; empty: commands are read
+        self._prompts: list[bytes] = []  # what the steps of AUTH still get
+        self._encrypted = False
+        self._upgrade: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(_GREETING)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to put what comes in."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Content up to its dot, or commands."""
+        if self._end:
+            self._end = (self._end + self._buffer[max(0, nbytes - len(_DOT)) : nbytes])[-len(_DOT) :]
+            if self._end == _DOT:
+                self._end = b""
+                self._transport.write(_QUEUED)
+                self._counter.one()
+            return
+        *lines, self._rest = (self._rest + self._buffer[:nbytes]).split(b"\r\n")
+        self._transport.write(b"".join([self._answer(line) for line in lines]))
+        if lines and lines[-1] == b"QUIT":
+            self._transport.close()
+
+    def _answer(self, line: bytes) -> bytes:
+        if self._prompts:
+            return self._prompts.pop()
+        verb = line[:4].upper()
+        if reply := _REPLIES.get(verb):
+            if verb == b"DATA":
+                self._end = b"\r\n"
+            return reply
+        match verb:
+            case b"EHLO":
+                return _AFTER_TLS if self._encrypted else _BEFORE_TLS
+            case b"STAR":
+                self._transport.pause_reading()  # what comes next is for TLS
+                self._upgrade = asyncio.create_task(self._encrypt())
+                return b"220 2.0.0 Ready\r\n"
+            case b"AUTH":
+                self._prompts = [b"235 2.7.0 Welcome\r\n", _PASSWORD]
+                return self._prompts.pop() if line.count(b" ") > 1 else _USERNAME
+        return b"500 5.3.3 Unrecognized command\r\n"
+
+    async def _encrypt(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            encrypted = await loop.start_tls(self._transport, self, self._tls, server_side=True)
+        except OSError:  # the client left
+            return
+        if encrypted is not None:
+            self._transport, self._encrypted = encrypted, True
+
+
+async def main(chain: str) -> None:
+    """Serve until standard input ends. The first line written has the port."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(chain)
+    loop, counter, ended = asyncio.get_running_loop(), Counter(), asyncio.Event()
+    server = await loop.create_server(lambda: Conversation(counter, tls), "127.0.0.1", 0, backlog=4096)
+
+    def ordered() -> None:
+        if not (data := os.read(0, _READ)):
+            ended.set()
+        for line in data.splitlines():
+            order: dict[str, Any] = json.loads(line)
+            counter.order(order["expect"], order["quiet"])
+
+    loop.add_reader(0, ordered)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    await ended.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1]))
