@@ -112,7 +112,7 @@ RULES: tuple[Rule, ...] = (
     _fails(
         name="invalid-content",
         statuses=enhanced("5.6.0"),
-        instead=("invalid message content",),
+        instead=("invalid message content", "conversionfailed"),
         summary="Exchange cannot read the message's structure or one of its attachments.",
         fix="Send it again without its attachments: if that goes, the last attachment added is the damaged one. If it "
         "does not, please report it with the message's id.",
@@ -133,7 +133,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _fails(
         name="store-refused",
-        codes=range(500, 600),
         all_of=("storedrv",),
         summary="The server that holds the mailbox refuses the message for good; the reply names the exception.",
         fix="Search the web for the exception's name in the reply (the word that ends in Exception), mend what it says "

@@ -1,0 +1,183 @@
+"""Every row knows what it is there for: Exchange's own texts, and the same in other clothes."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.mail import office365, policy
+from app.mail.attempt import Phase
+from app.mail.policy import judge_reply
+from app.mail.reply import EnhancedStatus, Reply
+from app.mail.rule import Rule, enhanced
+from app.mail.verdict import Action, Verdict
+from app.simulator import replies
+from tests.unit.office365_texts import OTHER_BACK, OTHER_FRONT, SAMPLES, Sample
+
+ROWS = {rule.name: rule for rule in office365.RULES}
+TEXTS = [pytest.param(sample, id=f"{sample.rule}-{number}") for number, sample in enumerate(SAMPLES)]
+STATUS = re.compile(r"^(\d{3}) (\d\.\d+\.\d+) ")
+
+
+def judged(phase: Phase, *lines: str) -> Verdict:
+    """The verdict on a reply of these lines, each with its code before it."""
+    return judge_reply(phase, Reply.of(int(lines[0][:3]), [line[4:] for line in lines]))
+
+
+@pytest.mark.parametrize("sample", TEXTS)
+def test_a_text_is_judged_by_its_row(sample: Sample) -> None:
+    """Word for word, and it keeps what was said."""
+    verdict = judged(sample.phase, sample.line())
+    assert verdict.rule == sample.rule
+    assert verdict.known
+    assert verdict.confidence is ROWS[sample.rule].confidence
+    assert verdict.reply == sample.line()
+
+
+def test_no_row_is_out_of_reach() -> None:
+    """Each has a text that no row before it takes."""
+    assert {sample.rule for sample in SAMPLES} == set(ROWS)
+
+
+def test_every_number_of_a_row_is_used() -> None:
+    """What a row asks for is written as Exchange writes it: small letters for comparing, exact numbers."""
+    for rule in office365.RULES:
+        words = (*rule.all_of, *rule.any_of, *rule.exception, *rule.instead)
+        assert all(word == " ".join(word.lower().split()) for word in words), rule.name
+        classes = {code // 100 for code in rule.codes}
+        assert all(status.klass in classes for status in rule.statuses), rule.name
+        assert rule.phases, rule.name
+
+
+@pytest.mark.parametrize("sample", TEXTS)
+def test_the_host_behind_the_text_does_not_matter(sample: Sample) -> None:
+    """Nothing is matched on the bracketed tail."""
+    assert judged(sample.phase, sample.line(OTHER_FRONT, OTHER_BACK)).rule == sample.rule
+    assert judged(sample.phase, sample.line("", "")).rule == sample.rule
+
+
+@pytest.mark.parametrize("sample", TEXTS)
+def test_letters_may_be_large_or_small(sample: Sample) -> None:
+    """Texts are compared without their case."""
+    assert judged(sample.phase, sample.line().upper()).rule == sample.rule
+    assert judged(sample.phase, sample.line().lower()).rule == sample.rule
+
+
+@pytest.mark.parametrize("sample", TEXTS)
+def test_more_text_may_follow(sample: Sample) -> None:
+    """Microsoft adds links and identifiers over the years."""
+    more = "For more information see https://aka.ms/help [AB1 2027-01-01T00:00:00Z]"
+    assert judged(sample.phase, f"{sample.line()} {more}").rule == sample.rule
+
+
+@pytest.mark.parametrize("sample", TEXTS)
+def test_a_text_may_come_in_several_lines(sample: Sample) -> None:
+    """Wherever the lines are broken, with the enhanced code on each or on the first alone."""
+    line = sample.line()
+    found = STATUS.match(line)
+    head = found[0] if found else line[:4]
+    words = line[len(head) :].split(" ")
+    for cut in range(1, len(words)):
+        first, second = " ".join(words[:cut]), " ".join(words[cut:])
+        assert judged(sample.phase, head + first, head + second).rule == sample.rule
+        assert judged(sample.phase, head + first, line[:4] + second).rule == sample.rule
+
+
+@pytest.mark.parametrize("sample", TEXTS)
+def test_smtp_may_stand_before_the_text(sample: Sample) -> None:
+    """`550 5.7.60 SMTP; ...` and `550 SMTP; 5.7.60 ...` are one."""
+    found = STATUS.match(sample.line())
+    if found is None:
+        return
+    code, status, rest = found[1], found[2], sample.line()[found.end() :]
+    assert judged(sample.phase, f"{code} {status} SMTP; {rest}").rule == sample.rule
+    assert judged(sample.phase, f"{code} SMTP; {status} {rest}").rule == sample.rule
+    assert judged(sample.phase, f"{code} smtp;{status} {rest}").rule == sample.rule
+
+
+# Without their enhanced code these say no more than a neighbour does.
+TOLD_BY_NUMBER_ALONE = {
+    "account-banned",
+    "authentication-of-domain",
+    "expired-on-the-way",
+    "invalid-recipient",
+    "login-against-policy",
+    "onmicrosoft-limit",
+    "recipient-over-limit",
+    "recipient-policy",
+    "routing-fault",
+    "tenant-blocked",
+    "unknown-recipient",
+    "back-end-fault",
+}
+
+
+@pytest.mark.parametrize("sample", TEXTS)
+def test_a_telling_text_needs_no_enhanced_code(sample: Sample) -> None:
+    """The text is enough where it is telling; where it is not, nobody else's row takes it for its own."""
+    found = STATUS.match(sample.line())
+    if found is None:
+        return
+    verdict = judged(sample.phase, f"{found[1]} {sample.line()[found.end() :]}")
+    if sample.rule in TOLD_BY_NUMBER_ALONE:
+        row, meant = policy_row(verdict.rule), ROWS[sample.rule]
+        assert verdict.rule == sample.rule or not row.known or row.action is meant.action
+    else:
+        assert verdict.rule == sample.rule
+
+
+def policy_row(name: str) -> Rule:
+    """The row of that name."""
+    return next(rule for rule in policy.RULES if rule.name == name)
+
+
+STATUSES = {status for rule in office365.RULES for status in rule.statuses}
+
+
+@given(st.builds(EnhancedStatus, st.sampled_from([4, 5]), st.integers(0, 9), st.integers(0, 999)))
+def test_enhanced_codes_are_compared_as_a_whole(status: EnhancedStatus) -> None:
+    """A number that no row has is no row's, however much of a row's number it begins or ends with."""
+    if status in STATUSES:
+        return
+    code = 450 if status.klass == 4 else 550
+    assert not judged(Phase.DOT, f"{code} {status} Something else").known
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("535 5.7.1 Authentication unsuccessful", "login-refused"),
+        ("535 5.7.13 Authentication unsuccessful", "login-refused"),
+        ("535 5.7.139 Authentication unsuccessful", "login-against-policy"),
+        ("535 5.7.1390 Authentication unsuccessful", "authentication-unsuccessful"),
+        ("535 5.7.30 Authentication unsuccessful", "basic-auth-retired"),
+        ("535 5.7.3 Authentication unsuccessful", "authentication-unsuccessful"),
+    ],
+)
+def test_no_number_is_another_ones_beginning(line: str, rule: str) -> None:
+    """5.7.3 is not 5.7.30, 5.7.1 is not 5.7.139; and what is no enhanced code (four digits) is text."""
+    assert judged(Phase.AUTH, line).rule == rule
+
+
+def test_an_enhanced_code_in_a_row_is_checked() -> None:
+    """A slip of the pen stops the start."""
+    assert enhanced("5.7.139") == {EnhancedStatus(5, 7, 139)}
+    for slip in ("5.7", "5.7.1390", "5.7.139 ", "3.7.1", "05.7.1"):
+        with pytest.raises(ValueError, match="not enhanced status codes"):
+            enhanced(slip)
+
+
+@pytest.mark.parametrize("name", replies.ROWS)
+def test_every_fault_of_the_simulator_is_known(name: str) -> None:
+    """What the pretend Office 365 can say, the policy knows by its row."""
+    text = replies.ROWS[name]
+    line = replies.fill(text, {"frontend": "A.outlook.com", "backend": "B.outlook.com", "mailbox": "m", "sender": "s"})
+    verdict = judged(text.phase, *line.split("\n"))
+    assert verdict.known, verdict.rule
+    assert verdict.rule in ROWS
+
+
+def test_nothing_that_exchange_says_relays_a_message() -> None:
+    """Only the default for 2yz after the dot does."""
+    assert all(rule.action is not Action.RELAYED for rule in office365.RULES)
