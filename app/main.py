@@ -24,7 +24,7 @@ from app.relay.mailbox import Limits, Mailbox
 from app.relay.worker import Relay
 from app.settings import Settings
 from app.smtp import tls
-from app.smtp.credentials import Password
+from app.smtp.credentials import Credentials, Password
 from app.smtp.pool import Pool
 from app.smtp.session import Refused, Session, Upstream, open_session
 from app.smtp.timeouts import Timeouts
@@ -148,10 +148,15 @@ def _limits(settings: Settings) -> Limits:
     return Limits(settings.connections, settings.messages_per_minute, settings.recipients_per_day)
 
 
-def _sessions(settings: Settings, clock: Clock) -> Pool:
+def credentials(settings: Settings) -> Credentials:
+    """What the mailbox logs in with."""
     assert settings.password is not None  # noqa: S101 - Settings' own promise
-    credentials = Password(settings.mailbox, settings.password.get_secret_value())
-    upstream = Upstream(
+    return Password(settings.mailbox, settings.password.get_secret_value())
+
+
+def upstream(settings: Settings) -> Upstream:
+    """Where mail goes, and how."""
+    return Upstream(
         host=settings.smtp_host,
         port=settings.smtp_port,
         ehlo_name=settings.ehlo,
@@ -160,7 +165,11 @@ def _sessions(settings: Settings, clock: Clock) -> Pool:
         timeouts=Timeouts(),
     )
 
+
+def _sessions(settings: Settings, clock: Clock) -> Pool:
+    there, login = upstream(settings), credentials(settings)
+
     async def open_one() -> Session | Refused:
-        return await open_session(upstream, credentials)
+        return await open_session(there, login)
 
     return Pool(Turnstile(open_one, clock.monotonic), settings.connections)
