@@ -90,6 +90,21 @@ def expired(email: UUID) -> None:
     _log.warning("email.expired", email=str(email))
 
 
+def retried(email: UUID, *, key: str) -> None:
+    """A person has put a message back, by this API key."""
+    _log.info("email.retried", email=str(email), key=key)
+
+
+def confirmed(email: UUID, *, key: str) -> None:
+    """A person has said that a held message has arrived, by this API key."""
+    _log.info("email.confirmed", email=str(email), key=key)
+
+
+def wished(mailbox: str, *, wish: str, key: str) -> None:
+    """A person wants a mailbox held or released, by this API key; its relay says when it is."""
+    _log.info("mailbox.wished", mailbox=mailbox, wish=wish, key=key)
+
+
 def mailbox_paused(mailbox: str, *, seconds: float, reason: str) -> None:
     """The mailbox rests for a while; its messages wait."""
     _log.warning("mailbox.paused", mailbox=mailbox, seconds=round(seconds, 1), reason=reason)

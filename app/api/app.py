@@ -30,6 +30,7 @@ from app.api.errors import (
 )
 from app.api.health import Health
 from app.api.keys import Keyring
+from app.api.mailboxes import Mailboxes
 from app.api.middleware import Crashes, Draining, Paths, RequestId
 from app.store import StoreError
 
@@ -71,11 +72,17 @@ def create_app(edge: Edge) -> ASGIApp:
 
 def _add_routes(app: FastAPI, edge: Edge) -> None:
     keyring = Keyring(edge.store, edge.clock)
-    emails, health, nothing = Emails(edge, keyring), Health(edge), unsupported.Unsupported(keyring)
+    emails, mailboxes = Emails(edge, keyring), Mailboxes(edge, keyring)
+    health, nothing = Health(edge), unsupported.Unsupported(keyring)
     app.add_api_route("/emails", emails.send, methods=["POST"])
     for path in unsupported.BEFORE_EMAILS:
         app.add_api_route(path, nothing.refuse, methods=[*unsupported.METHODS], include_in_schema=False)
     app.add_api_route("/emails/{id}", emails.show, methods=["GET", "HEAD"])
+    app.add_api_route("/emails/{id}/retry", emails.retry, methods=["POST"])
+    app.add_api_route("/emails/{id}/confirm", emails.confirm, methods=["POST"])
+    app.add_api_route("/mailboxes", mailboxes.list_, methods=["GET", "HEAD"])
+    app.add_api_route("/mailboxes/{name}/hold", mailboxes.hold, methods=["POST"])
+    app.add_api_route("/mailboxes/{name}/release", mailboxes.release, methods=["POST"])
     app.add_api_route("/healthz", health.alive, methods=["GET", "HEAD"])
     app.add_api_route("/readyz", health.ready, methods=["GET", "HEAD"])
     for path in unsupported.PATHS:

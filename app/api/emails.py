@@ -1,7 +1,7 @@
-"""POST /emails and GET /emails/{id}: from octets to a commit, and back. Never relays, never waits for a relay."""
+"""POST /emails, GET /emails/{id} and what a person decides about one email. Never relays, never waits for a relay."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -13,7 +13,17 @@ from starlette.responses import Response
 from app import logs
 from app.api import body, document, email_object, idempotency, schemas, senders
 from app.api.edge import Edge
-from app.api.errors import Flaw, IdempotencyMismatch, Invalid, MessageTooLarge, Name, NotFound
+from app.api.errors import (
+    Flaw,
+    IdempotencyMismatch,
+    Invalid,
+    MessageTooLarge,
+    Name,
+    NotFound,
+    NotHeld,
+    NotRetryable,
+    Problem,
+)
 from app.api.fields import Reading
 from app.api.idempotency import InFlight
 from app.api.ids import Ids
@@ -21,13 +31,15 @@ from app.api.keys import Keyring
 from app.api.wire import success
 from app.mail import schedule
 from app.mail.compose import compose
+from app.mail.lifecycle import MessageState
 from app.mail.message import Message, Submission
-from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key, Permission
+from app.store.records import Acceptance, Accepted, Change, Head, Idempotency, IdempotencyConflict, Key, Permission
 
 INLINE = 256 * 1024  # octets; parsing and composing more would keep every other request waiting
 SEND = "/emails"
 
 T = TypeVar("T")
+Verb = Callable[[UUID, float], Awaitable[Change | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +75,31 @@ class Emails:
         id_ = _uuid(request.path_params["id"])
         email = await self._edge.store.get(id_, None if key.permission is Permission.FULL_ACCESS else key.id)
         if email is None:
-            raise NotFound(f"There is no email {id_}, or this API key may not see it.")
+            raise _no_email(id_)
         content = await self._edge.store.content(id_)
         texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
         return success(email_object.render(email, texts, self._edge.clock.now()))
+
+    async def retry(self, request: Request) -> Response:
+        """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
+        return await self._decide(request, self._edge.store.retry, NotRetryable, logs.retried)
+
+    async def confirm(self, request: Request) -> Response:
+        """POST /emails/{id}/confirm: a held email has arrived, as somebody has seen in Message trace."""
+        return await self._decide(request, self._edge.store.confirm, NotHeld, logs.confirmed)
+
+    async def _decide(
+        self, request: Request, verb: Verb, impossible: Callable[[MessageState], Problem], log: Callable[..., None]
+    ) -> Response:
+        key = await self._keyring.administrator(request)
+        id_ = _uuid(request.path_params["id"])
+        change = await verb(id_, self._edge.clock.now())
+        if change is None:
+            raise _no_email(id_)
+        if not change.happened:
+            raise impossible(change.state)
+        log(id_, key=key.name)
+        return success(b'{"object":"email","id":"%s"}' % str(id_).encode())
 
     async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
         now = self._edge.clock.now()
@@ -149,6 +182,10 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise Invalid([Flaw("id", "It must be a UUID, as POST /emails answered it.", Name.INVALID_PARAMETER)]) from None
+
+
+def _no_email(id_: UUID) -> NotFound:
+    return NotFound(f"There is no email {id_}, or this API key may not see it.")
 
 
 def _accepted(kept: Accepted) -> Response:

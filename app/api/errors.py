@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from app import logs
 from app.api.lingering import Lingering
+from app.mail.lifecycle import MessageState
 
 
 class Name(StrEnum):
@@ -150,14 +151,14 @@ class MissingKey(Problem):
 
 
 class RestrictedKey(Problem):
-    """A key that may only send was used for something else."""
+    """A key was used for something that its permission does not cover."""
 
     status = 401
 
-    def __init__(self) -> None:
+    def __init__(self, has: str, needs: Sequence[str]) -> None:
         super().__init__(
             Name.RESTRICTED_API_KEY,
-            "This API key may only send emails. Use a key with the permission sending_access or full_access.",
+            f"This API key has the permission {has}. Use a key with the permission {' or '.join(needs)}.",
             headers={"www-authenticate": "Bearer"},
         )
 
@@ -195,6 +196,28 @@ class NotFound(Problem):
 
     def __init__(self, what: str, *, reason: str | None = None) -> None:
         super().__init__(Name.NOT_FOUND, what, reason=reason)
+
+
+class NotRetryable(Problem):
+    """The email is in no state to be put back."""
+
+    def __init__(self, state: MessageState) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"{stands(state)} Only an email that is held, or done with a failed recipient, can be retried.",
+            reason="not_retryable",
+        )
+
+
+class NotHeld(Problem):
+    """The outcome of the email is known, or still to come: there is nothing to confirm."""
+
+    def __init__(self, state: MessageState) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"{stands(state)} Only an email that is held can be confirmed.",
+            reason="not_held",
+        )
 
 
 class MethodNotAllowed(Problem):
@@ -276,6 +299,21 @@ class Crashed(Problem):
         super().__init__(
             Name.APPLICATION_ERROR, "Postern failed at this request. The log has the cause under its request_id."
         )
+
+
+_STANDS = {
+    MessageState.QUEUED: "is queued and goes by itself",
+    MessageState.ACTIVE: "is active: it is being relayed at this moment",
+    MessageState.DEFERRED: "is deferred and is offered again by itself",
+    MessageState.HELD: "is held until a person decides",
+    MessageState.DONE: "is done",
+    MessageState.CANCELLED: "is cancelled and stays so",
+}
+
+
+def stands(state: MessageState) -> str:
+    """Where an email stands, as a sentence for whoever wanted something of it that is not possible there."""
+    return f"The email {_STANDS[state]}."
 
 
 def answer(problem: Problem, scope: Scope) -> Response:

@@ -50,9 +50,16 @@ class Keyring:
 
     async def reader(self, request: Request) -> Key:
         """The same for everything but sending. Raises RestrictedKey too."""
+        return await self._holder_with(request, Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
+
+    async def administrator(self, request: Request) -> Key:
+        """The same for what is beyond one caller's own mail."""
+        return await self._holder_with(request, Permission.FULL_ACCESS)
+
+    async def _holder_with(self, request: Request, *permissions: Permission) -> Key:
         key = await self.holder(request)
-        if key.permission is Permission.SEND_ONLY:
-            raise RestrictedKey
+        if key.permission not in permissions:
+            raise RestrictedKey(key.permission, permissions)
         return key
 
     async def _find(self, hashed: bytes) -> Key | None:

@@ -1,0 +1,187 @@
+"""GET /mailboxes, and the wishes of an administrator."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import httpx
+import pytest
+
+from app.mail.health import Condition, Health
+from app.mail.verdict import Explanation
+from app.store.records import MailboxRecord, Permission, Wish
+from tests.contract.api.door import Door, Json, check_error, open_door, refused
+
+WHY = Explanation("SMTP AUTH is switched off for it.", "Run Set-CASMailbox.")
+WAYS = ("hold", "release")
+_serial = count(1)
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A server, and a caller with full access."""
+    with open_door(tmp_path_factory.mktemp("mailboxes")) as door:
+        door.client.headers["authorization"] = f"Bearer {door.make_key(Permission.FULL_ACCESS)}"
+        yield door
+
+
+def keep(door: Door, condition: Condition | None = None) -> str:
+    """A mailbox that stands so; its name."""
+    name = f"box{next(_serial):03}@contoso.com"
+    door.run(door.store.keep_mailbox(name, "main", condition or Condition(since=door.clock.now())))
+    return name
+
+
+def listed(door: Door) -> dict[str, Json]:
+    """GET /mailboxes, by name."""
+    response = door.get("/mailboxes")
+    assert response.status_code == 200, response.text
+    body = response.json()
+    assert (body["object"], body["has_more"]) == ("list", False)
+    return {one["name"]: one for one in body["data"]}
+
+
+def record(door: Door, name: str) -> MailboxRecord:
+    """As its relay reads it."""
+    found = door.run(door.store.mailbox(name))
+    assert found is not None
+    return found
+
+
+def test_what_is_said_of_a_mailbox(door: Door) -> None:
+    """All members, always."""
+    name = keep(door, Condition(Health.HELD, 1_800_000_000.0, 1_800_000_300.25, 300, WHY, 1, True, 2, 1_800_000_060.0))
+    assert listed(door)[name] == {
+        "object": "mailbox",
+        "name": name,
+        "pool": "main",
+        "health": "held",
+        "since": "2027-01-15T08:00:00.000Z",
+        "until": "2027-01-15T08:05:00.250Z",
+        "connections": 2,
+        "wish": None,
+        "explanation": {"summary": WHY.summary, "fix": WHY.fix},
+    }
+    name = keep(door)
+    well = listed(door)[name]
+    assert (well["health"], well["until"], well["connections"], well["explanation"]) == ("open", None, None, None)
+
+
+def test_mailboxes_are_listed_by_name(door: Door) -> None:
+    """So that a page does not jump."""
+    names = [keep(door) for _ in range(3)]
+    assert [name for name in listed(door) if name in names] == names
+
+
+def test_a_pause_that_is_over_is_over(door: Door) -> None:
+    """Though its relay had no reason to write that yet."""
+    now = door.clock.now()
+    over = keep(door, Condition(Health.PAUSED, now - 60, now - 30, 30, WHY))
+    lasts = keep(door, Condition(Health.PAUSED, now, now + 3600, 3600, WHY))
+    shown = listed(door)
+    assert (shown[over]["health"], shown[over]["until"], shown[over]["explanation"]) == ("open", None, None)
+    assert (shown[lasts]["health"], shown[lasts]["explanation"]["fix"]) == ("paused", WHY.fix)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": null, "x": 1}', b'{"reason": "  two\\n lines "}'])
+def test_a_mailbox_is_to_be_held(door: Door, content: bytes) -> None:
+    """Its relay finds the wish, and the reason in one line."""
+    name = keep(door)
+    before = door.clock.now()
+    response = door.post(content, f"/mailboxes/{name}/hold")
+    assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "hold"})
+    wish = record(door, name).wish
+    assert wish is not None
+    assert (wish.hold, wish.reason) == (True, "two lines" if b"two" in content else "")
+    assert before <= wish.at <= door.clock.now()
+    assert listed(door)[name]["wish"] == "hold"
+
+
+def test_a_mailbox_is_to_be_released(door: Door) -> None:
+    """The last wish counts; a body is ignored; once heard it is no wish any more."""
+    name = keep(door)
+    door.post(b"", f"/mailboxes/{name}/hold")
+    for _ in range(2):
+        response = door.post(b"no JSON", f"/mailboxes/{name}/release")
+        assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "release"})
+    wish = record(door, name).wish
+    assert wish is not None
+    assert wish == Wish(wish.at, hold=False)
+    door.run(door.store.keep_mailbox(name, "main", Condition(), wish.at))
+    assert listed(door)[name]["wish"] is None
+
+
+@pytest.mark.parametrize("spelled", ["box@contoso.com", "box%40contoso.com", "box%40contoso%2ecom"])
+def test_the_name_in_the_path(door: Door, spelled: str) -> None:
+    """Raw or percent-encoded."""
+    door.run(door.store.keep_mailbox("box@contoso.com", "main", Condition()))
+    head = f"POST /mailboxes/{spelled}/hold HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+    response = door.raw(f"{head}Authorization: {door.client.headers['authorization']}\r\n\r\n".encode())
+    assert (response.status_code, response.json()["name"]) == (200, "box@contoso.com")
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "says"),
+    [
+        (b"{", 400, "not valid JSON"),
+        (b"[]", 422, "not a list"),
+        (b'{"reason": 7}', 422, "reason: It must be a string, not a number."),
+        (b'{"reason": "%s"}' % (b"x" * 201), 422, "reason: It has 201 characters; give 200 at most."),
+        (b'{"reason": "a\\u0000b"}', 422, "reason: It has characters that cannot be shown; remove them."),
+        (b'{"reason": "\\ud800"}', 422, "reason"),
+    ],
+)
+def test_a_reason_that_cannot_be_shown(door: Door, content: bytes, status: int, says: str) -> None:
+    """Says what is wrong, and nothing is wished."""
+    name = keep(door)
+    body = refused(door.post(content, f"/mailboxes/{name}/hold"), status, "validation_error")
+    assert says in body["message"]
+    assert record(door, name).wish is None
+
+
+def test_a_reason_of_200_characters(door: Door) -> None:
+    """The limit itself is allowed, in characters and not in octets."""
+    name = keep(door)
+    assert door.post({"reason": "ü" * 200}, f"/mailboxes/{name}/hold").status_code == 200
+    wish = record(door, name).wish
+    assert wish is not None
+    assert wish.reason == "ü" * 200
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["nobody@contoso.com", "%00", "%0a", "%ff", "BOX@contoso.com%20"])
+def test_an_unknown_mailbox(door: Door, way: str, name: str) -> None:
+    """404, and where the names are."""
+    assert "GET /mailboxes" in refused(door.post(b"", f"/mailboxes/{name}/{way}"), 404, "not_found")["message"]
+
+
+def test_who_may(door: Door) -> None:
+    """A full-access key; others hear so, and wish nothing."""
+    name = keep(door)
+    for permission in (Permission.SENDING_ACCESS, Permission.SEND_ONLY):
+        key = door.make_key(permission)
+        answers = [door.get("/mailboxes", key), *(door.post(b"", f"/mailboxes/{name}/{way}", key) for way in WAYS)]
+        for answer in answers:
+            assert "full_access" in refused(answer, 401, "restricted_api_key")["message"]
+    refused(httpx.get(f"{door.url}/mailboxes"), 401, "missing_api_key")
+    assert record(door, name).wish is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/mailboxes", "GET, HEAD"),
+        ("GET", "/mailboxes/x@contoso.com/hold", "POST"),
+        ("DELETE", "/mailboxes/x@contoso.com/release", "POST"),
+    ],
+)
+def test_a_wrong_method(door: Door, method: str, path: str, allow: str) -> None:
+    """405, with what is allowed."""
+    response = door.client.request(method, path)
+    refused(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == allow
+
+
+def test_nothing_else_is_there(door: Door) -> None:
+    """One mailbox by itself, or another verb."""
+    for path in ("/mailboxes/x@contoso.com", "/mailboxes/x@contoso.com/pause", "/mailboxes/hold"):
+        assert check_error(door.post(b"", path))["name"] == "not_found"
