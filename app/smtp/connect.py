@@ -26,7 +26,7 @@ async def connect(host: str, port: int, *, ipv4_only: bool, seconds: float) -> s
     """A connected, non-blocking socket. `seconds` is for each address. Raises SessionFailed at CONNECT."""
     try:
         async with asyncio.timeout(seconds):
-            addresses = await _resolve(host, port, ipv4_only=ipv4_only)
+            addresses = await resolve(host, port, ipv4_only=ipv4_only)
     except (OSError, UnicodeError) as error:  # UnicodeError: a label that no name can have
         reason = getattr(error, "strerror", None) or "no answer"
         raise failed(Phase.CONNECT, FailureKind.DNS, f"The name {host} has no address ({reason}).") from None
@@ -56,8 +56,8 @@ async def race(addresses: Iterable[Address], seconds: float) -> tuple[socket.soc
     return winner, errors
 
 
-async def _resolve(host: str, port: int, *, ipv4_only: bool) -> list[Address]:
-    """The addresses, families taking turns in the resolver's order (RFC 8305 §4)."""
+async def resolve(host: str, port: int, *, ipv4_only: bool) -> list[Address]:
+    """The addresses, families taking turns in the resolver's order (RFC 8305 §4). Raises OSError, UnicodeError."""
     family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
     found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     families: dict[int, list[Address]] = {}

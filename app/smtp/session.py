@@ -9,7 +9,7 @@ import asyncio
 import base64
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -27,12 +27,13 @@ from app.smtp.protocol import Channel, ChannelLost, readable
 from app.smtp.timeouts import Timeouts
 from app.smtp.transaction import Session
 
-__all__ = ["Refused", "Session", "SessionFailed", "Upstream", "open_session"]
+__all__ = ["Greeted", "Refused", "Session", "SessionFailed", "Shown", "Upstream", "greet", "look", "open_session"]
 
 _BUFFER = 128 * 1024  # octets in the transport before writing pauses
 _CHALLENGE = 334
 _SUCCESS, _REFUSAL, _LAST_CODE = 200, 400, 599
 _Speak = Callable[[], Awaitable[aiosmtplib.SMTPResponse]]
+_Step = Callable[[], Awaitable[Reply | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +62,58 @@ class Refused:
     dialogue: tuple[Line, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a server shows in the TLS handshake: the version, the cipher, its own certificate (DER)."""
+
+    version: str
+    cipher: str
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """What a server says before a login. `extensions` as offered under TLS: keyword in upper case, parameters."""
+
+    banner: str
+    shown: Shown
+    extensions: Mapping[str, str]
+
+
 async def open_session(upstream: Upstream, credentials: Credentials) -> Session | Refused:
     """Connect, encrypt, verify and log in. Raises SessionFailed when a step got no reply or cannot be taken."""
     try:
         secret = await credentials.secret()
     except CredentialUnavailable as error:
         raise failed(Phase.AUTH, FailureKind.CREDENTIAL, str(error)) from None
-    timeouts = upstream.timeouts
-    sock = await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=timeouts.connect)
-    return await _Opening(upstream, secret, sock).run()
+    return await _Opening(upstream, await _connected(upstream), upstream.tls).log_in(secret)
+
+
+async def greet(upstream: Upstream) -> Greeted | Refused:
+    """Connect, encrypt, verify, and say goodbye instead of logging in. Raises SessionFailed."""
+    return await _Opening(upstream, await _connected(upstream), upstream.tls).greet()
+
+
+async def look(upstream: Upstream) -> Shown | Refused:
+    """Who answers there, without believing it: nothing is said after the handshake. Raises SessionFailed.
+
+    For a person who must find out whose certificate it is that cannot be trusted.
+    """
+    return await _Opening(upstream, await _connected(upstream), tls.onlooker()).look()
+
+
+async def _connected(upstream: Upstream) -> socket.socket:
+    seconds = upstream.timeouts.connect
+    return await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=seconds)
 
 
 class _Opening:
     """The steps between TCP and the first MAIL. Used once."""
 
-    def __init__(self, upstream: Upstream, secret: Secret, sock: socket.socket) -> None:
+    def __init__(self, upstream: Upstream, sock: socket.socket, context: ssl.SSLContext) -> None:
         self._upstream = upstream
-        self._secret = secret
         self._sock = sock
+        self._hidden: tuple[str, ...] = ()  # what must not be seen in a reply
         self._phase = Phase.GREETING
         self._dialogue = Dialogue()
         self._channel: Channel | None = None
@@ -87,17 +122,36 @@ class _Opening:
             sock=sock,
             local_hostname=upstream.ehlo_name,
             start_tls=False,  # a step of its own
-            tls_context=upstream.tls,
+            tls_context=context,
             timeout=None,  # ours
         )
 
-    async def run(self) -> Session | Refused:
+    async def log_in(self, secret: Secret) -> Session | Refused:
+        """Every step, or none: the connection is closed."""
+        login = partial(self._login, secret)
+        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._ehlo_again, login)
+        return refused or self._take_over()
+
+    async def greet(self) -> Greeted | Refused:
+        """All but the login."""
+        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._ehlo_again)
+        return refused or await self._goodbye()
+
+    async def look(self) -> Shown | Refused:
+        """As far as the handshake, and away."""
+        refused = await self._walk(self._greeting, self._ehlo, self._starttls)
+        if refused is not None:
+            return refused
+        shown = self._shown()
+        self._abort()
+        return shown
+
+    async def _walk(self, *steps: _Step) -> Refused | None:
         """Take every step, or close the connection."""
         try:
-            for step in (self._greeting, self._ehlo, self._starttls, self._ehlo_again, self._login):
+            for step in steps:
                 if (refusal := await step()) is not None:
                     return await self._refused(refusal)
-            return self._take_over()
         except (ChannelLost, aiosmtplib.SMTPException, OSError) as error:
             kind, detail = self._why(error)
             self._abort()
@@ -105,6 +159,7 @@ class _Opening:
         except BaseException:
             self._abort()
             raise
+        return None
 
     # The steps: each returns a refusal, or None to go on.
 
@@ -135,9 +190,10 @@ class _Opening:
         """What was offered in plain text counts for nothing (RFC 3207 §4.2). The phase does not go back."""
         return await self._ehlo(Phase.STARTTLS)
 
-    async def _login(self) -> Reply | None:
+    async def _login(self, secret: Secret) -> Reply | None:
         self._phase = Phase.AUTH
-        secret, offered = self._secret, self._smtp.server_auth_methods
+        self._hidden = _hidden(secret)
+        offered = self._smtp.server_auth_methods
         if secret.mechanism.lower() not in offered:
             instead = ", ".join(offered).upper() or "no login at all"
             lacking = f"{self._upstream.host} does not offer AUTH {secret.mechanism}; it offers {instead}."
@@ -192,16 +248,32 @@ class _Opening:
     def _take_over(self) -> Session:
         channel = cast("Channel", self._channel)  # set since the greeting
         channel.listener = None
-        extensions = {keyword.upper(): value for keyword, value in self._smtp.esmtp_extensions.items()}
-        return Session(channel, extensions, self._upstream.timeouts, self._dialogue.lines())
+        return Session(channel, self._extensions(), self._upstream.timeouts, self._dialogue.lines())
+
+    def _extensions(self) -> dict[str, str]:
+        return {keyword.upper(): value for keyword, value in self._smtp.esmtp_extensions.items()}
+
+    def _shown(self) -> Shown:
+        handshake = cast("ssl.SSLObject", self._smtp.get_transport_info("ssl_object"))
+        cipher = handshake.cipher()
+        certificate = handshake.getpeercert(binary_form=True)
+        return Shown(handshake.version() or "", cipher[0] if cipher else "", certificate or b"")
 
     # The end without a session.
 
+    async def _goodbye(self) -> Greeted:
+        greeted = Greeted(self._dialogue.lines()[0].text, self._shown(), self._extensions())
+        await self._quit()
+        return greeted
+
     async def _refused(self, reply: Reply) -> Refused:
+        await self._quit()
+        return Refused(self._phase, reply, self._dialogue.lines())
+
+    async def _quit(self) -> None:
         if self._channel is not None:
             self._channel.listener = None
             await self._channel.quit(self._upstream.timeouts.quit)
-        return Refused(self._phase, reply, self._dialogue.lines())
 
     def _abort(self) -> None:
         if self._channel is not None:
@@ -216,8 +288,9 @@ class _Opening:
 
     def _masked(self, text: str) -> str:
         """Exchange echoes commands it does not know, and a line of a login out of step would be one."""
-        secret = self._secret
-        if self._phase is not Phase.AUTH:
-            return text
-        bearer = f"user={secret.username}\x01auth=Bearer {secret.value}\x01\x01"
-        return mask(text, [secret.value, *(base64.b64encode(it.encode()).decode() for it in (secret.value, bearer))])
+        return mask(text, self._hidden) if self._hidden else text
+
+
+def _hidden(secret: Secret) -> tuple[str, ...]:
+    bearer = f"user={secret.username}\x01auth=Bearer {secret.value}\x01\x01"
+    return (secret.value, *(base64.b64encode(it.encode()).decode() for it in (secret.value, bearer)))

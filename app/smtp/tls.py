@@ -14,6 +14,16 @@ def context(ca_file: Path | None) -> ssl.SSLContext:
     return made
 
 
+def onlooker() -> ssl.SSLContext:
+    """A context that believes everybody and takes TLS 1.0, to see who answers. No Upstream takes it (`verifies`)."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    made.set_ciphers("DEFAULT:@SECLEVEL=0")  # else OpenSSL 3 does not offer what is older than TLS 1.2
+    made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    return made
+
+
 def verifies(candidate: ssl.SSLContext) -> bool:
     """True if `candidate` lets no unverified server through."""
     return (

@@ -81,6 +81,20 @@ class Session:
         self._spent = not (attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive)
         return attempt
 
+    async def try_sender(self, mail_from: str) -> Reply:
+        """The answer to MAIL FROM, taken back with RSET (RFC 5321 §4.1.1.5): no mail. Raises SessionFailed."""
+        parameter = "" if mail_from.isascii() or "SMTPUTF8" not in self.extensions else " SMTPUTF8"
+        try:
+            reply = await self._ask(f"MAIL FROM:<{mail_from}>{parameter}")
+            if reply.positive and not (await self._ask("RSET")).positive:
+                raise self._channel.abort(FailureKind.PROTOCOL, "The server does not take RSET.")
+        except ChannelLost as lost:
+            self._channel.abort(lost.kind, lost.detail)
+            raise SessionFailed(Failure(Phase.MAIL, lost.kind, lost.detail)) from None
+        if reply.code == _CLOSING:
+            self._channel.abort(FailureKind.CLOSED, "The server closed the session.")
+        return reply
+
     async def quit(self) -> None:
         """Say goodbye, so that the server frees the slot, and close. Takes `timeouts.quit` at most."""
         await self._channel.quit(self._timeouts.quit)
@@ -88,6 +102,10 @@ class Session:
     def abort(self) -> None:
         """Close at once; a transaction under way fails with what it knows."""
         self._channel.abort(FailureKind.STOPPED, "Postern closed the connection.")
+
+    async def _ask(self, command: str) -> Reply:
+        self._channel.write(_octets(command))
+        return await self._channel.reply(self._timeouts.mail)
 
     def _check(self, envelope: Envelope, dialogue: Dialogue) -> None:
         if envelope.smtputf8 and "SMTPUTF8" not in self.extensions:
@@ -183,10 +201,7 @@ class Transaction:
         return reply
 
     def _write(self, *commands: str) -> None:
-        text = "\r\n".join((*commands, ""))
-        if text.count("\n") != len(commands) or text.count("\r") != len(commands):
-            raise ValueError("an address holds a line end")
-        self._channel.write(text.encode())
+        self._channel.write(_octets(*commands))
 
     @property
     def _pipelining(self) -> bool:
@@ -258,3 +273,10 @@ class Transaction:
             await self._channel.reply(seconds)
         except ChannelLost:
             return
+
+
+def _octets(*commands: str) -> bytes:
+    text = "\r\n".join((*commands, ""))
+    if text.count("\n") != len(commands) or text.count("\r") != len(commands):
+        raise ValueError("an address holds a line end")
+    return text.encode()
