@@ -161,6 +161,29 @@ async def test_a_server_that_echoes_the_login_does_not_publish_it(ways: Ways, cu
     assert refused.dialogue[-1].text == "500 5.3.3 Unrecognized command '****'"
 
 
+@pytest.mark.parametrize("stray", [b"421 4.7.66 TLS 1.0 and 1.1 are not supported.\r\n", b"250 2.1.0 Sender OK\r\n"])
+async def test_a_word_out_of_turn_stops_the_login(ways: Ways, stray: bytes) -> None:
+    """A refusal is the answer to the login, anything else is no SMTP; the secret stays here."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN)
+        await talk.tls()
+        await talk.ask(SECURE + stray)
+        assert b"AUTH" not in await talk.rest()
+
+    peer = await ways.peer(script)
+    if stray.startswith(b"421"):
+        refused = await ways.enter(peer)
+        assert isinstance(refused, Refused)
+        assert (refused.phase, refused.reply.code) == (Phase.AUTH, 421)
+    else:
+        with pytest.raises(SessionFailed) as caught:
+            await ways.enter(peer)
+        assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.AUTH, FailureKind.PROTOCOL)
+    await peer.done()
+
+
 async def test_a_421_behind_the_login_is_the_answer_to_what_comes_next(ways: Ways) -> None:
     """It came in the same segment as the 235; the session is open but cannot be used."""
 

@@ -316,6 +316,26 @@ async def test_closing_does_not_wait_for_ever(ways: Ways) -> None:
     assert pool.counts() == (0, 0, 0)
 
 
+async def test_closing_replaces_nothing(ways: Ways, pools: list[Pool]) -> None:
+    """A kept session that goes while the pool closes is a failure: nothing is opened any more."""
+    simulator = await ways.simulator()
+    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    await relayed(pool)
+    closing: list[asyncio.Task[None]] = []
+
+    async def close(_: object) -> None:
+        closing.append(asyncio.create_task(pool.close(5)))
+        await asyncio.sleep(0)
+
+    simulator.faults.add(Fault(Point.MAIL, Call(close)))
+    simulator.faults.add(Fault(Point.MAIL, Drop()))
+    with pytest.raises(SessionFailed) as caught:
+        await pool.deliver(ENVELOPE, CONTENT, go)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
+    await closing[0]
+    assert len(simulator.sessions) == 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_in_any_weather(ways: Ways, seed: int) -> None:
     """Cancelled tasks, dropped links and refusals at random: never more than three, none lost, none lent twice."""

@@ -70,3 +70,11 @@ def test_the_same_line_is_the_same_reply() -> None:
     parser = ReplyParser()
     parser.feed(b"250 ok\r\n250-more\r\n250 ok\r\n250 ok\r\n")
     assert list(parser.replies) == [Reply(250, None, "ok"), Reply(250, None, "more\nok"), Reply(250, None, "ok")]
+
+
+def test_the_limit_is_for_one_reply() -> None:
+    """A session may hear any number of long ones."""
+    parser = ReplyParser()
+    for number in range(20):
+        parser.feed(b"550 %d " % number + b"x" * 8000 + b"\r\n")
+    assert len(parser.replies) == 20
