@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import demo, emails, keys, migrate, send, serve, simulate
+from app.cli import demo, emails, keys, mailboxes, migrate, send, serve, simulate
 
 application = typer.Typer(
     name="postern",
@@ -22,6 +22,7 @@ application.command("send")(send.send)
 application.command("migrate")(migrate.migrate)
 application.add_typer(keys.commands, name="keys")
 application.add_typer(emails.commands, name="emails")
+application.add_typer(mailboxes.commands, name="mailboxes")
 
 
 def _version(wanted: bool) -> None:

@@ -1,19 +1,25 @@
 """`postern emails`: messages over the store."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 from rich.table import Table
 
+from app.api.errors import NotHeld, NotRetryable, stands
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
+from app.clock import Clock
 from app.mail.lifecycle import MessageState
-from app.store.records import AttemptRecord, Email
+from app.store import Store
+from app.store.records import AttemptRecord, Change, Email
 
 commands = typer.Typer(help="Messages and what became of them.", no_args_is_help=True)
 _COLUMNS = ("id", "created_at", "state", "from", "to", "subject")
+
+Id = Annotated[UUID, typer.Argument(help="The id that POST /emails answered.")]
 
 
 @commands.command("list")
@@ -28,17 +34,54 @@ def list_(
 
 
 @commands.command("show")
-def show_(
-    id: Annotated[UUID, typer.Argument(help="The id that POST /emails answered.")], as_json: AsJson = False
-) -> None:
+def show_(id: Id, as_json: AsJson = False) -> None:
     """One message: its recipients, its attempts with the SMTP dialogue, and what is wrong if something is."""
     email = ask(lambda store: store.get(id))
     if email is None:
-        raise end(Exit.FAILED, f"there is no message {id}; see: postern emails list")
+        raise _none(id)
     if as_json:
         show([_whole(email)], _COLUMNS, True, none="")
     else:
         _print(email)
+
+
+@commands.command()
+def retry(id: Id) -> None:
+    """Offer again what is held, or has failed; never to a recipient it was relayed to."""
+    done = "is queued again; a running Postern takes it within a second"
+    _decide(id, lambda store: store.retry(id, Clock().now()), done, lambda state: NotRetryable(state).message)
+
+
+@commands.command()
+def cancel(id: Id) -> None:
+    """Take back what waits or is held. It is never offered again."""
+
+    def cannot(state: MessageState) -> str:
+        return f"{stands(state)} Only an email that is queued, deferred or held can be cancelled."
+
+    _decide(id, lambda store: store.cancel(id, Clock().now()), "is cancelled", cannot)
+
+
+@commands.command()
+def confirm(id: Id) -> None:
+    """Say that a held message has arrived, as Message trace shows. It is done and never offered again."""
+    done = "is done; it counts as relayed"
+    _decide(id, lambda store: store.confirm(id, Clock().now()), done, lambda state: NotHeld(state).message)
+
+
+def _decide(
+    id: UUID, verb: Callable[[Store], Awaitable[Change | None]], done: str, cannot: Callable[[MessageState], str]
+) -> None:
+    change = ask(verb)
+    if change is None:
+        raise _none(id)
+    if not change.happened:
+        raise end(Exit.FAILED, cannot(change.state))
+    typer.echo(f"{id} {done}")
+
+
+def _none(id: UUID) -> typer.Exit:
+    return end(Exit.FAILED, f"there is no message {id}; see: postern emails list")
 
 
 def _row(email: Email) -> dict[str, Any]:

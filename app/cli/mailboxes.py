@@ -1,0 +1,76 @@
+"""`postern mailboxes`: where each mailbox stands, and what a person wishes for it, over the store."""
+
+from typing import Annotated, Any
+
+import typer
+
+from app.api.mailboxes import LONGEST_REASON, one_line, standing, word_of
+from app.cli.exits import Exit, end
+from app.cli.output import AsJson, console, moment, show
+from app.cli.stored import ask
+from app.clock import Clock
+from app.store.records import MailboxRecord, Wish
+
+commands = typer.Typer(help="Mailboxes: whether they relay, and why not.", no_args_is_help=True)
+_COLUMNS = ("name", "pool", "health", "since", "until")
+
+Name = Annotated[str, typer.Argument(help="The mailbox, such as noreply@contoso.com.")]
+
+
+@commands.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """All that ever relayed: open, paused until when, or held; and what mends it."""
+    now = Clock().now()
+    rows = [_row(record, now) for record in ask(lambda store: store.mailboxes())]
+    show(rows, _COLUMNS, as_json, none="No mailboxes yet: they are known once Postern has run.")
+    if not as_json:
+        for row in rows:
+            _tell(row)
+
+
+@commands.command()
+def hold(
+    name: Name,
+    reason: Annotated[str, typer.Option(help=f"Why, for others; up to {LONGEST_REASON} characters.")] = "",
+) -> None:
+    """Relay nothing more through a mailbox until it is released. Its messages wait."""
+    try:
+        wish = Wish(Clock().now(), hold=True, reason=one_line(reason))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--reason") from None
+    _wish(name, wish, "held")
+
+
+@commands.command()
+def release(name: Name) -> None:
+    """Let a held mailbox log in at once, and relay if that works."""
+    _wish(name, Wish(Clock().now(), hold=False), "released")
+
+
+def _wish(name: str, wish: Wish, will_be: str) -> None:
+    if not ask(lambda store: store.wish(name, wish)):
+        raise end(Exit.FAILED, f"there is no mailbox {name}; see: postern mailboxes list")
+    typer.echo(f"{name} will be {will_be} within a second, or as soon as Postern runs")
+
+
+def _row(record: MailboxRecord, now: float) -> dict[str, Any]:
+    condition = standing(record, now)
+    why = condition.explanation
+    return {
+        "name": record.name,
+        "pool": record.pool,
+        "health": str(condition.health),
+        "since": moment(condition.since),
+        "until": moment(condition.until),
+        "connections": condition.connections,
+        "wish": record.wish and word_of(record.wish),
+        "explanation": why and {"summary": why.summary, "fix": why.fix},
+    }
+
+
+def _tell(row: dict[str, Any]) -> None:
+    """What a table has no room for. Commands are not wrapped, so that they can be copied."""
+    if why := row["explanation"]:
+        console.print(f"\n{row['name']}: {why['summary']}\n{why['fix']}", markup=False, soft_wrap=True)
+    if row["wish"]:
+        console.print(f"\n{row['name']}: a person wishes {row['wish']}; Postern has not heard it yet.", markup=False)
