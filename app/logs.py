@@ -5,6 +5,7 @@ Never content, never a credential: the functions take facts (ids, codes, seconds
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -118,6 +119,27 @@ def mailbox_held(mailbox: str, *, reason: str, fix: str) -> None:
 def mailbox_open(mailbox: str) -> None:
     """The mailbox relays again."""
     _log.info("mailbox.open", mailbox=mailbox)
+
+
+def token_renewed(client: str, *, seconds: float) -> None:
+    """A new access token for the app; it lives so long."""
+    _log.info("token.renewed", client=client, seconds=round(seconds))
+
+
+def token_failed(client: str, *, reason: str) -> None:
+    """No new access token for the app; the reason holds no secret."""
+    _log.warning("token.failed", client=client, reason=reason)
+
+
+def credential_rotated(client: str) -> None:
+    """The app's client secret is refused and the other one works: the old one can be taken out."""
+    _log.warning("credential.rotated", client=client)
+
+
+def credential_ends(mailbox: str, *, what: str, days: int, at: float, reason: str, fix: str) -> None:
+    """Something that the mailbox logs in with ends in so many days (below 0: it has ended)."""
+    date = datetime.fromtimestamp(at, UTC).date().isoformat()
+    _log.warning("credential.ends", mailbox=mailbox, what=what, days=days, date=date, reason=reason, fix=fix)
 
 
 def store_failed(what: str, error: BaseException) -> None:

@@ -3,7 +3,7 @@
 Labels have few values: names of rules, phases and outcomes that stand in this code.
 """
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
 _registry = CollectorRegistry()
@@ -16,6 +16,15 @@ _verdicts = Counter(
 )
 _unknown = Counter(
     "postern_unknown_replies", "Replies that no row of Exchange's knows, by phase.", ["phase"], registry=_registry
+)
+_tokens = Counter(
+    "postern_token_requests", "Requests for an access token, by outcome.", ["outcome"], registry=_registry
+)
+_ends = Gauge(
+    "postern_credential_expires_timestamp_seconds",
+    "When what the mailbox logs in with ends, where that is known (epoch seconds).",
+    ["credential"],
+    registry=_registry,
 )
 
 __all__ = ["CONTENT_TYPE", "accepted", "attempted", "expose", "judged", "unknown_reply"]
@@ -39,6 +48,16 @@ def judged(rule: str) -> None:
 def unknown_reply(phase: str) -> None:
     """A reply was judged by a default, because no row knows it."""
     _unknown.labels(phase).inc()
+
+
+def token_requested(outcome: str) -> None:
+    """The token endpoint was asked, a few times if need be, and that was the end of it."""
+    _tokens.labels(outcome).inc()
+
+
+def credential_ends(what: str, at: float) -> None:
+    """A credential of this kind ends then."""
+    _ends.labels(what).set(at)
 
 
 def expose() -> bytes:

@@ -44,11 +44,15 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The absence of a reply. `detail` is a plain sentence for a person: no secret, no content."""
+    """The absence of a reply. `detail` is a plain sentence for a person: no secret, no content.
+
+    `code` is the cause's own name where it has one: for CREDENTIAL the one by which app/mail/office365/entra knows it.
+    """
 
     phase: Phase
     kind: FailureKind
     detail: str = ""
+    code: str = ""
 
     @property
     def in_doubt(self) -> bool:

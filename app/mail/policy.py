@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from app.mail import office365
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.office365 import entra
 from app.mail.office365.remedy import SMTP_AUTH_ON
 from app.mail.reply import Reply
 from app.mail.rule import ANY, AUTH, MESSAGE, OPENING, TRANSACTION, Heard, Rule
@@ -191,6 +192,7 @@ IN_DOUBT = Explanation(
     "The connection died between the end of the message and Exchange's answer: it may or may not have been taken.",
     "Nothing to do; it is offered once more. Every offer bears the same Message-ID, so Message trace shows duplicates.",
 )
+_ASK_AGAIN = 30.0  # seconds before a credential that could not be had is asked for again
 DOUBT_DELAY = 60.0  # seconds before a message in doubt is offered once more
 
 _OURS = frozenset({FailureKind.CRASHED, FailureKind.STOPPED})
@@ -223,7 +225,7 @@ def judge_failure(failure: Failure) -> Verdict:
     if failure.kind is FailureKind.CAPABILITY:
         return _lacking(failure, why, name)
     if failure.kind is FailureKind.CREDENTIAL:
-        return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, pause=30.0)
+        return _without_credential(failure, why, name)
     if failure.phase in OPENING | {Phase.AUTH}:
         return Verdict(Action.DEFER, Scope.HOST, why, name, failure.detail, pause=5.0)
     return Verdict(Action.DEFER, Scope.MESSAGE, why, name, failure.detail)
@@ -234,6 +236,15 @@ def _lacking(failure: Failure, why: Explanation, name: str) -> Verdict:
     if failure.phase is Phase.MAIL:
         return Verdict(Action.FAIL, Scope.MESSAGE, why, name, failure.detail)
     return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, hold=True)
+
+
+def _without_credential(failure: Failure, why: Explanation, name: str) -> Verdict:
+    """What only a person mends holds the mailbox; what may pass, or is not known, pauses it."""
+    row = entra.row(failure.code)
+    if row is None:
+        return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, pause=_ASK_AGAIN)
+    pause = 0.0 if row.hold else _ASK_AGAIN
+    return Verdict(Action.DEFER, Scope.MAILBOX, row.explanation, row.name, failure.detail, pause=pause, hold=row.hold)
 
 
 def _judge_rest(attempt: Attempt) -> Verdict:

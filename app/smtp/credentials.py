@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
+
+from app.mail.office365.remedy import OAUTH
+from app.mail.verdict import Explanation
 
 
 class Mechanism(StrEnum):
@@ -22,7 +26,24 @@ class Secret:
 
 
 class CredentialUnavailable(Exception):  # noqa: N818 - it names the fact
-    """No secret could be had. Its text is one plain sentence for a person, without any secret."""
+    """No secret could be had. Its text is one plain sentence for a person, without any secret.
+
+    `code` is the name by which app/mail/office365/entra knows the cause; "" when it has none.
+    """
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What of a credential ends by its date. `at` is epoch seconds; `announced`: people are told long before."""
+
+    what: str
+    at: float
+    explanation: Explanation
+    announced: bool = False
 
 
 class Credentials(Protocol):
@@ -32,14 +53,72 @@ class Credentials(Protocol):
         """The secret for one login. Raises CredentialUnavailable."""
         ...
 
+    def refused(self, secret: Secret) -> bool:
+        """The server refused that login. True when the next `secret` is another one, worth one more login."""
+        ...
+
+    def ending(self) -> Ending | None:
+        """What of it ends by its date, if that is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file whose text is a secret. It is read at every use, so that a new one counts without a restart."""
+
+    path: Path
+
+    def read(self) -> str:
+        """The secret, without the line end that editors put there. Raises CredentialUnavailable."""
+        return octets(self.path).decode("utf-8", "replace").rstrip("\r\n")
+
+
+def octets(path: Path) -> bytes:
+    """What the file holds now; it may not be empty. Raises CredentialUnavailable."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "no reason given"
+        raise CredentialUnavailable(f"The file {path} cannot be read: {reason}.", "credential-file") from None
+    if not content.strip():
+        raise CredentialUnavailable(f"The file {path} is empty.", "credential-file")
+    return content
+
+
+def revealed(secret: str | SecretFile) -> str:
+    """The secret as it is now. Raises CredentialUnavailable."""
+    return secret.read() if isinstance(secret, SecretFile) else secret
+
+
+# techcommunity.microsoft.com 4489835 (January 2026), the latest of Microsoft's dates.
+BASIC_ENDS = Ending(
+    "password",
+    1_798_675_200.0,  # 2026-12-31
+    Explanation(
+        "Microsoft switches off logins with a password (Basic authentication) by default at the end of December 2026. "
+        "An administrator can switch them on again for the time being; in the second half of 2027 Microsoft announces "
+        "the final date.",
+        OAUTH,
+    ),
+    announced=True,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Password:
     """A mailbox and its password (AUTH LOGIN)."""
 
     username: str
-    password: str = field(repr=False)
+    password: str | SecretFile = field(repr=False)
 
     async def secret(self) -> Secret:
-        """Always at hand."""
-        return Secret(Mechanism.LOGIN, self.username, self.password)
+        """Always at hand. Raises CredentialUnavailable for a file that is gone."""
+        return Secret(Mechanism.LOGIN, self.username, revealed(self.password))
+
+    def refused(self, secret: Secret) -> bool:
+        """A password is never tried twice: repeated failing logins lock the mailbox out."""
+        return False
+
+    def ending(self) -> Ending | None:
+        """The retirement of Basic authentication."""
+        return BASIC_ENDS

@@ -46,6 +46,8 @@ def classify(error: BaseException, host: str) -> tuple[FailureKind, str]:
             return FailureKind.PROTOCOL, f"{host} sent what is not SMTP."
 
 
-def failed(phase: Phase, kind: FailureKind, detail: str, dialogue: tuple[Line, ...] = ()) -> SessionFailed:
+def failed(
+    phase: Phase, kind: FailureKind, detail: str, dialogue: tuple[Line, ...] = (), *, code: str = ""
+) -> SessionFailed:
     """The exception for a session that never came to a transaction."""
-    return SessionFailed(Failure(phase, kind, detail), None, dialogue)
+    return SessionFailed(Failure(phase, kind, detail, code), None, dialogue)

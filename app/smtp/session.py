@@ -31,6 +31,7 @@ __all__ = ["Greeted", "Refused", "Session", "SessionFailed", "Shown", "Upstream"
 
 _BUFFER = 128 * 1024  # octets in the transport before writing pauses
 _CHALLENGE = 334
+_CREDENTIALS_INVALID = 535
 _SUCCESS, _REFUSAL, _LAST_CODE = 200, 400, 599
 _Speak = Callable[[], Awaitable[aiosmtplib.SMTPResponse]]
 _Step = Callable[[], Awaitable[Reply | None]]
@@ -61,6 +62,11 @@ class Refused:
     reply: Reply
     dialogue: tuple[Line, ...]
 
+    @property
+    def of_login(self) -> bool:
+        """True if the secret was not good enough (RFC 4954 §6)."""
+        return self.phase is Phase.AUTH and self.reply.code == _CREDENTIALS_INVALID
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -81,12 +87,15 @@ class Greeted:
 
 
 async def open_session(upstream: Upstream, credentials: Credentials) -> Session | Refused:
-    """Connect, encrypt, verify and log in. Raises SessionFailed when a step got no reply or cannot be taken."""
-    try:
-        secret = await credentials.secret()
-    except CredentialUnavailable as error:
-        raise failed(Phase.AUTH, FailureKind.CREDENTIAL, str(error)) from None
-    return await _Opening(upstream, await _connected(upstream), upstream.tls).log_in(secret)
+    """Connect, encrypt, verify and log in. Raises SessionFailed when a step got no reply or cannot be taken.
+
+    When the login is refused and the credentials have another secret for it (a new token), it is tried once more.
+    """
+    secret = await _secret(credentials)
+    opened = await _log_in(upstream, secret)
+    if isinstance(opened, Refused) and opened.of_login and credentials.refused(secret):
+        opened = await _log_in(upstream, await _secret(credentials), opened.dialogue)
+    return opened
 
 
 async def greet(upstream: Upstream) -> Greeted | Refused:
@@ -102,6 +111,17 @@ async def look(upstream: Upstream) -> Shown | Refused:
     return await _Opening(upstream, await _connected(upstream), tls.onlooker()).look()
 
 
+async def _secret(credentials: Credentials) -> Secret:
+    try:
+        return await credentials.secret()
+    except CredentialUnavailable as error:
+        raise failed(Phase.AUTH, FailureKind.CREDENTIAL, str(error), code=error.code) from None
+
+
+async def _log_in(upstream: Upstream, secret: Secret, before: tuple[Line, ...] = ()) -> Session | Refused:
+    return await _Opening(upstream, await _connected(upstream), upstream.tls, before).log_in(secret)
+
+
 async def _connected(upstream: Upstream) -> socket.socket:
     seconds = upstream.timeouts.connect
     return await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=seconds)
@@ -110,12 +130,14 @@ async def _connected(upstream: Upstream) -> socket.socket:
 class _Opening:
     """The steps between TCP and the first MAIL. Used once."""
 
-    def __init__(self, upstream: Upstream, sock: socket.socket, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, upstream: Upstream, sock: socket.socket, context: ssl.SSLContext, before: tuple[Line, ...] = ()
+    ) -> None:
         self._upstream = upstream
         self._sock = sock
         self._hidden: tuple[str, ...] = ()  # what must not be seen in a reply
         self._phase = Phase.GREETING
-        self._dialogue = Dialogue()
+        self._dialogue = Dialogue(before)
         self._channel: Channel | None = None
         self._smtp = aiosmtplib.SMTP(
             hostname=upstream.host,

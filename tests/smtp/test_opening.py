@@ -8,7 +8,7 @@ import pytest
 
 from app.mail.attempt import FailureKind, Phase
 from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
-from app.smtp.credentials import CredentialUnavailable, Mechanism, Password, Secret
+from app.smtp.credentials import CredentialUnavailable, Ending, Mechanism, Password, Secret
 from app.smtp.session import Refused, Session, SessionFailed, open_session
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Ways, go, impatient
 from tests.smtp.peer import PLAIN, SECURE, Talk
@@ -36,12 +36,18 @@ class Token:
     async def secret(self) -> Secret:
         return Secret(Mechanism.XOAUTH2, MAILBOX, "a-token-for-tests")
 
+    def refused(self, secret: Secret) -> bool:
+        return False
 
-class Missing:
+    def ending(self) -> Ending | None:
+        return None
+
+
+class Missing(Token):
     """A credential that cannot be had."""
 
     async def secret(self) -> Secret:
-        raise CredentialUnavailable("The token endpoint does not answer.")
+        raise CredentialUnavailable("The token endpoint does not answer.", "temporarily_unavailable")
 
 
 async def test_a_session_opens(ways: Ways) -> None:
@@ -137,6 +143,7 @@ async def test_without_a_credential_nobody_is_called(ways: Ways) -> None:
         await open_session(ways.to(simulator), Missing())
     assert caught.value.failure.kind is FailureKind.CREDENTIAL
     assert caught.value.failure.detail == "The token endpoint does not answer."
+    assert caught.value.failure.code == "temporarily_unavailable"
     assert simulator.sessions == []
 
 

@@ -1,0 +1,238 @@
+"""Why Microsoft Entra ID gives no token, as rows of data: plain words, the fix, and whether time alone can mend it.
+
+A row is found by the AADSTS number, else by OAuth's own `error` (RFC 6749 §5.2), because Microsoft says that the
+numbers may change. The names with a hyphen are causes on this side. Judges nothing: that is policy's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.mail.verdict import Explanation
+
+_CODES = "learn.microsoft.com/entra/identity-platform/reference-error-codes"
+_FEDERATION = "learn.microsoft.com/entra/workload-id/workload-identity-federation"
+_MANAGED = "learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token"
+_RFC = "RFC 6749 §5.2"
+
+_APP = "At https://entra.microsoft.com open App registrations, the app"
+_SECRETS = f"{_APP}, Certificates & secrets"
+_READS_AGAIN = (
+    "A secret given by a file is read again by itself, otherwise restart Postern. The mailbox is tried again by "
+    "itself; `postern mailboxes release <mailbox>` does it at once."
+)
+_TRIED_AGAIN = "The mailbox is tried again by itself; `postern mailboxes release <mailbox>` does it at once."
+_BY_ITSELF = "Nothing to do; Postern asks again by itself."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One cause. `codes` are AADSTS numbers, values of OAuth's `error`, or names of our own."""
+
+    name: str
+    codes: tuple[str, ...]
+    summary: str
+    fix: str
+    source: str = _CODES
+    hold: bool = True  # False: it may pass without anybody's doing
+    explanation: Explanation = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Put the words together once."""
+        object.__setattr__(self, "explanation", Explanation(self.summary, self.fix))
+
+
+_SECRET = (
+    Row(
+        name="client-secret-wrong",
+        codes=("AADSTS7000215",),
+        summary="Microsoft Entra refuses the app's client secret: it is wrong.",
+        fix=f"{_SECRETS}: take the secret's Value, not its Secret ID. It is shown only once; if it is lost, make a new "
+        f"one and set it in POSTERN_CLIENT_SECRET. {_READS_AGAIN}",
+    ),
+    Row(
+        name="client-secret-expired",
+        codes=("AADSTS7000222",),
+        summary="The app's client secret has expired.",
+        fix=f"{_SECRETS}: make a new one and set its Value in POSTERN_CLIENT_SECRET. {_READS_AGAIN} Another time, set "
+        "the new one in POSTERN_CLIENT_SECRET_NEXT before the old one ends.",
+    ),
+    Row(
+        name="client-credential-missing",
+        codes=("AADSTS7000218", "AADSTS7000216"),
+        summary="Microsoft Entra got neither a secret nor an assertion for the app.",
+        fix="Check that POSTERN_CLIENT_SECRET, or the file that it comes from, is not empty.",
+    ),
+    Row(
+        name="client-credential-refused",
+        codes=("invalid_client",),
+        summary="Microsoft Entra refuses the app's credential.",
+        fix=f"{_SECRETS}: check that the secret, the certificate or the federated credential that Postern uses is "
+        f"registered there and has not ended. {_READS_AGAIN}",
+        source=_RFC,
+    ),
+)
+
+_ASSERTION = (
+    Row(
+        name="client-certificate-not-registered",
+        codes=("AADSTS700027", "AADSTS7000274", "AADSTS50012"),
+        summary="Microsoft Entra does not accept the app's certificate: it is not registered there, or has expired.",
+        fix=f"{_SECRETS}, Certificates: upload the certificate (without its key) of POSTERN_CLIENT_CERTIFICATE, and "
+        f"compare the thumbprints. {_READS_AGAIN}",
+    ),
+    Row(
+        name="client-certificate-ended",
+        codes=("AADSTS1000502", "AADSTS7000214", "AADSTS7000277"),
+        summary="The app's certificate has expired, is not yet valid, or was revoked.",
+        fix=f"{_SECRETS}, Certificates: upload a new certificate and put it with its key into the file of "
+        f"POSTERN_CLIENT_CERTIFICATE. {_READS_AGAIN}",
+    ),
+    Row(
+        name="assertion-time",
+        codes=("AADSTS700024",),
+        summary="Microsoft Entra finds the app's assertion too old, or from the future.",
+        fix="Set this machine's clock right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, see that whatever writes that "
+        f"file still renews it. {_TRIED_AGAIN}",
+        hold=False,
+    ),
+    Row(
+        name="assertion-of-another-app",
+        codes=("AADSTS700021",),
+        summary="The assertion names another app than POSTERN_CLIENT_ID.",
+        fix="Set POSTERN_CLIENT_ID to the Application (client) ID for which the federated token is issued.",
+    ),
+    Row(
+        name="federation-not-registered",
+        codes=("AADSTS70021", "AADSTS700211", "AADSTS700212", "AADSTS7002121", "AADSTS700213"),
+        summary="The app has no federated credential that matches the token in POSTERN_FEDERATED_TOKEN_FILE.",
+        fix=f"{_SECRETS}, Federated credentials: issuer, subject (system:serviceaccount:<namespace>:<service-account> "
+        "in Kubernetes) and audience (api://AzureADTokenExchange) must be those of the token, letter by letter. It "
+        f"takes a few minutes. {_TRIED_AGAIN}",
+        source=_FEDERATION,
+    ),
+)
+
+_APP_OR_TENANT = (
+    Row(
+        name="app-unknown",
+        codes=("AADSTS700016",),
+        summary="Your organization has no app with this client id.",
+        fix=f"{_APP}, Overview: set POSTERN_CLIENT_ID to its Application (client) ID and POSTERN_TENANT_ID to its "
+        "Directory (tenant) ID, then restart Postern.",
+    ),
+    Row(
+        name="app-disabled",
+        codes=("AADSTS7000112", "AADSTS7000229"),
+        summary="The app is disabled in your organization, or has no enterprise application there.",
+        fix="At https://entra.microsoft.com open Enterprise applications, the app, Properties: Enabled for users to "
+        f"sign in must be Yes. If it is not in the list, grant admin consent under App registrations. {_TRIED_AGAIN}",
+    ),
+    Row(
+        name="app-not-authorized",
+        codes=("unauthorized_client", "AADSTS501051"),
+        summary="The app may not ask for tokens in your organization.",
+        fix=f"{_APP}, API permissions: add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and "
+        f"grant admin consent. {_TRIED_AGAIN}",
+    ),
+    Row(
+        name="tenant-unknown",
+        codes=("AADSTS90002", "AADSTS900021", "AADSTS900023", "invalid_tenant"),
+        summary="There is no organization with this tenant id in this cloud.",
+        fix=f"{_APP}, Overview: set POSTERN_TENANT_ID to its Directory (tenant) ID. For a national cloud set "
+        "POSTERN_CLOUD too. Then restart Postern.",
+    ),
+    Row(
+        name="wrong-cloud",
+        codes=("AADSTS90038", "AADSTS900382", "AADSTS900432"),
+        summary="The organization belongs to another cloud than the one that was asked.",
+        fix="Set POSTERN_CLOUD to gcc-high, dod or china, whichever the organization is in, then restart Postern.",
+    ),
+    Row(
+        name="token-scope-wrong",
+        codes=("AADSTS70011", "AADSTS1002012", "AADSTS500011", "AADSTS50001", "invalid_scope", "invalid_resource"),
+        summary="Microsoft Entra does not know what the token is asked for.",
+        fix="Take POSTERN_TOKEN_SCOPE out: the right one, https://outlook.office365.com/.default, is the default. For "
+        "a national cloud set POSTERN_CLOUD instead. Then restart Postern.",
+    ),
+    Row(
+        name="token-conditional-access",
+        codes=("AADSTS53003", "AADSTS530035"),
+        summary="A Conditional Access policy of your organization refuses the app, mostly because of this server's "
+        "address.",
+        fix="At https://entra.microsoft.com open Enterprise applications, the app, Sign-in logs, Service principal "
+        "sign-ins: the failed one names the policy. Allow this server's public IP address there, or exclude the app. "
+        f"{_TRIED_AGAIN}",
+    ),
+    Row(
+        name="token-request-refused",
+        codes=("invalid_request", "invalid_grant", "unsupported_grant_type", "access_denied"),
+        summary="Microsoft Entra refuses the request for a token.",
+        fix="Look the AADSTS number up at https://login.microsoftonline.com/error, and check POSTERN_TENANT_ID, "
+        f"POSTERN_CLIENT_ID and POSTERN_AUTHORITY. {_TRIED_AGAIN}",
+        source=_RFC,
+    ),
+)
+
+_IDENTITY = (
+    Row(
+        name="managed-identity-unknown",
+        codes=("identity-unknown",),
+        summary="This machine has no such managed identity.",
+        fix="In the Azure portal open this machine or app, Identity: switch the system-assigned identity on, or add "
+        f"the user-assigned one and set POSTERN_CLIENT_ID to its client id. {_TRIED_AGAIN}",
+        source=_MANAGED,
+    ),
+    Row(
+        name="managed-identity-endpoint",
+        codes=("identity-endpoint",),
+        summary="The endpoint for managed identities cannot be reached from here.",
+        fix="POSTERN_MANAGED_IDENTITY works on Azure alone (virtual machines, App Service, Container Apps, Arc). "
+        "Elsewhere use POSTERN_CLIENT_CERTIFICATE or POSTERN_FEDERATED_TOKEN_FILE. On Azure, let the container reach "
+        "169.254.169.254.",
+        source=_MANAGED,
+        hold=False,
+    ),
+)
+
+_HERE = (
+    Row(
+        name="credential-file",
+        codes=("credential-file",),
+        summary="The file with the mailbox's credential cannot be used.",
+        fix="Put it back in its place, readable for Postern's user (10001 in the container). It is read again by "
+        "itself.",
+        source="Postern",
+        hold=False,
+    ),
+    Row(
+        name="token-endpoint-untrusted",
+        codes=("token-endpoint-untrusted",),
+        summary="The token endpoint's certificate is not to be trusted, so no secret was sent to it.",
+        fix="Find who is between here and Microsoft Entra (a proxy that opens TLS?), or give its CA in "
+        "POSTERN_TOKEN_CA_FILE.",
+        source="RFC 6749 §3.2",
+        hold=False,
+    ),
+)
+
+_PASSING = (
+    Row(
+        name="entra-busy",
+        codes=(
+            "AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055", "AADSTS90090", "AADSTS90091",
+            "AADSTS50000", "AADSTS50196", "temporarily_unavailable", "server_error",
+        ),
+        summary="Microsoft Entra cannot give a token just now.",
+        fix=f"{_BY_ITSELF} If it lasts for more than an hour, see https://status.azure.com and Health, Service health "
+        "at https://admin.microsoft.com.",
+        hold=False,
+    ),
+)  # fmt: skip
+
+ROWS: tuple[Row, ...] = (*_SECRET, *_ASSERTION, *_APP_OR_TENANT, *_IDENTITY, *_HERE, *_PASSING)
+_BY_CODE: Mapping[str, Row] = {code: row for row in ROWS for code in row.codes}
+
+
+def row(code: str) -> Row | None:
+    """The row of an AADSTS number, an OAuth error or a cause of our own; None for what is not known."""
+    return _BY_CODE.get(code)

@@ -1,0 +1,77 @@
+"""The app's certificate with its private key, from PEM or PFX (PKCS #12). Knows no path and no network."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
+
+_PEM = b"-----BEGIN "
+_KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+
+
+class CertificateError(ValueError):
+    """One plain phrase of what is wrong with the file, such as "holds no private key"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """Both halves in PEM, the key without a password. `ends_at` is epoch seconds."""
+
+    private_key: str = field(repr=False)
+    certificate: str
+    ends_at: float
+
+    @classmethod
+    def load(cls, content: bytes, password: str | None) -> Self:
+        """From a file's octets. Raises CertificateError."""
+        try:
+            key, candidates = (_from_pem if _PEM in content else _from_pfx)(content, _encoded(password))
+        except (ValueError, TypeError) as error:
+            raise _wrong(error, given=password is not None) from None
+        if not isinstance(key, RSAPrivateKey):
+            raise CertificateError("holds a key that is not RSA, which Microsoft Entra does not take")
+        for candidate in candidates:
+            if candidate.public_key() == key.public_key():
+                return cls(
+                    key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+                    candidate.public_bytes(Encoding.PEM).decode(),
+                    candidate.not_valid_after_utc.timestamp(),
+                )
+        raise CertificateError("holds no certificate for its private key")
+
+
+def _from_pem(content: bytes, password: bytes | None) -> tuple[object, list[x509.Certificate]]:
+    found = _KEY.search(content)
+    if found is None:
+        raise CertificateError("holds no private key")
+    locked = b"ENCRYPTED" in found.group()
+    key = load_pem_private_key(found.group(), password if locked else None)
+    return key, x509.load_pem_x509_certificates(content) if b"BEGIN CERTIFICATE" in content else []
+
+
+def _from_pfx(content: bytes, password: bytes | None) -> tuple[object, list[x509.Certificate]]:
+    key, certificate, others = pkcs12.load_key_and_certificates(content, password)
+    if key is None:
+        raise CertificateError("holds no private key")
+    return key, [*([certificate] if certificate else []), *others]
+
+
+def _encoded(password: str | None) -> bytes | None:
+    return None if password is None else password.encode()
+
+
+def _wrong(error: Exception, *, given: bool) -> CertificateError:
+    if isinstance(error, CertificateError):
+        return error
+    if "password" in str(error).lower() or "decrypt" in str(error).lower():
+        return CertificateError("does not open with that password" if given else "needs a password")
+    return CertificateError("is neither PEM nor PFX with a certificate and its private key")
