@@ -32,7 +32,7 @@ async def connect(host: str, port: int, *, ipv4_only: bool, seconds: float) -> s
         raise failed(Phase.CONNECT, FailureKind.DNS, f"The name {host} has no address ({reason}).") from None
     winner, errors = await race(addresses, seconds)
     if winner is None:
-        raise _none(host, port, errors)
+        raise nobody(host, port, errors)
     return winner
 
 
@@ -99,7 +99,7 @@ async def _drop(attempts: set[asyncio.Task[socket.socket | OSError]]) -> None:
             result.close()
 
 
-def _none(host: str, port: int, errors: list[OSError]) -> SessionFailed:
+def nobody(host: str, port: int, errors: list[OSError]) -> SessionFailed:
     """Why no address answered: the kind they share, else UNREACHABLE."""
     found = {classify(error, f"{host}:{port}") for error in errors}
     kinds = {kind for kind, _ in found}

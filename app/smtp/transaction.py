@@ -91,6 +91,9 @@ class Session:
         except ChannelLost as lost:
             self._channel.abort(lost.kind, lost.detail)
             raise SessionFailed(Failure(Phase.MAIL, lost.kind, lost.detail)) from None
+        except BaseException:
+            self.abort()  # what is answered later would be taken for the answer to something else
+            raise
         if reply.code == _CLOSING:
             self._channel.abort(FailureKind.CLOSED, "The server closed the session.")
         return reply
