@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from typing import Self
 from uuid import UUID, uuid5
 
+from pydantic import SecretStr
+
 from app import logs
 from app.api import Edge, create_app
 from app.api import Limits as BodyLimits
@@ -22,9 +24,12 @@ from app.listener import Listener
 from app.mail.address import Address
 from app.relay.mailbox import Limits, Mailbox
 from app.relay.worker import Relay
-from app.settings import Settings
+from app.settings import FileSecret, Settings
 from app.smtp import tls
-from app.smtp.credentials import Credentials, Password
+from app.smtp.credentials import Credentials, Password, SecretFile
+from app.smtp.expiry import Watch
+from app.smtp.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Registration
+from app.smtp.oauth import OAuth, TokenSource
 from app.smtp.pool import Pool
 from app.smtp.session import Refused, Session, Upstream, open_session
 from app.smtp.timeouts import Timeouts
@@ -73,9 +78,13 @@ class Postern:
             logs.reclaimed(email, in_doubt=in_doubt)
         await self._keep_first_key()
         self.mailbox = Mailbox(settings.mailbox, _limits(settings), self.clock)
-        self.relay = Relay(self.store, POOL, self.mailbox, _sessions(settings, self.clock), self.clock, random.Random())  # noqa: S311
+        login = credentials(settings, self.clock)
+        sessions = _sessions(settings, login, self.clock)
+        self.relay = Relay(self.store, POOL, self.mailbox, sessions, self.clock, random.Random())  # noqa: S311
         await self.relay.start()
         stack.push_async_callback(self.relay.stop, settings.drain_seconds)
+        watch = asyncio.create_task(Watch(settings.mailbox, login, self.clock).keep())
+        stack.callback(watch.cancel)
         self._listener = Listener(create_app(self._edge()), settings.host, settings.port, malformed=not_http())
         await self._listener.start()
         stack.push_async_callback(self._listener.stop)
@@ -148,10 +157,36 @@ def _limits(settings: Settings) -> Limits:
     return Limits(settings.connections, settings.messages_per_minute, settings.recipients_per_day)
 
 
-def credentials(settings: Settings) -> Credentials:
+def credentials(settings: Settings, clock: Clock | None = None) -> Credentials:
     """What the mailbox logs in with."""
-    assert settings.password is not None  # noqa: S101 - Settings' own promise
-    return Password(settings.mailbox, settings.password.get_secret_value())
+    if settings.password:
+        return Password(settings.mailbox, _secret(settings.password))
+    return OAuth(settings.mailbox, TokenSource(_grant(settings), clock or Clock()))
+
+
+def _grant(settings: Settings) -> Grant:
+    """The one way that the settings give."""
+    registration = Registration(
+        settings.authority,
+        settings.tenant_id or "",
+        settings.client_id or "",
+        settings.token_scope,
+        settings.token_ca_file,
+    )
+    if settings.client_secret:
+        more = [_secret(settings.client_secret_next)] if settings.client_secret_next else []
+        return ClientSecret(registration, _secret(settings.client_secret), *more)
+    if settings.client_certificate:
+        password = settings.client_certificate_password
+        return CertificateGrant(registration, settings.client_certificate, _secret(password) if password else None)
+    if settings.federated_token_file:
+        return FederatedToken(registration, settings.federated_token_file)
+    return ManagedIdentity(registration)
+
+
+def _secret(given: SecretStr) -> str | SecretFile:
+    """What came from a file is read again at every use."""
+    return SecretFile(given.path) if isinstance(given, FileSecret) else given.get_secret_value()
 
 
 def upstream(settings: Settings) -> Upstream:
@@ -166,8 +201,8 @@ def upstream(settings: Settings) -> Upstream:
     )
 
 
-def _sessions(settings: Settings, clock: Clock) -> Pool:
-    there, login = upstream(settings), credentials(settings)
+def _sessions(settings: Settings, login: Credentials, clock: Clock) -> Pool:
+    there = upstream(settings)
 
     async def open_one() -> Session | Refused:
         return await open_session(there, login)

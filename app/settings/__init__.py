@@ -6,13 +6,16 @@ what is wrong and what would be right. A secret's value never appears in it.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.settings import rules
-from app.settings.sources import PREFIX, FileVariables, SourceError, TomlFile, check_names
+from app.settings.credential import CredentialSettings
+from app.settings.sources import PREFIX, FileSecret, FileVariables, SourceError, TomlFile, check_names
+
+__all__ = ["FileSecret", "Settings", "SettingsError", "StoreSettings", "load"]
 
 MIB = 1024 * 1024
 
@@ -50,13 +53,12 @@ class StoreSettings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'postern.db'}"
 
 
-class Settings(StoreSettings):
+class Settings(StoreSettings, CredentialSettings):
     """What `postern serve` needs."""
 
     mailbox: Annotated[str, AfterValidator(rules.mailbox)] = Field(
         description="The Office 365 mailbox that sends, such as `noreply@contoso.com`."
     )
-    password: SecretStr | None = Field(None, description="Its password or App Password (AUTH LOGIN).")
     senders: Annotated[tuple[str, ...], NoDecode, BeforeValidator(rules.patterns)] = Field(
         (), description="Senders it may send as, as patterns with commas: `*@contoso.com`. By default itself alone."
     )
@@ -64,7 +66,7 @@ class Settings(StoreSettings):
         None, description="`From` of a message that names none."
     )
     smtp_host: Annotated[str, AfterValidator(rules.host_name)] = Field(
-        "smtp.office365.com", description="The submission host, as a name."
+        "smtp.office365.com", description="The submission host, as a name; by default as `POSTERN_CLOUD` says."
     )
     smtp_port: Annotated[int, AfterValidator(rules.smtp_port)] = Field(587, description="Its port (STARTTLS).")
     smtp_ca_file: Annotated[Path | None, AfterValidator(rules.ca_file)] = Field(
@@ -97,12 +99,6 @@ class Settings(StoreSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         25.0, description="How long a stop waits for messages on their way."
     )
-
-    @model_validator(mode="after")
-    def _credential(self) -> Self:
-        if self.password is None:
-            raise rules.fault("password", "is missing", "Set it to the mailbox's password or App Password")
-        return self
 
     @property
     def ehlo(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
@@ -15,6 +16,14 @@ PREFIX = "POSTERN_"
 CONFIG = "POSTERN_CONFIG"
 # What Kubernetes and old container links add for a Service that is called postern.
 _SERVICE_LINK = re.compile(r"POSTERN_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
+
+
+class FileSecret(SecretStr):
+    """A secret that remembers its file, so that whoever uses it can read it again."""
+
+    def __init__(self, secret_value: str, path: Path) -> None:
+        super().__init__(secret_value)
+        self.path = path
 
 
 class SourceError(Exception):
@@ -52,12 +61,13 @@ class FileVariables(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """The values of all *_FILE variables. Raises SourceError."""
         values: dict[str, Any] = {}
-        for field in self.settings_cls.model_fields:
+        for field, facts in self.settings_cls.model_fields.items():
             variable = f"{PREFIX}{field.upper()}"
             if (path := os.environ.get(f"{variable}_FILE")) is not None and f"{variable}_FILE" not in self._plain():
                 if variable in os.environ:
                     raise SourceError(f"{variable}: is given twice, also as {variable}_FILE. Keep one of them.")
-                values[field] = _content(f"{variable}_FILE", path)
+                content = _content(f"{variable}_FILE", path)
+                values[field] = FileSecret(content, Path(path)) if "SecretStr" in str(facts.annotation) else content
         return values
 
     def _plain(self) -> set[str]:

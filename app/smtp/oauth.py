@@ -8,7 +8,7 @@ Rule 3: a token that the server has refused is forgotten, and only that one.
 import asyncio
 from dataclasses import dataclass, field
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from app import logs, metrics
 from app.clock import Clock
@@ -132,7 +132,7 @@ class OAuth:
         return self.source.ending()
 
 
-_backoff = wait_exponential_jitter(initial=0.5, max=4.0)
+_backoff = wait_random_exponential(multiplier=1.0, max=4.0)
 
 
 def _may_help(error: BaseException) -> bool:

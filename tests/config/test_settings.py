@@ -24,7 +24,8 @@ WRONG = [
     ),
     (
         {"POSTERN_PASSWORD": None},
-        "POSTERN_PASSWORD: is missing. Set it to the mailbox's password or App Password.",
+        "POSTERN_PASSWORD: is missing. Set it to the mailbox's password or App Password, "
+        "or set POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET for OAuth 2.0.",
     ),
     (
         {"POSTERN_SMTP_PORT": "465"},
@@ -101,7 +102,7 @@ WRONG = [
         "POSTERN_MAX_MESSAGE_BYTES: '200000000' is too large. Give 157286400 or less.",
     ),
     ({"POSTERN_PASWORD": "x"}, "POSTERN_PASWORD: there is no such setting. Did you mean POSTERN_PASSWORD?"),
-    ({"POSTERN_COLOUR": "x"}, "POSTERN_COLOUR: there is no such setting. README.md lists the settings."),
+    ({"POSTERN_XYZZY": "x"}, "POSTERN_XYZZY: there is no such setting. README.md lists the settings."),
     (
         {"POSTERN_PASSWORD_FILE": "/nowhere/secret"},
         "POSTERN_PASSWORD: is given twice, also as POSTERN_PASSWORD_FILE. Keep one of them.",

@@ -1,0 +1,186 @@
+"""With what the mailbox logs in: a password, or OAuth 2.0 in one of four ways; and the clouds. Exactly one is given."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, WrapValidator, model_validator
+
+from app.settings import rules
+from app.settings.rules import fault
+from app.settings.sources import FileSecret
+from app.smtp.certificate import CertificateError, ClientCertificate
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_DOMAIN = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
+_ENTRA = "https://entra.microsoft.com"
+_WAYS = ("password", "client_secret", "client_certificate", "federated_token_file", "managed_identity")
+_FOR_ALL = frozenset({"common", "organizations", "consumers"})
+
+
+class Cloud(NamedTuple):
+    """One of Microsoft's clouds: submission host, authority, scope of an app's token."""
+
+    smtp_host: str
+    authority: str
+    token_scope: str
+
+
+# EmailEngine lib/oauth2-apps.js and lib/oauth/outlook.js (2026-08-22), sasl-xoauth2 README, fluent-plugin-mail #44.
+CLOUDS = {
+    "worldwide": Cloud(
+        "smtp.office365.com", "https://login.microsoftonline.com", "https://outlook.office365.com/.default"
+    ),
+    "gcc-high": Cloud("smtp.office365.us", "https://login.microsoftonline.us", "https://outlook.office365.us/.default"),
+    "dod": Cloud(
+        "outlook-dod.office365.us", "https://login.microsoftonline.us", "https://outlook.office365.us/.default"
+    ),
+    "china": Cloud(
+        "smtp.partner.outlook.cn", "https://login.partner.microsoftonline.cn", "https://partner.outlook.cn/.default"
+    ),
+}
+_WORLDWIDE = CLOUDS["worldwide"]
+
+
+def _tenant(value: str | None) -> str | None:
+    if value is None or _GUID.fullmatch(value) or _DOMAIN.fullmatch(value):
+        return value
+    what = "is for users of any organization" if value.lower() in _FOR_ALL else "is neither an id nor a domain"
+    raise fault(None, what, "Give the Directory (tenant) ID of the app's Overview at " + _ENTRA)
+
+
+def _client(value: str | None) -> str | None:
+    if value is None or _GUID.fullmatch(value):
+        return value
+    raise fault(None, "is no id", "Give the Application (client) ID of the app's Overview at " + _ENTRA)
+
+
+def _client_secret(value: Any) -> Any:
+    """A secret never looks like an id, but people copy the column beside it."""
+    if value is not None and _GUID.fullmatch(value.get_secret_value()):
+        raise fault(None, "is the secret's id", "Give its Value, which is shown only once, when it is made")
+    return value
+
+
+def _readable(value: Path | None) -> Path | None:
+    if value is None or value.is_file():
+        return value
+    if "-----BEGIN" in str(value):
+        raise fault(
+            "client_certificate", "holds the certificate itself", "Give the path of the file here, without _FILE"
+        )
+    raise fault(None, "is not a file that can be read", "Give the path of the file, readable for Postern's user")
+
+
+def _authority(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/"):
+        raise fault(None, "is not an authority", "Give https:// and the host alone: https://login.microsoftonline.com")
+    return value.rstrip("/")
+
+
+def _scope(value: str) -> str:
+    if urlsplit(value).hostname == "graph.microsoft.com":
+        raise fault(None, "is for Microsoft Graph, and Exchange refuses such a token", f"Give {_WORLDWIDE.token_scope}")
+    if not value.startswith("https://") or not value.endswith("/.default"):
+        raise fault(None, "is no scope for an app", f"Give one that ends with /.default: {_WORLDWIDE.token_scope}")
+    return value
+
+
+def _kept(value: Any, validate: Any) -> Any:
+    """A secret from a file remembers its file; pydantic would make a plain one of it."""
+    return value if isinstance(value, FileSecret) else validate(value)
+
+
+Secret = Annotated[SecretStr | None, WrapValidator(_kept)]
+
+
+class CredentialSettings(BaseModel):
+    """The fields for the login of one mailbox."""
+
+    password: Secret = Field(None, description="Its password or App Password (AUTH LOGIN).")
+    tenant_id: Annotated[str | None, AfterValidator(_tenant)] = Field(
+        None, description="OAuth 2.0: the Directory (tenant) ID."
+    )
+    client_id: Annotated[str | None, AfterValidator(_client)] = Field(
+        None, description="OAuth 2.0: the app's Application (client) ID; or that of a user-assigned managed identity."
+    )
+    client_secret: Annotated[Secret, AfterValidator(_client_secret)] = Field(
+        None, description="OAuth 2.0 by a client secret: its Value. From a file, it is read again when it changes."
+    )
+    client_secret_next: Annotated[Secret, AfterValidator(_client_secret)] = Field(
+        None, description="A second client secret for the days of a rotation: used when the first is refused."
+    )
+    client_certificate: Annotated[Path | None, AfterValidator(_readable)] = Field(
+        None,
+        description="OAuth 2.0 by a certificate: path of a PEM or PFX file with its RSA key, read again at each use.",
+    )
+    client_certificate_password: Secret = Field(None, description="The password of that file, if it has one.")
+    federated_token_file: Annotated[Path | None, AfterValidator(_readable)] = Field(
+        None, description="OAuth 2.0 by workload identity federation: path of the token file, read again at each use."
+    )
+    managed_identity: bool = Field(False, description="OAuth 2.0 by the managed identity of this machine on Azure.")
+    cloud: Literal["worldwide", "gcc-high", "dod", "china"] = Field(
+        "worldwide", description="Microsoft's cloud: `worldwide` (also GCC), `gcc-high`, `dod` or `china`."
+    )
+    authority: Annotated[str, AfterValidator(_authority)] = Field(
+        _WORLDWIDE.authority, description="Where tokens are asked for; by default as `POSTERN_CLOUD` says."
+    )
+    token_scope: Annotated[str, AfterValidator(_scope)] = Field(
+        _WORLDWIDE.token_scope, description="For what they are asked for; by default as `POSTERN_CLOUD` says."
+    )
+    token_ca_file: Annotated[Path | None, AfterValidator(rules.ca_file)] = Field(
+        None, description="PEM file with the CA to trust at the token endpoint instead of the usual ones."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_cloud(cls, given: Any) -> Any:
+        """The cloud gives what is not given."""
+        cloud = CLOUDS.get(given.get("cloud", "")) if isinstance(given, dict) else None
+        if cloud is None:
+            return given
+        return {**{name: value for name, value in cloud._asdict().items() if name in cls.model_fields}, **given}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        given = [name for name in _WAYS if getattr(self, name)]
+        _one_way(given)
+        if given[0] in ("client_secret", "client_certificate", "federated_token_file"):
+            _need(self, "tenant_id", "Set it to the Directory (tenant) ID of the app's Overview at " + _ENTRA)
+            _need(self, "client_id", "Set it to the Application (client) ID of the app's Overview at " + _ENTRA)
+        _only_with(self, "client_secret_next", "client_secret")
+        _only_with(self, "client_certificate_password", "client_certificate")
+        if self.client_certificate is not None:
+            _opens(self.client_certificate, self.client_certificate_password)
+        return self
+
+
+def _one_way(given: list[str]) -> None:
+    if not given:
+        mend = "Set it to the mailbox's password or App Password, or set POSTERN_TENANT_ID, POSTERN_CLIENT_ID and "
+        raise fault("password", "is missing", mend + "POSTERN_CLIENT_SECRET for OAuth 2.0")
+    if len(given) > 1:
+        raise fault(given[1], f"is given together with POSTERN_{given[0].upper()}", "Keep one of them")
+
+
+def _need(settings: CredentialSettings, name: str, mend: str) -> None:
+    if not getattr(settings, name):
+        raise fault(name, "is missing", mend)
+
+
+def _only_with(settings: CredentialSettings, name: str, other: str) -> None:
+    if getattr(settings, name) and not getattr(settings, other):
+        raise fault(name, f"is given without POSTERN_{other.upper()}", "Set that one too, or take this one out")
+
+
+def _opens(path: Path, password: SecretStr | None) -> None:
+    try:
+        ClientCertificate.load(path.read_bytes(), password.get_secret_value() if password else None)
+    except OSError as error:
+        what, mend = f"{str(path)!r} cannot be read: {error.strerror}", "Let Postern's user read it"
+        raise fault("client_certificate", what, mend) from None
+    except CertificateError as error:
+        what, mend = f"{str(path)!r} {error}", "Give a PEM or PFX file with the certificate and its RSA key"
+        raise fault("client_certificate", what, mend) from None
