@@ -6,6 +6,7 @@ It installs no signal handlers and logs nothing; both are main's.
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -22,35 +23,44 @@ class CannotListen(Exception):  # noqa: N818 - it names the fact
 class Listener:
     """One ASGI application on one address. Port 0 takes a free one.
 
-    `malformed` is the JSON that answers what is not HTTP: no application ever sees it.
+    `malformed` is the JSON that answers what is not HTTP: no application ever sees it. With `tls` it speaks HTTPS.
     """
 
     def __init__(
-        self, application: Any, host: str, port: int, *, drain: float = 10.0, malformed: bytes = b"{}"
+        self,
+        application: Any,
+        host: str,
+        port: int,
+        *,
+        drain: float = 10.0,
+        malformed: bytes = b"{}",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.host = host
         self.port = port
-        self._server = _Server(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                http=type("Protocol", (_Protocol,), {"malformed": malformed}),
-                ws="none",
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=max(1, round(drain)),
-            )
+        self._scheme = "https" if tls else "http"
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            http=type("Protocol", (_Protocol,), {"malformed": malformed}),
+            ws="none",
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(drain)),
         )
+        config.load()
+        config.ssl = tls
+        self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """Where it listens."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self._scheme}://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +13,14 @@ from app import logs
 from app.cli.exits import Exit, end, run
 from app.cli.output import console
 from app.clock import Clock
-from app.simulator import Account, Door, Simulator
+from app.simulator import Account, Door, Fault, Simulator
 from app.simulator import load as load_faults
+from app.simulator.entra import TENANT, App, Entra
+from app.simulator.run import Ports
 from app.simulator.run import run as run_simulator
 
 MADE_UP = "made-up-password"
+CLIENT = "0d3c5b1a-2e47-4f7c-9a51-6c8e7f2d4b90"
 
 
 def simulate(
@@ -32,39 +37,48 @@ def simulate(
     faults: Annotated[Path | None, typer.Option(help="A fault script (TOML or JSON).")] = None,
     keep: Annotated[int, typer.Option(min=1, help="How many messages to remember.")] = 1000,
     speed: Annotated[float, typer.Option(min=0.001, help="How fast its clock runs.")] = 1.0,
+    oauth: Annotated[bool, typer.Option("--oauth", help="Also a pretend Entra ID that gives it tokens.")] = False,
+    oauth_port: Annotated[int, typer.Option(help="HTTPS port of that; 0 takes a free one.")] = 8443,
 ) -> None:
     """A pretend Office 365 with the real limits and replies, for tests. It sends nothing anywhere."""
     logs.configure(human=True)
-    secret = password_file.read_text("utf-8").strip() if password_file else password
-    try:
-        script = load_faults(faults) if faults else ()
-    except (OSError, ValueError) as error:
-        raise end(Exit.CONFIG, f"{faults}: {error}") from None
+    account = Account(mailbox, password=_text(password_file) or password, send_as=tuple(send_as or ()))
     simulator = Simulator(
-        accounts=[Account(mailbox, password=secret, send_as=tuple(send_as or ()))],
-        clock=Clock(speed=speed),
-        door=Door(names=tuple(name or ())),
-        faults=script,
-        keep=keep,
-        folder=folder,
+        clock=Clock(speed=speed), door=Door(names=tuple(name or ())), faults=_script(faults), keep=keep, folder=folder
     )
+    entra = Entra(simulator, [App(CLIENT, secrets=(MADE_UP,))]) if oauth else None
+    simulator.accounts.add(replace(account, token_ok=entra.token_ok) if entra else account)
     if ca_file:
         simulator.write_ca(ca_file)
+    ports = Ports(host, port, control_port, oauth_port)
     try:
-        run(_until_stopped(simulator, host, port, control_port, ca_file))
+        run(_until_stopped(simulator, entra, ports, ca_file))
     except OSError as error:
         raise end(Exit.UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
-async def _until_stopped(simulator: Simulator, host: str, port: int, control_port: int, ca_file: Path | None) -> None:
+def _text(file: Path | None) -> str:
+    return file.read_text("utf-8").strip() if file else ""
+
+
+def _script(file: Path | None) -> Sequence[Fault]:
+    try:
+        return load_faults(file) if file else ()
+    except (OSError, ValueError) as error:
+        raise end(Exit.CONFIG, f"{file}: {error}") from None
+
+
+async def _until_stopped(simulator: Simulator, entra: Entra | None, ports: Ports, ca_file: Path | None) -> None:
     def ready(control: str) -> None:
         console.print(f"SMTP     {simulator.host}:{simulator.port}, STARTTLS, AUTH LOGIN XOAUTH2", soft_wrap=True)
         console.print(f"control  {control}/messages, /sessions, /violations, /faults, /ca.pem", soft_wrap=True)
+        if entra:
+            console.print(
+                f"OAuth    {entra.authority}, tenant {TENANT}, client {CLIENT}, secret {MADE_UP}", soft_wrap=True
+            )
         console.print(f"trust    {ca_file or control + '/ca.pem'}", soft_wrap=True)
 
-    serving = asyncio.ensure_future(
-        run_simulator(simulator, host=host, port=port, control_host=host, control_port=control_port, ready=ready)
-    )
+    serving = asyncio.ensure_future(run_simulator(simulator, ports, entra=entra, ready=ready))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:

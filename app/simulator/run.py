@@ -1,35 +1,41 @@
-"""The simulator and its control server as one thing that runs until it is cancelled. Parses no command line."""
+"""The simulator, its control server and its Entra as one thing that runs until it is cancelled."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from app.listener import Listener
 from app.simulator.control import control
+from app.simulator.entra import Entra
 from app.simulator.server import Simulator
 
 
-async def run(
-    simulator: Simulator,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 5870,
-    control_host: str = "127.0.0.1",
-    control_port: int = 8026,
-    ready: Callable[[str], None] | None = None,
-) -> None:
-    """Serve SMTP and the control API until cancelled. Port 0 takes a free one.
+class Ports(NamedTuple):
+    """Where to listen. Port 0 takes a free one."""
 
-    `ready` is called once with the control API's address when both listen. Raises OSError, CannotListen.
+    host: str = "127.0.0.1"
+    smtp: int = 5870
+    control: int = 8026
+    oauth: int = 8443
+
+
+async def run(
+    simulator: Simulator, ports: Ports, *, entra: Entra | None = None, ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve SMTP, the control API, and Entra if there is one, until cancelled.
+
+    `ready` is called once with the control API's address when all listen. Raises OSError, CannotListen.
     """
-    listener = Listener(control(simulator), control_host, control_port)
-    await simulator.start(host, port)
-    try:
+    listener = Listener(control(simulator), ports.host, ports.control)
+    async with AsyncExitStack() as stack:
+        await simulator.start(ports.host, ports.smtp)
+        stack.push_async_callback(simulator.stop)
         await listener.start()
-        try:
-            if ready is not None:
-                ready(listener.url)
-            await asyncio.Event().wait()
-        finally:
-            await listener.stop()
-    finally:
-        await simulator.stop()
+        stack.push_async_callback(listener.stop)
+        if entra is not None:
+            await entra.start(ports.host, ports.oauth)
+            stack.push_async_callback(entra.stop)
+        if ready is not None:
+            ready(listener.url)
+        await asyncio.Event().wait()

@@ -1,6 +1,7 @@
 """The simulator: listens, gives each connection its session, and shows what was seen."""
 
 import asyncio
+import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -183,6 +184,10 @@ class Simulator:
     def ca_pem(self) -> str:
         """PEM of the authority to trust. The certificate is for localhost, 127.0.0.1, ::1 and smtp.office365.com."""
         return self._office.certificates.ca_pem
+
+    def tls(self) -> ssl.SSLContext:
+        """A context with its good certificate, for another server beside it."""
+        return self._office.certificates.context(Door(names=self.door.names))
 
     def write_ca(self, path: Path | str) -> None:
         """Write `ca_pem` to a file."""

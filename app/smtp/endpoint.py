@@ -48,6 +48,7 @@ class Endpoint:
         self._identity = identity
         self._session = requests.Session()
         self._session.trust_env = not identity  # HTTPS_PROXY and its kin
+        self._session.headers["Connection"] = "close"  # it is needed for a second or two in an hour
 
     def __enter__(self) -> Self:
         return self

@@ -73,7 +73,7 @@ class ClientSecret:
             except Passing:
                 raise
             except CredentialUnavailable as refusal:
-                refusals.append(refusal)
+                refusals.append(refusal.with_traceback(None))  # its frames hold the secret
                 if isinstance(refusal, Refused) and refusal.error != _INVALID_CLIENT:
                     break  # it is not the secret's fault
             else:

@@ -89,8 +89,7 @@ class TokenSource:
         try:
             token: Token = await tries(asyncio.to_thread, self._grant.fetch)
         except CredentialUnavailable as failure:
-            self._fail(failure)
-            return failure
+            return self._fail(failure)
         self._keep(token)
         return token.value
 
@@ -102,13 +101,17 @@ class TokenSource:
         metrics.token_requested("renewed")
         logs.token_renewed(self._grant.registration.client, seconds=lifetime)
 
-    def _fail(self, failure: CredentialUnavailable) -> None:
-        rest = AGAIN if self._held is not None else 0.0
+    def _fail(self, failure: CredentialUnavailable) -> CredentialUnavailable:
+        """What is kept of it: the words, and not the frames that hold the secret."""
+        now = self._clock.monotonic()
+        rest = AGAIN if self._held is not None and now < self._held.usable_until else 0.0
         if isinstance(failure, Passing) and failure.after is not None:
             rest = max(rest, min(failure.after, _LONGEST))
-        self._failure, self._rests_until = failure, self._clock.monotonic() + rest
+        self._failure = CredentialUnavailable(str(failure), failure.code)
+        self._rests_until = now + rest
         metrics.token_requested("failed")
         logs.token_failed(self._grant.registration.client, reason=str(failure))
+        return self._failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.simulator import Simulator
-from app.simulator.run import run
+from app.simulator.run import Ports, run
 from tests.contract.simulator.client import ACCOUNT, MAILBOX, PASSWORD, Client, content
 from tests.contract.simulator.conftest import Ready
 
@@ -30,7 +30,7 @@ async def sim() -> Simulator:
 async def http(sim: Simulator) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the control server of a running simulator."""
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(run(sim, port=0, control_port=0, ready=address.set_result))
+    running = asyncio.create_task(run(sim, Ports(smtp=0, control=0), ready=address.set_result))
     async with httpx.AsyncClient(base_url=await address, trust_env=False) as client:
         yield client
     running.cancel()

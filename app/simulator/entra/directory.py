@@ -1,0 +1,141 @@
+"""The registered apps and how each may prove itself (RFC 7523 §3). Judges one token request; knows no HTTP."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import Any, NamedTuple
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from app.simulator.entra.denial import Denial
+
+_JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ALGORITHMS = ["PS256", "RS256"]
+_EXCHANGE = "api://AzureADTokenExchange"
+
+
+class Asked(NamedTuple):
+    """One request for a token. `how` is secret, certificate, federated or identity; `outcome` is ok or the code."""
+
+    at: float
+    client_id: str
+    how: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """Another issuer whose tokens prove the app: `key` is its public key in PEM."""
+
+    issuer: str
+    subject: str
+    key: str
+    audience: str = _EXCHANGE
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app registration. `certificates` are in PEM."""
+
+    client_id: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    certificates: tuple[str, ...] = ()
+    federations: tuple[Federation, ...] = ()
+
+
+class Directory:
+    """The apps of one tenant."""
+
+    def __init__(self, apps: Iterable[App] = ()) -> None:
+        self._apps = {app.client_id: app for app in apps}
+
+    def add(self, app: App) -> None:
+        """Add it, or put it in the place of the one with the same client id."""
+        self._apps[app.client_id] = app
+
+    def admit(self, form: Mapping[str, str], audience: str) -> str:
+        """How the app has proved itself: secret, certificate or federated. Raises Denial.
+
+        `audience` is the token endpoint. Assertions are judged by the machine's clock: it was it that dated them.
+        """
+        app = self._apps.get(form.get("client_id", ""))
+        if app is None:
+            raise Denial("AADSTS700016")
+        if "client_assertion" in form:
+            if form.get("client_assertion_type") != _JWT_BEARER:
+                raise Denial("AADSTS50027")
+            return _assertion(app, form["client_assertion"], audience)
+        if "client_secret" not in form:
+            raise Denial("AADSTS7000218")
+        shown = form["client_secret"].encode()
+        if not any(compare_digest(shown, secret.encode()) for secret in app.secrets):
+            raise Denial("AADSTS7000215")
+        return "secret"
+
+
+def _assertion(app: App, assertion: str, audience: str) -> str:
+    try:
+        header = jwt.get_unverified_header(assertion)
+        claims: dict[str, Any] = jwt.decode(assertion, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        raise Denial("AADSTS50027") from None
+    if claims.get("iss") == app.client_id:
+        _own(app, assertion, header, audience)
+        return "certificate"
+    _federated(app, assertion, claims)
+    return "federated"
+
+
+def _own(app: App, assertion: str, header: Mapping[str, Any], audience: str) -> None:
+    """Signed by a certificate of the app, which the header names by its thumbprint."""
+    found = [certificate for certificate in map(_parsed, app.certificates) if _is_named(header, certificate)]
+    if not found:
+        raise Denial("AADSTS700027")
+    required = ["aud", "exp", "iss", "jti", "sub"]
+    _verify(assertion, found[0].public_key(), audience, {"require": required})
+    if jwt.decode(assertion, options={"verify_signature": False})["sub"] != app.client_id:
+        raise Denial("AADSTS700021")
+
+
+def _federated(app: App, assertion: str, claims: Mapping[str, Any]) -> None:
+    """Signed by another issuer whom the app trusts for one subject; matched letter by letter."""
+    known = [one for one in app.federations if one.issuer == claims.get("iss")]
+    if not known:
+        raise Denial("AADSTS700211")
+    known = [one for one in known if one.subject == claims.get("sub")]
+    if not known:
+        raise Denial("AADSTS700213")
+    if known[0].audience != claims.get("aud"):
+        raise Denial("AADSTS700212")
+    _verify(assertion, known[0].key, known[0].audience, {"require": ["exp", "iss", "sub"]})
+
+
+def _verify(assertion: str, key: Any, audience: str, options: Any) -> None:
+    try:
+        jwt.decode(assertion, key, algorithms=_ALGORITHMS, audience=audience, options=options)
+    except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
+        raise Denial("AADSTS700024") from None
+    except jwt.InvalidAudienceError:
+        raise Denial("AADSTS700023") from None
+    except jwt.MissingRequiredClaimError:
+        raise Denial("AADSTS50027") from None
+    except jwt.InvalidTokenError:
+        raise Denial("AADSTS700027") from None
+
+
+def _parsed(pem: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def _is_named(header: Mapping[str, Any], certificate: x509.Certificate) -> bool:
+    """RFC 7515 §4.1.7, §4.1.8."""
+    sha1, sha256 = (certificate.fingerprint(how) for how in (hashes.SHA1(), hashes.SHA256()))  # noqa: S303 - the protocol's
+    return _same(header.get("x5t#S256"), sha256) or _same(header.get("x5t"), sha1)
+
+
+def _same(named: object, fingerprint: bytes) -> bool:
+    """With or without the padding, which MSAL leaves there."""
+    return isinstance(named, str) and named.rstrip("=") == base64.urlsafe_b64encode(fingerprint).rstrip(b"=").decode()

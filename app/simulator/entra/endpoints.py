@@ -1,0 +1,80 @@
+"""The paths of Entra and of the managed identity endpoints. Only carries; the token service answers."""
+
+from hmac import compare_digest
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from app.simulator.entra.denial import Denial
+from app.simulator.entra.sts import NO_IDENTITY, Sts
+
+IDENTITY_HEADER = "made-up-identity-header"  # what App Service gives in the environment
+_routes = APIRouter()
+
+
+def application(sts: Sts) -> FastAPI:
+    """The application for one token service."""
+    app = FastAPI(title="Postern's Entra simulator")
+    app.state.sts = sts
+    app.include_router(_routes)
+    app.add_exception_handler(Denial, _denied)
+    return app
+
+
+def _sts(request: Request) -> Sts:
+    sts: Sts = request.app.state.sts
+    return sts
+
+
+Service = Annotated[Sts, Depends(_sts)]
+
+
+def _denied(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Denial)  # noqa: S101 - it is registered for nothing else
+    return JSONResponse(error.body(_sts(request).clock.now()), error.status, error.headers)
+
+
+@_routes.get("/{tenant}/v2.0/.well-known/openid-configuration")
+async def discovery(sts: Service, tenant: str) -> dict[str, Any]:
+    """Where the token endpoint is."""
+    return sts.discover(tenant)
+
+
+@_routes.post("/{tenant}/oauth2/v2.0/token")
+async def token(sts: Service, tenant: str, request: Request) -> dict[str, Any]:
+    """The token endpoint."""
+    return sts.grant(tenant, dict(parse_qsl((await request.body()).decode())))
+
+
+@_routes.get("/metadata/identity/oauth2/token", response_model=None)
+async def instance_metadata(
+    sts: Service, request: Request, resource: str, client_id: str = ""
+) -> dict[str, Any] | JSONResponse:
+    """A virtual machine's; in earnest at 169.254.169.254."""
+    if request.headers.get("Metadata") != "true":
+        return JSONResponse({"error": "bad_request", "error_description": "Required metadata header missing"}, 400)
+    try:
+        return sts.identify(client_id, resource)
+    except Denial as denial:
+        if denial.code != NO_IDENTITY:
+            raise
+        return JSONResponse({"error": "invalid_request", "error_description": "Identity not found"}, 400)
+
+
+@_routes.get("/msi/token", response_model=None)
+async def app_service(
+    sts: Service, request: Request, resource: str, client_id: str = ""
+) -> dict[str, Any] | JSONResponse:
+    """App Service's, Functions' and Container Apps'."""
+    if not compare_digest(request.headers.get("X-IDENTITY-HEADER", ""), IDENTITY_HEADER):
+        return JSONResponse({"statusCode": 401, "message": "Unauthorized"}, 401)
+    try:
+        return sts.identify(client_id, resource)
+    except Denial as denial:
+        if denial.code != NO_IDENTITY:
+            raise
+        message = "No User Assigned or Delegated Managed Identity found for specified ClientId."
+        return JSONResponse({"statusCode": 400, "message": message, "correlationId": str(uuid4())}, 400)

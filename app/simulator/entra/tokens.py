@@ -1,0 +1,57 @@
+"""Access tokens as Entra makes them for Exchange: made, checked, withdrawn. Knows neither HTTP nor who may have one."""
+
+import secrets
+from typing import Any
+from uuid import uuid4
+
+import jwt
+
+from app.clock import Clock
+
+TENANT = "5ba7e6d2-70f3-4c43-9d86-3c1b8a3f1e10"
+SCOPE = "https://outlook.office365.com/.default"
+_FILLING = 700  # octets, so that a token is as long as Entra's
+
+
+class Tokens:
+    """Tokens for one resource, dated by the simulator's clock."""
+
+    def __init__(self, clock: Clock, resource: str) -> None:
+        self._clock = clock
+        self._resource = resource
+        self._key = secrets.token_bytes(32)
+        self._since = 0  # the serial number of the first that is still good
+        self._count = 0
+
+    def make(self, client_id: str, lifetime: float) -> str:
+        """A token that lives for so many seconds of the clock."""
+        self._count += 1
+        now = self._clock.now()
+        claims: dict[str, Any] = {
+            "aud": self._resource,
+            "iss": f"https://sts.windows.net/{TENANT}/",
+            "iat": int(now),
+            "nbf": int(now),
+            "exp": now + lifetime,
+            "appid": client_id,
+            "idtyp": "app",
+            "roles": ["SMTP.SendAsApp"],
+            "tid": TENANT,
+            "uti": uuid4().hex,
+            "serial": self._count,
+            "xms_filling": secrets.token_urlsafe(_FILLING),
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256", headers={"kid": "simulator"})
+
+    def ok(self, token: str) -> bool:
+        """True for one of ours that has not ended and was not withdrawn."""
+        options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+        try:
+            claims = jwt.decode(token, self._key, algorithms=["HS256"], audience=self._resource, options=options)
+        except jwt.InvalidTokenError:
+            return False
+        return bool(claims["exp"] > self._clock.now() and claims["serial"] > self._since)
+
+    def withdraw(self) -> None:
+        """None of those made until now is good any more."""
+        self._since = self._count
