@@ -1,0 +1,92 @@
+"""The crash ring runs only when it is named: `make crash`, `make crash QUICK=1`, or pytest with a path in here.
+
+It prints its figures when it is done, so that a reader sees how much was tried and not only that nothing broke.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.nurse import Nurse
+
+HERE = Path(__file__).parent
+Figure = Callable[[str, object], None]
+NurseFor = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is tried."""
+
+    quick: bool
+    kills: int
+    cold: int  # every so many-th start is a whole new interpreter
+    cuts: int
+    posts: int  # against a disk that takes nothing
+    rounds: int  # of faults of the upstream: each is one kind of fault at one point
+
+
+FULL = Scale(quick=False, kills=1000, cold=10, cuts=40, posts=200, rounds=1000)
+QUICK = Scale(quick=True, kills=60, cold=10, cuts=6, posts=60, rounds=8)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick`: the bounded form."""
+    parser.addoption("--quick", action="store_true", help="the crash ring in its bounded form (< 90 s)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave this folder out unless it, or something in it, was named: a run of `tests` does not come in here."""
+    named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
+    return None if any(path.is_relative_to(HERE) for path in named) else True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes are held by their descriptors, which only Linux has."""
+    if sys.platform != "linux":
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="the crash ring needs Linux (pidfd, LD_PRELOAD, tmpfs)"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The figures of all tests, in the order they ran."""
+    reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
+    rows = [(report.nodeid, *row) for report in reports for row in report.user_properties]
+    if not rows:
+        return
+    terminalreporter.section("what the crash ring has seen")
+    width = max(len(name) for _, name, _ in rows)
+    last = ""
+    for node, name, value in rows:
+        if node != last:
+            terminalreporter.write_line(node.rpartition("/")[2])
+        last = node
+        terminalreporter.write_line(f"  {name:<{width}}  {value}")
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Scale:
+    """How much to try."""
+    return QUICK if request.config.getoption("--quick") else FULL
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Note one figure for the summary."""
+    return lambda name, value: request.node.user_properties.append((name, str(value)))
+
+
+@pytest.fixture
+async def nurse(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """`await nurse(**environment)`: who starts Posterns. All that were started end with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def one(**environment: str) -> Nurse:
+            return await stack.enter_async_context(Nurse(tmp_path, environment))
+
+        yield one

@@ -1,0 +1,64 @@
+"""A program: starts Posterns on command, `postern serve` each, and dies with whoever commands it, and they with it.
+
+A start costs more than a second, nearly all of it imports. Here they are made once, and every start is a fork of
+that, or a whole new interpreter when asked for. One line of JSON in, the process id out.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+from app.__main__ import main as postern
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Read orders until there are no more."""
+    gc.freeze()  # the children share what was imported
+    parent = os.getpid()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        _bury()
+        pid = os.fork()
+        if pid == 0:
+            _serve(json.loads(line), parent)
+        print(pid, flush=True)
+
+
+def _bury() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return
+
+
+def _serve(order: dict[str, Any], parent: int) -> NoReturn:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 2)
+    os.dup2(2, 1)
+    environment: dict[str, str] = order["environment"]
+    if order["cold"]:
+        os.execve(sys.executable, [sys.executable, "-m", "app", "serve"], {**os.environ, **environment})
+    os.environ.update(environment)
+    sys.argv = ["postern", "serve"]
+    status = 1
+    try:
+        postern()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

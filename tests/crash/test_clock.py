@@ -1,0 +1,154 @@
+"""The wall clock is set, by an hour or a day, ahead or back, while mail is under way. The upstream's does not jump."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clock import Clock
+from app.simulator import Delay, Fault, Limits, Point, Say, Simulator
+from tests.crash.callers import Callers
+from tests.crash.conftest import Figure, Scale
+from tests.crash.nurse import environment_for, free_port
+from tests.crash.reckoning import Received, reckon
+from tests.crash.ring import pretend_office
+from tests.house import ACCOUNT, PATIENCE, House, house, settings_for
+
+HOUR, DAY = 3600.0, 86_400.0
+JUMPS = {"a day ahead": DAY, "a day back": -DAY, "an hour ahead": HOUR, "an hour back": -HOUR}
+SPEED = 20.0
+BOUND = 200.0  # seconds of the clock in which all must have gone: the deferred ones after 30, and two minutes of pace
+PACE = Limits(messages_per_minute=30)
+BUSY = Say("421 4.3.2 Service not available", close=True)
+LIBRARIES = [f"/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1" for machine in ("x86_64", "aarch64")]
+
+STUCK = "what was due before a clock is set back waits until the clock is there again: due_at is wall-clock time"
+BLIND = "a new process knows the last minute by the wall clock alone, so a clock set ahead empties its window"
+
+
+class JumpingClock(Clock):
+    """A clock that somebody sets. Its `monotonic` stays what it is."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        """Epoch seconds, as wrong as they are."""
+        return super().now() + self.ahead
+
+    def jump(self, seconds: float) -> None:
+        """Set it."""
+        object.__setattr__(self, "ahead", self.ahead + seconds)
+
+
+def cases() -> list[Any]:
+    """Each jump, in a process that runs and over a restart. What is known to break says why."""
+    known = {(-1, False): STUCK, (-1, True): STUCK, (1, True): BLIND}
+    return [
+        pytest.param(
+            seconds,
+            restarted,
+            id=f"{name}, {'over a restart' if restarted else 'running'}",
+            marks=[pytest.mark.xfail(reason=known[side, restarted])] if (side, restarted) in known else [],
+        )
+        for name, seconds in JUMPS.items()
+        for restarted in (False, True)
+        for side in [1 if seconds > 0 else -1]
+    ]
+
+
+@pytest.mark.parametrize(("jump", "restarted"), cases())
+async def test_a_jump_of_the_clock(jump: float, restarted: bool, tmp_path: Path, scale: Scale, figure: Figure) -> None:
+    """Nothing is lost or doubled, no limit is exceeded, and all goes out in its time, whatever the clock says."""
+    if scale.quick and abs(jump) == HOUR:
+        pytest.skip("an hour is tried in the full form only")
+    clock = JumpingClock(SPEED)
+    async with Simulator(accounts=[ACCOUNT], clock=Clock(SPEED), limits=PACE) as simulator, AsyncExitStack() as stack:
+        settings = settings_for(simulator, tmp_path)
+        at_home = await stack.enter_async_context(house(simulator, settings, clock))
+        ids = await everywhere(at_home)
+        if restarted:
+            await stack.aclose()
+        clock.jump(jump)
+        if restarted:
+            at_home = await stack.enter_async_context(house(simulator, settings, clock))
+        started = clock.monotonic()
+        ids += [await at_home.post(to=f"after{number}@example.net") for number in range(10)]
+        emails = await all_over(at_home, ids)
+        took = clock.monotonic() - started
+    total = reckon(emails, Received(simulator.messages))
+    assert simulator.violations == []
+    assert (total.relayed, total.doubts) == (len(ids), 0)
+    figure(
+        "relayed / twice / over a limit", f"{total.relayed} / {total.twice} / 0, all after {took:.0f} s of the clock"
+    )
+
+
+async def everywhere(at_home: House) -> list[Any]:
+    """Emails in every state: relayed (the window is part full), deferred, on their way, and behind a pause."""
+    faults = at_home.simulator.faults
+    faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later*", times=4))
+    ids = [await at_home.post(to=f"sent{number}@example.net") for number in range(10)]
+    await at_home.simulator.wait_for(10, 30)
+    later = [await at_home.post(to=f"later{number}@example.net") for number in range(4)]
+    for id in later:
+        await at_home.until(id, "deferred")
+    slow = faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))
+    ids += later + [await at_home.post(to=f"slow{number}@example.net") for number in range(2)]
+    await slow.wait(30)
+    busy = faults.add(Fault(at=Point.DATA, do=BUSY, times=1))
+    ids += [await at_home.post(to=f"behind{number}@example.net") for number in range(6)]
+    await busy.wait(30)
+    return ids
+
+
+async def all_over(at_home: House, ids: list[Any]) -> list[dict[str, Any]]:
+    """Every email, when it is over."""
+    async with asyncio.timeout(BOUND / SPEED):
+        return [await at_home.until(id, "done", "held") for id in ids]
+
+
+@pytest.mark.parametrize(
+    "jump", ["+1d", pytest.param("-1d", marks=pytest.mark.xfail(reason=STUCK))], ids=["a day ahead", "a day back"]
+)
+async def test_a_jump_of_the_machine_s_clock(
+    jump: str, nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
+) -> None:
+    """The same with `postern serve` itself, the time of its process being set by libfaketime."""
+    library = next((path for path in LIBRARIES if Path(path).exists()), None)
+    if library is None:
+        pytest.skip("it needs libfaketime (on Debian: the package faketime)")
+    if scale.quick:
+        pytest.skip("it is tried in the full form only")
+    time_file, port = tmp_path / "time", free_port()
+    time_file.write_text("+0", "ascii")
+    keeper = await nurse(
+        LD_PRELOAD=library,
+        FAKETIME_TIMESTAMP_FILE=str(time_file),
+        FAKETIME_CACHE_DURATION="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    )
+    async with pretend_office() as simulator:
+        callers = Callers(port, random.Random(6))
+        busy = simulator.faults.add(Fault(at=Point.DATA, do=BUSY, nth=40, times=1))
+        child = await keeper.start(environment_for(simulator, tmp_path / "data", port))
+        calling = asyncio.create_task(callers.run())
+        await busy.wait(PATIENCE)
+        set_at = time.monotonic()
+        time_file.write_text(jump, "ascii")
+        before = callers.answered
+        async with asyncio.timeout(PATIENCE):
+            while callers.answered < before + 50:
+                await asyncio.sleep(0.01)
+        callers.stop()
+        await calling
+        await callers.close()
+        await simulator.wait_for(len(callers.accepted), 30)
+        took = time.monotonic() - set_at
+        await child.kill()
+    assert len(simulator.accepted) == len(callers.accepted)
+    figure("relayed, each once", f"{len(callers.accepted)}, all {took:.0f} s after the jump and a pause of 5 s")

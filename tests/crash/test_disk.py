@@ -1,0 +1,122 @@
+"""The disk is full, read-only or broken for a while, and Postern runs on."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.crash.conftest import Figure, Scale
+from tests.crash.disks import DISKS, Disk
+from tests.crash.nurse import Child, caller_for, environment_for, free_port
+from tests.crash.reckoning import Received, reckon
+from tests.crash.ring import pretend_office
+from tests.house import EMAIL, PATIENCE
+
+BOUND = 100.0  # seconds until all is well again: a lease that could not be given back runs out after 60
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", DISKS)
+async def test_no_message_is_accepted_that_cannot_be_kept(
+    kind: str, nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
+) -> None:
+    """What is answered 200 is kept, the rest hears 503; when the disk is well again, so is Postern, by itself."""
+    with DISKS[kind](tmp_path.resolve()) as disk:
+        async with pretend_office() as simulator:
+            port = free_port()
+            keeper = await nurse(**disk.preload)
+            child = await keeper.start({**environment_for(simulator, disk.data, port), **disk.environment})
+            async with caller_for(port) as http:
+                answers = await hard_times(http, scale.posts, disk, child)
+                well_again = asyncio.get_running_loop().time()
+                ids = [*answers.ids, *[await accepted_at_last(http, f"after{number}") for number in range(5)]]
+                first = asyncio.get_running_loop().time() - well_again
+                emails = [await relayed(http, id) for id in ids]
+                last = asyncio.get_running_loop().time() - well_again
+            assert not child.ended.is_set(), keeper.tail()
+            await child.kill()
+        total = reckon(emails, Received(simulator.messages))
+        with closing(sqlite3.connect(disk.data / "postern.db")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert keeper.logged("crashed") == 0, keeper.tail()
+    assert set(answers.statuses) == {200, 503}
+    figure("posts answered 200 / 503 / lost", f"{answers.statuses[200]} / {answers.statuses[503]} / 0")
+    figure("relayed / flagged / taken twice", f"{total.relayed} / {total.flagged} / {total.twice}")
+    figure("well again: first 5 accepted, all relayed", f"{first:.2f} s, {last:.1f} s")
+
+
+class Answers:
+    """What callers were told."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.statuses: Counter[int] = Counter()
+
+    def add(self, answer: httpx.Response) -> None:
+        """A 200 with an id, or a 503 in the wire form; nothing else."""
+        self.statuses[answer.status_code] += 1
+        if answer.status_code == 200:
+            self.ids.append(answer.json()["id"])
+            return
+        body = answer.json()
+        assert (answer.status_code, body["statusCode"], body["name"]) == (503, 503, "application_error"), answer.text
+        assert int(answer.headers["retry-after"]) >= 1
+        assert body["message"]
+
+
+async def hard_times(http: httpx.AsyncClient, posts: int, disk: Disk, child: Child) -> Answers:
+    """Eight callers; a third of the posts before the trouble, and at least a third during it."""
+    answers, numbers = Answers(), iter(range(posts))
+    await listening(http)
+
+    async def call() -> None:
+        for number in numbers:
+            if number == posts // 3:
+                disk.begin()
+            answers.add(await http.post("/emails", json={**EMAIL, "to": f"n{number}@example.net"}))
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(call() for _ in range(8)))
+    async with asyncio.timeout(PATIENCE):
+        extra = 0
+        while answers.statuses[503] < posts // 3:  # a disk fills up in its own time
+            extra += 1
+            answers.add(await http.post("/emails", json={**EMAIL, "to": f"extra{extra}@example.net"}))
+    assert not child.ended.is_set()
+    assert (await http.get("/healthz")).status_code == 200
+    assert (await http.get("/readyz")).status_code in (200, 503)  # a disk may be full for an email and not for a mark
+    disk.end()
+    return answers
+
+
+async def listening(http: httpx.AsyncClient) -> None:
+    """Until it is ready."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.02)
+
+
+async def accepted_at_last(http: httpx.AsyncClient, name: str) -> str:
+    """The id, once it is accepted."""
+    async with asyncio.timeout(PATIENCE):
+        while (answer := await http.post("/emails", json={**EMAIL, "to": f"{name}@example.net"})).status_code != 200:
+            await asyncio.sleep(0.05)
+    return str(answer.json()["id"])
+
+
+async def relayed(http: httpx.AsyncClient, id: str) -> dict[str, Any]:
+    """The email, once it is over."""
+    async with asyncio.timeout(BOUND):
+        while (email := (await http.get(f"/emails/{id}")).json())["relay"]["state"] not in ("done", "held"):
+            await asyncio.sleep(0.05)
+    return dict(email)

@@ -1,0 +1,81 @@
+"""SIGKILL at every phase, around accept and during recovery, again and again on one database file."""
+
+import asyncio
+import random
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.simulator import Point
+from tests.crash.callers import Callers
+from tests.crash.conftest import Figure, Scale
+from tests.crash.nurse import environment_for, free_port
+from tests.crash.reckoning import Received, reckon
+from tests.crash.ring import BLOCK, Ring, ends, last_house, pretend_office
+
+
+@pytest.mark.timeout(2400)
+async def test_accepted_means_kept(nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure) -> None:
+    """Kill the process at any moment: no accepted message is lost; a duplicate has one cause, and is flagged."""
+    port, data = free_port(), tmp_path / "data"
+    async with pretend_office() as simulator:
+        keeper = await nurse()
+        environment = environment_for(simulator, data, port)
+        callers = Callers(port, random.Random(1), pause=0.2)
+        calling = asyncio.create_task(callers.run())
+        ring = Ring(simulator, keeper, environment, callers, random.Random(2))
+        await ring.run(scale.kills, scale.cold)
+
+        callers.stop()
+        child = await keeper.start(environment)
+        await calling
+        await callers.close()
+        await child.kill()
+        async with last_house(simulator, data) as at_home:
+            emails = await ends(at_home, callers.accepted, within=300.0)
+
+        received = Received(simulator.messages)
+        total = reckon(emails, received)
+        score = ring.score
+        assert total.emails == len(callers.accepted)
+        assert all(len(post.ids) == 1 for post in callers.accepted), "one key, one id, over every kill"
+        assert all(received.one_message(post.address) for post in callers.posts)
+        assert received.addresses() <= {post.address for post in callers.posts}
+        hold_to_the_phase(score.struck, {email["to"][0]: email for email in emails})
+        assert simulator.violations == []
+        assert keeper.logged("crashed") == 0, keeper.tail()
+        assert scale.kills < len(BLOCK) or set(score.kills) == set(BLOCK)
+
+        figure(
+            "kills", f"{score.kills.total()} ({', '.join(f'{name} {n}' for name, n in sorted(score.kills.items()))})"
+        )
+        figure("pulled by hand, the point not being reached", dict(score.late))
+        figure("posts / 200 read / lost", f"{len(callers.posts)} / {total.emails} / 0")
+        repeated = [post for post in callers.accepted if post.key and post.asked > 1]
+        figure("posts repeated under their key, one id each", len(repeated))
+        figure("relayed / held as unknown (two doubts)", f"{total.relayed} / {total.held_as_unknown}")
+        figure("doubts / emails flagged possible_duplicate", f"{total.doubts} / {total.flagged}")
+        figure("emails the upstream took twice, all flagged", total.twice)
+        figure("doubts whose dot had not left after all", total.unsent_dots)
+        figure("kill to next message relayed, modules loaded", seconds(score.warm))
+        figure("kill to next message relayed, new interpreter", seconds(score.cold))
+
+
+def hold_to_the_phase(struck: Sequence[tuple[Point, str]], emails: Mapping[str, Any]) -> None:
+    """Killed at RCPT or DATA, an attempt is in no doubt; killed when the whole message was there, it is."""
+    for point, address in struck:
+        attempts = emails[address]["relay"]["attempts"] if address in emails else ()
+        if point in (Point.RCPT, Point.DATA) and attempts:
+            assert any(attempt["failure"] and not attempt["in_doubt"] for attempt in attempts), (point, address)
+        if point in (Point.DOT, Point.ACCEPTED) and attempts:
+            assert any(attempt["in_doubt"] for attempt in attempts), (point, address)
+
+
+def seconds(times: Sequence[float]) -> str:
+    """Median and longest."""
+    if not times:
+        return "none undisturbed"
+    return f"median {statistics.median(times):.2f} s, max {max(times):.2f} s (n={len(times)})"
