@@ -27,7 +27,7 @@ class SettingsError(Exception):
 class StoreSettings(BaseSettings):
     """What the commands need that only read or change the store."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database.")
     database_url: Annotated[str, AfterValidator(rules.database_url)] = Field(

@@ -146,7 +146,7 @@ class CredentialSettings(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         given = [name for name in _WAYS if getattr(self, name)]
-        _one_way(given)
+        _one_way(given, [name for name in ("tenant_id", "client_id") if getattr(self, name)])
         if given[0] in ("client_secret", "client_certificate", "federated_token_file"):
             _need(self, "tenant_id", "Set it to the Directory (tenant) ID of the app's Overview at " + _ENTRA)
             _need(self, "client_id", "Set it to the Application (client) ID of the app's Overview at " + _ENTRA)
@@ -157,12 +157,17 @@ class CredentialSettings(BaseModel):
         return self
 
 
-def _one_way(given: list[str]) -> None:
+def _one_way(given: list[str], app: list[str]) -> None:
+    """`app` are those that name an app: they are for OAuth alone."""
+    if app and not given:
+        mend = "Set it, or POSTERN_CLIENT_CERTIFICATE, POSTERN_FEDERATED_TOKEN_FILE or POSTERN_MANAGED_IDENTITY=true"
+        raise fault("client_secret", "is missing", mend)
     if not given:
         mend = "Set it to the mailbox's password or App Password, or set POSTERN_TENANT_ID, POSTERN_CLIENT_ID and "
         raise fault("password", "is missing", mend + "POSTERN_CLIENT_SECRET for OAuth 2.0")
-    if len(given) > 1:
-        raise fault(given[1], f"is given together with POSTERN_{given[0].upper()}", "Keep one of them")
+    both = given + app if given[0] == "password" else given
+    if len(both) > 1:
+        raise fault(both[1], f"is given together with POSTERN_{given[0].upper()}", "Keep one of them")
 
 
 def _need(settings: CredentialSettings, name: str, mend: str) -> None:

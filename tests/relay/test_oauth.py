@@ -1,0 +1,228 @@
+"""OAuth 2.0 over the whole path: HTTP in, a token from a checking endpoint, XOAUTH2 out; and every way it can fail."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.clock import Clock
+from app.mail.health import Health
+from app.settings import FileSecret
+from app.simulator import Account, Limits, Simulator
+from app.simulator.entra import TENANT
+from tests.entra import CLIENT, SECRET, Place, app, certificate, federated, key_pem, pem, place
+from tests.house import MAILBOX, PATIENCE, House, house, settings_for
+
+FREE = Limits(connections_sending=1000, messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
+SECRET_SETTINGS: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SecretStr(SECRET)}
+
+
+@asynccontextmanager
+async def oauth_house(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    limits: Limits = FREE,
+    lifetime: float = 4500.0,
+    refuse: str | None = None,
+    **credential: Any,
+) -> AsyncIterator[tuple[House, Place]]:
+    """Postern in front of both pretend services, logging in with a token."""
+    clock = clock or Clock()
+    async with (
+        Simulator(clock=clock, limits=limits) as simulator,
+        place(simulator, folder, lifetime=lifetime) as there,
+    ):
+        simulator.accounts.add(Account(MAILBOX, send_as=("*@contoso.com",), token_ok=there.entra.token_ok))
+        if refuse:
+            there.entra.refuse(refuse, times=None)
+        settings = settings_for(simulator, folder, **{**facts(there), **(credential or SECRET_SETTINGS)})
+        async with house(simulator, settings, clock) as at_home:
+            yield at_home, there
+
+
+def facts(there: Place) -> dict[str, Any]:
+    """Settings that lead to Entra."""
+    return {
+        "password": None,
+        "authority": there.entra.authority,
+        "token_ca_file": there.ca_file,
+        "messages_per_minute": 100_000,
+    }
+
+
+async def until_health(at_home: House, health: Health) -> None:
+    """Until the mailbox stands so."""
+    async with asyncio.timeout(PATIENCE):
+        while at_home.postern.mailbox.condition.health is not health:
+            await asyncio.sleep(0.005)
+
+
+def by_certificate(folder: Path) -> dict[str, Any]:
+    """The app's certificate in a file."""
+    (folder / "app.pem").write_text(pem(certificate()) + key_pem())
+    return {"tenant_id": TENANT, "client_id": CLIENT, "client_certificate": folder / "app.pem"}
+
+
+def by_federation(folder: Path) -> dict[str, Any]:
+    """Another issuer's token in a file."""
+    (folder / "token").write_text(federated())
+    return {"tenant_id": TENANT, "client_id": CLIENT, "federated_token_file": folder / "token"}
+
+
+KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "secret": lambda _: SECRET_SETTINGS,
+    "certificate": by_certificate,
+    "federated": by_federation,
+    "identity": lambda _: {"managed_identity": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """One token request, one XOAUTH2 login that the simulator has verified, and the mail has arrived."""
+    async with oauth_house(tmp_path, **KINDS[kind](tmp_path)) as (at_home, there):
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there.entra.authority)
+        there.entra.directory.add(app(certificates=(registered(tmp_path),)))
+        email = await at_home.until(await at_home.post(), "done")
+        assert email["last_event"] == "sent"
+        assert [(asked.how, asked.outcome) for asked in there.entra.asked] == [(kind, "ok")]
+        assert [(login.mechanism, login.ok) for login in at_home.simulator.logins] == [("XOAUTH2", True)]
+        assert len(at_home.simulator.accepted) == 1
+
+
+def registered(folder: Path) -> str:
+    """The certificate of the file, as it is uploaded; any other if there is no file."""
+    file = folder / "app.pem"
+    return file.read_text().partition("-----BEGIN PRIVATE")[0] if file.exists() else pem(certificate())
+
+
+async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> None:
+    """Three lifetimes of tokens, sessions that die all the time: no login is refused, every message arrives once."""
+    clock = Clock(speed=450.0)  # a token lives for three seconds, a session for less than one
+    limits = Limits(connections_sending=1000, messages_per_minute=10**9, idle=1e9, session=300, tarpit=0)
+    async with oauth_house(tmp_path, clock=clock, limits=limits, lifetime=1300.0) as (at_home, there):
+        ids, ends_at = [], clock.now() + 3 * 1300
+        while clock.now() < ends_at:
+            ids.append(await at_home.post())
+            await at_home.until(ids[-1], "done")
+        emails = [await at_home.email(id) for id in ids]
+        assert {email["last_event"] for email in emails} == {"sent"}
+        assert len(at_home.simulator.accepted) == len(ids)
+        assert [login for login in at_home.simulator.logins if not login.ok] == []
+        assert len(there.entra.asked) >= 3
+        assert set(there.outcomes) == {"ok"}
+
+
+async def test_fifty_connections_at_once_are_one_token_request(tmp_path: Path) -> None:
+    """However many sessions open."""
+    async with oauth_house(tmp_path, connections=50, **SECRET_SETTINGS) as (at_home, there):
+        ids = [await at_home.post() for _ in range(200)]
+        for id in ids:
+            await at_home.until(id, "done")
+        assert len(at_home.simulator.accepted) == 200
+        assert there.outcomes == ["ok"]
+
+
+async def test_a_token_that_is_refused_is_renewed_and_the_mail_goes(tmp_path: Path) -> None:
+    """One refused login, one new token; the message knows nothing of it."""
+    async with oauth_house(tmp_path) as (at_home, there):
+        there.entra.withdraw()
+        there.entra.lifetime = 4000.0
+        first = await at_home.post()
+        await at_home.until(first, "done")
+        there.entra.withdraw()
+        await cut(at_home)
+        email = await at_home.until(await at_home.post(), "done")
+        assert len(email["relay"]["attempts"]) == 1
+        assert [login.ok for login in at_home.simulator.logins] == [True, False, True]
+        assert there.outcomes == ["ok", "ok"]
+
+
+async def cut(at_home: House) -> None:
+    """End every session, so that the next message logs in again."""
+    port = at_home.simulator.port
+    await at_home.simulator.stop()
+    await at_home.simulator.start(port=port)
+
+
+async def test_a_new_token_that_is_refused_too_holds_the_mailbox(tmp_path: Path) -> None:
+    """Two logins for all that wait, and no message fails."""
+    async with oauth_house(tmp_path) as (at_home, there):
+        at_home.simulator.accounts.add(Account(MAILBOX))
+        ids = [await at_home.post() for _ in range(10)]
+        await until_health(at_home, Health.HELD)
+        assert [login.ok for login in at_home.simulator.logins] == [False, False]
+        assert there.outcomes == ["ok", "ok"]
+        for id in ids:
+            await at_home.until(id, "queued")
+        assert len(at_home.simulator.logins) == 2
+        explanation = at_home.postern.mailbox.condition.explanation
+        assert explanation is not None
+        assert "login is refused" in explanation.summary
+
+
+async def test_a_wrong_secret_holds_the_mailbox_without_a_login(tmp_path: Path) -> None:
+    """Entra's number in plain words with the fix; Exchange never hears of it; the right one in the file mends it."""
+    clock = Clock(speed=300.0)  # the first probe comes after a second
+    file = tmp_path / "secret"
+    file.write_text("wrong~secret")
+    credential: dict[str, Any] = {**SECRET_SETTINGS, "client_secret": FileSecret("wrong~secret", file)}
+    async with oauth_house(tmp_path, clock=clock, **credential) as (at_home, there):
+        id = await at_home.post()
+        await until_health(at_home, Health.HELD)
+        email = await at_home.until(id, "queued")
+        assert "refuses the app's client secret: it is wrong" in email["relay"]["explanation"]["summary"]
+        assert "not its Secret ID" in email["relay"]["explanation"]["fix"]
+        [attempt] = email["relay"]["attempts"]
+        assert "AADSTS7000215" in attempt["failure"]["detail"]
+        assert at_home.simulator.sessions == []
+        assert there.outcomes == ["AADSTS7000215"]
+        file.write_text(SECRET)
+        assert (await at_home.until(id, "done"))["last_event"] == "sent"
+
+
+async def test_an_endpoint_that_is_away_for_a_while_pauses(tmp_path: Path) -> None:
+    """No login meanwhile, nothing fails, and all of it goes by itself when the endpoint is back."""
+    clock = Clock(speed=60.0)
+    async with oauth_house(tmp_path, clock=clock, refuse="503", **SECRET_SETTINGS) as (at_home, there):
+        ids = [await at_home.post() for _ in range(10)]
+        await until_health(at_home, Health.PAUSED)
+        assert at_home.simulator.sessions == []
+        there.entra.relent()
+        emails = [await at_home.until(id, "done") for id in ids]
+        assert {email["last_event"] for email in emails} == {"sent"}
+        assert there.outcomes[-1] == "ok"
+
+
+async def test_a_secret_is_rotated_without_a_restart(tmp_path: Path) -> None:
+    """The old one is taken away, the file changes, the next token is asked for with the new one."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    credential: dict[str, Any] = {**SECRET_SETTINGS, "client_secret": FileSecret(SECRET, file)}
+    async with oauth_house(tmp_path, **credential) as (at_home, there):
+        await at_home.until(await at_home.post(), "done")
+        file.write_text("rotated~secret\n")
+        there.entra.directory.add(app(secrets=("rotated~secret",)))
+        there.entra.withdraw()
+        await cut(at_home)
+        await at_home.until(await at_home.post(), "done")
+        assert there.outcomes == ["ok", "ok"]
+        assert len(at_home.simulator.accepted) == 2
+
+
+async def test_two_secrets_overlap(tmp_path: Path) -> None:
+    """The first has ended, the second serves: nobody notices but the log."""
+    credential: dict[str, Any] = {
+        **SECRET_SETTINGS,
+        "client_secret": SecretStr("ended~secret"),
+        "client_secret_next": SecretStr(SECRET),
+    }
+    async with oauth_house(tmp_path, **credential) as (at_home, there):
+        email = await at_home.until(await at_home.post(), "done")
+        assert len(email["relay"]["attempts"]) == 1
+        assert there.outcomes == ["AADSTS7000215", "ok"]

@@ -1,0 +1,94 @@
+"""That a credential ends is told in time, and not over and over."""
+
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+
+from app import logs, metrics
+from app.clock import Clock
+from app.mail.verdict import Explanation
+from app.smtp.credentials import Ending, Mechanism, Password, Secret
+from app.smtp.expiry import DAY, Watch
+
+WHY = Explanation("It ends.", "Make a new one.")
+CERTIFICATE = Ending("client certificate", 4_000_000_000.0, WHY)
+
+
+@dataclass
+class Mortal:
+    """Credentials that end."""
+
+    mortal: Ending | None
+
+    async def secret(self) -> Secret:
+        """Never asked for here."""
+        return Secret(Mechanism.LOGIN, "", "")
+
+    def refused(self, secret: Secret) -> bool:
+        """Never."""
+        return False
+
+    def ending(self) -> Ending | None:
+        """As it was said."""
+        return self.mortal
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[int]:
+    """The days of each warning since the last look."""
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return [line["days"] for line in lines if line["event"] == "credential.ends"]
+
+
+def at(days: float, credentials: Mortal) -> Clock:
+    """A clock that shows so many days before the end."""
+    assert credentials.mortal is not None
+    return Clock(speed=1e-9, origin=credentials.mortal.at - days * DAY)
+
+
+def test_it_is_told_30_7_and_1_days_before(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once each, and once when it has ended."""
+    logs.configure(human=False)
+    credentials = Mortal(CERTIFICATE)
+    watch = Watch("noreply@contoso.com", credentials, at(0, credentials))
+    for days in (90.5, 31.5, 29.5, 29.4, 10.5, 6.5, 2.5, 0.5, 0.4, -0.5, -3.5):
+        monkeypatch.setattr(watch, "_clock", at(days, credentials))
+        watch.look()
+    assert told(capsys) == [29, 6, 0, -1]
+
+
+def test_a_new_date_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    """The file was replaced: quiet; and it is told again when the new one comes to its end."""
+    logs.configure(human=False)
+    credentials = Mortal(CERTIFICATE)
+    watch = Watch("noreply@contoso.com", credentials, at(5.5, credentials))
+    watch.look()
+    credentials.mortal = replace(CERTIFICATE, at=CERTIFICATE.at + 365 * DAY)
+    watch.look()
+    credentials.mortal = replace(CERTIFICATE, at=CERTIFICATE.at + 1 * DAY)
+    watch.look()
+    credentials.mortal = None
+    watch.look()
+    assert told(capsys) == [5, 6]
+
+
+def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.CaptureFixture[str]) -> None:
+    """At the start, however far away: a person has to do something about it."""
+    logs.configure(human=False)
+    password = Password("noreply@contoso.com", "a-password-for-tests")
+    ending = password.ending()
+    assert ending is not None
+    watch = Watch("noreply@contoso.com", password, Clock(origin=ending.at - 400 * DAY))
+    watch.look()
+    watch.look()
+    [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["date"]) == ("credential.ends", "2026-12-31")
+    assert "end of December 2026" in line["reason"]
+    assert "POSTERN_CLIENT_SECRET" in line["fix"]
+
+
+def test_the_date_is_a_metric() -> None:
+    """For whoever watches from outside."""
+    credentials = Mortal(CERTIFICATE)
+    Watch("noreply@contoso.com", credentials, at(90, credentials)).look()
+    assert b'postern_credential_expires_timestamp_seconds{credential="client certificate"} 4e+09' in metrics.expose()

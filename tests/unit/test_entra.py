@@ -1,0 +1,50 @@
+"""Why there is no token: every row is found, is judged, and tells a person what to do."""
+
+import pytest
+
+from app.mail.attempt import Failure, FailureKind, Phase
+from app.mail.office365 import entra
+from app.mail.policy import judge_failure
+from app.mail.verdict import Action, Scope
+
+
+def failure(code: str) -> Failure:
+    """A credential that could not be had."""
+    return Failure(Phase.AUTH, FailureKind.CREDENTIAL, "login.microsoftonline.com answered 401.", code)
+
+
+@pytest.mark.parametrize("row", entra.ROWS, ids=lambda row: row.name)
+def test_a_row_is_the_verdict_of_its_codes(row: entra.Row) -> None:
+    """The mailbox waits, held or paused, and no message spends anything."""
+    for code in row.codes:
+        verdict = judge_failure(failure(code))
+        assert (verdict.action, verdict.scope) == (Action.DEFER, Scope.MAILBOX)
+        assert (verdict.rule, verdict.explanation) == (row.name, row.explanation)
+        assert verdict.hold is row.hold
+        assert (verdict.pause > 0) is not row.hold
+        assert verdict.reply == failure(code).detail
+
+
+def test_no_code_and_no_name_is_there_twice() -> None:
+    """The first would hide the second."""
+    codes = [code for row in entra.ROWS for code in row.codes]
+    names = [row.name for row in entra.ROWS]
+    assert len(codes) == len(set(codes))
+    assert len(names) == len(set(names))
+
+
+def test_words_are_for_a_person() -> None:
+    """Sentences, each with a fix."""
+    for row in entra.ROWS:
+        assert row.summary.endswith(".")
+        assert row.fix.endswith(".")
+        assert row.source
+
+
+@pytest.mark.parametrize("code", ["", "AADSTS99999999", "something_new"])
+def test_what_is_not_known_pauses(code: str) -> None:
+    """Not a hold for ever over a word that Microsoft has added."""
+    verdict = judge_failure(failure(code))
+    assert (verdict.action, verdict.hold) == (Action.DEFER, False)
+    assert verdict.pause > 0
+    assert verdict.explanation.fix
