@@ -27,7 +27,16 @@ _ends = Gauge(
     registry=_registry,
 )
 
-__all__ = ["CONTENT_TYPE", "accepted", "attempted", "expose", "judged", "unknown_reply"]
+__all__ = [
+    "CONTENT_TYPE",
+    "accepted",
+    "attempted",
+    "credential_ends",
+    "expose",
+    "judged",
+    "token_requested",
+    "unknown_reply",
+]
 
 
 def accepted() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -35,7 +36,7 @@ class ClientCertificate:
         """From a file's octets. Raises CertificateError."""
         try:
             key, candidates = (_from_pem if _PEM in content else _from_pfx)(content, _encoded(password))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _wrong(error, given=password is not None) from None
         if not isinstance(key, RSAPrivateKey):
             raise CertificateError("holds a key that is not RSA, which Microsoft Entra does not take")

@@ -23,7 +23,10 @@ class Watch:
     async def keep(self) -> None:
         """Look now and then hourly. To be cancelled."""
         while True:
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # a bug must not end the watch
+                logs.crashed("credential watch", error)
             await self._clock.sleep(LOOK)
 
     def look(self) -> None:

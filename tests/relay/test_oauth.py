@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from app import metrics
 from app.clock import Clock
 from app.mail.health import Health
 from app.settings import FileSecret
@@ -93,6 +95,23 @@ async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytes
         assert [(asked.how, asked.outcome) for asked in there.entra.asked] == [(kind, "ok")]
         assert [(login.mechanism, login.ok) for login in at_home.simulator.logins] == [("XOAUTH2", True)]
         assert len(at_home.simulator.accepted) == 1
+
+
+async def test_the_certificates_last_day_is_watched(tmp_path: Path) -> None:
+    """From the start, whether or not there is mail."""
+    one = certificate("watched", ends=timedelta(days=5))
+    (tmp_path / "app.pem").write_text(pem(one) + key_pem("watched"))
+    credential: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_certificate": tmp_path / "app.pem"}
+    async with oauth_house(tmp_path, **credential), asyncio.timeout(PATIENCE):
+        while last_day() != one.not_valid_after_utc.timestamp():
+            await asyncio.sleep(0.005)
+
+
+def last_day() -> float:
+    """What the metric says of certificates; 0 for nothing yet."""
+    label = 'postern_credential_expires_timestamp_seconds{credential="client certificate"} '
+    found = [line.removeprefix(label) for line in metrics.expose().decode().splitlines() if line.startswith(label)]
+    return float(found[0]) if found else 0.0
 
 
 def registered(folder: Path) -> str:
