@@ -1,15 +1,24 @@
 """That a credential ends is told in time, and not over and over."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
+import structlog
 
 from app import logs, metrics
 from app.clock import Clock
 from app.mail.verdict import Explanation
 from app.smtp.credentials import Ending, Mechanism, Password, Secret
 from app.smtp.expiry import DAY, Watch
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
 
 WHY = Explanation("It ends.", "Make a new one.")
 CERTIFICATE = Ending("client certificate", 4_000_000_000.0, WHY)
