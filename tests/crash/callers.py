@@ -4,6 +4,8 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import httpx
 
@@ -20,6 +22,7 @@ class Post:
 
     address: str
     key: str | None
+    large: bool = False
     ids: set[str] = field(default_factory=set)
     asked: int = 0
 
@@ -28,9 +31,15 @@ class Post:
         """True if a 200 was read."""
         return bool(self.ids)
 
+    async def ask(self, http: httpx.AsyncClient) -> httpx.Response:
+        """Post it once."""
+        self.asked += 1
+        body = {**EMAIL, "to": self.address, **({"text": LARGE} if self.large else {})}
+        return await http.post("/emails", json=body, headers={"Idempotency-Key": self.key} if self.key else {})
+
 
 class Callers:
-    """`run` posts until it is cancelled or told to `stop`. `pause` (seconds, at most) lies between a caller's posts."""
+    """Eight callers, from `async with` until its end. `pause` (seconds, at most) lies between two posts of one."""
 
     def __init__(self, port: int, chance: random.Random, *, pause: float = 0.08) -> None:
         self.posts: list[Post] = []
@@ -40,35 +49,41 @@ class Callers:
         self._chance = chance
         self._pause = pause
         self._stopping = False
+        self._given_up = False
         self._http = caller_for(port)
+        self._calling: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._calling = [asyncio.create_task(self._call(number)) for number in range(8)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping = self._given_up = True  # never cancelled: a connect that is cancelled leaves its socket behind
+        await asyncio.gather(*self._calling, return_exceptions=True)
+        await self._http.aclose()
 
     @property
     def accepted(self) -> list[Post]:
         """Those for which a 200 was read."""
         return [post for post in self.posts if post.accepted]
 
-    async def run(self, callers: int = 8) -> None:
-        """Post, every second time under an Idempotency-Key."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(callers):
-                group.create_task(self._call(number))
-
-    def stop(self) -> None:
-        """Begin no further post; what was begun under a key is repeated until it is answered."""
+    async def stop(self) -> None:
+        """Begin no further post, and wait until what was begun is answered."""
         self._stopping = True
+        await asyncio.gather(*self._calling)
 
-    async def close(self) -> None:
-        """Let the connections go."""
-        await self._http.aclose()
+    def begin(self, post: Post) -> None:
+        """Post it as one caller more, who goes on until it is answered."""
+        self._calling.append(asyncio.create_task(self.post(post)))
 
-    async def post(self, post: Post, *, large: bool = False, **changes: object) -> None:
+    async def post(self, post: Post) -> None:
         """Post until a 200 is read; without a key, only until the request may have arrived."""
-        body = {**EMAIL, "to": post.address, **({"text": LARGE} if large else {}), **changes}
-        headers = {"Idempotency-Key": post.key} if post.key else {}
         self.posts.append(post)
-        while not post.accepted:
+        while not post.accepted and not self._given_up:
             try:
-                await self._once(post, body, headers)
+                await self._once(post)
             except httpx.ConnectError:
                 await asyncio.sleep(AGAIN)
             except httpx.TransportError:  # it may have been kept: only a key makes it safe to repeat
@@ -76,10 +91,9 @@ class Callers:
                     return
                 await asyncio.sleep(AGAIN)
 
-    async def _once(self, post: Post, body: dict[str, object], headers: dict[str, str]) -> None:
+    async def _once(self, post: Post) -> None:
         self.on_post()
-        post.asked += 1
-        answer = await self._http.post("/emails", json=body, headers=headers)
+        answer = await post.ask(self._http)
         if answer.status_code == 200:
             self.answered += 1
             post.ids.add(answer.json()["id"])
@@ -88,10 +102,10 @@ class Callers:
             await asyncio.sleep(AGAIN)
 
     async def _call(self, caller: int) -> None:
+        """Post, every second time under an Idempotency-Key."""
         number = 0
         while not self._stopping:
             number += 1
             name = f"c{caller}n{number}"
-            post = Post(f"{name}@example.net", name if number % 2 else None)
-            await self.post(post)
+            await self.post(Post(f"{name}@example.net", name if number % 2 else None))
             await asyncio.sleep(self._chance.uniform(0, self._pause))

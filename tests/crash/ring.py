@@ -18,10 +18,9 @@ from tests.crash.callers import Callers, Post
 from tests.crash.nurse import Child, Nurse
 from tests.house import ACCOUNT, PATIENCE, House, house, settings_for
 
-POINTS = tuple(Point)  # every phase of the dialogue that the simulator knows
 ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts
-BLOCK = [*POINTS, *[ACCEPT] * 4, *[RECOVERY] * 2]  # the mixture
+BLOCK = [*Point, *[ACCEPT] * 4, *[RECOVERY] * 2]  # the mixture: every point of the dialogue, and these
 LATE = 15.0  # seconds after which a trigger that was not reached is pulled by hand
 FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 WARM_START, COLD_START = 0.3, 1.6  # seconds within which a start is interrupted
@@ -98,24 +97,18 @@ class Ring:
         after = self._chance.choice((0, 200, 70_000)) if point is Point.CONTENT else 0
         nth = 1 if after > 200 else self._chance.choice(NTH.get(point, LATER))
         self._simulator.faults.add(Fault(at=point, do=Call(kill), nth=nth, after=after, name="kill"))
-        helping = [asyncio.create_task(self._bait(large=after > 200))]
-        if point is Point.QUIT:
-            helping.append(asyncio.create_task(self._stop(child)))
+        bait = f"bait{self.score.kills.total()}"  # one email more, of the size that is wanted
+        self._callers.begin(Post(f"{bait}@example.net", bait, large=after > 200))
         try:
-            await asyncio.wait_for(child.ended.wait(), LATE)
+            async with asyncio.timeout(LATE):
+                if point is Point.QUIT:
+                    await self._stop(child)
+                await child.ended.wait()
         except TimeoutError:
             self.score.late[point] += 1
         finally:
             self._simulator.faults.remove("kill")
-            for task in helping:
-                task.cancel()
-            await asyncio.gather(*helping, return_exceptions=True)
         assert struck.is_set() or not child.ended.is_set(), f"it ended by itself: {self._nurse.tail()}"
-
-    async def _bait(self, *, large: bool) -> None:
-        """One email more, of the size that is wanted."""
-        address = f"bait{self.score.kills.total()}@example.net"
-        await self._callers.post(Post(address, address), large=large)
 
     async def _stop(self, child: Child) -> None:
         """QUIT is said when it stops: SIGTERM, once something has been relayed."""

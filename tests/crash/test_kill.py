@@ -1,6 +1,5 @@
 """SIGKILL at every phase, around accept and during recovery, again and again on one database file."""
 
-import asyncio
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -24,18 +23,17 @@ async def test_accepted_means_kept(nurse: Callable[..., Any], tmp_path: Path, sc
     async with pretend_office() as simulator:
         keeper = await nurse()
         environment = environment_for(simulator, data, port)
-        callers = Callers(port, random.Random(1), pause=0.2)
-        calling = asyncio.create_task(callers.run())
-        ring = Ring(simulator, keeper, environment, callers, random.Random(2))
-        await ring.run(scale.kills, scale.cold)
-
-        callers.stop()
-        child = await keeper.start(environment)
-        await calling
-        await callers.close()
+        async with Callers(port, random.Random(1), pause=0.2) as callers:
+            ring = Ring(simulator, keeper, environment, callers, random.Random(2))
+            await ring.run(scale.kills, scale.cold)
+            child = await keeper.start(environment)
+            await callers.stop()
         await child.kill()
         async with last_house(simulator, data) as at_home:
             emails = await ends(at_home, callers.accepted, within=300.0)
+            repeated = sum(post.asked > 1 for post in callers.accepted if post.key)
+            again = [post for post in callers.accepted if post.key][-300:]
+            assert [{(await post.ask(at_home.caller)).json()["id"]} for post in again] == [post.ids for post in again]
 
         received = Received(simulator.messages)
         total = reckon(emails, received)
@@ -45,6 +43,7 @@ async def test_accepted_means_kept(nurse: Callable[..., Any], tmp_path: Path, sc
         assert all(received.one_message(post.address) for post in callers.posts)
         assert received.addresses() <= {post.address for post in callers.posts}
         hold_to_the_phase(score.struck, {email["to"][0]: email for email in emails})
+        assert {answer.status_code for answer in callers.refused} <= {503}
         assert simulator.violations == []
         assert keeper.logged("crashed") == 0, keeper.tail()
         assert scale.kills < len(BLOCK) or set(score.kills) == set(BLOCK)
@@ -54,8 +53,7 @@ async def test_accepted_means_kept(nurse: Callable[..., Any], tmp_path: Path, sc
         )
         figure("pulled by hand, the point not being reached", dict(score.late))
         figure("posts / 200 read / lost", f"{len(callers.posts)} / {total.emails} / 0")
-        repeated = [post for post in callers.accepted if post.key and post.asked > 1]
-        figure("posts repeated under their key, one id each", len(repeated))
+        figure("posts repeated under their key, one id each", repeated)
         figure("relayed / held as unknown (two doubts)", f"{total.relayed} / {total.held_as_unknown}")
         figure("doubts / emails flagged possible_duplicate", f"{total.doubts} / {total.flagged}")
         figure("emails the upstream took twice, all flagged", total.twice)
