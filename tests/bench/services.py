@@ -98,6 +98,7 @@ def _redis(stage: Stage) -> tuple[Process, int]:
         "appendonly": "yes",
         "appendfsync": "always",
         "save": "",
+        "loglevel": "warning",  # nobody reads what it says, and a full pipe would stop it
         "maxmemory-policy": "noeviction",
     }
     command = [server, *(word for name, value in settings.items() for word in (f"--{name}", value))]
