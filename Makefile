@@ -37,7 +37,7 @@ check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=1)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
 
-crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (half an hour; QUICK=1: < 90 s)
+crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 17 min; QUICK=1: < 90 s)
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)
 
 format: $(READY) ## put the code into shape
