@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import demo, emails, keys, mailboxes, migrate, send, serve, simulate
+from app.cli import check, demo, emails, keys, mailboxes, migrate, send, serve, simulate
 
 application = typer.Typer(
     name="postern",
@@ -18,6 +18,7 @@ application = typer.Typer(
 application.command("serve")(serve.serve)
 application.command("demo")(demo.demo)
 application.command("simulate")(simulate.simulate)
+application.command("check")(check.check)
 application.command("send")(send.send)
 application.command("migrate")(migrate.migrate)
 application.add_typer(keys.commands, name="keys")

@@ -1,0 +1,12 @@
+"""The doctor: every step between this machine and a relayed message, tried one by one, each with its cause and mend.
+
+It sends no mail unless it is asked to, logs in once at most, and shows no secret. It stores nothing.
+
+    findings = await examine(case, tell=print)
+"""
+
+from app.doctor.case import Bounds, Case
+from app.doctor.doctor import examine
+from app.doctor.finding import Finding, Outcome, Step
+
+__all__ = ["Bounds", "Case", "Finding", "Outcome", "Step", "examine"]

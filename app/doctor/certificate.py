@@ -1,0 +1,135 @@
+"""The certificate the upstream shows: whose it is, and why it is not to be trusted. Opens no connection."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from app.doctor.case import Case
+from app.doctor.finding import Finding, Step, failed, ok, warn
+from app.mail.attempt import Failure, FailureKind
+from app.mail.policy import WITHOUT_REPLY
+from app.smtp.session import Shown
+
+_SOON = 7 * 86_400.0  # seconds
+_WRONG_HOST = "mismatch"  # OpenSSL's word in "Hostname mismatch" and "IP address mismatch"
+_OLD_TLS = ("TLSv1", "TLSv1.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a person needs to know of one. Times are epoch seconds."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    begins: float
+    ends: float
+
+    @classmethod
+    def parse(cls, der: bytes) -> Self:
+        """Raises ValueError for what is no certificate."""
+        it = x509.load_der_x509_certificate(der)
+        return cls(
+            _owner(it.subject),
+            _owner(it.issuer),
+            _names(it),
+            it.not_valid_before_utc.timestamp(),
+            it.not_valid_after_utc.timestamp(),
+        )
+
+    def facts(self) -> Mapping[str, str]:
+        """For the finding."""
+        return {
+            "issued to": self.subject,
+            "issued by": self.issuer,
+            "for": ", ".join(self.names) or "no name at all",
+            "valid until": day(self.ends),
+        }
+
+
+def trusted(case: Case, shown: Shown) -> Finding:
+    """The chain and the name were verified in the handshake."""
+    its = Certificate.parse(shown.certificate)
+    left = its.ends - case.clock.now()
+    if left < _SOON:
+        return warn(
+            Step.CERTIFICATE,
+            f"The certificate is trusted, but it ends on {day(its.ends)}.",
+            f"Have whoever runs {case.upstream.host} renew it before that day; after it no mail goes.",
+            its.facts(),
+        )
+    return ok(Step.CERTIFICATE, f"The certificate is for {case.upstream.host} and its chain is trusted.", its.facts())
+
+
+def distrusted(case: Case, failure: Failure, shown: Shown | None) -> Finding:
+    """Why, and who shows it. `shown` is from a second look; None if there was none."""
+    policy = WITHOUT_REPLY[FailureKind.CERTIFICATE]
+    if shown is None:
+        return failed(Step.CERTIFICATE, f"{failure.detail} {policy.summary}", policy.fix)
+    its = Certificate.parse(shown.certificate)
+    why, fix = _why(case, failure, its)
+    return failed(Step.CERTIFICATE, f"{failure.detail} {why}", fix or policy.fix, its.facts())
+
+
+def no_tls(case: Case, failure: Failure, shown: Shown | None) -> Finding:
+    """STARTTLS was not offered, or no handshake came about."""
+    policy = WITHOUT_REPLY[FailureKind.TLS]
+    if shown is None or shown.version not in _OLD_TLS:
+        return failed(Step.STARTTLS, f"{failure.detail} {policy.summary}", policy.fix)
+    summary = f"{failure.detail} The server speaks {shown.version} at most, which is no longer safe: {policy.summary}"
+    return failed(Step.STARTTLS, summary, policy.fix, Certificate.parse(shown.certificate).facts())
+
+
+def day(seconds: float) -> str:
+    """A moment as people read it, to the day and minute."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _why(case: Case, failure: Failure, its: Certificate) -> tuple[str, str]:
+    """The cause, and a mend if it is another than policy's."""
+    now, host = case.clock.now(), case.upstream.host
+    if now >= its.ends:
+        return f"It ended on {day(its.ends)}.", _clock_or_renewal(case, now)
+    if now < its.begins:
+        return f"It begins only on {day(its.begins)}.", _clock_or_renewal(case, now)
+    if _WRONG_HOST in failure.detail:
+        return (
+            f"It is for {', '.join(its.names) or 'no name at all'} and not for {host}.",
+            "Set POSTERN_SMTP_HOST to the name of the submission host, not to an address or an alias of your own. If "
+            f"it is right, another server answers in its place: a proxy or a wrong DNS record ({its.issuer} issued "
+            "the certificate).",
+        )
+    if its.subject == its.issuer:
+        return f"{its.subject} has signed it itself: whoever that is stands between here and {host}.", ""
+    return f"It comes from {its.issuer}, whom this machine does not trust and who stands between here and {host}.", ""
+
+
+def _clock_or_renewal(case: Case, now: float) -> str:
+    return (
+        f"This machine believes that it is {day(now)}: if that is wrong, set its clock (NTP). If it is right, whoever "
+        f"shows this certificate for {case.upstream.host} must renew it; Microsoft's own are always current, so look "
+        "for a proxy in between."
+    )
+
+
+def _owner(name: x509.Name) -> str:
+    """`common name (organization)`, as far as it has them."""
+    common, organization = (
+        next((str(it.value) for it in name.get_attributes_for_oid(oid)), "")
+        for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+    )
+    if common and organization and common != organization:
+        return f"{common} ({organization})"
+    return common or organization or name.rfc4514_string() or "nobody"
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        listed = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(one.value) for one in listed if isinstance(one, x509.DNSName | x509.IPAddress))

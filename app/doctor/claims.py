@@ -1,0 +1,151 @@
+"""What an OAuth 2.0 access token says of itself. It is read and not verified: only Exchange can do that.
+
+Never the token itself: nothing that is kept here could log in.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from app.doctor.certificate import day
+from app.doctor.finding import Finding, Step, failed, ok, warn
+
+_SCOPE_FIX = "Take POSTERN_TOKEN_SCOPE out: the right one is the default; for a national cloud set POSTERN_CLOUD."
+_EXCHANGE = frozenset(
+    {
+        "https://outlook.office365.com",
+        "https://outlook.office.com",
+        "https://outlook.office365.us",
+        "https://outlook.office.us",
+        "https://partner.outlook.cn",
+        "00000002-0000-0ff1-ce00-000000000000",  # Office 365 Exchange Online by its application id
+    }
+)
+_GRAPH = frozenset(
+    {
+        "https://graph.microsoft.com",
+        "https://graph.microsoft.us",
+        "https://dod-graph.microsoft.us",
+        "https://microsoftgraph.chinacloudapi.cn",
+        "00000003-0000-0000-c000-000000000000",
+    }
+)
+_ENOUGH = 600.0  # seconds; some front ends refuse tokens with less (sasl-xoauth2 #110)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims that decide. `expires` is epoch seconds; `object_id` is the Enterprise application's."""
+
+    audience: str
+    permissions: tuple[str, ...]  # roles of an app, scopes of a user's token
+    expires: float | None
+    tenant: str
+    app: str
+    object_id: str
+
+    @classmethod
+    def read(cls, token: str) -> Self | None:
+        """None if the token cannot be read here (it need not be a JWT, RFC 9068)."""
+        claims = _payload(token)
+        if claims is None:
+            return None
+        expires = claims.get("exp")
+        return cls(
+            audience=_text(claims, "aud").rstrip("/"),
+            permissions=(*_texts(claims.get("roles")), *_text(claims, "scp").split()),
+            expires=float(expires) if isinstance(expires, int | float) else None,
+            tenant=_text(claims, "tid"),
+            app=_text(claims, "appid") or _text(claims, "azp"),
+            object_id=_text(claims, "oid"),
+        )
+
+    @property
+    def known(self) -> Mapping[str, str]:
+        """What fills the <names> of a mend."""
+        names = {"client-id": self.app, "object-id": self.object_id, "tenant-id": self.tenant}
+        return {name: value for name, value in names.items() if value}
+
+    def facts(self) -> Mapping[str, str]:
+        """For the finding."""
+        return {
+            "audience": self.audience or "none",
+            "permissions": ", ".join(self.permissions) or "none",
+            "expires": "unknown" if self.expires is None else day(self.expires),
+            "tenant": self.tenant or "unknown",
+            "client id": self.app or "unknown",
+            "object id (Enterprise applications)": self.object_id or "unknown",
+        }
+
+
+def judge(claims: Claims, now: float) -> Finding:
+    """FAILED only where a login with the token would be a failed login for sure."""
+    facts, step = claims.facts(), Step.CREDENTIAL
+    if claims.audience in _GRAPH:
+        return failed(
+            step,
+            "The token is for Microsoft Graph and not for Exchange, which refuses it.",
+            _SCOPE_FIX,
+            facts,
+        )
+    if claims.expires is not None and claims.expires <= now:
+        return failed(
+            step,
+            f"The token was handed out, and is over since {day(claims.expires)}.",
+            f"This machine believes that it is {day(now)}: set its clock right (NTP).",
+            facts,
+        )
+    return _doubts(claims, now) or ok(step, "There is a token for Exchange.", facts)
+
+
+def _doubts(claims: Claims, now: float) -> Finding | None:
+    facts, step = claims.facts(), Step.CREDENTIAL
+    if claims.audience not in _EXCHANGE:
+        return warn(
+            step,
+            "The token is for a service that this version does not know as Exchange.",
+            _SCOPE_FIX,
+            facts,
+        )
+    if claims.expires is not None and claims.expires - now < _ENOUGH:
+        return warn(
+            step,
+            f"The token ends within ten minutes, at {day(claims.expires)}.",
+            f"Tokens are fresh for an hour or so. This machine believes that it is {day(now)}: check its clock (NTP).",
+            facts,
+        )
+    if not {"SMTP.SendAsApp", "SMTP.Send"} & set(claims.permissions):
+        return warn(
+            step,
+            "The token has no permission SMTP.SendAsApp. That is right only if the app has Exchange's role Application "
+            "SMTP.SendAsApp (RBAC for Applications).",
+            "If the login fails: in PowerShell `Test-ServicePrincipalAuthorization -Identity <client-id> -Resource "
+            "<mailbox>` says whether the app has that role. Otherwise, at https://entra.microsoft.com, App "
+            "registrations, the app, API permissions, add Office 365 Exchange Online, Application permissions, "
+            "SMTP.SendAsApp and grant admin consent.",
+            facts,
+        )
+    return None
+
+
+def _payload(token: str) -> dict[str, Any] | None:
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return None
+    return claims if isinstance(claims, dict) else None
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()

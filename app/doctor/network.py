@@ -1,0 +1,84 @@
+"""The upstream's name and TCP to it, IPv4 and IPv6 apart. Says nothing on a connection, only opens it."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+from app.doctor import causes
+from app.doctor.case import Case
+from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
+from app.mail.attempt import Failure, FailureKind
+from app.mail.policy import WITHOUT_REPLY
+from app.smtp.connect import STAGGER, Address, nobody, race, resolve
+
+_MOST = 4  # addresses tried of each family
+_STEPS = {socket.AF_INET: Step.TCP_IPV4, socket.AF_INET6: Step.TCP_IPV6}
+_NAMES = {Step.TCP_IPV4: "IPv4", Step.TCP_IPV6: "IPv6"}
+
+
+async def look_up(case: Case) -> tuple[Finding, list[Address]]:
+    """The upstream's addresses, asked for as the relay asks for them."""
+    host = case.upstream.host
+    try:
+        async with asyncio.timeout(case.bounds.dns):
+            addresses = await resolve(host, case.upstream.port, ipv4_only=False)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no answer in time"
+        why = WITHOUT_REPLY[FailureKind.DNS]
+        return failed(Step.DNS, f"The name {host} has no address ({reason}).", why.fix), []
+    facts = {
+        name: ", ".join(one.sockaddr[0] for one in addresses if one.family == family) or "none"
+        for family, name in ((socket.AF_INET, "A"), (socket.AF_INET6, "AAAA"))
+    }
+    return ok(Step.DNS, f"{host} has {len(addresses)} address{'es' if len(addresses) != 1 else ''}.", facts), addresses
+
+
+async def reach(case: Case, addresses: Sequence[Address]) -> list[Finding]:
+    """TCP over each family, side by side. One that works is enough for Postern, so the other is a warning at most."""
+    tried = {
+        step: _connect(case, [one for one in addresses if one.family == family][:_MOST])
+        for family, step in _STEPS.items()
+        if any(one.family == family for one in addresses) and not _left_out(case, step)
+    }
+    ends = dict(zip(tried, await asyncio.gather(*tried.values()), strict=True))
+    works = any(failure is None for failure in ends.values())
+    return [
+        _judge(case, step, ends[step], works=works, alone=len(ends) == 1) if step in ends else _absent(case, step)
+        for step in _NAMES
+    ]
+
+
+def _left_out(case: Case, step: Step) -> bool:
+    return step is Step.TCP_IPV6 and case.upstream.ipv4_only
+
+
+def _absent(case: Case, step: Step) -> Finding:
+    if _left_out(case, step):
+        return skipped(step, "IPv6 is not used (POSTERN_IPV4_ONLY).")
+    return skipped(step, f"{case.upstream.host} has no {_NAMES[step]} address.")
+
+
+async def _connect(case: Case, addresses: Sequence[Address]) -> Failure | None:
+    sock, errors = await race(addresses, case.bounds.tcp - _MOST * STAGGER)
+    if sock is None:
+        return nobody(case.upstream.host, case.upstream.port, errors).failure
+    sock.close()
+    return None
+
+
+def _judge(case: Case, step: Step, failure: Failure | None, *, works: bool, alone: bool) -> Finding:
+    name = _NAMES[step]
+    if failure is None:
+        return ok(step, f"TCP {case.upstream.port} is open over {name}.")
+    if step is Step.TCP_IPV6 and failure.kind is FailureKind.UNREACHABLE and not alone:
+        return skipped(step, "This machine has no way out over IPv6.")
+    if not works:
+        return causes.of_failure(case, step, failure)
+    if step is Step.TCP_IPV6:
+        return warn(
+            step,
+            f"{failure.detail} IPv6 is broken between here and there, which costs every connection a moment before "
+            "IPv4 is tried.",
+            "Set POSTERN_IPV4_ONLY=true, or have whoever runs the network mend IPv6.",
+        )
+    return warn(step, f"{failure.detail} IPv4 does not get through; IPv6 is used.", causes.how_to_test(case))

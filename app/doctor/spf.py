@@ -1,0 +1,90 @@
+"""SPF (RFC 7208) as far as it matters here: does the record let Exchange send, and can receivers work it out?
+
+No address is tested against it. Macros are not expanded: an include with one is counted and not followed.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from app.doctor.records import Records
+
+MOST_LOOKUPS = 10  # RFC 7208 §4.6.4
+_ENOUGH = 2 * MOST_LOOKUPS  # by then the verdict stands
+_TERM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:[:/](.*))?", re.IGNORECASE)
+_MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)", re.IGNORECASE)
+_ASKS = frozenset({"include", "a", "mx", "ptr", "exists"})
+
+
+@dataclass(slots=True)
+class Spf:
+    """What was found out. `records` are the domain's own; `faults` make receivers give up (permerror)."""
+
+    records: list[str]
+    permits: bool = False
+    lookups: int = 0
+    everybody: bool = False  # +all: anyone may send
+    faults: list[str] = field(default_factory=list)
+
+
+async def evaluate(records: Records, domain: str, exchange: str) -> Spf:
+    """The record of `domain`, followed to its end; `exchange` is the name whose inclusion lets Exchange send.
+
+    Raises Unanswered.
+    """
+    own = _spf(await records.txt(domain))
+    found = Spf(own)
+    if len(own) == 1:
+        await _Walk(records, exchange, found).follow(domain, own[0], passing=True, within=frozenset({domain}))
+    return found
+
+
+class _Walk:
+    """One evaluation: terms from left to right, includes and redirects in depth."""
+
+    def __init__(self, records: Records, exchange: str, found: Spf) -> None:
+        self._records = records
+        self._exchange = exchange
+        self._found = found
+
+    async def follow(self, domain: str, record: str, *, passing: bool, within: frozenset[str]) -> None:
+        """`passing`: a match in this record is a pass for the domain that is examined."""
+        redirect = ""
+        for term in record.split()[1:]:
+            if mechanism := _TERM.fullmatch(term):
+                sign, kind, target = mechanism[1], mechanism[2].lower(), mechanism[3] or ""
+                if await self._mechanism(kind, target, passing=passing and sign in ("", "+"), within=within):
+                    return  # what stands after `all` is not read, a redirect neither (RFC 7208 §5.1)
+            elif modifier := _MODIFIER.fullmatch(term):
+                redirect = modifier[2] if modifier[1].lower() == "redirect" else redirect
+            else:
+                self._found.faults.append(f"{domain} has a term that SPF does not know, {term!r:.60}")
+        if redirect:
+            self._found.lookups += 1
+            await self._into(redirect, passing=passing, within=within)
+
+    async def _mechanism(self, kind: str, target: str, *, passing: bool, within: frozenset[str]) -> bool:
+        """True if it is `all`."""
+        self._found.lookups += kind in _ASKS
+        if kind == "include":
+            await self._into(target, passing=passing, within=within)
+        if kind == "all":
+            self._found.everybody |= passing
+        return kind == "all"
+
+    async def _into(self, target: str, *, passing: bool, within: frozenset[str]) -> None:
+        name = target.lower().rstrip(".")
+        self._found.permits |= passing and name == self._exchange
+        if "%" in name or self._found.lookups > _ENOUGH:
+            return
+        if name in within:
+            self._found.faults.append(f"{name} includes itself")
+            return
+        inner = _spf(await self._records.txt(name))
+        if len(inner) != 1:
+            self._found.faults.append(f"{name or 'an include'} has {len(inner) or 'no'} SPF record{'s' * bool(inner)}")
+            return
+        await self.follow(name, inner[0], passing=passing, within=within | {name})
+
+
+def _spf(texts: list[str]) -> list[str]:
+    return [text for text in texts if text.lower().split(" ", 1)[0] == "v=spf1"]
