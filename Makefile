@@ -25,7 +25,7 @@ dev: $(READY) ## Postern against the simulator, restarted when a file changes
 	@$(BIN)/postern demo --reload
 
 test: $(READY) ## every test that needs no server of its own
-	@$(BIN)/pytest -n 2 -q $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal -q $(ARGS)
 
 check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 	@$(BIN)/ruff format --check app tests

@@ -14,6 +14,7 @@ from app.mail.verdict import Explanation
 
 _AGAIN = "Run `postern check` again."
 _BEHIND_THE_DOOR = frozenset({Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT, Phase.DOT})
+_NO_SUCH_LOGIN = Reply.of(504, ["5.7.4 Unrecognized authentication type"])  # what a server says that is asked anyway
 _SLOW = f"{_AGAIN} If it stays so, look at Health, Service health at https://admin.microsoft.com."
 
 
@@ -63,6 +64,8 @@ def _own(case: Case, failure: Failure) -> Explanation | None:
                 "server that is being restarted.",
                 f"{_AGAIN} If it stays so, have whatever lies between pass {case.where} through untouched.",
             )
+        case FailureKind.CAPABILITY if failure.phase is Phase.AUTH:
+            return judge_reply(Phase.AUTH, _NO_SUCH_LOGIN).explanation
         case FailureKind.TIMEOUT | FailureKind.CLOSED if not failure.in_doubt:
             return Explanation("Office 365 was reached, but did not finish its answer.", _SLOW)
         case _:

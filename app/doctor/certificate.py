@@ -28,6 +28,7 @@ class Certificate:
     names: tuple[str, ...]
     begins: float
     ends: float
+    own: bool  # signed by itself
 
     @classmethod
     def parse(cls, der: bytes) -> Self:
@@ -39,6 +40,7 @@ class Certificate:
             _names(it),
             it.not_valid_before_utc.timestamp(),
             it.not_valid_after_utc.timestamp(),
+            own=it.subject == it.issuer,
         )
 
     def facts(self) -> Mapping[str, str]:
@@ -103,7 +105,7 @@ def _why(case: Case, failure: Failure, its: Certificate) -> tuple[str, str]:
             f"it is right, another server answers in its place: a proxy or a wrong DNS record ({its.issuer} issued "
             "the certificate).",
         )
-    if its.subject == its.issuer:
+    if its.own:
         return f"{its.subject} has signed it itself: whoever that is stands between here and {host}.", ""
     return f"It comes from {its.issuer}, whom this machine does not trust and who stands between here and {host}.", ""
 

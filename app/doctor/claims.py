@@ -12,8 +12,10 @@ from typing import Any, Self
 
 from app.doctor.certificate import day
 from app.doctor.finding import Finding, Step, failed, ok, warn
+from app.mail.office365 import entra
 
-_SCOPE_FIX = "Take POSTERN_TOKEN_SCOPE out: the right one is the default; for a national cloud set POSTERN_CLOUD."
+_SCOPE = entra.row("invalid_scope")
+_SCOPE_FIX = _SCOPE.fix if _SCOPE else ""
 _EXCHANGE = frozenset(
     {
         "https://outlook.office365.com",

@@ -77,7 +77,8 @@ def _ends(case: Case, finding: Finding) -> Finding:
         return finding
     why = ending.explanation
     facts = {**finding.facts, f"the {ending.what} ends": day(ending.at)}
-    return warn(Step.CREDENTIAL, f"{finding.summary} {why.summary}", why.fix, facts)
+    fix = causes.filled(why.fix, {"mailbox": case.mailbox})
+    return warn(Step.CREDENTIAL, f"{finding.summary} {why.summary}", fix, facts)
 
 
 def _token(case: Case, token: str) -> Finding:

@@ -153,4 +153,3 @@ def _held(condition: Condition, verdict: Verdict, now: float, *, entering: bool)
 def _slower(condition: Condition, now: float, limit: int) -> Condition:
     fewer = max(1, (condition.connections or limit) // 2)
     return replace(condition, connections=fewer, grows_at=now + GROW)
-

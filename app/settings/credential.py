@@ -1,5 +1,6 @@
 """With what the mailbox logs in: a password, or OAuth 2.0 in one of four ways; and the clouds. Exactly one is given."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -64,13 +65,15 @@ def _client_secret(value: Any) -> Any:
 
 
 def _readable(value: Path | None) -> Path | None:
-    if value is None or value.is_file():
+    if value is None:
         return value
-    if "-----BEGIN" in str(value):
+    if "-----BEGIN" in str(value):  # asked first: as a path it is too long for some systems, whose error would show it
         raise fault(
             "client_certificate", "holds the certificate itself", "Give the path of the file here, without _FILE"
         )
-    raise fault(None, "is not a file that can be read", "Give the path of the file, readable for Postern's user")
+    if not os.path.isfile(value):  # which takes a value that cannot be a path for no file
+        raise fault(None, "is not a file that can be read", "Give the path of the file, readable for Postern's user")
+    return value
 
 
 def _authority(value: str) -> str:

@@ -1,6 +1,7 @@
 """What makes a setting right, and the sentence when it is not: fault and mend. Knows no source of settings."""
 
 import ipaddress
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ def ca_file(value: Path | None) -> Path | None:
     """A PEM file with at least one certificate."""
     if value is None:
         return None
-    if not value.is_file():
+    if not os.path.isfile(value):  # which takes a value too long for a path for no file
         raise fault(None, "is not a file that can be read", "Give the path of a PEM file with the CA's certificate")
     try:
         ssl.create_default_context(cafile=value)

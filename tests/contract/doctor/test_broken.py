@@ -1,0 +1,352 @@
+"""The doctor against broken upstreams: each ends at its own step, with its own cause and fix, within a bounded time.
+
+However it ends, no mail is sent, at most one login is made, and nobody gets to see what could log in.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+
+from app.doctor import Bounds, Finding, Outcome, Step
+from app.doctor.opening import STEPS as OPENING
+from app.mail.address import parse_address
+from app.simulator import Door, Drop, Fault, Garbage, Point, Say, Silence
+from app.simulator.entra import SCOPE, TENANT, Entra
+from app.smtp.grants import ClientSecret, Registration
+from app.smtp.oauth import OAuth, TokenSource
+from tests.contract.doctor.clinic import (
+    CLIENT,
+    MAILBOX,
+    OBJECT,
+    PASSWORD,
+    TOKEN,
+    Bearer,
+    Clinic,
+    account,
+    black_hole,
+    bounds,
+    hosts,
+    of,
+    outcomes,
+    password,
+    token,
+    told,
+)
+from tests.entra import SECRET, app
+
+Break = Callable[[Clinic], Awaitable[None]]
+FAILED, WARN = Outcome.FAILED, Outcome.WARN
+OTHER = "shop@contoso.com"
+ADA = parse_address("ada@example.net")
+
+
+class Broken(NamedTuple):
+    """How it is broken, where it shows, and words of the cause and of the fix."""
+
+    broken: Break
+    step: Step
+    cause: str
+    fix: str
+    outcome: Outcome = FAILED
+
+
+def changed(**changes: Any) -> Break:
+    """Something about the mailbox."""
+
+    async def do(clinic: Clinic) -> None:
+        clinic.changes.update(changes)
+
+    return do
+
+
+def bears(**claims: Any) -> Break:
+    """A token that says so; Exchange takes it all the same."""
+
+    async def do(clinic: Clinic) -> None:
+        clinic.simulator.accounts.add(account(token_ok=lambda _: True))
+        clinic.changes["credentials"] = Bearer(token(**claims))
+
+    return do
+
+
+def upstream(**changes: Any) -> Break:
+    """Something about the way there."""
+
+    async def do(clinic: Clinic) -> None:
+        clinic.of_upstream.update(changes)
+
+    return do
+
+
+def door(**face: Any) -> Break:
+    """The server's face."""
+
+    async def do(clinic: Clinic) -> None:
+        clinic.simulator.door = Door(**face)
+
+    return do
+
+
+def says(row: str, *, by_password: bool = True, **changes: Any) -> Break:
+    """One of Exchange's own refusals."""
+
+    async def do(clinic: Clinic) -> None:
+        if by_password:
+            password(clinic)
+        clinic.changes.update(changes)
+        clinic.simulator.faults.add(Fault.named(row))
+
+    return do
+
+
+def fault(point: Point, action: Any, **changes: float) -> Break:
+    """A fault of the connection; `changes` of the bounds, where it keeps the doctor waiting."""
+
+    async def do(clinic: Clinic) -> None:
+        clinic.changes["bounds"] = bounds(**changes)
+        clinic.simulator.faults.add(Fault(point, action))
+
+    return do
+
+
+def entra(refuse: str = "", scope: str = SCOPE, *, reachable: bool = True) -> Break:
+    """A token endpoint, and a mailbox that asks there."""
+
+    async def do(clinic: Clinic) -> None:
+        there = await clinic.stack.enter_async_context(Entra(clinic.simulator, [app()], scope=scope))
+        if refuse:
+            there.refuse(refuse, times=None)
+        clinic.simulator.write_ca(clinic.folder / "ca.pem")
+        registration = Registration(there.authority, TENANT, CLIENT, scope, clinic.folder / "ca.pem")
+        source = TokenSource(ClientSecret(registration, SECRET), clinic.simulator.clock)
+        clinic.changes["credentials"] = OAuth(MAILBOX, source)
+        clinic.changes["bounds"] = bounds(credential=18.0 if reachable else 1.0)
+        if not reachable:
+            await there.stop()
+
+    return do
+
+
+async def closed_port(clinic: Clinic) -> None:
+    await clinic.simulator.stop()
+
+
+async def black_holed_port(clinic: Clinic) -> None:
+    clinic.of_upstream["port"] = clinic.stack.enter_context(black_hole(socket.AF_INET, "127.0.0.1"))
+    clinic.changes["bounds"] = bounds(tcp=1.5)
+
+
+async def ipv6_black_hole(clinic: Clinic) -> None:
+    clinic.stack.enter_context(black_hole(socket.AF_INET6, "::1", clinic.simulator.port))
+    patch = clinic.stack.enter_context(pytest.MonkeyPatch.context())
+    patch.setattr(socket, "getaddrinfo", hosts((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")))
+    clinic.of_upstream["ipv4_only"] = False
+    clinic.changes["bounds"] = bounds(tcp=1.5)
+
+
+async def wrong_password(clinic: Clinic) -> None:
+    password(clinic, "another-password-than-that")
+
+
+async def wrong_object_id(clinic: Clinic) -> None:
+    clinic.simulator.accounts.add(account(token=None))
+
+
+async def no_send_as(clinic: Clinic) -> None:
+    clinic.simulator.accounts.add(account(send_as=()))
+    clinic.changes.update(senders=(OTHER,), sender=parse_address(OTHER), test_to=ADA)
+
+
+TLS_1_0 = {"tls_minimum": ssl.TLSVersion.TLSv1, "tls_maximum": ssl.TLSVersion.TLSv1}
+NOW = int(time.time())
+GRAPH = "https://graph.microsoft.com/.default"
+
+NETWORK = {
+    "unknown name": Broken(upstream(host="no-such-host.invalid"), Step.DNS, "has no address", "POSTERN_SMTP_HOST"),
+    "closed port": Broken(closed_port, Step.TCP_IPV4, "refused the connection", "POSTERN_SMTP_PORT (587)"),
+    "black-holed port": Broken(
+        black_holed_port, Step.TCP_IPV4, "a firewall blocks outbound TCP", "nc -vz -w 10 localhost"
+    ),
+    "IPv6 black hole": Broken(ipv6_black_hole, Step.TCP_IPV6, "IPv6 is broken", "POSTERN_IPV4_ONLY=true", Outcome.WARN),
+    "silence behind TCP": Broken(
+        fault(Point.GREETING, Silence(), opening=1.0), Step.GREETING, "nobody speaks SMTP", "pass localhost:"
+    ),
+    "cut at once": Broken(fault(Point.GREETING, Drop()), Step.GREETING, "cut before a login", "pass localhost:"),
+    "no SMTP": Broken(
+        fault(Point.GREETING, Garbage(b"HTTP/1.1 400 Bad Request\r\n")), Step.GREETING, "not SMTP", "POSTERN_SMTP_HOST"
+    ),
+    "421 at connect": Broken(
+        says("service_not_active"), Step.GREETING, "taken out of service", "Run `postern check` again."
+    ),
+    "bad EHLO name": Broken(
+        upstream(ehlo_name="my_host."), Step.EHLO, "does not accept the name", "Set POSTERN_EHLO_NAME"
+    ),
+}
+TLS = {
+    "no STARTTLS": Broken(
+        door(starttls=False), Step.STARTTLS, "does not offer STARTTLS", "check host, port and whatever lies between"
+    ),
+    "STARTTLS refused": Broken(
+        fault(Point.STARTTLS, Say("454 4.7.0 TLS not available due to temporary reason")),
+        Step.STARTTLS,
+        "did not open a session",
+        "POSTERN_SMTP_HOST",
+    ),
+    "handshake cut": Broken(fault(Point.TLS, Drop()), Step.STARTTLS, "cut before a login", "pass localhost:"),
+    "TLS 1.0": Broken(door(**TLS_1_0), Step.STARTTLS, "speaks TLSv1 at most", "TLS 1.2 on port 587"),
+    "self-signed": Broken(
+        door(certificate="self_signed"), Step.CERTIFICATE, "signed it itself", "POSTERN_SMTP_CA_FILE"
+    ),
+    "proxy's own CA": Broken(
+        door(certificate="foreign"), Step.CERTIFICATE, "It comes from trustme", "Find who is between here and Office"
+    ),
+    "wrong host": Broken(
+        door(certificate="wrong_host"), Step.CERTIFICATE, "for elsewhere.example and not for localhost", "HOST to the"
+    ),
+    "expired": Broken(door(certificate="expired"), Step.CERTIFICATE, "It ended on 20", "set its clock (NTP)"),
+    "no AUTH": Broken(door(mechanisms=()), Step.CAPABILITIES, "offers no login", "POSTERN_SMTP_HOST"),
+    "offers taken away": Broken(
+        door(pipelining=False), Step.CAPABILITIES, "does not offer PIPELINING", "a proxy that rewrites SMTP", WARN
+    ),
+    "small messages only": Broken(
+        changed(max_message_bytes=2**30), Step.CAPABILITIES, "of 157286400 octets at most", "=157286400", WARN
+    ),
+}
+CREDENTIAL = {
+    "expired secret": Broken(
+        entra("AADSTS7000222"), Step.CREDENTIAL, "client secret has expired", "make a new one and set its Value"
+    ),
+    "wrong secret": Broken(entra("AADSTS7000215"), Step.CREDENTIAL, "client secret: it is wrong", "not its Secret ID"),
+    "token endpoint closed": Broken(
+        entra(reachable=False), Step.CREDENTIAL, "No credential could be had", "https://login.microsoftonline.com"
+    ),
+    "wrong audience": Broken(
+        entra(scope=GRAPH), Step.CREDENTIAL, "is for Microsoft Graph", "Take POSTERN_TOKEN_SCOPE out"
+    ),
+    "clock wrong": Broken(bears(exp=NOW - 60), Step.CREDENTIAL, "is over since", "clock right (NTP)"),
+    "unknown audience": Broken(bears(aud="api://else"), Step.CREDENTIAL, "does not know", "_SCOPE out", WARN),
+    "token nearly over": Broken(bears(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "clock (NTP)", WARN),
+    "no role": Broken(bears(roles=[]), Step.CREDENTIAL, "only if the app has", f"-Identity {CLIENT}", WARN),
+}
+LOGIN = {
+    "tenant switch off": Broken(
+        says("smtp_auth_disabled_tenant"), Step.AUTH, "switched off in your organization", f"-Identity {MAILBOX}"
+    ),
+    "mailbox switch off": Broken(
+        says("smtp_auth_disabled_mailbox"), Step.AUTH, "switched off for this mailbox", "tick Authenticated SMTP"
+    ),
+    "security defaults": Broken(says("security_defaults"), Step.AUTH, "security defaults forbid", "New-ServicePrinci"),
+    "conditional access": Broken(says("conditional_access"), Step.AUTH, "Conditional Access", "Sign-in logs"),
+    "passwords off": Broken(says("basic_auth_disabled"), Step.AUTH, "with a password is switched off", "-AllowBasic"),
+    "passwords retired": Broken(says("basic_auth_retired"), Step.AUTH, "has switched off logins", "client secret"),
+    "account locked": Broken(says("account_locked"), Step.AUTH, "has locked the account", "15 minutes"),
+    "wrong password": Broken(wrong_password, Step.AUTH, "password or the user name is wrong", "POSTERN_PASSWORD"),
+    "wrong object id": Broken(wrong_object_id, Step.AUTH, "refused without a reason", f"-User {OBJECT} -AccessRights"),
+    "legacy TLS seen": Broken(says("legacy_tls"), Step.AUTH, "sees a connection with TLS 1.0 or 1.1", "TLS inspection"),
+    "no such login": Broken(door(mechanisms=("LOGIN",)), Step.AUTH, "does not offer AUTH XOAUTH2", "587"),
+    "silence at AUTH": Broken(
+        fault(Point.AUTH, Silence(), login=1.5), Step.AUTH, "did not finish its answer", "Service health"
+    ),
+}
+SENDING = {
+    "SendAs missing": Broken(
+        no_send_as, Step.TEST_MESSAGE, "may not send as this From", f"-Identity {OTHER} -Trustee {MAILBOX}"
+    ),
+    "SendAs missing at MAIL": Broken(
+        says("no_send_as_permission", by_password=False), Step.SENDER, "may not send as this From", "Add-RecipientPerm"
+    ),
+    "not counted as logged in": Broken(
+        says("not_authenticated", by_password=False), Step.SENDER, "not count the session as logged in", "Set-CASMail"
+    ),
+    "421 at MAIL": Broken(
+        says("submission_rate", by_password=False, senders=(MAILBOX, OTHER), test_to=ADA),
+        Step.SENDER,
+        "more messages in a minute",
+        "Run `postern check` again.",
+    ),
+    "silence at MAIL": Broken(
+        fault(Point.MAIL, Silence(), senders=0.5), Step.SENDER, "did not finish its answer", "Service health"
+    ),
+    "mailbox full": Broken(
+        says("mailbox_full", by_password=False, test_to=ADA), Step.TEST_MESSAGE, "mailbox is full", "Sent Items"
+    ),
+    "silence after the dot": Broken(
+        fault(Point.DOT, Silence(), message=0.5), Step.TEST_MESSAGE, "it may or may not have been taken", "Message-ID"
+    ),
+}
+TABLE = {**NETWORK, **TLS, **CREDENTIAL, **LOGIN, **SENDING}
+WITH_TEST = {"silence after the dot"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+async def test_each_has_its_own_cause_and_fix(clinic: Clinic, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The step that failed says why and what mends it; what needs it is skipped and says so."""
+    row = TABLE[name]
+    await row.broken(clinic)
+    if name in WITH_TEST:
+        clinic.changes["test_to"] = ADA
+    findings = await examined(clinic)
+    assert outcomes(findings, FAILED) == ([] if row.outcome is WARN else [row.step])
+    finding = next(one for one in findings if one.step is row.step and one.outcome is not Outcome.OK)
+    assert finding.outcome is row.outcome
+    assert row.cause in finding.summary
+    assert row.fix in finding.fix
+    assert "<mailbox>" not in told(findings)
+    spared(findings, row)
+    assert len(clinic.simulator.logins) <= 1
+    assert clinic.simulator.messages == [] or clinic.changes.get("test_to")
+    nothing_leaks(told(findings) + "".join(capfd.readouterr()))
+
+
+async def examined(clinic: Clinic) -> list[Finding]:
+    """Within the bounds of the case, and a little for a machine that is busy."""
+    limits: Bounds = clinic.changes.get("bounds", Bounds())
+    async with asyncio.timeout(sum(getattr(limits, name) for name in Bounds.__slots__) - limits.domain + 5):
+        return await clinic.examine()
+
+
+def spared(findings: Sequence[Finding], row: Broken) -> None:
+    """After a failure nothing is tried that needs what failed; the domain's records need nothing."""
+    chain = [Step.DNS, Step.TCP_IPV4, *OPENING, Step.AUTH, Step.SENDER]
+    if row.outcome is FAILED and row.step in chain:
+        for step in chain[chain.index(row.step) + 1 :]:
+            finding = of(findings, step)
+            assert finding.outcome is Outcome.SKIPPED
+            assert finding.summary == f"Not tried, because the step {row.step} failed."
+    assert {of(findings, step).outcome for step in (Step.MX, Step.SPF, Step.DKIM, Step.DMARC)} == {Outcome.OK}
+
+
+def nothing_leaks(text: str) -> None:
+    """No password, no client secret, no part of a token."""
+    secrets = [PASSWORD, SECRET, "another-password-than-that", *TOKEN.split(".")[1:]]
+    assert not [secret for secret in secrets if secret in text]
+
+
+async def test_a_token_for_another_service_is_not_tried(clinic: Clinic) -> None:
+    """It would be a failed login for sure, and failed logins lock a mailbox out."""
+    await entra(scope=GRAPH)(clinic)
+    findings = await clinic.examine()
+    assert of(findings, Step.CREDENTIAL).facts["audience"] == "https://graph.microsoft.com"
+    assert of(findings, Step.AUTH).summary == "Not tried, because the step credential failed."
+    assert clinic.simulator.logins == []
+
+
+async def test_a_certificate_that_is_not_trusted_is_shown(clinic: Clinic) -> None:
+    """Whose it is, for which names, until when: to find out who stands in between."""
+    await door(certificate="foreign")(clinic)
+    facts = of(await clinic.examine(), Step.CERTIFICATE).facts
+    assert "trustme" in facts["issued by"]
+    assert "localhost" in facts["for"]
+    assert clinic.simulator.logins == []
+
+
+def test_the_bounds_together_are_a_minute_and_a_half() -> None:
+    """The domain's records are asked for beside the rest."""
+    limits = Bounds()
+    assert sum(getattr(limits, name) for name in Bounds.__slots__) - limits.domain <= 90
+    assert limits.domain <= 90
