@@ -2,7 +2,8 @@
 
 Rule 1: what is refused on the way in (connect to AUTH) is tried again without a message, and a login proves it mended.
 Rule 2: what is refused behind the login is proved mended only by a message that is relayed: until then one at a time.
-Rule 3: a held mailbox is probed by AUTH alone, 5 minutes, 1 hour and then every 6 hours after the last refusal.
+Rule 3: a held mailbox is probed by AUTH alone, 5 minutes, 1 hour and then every 6 hours after the last refusal, and
+not sooner than its verdict says.
 Rule 4: a mailbox that a person holds is opened by a person.
 Rule 5: a message that is relayed ends all doubt.
 """
@@ -137,7 +138,7 @@ def _held(condition: Condition, verdict: Verdict, now: float, *, entering: bool)
         return condition
     again = probed or condition.trial
     refusals = condition.refusals + 1 if again else 1
-    rest = PROBES[min(refusals, len(PROBES)) - 1]
+    rest = max(PROBES[min(refusals, len(PROBES)) - 1], verdict.pause)
     return replace(
         condition,
         health=Health.HELD,

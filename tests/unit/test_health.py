@@ -13,6 +13,7 @@ WHY = Explanation("it is so", "do this")
 RELAYED = Verdict(Action.RELAYED, Scope.MESSAGE, WHY, "relayed")
 REFUSED = Verdict(Action.DEFER, Scope.MAILBOX, WHY, "login-refused", hold=True)
 UNREACHED = Verdict(Action.DEFER, Scope.HOST, WHY, "no-reply", pause=5.0)
+LOCKED_OUT = Verdict(Action.DEFER, Scope.MAILBOX, WHY, "locked-out", hold=True, pause=7200.0)
 QUOTA = Verdict(Action.DEFER, Scope.MAILBOX, WHY, "quota", pause=3600.0)
 BUSY = Verdict(Action.DEFER, Scope.MAILBOX, WHY, "concurrent", pause=5.0, slow=True)
 FAILED = Verdict(Action.FAIL, Scope.MESSAGE, WHY, "message-refused")
@@ -35,6 +36,18 @@ def test_a_refused_login_is_probed_at_its_times() -> None:
         now = condition.until
     assert waits == [PROBES[0], PROBES[1], PROBES[2], PROBES[2], PROBES[2]]
     assert condition.since == 100.0
+
+
+def test_a_hold_with_a_pause_is_not_probed_sooner() -> None:
+    """The longer of the two counts: 2 hours instead of 5 minutes and of 1 hour, but not instead of 6 hours."""
+    condition, now, rests = OPEN, 0.0, []
+    for _ in range(3):
+        condition = after(condition, LOCKED_OUT, now)
+        rests.append(condition.rest)
+        assert condition.until == now + condition.rest
+        assert not condition.probe_due(condition.until - 1)
+        now = condition.until
+    assert rests == [7200.0, 7200.0, PROBES[2]]
 
 
 def test_what_was_under_way_when_it_was_held_changes_nothing() -> None:
@@ -104,7 +117,7 @@ def test_a_clock_set_back_does_not_prolong_a_rest() -> None:
     assert health.at(set_back, set_back.until, 3).health is Health.OPEN
 
 
-some = st.sampled_from([RELAYED, REFUSED, UNREACHED, QUOTA, BUSY, FAILED])
+some = st.sampled_from([RELAYED, REFUSED, LOCKED_OUT, UNREACHED, QUOTA, BUSY, FAILED])
 
 
 @given(st.lists(st.tuples(some, st.booleans(), st.floats(-7200, 30_000)), max_size=60))
