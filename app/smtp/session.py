@@ -138,6 +138,7 @@ class _Opening:
         self._hidden: tuple[str, ...] = ()  # what must not be seen in a reply
         self._phase = Phase.GREETING
         self._dialogue = Dialogue(before)
+        self._shown: Shown | None = None  # since the handshake
         self._channel: Channel | None = None
         self._smtp = aiosmtplib.SMTP(
             hostname=upstream.host,
@@ -156,17 +157,16 @@ class _Opening:
 
     async def greet(self) -> Greeted | Refused:
         """All but the login."""
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._ehlo_again)
+        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at, self._ehlo_again)
         return refused or await self._goodbye()
 
     async def look(self) -> Shown | Refused:
         """As far as the handshake, and away."""
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls)
+        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at)
         if refused is not None:
             return refused
-        shown = self._shown()
         self._abort()
-        return shown
+        return cast("Shown", self._shown)  # the last step
 
     async def _walk(self, *steps: _Step) -> Refused | None:
         """Take every step, or close the connection."""
@@ -206,6 +206,14 @@ class _Opening:
         if plain is not None and plain.unread:  # aiosmtplib would discard it (RFC 3207 §4.2)
             raise ChannelLost(FailureKind.TLS, "Somebody sent plain text after STARTTLS, before TLS began.")
         self._listen()
+        return None
+
+    async def _look_at(self) -> Reply | None:
+        """Keep what the handshake has shown while the transport is there; aiosmtplib raises when it is not."""
+        handshake: ssl.SSLObject = self._smtp.get_transport_info("ssl_object")
+        cipher = handshake.cipher()
+        certificate = handshake.getpeercert(binary_form=True)
+        self._shown = Shown(handshake.version() or "", cipher[0] if cipher else "", certificate or b"")
         return None
 
     async def _ehlo_again(self) -> Reply | None:
@@ -275,16 +283,11 @@ class _Opening:
     def _extensions(self) -> dict[str, str]:
         return {keyword.upper(): value for keyword, value in self._smtp.esmtp_extensions.items()}
 
-    def _shown(self) -> Shown:
-        handshake = cast("ssl.SSLObject", self._smtp.get_transport_info("ssl_object"))
-        cipher = handshake.cipher()
-        certificate = handshake.getpeercert(binary_form=True)
-        return Shown(handshake.version() or "", cipher[0] if cipher else "", certificate or b"")
-
     # The end without a session.
 
     async def _goodbye(self) -> Greeted:
-        greeted = Greeted(self._dialogue.lines()[0].text, self._shown(), self._extensions())
+        shown = cast("Shown", self._shown)  # a step before
+        greeted = Greeted(self._dialogue.lines()[0].text, shown, self._extensions())
         await self._quit()
         return greeted
 

@@ -21,6 +21,7 @@ from app.smtp.timeouts import Timeouts
 BeforeDot = Callable[[], Awaitable[bool]]
 _GO_AHEAD = 354
 _CLOSING = 421
+_REFUSAL = 400
 
 
 class Session:
@@ -107,8 +108,14 @@ class Session:
         self._channel.abort(FailureKind.STOPPED, "Postern closed the connection.")
 
     async def _ask(self, command: str) -> Reply:
-        self._channel.write(_octets(command))
-        return await self._channel.reply(self._timeouts.mail)
+        """The answer: a success or a refusal. What was said before anybody asked is an answer only if it refuses."""
+        in_step = self._channel.open
+        if in_step:
+            self._channel.write(_octets(command))
+        reply = await self._channel.reply(self._timeouts.mail)
+        if reply.code >= _REFUSAL or (in_step and reply.positive):
+            return reply
+        raise ChannelLost(FailureKind.PROTOCOL, f"The server answered {reply.code} out of turn.")
 
     def _check(self, envelope: Envelope, dialogue: Dialogue) -> None:
         if envelope.smtputf8 and "SMTPUTF8" not in self.extensions:
@@ -199,7 +206,7 @@ class Transaction:
         return None if accepted else self._refusal(reply)
 
     def _refusal(self, reply: Reply) -> Reply:
-        if reply.code < 400:
+        if reply.code < _REFUSAL:
             raise ChannelLost(FailureKind.PROTOCOL, f"The server answered {reply.code} out of turn.")
         return reply
 
