@@ -139,21 +139,6 @@ async def test_a_peer_that_is_gone_right_after_the_handshake(ways: Ways, ask: As
         assert (seen.failure.phase, seen.failure.kind) == (Phase.STARTTLS, FailureKind.CLOSED)
 
 
-async def test_a_peer_that_closes_with_its_last_words(ways: Ways) -> None:
-    """It has said all there is to say before a login."""
-
-    async def script(talk: Talk) -> None:
-        await talk.say(READY)
-        await talk.ask(PLAIN)
-        await talk.tls()
-        await talk.ask(SECURE)
-        talk.close()
-
-    greeted = await greet(ways.to(await ways.peer(script), IMPATIENT))
-    assert isinstance(greeted, Greeted)
-    assert greeted.extensions["AUTH"] == "LOGIN XOAUTH2"
-
-
 async def test_a_peer_that_does_not_answer_the_goodbye(ways: Ways) -> None:
     """Is not waited for longer than `quit`; what it said counts."""
 

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from app.mail.attempt import FailureKind, Phase
-from app.smtp.session import Session, SessionFailed
+from app.smtp.session import Greeted, Session, SessionFailed, greet
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Ways, go, impatient
 from tests.smtp.peer import GO_AHEAD, PLAIN, SECURE, Peer, Talk
 
@@ -96,6 +96,27 @@ def test_the_end_of_the_connection_reaches_us(run: Runner, tmp_path: Path, end: 
                 with pytest.raises(SessionFailed) as caught:
                     await session.send(ENVELOPE, CONTENT, go)
                 assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
+
+    run(scenario())
+
+
+def test_last_words_and_the_end_in_one_segment(run: Runner, tmp_path: Path) -> None:
+    """Who has said all there is to say before a login has answered a greeting."""
+
+    async def scenario() -> None:
+        async def script(talk: Talk) -> None:
+            await talk.say(b"220 peer ready\r\n")
+            await talk.ask(PLAIN)
+            await talk.tls()
+            await talk.ask(SECURE)
+            talk.hang_up()
+
+        async with AsyncExitStack() as stack:
+            ways = Ways(tmp_path, stack)
+            greeted = await greet(ways.to(await ways.peer(script)))
+            assert isinstance(greeted, Greeted)
+            assert greeted.shown.certificate
+            assert greeted.extensions["AUTH"] == "LOGIN XOAUTH2"
 
     run(scenario())
 
