@@ -8,9 +8,9 @@ Rule 3: a session comes back fit or it is retired. Any exception, any refusal ma
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.message import Envelope
@@ -31,12 +31,24 @@ class _Idle(NamedTuple):
     until: float
 
 
+class Opening(Protocol):
+    """Opens the sessions of one mailbox (app/smtp/turnstile.py)."""
+
+    async def __call__(self) -> Session | Refused:
+        """A session, or why there is none. Raises SessionFailed."""
+        ...
+
+    def forget(self) -> None:
+        """Answer with no failure that began before now."""
+        ...
+
+
 class Pool:
     """Lends sessions of one mailbox. `open` makes one; `idle`, `age` (seconds) and `count` (messages) end one."""
 
     def __init__(
         self,
-        open: Callable[[], Awaitable[Session | Refused]],  # noqa: A002 - the word for it
+        open: Opening,  # noqa: A002 - the word for it
         size: int,
         *,
         idle: float = 45.0,
@@ -87,6 +99,10 @@ class Pool:
             return _attempt(opened)
         self._give_back(opened)
         return None
+
+    def forget(self) -> None:
+        """A person has mended something: the next login is a real one, however lately one has failed."""
+        self._open.forget()
 
     def resize(self, size: int) -> None:
         """Allow `size` sessions from now on. Idle ones beyond that end now, lent ones when they come back."""

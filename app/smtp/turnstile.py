@@ -24,22 +24,30 @@ class Turnstile:
         self._turn = asyncio.Lock()
         self._failed: Refused | SessionFailed | None = None
         self._fresh_until = 0.0
+        self._forgotten = 0  # times
 
     async def __call__(self) -> Session | Refused:
         """A session, or why there is none. Raises SessionFailed."""
         async with self._turn:
             if self._failed is not None and self._now() < self._fresh_until:
                 return _again(self._failed)
+            forgotten = self._forgotten
             try:
                 opened = await self._enter()
             except SessionFailed as failed:
-                self._remember(failed)
+                self._remember(failed, forgotten)
                 raise
-            self._remember(opened if isinstance(opened, Refused) else None)
+            self._remember(opened if isinstance(opened, Refused) else None, forgotten)
             return opened
 
-    def _remember(self, failed: Refused | SessionFailed | None) -> None:
-        self._failed, self._fresh_until = failed, self._now() + FRESH
+    def forget(self) -> None:
+        """Something was mended: no failure speaks for others that began before now, not even one still to come."""
+        self._failed = None
+        self._forgotten += 1
+
+    def _remember(self, failed: Refused | SessionFailed | None, forgotten: int) -> None:
+        if forgotten == self._forgotten:
+            self._failed, self._fresh_until = failed, self._now() + FRESH
 
 
 def _again(failed: Refused | SessionFailed) -> Refused:

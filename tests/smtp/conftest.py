@@ -44,6 +44,16 @@ def impatient(phase: Phase) -> Timeouts:
     return replace(Timeouts(slowest_upload=1e9), **{_FIELDS[phase]: 0.3})
 
 
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 async def go() -> bool:
     """`before_dot`: the mark is durable."""
     return True

@@ -12,7 +12,7 @@ from app.simulator import Call, Drop, Fault, Limits, Point, Reset, Say, Silence,
 from app.smtp.pool import Pool
 from app.smtp.session import Refused, Session, SessionFailed, Upstream, open_session
 from app.smtp.timeouts import Timeouts
-from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, Ways, go, impatient
+from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, Hand, Ways, go, impatient
 
 STRICT = Limits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
 
@@ -37,15 +37,8 @@ class Door:
             self.opened.append(session)
         return session
 
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+    def forget(self) -> None:
+        """It remembers no failure."""
 
 
 @pytest.fixture
