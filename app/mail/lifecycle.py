@@ -123,6 +123,10 @@ EXPIRED = Explanation(
     "It was not relayed before its time was over.",
     "Read the last attempt for the cause, mend it, then retry the message or send it anew.",
 )
+SUPERSEDED = Explanation(
+    "A newer message with the same `coalesce` value took its place before it was relayed.",
+    "Nothing to do. Leave `coalesce` out if every one of them is to be relayed.",
+)
 _TRACE = (
     "Look in Message trace for its Message-ID: if it is there, `postern emails confirm <id>`; "
     "if not, `postern emails retry <id>`."

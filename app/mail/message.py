@@ -14,6 +14,22 @@ class OnUnknown(StrEnum):
     ASSUME_SENT = "assume_sent"
 
 
+class Lane(StrEnum):
+    """How soon a message is to go: what is urgent overtakes the rest, bulk takes what is left (api.md §5)."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+    @property
+    def rank(self) -> int:
+        """0 for the lane that goes first."""
+        return _RANKS[self]
+
+
+_RANKS = {lane: rank for rank, lane in enumerate(Lane)}
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """One file. `base64` is canonical RFC 4648 base64 (padded, no white space), so it is never decoded to be sent."""
@@ -48,6 +64,8 @@ class Submission:
     scheduled_at: float | None = None  # epoch seconds
     expires_in: float | None = None  # seconds after acceptance (or after scheduled_at)
     on_unknown: OnUnknown = OnUnknown.RETRY_ONCE
+    lane: Lane = Lane.NORMAL
+    coalesce: str | None = None  # of those with the same value, only the newest is relayed
 
 
 @dataclass(frozen=True, slots=True)

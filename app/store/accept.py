@@ -12,15 +12,18 @@ from uuid import UUID
 from sqlalchemy import Connection, insert, select
 
 from app.mail.lifecycle import MessageState, RecipientState
+from app.store import coalesce
+from app.store.prepared import Prepared
 from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict
 from app.store.schema import contents, idempotency, messages, recipients
+from app.store.turns import Place, take
 from app.store.upsert import upsert
 
 REMEMBERED = 86_400.0  # seconds that an Idempotency-Key counts (api.md §1)
 
-_INSERT_MESSAGE = insert(messages)
-_INSERT_RECIPIENT = insert(recipients)
-_INSERT_CONTENT = insert(contents)
+_INSERT_MESSAGE = Prepared(insert(messages))
+_INSERT_RECIPIENT = Prepared(insert(recipients))
+_INSERT_CONTENT = Prepared(insert(contents))
 
 _Key = tuple[UUID, str, str]
 _Answer = Accepted | IdempotencyConflict
@@ -55,17 +58,28 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
 
 
 def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> None:
-    connection.execute(_INSERT_MESSAGE, [_message_row(acceptance) for acceptance in fresh])
-    connection.execute(_INSERT_RECIPIENT, [row for acceptance in fresh for row in _recipient_rows(acceptance)])
-    connection.execute(_INSERT_CONTENT, [{"message_id": a.id, "content": a.message.content} for a in fresh])
+    turns = {**_turns(connection, fresh), **coalesce.inherited(connection, fresh)}
+    _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id)) for one in fresh])
+    _INSERT_RECIPIENT.run(connection, [row for one in fresh for row in _recipient_rows(one)])
+    _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
+    coalesce.supersede(connection, fresh)
 
 
-def _message_row(acceptance: Acceptance) -> dict[str, Any]:
+def _turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
+    """Of those that are due already; the others get theirs when they are."""
+    due = sorted((one for one in fresh if one.due_at <= one.created_at), key=lambda one: (one.due_at, one.id))
+    places = [Place(one.pool, one.lane.rank, one.key_id) for one in due]
+    return dict(zip((one.id for one in due), take(connection, places), strict=True))
+
+
+def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
     message = acceptance.message
     return {
         "id": acceptance.id,
         "key_id": acceptance.key_id,
         "pool": acceptance.pool,
+        "lane": acceptance.lane.rank,
+        "turn": turn,
         "state": MessageState.QUEUED,
         "created_at": acceptance.created_at,
         "scheduled_at": acceptance.scheduled_at,
@@ -76,6 +90,7 @@ def _message_row(acceptance: Acceptance) -> dict[str, Any]:
         "unknown": 0,
         "possible_duplicate": False,
         "on_unknown": acceptance.on_unknown,
+        "coalesce": acceptance.coalesce,
         "message_id": message.message_id,
         "mail_from": message.envelope.mail_from,
         "smtputf8": message.envelope.smtputf8,
@@ -124,7 +139,7 @@ def _remember(connection: Connection, requests: Sequence[Request]) -> dict[_Key,
         return {}
     # In one order everywhere, so that two processes cannot wait for each other.
     rows.sort(key=lambda row: (row["key_id"], row["endpoint"], row["key"]))
-    statement = upsert(connection, idempotency)
+    statement = upsert(connection.dialect.name, idempotency)
     new, table = statement.excluded, idempotency.c
     statement = statement.on_conflict_do_update(
         index_elements=[table.key_id, table.endpoint, table.key],

@@ -1,4 +1,8 @@
-"""Takes what is due into a worker's hands: state, lease and the open attempt in one transaction."""
+"""Takes what is due into a worker's hands: state, lease and the open attempt in one transaction.
+
+What rests until a later time gets its turn here, when that time has come: so a claim finds the next messages at the
+front of an index, however many wait behind them or for another day.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,52 +10,65 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from app.mail.attempt import Phase
 from app.mail.lifecycle import MessageState, RecipientState, Standing
-from app.mail.message import Envelope, OnUnknown
+from app.mail.message import Envelope, Lane, OnUnknown
+from app.store.prepared import Prepared
 from app.store.records import Claimed
-from app.store.schema import WAITING, attempts, messages, recipients
+from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
+from app.store.turns import Place, serving, take
+
+SMALL = 64 * 1024  # octets of a content that comes with the claim: to read it by itself would cost more than to send it
+WOKEN = 256  # how many that have become due get their turn in one claim
+_WIDTH = 32  # ids in one IN (...): one length, so that the statement is one
+
+LANES = tuple(Lane)  # by rank
+_URGENT, _LAST = Lane.URGENT.rank, LANES[-1].rank
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A worker's wish for messages. Times are epoch seconds."""
+    """A worker's wish for at most `limit` messages, of which at most `others` are not urgent. Times: epoch seconds."""
 
     pool: str
     mailbox: str
     limit: int
+    others: int
     now: float
     lease_until: float
 
 
-_m = messages.c
+_m, _r = messages.c, recipients.c
 
-_DUE = (
-    select(
-        _m.id,
-        _m.mail_from,
-        _m.smtputf8,
-        _m.message_id,
-        _m.size,
-        _m.attempts,
-        _m.due_since,
-        _m.expires_at,
-        _m.on_unknown,
-        _m.unknown,
-    )
-    .where(
-        WAITING,
-        _m.pool == bindparam("pool"),
-        _m.due_at <= bindparam("now"),
-        _m.expires_at > bindparam("now"),
-    )
+_RISEN = Prepared(
+    select(_m.id, _m.lane, _m.key_id, _m.attempts)
+    .where(RESTING, _m.pool == bindparam("pool"), _m.due_at <= bindparam("now"))
     .order_by(_m.due_at, _m.id)
-    .limit(bindparam("limit"))
+    .limit(WOKEN)
     .with_for_update(skip_locked=True)
 )
-_TAKE = (
+_PLACE = Prepared(update(messages).where(_m.id == bindparam("of")).values(turn=bindparam("place")))
+_NEXT = Prepared(
+    select(
+        *(_m.id, _m.lane, _m.mail_from, _m.smtputf8, _m.message_id, _m.size, _m.attempts),
+        *(_m.due_since, _m.expires_at, _m.on_unknown, _m.unknown, contents.c.content),
+    )
+    .select_from(messages)
+    .outerjoin(contents, and_(contents.c.message_id == _m.id, _m.size <= SMALL))
+    .where(
+        READY,
+        _m.pool == bindparam("pool"),
+        _m.lane >= bindparam("first"),
+        _m.lane <= bindparam("last"),
+        _m.expires_at > bindparam("now"),
+    )
+    .order_by(_m.lane, _m.turn, _m.id)
+    .limit(bindparam("limit"))
+    .with_for_update(of=messages, skip_locked=True)
+)
+_TAKE = Prepared(
     update(messages)
     .where(_m.id == bindparam("taken"))
     .values(
@@ -62,45 +79,72 @@ _TAKE = (
         mailbox=bindparam("by"),
     )
 )
-_OPEN_ATTEMPT = insert(attempts)
-_PENDING = (
-    select(recipients.c.message_id, recipients.c.address)
+_OPEN_ATTEMPT = Prepared(insert(attempts))
+_PENDING = Prepared(
+    select(_r.message_id, _r.address)
     .where(
-        recipients.c.message_id.in_(bindparam("ids", expanding=True)),
-        recipients.c.state == RecipientState.PENDING,
+        _r.message_id.in_([bindparam(f"id{n}", type_=_r.message_id.type) for n in range(_WIDTH)]),
+        _r.state == RecipientState.PENDING,
     )
-    .order_by(recipients.c.message_id, recipients.c.position)
+    .order_by(_r.message_id, _r.position)
 )
 
 
 def claim(connection: Connection, demands: Sequence[Demand]) -> list[list[Claimed]]:
-    """For each demand what is due, oldest due first; a message goes to one demand only."""
+    """For each demand what is next; a message goes to one demand only."""
     return [_claim(connection, demand) for demand in demands]
 
 
 def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     """By message the recipients that are still to be relayed, in the caller's order."""
     addresses: dict[UUID, list[str]] = defaultdict(list)
-    for row in connection.execute(_PENDING, {"ids": ids}):
-        addresses[row.message_id].append(row.address)
+    for start in range(0, len(ids), _WIDTH):
+        some = [*ids[start : start + _WIDTH]]
+        some += some[-1:] * (_WIDTH - len(some))
+        for row in _PENDING.all(connection, {f"id{n}": id for n, id in enumerate(some)}):
+            addresses[row.message_id].append(row.address)
     return addresses
 
 
 def _claim(connection: Connection, demand: Demand) -> list[Claimed]:
-    due = connection.execute(_DUE, {"pool": demand.pool, "now": demand.now, "limit": demand.limit}).all()
-    if not due:
+    _wake(connection, demand)
+    found = _next(connection, demand)
+    if not found:
         return []
-    waiting = pending(connection, [row.id for row in due])
-    claimed = [_claimed(row, demand, waiting[row.id]) for row in due]
-    connection.execute(
-        _TAKE,
-        [{"taken": one.id, "token": one.lease, "until": demand.lease_until, "by": demand.mailbox} for one in claimed],
-    )
-    connection.execute(_OPEN_ATTEMPT, [_attempt_row(one) for one in claimed])
+    waiting = pending(connection, [row.id for row in found])
+    claimed = [_claimed(row, demand, waiting[row.id]) for row in found]
+    until, by = demand.lease_until, demand.mailbox
+    _TAKE.run(connection, [{"taken": one.id, "token": one.lease, "until": until, "by": by} for one in claimed])
+    _OPEN_ATTEMPT.run(connection, [_attempt_row(one) for one in claimed])
     return claimed
 
 
-def _claimed(row: Row[*tuple[Any, ...]], demand: Demand, addresses: Sequence[str]) -> Claimed:
+def _wake(connection: Connection, demand: Demand) -> None:
+    """Give a turn to what has become due: in line with its key's others, or at once if it has had its turn before."""
+    risen = _RISEN.all(connection, {"pool": demand.pool, "now": demand.now})
+    if not risen:
+        return
+    first = [row for row in risen if row.attempts == 0]
+    turns = take(connection, [Place(demand.pool, row.lane, row.key_id) for row in first])
+    placed = [{"of": row.id, "place": turn} for row, turn in zip(first, turns, strict=True)]
+    again = {row.id: row.lane for row in risen if row.attempts > 0}
+    now = {lane: serving(connection, demand.pool, lane) for lane in set(again.values())}
+    _PLACE.run(connection, placed + [{"of": id, "place": now[lane]} for id, lane in again.items()])
+
+
+def _next(connection: Connection, demand: Demand) -> list[Any]:
+    if demand.others >= demand.limit:
+        return _of_lanes(connection, demand, _URGENT, _LAST, demand.limit)
+    urgent = _of_lanes(connection, demand, _URGENT, _URGENT, demand.limit)
+    others = min(demand.others, demand.limit - len(urgent))
+    return urgent + (_of_lanes(connection, demand, _URGENT + 1, _LAST, others) if others else [])
+
+
+def _of_lanes(connection: Connection, demand: Demand, first: int, last: int, limit: int) -> list[Any]:
+    return _NEXT.all(connection, {"pool": demand.pool, "first": first, "last": last, "now": demand.now, "limit": limit})
+
+
+def _claimed(row: Any, demand: Demand, addresses: Sequence[str]) -> Claimed:
     return Claimed(
         id=row.id,
         lease=uuid4(),
@@ -111,6 +155,8 @@ def _claimed(row: Row[*tuple[Any, ...]], demand: Demand, addresses: Sequence[str
         message_id=row.message_id,
         size=row.size,
         standing=Standing(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown),
+        lane=LANES[row.lane],
+        content=row.content,
     )
 
 

@@ -11,8 +11,9 @@ from app.mail.attempt import FailureKind, Line, Phase
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message import OnUnknown
 from app.mail.verdict import Explanation
+from app.store.claim import LANES
 from app.store.records import AttemptRecord, Email, Head, RecipientRecord, Sent
-from app.store.schema import WAITING, attempts, contents, messages, recipients
+from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
 
 _m, _r, _a = messages.c, recipients.c, attempts.c
 
@@ -24,7 +25,8 @@ _NEWEST = select(messages).order_by(_m.id.desc()).limit(bindparam("limit"))
 _TO = select(recipients).where(_r.message_id.in_(bindparam("ids", expanding=True))).order_by(_r.message_id, _r.position)
 _TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
 _CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
-_NEXT_DUE = select(_m.due_at).where(WAITING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
+_READY = select(_m.due_at).where(READY, _m.pool == bindparam("pool")).limit(1)
+_RESTING = select(_m.due_at).where(RESTING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
 _ENDED = select(_a.ended_at, _a.recipients).where(
     _a.mailbox == bindparam("mailbox"),
     _a.ended_at > bindparam("since"),
@@ -71,8 +73,9 @@ def counts(connection: Connection) -> dict[MessageState, int]:
 
 
 def next_due(connection: Connection, pool: str) -> float | None:
-    """The earliest moment (epoch seconds) at which something waiting is due."""
-    return connection.execute(_NEXT_DUE, {"pool": pool}).scalar()
+    """A moment (epoch seconds) at which something waiting was due, or else the first at which something will be."""
+    ready: float | None = connection.execute(_READY, {"pool": pool}).scalar()
+    return connection.execute(_RESTING, {"pool": pool}).scalar() if ready is None else ready
 
 
 def sent_since(connection: Connection, mailbox: str, since: float) -> list[Sent]:
@@ -113,6 +116,7 @@ def _email(row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], tried: Seq
         id=row.id,
         key_id=row.key_id,
         pool=row.pool,
+        lane=LANES[row.lane],
         state=MessageState(row.state),
         message_id=row.message_id,
         head=_head(row.head),

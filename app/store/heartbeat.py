@@ -12,7 +12,7 @@ _ROW = 1
 
 def beat(connection: Connection, batch: Sequence[None]) -> list[None]:
     """One write for all who ask."""
-    statement = upsert(connection, heartbeat).values(id=_ROW, beats=1)
+    statement = upsert(connection.dialect.name, heartbeat).values(id=_ROW, beats=1)
     connection.execute(
         statement.on_conflict_do_update(index_elements=[heartbeat.c.id], set_={"beats": heartbeat.c.beats + 1})
     )

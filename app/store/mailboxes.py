@@ -42,7 +42,7 @@ def keep(connection: Connection, batch: Sequence[Keeping]) -> list[None]:
     """Write each condition; a wish that was heard is fulfilled, a newer one stays."""
     for keeping in batch:
         values = {"name": keeping.name, "pool": keeping.pool, **_columns(keeping.condition)}
-        statement = upsert(connection, mailboxes).values(values)
+        statement = upsert(connection.dialect.name, mailboxes).values(values)
         connection.execute(statement.on_conflict_do_update(index_elements=[_b.name], set_=values))
         if keeping.heard is not None:
             connection.execute(_HEARD, {"of": keeping.name, "heard": keeping.heard})

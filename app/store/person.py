@@ -70,14 +70,14 @@ _RETRY = _Verb(
     events=(Event.RELEASE, Event.RETRY),
     free=_free(or_(_in(Event.RELEASE), _in(Event.RETRY) & _HAS_FAILED)),
     message=_MESSAGE.values(
-        due_at=_NOW, due_since=_NOW, expires_at=_NOW + schedule.LIFETIME, ended_at=None, explanation=None
+        due_at=_NOW, turn=None, due_since=_NOW, expires_at=_NOW + schedule.LIFETIME, ended_at=None, explanation=None
     ),
     recipient=_RECIPIENT.where(_r.state == RecipientState.FAILED).values(state=RecipientState.PENDING),
 )
 _CANCEL = _Verb(
     events=(Event.CANCEL,),
     free=_free(_in(Event.CANCEL)),
-    message=_MESSAGE.values(due_at=None, ended_at=_NOW, explanation=None),
+    message=_MESSAGE.values(due_at=None, turn=None, ended_at=_NOW, explanation=None),
 )
 _CONFIRM = _Verb(
     events=(Event.CONFIRM,),

@@ -32,12 +32,22 @@ class Orphans:
 _m, _r, _a = messages.c, recipients.c, attempts.c
 
 _ORPHANS = (
-    select(_m.id, _m.attempts, _m.lease_until, _m.due_since, _m.expires_at, _m.on_unknown, _m.unknown, _a.phase)
+    select(
+        _m.id,
+        _m.lease,
+        _m.attempts.label("number"),
+        _m.lease_until,
+        _m.due_since,
+        _m.expires_at,
+        _m.on_unknown,
+        _m.unknown,
+        _a.phase,
+    )
     .join(attempts, (_a.message_id == _m.id) & (_a.number == _m.attempts))
     .where(ACTIVE, _m.lease_until <= bindparam("until"))
     .order_by(_m.lease_until)
     .limit(AT_ONCE)
-    .with_for_update(of=messages, skip_locked=True)
+    .with_for_update(of=[messages, attempts], skip_locked=True)  # and nobody marks a dot meanwhile
 )
 _OVERDUE = (
     select(_m.id, _m.state)
@@ -45,7 +55,7 @@ _OVERDUE = (
     .limit(AT_ONCE)
     .with_for_update(skip_locked=True)
 )
-_EXPIRE = update(messages).where(_m.id == bindparam("of")).values(due_at=None, explanation=asdict(EXPIRED))
+_EXPIRE = update(messages).where(_m.id == bindparam("of")).values(due_at=None, turn=None, explanation=asdict(EXPIRED))
 _STILL_PENDING = select(_r.message_id, _r.address, _r.reply).where(
     _r.message_id.in_(bindparam("ids", expanding=True)), _r.state == RecipientState.PENDING
 )
@@ -69,7 +79,7 @@ def _reclaim(connection: Connection, orphans: Orphans) -> list[tuple[UUID, bool]
     addresses = pending(connection, [row.id for row in rows])
     endings = [_ending(row, addresses[row.id], orphans) for row in rows]
     write(connection, endings)
-    return [(ending.id, ending.settlement.in_doubt) for ending in endings]
+    return [(ending.claim.id, ending.settlement.in_doubt) for ending in endings]
 
 
 def _ending(row: Row[*tuple[Any, ...]], addresses: Sequence[str], orphans: Orphans) -> Ending:
@@ -85,7 +95,7 @@ def _ending(row: Row[*tuple[Any, ...]], addresses: Sequence[str], orphans: Orpha
         in_doubt=failure.in_doubt,
     )
     settlement = lifecycle.settle(standing, verdicts, orphans.now, orphans.jitter())
-    return Ending(row.id, row.attempts, settlement, record)
+    return Ending(row, settlement, record)
 
 
 def _expire(connection: Connection, now: float) -> list[UUID]:

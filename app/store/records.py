@@ -8,7 +8,7 @@ from uuid import UUID
 from app.mail.attempt import FailureKind, Line, Phase
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, RecipientState, Standing
-from app.mail.message import Envelope, Message, OnUnknown
+from app.mail.message import Envelope, Lane, Message, OnUnknown
 from app.mail.verdict import Explanation
 
 
@@ -70,6 +70,8 @@ class Acceptance:
     expires_at: float
     scheduled_at: float | None
     on_unknown: OnUnknown
+    lane: Lane = Lane.NORMAL
+    coalesce: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Claimed:
     message_id: str
     size: int  # octets of the content
     standing: Standing
+    lane: Lane = Lane.NORMAL
+    content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,7 @@ class Email:
     id: UUID
     key_id: UUID
     pool: str
+    lane: Lane
     state: MessageState
     message_id: str
     head: Head

@@ -7,6 +7,7 @@ the history. A change here needs a migration; a test holds the two together.
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -32,6 +33,8 @@ messages = Table(
     Column("id", Uuid, primary_key=True),
     Column("key_id", Uuid, nullable=False),
     Column("pool", Text, nullable=False),
+    Column("lane", Integer, nullable=False),  # 0 is urgent: the lower goes first
+    Column("turn", BigInteger),  # its place in the lane; none before it is due
     Column("state", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("scheduled_at", Double),
@@ -46,12 +49,23 @@ messages = Table(
     Column("unknown", Integer, nullable=False),  # attempts that ended in doubt
     Column("possible_duplicate", Boolean, nullable=False),
     Column("on_unknown", Text, nullable=False),
+    Column("coalesce", Text),  # of those with the same value and key, only the newest is relayed
     Column("message_id", Text, nullable=False),
     Column("mail_from", Text, nullable=False),
     Column("smtputf8", Boolean, nullable=False),
     Column("size", Integer, nullable=False),
     Column("head", JSON, nullable=False),
     Column("explanation", JSON(none_as_null=True)),
+    sqlite_with_rowid=False,
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("pool", Text, primary_key=True),
+    Column("lane", Integer, primary_key=True, autoincrement=False),
+    Column("key_id", Uuid, primary_key=True),
+    Column("last", BigInteger, nullable=False),  # the turn of the key's newest message in this lane
     sqlite_with_rowid=False,
 )
 
@@ -147,11 +161,32 @@ heartbeat = Table(
 # Written out and not bound: a partial index is used only where the query shows the index's own condition.
 WAITING = messages.c.state.in_([literal_column(f"'{state}'") for state in sorted(sources(Event.CLAIM))])
 ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
+READY = WAITING & messages.c.turn.is_not(None)  # it may be claimed
+RESTING = WAITING & messages.c.turn.is_(None)  # until it is due
+COALESCING = WAITING & messages.c.coalesce.is_not(None)
 
 # `state` stands in these two only so that SQLite, which keeps no statistics here, prefers them to messages_by_state.
 Index("messages_expiry", messages.c.state, messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
 Index("messages_leases", messages.c.state, messages.c.lease_until, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
-Index("messages_due", messages.c.pool, messages.c.due_at, messages.c.id, sqlite_where=WAITING, postgresql_where=WAITING)
+Index(
+    "messages_ready",
+    *(messages.c.pool, messages.c.lane, messages.c.turn, messages.c.id),
+    sqlite_where=READY,
+    postgresql_where=READY,
+)
+Index(
+    "messages_resting",
+    *(messages.c.pool, messages.c.due_at, messages.c.id),
+    sqlite_where=RESTING,
+    postgresql_where=RESTING,
+)
+Index(
+    "messages_coalescing",
+    *(messages.c.key_id, messages.c.coalesce),
+    sqlite_where=COALESCING,
+    postgresql_where=COALESCING,
+)
 Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
+Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)
 Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # the open ones too: ended_at is NULL

@@ -5,23 +5,34 @@ Nothing is judged here: a settlement comes computed (app/mail/lifecycle.py) and 
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Boolean, Connection, Integer, bindparam, delete, or_, select, update
+from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or_, select, update
 
 from app.mail.attempt import Phase
 from app.mail.lifecycle import Event, MessageState, Settlement, step
+from app.store.prepared import Prepared
 from app.store.records import Claimed, Record
 from app.store.schema import ACTIVE, attempts, messages, recipients
+
+
+class Hold(Protocol):
+    """What proves whose a message is: a Claimed, or what reclaim knows of one."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def lease(self) -> UUID: ...
+    @property
+    def number(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """The end of one attempt: what it changes, and what is kept of it for people."""
 
-    id: UUID
-    number: int
+    claim: Hold
     settlement: Settlement
     record: Record
 
@@ -36,37 +47,37 @@ class Renewal:
 
 _m, _r, _a = messages.c, recipients.c, attempts.c
 
-_HELD = (
-    select(_m.id, _m.lease)
-    .where(ACTIVE, _m.id.in_(bindparam("ids", expanding=True)))
-    .order_by(_m.id)  # locked in one order everywhere
-    .with_for_update()
-)
-_HELD_LEASES = (
-    select(_m.id, _m.lease)
-    .where(ACTIVE, _m.lease.in_(bindparam("leases", expanding=True)))
-    .order_by(_m.id)
-    .with_for_update()
-)
 _THIS_ATTEMPT = (_a.message_id == bindparam("of"), _a.number == bindparam("nth"))
+_FENCE = (ACTIVE, _m.id == bindparam("of"), _m.lease == bindparam("token"))
 
-_MARK_DOT = update(attempts).where(*_THIS_ATTEMPT).values(phase=Phase.DOT)
-_END_ATTEMPT = update(attempts).where(*_THIS_ATTEMPT)
-_DELETE_ATTEMPT = delete(attempts).where(*_THIS_ATTEMPT)
-_SETTLE = (
+_MARK_DOT = Prepared(
+    update(attempts)
+    .where(*_THIS_ATTEMPT, _a.lease == bindparam("token"), _a.ended_at.is_(None))
+    .values(phase=Phase.DOT)
+)
+_END_ATTEMPT = Prepared(
+    update(attempts).where(*_THIS_ATTEMPT),
+    sets=("ended_at", "phase", "failure", "detail", "in_doubt", "replies", "verdicts", "dialogue"),
+)
+_DELETE_ATTEMPT = Prepared(delete(attempts).where(*_THIS_ATTEMPT))
+_SETTLE = Prepared(
     update(messages)
-    .where(_m.id == bindparam("of"))
+    .where(*_FENCE)
     .values(
         lease=None,
         lease_until=None,
+        turn=case((bindparam("keeps_turn", type_=Boolean), _m.turn)),
         unknown=_m.unknown + bindparam("doubts", type_=Integer),
         possible_duplicate=or_(_m.possible_duplicate, bindparam("doubted", type_=Boolean)),
-    )
+    ),
+    sets=("state", "due_at", "ended_at", "explanation"),
 )
-_SETTLE_RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to"))
-_GIVE_BACK = (
+_SETTLE_RECIPIENT = Prepared(
+    update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to")), sets=("state", "reply")
+)
+_GIVE_BACK = Prepared(
     update(messages)
-    .where(_m.id == bindparam("of"))
+    .where(*_FENCE)
     .values(
         state=step(MessageState.ACTIVE, Event.GIVE_BACK),
         lease=None,
@@ -78,41 +89,32 @@ _GIVE_BACK = (
         .scalar_subquery(),
     )
 )
+_HELD_LEASES = (
+    select(_m.id, _m.lease)
+    .where(ACTIVE, _m.lease.in_(bindparam("leases", expanding=True)))
+    .order_by(_m.id)  # locked in one order everywhere
+    .with_for_update()
+)
 _RENEW = update(messages).where(_m.id == bindparam("of"))
 
 
 def mark_dot(connection: Connection, batch: Sequence[Claimed]) -> list[bool]:
     """Whether the lease still holds; then it is durable that the final dot may leave."""
-    held = _held(connection, batch)
-    marked = [claimed.lease in held for claimed in batch]
-    if held:
-        rows = [_this_attempt(claimed) for claimed, mine in zip(batch, marked, strict=True) if mine]
-        connection.execute(_MARK_DOT, rows)
-    return marked
+    return _MARK_DOT.each(connection, [_fence(claimed) for claimed in batch])
 
 
 def settle(connection: Connection, batch: Sequence[tuple[Claimed, Settlement, Record]]) -> list[bool]:
     """Whether the lease still held; then everything is written, else nothing."""
-    held = _held(connection, [claimed for claimed, _, _ in batch])
-    endings, settled = [], []
-    for claimed, settlement, record in batch:
-        mine = claimed.lease in held
-        held.discard(claimed.lease)  # once
-        settled.append(mine)
-        if mine:
-            endings.append(Ending(claimed.id, claimed.number, settlement, record))
-    write(connection, endings)
-    return settled
+    return write(connection, [Ending(*one) for one in batch])
 
 
 def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> list[None]:
     """Those still held wait again, due as before, and were never attempted."""
-    claimed = [one for part in batch for one in part]
-    held = _held(connection, claimed)
-    mine = {one.lease: one for one in claimed if one.lease in held}  # each once
-    if mine:
-        connection.execute(_DELETE_ATTEMPT, [_this_attempt(one) for one in mine.values()])
-        connection.execute(_GIVE_BACK, [{"of": one.id} for one in mine.values()])
+    claimed = sorted((one for part in batch for one in part), key=lambda one: one.id)
+    mine = _GIVE_BACK.each(connection, [_fence(one) for one in claimed])
+    undone = [_this(one) for one, held in zip(claimed, mine, strict=True) if held]
+    if undone:
+        _DELETE_ATTEMPT.run(connection, undone)
     return [None] * len(batch)
 
 
@@ -121,21 +123,17 @@ def renew(connection: Connection, batch: Sequence[Renewal]) -> list[set[UUID]]:
     return [_renew(connection, renewal) for renewal in batch]
 
 
-def write(connection: Connection, endings: Sequence[Ending]) -> None:
-    """Write the settlements of ACTIVE messages whose rows are locked and whose leases are proved."""
-    if not endings:
-        return
-    connection.execute(_SETTLE, [_message_row(ending) for ending in endings])
-    connection.execute(_END_ATTEMPT, [_attempt_row(ending) for ending in endings])
-    outcomes = [row for ending in endings for row in _recipient_rows(ending)]
+def write(connection: Connection, endings: Sequence[Ending]) -> list[bool]:
+    """Whether each was still held under its lease; then its settlement is written."""
+    order = sorted(range(len(endings)), key=lambda place: endings[place].claim.id)  # locked in one order everywhere
+    held = dict(zip(order, _SETTLE.each(connection, [_message_row(endings[place]) for place in order]), strict=True))
+    written = [ending for place, ending in enumerate(endings) if held[place]]
+    if written:
+        _END_ATTEMPT.run(connection, [_attempt_row(ending) for ending in written])
+    outcomes = [row for ending in written for row in _recipient_rows(ending)]
     if outcomes:
-        connection.execute(_SETTLE_RECIPIENT, outcomes)
-
-
-def _held(connection: Connection, batch: Sequence[Claimed]) -> set[UUID]:
-    """Those leases of the batch that are still good."""
-    rows = connection.execute(_HELD, {"ids": [claimed.id for claimed in batch]})
-    return {row.lease for row in rows} & {claimed.lease for claimed in batch}
+        _SETTLE_RECIPIENT.run(connection, outcomes)
+    return [held[place] for place in range(len(endings))]
 
 
 def _renew(connection: Connection, renewal: Renewal) -> set[UUID]:
@@ -145,15 +143,21 @@ def _renew(connection: Connection, renewal: Renewal) -> set[UUID]:
     return {row.lease for row in rows}
 
 
-def _this_attempt(claimed: Claimed) -> dict[str, Any]:
-    return {"of": claimed.id, "nth": claimed.number}
+def _this(claim: Hold) -> dict[str, Any]:
+    return {"of": claim.id, "nth": claim.number}
+
+
+def _fence(claim: Hold) -> dict[str, Any]:
+    return {"of": claim.id, "nth": claim.number, "token": claim.lease}
 
 
 def _message_row(ending: Ending) -> dict[str, Any]:
     settlement = ending.settlement
     over = settlement.state is MessageState.DONE
     return {
-        "of": ending.id,
+        "of": ending.claim.id,
+        "token": ending.claim.lease,
+        "keeps_turn": settlement.event is Event.GIVE_BACK,  # it was not its own fault: it goes first again
         "state": settlement.state,
         "due_at": settlement.due_at,
         "ended_at": ending.record.ended_at if over else None,
@@ -166,8 +170,7 @@ def _message_row(ending: Ending) -> dict[str, Any]:
 def _attempt_row(ending: Ending) -> dict[str, Any]:
     record = ending.record
     return {
-        "of": ending.id,
-        "nth": ending.number,
+        **_this(ending.claim),
         "ended_at": record.ended_at,
         "phase": record.phase,
         "failure": record.failure,
@@ -181,7 +184,7 @@ def _attempt_row(ending: Ending) -> dict[str, Any]:
 
 def _recipient_rows(ending: Ending) -> list[dict[str, Any]]:
     return [
-        {"of": ending.id, "to": address, "state": outcome.state, "reply": _plain(outcome.reply)}
+        {"of": ending.claim.id, "to": address, "state": outcome.state, "reply": _plain(outcome.reply)}
         for address, outcome in ending.settlement.recipients.items()
     ]
 

@@ -75,9 +75,15 @@ class Store:
 
     # Through the relay
 
-    async def claim(self, pool: str, mailbox: str, limit: int, now: float, lease_until: float) -> list[Claimed]:
-        """Take what is due in the pool, oldest due first. Each gets a lease and an open attempt."""
-        return await self._write(claim.claim, claim.Demand(pool, mailbox, limit, now, lease_until))
+    async def claim(
+        self, pool: str, mailbox: str, limit: int, now: float, lease_until: float, *, others: int | None = None
+    ) -> list[Claimed]:
+        """Take what is next in the pool: by lane, then by turn; of what is not urgent at most `others`.
+
+        Each gets a lease and an open attempt.
+        """
+        demand = claim.Demand(pool, mailbox, limit, limit if others is None else others, now, lease_until)
+        return await self._write(claim.claim, demand)
 
     async def mark_dot(self, claimed: Claimed) -> bool:
         """Make it durable that the final dot may leave. False: the lease is lost, it must not."""

@@ -7,7 +7,7 @@ import pytest
 from app.api.last_event import last_event
 from app.mail.attempt import Phase
 from app.mail.lifecycle import MessageState, RecipientState
-from app.mail.message import OnUnknown
+from app.mail.message import Lane, OnUnknown
 from app.store.records import AttemptRecord, Email, Head, RecipientRecord
 
 NOW = 1_000_000.0
@@ -25,6 +25,7 @@ def email(
         id=UUID(int=1),
         key_id=UUID(int=2),
         pool="main",
+        lane=Lane.NORMAL,
         state=state,
         message_id="a@b",
         head=Head("a@b.c", ("d@e.f",), "s"),

@@ -67,9 +67,8 @@ async def accept(store: Store, *acceptances: Acceptance) -> tuple[UUID, ...]:
 
 async def claim(store: Store, limit: int = 100, now: float = NOW, **changes: Any) -> list[Claimed]:
     """Claim for a minute."""
-    return await store.claim(
-        changes.get("pool", POOL), changes.get("mailbox", MAILBOX), limit, now, changes.get("until", now + 60)
-    )
+    pool, mailbox, until = changes.get("pool", POOL), changes.get("mailbox", MAILBOX), changes.get("until", now + 60)
+    return await store.claim(pool, mailbox, limit, now, until, others=changes.get("others"))
 
 
 async def claim_one(store: Store, now: float = NOW, **changes: Any) -> Claimed:

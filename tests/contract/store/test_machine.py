@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from app.mail.attempt import Attempt
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources, step
-from app.mail.message import OnUnknown
+from app.mail.message import Lane, OnUnknown
 from app.mail.schedule import LIFETIME
 from app.store import Store
 from app.store.records import Change, Claimed
@@ -33,6 +33,7 @@ from tests.contract.store.build import (
 
 ATTEMPTS = (RELAYED, REFUSED, DEFERRED, PAUSED, LOST)
 LEASE = 60.0  # seconds
+KEYS = (UUID(int=7), UUID(int=8))
 
 
 @dataclass(slots=True)
@@ -42,6 +43,9 @@ class Model:
     state: MessageState
     due_at: float | None
     expires_at: float
+    lane: Lane
+    key: UUID
+    turn: int | None
     lease: UUID | None = None
     lease_until: float = 0.0
     dot: bool = False
@@ -64,6 +68,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._runner = asyncio.Runner()
         self.now = NOW
         self.model: dict[UUID, Model] = {}
+        self.lasts: dict[tuple[Lane, UUID], int] = {}
         self.store: Store = self.run(Store.open(f"sqlite:///{Path(self._folder.name)}/postern.db"))
 
     def run(self, coroutine: Any) -> Any:
@@ -76,31 +81,62 @@ class StoreMachine(RuleBasedStateMachine):
         self._runner.close()
         self._folder.cleanup()
 
+    def serving(self, lane: Lane) -> int:
+        """The turn a lane has come to."""
+        ready = [m.turn for m in self.model.values() if m.waits() and m.lane is lane and m.turn is not None]
+        return min(ready) if ready else max((last for (of, _), last in self.lasts.items() if of is lane), default=0)
+
+    def take(self, lane: Lane, key: UUID, serving: int) -> int:
+        """A key's next turn."""
+        self.lasts[lane, key] = max(self.lasts.get((lane, key), -1) + 1, serving)
+        return self.lasts[lane, key]
+
     @rule(
-        delay=st.sampled_from([0.0, 30.0]),
+        delay=st.sampled_from([0.0, 0.0, 30.0]),
         life=st.sampled_from([50.0, 5_000.0]),
         on_unknown=st.sampled_from(list(OnUnknown)),
+        lane=st.sampled_from(list(Lane)),
+        key=st.sampled_from(KEYS),
     )
-    def accepts(self, delay: float, life: float, on_unknown: OnUnknown) -> None:
-        """One more."""
+    def accepts(self, delay: float, life: float, on_unknown: OnUnknown, lane: Lane, key: UUID) -> None:
+        """One more; it takes its turn when it is due."""
         due, end = self.now + delay, self.now + life
-        one = acceptance(created_at=self.now, due_at=due, expires_at=end, on_unknown=on_unknown)
+        facts = {"due_at": due, "expires_at": end, "on_unknown": on_unknown, "lane": lane, "key_id": key}
+        one = acceptance(created_at=self.now, **facts)
         self.run(accept(self.store, one))
-        self.model[one.id] = Model(MessageState.QUEUED, due, end)
+        turn = None if delay else self.take(lane, key, self.serving(lane))
+        self.model[one.id] = Model(MessageState.QUEUED, due, end, lane, key, turn)
 
-    @rule(target=claims, limit=st.integers(1, 3))
-    def claims_what_is_due(self, limit: int) -> Any:
-        """Exactly the oldest due ones."""
-        due = [(m.due_at, id) for id, m in self.model.items() if m.waits() and m.due_at is not None]
-        may = sorted((at, id) for at, id in due if at <= self.now < self.model[id].expires_at)[:limit]
-        claimed: list[Claimed] = self.run(claim(self.store, limit, self.now, until=self.now + LEASE))
-        assert [one.id for one in claimed] == [id for _, id in may]
+    @rule(target=claims, limit=st.integers(1, 3), others=st.integers(0, 3))
+    def claims_what_is_next(self, limit: int, others: int) -> Any:
+        """By lane, turn and age; not more of the lower lanes than asked for."""
+        self.wake()
+        ready = sorted(
+            (m.lane.rank, m.turn, id)
+            for id, m in self.model.items()
+            if m.waits() and m.turn is not None and self.now < m.expires_at
+        )
+        urgent = [id for rank, _, id in ready if rank == 0][:limit]
+        rest = [id for rank, _, id in ready if rank > 0][: min(others, limit - len(urgent))]
+        claimed: list[Claimed] = self.run(claim(self.store, limit, self.now, until=self.now + LEASE, others=others))
+        assert [one.id for one in claimed] == urgent + rest
         for one in claimed:
             m = self.model[one.id]
             m.state, m.lease, m.lease_until, m.dot = step(m.state, Event.CLAIM), one.lease, self.now + LEASE, False
             m.attempts += 1
-            assert (one.number, one.standing.unknown_before) == (m.attempts, m.doubts)
+            assert (one.number, one.standing.unknown_before, one.lane) == (m.attempts, m.doubts, m.lane)
         return multiple(*claimed)
+
+    def wake(self) -> None:
+        """What is due takes a turn: in line if it is new, else the one that is served now."""
+        serving = {lane: self.serving(lane) for lane in Lane}
+        for _, id in sorted((m.due_at or 0.0, id) for id, m in self.model.items() if m.waits()):
+            m = self.model[id]
+            if m.turn is None and m.due_at is not None and m.due_at <= self.now and m.attempts == 0:
+                m.turn = self.take(m.lane, m.key, serving[m.lane])
+        for m in self.model.values():
+            if m.waits() and m.turn is None and m.due_at is not None and m.due_at <= self.now:
+                m.turn = serving[m.lane]
 
     @rule(claimed=claims)
     def marks_the_dot(self, claimed: Claimed) -> None:
@@ -119,6 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.store.settle(claimed, settlement, record)) is held
         if held:
             m.state, m.due_at, m.lease = settlement.state, settlement.due_at, None
+            m.turn = m.turn if settlement.event is Event.GIVE_BACK else None
             m.doubts += settlement.in_doubt
 
     @rule(claimed=claims)
@@ -150,6 +187,7 @@ class StoreMachine(RuleBasedStateMachine):
             m.doubts += m.dot
             email = self.run(self.store.get(id))
             m.state, m.due_at = email.state, email.due_at
+            m.turn = m.turn if m.state is MessageState.QUEUED else None
             assert m.dot or m.state is (MessageState.DONE if self.now >= m.expires_at else MessageState.QUEUED)
 
     @rule(claimed=claims)
@@ -159,7 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
         failed = RecipientState.FAILED in {one.state for one in self.run(self.store.get(claimed.id)).recipients}
         may = m.state is MessageState.HELD or (m.state is MessageState.DONE and failed)
         if may:
-            m.state, m.due_at, m.expires_at = MessageState.QUEUED, self.now, self.now + LIFETIME
+            m.state, m.due_at, m.expires_at, m.turn = MessageState.QUEUED, self.now, self.now + LIFETIME, None
         assert self.run(self.store.retry(claimed.id, self.now)) == Change(may, m.state)
 
     @rule(claimed=claims, event=st.sampled_from([Event.CANCEL, Event.CONFIRM]))
@@ -169,7 +207,7 @@ class StoreMachine(RuleBasedStateMachine):
         verb = self.store.cancel if event is Event.CANCEL else self.store.confirm
         may = m.state in sources(event)
         if may:
-            m.state, m.due_at = step(m.state, event), None
+            m.state, m.due_at, m.turn = step(m.state, event), None, None
         assert self.run(verb(claimed.id, self.now)) == Change(may, m.state)
 
     @rule(seconds=st.sampled_from([1.0, 40.0, 70.0]))
@@ -188,8 +226,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert {e.id: (e.state, e.due_at, e.possible_duplicate) for e in emails} == {
             id: (m.state, m.due_at, m.doubts > 0) for id, m in self.model.items()
         }
-        waiting = [m.due_at for m in self.model.values() if m.waits()]
-        assert self.run(self.store.next_due(POOL)) == min(filter(None, waiting), default=None)
+        waiting = [m for m in self.model.values() if m.waits()]
+        due = self.run(self.store.next_due(POOL))
+        if any(m.turn is not None for m in waiting):
+            assert due <= self.now
+        else:
+            assert due == min((m.due_at for m in waiting if m.due_at), default=None)
 
 
 TestStoreMachine = StoreMachine.TestCase

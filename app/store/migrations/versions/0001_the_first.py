@@ -7,6 +7,9 @@ revision = "0001"
 down_revision = None
 
 _WAITING = sa.text("state IN ('deferred', 'queued')")
+_READY = sa.text("state IN ('deferred', 'queued') AND turn IS NOT NULL")
+_RESTING = sa.text("state IN ('deferred', 'queued') AND turn IS NULL")
+_COALESCING = sa.text("state IN ('deferred', 'queued') AND coalesce IS NOT NULL")
 _ACTIVE = sa.text("state = 'active'")
 
 
@@ -26,6 +29,8 @@ def _messages() -> None:
         sa.Column("id", sa.Uuid(), primary_key=True),
         sa.Column("key_id", sa.Uuid(), nullable=False),
         sa.Column("pool", sa.Text(), nullable=False),
+        sa.Column("lane", sa.Integer(), nullable=False),
+        sa.Column("turn", sa.BigInteger()),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("scheduled_at", sa.Double()),
@@ -40,6 +45,7 @@ def _messages() -> None:
         sa.Column("unknown", sa.Integer(), nullable=False),
         sa.Column("possible_duplicate", sa.Boolean(), nullable=False),
         sa.Column("on_unknown", sa.Text(), nullable=False),
+        sa.Column("coalesce", sa.Text()),
         sa.Column("message_id", sa.Text(), nullable=False),
         sa.Column("mail_from", sa.Text(), nullable=False),
         sa.Column("smtputf8", sa.Boolean(), nullable=False),
@@ -49,7 +55,9 @@ def _messages() -> None:
         sqlite_with_rowid=False,
     )
     for name, columns, where in (
-        ("messages_due", ["pool", "due_at", "id"], _WAITING),
+        ("messages_ready", ["pool", "lane", "turn", "id"], _READY),
+        ("messages_resting", ["pool", "due_at", "id"], _RESTING),
+        ("messages_coalescing", ["key_id", "coalesce"], _COALESCING),
         ("messages_expiry", ["state", "expires_at"], _WAITING),
         ("messages_leases", ["state", "lease_until"], _ACTIVE),
         ("messages_of_key", ["key_id", "id"], None),
@@ -59,6 +67,15 @@ def _messages() -> None:
 
 
 def _of_messages() -> None:
+    op.create_table(
+        "turns",
+        sa.Column("pool", sa.Text(), primary_key=True),
+        sa.Column("lane", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("key_id", sa.Uuid(), primary_key=True),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("turns_last", "turns", ["pool", "lane", "last"])
     op.create_table(
         "recipients",
         _message(),

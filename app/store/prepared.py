@@ -1,0 +1,117 @@
+"""A statement that is compiled once and then run on the driver's own cursor. Knows no table.
+
+SQLAlchemy Core is the one spelling for every database; what it does around each execution costs more than SQLite
+needs for the statement itself. So the verbs of a message's life are compiled once per dialect, with the same
+processing of values and the same errors as Core's own.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Insert, Select, Update
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+
+Statement = Select[Any] | Insert | Update | Delete
+Values = Mapping[str, Any]
+_Process = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The statement in one dialect."""
+
+    sql: str
+    binds: tuple[tuple[str, Any, _Process], ...]  # name, value if none is given, what makes the driver's value of it
+    positional: bool
+    columns: tuple[_Process, ...]  # what makes Python's value of the driver's
+    row: Callable[..., Any]
+
+    def bound(self, values: Values) -> Any:
+        """The driver's parameters."""
+        made = [
+            process(values.get(name, default)) if process else values.get(name, default)
+            for name, default, process in self.binds
+        ]
+        return made if self.positional else dict(zip((name for name, _, _ in self.binds), made, strict=True))
+
+    def read(self, found: Sequence[Any]) -> Any:
+        """A row with the columns' names."""
+        return self.row(
+            *(process(value) if process else value for process, value in zip(self.columns, found, strict=True))
+        )
+
+
+class Prepared:
+    """One statement without expanding parameters. Raises what Core raises: DBAPIError and its kinds."""
+
+    def __init__(self, statement: Statement | Callable[[str], Statement], *, sets: Sequence[str] = ()) -> None:
+        """`sets`: the columns that an update takes from the rows. A function gives the dialect of that name its own."""
+        self._statement = statement
+        self._sets = list(sets) or None
+        self._forms: dict[str, _Form] = {}
+
+    def run(self, connection: Connection, rows: Sequence[Values]) -> None:
+        """Once for each row."""
+        form = self._form(connection.dialect)
+        with _cursor(connection, form) as cursor:
+            cursor.executemany(form.sql, [form.bound(row) for row in rows])
+
+    def each(self, connection: Connection, rows: Sequence[Values]) -> list[bool]:
+        """Once for each row; of each, whether it has changed anything."""
+        form = self._form(connection.dialect)
+        with _cursor(connection, form) as cursor:
+            return [cursor.execute(form.sql, form.bound(row)).rowcount > 0 for row in rows]
+
+    def all(self, connection: Connection, values: Values) -> list[Any]:
+        """Every row found."""
+        form = self._form(connection.dialect)
+        with _cursor(connection, form) as cursor:
+            return [form.read(found) for found in cursor.execute(form.sql, form.bound(values)).fetchall()]
+
+    def first(self, connection: Connection, values: Values) -> Any:
+        """The first row found, or None."""
+        return next(iter(self.all(connection, values)), None)
+
+    def _form(self, dialect: Dialect) -> _Form:
+        form = self._forms.get(dialect.name)
+        if form is None:
+            statement = self._statement(dialect.name) if callable(self._statement) else self._statement
+            form = self._forms[dialect.name] = _compile(statement, dialect, self._sets)
+        return form
+
+
+def _compile(statement: Statement, dialect: Dialect, sets: list[str] | None) -> _Form:
+    compiled: Any = statement.compile(dialect=dialect, column_keys=sets)
+    names = compiled.positiontup if compiled.positional else list(compiled.params)
+    columns = list(statement.selected_columns) if isinstance(statement, Select) else []
+    return _Form(
+        sql=str(compiled),
+        binds=tuple((name, compiled.params[name], _to_driver(compiled.binds[name].type, dialect)) for name in names),
+        positional=compiled.positional,
+        columns=tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns),
+        row=namedtuple("Row", [str(column.key) for column in columns]),
+    )
+
+
+def _to_driver(kind: Any, dialect: Dialect) -> _Process:
+    process: _Process = kind.dialect_impl(dialect).bind_processor(dialect)
+    return process
+
+
+@contextmanager
+def _cursor(connection: Connection, form: _Form) -> Iterator[Any]:
+    """The driver's cursor; its errors become SQLAlchemy's, without the values: they are mail."""
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except Exception as error:
+        base = connection.dialect.loaded_dbapi.Error
+        if isinstance(error, base):
+            raise DBAPIError.instance(form.sql, None, error, base, hide_parameters=True) from error
+        raise
+    finally:
+        cursor.close()
