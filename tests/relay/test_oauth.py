@@ -16,6 +16,7 @@ from app.mail.health import Health
 from app.settings import FileSecret
 from app.simulator import Account, Limits, Simulator
 from app.simulator.entra import TENANT
+from tests.clock import LoopClock, autojump
 from tests.entra import CLIENT, SECRET, Place, app, certificate, federated, key_pem, pem, place
 from tests.house import MAILBOX, PATIENCE, House, house, settings_for
 
@@ -34,7 +35,7 @@ async def oauth_house(
     **credential: Any,
 ) -> AsyncIterator[tuple[House, Place]]:
     """Postern in front of both pretend services, logging in with a token."""
-    clock = clock or Clock()
+    clock = clock or LoopClock()
     async with (
         Simulator(clock=clock, limits=limits) as simulator,
         place(simulator, folder, lifetime=lifetime) as there,
@@ -85,6 +86,7 @@ KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@autojump
 async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """One token request, one XOAUTH2 login that the simulator has verified, and the mail has arrived."""
     async with oauth_house(tmp_path, **KINDS[kind](tmp_path)) as (at_home, there):
@@ -97,6 +99,7 @@ async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytes
         assert len(at_home.simulator.accepted) == 1
 
 
+@autojump
 async def test_the_certificates_last_day_is_watched(tmp_path: Path) -> None:
     """From the start, whether or not there is mail."""
     one = certificate("watched", ends=timedelta(days=5))
@@ -120,15 +123,17 @@ def registered(folder: Path) -> str:
     return file.read_text().partition("-----BEGIN PRIVATE")[0] if file.exists() else pem(certificate())
 
 
+@autojump
 async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> None:
     """Three lifetimes of tokens, sessions that die all the time: no login is refused, every message arrives once."""
-    clock = Clock(speed=450.0)  # a token lives for three seconds, a session for less than one
+    clock = LoopClock(speed=450.0)
     limits = Limits(connections_sending=1000, messages_per_minute=10**9, idle=1e9, session=300, tarpit=0)
     async with oauth_house(tmp_path, clock=clock, limits=limits, lifetime=1300.0) as (at_home, there):
         ids, ends_at = [], clock.now() + 3 * 1300
         while clock.now() < ends_at:
             ids.append(await at_home.post())
             await at_home.until(ids[-1], "done")
+            await clock.sleep(20.0)
         emails = [await at_home.email(id) for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
         assert len(at_home.simulator.accepted) == len(ids)
@@ -137,6 +142,7 @@ async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> N
         assert set(there.outcomes) == {"ok"}
 
 
+@autojump
 async def test_fifty_connections_at_once_are_one_token_request(tmp_path: Path) -> None:
     """However many sessions open."""
     async with oauth_house(tmp_path, connections=50, **SECRET_SETTINGS) as (at_home, there):
@@ -147,6 +153,7 @@ async def test_fifty_connections_at_once_are_one_token_request(tmp_path: Path) -
         assert there.outcomes == ["ok"]
 
 
+@autojump
 async def test_a_token_that_is_refused_is_renewed_and_the_mail_goes(tmp_path: Path) -> None:
     """One refused login, one new token; the message knows nothing of it."""
     async with oauth_house(tmp_path) as (at_home, there):
@@ -169,6 +176,7 @@ async def cut(at_home: House) -> None:
     await at_home.simulator.start(port=port)
 
 
+@autojump
 async def test_a_new_token_that_is_refused_too_holds_the_mailbox(tmp_path: Path) -> None:
     """Two logins for all that wait, and no message fails."""
     async with oauth_house(tmp_path) as (at_home, there):
@@ -185,9 +193,10 @@ async def test_a_new_token_that_is_refused_too_holds_the_mailbox(tmp_path: Path)
         assert "login is refused" in explanation.summary
 
 
+@autojump
 async def test_a_wrong_secret_holds_the_mailbox_without_a_login(tmp_path: Path) -> None:
     """Entra's number in plain words with the fix; Exchange never hears of it; the right one in the file mends it."""
-    clock = Clock(speed=300.0)  # the first probe comes after a second
+    clock = LoopClock(speed=300.0)
     file = tmp_path / "secret"
     file.write_text("wrong~secret")
     credential: dict[str, Any] = {**SECRET_SETTINGS, "client_secret": FileSecret("wrong~secret", file)}
@@ -205,9 +214,10 @@ async def test_a_wrong_secret_holds_the_mailbox_without_a_login(tmp_path: Path) 
         assert (await at_home.until(id, "done"))["last_event"] == "sent"
 
 
+@autojump
 async def test_an_endpoint_that_is_away_for_a_while_pauses(tmp_path: Path) -> None:
     """No login meanwhile, nothing fails, and all of it goes by itself when the endpoint is back."""
-    clock = Clock(speed=60.0)
+    clock = LoopClock(speed=60.0)
     async with oauth_house(tmp_path, clock=clock, refuse="503", **SECRET_SETTINGS) as (at_home, there):
         ids = [await at_home.post() for _ in range(10)]
         await until_health(at_home, Health.PAUSED)
@@ -218,6 +228,7 @@ async def test_an_endpoint_that_is_away_for_a_while_pauses(tmp_path: Path) -> No
         assert there.outcomes[-1] == "ok"
 
 
+@autojump
 async def test_a_secret_is_rotated_without_a_restart(tmp_path: Path) -> None:
     """The old one is taken away, the file changes, the next token is asked for with the new one."""
     file = tmp_path / "secret"
@@ -234,6 +245,7 @@ async def test_a_secret_is_rotated_without_a_restart(tmp_path: Path) -> None:
         assert len(at_home.simulator.accepted) == 2
 
 
+@autojump
 async def test_two_secrets_overlap(tmp_path: Path) -> None:
     """The first has ended, the second serves: nobody notices but the log."""
     credential: dict[str, Any] = {

@@ -10,22 +10,25 @@ import httpx
 import pytest
 
 from app.simulator import Call, Delay, Fault, Limits, Moment, Point, Simulator
+from tests.clock import LoopClock, autojump
 from tests.house import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, PATIENCE, house, settings_for
 
 FREE = Limits(messages_per_minute=100_000)
 
 
+@autojump
 async def test_a_stop_waits_for_what_is_under_way(tmp_path: Path) -> None:
     """The message whose dot is unanswered is settled before the process ends; the others wait for the next start."""
-    async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
+    clock = LoopClock()
+    async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, connections=1, messages_per_minute=100_000)
         simulator.faults.add(Fault(at=Point.DOT, do=Delay(0.5), nth=1))
-        async with house(simulator, settings) as at_home:
+        async with house(simulator, settings, clock) as at_home:
             ids = [await at_home.post() for _ in range(20)]
             await under_way(simulator)
         before = len(simulator.accepted)
         assert 1 <= before < 20
-        async with house(simulator, settings) as at_home:
+        async with house(simulator, settings, clock) as at_home:
             for id in ids:
                 email = await at_home.until(id, "done")
                 assert email["last_event"] == "sent"
@@ -33,15 +36,17 @@ async def test_a_stop_waits_for_what_is_under_way(tmp_path: Path) -> None:
         assert len(simulator.accepted) == 20
 
 
+@autojump
 async def test_a_stop_whose_time_is_over_cuts_and_says_so(tmp_path: Path) -> None:
     """An answer to the dot that never comes: cut at the bound, in doubt, flagged, and kept."""
-    async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
+    clock = LoopClock()
+    async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, drain_seconds=0.2, messages_per_minute=100_000)
         simulator.faults.add(Fault(at=Point.DOT, do=Delay(600.0), nth=1))
-        async with house(simulator, settings) as at_home:
+        async with house(simulator, settings, clock) as at_home:
             id = await at_home.post()
             await under_way(simulator)
-        async with house(simulator, settings) as at_home:
+        async with house(simulator, settings, clock) as at_home:
             email = await at_home.until(id, "deferred")
             assert email["relay"]["possible_duplicate"]
             assert email["relay"]["attempts"][0]["phase"] == "dot"

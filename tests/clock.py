@@ -1,0 +1,115 @@
+"""Time for tests that wait for hours: it stands while there is work, and jumps to the next timer when there is none.
+
+Compressing the machine's time by a factor makes a busy machine look late: 10 ms without a processor are 18 s at 1800
+times. Here an event loop keeps a time of its own. It is idle when no callback is ready, no socket has anything to say
+and no thread works for it; only then does its time move on, straight to its next timer (Trio calls that an autojump
+clock). While a thread works time runs as the machine's does, but a stall counts for a hundredth of a second at most.
+Everything that waits by `asyncio` waits by this time: rests, timeouts, the simulator's idle sessions. What talks must
+do it inside this process: loopback hands over at once, so a socket that is silent has nothing on its way.
+"""
+
+import asyncio
+import functools
+import inspect
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from app.clock import Clock
+from app.store.writer import Writer
+
+TURN = 1e-6  # seconds that a turn of the loop takes: else who rests for less than a float can tell is never rested
+LONGEST_JUMP = 1.0  # seconds, so that a mistake about silence costs no more
+LONGEST_STALL = 0.01  # seconds that one wait for a thread counts at most
+
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A")
+
+
+class _Patient(selectors.DefaultSelector):
+    """Waits in the loop's own time."""
+
+    now = 0.0
+    working: Callable[[], bool]
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready. Without anything: a jump, or a real wait while a thread works or no timer is set."""
+        ready = super().select(0)
+        self.now += TURN
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if timeout is not None and not self.working():
+            self.now += min(timeout, LONGEST_JUMP)
+            return []
+        began = time.monotonic()
+        ready = super().select(LONGEST_STALL if timeout is None else min(timeout, LONGEST_STALL))
+        self.now += min(time.monotonic() - began, LONGEST_STALL)
+        return ready
+
+
+class AutojumpLoop(asyncio.SelectorEventLoop):
+    """An event loop whose `time` stands while there is work."""
+
+    def __init__(self) -> None:
+        self._patient = _Patient()
+        self._patient.working = lambda: bool(self._in_threads)
+        self._in_threads: set[asyncio.Future[Any]] = set()
+        super().__init__(self._patient)
+
+    def time(self) -> float:
+        """Seconds since this loop began."""
+        return self._patient.now
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future. One for the store's writer stands for work in its thread, of which the loop knows nothing else."""
+        future: asyncio.Future[Any] = super().create_future()
+        frame = inspect.currentframe()
+        if frame and frame.f_back and frame.f_back.f_code is Writer.write.__code__:
+            self._count(future)
+        return future
+
+    def run_in_executor(  # type: ignore[override]  # typeshed's parameters differ between versions
+        self, executor: Executor | None, func: Callable[..., A], *args: Any
+    ) -> asyncio.Future[A]:
+        """Work in a thread."""
+        future: asyncio.Future[A] = super().run_in_executor(executor, func, *args)
+        self._count(future)
+        return future
+
+    def _count(self, future: asyncio.Future[Any]) -> None:
+        self._in_threads.add(future)
+        future.add_done_callback(self._in_threads.discard)
+
+
+def _running() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+@dataclass(frozen=True)
+class LoopClock(Clock):
+    """Epoch seconds that run `speed` times as fast as the running loop's time."""
+
+    loop: asyncio.AbstractEventLoop = field(default_factory=_running)
+
+    def now(self) -> float:
+        """Epoch seconds of this clock."""
+        return self.origin + self.monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds of this clock since its loop began."""
+        return self.loop.time() * self.speed
+
+
+def autojump(test: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """Run an async test on an AutojumpLoop."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with asyncio.Runner(loop_factory=AutojumpLoop) as runner:
+            return runner.run(test(*args, **kwargs))
+
+    return run
