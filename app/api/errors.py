@@ -204,7 +204,7 @@ class NotRetryable(Problem):
     def __init__(self, state: MessageState) -> None:
         super().__init__(
             Name.VALIDATION_ERROR,
-            f"{stands(state)} Only an email that is held, or done with a failed recipient, can be retried.",
+            f"The email is {state}. Only an email that is held, or done with a failed recipient, can be retried.",
             reason="not_retryable",
         )
 
@@ -215,7 +215,7 @@ class NotHeld(Problem):
     def __init__(self, state: MessageState) -> None:
         super().__init__(
             Name.VALIDATION_ERROR,
-            f"{stands(state)} Only an email that is held can be confirmed.",
+            f"The email is {state}. Only an email that is held can be confirmed.",
             reason="not_held",
         )
 
@@ -299,21 +299,6 @@ class Crashed(Problem):
         super().__init__(
             Name.APPLICATION_ERROR, "Postern failed at this request. The log has the cause under its request_id."
         )
-
-
-_STANDS = {
-    MessageState.QUEUED: "is queued and goes by itself",
-    MessageState.ACTIVE: "is active: it is being relayed at this moment",
-    MessageState.DEFERRED: "is deferred and is offered again by itself",
-    MessageState.HELD: "is held until a person decides",
-    MessageState.DONE: "is done",
-    MessageState.CANCELLED: "is cancelled and stays so",
-}
-
-
-def stands(state: MessageState) -> str:
-    """Where an email stands, as a sentence for whoever wanted something of it that is not possible there."""
-    return f"The email {_STANDS[state]}."
 
 
 def answer(problem: Problem, scope: Scope) -> Response:

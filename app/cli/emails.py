@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from app.api.errors import NotHeld, NotRetryable, stands
+from app.api.errors import NotHeld, NotRetryable
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
@@ -57,7 +57,7 @@ def cancel(id: Id) -> None:
     """Take back what waits or is held. It is never offered again."""
 
     def cannot(state: MessageState) -> str:
-        return f"{stands(state)} Only an email that is queued, deferred or held can be cancelled."
+        return f"The email is {state}. Only an email that is queued, deferred or held can be cancelled."
 
     _decide(id, lambda store: store.cancel(id, Clock().now()), "is cancelled", cannot)
 

@@ -101,8 +101,8 @@ def test_what_is_possible_is_one_line(tmp_path: Path, verb: str, stands: str, af
 @pytest.mark.parametrize(
     ("verb", "stands", "says"),
     [
-        ("retry", "queued", "The email is queued and goes by itself. Only an email that is held, or done with"),
-        ("retry", "active", "The email is active: it is being relayed at this moment."),
+        ("retry", "queued", "The email is queued. Only an email that is held, or done with"),
+        ("retry", "active", "The email is active. Only an email that is held, or done with"),
         ("retry", "done", "The email is done."),
         ("cancel", "active", "Only an email that is queued, deferred or held can be cancelled."),
         ("cancel", "done", "The email is done."),
