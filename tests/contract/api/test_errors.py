@@ -1,4 +1,4 @@
-"""Whatever goes wrong, whoever finds it: cases S20, E1, E2, E3, E6 and E7, and the middlewares."""
+"""Whatever goes wrong, whoever finds it: cases S20, E1, E2, E3, E6 and E7, and the entrance."""
 
 import json
 import sqlite3

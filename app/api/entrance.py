@@ -1,0 +1,108 @@
+"""What happens to every request around the routes, and which exception becomes which answer. Knows no route.
+
+One wrapper and not a stack of them: at every layer each message of each request would pass two more calls.
+"""
+
+import os
+import re
+from collections.abc import Callable
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope, Send
+
+from app import logs
+from app.api.errors import Crashed, MalformedBody, MethodNotAllowed, NotFound, Problem, Unavailable, answer
+from app.api.wire import header
+from app.store import StoreError
+
+_SLASHES = re.compile("/{2,}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
+_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz"})
+
+
+class Entrance:
+    """The routes of `app` as one ASGI application.
+
+    It takes the place of FastAPI's own layers (telemetry, body limit, error pages, exit stacks), which have nothing to
+    do here. `draining` is true once a stop began: then new requests go elsewhere, and those inside are finished.
+    """
+
+    def __init__(self, app: FastAPI, draining: Callable[[], bool]) -> None:
+        self._app = app
+        self._routes = app.router
+        self._draining = draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Every answer bears X-Request-Id, and every exception becomes an answer: further out the server would drop
+        the connection. Only half an answer cannot be mended: closing the connection tells the caller so."""
+        if scope["type"] != "http":
+            await self._routes(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.update(app=self._app, path=_plain(scope["path"]), request_id=request_id.decode())
+        structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            self._check_draining(scope["path"])
+            await self._routes(scope, receive, send_with_id)
+        except Exception as error:
+            problem = _problem(error, scope)
+            if started:
+                raise
+            await answer(problem, scope)(scope, receive, send_with_id)
+
+    def _check_draining(self, path: str) -> None:
+        if self._draining() and path not in _ALWAYS_ANSWERED:
+            raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The caller's own, if it can be put into a log, else a new one."""
+    given = header(scope, b"x-request-id")
+    return given if given and _REQUEST_ID.fullmatch(given) else os.urandom(12).hex().encode()
+
+
+def _plain(path: str) -> str:
+    """`//emails` and `/emails/` are `/emails`: some SDKs join their base URL so. Never a redirect."""
+    if "//" in path or path.endswith("/"):
+        return _SLASHES.sub("/", path).rstrip("/") or "/"
+    return path
+
+
+def _problem(error: Exception, scope: Scope) -> Problem:
+    """What the caller is told. Not Found and the like are what Starlette's router raises by itself."""
+    match error:
+        case Problem():
+            return error
+        case StoreError():
+            logs.store_failed(f"{scope['method']} {scope['path']}", error)
+            sorry = "The email store takes nothing at the moment. Nothing was kept; try again."
+            return Unavailable(sorry, retry_after=5)
+        case HTTPException(status_code=404):
+            return NotFound(f"There is nothing at {scope['path']}.")
+        case HTTPException(status_code=405):
+            return MethodNotAllowed(scope["method"], _allowed(scope))
+        case HTTPException() if error.status_code < 500:
+            return MalformedBody(str(error.detail))
+    logs.crashed(f"{scope['method']} {scope['path']}", error)
+    return Crashed()
+
+
+def _allowed(scope: Scope) -> str:
+    """The methods of every route at this path: Starlette would name those of the first one only."""
+    methods: set[str] = set()
+    for route in scope["app"].routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return ", ".join(sorted(methods))
