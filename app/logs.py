@@ -3,6 +3,7 @@
 Never content, never a credential: the functions take facts (ids, codes, seconds), not objects.
 """
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 
 _log = structlog.get_logger("postern")
 
@@ -27,14 +29,23 @@ def configure(*, human: bool, level: str = "info") -> None:
     renderer: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if human
-        else [structlog.processors.ExceptionRenderer(_TRACEBACK), structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(_TRACEBACK), _json]
     )
+    writer = structlog.WriteLogger(sys.stderr) if human else structlog.BytesLogger(sys.stderr.buffer)
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
+
+
+def _json(_logger: Any, _level: str, facts: structlog.typing.EventDict) -> bytes:
+    """In ASCII. What is no Unicode (the name of a file need not be) takes the slow encoder, which escapes it."""
+    try:
+        return to_json(facts, fallback=repr, ensure_ascii=True)
+    except PydanticSerializationError:
+        return json.dumps(facts, default=repr).encode()
 
 
 def started(**facts: Any) -> None:

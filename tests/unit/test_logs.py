@@ -1,5 +1,6 @@
 """The log says what failed and where, and keeps every secret that was near."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -32,3 +33,18 @@ def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str], human: 
     assert "KeyError" in written
     assert "failing" in written
     assert "correcthorse" not in written
+
+
+def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever came from outside: it cannot end a line, speak to a terminal, or keep the line from being written."""
+    odd = "\n\x1b[2J\x9b\u2028\ud800ü"
+    for told in (odd, odd.replace("\ud800", "")):
+        logs.configure(human=False)
+        logs.refused(status=404, name="not_found", message=told, method="GET", path="/")
+        line = capsys.readouterr().err
+        assert line.isascii()
+        assert line.count("\n") == 1
+        assert "\x1b" not in line
+        facts = json.loads(line)
+        assert (facts["event"], facts["level"], facts["message"]) == ("request.refused", "info", told)
+        assert facts["timestamp"].endswith("Z")
