@@ -86,12 +86,18 @@ def _lines(data: bytes) -> bytes:
 
 def _encode(data: bytes) -> tuple[str, bytes]:
     """The transfer encoding (RFC 2045 §6) and the encoded lines. `data` has CRLF only."""
-    if data.isascii() and len(data.translate(None, _ODD)) == len(data) and _longest_line(data) <= LIMIT:
+    if data.isascii() and len(data.translate(None, _ODD)) == len(data) and _fits(data):
         return "7bit", data
     if data.isascii() or len(data.translate(None, _NOT_ASCII)) * 6 >= len(data) * 5:
         return "quoted-printable", binascii.b2a_qp(data)
     return "base64", b"".join(base64_lines(binascii.b2a_base64(data, newline=False))) + b"\r\n"
 
 
-def _longest_line(data: bytes) -> int:
-    return max(map(len, data.split(b"\r\n")))
+def _fits(data: bytes) -> bool:
+    """Whether no line is longer than LIMIT. `data` ends with CRLF."""
+    start, room = 0, LIMIT + len(b"\r\n")
+    while len(data) - start > room:
+        start = data.rfind(b"\r\n", start, start + room) + 2
+        if start < 2:
+            return False
+    return True

@@ -6,8 +6,6 @@ composer costs more than all else on a message's way; that library's parser is t
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from email.utils import format_datetime
-from hashlib import blake2s
 from uuid import UUID
 
 from app.mail import body, headers
@@ -20,20 +18,20 @@ from app.mail.message import Envelope, Message, Submission
 def compose(submission: Submission, *, id: UUID, now: datetime) -> Message:
     """The message with envelope and content. `now` is aware. Raises ValueError for what cannot be carried."""
     message_id = submission.message_id or f"{id}@{submission.sender.domain}"
-    root = _root(submission, blake2s(id.bytes, digest_size=12).hexdigest())
+    root = _root(submission, id.hex)
     head = "".join(_fields(submission, message_id, now)) + root.head + "\r\n"
     return Message(_envelope(submission), message_id, b"".join((head.encode(), *root.body)))
 
 
 def _envelope(submission: Submission) -> Envelope:
-    recipients = (*submission.to, *submission.cc, *submission.bcc)
-    everyone = (submission.sender, *recipients, *submission.reply_to)
-    for address in everyone:
-        headers.check_value(address.addr_spec)  # an SMTP command is a line, too
+    recipients = tuple(_unique((*submission.to, *submission.cc, *submission.bcc)))
+    mail_from = submission.sender.addr_spec
+    everyone = "".join((mail_from, *recipients))
+    headers.check_value(everyone)  # an SMTP command is a line, too
     return Envelope(
-        mail_from=submission.sender.addr_spec,
-        rcpt_to=tuple(_unique(recipients)),
-        smtputf8=not all(address.local.isascii() for address in everyone),
+        mail_from=mail_from,
+        rcpt_to=recipients,
+        smtputf8=not (everyone.isascii() and all(address.local.isascii() for address in submission.reply_to)),
     )
 
 
@@ -62,13 +60,14 @@ def _fields(submission: Submission, message_id: str, now: datetime) -> Iterator[
 def _date(now: datetime) -> str:
     if now.tzinfo is None:
         raise ValueError("now must be aware")
-    return format_datetime(now.astimezone(UTC))
+    day, month, number, clock, year = now.astimezone(UTC).ctime().split()  # in English everywhere
+    return f"{day}, {number:0>2} {month} {year} {clock} +0000"
 
 
 def _root(submission: Submission, key: str) -> Entity:
     """mixed(alternative(text, related(html, inline files)), other files), and as little of it as is needed.
 
-    No part can contain a boundary: `key` derives from an id that is made after the content has arrived.
+    No part can contain a boundary: `key` is an id that is made after the content has arrived.
     """
     inline, apart = [], []
     for file in submission.attachments:
