@@ -8,14 +8,27 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.mail.routing import Routes
 from app.settings import rules
-from app.settings.credential import CredentialSettings
-from app.settings.sources import PREFIX, FileSecret, FileVariables, SourceError, TomlFile, check_names
+from app.settings.document import CONFIG, TomlFile
+from app.settings.mailbox import MailboxSettings
+from app.settings.names import Names, check_names
+from app.settings.place import PREFIX
+from app.settings.pools import PoolSettings, routes, whole
+from app.settings.sources import FileSecret, FileVariables, SourceError, secrets
 
-__all__ = ["FileSecret", "Settings", "SettingsError", "StoreSettings", "load"]
+__all__ = [
+    "FileSecret",
+    "MailboxSettings",
+    "PoolSettings",
+    "Settings",
+    "SettingsError",
+    "StoreSettings",
+    "load",
+]
 
 MIB = 1024 * 1024
 
@@ -53,11 +66,13 @@ class StoreSettings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'postern.db'}"
 
 
-class Settings(StoreSettings, CredentialSettings):
-    """What `postern serve` needs."""
+class Settings(StoreSettings, MailboxSettings):
+    """What `postern serve` needs. Its mailboxes are those of `pools`, which is always filled."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     mailbox: Annotated[str, AfterValidator(rules.mailbox)] = Field(
-        description="The Office 365 mailbox that sends, such as `noreply@contoso.com`."
+        "", validate_default=False, description="The Office 365 mailbox that sends, such as `noreply@contoso.com`."
     )
     senders: Annotated[tuple[str, ...], NoDecode, BeforeValidator(rules.patterns)] = Field(
         (), description="Senders it may send as, as patterns with commas: `*@contoso.com`. By default itself alone."
@@ -65,30 +80,15 @@ class Settings(StoreSettings, CredentialSettings):
     default_sender: Annotated[str | None, AfterValidator(rules.sender)] = Field(
         None, description="`From` of a message that names none."
     )
-    smtp_host: Annotated[str, AfterValidator(rules.host_name)] = Field(
-        "smtp.office365.com", description="The submission host, as a name; by default as `POSTERN_CLOUD` says."
+    tenant_recipients_per_day: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Recipients outside the organization in any 24 h for all mailboxes together."
     )
-    smtp_port: Annotated[int, AfterValidator(rules.smtp_port)] = Field(587, description="Its port (STARTTLS).")
-    smtp_ca_file: Annotated[Path | None, AfterValidator(rules.ca_file)] = Field(
-        None, description="PEM file with the CA to trust instead of the system's."
-    )
-    ehlo_name: Annotated[str, AfterValidator(rules.ehlo_name)] = Field(
-        "", description="Name in EHLO; by default the mailbox's domain."
-    )
-    ipv4_only: bool = Field(False, description="Never use IPv6 to the upstream.")
     host: str = Field("127.0.0.1", description="Address to listen on; in the container `0.0.0.0`.")
     port: Annotated[int, BeforeValidator(rules.listen_port), Field(ge=0, le=65535)] = Field(
         8025, description="Port to listen on; 0 takes a free one."
     )
     api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = Field(
         None, description="A first API key with full access, at least 16 characters."
-    )
-    connections: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Connections at once for the mailbox.")
-    messages_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        30, description="Messages in any 60 s for the mailbox."
-    )
-    recipients_per_day: Annotated[int, Field(ge=1)] = Field(
-        10_000, description="Recipients in any 24 h for the mailbox."
     )
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024 * MIB)] = Field(
         50 * MIB, description="Largest HTTP request body."
@@ -99,16 +99,24 @@ class Settings(StoreSettings, CredentialSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         25.0, description="How long a stop waits for messages on their way."
     )
+    pools: tuple[PoolSettings, ...] = Field((), validate_default=True, description="`[[pools]]` of `postern.toml`.")
+
+    @field_validator("pools")
+    @classmethod
+    def _whole(cls, given: tuple[PoolSettings, ...], so_far: ValidationInfo) -> tuple[PoolSettings, ...]:
+        """Last of all; when something before is wrong, that is what is told."""
+        complete = so_far.data.keys() >= cls.model_fields.keys() - {"pools"}
+        return whole(given, so_far.data) if complete else given
 
     @property
-    def ehlo(self) -> str:
-        """The name to say in EHLO."""
-        return self.ehlo_name or self.mailbox.rpartition("@")[2]
+    def routes(self) -> Routes:
+        """Which pool may send as whom."""
+        return routes(self.pools)
 
     @property
     def sender_patterns(self) -> tuple[str, ...]:
-        """Who may be the sender."""
-        return self.senders or (self.mailbox,)
+        """Who may be the sender, of all pools."""
+        return tuple(pattern for pool in self.pools for pattern in pool.senders)
 
 
 S = TypeVar("S", bound=StoreSettings)
@@ -117,13 +125,19 @@ S = TypeVar("S", bound=StoreSettings)
 def load(kind: type[S], **given: Any) -> S:
     """The settings from all sources; `given` (from command-line options) wins. Raises SettingsError."""
     try:
-        check_names(Settings.model_fields, os.environ)
+        check_names(_NAMES, os.environ)
         return kind(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise SettingsError(rules.sentence(PREFIX, first, secret=SECRETS)) from None
+        raise SettingsError(rules.sentence(first, secret=SECRETS, file=os.environ.get(CONFIG, ""))) from None
     except SourceError as error:
         raise SettingsError(str(error)) from None
 
 
-SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
+SECRETS = frozenset(secrets(Settings.model_fields))
+_NAMES = Names(
+    top=frozenset(Settings.model_fields),
+    pool=frozenset(PoolSettings.model_fields),
+    mailbox=frozenset(MailboxSettings.model_fields),
+    secret=SECRETS,
+)

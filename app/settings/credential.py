@@ -1,14 +1,15 @@
-"""With what the mailbox logs in: a password, or OAuth 2.0 in one of four ways; and the clouds. Exactly one is given."""
+"""With what a mailbox logs in: a password, or OAuth 2.0 in one of four ways; and the clouds. Exactly one is given."""
 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, WrapValidator, model_validator
 
 from app.settings import rules
+from app.settings.place import Place
 from app.settings.rules import fault
 from app.settings.sources import FileSecret
 from app.smtp.certificate import CertificateError, ClientCertificate
@@ -16,7 +17,9 @@ from app.smtp.certificate import CertificateError, ClientCertificate
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DOMAIN = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
 _ENTRA = "https://entra.microsoft.com"
-_WAYS = ("password", "client_secret", "client_certificate", "federated_token_file", "managed_identity")
+WAYS = ("password", "client_secret", "client_certificate", "federated_token_file", "managed_identity")
+OF_A_WAY = ("client_secret_next", "client_certificate_password")
+_OF_AN_APP = ("tenant_id", "client_id")
 _FOR_ALL = frozenset({"common", "organizations", "consumers"})
 
 
@@ -68,9 +71,7 @@ def _readable(value: Path | None) -> Path | None:
     if value is None:
         return value
     if "-----BEGIN" in str(value):  # asked first: as a path it is too long for some systems, whose error would show it
-        raise fault(
-            "client_certificate", "holds the certificate itself", "Give the path of the file here, without _FILE"
-        )
+        raise fault(None, "holds the certificate itself", "Give the path of the file here, without _FILE", hide=True)
     if not os.path.isfile(value):  # which takes a value that cannot be a path for no file
         raise fault(None, "is not a file that can be read", "Give the path of the file, readable for Postern's user")
     return value
@@ -146,49 +147,51 @@ class CredentialSettings(BaseModel):
             return given
         return {**{name: value for name, value in cloud._asdict().items() if name in cls.model_fields}, **given}
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        given = [name for name in _WAYS if getattr(self, name)]
-        _one_way(given, [name for name in ("tenant_id", "client_id") if getattr(self, name)])
-        if given[0] in ("client_secret", "client_certificate", "federated_token_file"):
-            _need(self, "tenant_id", "Set it to the Directory (tenant) ID of the app's Overview at " + _ENTRA)
-            _need(self, "client_id", "Set it to the Application (client) ID of the app's Overview at " + _ENTRA)
-        _only_with(self, "client_secret_next", "client_secret")
-        _only_with(self, "client_certificate_password", "client_certificate")
-        if self.client_certificate is not None:
-            _opens(self.client_certificate, self.client_certificate_password)
-        return self
+
+def check_login(given: CredentialSettings, place: Place) -> None:
+    """Exactly one way to log in, with what belongs to it. Raises a fault."""
+    ways = [name for name in WAYS if getattr(given, name)]
+    _one_way(ways, [name for name in _OF_AN_APP if getattr(given, name)], place)
+    if ways[0] in ("client_secret", "client_certificate", "federated_token_file"):
+        _need(given, "tenant_id", "Set it to the Directory (tenant) ID of the app's Overview at " + _ENTRA, place)
+        _need(given, "client_id", "Set it to the Application (client) ID of the app's Overview at " + _ENTRA, place)
+    _only_with(given, "client_secret_next", "client_secret", place)
+    _only_with(given, "client_certificate_password", "client_certificate", place)
 
 
-def _one_way(given: list[str], app: list[str]) -> None:
-    """`app` are those that name an app: they are for OAuth alone."""
-    if app and not given:
-        mend = "Set it, or POSTERN_CLIENT_CERTIFICATE, POSTERN_FEDERATED_TOKEN_FILE or POSTERN_MANAGED_IDENTITY=true"
-        raise fault("client_secret", "is missing", mend)
-    if not given:
-        mend = "Set it to the mailbox's password or App Password, or set POSTERN_TENANT_ID, POSTERN_CLIENT_ID and "
-        raise fault("password", "is missing", mend + "POSTERN_CLIENT_SECRET for OAuth 2.0")
-    both = given + app if given[0] == "password" else given
-    if len(both) > 1:
-        raise fault(both[1], f"is given together with POSTERN_{given[0].upper()}", "Keep one of them")
-
-
-def _need(settings: CredentialSettings, name: str, mend: str) -> None:
-    if not getattr(settings, name):
-        raise fault(name, "is missing", mend)
-
-
-def _only_with(settings: CredentialSettings, name: str, other: str) -> None:
-    if getattr(settings, name) and not getattr(settings, other):
-        raise fault(name, f"is given without POSTERN_{other.upper()}", "Set that one too, or take this one out")
-
-
-def _opens(path: Path, password: SecretStr | None) -> None:
+def check_certificate(path: Path, password: SecretStr | None, place: Place) -> None:
+    """That it opens. Raises a fault."""
     try:
         ClientCertificate.load(path.read_bytes(), password.get_secret_value() if password else None)
     except OSError as error:
         what, mend = f"{str(path)!r} cannot be read: {error.strerror}", "Let Postern's user read it"
-        raise fault("client_certificate", what, mend) from None
+        raise fault(place.of("client_certificate"), what, mend) from None
     except CertificateError as error:
         what, mend = f"{str(path)!r} {error}", "Give a PEM or PFX file with the certificate and its RSA key"
-        raise fault("client_certificate", what, mend) from None
+        raise fault(place.of("client_certificate"), what, mend) from None
+
+
+def _one_way(ways: list[str], app: list[str], place: Place) -> None:
+    """`app` are those that name an app: they are for OAuth alone."""
+    called = place.beside
+    if app and not ways:
+        first, second, third = map(called, ("client_certificate", "federated_token_file", "managed_identity"))
+        raise fault(place.of("client_secret"), "is missing", f"Set it, or {first}, {second} or {third}=true")
+    if not ways:
+        mend = f"Set it to the mailbox's password or App Password, or set {called('tenant_id')}, "
+        mend += f"{called('client_id')} and {called('client_secret')} for OAuth 2.0"
+        raise fault(place.of("password"), "is missing", mend)
+    both = ways + app if ways[0] == "password" else ways
+    if len(both) > 1:
+        raise fault(place.of(both[1]), f"is given together with {called(ways[0])}", "Keep one of them")
+
+
+def _need(given: CredentialSettings, name: str, mend: str, place: Place) -> None:
+    if not getattr(given, name):
+        raise fault(place.of(name), "is missing", mend)
+
+
+def _only_with(given: CredentialSettings, name: str, other: str, place: Place) -> None:
+    if getattr(given, name) and not getattr(given, other):
+        what = f"is given without {place.beside(other)}"
+        raise fault(place.of(name), what, "Set that one too, or take this one out")

@@ -11,57 +11,91 @@ from typing import Any
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.mail.address import AddressError, parse_address
+from app.mail.routing import PatternError, pattern
+from app.settings.place import path, variable
 
+_POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
 
 
-def fault(field: str | None, what: str, mend: str) -> PydanticCustomError:
-    """An error whose sentence is `VARIABLE: value what. mend.`; `field` names another field than the one at hand."""
-    return PydanticCustomError("setting", "{what}", {"what": what, "mend": mend, "field": field or ""})
+_MISSING = {
+    "name": 'Give the pool a name such as "billing"',
+    "mailbox": "Set it, for example to noreply@contoso.com",
+    "mailboxes": "Give the pool at least one mailbox under [[pools.mailboxes]]",
+}
+
+_WHOLE = ("is not a whole number", "Give digits only")
+_NUMBER = ("is not a number", "Give digits, with a point if needed")
+_TRUTH = ("is neither yes nor no", "Give true or false")
+_TEXT = ("is not text", "Put it between quotation marks")
+_TABLE = ("is not a table", "Write [[pools]] for each pool and [[pools.mailboxes]] for each of its mailboxes")
+_OF_KIND = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), _WHOLE),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), _NUMBER),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _TRUTH),
+    **dict.fromkeys(("string_type", "path_type"), _TEXT),
+    **dict.fromkeys(("tuple_type", "model_type", "model_attributes_type"), _TABLE),
+}
 
 
-def sentence(prefix: str, error: ErrorDetails, *, secret: frozenset[str]) -> str:
-    """One line for a person: the variable, the value unless it is a secret, what is wrong, what would be right."""
+def fault(place: str | None, what: str, mend: str, *, hide: bool = False) -> PydanticCustomError:
+    """An error whose sentence is `place: value what. mend.`
+
+    Without a `place` it is the setting at hand, whose value is shown unless it is a secret or `hide`.
+    """
+    return PydanticCustomError(
+        "setting", "{what}", {"what": what, "mend": mend, "place": place or "", "hide": "yes" if hide or place else ""}
+    )
+
+
+def sentence(error: ErrorDetails, *, secret: frozenset[str], file: str) -> str:
+    """One line for a person: the place, the value unless it is a secret, what is wrong, what would be right."""
     context: Mapping[str, Any] = error.get("ctx") or {}
-    field = context.get("field") or str(error["loc"][0])
-    variable = f"{prefix}{field.upper()}"
+    place = context.get("place") or _place(error["loc"])
+    field = error["loc"][-1]
     what, mend = context.get("what"), context.get("mend")
     if what is None:
-        what, mend = _plain(error["type"], context, error["msg"])
-    shown = "" if field in secret or error["type"] == "missing" or context.get("field") else f"{error['input']!r:.80} "
-    return f"{variable}: {shown}{what}. {mend}."
+        what, mend = _plain(error["type"], context, error["msg"], field)
+    hidden = context.get("hide") or error["type"] == "missing" or isinstance(field, int) or field in secret
+    shown = f"{error['input']!r:.80} " if not hidden and isinstance(error["input"], str | int | float) else ""
+    return f"{in_file(place, file)}: {shown}{what}. {mend}."
 
 
-def _plain(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
+def in_file(place: str, file: str) -> str:
+    """With the file's name if the place is one that only the file has."""
+    return f"{file}: {place}" if file and place.startswith("pools") else place
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return path(location) if location[0] == "pools" else variable(str(location[0]))
+
+
+def _plain(kind: str, context: Mapping[str, Any], message: str, field: int | str) -> tuple[str, str]:
     """pydantic's own errors in our words."""
     match kind:
         case "missing":
-            return "is missing", "Set it, for example to noreply@contoso.com"
-        case "int_parsing" | "int_type" | "int_from_float":
-            return "is not a whole number", "Give digits only"
-        case "float_parsing" | "float_type" | "finite_number":
-            return "is not a number", "Give digits, with a point if needed"
+            return "is missing", _MISSING[str(field)]
+        case "too_short":
+            return "is empty", _MISSING[str(field)]
         case "greater_than_equal":
             return "is too small", f"Give {context['ge']} or more"
         case "less_than_equal":
             return "is too large", f"Give {context['le']} or less"
-        case "bool_parsing" | "bool_type":
-            return "is neither yes nor no", "Give true or false"
         case "literal_error":
             return "is not one of the choices", f"Give {context['expected']}"
         case _:
-            return message[:1].lower() + message[1:], "See the settings in README.md"
+            return _OF_KIND.get(kind, (message[:1].lower() + message[1:], "See the settings in README.md"))
 
 
 def mailbox(value: str) -> str:
-    """One address without a display name."""
+    """One address without a display name, in lower case: a mailbox has one name, in the store too."""
     try:
         address = parse_address(value)
     except AddressError:
         raise fault(None, "is not an email address", "Give one such as noreply@contoso.com") from None
     if address.display_name:
         raise fault(None, "has a display name", f"Give the address alone: {address.addr_spec}")
-    return address.addr_spec
+    return address.addr_spec.lower()
 
 
 def sender(value: str | None) -> str | None:
@@ -75,15 +109,30 @@ def sender(value: str | None) -> str | None:
 
 
 def patterns(value: Any) -> Any:
-    """`*@contoso.com, invoices@contoso.com` as a tuple of lower-case patterns."""
-    if isinstance(value, str):
-        value = tuple(part.strip() for part in value.split(",") if part.strip())
-    for pattern in value:
-        if pattern.count("@") != 1 or any(c.isspace() or c in "<>" for c in pattern):
-            raise fault(
-                None, f"has a pattern that is no sender: {pattern!r:.60}", "Give patterns such as *@contoso.com"
-            )
-    return tuple(pattern.lower() for pattern in value)
+    """`*@contoso.com, invoices@contoso.com`, or a list of such, in the form in which they are compared."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise fault(None, "is no list of senders", 'Give patterns such as ["*@contoso.com", "invoices@contoso.com"]')
+    return tuple(dict.fromkeys(_pattern(one) for one in given if one.strip()))
+
+
+def _pattern(text: str) -> str:
+    try:
+        return pattern(text)
+    except PatternError as error:
+        what = f"has a pattern that is no sender: {text.strip()!r:.60}, {error}"
+        raise fault(None, what, "Give an address, *@contoso.com, *@*.contoso.com or * alone") from None
+
+
+def pool_name(value: str) -> str:
+    """Short and plain, because it stands in the store, in logs and in metrics."""
+    if _POOL.fullmatch(value):
+        return value
+    raise fault(
+        None,
+        "is not the name of a pool",
+        "Give 1 to 63 lower-case letters, digits, _ or -, beginning with a letter or digit, such as billing",
+    )
 
 
 def database_url(value: str) -> str:

@@ -1,10 +1,7 @@
-"""Where settings come from beside the plain environment: POSTERN_*_FILE and postern.toml. Checks names, not values."""
+"""Secrets from files: POSTERN_X_FILE beside POSTERN_X, and x_file beside x in postern.toml. Checks no values."""
 
-import difflib
 import os
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +9,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-PREFIX = "POSTERN_"
-CONFIG = "POSTERN_CONFIG"
-# What Kubernetes and old container links add for a Service that is called postern.
-_SERVICE_LINK = re.compile(r"POSTERN_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
+from app.settings.place import variable
 
 
 class FileSecret(SecretStr):
@@ -30,28 +24,6 @@ class SourceError(Exception):
     """One plain line: the variable, the fault, the mend."""
 
 
-def check_names(fields: Iterable[str], environ: Mapping[str, str]) -> None:
-    """Refuse a POSTERN_* variable that is no setting: it is a typing error, and silence would hide it."""
-    known = {PREFIX + field.upper() for field in fields} | {CONFIG}
-    _check_file_names(set(fields), environ)
-    for variable in sorted(environ):
-        name = variable.removesuffix("_FILE") if variable not in known else variable
-        if not variable.startswith(PREFIX) or name in known or _SERVICE_LINK.fullmatch(variable):
-            continue
-        raise SourceError(f"{variable}: there is no such setting. {_near(name, known)}")
-
-
-def _check_file_names(fields: set[str], environ: Mapping[str, str]) -> None:
-    for name in sorted(set(_toml(environ)) - fields):
-        raise SourceError(f"{environ[CONFIG]}: there is no setting {name}. {_near(name, fields)}")
-
-
-def _near(name: str, known: set[str]) -> str:
-    bare = {one.removeprefix(PREFIX): one for one in known}  # what all have in common would make all alike
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)
-    return f"Did you mean {bare[near[0]]}?" if near else "README.md lists the settings."
-
-
 class FileVariables(PydanticBaseSettingsSource):
     """POSTERN_X_FILE names a file whose content is X, as Docker and Kubernetes hand secrets over."""
 
@@ -60,52 +32,32 @@ class FileVariables(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The values of all *_FILE variables. Raises SourceError."""
+        fields = self.settings_cls.model_fields
+        plain = {variable(field) for field in fields}  # those whose own name ends in _FILE are no files to read
+        secret = secrets(fields)
         values: dict[str, Any] = {}
-        for field, facts in self.settings_cls.model_fields.items():
-            variable = f"{PREFIX}{field.upper()}"
-            if (path := os.environ.get(f"{variable}_FILE")) is not None and f"{variable}_FILE" not in self._plain():
-                if variable in os.environ:
-                    raise SourceError(f"{variable}: is given twice, also as {variable}_FILE. Keep one of them.")
-                content = _content(f"{variable}_FILE", path)
-                values[field] = FileSecret(content, Path(path)) if "SecretStr" in str(facts.annotation) else content
+        for field in fields:
+            name = variable(field)
+            if (path := os.environ.get(f"{name}_FILE")) is not None and f"{name}_FILE" not in plain:
+                if name in os.environ:
+                    raise SourceError(f"{name}: is given twice, also as {name}_FILE. Keep one of them.")
+                content = file_secret(f"{name}_FILE", path)
+                values[field] = content if field in secret else content.get_secret_value()
         return values
 
-    def _plain(self) -> set[str]:
-        """Fields whose own name ends in _FILE are values, not files to read."""
-        return {PREFIX + field.upper() for field in self.settings_cls.model_fields}
+
+def secrets(fields: Mapping[str, FieldInfo]) -> set[str]:
+    """Those whose values are never shown."""
+    return {name for name, field in fields.items() if "SecretStr" in str(field.annotation)}
 
 
-def _content(variable: str, path: str) -> str:
+def file_secret(place: str, path: str) -> FileSecret:
+    """The content of a file without its line end. Raises SourceError, which names the place."""
     try:
         text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no path at all
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SourceError(f"{variable}: {path!r} cannot be read: {reason}. Mount the secret there.") from None
+        raise SourceError(f"{place}: {path!r} cannot be read: {reason}. Mount the secret there.") from None
     if not text.strip():
-        raise SourceError(f"{variable}: {path!r} is empty. Put the secret into it.")
-    return text.rstrip("\r\n")
-
-
-class TomlFile(PydanticBaseSettingsSource):
-    """postern.toml, named by POSTERN_CONFIG; its keys are the settings' names in lower case, without the prefix."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """The values of the file, none without POSTERN_CONFIG. Raises SourceError."""
-        return _toml(os.environ)
-
-
-def _toml(environ: Mapping[str, str]) -> dict[str, Any]:
-    path = environ.get(CONFIG)
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise SourceError(
-            f"{CONFIG}: {path!r} cannot be read: {error.strerror}. Give the path of postern.toml."
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SourceError(f"{CONFIG}: {path!r} is not TOML: {error}. Correct that line.") from None
+        raise SourceError(f"{place}: {path!r} is empty. Put the secret into it.")
+    return FileSecret(text.rstrip("\r\n"), Path(path))

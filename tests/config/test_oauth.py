@@ -1,6 +1,5 @@
 """OAuth 2.0 in the settings: exactly one way to log in, each mistake with its one line, and the clouds."""
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -115,13 +114,6 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
         "Give the path of a PEM file with the CA's certificate.",
     ),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("POSTERN_"):
-            monkeypatch.delenv(name)
 
 
 def give(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str | None]) -> None:

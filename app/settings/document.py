@@ -1,0 +1,76 @@
+"""postern.toml, named by POSTERN_CONFIG: its keys are the settings' names in lower case, and [[pools]] has tables.
+
+A secret may also be given as `<name>_file`, a path. Checks no values.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from app.settings.sources import SourceError, file_secret, secrets
+
+CONFIG = "POSTERN_CONFIG"
+
+Table = dict[str, Any]
+
+
+class TomlFile(PydanticBaseSettingsSource):
+    """The file as a source of settings."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> Table:
+        """The values of the file, none without POSTERN_CONFIG; secret files are read. Raises SourceError."""
+        document = read(os.environ)
+        names = secrets(self.settings_cls.model_fields)
+        path = os.environ.get(CONFIG, "")
+        _read_secrets(document, names, path)
+        for _, mailboxes in pools(document):
+            for place, mailbox in mailboxes:
+                _read_secrets(mailbox, names, f"{path}: {place}.")
+        return document
+
+
+def read(environ: Mapping[str, str]) -> Table:
+    """The file as it is; nothing without POSTERN_CONFIG. Raises SourceError."""
+    path = environ.get(CONFIG)
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SourceError(
+            f"{CONFIG}: {path!r} cannot be read: {error.strerror}. Give the path of postern.toml."
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SourceError(f"{CONFIG}: {path!r} is not TOML: {error}. Correct that line.") from None
+
+
+def pools(document: Table) -> Iterator[tuple[tuple[str, Table], list[tuple[str, Table]]]]:
+    """Each pool and its mailboxes, with their places; whatever is no table is left to whom checks values."""
+    for at, pool in _tables(document, "pools", "pools"):
+        yield (at, pool), list(_tables(pool, "mailboxes", f"{at}.mailboxes"))
+
+
+def _tables(parent: Table, key: str, place: str) -> Iterator[tuple[str, Table]]:
+    rows = parent.get(key)
+    for number, row in enumerate(rows if isinstance(rows, list) else []):
+        if isinstance(row, dict):
+            yield f"{place}[{number}]", row
+
+
+def _read_secrets(table: Table, names: set[str], place: str) -> None:
+    """`password_file` becomes `password`."""
+    for name in sorted(names):
+        file = f"{name}_file"
+        if file not in table:
+            continue
+        if name in table:
+            raise SourceError(f"{place}{name}: is given twice, also as {file}. Keep one of them.")
+        table[name] = file_secret(f"{place}{file}", str(table.pop(file)))

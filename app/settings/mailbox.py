@@ -1,0 +1,98 @@
+"""What one mailbox needs: who it is, its login, its way to the upstream and its limits.
+
+The same fields stand at the top level of the settings: there they are those of the only mailbox, or what every mailbox
+of the pools has that does not say otherwise.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from app.settings import rules
+from app.settings.credential import OF_A_WAY, WAYS, CredentialSettings, check_login
+from app.settings.place import Place
+from app.settings.rules import fault
+
+
+class MailboxSettings(CredentialSettings):
+    """One mailbox."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    mailbox: Annotated[str, AfterValidator(rules.mailbox)] = Field(
+        description="The Office 365 mailbox that sends, such as `noreply@contoso.com`."
+    )
+    smtp_host: Annotated[str, AfterValidator(rules.host_name)] = Field(
+        "smtp.office365.com", description="The submission host, as a name; by default as `POSTERN_CLOUD` says."
+    )
+    smtp_port: Annotated[int, AfterValidator(rules.smtp_port)] = Field(587, description="Its port (STARTTLS).")
+    smtp_ca_file: Annotated[Path | None, AfterValidator(rules.ca_file)] = Field(
+        None, description="PEM file with the CA to trust instead of the system's."
+    )
+    ehlo_name: Annotated[str, AfterValidator(rules.ehlo_name)] = Field(
+        "", description="Name in EHLO; by default the mailbox's domain."
+    )
+    ipv4_only: bool = Field(False, description="Never use IPv6 to the upstream.")
+    connections: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Connections at once for a mailbox.")
+    urgent_connections: Annotated[int, Field(ge=0, le=99)] = Field(
+        1, description="How many of these are kept for urgent mail; none if there is only one."
+    )
+    messages_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        30, description="Messages in any 60 s for a mailbox."
+    )
+    recipients_per_day: Annotated[int, Field(ge=1)] = Field(10_000, description="Recipients in any 24 h for a mailbox.")
+
+    @property
+    def ehlo(self) -> str:
+        """The name to say in EHLO."""
+        return self.ehlo_name or self.mailbox.rpartition("@")[2]
+
+    @classmethod
+    def alone(cls, top: Mapping[str, Any]) -> Self:
+        """The only mailbox, from the settings at top level. Raises a fault."""
+        return _checked(cls.model_construct(**{name: top[name] for name in cls.model_fields}), Place())
+
+    def completed(self, top: Mapping[str, Any], table: str) -> tuple[Self, Place]:
+        """With what its table does not say taken from the top level. Raises a fault."""
+        taken = type(self).model_fields.keys() - self.model_fields_set - _not_taken(self, top) - {"mailbox"}
+        place = Place(table, frozenset(name for name in taken if top[name]))
+        _check_app(self, top, place)
+        return _checked(self.model_copy(update={name: top[name] for name in taken}), place), place
+
+
+M = TypeVar("M", bound=MailboxSettings)
+
+
+def _checked(given: M, place: Place) -> M:
+    """What one setting alone cannot know."""
+    check_login(given, place)
+    if given.connections == 1:
+        return given.model_copy(update={"urgent_connections": 0})
+    if given.urgent_connections >= given.connections:
+        what = f"{given.urgent_connections} leaves none of the {given.connections} connections of {given.mailbox}"
+        mend = f"Give {given.connections - 1} or less, or more connections"
+        raise fault(place.of("urgent_connections"), f"{what} for other mail", mend)
+    return given
+
+
+def _not_taken(own: MailboxSettings, top: Mapping[str, Any]) -> frozenset[str]:
+    """Whoever has a login of their own takes none from above; the app's two ids stay where they can be the same."""
+    ways = [name for name in WAYS if getattr(own, name)]
+    if not ways:
+        return frozenset()
+    if ways == ["password"]:
+        return frozenset((*WAYS, *OF_A_WAY, "tenant_id", "client_id"))
+    if "managed_identity" in ways or top["managed_identity"]:  # whose client id names an identity, not an app
+        return frozenset((*WAYS, *OF_A_WAY, "client_id"))
+    return frozenset((*WAYS, *OF_A_WAY))
+
+
+def _check_app(own: MailboxSettings, top: Mapping[str, Any], place: Place) -> None:
+    """A secret belongs to one app."""
+    if "client_secret" not in place.inherited or not (own.client_id and top["client_id"]):
+        return
+    if own.client_id.lower() != top["client_id"].lower():
+        what = f"is another app than that of {place.beside('client_secret')}"
+        raise fault(place.of("client_id"), what, "Give the client_secret of this app beside it")

@@ -1,0 +1,122 @@
+"""Pools: which senders go through which mailboxes. Makes the [[pools]] of postern.toml whole, and checks them together.
+
+Without any there is one pool, `default`, of the one mailbox at top level.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.mail.address import parse_address
+from app.mail.routing import Routes
+from app.settings import rules
+from app.settings.credential import check_certificate
+from app.settings.mailbox import MailboxSettings
+from app.settings.place import Place, variable
+from app.settings.rules import fault
+
+ALONE = "default"  # the pool of the one mailbox
+_OF_ONE_MAILBOX = ("mailbox", "senders", "default_sender")
+
+
+class PoolSettings(BaseModel):
+    """The mailboxes that may send as these senders: any of them takes a message."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    name: Annotated[str, AfterValidator(rules.pool_name)] = Field(
+        description="Its name: lower-case letters, digits, `_` and `-`."
+    )
+    senders: Annotated[tuple[str, ...], BeforeValidator(rules.patterns)] = Field(
+        (),
+        description="Senders that every mailbox of it may send as, as patterns. By default the mailboxes themselves.",
+    )
+    default_sender: Annotated[str | None, AfterValidator(rules.sender)] = Field(
+        None, description="`From` of a message that names none; the first pool that has one counts."
+    )
+    mailboxes: tuple[MailboxSettings, ...] = Field(min_length=1, description="`[[pools.mailboxes]]`, at least one.")
+
+
+Placed: TypeAlias = tuple[MailboxSettings, Place]
+
+
+def whole(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tuple[PoolSettings, ...]:
+    """The pools with what their mailboxes take from `top`, which is all else that is set. Raises a fault."""
+    if not pools:
+        return (_alone(top),)
+    for name in _OF_ONE_MAILBOX:
+        if top[name]:
+            mend = "Move it into a pool, or take [[pools]] out of postern.toml"
+            raise fault(variable(name), "is given together with [[pools]]", mend)
+    placed = [
+        [one.completed(top, f"pools[{i}].mailboxes[{j}]") for j, one in enumerate(pool.mailboxes)]
+        for i, pool in enumerate(pools)
+    ]
+    _check_certificates(one for row in placed for one in row)
+    completed = tuple(_with(pool, [one for one, _ in row]) for pool, row in zip(pools, placed, strict=True))
+    _check_pools(completed)
+    return completed
+
+
+def routes(pools: Iterable[PoolSettings]) -> Routes:
+    """Which pool each sender belongs to."""
+    return Routes.of((pool.name, pool.senders, pool.default_sender) for pool in pools)
+
+
+def _alone(top: Mapping[str, Any]) -> PoolSettings:
+    if not top["mailbox"]:
+        raise fault(variable("mailbox"), "is missing", "Set it, for example to noreply@contoso.com")
+    only = MailboxSettings.alone(top)
+    _check_certificates([(only, Place())])
+    facts = {"name": ALONE, "senders": top["senders"], "default_sender": top["default_sender"]}
+    pool = _with(PoolSettings.model_construct(**facts), [only])
+    if _stray(pool, routes([pool])):
+        mend = f"Add it to {variable('senders')}, or give one of these"
+        raise fault(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", mend)
+    return pool
+
+
+def _with(pool: PoolSettings, mailboxes: Sequence[MailboxSettings]) -> PoolSettings:
+    senders = pool.senders or tuple(one.mailbox for one in mailboxes)
+    return pool.model_copy(update={"mailboxes": tuple(mailboxes), "senders": senders})
+
+
+def _check_certificates(placed: Iterable[Placed]) -> None:
+    """Each one once, however many mailboxes it is for: to open one can be slow."""
+    first: dict[tuple[Any, Any], Placed] = {}
+    for one, place in placed:
+        first.setdefault((one.client_certificate, one.client_certificate_password), (one, place))
+    for one, place in first.values():
+        if one.client_certificate is not None:
+            check_certificate(one.client_certificate, one.client_certificate_password, place)
+
+
+def _check_pools(pools: Sequence[PoolSettings]) -> None:
+    """What one pool cannot know alone."""
+    each = list(enumerate(pools))
+    _once(((pool.name, f"pools[{i}].name") for i, pool in each), "Give each pool a name of its own")
+    mailboxes = (
+        (one.mailbox, f"pools[{i}].mailboxes[{j}].mailbox") for i, pool in each for j, one in enumerate(pool.mailboxes)
+    )
+    _once(mailboxes, "A mailbox is in one pool, and once: take it out of one of the two places")
+    senders = ((one, f"pools[{i}].senders") for i, pool in each for one in pool.senders)
+    _once(senders, "A sender has one pool: take it out of one of the two, or give a pattern that is more specific")
+    all_ = routes(pools)
+    for i, pool in each:
+        if _stray(pool, all_):
+            what = f"{pool.default_sender!r} is not a sender of this pool"
+            raise fault(f"pools[{i}].default_sender", what, f"Add it to pools[{i}].senders, or give one of these")
+
+
+def _once(values: Iterable[tuple[str, str]], mend: str) -> None:
+    """No value in two places."""
+    seen: dict[str, str] = {}
+    for value, place in values:
+        if (first := seen.setdefault(value, place)) != place:
+            raise fault(place, f"{value!r} is also in {first}", mend)
+
+
+def _stray(pool: PoolSettings, all_: Routes) -> bool:
+    """True if a message with this pool's default sender would not come to this pool."""
+    return pool.default_sender is not None and all_.route(parse_address(pool.default_sender)) != pool.name

@@ -1,0 +1,20 @@
+"""Every case begins with an environment without settings, and with an empty desk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.config.desk import Desk
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("POSTERN_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path / "postern.toml", monkeypatch)

@@ -1,0 +1,203 @@
+"""Several mailboxes: what each takes from the top level, and which senders belong to them."""
+
+from pathlib import Path
+
+import pytest
+
+from app.mail.address import parse_address
+from app.settings import FileSecret, MailboxSettings, PoolSettings, Settings, StoreSettings, load
+from tests.config.desk import APP, HIDDEN, ONE, OTHER, SECRET, TENANT, TWO, Desk, mailbox, pool
+from tests.entra import CLIENT, certificate, key_pem, pem
+
+ROOT = Path(__file__).parents[2]
+
+
+def every(settings: Settings) -> list[MailboxSettings]:
+    """The mailboxes of all pools."""
+    return [mailbox for pool in settings.pools for mailbox in pool.mailboxes]
+
+
+def value(secret: object) -> str | None:
+    """What a secret is."""
+    return None if secret is None else str(secret.get_secret_value())  # type: ignore[attr-defined] # a SecretStr
+
+
+def test_the_environment_alone_is_one_pool_of_one_mailbox(desk: Desk) -> None:
+    """Whoever reads the pools needs no second way for one mailbox."""
+    variables = {
+        "MAILBOX": "NoReply@contoso.com",
+        "PASSWORD": "x",
+        "CONNECTIONS": "2",
+        "EHLO_NAME": "relay.contoso.com",
+    }
+    settings = desk.load('default_sender = "Contoso <noreply@contoso.com>"', **variables)
+    [only] = settings.pools
+    [it] = only.mailboxes
+    assert (only.name, only.senders) == ("default", ("noreply@contoso.com",))
+    assert only.default_sender == settings.routes.default_sender == "Contoso <noreply@contoso.com>"
+    assert (it.mailbox, it.ehlo, it.connections, it.recipients_per_day) == (
+        "noreply@contoso.com", "relay.contoso.com", 2, 10_000,
+    )  # fmt: skip
+    assert value(it.password) == "x"
+
+
+def test_one_app_serves_all_mailboxes(desk: Desk) -> None:
+    """What stands at the top level holds wherever nothing else is said; each greets with its own domain."""
+    top = APP + 'cloud = "gcc-high"\nmessages_per_minute = 20\n'
+    settings = desk.load(top + ONE + 'connections = 2\n[[pools.mailboxes]]\nmailbox = "b@fabrikam.com"\n')
+    first, second = every(settings)
+    for one in (first, second):
+        assert (one.tenant_id, one.client_id, value(one.client_secret)) == (TENANT, CLIENT, SECRET)
+        assert (one.smtp_host, one.authority) == ("smtp.office365.us", "https://login.microsoftonline.us")
+        assert one.messages_per_minute == 20
+    assert (first.connections, second.connections) == (2, 3)
+    assert (first.ehlo, second.ehlo) == ("contoso.com", "fabrikam.com")
+
+
+def test_a_mailbox_may_be_in_another_cloud(desk: Desk) -> None:
+    """Its cloud decides over what the top level says of host, authority and scope; what it says itself, over that."""
+    top = APP + 'smtp_host = "relay.contoso.com"\n'
+    settings = desk.load(top + ONE + TWO + 'cloud = "china"\nauthority = "https://login.contoso.cn"\n')
+    first, second = every(settings)
+    assert (first.smtp_host, first.authority) == ("relay.contoso.com", "https://login.microsoftonline.com")
+    assert (second.smtp_host, second.authority) == ("smtp.partner.outlook.cn", "https://login.contoso.cn")
+    assert second.token_scope == "https://partner.outlook.cn/.default"
+
+
+OWN = {
+    "password": ('password = "own"', {"password": "own"}),
+    "secret of the same app": (
+        'client_secret = "own"',
+        {"client_secret": "own", "client_id": CLIENT, "tenant_id": TENANT},
+    ),
+    "its app's secret": (
+        f'client_secret = "own"\nclient_id = "{OTHER}"',
+        {"client_secret": "own", "client_id": OTHER, "tenant_id": TENANT},
+    ),
+    "federated token": (
+        f'federated_token_file = "{__file__}"',
+        {"federated_token_file": Path(__file__), "client_id": CLIENT, "tenant_id": TENANT},
+    ),
+    "system-assigned identity": ("managed_identity = true", {"managed_identity": True, "tenant_id": TENANT}),
+    "user-assigned identity": (
+        f'managed_identity = true\nclient_id = "{OTHER}"',
+        {"managed_identity": True, "client_id": OTHER, "tenant_id": TENANT},
+    ),
+}
+LOGIN = (
+    "password", "tenant_id", "client_id", "client_secret", "client_secret_next", "client_certificate",
+    "client_certificate_password", "federated_token_file", "managed_identity",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_login_of_its_own_takes_the_place_of_the_other(desk: Desk, name: str) -> None:
+    """Nothing of the app's own login is left beside it, and its ids only where they can be the same."""
+    lines, expected = OWN[name]
+    settings = desk.load(APP + 'client_secret_next = "next"\n' + mailbox(lines) + TWO)
+    own, other = every(settings)
+    given = {one: getattr(own, one) for one in LOGIN if getattr(own, one)}
+    shown = {one: it if one not in ("password", "client_secret") else value(it) for one, it in given.items()}
+    assert shown == expected
+    assert (value(other.client_secret), value(other.client_secret_next)) == (SECRET, "next")
+
+
+def test_an_identity_at_the_top_lends_its_id_to_no_app(desk: Desk) -> None:
+    """The client id of a managed identity is no app's."""
+    top = f'tenant_id = "{TENANT}"\nclient_id = "{CLIENT}"\nmanaged_identity = true\n'
+    line = desk.refused(top + mailbox('client_secret = "own"'))
+    assert line.startswith("postern.toml: pools[0].mailboxes[0].client_id: is missing.")
+    own = every(desk.load(top + mailbox(f'client_secret = "own"\nclient_id = "{OTHER}"')))[0]
+    assert (own.client_id, own.managed_identity) == (OTHER, False)
+
+
+@pytest.mark.parametrize("table", ["", ONE])
+def test_a_secret_may_be_in_a_file(desk: Desk, tmp_path: Path, table: str) -> None:
+    """At the top level of the file, and of a mailbox; it remembers where it is from, to be read again."""
+    (tmp_path / "secret").write_text("from a file\n")
+    line = f'password_file = "{tmp_path}/secret"\n'
+    settings = desk.load(table + line, **({} if table else {"MAILBOX": "one@contoso.com"}))
+    [one] = every(settings)
+    assert isinstance(one.password, FileSecret)
+    assert (one.password.path, value(one.password)) == (tmp_path / "secret", "from a file")
+
+
+def test_the_environment_wins_over_a_secret_file(desk: Desk, tmp_path: Path) -> None:
+    """As over every other line at the top level of the file."""
+    (tmp_path / "secret").write_text("from a file\n")
+    text = APP.replace("client_secret = ", "#") + f'client_secret_file = "{tmp_path}/secret"\n' + ONE
+    assert value(every(desk.load(text))[0].client_secret) == "from a file"
+    assert value(every(desk.load(text, CLIENT_SECRET="from there"))[0].client_secret) == "from there"
+
+
+def test_senders_find_their_pool(desk: Desk) -> None:
+    """The mailboxes themselves where none are given; the more specific pattern wins; the first default is all's."""
+    text = APP + pool("a", '"a@contoso.com"', '"B@contoso.com"')
+    text += pool("rest", '"c@contoso.com"', more='senders = ["*@contoso.com", "*@bücher.example"]')
+    text += pool("d", '"d@fabrikam.com"', more='default_sender = "D <d@fabrikam.com>"')
+    settings = desk.load(text)
+    senders = ["b@contoso.com", "anna@contoso.com", "anna@xn--bcher-kva.example", "D@fabrikam.com", "e@fabrikam.com"]
+    assert [settings.routes.route(parse_address(one)) for one in senders] == ["a", "rest", "rest", "d", None]
+    assert settings.routes.default_sender == "D <d@fabrikam.com>"
+    assert settings.pools[0].senders == ("a@contoso.com", "b@contoso.com")
+
+
+def test_urgent_mail_has_a_connection_where_there_are_two(desk: Desk) -> None:
+    """One by default; with a single connection there is none to spare, whatever is wished."""
+    text = APP + pool("a", '"a@contoso.com"', '"b@contoso.com"\nconnections = 1', '"c@contoso.com"\nconnections = 9')
+    assert [one.urgent_connections for one in every(desk.load(text))] == [1, 0, 1]
+    assert [one.urgent_connections for one in every(desk.load("urgent_connections = 2\n" + text))] == [2, 0, 2]
+    assert [one.urgent_connections for one in every(desk.load("urgent_connections = 0\n" + text))] == [0, 0, 0]
+
+
+def test_the_budget_of_the_tenant(desk: Desk) -> None:
+    """None unless it is given."""
+    assert desk.load(APP + ONE).tenant_recipients_per_day is None
+    assert desk.load("tenant_recipients_per_day = 22_059\n" + APP + ONE).tenant_recipients_per_day == 22_059
+
+
+def test_a_thousand_mailboxes_are_read_at_once(desk: Desk, tmp_path: Path) -> None:
+    """One certificate for all is opened once."""
+    (tmp_path / "app.pem").write_text(pem(certificate()) + key_pem())
+    app = APP.replace(f'client_secret = "{SECRET}"', f'client_certificate = "{tmp_path}/app.pem"')
+    text = app + "".join(pool(f"p{n}", f'"a{n}@contoso.com"', f'"b{n}@contoso.com"') for n in range(500))
+    settings = desk.load(text)
+    assert len(every(settings)) == 1000
+    assert settings.routes.route(parse_address("b499@contoso.com")) == "p499"
+
+
+def test_commands_over_the_store_read_no_secret(desk: Desk) -> None:
+    """`postern keys create` works where the secrets are not mounted."""
+    desk.path.write_text('client_secret_file = "/nowhere/secret"\n' + ONE + 'password_file = "/nowhere/secret"\n')
+    desk.patch.setenv("POSTERN_CONFIG", str(desk.path))
+    assert load(StoreSettings).store_url == "sqlite:///data/postern.db"
+
+
+def test_no_secret_is_shown(desk: Desk) -> None:
+    """Not by the settings, nor by what they are made of."""
+    settings = desk.load(APP + f'client_secret_next = "{HIDDEN}"\n' + mailbox(f'password = "{HIDDEN}"') + TWO)
+    assert HIDDEN not in f"{settings!r}{settings}{settings.pools}{every(settings)}"
+    assert SECRET not in f"{settings!r}{settings}{settings.pools}{every(settings)}"
+
+
+def test_the_example_is_right(desk: Desk, tmp_path: Path) -> None:
+    """deploy/postern.toml can be used as it is, but for its secrets; the environment wins over it."""
+    text = (ROOT / "deploy" / "postern.toml").read_text("utf-8").replace("/run/secrets", str(tmp_path))
+    for name in ("client-secret", "fabrikam-client-secret"):
+        (tmp_path / name).write_text(f"{name}\n")
+    settings = desk.load(text, PORT="9000")
+    assert settings.port == 9000
+    assert [(one.name, len(one.mailboxes)) for one in settings.pools] == [("shop", 2), ("fabrikam", 1)]
+    first, second, other = every(settings)
+    assert (first.client_secret, other.tenant_id) == (second.client_secret, "fabrikam.com")
+    assert value(other.client_secret) == "fabrikam-client-secret"
+    assert (first.connections, second.connections) == (3, 2)
+    assert settings.routes.default_sender == "Contoso Shop <orders@contoso.com>"
+    assert settings.routes.route(parse_address("billing@fabrikam.com")) == "fabrikam"
+
+
+def test_every_setting_of_a_pool_is_in_the_readme() -> None:
+    """In the words of the code."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name, facts in PoolSettings.model_fields.items():
+        assert f"| `{name}` | {facts.description}" in readme
