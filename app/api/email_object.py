@@ -10,6 +10,7 @@ from typing import Any
 
 from app.api.last_event import last_event
 from app.mail.lifecycle import MessageState
+from app.mail.verdict import Explanation
 from app.store.records import AttemptRecord, Email
 
 _WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
@@ -29,7 +30,7 @@ def texts(content: bytes) -> Texts:
     return Texts(_body(message, "html"), _body(message, "plain"))
 
 
-def render(mail: Email, content: Texts, now: float) -> bytes:
+def render(mail: Email, content: Texts, why: Explanation, now: float) -> bytes:
     """The JSON object. `now` in epoch seconds."""
     head = mail.head
     return json.dumps(
@@ -49,7 +50,7 @@ def render(mail: Email, content: Texts, now: float) -> bytes:
             "last_event": last_event(mail, now),
             "scheduled_at": timestamp(mail.scheduled_at),
             "tags": [{"name": name, "value": value} for name, value in head.tags],
-            "relay": _relay(mail),
+            "relay": _relay(mail, why),
         }
     ).encode()
 
@@ -69,8 +70,7 @@ def _body(message: EmailMessage, subtype: str) -> str | None:
     return str(part.get_content()).replace("\r\n", "\n").removesuffix("\n")
 
 
-def _relay(mail: Email) -> dict[str, Any]:
-    explanation = mail.explanation
+def _relay(mail: Email, why: Explanation) -> dict[str, Any]:
     return {
         "state": mail.state,
         "pool": mail.pool,
@@ -83,7 +83,7 @@ def _relay(mail: Email) -> dict[str, Any]:
             for recipient in mail.recipients
         ],
         "attempts": [_attempt(attempt) for attempt in mail.attempts],
-        "explanation": explanation and {"summary": explanation.summary, "fix": explanation.fix},
+        "explanation": {"summary": why.summary, "fix": why.fix},
     }
 
 

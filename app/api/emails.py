@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import logs
-from app.api import body, document, email_object, idempotency, schemas, senders
+from app.api import body, document, email_object, explanation, idempotency, schemas, senders
 from app.api.edge import Edge
 from app.api.errors import (
     Flaw,
@@ -78,7 +78,8 @@ class Emails:
             raise _no_email(id_)
         content = await self._edge.store.content(id_)
         texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
-        return success(email_object.render(email, texts, self._edge.clock.now()))
+        now = self._edge.clock.now()
+        return success(email_object.render(email, texts, await explanation.why(email, self._edge.store, now), now))
 
     async def retry(self, request: Request) -> Response:
         """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""

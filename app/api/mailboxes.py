@@ -15,6 +15,7 @@ from app.api.errors import Flaw, Invalid, NotFound
 from app.api.fields import kind
 from app.api.keys import Keyring
 from app.api.wire import success
+from app.mail.explain import named
 from app.mail.health import Condition, Health
 from app.store.records import MailboxRecord, Wish
 
@@ -66,10 +67,15 @@ def one_line(reason: str) -> str:
 
 
 def standing(record: MailboxRecord, now: float) -> Condition:
-    """Its condition at `now` (epoch seconds). A pause ends by time alone, which its relay need not have written yet."""
+    """Its condition at `now` (epoch seconds), with its name in the words for people.
+
+    A pause ends by time alone, which its relay need not have written yet.
+    """
     condition = record.condition
     if condition.health is Health.PAUSED and condition.until is not None and condition.until <= now:
         return replace(condition, health=Health.OPEN, since=condition.until, until=None, explanation=None)
+    if condition.explanation is not None:
+        return replace(condition, explanation=named(condition.explanation, {"mailbox": record.name}))
     return condition
 
 

@@ -8,11 +8,13 @@ import typer
 from rich.table import Table
 
 from app.api.errors import NotHeld, NotRetryable
+from app.api.explanation import why
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
 from app.clock import Clock
 from app.mail.lifecycle import MessageState
+from app.mail.verdict import Explanation
 from app.store import Store
 from app.store.records import AttemptRecord, Change, Email
 
@@ -36,13 +38,13 @@ def list_(
 @commands.command("show")
 def show_(id: Id, as_json: AsJson = False) -> None:
     """One message: its recipients, its attempts with the SMTP dialogue, and what is wrong if something is."""
-    email = ask(lambda store: store.get(id))
-    if email is None:
+    found = ask(lambda store: _explained(store, id))
+    if found is None:
         raise _none(id)
     if as_json:
-        show([_whole(email)], _COLUMNS, True, none="")
+        show([_whole(*found)], _COLUMNS, True, none="")
     else:
-        _print(email)
+        _print(*found)
 
 
 @commands.command()
@@ -67,6 +69,11 @@ def confirm(id: Id) -> None:
     """Say that a held message has arrived, as Message trace shows. It is done and never offered again."""
     done = "is done; it counts as relayed"
     _decide(id, lambda store: store.confirm(id, Clock().now()), done, lambda state: NotHeld(state).message)
+
+
+async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None:
+    email = await store.get(id)
+    return None if email is None else (email, await why(email, store, Clock().now()))
 
 
 def _decide(
@@ -95,7 +102,7 @@ def _row(email: Email) -> dict[str, Any]:
     }
 
 
-def _whole(email: Email) -> dict[str, Any]:
+def _whole(email: Email, explanation: Explanation) -> dict[str, Any]:
     return {
         **_row(email),
         "message_id": email.message_id,
@@ -103,7 +110,7 @@ def _whole(email: Email) -> dict[str, Any]:
         "next_attempt_at": moment(email.due_at),
         "expires_at": moment(email.expires_at),
         "possible_duplicate": email.possible_duplicate,
-        "explanation": email.explanation and {"summary": email.explanation.summary, "fix": email.explanation.fix},
+        "explanation": {"summary": explanation.summary, "fix": explanation.fix},
         "recipients": [
             {"address": one.address, "state": str(one.state), "reply": one.reply} for one in email.recipients
         ],
@@ -125,7 +132,7 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
     }
 
 
-def _print(email: Email) -> None:
+def _print(email: Email, explanation: Explanation) -> None:
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
@@ -136,9 +143,8 @@ def _print(email: Email) -> None:
         facts.add_row("next attempt", moment(email.due_at))
     if email.possible_duplicate:
         facts.add_row("duplicate", "possible: a reply was lost after the end of the message")
-    if email.explanation:
-        facts.add_row("why", email.explanation.summary)
-        facts.add_row("mend", email.explanation.fix)
+    facts.add_row("why", explanation.summary)
+    facts.add_row("mend", explanation.fix)
     for recipient in email.recipients:
         facts.add_row(recipient.address, f"{recipient.state}  {recipient.reply or ''}")
     console.print(facts)

@@ -1,5 +1,6 @@
 """A sentence and a mend for every state in which a person can meet a message. Pure; knows no store and no wire."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from app.mail.health import Condition, Health
@@ -27,6 +28,7 @@ _ELSE = {
     MessageState.CANCELLED: CANCELLED,
 }
 _WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
+_UNTOLD = frozenset({MessageState.QUEUED, MessageState.ACTIVE})  # what was told is of an attempt that counts no more
 
 
 def explain(
@@ -38,7 +40,9 @@ def explain(
     mailbox: tuple[str, Condition] | None = None,
 ) -> Explanation:
     """Why a message stands where it does. `told` was kept with it; `relayed`: every recipient is; `scheduled_at` is in
-    the future or None; `mailbox` is the one that its queue waits for, with its condition.
+    the future or None; `mailbox` is the one that its queue waits for, with its condition; None when one is open.
+
+    A queued message has no reason of its own: what put it back was its mailbox's trouble (lifecycle, rule 3).
     """
     if state in _WAITING and scheduled_at is not None:
         return Explanation(
@@ -46,14 +50,14 @@ def explain(
         )
     if state in _WAITING and mailbox is not None and mailbox[1].health is not Health.OPEN:
         return at_rest(*mailbox)
-    if told is not None and state is not MessageState.ACTIVE:
+    if told is not None and state not in _UNTOLD:
         return told
     return SENT if relayed and state is MessageState.DONE else _ELSE[state]
 
 
 def at_rest(name: str, condition: Condition) -> Explanation:
     """Why a mailbox relays nothing, as those read it whose messages wait."""
-    why = condition.explanation or WAITS
+    why = named(condition.explanation or WAITS, {"mailbox": name})
     rests = "Held" if condition.health is Health.HELD else "Paused"
     until = "" if condition.until is None else f", tried again at {_time(condition.until)}"
     return Explanation(
@@ -61,6 +65,14 @@ def at_rest(name: str, condition: Condition) -> Explanation:
         "Its messages wait unspent and go by themselves afterwards.",
         why.fix,
     )
+
+
+def named(explanation: Explanation, known: Mapping[str, str]) -> Explanation:
+    """The same with each <name> of its fix that is known in its place."""
+    fix = explanation.fix
+    for name, value in known.items():
+        fix = fix.replace(f"<{name}>", value)
+    return Explanation(explanation.summary, fix)
 
 
 def _time(seconds: float) -> str:

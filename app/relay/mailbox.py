@@ -11,6 +11,7 @@ from app import logs
 from app.clock import Clock
 from app.mail import health
 from app.mail.attempt import Attempt
+from app.mail.explain import named
 from app.mail.health import Condition, Health
 from app.mail.verdict import Verdict
 from app.relay.breaker import REST, Breaker
@@ -152,7 +153,7 @@ class Mailbox:
 
 
 def _tell(name: str, condition: Condition) -> None:
-    why = condition.explanation
+    why = named(condition.explanation, {"mailbox": name}) if condition.explanation else None
     match condition.health:
         case Health.OPEN:
             logs.mailbox_open(name)

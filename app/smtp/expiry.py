@@ -4,6 +4,7 @@ import math
 
 from app import logs, metrics
 from app.clock import Clock
+from app.mail.explain import named
 from app.smtp.credentials import Credentials, Ending
 
 DAY = 86_400.0
@@ -45,7 +46,7 @@ class Watch:
         return min((step for step in steps if left <= step * DAY), default=None)
 
     def _tell(self, ending: Ending) -> None:
-        why = ending.explanation
+        why = named(ending.explanation, {"mailbox": self._mailbox})
         logs.credential_ends(
             self._mailbox,
             what=ending.what,

@@ -94,6 +94,7 @@ def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.
     assert (line["event"], line["date"]) == ("credential.ends", "2026-12-31")
     assert "end of December 2026" in line["reason"]
     assert "POSTERN_CLIENT_SECRET" in line["fix"]
+    assert "-Identity noreply@contoso.com" in line["fix"]
 
 
 def test_the_date_is_a_metric() -> None:

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from app.mail.explain import WAITS, explain
+from app.mail.explain import WAITS, explain, named
 from app.mail.health import Condition, Health
 from app.mail.lifecycle import MessageState
 from app.mail.verdict import Explanation
@@ -38,7 +38,24 @@ def test_who_waits_for_a_mailbox_reads_what_is_wrong_with_it(condition: Conditio
 
 
 def test_an_open_mailbox_leaves_the_message_its_own_reason() -> None:
-    """Deferred says why; queued says that it waits."""
+    """Deferred says why; queued says that it waits, also when a mailbox that is mended by now had put it back."""
     mailbox = ("noreply@contoso.com", CONDITIONS[0])
     assert explain(MessageState.DEFERRED, TOLD, relayed=False, mailbox=mailbox) is TOLD
-    assert explain(MessageState.QUEUED, None, relayed=False, mailbox=mailbox) is WAITS
+    for told in (None, WHY):
+        assert explain(MessageState.QUEUED, told, relayed=False, mailbox=mailbox) is WAITS
+        assert explain(MessageState.QUEUED, told, relayed=False) is WAITS
+
+
+def test_the_names_that_are_known_are_filled_in() -> None:
+    """Wherever they stand in the fix; the others stay for the reader."""
+    fix = "Run `release <mailbox>`, then `show <mailbox>` and `remove <object-id>`."
+    filled = named(Explanation("It is so.", fix), {"mailbox": "a@b.c", "id": "1"})
+    assert filled == Explanation("It is so.", "Run `release a@b.c`, then `show a@b.c` and `remove <object-id>`.")
+
+
+def test_the_mailboxes_own_name_is_in_the_fix() -> None:
+    """As it is in the reason."""
+    why = Explanation("A person holds the mailbox.", "Open it with `postern mailboxes release <mailbox>`.")
+    held = Condition(Health.HELD, explanation=why)
+    fix = explain(MessageState.QUEUED, None, relayed=False, mailbox=("a@b.c", held)).fix
+    assert fix == "Open it with `postern mailboxes release a@b.c`."

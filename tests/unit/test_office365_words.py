@@ -4,14 +4,21 @@ import re
 
 import pytest
 
-from app.mail import policy
-from app.mail.office365 import sources
+from app.mail import explain, lifecycle, policy
+from app.mail.office365 import entra, sources
 from app.mail.rule import Rule
 from app.mail.verdict import Confidence, Explanation
 
 EXPLANATIONS = [(rule.name, rule.explanation) for rule in policy.RULES]
 EXPLANATIONS += [(f"no-reply-{kind}", why) for kind, why in policy.WITHOUT_REPLY.items()]
 EXPLANATIONS += [("in-doubt", policy.IN_DOUBT)]
+EXPLANATIONS += [(row.name, row.explanation) for row in entra.ROWS]
+EXPLANATIONS += [
+    (name.lower(), it)
+    for module in (lifecycle, explain)
+    for name, it in vars(module).items()
+    if isinstance(it, Explanation)
+]
 WHAT_TO_DO = [pytest.param(why, id=name) for name, why in EXPLANATIONS]
 ALL_FIXES = " ".join(why.fix for _, why in EXPLANATIONS)
 
@@ -42,17 +49,22 @@ PARAMETERS = {
 }
 _VERBS = "Add|Clear|Connect|Disable|Enable|Get|Grant|Install|New|Remove|Search|Set|Start|Test|Update"
 COMMAND = re.compile(rf"\b(?:{_VERBS})-[A-Z]\w+")
-PLACES = {"<mailbox>", "<from-address>", "<client-id>", "<object-id>", "<policy>"}
+PLACES = {
+    "<mailbox>", "<id>", "<from-address>", "<client-id>", "<object-id>", "<policy>", "<service-account>", "<namespace>",
+}  # fmt: skip
 SETTINGS = {
     "POSTERN_MAILBOX", "POSTERN_PASSWORD", "POSTERN_TENANT_ID", "POSTERN_CLIENT_ID", "POSTERN_CLIENT_SECRET",
     "POSTERN_TOKEN_SCOPE", "POSTERN_SMTP_HOST", "POSTERN_SMTP_PORT", "POSTERN_SMTP_CA_FILE", "POSTERN_EHLO_NAME",
-    "POSTERN_CONNECTIONS", "POSTERN_MESSAGES_PER_MINUTE",
+    "POSTERN_CONNECTIONS", "POSTERN_MESSAGES_PER_MINUTE", "POSTERN_CLIENT_CERTIFICATE", "POSTERN_FEDERATED_TOKEN_FILE",
+    "POSTERN_MANAGED_IDENTITY", "POSTERN_CLIENT_SECRET_NEXT", "POSTERN_CLOUD", "POSTERN_AUTHORITY",
+    "POSTERN_TOKEN_CA_FILE",
 }  # fmt: skip
 SITES = {
     "https://admin.microsoft.com", "https://admin.exchange.microsoft.com", "https://entra.microsoft.com",
     "https://security.microsoft.com", "https://security.microsoft.com/restrictedentities",
     "https://security.microsoft.com/tenantAllowBlockList", "https://outlook.office.com",
     "https://outlook.office365.com/.default", "https://login.microsoftonline.com",
+    "https://login.microsoftonline.com/error", "https://status.azure.com",
 }  # fmt: skip
 
 
