@@ -6,6 +6,9 @@ Labels have few values: names of rules, phases and outcomes that stand in this c
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
+from app.mail.attempt import Phase
+from app.mail.lifecycle import Event
+
 _registry = CollectorRegistry()
 _accepted = Counter("postern_emails_accepted", "Emails kept and answered with 200.", registry=_registry)
 _attempts = Counter(
@@ -27,6 +30,9 @@ _ends = Gauge(
     registry=_registry,
 )
 
+for _phase in Phase:
+    _unknown.labels(_phase)  # at 0: an alert on a series that does not exist yet would miss its first reply
+
 __all__ = [
     "CONTENT_TYPE",
     "accepted",
@@ -44,7 +50,7 @@ def accepted() -> None:
     _accepted.inc()
 
 
-def attempted(outcome: str) -> None:
+def attempted(outcome: Event) -> None:
     """An offer is settled."""
     _attempts.labels(outcome).inc()
 
@@ -54,7 +60,7 @@ def judged(rule: str) -> None:
     _verdicts.labels(rule).inc()
 
 
-def unknown_reply(phase: str) -> None:
+def unknown_reply(phase: Phase) -> None:
     """A reply was judged by a default, because no row knows it."""
     _unknown.labels(phase).inc()
 

@@ -54,5 +54,6 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
     app.add_api_route("/mailboxes/{name}/release", mailboxes.release, methods=["POST"])
     app.add_api_route("/healthz", health.alive, methods=["GET", "HEAD"])
     app.add_api_route("/readyz", health.ready, methods=["GET", "HEAD"])
+    app.add_api_route("/metrics", health.counted, methods=["GET", "HEAD"])
     for path in unsupported.PATHS:
         app.add_api_route(path, nothing.refuse, methods=[*unsupported.METHODS], include_in_schema=False)

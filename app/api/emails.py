@@ -10,7 +10,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import logs
+from app import logs, metrics
 from app.api import body, document, email_object, explanation, idempotency, schemas, senders
 from app.api.edge import Edge
 from app.api.errors import (
@@ -139,6 +139,7 @@ class Emails:
         if isinstance(kept, IdempotencyConflict):
             raise IdempotencyMismatch
         if not kept.replayed:
+            metrics.accepted()
             logs.accepted(
                 acceptance.id,
                 key=key.name,

@@ -20,7 +20,7 @@ from app.store import StoreError
 
 _SLASHES = re.compile("/{2,}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
-_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz"})
+_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Entrance:

@@ -1,15 +1,19 @@
-"""Is the process alive (/healthz), and can it take mail now (/readyz)? For machines, so without a key."""
+"""Is the process alive (/healthz), can it take mail now (/readyz), what has it counted (/metrics)?
+
+For machines inside, so without a key: the gateway before Postern passes none of them on.
+"""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app import metrics
 from app.api.edge import Edge
 from app.api.errors import Unavailable
 from app.api.wire import success
 
 
 class Health:
-    """The two routes."""
+    """The three routes."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
@@ -27,3 +31,7 @@ class Health:
             details = [{"message": reason} for reason in reasons]
             raise Unavailable(f"Postern is not ready: {' '.join(reasons)}", retry_after=5, details=details)
         return success(b'{"status":"ready"}')
+
+    async def counted(self, _: Request) -> Response:
+        """GET /metrics: in Prometheus' text format, also while Postern stops."""
+        return Response(metrics.expose(), headers={"content-type": metrics.CONTENT_TYPE})

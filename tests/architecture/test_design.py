@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from app import metrics
 from app.mail.lifecycle import TRANSITIONS, MessageState
 from app.settings import Settings
 
@@ -35,6 +36,17 @@ def test_every_setting_is_in_the_readme() -> None:
     assert set(rows) == {*expected, "POSTERN_CONFIG"}
     for variable, field in expected.items():
         assert (field.description or "") in rows[variable], variable
+
+
+def test_every_metric_is_in_the_readme() -> None:
+    """In the words of its own help."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(postern_\w+)[^`]*` \| (.*) \|$", readme, re.MULTILINE))
+    told = dict(re.findall(r"^# HELP (\w+) (.*)$", metrics.expose().decode(), re.MULTILINE))
+    expected = {name: help for name, help in told.items() if not name.endswith("_created")}
+    assert set(rows) == set(expected)
+    for name, help in expected.items():
+        assert rows[name].startswith(help), name
 
 
 def test_nothing_else_stands_at_the_top() -> None:

@@ -102,6 +102,7 @@ def test_e7_draining(tmp_path: Path) -> None:
         assert door.get("/healthz").json() == {"status": "ok"}
         body = refused(door.get("/readyz"), 503, "application_error")
         assert body["details"] == [{"message": "Postern is stopping."}]
+        assert door.get("/metrics").status_code == 200
 
 
 def test_health(door: Door) -> None:
