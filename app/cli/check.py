@@ -1,41 +1,30 @@
 """`postern check`: the doctor over the settings, for a person or for a program."""
 
 import ipaddress
-import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from app import logs
+from app.cli.check_view import Page, finish
 from app.cli.exits import Exit, run
 from app.cli.output import AsJson, console
 from app.doctor import Case, Finding, Outcome, Step, examine
 from app.mail.address import Address, AddressError, parse_address
 from app.main import credentials, upstream
-from app.settings import Settings, SettingsError, load
+from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError, load
+from app.smtp.session import Upstream
 
 _DNS = 53
-_MARKS = {
-    Outcome.OK: ("✓", "green"),
-    Outcome.WARN: ("!", "yellow"),
-    Outcome.FAILED: ("✗", "bold red"),
-    Outcome.SKIPPED: ("-", "dim"),
-}
-_COUNTED = {
-    Outcome.FAILED: "failed",
-    Outcome.WARN: "to be mended, though mail goes",
-    Outcome.OK: "in order",
-    Outcome.SKIPPED: "not tried",
-}
+_MOST = 20  # mailboxes named when one is not found
 
 
 def check(
+    mailbox: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only this mailbox, not all.")] = None,
     send_test: Annotated[
-        str | None, typer.Option("--send-test", metavar="ADDRESS", help="Send one message there, too.")
+        str | None,
+        typer.Option("--send-test", metavar="ADDRESS", help="Send one message there from each mailbox, too."),
     ] = None,
     egress: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="The public IP address this machine is seen with.")
@@ -47,36 +36,60 @@ def check(
 ) -> None:
     """Find out what is wrong between here and a relayed message, and what mends it. No mail is sent unasked.
 
-    Exit codes: 0 in order or to be mended, 1 something failed, 78 a setting is wrong.
+    Exit codes: 0 in order or to be mended, 1 something failed, 2 wrong usage, 78 a setting is wrong.
     """
     logs.configure(human=True, level="critical")  # all there is to say is in the findings
     to, seen_as, asked = _recipient(send_test), _address(egress), _server(name_server)
     try:
         settings = load(Settings)
-        case = _case(settings, to, seen_as, asked)
     except SettingsError as error:
-        _end([Finding(Step.SETTINGS, Outcome.FAILED, str(error))], Exit.CONFIG, as_json)
+        finish([Finding(Step.SETTINGS, Outcome.FAILED, str(error))], Exit.CONFIG, as_json)
+    chosen = _chosen(settings, mailbox)
+    cases = list(_cases(settings, chosen, to, seen_as, asked))
     if as_json:
-        findings = run(examine(case))
+        findings = run(examine(cases))
     else:
         with console.status("checking"):
-            findings = run(examine(case, _print))
+            findings = run(examine(cases, Page({one.mailbox: pool.name for pool, one in chosen}).show))
     failed = any(finding.outcome is Outcome.FAILED for finding in findings)
-    _end(findings, Exit.FAILED if failed else Exit.DONE, as_json, printed=True)
+    finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
 
 
-def _case(settings: Settings, to: Address | None, egress: str | None, server: tuple[str, int] | None) -> Case:
-    return Case(
-        mailbox=settings.mailbox,
-        upstream=upstream(settings),
-        credentials=credentials(settings),
-        senders=settings.sender_patterns,
-        sender=parse_address(settings.default_sender or settings.mailbox),
-        max_message_bytes=settings.max_message_bytes,
-        test_to=to,
-        egress=egress,
-        name_server=server,
-    )
+def _chosen(settings: Settings, wanted: str | None) -> list[tuple[PoolSettings, MailboxSettings]]:
+    """All mailboxes with their pools, or the one that is wanted."""
+    every = [(pool, one) for pool in settings.pools for one in pool.mailboxes]
+    chosen = [(pool, one) for pool, one in every if wanted is None or one.mailbox == wanted.strip().lower()]
+    if not chosen:
+        names = [one.mailbox for _, one in every]
+        more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+        known = f"There are: {', '.join(names[:_MOST])}{more}."
+        raise typer.BadParameter(f"There is no mailbox {wanted} in the settings. {known}", param_hint="--mailbox")
+    return chosen
+
+
+def _cases(
+    settings: Settings,
+    chosen: list[tuple[PoolSettings, MailboxSettings]],
+    to: Address | None,
+    egress: str | None,
+    server: tuple[str, int] | None,
+) -> Iterator[Case]:
+    ways: dict[tuple[object, ...], Upstream] = {}
+    for pool, one in chosen:
+        way = (one.smtp_host, one.smtp_port, one.ehlo, one.smtp_ca_file, one.ipv4_only)
+        if way not in ways:
+            ways[way] = upstream(one)  # type: ignore[arg-type] # main still asks for a whole Settings
+        yield Case(
+            mailbox=one.mailbox,
+            upstream=ways[way],
+            credentials=credentials(one),  # type: ignore[arg-type] # as above
+            senders=pool.senders,
+            sender=parse_address(pool.default_sender or one.mailbox),
+            max_message_bytes=settings.max_message_bytes,
+            test_to=to,
+            egress=egress,
+            name_server=server,
+        )
 
 
 # What was given on the command line.
@@ -106,34 +119,3 @@ def _server(text: str | None) -> tuple[str, int] | None:
     except ValueError:
         hint = "Give an IP address, with a port if it is not 53: 127.0.0.1:5353 or [::1]:5353."
         raise typer.BadParameter(hint, param_hint="--name-server") from None
-
-
-# What is shown.
-
-
-def _print(finding: Finding) -> None:
-    """One line, dimmed facts, and what mends it."""
-    mark, style = _MARKS[finding.outcome]
-    quiet = "dim" if finding.outcome is Outcome.SKIPPED else ""
-    console.print(
-        Text.assemble((f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
-        soft_wrap=True,
-    )
-    for name, value in finding.facts.items():
-        console.print(Text(f"   {name}: {value}", "dim"), soft_wrap=True)
-    if finding.fix:
-        console.print(Text.assemble(("   → ", style), finding.fix), soft_wrap=True)
-
-
-def _end(findings: Sequence[Finding], code: Exit, as_json: bool, *, printed: bool = False) -> None:
-    """The last words, and the exit code."""
-    if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
-        raise typer.Exit(code)
-    if not printed:
-        for finding in findings:
-            _print(finding)
-    counts = Counter(finding.outcome for finding in findings)
-    said = ", ".join(f"{counts[outcome]} {words}" for outcome, words in _COUNTED.items() if counts[outcome])
-    console.print(Text(f"\n{said}", "bold red" if code else "bold green"))
-    raise typer.Exit(code)

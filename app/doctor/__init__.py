@@ -1,8 +1,8 @@
 """The doctor: every step between this machine and a relayed message, tried one by one, each with its cause and mend.
 
-It sends no mail unless it is asked to, logs in once at most, and shows no secret. It stores nothing.
+It sends no mail unless it is asked to, logs in once at most to each mailbox, and shows no secret. It stores nothing.
 
-    findings = await examine(case, tell=print)
+    findings = await examine([case], tell=print)
 """
 
 from app.doctor.case import Bounds, Case

@@ -1,10 +1,12 @@
 """The steps in order. A step that failed spares those that need it; they say so.
 
-The records of the domains are asked for meanwhile, since they need nothing of the rest.
+First each way to an upstream, once however many mailboxes take it; then each mailbox, one after the other, since every
+one is a login. The records of the domains are asked for meanwhile, since they need nothing of the rest.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from app.doctor.case import Case
 from app.doctor.domain import examine_domains
@@ -15,96 +17,119 @@ from app.doctor.opening import STEPS as OPENING
 from app.doctor.opening import open_up
 from app.doctor.senders import send_test, try_senders
 from app.smtp.credentials import Secret
-from app.smtp.session import Session
+from app.smtp.session import Session, Upstream
 
 Tell = Callable[[Finding], None]
 
 
-async def examine(case: Case, tell: Tell = lambda _: None) -> list[Finding]:
-    """Every finding, each also told as soon as it is there. It ends within the sum of the case's bounds."""
-    examination = _Examination(case, tell)
-    domains = asyncio.create_task(examine_domains(case))
+async def examine(cases: Sequence[Case], tell: Tell = lambda _: None) -> list[Finding]:
+    """Every finding about one mailbox or more, each also told as soon as it is there.
+
+    It ends within the sum of the cases' bounds.
+    """
+    examination = _Examination(tell)
+    domains = asyncio.create_task(examine_domains(cases))
     try:
-        await examination.run()
-        examination.tell(*await domains)
+        await examination.run(cases)
+        for finding in await domains:
+            examination.tell(finding.about, finding)
     finally:
         domains.cancel()
     return examination.findings
 
 
 class _Examination:
-    """One run. Each method returns what the next one needs, or None when it failed."""
+    """One run. What gives a Finding or None gives the failure that spares the steps after it."""
 
-    def __init__(self, case: Case, tell: Tell) -> None:
+    def __init__(self, tell: Tell) -> None:
         self.findings: list[Finding] = []
-        self._case = case
         self._tell = tell
+        self._reached: dict[tuple[str, int, bool], Finding | None] = {}
+        self._opened: dict[Upstream, Finding | None] = {}
 
-    def tell(self, *findings: Finding) -> None:
+    def tell(self, about: str, *findings: Finding) -> None:
         """Keep and tell."""
-        self.findings += findings
         for finding in findings:
-            self._tell(finding)
+            self.findings.append(whole := replace(finding, about=about))
+            self._tell(whole)
 
-    async def run(self) -> None:
+    async def run(self, cases: Sequence[Case]) -> None:
         """The settings are right already, or there would be no case."""
-        case = self._case
-        facts = {"mailbox": case.mailbox, "upstream": case.where}
-        self.tell(ok(Step.SETTINGS, "The settings can be read.", facts))
-        network = await self._network()
-        self._skip(OPENING, network)
-        opening = network or await self._opening()
-        finding, secret = await credential(case)
-        self.tell(finding)
-        why = opening or (finding if finding.outcome is Outcome.FAILED else None)
-        await self._inside(secret, why)
+        self.tell("", ok(Step.SETTINGS, "The settings can be read.", _facts(cases)))
+        for case in cases:
+            if case.upstream not in self._opened:
+                self._opened[case.upstream] = await self._way(case)
+        for case in cases:
+            await self._mailbox(case, self._opened[case.upstream])
 
-    async def _network(self) -> Finding | None:
-        finding, addresses = await look_up(self._case)
-        self.tell(finding)
+    async def _way(self, case: Case) -> Finding | None:
+        """Mailboxes whose names in EHLO differ share the network alone."""
+        there = (case.upstream.host, case.upstream.port, case.upstream.ipv4_only)
+        if there not in self._reached:
+            self._reached[there] = await self._network(case)
+        if (why := self._reached[there]) is not None:
+            self._skip(case.where, OPENING, why)
+            return why
+        return await self._opening(case)
+
+    async def _network(self, case: Case) -> Finding | None:
+        finding, addresses = await look_up(case)
+        self.tell(case.where, finding)
         if finding.outcome is Outcome.FAILED:
-            self._skip((Step.TCP_IPV4, Step.TCP_IPV6), finding)
+            self._skip(case.where, (Step.TCP_IPV4, Step.TCP_IPV6), finding)
             return finding
-        findings = await reach(self._case, addresses)
-        self.tell(*findings)
+        findings = await reach(case, addresses)
+        self.tell(case.where, *findings)
         return _failed(findings)
 
-    async def _opening(self) -> Finding | None:
-        findings = await open_up(self._case)
-        self.tell(*findings)
+    async def _opening(self, case: Case) -> Finding | None:
+        findings = await open_up(case)
+        self.tell(case.where, *findings)
         if (why := _failed(findings)) is not None:
-            self._skip(OPENING[OPENING.index(why.step) + 1 :], why)
+            self._skip(case.where, OPENING[OPENING.index(why.step) + 1 :], why)
         return why
 
-    async def _inside(self, secret: Secret | None, why: Finding | None) -> None:
+    async def _mailbox(self, case: Case, way: Finding | None) -> None:
+        finding, secret = await credential(case)
+        self.tell(case.mailbox, finding)
+        await self._inside(case, secret, way or (finding if finding.outcome is Outcome.FAILED else None))
+
+    async def _inside(self, case: Case, secret: Secret | None, why: Finding | None) -> None:
         """What needs a login."""
         session = None
         if why is None and secret is not None:
-            finding, session = await log_in(self._case, secret)
-            self.tell(finding)
+            finding, session = await log_in(case, secret)
+            self.tell(case.mailbox, finding)
             why = finding if session is None else None
         else:
-            self._skip((Step.AUTH,), why)
+            self._skip(case.mailbox, (Step.AUTH,), why)
         if session is None:
-            self._skip((Step.SENDER, *([Step.TEST_MESSAGE] if self._case.test_to else [])), why)
+            self._skip(case.mailbox, (Step.SENDER, *([Step.TEST_MESSAGE] if case.test_to else [])), why)
             return
         try:
-            await self._on(session)
+            await self._on(case, session)
         finally:
             await session.quit()
 
-    async def _on(self, session: Session) -> None:
-        self.tell(*await try_senders(self._case, session))
-        if self._case.test_to is None:
+    async def _on(self, case: Case, session: Session) -> None:
+        self.tell(case.mailbox, *await try_senders(case, session))
+        if case.test_to is None:
             return
         if session.alive:
-            self.tell(await send_test(self._case, session, self._case.test_to))
+            self.tell(case.mailbox, await send_test(case, session, case.test_to))
         else:
-            self.tell(skipped(Step.TEST_MESSAGE, "Not tried: the session has ended."))
+            self.tell(case.mailbox, skipped(Step.TEST_MESSAGE, "Not tried: the session has ended."))
 
-    def _skip(self, steps: Iterable[Step], why: Finding | None) -> None:
+    def _skip(self, about: str, steps: Iterable[Step], why: Finding | None) -> None:
         if why is not None:
-            self.tell(*(skipped(step, f"Not tried, because the step {why.step} failed.") for step in steps))
+            self.tell(about, *(skipped(step, f"Not tried, because the step {why.step} failed.") for step in steps))
+
+
+def _facts(cases: Sequence[Case]) -> dict[str, str]:
+    upstreams = ", ".join(dict.fromkeys(case.where for case in cases))
+    if len(cases) == 1:
+        return {"mailbox": cases[0].mailbox, "upstream": upstreams}
+    return {"mailboxes": str(len(cases)), "upstream": upstreams}
 
 
 def _failed(findings: Iterable[Finding]) -> Finding | None:

@@ -4,7 +4,8 @@ None of it stops Postern from sending; it decides whether what was sent is belie
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 
 from app.doctor.case import Case
 from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
@@ -12,7 +13,7 @@ from app.doctor.records import NoSuchName, Records, Unanswered
 from app.doctor.spf import MOST_LOOKUPS, Spf, evaluate
 
 _EACH = 5.0  # seconds a question to the name server may take
-_MOST = 5  # domains
+_MOST = 5  # domains of one mailbox, and domains at once
 _SPF_OF_CLOUD = {".office365.us": "spf.protection.office365.us", ".outlook.cn": "spf.protection.partner.outlook.cn"}
 _SPF = "spf.protection.outlook.com"
 _OF_MICROSOFT = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")  # domains that Microsoft signs for
@@ -23,13 +24,34 @@ _POLICIES = ("none", "quarantine", "reject")
 _Check = Callable[[Case, Records, str], Awaitable[Finding]]
 
 
-async def examine_domains(case: Case) -> list[Finding]:
-    """Every check for every domain that a sender may be of, side by side, then the egress address."""
-    records = Records(case.name_server, min(_EACH, case.bounds.domain))
-    found = domains(case)
-    work = [_bounded(case, step, check, records, domain) for domain in found[:_MOST] for step, check in _CHECKS.items()]
-    left = [skipped(Step.MX, f"The records of {one} were not looked at.") for one in found[_MOST:]]
-    return [*await asyncio.gather(*work), *left, await _bounded(case, Step.PTR, _ptr, records, case.egress or "")]
+async def examine_domains(cases: Sequence[Case]) -> list[Finding]:
+    """Every check for every domain that a sender may be of, each domain once, then the egress address."""
+    first = cases[0]  # egress and name server are the same for all
+    records = Records(first.name_server, min(_EACH, first.bounds.domain))
+    of_domain, left = _shared_out(cases)
+    few = asyncio.Semaphore(_MOST)
+
+    async def examine(domain: str, case: Case) -> list[Finding]:
+        async with few:
+            work = [_bounded(case, step, check, records, domain) for step, check in _CHECKS.items()]
+            return await asyncio.gather(*work)
+
+    found = await asyncio.gather(*(examine(domain, case) for domain, case in of_domain.items()))
+    skips = [replace(skipped(Step.MX, f"The records of {one} were not looked at."), about=one) for one in left]
+    ptr = await _bounded(first, Step.PTR, _ptr, records, first.egress or "")
+    return [*(one for row in found for one in row), *skips, ptr]
+
+
+def _shared_out(cases: Sequence[Case]) -> tuple[dict[str, Case], list[str]]:
+    """Each domain with the first case that names it, and those that are too many of one case."""
+    of_domain: dict[str, Case] = {}
+    left: dict[str, None] = {}
+    for case in cases:
+        found = domains(case)
+        left.update(dict.fromkeys(found[_MOST:]))
+        for domain in found[:_MOST]:
+            of_domain.setdefault(domain, case)
+    return of_domain, [domain for domain in left if domain not in of_domain]
 
 
 def domains(case: Case) -> list[str]:
@@ -43,13 +65,13 @@ async def _bounded(case: Case, step: Step, check: _Check, records: Records, doma
     """What the name server does not answer is no fault of the domain."""
     try:
         async with asyncio.timeout(case.bounds.domain):
-            return await check(case, records, domain)
+            return replace(await check(case, records, domain), about=domain)
     except Unanswered as error:
         why = str(error)
     except TimeoutError:
         why = f"The name server took longer than {case.bounds.domain:g} s."
     fix = "Check that this machine may ask its name server (UDP and TCP port 53), or name another by --name-server."
-    return warn(step, f"{domain}: {step.upper()} could not be looked up. {why}", fix)
+    return replace(warn(step, f"{domain}: {step.upper()} could not be looked up. {why}", fix), about=domain)
 
 
 async def _mx(case: Case, records: Records, domain: str) -> Finding:

@@ -39,13 +39,17 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One step's end. `fix` says what a person does about it; "" if there is nothing to do. No secret is ever in it."""
+    """One step's end. `fix` says what a person does about it; "" if there is nothing to do. No secret is ever in it.
+
+    `about` is what was examined: host:port, a mailbox, a domain or an address; "" for the settings.
+    """
 
     step: Step
     outcome: Outcome
     summary: str
     fix: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
 
 
 def ok(step: Step, summary: str, facts: Mapping[str, str] | None = None) -> Finding:

@@ -120,7 +120,7 @@ class Clinic:
 
     async def examine(self) -> list[Finding]:
         """All findings."""
-        return await examine(self.case())
+        return await examine([self.case()])
 
 
 def password(clinic: Clinic, value: str = PASSWORD) -> None:

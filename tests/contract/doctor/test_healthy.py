@@ -25,7 +25,7 @@ from tests.contract.doctor.clinic import (
 async def test_all_is_in_order(clinic: Clinic) -> None:
     """Every step once, in order, told as it is found; IPv6 is left out because the settings say so."""
     heard: list[Step] = []
-    findings = await examine(clinic.case(), lambda finding: heard.append(finding.step))
+    findings = await examine([clinic.case()], lambda finding: heard.append(finding.step))
     assert [one.step for one in findings] == heard
     assert heard == [step for step in Step if step is not Step.TEST_MESSAGE]
     assert outcomes(findings, Outcome.SKIPPED) == [Step.TCP_IPV6]

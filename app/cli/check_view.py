@@ -1,0 +1,72 @@
+"""What `postern check` shows: findings under headings for a person, or all of them as JSON. Judges nothing."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import NoReturn
+
+import typer
+from rich.text import Text
+
+from app.cli.exits import Exit
+from app.cli.output import console
+from app.doctor import Finding, Outcome
+
+_MARKS = {
+    Outcome.OK: ("✓", "green"),
+    Outcome.WARN: ("!", "yellow"),
+    Outcome.FAILED: ("✗", "bold red"),
+    Outcome.SKIPPED: ("-", "dim"),
+}
+_COUNTED = {
+    Outcome.FAILED: "failed",
+    Outcome.WARN: "to be mended, though mail goes",
+    Outcome.OK: "in order",
+    Outcome.SKIPPED: "not tried",
+}
+
+
+class Page:
+    """Findings as they come. With more than one mailbox each thing that was examined has its heading."""
+
+    def __init__(self, pools: Mapping[str, str]) -> None:
+        self._pools = pools  # of the mailboxes
+        self._about = ""
+
+    def show(self, finding: Finding) -> None:
+        """One finding, below its heading."""
+        if len(self._pools) > 1 and finding.about != self._about:
+            pool = self._pools.get(finding.about)
+            console.print()
+            console.print(Text(finding.about, "bold").append(f" (pool {pool})" if pool else ""), soft_wrap=True)
+        self._about = finding.about
+        _print(finding)
+
+
+def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: bool = False) -> NoReturn:
+    """The last words, and the exit code."""
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+        raise typer.Exit(code)
+    if not shown:
+        for finding in findings:
+            _print(finding)
+    counts = Counter(finding.outcome for finding in findings)
+    said = ", ".join(f"{counts[outcome]} {words}" for outcome, words in _COUNTED.items() if counts[outcome])
+    console.print(Text(f"\n{said}", "bold red" if code else "bold green"))
+    raise typer.Exit(code)
+
+
+def _print(finding: Finding) -> None:
+    """One line, dimmed facts, and what mends it."""
+    mark, style = _MARKS[finding.outcome]
+    quiet = "dim" if finding.outcome is Outcome.SKIPPED else ""
+    console.print(
+        Text.assemble((f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
+        soft_wrap=True,
+    )
+    for name, value in finding.facts.items():
+        console.print(Text(f"   {name}: {value}", "dim"), soft_wrap=True)
+    if finding.fix:
+        console.print(Text.assemble(("   → ", style), finding.fix), soft_wrap=True)

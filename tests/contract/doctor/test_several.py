@@ -1,0 +1,115 @@
+"""Several mailboxes: what they share is examined once, each has one login, and one that is ill spares the others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from app.doctor import Case, Finding, Outcome, Step, examine
+from app.mail.address import parse_address
+from app.simulator import Account
+from app.smtp.credentials import Password
+from tests.contract.doctor.clinic import MAILBOX, PASSWORD, Clinic, outcomes, password, told, zone
+
+OTHER = "shop@fabrikam.com"
+THIRD = "news@contoso.com"
+NETWORK = [Step.DNS, Step.TCP_IPV4, Step.TCP_IPV6]
+OPENING = [Step.GREETING, Step.EHLO, Step.STARTTLS, Step.CERTIFICATE, Step.CAPABILITIES]
+INSIDE = [Step.CREDENTIAL, Step.AUTH, Step.SENDER]
+RECORDS = [Step.MX, Step.SPF, Step.DKIM, Step.DMARC]
+
+
+def another(clinic: Clinic, case: Case, mailbox: str, secret: str = PASSWORD) -> Case:
+    """Its neighbour, who has an account."""
+    clinic.simulator.accounts.add(Account(mailbox, password=PASSWORD))
+    clinic.names.zone.update(zone(mailbox.rpartition("@")[2]))
+    sender = parse_address(mailbox)
+    return replace(case, mailbox=mailbox, credentials=Password(mailbox, secret), senders=(mailbox,), sender=sender)
+
+
+def about(findings: Sequence[Finding], what: str) -> list[Step]:
+    """The steps about one of them."""
+    return [one.step for one in findings if one.about == what]
+
+
+def logins(clinic: Clinic) -> list[tuple[str, bool]]:
+    """Who logged in, and whether it worked."""
+    return [(login.mailbox, login.ok) for login in clinic.simulator.logins]
+
+
+async def test_what_they_share_is_examined_once(clinic: Clinic) -> None:
+    """The host, and each domain; each mailbox is logged in once, one after the other."""
+    password(clinic)
+    first = clinic.case()
+    cases = [first, another(clinic, first, OTHER), another(clinic, first, THIRD)]
+    findings = await examine(cases)
+    assert outcomes(findings, Outcome.FAILED) == []
+    assert findings[0].facts == {"mailboxes": "3", "upstream": first.where}
+    assert about(findings, first.where) == [*NETWORK, *OPENING]
+    assert [about(findings, one.mailbox) for one in cases] == [INSIDE] * 3
+    assert [about(findings, one) for one in ("contoso.com", "fabrikam.com")] == [RECORDS] * 2
+    assert about(findings, "203.0.113.7") == [Step.PTR]
+    assert logins(clinic) == [(MAILBOX, True), (OTHER, True), (THIRD, True)]
+    assert len(clinic.simulator.sessions) == 5  # TCP alone, one to look, one for each login
+
+
+async def test_what_is_about_one_thing_stands_together(clinic: Clinic) -> None:
+    """So that it can have one heading, also while it is told."""
+    password(clinic)
+    first = clinic.case()
+    heard: list[str] = []
+    findings = await examine([first, another(clinic, first, OTHER)], lambda finding: heard.append(finding.about))
+    assert heard == [one.about for one in findings]
+    assert list(dict.fromkeys(heard)) == [
+        "", first.where, MAILBOX, OTHER, "contoso.com", "fabrikam.com", "203.0.113.7",
+    ]  # fmt: skip
+    assert sum(left != right for left, right in pairwise(heard)) == 6
+
+
+async def test_another_name_in_ehlo_is_tried_too(clinic: Clinic) -> None:
+    """The network is the same; whether the server takes the name is not."""
+    password(clinic)
+    first = clinic.case()
+    other = another(clinic, first, OTHER)
+    other = replace(other, upstream=replace(other.upstream, ehlo_name="my_host."))
+    findings = await examine([first, other])
+    assert about(findings, first.where) == [*NETWORK, *OPENING, *OPENING]
+    assert outcomes(findings, Outcome.FAILED) == [Step.EHLO]
+    assert logins(clinic) == [(MAILBOX, True)]
+    skipped = [one.step for one in findings if one.outcome is Outcome.SKIPPED and one.about == OTHER]
+    assert skipped == [Step.AUTH, Step.SENDER]
+
+
+async def test_a_mailbox_that_is_ill_spares_the_others(clinic: Clinic) -> None:
+    """Its login is refused once; the others are examined all the same, and its own secret is not told."""
+    password(clinic)
+    first = clinic.case()
+    ill = another(clinic, first, OTHER, secret="another-password-than-that")
+    findings = await examine([ill, first])
+    assert logins(clinic) == [(OTHER, False), (MAILBOX, True)]
+    [failed] = [one for one in findings if one.outcome is Outcome.FAILED]
+    assert (failed.step, failed.about) == (Step.AUTH, OTHER)
+    assert "another-password-than-that" not in told(findings)
+
+
+async def test_a_host_that_is_not_reached_spares_all(clinic: Clinic) -> None:
+    """Said once about the host, and of every mailbox that it was not tried."""
+    password(clinic)
+    first = clinic.case()
+    cases = [first, another(clinic, first, OTHER)]
+    await clinic.simulator.stop()
+    findings = await examine(cases)
+    assert outcomes(findings, Outcome.FAILED) == [Step.TCP_IPV4]
+    for mailbox in (MAILBOX, OTHER):
+        spared = [one for one in findings if one.about == mailbox and one.step in (Step.AUTH, Step.SENDER)]
+        assert {one.summary for one in spared} == {"Not tried, because the step tcp-ipv4 failed."}
+
+
+async def test_each_sends_its_test_message(clinic: Clinic) -> None:
+    """From the sender of its own pool."""
+    password(clinic)
+    clinic.changes["test_to"] = parse_address("ada@example.net")
+    first = clinic.case()
+    findings = await examine([first, another(clinic, first, OTHER)])
+    sent = [one for one in findings if one.step is Step.TEST_MESSAGE]
+    assert [(one.about, one.facts["from"]) for one in sent] == [(MAILBOX, MAILBOX), (OTHER, OTHER)]
+    assert len(clinic.simulator.accepted) == 2
