@@ -3,16 +3,14 @@
 Compressing the machine's time by a factor makes a busy machine look late: 10 ms without a processor are 18 s at 1800
 times. Here an event loop keeps a time of its own. It is idle when no callback is ready, no socket has anything to say
 and no thread works for it; only then does its time move on, straight to its next timer (Trio calls that an autojump
-clock). While a thread works time runs as the machine's does, but a stall counts for a hundredth of a second at most.
-Everything that waits by `asyncio` waits by this time: rests, timeouts, the simulator's idle sessions. What talks must
-do it inside this process: loopback hands over at once, so a socket that is silent has nothing on its way.
+clock). Everything that waits by `asyncio` waits by this time: rests, timeouts, the simulator's idle sessions. Who talks
+to the loop must do so from inside its process: loopback hands over at once, so what is silent has nothing on its way.
 """
 
 import asyncio
 import functools
 import inspect
 import selectors
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ from app.store.writer import Writer
 
 TURN = 1e-6  # seconds that a turn of the loop takes: else who rests for less than a float can tell is never rested
 LONGEST_JUMP = 1.0  # seconds, so that a mistake about silence costs no more
-LONGEST_STALL = 0.01  # seconds that one wait for a thread counts at most
+LONGEST_WORK = 1.0  # real seconds in which a thread's work is done, or it waits for a timer itself
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,17 +35,13 @@ class _Patient(selectors.DefaultSelector):
     working: Callable[[], bool]
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready. Without anything: a jump, or a real wait while a thread works or no timer is set."""
-        ready = super().select(0)
+        """What is ready. When nothing is, time moves on to the end of `timeout` without waiting for it."""
         self.now += TURN
-        if ready or (timeout is not None and timeout <= 0):
-            return ready
-        if timeout is not None and not self.working():
+        if timeout is None or timeout <= 0:  # no timer is set, or there is more to do at once
+            return super().select(timeout)
+        ready = super().select(LONGEST_WORK if self.working() else 0.0)
+        if not ready:
             self.now += min(timeout, LONGEST_JUMP)
-            return []
-        began = time.monotonic()
-        ready = super().select(LONGEST_STALL if timeout is None else min(timeout, LONGEST_STALL))
-        self.now += min(time.monotonic() - began, LONGEST_STALL)
         return ready
 
 

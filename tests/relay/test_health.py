@@ -13,6 +13,7 @@ from tests.clock import LoopClock, autojump
 from tests.house import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, House, house, settings_for
 
 FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
+MINUTE, HOUR = 60.0, 3600.0
 WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 
 
@@ -26,7 +27,7 @@ async def until_health(at_home: House, health: Health) -> None:
 @autojump
 async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) -> None:
     """1 login, then probes at 5 min, 1 h, 6 h, over a restart too; 0 failed; all 500 relayed once it works again."""
-    clock = LoopClock(speed=1800.0)  # an hour of Exchange's is two seconds here
+    clock = LoopClock(speed=MINUTE)  # the relay looks again after a second of its loop, here after a minute
     async with Simulator(accounts=[WRONG], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
         async with house(simulator, settings, clock) as at_home:
@@ -39,7 +40,7 @@ async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) ->
             times = [login.at for login in simulator.logins]
             waits = [later - sooner for sooner, later in pairwise(times)]
             for wait, probe in zip(waits, PROBES, strict=False):
-                assert probe <= wait < probe + 1800.0  # as late as the longest rest
+                assert probe <= wait <= probe + MINUTE  # as late as the longest rest
             assert len(simulator.logins) == 4
             simulator.accounts.add(ACCOUNT)
             assert await at_home.postern.store.wish(MAILBOX, Wish(clock.now(), hold=False))
@@ -51,7 +52,7 @@ async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) ->
 
 async def until_logins(simulator: Simulator, count: int) -> None:
     """Until so many logins were tried."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(7 * HOUR / MINUTE):
         while len(simulator.logins) < count:
             await asyncio.sleep(0.005)
 
@@ -69,7 +70,7 @@ async def until_logins(simulator: Simulator, count: int) -> None:
 @autojump
 async def test_trouble_behind_the_login_fails_no_message(tmp_path: Path, fault: str) -> None:
     """The mailbox rests; afterwards one message goes first, then all."""
-    clock = LoopClock(speed=36_000.0)  # ten hours a second: the longest rest is a day
+    clock = LoopClock(speed=HOUR)  # the longest rest is a day
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         armed = simulator.faults.add(Fault.named(fault, times=2))
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)

@@ -1,6 +1,7 @@
 """A stop, asked for or not, loses nothing and doubles nothing in silence."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -111,8 +112,8 @@ async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.
     assert process.stderr is not None
     async with asyncio.timeout(PATIENCE):
         while line := await process.stderr.readline():
-            if b'"event": "started"' in line:
-                return process, line.split(b'"url": "')[1].split(b'"')[0].decode()
+            if (said := json.loads(line))["event"] == "started":
+                return process, said["url"]
     raise AssertionError("postern serve did not start")
 
 
