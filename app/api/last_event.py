@@ -26,7 +26,7 @@ def last_event(email: Email, now: float) -> LastEvent:
     |------------------------|-----------------------------------------------|------------------|
     | cancelled              | always                                        | canceled         |
     | done                   | every recipient was relayed                   | sent             |
-    | done                   | a recipient failed                            | failed           |
+    | done                   | a recipient failed, whoever was relayed       | failed           |
     | deferred               | always: an attempt was made                   | delivery_delayed |
     | queued, active or held | its scheduled time is ahead                   | scheduled        |
     | queued, active or held | an attempt has ended, or an hour has passed   | delivery_delayed |
