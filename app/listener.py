@@ -8,7 +8,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -77,14 +77,49 @@ class Listener:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, but for the one answer that it gives by itself."""
+    """uvicorn's, but for the one answer that it gives by itself, and how answers leave."""
 
     malformed: ClassVar[bytes]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", _Joining(cast("asyncio.Transport", transport), self.loop)))
 
     def send_400_response(self, msg: str) -> None:
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
         self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(self.malformed), self.malformed))
         self.transport.close()
+
+
+class _Joining:
+    """A transport that joins two writes of one turn of the loop. uvicorn writes the head of an answer and its body
+    apart: that would be two system calls and two segments, and would wake the caller twice."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._first = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Now with what came before, else when something follows or the turn is over."""
+        if self._first:
+            self._transport.write(self._first + data)
+            self._first = b""
+        else:
+            self._first = data
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """After all that was written."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._first:
+            self._transport.write(self._first)
+            self._first = b""
 
 
 class _Server(uvicorn.Server):

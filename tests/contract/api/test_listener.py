@@ -1,0 +1,43 @@
+"""How answers leave: in one piece where they can, at once where somebody waits for the first piece."""
+
+import json
+
+from tests.contract.api.door import MINIMAL, Door, accepted, read_response
+
+OCTETS = json.dumps(MINIMAL).encode()
+
+
+def head(door: Door, *lines: str) -> bytes:
+    """A request up to its body."""
+    fields = ["POST /emails HTTP/1.1", "Host: x", f"Authorization: Bearer {door.key}", *lines]
+    return "\r\n".join([*fields, f"Content-Length: {len(OCTETS)}", "", ""]).encode()
+
+
+def test_an_answer_is_one_segment(door: Door) -> None:
+    """Head and body together, so that the caller is woken once."""
+    with door.connect() as connection:
+        for _ in range(20):
+            connection.sendall(head(door) + OCTETS)
+            first = connection.recv(65_536)
+            assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert first.endswith(b'"}')
+
+
+def test_pipelined_answers_come_in_order(door: Door) -> None:
+    """Each whole, on one connection, which the caller closes with the last request."""
+    with door.connect() as connection:
+        connection.sendall((head(door) + OCTETS) * 3 + head(door, "Connection: close") + OCTETS)
+        with connection.makefile("rb") as stream:
+            octets = stream.read()
+    assert octets.count(b"HTTP/1.1 200 OK\r\n") == 4
+    assert octets.count(b'{"id":"') == 4
+    assert octets.endswith(b'"}')
+
+
+def test_who_asks_before_sending_is_told_to_go_on(door: Door) -> None:
+    """100 Continue (RFC 9110 §10.1.1) is followed by nothing, and does not wait for it."""
+    with door.connect() as connection:
+        connection.sendall(head(door, "Expect: 100-continue"))
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(OCTETS)
+        accepted(read_response(connection))
