@@ -82,7 +82,7 @@ async def _try_one(case: Case, session: Session, address: str, deadline: float) 
     return ok(
         Step.SENDER,
         f"{address} is accepted at MAIL FROM. That proves little: Exchange checks Send As only when a whole message "
-        "is sent, so try `--send-test` with it as POSTERN_DEFAULT_SENDER.",
+        "is sent, so try `--send-test` with it as the default sender.",
         {"reply": str(reply)},
     )
 

@@ -91,11 +91,12 @@ def mailbox(value: str) -> str:
     """One address without a display name, in lower case: a mailbox has one name, in the store too."""
     try:
         address = parse_address(value)
-    except AddressError:
+        own = pattern(address.addr_spec)  # which a wildcard in it would not be
+    except (AddressError, PatternError):
         raise fault(None, "is not an email address", "Give one such as noreply@contoso.com") from None
     if address.display_name:
         raise fault(None, "has a display name", f"Give the address alone: {address.addr_spec}")
-    return address.addr_spec.lower()
+    return own
 
 
 def sender(value: str | None) -> str | None:

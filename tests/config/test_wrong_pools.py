@@ -67,6 +67,10 @@ WRONG = {
         pool("a", '"noreply"'),
         f"{FIRST}.mailbox: 'noreply' is not an email address. Give one such as noreply@contoso.com.",
     ),
+    "a wildcard in a mailbox": (
+        pool("a", '"shop-*@contoso.com"'),
+        f"{FIRST}.mailbox: 'shop-*@contoso.com' is not an email address. Give one such as noreply@contoso.com.",
+    ),
     "the same mailbox twice": (
         APP + pool("a", '"a@contoso.com"', '"b@contoso.com"') + pool("b", '"B@Contoso.com"'),
         "postern.toml: pools[1].mailboxes[0].mailbox: 'b@contoso.com' is also in pools[0].mailboxes[1].mailbox. "
