@@ -22,7 +22,7 @@ demo: $(READY) ## the simulator and Postern on this machine, and a first email (
 	@$(BIN)/postern demo $(if $(ONCE),--once)
 
 dev: $(READY) ## Postern against the simulator, restarted when a file changes
-	@$(BIN)/postern demo --reload
+	@$(BIN)/watchfiles --filter python '$(BIN)/postern demo' app
 
 test: $(READY) ## every test that needs no server of its own
 	@$(BIN)/pytest -n 2 --dist worksteal -q $(ARGS)
