@@ -13,7 +13,7 @@ from app.store.records import Claimed, Record
 
 async def offer(claimed: Claimed, store: Store, pool: Pool) -> Attempt:
     """Relay the content to the pending recipients over a session of the pool. Raises StoreUnavailable."""
-    content = await store.content(claimed.id)
+    content = claimed.content or await store.content(claimed.id)
     if content is None:
         raise LookupError(f"the content of {claimed.id} is gone while it is active")
 

@@ -5,6 +5,7 @@ The rules of the condition are app/mail/health; here they meet the clock, the wi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from app import logs
@@ -20,6 +21,10 @@ from app.store.records import Sent, Wish
 
 MINUTE = 60.0
 DAY = 86_400.0
+# Of the limits, kept free for urgent mail. A minute's part is used by the others as it passes; a day's part is not,
+# because when the day's recipients are used up the next one is hours away.
+_OF_A_MINUTE = 6
+_OF_A_DAY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,14 @@ class Limits:
     connections: int = 3
     messages_per_minute: int = 30
     recipients_per_day: int = 10_000
+    urgent_connections: int = 1  # kept for urgent mail, where there is more than one
+
+
+class Room(NamedTuple):
+    """How many messages may begin now: so many in all, and of those so many that are not urgent."""
+
+    all: int
+    others: int
 
 
 class Mailbox:
@@ -42,6 +55,8 @@ class Mailbox:
         self._breaker = Breaker()
         self._messages = Window(limits.messages_per_minute, MINUTE)
         self._recipients = Window(limits.recipients_per_day, DAY)
+        self._kept_of_a_minute = min(limits.messages_per_minute // _OF_A_MINUTE, 10)
+        self._kept_of_a_day = limits.recipients_per_day // _OF_A_DAY
 
     # Its condition.
 
@@ -116,20 +131,34 @@ class Mailbox:
         """The periods in seconds for which `restore` wants to know what was sent."""
         return MINUTE, DAY
 
-    def room(self) -> int:
+    @property
+    def others_at_once(self) -> int:
+        """How many sessions may be busy with mail that is not urgent."""
+        return max(1, self.connections - self.limits.urgent_connections)
+
+    def room(self) -> Room:
         """How many messages may begin now."""
         now = self._clock.monotonic()
-        if not self.relays or self._recipients.room(now) < 1:
-            return 0
-        return max(0, self._messages.room(now))
+        recipients = self._recipients.room(now)
+        if not self.relays or recipients < 1:
+            return Room(0, 0)
+        room = max(0, self._messages.room(now))
+        few = recipients <= self._kept_of_a_day
+        return Room(room, 0 if few else self._messages.spare(now, self._kept_of_a_minute))
 
     def wait(self, recipients: int = 1) -> float:
-        """Seconds until a message to so many recipients may begin; 0 for now. At rest: until that may end."""
+        """Seconds until an urgent message to so many recipients may begin; 0 for now. At rest: until that may end."""
         if not self.relays:
             until = self._condition.until
             return MINUTE if until is None else max(0.0, until - self._clock.now())
         now = self._clock.monotonic()
         return max(self._messages.wait(now), self._recipients.wait(now, recipients))
+
+    def wait_for_others(self) -> float:
+        """Seconds until a message that is not urgent may begin; 0 for now."""
+        now = self._clock.monotonic()
+        minute = self._messages.wait_for_spare(now, self._kept_of_a_minute)
+        return max(minute, self._recipients.wait(now, self._kept_of_a_day + 1))
 
     def begin(self, recipients: int) -> bool:
         """A message to so many recipients is about to be offered; False when it does not fit now."""

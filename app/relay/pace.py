@@ -6,7 +6,10 @@ hold more than ours, whatever the latency was.
 """
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import chain, islice, repeat
 
+_SLACK = 0.5  # of an interval, so that what ends a little late does not cost the lower lanes their place
 _STEPS = 1500  # entries closer than period / _STEPS are merged (into the later one), so memory is bounded
 
 
@@ -16,6 +19,7 @@ class Window:
     def __init__(self, limit: int, period: float) -> None:
         self.limit = limit
         self.period = period
+        self._interval = period / limit
         self._grain = period / _STEPS
         self._ended: deque[tuple[float, int]] = deque()
         self._counted = 0  # ended and under way together
@@ -38,6 +42,38 @@ class Window:
             if missing <= 0:
                 return ended + self.period - now
         return self.period
+
+    def spare(self, now: float, kept: int) -> int:
+        """How many may begin now so that `kept` more, coming at any moment, would not wait for long.
+
+        The k-th of those could begin within k intervals (an interval is period / limit), as if all went evenly. So
+        nothing of the limit is lost by it: what is kept free now is used a moment later.
+        """
+        room = self.room(now)
+        if room <= 0:
+            return 0
+        later = list(islice(self._frees(now), kept))
+        short = next(
+            free
+            for free in range(kept + 1)
+            if all(wait <= self._even(free + k) for k, wait in enumerate(later[: kept - free], 1))
+        )
+        return max(0, room - short)
+
+    def wait_for_spare(self, now: float, kept: int) -> float:
+        """Seconds until `spare` is 1 or more if nothing else begins or ends; 0 for now."""
+        frees = chain(repeat(0.0, max(0, self.room(now))), self._frees(now))
+        first, *later = islice(frees, kept + 1)
+        return max(first, *(wait - self._even(k) for k, wait in enumerate(later, 1)), 0.0)
+
+    def _frees(self, now: float) -> Iterator[float]:
+        """Seconds until one more may begin, and one more, when there is no room now; longest for what is under way."""
+        for ended, weight in self._ended:
+            yield from repeat(ended + self.period - now, weight)
+        yield from repeat(self.period)
+
+    def _even(self, count: int) -> float:
+        return (count + _SLACK) * self._interval
 
     def begin(self, weight: int = 1) -> None:
         """So much is under way from now on."""

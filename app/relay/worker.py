@@ -19,14 +19,15 @@ from app.mail.health import Condition
 from app.mail.policy import judge
 from app.mail.verdict import Verdict
 from app.relay.delivery import enter, offer, record_of
+from app.relay.hands import Hands
 from app.relay.leases import Leases
-from app.relay.mailbox import Mailbox
+from app.relay.mailbox import Mailbox, Room
 from app.smtp.pool import Pool
 from app.store import Store, StoreUnavailable
 from app.store.records import Claimed, Record
 
 LOOK = 1.0  # real seconds: the longest rest, because a wake-up is only a hint
-AHEAD = 4  # messages claimed per connection, so that a fast upstream never waits for the disk
+AHEAD = 8  # messages claimed per session, so that a fast upstream never waits for the disk
 
 
 class Relay:
@@ -42,8 +43,9 @@ class Relay:
         self._clock = clock
         self._chance = chance
         self._leases = Leases(store, clock)
-        self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue()
+        self._hands = Hands(mailbox.others_at_once)
         self._wake = asyncio.Event()
+        self._hinted = True  # there may be new work; else only hands were freed
         self._kept: Condition | None = None  # the mailbox's condition as the store has it
         self._listens_at = 0.0
         self._stopping = asyncio.Event()
@@ -54,6 +56,7 @@ class Relay:
 
     def wake(self) -> None:
         """There may be work: only a hint."""
+        self._hinted = True
         self._wake.set()
 
     async def start(self) -> None:
@@ -73,8 +76,7 @@ class Relay:
         self._stopping.set()
         self.wake()
         await self._dispatcher
-        for _ in self._workers:
-            self._queue.put_nowait(None)
+        self._hands.close()
         await self._sessions.close(drain)
         self._cut = True
         await asyncio.gather(*self._workers)
@@ -104,13 +106,27 @@ class Relay:
             return self._mailbox.wait()
         if (self._mailbox.probe_due or self._mailbox.condition.unproven) and not await self._prove():
             return 0.0
-        hands = (self._mailbox.at_once or self._mailbox.connections * AHEAD) - len(self._leases)
-        if hands < 1:
-            return LOOK * self._clock.speed  # a worker that has finished wakes us
-        room = self._mailbox.room()
-        if room < 1:
-            return self._mailbox.wait()
-        return await self._claim(min(room, hands))
+        room = self._room()
+        long = LOOK * self._clock.speed  # for want of hands: a worker that has finished wakes us
+        if room.all < 1:
+            return self._mailbox.wait() or long
+        if room.others < 1 and not self._hinted:
+            return self._mailbox.wait_for_others() or long
+        self._hinted = False
+        return await self._claim(room)
+
+    def _room(self) -> Room:
+        """How many to claim: what the mailbox may begin, as far as there are hands for it."""
+        room, held = self._mailbox.room(), self._leases
+        if self._mailbox.at_once is not None:
+            free = max(0, self._mailbox.at_once - len(held))
+            return Room(min(room.all, free), min(room.others, free))
+        urgent = self._mailbox.connections * AHEAD - held.urgent
+        hands = self._mailbox.others_at_once * AHEAD
+        others = hands - held.others
+        if others < hands // 2:
+            others = 0  # many at once cost one commit
+        return Room(min(room.all, urgent), min(room.others, others))
 
     async def _listen(self) -> None:
         """Hear what a person wishes, at most once a second."""
@@ -138,26 +154,29 @@ class Relay:
         condition = self._mailbox.condition
         if condition != self._kept or heard is not None:
             self._sessions.resize(self._mailbox.connections)
+            self._hands.others = self._mailbox.others_at_once
             await self._store.keep_mailbox(self._mailbox.name, self._route, condition, heard)
             self._kept = condition
 
-    async def _claim(self, room: int) -> float:
+    async def _claim(self, room: Room) -> float:
         now = self._clock.now()
-        claimed = await self._store.claim(self._route, self._mailbox.name, room, now, self._leases.until(now))
+        until = self._leases.until(now)
+        claimed = await self._store.claim(self._route, self._mailbox.name, room.all, now, until, others=room.others)
         for index, message in enumerate(claimed):
             recipients = len(message.envelope.rcpt_to)
             if not self._mailbox.begin(recipients):
                 await self._store.give_back(claimed[index:])
                 return self._mailbox.wait(recipients)
             self._leases.take(message)
-            self._queue.put_nowait(message)
+            self._hands.put(message)
         return 0.0 if claimed else await self._until_due(now)
 
     async def _until_due(self, now: float) -> float:
         due = await self._store.next_due(self._route)
-        if due is None or due <= now:  # what is due and was not claimed is over its age: it ends at the next sweep
+        if due is None:
             return LOOK * self._clock.speed
-        return due - now
+        # What is due and was not claimed waits until less than urgent mail may go, or is over its age.
+        return due - now if due > now else self._mailbox.wait_for_others() or LOOK * self._clock.speed
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -168,7 +187,7 @@ class Relay:
 
     async def _work(self) -> None:
         settling: asyncio.Task[None] | None = None
-        while (claimed := await self._queue.get()) is not None:
+        while (claimed := await self._hands.take()) is not None:
             try:
                 attempt = await self._offer(claimed)
             except Exception as error:  # a bug costs this message one lease, not the loop
@@ -176,6 +195,8 @@ class Relay:
                 self._mailbox.end(len(claimed.envelope.rcpt_to))
                 self._leases.drop(claimed)
                 continue
+            finally:
+                self._hands.done(claimed)
             if settling:
                 await settling
             settling = asyncio.create_task(self._finish(claimed, attempt))
@@ -208,7 +229,7 @@ class Relay:
             logs.crashed(f"settling of {claimed.id}", error)
         finally:
             self._leases.drop(claimed)
-            self.wake()
+            self._wake.set()
 
     async def _settle(self, claimed: Claimed, attempt: Attempt, verdicts: Mapping[str, Verdict]) -> None:
         now = self._clock.now()
@@ -236,7 +257,7 @@ class Relay:
             logs.store_failed("settle", error)
         again = AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            wait=wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1),
             stop=self._give_up,
             reraise=True,
         )

@@ -69,3 +69,46 @@ def test_memory_is_bounded_by_merging_what_is_close() -> None:
         window.end(number * 0.0005)
     assert len(window._ended) <= 1501
     assert window.room(50.0) == 900_000
+
+
+KEPT = 5
+INTERVAL = 2.0  # 30 a minute
+
+
+def others_go(window: Window, now: float, until: float, begun: list[float]) -> None:
+    """Whoever is not urgent begins whenever it may."""
+    while now < until:
+        for _ in range(window.spare(now, KEPT)):
+            window.begin()
+            window.end(now)
+            begun.append(now)
+        now += max(window.wait_for_spare(now, KEPT), 1e-6)
+
+
+@given(st.floats(0.0, 300.0))
+def test_what_is_urgent_never_waits_long_behind_the_others(moment: float) -> None:
+    """Whenever five come at once, the k-th begins within k intervals and a half, and the others have used the rest."""
+    window = Window(30, 60.0)
+    others_go(window, 0.0, moment, [])
+    waits = [window.wait(moment, count) for count in range(1, KEPT + 1)]
+    assert all(wait <= (count + 0.5) * INTERVAL + 1e-3 for count, wait in enumerate(waits, 1))
+
+
+def test_nothing_of_the_limit_is_lost_by_what_is_kept() -> None:
+    """What is kept free is used a moment later: over half an hour, at least 99 %."""
+    begun: list[float] = []
+    others_go(Window(30, 60.0), 0.0, 1800.0, begun)
+    assert len(begun) >= 0.99 * 900
+
+
+@given(latencies, st.integers(0, 12), st.integers(1, 40))
+def test_a_wait_for_spare_ends_with_spare(ends: list[float], kept: int, limit: int) -> None:
+    """Neither too early, which would be a loop without rest, nor too late."""
+    window, now = Window(limit, 60.0), 0.0
+    for gap in ends[:limit]:
+        now += gap
+        window.begin()
+        window.end(now)
+    wait = window.wait_for_spare(now, kept)
+    assert (wait == 0.0) == (window.spare(now, kept) > 0)
+    assert window.spare(now + wait + 1e-6, kept) > 0
