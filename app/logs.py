@@ -153,6 +153,11 @@ def credential_ends(mailbox: str, *, what: str, days: int, at: float, reason: st
     _log.warning("credential.ends", mailbox=mailbox, what=what, days=days, date=date, reason=reason, fix=fix)
 
 
+def clock_set_back(*, seconds: float, emails: int) -> None:
+    """The machine's clock has lost so many seconds; so many emails that waited by it were brought forward."""
+    _log.warning("clock.set_back", seconds=round(seconds, 1), emails=emails)
+
+
 def store_failed(what: str, error: BaseException) -> None:
     """The database refused; the work is tried again or answered with 503."""
     _log.error("store.failed", what=what, error=str(error))

@@ -1,15 +1,18 @@
-"""What this process holds in its hands: the claimed messages, their renewal, and the return of what others dropped."""
+"""What this process holds in its hands: the claimed messages, their renewal, and the return of what others dropped.
+
+The same look every few seconds sees that the wall clock was set back: then what waits by it is brought forward.
+"""
 
 import asyncio
 from uuid import UUID
 
 from app import logs
 from app.clock import Clock
-from app.mail.message import Lane
 from app.store import Store, StoreUnavailable
 from app.store.records import Claimed
 
 LEASE = 60.0  # real seconds: how long a claim lives without renewal
+STEP = 1.0  # real seconds by which the wall clock goes back without anybody minding
 KEEP = 5.0  # real seconds between renewals, and between looks for what a dead worker left
 
 
@@ -20,15 +23,7 @@ class Leases:
         self._store = store
         self._clock = clock
         self._held: dict[UUID, Claimed] = {}
-        self.urgent = 0
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    @property
-    def others(self) -> int:
-        """How many of them are not urgent."""
-        return len(self._held) - self.urgent
+        self._ahead: float | None = None  # the wall clock of the monotonic one, at the last look
 
     def until(self, now: float) -> float:
         """When a lease taken or renewed `now` runs out (epoch seconds). Real time, however fast the clock runs."""
@@ -37,18 +32,17 @@ class Leases:
     def take(self, claimed: Claimed) -> None:
         """It is ours until it is dropped."""
         self._held[claimed.lease] = claimed
-        self.urgent += claimed.lane is Lane.URGENT
 
     def drop(self, claimed: Claimed) -> None:
         """It is settled, given back, or left to run out."""
-        if self._held.pop(claimed.lease, None):
-            self.urgent -= claimed.lane is Lane.URGENT
+        self._held.pop(claimed.lease, None)
 
     async def keep(self) -> None:
         """Renew and sweep for as long as the process lives. To be cancelled."""
         while True:
             try:
                 await self._renew()
+                await self._mind_the_clock()
                 await self._sweep()
             except StoreUnavailable as error:
                 logs.store_failed("renew", error)
@@ -64,6 +58,16 @@ class Leases:
         for lease in leases:
             if lease not in kept and (lost := self._held.get(lease)):
                 logs.lease_lost(lost.id, mailbox=lost.mailbox, where="at renewal")
+
+    async def _mind_the_clock(self) -> None:
+        now = self._clock.now()
+        ahead = now - self._clock.monotonic()
+        # A new process does not know how far the clocks were apart, but the store knows how late it was.
+        back = (await self._store.latest() or now) - now if self._ahead is None else self._ahead - ahead
+        if back > STEP * self._clock.speed:
+            emails = await self._store.bring_forward(now, self.until(now))
+            logs.clock_set_back(seconds=back, emails=emails)
+        self._ahead = ahead
 
     async def _sweep(self) -> None:
         now = self._clock.now()

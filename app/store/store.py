@@ -14,7 +14,7 @@ from uuid import UUID
 
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, Settlement
-from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, person, reclaim, settle
+from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, person, reclaim, setback, settle
 from app.store.migrations import migrate
 from app.store.reader import Reader
 from app.store.records import (
@@ -119,6 +119,24 @@ class Store:
             part = await self._write(reclaim.expire, now)
             found = found + part
         return found
+
+    async def latest(self) -> float | None:
+        """The latest moment that is kept here; in the future if the clock was set back since. None: nothing is."""
+        return await self._read(setback.latest)
+
+    async def bring_forward(self, now: float, lease_until: float) -> int:
+        """After the clock was set back: nothing rests longer than it was put off for, no lease beyond `lease_until`.
+
+        Answers how many messages were due too late. What a caller has scheduled stays.
+        """
+        await self._write(setback.shorten, lease_until)
+        count = 0
+        for pool in {mailbox.pool for mailbox in await self.mailboxes()}:
+            after: tuple[float, UUID] | None = (now, setback.NIL)
+            while after:
+                found = await self._write(setback.bring_forward, setback.Look(pool, now, after), wakes=True)
+                count, after = count + found.count, found.after
+        return count
 
     async def next_due(self, pool: str) -> float | None:
         """When the earliest waiting message of the pool is due; it may be over its age (see `expire`)."""
