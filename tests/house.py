@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from app.clock import Clock
 from app.main import Postern
+from app.relay.mailbox import Mailbox
 from app.settings import Settings
 from app.simulator import Account, Simulator
 
@@ -52,6 +53,11 @@ class House:
     simulator: Simulator
     postern: Postern
     caller: httpx.AsyncClient
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The mailbox as its relay has it."""
+        return self.postern.fleet.mailboxes[MAILBOX]
 
     async def post(self, **changes: Any) -> UUID:
         """Post an email that must be accepted; its id."""

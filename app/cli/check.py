@@ -10,11 +10,11 @@ from app import logs
 from app.cli.check_view import Page, finish
 from app.cli.exits import Exit, run
 from app.cli.output import AsJson, console
+from app.clock import Clock
 from app.doctor import Case, Finding, Outcome, Step, examine
 from app.mail.address import Address, AddressError, parse_address
-from app.main import credentials, upstream
 from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError, load
-from app.smtp.session import Upstream
+from app.wiring import Wiring
 
 _DNS = 53
 _MOST = 20  # mailboxes named when one is not found
@@ -74,15 +74,12 @@ def _cases(
     egress: str | None,
     server: tuple[str, int] | None,
 ) -> Iterator[Case]:
-    ways: dict[tuple[object, ...], Upstream] = {}
+    wiring = Wiring(Clock())
     for pool, one in chosen:
-        way = (one.smtp_host, one.smtp_port, one.ehlo, one.smtp_ca_file, one.ipv4_only)
-        if way not in ways:
-            ways[way] = upstream(one)  # type: ignore[arg-type] # main still asks for a whole Settings
         yield Case(
             mailbox=one.mailbox,
-            upstream=ways[way],
-            credentials=credentials(one),  # type: ignore[arg-type] # as above
+            upstream=wiring.upstream(one),
+            credentials=wiring.credentials(one),
             senders=pool.senders,
             sender=parse_address(pool.default_sender or one.mailbox),
             max_message_bytes=settings.max_message_bytes,

@@ -5,7 +5,7 @@ Knows neither the store nor the upstream; everything on the event loop.
 
 import asyncio
 import heapq
-from collections import deque
+from collections import Counter, deque
 from itertools import count
 
 from app.mail.message import Lane
@@ -20,11 +20,13 @@ class Hands:
         self._waiting: list[tuple[int, int, Claimed]] = []
         self._serial = count()
         self._out = 0  # not urgent, and being offered
+        self.held = Counter[Lane]()  # claimed and not finished, by lane
         self._takers: deque[asyncio.Future[Claimed | None]] = deque()
         self._closed = False
 
     def put(self, claimed: Claimed) -> None:
         """It is to be offered; what is urgent first, then in this order."""
+        self.held[claimed.lane] += 1
         heapq.heappush(self._waiting, (claimed.lane.rank, next(self._serial), claimed))
         self._hand_out()
 
@@ -40,6 +42,20 @@ class Hands:
         if claimed.lane is not Lane.URGENT:
             self._out -= 1
             self._hand_out()
+
+    def finish(self, claimed: Claimed) -> None:
+        """It is settled, given back, or left to whoever finds it."""
+        self.held[claimed.lane] -= 1
+
+    @property
+    def urgent(self) -> int:
+        """How many are held that are urgent."""
+        return self.held[Lane.URGENT]
+
+    @property
+    def total(self) -> int:
+        """How many are held."""
+        return self.held.total()
 
     def close(self) -> None:
         """Nothing more comes; what waits is handed out still, whatever its lane."""

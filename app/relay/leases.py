@@ -8,7 +8,6 @@ from uuid import UUID
 
 from app import logs
 from app.clock import Clock
-from app.mail.message import Lane
 from app.store import Store, StoreUnavailable
 from app.store.records import Claimed
 
@@ -25,15 +24,6 @@ class Leases:
         self._clock = clock
         self._held: dict[UUID, Claimed] = {}
         self._ahead: float | None = None  # the wall clock of the monotonic one, at the last look
-        self.urgent = 0
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    @property
-    def others(self) -> int:
-        """How many of them are not urgent."""
-        return len(self._held) - self.urgent
 
     def until(self, now: float) -> float:
         """When a lease taken or renewed `now` runs out (epoch seconds). Real time, however fast the clock runs."""
@@ -42,12 +32,10 @@ class Leases:
     def take(self, claimed: Claimed) -> None:
         """It is ours until it is dropped."""
         self._held[claimed.lease] = claimed
-        self.urgent += claimed.lane is Lane.URGENT
 
     def drop(self, claimed: Claimed) -> None:
         """It is settled, given back, or left to run out."""
-        if self._held.pop(claimed.lease, None):
-            self.urgent -= claimed.lane is Lane.URGENT
+        self._held.pop(claimed.lease, None)
 
     async def keep(self) -> None:
         """Renew and sweep for as long as the process lives. To be cancelled."""

@@ -17,7 +17,7 @@ from app.mail.health import Condition, Health
 from app.mail.verdict import Verdict
 from app.relay.breaker import REST, Breaker
 from app.relay.pace import Window
-from app.store.records import Sent, Wish
+from app.store.records import Wish
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -47,16 +47,17 @@ class Room(NamedTuple):
 class Mailbox:
     """Condition, pace and the count of what is under way. Everything on the event loop, nothing awaits."""
 
-    def __init__(self, name: str, limits: Limits, clock: Clock) -> None:
+    def __init__(self, name: str, limits: Limits, clock: Clock, tenant: Window | None = None) -> None:
+        """`tenant` counts the recipients of a day over all mailboxes, if that is limited too."""
         self.name = name
         self.limits = limits
         self._clock = clock
         self._condition = Condition(since=clock.now())
         self._breaker = Breaker()
         self._messages = Window(limits.messages_per_minute, MINUTE)
-        self._recipients = Window(limits.recipients_per_day, DAY)
         self._kept_of_a_minute = min(limits.messages_per_minute // _OF_A_MINUTE, 10)
-        self._kept_of_a_day = limits.recipients_per_day // _OF_A_DAY
+        self._recipients = Window(limits.recipients_per_day, DAY)
+        self._days = [self._recipients, *([tenant] if tenant else [])]
 
     # Its condition.
 
@@ -86,15 +87,11 @@ class Mailbox:
         """How many messages may be in hand while it is on trial; None: as many as one likes."""
         return 1 if self._condition.trial else None
 
-    def restore(self, condition: Condition | None, sent: Sequence[Sent]) -> None:
-        """Take over where it stood, and count what was sent before this process began (in order of time)."""
+    def restore(self, condition: Condition | None, sent: Sequence[tuple[float, int]]) -> None:
+        """Take over where it stood, and what it has sent: of each message the moment (monotonic) and its recipients."""
         self._condition = condition or self._condition
-        now = self._clock.monotonic()
-        ahead = now - self._clock.now()
-        for one in sorted(sent, key=lambda sent: sent.at):
-            at = min(one.at + ahead, now)
-            self._messages.restore(at)
-            self._recipients.restore(at, one.recipients)
+        self._messages.restore((at, 1) for at, _ in sent)
+        self._recipients.restore(sent)
 
     def learn(self, message: UUID | None, attempt: Attempt, verdicts: Sequence[Verdict]) -> None:
         """Learn from the end of one attempt; None: it was a login without a message."""
@@ -127,11 +124,6 @@ class Mailbox:
     # Its pace.
 
     @property
-    def windows(self) -> tuple[float, float]:
-        """The periods in seconds for which `restore` wants to know what was sent."""
-        return MINUTE, DAY
-
-    @property
     def others_at_once(self) -> int:
         """How many sessions may be busy with mail that is not urgent."""
         return max(1, self.connections - self.limits.urgent_connections)
@@ -139,12 +131,13 @@ class Mailbox:
     def room(self) -> Room:
         """How many messages may begin now."""
         now = self._clock.monotonic()
-        recipients = self._recipients.room(now)
-        if not self.relays or recipients < 1:
+        if not self.relays or any(day.room(now) < 1 for day in self._days):
             return Room(0, 0)
-        room = max(0, self._messages.room(now))
-        few = recipients <= self._kept_of_a_day
-        return Room(room, 0 if few else self._messages.spare(now, self._kept_of_a_minute))
+        others = 0 if any(day.room(now) <= _kept(day) for day in self._days) else self._spare(now)
+        return Room(max(0, self._messages.room(now)), others)
+
+    def _spare(self, now: float) -> int:
+        return self._messages.spare(now, self._kept_of_a_minute)
 
     def wait(self, recipients: int = 1) -> float:
         """Seconds until an urgent message to so many recipients may begin; 0 for now. At rest: until that may end."""
@@ -152,33 +145,40 @@ class Mailbox:
             until = self._condition.until
             return MINUTE if until is None else max(0.0, until - self._clock.now())
         now = self._clock.monotonic()
-        return max(self._messages.wait(now), self._recipients.wait(now, recipients))
+        return max(self._messages.wait(now), *(day.wait(now, recipients) for day in self._days))
 
     def wait_for_others(self) -> float:
         """Seconds until a message that is not urgent may begin; 0 for now."""
         now = self._clock.monotonic()
         minute = self._messages.wait_for_spare(now, self._kept_of_a_minute)
-        return max(minute, self._recipients.wait(now, self._kept_of_a_day + 1))
+        return max(minute, *(day.wait(now, _kept(day) + 1) for day in self._days))
 
     def begin(self, recipients: int) -> bool:
         """A message to so many recipients is about to be offered; False when it does not fit now."""
         now = self._clock.monotonic()
-        if self._recipients.room(now) < min(recipients, self.limits.recipients_per_day):
+        if any(day.room(now) < min(recipients, day.limit) for day in self._days):
             return False
         self._messages.begin()
-        self._recipients.begin(recipients)
+        for day in self._days:
+            day.begin(recipients)
         return True
 
     def cancel(self, recipients: int) -> None:
         """It was not offered after all."""
         self._messages.cancel()
-        self._recipients.cancel(recipients)
+        for day in self._days:
+            day.cancel(recipients)
 
     def end(self, recipients: int) -> None:
         """Its offer is over."""
         now = self._clock.monotonic()
         self._messages.end(now)
-        self._recipients.end(now, recipients)
+        for day in self._days:
+            day.end(now, recipients)
+
+
+def _kept(day: Window) -> int:
+    return day.limit // _OF_A_DAY
 
 
 def _tell(name: str, condition: Condition) -> None:

@@ -6,7 +6,7 @@ hold more than ours, whatever the latency was.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice, repeat
 
 _SLACK = 0.5  # of an interval, so that what ends a little late does not cost the lower lanes their place
@@ -89,10 +89,11 @@ class Window:
             weight += self._ended.pop()[1]
         self._ended.append((now, weight))
 
-    def restore(self, at: float, weight: int = 1) -> None:
-        """Count one that ended at `at`, before this process began. Call in the order of time."""
-        self._counted += weight
-        self.end(at, weight)
+    def restore(self, ended: Iterable[tuple[float, int]]) -> None:
+        """Count what ended before this process began: the moments, each with its weight. Before the first `begin`."""
+        for at, weight in sorted(ended):
+            self._counted += weight
+            self.end(at, weight)
 
     def _forget(self, now: float) -> None:
         horizon = now - self.period

@@ -34,15 +34,14 @@ class Relay:
     """One mailbox's outbound loop over one queue (`route` is the pool's name in the store)."""
 
     def __init__(
-        self, store: Store, route: str, mailbox: Mailbox, sessions: Pool, clock: Clock, chance: random.Random
+        self, store: Store, route: str, mailbox: Mailbox, sessions: Pool, leases: Leases, clock: Clock
     ) -> None:
         self._store = store
         self._route = route
         self._mailbox = mailbox
         self._sessions = sessions
+        self._leases = leases
         self._clock = clock
-        self._chance = chance
-        self._leases = Leases(store, clock)
         self._hands = Hands(mailbox.others_at_once)
         self._wake = asyncio.Event()
         self._hinted = True  # there may be new work; else only hands were freed
@@ -51,7 +50,6 @@ class Relay:
         self._stopping = asyncio.Event()
         self._cut = False
         self._dispatcher: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
         self._workers: list[asyncio.Task[None]] = []
 
     def wake(self) -> None:
@@ -60,18 +58,14 @@ class Relay:
         self._wake.set()
 
     async def start(self) -> None:
-        """Count what the mailbox sent before, then begin. Raises StoreUnavailable."""
-        since = self._clock.now() - max(self._mailbox.windows)
-        kept = await self._store.mailbox(self._mailbox.name)
-        self._mailbox.restore(kept.condition if kept else None, await self._store.sent_since(self._mailbox.name, since))
+        """Begin. Raises StoreUnavailable."""
         await self._keep_condition()
         self._dispatcher = asyncio.create_task(self._dispatch())
-        self._keeper = asyncio.create_task(self._leases.keep())
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._mailbox.limits.connections)]
 
     async def stop(self, drain: float) -> None:
         """Claim nothing more, give back what was not offered, wait `drain` real seconds for the rest, then cut it."""
-        if self._dispatcher is None or self._keeper is None:
+        if self._dispatcher is None:
             return
         self._stopping.set()
         self.wake()
@@ -80,9 +74,6 @@ class Relay:
         await self._sessions.close(drain)
         self._cut = True
         await asyncio.gather(*self._workers)
-        self._keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._keeper
 
     # The dispatcher: decides what may be claimed.
 
@@ -117,16 +108,15 @@ class Relay:
 
     def _room(self) -> Room:
         """How many to claim: what the mailbox may begin, as far as there are hands for it."""
-        room, held = self._mailbox.room(), self._leases
+        room, held, urgent = self._mailbox.room(), self._hands.total, self._hands.urgent
         if self._mailbox.at_once is not None:
-            free = max(0, self._mailbox.at_once - len(held))
+            free = max(0, self._mailbox.at_once - held)
             return Room(min(room.all, free), min(room.others, free))
-        urgent = self._mailbox.connections * AHEAD - held.urgent
         hands = self._mailbox.others_at_once * AHEAD
-        others = hands - held.others
+        others = hands - (held - urgent)
         if others < hands // 2:
             others = 0  # many at once cost one commit
-        return Room(min(room.all, urgent), min(room.others, others))
+        return Room(min(room.all, self._mailbox.connections * AHEAD - urgent), min(room.others, others))
 
     async def _listen(self) -> None:
         """Hear what a person wishes, at most once a second."""
@@ -137,6 +127,7 @@ class Relay:
         record = await self._store.mailbox(self._mailbox.name)
         if record and record.wish:
             self._mailbox.obey(record.wish)
+            self._sessions.forget()
             await self._keep_condition(heard=record.wish.at)
 
     async def _prove(self) -> bool:
@@ -193,7 +184,7 @@ class Relay:
             except Exception as error:  # a bug costs this message one lease, not the loop
                 logs.crashed(f"offer of {claimed.id}", error)
                 self._mailbox.end(len(claimed.envelope.rcpt_to))
-                self._leases.drop(claimed)
+                self._drop(claimed)
                 continue
             finally:
                 self._hands.done(claimed)
@@ -228,12 +219,17 @@ class Relay:
         except Exception as error:  # as above
             logs.crashed(f"settling of {claimed.id}", error)
         finally:
-            self._leases.drop(claimed)
+            self._drop(claimed)
             self._wake.set()
+
+    def _drop(self, claimed: Claimed) -> None:
+        self._leases.drop(claimed)
+        self._hands.finish(claimed)
 
     async def _settle(self, claimed: Claimed, attempt: Attempt, verdicts: Mapping[str, Verdict]) -> None:
         now = self._clock.now()
-        settlement = lifecycle.settle(claimed.standing, verdicts, now, self._chance.uniform(-1, 1))
+        jitter = random.uniform(-1, 1)  # noqa: S311 - it spreads load, it keeps no secret
+        settlement = lifecycle.settle(claimed.standing, verdicts, now, jitter)
         record = record_of(attempt, verdicts, now)
         if not await self._saved(claimed, settlement, record):
             logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="at settling")

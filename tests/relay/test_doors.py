@@ -28,7 +28,7 @@ async def test_nothing_leaves_through_a_bad_door(tmp_path: Path, name: str) -> N
         async with house(simulator, settings_for(simulator, tmp_path)) as at_home:
             id = await at_home.post()
             async with asyncio.timeout(PATIENCE):
-                while at_home.postern.mailbox.condition.health != "paused":
+                while at_home.mailbox.condition.health != "paused":
                     await asyncio.sleep(0.005)
             email = await at_home.until(id, "queued")
         [attempt] = email["relay"]["attempts"]

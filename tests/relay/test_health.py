@@ -20,7 +20,7 @@ WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 async def until_health(at_home: House, health: Health) -> None:
     """Until the mailbox stands so."""
     async with asyncio.timeout(PATIENCE):
-        while at_home.postern.mailbox.condition.health is not health:
+        while at_home.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
 
 
@@ -93,7 +93,7 @@ async def test_a_person_holds_and_releases(tmp_path: Path) -> None:
             await until_health(at_home, Health.HELD)
             id = await at_home.post()
         async with house(simulator, settings, clock) as at_home:
-            assert at_home.postern.mailbox.condition.health is Health.HELD
+            assert at_home.mailbox.condition.health is Health.HELD
             assert simulator.messages == []
             assert await at_home.postern.store.wish(MAILBOX, Wish(2.0, hold=False))
             await at_home.until(id, "done")

@@ -61,7 +61,7 @@ def facts(there: Place) -> dict[str, Any]:
 async def until_health(at_home: House, health: Health) -> None:
     """Until the mailbox stands so."""
     async with asyncio.timeout(PATIENCE):
-        while at_home.postern.mailbox.condition.health is not health:
+        while at_home.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
 
 
@@ -188,7 +188,7 @@ async def test_a_new_token_that_is_refused_too_holds_the_mailbox(tmp_path: Path)
         for id in ids:
             await at_home.until(id, "queued")
         assert len(at_home.simulator.logins) == 2
-        explanation = at_home.postern.mailbox.condition.explanation
+        explanation = at_home.mailbox.condition.explanation
         assert explanation is not None
         assert "login is refused" in explanation.summary
 

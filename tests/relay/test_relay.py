@@ -66,7 +66,7 @@ async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(at_home: Hous
     at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful")))
     ids = [await at_home.post() for _ in range(20)]
     async with asyncio.timeout(10):
-        while at_home.postern.mailbox.condition.health != "held":
+        while at_home.mailbox.condition.health != "held":
             await asyncio.sleep(0.005)
     for id in ids:
         email = await at_home.until(id, "queued")
