@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 KEEP_ALIVE = 75  # seconds; longer than the usual gateway's, so that the gateway closes first
+WHOLE = "postern.whole"  # in the scope of a request whose body is here to its end: nobody will have to wait for it
 
 
 class CannotListen(Exception):  # noqa: N818 - it names the fact
@@ -83,6 +84,10 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", _Joining(cast("asyncio.Transport", transport), self.loop)))
+
+    def on_message_complete(self) -> None:
+        self.scope[WHOLE] = True  # type: ignore[literal-required]  # ours
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"

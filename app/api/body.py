@@ -8,6 +8,7 @@ from starlette.types import Receive
 from app.api.edge import Limits
 from app.api.errors import BodyTooLarge, BodyTooSlow, MalformedBody
 from app.api.wire import header
+from app.listener import WHOLE
 
 
 async def read(request: Request, limits: Limits) -> bytes | bytearray:
@@ -15,6 +16,8 @@ async def read(request: Request, limits: Limits) -> bytes | bytearray:
     declared = header(request.scope, b"content-length") or b""
     if declared.isdigit() and int(declared) > limits.max_body_bytes:
         raise BodyTooLarge(limits.max_body_bytes, unread=header(request.scope, b"expect") is None)
+    if WHOLE in request.scope:  # as nearly always: a timer would cost more than the reading
+        return await _collect(request.receive, limits.max_body_bytes)
     try:
         async with asyncio.timeout(limits.body_seconds):
             return await _collect(request.receive, limits.max_body_bytes)

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from functools import partial
 from uuid import UUID
 
 from starlette.requests import Request
@@ -38,16 +37,7 @@ from app.store.records import Acceptance, Accepted, Change, Head, Idempotency, I
 INLINE = 256 * 1024  # octets; parsing and composing more would keep every other request waiting
 SEND = "/emails"
 
-T = TypeVar("T")
 Verb = Callable[[UUID, float], Awaitable[Change | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One request, read."""
-
-    submission: Submission
-    fingerprint: bytes | None
 
 
 class Emails:
@@ -103,13 +93,21 @@ class Emails:
         return success(b'{"object":"email","id":"%s"}' % str(id_).encode())
 
     async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
-        now = self._edge.clock.now()
+        prepare = partial(self._prepare, key, raw, token, self._ids.new(), self._edge.clock.now())
+        # Small work at once; large work in a thread, so that the others need not wait for it.
+        acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+        return await self._keep(acceptance, key, once)
+
+    def _prepare(
+        self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
+    ) -> tuple[Acceptance, Idempotency | None]:
+        """All that can be said before the store is asked. Refers to nothing that changes, so any thread may do it."""
+        value = document.parse(raw)
         reading = Reading(now, key.default_sender or self._edge.default_sender, self._edge.limits.max_recipients)
-        asked = await _beside(len(raw), lambda: _read(raw, reading, fingerprinted=token is not None))
-        pool = senders.pool_for(asked.submission.sender, key, self._edge.route, reading.default_sender)
-        id_ = self._ids.new()
-        acceptance = await _beside(len(raw), lambda: self._compose(asked.submission, id_, key, pool, now))
-        return await self._keep(acceptance, key, _idempotency(key, token, asked.fingerprint))
+        submission = schemas.read_email(value, reading)
+        pool = senders.pool_for(submission.sender, key, self._edge.route, reading.default_sender)
+        once = Idempotency(key.id, SEND, token, document.canonical_digest(value)) if token is not None else None
+        return self._compose(submission, id_, key, pool, now), once
 
     def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:
         due = submission.scheduled_at or now
@@ -148,23 +146,6 @@ class Emails:
                 recipients=len(acceptance.message.envelope.rcpt_to),
             )
         return kept
-
-
-async def _beside(size: int, work: Callable[[], T]) -> T:
-    """Small work at once; large work in a thread, so that the others need not wait for it."""
-    return work() if size <= INLINE else await asyncio.to_thread(work)
-
-
-def _read(raw: bytes | bytearray, reading: Reading, *, fingerprinted: bool) -> _Asked:
-    value = document.parse(raw)
-    submission = schemas.read_email(value, reading)
-    return _Asked(submission, document.canonical_digest(value) if fingerprinted else None)
-
-
-def _idempotency(key: Key, token: str | None, fingerprint: bytes | None) -> Idempotency | None:
-    if token is None or fingerprint is None:
-        return None
-    return Idempotency(key.id, SEND, token, fingerprint)
 
 
 def _head(submission: Submission) -> Head:
