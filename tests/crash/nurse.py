@@ -99,7 +99,7 @@ class Nurse:
 
     def logged(self, event: str) -> int:
         """How many lines of the log tell of such an event."""
-        return self.log.read_text("utf-8").count(f'"event": "{event}"')
+        return self.log.read_text("utf-8").count(f'"event":"{event}"')
 
     def tail(self) -> str:
         """The end of the log."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.clock import Clock
 from app.simulator import Delay, Fault, Limits, Point, Say, Simulator
+from tests.clock import LoopClock, autojump
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
 from tests.crash.nurse import environment_for, free_port
@@ -21,17 +21,15 @@ from tests.house import ACCOUNT, PATIENCE, House, house, settings_for
 
 HOUR, DAY = 3600.0, 86_400.0
 JUMPS = {"a day ahead": DAY, "a day back": -DAY, "an hour ahead": HOUR, "an hour back": -HOUR}
-SPEED = 20.0
 BOUND = 150.0  # seconds of the clock in which all must have gone: the deferred ones after 30, and two minutes of pace
 PACE = Limits(messages_per_minute=30)
 BUSY = Say("421 4.3.2 Service not available", close=True)
 LIBRARIES = [f"/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1" for machine in ("x86_64", "aarch64")]
 
-STUCK = "what was due before a clock is set back waits until the clock is there again: due_at is wall-clock time"
 BLIND = "a new process knows the last minute by the wall clock alone, so a clock set ahead empties its window"
 
 
-class JumpingClock(Clock):
+class JumpingClock(LoopClock):
     """A clock that somebody sets. Its `monotonic` stays what it is."""
 
     ahead = 0.0
@@ -46,30 +44,33 @@ class JumpingClock(Clock):
 
 
 def cases() -> list[Any]:
-    """Each jump, in a process that runs and over a restart. What is known to break says why."""
-    stuck = pytest.mark.xfail(reason=STUCK)
-    known = {(-1, False): stuck, (-1, True): stuck, (1, True): pytest.mark.xfail(reason=BLIND, strict=False)}
+    """Each jump, in a process that runs and over a restart.
+
+    Ahead over a restart is known to break. What was sent in the last minute is kept with the wall clock's time, and
+    no other clock outlives a process: for a new one an hour that the clock was set ahead looks like an hour in
+    which Postern was off. So it may send a second minute's worth at once; Exchange answers 432 and the mailbox rests.
+    """
     return [
         pytest.param(
             seconds,
             restarted,
             id=f"{name}, {'over a restart' if restarted else 'running'}",
-            marks=[known[side, restarted]] if (side, restarted) in known else [],
+            marks=[pytest.mark.xfail(reason=BLIND)] if restarted and seconds > 0 else [],
         )
         for name, seconds in JUMPS.items()
         for restarted in (False, True)
-        for side in [1 if seconds > 0 else -1]
     ]
 
 
 @pytest.mark.parametrize(("jump", "restarted"), cases())
+@autojump
 async def test_a_jump_of_the_clock(jump: float, restarted: bool, tmp_path: Path, scale: Scale, figure: Figure) -> None:
     """Nothing is lost or doubled, no limit is exceeded, and all goes out in its time, whatever the clock says."""
     if scale.quick and abs(jump) == HOUR:
         pytest.skip("an hour is tried in the full form only")
-    clock = JumpingClock(SPEED)
-    async with Simulator(accounts=[ACCOUNT], clock=Clock(SPEED), limits=PACE) as simulator, AsyncExitStack() as stack:
-        settings = settings_for(simulator, tmp_path)
+    clock = JumpingClock()
+    async with Simulator(accounts=[ACCOUNT], clock=LoopClock(), limits=PACE) as simulator, AsyncExitStack() as stack:
+        settings = settings_for(simulator, tmp_path, drain_seconds=30)
         at_home = await stack.enter_async_context(house(simulator, settings, clock))
         ids = await everywhere(at_home)
         if restarted:
@@ -94,28 +95,26 @@ async def everywhere(at_home: House) -> list[Any]:
     faults = at_home.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later*", times=4))
     ids = [await at_home.post(to=f"sent{number}@example.net") for number in range(10)]
-    await at_home.simulator.wait_for(10, 30)
+    await at_home.simulator.wait_for(10, PATIENCE)
     later = [await at_home.post(to=f"later{number}@example.net") for number in range(4)]
     for id in later:
         await at_home.until(id, "deferred")
     slow = faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))
     ids += later + [await at_home.post(to=f"slow{number}@example.net") for number in range(2)]
-    await slow.wait(30)
+    await slow.wait(PATIENCE)
     busy = faults.add(Fault(at=Point.DATA, do=BUSY, times=1))
     ids += [await at_home.post(to=f"behind{number}@example.net") for number in range(6)]
-    await busy.wait(30)
+    await busy.wait(PATIENCE)
     return ids
 
 
 async def all_over(at_home: House, ids: list[Any]) -> list[dict[str, Any]]:
     """Every email, when it is over."""
-    async with asyncio.timeout(BOUND / SPEED):
+    async with asyncio.timeout(BOUND):
         return [await at_home.until(id, "done", "held") for id in ids]
 
 
-@pytest.mark.parametrize(
-    "jump", ["+1d", pytest.param("-1d", marks=pytest.mark.xfail(reason=STUCK))], ids=["a day ahead", "a day back"]
-)
+@pytest.mark.parametrize("jump", ["+1d", "-1d"], ids=["a day ahead", "a day back"])
 async def test_a_jump_of_the_machine_s_clock(
     jump: str, nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
