@@ -103,6 +103,7 @@ class _Joining:
         self._transport = transport
         self._loop = loop
         self._first = b""
+        self.is_closing = transport.is_closing  # asked for at each answer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
