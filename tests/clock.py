@@ -98,6 +98,20 @@ class LoopClock(Clock):
         return self.loop.time() * self.speed
 
 
+class JumpingClock(LoopClock):
+    """A clock that somebody sets. Its `monotonic` stays what it is."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        """Epoch seconds, as wrong as they are."""
+        return super().now() + self.ahead
+
+    def jump(self, seconds: float) -> None:
+        """Set it."""
+        object.__setattr__(self, "ahead", self.ahead + seconds)  # a clock is frozen, but for this
+
+
 def autojump(test: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
     """Run an async test on an AutojumpLoop."""
 

@@ -78,7 +78,7 @@ class House:
         async with asyncio.timeout(PATIENCE):
             while (email := await self.email(id))["relay"]["state"] not in states:
                 await asyncio.sleep(look)
-                look = min(1.5 * look, 0.1)
+                look = min(1.5 * look, 0.5)
         return email
 
 

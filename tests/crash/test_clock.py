@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.simulator import Delay, Fault, Limits, Point, Say, Simulator
-from tests.clock import LoopClock, autojump
+from tests.clock import JumpingClock, LoopClock, autojump
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
 from tests.crash.nurse import environment_for, free_port
@@ -27,20 +27,6 @@ BUSY = Say("421 4.3.2 Service not available", close=True)
 LIBRARIES = [f"/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1" for machine in ("x86_64", "aarch64")]
 
 BLIND = "a new process knows the last minute by the wall clock alone, so a clock set ahead empties its window"
-
-
-class JumpingClock(LoopClock):
-    """A clock that somebody sets. Its `monotonic` stays what it is."""
-
-    ahead = 0.0
-
-    def now(self) -> float:
-        """Epoch seconds, as wrong as they are."""
-        return super().now() + self.ahead
-
-    def jump(self, seconds: float) -> None:
-        """Set it."""
-        object.__setattr__(self, "ahead", self.ahead + seconds)
 
 
 def cases() -> list[Any]:
