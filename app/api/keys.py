@@ -1,7 +1,9 @@
 """API keys: making one, and finding out whose a request is. A key itself is never kept, only its SHA-256."""
 
+import asyncio
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from starlette.requests import Request
@@ -29,7 +31,7 @@ def digest(key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    key: Key | None
+    key: asyncio.Future[Key | None]  # not done while the store is asked
     until: float  # by the monotonic clock
 
 
@@ -63,15 +65,20 @@ class Keyring:
         return key
 
     async def _find(self, hashed: bytes) -> Key | None:
+        """The store is asked once, however many callers come with the same key meanwhile."""
         now = self._clock.monotonic()
         found = self._found.get(hashed)
-        if found is not None and now < found.until:
-            return found.key
-        key = await self._store.find_key(hashed)
-        if len(self._found) >= _ROOM:
-            self._found.clear()
-        self._found[hashed] = _Found(key, now + _FRESH)
-        return key
+        if found is None or now >= found.until:
+            found = _Found(asyncio.ensure_future(self._store.find_key(hashed)), now + _FRESH)
+            found.key.add_done_callback(partial(self._forget_failure, hashed))
+            if len(self._found) >= _ROOM:
+                self._found.clear()
+            self._found[hashed] = found
+        return found.key.result() if found.key.done() else await asyncio.shield(found.key)
+
+    def _forget_failure(self, hashed: bytes, asked: asyncio.Future[Key | None]) -> None:
+        if asked.cancelled() or asked.exception() is not None:
+            self._found.pop(hashed, None)
 
 
 def _bearer(request: Request) -> bytes:

@@ -1,13 +1,16 @@
 """API keys at the door: cases A1 to A4, and what follows from a key's policy."""
 
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from app.api.keys import digest
 from app.store.records import Permission
-from tests.contract.api.door import MINIMAL, Door, accepted, changed, refused
+from tests.contract.api.door import MINIMAL, Door, accepted, changed, open_door, refused
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "pst_something"])
@@ -35,6 +38,16 @@ def test_a2_revoked_key(door: Door) -> None:
     while door.get("/emails/x", key=secret).status_code != 403:
         assert time.monotonic() < deadline
     refused(door.post(MINIMAL, key=secret), 403, "invalid_api_key")
+
+
+def test_a_lookup_that_failed_is_not_remembered(tmp_path: Path) -> None:
+    """503 while the store cannot say whose a key is, and never longer."""
+    with open_door(tmp_path) as door, closing(sqlite3.connect(door.database, isolation_level=None)) as other:
+        other.execute("ALTER TABLE api_keys RENAME TO away")
+        for _ in range(2):
+            refused(door.post(MINIMAL), 503, "application_error")
+        other.execute("ALTER TABLE away RENAME TO api_keys")
+        accepted(door.post(MINIMAL))
 
 
 def test_a3_send_only_key_reads_nothing(door: Door) -> None:
