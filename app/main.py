@@ -17,6 +17,7 @@ from app.api.errors import not_http
 from app.api.keys import digest
 from app.clock import Clock
 from app.listener import Listener
+from app.mail.forecast import Capacity
 from app.relay.fleet import Fleet
 from app.settings import Settings
 from app.smtp.expiry import Watch
@@ -99,6 +100,11 @@ class Postern:
             clock=self.clock,
             route=routes.route,
             default_sender=routes.default_sender,
+            capacities={
+                one.mailbox: Capacity(one.messages_per_minute, one.recipients_per_day)
+                for pool in settings.pools
+                for one in pool.mailboxes
+            },
             limits=BodyLimits(max_body_bytes=settings.max_body_bytes, max_message_bytes=settings.max_message_bytes),
             ready=self._ready,
             draining=lambda: self._draining,

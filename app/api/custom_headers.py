@@ -1,13 +1,16 @@
 """The `headers` of an email: what is forwarded, what is ignored, and what is meant for Postern (api.md §2, §5)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from app.api import fields
 from app.api.fields import refuse
 from app.mail.headers import HeaderError, check_header, check_message_id, is_reserved
-from app.mail.message import OnUnknown
+from app.mail.message import Lane, OnUnknown
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,8 @@ class CustomHeaders:
     message_id: str | None = None  # without <>
     expires_in: int | None = None  # seconds
     on_unknown: OnUnknown | None = None
+    lane: Lane | None = None
+    coalesce: str | None = None
 
 
 def read(value: Any) -> CustomHeaders:
@@ -30,13 +35,18 @@ def read(value: Any) -> CustomHeaders:
         raise refuse(f"It has {len(value)} headers and may have {fields.MANY}.")
     given = [(name, _as_text(name, content)) for name, content in value.items() if content is not None]
     own = {name.lower(): (f".{name}", content) for name, content in given}
-    at_expires, expires_in = own.get("x-postern-expires-in", ("", None))
-    at_unknown, on_unknown = own.get("x-postern-on-unknown", ("", None))
+
+    def ours(member: str, rule: Callable[[Any, str], T]) -> T:
+        at, content = own.get(f"x-postern-{member}", ("", None))
+        return rule(content, at)
+
     return CustomHeaders(
         forwarded=tuple((name, _checked(name, content)) for name, content in given if not is_reserved(name)),
         message_id=_message_id(*own.get("message-id", ("", ""))),
-        expires_in=fields.expires_in(expires_in, at_expires),
-        on_unknown=fields.on_unknown(on_unknown, at_unknown),
+        expires_in=ours("expires-in", fields.expires_in),
+        on_unknown=ours("on-unknown", fields.on_unknown),
+        lane=ours("lane", fields.lane),
+        coalesce=ours("coalesce", fields.coalesce),
     )
 
 

@@ -1,10 +1,11 @@
 """What the HTTP edge is given: values and callables, built by app/main.py. Holds nothing of its own."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from app.clock import Clock
 from app.mail.address import Address
+from app.mail.forecast import Capacity
 from app.store import Store
 
 
@@ -29,6 +30,7 @@ class Edge:
     clock: Clock
     route: Callable[[Address], str | None]
     default_sender: str | None
+    capacities: Mapping[str, Capacity]  # of the mailboxes, by name
     limits: Limits
     ready: Callable[[], Awaitable[list[str]]]
     draining: Callable[[], bool]

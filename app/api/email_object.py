@@ -4,13 +4,13 @@ import email
 import email.policy
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
 
+from app.api.explanation import Prospect
 from app.api.last_event import last_event
+from app.api.wire import timestamp
 from app.mail.lifecycle import MessageState
-from app.mail.verdict import Explanation
 from app.store.records import AttemptRecord, Email
 
 _WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
@@ -30,7 +30,7 @@ def texts(content: bytes) -> Texts:
     return Texts(_body(message, "html"), _body(message, "plain"))
 
 
-def render(mail: Email, content: Texts, why: Explanation, now: float) -> bytes:
+def render(mail: Email, content: Texts, prospect: Prospect, now: float) -> bytes:
     """The JSON object. `now` in epoch seconds."""
     head = mail.head
     return json.dumps(
@@ -50,16 +50,9 @@ def render(mail: Email, content: Texts, why: Explanation, now: float) -> bytes:
             "last_event": last_event(mail, now),
             "scheduled_at": timestamp(mail.scheduled_at),
             "tags": [{"name": name, "value": value} for name, value in head.tags],
-            "relay": _relay(mail, why),
+            "relay": _relay(mail, prospect),
         }
     ).encode()
-
-
-def timestamp(seconds: float | None) -> str | None:
-    """Epoch seconds as `2026-11-23T20:08:28.367Z`."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _body(message: EmailMessage, subtype: str) -> str | None:
@@ -70,11 +63,14 @@ def _body(message: EmailMessage, subtype: str) -> str | None:
     return str(part.get_content()).replace("\r\n", "\n").removesuffix("\n")
 
 
-def _relay(mail: Email, why: Explanation) -> dict[str, Any]:
+def _relay(mail: Email, prospect: Prospect) -> dict[str, Any]:
     return {
         "state": mail.state,
+        "lane": mail.lane,
         "pool": mail.pool,
         "mailbox": mail.mailbox,
+        "position": prospect.position,
+        "estimated_send_at": timestamp(prospect.estimated_send_at),
         "next_attempt_at": timestamp(mail.due_at) if mail.state in _WAITING else None,
         "expires_at": timestamp(mail.expires_at),
         "possible_duplicate": mail.possible_duplicate,
@@ -83,7 +79,7 @@ def _relay(mail: Email, why: Explanation) -> dict[str, Any]:
             for recipient in mail.recipients
         ],
         "attempts": [_attempt(attempt) for attempt in mail.attempts],
-        "explanation": {"summary": why.summary, "fix": why.fix},
+        "explanation": {"summary": prospect.why.summary, "fix": prospect.why.fix},
     }
 
 

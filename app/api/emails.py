@@ -69,7 +69,9 @@ class Emails:
         content = await self._edge.store.content(id_)
         texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
         now = self._edge.clock.now()
-        return success(email_object.render(email, texts, await explanation.why(email, self._edge.store, now), now))
+        outlook = await self._edge.store.outlook(id_, now) if explanation.waits(email, now) else None
+        prospect = explanation.prospect(email, outlook, self._edge.capacities, now)
+        return success(email_object.render(email, texts, prospect, now))
 
     async def retry(self, request: Request) -> Response:
         """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
@@ -124,6 +126,8 @@ class Emails:
             expires_at=due + (submission.expires_in or schedule.LIFETIME),
             scheduled_at=submission.scheduled_at,
             on_unknown=submission.on_unknown,
+            lane=submission.lane,
+            coalesce=submission.coalesce,
         )
 
     def _check_size(self, message: Message, submission: Submission) -> None:

@@ -1,26 +1,68 @@
 """Why an email stands where it does, with the names filled in: for GET /emails/{id} and `postern emails show`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from app.api.mailboxes import standing
 from app.mail.explain import explain, named
+from app.mail.forecast import Capacity, Way, when
 from app.mail.health import Condition, Health
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.verdict import Explanation
-from app.store import Store
-from app.store.records import Email, MailboxRecord
+from app.store.records import Email, MailboxRecord, Outlook
 
 _WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
 
 
-async def why(email: Email, store: Store, now: float) -> Explanation:
-    """Never without words. Reads the mailboxes for an email that waits, nothing for any other."""
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """Why an email stands where it does, its place in the queue (1 goes next), and when it should go."""
+
+    why: Explanation
+    position: int | None = None
+    estimated_send_at: float | None = None  # epoch seconds
+
+
+def prospect(email: Email, outlook: Outlook | None, capacities: Mapping[str, Capacity], now: float) -> Prospect:
+    """`outlook` is of a waiting email; `capacities` are those of the mailboxes, by name."""
+    ahead = outlook.ahead if outlook else None
+    return Prospect(
+        why(email, outlook.mailboxes if outlook else (), now),
+        position=None if ahead is None else ahead + 1,
+        estimated_send_at=_estimate(email, outlook, capacities, now),
+    )
+
+
+def why(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explanation:
+    """Never without words. `mailboxes` are those of its pool, or none if it does not wait."""
     scheduled_at = email.scheduled_at if email.scheduled_at is not None and email.scheduled_at > now else None
-    waits = email.state in _WAITING and scheduled_at is None
-    mailbox = awaited(email, await store.mailboxes(), now) if waits else None
+    mailbox = awaited(email, mailboxes, now) if waits(email, now) else None
     relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
     words = explain(email.state, email.explanation, relayed=relayed, scheduled_at=scheduled_at, mailbox=mailbox)
     return named(words, {"id": str(email.id), **({"mailbox": email.mailbox} if email.mailbox else {})})
+
+
+def waits(email: Email, now: float) -> bool:
+    """Whether it waits for something else than the moment for which its caller has scheduled it."""
+    return email.state in _WAITING and not (email.scheduled_at is not None and email.scheduled_at > now)
+
+
+def _estimate(email: Email, outlook: Outlook | None, capacities: Mapping[str, Capacity], now: float) -> float | None:
+    """None when it does not wait, or nobody can say."""
+    if email.state not in _WAITING:
+        return None
+    if outlook is None or outlook.ahead is None:
+        return max(now, email.due_at or now)
+    return when(outlook.ahead, [*_ways(outlook, capacities, now)], now)
+
+
+def _ways(outlook: Outlook, capacities: Mapping[str, Capacity], now: float) -> Iterator[Way]:
+    for record in outlook.mailboxes:
+        condition = standing(record, now)
+        if record.name in capacities and condition.health is not Health.HELD:
+            opens_at = now if condition.health is Health.OPEN else _opens_at(condition)
+            sent, recipients = outlook.sent[record.name], outlook.recipients[record.name]
+            yield Way(capacities[record.name], opens_at, sent, recipients)
 
 
 def awaited(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> tuple[str, Condition] | None:
@@ -28,7 +70,7 @@ def awaited(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> tup
 
     Nor does it wait for one whose pause ends before the email is due again: then it waits for itself.
     """
-    ways = [(record.name, standing(record, now)) for record in mailboxes if record.pool == email.pool]
+    ways = [(record.name, standing(record, now)) for record in mailboxes]
     if not ways or any(condition.health is Health.OPEN for _, condition in ways):
         return None
     name, condition = min(ways, key=lambda way: _opens_at(way[1]))

@@ -5,7 +5,8 @@ Every function takes what the JSON held and gives what the mail wants, or raises
 
 import re
 from dataclasses import dataclass
-from typing import Any, cast
+from enum import StrEnum
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -13,8 +14,11 @@ from pydantic_core import PydanticCustomError
 from app.api import scheduling
 from app.api.errors import Name
 from app.mail.address import Address, AddressError, parse_address
-from app.mail.message import OnUnknown
+from app.mail.message import Lane, OnUnknown
 
+W = TypeVar("W", bound=StrEnum)
+
+LONGEST_NAME = 128  # characters of a `coalesce` value
 LONGEST_LIFE = 604_800  # seconds
 MANY = 1000  # entries of a list that has no limit of its own
 
@@ -191,9 +195,27 @@ def expires_in(value: Any, at: str = "") -> int | None:
 
 def on_unknown(value: Any, at: str = "") -> OnUnknown | None:
     """One of the three words."""
+    return _word(OnUnknown, value, at)
+
+
+def lane(value: Any, at: str = "") -> Lane | None:
+    """One of the three lanes."""
+    return _word(Lane, value, at)
+
+
+def coalesce(value: Any, at: str = "") -> str | None:
+    """Any name for what belongs together."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
+        raise refuse(f"It must be a string of 1 to {LONGEST_NAME} printable characters.", at=at)
+    return value
+
+
+def _word(words: type[W], value: Any, at: str) -> W | None:
     if value is None:
         return None
     try:
-        return OnUnknown(value.strip().lower() if isinstance(value, str) else value)
+        return words(value.strip().lower() if isinstance(value, str) else value)
     except ValueError:
-        raise refuse(f"It must be one of {', '.join(OnUnknown)}.", at=at) from None
+        raise refuse(f"It must be one of {', '.join(words)}.", at=at) from None

@@ -10,11 +10,10 @@ from starlette.responses import Response
 from app import logs
 from app.api import body, document
 from app.api.edge import Edge
-from app.api.email_object import timestamp
 from app.api.errors import Flaw, Invalid, NotFound
 from app.api.fields import kind
 from app.api.keys import Keyring
-from app.api.wire import success
+from app.api.wire import success, timestamp
 from app.mail.explain import named
 from app.mail.health import Condition, Health
 from app.store.records import MailboxRecord, Wish

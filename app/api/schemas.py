@@ -22,7 +22,7 @@ from app.api.custom_headers import CustomHeaders
 from app.api.errors import Flaw, Invalid, Name
 from app.api.fields import Reading
 from app.mail.address import Address
-from app.mail.message import Attachment, OnUnknown, Submission
+from app.mail.message import Attachment, Lane, OnUnknown, Submission
 
 _MOST_DETAILS = 20
 
@@ -67,6 +67,8 @@ class EmailRequest(BaseModel):
     scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at)] = _also("scheduled_at", "scheduledAt")
     expires_in: Annotated[int | None, PlainValidator(fields.expires_in)] = None
     on_unknown: Annotated[OnUnknown | None, PlainValidator(fields.on_unknown)] = None
+    lane: Annotated[Lane | None, PlainValidator(fields.lane)] = None
+    coalesce: Annotated[str | None, PlainValidator(fields.coalesce)] = None
 
     def submission(self) -> Submission:
         """What is meant. A member counts before the header that says the same."""
@@ -86,6 +88,8 @@ class EmailRequest(BaseModel):
             scheduled_at=self.scheduled_at,
             expires_in=self.expires_in or self.headers.expires_in,
             on_unknown=self.on_unknown or self.headers.on_unknown or OnUnknown.RETRY_ONCE,
+            lane=self.lane or self.headers.lane or Lane.NORMAL,
+            coalesce=self.coalesce or self.headers.coalesce,
         )
 
 

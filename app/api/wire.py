@@ -1,5 +1,7 @@
 """What every route does with HTTP itself: reading one header, and answering a success."""
 
+from datetime import UTC, datetime
+
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -16,3 +18,10 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 def success(content: bytes) -> Response:
     """A success is exactly 200 with a JSON object (api.md §1, rule 1)."""
     return Response(content, media_type="application/json")
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Epoch seconds as `2026-11-23T20:08:28.367Z`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

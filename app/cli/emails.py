@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from app.api.errors import NotHeld, NotRetryable
-from app.api.explanation import why
+from app.api.explanation import waits, why
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
@@ -72,8 +72,11 @@ def confirm(id: Id) -> None:
 
 
 async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None:
-    email = await store.get(id)
-    return None if email is None else (email, await why(email, store, Clock().now()))
+    if (email := await store.get(id)) is None:
+        return None
+    now = Clock().now()
+    outlook = await store.outlook(id, now) if waits(email, now) else None
+    return email, why(email, outlook.mailboxes if outlook else (), now)
 
 
 def _decide(

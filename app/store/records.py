@@ -1,6 +1,6 @@
 """What goes into the store and what comes out: values that know no SQL. Times are epoch seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -202,3 +202,13 @@ class Sent:
 
     at: float  # the latest moment at which the upstream can have counted it
     recipients: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a waiting message waits for, by the name of each mailbox of its pool."""
+
+    ahead: int | None  # messages that go before it; None: it is not due yet
+    mailboxes: tuple[MailboxRecord, ...]
+    sent: Mapping[str, Sequence[float]]  # when the last minute's messages went
+    recipients: Mapping[str, int]  # of the last day; 0 where that does not matter yet

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, Settlement
-from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, person, reclaim, setback, settle
+from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, outlook, person, reclaim, setback, settle
 from app.store.migrations import migrate
 from app.store.reader import Reader
 from app.store.records import (
@@ -27,6 +27,7 @@ from app.store.records import (
     IdempotencyConflict,
     Key,
     MailboxRecord,
+    Outlook,
     Record,
     Sent,
     Wish,
@@ -151,6 +152,10 @@ class Store:
     async def get(self, id: UUID, key_id: UUID | None = None) -> Email | None:
         """One message with recipients and attempts; None if there is none, or it is another key's."""
         return await self._read(partial(find.get, id=id, key_id=key_id))
+
+    async def outlook(self, id: UUID, now: float) -> Outlook | None:
+        """What a waiting message waits for; None if there is none of that id."""
+        return await self._read(partial(outlook.outlook, id=id, now=now))
 
     async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
         """The newest messages of a key (None: of all), without their attempts."""

@@ -71,10 +71,17 @@ def take(connection: Connection, places: Sequence[Place]) -> list[int]:
 
 
 def serving(connection: Connection, pool: str, lane: int) -> int:
-    """The turn that the lane has come to: that of its first message, or the newest ever if nothing is due."""
-    values = {"pool": pool, "lane": lane}
-    found = _NEXT.first(connection, values) or _NEWEST.first(connection, values)
-    return found[0] if found else 0
+    """The turn that the lane has come to; the newest ever if nothing is due in it."""
+    if (turn := head(connection, pool, lane)) is not None:
+        return turn
+    found = _NEWEST.first(connection, {"pool": pool, "lane": lane})
+    return found.last if found else 0
+
+
+def head(connection: Connection, pool: str, lane: int) -> int | None:
+    """The turn of the lane's first message; None if nothing is due in it."""
+    found = _NEXT.first(connection, {"pool": pool, "lane": lane})
+    return found.turn if found else None
 
 
 def _last(connection: Connection, place: Place) -> int:

@@ -77,6 +77,7 @@ class Door:
             clock=self.clock,
             route=self._route,
             default_sender=None,
+            capacities={},
             limits=self.limits,
             ready=self._ready,
             draining=lambda: self.draining,

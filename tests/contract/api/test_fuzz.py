@@ -59,6 +59,7 @@ FIELDS = st.sampled_from(
         "template",
         "topic_id",
         "lane",
+        "coalesce",
         "type",
         "error",
     ]

@@ -68,8 +68,9 @@ def decided(response: httpx.Response, id_: str) -> None:
 
 
 def relay(door: Door, id_: str) -> Json:
-    """The email's `relay` object."""
+    """The email's `relay` object, without what changes from moment to moment."""
     shown: Json = door.get(f"/emails/{id_}").json()["relay"]
+    del shown["estimated_send_at"]
     return shown
 
 

@@ -36,6 +36,7 @@ async def every_verb(store: Store) -> None:
     await store.renew([one.lease], NOW + 90)
     await store.give_back([two])
     await settle(store, one, RELAYED)
+    await store.outlook(two.id, NOW)
     await store.cancel(two.id, NOW)
     await store.retry(one.id, NOW)
     await store.confirm(one.id, NOW)
@@ -123,6 +124,7 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(sqlite_url: str, ste
         "claim": lambda: claim(store, 1),
         "settle": lambda: settled(store),
         "get": lambda: store.get(kept.id),
+        "outlook": lambda: store.outlook(kept.id, NOW),
         "find": lambda: store.find(KEY),
         "next_due": lambda: store.next_due("default"),
         "reclaim": lambda: store.reclaim(NOW),

@@ -16,6 +16,7 @@ _ACTIVE = sa.text("state = 'active'")
 def upgrade() -> None:
     """An empty database becomes a store."""
     _messages()
+    _index_messages()
     _of_messages()
     _beside_messages()
     if op.get_context().dialect.name == "postgresql":
@@ -54,6 +55,9 @@ def _messages() -> None:
         sa.Column("explanation", sa.JSON(none_as_null=True)),
         sqlite_with_rowid=False,
     )
+
+
+def _index_messages() -> None:
     for name, columns, where in (
         ("messages_ready", ["pool", "lane", "turn", "id"], _READY),
         ("messages_resting", ["pool", "due_at", "id"], _RESTING),

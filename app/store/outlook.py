@@ -1,0 +1,89 @@
+"""What a waiting message waits for: how many go before it, and the mailboxes of its pool with what they sent.
+
+The place in the queue is counted while it is near, and otherwise reckoned from the turns of the API keys, so that it
+costs the same however many wait.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
+
+from app.store import mailboxes
+from app.store.find import sent_since
+from app.store.prepared import Prepared
+from app.store.records import MailboxRecord, Outlook
+from app.store.schema import READY, attempts, messages, turns
+from app.store.turns import head
+
+NEAR = 1_000  # messages that are counted one by one
+MINUTE = 60.0
+DAY = 86_400.0
+
+_m, _t, _a = messages.c, turns.c, attempts.c
+_LANE = bindparam("in_lane", type_=_m.lane.type)
+_TURN = bindparam("at_turn", type_=_m.turn.type)
+_ID = bindparam("of", type_=_m.id.type)
+
+_PLACE = Prepared(select(_m.pool, _m.lane, _m.turn, _m.key_id).where(_m.id == _ID))
+
+
+def _count(*before: ColumnElement[bool]) -> Prepared:
+    found = select(_m.id).where(READY, _m.pool == bindparam("in_pool"), *before).limit(NEAR).subquery()
+    return Prepared(select(func.count().label("number")).select_from(found))
+
+
+_NEAR = (
+    _count(_m.lane < _LANE),
+    _count(_m.lane == _LANE, _m.turn < _TURN),
+    _count(_m.lane == _LANE, _m.turn == _TURN, _m.id < _ID),
+)
+_KEYS = Prepared(
+    select(_t.last).where(and_(_t.pool == bindparam("in_pool"), _t.lane == _LANE, _t.last >= bindparam("from_turn")))
+)
+_RECIPIENTS = Prepared(
+    select(func.sum(_a.recipients).label("number")).where(
+        _a.mailbox == bindparam("by"), _a.ended_at > bindparam("since")
+    )
+)
+
+
+def outlook(connection: Connection, id: UUID, now: float) -> Outlook | None:
+    """For a waiting message; None when there is none of that id."""
+    place = _PLACE.first(connection, {"of": id})
+    if place is None:
+        return None
+    of_pool = [record for record in mailboxes.every(connection) if record.pool == place.pool]
+    ahead = None if place.turn is None else _ahead(connection, id, place.pool, place.lane, place.turn)
+    deep = ahead is not None and ahead >= NEAR
+    return Outlook(
+        ahead=ahead,
+        mailboxes=tuple(of_pool),
+        sent={one.name: _sent(connection, one, now) for one in of_pool},
+        recipients={one.name: _today(connection, one, now) if deep else 0 for one in of_pool},
+    )
+
+
+def _ahead(connection: Connection, id: UUID, pool: str, lane: int, turn: int) -> int:
+    values = {"in_pool": pool, "in_lane": lane, "at_turn": turn, "of": id}
+    counted: int = sum(count.first(connection, values).number for count in _NEAR)
+    if counted < NEAR:
+        return counted
+    before = sum(_reckoned(connection, pool, higher, None) for higher in range(lane))
+    return max(NEAR, before + _reckoned(connection, pool, lane, turn))
+
+
+def _reckoned(connection: Connection, pool: str, lane: int, turn: int | None) -> int:
+    """Each key has one message at every turn between the one that is served and its last: those before `turn`."""
+    if (now := head(connection, pool, lane)) is None:
+        return 0
+    lasts = _KEYS.all(connection, {"in_pool": pool, "in_lane": lane, "from_turn": now})
+    return sum(min(last, last if turn is None else turn - 1) - now + 1 for (last,) in lasts)
+
+
+def _sent(connection: Connection, mailbox: MailboxRecord, now: float) -> tuple[float, ...]:
+    return tuple(one.at for one in sent_since(connection, mailbox.name, now - MINUTE))
+
+
+def _today(connection: Connection, mailbox: MailboxRecord, now: float) -> int:
+    found: int | None = _RECIPIENTS.first(connection, {"by": mailbox.name, "since": now - DAY}).number
+    return found or 0

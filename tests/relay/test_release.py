@@ -1,0 +1,19 @@
+"""A release is a real login, however lately one has failed."""
+
+import asyncio
+
+from app.simulator import Fault, Point, Say
+from tests.house import MAILBOX, PATIENCE, House
+
+
+async def test_a_release_right_behind_a_refused_login(at_home: House) -> None:
+    """What was mended works at once: the refusal of a moment ago is nobody's answer."""
+    at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
+    id = await at_home.post()
+    async with asyncio.timeout(PATIENCE):
+        while (await at_home.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
+            await asyncio.sleep(0.005)
+    answer = await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")
+    assert answer.status_code == 200
+    await at_home.until(id, "done")
+    assert [login.ok for login in at_home.simulator.logins] == [False, True]
