@@ -23,6 +23,7 @@ from tests.contract.store.build import (
 )
 
 STEPS = 10  # of the machine, per count
+FEW = {"SCAN mailboxes", "SCAN anon_1"}  # a row for each mailbox; what a LIMIT bounds
 
 
 async def every_verb(store: Store) -> None:
@@ -79,7 +80,7 @@ async def test_every_verb_goes_by_an_index(sqlite_url: str, statements: set[str]
     await store.close()
     assert len(plans) > 20
     for statement, plan in plans.items():
-        assert not [step for step in plan if step.startswith("SCAN")], (statement, plan)
+        assert {step for step in plan if step.startswith("SCAN")} <= FEW, (statement, plan)
         assert "USE TEMP B-TREE FOR ORDER BY" not in plan, (statement, plan)
     used = {step for plan in plans.values() for step in plan}
     assert "SEARCH messages USING INDEX messages_ready (pool=? AND lane>? AND lane<?)" in used
