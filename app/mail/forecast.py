@@ -6,7 +6,7 @@ of a higher lane that comes later goes first, and makes it later.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -46,16 +46,17 @@ def when(ahead: int, ways: Sequence[Way], now: float) -> float | None:
 
 def _slot(ahead: int, ways: Sequence[Way], now: float) -> float:
     """Every slot of every mailbox comes back a minute after it was used: the one that is the message's turn."""
-    free = chain.from_iterable(_slots(way, now) for way in ways)
-    later = [at + again * MINUTE for at in free for again in range(_DEEP + 1)]
-    later.sort()
-    return later[min(ahead, len(later) - 1)]
+    free = [slot for way in ways for slot in _slots(way, now)]
+    later = sorted((at + again * MINUTE, count) for at, count in free for again in range(_DEEP + 1))
+    upto = accumulate(count for _, count in later)
+    return next((at for (at, _), before in zip(later, upto, strict=True) if ahead < before), later[-1][0])
 
 
-def _slots(way: Way, now: float) -> list[float]:
+def _slots(way: Way, now: float) -> list[tuple[float, int]]:
+    """When so many of its slots are free: those not used of late all at once, each of the others by itself."""
     opens = max(now, way.opens_at)
     used = sorted(max(min(at, now) + MINUTE, opens) for at in way.sent)[-way.capacity.messages_per_minute :]
-    return [opens] * (way.capacity.messages_per_minute - len(used)) + used
+    return [(opens, way.capacity.messages_per_minute - len(used)), *((at, 1) for at in used)]
 
 
 def _day(ahead: int, ways: Sequence[Way], now: float) -> float:
