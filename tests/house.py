@@ -26,7 +26,7 @@ PATIENCE = 60.0  # seconds of the loop that a test waits for what must come
 
 
 def settings_for(simulator: Simulator, folder: Path, **changes: Any) -> Settings:
-    """Settings that lead to the simulator. The port is free."""
+    """Settings that lead to the simulator. The port is free. A change to None leaves the setting out."""
     ca_file = folder / "ca.pem"
     simulator.write_ca(ca_file)
     facts: dict[str, Any] = {
@@ -43,7 +43,7 @@ def settings_for(simulator: Simulator, folder: Path, **changes: Any) -> Settings
         "port": 0,
         "drain_seconds": 10,
     }
-    return Settings(**{**facts, **changes})
+    return Settings(**{name: value for name, value in {**facts, **changes}.items() if value is not None})
 
 
 @dataclass(slots=True)

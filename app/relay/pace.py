@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, repeat
 
-_SLACK = 0.5  # of an interval, so that what ends a little late does not cost the lower lanes their place
+_SLACK = 0.1  # of an interval, so that what ends a moment late does not cost the lower lanes their place
 _STEPS = 1500  # entries closer than period / _STEPS are merged (into the later one), so memory is bounded
 
 

@@ -87,11 +87,11 @@ def others_go(window: Window, now: float, until: float, begun: list[float]) -> N
 
 @given(st.floats(0.0, 300.0))
 def test_what_is_urgent_never_waits_long_behind_the_others(moment: float) -> None:
-    """Whenever five come at once, the k-th begins within k intervals and a half, and the others have used the rest."""
+    """Whenever five come at once, the k-th begins within k intervals and a tenth, and the others have used the rest."""
     window = Window(30, 60.0)
     others_go(window, 0.0, moment, [])
     waits = [window.wait(moment, count) for count in range(1, KEPT + 1)]
-    assert all(wait <= (count + 0.5) * INTERVAL + 1e-3 for count, wait in enumerate(waits, 1))
+    assert all(wait <= (count + 0.1) * INTERVAL + 1e-3 for count, wait in enumerate(waits, 1))
 
 
 def test_nothing_of_the_limit_is_lost_by_what_is_kept() -> None:

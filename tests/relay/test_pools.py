@@ -1,0 +1,93 @@
+"""Several mailboxes for one queue: any that is open takes what is next, and who is held is drained around."""
+
+import asyncio
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from app.mail.health import PROBES
+from app.simulator import Account, Simulator
+from tests.clock import LoopClock, autojump
+from tests.house import EMAIL, PASSWORD, house
+from tests.relay.pooled import MAILBOXES, accounts, pooled, post
+from tests.relay.test_lanes import MINUTE
+
+SHUT = MAILBOXES[0]
+
+LATE = 90.0  # seconds that a probe may come after its time
+
+
+def parse(moment: str) -> float:
+    """Epoch seconds."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
+@autojump
+async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
+    """One login, then probes at 5 min, 1 h and 6 h; the others relay all; it opens by itself once its login works."""
+    clock = LoopClock(speed=60.0)  # else the relays would look at their queue for half a day, every second
+    off = Account(SHUT, password="another", send_as=("*@contoso.com",))
+    async with (
+        Simulator(accounts=[off, *accounts()[1:]], clock=clock) as simulator,
+        house(simulator, pooled(simulator, tmp_path), clock) as at_home,
+    ):
+        gate = asyncio.Semaphore(16)
+        ids = [await post(at_home.caller, gate) for _ in range(200)]
+        await simulator.wait_for(200, 3600)
+        assert {seen.mailbox for seen in simulator.accepted} == set(MAILBOXES) - {SHUT}
+        shut = at_home.postern.fleet.mailboxes[SHUT]
+        assert shut.condition.health == "held"
+        answers = await asyncio.gather(*(at_home.caller.get(f"/emails/{id}") for id in ids))
+        assert {answer.json()["last_event"] for answer in answers} == {"sent"}
+        await clock.sleep(sum(PROBES[:3]) + 3 * LATE)
+        moments = [login.at for login in simulator.logins if login.mailbox == SHUT]
+        waits = [later - sooner for sooner, later in pairwise(moments)]
+        assert len(waits) == 3
+        assert all(probe <= wait <= probe + LATE for wait, probe in zip(waits, PROBES, strict=True))
+        simulator.accounts.add(Account(SHUT, password=PASSWORD, send_as=("*@contoso.com",)))
+        await clock.sleep(PROBES[-1] + LATE)
+        assert shut.condition.health == "open"
+        for _ in range(120):
+            await post(at_home.caller, gate)
+        await simulator.wait_for(320, 3600)
+        assert SHUT in {seen.mailbox for seen in simulator.accepted[200:]}
+
+
+@autojump
+async def test_an_estimate_is_honest(tmp_path: Path) -> None:
+    """Behind a backlog of many, the median error of what GET says is under 10 % of the wait."""
+    clock = LoopClock()
+    backlog, asked = 1_000, 50
+    async with (
+        Simulator(accounts=accounts(), clock=clock) as simulator,
+        house(simulator, pooled(simulator, tmp_path), clock) as at_home,
+    ):
+        gate = asyncio.Semaphore(16)
+        said: dict[str, tuple[float, float]] = {}
+        for number in range(backlog):
+            id = await post(at_home.caller, gate, subject=f"number {number}")
+            if number % (backlog // asked) == 0:
+                now = clock.now()
+                relay = (await at_home.caller.get(f"/emails/{id}")).json()["relay"]
+                if relay["position"] is not None:
+                    said[id] = now, parse(relay["estimated_send_at"])
+        await simulator.wait_for(backlog, 1e6)
+        errors = []
+        for id, (at, estimate) in said.items():
+            (attempt,) = (await at_home.caller.get(f"/emails/{id}")).json()["relay"]["attempts"]
+            wait = parse(attempt["ended_at"]) - at
+            errors.append(abs(estimate - at - wait) / max(wait, MINUTE / 30))
+    print(f"{len(errors)} estimates, median error {median(errors):.1%}")
+    assert len(errors) > asked // 2
+    assert median(errors) < 0.1
+
+
+@autojump
+async def test_nobody_may_send_as_a_stranger(tmp_path: Path) -> None:
+    """Refused at the POST, never discovered after DATA."""
+    async with Simulator(accounts=accounts(), clock=LoopClock()) as simulator:
+        async with house(simulator, pooled(simulator, tmp_path), LoopClock()) as at_home:
+            answer = await at_home.caller.post("/emails", json={**EMAIL, "from": "ceo@fabrikam.com"})
+            assert (answer.status_code, answer.json()["reason"]) == (403, "sender_not_allowed")
+        assert simulator.messages == []
