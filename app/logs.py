@@ -4,8 +4,8 @@ Never content, never a credential: the functions take facts (ids, codes, seconds
 """
 
 import json
-import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,39 +13,69 @@ from uuid import UUID
 import structlog
 from pydantic_core import PydanticSerializationError, to_json
 
-_log = structlog.get_logger("postern")
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 # Never with local variables, which both of structlog's defaults print: they hold keys, passwords and mail.
-_TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+_for_people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+_with_traceback = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+class _Log:
+    """The one thing of a process that is set and not passed along. structlog only renders: a line through its loggers
+    costs as much as composing an email."""
+
+    def __init__(self) -> None:
+        self.human = True
+        self.least = _LEVELS["info"]
+
+    def info(self, event: str, **facts: Any) -> None:
+        self._write("info", event, facts)
+
+    def warning(self, event: str, **facts: Any) -> None:
+        self._write("warning", event, facts)
+
+    def error(self, event: str, **facts: Any) -> None:
+        self._write("error", event, facts)
+
+    def _write(self, level: str, event: str, facts: dict[str, Any]) -> None:
+        if _LEVELS[level] < self.least:
+            return
+        stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        facts = {"timestamp": stamp, "level": level, "event": event, **facts}
+        if request_id := _request_id.get():
+            facts["request_id"] = request_id
+        line = str(_for_people(None, level, facts)) if self.human else _json(facts)
+        try:
+            sys.stderr.write(line + "\n")
+        except OSError:  # a full disk under the log must not cost an email
+            return
+
+
+_log = _Log()
 
 
 def configure(*, human: bool, level: str = "info") -> None:
     """Lines to standard error: for a person on a terminal, else one JSON object a line."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if human
-        else [structlog.processors.ExceptionRenderer(_TRACEBACK), _json]
-    )
-    writer = structlog.WriteLogger(sys.stderr) if human else structlog.BytesLogger(sys.stderr.buffer)
-    structlog.configure(
-        processors=[*shared, *renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=lambda *_: writer,
-        cache_logger_on_first_use=False,
-    )
+    _log.human = human
+    _log.least = _LEVELS[level]
 
 
-def _json(_logger: Any, _level: str, facts: structlog.typing.EventDict) -> bytes:
+def bind_request(request_id: str) -> None:
+    """Every line that comes of this request bears its id."""
+    _request_id.set(request_id)
+
+
+def _json(facts: dict[str, Any]) -> str:
     """In ASCII. What is no Unicode (the name of a file need not be) takes the slow encoder, which escapes it."""
+    if "exc_info" in facts:
+        _with_traceback(None, "", facts)
     try:
-        return to_json(facts, fallback=repr, ensure_ascii=True)
+        return to_json(facts, fallback=repr, ensure_ascii=True).decode()
     except PydanticSerializationError:
-        return json.dumps(facts, default=repr).encode()
+        return json.dumps(facts, default=repr)
 
 
 def started(**facts: Any) -> None:

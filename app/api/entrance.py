@@ -7,7 +7,6 @@ import random
 import re
 from collections.abc import Callable
 
-import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -43,7 +42,7 @@ class Entrance:
             return
         request_id = _request_id(scope)
         scope.update(app=self._app, path=_plain(scope["path"]), request_id=request_id.decode())
-        structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
+        logs.bind_request(scope["request_id"])
         started = False
 
         async def send_with_id(message: Message) -> None:

@@ -1,10 +1,12 @@
 """What a person reads while a mailbox rests, through every door: HTTP, the log, the message itself."""
 
 import asyncio
+import json
 from typing import Any
 
-import structlog
+import pytest
 
+from app import logs
 from app.simulator import Fault
 from tests.house import MAILBOX, PATIENCE, House
 
@@ -20,12 +22,14 @@ async def until_it_stands(at_home: House, health: str) -> dict[str, Any]:
             await asyncio.sleep(0.005)
 
 
-async def test_a_login_that_is_switched_off(at_home: House) -> None:
+async def test_a_login_that_is_switched_off(at_home: House, capsys: pytest.CaptureFixture[str]) -> None:
     """The message that waits, its mailbox and the log name the command that mends it, ready to be copied."""
     at_home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
-    with structlog.testing.capture_logs() as lines:
-        id = await at_home.post()
-        mailbox = await until_it_stands(at_home, "held")
+    logs.configure(human=False)
+    id = await at_home.post()
+    mailbox = await until_it_stands(at_home, "held")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    logs.configure(human=True)
     said = (await at_home.until(id, "queued"))["relay"]["explanation"]
     assert said["summary"].startswith("Held since ")
     assert f"mailbox {MAILBOX}. " in said["summary"]

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-import structlog
 
 from app import logs, metrics
 from app.clock import Clock
@@ -17,7 +16,7 @@ from app.smtp.expiry import DAY, Watch
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    logs.configure(human=True)
 
 
 WHY = Explanation("It ends.", "Make a new one.")

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from app import logs
 
@@ -12,7 +11,7 @@ from app import logs
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    logs.configure(human=True)
 
 
 def failing(password: str) -> None:
