@@ -1,20 +1,29 @@
 """The HTTP application: which route has which path."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import unsupported
+from app.api.batch import Batch
 from app.api.edge import Edge
 from app.api.emails import Emails
 from app.api.entrance import Entrance
 from app.api.health import Health
+from app.api.intake import Intake
 from app.api.keys import Keyring
 from app.api.mailboxes import Mailboxes
+from app.api.validation import Validation
+
+_Route = tuple[str, Sequence[str], Callable[[Request], Awaitable[Response]]]
+
+_POST = ("POST",)
+_GET = ("GET", "HEAD")
 
 
 class PlainRoute(APIRoute):
@@ -40,20 +49,36 @@ def create_app(edge: Edge) -> ASGIApp:
 
 
 def _add_routes(app: FastAPI, edge: Edge) -> None:
-    keyring = Keyring(edge.store, edge.clock)
-    emails, mailboxes = Emails(edge, keyring), Mailboxes(edge, keyring)
-    health, nothing = Health(edge), unsupported.Unsupported(keyring)
+    """The first that fits is taken, so POST /emails, which has to be quick, stands at the top."""
+    keyring, intake = Keyring(edge.store, edge.clock), Intake(edge)
+    nothing = unsupported.Unsupported(keyring).refuse
+    emails = Emails(edge, keyring, intake)
     app.add_api_route("/emails", emails.send, methods=["POST"])
     for path in unsupported.BEFORE_EMAILS:
-        app.add_api_route(path, nothing.refuse, methods=[*unsupported.METHODS], include_in_schema=False)
-    app.add_api_route("/emails/{id}", emails.show, methods=["GET", "HEAD"])
-    app.add_api_route("/emails/{id}/retry", emails.retry, methods=["POST"])
-    app.add_api_route("/emails/{id}/confirm", emails.confirm, methods=["POST"])
-    app.add_api_route("/mailboxes", mailboxes.list_, methods=["GET", "HEAD"])
-    app.add_api_route("/mailboxes/{name}/hold", mailboxes.hold, methods=["POST"])
-    app.add_api_route("/mailboxes/{name}/release", mailboxes.release, methods=["POST"])
-    app.add_api_route("/healthz", health.alive, methods=["GET", "HEAD"])
-    app.add_api_route("/readyz", health.ready, methods=["GET", "HEAD"])
-    app.add_api_route("/metrics", health.counted, methods=["GET", "HEAD"])
+        app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
+    app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])
+    app.add_api_route("/emails/validate", Validation(edge, keyring, intake).validate, methods=["POST"])
+    for path, methods, endpoint in (*_of_an_email(emails), *_beside_emails(edge, keyring)):
+        app.add_api_route(path, endpoint, methods=[*methods])
     for path in unsupported.PATHS:
-        app.add_api_route(path, nothing.refuse, methods=[*unsupported.METHODS], include_in_schema=False)
+        app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
+
+
+def _of_an_email(emails: Emails) -> Sequence[_Route]:
+    return (
+        ("/emails/{id}", _GET, emails.show),
+        ("/emails/{id}/retry", _POST, emails.retry),
+        ("/emails/{id}/confirm", _POST, emails.confirm),
+    )
+
+
+def _beside_emails(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
+    mailboxes, health = Mailboxes(edge, keyring), Health(edge)
+    return (
+        ("/mailboxes", _GET, mailboxes.list_),
+        ("/mailboxes/{name}/hold", _POST, mailboxes.hold),
+        ("/mailboxes/{name}/release", _POST, mailboxes.release),
+        ("/healthz", _GET, health.alive),
+        ("/readyz", _GET, health.ready),
+        ("/metrics", _GET, health.counted),
+    )

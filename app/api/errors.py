@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from uuid import UUID
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -16,6 +16,8 @@ from starlette.types import Scope
 from app import logs
 from app.api.lingering import Lingering
 from app.mail.lifecycle import MessageState
+
+MOST_DETAILS = 20  # flaws that one answer names
 
 
 class Name(StrEnum):
@@ -57,7 +59,7 @@ class Flaw:
 class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not always an error of theirs
     """A request that is refused. The subclasses know the facts; `answer` turns any of them into a response."""
 
-    status: ClassVar[int] = 422
+    status: int = 422
     unread: bool = False  # the caller is still sending the body
 
     def __init__(
@@ -88,6 +90,33 @@ class Invalid(Problem):
             reason=first.reason,
             details=[{"field": flaw.field, "message": flaw.message} for flaw in flaws],
         )
+
+
+class BatchRefused(Problem):
+    """Items of a batch are refused, and with them the batch. The first one decides; all are told, by their place."""
+
+    def __init__(self, refused: Sequence[tuple[int, Problem]]) -> None:
+        _, first = refused[0]
+        details = [detail for index, problem in refused for detail in _of_item(index, problem)]
+        super().__init__(
+            first.name, in_item(*refused[0]), reason=first.reason, details=details[:MOST_DETAILS], headers=first.headers
+        )
+        self.status = first.status
+
+
+def in_item(index: int, problem: Problem) -> str:
+    """What is wrong with the item of a batch at this place (from 0), like `[2].to: It must be …`."""
+    named = problem.details and problem.details[0]["field"]
+    return f"[{index}].{problem.message}" if named else f"[{index}]: {problem.message}"
+
+
+def _of_item(index: int, problem: Problem) -> list[Mapping[str, str]]:
+    if not problem.details:
+        return [{"field": f"[{index}]", "message": problem.message}]
+    return [
+        {**detail, "field": f"[{index}].{detail['field']}" if detail["field"] else f"[{index}]"}
+        for detail in problem.details
+    ]
 
 
 class MalformedBody(Problem):
@@ -196,6 +225,13 @@ class NotFound(Problem):
 
     def __init__(self, what: str, *, reason: str | None = None) -> None:
         super().__init__(Name.NOT_FOUND, what, reason=reason)
+
+
+class NoEmail(NotFound):
+    """No email has this id, or it is another key's: the caller cannot tell which."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(f"There is no email {id_}, or this API key may not see it.")
 
 
 class NotRetryable(Problem):

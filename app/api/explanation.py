@@ -29,7 +29,7 @@ def prospect(email: Email, outlook: Outlook | None, capacities: Mapping[str, Cap
     return Prospect(
         why(email, outlook.mailboxes if outlook else (), now),
         position=None if ahead is None else ahead + 1,
-        estimated_send_at=_estimate(email, outlook, capacities, now),
+        estimated_send_at=estimate(email.due_at or now, outlook, capacities, now) if email.state in _WAITING else None,
     )
 
 
@@ -47,12 +47,10 @@ def waits(email: Email, now: float) -> bool:
     return email.state in _WAITING and not (email.scheduled_at is not None and email.scheduled_at > now)
 
 
-def _estimate(email: Email, outlook: Outlook | None, capacities: Mapping[str, Capacity], now: float) -> float | None:
-    """None when it does not wait, or nobody can say."""
-    if email.state not in _WAITING:
-        return None
+def estimate(due_at: float, outlook: Outlook | None, capacities: Mapping[str, Capacity], now: float) -> float | None:
+    """When a message should go that waits, or would; None when nobody can say. Times in epoch seconds."""
     if outlook is None or outlook.ahead is None:
-        return max(now, email.due_at or now)
+        return max(now, due_at)
     return when(outlook.ahead, [*_ways(outlook, capacities, now)], now)
 
 

@@ -19,12 +19,10 @@ from pydantic_core import ErrorDetails
 
 from app.api import attachments, custom_headers, fields
 from app.api.custom_headers import CustomHeaders
-from app.api.errors import Flaw, Invalid, Name
+from app.api.errors import MOST_DETAILS, Flaw, Invalid, Name
 from app.api.fields import Reading
 from app.mail.address import Address
 from app.mail.message import Attachment, Lane, OnUnknown, Submission
-
-_MOST_DETAILS = 20
 
 _Address = Annotated[Address, PlainValidator(fields.address)]
 _Addresses = Annotated[tuple[_Address, ...], BeforeValidator(fields.addresses)]
@@ -96,12 +94,12 @@ class EmailRequest(BaseModel):
 def read_email(value: Any, reading: Reading) -> Submission:
     """The email that a JSON value describes. Raises Invalid."""
     if not isinstance(value, dict):
-        raise Invalid([Flaw("", f"The request body must be one JSON object, not {fields.kind(value)}.")])
+        raise Invalid([Flaw("", f"An email must be one JSON object, not {fields.kind(value)}.")])
     try:
         return EmailRequest.model_validate(value, context=reading).submission()
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        raise Invalid([_flaw(details) for details in found[:_MOST_DETAILS]]) from None
+        raise Invalid([_flaw(details) for details in found[:MOST_DETAILS]]) from None
 
 
 def _flaw(details: ErrorDetails) -> Flaw:

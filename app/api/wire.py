@@ -1,9 +1,13 @@
-"""What every route does with HTTP itself: reading one header, and answering a success."""
+"""What every route does with HTTP itself: reading one header or the id in the path, and answering a success."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
+
+from app.api.errors import Flaw, Invalid, Name
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -13,6 +17,14 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         if given == name:
             return value
     return None
+
+
+def email_id(request: Request) -> UUID:
+    """The `{id}` of the path. Raises Invalid."""
+    try:
+        return UUID(request.path_params["id"])
+    except ValueError:
+        raise Invalid([Flaw("id", "It must be a UUID, as POST /emails answered it.", Name.INVALID_PARAMETER)]) from None
 
 
 def success(content: bytes) -> Response:

@@ -1,4 +1,4 @@
-"""What a waiting message waits for: how many go before it, and the mailboxes of its pool with what they sent.
+"""What a message waits for, or would: how many go before it, and the mailboxes of its pool with what they sent.
 
 The place in the queue is counted while it is near, and otherwise reckoned from the turns of the API keys, so that it
 costs the same however many wait.
@@ -13,7 +13,7 @@ from app.store.find import sent_since
 from app.store.prepared import Prepared
 from app.store.records import MailboxRecord, Outlook
 from app.store.schema import READY, attempts, messages, turns
-from app.store.turns import head
+from app.store.turns import Place, head, serving
 
 NEAR = 1_000  # messages that are counted one by one
 MINUTE = 60.0
@@ -24,7 +24,12 @@ _LANE = bindparam("in_lane", type_=_m.lane.type)
 _TURN = bindparam("at_turn", type_=_m.turn.type)
 _ID = bindparam("of", type_=_m.id.type)
 
-_PLACE = Prepared(select(_m.pool, _m.lane, _m.turn, _m.key_id).where(_m.id == _ID))
+_NEWEST = UUID(int=(1 << 128) - 1)  # no id comes after it
+
+_PLACE = Prepared(select(_m.pool, _m.lane, _m.turn).where(_m.id == _ID))
+_LAST = Prepared(
+    select(_t.last).where(_t.pool == bindparam("pool"), _t.lane == bindparam("lane"), _t.key_id == bindparam("key_id"))
+)
 
 
 def _count(*before: ColumnElement[bool]) -> Prepared:
@@ -52,8 +57,19 @@ def outlook(connection: Connection, id: UUID, now: float) -> Outlook | None:
     place = _PLACE.first(connection, {"of": id})
     if place is None:
         return None
-    of_pool = [record for record in mailboxes.every(connection) if record.pool == place.pool]
     ahead = None if place.turn is None else _ahead(connection, id, place.pool, place.lane, place.turn)
+    return _outlook(connection, place.pool, ahead, now)
+
+
+def of_next(connection: Connection, place: Place, now: float) -> Outlook:
+    """For the message that this key would hand in now."""
+    found = _LAST.first(connection, {"pool": place.pool, "lane": place.lane, "key_id": place.key_id})
+    turn = max(found.last + 1 if found else 0, serving(connection, place.pool, place.lane))
+    return _outlook(connection, place.pool, _ahead(connection, _NEWEST, place.pool, place.lane, turn), now)
+
+
+def _outlook(connection: Connection, pool: str, ahead: int | None, now: float) -> Outlook:
+    of_pool = [record for record in mailboxes.every(connection) if record.pool == pool]
     deep = ahead is not None and ahead >= NEAR
     return Outlook(
         ahead=ahead,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, Settlement
+from app.mail.message import Lane
 from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, outlook, person, reclaim, setback, settle
 from app.store.migrations import migrate
 from app.store.reader import Reader
@@ -32,6 +33,7 @@ from app.store.records import (
     Sent,
     Wish,
 )
+from app.store.turns import Place
 from app.store.writer import Writer
 
 
@@ -156,6 +158,10 @@ class Store:
     async def outlook(self, id: UUID, now: float) -> Outlook | None:
         """What a waiting message waits for; None if there is none of that id."""
         return await self._read(partial(outlook.outlook, id=id, now=now))
+
+    async def outlook_of_next(self, pool: str, lane: Lane, key_id: UUID, now: float) -> Outlook:
+        """What a message would wait for that this key handed in now."""
+        return await self._read(partial(outlook.of_next, place=Place(pool, lane.rank, key_id), now=now))
 
     async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
         """The newest messages of a key (None: of all), without their attempts."""

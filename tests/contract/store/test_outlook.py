@@ -7,7 +7,7 @@ import pytest
 from app.mail.health import Condition
 from app.mail.message import Lane
 from app.store import Store, outlook
-from tests.contract.store.build import MAILBOX, NOW, POOL, RELAYED, accept, acceptance, claim, claim_one, settle
+from tests.contract.store.build import KEY, MAILBOX, NOW, POOL, RELAYED, accept, acceptance, claim, claim_one, settle
 
 OTHER = UUID(int=8)
 
@@ -67,3 +67,15 @@ async def test_it_knows_what_the_mailboxes_sent(store: Store) -> None:
     assert found is not None
     assert [record.name for record in found.mailboxes] == [MAILBOX]
     assert found.sent == {MAILBOX: (NOW - 10,)}
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER])
+@pytest.mark.parametrize("lane", list(Lane))
+async def test_the_place_of_one_to_come(store: Store, key: UUID, lane: Lane) -> None:
+    """Is the one that it then has."""
+    await accept(store, *(acceptance() for _ in range(5)))
+    await accept(store, *(acceptance(key_id=OTHER, lane=Lane.URGENT) for _ in range(3)))
+    expected = await store.outlook_of_next(POOL, lane, key, NOW)
+    one = acceptance(key_id=key, lane=lane)
+    await accept(store, one)
+    assert await place(store, one.id) == expected.ahead

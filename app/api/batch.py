@@ -1,0 +1,99 @@
+"""POST /emails/batch: up to 100 emails in one request and one commit, under one Idempotency-Key.
+
+Strict (the default): all of them or none. Permissive: the good ones are kept, and the others are told by their place.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api import body, document, idempotency
+from app.api.edge import Edge
+from app.api.errors import BatchRefused, Flaw, Invalid, Problem, in_item
+from app.api.fields import kind
+from app.api.intake import Intake
+from app.api.keys import Keyring
+from app.api.wire import header, success
+from app.store.records import Acceptance, Idempotency, Key
+
+PATH = "/emails/batch"
+MOST = 100  # emails in one request
+
+_PERMISSIVE = {b"strict": False, b"permissive": True}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """The good items, the others by their place, and the key under which the good ones are to be kept."""
+
+    good: Sequence[Acceptance]
+    refused: Sequence[tuple[int, Problem]]
+    once: Idempotency | None
+
+
+class Batch:
+    """The route."""
+
+    def __init__(self, edge: Edge, keyring: Keyring, intake: Intake) -> None:
+        self._edge = edge
+        self._keyring = keyring
+        self._intake = intake
+
+    async def send(self, request: Request) -> Response:
+        """POST /emails/batch: 200 with the ids, in order, once all that is kept is on the disk."""
+        key = await self._keyring.holder(request)
+        token = idempotency.key_of(request)
+        permissive = _permissive(request)
+        raw = await body.read(request, self._edge.limits)
+        with self._held(key, token):
+            # In a thread: a hundred emails take as long as a hundred requests, and those would let others between.
+            ids = [self._intake.ids.new() for _ in range(MOST)]
+            found = await asyncio.to_thread(self._sort, key, raw, token, ids, self._edge.clock.now())
+            if found.refused and not permissive:
+                raise BatchRefused(found.refused)
+            kept = (await self._intake.keep(found.good, key, found.once)).ids if found.good else ()
+        return _answer(kept, found.refused if permissive else None)
+
+    def _held(self, key: Key, token: str | None) -> AbstractContextManager[None]:
+        return nullcontext() if token is None else self._intake.in_flight.hold(key.id, PATH, token)
+
+    def _sort(self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float) -> _Sorted:
+        value = document.parse(raw)
+        good, refused = [], []
+        for index, (item, id_) in enumerate(zip(_items(value), ids, strict=False)):
+            try:
+                good.append(self._intake.prepare(item, key, id_, now))
+            except Problem as problem:
+                refused.append((index, problem))
+        once = None if token is None else Idempotency(key.id, PATH, token, document.canonical_digest(value))
+        return _Sorted(good, refused, once)
+
+
+def _permissive(request: Request) -> bool:
+    given = header(request.scope, b"x-batch-validation") or b"strict"
+    try:
+        return _PERMISSIVE[given.strip().lower()]
+    except KeyError:
+        raise Invalid([Flaw("x-batch-validation", "It must be `strict` or `permissive`.")]) from None
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise Invalid([Flaw("", f"The request body must be a list of emails, not {kind(value)}.")])
+    if not 1 <= len(value) <= MOST:
+        raise Invalid([Flaw("", f"The list has {len(value)} emails; a batch has 1 to {MOST}.")])
+    return value
+
+
+def _answer(ids: Sequence[UUID], refused: Sequence[tuple[int, Problem]] | None) -> Response:
+    answer: dict[str, Any] = {"data": [{"id": str(id_)} for id_ in ids]}
+    if refused is not None:
+        answer["errors"] = [{"index": index, "message": in_item(index, problem)} for index, problem in refused]
+    return success(json.dumps(answer).encode())

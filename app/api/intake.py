@@ -1,0 +1,96 @@
+"""What every way to hand in an email has in common: from its JSON to an Acceptance, and from there to the disk."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from app import logs, metrics
+from app.api import schemas, senders
+from app.api.edge import Edge
+from app.api.errors import IdempotencyMismatch, MessageTooLarge
+from app.api.fields import Reading
+from app.api.idempotency import InFlight
+from app.api.ids import Ids
+from app.mail import schedule
+from app.mail.compose import compose
+from app.mail.message import Message, Submission
+from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key
+
+INLINE = 256 * 1024  # octets of a body; parsing and composing more would keep every other request waiting
+
+
+class Intake:
+    """One for all routes: it hands out the ids, and knows which Idempotency-Keys are being answered."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self.ids = Ids(edge.clock)
+        self.in_flight = InFlight()
+
+    def prepare(self, value: Any, key: Key, id_: UUID, now: float) -> Acceptance:
+        """All that can be said before the store is asked. Raises Invalid, SenderNotAllowed, MessageTooLarge.
+
+        Refers to nothing that changes, so any thread may do it. `now` in epoch seconds.
+        """
+        reading = Reading(now, key.default_sender or self._edge.default_sender, self._edge.limits.max_recipients)
+        submission = schemas.read_email(value, reading)
+        pool = senders.pool_for(submission.sender, key, self._edge.route, reading.default_sender)
+        return self._compose(submission, id_, key, pool, now)
+
+    async def keep(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Accepted:
+        """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch."""
+        kept = await self._edge.store.accept(acceptances, once)
+        if isinstance(kept, IdempotencyConflict):
+            raise IdempotencyMismatch
+        if not kept.replayed:
+            for acceptance in acceptances:
+                _tell(acceptance, key)
+        return kept
+
+    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:
+        due = submission.scheduled_at or now
+        message = compose(submission, id=id_, now=datetime.fromtimestamp(due, UTC))
+        self._check_size(message, submission)
+        return Acceptance(
+            id=id_,
+            key_id=key.id,
+            pool=pool,
+            message=message,
+            head=_head(submission),
+            created_at=now,
+            due_at=due,
+            expires_at=due + (submission.expires_in or schedule.LIFETIME),
+            scheduled_at=submission.scheduled_at,
+            on_unknown=submission.on_unknown,
+            lane=submission.lane,
+            coalesce=submission.coalesce,
+        )
+
+    def _check_size(self, message: Message, submission: Submission) -> None:
+        limit = self._edge.limits.max_message_bytes
+        if len(message.content) > limit:
+            raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
+
+
+def _head(submission: Submission) -> Head:
+    return Head(
+        sender=submission.sender.render(),
+        to=tuple(address.render() for address in submission.to),
+        subject=submission.subject,
+        cc=tuple(address.render() for address in submission.cc),
+        bcc=tuple(address.render() for address in submission.bcc),
+        reply_to=tuple(address.render() for address in submission.reply_to),
+        tags=submission.tags,
+    )
+
+
+def _tell(acceptance: Acceptance, key: Key) -> None:
+    metrics.accepted()
+    logs.accepted(
+        acceptance.id,
+        key=key.name,
+        pool=acceptance.pool,
+        size=len(acceptance.message.content),
+        recipients=len(acceptance.message.envelope.rcpt_to),
+    )
