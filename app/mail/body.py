@@ -6,8 +6,8 @@ without being decoded.
 
 import binascii
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from app.mail import parameters
 from app.mail.headers import LIMIT, check_content_id
@@ -19,8 +19,7 @@ _ODD = bytes({*range(32), 127} - {*b"\t\r\n"})  # control characters that 7bit s
 _NOT_ASCII = bytes(range(128, 256))
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """Header lines with CRLF, and the body's bytes in pieces. A leaf's body ends with CRLF only if it is text."""
 
     head: str
@@ -53,9 +52,10 @@ def attachment(file: Attachment, disposition: str) -> Entity:
     return Entity(head, tuple(base64_lines(file.base64)))
 
 
-def multipart(subtype: str, boundary: str, parts: Sequence[Entity], settings: Mapping[str, str]) -> Entity:
-    """`parts` in order (RFC 2046 §5.1); `boundary` must not occur in them."""
-    head = parameters.field("Content-Type", f"multipart/{subtype}", {**settings, "boundary": boundary})
+def multipart(subtype: str, boundary: str, parts: Sequence[Entity]) -> Entity:
+    """`parts` in order (RFC 2046 §5.1); `boundary`, of token characters and =, must not occur in them. `subtype` may
+    bear parameters."""
+    head = f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n'
     body: list[bytes] = []
     for number, part in enumerate(parts):
         opening = f"\r\n--{boundary}\r\n" if number else f"--{boundary}\r\n"

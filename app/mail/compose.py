@@ -76,7 +76,7 @@ def _root(submission: Submission, key: str) -> Entity:
         else:
             apart.append(body.attachment(file, "attachment"))
     content = _alternative(submission, inline, key)
-    return body.multipart("mixed", f"=_{key}_0", [content, *apart], {}) if apart else content
+    return body.multipart("mixed", f"=_{key}_0", [content, *apart]) if apart else content
 
 
 def _alternative(submission: Submission, inline: list[Entity], key: str) -> Entity:
@@ -84,8 +84,8 @@ def _alternative(submission: Submission, inline: list[Entity], key: str) -> Enti
         return body.text("plain", submission.text or "")
     html = body.text("html", submission.html)
     if inline:
-        html = body.multipart("related", f"=_{key}_2", [html, *inline], {"type": "text/html"})
+        html = body.multipart('related; type="text/html"', f"=_{key}_2", [html, *inline])
     plain = text_from_html(submission.html) if submission.text is None else submission.text
     if not plain:
         return html
-    return body.multipart("alternative", f"=_{key}_1", [body.text("plain", plain), html], {})
+    return body.multipart("alternative", f"=_{key}_1", [body.text("plain", plain), html])

@@ -78,9 +78,9 @@ def check_content_id(value: str) -> None:
 
 def unstructured(name: str, text: str) -> str:
     """The field of human text (RFC 5322 §3.6.5): what is read is exactly `text`."""
-    check_header(name, text)
     if _EXACT.fullmatch(text) and "=?" not in text:
         return _folded(name, text)
+    check_header(name, text)
     return _encoded(name, text)
 
 
@@ -106,14 +106,14 @@ def address_list(name: str, addresses: Sequence[Address]) -> str:
 
 def _mailbox(address: Address) -> str:
     """name-addr or addr-spec, RFC 5322 §3.4."""
-    name = address.display_name
-    check_value(address.addr_spec)
+    name, spec = address.display_name, address.addr_spec
+    check_value(spec)
     if not name:
-        return address.addr_spec
+        return spec
     phrase = _phrase(name)
     last = len(phrase) - phrase.rfind("\n") - 1
-    blank = " " if _ADDRESS_FIELD + last + len(address.addr_spec) + len(" <>,") <= FOLD else "\r\n "
-    return f"{phrase}{blank}<{address.addr_spec}>"
+    blank = " " if _ADDRESS_FIELD + last + len(spec) + len(" <>,") <= FOLD else "\r\n "
+    return f"{phrase}{blank}<{spec}>"
 
 
 def _phrase(name: str) -> str:
