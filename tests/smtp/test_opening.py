@@ -10,6 +10,7 @@ from app.mail.attempt import FailureKind, Phase
 from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
 from app.smtp.credentials import CredentialUnavailable, Ending, Mechanism, Password, Secret
 from app.smtp.session import Refused, Session, SessionFailed, open_session
+from app.smtp.timeouts import Timeouts
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Ways, go, impatient
 from tests.smtp.peer import PLAIN, SECURE, Talk
 
@@ -181,7 +182,7 @@ async def test_a_word_out_of_turn_stops_the_login(ways: Ways, stray: bytes) -> N
 
     peer = await ways.peer(script)
     if stray.startswith(b"421"):
-        refused = await ways.enter(peer)
+        refused = await ways.enter(peer, Timeouts(quit=0.2))  # nobody answers it
         assert isinstance(refused, Refused)
         assert (refused.phase, refused.reply.code) == (Phase.AUTH, 421)
     else:

@@ -114,6 +114,7 @@ async def test_a_login_that_began_before_the_mend_speaks_for_nobody(ways: Ways) 
         reached.set()
         await refuse.wait()
         await talk.say(f"{REFUSAL}\r\n".encode())
+        talk.hang_up()
 
     door = turnstile(ways, await ways.peer(script), Hand())
     early = asyncio.create_task(door())
