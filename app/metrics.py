@@ -1,6 +1,6 @@
-"""What is counted, one function for each event, and its text form for Prometheus. Never an address, an id or a text.
+"""What is counted, one function for each event, and its text form for Prometheus. Never a caller's address, an id or a text.
 
-Labels have few values: names of rules, phases and outcomes that stand in this code.
+Labels have few values: names of rules, phases and outcomes that stand in this code, and the mailboxes of the settings.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -26,7 +26,7 @@ _tokens = Counter(
 _ends = Gauge(
     "postern_credential_expires_timestamp_seconds",
     "When what the mailbox logs in with ends, where that is known (epoch seconds).",
-    ["credential"],
+    ["mailbox", "credential"],
     registry=_registry,
 )
 
@@ -70,9 +70,9 @@ def token_requested(outcome: str) -> None:
     _tokens.labels(outcome).inc()
 
 
-def credential_ends(what: str, at: float) -> None:
-    """A credential of this kind ends then."""
-    _ends.labels(what).set(at)
+def credential_ends(mailbox: str, what: str, at: float) -> None:
+    """What this mailbox logs in with, a credential of this kind, ends then."""
+    _ends.labels(mailbox, what).set(at)
 
 
 def expose() -> bytes:

@@ -49,7 +49,7 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Keep the database in this folder.")] = None,
 ) -> None:
     """Try Postern without Office 365: a pretend one is started beside it."""
-    logs.configure(human=True, level="warning")
+    logs.configure(human=True, level="error")  # that its pretend password ends by a real date is no news here
     with tempfile.TemporaryDirectory(prefix="postern-demo-") as scratch:
         arrived = run(_demo(data or Path(scratch), 0 if once else port, once=once))
     if not arrived:

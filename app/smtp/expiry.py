@@ -34,7 +34,7 @@ class Watch:
         """Tell once at each step; a new date begins anew."""
         if (ending := self._credentials.ending()) is None:
             return
-        metrics.credential_ends(ending.what, ending.at)
+        metrics.credential_ends(self._mailbox, ending.what, ending.at)
         step = self._step(ending)
         if step is not None and self._told != (ending.at, step):
             self._told = (ending.at, step)

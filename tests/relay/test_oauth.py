@@ -112,7 +112,9 @@ async def test_the_certificates_last_day_is_watched(tmp_path: Path) -> None:
 
 def last_day() -> float:
     """What the metric says of certificates; 0 for nothing yet."""
-    label = 'postern_credential_expires_timestamp_seconds{credential="client certificate"} '
+    label = (
+        'postern_credential_expires_timestamp_seconds{credential="client certificate",mailbox="noreply@contoso.com"} '
+    )
     found = [line.removeprefix(label) for line in metrics.expose().decode().splitlines() if line.startswith(label)]
     return float(found[0]) if found else 0.0
 

@@ -100,4 +100,5 @@ def test_the_date_is_a_metric() -> None:
     """For whoever watches from outside."""
     credentials = Mortal(CERTIFICATE)
     Watch("noreply@contoso.com", credentials, at(90, credentials)).look()
-    assert b'postern_credential_expires_timestamp_seconds{credential="client certificate"} 4e+09' in metrics.expose()
+    labels = 'credential="client certificate",mailbox="noreply@contoso.com"'
+    assert f"postern_credential_expires_timestamp_seconds{{{labels}}} 4e+09".encode() in metrics.expose()

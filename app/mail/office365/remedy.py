@@ -31,7 +31,8 @@ OAUTH = (
         "Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess",
     )
     + " The <object-id> is the one under Enterprise applications, not the one under App registrations. 4. Set "
-    "POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET in place of POSTERN_PASSWORD and restart Postern."
+    "POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET in place of POSTERN_PASSWORD and restart Postern. "
+    "Scripts that do all of it, for one mailbox or many: deploy/office365/README.md."
 )
 
 BASIC_AUTH_CHECKS = (
