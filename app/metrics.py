@@ -1,4 +1,4 @@
-"""What is counted, one function for each event, and its text form for Prometheus. Never a caller's address, an id or a text.
+"""What is counted, one function for each event, and its text form for Prometheus. Never a caller's address or a text.
 
 Labels have few values: names of rules, phases and outcomes that stand in this code, and the mailboxes of the settings.
 """
