@@ -4,6 +4,7 @@ FIRST = 30.0  # seconds
 LONGEST = 3600.0
 SPREAD = 0.2  # of the delay, so that what failed together does not come back together
 LIFETIME = 5 * 86_400.0  # give up after this (RFC 5321 §4.5.4.1)
+PATIENCE = 3600.0  # how long a message may wait before its caller hears of a delay
 
 
 def delay(age: float, jitter: float) -> float:

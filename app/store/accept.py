@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, insert, select
 
 from app.mail.lifecycle import MessageState, RecipientState
-from app.store import coalesce
+from app.store import coalesce, events
 from app.store.prepared import Prepared
 from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict
 from app.store.schema import contents, idempotency, messages, recipients
@@ -63,6 +63,7 @@ def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> None:
     _INSERT_RECIPIENT.run(connection, [row for one in fresh for row in _recipient_rows(one)])
     _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
     coalesce.supersede(connection, fresh)
+    events.accepted(connection, fresh)
 
 
 def _turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
@@ -100,7 +101,9 @@ def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
 
 
 def _head(head: Head) -> dict[str, Any]:
+    headers = {"headers": head.headers} if head.headers else {}
     return {
+        **headers,
         "sender": head.sender,
         "to": head.to,
         "subject": head.subject,

@@ -3,13 +3,15 @@
 It goes when the first of them would have gone: else a caller that never stops would never be served.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from app.mail.lifecycle import SUPERSEDED, MessageState
+from app.store import events
 from app.store.prepared import Prepared
 from app.store.records import Acceptance
 from app.store.schema import COALESCING, messages
@@ -18,6 +20,7 @@ _m = messages.c
 _SAME = (COALESCING, _m.key_id == bindparam("key"), _m.coalesce == bindparam("value"), _m.pool == bindparam("of"))
 
 _FIRST = Prepared(select(func.min(_m.turn).label("turn")).where(*_SAME, _m.lane == bindparam("in_lane")))
+_WHO = Prepared(select(_m.id).where(*_SAME, _m.id != bindparam("newest")))
 _SUPERSEDE = Prepared(
     update(messages)
     .where(*_SAME, _m.id != bindparam("newest"))
@@ -49,7 +52,16 @@ def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> None:
         for one in _newest(fresh)
     ]
     if rows:
+        superseded = _superseded(connection, rows)
         _SUPERSEDE.run(connection, rows)
+        events.ended(connection, superseded)
+
+
+def _superseded(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, float]:
+    """Who is about to be, and when; looked for only if somebody is to hear of it."""
+    if not events.audience(connection):
+        return {}
+    return {found.id: row["now"] for row in rows for found in _WHO.all(connection, row)}
 
 
 def _newest(fresh: Sequence[Acceptance]) -> Iterable[Acceptance]:

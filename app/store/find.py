@@ -144,4 +144,5 @@ def _head(kept: dict[str, Any]) -> Head:
         bcc=tuple(kept["bcc"]),
         reply_to=tuple(kept["reply_to"]),
         tags=tuple((name, value) for name, value in kept["tags"]),
+        headers=tuple((name, value) for name, value in kept.get("headers", ())),
     )

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from app.mail.health import Condition, Health
 from app.mail.verdict import Explanation
+from app.store import events
 from app.store.records import MailboxRecord, Wish
 from app.store.schema import mailboxes
 from app.store.upsert import upsert
@@ -40,12 +41,16 @@ _WISH = update(mailboxes).where(_b.name == bindparam("of"))
 
 def keep(connection: Connection, batch: Sequence[Keeping]) -> list[None]:
     """Write each condition; a wish that was heard is fulfilled, a newer one stays."""
+    listeners = events.audience(connection)
     for keeping in batch:
+        before = find(connection, keeping.name) if listeners else None
         values = {"name": keeping.name, "pool": keeping.pool, **_columns(keeping.condition)}
         statement = upsert(connection.dialect.name, mailboxes).values(values)
         connection.execute(statement.on_conflict_do_update(index_elements=[_b.name], set_=values))
         if keeping.heard is not None:
             connection.execute(_HEARD, {"of": keeping.name, "heard": keeping.heard})
+        was = before.condition if before else None
+        events.mailbox_changed(connection, listeners, keeping.name, keeping.pool, was, keeping.condition)
     return [None] * len(batch)
 
 

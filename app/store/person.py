@@ -4,7 +4,7 @@ No event of these befalls an ACTIVE message, and a row is looked for only in the
 has in its hands is never touched, nor even locked. A recipient that was relayed stays so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Double, Row, Select, Update, b
 
 from app.mail import schedule
 from app.mail.lifecycle import CONFIRMED, Event, MessageState, RecipientState, sources, step
+from app.store import events
 from app.store.records import Change
 from app.store.schema import messages, recipients
 
@@ -32,6 +33,7 @@ class _Verb:
 
     events: tuple[Event, ...]  # each message has the one that its state allows
     free: Select[UUID, UUID, str]
+    heard: Callable[[Connection, Mapping[UUID, float]], None]  # what the webhooks learn of it
     message: Update
     recipient: Update | None = None
 
@@ -69,6 +71,7 @@ _RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
 _RETRY = _Verb(
     events=(Event.RELEASE, Event.RETRY),
     free=_free(or_(_in(Event.RELEASE), _in(Event.RETRY) & _HAS_FAILED)),
+    heard=events.waiting_again,
     message=_MESSAGE.values(
         due_at=_NOW, turn=None, due_since=_NOW, expires_at=_NOW + schedule.LIFETIME, ended_at=None, explanation=None
     ),
@@ -77,11 +80,13 @@ _RETRY = _Verb(
 _CANCEL = _Verb(
     events=(Event.CANCEL,),
     free=_free(_in(Event.CANCEL)),
+    heard=events.ended,
     message=_MESSAGE.values(due_at=None, turn=None, ended_at=_NOW, explanation=None),
 )
 _CONFIRM = _Verb(
     events=(Event.CONFIRM,),
     free=_free(_in(Event.CONFIRM)),
+    heard=events.ended,
     message=_MESSAGE.values(ended_at=_NOW, explanation=asdict(CONFIRMED)),
     recipient=_RECIPIENT.where(_r.state == RecipientState.PENDING).values(state=RecipientState.RELAYED),
 )
@@ -114,6 +119,7 @@ def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[Word]) -> li
         connection.execute(verb.message, [*moves.values()])
         if verb.recipient is not None:
             connection.execute(verb.recipient, [{"of": move["of"]} for move in moves.values()])
+        verb.heard(connection, {move["of"]: move["now"] for move in moves.values()})
     standing = {row.id: row for row in connection.execute(_STANDING, ids)}
     return [_change(place in moves, _theirs(word, standing)) for place, word in enumerate(batch)]
 

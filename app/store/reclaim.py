@@ -12,6 +12,7 @@ from app.mail import lifecycle, policy
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.lifecycle import EXPIRED, Event, MessageState, Outcome, RecipientState, Standing
 from app.mail.message import OnUnknown
+from app.store import events
 from app.store.claim import pending
 from app.store.records import Record
 from app.store.schema import ACTIVE, WAITING, attempts, messages, recipients
@@ -109,6 +110,7 @@ def _expire(connection: Connection, now: float) -> list[UUID]:
         [{"of": id, "state": state, "ended_at": now} for id, state in zip(ids, states, strict=True)],
     )
     _fail_pending(connection, ids)
+    events.ended(connection, dict.fromkeys(ids, now))
     return ids
 
 

@@ -54,6 +54,7 @@ class Head:
     bcc: tuple[str, ...] = ()
     reply_to: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()  # the caller's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,12 +158,59 @@ heartbeat = Table(
     Column("beats", Integer, nullable=False),
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),  # why it is disabled
+    Column("created_at", Double, nullable=False),
+    Column("secrets", JSON, nullable=False),  # the one in force first, then those that still sign beside it
+)
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("payload", Text, nullable=False),  # the octets that are signed and sent
+    Column("once", Text, unique=True),  # the name of what is told a single time
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    # In the order in which they happened: who changes an email holds its row, so its events get their numbers in turn.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("webhook_id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("subject", Text, nullable=False),  # what of one subject is told in order
+    Column("state", Text, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("lease", Uuid),
+    Column("tries", Integer, nullable=False),  # since it was put in line
+    Column("history", JSON, nullable=False),  # of the last tries: when, status, answer
+)
+
+patience = Table(
+    "patience",  # when a waiting message's caller is told of a delay; only while a webhook wants to hear of it
+    metadata,
+    Column("at", Double, primary_key=True),
+    Column("message_id", Uuid, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 # Written out and not bound: a partial index is used only where the query shows the index's own condition.
 WAITING = messages.c.state.in_([literal_column(f"'{state}'") for state in sorted(sources(Event.CLAIM))])
 ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
 READY = WAITING & messages.c.turn.is_not(None)  # it may be claimed
 RESTING = WAITING & messages.c.turn.is_(None)  # until it is due
 COALESCING = WAITING & messages.c.coalesce.is_not(None)
+UNTOLD = webhook_deliveries.c.state == literal_column("'pending'")
+GIVEN_UP = webhook_deliveries.c.state == literal_column("'failed'")
 
 # `state` stands in these two only so that SQLite, which keeps no statistics here, prefers them to messages_by_state.
 Index("messages_expiry", messages.c.state, messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
@@ -190,3 +237,23 @@ Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)
 Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # the open ones too: ended_at is NULL
+Index("webhooks_by_status", webhooks.c.status)
+Index("webhook_deliveries_of", webhook_deliveries.c.webhook_id, webhook_deliveries.c.event_id, unique=True)
+Index(
+    "webhook_deliveries_due",
+    *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.next_at, webhook_deliveries.c.number),
+    sqlite_where=UNTOLD,
+    postgresql_where=UNTOLD,
+)
+Index(
+    "webhook_deliveries_in_line",
+    *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.subject, webhook_deliveries.c.number),
+    sqlite_where=UNTOLD,
+    postgresql_where=UNTOLD,
+)
+Index(
+    "webhook_deliveries_given_up",
+    *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.event_id),
+    sqlite_where=GIVEN_UP,
+    postgresql_where=GIVEN_UP,
+)

@@ -12,6 +12,7 @@ from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or
 
 from app.mail.attempt import Phase
 from app.mail.lifecycle import Event, MessageState, Settlement, step
+from app.store import events
 from app.store.prepared import Prepared
 from app.store.records import Claimed, Record
 from app.store.schema import ACTIVE, attempts, messages, recipients
@@ -133,6 +134,8 @@ def write(connection: Connection, endings: Sequence[Ending]) -> list[bool]:
     outcomes = [row for ending in written for row in _recipient_rows(ending)]
     if outcomes:
         _SETTLE_RECIPIENT.run(connection, outcomes)
+    over = {one.claim.id: one.record.ended_at for one in written if one.settlement.state is MessageState.DONE}
+    events.ended(connection, over)
     return [held[place] for place in range(len(endings))]
 
 

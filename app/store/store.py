@@ -15,7 +15,25 @@ from uuid import UUID
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, Settlement
 from app.mail.message import Lane
-from app.store import accept, claim, engine, find, heartbeat, keys, mailboxes, outlook, person, reclaim, setback, settle
+from app.mail.notice import Notice
+from app.store import (
+    accept,
+    claim,
+    delays,
+    deliveries,
+    engine,
+    events,
+    find,
+    heartbeat,
+    keys,
+    mailboxes,
+    outlook,
+    person,
+    reclaim,
+    setback,
+    settle,
+    webhooks,
+)
 from app.store.migrations import migrate
 from app.store.reader import Reader
 from app.store.records import (
@@ -34,6 +52,7 @@ from app.store.records import (
     Wish,
 )
 from app.store.turns import Place
+from app.store.webhook_records import Delivery, Due, Revision, Rotation, Told, Webhook
 from app.store.writer import Writer
 
 
@@ -210,6 +229,79 @@ class Store:
     async def wish(self, name: str, wish: Wish) -> bool:
         """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
         return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish), wakes=True)
+
+    # Webhooks
+
+    async def create_webhook(self, webhook: Webhook) -> None:
+        """Keep an endpoint, which hears of what happens from now on."""
+        await self._write(webhooks.create, webhook)
+
+    async def webhooks(self) -> list[Webhook]:
+        """All of them, the newest first, disabled ones too."""
+        return await self._read(webhooks.every)
+
+    async def webhook(self, id: UUID) -> Webhook | None:
+        """One of them."""
+        return await self._read(partial(webhooks.find, id=id))
+
+    async def revise_webhook(self, revision: Revision) -> bool:
+        """Change an endpoint. False: there is none of that id."""
+        return await self._write(webhooks.revise, revision, wakes=True)
+
+    async def rotate_webhook(self, rotation: Rotation) -> bool:
+        """Give an endpoint a new secret; the old one signs beside it for a while. False: there is none of that id."""
+        return await self._write(webhooks.rotate, rotation)
+
+    async def remove_webhook(self, id: UUID) -> bool:
+        """Forget an endpoint. False: there is none of that id."""
+        return await self._write(webhooks.remove, id)
+
+    async def deliveries(self, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
+        """The newest events of an endpoint, those before an event if one is given."""
+        return await self._read(partial(webhooks.told, id=webhook, before=before, limit=limit))
+
+    async def delivery(self, webhook: UUID, event: UUID) -> Delivery | None:
+        """One event as it stands with one endpoint."""
+        return await self._read(partial(webhooks.delivery, id=webhook, event_id=event))
+
+    async def replay(self, webhook: UUID, event: UUID, now: float) -> bool:
+        """Tell an endpoint of an event again, under the same id. False: it was never in its line."""
+        return await self._write(deliveries.replay, deliveries.Replay(webhook, event, now), wakes=True)
+
+    async def replay_failed(self, webhook: UUID, since: float, now: float) -> int:
+        """The same with every event since that moment that was given up; answers how many."""
+        again = deliveries.ReplayFailed(webhook, since, now)
+        count = part = await self._write(deliveries.replay_failed, again, wakes=True)
+        while part == deliveries.AT_ONCE:
+            part = await self._write(deliveries.replay_failed, again, wakes=True)
+            count += part
+        return count
+
+    async def announce(self, notice: Notice) -> None:
+        """Tell the webhooks what no other write tells of by itself."""
+        await self._write(events.announce, notice, wakes=True)
+
+    async def tell_delays(self, now: float) -> None:
+        """Tell the webhooks which messages wait for an hour already."""
+        while await self._write(delays.tell, now) == delays.AT_ONCE:
+            pass
+
+    async def with_work(self, now: float) -> list[Webhook]:
+        """The enabled endpoints for which something is due."""
+        return await self._read(partial(webhooks.with_work, now=now))
+
+    async def claim_events(self, webhook: UUID, limit: int, now: float, lease_until: float) -> list[Due]:
+        """Take what an endpoint is to be told next, of each subject only the first."""
+        return await self._write(deliveries.claim, deliveries.Demand(webhook, limit, now, lease_until))
+
+    async def settle_event(self, told: Told) -> bool:
+        """Write how a try ended. False: the lease was lost and nothing is written."""
+        return await self._write(deliveries.settle, told)
+
+    async def prune_events(self, before: float) -> None:
+        """Remove what the webhooks were told of before that moment."""
+        while await self._write(deliveries.prune, before) == deliveries.AT_ONCE:
+            pass
 
     # Keys
 

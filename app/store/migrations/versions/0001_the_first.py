@@ -11,6 +11,8 @@ _READY = sa.text("state IN ('deferred', 'queued') AND turn IS NOT NULL")
 _RESTING = sa.text("state IN ('deferred', 'queued') AND turn IS NULL")
 _COALESCING = sa.text("state IN ('deferred', 'queued') AND coalesce IS NOT NULL")
 _ACTIVE = sa.text("state = 'active'")
+_UNTOLD = sa.text("state = 'pending'")
+_GIVEN_UP = sa.text("state = 'failed'")
 
 
 def upgrade() -> None:
@@ -19,6 +21,8 @@ def upgrade() -> None:
     _index_messages()
     _of_messages()
     _beside_messages()
+    _webhooks()
+    _webhook_deliveries()
     if op.get_context().dialect.name == "postgresql":
         # Mail hardly shrinks (attachments are compressed already), and to try costs more than the room.
         op.execute("ALTER TABLE contents ALTER COLUMN content SET STORAGE EXTERNAL")
@@ -138,6 +142,58 @@ def _beside_messages() -> None:
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("beats", sa.Integer(), nullable=False),
     )
+
+
+def _webhooks() -> None:
+    op.create_table(
+        "webhooks",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("events", sa.JSON(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("secrets", sa.JSON(), nullable=False),
+    )
+    op.create_index("webhooks_by_status", "webhooks", ["status"])
+    op.create_table(
+        "webhook_events",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("once", sa.Text(), unique=True),
+    )
+    op.create_table(
+        "patience",
+        sa.Column("at", sa.Double(), primary_key=True),
+        sa.Column("message_id", sa.Uuid(), primary_key=True),
+        sqlite_with_rowid=False,
+    )
+
+
+def _webhook_deliveries() -> None:
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("next_at", sa.Double(), nullable=False),
+        sa.Column("lease", sa.Uuid()),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("history", sa.JSON(), nullable=False),
+    )
+    for name, columns, where in (
+        ("webhook_deliveries_of", ["webhook_id", "event_id"], None),
+        ("webhook_deliveries_due", ["webhook_id", "next_at", "number"], _UNTOLD),
+        ("webhook_deliveries_in_line", ["webhook_id", "subject", "number"], _UNTOLD),
+        ("webhook_deliveries_given_up", ["webhook_id", "event_id"], _GIVEN_UP),
+    ):
+        op.create_index(
+            name, "webhook_deliveries", columns, unique=where is None, sqlite_where=where, postgresql_where=where
+        )
 
 
 def _message() -> sa.Column[object]:
