@@ -10,7 +10,7 @@ from app.mail.attempt import FailureKind, Phase
 from app.mail.lifecycle import Event
 from app.mail.office365 import entra
 from app.simulator import Drop, Fault, Point, Say
-from tests.house import PATIENCE, House
+from tests.house import MAILBOX, PATIENCE, House
 
 LABELS = {
     "outcome": {*Event, "renewed", "failed"},
@@ -22,6 +22,7 @@ LABELS = {
         "in-doubt",
     },
     "credential": {"password", "client certificate"},
+    "mailbox": {MAILBOX},
 }
 Counts = Counter[tuple[str, tuple[str, ...]]]
 
