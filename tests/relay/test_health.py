@@ -24,6 +24,7 @@ async def until_health(at_home: House, health: Health) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.timeout(300)  # real seconds, on a machine with much else to do
 @autojump
 async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) -> None:
     """1 login, then probes at 5 min, 1 h, 6 h, over a restart too; 0 failed; all 500 relayed once it works again."""

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from app.simulator import Simulator
 from tests.clock import LoopClock, autojump
 from tests.house import ACCOUNT, EMAIL, House, house, settings_for
@@ -11,6 +13,7 @@ MESSAGES = 1000
 MINUTE, LIMIT = 60.0, 30
 
 
+@pytest.mark.timeout(300)  # real seconds, on a machine with much else to do
 @autojump
 async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: Path) -> None:
     """No 432, no window over 30 a minute or 3 connections, at least 98 % of what the limit allows."""
