@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from app.api import fields
 from app.api.fields import refuse
+from app.frozen import frozen
 from app.mail.headers import HeaderError, check_header, check_message_id, is_reserved
 from app.mail.message import Lane, OnUnknown
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CustomHeaders:
     """What the headers of one email ask for."""
 

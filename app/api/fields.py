@@ -4,7 +4,6 @@ Every function takes what the JSON held and gives what the mail wants, or raises
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -13,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.api import scheduling
 from app.api.errors import Name
+from app.frozen import frozen
 from app.mail.address import Address, AddressError, parse_address
 from app.mail.message import Lane, OnUnknown
 
@@ -26,7 +26,7 @@ _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _DIGITS = re.compile(r"[0-9]{1,9}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """What the rules need to know beside the body. `now` is in epoch seconds."""
 

@@ -5,19 +5,20 @@ or behind a display name, and exactly one of it. Display names are read as peopl
 """
 
 import re
-from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import NoReturn
 
 import idna
 
+from app.frozen import frozen
+
 
 class AddressError(ValueError):
     """Not one address. Its text is a plain sentence: what is wrong and what mends it. It never repeats the input."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """One mailbox (RFC 5322 §3.4): `local` as given, `domain` in lower-case A-labels, `display_name` plain or ""."""
 

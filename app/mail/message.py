@@ -1,8 +1,9 @@
 """What a caller submits and what is relayed: values only, no parsing (address, api/schemas), no rendering (compose)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from app.frozen import frozen
 from app.mail.address import Address
 
 
@@ -30,7 +31,7 @@ class Lane(StrEnum):
 _RANKS = {lane: rank for rank, lane in enumerate(Lane)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attachment:
     """One file. `base64` is canonical RFC 4648 base64 (padded, no white space), so it is never decoded to be sent."""
 
@@ -45,7 +46,7 @@ class Attachment:
         return len(self.base64) * 3 // 4 - self.base64.count(b"=", -2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submission:
     """One validated email as the caller meant it. Everything in it is safe to compose."""
 
@@ -68,7 +69,7 @@ class Submission:
     coalesce: str | None = None  # of those with the same value, only the newest is relayed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Envelope:
     """The SMTP envelope (RFC 5321 §2.3.1). Addresses are addr-specs with A-label domains, each recipient once."""
 
@@ -77,7 +78,7 @@ class Envelope:
     smtputf8: bool = False  # a local part is not ASCII, or a header address carries one (RFC 6531)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """What goes over the wire: the same bytes and Message-ID on every offer."""
 
