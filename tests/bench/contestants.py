@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from tests.bench import composing, services
+from tests.bench import backlog, composing, services
 from tests.bench.composing import Figures
 from tests.bench.processes import Process, Unavailable
 from tests.bench.services import Service
@@ -19,6 +19,8 @@ POOL: Final = "app/smtp pool alone"
 NODEMAILER: Final = "Nodemailer pool alone"
 COMPOSE: Final = "app/mail/compose"
 STANDARD: Final = "EmailMessage"
+DEEP: Final = "store behind 1,000,000"
+SHALLOW: Final = "store behind 1,000"
 
 _REST = 0.3  # seconds for what goes on after the last mail has gone: marks, timers
 _LIMIT = 180.0
@@ -96,4 +98,6 @@ CONTESTANTS: dict[str, Callable[[Stage], Measure]] = {
     NODEMAILER: _nodemailer,
     COMPOSE: lambda _: composing.ours,
     STANDARD: lambda _: composing.standard,
+    DEEP: lambda stage: backlog.behind(backlog.MANY, stage.folder),
+    SHALLOW: lambda stage: backlog.behind(backlog.FEW, stage.folder),
 }

@@ -64,6 +64,9 @@ GOALS = (
     Goal("G7", "relay only, 3 connections, 4 KiB", "relayed", "msg/s", who.POOL, who.NODEMAILER, 4.0),
     Goal("G10", "compose text and HTML, 7 KiB", "compose_small", "ms", who.COMPOSE, who.STANDARD, 0.15, less=True),
     Goal("G10", "compose, attachment of 1 MiB", "compose_large", "ms", who.COMPOSE, who.STANDARD, 0.15, less=True),
+    Goal("G12", "accept one", "accept", "ms", who.DEEP, who.SHALLOW, 1.3, less=True),
+    Goal("G12", "claim eight", "claim", "ms", who.DEEP, who.SHALLOW, 1.3, less=True),
+    Goal("G12", "read one, with its place", "get", "ms", who.DEEP, who.SHALLOW, 1.3, less=True),
 )
 ROWS = tuple(dict.fromkeys(goal.row for goal in GOALS))
 
