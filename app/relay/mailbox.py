@@ -133,11 +133,16 @@ class Mailbox:
         now = self._clock.monotonic()
         if not self.relays or any(day.room(now) < 1 for day in self._days):
             return Room(0, 0)
-        others = 0 if any(day.room(now) <= _kept(day) for day in self._days) else self._spare(now)
-        return Room(max(0, self._messages.room(now)), others)
+        room = max(0, self._messages.room(now) - self._held_back)
+        if any(day.room(now) <= _kept(day) for day in self._days):
+            return Room(room, 0)
+        return Room(room, min(room, self._messages.spare(now, self._kept_of_a_minute)))
 
-    def _spare(self, now: float) -> int:
-        return self._messages.spare(now, self._kept_of_a_minute)
+    @property
+    def _held_back(self) -> int:
+        """Messages of a minute that it does not use for a while: it was slowed down, to so many of its sessions."""
+        limits = self.limits
+        return limits.messages_per_minute * (limits.connections - self.connections) // limits.connections
 
     def wait(self, recipients: int = 1) -> float:
         """Seconds until an urgent message to so many recipients may begin; 0 for now. At rest: until that may end."""
@@ -145,12 +150,14 @@ class Mailbox:
             until = self._condition.until
             return MINUTE if until is None else max(0.0, until - self._clock.now())
         now = self._clock.monotonic()
-        return max(self._messages.wait(now), *(day.wait(now, recipients) for day in self._days))
+        minute = self._messages.wait(now, 1 + self._held_back)
+        return max(minute, *(day.wait(now, recipients) for day in self._days))
 
     def wait_for_others(self) -> float:
         """Seconds until a message that is not urgent may begin; 0 for now."""
         now = self._clock.monotonic()
         minute = self._messages.wait_for_spare(now, self._kept_of_a_minute)
+        minute = max(minute, self._messages.wait(now, 1 + self._held_back))
         return max(minute, *(day.wait(now, _kept(day) + 1) for day in self._days))
 
     def begin(self, recipients: int) -> bool:

@@ -1,0 +1,102 @@
+"""What a mailbox may begin: its pace, what is kept for urgent mail, and the recipients of a day, its own and all's."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+
+from app.clock import Clock
+from app.mail.attempt import Attempt, Phase
+from app.mail.health import GROW
+from app.mail.reply import Reply
+from app.mail.verdict import Action, Explanation, Scope, Verdict
+from app.relay.mailbox import DAY, Limits, Mailbox, Room
+from app.relay.pace import Window
+
+SLOWED = Verdict(Action.DEFER, Scope.MAILBOX, Explanation("too fast", "wait"), "rate", pause=5.0, slow=True)
+RELAYED = Verdict(Action.RELAYED, Scope.MESSAGE, Explanation("done", "nothing"), "relayed")
+ANSWERED = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]))
+
+
+@dataclass(frozen=True)
+class Hands(Clock):
+    """A clock whose hands are moved."""
+
+    at: tuple[float, ...] = (1_800_000_000.0,)
+
+    def now(self) -> float:
+        """Where they stand."""
+        return self.at[0]
+
+    monotonic = now
+
+    def move(self, seconds: float) -> None:
+        """On."""
+        object.__setattr__(self, "at", (self.at[0] + seconds,))
+
+
+@pytest.fixture
+def clock() -> Hands:
+    """It stands."""
+    return Hands()
+
+
+def send(mailbox: Mailbox, count: int, recipients: int = 1) -> None:
+    """Begun and ended at once."""
+    for _ in range(count):
+        assert mailbox.begin(recipients)
+        mailbox.end(recipients)
+
+
+def test_a_part_is_kept_for_urgent_mail(clock: Hands) -> None:
+    """Five of thirty in a minute at first; all of them for what is urgent."""
+    mailbox = Mailbox("m", Limits(), clock)
+    assert mailbox.room() == Room(30, 25)
+    send(mailbox, 25)
+    assert mailbox.room() == Room(5, 0)
+    assert mailbox.wait() == 0.0
+    assert 0.0 < mailbox.wait_for_others() < 60.0
+
+
+def test_the_pace_falls_with_the_sessions_and_grows_back(clock: Hands) -> None:
+    """After a throttling reply a third of the sessions sends a third of the pace, and step by step the whole again."""
+    mailbox = Mailbox("m", Limits(), clock)
+    mailbox.learn(UUID(int=1), ANSWERED, [SLOWED])
+    assert mailbox.room() == Room(0, 0)
+    clock.move(6.0)
+    mailbox.learn(UUID(int=2), ANSWERED, [RELAYED])
+    assert (mailbox.connections, mailbox.room().all) == (1, 10)
+    send(mailbox, 10)
+    assert mailbox.room().all == 0
+    assert mailbox.wait() == 60.0
+    assert mailbox.wait_for_others() >= 60.0
+    clock.move(GROW)
+    assert (mailbox.condition.connections, mailbox.room().all) == (2, 20)
+    clock.move(GROW)
+    assert (mailbox.condition.connections, mailbox.room().all) == (None, 30)
+
+
+def test_a_part_of_the_day_is_kept_too(clock: Hands) -> None:
+    """Two in a hundred recipients, because the next ones are hours away."""
+    mailbox = Mailbox("m", Limits(messages_per_minute=1000, recipients_per_day=100), clock)
+    send(mailbox, 97)
+    assert mailbox.room().others > 0
+    send(mailbox, 1)
+    assert mailbox.room() == Room(902, 0)
+    assert mailbox.wait_for_others() > 80_000
+    send(mailbox, 2)
+    assert mailbox.room() == Room(0, 0)
+
+
+def test_the_tenant_has_a_budget_of_its_own(clock: Hands) -> None:
+    """Whoever of its mailboxes has used it."""
+    tenant = Window(10, DAY)
+    first, second = (Mailbox(name, Limits(), clock, tenant) for name in "ab")
+    send(first, 1, recipients=8)
+    assert second.begin(2)
+    assert not first.begin(1)
+    assert first.room() == second.room() == Room(0, 0)
+    second.cancel(2)
+    assert first.room().all > 0
+    clock.move(DAY + 60)
+    assert second.begin(10)
