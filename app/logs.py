@@ -188,6 +188,34 @@ def clock_set_back(*, seconds: float, emails: int) -> None:
     _log.warning("clock.set_back", seconds=round(seconds, 1), emails=emails)
 
 
+def webhook_posted(
+    event: UUID, *, webhook: UUID, kind: str, number: int, outcome: str, status: int, reason: str, seconds: float
+) -> None:
+    """An event was told to a webhook, or not: then it is tried again, or given up."""
+    write = _log.info if outcome == "delivered" else _log.warning
+    write(
+        "webhook.posted",
+        webhook_event=str(event),
+        webhook=str(webhook),
+        type=kind,
+        number=number,
+        outcome=outcome,
+        status=status,
+        reason=reason,
+        seconds=round(seconds, 3),
+    )
+
+
+def webhook_disabled(webhook: UUID, *, reason: str) -> None:
+    """An endpoint wants to hear nothing more; a person can enable it again."""
+    _log.warning("webhook.disabled", webhook=str(webhook), reason=reason)
+
+
+def webhook_changed(webhook: UUID, *, what: str, key: str) -> None:
+    """A person has made, changed or removed a webhook, by this API key."""
+    _log.info("webhook.changed", webhook=str(webhook), what=what, key=key)
+
+
 def store_failed(what: str, error: BaseException) -> None:
     """The database refused; the work is tried again or answered with 503."""
     _log.error("store.failed", what=what, error=str(error))

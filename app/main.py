@@ -18,9 +18,13 @@ from app.api.keys import digest
 from app.clock import Clock
 from app.listener import Listener
 from app.mail.forecast import Capacity
+from app.mail.notice import of_credential
+from app.relay.courier import Courier
 from app.relay.fleet import Fleet
+from app.relay.webhooks import Webhooks
 from app.settings import Settings
-from app.smtp.expiry import Watch
+from app.smtp import tls
+from app.smtp.expiry import News, Watch
 from app.store import Store
 from app.store.engine import database_file
 from app.store.owner import OwnerLock
@@ -64,10 +68,21 @@ class Postern:
         for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=alone):
             logs.reclaimed(email, in_doubt=in_doubt)
         await self._keep_first_key()
+        await self._start_webhooks(stack)
         await self._start_fleet(stack)
         self._listener = Listener(create_app(self._edge()), settings.host, settings.port, malformed=not_http())
         await self._listener.start()
         stack.push_async_callback(self._listener.stop)
+
+    async def _start_webhooks(self, stack: AsyncExitStack) -> None:
+        courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
+        webhooks = Webhooks(self.store, self.clock, courier)
+        await webhooks.start()
+        stack.push_async_callback(webhooks.stop, self.settings.drain_seconds)
+
+    async def _announce(self, news: News) -> None:
+        what = of_credential(self.clock.now(), news.mailbox, news.what, news.at, news.why, step=f"{news.step:g}")
+        await self.store.announce(what)
 
     async def _start_fleet(self, stack: AsyncExitStack) -> None:
         wiring = Wiring(self.clock)
@@ -76,7 +91,7 @@ class Postern:
             for one in pool.mailboxes:
                 login = wiring.credentials(one)
                 self.fleet.add(pool.name, one.mailbox, limits(one), wiring.sessions(one, login))
-                watch = asyncio.create_task(Watch(one.mailbox, login, self.clock).keep())
+                watch = asyncio.create_task(Watch(one.mailbox, login, self.clock, self._announce).keep())
                 stack.callback(watch.cancel)
         await self.fleet.start()
         stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)
@@ -108,6 +123,7 @@ class Postern:
             limits=BodyLimits(max_body_bytes=settings.max_body_bytes, max_message_bytes=settings.max_message_bytes),
             ready=self._ready,
             draining=lambda: self._draining,
+            private_webhooks=settings.webhook_private_addresses,
         )
 
     async def _ready(self) -> list[str]:

@@ -29,6 +29,7 @@ _ends = Gauge(
     ["mailbox", "credential"],
     registry=_registry,
 )
+_posts = Counter("postern_webhook_posts", "Events posted to webhooks, by outcome.", ["outcome"], registry=_registry)
 
 for _phase in Phase:
     _unknown.labels(_phase)  # at 0: an alert on a series that does not exist yet would miss its first reply
@@ -42,6 +43,7 @@ __all__ = [
     "judged",
     "token_requested",
     "unknown_reply",
+    "webhook_posted",
 ]
 
 
@@ -73,6 +75,11 @@ def token_requested(outcome: str) -> None:
 def credential_ends(mailbox: str, what: str, at: float) -> None:
     """What this mailbox logs in with, a credential of this kind, ends then."""
     _ends.labels(mailbox, what).set(at)
+
+
+def webhook_posted(outcome: str) -> None:
+    """An event was posted to one webhook, and what came of it is settled."""
+    _posts.labels(outcome).inc()
 
 
 def expose() -> bytes:

@@ -19,6 +19,7 @@ from app.api.intake import Intake
 from app.api.keys import Keyring
 from app.api.mailboxes import Mailboxes
 from app.api.validation import Validation
+from app.api.webhooks import Webhooks
 
 _Route = tuple[str, Sequence[str], Callable[[Request], Awaitable[Response]]]
 
@@ -58,7 +59,11 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
     app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])
     app.add_api_route("/emails/validate", Validation(edge, keyring, intake).validate, methods=["POST"])
-    for path, methods, endpoint in (*_of_an_email(emails), *_beside_emails(edge, keyring)):
+    for path, methods, endpoint in (
+        *_of_an_email(emails),
+        *_beside_emails(edge, keyring),
+        *_of_webhooks(edge, keyring),
+    ):
         app.add_api_route(path, endpoint, methods=[*methods])
     for path in unsupported.PATHS:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
@@ -69,6 +74,23 @@ def _of_an_email(emails: Emails) -> Sequence[_Route]:
         ("/emails/{id}", _GET, emails.show),
         ("/emails/{id}/retry", _POST, emails.retry),
         ("/emails/{id}/confirm", _POST, emails.confirm),
+    )
+
+
+def _of_webhooks(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
+    webhooks = Webhooks(edge, keyring)
+    return (
+        ("/webhooks", _GET, webhooks.list_),
+        ("/webhooks", _POST, webhooks.create),
+        ("/webhooks/{id}", _GET, webhooks.show),
+        ("/webhooks/{id}", ("PATCH",), webhooks.revise),
+        ("/webhooks/{id}", ("DELETE",), webhooks.remove),
+        ("/webhooks/{id}/signing-secret/rotate", _POST, webhooks.rotate),
+        ("/webhooks/{id}/replay", _POST, webhooks.replay_failed),
+        ("/webhooks/{id}/events", _GET, webhooks.events),
+        ("/webhooks/{id}/events/{event_id}", _GET, webhooks.event),
+        ("/webhooks/{id}/events/{event_id}/attempts", _GET, webhooks.attempts),
+        ("/webhooks/{id}/events/{event_id}/replay", _POST, webhooks.replay),
     )
 
 

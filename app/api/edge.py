@@ -34,3 +34,4 @@ class Edge:
     limits: Limits
     ready: Callable[[], Awaitable[list[str]]]
     draining: Callable[[], bool]
+    private_webhooks: bool = False  # webhooks may lead to addresses that are not public, and by plain http

@@ -82,6 +82,7 @@ def _head(submission: Submission) -> Head:
         bcc=tuple(address.render() for address in submission.bcc),
         reply_to=tuple(address.render() for address in submission.reply_to),
         tags=submission.tags,
+        headers=submission.headers,
     )
 
 

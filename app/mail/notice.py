@@ -16,12 +16,11 @@ from app.mail.moment import iso
 from app.mail.verdict import Explanation
 from app.mail.webhook import EventType
 
-LARGEST = 20_000  # octets of a payload
-
 # Octets of its JSON that each part of an email may take.
 _SUBJECT, _ADDRESS = 1000, 400
-_TO, _TAGS, _HEADERS, _RECIPIENTS = 5000, 2500, 2500, 5000
-_REPLY, _WORDS = 400, 800
+_TO, _TAGS, _HEADERS, _RECIPIENTS = 4000, 2500, 2500, 4000
+_REPLY, _WORDS = 400, 1500
+_WORDS_ALONE = 6000  # of a mailbox or a credential: there is nothing else
 
 T = TypeVar("T")
 
@@ -93,7 +92,7 @@ def of_mailbox(kind: EventType, at: float, name: str, pool: str, condition: Cond
         "health": condition.health,
         "since": iso(condition.since),
         "until": None if condition.until is None else iso(condition.until),
-        "explanation": _explanation(condition.explanation),
+        "explanation": _explanation(condition.explanation, _WORDS_ALONE),
     }
     return Notice(kind, name, at, _payload(kind, at, data))
 
@@ -101,7 +100,8 @@ def of_mailbox(kind: EventType, at: float, name: str, pool: str, condition: Cond
 def of_credential(at: float, mailbox: str, what: str, ends_at: float, why: Explanation, *, step: str) -> Notice:
     """What a mailbox logs in with ends soon; told once at each `step`."""
     kind = EventType.CREDENTIAL_EXPIRING
-    data = {"mailbox": mailbox, "credential": what, "expires_at": iso(ends_at), "explanation": _explanation(why)}
+    words = _explanation(why, _WORDS_ALONE)
+    data = {"mailbox": mailbox, "credential": what, "expires_at": iso(ends_at), "explanation": words}
     once = f"{kind} {mailbox} {what} {ends_at:.0f} {step}"
     return Notice(kind, mailbox, at, _payload(kind, at, data), once)
 
@@ -123,7 +123,7 @@ def _relay(facts: Facts) -> dict[str, Any]:
         "attempts": facts.attempts,
         "possible_duplicate": facts.possible_duplicate,
         "recipients": _some(recipients, _RECIPIENTS),
-        "explanation": _explanation(facts.explanation),
+        "explanation": _explanation(facts.explanation, _WORDS),
     }
 
 
@@ -135,8 +135,8 @@ def _reason(facts: Facts) -> str:
     return _short(next(replies, facts.explanation.summary), _REPLY)
 
 
-def _explanation(why: Explanation | None) -> dict[str, str] | None:
-    return None if why is None else {"summary": _short(why.summary, _WORDS), "fix": _short(why.fix, _WORDS)}
+def _explanation(why: Explanation | None, limit: int) -> dict[str, str] | None:
+    return None if why is None else {"summary": _short(why.summary, limit), "fix": _short(why.fix, limit)}
 
 
 def _short(text: str, limit: int) -> str:

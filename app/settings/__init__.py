@@ -96,6 +96,9 @@ class Settings(StoreSettings, MailboxSettings):
     max_message_bytes: Annotated[int, Field(ge=1024, le=150 * MIB)] = Field(
         35 * MIB, description="Largest composed message; Exchange's own default is 35 MiB."
     )
+    webhook_private_addresses: bool = Field(
+        False, description="Whether webhooks may lead to addresses that are not public, and by plain http."
+    )
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         25.0, description="How long a stop waits for messages on their way."
     )

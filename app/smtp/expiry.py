@@ -1,10 +1,13 @@
 """Says in time that a credential ends: a metric with the date, and a warning 30, 7 and 1 days before. Ends nothing."""
 
 import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from app import logs, metrics
 from app.clock import Clock
 from app.mail.explain import named
+from app.mail.verdict import Explanation
 from app.smtp.credentials import Credentials, Ending
 
 DAY = 86_400.0
@@ -12,40 +15,66 @@ LOOK = 3600.0  # seconds between looks
 STEPS = (30, 7, 1, 0)  # days
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is told at one step: a credential of the mailbox ends at `at` (epoch seconds)."""
+
+    mailbox: str
+    what: str
+    at: float
+    why: Explanation
+    step: float  # days before, at the most
+
+
+async def _nobody(_: News) -> None:
+    """The log and the metric have it."""
+
+
 class Watch:
     """Looks at the credentials of one mailbox, again and again."""
 
-    def __init__(self, mailbox: str, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self,
+        mailbox: str,
+        credentials: Credentials,
+        clock: Clock,
+        announce: Callable[[News], Awaitable[None]] = _nobody,
+    ) -> None:
+        """Who is to hear of it beside the log is told by `announce`."""
         self._mailbox = mailbox
         self._credentials = credentials
         self._clock = clock
+        self._announce = announce
         self._told: tuple[float, float] | None = None  # the date, and the step at which it was told
 
     async def keep(self) -> None:
         """Look now and then hourly. To be cancelled."""
         while True:
             try:
-                self.look()
+                if (news := self.look()) is not None:
+                    await self._announce(news)
             except Exception as error:  # a bug must not end the watch
                 logs.crashed("credential watch", error)
+                self._told = None  # not to everybody: once more at the next look
             await self._clock.sleep(LOOK)
 
-    def look(self) -> None:
-        """Tell once at each step; a new date begins anew."""
+    def look(self) -> News | None:
+        """Tell once at each step; a new date begins anew. Answers what was told."""
         if (ending := self._credentials.ending()) is None:
-            return
+            return None
         metrics.credential_ends(self._mailbox, ending.what, ending.at)
         step = self._step(ending)
-        if step is not None and self._told != (ending.at, step):
-            self._told = (ending.at, step)
-            self._tell(ending)
+        if step is None or self._told == (ending.at, step):
+            return None
+        self._told = (ending.at, step)
+        return self._tell(ending, step)
 
     def _step(self, ending: Ending) -> float | None:
         left = ending.at - self._clock.now()
         steps = (*STEPS, math.inf) if ending.announced else STEPS
         return min((step for step in steps if left <= step * DAY), default=None)
 
-    def _tell(self, ending: Ending) -> None:
+    def _tell(self, ending: Ending, step: float) -> News:
         why = named(ending.explanation, {"mailbox": self._mailbox})
         logs.credential_ends(
             self._mailbox,
@@ -55,3 +84,4 @@ class Watch:
             reason=why.summary,
             fix=why.fix,
         )
+        return News(self._mailbox, ending.what, ending.at, why, step)

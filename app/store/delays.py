@@ -29,7 +29,13 @@ _DUE = Prepared(
     .limit(AT_ONCE)
     .with_for_update(of=patience, skip_locked=True)
 )
+_DUE_AT = Prepared(select(_p.at).where(_p.at <= bindparam("now")).order_by(_p.at).limit(1))
 _SEEN = Prepared(delete(patience).where(_p.at == bindparam("moment"), _p.message_id == bindparam("of")))
+
+
+def due(connection: Connection, now: float) -> bool:
+    """Whether there is anything to look at."""
+    return _DUE_AT.first(connection, {"now": now}) is not None
 
 
 def tell(connection: Connection, batch: Sequence[float]) -> list[int]:

@@ -246,7 +246,7 @@ class Store:
 
     async def revise_webhook(self, revision: Revision) -> bool:
         """Change an endpoint. False: there is none of that id."""
-        return await self._write(webhooks.revise, revision, wakes=True)
+        return await self._write(webhooks.revise, revision)
 
     async def rotate_webhook(self, rotation: Rotation) -> bool:
         """Give an endpoint a new secret; the old one signs beside it for a while. False: there is none of that id."""
@@ -266,25 +266,26 @@ class Store:
 
     async def replay(self, webhook: UUID, event: UUID, now: float) -> bool:
         """Tell an endpoint of an event again, under the same id. False: it was never in its line."""
-        return await self._write(deliveries.replay, deliveries.Replay(webhook, event, now), wakes=True)
+        return await self._write(deliveries.replay, deliveries.Replay(webhook, event, now))
 
     async def replay_failed(self, webhook: UUID, since: float, now: float) -> int:
         """The same with every event since that moment that was given up; answers how many."""
         again = deliveries.ReplayFailed(webhook, since, now)
-        count = part = await self._write(deliveries.replay_failed, again, wakes=True)
+        count = part = await self._write(deliveries.replay_failed, again)
         while part == deliveries.AT_ONCE:
-            part = await self._write(deliveries.replay_failed, again, wakes=True)
+            part = await self._write(deliveries.replay_failed, again)
             count += part
         return count
 
     async def announce(self, notice: Notice) -> None:
         """Tell the webhooks what no other write tells of by itself."""
-        await self._write(events.announce, notice, wakes=True)
+        await self._write(events.announce, notice)
 
     async def tell_delays(self, now: float) -> None:
         """Tell the webhooks which messages wait for an hour already."""
-        while await self._write(delays.tell, now) == delays.AT_ONCE:
-            pass
+        while await self._read(partial(delays.due, now=now)):
+            if await self._write(delays.tell, now) < delays.AT_ONCE:
+                break
 
     async def with_work(self, now: float) -> list[Webhook]:
         """The enabled endpoints for which something is due."""

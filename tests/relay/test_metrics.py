@@ -13,7 +13,7 @@ from app.simulator import Drop, Fault, Point, Say
 from tests.house import MAILBOX, PATIENCE, House
 
 LABELS = {
-    "outcome": {*Event, "renewed", "failed"},
+    "outcome": {*Event, "renewed", "failed", "delivered", "again", "given up", "gone"},
     "phase": {*Phase},
     "rule": {
         *(rule.name for rule in policy.RULES),

@@ -1,0 +1,165 @@
+"""The routes under /webhooks, in the shape of Resend's, all of them for administrators. Nothing is posted here."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import logs
+from app.api import body, webhook_fields, webhook_object
+from app.api.edge import Edge
+from app.api.errors import Flaw, Invalid, NotFound
+from app.api.keys import Keyring
+from app.api.wire import success
+from app.store.records import Key
+from app.store.webhook_records import Delivery, Revision, Rotation, Secret, Webhook
+
+OVERLAP = 86_400.0  # seconds for which the old secret signs beside a new one
+MOST = 50  # webhooks: each event is written once for each of them
+
+
+class Webhooks:
+    """Who is told what, and what became of it."""
+
+    def __init__(self, edge: Edge, keyring: Keyring) -> None:
+        self._edge = edge
+        self._keyring = keyring
+
+    async def create(self, request: Request) -> Response:
+        """POST /webhooks: it hears of what happens from now on."""
+        key, given = await self._asked(request)
+        endpoint = webhook_fields.required(given, "endpoint", self._endpoint)
+        events = webhook_fields.required(given, "events", webhook_fields.events)
+        if len(await self._edge.store.webhooks()) >= MOST:
+            raise Invalid(
+                [Flaw("", f"There are {MOST} webhooks already, and more would cost every email. Remove one.")]
+            )
+        secret = Secret(webhook_fields.new_secret())
+        webhook = Webhook(uuid4(), endpoint, events, self._edge.clock.now(), (secret,))
+        await self._edge.store.create_webhook(webhook)
+        logs.webhook_changed(webhook.id, what="created", key=key.name)
+        return _answer(webhook_object.with_secret(webhook))
+
+    async def list_(self, request: Request) -> Response:
+        """GET /webhooks: the newest first."""
+        await self._keyring.administrator(request)
+        return _answer(webhook_object.listed(map(webhook_object.webhook, await self._edge.store.webhooks())))
+
+    async def show(self, request: Request) -> Response:
+        """GET /webhooks/{id}: with its secret."""
+        await self._keyring.administrator(request)
+        return _answer(webhook_object.with_secret(await self._webhook(request)))
+
+    async def revise(self, request: Request) -> Response:
+        """PATCH /webhooks/{id}: another endpoint, other events, enabled or disabled."""
+        key, given = await self._asked(request)
+        revision = Revision(
+            _id(request),
+            webhook_fields.optional(given, "endpoint", self._endpoint),
+            webhook_fields.optional(given, "events", webhook_fields.events),
+            webhook_fields.optional(given, "status", webhook_fields.status),
+        )
+        if not await self._edge.store.revise_webhook(revision):
+            raise _no_webhook(request)
+        logs.webhook_changed(revision.id, what="revised", key=key.name)
+        return _answer({"object": "webhook", "id": str(revision.id)})
+
+    async def remove(self, request: Request) -> Response:
+        """DELETE /webhooks/{id}."""
+        key = await self._keyring.administrator(request)
+        id_ = _id(request)
+        if not await self._edge.store.remove_webhook(id_):
+            raise _no_webhook(request)
+        logs.webhook_changed(id_, what="removed", key=key.name)
+        return _answer({"object": "webhook", "id": str(id_), "deleted": True})
+
+    async def rotate(self, request: Request) -> Response:
+        """POST /webhooks/{id}/signing-secret/rotate: for a day both secrets sign."""
+        key = await self._keyring.administrator(request)
+        now = self._edge.clock.now()
+        rotation = Rotation(_id(request), webhook_fields.new_secret(), now, now + OVERLAP)
+        if not await self._edge.store.rotate_webhook(rotation):
+            raise _no_webhook(request)
+        logs.webhook_changed(rotation.id, what="secret rotated", key=key.name)
+        return _answer({"object": "webhook", "id": str(rotation.id), "signing_secret": rotation.secret})
+
+    async def events(self, request: Request) -> Response:
+        """GET /webhooks/{id}/events: what it was told and is to be told, the newest first."""
+        await self._keyring.administrator(request)
+        limit = webhook_fields.limit(request.query_params.get("limit"))
+        after = webhook_fields.after(request.query_params.get("after"))
+        webhook = await self._webhook(request)
+        found = await self._edge.store.deliveries(webhook.id, after, limit + 1)
+        return _answer(webhook_object.listed(map(webhook_object.event, found[:limit]), has_more=len(found) > limit))
+
+    async def event(self, request: Request) -> Response:
+        """GET /webhooks/{id}/events/{event_id}: with its payload."""
+        await self._keyring.administrator(request)
+        return _answer(webhook_object.whole_event(await self._delivery(request)))
+
+    async def attempts(self, request: Request) -> Response:
+        """GET /webhooks/{id}/events/{event_id}/attempts: how the last tries ended."""
+        await self._keyring.administrator(request)
+        return _answer(webhook_object.listed(webhook_object.attempts(await self._delivery(request))))
+
+    async def replay(self, request: Request) -> Response:
+        """POST /webhooks/{id}/events/{event_id}/replay: it is told again, under the same id."""
+        key = await self._keyring.administrator(request)
+        id_, event = _id(request), _event(request)
+        if not await self._edge.store.replay(id_, event, self._edge.clock.now()):
+            raise _no_event(request)
+        logs.webhook_changed(id_, what="event replayed", key=key.name)
+        return _answer({"object": "webhook_event", "id": str(event)})
+
+    async def replay_failed(self, request: Request) -> Response:
+        """POST /webhooks/{id}/replay: every event since a moment that was given up is told again."""
+        key, given = await self._asked(request)
+        since = webhook_fields.required(given, "since", webhook_fields.moment)
+        webhook = await self._webhook(request)
+        count = await self._edge.store.replay_failed(webhook.id, since, self._edge.clock.now())
+        logs.webhook_changed(webhook.id, what=f"{count} events replayed", key=key.name)
+        return _answer({"object": "webhook", "id": str(webhook.id), "replayed": count})
+
+    async def _asked(self, request: Request) -> tuple[Key, dict[str, Any]]:
+        key = await self._keyring.administrator(request)
+        return key, webhook_fields.members(await body.read(request, self._edge.limits))
+
+    @property
+    def _endpoint(self) -> Any:
+        return partial(webhook_fields.endpoint, private=self._edge.private_webhooks)
+
+    async def _webhook(self, request: Request) -> Webhook:
+        webhook = await self._edge.store.webhook(_id(request))
+        if webhook is None:
+            raise _no_webhook(request)
+        return webhook
+
+    async def _delivery(self, request: Request) -> Delivery:
+        delivery = await self._edge.store.delivery(_id(request), _event(request))
+        if delivery is None:
+            raise _no_event(request)
+        return delivery
+
+
+def _id(request: Request) -> UUID:
+    return webhook_fields.uuid("id", request.path_params["id"])
+
+
+def _event(request: Request) -> UUID:
+    return webhook_fields.uuid("event_id", request.path_params["event_id"])
+
+
+def _no_webhook(request: Request) -> NotFound:
+    return NotFound(f"There is no webhook {request.path_params['id']}.")
+
+
+def _no_event(request: Request) -> NotFound:
+    return NotFound(f"The webhook {request.path_params['id']} was told of no event {request.path_params['event_id']}.")
+
+
+def _answer(content: Mapping[str, Any]) -> Response:
+    return success(json.dumps(content).encode())

@@ -1,0 +1,119 @@
+"""One POST of one event to one endpoint: signed, sent as the octets that were signed, and what was answered.
+
+The signatures are those of Standard Webhooks, by its own package; each stands in two headers, since many receivers
+know it by the names of Svix. No redirect is followed and no proxy is used: nobody but the endpoint gets the event.
+"""
+
+import asyncio
+import math
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpcore
+from standardwebhooks import Webhook as Signer
+
+from app import __version__
+from app.clock import Clock
+from app.mail.webhook import Target, TargetError, target
+from app.relay.guard import AddressRefused, Guard, Resolve, resolve
+from app.store.webhook_records import Due, Secret, Webhook
+
+TIMEOUT = 15.0  # seconds of the loop for all of it
+IDLE = 30.0  # seconds that a connection without work is kept
+AT_ONCE = 64  # connections
+KEPT = 500  # characters of an answer
+
+_PREFIXES = ("webhook", "svix")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a POST. `status` is 0 when there was no answer; then `text` says why, in our words."""
+
+    status: int
+    text: str
+    retry_after: float = 0.0  # seconds
+
+
+class Courier:
+    """Posts events. Keeps connections for a while; close it at the end."""
+
+    def __init__(
+        self, clock: Clock, trust: ssl.SSLContext, *, private: bool = False, resolve: Resolve = resolve
+    ) -> None:
+        """`trust` verifies the endpoints; `private`: they may have addresses that are not public, and plain http."""
+        self._clock = clock
+        self._private = private
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trust,
+            max_connections=AT_ONCE,
+            keepalive_expiry=IDLE,
+            network_backend=Guard(resolve, private=private),
+        )
+
+    async def post(self, webhook: Webhook, due: Due) -> Answer:
+        """Tell it. Whatever goes wrong on the way is an answer without a status."""
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await self._post(target(webhook.endpoint, private=self._private), webhook, due)
+        except TimeoutError:
+            return Answer(0, f"No answer within {TIMEOUT:g} seconds.")
+        except (AddressRefused, TargetError) as refusal:
+            return Answer(0, str(refusal))
+        except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            return Answer(0, f"{type(error).__name__}: {error}"[:KEPT])
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._pool.aclose()
+
+    async def _post(self, to: Target, webhook: Webhook, due: Due) -> Answer:
+        body = due.payload.encode()
+        url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.path)
+        headers = self._headers(to, webhook, due, len(body))
+        async with self._pool.stream("POST", url, headers=headers, content=body) as response:
+            text = await _beginning(response)
+            return Answer(response.status, text, _retry_after(response.headers, self._clock.now()))
+
+    def _headers(self, to: Target, webhook: Webhook, due: Due, size: int) -> dict[bytes | str, bytes | str]:
+        now = self._clock.now()
+        signed = {"id": str(due.event_id), "timestamp": str(math.floor(now))}
+        signed["signature"] = signatures(webhook.secrets, due, now)
+        return {
+            "Host": to.authority,
+            "Content-Type": "application/json",
+            "Content-Length": str(size),
+            "User-Agent": f"Postern/{__version__}",
+            **{f"{prefix}-{name}": value for prefix in _PREFIXES for name, value in signed.items()},
+        }
+
+
+def signatures(secrets: Sequence[Secret], due: Due, now: float) -> str:
+    """One by each secret that counts at `now` (epoch seconds), the one in force first."""
+    moment = datetime.fromtimestamp(now, UTC)  # the package takes any other zone for UTC
+    valid = [secret for secret in secrets if secret.until is None or secret.until > now]
+    return " ".join(Signer(secret.value).sign(str(due.event_id), moment, due.payload) for secret in valid)
+
+
+async def _beginning(response: httpcore.Response) -> str:
+    """What a person reads of it; the rest is not waited for."""
+    content = b""
+    async for chunk in response.aiter_stream():
+        content += chunk
+        if len(content) > 4 * KEPT:
+            break
+    return content.decode("utf-8", "replace").replace("\0", "")[:KEPT]
+
+
+def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: float) -> float:
+    """Seconds, from a number or a date (RFC 9110 §10.2.3); 0 without one that can be read."""
+    given = next((value.decode("latin-1").strip() for name, value in headers if name.lower() == b"retry-after"), "")
+    if given.isdecimal() and given.isascii():
+        return float(given[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - now)
+    except ValueError:
+        return 0.0

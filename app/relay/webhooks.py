@@ -1,0 +1,171 @@
+"""Tells the webhooks: takes what is due from the store, posts it, writes what came of it. At least once, in order.
+
+The store is the only truth: an event that was taken and not settled, because the process died, is due again when its
+lease ends, under the same id. Any number of processes may do this at the same time.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+
+from app import logs, metrics
+from app.clock import Clock
+from app.mail.webhook import LONGEST_WISH, delay
+from app.relay.courier import Answer, Courier
+from app.store import Store, StoreUnavailable
+from app.store.webhook_records import Due, Told, Try, Webhook
+
+LOOK = 1.0  # real seconds between looks for what is due
+LEASE = 30.0  # real seconds: longer than a try can take
+AT_ONCE = 8  # tries at the same time for one endpoint; one after trouble
+IN_ALL = 64  # and for all of them
+KEPT = 30 * 86_400.0  # seconds that an event can be read and replayed
+PRUNE = 3600.0  # seconds between looks for what is older
+
+_OVERLOADED = frozenset({429, 502, 503, 504})
+_GONE = 410
+
+
+@dataclass(slots=True)
+class Line:
+    """One endpoint as this process knows it."""
+
+    busy: int = 0  # tries under way
+    troubled: bool = False  # the last try was not taken: one at a time until one is
+    rests_until: float = 0.0  # epoch seconds: it asked for that
+
+    def room(self, now: float) -> int:
+        """How many to take for it. Many at once cost one commit."""
+        limit = 1 if self.troubled else AT_ONCE
+        return 0 if now < self.rests_until or self.busy > limit // 2 else limit - self.busy
+
+    def learn(self, answer: Answer, now: float) -> None:
+        """From the end of one try."""
+        self.troubled = not 200 <= answer.status < 300
+        if answer.status in _OVERLOADED:
+            self.rests_until = now + min(answer.retry_after, LONGEST_WISH)
+
+
+class Webhooks:
+    """The tasks that tell, and their order of stop."""
+
+    def __init__(self, store: Store, clock: Clock, courier: Courier) -> None:
+        self._store = store
+        self._clock = clock
+        self._courier = courier
+        self._lines: dict[object, Line] = defaultdict(Line)
+        self._trying: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._prunes_at = 0.0
+        self._dispatcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin."""
+        self._dispatcher = asyncio.create_task(self._dispatch())
+
+    async def stop(self, drain: float) -> None:
+        """Take nothing more, wait `drain` real seconds for what is on its way; the rest is told after the restart."""
+        if self._dispatcher is None:
+            return
+        self._stopping = True
+        self._wake.set()
+        await self._dispatcher
+        if self._trying:
+            await asyncio.wait(self._trying, timeout=drain)
+        for task in self._trying:
+            task.cancel()
+        await asyncio.gather(*self._trying, return_exceptions=True)
+        await self._courier.close()
+
+    async def _dispatch(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                await self._advance()
+            except StoreUnavailable as error:
+                logs.store_failed("webhooks", error)
+            except Exception as error:  # a bug must not end the loop
+                logs.crashed("webhooks", error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._wake.wait()
+
+    async def _advance(self) -> None:
+        now = self._clock.now()
+        await self._store.tell_delays(now)
+        if now >= self._prunes_at:
+            await self._store.prune_events(now - KEPT)
+            self._prunes_at = now + PRUNE
+        for webhook in await self._store.with_work(now):
+            await self._take(webhook, now)
+
+    async def _take(self, webhook: Webhook, now: float) -> None:
+        line = self._lines[webhook.id]
+        room = min(line.room(now), IN_ALL - len(self._trying))
+        if room < 1:
+            return
+        until = now + LEASE * self._clock.speed
+        for due in await self._store.claim_events(webhook.id, room, now, until):
+            line.busy += 1
+            task = asyncio.create_task(self._try(webhook, line, due))
+            self._trying.add(task)
+            task.add_done_callback(self._trying.discard)
+
+    async def _try(self, webhook: Webhook, line: Line, due: Due) -> None:
+        began = self._clock.monotonic()
+        try:
+            answer = await self._courier.post(webhook, due)
+            now = self._clock.now()
+            line.learn(answer, now)
+            told = judge(due, answer, now, random.uniform(-1, 1))  # noqa: S311 - it spreads load, it keeps no secret
+            if await self._store.settle_event(told):
+                _report(told, self._clock.monotonic() - began)
+        except StoreUnavailable as error:
+            logs.store_failed("webhooks", error)  # the lease runs out, and it is told again
+        except Exception as error:  # a bug costs this event one lease, not the loop
+            logs.crashed(f"telling {due.event_id}", error)
+        finally:
+            line.busy -= 1
+            self._wake.set()
+
+
+def judge(due: Due, answer: Answer, now: float, jitter: float) -> Told:
+    """What becomes of an event after a try. Only 2xx is a success; a redirect is none. `jitter` is in -1..1. Pure."""
+    attempt = Try(now, answer.status, answer.text)
+    if 200 <= answer.status < 300:
+        return Told(due, attempt, delivered=True)
+    if answer.status == _GONE:  # the event waits: whoever enables the endpoint again gets it
+        return Told(due, attempt, delivered=False, next_at=now, gone="It answered 410 Gone.")
+    rest = delay(due.tries + 1, jitter)
+    if rest is None:
+        return Told(due, attempt, delivered=False)
+    wish = min(answer.retry_after, LONGEST_WISH) if answer.status in _OVERLOADED else 0.0
+    return Told(due, attempt, delivered=False, next_at=now + max(rest, wish))
+
+
+def _report(told: Told, seconds: float) -> None:
+    outcome = _outcome(told)
+    metrics.webhook_posted(outcome)
+    logs.webhook_posted(
+        told.due.event_id,
+        webhook=told.due.webhook_id,
+        kind=told.due.type,
+        number=told.due.tries + 1,
+        outcome=outcome,
+        status=told.attempt.status,
+        reason="" if told.attempt.status else told.attempt.answer,  # an answer's text is the receiver's own
+        seconds=seconds,
+    )
+    if told.gone:
+        logs.webhook_disabled(told.due.webhook_id, reason=told.gone)
+
+
+def _outcome(told: Told) -> str:
+    if told.delivered:
+        return "delivered"
+    if told.gone:
+        return "gone"
+    return "given up" if told.next_at is None else "again"

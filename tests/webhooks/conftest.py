@@ -1,0 +1,32 @@
+"""A house whose mailbox has no bound on its pace, for tests in the loop's own time."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clock import Clock
+from app.simulator import Simulator
+from tests.clock import LoopClock
+from tests.house import ACCOUNT, House, house, settings_for
+
+Open = Callable[..., AbstractAsyncContextManager[House]]
+
+
+@pytest.fixture
+def open_house(tmp_path: Path) -> Open:
+    """A Postern before a simulator; opened again in one test it has the same database."""
+
+    @asynccontextmanager
+    async def open_one(clock: Clock | None = None, **settings: Any) -> AsyncIterator[House]:
+        clock = clock or LoopClock()
+        async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
+            simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
+            facts = {"messages_per_minute": 100_000, "webhook_private_addresses": True, **settings}
+            async with house(simulator, settings_for(simulator, tmp_path, **facts), clock) as at_home:
+                yield at_home
+
+    return open_one

@@ -1,0 +1,47 @@
+"""The shortest words for having a webhook, and the judges of what comes."""
+
+from typing import Any
+
+import resend
+import standardwebhooks
+import svix.webhooks
+
+from app.mail.webhook import EventType
+from tests.house import House
+from tests.webhooks.receiver import Got, Json
+
+
+async def listen(at_home: House, url: str, *events: str) -> Json:
+    """A new webhook as its maker reads it."""
+    answer = await at_home.caller.post("/webhooks", json={"endpoint": url, "events": list(events or EventType)})
+    assert answer.status_code == 200, answer.text
+    made: Json = answer.json()
+    return made
+
+
+async def ask(at_home: House, method: str, path: str, **body: Any) -> Json:
+    """What the API answers, which has to be a success."""
+    answer = await at_home.caller.request(method, path, json=body or None)
+    assert answer.status_code == 200, answer.text
+    value: Json = answer.json()
+    return value
+
+
+def verify(got: Got, secret: str) -> None:
+    """By the packages of Standard Webhooks, of Svix and of Resend, each by its own headers. Raises what they raise."""
+    standard = {name: value for name, value in got.headers.items() if name.startswith("webhook-")}
+    svix_own = {name: value for name, value in got.headers.items() if name.startswith("svix-")}
+    assert len(standard) == len(svix_own) == 3
+    standardwebhooks.Webhook(secret).verify(got.body, standard)
+    svix.webhooks.Webhook(secret).verify(got.body, svix_own)
+    resend.Webhooks.verify(
+        {
+            "payload": got.body.decode(),
+            "headers": {
+                "id": svix_own["svix-id"],
+                "timestamp": svix_own["svix-timestamp"],
+                "signature": svix_own["svix-signature"],
+            },
+            "webhook_secret": secret,
+        }
+    )

@@ -1,0 +1,134 @@
+"""A webhook's receiver: a real HTTP server on a real socket, which remembers what it got and answers as it is told."""
+
+import asyncio
+import json
+import ssl
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One request as it came over the wire."""
+
+    path: str
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+    at: float  # the loop's time
+
+    @property
+    def id(self) -> str:
+        """The id of the event."""
+        return self.headers["webhook-id"]
+
+    @property
+    def event(self) -> Json:
+        """What was told."""
+        value: Json = json.loads(self.body)
+        return value
+
+    @property
+    def email(self) -> str:
+        """The email that it is about."""
+        return str(self.event["data"]["email_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How to answer. A status of 0: not at all, the connection is closed."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = "thanks"
+
+
+Answer = Callable[[Got], Reply]
+
+
+class Receiver:
+    """`async with Receiver() as receiver`. It can be killed and started again on the same port."""
+
+    def __init__(self, answer: Answer = lambda _: Reply(), *, tls: ssl.SSLContext | None = None) -> None:
+        self.answer = answer
+        self.got: list[Got] = []  # all of it
+        self.taken: list[Got] = []  # what was answered with 2xx
+        self.port = 0
+        self.connections = 0
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http{'s' if self._tls else ''}://localhost:{self.port}/hook?from=postern"
+
+    @property
+    def types(self) -> dict[str, list[str]]:
+        """Of each email the types that were taken, in their order."""
+        types: dict[str, list[str]] = defaultdict(list)
+        for got in self.taken:
+            types[got.email].append(got.event["type"])
+        return types
+
+    async def start(self) -> None:
+        """Listen, on the port of the last time if there was one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def kill(self) -> None:
+        """Stop listening and cut every connection, whatever is under way on it."""
+        if self._server:
+            self._server.close()
+            self._server = None
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def until(self, true: Callable[[], bool], patience: float = 60.0) -> None:
+        """Wait until something is so; it is looked at after every request."""
+        async with asyncio.timeout(patience), self._changed:
+            await self._changed.wait_for(true)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        try:
+            while await self._answer_one(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-1])}
+        body = await reader.readexactly(int(headers["content-length"]))
+        got = Got(head[0].split()[1], headers, body, asyncio.get_running_loop().time())
+        reply = self.answer(got)
+        if reply.status:
+            content = reply.body.encode()
+            lines = {**reply.headers, "content-length": str(len(content))}
+            told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            writer.write(f"HTTP/1.1 {reply.status} So\r\n{told}\r\n".encode() + content)
+            await writer.drain()
+        async with self._changed:
+            self.got.append(got)
+            if 200 <= reply.status < 300:
+                self.taken.append(got)
+            self._changed.notify_all()
+        return reply.status != 0
