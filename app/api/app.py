@@ -17,6 +17,7 @@ from app.api.entrance import Entrance
 from app.api.health import Health
 from app.api.intake import Intake
 from app.api.keys import Keyring
+from app.api.listing import Listing
 from app.api.mailboxes import Mailboxes
 from app.api.validation import Validation
 from app.api.webhooks import Webhooks
@@ -55,6 +56,7 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
     nothing = unsupported.Unsupported(keyring).refuse
     emails = Emails(edge, keyring, intake)
     app.add_api_route("/emails", emails.send, methods=["POST"])
+    app.add_api_route("/emails", Listing(edge, keyring).list_, methods=[*_GET])
     for path in unsupported.BEFORE_EMAILS:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
     app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])

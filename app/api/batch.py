@@ -54,8 +54,9 @@ class Batch:
         raw = await body.read(request, self._edge.limits)
         with self._held(key, token):
             # In a thread: a hundred emails take as long as a hundred requests, and those would let others between.
-            ids = [self._intake.ids.new() for _ in range(MOST)]
-            found = await asyncio.to_thread(self._sort, key, raw, token, ids, self._edge.clock.now())
+            now = self._edge.clock.now()
+            ids = [self._intake.ids.new(now) for _ in range(MOST)]
+            found = await asyncio.to_thread(self._sort, key, raw, token, ids, now)
             if found.refused and not permissive:
                 raise BatchRefused(found.refused)
             kept = (await self._intake.keep(found.good, key, found.once)).ids if found.good else ()

@@ -32,27 +32,44 @@ def texts(content: bytes) -> Texts:
 
 def render(mail: Email, content: Texts, prospect: Prospect, now: float) -> bytes:
     """The JSON object. `now` in epoch seconds."""
-    head = mail.head
     return json.dumps(
         {
             "object": "email",
-            "id": str(mail.id),
-            "message_id": f"<{mail.message_id}>",
-            "from": head.sender,
-            "to": head.to,
-            "cc": head.cc,
-            "bcc": head.bcc,
-            "reply_to": head.reply_to,
-            "subject": head.subject,
+            **_head(mail),
             "html": content.html,
             "text": content.text,
-            "created_at": timestamp(mail.created_at),
-            "last_event": last_event(mail, now),
-            "scheduled_at": timestamp(mail.scheduled_at),
-            "tags": [{"name": name, "value": value} for name, value in head.tags],
+            **_standing(mail, now),
+            "tags": [{"name": name, "value": value} for name, value in mail.head.tags],
             "relay": _relay(mail, prospect),
         }
     ).encode()
+
+
+def listed(mail: Email, now: float) -> dict[str, Any]:
+    """The same as an element of a list: without what is long."""
+    return {**_head(mail), **_standing(mail, now)}
+
+
+def _head(mail: Email) -> dict[str, Any]:
+    head = mail.head
+    return {
+        "id": str(mail.id),
+        "message_id": f"<{mail.message_id}>",
+        "from": head.sender,
+        "to": head.to,
+        "cc": head.cc,
+        "bcc": head.bcc,
+        "reply_to": head.reply_to,
+        "subject": head.subject,
+    }
+
+
+def _standing(mail: Email, now: float) -> dict[str, Any]:
+    return {
+        "created_at": timestamp(mail.created_at),
+        "last_event": last_event(mail, now),
+        "scheduled_at": timestamp(mail.scheduled_at),
+    }
 
 
 def _body(message: EmailMessage, subtype: str) -> str | None:

@@ -16,7 +16,7 @@ from app.api.intake import INLINE, Intake
 from app.api.keys import Keyring
 from app.api.wire import email_id, success
 from app.mail.lifecycle import MessageState
-from app.store.records import Acceptance, Accepted, Change, Idempotency, Key, Permission
+from app.store.records import Acceptance, Accepted, Change, Idempotency, Key
 
 SEND = "/emails"
 
@@ -45,7 +45,7 @@ class Emails:
         """GET /emails/{id}: where it stands, with its content while that is kept."""
         key = await self._keyring.reader(request)
         id_ = email_id(request)
-        email = await self._edge.store.get(id_, None if key.permission is Permission.FULL_ACCESS else key.id)
+        email = await self._edge.store.get(id_, key.scope)
         if email is None:
             raise NoEmail(id_)
         content = await self._edge.store.content(id_)
@@ -77,7 +77,8 @@ class Emails:
         return success(b'{"object":"email","id":"%s"}' % str(id_).encode())
 
     async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
-        prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(), self._edge.clock.now())
+        now = self._edge.clock.now()
+        prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(now), now)
         # Small work at once; large work in a thread, so that the others need not wait for it.
         acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
         return await self._intake.keep([acceptance], key, once)

@@ -5,30 +5,40 @@ import struct
 from collections.abc import Iterator
 from uuid import UUID
 
-from app.clock import Clock
-
 _VERSION = 7 << 76
 _VARIANT = 0b10 << 62
 _COUNTER = 0xFFF  # 12 bits after the milliseconds count what falls into the same one (method 1 of §6.2)
 _RANDOM = (1 << 62) - 1
+_LATEST = (1 << 48) - 1  # milliseconds; 48 bits of an id are the time
 
 
 class Ids:
     """Hands out message ids in the order of acceptance."""
 
-    __slots__ = ("_clock", "_last", "_words")
+    __slots__ = ("_last", "_words")
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._last = 0
         self._words = _random_words()
 
-    def new(self) -> UUID:
-        """The next id. When the clock stands or goes back, the counter goes on, and at last the milliseconds."""
-        self._last = max(int(self._clock.now() * 1000) << 12, self._last + 1)
+    def new(self, now: float) -> UUID:
+        """The next id, at `now` (epoch seconds): its time is that of `created_at`, to the millisecond.
+
+        When the clock stands or goes back, the counter goes on, and at last the milliseconds.
+        """
+        self._last = max(_milliseconds(now) << 12, self._last + 1)
         milliseconds, counter = self._last >> 12, self._last & _COUNTER
         random = next(self._words) & _RANDOM
         return UUID(int=milliseconds << 80 | _VERSION | counter << 64 | _VARIANT | random)
+
+
+def first_at(moment: float) -> UUID:
+    """The least id of this moment (epoch seconds, to the millisecond) and later."""
+    return UUID(int=min(max(_milliseconds(moment), 0), _LATEST) << 80)
+
+
+def _milliseconds(moment: float) -> int:
+    return round(moment * 1_000_000) // 1000  # by way of microseconds, as a datetime has them
 
 
 def _random_words() -> Iterator[int]:

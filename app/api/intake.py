@@ -25,7 +25,7 @@ class Intake:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self.ids = Ids(edge.clock)
+        self.ids = Ids()
         self.in_flight = InFlight()
 
     def prepare(self, value: Any, key: Key, id_: UUID, now: float) -> Acceptance:

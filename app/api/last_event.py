@@ -1,26 +1,13 @@
 """The one word for where an email stands that the SDKs know. Computed, never stored."""
 
-from enum import StrEnum
-
+from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.schedule import PATIENCE
 from app.store.records import Email
-
-PATIENCE = 3600.0  # seconds an email may wait before its caller hears of a delay
-
-
-class LastEvent(StrEnum):
-    """api.md §1, rule 9: never delivered, opened or clicked, which a relay cannot know."""
-
-    QUEUED = "queued"
-    SCHEDULED = "scheduled"
-    SENT = "sent"
-    DELIVERY_DELAYED = "delivery_delayed"
-    FAILED = "failed"
-    CANCELED = "canceled"
 
 
 def last_event(email: Email, now: float) -> LastEvent:
-    """The event of an email as read with its recipients and attempts; `now` in epoch seconds.
+    """The event of an email as read with its recipients; `now` in epoch seconds.
 
     | state                  | when                                          | event            |
     |------------------------|-----------------------------------------------|------------------|
@@ -31,6 +18,8 @@ def last_event(email: Email, now: float) -> LastEvent:
     | queued, active or held | its scheduled time is ahead                   | scheduled        |
     | queued, active or held | an attempt has ended, or an hour has passed   | delivery_delayed |
     | queued, active or held | otherwise                                     | queued           |
+
+    The same table is in app/store/standing.py, to find them by; a test holds the two together.
     """
     match email.state:
         case MessageState.CANCELLED:
@@ -48,5 +37,4 @@ def _waiting(email: Email, now: float) -> LastEvent:
     due = email.created_at if email.scheduled_at is None else email.scheduled_at
     if due > now:
         return LastEvent.SCHEDULED
-    tried = any(attempt.ended_at is not None for attempt in email.attempts)
-    return LastEvent.DELIVERY_DELAYED if tried or now - due >= PATIENCE else LastEvent.QUEUED
+    return LastEvent.DELIVERY_DELAYED if email.tried or now - due >= PATIENCE else LastEvent.QUEUED

@@ -1,4 +1,4 @@
-"""When a caller wants an email sent: the forms of api.md §2 as epoch seconds. Never reads a clock."""
+"""Times as callers write them (api.md §2), as epoch seconds. Never reads a clock."""
 
 import re
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ class SchedulingError(ValueError):
 
 def parse(text: str, now: float) -> float | None:
     """Epoch seconds, or None when the time has passed: then the email goes at once. Raises SchedulingError."""
-    due = _relative(text, now) if text[:3].lower() == "in " else _absolute(text)
+    due = _relative(text, now) if text[:3].lower() == "in " else moment(text)
     if due is None:
         raise SchedulingError(
             "It is not a time; write ISO 8601 like 2026-11-23T20:08:28Z, or a delay like `in 10 minutes`"
@@ -33,8 +33,11 @@ def _relative(text: str, now: float) -> float | None:
     return now + int(match[1]) * _UNITS[match[2].lower()] if match else None
 
 
-def _absolute(text: str) -> float | None:
-    """A time without an offset is UTC. Digits beyond the microsecond are dropped."""
+def moment(text: str) -> float | None:
+    """Epoch seconds of a time in ISO 8601, None if it is none.
+
+    Without an offset it is UTC. Digits beyond the microsecond are dropped.
+    """
     if len(text) > _LONGEST:
         return None
     try:

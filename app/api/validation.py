@@ -30,7 +30,7 @@ class Validation:
         key = await self._keyring.holder(request)
         raw = await body.read(request, self._edge.limits)
         now = self._edge.clock.now()
-        prepare = partial(self._prepare, key, raw, self._intake.ids.new(), now)
+        prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
         would_be = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
         answer = {
             "object": "validation",

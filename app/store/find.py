@@ -21,7 +21,7 @@ _PHASES = list(Phase)
 _COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # from here on the upstream may have counted the message
 
 _ONE = select(messages).where(_m.id == bindparam("id"))
-_NEWEST = select(messages).order_by(_m.id.desc()).limit(bindparam("limit"))
+_THESE = select(messages).where(_m.id.in_(bindparam("ids", expanding=True))).order_by(_m.id.desc())
 _TO = select(recipients).where(_r.message_id.in_(bindparam("ids", expanding=True))).order_by(_r.message_id, _r.position)
 _TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
 _CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
@@ -49,15 +49,12 @@ def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
     return _email(row, _recipients(connection, [id])[id], _attempts(connection, id))
 
 
-def find(connection: Connection, key_id: UUID | None, state: MessageState | None, limit: int) -> list[Email]:
-    """The newest first, with their recipients."""
-    statement = _NEWEST
-    if key_id is not None:
-        statement = statement.where(_m.key_id == key_id)
-    if state is not None:
-        statement = statement.where(_m.state == state)
-    rows = connection.execute(statement, {"limit": limit}).all()
-    of = _recipients(connection, [row.id for row in rows])
+def emails(connection: Connection, ids: Sequence[UUID]) -> list[Email]:
+    """These messages with their recipients, the newest first."""
+    if not ids:
+        return []
+    rows = connection.execute(_THESE, {"ids": ids}).all()
+    of = _recipients(connection, ids)
     return [_email(row, of[row.id], ()) for row in rows]
 
 
@@ -130,6 +127,7 @@ def _email(row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], tried: Seq
         on_unknown=OnUnknown(row.on_unknown),
         possible_duplicate=row.possible_duplicate,
         explanation=None if row.explanation is None else Explanation(**row.explanation),
+        tried=row.attempts > (row.state == MessageState.ACTIVE),
         recipients=tuple(to),
         attempts=tuple(tried),
     )

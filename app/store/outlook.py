@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 from app.store import mailboxes
 from app.store.find import sent_since
 from app.store.prepared import Prepared
-from app.store.records import MailboxRecord, Outlook
+from app.store.records import LAST_ID, MailboxRecord, Outlook
 from app.store.schema import READY, attempts, messages, turns
 from app.store.turns import Place, head, serving
 
@@ -24,7 +24,6 @@ _LANE = bindparam("in_lane", type_=_m.lane.type)
 _TURN = bindparam("at_turn", type_=_m.turn.type)
 _ID = bindparam("of", type_=_m.id.type)
 
-_NEWEST = UUID(int=(1 << 128) - 1)  # no id comes after it
 
 _PLACE = Prepared(select(_m.pool, _m.lane, _m.turn).where(_m.id == _ID))
 _LAST = Prepared(
@@ -65,7 +64,7 @@ def of_next(connection: Connection, place: Place, now: float) -> Outlook:
     """For the message that this key would hand in now."""
     found = _LAST.first(connection, {"pool": place.pool, "lane": place.lane, "key_id": place.key_id})
     turn = max(found.last + 1 if found else 0, serving(connection, place.pool, place.lane))
-    return _outlook(connection, place.pool, _ahead(connection, _NEWEST, place.pool, place.lane, turn), now)
+    return _outlook(connection, place.pool, _ahead(connection, LAST_ID, place.pool, place.lane, turn), now)
 
 
 def _outlook(connection: Connection, pool: str, ahead: int | None, now: float) -> Outlook:

@@ -7,9 +7,13 @@ from uuid import UUID
 
 from app.mail.attempt import FailureKind, Line, Phase
 from app.mail.health import Condition
+from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState, RecipientState, Standing
 from app.mail.message import Envelope, Lane, Message, OnUnknown
 from app.mail.verdict import Explanation
+
+FIRST_ID = UUID(int=0)
+LAST_ID = UUID(int=(1 << 128) - 1)
 
 
 class Permission(StrEnum):
@@ -31,6 +35,11 @@ class Key:
     senders: tuple[str, ...] = ()
     default_sender: str | None = None
     revoked_at: float | None = None
+
+    @property
+    def scope(self) -> UUID | None:
+        """Whose mail it sees: its own; with full access everybody's, which is None."""
+        return None if self.permission is Permission.FULL_ACCESS else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +175,35 @@ class Email:
     on_unknown: OnUnknown
     possible_duplicate: bool
     explanation: Explanation | None
+    tried: bool = False  # an attempt of it has ended
     recipients: tuple[RecipientRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages are asked for: those for which all of it is true. None: it is not asked."""
+
+    key_id: UUID | None = None
+    state: MessageState | None = None
+    last_event: LastEvent | None = None
+    recipient: str | None = None  # an addr-spec, in whatever case; of to, cc or bcc
+    sender: str | None = None  # an addr-spec, in whatever case
+    tag: tuple[str, str | None] | None = None  # its name, and its value unless any will do
+    lane: Lane | None = None
+    subject: str | None = None  # a part of it, in whatever case
+    start: UUID = FIRST_ID  # ids from here on
+    end: UUID = LAST_ID  # and before this one
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages without their attempts, the newest first. `rest` is the id beyond which more may follow; None: that was
+    all. The page may be short, or empty even, and have a rest: then much was looked at and little of it was asked for.
+    """
+
+    emails: tuple[Email, ...]
+    rest: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from sqlalchemy import (
     Text,
     Uuid,
     false,
+    func,
     literal_column,
 )
 
-from app.mail.lifecycle import Event, MessageState, sources
+from app.mail.lifecycle import Event, MessageState, RecipientState, sources
 
 metadata = MetaData()
 
@@ -209,6 +210,8 @@ ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
 READY = WAITING & messages.c.turn.is_not(None)  # it may be claimed
 RESTING = WAITING & messages.c.turn.is_(None)  # until it is due
 COALESCING = WAITING & messages.c.coalesce.is_not(None)
+SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
+FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
 UNTOLD = webhook_deliveries.c.state == literal_column("'pending'")
 GIVEN_UP = webhook_deliveries.c.state == literal_column("'failed'")
 
@@ -232,6 +235,19 @@ Index(
     *(messages.c.key_id, messages.c.coalesce),
     sqlite_where=COALESCING,
     postgresql_where=COALESCING,
+)
+# For lists (see listing.py). A recipient gets into these when it was offered, so that accepting an email pays for none.
+Index(
+    "recipients_to",
+    *(func.lower(recipients.c.address), recipients.c.message_id),
+    sqlite_where=SETTLED,
+    postgresql_where=SETTLED,
+)
+Index(
+    "recipients_failed",
+    *(recipients.c.state, recipients.c.message_id),
+    sqlite_where=FAILED,
+    postgresql_where=FAILED,
 )
 Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)

@@ -26,6 +26,7 @@ from app.store import (
     find,
     heartbeat,
     keys,
+    listing,
     mailboxes,
     outlook,
     person,
@@ -47,7 +48,9 @@ from app.store.records import (
     Key,
     MailboxRecord,
     Outlook,
+    Page,
     Record,
+    Selection,
     Sent,
     Wish,
 )
@@ -184,7 +187,12 @@ class Store:
 
     async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
         """The newest messages of a key (None: of all), without their attempts."""
-        return await self._read(partial(find.find, key_id=key_id, state=state, limit=limit))
+        asked = Selection(key_id=key_id, state=state)
+        return list((await self._read(partial(listing.page, asked=asked, limit=limit, now=0.0))).emails)
+
+    async def page(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> Page:
+        """At most `limit` of what is asked for: the newest, or the oldest. What it costs is bounded."""
+        return await self._read(partial(listing.page, asked=asked, limit=limit, now=now, oldest_first=oldest_first))
 
     async def content(self, id: UUID) -> bytes | None:
         """The bytes that go over the wire."""

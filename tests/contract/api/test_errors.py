@@ -40,10 +40,10 @@ def test_e1_unknown_path(door: Door, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("GET", "/emails", "POST"),
         ("DELETE", "/emails/x", "GET, HEAD"),
-        ("PUT", "/emails", "POST"),
-        ("OPTIONS", "/emails", "POST"),
+        ("PUT", "/emails", "GET, HEAD, POST"),
+        ("OPTIONS", "/emails", "GET, HEAD, POST"),
+        ("GET", "/emails/x/retry", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
     ],
 )

@@ -1,13 +1,19 @@
 """Ids never go backwards, whatever the clock does."""
 
-from app.api.ids import Ids
-from app.clock import Clock
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.ids import Ids, first_at
+from app.api.scheduling import moment
+from app.api.wire import timestamp
 
 
 def test_a_standing_clock_counts_on() -> None:
     """More than the counter holds in one millisecond, and all in order."""
-    ids = Ids(Clock(speed=0.0, origin=1_795_000_000.0))
-    made = [ids.new() for _ in range(10_000)]
+    ids = Ids()
+    made = [ids.new(1_795_000_000.0) for _ in range(10_000)]
     assert made == sorted(set(made))
     assert {id_.version for id_ in made} == {7}
     assert {id_.variant for id_ in made} == {"specified in RFC 4122"}
@@ -15,4 +21,21 @@ def test_a_standing_clock_counts_on() -> None:
 
 def test_the_time_is_in_front() -> None:
     """RFC 9562 §5.7: 48 bits of milliseconds."""
-    assert Ids(Clock(speed=0.0, origin=1_795_000_000.5)).new().int >> 80 == 1_795_000_000_500
+    assert Ids().new(1_795_000_000.5).int >> 80 == 1_795_000_000_500
+
+
+@given(st.floats(1.7e9, 2e9))
+def test_its_time_is_the_one_that_is_shown(now: float) -> None:
+    """So that a list from `created_at` on begins with the email itself."""
+    shown = timestamp(now)
+    assert shown is not None
+    at = moment(shown)
+    assert at is not None
+    assert first_at(at).int >> 80 == Ids().new(now).int >> 80
+    assert first_at(at) <= Ids().new(now)
+
+
+def test_there_is_a_first_id_for_any_time() -> None:
+    """Also for times that no id can have."""
+    assert first_at(-1e10) == UUID(int=0)
+    assert first_at(1e12).int >> 80 == (1 << 48) - 1

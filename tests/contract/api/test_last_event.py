@@ -5,10 +5,9 @@ from uuid import UUID
 import pytest
 
 from app.api.last_event import last_event
-from app.mail.attempt import Phase
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message import Lane, OnUnknown
-from app.store.records import AttemptRecord, Email, Head, RecipientRecord
+from app.store.records import Email, Head, RecipientRecord
 
 NOW = 1_000_000.0
 S, R = MessageState, RecipientState
@@ -19,8 +18,6 @@ def email(
 ) -> Email:
     """An email `age` seconds old; `to` has a letter for each recipient: pending, relayed, failed."""
     states = {"p": R.PENDING, "r": R.RELAYED, "f": R.FAILED}
-    attempt = AttemptRecord(1, "m", NOW - 5, NOW - 4, Phase.DOT, None, None, (), {}, (), False)
-    running = AttemptRecord(2, "m", NOW - 1, None, Phase.CONNECT, None, None, (), {}, (), False)
     return Email(
         id=UUID(int=1),
         key_id=UUID(int=2),
@@ -39,8 +36,8 @@ def email(
         on_unknown=OnUnknown.RETRY_ONCE,
         possible_duplicate=False,
         explanation=None,
+        tried=tried,
         recipients=tuple(RecipientRecord(f"{n}@x.y", states[letter], None) for n, letter in enumerate(to)),
-        attempts=(attempt, running) if tried else (running,) if state is S.ACTIVE else (),
     )
 
 

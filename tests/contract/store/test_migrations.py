@@ -15,6 +15,8 @@ from app.store.migrations import migrate, revision
 from app.store.schema import metadata
 
 
+# An index on an expression is not compared here; the next test sees it.
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_the_migrated_schema_is_the_metadata(store_url: str) -> None:
     """A change of schema.py needs a revision."""
     migrate(store_url)
@@ -29,7 +31,7 @@ def test_it_is_the_same_to_the_letter(sqlite_url: str, tmp_path: Path) -> None:
 
     def definitions(connection: Connection) -> set[str]:
         found = connection.execute(text("SELECT sql FROM sqlite_master WHERE sql NOT LIKE '%alembic_version%'"))
-        return {re.sub(r"[\s\"]+|messages\.", "", sql) for (sql,) in found}
+        return {re.sub(r"[\s\"]+|messages\.|recipients\.", "", sql) for (sql,) in found}
 
     migrate(sqlite_url)
     migrated, created = write_engine(sqlite_url), create_engine(f"sqlite:///{tmp_path}/created.db")

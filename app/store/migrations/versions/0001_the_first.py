@@ -11,6 +11,8 @@ _READY = sa.text("state IN ('deferred', 'queued') AND turn IS NOT NULL")
 _RESTING = sa.text("state IN ('deferred', 'queued') AND turn IS NULL")
 _COALESCING = sa.text("state IN ('deferred', 'queued') AND coalesce IS NOT NULL")
 _ACTIVE = sa.text("state = 'active'")
+_SETTLED = sa.text("state != 'pending'")
+_FAILED = sa.text("state = 'failed'")
 _UNTOLD = sa.text("state = 'pending'")
 _GIVEN_UP = sa.text("state = 'failed'")
 
@@ -19,6 +21,7 @@ def upgrade() -> None:
     """An empty database becomes a store."""
     _messages()
     _index_messages()
+    _recipients()
     _of_messages()
     _beside_messages()
     _webhooks()
@@ -74,6 +77,23 @@ def _index_messages() -> None:
         op.create_index(name, "messages", columns, sqlite_where=where, postgresql_where=where)
 
 
+def _recipients() -> None:
+    op.create_table(
+        "recipients",
+        _message(),
+        sa.Column("address", sa.Text(), primary_key=True),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reply", sa.Text()),
+        sqlite_with_rowid=False,
+    )
+    by_address: list[str | sa.TextClause] = [sa.text("lower(address)"), "message_id"]
+    op.create_index("recipients_to", "recipients", by_address, sqlite_where=_SETTLED, postgresql_where=_SETTLED)
+    op.create_index(
+        "recipients_failed", "recipients", ["state", "message_id"], sqlite_where=_FAILED, postgresql_where=_FAILED
+    )
+
+
 def _of_messages() -> None:
     op.create_table(
         "turns",
@@ -84,15 +104,6 @@ def _of_messages() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("turns_last", "turns", ["pool", "lane", "last"])
-    op.create_table(
-        "recipients",
-        _message(),
-        sa.Column("address", sa.Text(), primary_key=True),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("reply", sa.Text()),
-        sqlite_with_rowid=False,
-    )
     op.create_table(
         "attempts",
         _message(),
