@@ -28,12 +28,12 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 class Guard(httpcore.AsyncNetworkBackend):
-    """The connections of httpcore. With `private` every address may be connected to."""
+    """The connections of httpcore, made by `network`. With `private` every address may be connected to."""
 
-    def __init__(self, resolve: Resolve, *, private: bool) -> None:
+    def __init__(self, resolve: Resolve, *, private: bool, network: httpcore.AsyncNetworkBackend | None = None) -> None:
         self._resolve = resolve
         self._private = private
-        self._network = httpcore.AnyIOBackend()
+        self._network = network or httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,

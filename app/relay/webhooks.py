@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from app import logs, metrics
 from app.clock import Clock
+from app.mail import schedule
 from app.mail.webhook import LONGEST_WISH, delay
 from app.relay.courier import Answer, Courier
 from app.store import Store, StoreUnavailable
@@ -23,18 +24,21 @@ AT_ONCE = 8  # tries at the same time for one endpoint; one after trouble
 IN_ALL = 64  # and for all of them
 KEPT = 30 * 86_400.0  # seconds that an event can be read and replayed
 PRUNE = 3600.0  # seconds between looks for what is older
+REST, LONGEST_REST = 5.0, 60.0  # seconds for which an endpoint that is not reached is left alone
 
 _OVERLOADED = frozenset({429, 502, 503, 504})
+_UNREACHED = _OVERLOADED | {0}
 _GONE = 410
 
 
 @dataclass(slots=True)
 class Line:
-    """One endpoint as this process knows it."""
+    """One endpoint as this process knows it. While it is not reached its events wait untried, all but a few."""
 
     busy: int = 0  # tries under way
     troubled: bool = False  # the last try was not taken: one at a time until one is
-    rests_until: float = 0.0  # epoch seconds: it asked for that
+    missed: int = 0  # tries in a row that did not reach it, or found it overloaded
+    rests_until: float = 0.0  # epoch seconds
 
     def room(self, now: float) -> int:
         """How many to take for it. Many at once cost one commit."""
@@ -44,8 +48,12 @@ class Line:
     def learn(self, answer: Answer, now: float) -> None:
         """From the end of one try."""
         self.troubled = not 200 <= answer.status < 300
-        if answer.status in _OVERLOADED:
-            self.rests_until = now + min(answer.retry_after, LONGEST_WISH)
+        if answer.status not in _UNREACHED:
+            self.missed = 0
+        elif now >= self.rests_until:  # else others that were under way say the same
+            self.missed += 1
+            rest = schedule.backoff(self.missed, 0.0, first=REST, longest=LONGEST_REST)
+            self.rests_until = now + max(rest, min(answer.retry_after, LONGEST_WISH))
 
 
 class Webhooks:

@@ -27,6 +27,12 @@ async def ask(at_home: House, method: str, path: str, **body: Any) -> Json:
     return value
 
 
+async def events_of(at_home: House, webhook: str, query: str = "") -> list[Json]:
+    """What an endpoint was told and is to be told, the newest first."""
+    page: list[Json] = (await ask(at_home, "GET", f"/webhooks/{webhook}/events{query}"))["data"]
+    return page
+
+
 def verify(got: Got, secret: str) -> None:
     """By the packages of Standard Webhooks, of Svix and of Resend, each by its own headers. Raises what they raise."""
     standard = {name: value for name, value in got.headers.items() if name.startswith("webhook-")}

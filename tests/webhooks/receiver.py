@@ -58,6 +58,8 @@ class Receiver:
         self.taken: list[Got] = []  # what was answered with 2xx
         self.port = 0
         self.connections = 0
+        self.gate: asyncio.Event | None = None  # what comes is answered once it is set
+        self.inside = self.most_inside = 0  # requests that wait for an answer
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -114,12 +116,23 @@ class Receiver:
             self._writers.discard(writer)
             writer.transport.abort()
 
+    async def _decide(self, got: Got) -> Reply:
+        self.inside += 1
+        self.most_inside = max(self.inside, self.most_inside)
+        try:
+            if self.gate:
+                await self.gate.wait()
+            await asyncio.sleep(0)
+            return self.answer(got)
+        finally:
+            self.inside -= 1
+
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-1])}
         body = await reader.readexactly(int(headers["content-length"]))
         got = Got(head[0].split()[1], headers, body, asyncio.get_running_loop().time())
-        reply = self.answer(got)
+        reply = await self._decide(got)
         if reply.status:
             content = reply.body.encode()
             lines = {**reply.headers, "content-length": str(len(content))}

@@ -1,0 +1,216 @@
+"""At least once, in order, whatever befalls the receiver (api.md §6 and §7, W2 and W5)."""
+
+import asyncio
+from collections import Counter
+
+from app.mail.webhook import SCHEDULE
+from tests.clock import JumpingClock, LoopClock, autojump
+from tests.house import House
+from tests.webhooks.conftest import Open
+from tests.webhooks.listen import ask, events_of, listen, verify
+from tests.webhooks.receiver import Got, Receiver, Reply
+
+EMAILS = 500  # each is scheduled and then sent: a thousand events
+
+
+@autojump
+async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(open_house: Open) -> None:
+    """Every event arrives at least once, in order per email, and each is verified by three packages."""
+    clock = LoopClock()
+    async with open_house(clock) as at_home, Receiver() as receiver:
+        made = await listen(at_home, receiver.url, "email.scheduled", "email.sent")
+        posting = asyncio.create_task(post_all(at_home))
+        for taken in (200, 400):  # it goes in the middle of its work, and comes back
+            await receiver.until(lambda taken=taken: len(receiver.taken) >= taken)  # type: ignore[misc] # a default
+            await receiver.kill()
+            await clock.sleep(2)
+            await receiver.start()
+        emails = await posting
+        await receiver.until(lambda: len(ids(receiver.taken)) == 2 * EMAILS, 200)
+        assert set(receiver.types) == emails
+        for types in receiver.types.values():
+            assert list(dict.fromkeys(types)) == ["email.scheduled", "email.sent"]
+        for got in receiver.got:
+            verify(got, made["signing_secret"])
+        page = await events_of(at_home, made["id"], "?limit=100")
+        assert Counter(event["status"] for event in page) == {"success": 100}
+        print(f"events: {len(ids(receiver.taken))}, posts: {len(receiver.got)}")
+
+
+async def post_all(at_home: House) -> set[str]:
+    """As many callers as a company has, all at once; the ids."""
+    gate = asyncio.Semaphore(16)
+
+    async def post() -> str:
+        async with gate:
+            return str(await at_home.post(scheduled_at="in 1 second"))
+
+    return set(await asyncio.gather(*(post() for _ in range(EMAILS))))
+
+
+def ids(got: list[Got]) -> set[str]:
+    """Of the events."""
+    return {one.id for one in got}
+
+
+@autojump
+async def test_an_event_waits_for_the_earlier_one_of_its_email(open_house: Open) -> None:
+    """Until that was taken; other emails do not wait."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url)
+        id = await at_home.post(scheduled_at="in 2 seconds")
+        stuck = str(id)
+        receiver.answer = lambda got: Reply(500 if got.email == stuck else 200)
+        other = str(await at_home.post())
+        await receiver.until(lambda: other in receiver.types)
+        await at_home.until(id, "done")
+        await asyncio.sleep(60)
+        assert {got.event["type"] for got in receiver.got if got.email == stuck} == {"email.scheduled"}
+        receiver.answer = lambda _: Reply()
+        await receiver.until(lambda: len(receiver.types[stuck]) == 2, 400)
+        assert receiver.types[stuck] == ["email.scheduled", "email.sent"]
+
+
+@autojump
+async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_replayed(open_house: Open) -> None:
+    """By the schedule; what waits behind it goes then. A replay is the same event under the same id."""
+    clock = JumpingClock()
+    async with open_house(clock) as at_home, Receiver(lambda _: Reply(500, body="I am \0broken")) as receiver:
+        made = await listen(at_home, receiver.url, "email.scheduled", "email.canceled")
+        id = await at_home.post(scheduled_at="in 6 days")
+        await receiver.until(lambda: len(receiver.got) == 1)
+        assert await at_home.postern.store.cancel(id, clock.now())
+        path = f"/webhooks/{made['id']}"
+        for tries, seconds in enumerate(SCHEDULE[1:], start=1):
+            await clock.sleep(1)  # until the last try is settled
+            if seconds > 60:
+                clock.jump(0.79 * seconds - 4)  # the jitter is a fifth
+                await clock.sleep(2)
+                assert len(receiver.got) == tries
+                clock.jump(0.42 * seconds)
+            await receiver.until(lambda tries=tries: len(receiver.got) == tries + 1)  # type: ignore[misc] # a default
+        assert len(ids(receiver.got)) == 1
+        await receiver.until(lambda: len(receiver.got) == 11)
+        last, first = await events_of(at_home, made["id"])
+        assert (first["status"], last["status"]) == ("failed", "attempting")
+        attempts = (await ask(at_home, "GET", f"{path}/events/{first['id']}/attempts"))["data"]
+        assert [one["http_status_code"] for one in attempts] == [500] * 10
+        assert attempts[0]["response"] == "I am broken"
+        receiver.answer = lambda _: Reply()
+        replayed = await ask(at_home, "POST", f"{path}/replay", since=first["created_at"])
+        assert replayed["replayed"] == 1
+        await receiver.until(lambda: len(receiver.taken) == 1)
+        assert receiver.taken[0].id == first["id"]
+        assert receiver.taken[0].body == receiver.got[0].body
+
+
+@autojump
+async def test_one_event_can_be_replayed(open_house: Open) -> None:
+    """Under the same id, also when it was taken before."""
+    async with open_house() as at_home, Receiver() as receiver:
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post()
+        await receiver.until(lambda: len(receiver.taken) == 1)
+        event = receiver.taken[0].id
+        answer = await ask(at_home, "POST", f"/webhooks/{made['id']}/events/{event}/replay")
+        assert answer == {"object": "webhook_event", "id": event}
+        await receiver.until(lambda: len(receiver.taken) == 2)
+        assert ids(receiver.taken) == {event}
+
+
+@autojump
+async def test_w5_410_disables_and_what_waited_goes_when_it_is_enabled_again(open_house: Open) -> None:
+    """Nothing is posted meanwhile."""
+    async with open_house() as at_home, Receiver(lambda _: Reply(410)) as receiver:
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post()
+        await receiver.until(lambda: len(receiver.got) == 1)
+        await asyncio.sleep(2)
+        webhook = await ask(at_home, "GET", f"/webhooks/{made['id']}")
+        assert (webhook["status"], webhook["disabled_reason"]) == ("disabled", "It answered 410 Gone.")
+        await at_home.until(await at_home.post(), "done")
+        await asyncio.sleep(400)
+        assert len(receiver.got) == 1
+        receiver.answer = lambda _: Reply()
+        await ask(at_home, "PATCH", f"/webhooks/{made['id']}", status="enabled")
+        await receiver.until(lambda: len(receiver.taken) == 1)
+        webhook = await ask(at_home, "GET", f"/webhooks/{made['id']}")
+        assert (webhook["status"], webhook["disabled_reason"]) == ("enabled", None)
+        await asyncio.sleep(10)
+        assert ids(receiver.taken) == {receiver.got[0].id}  # what happened while it was disabled is not for it
+
+
+@autojump
+async def test_w5_a_redirect_is_not_followed(open_house: Open) -> None:
+    """It is a failure like any other."""
+    async with open_house() as at_home, Receiver() as elsewhere, Receiver() as receiver:
+        receiver.answer = lambda _: Reply(307, {"location": elsewhere.url})
+        await listen(at_home, receiver.url, "email.sent")
+        await at_home.post()
+        await receiver.until(lambda: len(receiver.got) == 2)
+        assert elsewhere.connections == 0
+
+
+@autojump
+async def test_w5_a_private_address_is_refused_where_it_is_connected_to(open_house: Open) -> None:
+    """Whatever the name says. The reason can be read."""
+    async with open_house(webhook_private_addresses=False) as at_home, Receiver() as receiver:
+        made = await listen(at_home, receiver.url.replace("http:", "https:"), "email.sent")
+        await at_home.until(await at_home.post(), "done")
+        await asyncio.sleep(3)
+        (event,) = await events_of(at_home, made["id"])
+        path = f"/webhooks/{made['id']}/events/{event['id']}/attempts"
+        attempt = (await ask(at_home, "GET", path))["data"][0]
+        assert attempt["http_status_code"] == 0
+        assert attempt["response"].startswith("localhost leads to ")
+        assert "POSTERN_WEBHOOK_PRIVATE_ADDRESSES" in attempt["response"]
+        assert receiver.connections == 0
+
+
+@autojump
+async def test_a_receiver_that_asks_for_time_gets_it(open_house: Open) -> None:
+    """429 with Retry-After: nothing is posted to it before that, no other event either."""
+    async with open_house() as at_home, Receiver() as receiver:
+        answers = iter([Reply(429, {"retry-after": "120"})])
+        receiver.answer = lambda _: next(answers, Reply())
+        await listen(at_home, receiver.url, "email.sent")
+        await at_home.post()
+        await receiver.until(lambda: len(receiver.got) == 1)
+        await at_home.post()
+        await receiver.until(lambda: len(receiver.taken) == 2, 200)
+        assert min(got.at for got in receiver.taken) - receiver.got[0].at >= 119
+
+
+@autojump
+async def test_a_receiver_that_says_nothing_is_waited_for_15_seconds(open_house: Open) -> None:
+    """And not more than eight events wait with it at the same time; another endpoint is not kept up."""
+    async with open_house() as at_home, Receiver() as silent, Receiver() as other:
+        silent.gate = asyncio.Event()
+        made = await listen(at_home, silent.url, "email.sent")
+        await listen(at_home, other.url, "email.sent")
+        await asyncio.gather(*(at_home.post() for _ in range(30)))
+        await other.until(lambda: len(other.taken) == 30)
+        assert silent.most_inside == 8
+        await asyncio.sleep(20)
+        listed = await events_of(at_home, made["id"], "?limit=100")
+        assert Counter(event["status"] for event in listed) == {"attempting": 8, "pending": 22}
+        tried = next(event for event in listed if event["status"] == "attempting")
+        path = f"/webhooks/{made['id']}/events/{tried['id']}/attempts"
+        assert (await ask(at_home, "GET", path))["data"][0]["response"] == "No answer within 15 seconds."
+        silent.gate.set()
+        silent.gate = None
+        await silent.until(lambda: len(ids(silent.taken)) == 30, 1000)
+
+
+@autojump
+async def test_what_was_not_told_before_a_stop_is_told_after_the_start(open_house: Open) -> None:
+    """The line of an endpoint is in the store and nowhere else."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await receiver.kill()
+        await listen(at_home, receiver.url, "email.sent")
+        id = await at_home.post()
+        await at_home.until(id, "done")
+    async with receiver:
+        async with open_house():
+            await receiver.until(lambda: bool(receiver.taken), 20)
+        assert receiver.types == {str(id): ["email.sent"]}
