@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, case, func, select, tuple_, update
 
 from app.mail.lifecycle import MessageState
 from app.store.schema import ACTIVE, RESTING, attempts, mailboxes, messages
@@ -53,7 +53,13 @@ _RESTING = (
     .limit(AT_ONCE)
     .with_for_update(of=messages, skip_locked=True)
 )
-_BRING = update(messages).where(_m.id == bindparam("of"))
+_MOMENT = bindparam("moment", type_=_m.due_since.type)
+# Its age counts from a moment that is still to come, if it was accepted before the step: from now on, then.
+_BRING = (
+    update(messages)
+    .where(_m.id == bindparam("of"))
+    .values(due_since=case((_m.due_since > _MOMENT, _MOMENT), else_=_m.due_since))
+)
 _SHORTEN = update(messages).where(ACTIVE, _m.lease_until > bindparam("until")).values(lease_until=bindparam("until"))
 
 
@@ -78,7 +84,11 @@ def bring_forward(connection: Connection, batch: Sequence[Look]) -> list[Found]:
 def _bring_forward(connection: Connection, look: Look) -> Found:
     due_at, id = look.after
     rows = connection.execute(_RESTING, {"pool": look.pool, "due_at": due_at, "id": id}).all()
-    changes = [{"of": row.id, "due_at": sooner} for row in rows if (sooner := _due_at(row, look.now)) < row.due_at]
+    changes = [
+        {"of": row.id, "moment": look.now, "due_at": sooner}
+        for row in rows
+        if (sooner := _due_at(row, look.now)) < row.due_at
+    ]
     if changes:
         connection.execute(_BRING, changes)
     return Found(len(changes), (rows[-1].due_at, rows[-1].id) if len(rows) == AT_ONCE else None)
