@@ -1,0 +1,73 @@
+"""Where a webhook may lead, and when it is tried again."""
+
+import pytest
+
+from app.mail.webhook import SCHEDULE, TargetError, delay, is_public, target
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "93.184.215.14", "2606:4700::6810:84e5", "64:ff9b::808:808", "2002:808:808::1", "::ffff:8.8.8.8"],
+)
+def test_what_is_public(address: str) -> None:
+    """Also behind the translation of an IPv6-only network (RFC 6052)."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.8.9.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254"),
+        *("100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+        *("::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fec0::1", "ff02::1", "2001:db8::1"),
+        *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "::7f00:1"),
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",  # Teredo, with 192.0.2.45 in it
+    ],
+)
+def test_what_is_not(address: str) -> None:
+    """Loopback, private, link-local, shared, reserved, multicast, and those in addresses of transition."""
+    assert not is_public(address)
+
+
+def test_a_url_is_read_as_it_is_connected_to() -> None:
+    """Name and port for the connection, the authority for the Host header."""
+    read = target("https://Hooks.contoso.com:8443/a%20b?c=d&e", private=False)
+    assert (read.scheme, read.host, read.port) == ("https", "hooks.contoso.com", 8443)
+    assert (read.authority, read.path) == ("Hooks.contoso.com:8443", "/a%20b?c=d&e")
+    assert target("https://contoso.com", private=False).path == "/"
+    assert (target("http://[::1]:80/", private=True).host, target("http://x/", private=True).port) == ("::1", 80)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://contoso.com/", "It must begin with https://"),
+        ("ftp://contoso.com/", "It must be a URL such as"),
+        ("contoso.com/hook", "It must be a URL such as"),
+        ("https:///hook", "It must be a URL such as"),
+        ("https://contoso.com:port/", "It must be a URL such as"),
+        ("https://contoso.com:99999/", "It must be a URL such as"),
+        ("https://[::1/", "It must be a URL such as"),
+        ("https://user:secret@contoso.com/", "It has a user"),
+        ("https://@contoso.com/", "It has a user"),
+        ("https://contoso.com/#part", "It has a user or a fragment"),
+        ("https://contoso.com/ä", "escape others as %XX"),
+        ("https://contoso.com/ x", "escape others as %XX"),
+        ("https://contoso.com/\r\nx: y", "escape others as %XX"),
+        ("https://contoso.com\\@127.0.0.1/", "escape others as %XX"),
+        ("https://contoso.com/" + "x" * 2048, "at most 2048 characters"),
+        ("https://127.0.0.1/", "an address that is not public"),
+        ("https://[::ffff:10.0.0.1]/", "an address that is not public"),
+    ],
+)
+def test_a_wrong_url_is_told_what_is_wrong(url: str, sentence: str) -> None:
+    """In one sentence with the mend."""
+    with pytest.raises(TargetError, match=sentence.replace("(", r"\(")):
+        target(url, private=False)
+
+
+def test_the_schedule_is_that_of_standard_webhooks() -> None:
+    """At once, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, with a fifth of jitter; then no more."""
+    assert list(SCHEDULE) == [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+    assert [delay(tries, 0.0) for tries in range(1, 11)] == [*SCHEDULE[1:], None]
+    assert (delay(1, -1.0), delay(1, 1.0)) == (4.0, 6.0)

@@ -1,0 +1,148 @@
+"""Where a POST may go: one address that was checked, by a certificate that bears the name."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import httpcore
+import pytest
+import trustme
+
+from app.clock import Clock
+from app.mail.webhook import EventType
+from app.relay.courier import Answer, Courier
+from app.relay.guard import AddressRefused, Guard
+from app.smtp import tls
+from app.store.webhook_records import Due, Secret, Webhook
+from tests.webhooks.receiver import Receiver, Reply
+
+HOST = "hooks.contoso.com"
+PUBLIC, ANOTHER = "93.184.215.14", "2606:4700::6810:84e5"
+SECRET = Secret("whsec_" + "A" * 32)
+
+
+def due() -> Due:
+    """Any event."""
+    return Due(1, uuid4(), uuid4(), uuid4(), "subject", 0, (), EventType.SENT, '{"type":"email.sent"}')
+
+
+def webhook(url: str) -> Webhook:
+    """An endpoint."""
+    return Webhook(uuid4(), url, ("email.sent",), 0.0, (SECRET,))
+
+
+class Names:
+    """A server of names that gives one answer after the other, the last one for good."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Road(httpcore.AsyncNetworkBackend):
+    """A network that notes where one wants to go, and on which nobody answers but `answering`."""
+
+    def __init__(self, *answering: str) -> None:
+        self.answering = answering
+        self.tried: list[str] = []
+
+    async def connect_tcp(self, host: str, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+        self.tried.append(host)
+        if host not in self.answering:
+            raise httpcore.ConnectError("nobody there")
+        return httpcore.AsyncNetworkStream()
+
+
+async def test_a_name_that_changes_its_mind_between_two_questions_leads_nowhere() -> None:
+    """DNS rebinding: it is asked once for each connection, and the connection goes to what was checked."""
+    names, road = Names([PUBLIC], ["127.0.0.1"]), Road(PUBLIC)
+    guard = Guard(names, private=False, network=road)
+    await guard.connect_tcp(HOST, 443)
+    assert (names.asked, road.tried) == ([HOST], [PUBLIC])
+    with pytest.raises(AddressRefused, match=r"hooks.contoso.com leads to 127.0.0.1, which is not a public address"):
+        await guard.connect_tcp(HOST, 443)
+    assert road.tried == [PUBLIC]
+
+
+async def test_of_several_addresses_the_public_ones_are_tried_in_turn() -> None:
+    """A private one among them is passed over."""
+    road = Road(ANOTHER)
+    await Guard(Names(["10.0.0.1", PUBLIC, ANOTHER]), private=False, network=road).connect_tcp(HOST, 443)
+    assert road.tried == [PUBLIC, ANOTHER]
+    with pytest.raises(httpcore.ConnectError):
+        await Guard(Names([PUBLIC]), private=False, network=Road()).connect_tcp(HOST, 443)
+    with pytest.raises(AddressRefused, match="no address"):
+        await Guard(Names([]), private=False, network=Road()).connect_tcp(HOST, 443)
+
+
+Send = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture
+async def send() -> AsyncIterator[Send]:
+    """Post an event to a receiver with a certificate for `name`, which a courier is told is at `HOST`."""
+    async with AsyncExitStack() as stack:
+        authority = trustme.CA()
+
+        async def send(name: str = HOST, *, private: bool = True, trusted: bool = True) -> Answer:
+            there = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert(name).configure_cert(there)
+            receiver = await stack.enter_async_context(Receiver(tls=there))
+            trust = tls.context(None)
+            if trusted:
+                authority.configure_trust(trust)
+            courier = Courier(Clock(), trust, private=private, resolve=Names(["127.0.0.1"]))
+            stack.push_async_callback(courier.close)
+            return await courier.post(webhook(f"https://{HOST}:{receiver.port}/"), due())
+
+        yield send
+
+
+async def test_the_certificate_has_to_bear_the_name(send: Send) -> None:
+    """The connection goes to an address, and TLS verifies the name all the same."""
+    assert await send() == Answer(200, "thanks")
+    other = await send("elsewhere.contoso.com")
+    assert other.status == 0
+    assert "CERTIFICATE_VERIFY_FAILED" in other.text
+    stranger = await send(trusted=False)
+    assert "CERTIFICATE_VERIFY_FAILED" in stranger.text
+
+
+async def test_what_is_private_is_not_even_greeted(send: Send) -> None:
+    """The name resolves to loopback."""
+    answer = await send(private=False)
+    assert (answer.status, answer.text.split(",")[0]) == (0, f"{HOST} leads to 127.0.0.1")
+
+
+async def test_whatever_goes_wrong_is_an_answer() -> None:
+    """Nobody listens, the name is unknown, the peer hangs up or speaks no HTTP."""
+    async with Receiver(lambda _: Reply(0)) as receiver:
+        courier = Courier(Clock(), tls.context(None), private=True)
+        assert (await courier.post(webhook(receiver.url), due())).text.startswith("RemoteProtocolError")
+        await receiver.kill()
+        assert (await courier.post(webhook(receiver.url), due())).text.startswith("ConnectError")
+        unknown = await courier.post(webhook("https://nobody.invalid/"), due())
+        assert (unknown.status, unknown.text.split(":")[0]) == (0, "gaierror")
+        forbidden = Courier(Clock(), tls.context(None))
+        assert "https://" in (await forbidden.post(webhook(receiver.url), due())).text
+        await courier.close()
+        await forbidden.close()
+
+
+async def test_an_answer_is_read_as_far_as_a_person_reads() -> None:
+    """However long it is; and when it asks for time, as a number or a date, that is understood."""
+    now = Clock(origin=1_800_000_000.0, speed=1e-9)
+    wishes = {"7": 7.0, "Fri, 15 Jan 2027 08:02:00 GMT": 120.0, "soon": 0.0, "-5": 0.0, "²": 0.0, "9" * 30: 999999999.0}
+    for given, seconds in wishes.items():
+        reply = Reply(503, {"Retry-After": given}, "x" * 100_000)
+        async with Receiver(lambda _, reply=reply: reply) as receiver:  # type: ignore[misc] # a default
+            courier = Courier(now, tls.context(None), private=True)
+            answer = await courier.post(webhook(receiver.url), due())
+            await courier.close()
+        assert (answer.status, len(answer.text)) == (503, 500)
+        assert answer.retry_after == pytest.approx(seconds, abs=1)
