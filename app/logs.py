@@ -142,6 +142,16 @@ def confirmed(email: UUID, *, key: str) -> None:
     _log.info("email.confirmed", email=str(email), key=key)
 
 
+def rescheduled(email: UUID, *, at: float, key: str) -> None:
+    """An email is to be sent at another time (epoch seconds), by this API key."""
+    _log.info("email.rescheduled", email=str(email), at=datetime.fromtimestamp(at, UTC).isoformat(), key=key)
+
+
+def canceled(email: UUID, *, key: str) -> None:
+    """A scheduled email was taken back, by this API key."""
+    _log.info("email.canceled", email=str(email), key=key)
+
+
 def wished(mailbox: str, *, wish: str, key: str) -> None:
     """A person wants a mailbox held or released, by this API key; its relay says when it is."""
     _log.info("mailbox.wished", mailbox=mailbox, wish=wish, key=key)

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import unsupported
 from app.api.batch import Batch
+from app.api.changes import Changes
 from app.api.edge import Edge
 from app.api.emails import Emails
 from app.api.entrance import Entrance
@@ -62,7 +63,7 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
     app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])
     app.add_api_route("/emails/validate", Validation(edge, keyring, intake).validate, methods=["POST"])
     for path, methods, endpoint in (
-        *_of_an_email(emails),
+        *_of_an_email(emails, Changes(edge, keyring)),
         *_beside_emails(edge, keyring),
         *_of_webhooks(edge, keyring),
     ):
@@ -71,9 +72,11 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
-def _of_an_email(emails: Emails) -> Sequence[_Route]:
+def _of_an_email(emails: Emails, changes: Changes) -> Sequence[_Route]:
     return (
         ("/emails/{id}", _GET, emails.show),
+        ("/emails/{id}", ("PATCH",), changes.reschedule),
+        ("/emails/{id}/cancel", _POST, changes.cancel),
         ("/emails/{id}/retry", _POST, emails.retry),
         ("/emails/{id}/confirm", _POST, emails.confirm),
     )

@@ -14,7 +14,7 @@ from app.api.edge import Edge
 from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.intake import INLINE, Intake
 from app.api.keys import Keyring
-from app.api.wire import email_id, success
+from app.api.wire import changed, email_id, success
 from app.mail.lifecycle import MessageState
 from app.store.records import Acceptance, Accepted, Change, Idempotency, Key
 
@@ -74,7 +74,7 @@ class Emails:
         if not change.happened:
             raise impossible(change.state)
         log(id_, key=key.name)
-        return success(b'{"object":"email","id":"%s"}' % str(id_).encode())
+        return changed(id_)
 
     async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
         now = self._edge.clock.now()

@@ -234,6 +234,19 @@ class NoEmail(NotFound):
         super().__init__(f"There is no email {id_}, or this API key may not see it.")
 
 
+class NotScheduled(Problem):
+    """The email cannot be rescheduled or cancelled: it goes, went, or was cancelled."""
+
+    def __init__(self, state: MessageState) -> None:
+        stands = f"{state} and due" if state is MessageState.QUEUED else state
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"The email is {stands}. It can be rescheduled or cancelled only before the time it is scheduled for; "
+            "what waits after that, an administrator takes back with `postern emails cancel`.",
+            reason="not_scheduled",
+        )
+
+
 class NotRetryable(Problem):
     """The email is in no state to be put back."""
 

@@ -32,6 +32,11 @@ def success(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
+def changed(id_: UUID) -> Response:
+    """The answer to whatever changes an email."""
+    return success(b'{"object":"email","id":"%s"}' % str(id_).encode())
+
+
 def timestamp(seconds: float | None) -> str | None:
     """Epoch seconds as `2026-11-23T20:08:28.367Z`."""
     if seconds is None:

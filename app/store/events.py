@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
 
 from app.mail import notice
 from app.mail.explain import explain, named
@@ -49,6 +49,9 @@ _DELIVERY = Prepared(
     sets=("webhook_id", "event_id", "subject", "state", "next_at", "tries", "history"),
 )
 _WATCH = Prepared(lambda dialect: upsert(dialect, patience).on_conflict_do_nothing())
+_FORGET = Prepared(
+    delete(patience).where(patience.c.at == bindparam("moment"), patience.c.message_id == bindparam("of"))
+)
 _FACTS = select(
     *(_m.id, _m.message_id, _m.state, _m.created_at, _m.scheduled_at, _m.head, _m.mailbox, _m.attempts),
     *(_m.possible_duplicate, _m.explanation),
@@ -74,6 +77,15 @@ def waiting_again(connection: Connection, since: Mapping[UUID, float]) -> None:
     """These were put back into the queue by a person, each due from that moment (epoch seconds)."""
     if since and (listeners := audience(connection)):
         watch(connection, listeners, since)
+
+
+def rescheduled(connection: Connection, moved: Mapping[UUID, tuple[float, float]], now: float) -> None:
+    """These were due at the first moment, and now are at the second (epoch seconds)."""
+    if not moved or not (listeners := audience(connection)):
+        return
+    _tell_of(connection, listeners, {id: now for id, (_, to) in moved.items() if to > now}, EventType.SCHEDULED)
+    _FORGET.run(connection, [{"moment": at + PATIENCE, "of": id} for id, (at, _) in moved.items()])
+    watch(connection, listeners, {id: to for id, (_, to) in moved.items()})
 
 
 def ended(connection: Connection, moments: Mapping[UUID, float]) -> None:

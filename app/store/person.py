@@ -20,11 +20,13 @@ from app.store.schema import messages, recipients
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a person says of a message at `now` (epoch seconds). With a `key_id` it counts for that key's mail only."""
+    """What a person says of a message at `now` (epoch seconds). With a `key_id` it counts for that key's mail only, and
+    with `scheduled` only before the time that the message is scheduled for."""
 
     id: UUID
     now: float
     key_id: UUID | None = None
+    scheduled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class _Verb:
     """How a word is carried out: `free` finds and locks the messages for which it is possible, the others write it."""
 
     events: tuple[Event, ...]  # each message has the one that its state allows
-    free: Select[UUID, UUID, str]
+    free: Select[UUID, UUID, str, float | None]
     heard: Callable[[Connection, Mapping[UUID, float]], None]  # what the webhooks learn of it
     message: Update
     recipient: Update | None = None
@@ -42,7 +44,7 @@ class _Verb:
         return step(state, next(event for event in self.events if state in sources(event)))
 
 
-_Row = Row[UUID, UUID, str]
+_Row = Row[UUID, UUID, str, float | None]
 
 
 _m, _r = messages.c, recipients.c
@@ -54,16 +56,16 @@ def _in(*events: Event) -> ColumnElement[bool]:
     return _m.state.in_(sorted(state for event in events for state in sources(event)))
 
 
-def _free(possible: ColumnElement[bool]) -> Select[UUID, UUID, str]:
+def _free(possible: ColumnElement[bool]) -> Select[UUID, UUID, str, float | None]:
     return (
-        select(_m.id, _m.key_id, _m.state)
+        select(_m.id, _m.key_id, _m.state, _m.scheduled_at)
         .where(_m.id.in_(bindparam("ids", expanding=True)), possible)
         .order_by(_m.id)  # locked in one order everywhere
         .with_for_update(of=messages)
     )
 
 
-_STANDING = select(_m.id, _m.key_id, _m.state).where(_m.id.in_(bindparam("ids", expanding=True)))
+_STANDING = select(_m.id, _m.key_id, _m.state, _m.scheduled_at).where(_m.id.in_(bindparam("ids", expanding=True)))
 _HAS_FAILED = exists().where(_r.message_id == _m.id, _r.state == RecipientState.FAILED)
 _MESSAGE = update(messages).where(_m.id == bindparam("of")).values(state=bindparam("next"))
 _RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
@@ -112,7 +114,7 @@ def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[Word]) -> li
     free = {row.id: row for row in connection.execute(verb.free, ids)}
     moves: dict[int, dict[str, Any]] = {}  # by place in the batch
     for place, word in enumerate(batch):
-        if row := _theirs(word, free):
+        if (row := _theirs(word, free)) and (is_scheduled(row, word.now) or not word.scheduled):
             del free[word.id]  # once
             moves[place] = {"of": word.id, "now": word.now, "next": verb.after(MessageState(row.state))}
     if moves:
@@ -122,6 +124,11 @@ def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[Word]) -> li
         verb.heard(connection, {move["of"]: move["now"] for move in moves.values()})
     standing = {row.id: row for row in connection.execute(_STANDING, ids)}
     return [_change(place in moves, _theirs(word, standing)) for place, word in enumerate(batch)]
+
+
+def is_scheduled(row: Any, now: float) -> bool:
+    """Whether nothing has happened to it yet because its time is ahead: what callers read as `scheduled`."""
+    return row.state == MessageState.QUEUED and row.scheduled_at is not None and row.scheduled_at > now
 
 
 def _theirs(word: Word, rows: Mapping[UUID, _Row]) -> _Row | None:

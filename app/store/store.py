@@ -31,6 +31,7 @@ from app.store import (
     outlook,
     person,
     reclaim,
+    reschedule,
     setback,
     settle,
     webhooks,
@@ -212,9 +213,15 @@ class Store:
         """Put a held message back, or the failed recipients of an ended one: due now, its age counted anew."""
         return await self._write(person.retry, person.Word(id, now, key_id), wakes=True)
 
-    async def cancel(self, id: UUID, now: float, key_id: UUID | None = None) -> Change | None:
-        """Take back what waits or is held. What is in a worker's hands goes its way."""
-        return await self._write(person.cancel, person.Word(id, now, key_id))
+    async def cancel(
+        self, id: UUID, now: float, key_id: UUID | None = None, *, scheduled: bool = False
+    ) -> Change | None:
+        """Take back what waits or is held, or only what is scheduled. What is in a worker's hands goes its way."""
+        return await self._write(person.cancel, person.Word(id, now, key_id, scheduled))
+
+    async def reschedule(self, id: UUID, at: float, now: float, key_id: UUID | None = None) -> Change | None:
+        """Send what is scheduled at another time; at once if that has passed."""
+        return await self._write(reschedule.reschedule, reschedule.Appointment(id, at, now, key_id), wakes=True)
 
     async def confirm(self, id: UUID, now: float) -> Change | None:
         """A held message has arrived: it is done, and its pending recipients count as relayed."""

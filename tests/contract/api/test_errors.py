@@ -40,7 +40,7 @@ def test_e1_unknown_path(door: Door, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/emails/x", "GET, HEAD"),
+        ("DELETE", "/emails/x", "GET, HEAD, PATCH"),
         ("PUT", "/emails", "GET, HEAD, POST"),
         ("OPTIONS", "/emails", "GET, HEAD, POST"),
         ("GET", "/emails/x/retry", "POST"),

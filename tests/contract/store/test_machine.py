@@ -46,6 +46,7 @@ class Model:
     lane: Lane
     key: UUID
     turn: int | None
+    scheduled_at: float | None = None
     lease: UUID | None = None
     lease_until: float = 0.0
     dot: bool = False
@@ -93,19 +94,33 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         delay=st.sampled_from([0.0, 0.0, 30.0]),
+        scheduled=st.booleans(),
         life=st.sampled_from([50.0, 5_000.0]),
         on_unknown=st.sampled_from(list(OnUnknown)),
         lane=st.sampled_from(list(Lane)),
         key=st.sampled_from(KEYS),
     )
-    def accepts(self, delay: float, life: float, on_unknown: OnUnknown, lane: Lane, key: UUID) -> None:
+    def accepts(self, delay: float, scheduled: bool, life: float, on_unknown: OnUnknown, lane: Lane, key: UUID) -> None:
         """One more; it takes its turn when it is due."""
         due, end = self.now + delay, self.now + life
         facts = {"due_at": due, "expires_at": end, "on_unknown": on_unknown, "lane": lane, "key_id": key}
-        one = acceptance(created_at=self.now, **facts)
+        one = acceptance(created_at=self.now, scheduled_at=due if scheduled else None, **facts)
         self.run(accept(self.store, one))
         turn = None if delay else self.take(lane, key, self.serving(lane))
-        self.model[one.id] = Model(MessageState.QUEUED, due, end, lane, key, turn)
+        self.model[one.id] = Model(MessageState.QUEUED, due, end, lane, key, turn, due if scheduled else None)
+
+    @rule(which=st.integers(0, 99), delay=st.sampled_from([-50.0, 0.0, 20.0, 100.0]))
+    def is_rescheduled(self, which: int, delay: float) -> None:
+        """While its time is ahead, and never into the past. Its lifetime goes with it."""
+        if not self.model:
+            return
+        id, m = [*self.model.items()][which % len(self.model)]
+        may = m.state is MessageState.QUEUED and m.scheduled_at is not None and m.scheduled_at > self.now
+        if may and m.scheduled_at is not None:
+            due = max(self.now, self.now + delay)
+            m.expires_at += due - m.scheduled_at
+            m.scheduled_at, m.due_at, m.turn = due, due, None
+        assert self.run(self.store.reschedule(id, self.now + delay, self.now)) == Change(may, m.state)
 
     @rule(target=claims, limit=st.integers(1, 3), others=st.integers(0, 3))
     def claims_what_is_next(self, limit: int, others: int) -> Any:

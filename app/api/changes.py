@@ -1,0 +1,70 @@
+"""What a caller may change about an email of its own: when it is sent, and whether. Only before its scheduled time.
+
+After that it may be on its way at any moment, and what a caller was told would be a guess. An administrator takes back
+what waits longer with `postern emails cancel`.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import logs
+from app.api import body, document, scheduling
+from app.api.edge import Edge
+from app.api.errors import Flaw, Invalid, Name, NoEmail, NotScheduled
+from app.api.fields import kind
+from app.api.keys import Keyring
+from app.api.wire import changed, email_id
+from app.store.records import Change
+
+
+class Changes:
+    """PATCH /emails/{id} and POST /emails/{id}/cancel."""
+
+    def __init__(self, edge: Edge, keyring: Keyring) -> None:
+        self._edge = edge
+        self._keyring = keyring
+
+    async def reschedule(self, request: Request) -> Response:
+        """PATCH /emails/{id}: another `scheduled_at`. A time that has passed sends it at once."""
+        key = await self._keyring.reader(request)
+        id_ = email_id(request)
+        given = document.parse(await body.read(request, self._edge.limits))
+        now = self._edge.clock.now()
+        at = _scheduled_at(given, now)
+        change = await self._edge.store.reschedule(id_, now if at is None else at, now, key.scope)
+        _check(id_, change)
+        logs.rescheduled(id_, at=now if at is None else at, key=key.name)
+        return changed(id_)
+
+    async def cancel(self, request: Request) -> Response:
+        """POST /emails/{id}/cancel: it is never sent. The body is not read: the SDKs send all sorts of nothing."""
+        key = await self._keyring.reader(request)
+        id_ = email_id(request)
+        _check(id_, await self._edge.store.cancel(id_, self._edge.clock.now(), key.scope, scheduled=True))
+        logs.canceled(id_, key=key.name)
+        return changed(id_)
+
+
+def _scheduled_at(given: Any, now: float) -> float | None:
+    """Epoch seconds; None: it has passed. Other members are ignored: some SDKs repeat the id here."""
+    if not isinstance(given, dict):
+        raise Invalid([Flaw("", f"The request body must be one JSON object, not {kind(given)}.")])
+    value = next((given[name] for name in ("scheduled_at", "scheduledAt") if given.get(name) is not None), None)
+    if value is None:
+        raise Invalid([Flaw("scheduled_at", "The new time is missing; give one.", Name.MISSING_REQUIRED_FIELD)])
+    if not isinstance(value, str):
+        raise Invalid([Flaw("scheduled_at", f"It must be a string, not {kind(value)}.")])
+    try:
+        return scheduling.parse(value, now)
+    except scheduling.SchedulingError as error:
+        raise Invalid([Flaw("scheduled_at", str(error))]) from None
+
+
+def _check(id_: UUID, change: Change | None) -> None:
+    if change is None:
+        raise NoEmail(id_)
+    if not change.happened:
+        raise NotScheduled(change.state)
