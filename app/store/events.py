@@ -56,7 +56,11 @@ _FACTS = select(
     *(_m.id, _m.message_id, _m.state, _m.created_at, _m.scheduled_at, _m.head, _m.mailbox, _m.attempts),
     *(_m.possible_duplicate, _m.explanation),
 ).where(_m.id.in_(_BY_ID))
-_TO = select(_r.message_id, _r.address, _r.state, _r.reply).where(_r.message_id.in_(_BY_ID)).order_by(_r.position)
+_TO = (
+    select(_r.message_id, _r.address, _r.state, _r.reply)
+    .where(_r.message_id.in_(_BY_ID))
+    .order_by(_r.message_id, _r.position)
+)
 
 
 def audience(connection: Connection) -> Audience:
