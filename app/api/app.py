@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import unsupported
+from app.api.attachment_list import Attachments
 from app.api.batch import Batch
 from app.api.changes import Changes
 from app.api.edge import Edge
@@ -63,7 +64,7 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
     app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])
     app.add_api_route("/emails/validate", Validation(edge, keyring, intake).validate, methods=["POST"])
     for path, methods, endpoint in (
-        *_of_an_email(emails, Changes(edge, keyring)),
+        *_of_an_email(emails, Changes(edge, keyring), Attachments(edge, keyring)),
         *_beside_emails(edge, keyring),
         *_of_webhooks(edge, keyring),
     ):
@@ -72,11 +73,14 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
-def _of_an_email(emails: Emails, changes: Changes) -> Sequence[_Route]:
+def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments) -> Sequence[_Route]:
     return (
         ("/emails/{id}", _GET, emails.show),
         ("/emails/{id}", ("PATCH",), changes.reschedule),
         ("/emails/{id}/cancel", _POST, changes.cancel),
+        ("/emails/{id}/attachments", _GET, attachments.list_),
+        ("/emails/{id}/attachments/{attachment_id}", _GET, attachments.show),
+        ("/emails/{id}/attachments/{attachment_id}/content", _GET, attachments.download),
         ("/emails/{id}/retry", _POST, emails.retry),
         ("/emails/{id}/confirm", _POST, emails.confirm),
     )

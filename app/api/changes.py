@@ -16,7 +16,7 @@ from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, Name, NoEmail, NotScheduled
 from app.api.fields import kind
 from app.api.keys import Keyring
-from app.api.wire import changed, email_id
+from app.api.wire import changed, path_id
 from app.store.records import Change
 
 
@@ -30,7 +30,7 @@ class Changes:
     async def reschedule(self, request: Request) -> Response:
         """PATCH /emails/{id}: another `scheduled_at`. A time that has passed sends it at once."""
         key = await self._keyring.reader(request)
-        id_ = email_id(request)
+        id_ = path_id(request)
         given = document.parse(await body.read(request, self._edge.limits))
         now = self._edge.clock.now()
         at = _scheduled_at(given, now)
@@ -42,7 +42,7 @@ class Changes:
     async def cancel(self, request: Request) -> Response:
         """POST /emails/{id}/cancel: it is never sent. The body is not read: the SDKs send all sorts of nothing."""
         key = await self._keyring.reader(request)
-        id_ = email_id(request)
+        id_ = path_id(request)
         _check(id_, await self._edge.store.cancel(id_, self._edge.clock.now(), key.scope, scheduled=True))
         logs.canceled(id_, key=key.name)
         return changed(id_)

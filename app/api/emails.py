@@ -1,4 +1,7 @@
-"""POST /emails, GET /emails/{id} and what a person decides about one email. Never relays, never waits for a relay."""
+"""POST /emails, GET /emails/{id} and what a person decides about one email. Never relays.
+
+Who wants to wait for an outcome waits for the store to have it, never for a relay.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,16 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import logs
-from app.api import body, document, email_object, explanation, idempotency
+from app.api import body, document, email_object, explanation, idempotency, preference
 from app.api.edge import Edge
 from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.intake import INLINE, Intake
 from app.api.keys import Keyring
-from app.api.wire import changed, email_id, success
+from app.api.outcomes import Outcomes
+from app.api.wire import changed, path_id, success
 from app.mail.lifecycle import MessageState
-from app.store.records import Acceptance, Accepted, Change, Idempotency, Key
+from app.store.records import Acceptance, Accepted, Change, Email, Idempotency, Key
 
 SEND = "/emails"
+
+_OVER = frozenset({MessageState.DONE, MessageState.CANCELLED})
 
 Verb = Callable[[UUID, float], Awaitable[Change | None]]
 
@@ -30,6 +36,7 @@ class Emails:
         self._edge = edge
         self._keyring = keyring
         self._intake = intake
+        self._outcomes = Outcomes(edge.store, edge.clock, edge.draining)
 
     async def send(self, request: Request) -> Response:
         """POST /emails: 200 with the id once the email is on the disk."""
@@ -42,18 +49,18 @@ class Emails:
             return _accepted(await self._accept(key, raw, token))
 
     async def show(self, request: Request) -> Response:
-        """GET /emails/{id}: where it stands, with its content while that is kept."""
+        """GET /emails/{id}: where it stands, with its content while that is kept. `Prefer: wait=N`: once it is over."""
         key = await self._keyring.reader(request)
-        id_ = email_id(request)
-        email = await self._edge.store.get(id_, key.scope)
-        if email is None:
-            raise NoEmail(id_)
-        content = await self._edge.store.content(id_)
-        texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
-        now = self._edge.clock.now()
-        outlook = await self._edge.store.outlook(id_, now) if explanation.waits(email, now) else None
-        prospect = explanation.prospect(email, outlook, self._edge.capacities, now)
-        return success(email_object.render(email, texts, prospect, now))
+        id_ = path_id(request)
+        email, waited = await self._email(id_, key), False
+        seconds = preference.wait(request.scope)
+        if seconds is not None:
+            waited = email.state in _OVER or await self._outcomes.wait(id_, seconds)
+            email = await self._email(id_, key)
+        response = success(await self._rendered(email))
+        if waited:
+            response.headers["preference-applied"] = f"wait={seconds}"
+        return response
 
     async def retry(self, request: Request) -> Response:
         """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
@@ -63,11 +70,25 @@ class Emails:
         """POST /emails/{id}/confirm: a held email has arrived, as somebody has seen in Message trace."""
         return await self._decide(request, self._edge.store.confirm, NotHeld, logs.confirmed)
 
+    async def _email(self, id_: UUID, key: Key) -> Email:
+        email = await self._edge.store.get(id_, key.scope)
+        if email is None:
+            raise NoEmail(id_)
+        return email
+
+    async def _rendered(self, email: Email) -> bytes:
+        content = await self._edge.store.content(email.id)
+        texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
+        now = self._edge.clock.now()
+        outlook = await self._edge.store.outlook(email.id, now) if explanation.waits(email, now) else None
+        prospect = explanation.prospect(email, outlook, self._edge.capacities, now)
+        return email_object.render(email, texts, prospect, now)
+
     async def _decide(
         self, request: Request, verb: Verb, impossible: Callable[[MessageState], Problem], log: Callable[..., None]
     ) -> Response:
         key = await self._keyring.administrator(request)
-        id_ = email_id(request)
+        id_ = path_id(request)
         change = await verb(id_, self._edge.clock.now())
         if change is None:
             raise NoEmail(id_)

@@ -1,4 +1,4 @@
-"""What every route does with HTTP itself: reading one header or the id in the path, and answering a success."""
+"""What every route does with HTTP itself: reading one header or an id in the path, and answering a success."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -19,12 +19,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-def email_id(request: Request) -> UUID:
-    """The `{id}` of the path. Raises Invalid."""
+def path_id(request: Request, name: str = "id") -> UUID:
+    """The `{id}` of the path, or another of its parts. Raises Invalid."""
     try:
-        return UUID(request.path_params["id"])
+        return UUID(request.path_params[name])
     except ValueError:
-        raise Invalid([Flaw("id", "It must be a UUID, as POST /emails answered it.", Name.INVALID_PARAMETER)]) from None
+        raise Invalid([Flaw(name, "It must be a UUID, as this API answered it.", Name.INVALID_PARAMETER)]) from None
 
 
 def success(content: bytes) -> Response:

@@ -1,7 +1,7 @@
 """Reads messages back, and answers what the relay asks of the queue. Writes nothing."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,9 @@ _ONE = select(messages).where(_m.id == bindparam("id"))
 _THESE = select(messages).where(_m.id.in_(bindparam("ids", expanding=True))).order_by(_m.id.desc())
 _TO = select(recipients).where(_r.message_id.in_(bindparam("ids", expanding=True))).order_by(_r.message_id, _r.position)
 _TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
+_ENDED_OF = select(_m.id).where(
+    _m.id.in_(bindparam("ids", expanding=True)), _m.state.in_([MessageState.CANCELLED, MessageState.DONE])
+)
 _CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
 _READY = select(_m.due_at).where(READY, _m.pool == bindparam("pool")).limit(1)
 _RESTING = select(_m.due_at).where(RESTING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
@@ -56,6 +59,11 @@ def emails(connection: Connection, ids: Sequence[UUID]) -> list[Email]:
     rows = connection.execute(_THESE, {"ids": ids}).all()
     of = _recipients(connection, ids)
     return [_email(row, of[row.id], ()) for row in rows]
+
+
+def ended(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Those of them that are done or cancelled."""
+    return set(connection.execute(_ENDED_OF, {"ids": [*ids]}).scalars()) if ids else set()
 
 
 def content(connection: Connection, id: UUID) -> bytes | None:

@@ -7,7 +7,7 @@ caller. Every method raises StoreUnavailable when the database does not answer; 
 import asyncio
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Self
 from uuid import UUID
@@ -195,6 +195,10 @@ class Store:
         """At most `limit` of what is asked for: the newest, or the oldest. What it costs is bounded."""
         return await self._read(partial(listing.page, asked=asked, limit=limit, now=now, oldest_first=oldest_first))
 
+    async def ended(self, ids: Collection[UUID]) -> set[UUID]:
+        """Those of them that are done or cancelled."""
+        return await self._read(partial(find.ended, ids=ids))
+
     async def content(self, id: UUID) -> bytes | None:
         """The bytes that go over the wire."""
         return await self._read(partial(find.content, id=id))
@@ -309,6 +313,10 @@ class Store:
     async def claim_events(self, webhook: UUID, limit: int, now: float, lease_until: float) -> list[Due]:
         """Take what an endpoint is to be told next, of each subject only the first."""
         return await self._write(deliveries.claim, deliveries.Demand(webhook, limit, now, lease_until))
+
+    async def reclaim_events(self, now: float, until: float) -> None:
+        """Put back what is taken under leases that end by `until`. For who knows that nobody holds them."""
+        await self._write(deliveries.reclaim, deliveries.Orphans(now, until))
 
     async def settle_event(self, told: Told) -> bool:
         """Write how a try ended. False: the lease was lost and nothing is written."""

@@ -1,0 +1,74 @@
+"""Who waits for the outcome of an email, without a relay ever knowing: the store alone is asked.
+
+It is asked once every LOOK seconds for all who wait, and not at all while nobody does.
+"""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from app.clock import Clock
+from app.frozen import frozen
+from app.store import Store, StoreError
+
+LOOK = 0.25  # seconds
+ROOM = 1000  # who may wait at once
+
+
+@frozen
+class _Waiter:
+    id: UUID
+    until: float  # by the monotonic clock
+    over: asyncio.Future[None]
+
+
+class Outcomes:
+    """One for the process."""
+
+    def __init__(self, store: Store, clock: Clock, draining: Callable[[], bool]) -> None:
+        self._store = store
+        self._clock = clock
+        self._draining = draining
+        self._waiters: list[_Waiter] = []
+        self._looking: asyncio.Task[None] | None = None
+
+    async def wait(self, id: UUID, seconds: float) -> bool:
+        """Until the email is done or cancelled, the time is over, or Postern stops. False: too many wait already."""
+        if len(self._waiters) >= ROOM:
+            return False
+        waiter = _Waiter(id, self._clock.monotonic() + seconds, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        await waiter.over
+        return True
+
+    async def _look(self) -> None:
+        try:
+            while self._waiters:
+                soonest = min(waiter.until for waiter in self._waiters)
+                await self._clock.sleep(min(LOOK, soonest - self._clock.monotonic()))
+                self._release(await self._ended())
+        finally:
+            self._looking = None
+            self._release({waiter.id for waiter in self._waiters})
+
+    async def _ended(self) -> set[UUID]:
+        """Nobody waits for a store that does not answer: its error is for the request that asks next."""
+        ids = {waiter.id for waiter in self._waiters}
+        try:
+            return await self._store.ended(ids)
+        except StoreError:
+            return ids
+
+    def _release(self, ended: set[UUID]) -> None:
+        """Those whose wait is over; the others go on waiting."""
+        now, stops = self._clock.monotonic(), self._draining()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if waiter.over.done():  # whoever waited was cancelled
+                continue
+            if waiter.id in ended or waiter.until <= now or stops:
+                waiter.over.set_result(None)
+            else:
+                self._waiters.append(waiter)

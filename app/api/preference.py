@@ -1,0 +1,21 @@
+"""The Prefer header (RFC 7240), of which `wait` is understood. What is not understood is ignored, as it asks for."""
+
+import re
+
+from starlette.types import Scope
+
+LONGEST = 30  # seconds; who asks for more gets so many
+
+_PREFERENCE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*+")+')
+_SECONDS = re.compile(rb'"?([0-9]{1,9})"?')
+
+
+def wait(scope: Scope) -> int | None:
+    """How many seconds the caller would wait for the outcome. The first `wait` counts, wherever it stands."""
+    given = b",".join(value for name, value in scope["headers"] if name == b"prefer")
+    for preference in _PREFERENCE.findall(given):
+        name, _, value = preference.partition(b";")[0].partition(b"=")
+        if name.strip().lower() == b"wait":
+            seconds = _SECONDS.fullmatch(value.strip())
+            return min(int(seconds[1]), LONGEST) if seconds else None
+    return None
