@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -40,6 +41,43 @@ import json, sys, resend
 resend.api_key = sys.argv[1]
 sent = resend.Emails.send(json.load(sys.stdin))
 print(json.dumps([sent["id"], resend.Emails.get(email_id=sent["id"])]))
+"""
+ALL_OF_IT = """
+import json, sys, resend
+from resend.exceptions import ResendError
+resend.api_key = sys.argv[1]
+email = json.load(sys.stdin)
+later = {**email, "scheduled_at": "in 1 hour"}
+
+def refused(call):
+    try:
+        call()
+    except ResendError as error:
+        return [type(error).__name__, error.code, error.message]
+
+first = resend.Batch.send([email, later], {"idempotency_key": "once"})
+again = resend.Batch.send([email, later], {"idempotency_key": "once"})
+part = resend.Batch.send([{**email, "to": "nope"}, email], {"batch_validation": "permissive"})
+strict = refused(lambda: resend.Batch.send([email, {**email, "to": "nope"}]))
+other = refused(lambda: resend.Batch.send([email], {"idempotency_key": "once"}))
+ids = [one["id"] for one in [*first["data"], *part["data"]]]
+newest = resend.Emails.list({"limit": 2})
+older = resend.Emails.list({"limit": 2, "after": newest["data"][-1]["id"]})
+newer = resend.Emails.list({"before": ids[0]})
+updated = resend.Emails.update({"id": ids[1], "scheduled_at": "in 2 hours"})
+moved = resend.Emails.get(ids[1])
+cancelled = resend.Emails.cancel(ids[1])
+twice = refused(lambda: resend.Emails.cancel(ids[1]))
+late = refused(lambda: resend.Emails.update({"id": ids[1], "scheduled_at": "in 1 hour"}))
+files = resend.Emails.Attachments.list(ids[0])
+file = resend.Emails.Attachments.get(ids[0], files["data"][0]["id"])
+end = resend.Emails.get(ids[1])
+del first["http_headers"], again["http_headers"]
+print(json.dumps(
+    dict(first=first, again=again, part=part, strict=strict, other=other, newest=newest, older=older, newer=newer,
+         updated=updated, moved=moved, cancelled=cancelled, twice=twice, late=late, files=files, file=file, end=end),
+    default=str,
+))
 """
 
 
@@ -79,17 +117,40 @@ async def test_the_sdk_sends_and_the_bytes_mean_the_same(at_home: House) -> None
     assert read["to"] == EMAIL["to"]
 
 
-async def sdk(url: str, email: object) -> tuple[str, dict[str, Any]]:
+async def test_every_call_of_the_sdk_for_emails(at_home: House) -> None:
+    """Batches, lists, another time, cancelling, files: what comes back is what its types promise."""
+    got = await sdk(at_home.postern.url, EMAIL, ALL_OF_IT)
+    now, later = (one["id"] for one in got["first"]["data"])
+    (good,) = (one["id"] for one in got["part"]["data"])
+    assert got["again"] == got["first"]
+    assert [(one["index"], one["message"][:6]) for one in got["part"]["errors"]] == [(0, "[0].to")]
+    assert got["strict"][:2] == ["ValidationError", 422]
+    assert got["other"][1:2] == [409]
+    assert [one["id"] for one in got["newest"]["data"]] == [good, later]
+    assert ([one["id"] for one in got["older"]["data"]], got["older"]["has_more"]) == ([now], False)
+    assert [one["id"] for one in got["newer"]["data"]] == [good, later]
+    assert got["newest"]["has_more"]
+    assert got["updated"]["id"] == got["cancelled"]["id"] == later
+    assert (got["moved"]["last_event"], got["end"]["last_event"]) == ("scheduled", "canceled")
+    assert (datetime.fromisoformat(got["moved"]["scheduled_at"]) - datetime.now(UTC)).total_seconds() > 7000
+    for refusal in (got["twice"], got["late"]):
+        assert refusal[:2] == ["ValidationError", 422]
+    assert {one["filename"] for one in got["files"]["data"]} == {"Rechnung März.pdf", "logo.png"}
+    assert got["file"]["size"] in (len(INVOICE), len(LOGO))
+    await at_home.simulator.wait_for(2, PATIENCE)
+    assert len(at_home.simulator.messages) == 2
+
+
+async def sdk(url: str, email: object, script: str = SCRIPT) -> Any:
     """Run the SDK as its user does: another process, told by the environment where to go."""
     environment = {**os.environ, "RESEND_API_URL": url, "NO_PROXY": "127.0.0.1"}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SCRIPT, KEY, env=environment,
+        sys.executable, "-c", script, KEY, env=environment,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate(json.dumps(email).encode())
     assert process.returncode == 0, err.decode()
-    id, read = json.loads(out)
-    return id, read
+    return json.loads(out)
 
 
 def files(message: EmailMessage) -> dict[tuple[str | None, str | None, str | None], bytes]:

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -94,6 +95,14 @@ class Door:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something of the store's on the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def routes(self) -> dict[str, set[str]]:
+        """The methods of every path."""
+        found: dict[str, set[str]] = defaultdict(set)
+        entrance: Any = create_app(self._edge())
+        for route in entrance._app.routes:
+            found[route.path] |= route.methods
+        return found
 
     def make_key(self, permission: Permission = Permission.SENDING_ACCESS, **more: Any) -> str:
         """A new API key."""
