@@ -68,16 +68,16 @@ class Postern:
         for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=alone):
             logs.reclaimed(email, in_doubt=in_doubt)
         await self._keep_first_key()
-        await self._start_webhooks(stack)
+        await self._start_webhooks(stack, alone=alone)
         await self._start_fleet(stack)
         self._listener = Listener(create_app(self._edge()), settings.host, settings.port, malformed=not_http())
         await self._listener.start()
         stack.push_async_callback(self._listener.stop)
 
-    async def _start_webhooks(self, stack: AsyncExitStack) -> None:
+    async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
         courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
         webhooks = Webhooks(self.store, self.clock, courier)
-        await webhooks.start()
+        await webhooks.start(alone=alone)
         stack.push_async_callback(webhooks.stop, self.settings.drain_seconds)
 
     async def _announce(self, news: News) -> None:

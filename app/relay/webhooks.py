@@ -70,8 +70,14 @@ class Webhooks:
         self._prunes_at = 0.0
         self._dispatcher: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin."""
+    async def start(self, *, alone: bool) -> None:
+        """Begin. `alone`: no other process tells, so what one before had in its hands is due at once.
+
+        Raises StoreUnavailable.
+        """
+        if alone:
+            now = self._clock.now()
+            await self._store.reclaim_events(now, now + LEASE * self._clock.speed)
         self._dispatcher = asyncio.create_task(self._dispatch())
 
     async def stop(self, drain: float) -> None:

@@ -33,6 +33,14 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Orphans:
+    """What is taken, and whose lease ends by `until`. Times are epoch seconds."""
+
+    now: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Replay:
     """An event that is to be told to an endpoint again, whatever became of it."""
 
@@ -96,6 +104,14 @@ _DISABLE = (
     .where(_w.id == bindparam("hook"), _w.status == Status.ENABLED)
     .values(status=Status.DISABLED, reason=bindparam("why"))
 )
+_ORPHANED = (
+    update(webhook_deliveries)
+    .where(
+        *(UNTOLD, _d.webhook_id.in_(select(_w.id)), _d.lease.is_not(None)),
+        *(_d.next_at > bindparam("now"), _d.next_at <= bindparam("until")),
+    )
+    .values(lease=None, next_at=bindparam("now"))
+)
 _AGAIN = Prepared(
     update(webhook_deliveries).where(*_OF_EVENT, _FREE).values(state=DeliveryState.PENDING, tries=0),
     sets=("next_at",),
@@ -115,6 +131,13 @@ _OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).l
 def claim(connection: Connection, batch: Sequence[Demand]) -> list[list[Due]]:
     """What each endpoint is to be told now, each under a lease."""
     return [_claim(connection, demand) for demand in batch]
+
+
+def reclaim(connection: Connection, batch: Sequence[Orphans]) -> list[None]:
+    """Put back what nobody holds any more: it is due at once."""
+    for orphans in batch:
+        connection.execute(_ORPHANED, {"now": orphans.now, "until": orphans.until})
+    return [None] * len(batch)
 
 
 def settle(connection: Connection, batch: Sequence[Told]) -> list[bool]:

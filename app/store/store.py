@@ -314,6 +314,10 @@ class Store:
         """Take what an endpoint is to be told next, of each subject only the first."""
         return await self._write(deliveries.claim, deliveries.Demand(webhook, limit, now, lease_until))
 
+    async def reclaim_events(self, now: float, until: float) -> None:
+        """Put back what is taken under leases that end by `until`. For who knows that nobody holds them."""
+        await self._write(deliveries.reclaim, deliveries.Orphans(now, until))
+
     async def settle_event(self, told: Told) -> bool:
         """Write how a try ended. False: the lease was lost and nothing is written."""
         return await self._write(deliveries.settle, told)

@@ -141,9 +141,10 @@ class Ring:
 
 
 @asynccontextmanager
-async def last_house(simulator: Simulator, data: Path, speed: float = FAST) -> AsyncIterator[House]:
+async def last_house(simulator: Simulator, data: Path, speed: float = FAST, **changes: Any) -> AsyncIterator[House]:
     """The last start, on a clock that runs fast: what is deferred need not be waited for."""
-    settings = settings_for(simulator, data, messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
+    facts = {"messages_per_minute": 1_000_000, "recipients_per_day": 1_000_000_000, **changes}
+    settings = settings_for(simulator, data, **facts)
     async with house(simulator, settings, Clock(speed)) as at_home:
         yield at_home
 

@@ -56,6 +56,7 @@ async def every_verb(store: Store, webhook: UUID) -> None:
     await store.replay_failed(webhook, NOW, NOW)
     await store.deliveries(webhook, first.event_id, 20)
     await store.delivery(webhook, first.event_id)
+    await store.reclaim_events(NOW, NOW + 30)
     await store.prune_events(NOW + 1)
 
 

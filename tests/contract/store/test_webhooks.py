@@ -231,6 +231,18 @@ async def test_what_was_taken_by_a_process_that_died_is_due_again(store: Store) 
     assert await tell(store, again)
 
 
+async def test_who_knows_that_nobody_holds_it_puts_it_back(store: Store) -> None:
+    """As after the start of the only process; what rests, rests."""
+    webhook = await listen(store)
+    await accept(store, scheduled(), scheduled())
+    taken, rests = await take(store, webhook)
+    await tell(store, rests, again=NOW + 20, ok=False)
+    await store.reclaim_events(NOW + 1, NOW + 31)
+    (again,) = await take(store, webhook, NOW + 1)
+    assert again.event_id == taken.event_id
+    assert not await tell(store, taken)
+
+
 async def test_each_endpoint_has_its_own_line(store: Store) -> None:
     """One that fails keeps nobody up."""
     one, two = await listen(store), await listen(store)

@@ -1,0 +1,72 @@
+"""SIGKILL while events wait, are on their way, or were taken and not yet written down; the receiver dies in between."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.crash.callers import AGAIN, Callers
+from tests.crash.conftest import Figure, Scale
+from tests.crash.nurse import caller_for, environment_for, free_port
+from tests.crash.ring import ends, last_house, pretend_office
+from tests.house import PATIENCE
+from tests.webhooks.listen import verify
+from tests.webhooks.receiver import Json, Receiver
+
+
+@pytest.mark.timeout(900)
+async def test_every_event_arrives(nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure) -> None:
+    """At least once, whatever is killed: of each email that the upstream took, its callers hear."""
+    port, data, chance = free_port(), tmp_path / "data", random.Random(3)
+    kills = max(5, scale.kills // 20)
+    async with pretend_office() as simulator, Receiver() as receiver:
+        environment = environment_for(simulator, data, port, POSTERN_WEBHOOK_PRIVATE_ADDRESSES="true")
+        keeper = await nurse()
+        child = await keeper.start(environment)
+        webhook = await made(port, receiver.url)
+        async with Callers(port, chance) as callers:
+            for kill in range(kills):
+                seen = len(receiver.got)
+                await receiver.until(lambda seen=seen: len(receiver.got) > seen + 5)  # type: ignore[misc] # a default
+                if kill % 2:
+                    await receiver.kill()
+                await asyncio.sleep(chance.uniform(0, 0.1))
+                await child.kill()
+                child = await keeper.start(environment)
+                if kill % 2:
+                    await receiver.start()
+            await callers.stop()
+        await child.kill()
+        before = len(receiver.got)
+        async with last_house(simulator, data, webhook_private_addresses=True) as at_home:
+            emails = await ends(at_home, callers.accepted)
+            sent = {email["id"] for email in emails if email["last_event"] == "sent"}
+            await receiver.until(lambda: sent <= receiver.types.keys(), PATIENCE)
+    assert keeper.logged("crashed") == 0, keeper.tail()
+    bodies = {got.id: got.body for got in receiver.got}
+    assert all(bodies[got.id] == got.body for got in receiver.got), "the same octets at every try"
+    for got in receiver.got[:before][-500:]:  # the last house's clock is ahead of any verifier's
+        verify(got, webhook["signing_secret"])
+    assert len({(got.email, got.event["type"]) for got in receiver.got}) == len(bodies), "one id for each event"
+    again = sum(count - 1 for count in Counter(got.id for got in receiver.taken).values())
+    figure("kills of Postern / of the receiver", f"{kills} / {kills // 2}")
+    figure("emails accepted / sent / events lost", f"{len(emails)} / {len(sent)} / 0")
+    figure("events told / told again", f"{len(bodies)} / {again}")
+
+
+async def made(port: int, url: str) -> Json:
+    """A webhook, as soon as the door is open."""
+    async with caller_for(port) as http, asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                answer = await http.post("/webhooks", json={"endpoint": url, "events": ["email.sent"]})
+            except httpx.ConnectError:
+                await asyncio.sleep(AGAIN)
+            else:
+                webhook: Json = answer.json()
+                return webhook
