@@ -11,15 +11,15 @@ ID = "0c6a1b52-0f3b-7c3f-8000-000000000000"
 
 
 def test_every_route_is_in_the_readme(door: Door) -> None:
-    """As its table has them, but for the webhooks, which have a section of their own."""
+    """As its table has them."""
     told = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", README.read_text("utf-8"), re.MULTILINE))
     there = {
         f"{method} {path}"
         for path, methods in door.routes().items()
         for method in methods - {"HEAD"}
-        if methods != {*METHODS} and not path.startswith("/webhooks")
+        if methods != {*METHODS}
     }
-    assert {route for route in told if "/webhooks" not in route} == there
+    assert told == there
 
 
 def test_what_can_be_read_can_be_asked_for_by_head(door: Door) -> None:
