@@ -50,8 +50,9 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._patient = _Patient()
-        self._patient.working = lambda: bool(self._in_threads)
+        self._patient.working = self._working
         self._in_threads: set[asyncio.Future[Any]] = set()
+        self._writers: set[Writer] = set()
         super().__init__(self._patient)
 
     def time(self) -> float:
@@ -63,6 +64,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
         future: asyncio.Future[Any] = super().create_future()
         frame = inspect.currentframe()
         if frame and frame.f_back and frame.f_back.f_code is Writer.write.__code__:
+            self._writers.add(frame.f_back.f_locals["self"])
             self._count(future)
         return future
 
@@ -73,6 +75,10 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
         future: asyncio.Future[A] = super().run_in_executor(executor, func, *args)
         self._count(future)
         return future
+
+    def _working(self) -> bool:
+        """Whether a thread has something to do. What is patient waits in the loop's time until it is handed over."""
+        return bool(self._in_threads - {item.future for writer in self._writers for item in writer._asked})
 
     def _count(self, future: asyncio.Future[Any]) -> None:
         self._in_threads.add(future)

@@ -81,7 +81,7 @@ def after(condition: Condition, verdicts: Iterable[Verdict], now: float, *, ente
             return _held(condition, verdict, now, entering=entering)
         if verdict.pause:
             return paused(condition, verdict.explanation, verdict.pause, now, entering=entering)
-        if verdict.action is Action.RELAYED and condition.health is Health.OPEN:
+        if verdict.action is Action.RELAYED and condition.health is Health.OPEN and condition.refusals:
             condition = replace(condition, refusals=0, entering=False)
     return condition
 

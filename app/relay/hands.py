@@ -5,7 +5,7 @@ Knows neither the store nor the upstream; everything on the event loop.
 
 import asyncio
 import heapq
-from collections import Counter, deque
+from collections import deque
 from itertools import count
 
 from app.mail.message import Lane
@@ -20,13 +20,14 @@ class Hands:
         self._waiting: list[tuple[int, int, Claimed]] = []
         self._serial = count()
         self._out = 0  # not urgent, and being offered
-        self.held = Counter[Lane]()  # claimed and not finished, by lane
+        self.total = 0  # claimed and not finished
+        self.urgent = 0  # of those
         self._takers: deque[asyncio.Future[Claimed | None]] = deque()
         self._closed = False
 
     def put(self, claimed: Claimed) -> None:
         """It is to be offered; what is urgent first, then in this order."""
-        self.held[claimed.lane] += 1
+        self._hold(claimed, 1)
         heapq.heappush(self._waiting, (claimed.lane.rank, next(self._serial), claimed))
         self._hand_out()
 
@@ -45,22 +46,21 @@ class Hands:
 
     def finish(self, claimed: Claimed) -> None:
         """It is settled, given back, or left to whoever finds it."""
-        self.held[claimed.lane] -= 1
+        self._hold(claimed, -1)
 
     @property
-    def urgent(self) -> int:
-        """How many are held that are urgent."""
-        return self.held[Lane.URGENT]
-
-    @property
-    def total(self) -> int:
-        """How many are held."""
-        return self.held.total()
+    def waiting(self) -> bool:
+        """True if the next one is here already."""
+        return bool(self._waiting)
 
     def close(self) -> None:
         """Nothing more comes; what waits is handed out still, whatever its lane."""
         self._closed = True
         self._hand_out()
+
+    def _hold(self, claimed: Claimed, change: int) -> None:
+        self.total += change
+        self.urgent += change if claimed.lane is Lane.URGENT else 0
 
     def _hand_out(self) -> None:
         while self._takers:

@@ -64,7 +64,8 @@ class Mailbox:
     @property
     def condition(self) -> Condition:
         """Where it stands now."""
-        self._become(health.at(self._condition, self._clock.now(), self.limits.connections))
+        if self._condition.until is not None or self._condition.grows_at is not None:  # else time changes nothing
+            self._become(health.at(self._condition, self._clock.now(), self.limits.connections))
         return self._condition
 
     @property

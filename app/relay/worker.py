@@ -16,6 +16,7 @@ from app.clock import Clock
 from app.mail import lifecycle
 from app.mail.attempt import Attempt
 from app.mail.health import Condition
+from app.mail.message import Lane
 from app.mail.policy import judge
 from app.mail.verdict import Verdict
 from app.relay.delivery import enter, offer, record_of
@@ -28,6 +29,7 @@ from app.store.records import Claimed, Record
 
 LOOK = 1.0  # real seconds: the longest rest, because a wake-up is only a hint
 AHEAD = 8  # messages claimed per session, so that a fast upstream never waits for the disk
+BREATH = 0.02  # real seconds for more to come before the store is asked what is due later
 
 
 class Relay:
@@ -45,6 +47,7 @@ class Relay:
         self._hands = Hands(mailbox.others_at_once)
         self._wake = asyncio.Event()
         self._hinted = True  # there may be new work; else only hands were freed
+        self._drained_at: float | None = None  # when a claim has left nothing that was due, if that was the last one
         self._kept: Condition | None = None  # the mailbox's condition as the store has it
         self._listens_at = 0.0
         self._stopping = asyncio.Event()
@@ -97,26 +100,35 @@ class Relay:
             return self._mailbox.wait()
         if (self._mailbox.probe_due or self._mailbox.condition.unproven) and not await self._prove():
             return 0.0
-        room = self._room()
+        free = self._free()
         long = LOOK * self._clock.speed  # for want of hands: a worker that has finished wakes us
+        if free.all < 1 or (free.others < 1 and not self._hinted):
+            return long
+        room = self._mailbox.room()
         if room.all < 1:
             return self._mailbox.wait() or long
         if room.others < 1 and not self._hinted:
             return self._mailbox.wait_for_others() or long
-        self._hinted = False
-        return await self._claim(room)
+        if self._drained_at is not None and not self._hinted:
+            return await self._until_due(self._drained_at)
+        return await self._claim(Room(min(room.all, free.all), min(room.others, free.others)))
 
-    def _room(self) -> Room:
-        """How many to claim: what the mailbox may begin, as far as there are hands for it."""
-        room, held, urgent = self._mailbox.room(), self._hands.total, self._hands.urgent
-        if self._mailbox.at_once is not None:
-            free = max(0, self._mailbox.at_once - held)
-            return Room(min(room.all, free), min(room.others, free))
+    def _free(self) -> Room:
+        """How many there are hands for."""
+        held, urgent, at_once = self._hands.total, self._hands.urgent, self._mailbox.at_once
+        if at_once is not None:
+            free = max(0, at_once - held)
+            return Room(free, free)
         hands = self._mailbox.others_at_once * AHEAD
         others = hands - (held - urgent)
         if others < hands // 2:
             others = 0  # many at once cost one commit
-        return Room(min(room.all, self._mailbox.connections * AHEAD - urgent), min(room.others, others))
+        return Room(self._mailbox.connections * AHEAD - urgent, others)
+
+    @property
+    def _wanting(self) -> bool:
+        """True if the dispatcher has something to do, now that hands were freed."""
+        return not self._mailbox.relays or (self._drained_at is None and self._free().others > 0)
 
     async def _listen(self) -> None:
         """Hear what a person wishes, at most once a second."""
@@ -150,9 +162,12 @@ class Relay:
             self._kept = condition
 
     async def _claim(self, room: Room) -> float:
+        self._hinted = False
         now = self._clock.now()
-        until = self._leases.until(now)
-        claimed = await self._store.claim(self._route, self._mailbox.name, room.all, now, until, others=room.others)
+        claimed = await self._ask(room, now)
+        others = sum(message.lane is not Lane.URGENT for message in claimed)
+        drained = others < room.others and len(claimed) < room.all
+        self._drained_at = now if drained else None
         for index, message in enumerate(claimed):
             recipients = len(message.envelope.rcpt_to)
             if not self._mailbox.begin(recipients):
@@ -160,14 +175,26 @@ class Relay:
                 return self._mailbox.wait(recipients)
             self._leases.take(message)
             self._hands.put(message)
-        return 0.0 if claimed else await self._until_due(now)
+        return BREATH * self._clock.speed if drained else 0.0
 
-    async def _until_due(self, now: float) -> float:
-        due = await self._store.next_due(self._route)
-        if due is None:
-            return LOOK * self._clock.speed
-        # What is due and was not claimed waits until less than urgent mail may go, or is over its age.
-        return due - now if due > now else self._mailbox.wait_for_others() or LOOK * self._clock.speed
+    async def _ask(self, room: Room, now: float) -> list[Claimed]:
+        return await self._store.claim(
+            self._route,
+            self._mailbox.name,
+            room.all,
+            now,
+            self._leases.until(now),
+            others=room.others,
+            patient=self._hands.waiting,
+        )
+
+    async def _until_due(self, drained_at: float) -> float:
+        due, now, long = await self._store.next_due(self._route), self._clock.now(), LOOK * self._clock.speed
+        if due is None or due > now:
+            return long if due is None else due - now
+        self._drained_at = None  # the next step is a claim
+        # What was due then and was not claimed waits until less than urgent mail may go, or is over its age.
+        return 0.0 if due > drained_at else self._mailbox.wait_for_others() or long
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -220,7 +247,8 @@ class Relay:
             logs.crashed(f"settling of {claimed.id}", error)
         finally:
             self._drop(claimed)
-            self._wake.set()
+            if self._wanting:
+                self._wake.set()
 
     def _drop(self, claimed: Claimed) -> None:
         self._leases.drop(claimed)

@@ -79,7 +79,10 @@ _TAKE = Prepared(
         mailbox=bindparam("by"),
     )
 )
-_OPEN_ATTEMPT = Prepared(insert(attempts))
+_OPEN_ATTEMPT = Prepared(
+    insert(attempts).values(phase=Phase.CONNECT, in_doubt=False, replies=[], verdicts={}, dialogue=[]),
+    sets=("message_id", "number", "mailbox", "lease", "recipients", "started_at"),
+)
 _PENDING = Prepared(
     select(_r.message_id, _r.address)
     .where(
@@ -168,9 +171,4 @@ def _attempt_row(claimed: Claimed) -> dict[str, Any]:
         "lease": claimed.lease,
         "recipients": len(claimed.envelope.rcpt_to),
         "started_at": claimed.started_at,
-        "phase": Phase.CONNECT,
-        "in_doubt": False,
-        "replies": [],
-        "verdicts": {},
-        "dialogue": [],
     }

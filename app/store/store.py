@@ -102,14 +102,22 @@ class Store:
     # Through the relay
 
     async def claim(
-        self, pool: str, mailbox: str, limit: int, now: float, lease_until: float, *, others: int | None = None
+        self,
+        pool: str,
+        mailbox: str,
+        limit: int,
+        now: float,
+        lease_until: float,
+        *,
+        others: int | None = None,
+        patient: bool = False,
     ) -> list[Claimed]:
         """Take what is next in the pool: by lane, then by turn; of what is not urgent at most `others`.
 
-        Each gets a lease and an open attempt.
+        Each gets a lease and an open attempt. `patient`: there is something to do until they come.
         """
         demand = claim.Demand(pool, mailbox, limit, limit if others is None else others, now, lease_until)
-        return await self._write(claim.claim, demand)
+        return await self._write(claim.claim, demand, patient=patient)
 
     async def mark_dot(self, claimed: Claimed) -> bool:
         """Make it durable that the final dot may leave. False: the lease is lost, it must not."""
@@ -117,7 +125,8 @@ class Store:
 
     async def settle(self, claimed: Claimed, settlement: Settlement, record: Record) -> bool:
         """Write how the attempt ended. False: the lease was lost and nothing is written."""
-        return await self._write(settle.settle, (claimed, settlement, record), wakes=settlement.due_at is not None)
+        wakes = settlement.due_at is not None
+        return await self._write(settle.settle, (claimed, settlement, record), wakes=wakes, patient=True)
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Put back what was claimed and never offered, due as before."""

@@ -35,6 +35,7 @@ async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
         gate = asyncio.Semaphore(16)
         ids = [await post(at_home.caller, gate) for _ in range(200)]
         await simulator.wait_for(200, 3600)
+        await clock.sleep(1.0)  # until the last of them are settled too
         assert {seen.mailbox for seen in simulator.accepted} == set(MAILBOXES) - {SHUT}
         shut = at_home.postern.fleet.mailboxes[SHUT]
         assert shut.condition.health == "held"
