@@ -165,4 +165,5 @@ def _size(value: Any) -> int:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """In Unicode, whatever a caller or a server wrote: an event must be one that can be kept and sent."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()

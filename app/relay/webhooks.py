@@ -23,7 +23,8 @@ LEASE = 30.0  # real seconds: longer than a try can take
 AT_ONCE = 8  # tries at the same time for one endpoint; one after trouble
 IN_ALL = 64  # and for all of them
 KEPT = 30 * 86_400.0  # seconds that an event can be read and replayed
-PRUNE = 3600.0  # seconds between looks for what is older
+PRUNE = 3600.0  # real seconds between looks for what is older
+PARTING = 5.0  # real seconds for what is on its way at a stop: it would only be told again
 REST, LONGEST_REST = 5.0, 60.0  # seconds for which an endpoint that is not reached is left alone
 
 _OVERLOADED = frozenset({429, 502, 503, 504})
@@ -67,7 +68,7 @@ class Webhooks:
         self._trying: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
-        self._prunes_at = 0.0
+        self._looks_at = self._prunes_at = 0.0  # by the loop's time
         self._dispatcher: asyncio.Task[None] | None = None
 
     async def start(self, *, alone: bool) -> None:
@@ -81,14 +82,14 @@ class Webhooks:
         self._dispatcher = asyncio.create_task(self._dispatch())
 
     async def stop(self, drain: float) -> None:
-        """Take nothing more, wait `drain` real seconds for what is on its way; the rest is told after the restart."""
+        """Take nothing more, wait for what is on its way, but not long; the rest is told after the restart."""
         if self._dispatcher is None:
             return
         self._stopping = True
         self._wake.set()
         await self._dispatcher
         if self._trying:
-            await asyncio.wait(self._trying, timeout=drain)
+            await asyncio.wait(self._trying, timeout=min(drain, PARTING))
         for task in self._trying:
             task.cancel()
         await asyncio.gather(*self._trying, return_exceptions=True)
@@ -108,11 +109,13 @@ class Webhooks:
                     await self._wake.wait()
 
     async def _advance(self) -> None:
-        now = self._clock.now()
-        await self._store.tell_delays(now)
-        if now >= self._prunes_at:
+        now, moment = self._clock.now(), asyncio.get_running_loop().time()
+        if moment >= self._looks_at:
+            await self._store.tell_delays(now)
+            self._looks_at = moment + LOOK
+        if moment >= self._prunes_at:
             await self._store.prune_events(now - KEPT)
-            self._prunes_at = now + PRUNE
+            self._prunes_at = moment + PRUNE
         for webhook in await self._store.with_work(now):
             await self._take(webhook, now)
 
@@ -143,7 +146,8 @@ class Webhooks:
             logs.crashed(f"telling {due.event_id}", error)
         finally:
             line.busy -= 1
-            self._wake.set()
+            if line.room(self._clock.now()):
+                self._wake.set()
 
 
 def judge(due: Due, answer: Answer, now: float, jitter: float) -> Told:

@@ -1,10 +1,15 @@
 """What a webhook is told of an email's life, and that the signatures are right (api.md §7, W1 to W4)."""
 
 import asyncio
+import json
+from uuid import uuid4
 
 import pytest
 import standardwebhooks
 
+from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.notice import Facts, of_email
+from app.mail.verdict import Explanation
 from app.mail.webhook import EventType
 from app.simulator import Fault, Point, Say
 from app.store.records import Wish
@@ -221,3 +226,14 @@ async def test_the_end_of_a_credential_is_told_once_also_over_a_restart(open_hou
                 await asyncio.sleep(10)
         assert [got.event["data"]["mailbox"] for got in watching] == [MAILBOX]
         assert watching[0].event["data"]["expires_at"].startswith("2026-12-31")
+
+
+def test_what_is_no_unicode_is_told_all_the_same() -> None:
+    """Half a surrogate pair, wherever it came from, must not keep an email from being settled."""
+    odd = "half \ud800 a pair"
+    facts = Facts(
+        *(uuid4(), "1@contoso.com", MessageState.DONE, 0.0, None, odd, [odd], odd, [], [(odd, odd)]),
+        *(MAILBOX, 1, False, [(odd, RecipientState.FAILED, odd)], Explanation(odd, odd)),
+    )
+    payload = of_email(EventType.FAILED, 0.0, facts).payload
+    assert json.loads(payload.encode())["data"]["failed"]["reason"] == "half ? a pair"
