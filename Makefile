@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo dev test check crash bench limits format lock clean
+.PHONY: help demo dev test test-postgres check crash bench limits format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +26,9 @@ dev: $(READY) ## Postern against the simulator, restarted when a file changes
 
 test: $(READY) ## every test that needs no server of its own
 	@$(BIN)/pytest -n 2 --dist worksteal -q $(ARGS)
+
+test-postgres: $(READY) ## the store's tests over PostgreSQL, which has to be installed (POSTGRES_BIN: where)
+	@$(BIN)/pytest tests/contract/store --postgres -n 2 --dist worksteal -q $(ARGS)
 
 check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 	@$(BIN)/ruff format --check app tests

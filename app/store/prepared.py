@@ -20,15 +20,16 @@ Values = Mapping[str, Any]
 _Process = Callable[[Any], Any] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Form:
     """The statement in one dialect."""
 
     sql: str
     binds: tuple[tuple[str, Any, _Process], ...]  # name, value if none is given, what makes the driver's value of it
     positional: bool
-    columns: tuple[_Process, ...]  # what makes Python's value of the driver's
+    columns: tuple[Any, ...]  # their types
     row: Callable[..., Any]
+    processes: tuple[_Process, ...] | None = None  # what makes Python's values of the driver's, since the first result
 
     def bound(self, values: Values) -> Any:
         """The driver's parameters."""
@@ -38,11 +39,17 @@ class _Form:
         ]
         return made if self.positional else dict(zip((name for name, _, _ in self.binds), made, strict=True))
 
-    def read(self, found: Sequence[Any]) -> Any:
-        """A row with the columns' names."""
-        return self.row(
-            *(process(value) if process else value for process, value in zip(self.columns, found, strict=True))
-        )
+    def read(self, cursor: Any, dialect: Dialect) -> list[Any]:
+        """The rows found, with the columns' names."""
+        if self.processes is None:  # they depend on the types that the driver names
+            codes = (described[1] for described in cursor.description)
+            kinds = zip(self.columns, codes, strict=True)
+            self.processes = tuple(kind.result_processor(dialect, code) for kind, code in kinds)
+        processes, row = self.processes, self.row
+        return [
+            row(*(process(value) if process else value for process, value in zip(processes, found, strict=True)))
+            for found in cursor.fetchall()
+        ]
 
 
 class Prepared:
@@ -70,7 +77,7 @@ class Prepared:
         """Every row found."""
         form = self._form(connection.dialect)
         with _cursor(connection, form) as cursor:
-            return [form.read(found) for found in cursor.execute(form.sql, form.bound(values)).fetchall()]
+            return form.read(cursor.execute(form.sql, form.bound(values)), connection.dialect)
 
     def first(self, connection: Connection, values: Values) -> Any:
         """The first row found, or None."""
@@ -92,7 +99,7 @@ def _compile(statement: Statement, dialect: Dialect, sets: list[str] | None) -> 
         sql=str(compiled),
         binds=tuple((name, compiled.params[name], _to_driver(compiled.binds[name].type, dialect)) for name in names),
         positional=compiled.positional,
-        columns=tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns),
+        columns=tuple(column.type.dialect_impl(dialect) for column in columns),
         row=namedtuple("Row", [str(column.key) for column in columns]),
     )
 

@@ -1,11 +1,32 @@
-"""The databases the suite runs over: one line each in `store_url`."""
+"""The databases the suite runs over: SQLite, or with `--postgres` a PostgreSQL server of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from app.store import Store
+from tests import postgres
+
+_NEEDS = "needs a PostgreSQL server: make test-postgres"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--postgres`: over PostgreSQL."""
+    parser.addoption("--postgres", action="store_true", help="the store's tests over a PostgreSQL server of their own")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What runs over every kind of database runs over the one that was asked for."""
+    if "store_url" in metafunc.fixturenames:
+        kind = "postgres_url" if metafunc.config.getoption("--postgres", default=False) else "sqlite_url"
+        metafunc.parametrize("store_url", [kind], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--postgres`, what is only SQLite's is left out."""
+    if config.getoption("--postgres", default=False):
+        items[:] = [item for item in items if {"store_url", "postgres_url"} & {*getattr(item, "fixturenames", ())}]
 
 
 @pytest.fixture
@@ -14,9 +35,28 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/data/postern.db"
 
 
-@pytest.fixture(params=["sqlite_url"])
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[postgres.Server]:
+    """A server for all of a run."""
+    if not request.config.getoption("--postgres", default=False):
+        pytest.skip(_NEEDS)
+    if (programs := postgres.programs()) is None:
+        pytest.skip(
+            "PostgreSQL is not installed (Debian: apt-get install postgresql), and POSTGRES_BIN names no folder"
+        )
+    with postgres.running(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Server) -> str:
+    """A database with nothing in it, not even a schema."""
+    return postgres_server.create_database()
+
+
+@pytest.fixture
 def store_url(request: pytest.FixtureRequest) -> str:
-    """An empty database of each kind."""
+    """An empty database of the kind that was asked for."""
     url: str = request.getfixturevalue(request.param)
     return url
 

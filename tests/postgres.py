@@ -1,0 +1,104 @@
+"""A PostgreSQL server of the tests' own: made for them, on loopback, with nothing in it, and gone with them."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+_ADMIN = "postgres"
+_ACCOUNTS = ("postgres", "nobody")  # what the server runs as when root runs the tests: it refuses root
+_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",  # what is tested is what is said to the server; a commit that is durable is its own affair
+    "max_connections": "60",
+    "timezone": "UTC",
+}
+
+
+def programs() -> Path | None:
+    """The folder with `initdb` and `pg_ctl`: POSTGRES_BIN, or Debian's newest, or that of the PATH."""
+    if named := os.environ.get("POSTGRES_BIN"):
+        return Path(named)
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    found = versions[-1] if versions else shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+class Server:
+    """A running server; get one by `running`."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._port = _free_port()
+        self._serial = count(1)
+        self._account = _account()
+        if self._account is not None:
+            shutil.chown(folder, self._account)
+        self._run("initdb", "--auth=trust", f"--username={_ADMIN}", "--encoding=UTF8", "--locale=C", "--no-sync")
+
+    def start(self) -> None:
+        """Answer on the same port as ever."""
+        options = {**_OPTIONS, "port": str(self._port)}
+        words = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+        self._run("pg_ctl", "start", "--wait", "--silent", f"--log={self._folder}/log", "-o", words)
+
+    def stop(self) -> None:
+        """At once, as when the machine dies: whoever is connected loses the line."""
+        self._run("pg_ctl", "stop", "--mode=immediate", "--silent")
+
+    def create_database(self) -> str:
+        """The URL of a database with nothing in it."""
+        name = f"postern{next(self._serial)}"
+        self._run("createdb", f"--maintenance-db={self.url(_ADMIN)}", name)
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        """That of a database of this name."""
+        return f"postgresql://{_ADMIN}@127.0.0.1:{self._port}/{database}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        environment = {**os.environ, "PGDATA": f"{self._folder}/data", "LC_ALL": "C"}
+        as_account: dict[str, Any] = {"user": self._account, "group": self._account} if self._account else {}
+        subprocess.run(
+            [self._programs / program, *arguments],
+            check=True,
+            cwd=self._folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            **as_account,
+        )
+
+
+@contextmanager
+def running(programs: Path) -> Iterator[Server]:
+    """A server that ends with this block."""
+    with tempfile.TemporaryDirectory(prefix="postern-postgres-", ignore_cleanup_errors=True) as folder:
+        server = Server(programs, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _account() -> str | None:
+    """Whose the server is; None: this user's."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in _ACCOUNTS if name in known)
