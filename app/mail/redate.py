@@ -17,5 +17,5 @@ def redate(content: bytes, moment: float) -> bytes:
     if start < 0:
         return content
     value = start + len(_FIELD)
-    date = format_datetime(datetime.fromtimestamp(int(moment), UTC)).encode("ascii")
+    date = format_datetime(datetime.fromtimestamp(moment, UTC)).encode("ascii")
     return b"".join((content[:value], date, content[content.index(b"\r\n", value) :]))
