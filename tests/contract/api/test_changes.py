@@ -1,5 +1,6 @@
 """PATCH /emails/{id} and POST /emails/{id}/cancel: cases C4 to C7."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -7,9 +8,12 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.store.records import Permission
-from tests.contract.api.door import Door, Json, changed, open_door, refused
+from tests.contract.api.door import Door, Json, changed, check_error, open_door, refused
+from tests.contract.api.test_fuzz import QUICK, VALUES
 from tests.contract.store import build
 
 
@@ -175,3 +179,16 @@ def test_a_send_only_key(door: Door) -> None:
     id_ = door.post(changed(scheduled_at="in 1 hour"), key=key).json()["id"]
     refused(cancel(door, id_, key=key), 401, "restricted_api_key")
     refused(patch(door, id_, {"scheduled_at": "in 1 hour"}, key), 401, "restricted_api_key")
+
+
+@settings(QUICK, max_examples=100)
+@given(st.binary(max_size=50) | VALUES.map(lambda value: json.dumps({"scheduled_at": value}).encode()))
+def test_e5_any_body(door: Door, octets: bytes) -> None:
+    """A success or an error of the caller's, in the form of either."""
+    id_ = door.send(scheduled_at="in 1 hour")
+    response = door.client.patch(f"/emails/{id_}", content=octets)
+    if response.status_code == 200:
+        done(response, id_)
+    else:
+        assert response.status_code < 500, response.text
+        check_error(response)
