@@ -3,10 +3,14 @@
 SQLite: the write-ahead log with `synchronous=FULL`, so a commit is on the disk when it returns. Transactions are
 begun by us and not by the driver: a writer takes the write lock at once (BEGIN IMMEDIATE), since a transaction that
 reads first and then finds the lock taken could only be thrown away. A reader never waits for the writer.
+
+PostgreSQL: a commit is on the server's disk when it returns, whatever the server's default is. Writers wait for rows
+and not for each other; a client that has gone, or stands still in a transaction, loses its locks within seconds.
 """
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,17 @@ _POSTGRESQL = {
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 10,  # seconds
     "tcp_user_timeout": 10_000,  # milliseconds: a link that went silent is noticed, not waited for
+}
+_SESSION = {  # the same as seen from the server
+    "tcp_keepalives_idle": "10",  # seconds
+    "tcp_keepalives_interval": "5",  # seconds
+    "tcp_keepalives_count": "3",
+    "idle_in_transaction_session_timeout": "10000",  # milliseconds
+    "jit": "off",  # it pays for long queries, of which there is none
+}
+_SESSION_WRITER = {
+    "synchronous_commit": "on",
+    "lock_timeout": "5000",  # milliseconds to wait for another process's rows
 }
 
 _json = json.JSONEncoder(separators=(",", ":")).encode
@@ -87,35 +102,45 @@ def create_file(path: Path) -> None:
 
 def write_engine(url: str) -> Engine:
     """One connection at a time, which begins every transaction as a writer."""
-    return _engine(url, {**_WRITER, **_ALWAYS}, "BEGIN IMMEDIATE", {"poolclass": NullPool})
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, {**_WRITER, **_ALWAYS}, "BEGIN IMMEDIATE", poolclass=NullPool)
+    return _postgresql(parsed, {**_SESSION, **_SESSION_WRITER}, poolclass=NullPool)
 
 
 def read_engine(url: str) -> Engine:
-    """A few connections that only read."""
-    return _engine(url, {**_ALWAYS, **_READER}, "BEGIN", {"pool_size": READERS, "max_overflow": 0})
-
-
-def _engine(url: str, pragmas: dict[str, str], begin: str, pool: dict[str, Any]) -> Engine:
+    """A few connections that only read; a transaction sees one state of the database."""
     parsed = parse(url)
-    sqlite = parsed.get_backend_name() == "sqlite"
-    arguments: dict[str, Any] = {"timeout": _BUSY, "isolation_level": None} if sqlite else _POSTGRESQL
-    try:
-        # hide_parameters: what is kept here is mail, and must not come out in an error's text.
-        engine = create_engine(parsed, json_serializer=_json, hide_parameters=True, connect_args=arguments, **pool)
-    except ImportError:
-        raise StoreUnreachable(
-            "PostgreSQL needs a driver that is not installed: pip install 'psycopg[binary]'."
-        ) from None
-    if sqlite:
-        _listen(engine, pragmas, begin)
+    pool = {"pool_size": READERS, "max_overflow": 0}
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, {**_ALWAYS, **_READER}, "BEGIN", **pool)
+    one_state = {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}}
+    # A connection is tried before it is used: the server may have been away since.
+    return _postgresql(parsed, _SESSION, pool_pre_ping=True, **one_state, **pool)
+
+
+def _sqlite(url: URL, pragmas: dict[str, str], begin: str, **options: Any) -> Engine:
+    engine = _engine(url, {"timeout": _BUSY, "isolation_level": None}, options)
+    _configure(engine, [f"PRAGMA {name}={value}" for name, value in pragmas.items()])
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
-def _listen(engine: Engine, pragmas: dict[str, str], begin: str) -> None:
+def _postgresql(url: URL, session: dict[str, str], **options: Any) -> Engine:
+    engine = _engine(url, _POSTGRESQL, options)
+    _configure(engine, [";".join(f"SET {name}={value}" for name, value in session.items())])
+    return engine
+
+
+def _engine(url: URL, arguments: dict[str, Any], options: dict[str, Any]) -> Engine:
+    # hide_parameters: what is kept here is mail, and must not come out in an error's text.
+    return create_engine(url, json_serializer=_json, hide_parameters=True, connect_args=arguments, **options)
+
+
+def _configure(engine: Engine, statements: Sequence[str]) -> None:
     def configure(connection: Any, _: object) -> None:
-        for name, value in pragmas.items():
-            connection.execute(f"PRAGMA {name}={value}")
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
 
     event.listen(engine, "connect", configure)
-    # Not the event "begin", which costs more than all that SQLite does for it.
-    setattr(engine.dialect, "do_begin", lambda connection: connection.execute(begin))  # noqa: B010

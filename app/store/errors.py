@@ -46,16 +46,22 @@ _MENDS = (
     ("3D", "Create the database that POSTERN_DATABASE_URL names."),
     ("531", "Free some disk space on the database server."),
     ("533", "Raise max_connections on the database server, or run fewer replicas."),
+    ("42501", "Let the user in POSTERN_DATABASE_URL own the tables, or grant it their use."),
+    ("42P01", "Its tables are not Postern's: run `postern migrate`, or restore them from a backup."),
+    ("55P03", "Another process keeps the rows locked: end it, or wait until it is done."),
     ("25006", "POSTERN_DATABASE_URL names a read-only server: name the primary."),
 )
+_NOT_MINE = ("42501", "42P01")  # a right or a table is missing; PostgreSQL counts them among a program's errors
 _CHECK = "Check that the database named by POSTERN_DATABASE_URL is up and can be reached."
 
 
 def blames_the_item(error: Exception) -> bool:
     """True when the error is of what was given to the database, False when it is of the database itself."""
-    if isinstance(error, DBAPIError):
-        return isinstance(error, IntegrityError | DataError | ProgrammingError | NotSupportedError)
-    return True
+    if not isinstance(error, DBAPIError):
+        return True
+    if _code(error) in _NOT_MINE:
+        return False
+    return isinstance(error, IntegrityError | DataError | ProgrammingError | NotSupportedError)
 
 
 def _words(error: DBAPIError) -> str:
@@ -64,5 +70,10 @@ def _words(error: DBAPIError) -> str:
 
 
 def _mend(error: DBAPIError) -> str:
-    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    code = _code(error)
     return next((mend for start, mend in _MENDS if code.startswith(start)), _CHECK)
+
+
+def _code(error: DBAPIError) -> str:
+    """SQLite's name of the error, or PostgreSQL's SQLSTATE; empty when there was no answer."""
+    return getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""

@@ -29,6 +29,7 @@ def migrate(url: str) -> str:
         create_file(file)
     with _alone(file) if file else nullcontext(), _transaction(url) as connection:
         if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's migration may take its time
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         _refuse_unknown(_revision(connection))
         command.upgrade(_config(connection), "head")
