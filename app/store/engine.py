@@ -47,7 +47,13 @@ _SESSION = {  # the same as seen from the server
     "tcp_keepalives_interval": "5",  # seconds
     "tcp_keepalives_count": "3",
     "idle_in_transaction_session_timeout": "10000",  # milliseconds
-    "jit": "off",  # it pays for long queries, of which there is none
+    # Every statement goes by an index, in its order. The planner would choose by what the tables held when they were
+    # last looked at, and a prepared statement keeps a plan that was right while they were empty.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
 }
 _SESSION_WRITER = {
     "synchronous_commit": "on",

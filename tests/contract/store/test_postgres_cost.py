@@ -1,0 +1,157 @@
+"""What a verb costs over PostgreSQL does not grow with what waits: by the plans it ran, and counted in pages touched.
+
+The server itself says how it ran each statement (auto_explain), so these are the plans of the very statements that the
+store sends, prepared as they are, with the statistics of the moment.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, event
+
+from app.store import Store, listing
+from tests.contract.store.build import KEY, NOW, accept, acceptance, claim
+from tests.contract.store.test_cost import LISTS, every_verb, settled
+
+_TELL = """
+    LOAD 'auto_explain';
+    SET client_min_messages = log;
+    SET auto_explain.log_level = log;
+    SET auto_explain.log_min_duration = 0;
+    SET auto_explain.log_analyze = on;
+    SET auto_explain.log_buffers = on;
+    SET auto_explain.log_timing = off;
+    SET auto_explain.log_format = json;
+"""
+PREPARED = 12  # times: the driver has prepared a statement by then, and the server has chosen its plan for good
+PAGES = 100  # the indices are a page deeper, and what is new has to be looked at in the table; messages has thousands
+GROWING = {"messages", "recipients", "attempts", "contents", "idempotency", "webhook_events", "webhook_deliveries"}
+
+Plan = dict[str, Any]
+
+
+@pytest.fixture
+def plans() -> Iterator[list[Plan]]:
+    """Each statement that was run, on any connection, with how it was run."""
+    seen: list[Plan] = []
+
+    def hear(diagnostic: psycopg.errors.Diagnostic) -> None:
+        _, found, plan = (diagnostic.message_primary or "").partition("plan:\n")
+        if found:
+            seen.append(json.loads(plan))
+
+    def tell(connection: Any, _: object) -> None:
+        connection.execute(_TELL)
+        connection.commit()
+        connection.add_notice_handler(hear)
+
+    event.listen(Engine, "connect", tell)
+    yield seen
+    event.remove(Engine, "connect", tell)
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    """All the steps of a plan."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def touched(seen: list[Plan]) -> int:
+    """Pages, wherever they were."""
+    return sum(one["Plan"].get("Shared Hit Blocks", 0) + one["Plan"].get("Shared Read Blocks", 0) for one in seen)
+
+
+def fill(url: str, first: int, last: int) -> None:
+    """Copies of a message that waits, all of them due, each with its recipient."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'messages' ORDER BY ordinal_position"
+        )
+        names = [name for (name,) in found]
+        values = ", ".join("lpad(to_hex(n), 32, '0')::uuid" if name == "id" else name for name in names)
+        connection.execute(
+            f"INSERT INTO messages SELECT {values} FROM (SELECT * FROM messages WHERE state = 'queued' LIMIT 1) AS one,"
+            f" generate_series({first}, {last}) AS n".encode()
+        )
+        connection.execute(
+            "INSERT INTO recipients SELECT lpad(to_hex(n), 32, '0')::uuid, 'b@example.com', 0, 'pending'"
+            f" FROM generate_series({first}, {last}) AS n".encode()
+        )
+
+
+def analyze(url: str) -> None:
+    """As the server does by itself within a minute."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+async def test_no_verb_reads_a_table_from_end_to_end(postgres_url: str, plans: list[Plan], analyzed: bool) -> None:
+    """Nor sorts what waits, whether the server has statistics or not yet."""
+    store = await Store.open(postgres_url)
+    await accept(store, acceptance(due_at=NOW, expires_at=NOW + 1e8))
+    fill(postgres_url, 1, 20_000)
+    if analyzed:
+        analyze(postgres_url)
+    plans.clear()
+    await every_verb(store)
+    await store.close()
+    assert len(plans) > 20
+    bad = []
+    for one in plans:
+        for node in nodes(one["Plan"]):
+            read = node["Node Type"] == "Seq Scan" and node["Relation Name"] in GROWING
+            if read or (node["Node Type"] == "Sort" and node["Actual Rows"] * node["Actual Loops"] > 1_000):
+                bad.append((node["Node Type"], node.get("Relation Name"), one["Query Text"][:3000]))
+    assert not bad, "\n".join(map(str, sorted(set(bad))))
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+async def test_a_hundred_thousand_cost_what_a_thousand_cost(
+    postgres_url: str, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, analyzed: bool
+) -> None:
+    """Claim, settle, accept, read, list, and the looks at the clock; also by the plans of when there were few."""
+    monkeypatch.setattr(listing, "SCAN", 500)
+    store = await Store.open(postgres_url)
+    kept = acceptance()
+    await accept(store, kept)
+    verbs: dict[str, Callable[[], Awaitable[object]]] = {
+        "accept": lambda: store.accept([acceptance()]),
+        "claim": lambda: claim(store, 1),
+        "settle": lambda: settled(store),
+        "get": lambda: store.get(kept.id),
+        "outlook": lambda: store.outlook(kept.id, NOW),
+        "find": lambda: store.find(KEY),
+        "next_due": lambda: store.next_due("default"),
+        "reclaim": lambda: store.reclaim(NOW),
+        "expire": lambda: store.expire(NOW),
+        **{f"{asked}": partial(store.page, asked, 20, NOW) for asked in LISTS},
+    }
+
+    async def costs() -> dict[str, int]:
+        cost = {}
+        for name, verb in verbs.items():
+            for _ in range(PREPARED if not name.startswith("Selection") else 1):
+                await verb()
+            plans.clear()
+            await verb()
+            cost[name] = touched(plans)
+        return cost
+
+    fill(postgres_url, 1, 1_000)
+    for _ in range(20):
+        await settled(store)  # so that there is a page of them
+    analyze(postgres_url)
+    few = await costs()
+    fill(postgres_url, 1_001, 100_000)
+    if analyzed:
+        analyze(postgres_url)
+    many = await costs()
+    await store.close()
+    grown = {name: (few[name], many[name]) for name in verbs if many[name] > few[name] * 1.5 + PAGES}
+    assert not grown, "\n".join(map(str, grown.items()))
