@@ -1,5 +1,7 @@
 """The shortest words for having a webhook, and the judges of what comes."""
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import resend
@@ -7,7 +9,7 @@ import standardwebhooks
 import svix.webhooks
 
 from app.mail.webhook import EventType
-from tests.house import House
+from tests.house import PATIENCE, House
 from tests.webhooks.receiver import Got, Json
 
 
@@ -31,6 +33,26 @@ async def events_of(at_home: House, webhook: str, query: str = "") -> list[Json]
     """What an endpoint was told and is to be told, the newest first."""
     page: list[Json] = (await ask(at_home, "GET", f"/webhooks/{webhook}/events{query}"))["data"]
     return page
+
+
+async def statuses(at_home: House, webhook: str, **wanted: int) -> list[Json]:
+    """The newest events of an endpoint, once so many of them have these statuses: what came is written down later."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            events = await events_of(at_home, webhook, "?limit=100")
+            if Counter(event["status"] for event in events) == wanted:
+                return events
+            await asyncio.sleep(0.1)
+
+
+async def settled(at_home: House, webhook: str, event: str, tries: int) -> list[Json]:
+    """The tries of an event, the newest first, once so many are written down."""
+    path = f"/webhooks/{webhook}/events/{event}/attempts"
+    async with asyncio.timeout(PATIENCE):
+        while len(attempts := (await ask(at_home, "GET", path))["data"]) < tries:
+            await asyncio.sleep(0.1)
+    found: list[Json] = attempts
+    return found
 
 
 def verify(got: Got, secret: str) -> None:

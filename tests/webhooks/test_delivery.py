@@ -1,13 +1,12 @@
 """At least once, in order, whatever befalls the receiver (api.md §6 and §7, W2 and W5)."""
 
 import asyncio
-from collections import Counter
 
 from app.mail.webhook import SCHEDULE
 from tests.clock import JumpingClock, LoopClock, autojump
 from tests.house import House
 from tests.webhooks.conftest import Open
-from tests.webhooks.listen import ask, events_of, listen, verify
+from tests.webhooks.listen import ask, events_of, listen, settled, statuses, verify
 from tests.webhooks.receiver import Got, Receiver, Reply
 
 EMAILS = 500  # each is scheduled and then sent: a thousand events
@@ -32,8 +31,7 @@ async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(
             assert list(dict.fromkeys(types)) == ["email.scheduled", "email.sent"]
         for got in receiver.got:
             verify(got, made["signing_secret"])
-        page = await events_of(at_home, made["id"], "?limit=100")
-        assert Counter(event["status"] for event in page) == {"success": 100}
+        await statuses(at_home, made["id"], success=100)
         print(f"events: {len(ids(receiver.taken))}, posts: {len(receiver.got)}")
 
 
@@ -82,18 +80,19 @@ async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_repl
         assert await at_home.postern.store.cancel(id, clock.now())
         path = f"/webhooks/{made['id']}"
         for tries, seconds in enumerate(SCHEDULE[1:], start=1):
-            await clock.sleep(1)  # until the last try is settled
+            await settled(at_home, made["id"], receiver.got[0].id, tries)
             if seconds > 60:
                 clock.jump(0.79 * seconds - 4)  # the jitter is a fifth
                 await clock.sleep(2)
                 assert len(receiver.got) == tries
                 clock.jump(0.42 * seconds)
             await receiver.until(lambda tries=tries: len(receiver.got) == tries + 1)  # type: ignore[misc] # a default
-        assert len(ids(receiver.got)) == 1
         await receiver.until(lambda: len(receiver.got) == 11)
+        assert len(ids(receiver.got[:10])) == 1
+        await settled(at_home, made["id"], receiver.got[10].id, 1)
         last, first = await events_of(at_home, made["id"])
         assert (first["status"], last["status"]) == ("failed", "attempting")
-        attempts = (await ask(at_home, "GET", f"{path}/events/{first['id']}/attempts"))["data"]
+        attempts = await settled(at_home, made["id"], first["id"], 10)
         assert [one["http_status_code"] for one in attempts] == [500] * 10
         assert attempts[0]["response"] == "I am broken"
         receiver.answer = lambda _: Reply()
@@ -125,7 +124,7 @@ async def test_w5_410_disables_and_what_waited_goes_when_it_is_enabled_again(ope
         made = await listen(at_home, receiver.url, "email.sent")
         await at_home.post()
         await receiver.until(lambda: len(receiver.got) == 1)
-        await asyncio.sleep(2)
+        await settled(at_home, made["id"], receiver.got[0].id, 1)
         webhook = await ask(at_home, "GET", f"/webhooks/{made['id']}")
         assert (webhook["status"], webhook["disabled_reason"]) == ("disabled", "It answered 410 Gone.")
         await at_home.until(await at_home.post(), "done")
@@ -157,10 +156,8 @@ async def test_w5_a_private_address_is_refused_where_it_is_connected_to(open_hou
     async with open_house(webhook_private_addresses=False) as at_home, Receiver() as receiver:
         made = await listen(at_home, receiver.url.replace("http:", "https:"), "email.sent")
         await at_home.until(await at_home.post(), "done")
-        await asyncio.sleep(3)
-        (event,) = await events_of(at_home, made["id"])
-        path = f"/webhooks/{made['id']}/events/{event['id']}/attempts"
-        attempt = (await ask(at_home, "GET", path))["data"][0]
+        (event,) = await statuses(at_home, made["id"], attempting=1)
+        (attempt, *_) = await settled(at_home, made["id"], event["id"], 1)
         assert attempt["http_status_code"] == 0
         assert attempt["response"].startswith("localhost leads to ")
         assert "POSTERN_WEBHOOK_PRIVATE_ADDRESSES" in attempt["response"]
@@ -191,12 +188,10 @@ async def test_a_receiver_that_says_nothing_is_waited_for_15_seconds(open_house:
         await asyncio.gather(*(at_home.post() for _ in range(30)))
         await other.until(lambda: len(other.taken) == 30)
         assert silent.most_inside == 8
-        await asyncio.sleep(20)
-        listed = await events_of(at_home, made["id"], "?limit=100")
-        assert Counter(event["status"] for event in listed) == {"attempting": 8, "pending": 22}
+        listed = await statuses(at_home, made["id"], attempting=8, pending=22)
         tried = next(event for event in listed if event["status"] == "attempting")
-        path = f"/webhooks/{made['id']}/events/{tried['id']}/attempts"
-        assert (await ask(at_home, "GET", path))["data"][0]["response"] == "No answer within 15 seconds."
+        (attempt, *_) = await settled(at_home, made["id"], tried["id"], 1)
+        assert attempt["response"] == "No answer within 15 seconds."
         silent.gate.set()
         silent.gate = None
         await silent.until(lambda: len(ids(silent.taken)) == 30, 1000)

@@ -9,7 +9,7 @@ from typing import Any
 from app.clock import Clock
 from tests.house import KEY
 from tests.webhooks.conftest import Open
-from tests.webhooks.listen import verify
+from tests.webhooks.listen import settled, verify
 from tests.webhooks.receiver import Receiver
 
 MAKE = """
@@ -56,6 +56,7 @@ async def test_the_sdk_makes_reads_replays_rotates_and_removes(open_house: Open)
         await at_home.post()
         await receiver.until(lambda: bool(receiver.taken))
         verify(receiver.taken[0], made["signing_secret"])
+        await settled(at_home, made["id"], receiver.taken[0].id, 1)
         seen = await sdk(at_home.postern.url, MANAGE, made["id"])
         assert seen["get"]["signing_secret"] == made["signing_secret"]
         assert seen["get"]["events"] == ["email.sent", "email.bounced"]
