@@ -71,7 +71,14 @@ class Prepared:
         """Once for each row; of each, whether it has changed anything."""
         form = self._form(connection.dialect)
         with _cursor(connection, form) as cursor:
-            return [cursor.execute(form.sql, form.bound(row)).rowcount > 0 for row in rows]
+            if form.positional or len(rows) < 2:
+                return [cursor.execute(form.sql, form.bound(row)).rowcount > 0 for row in rows]
+            # psycopg: all at once, and then one answer after the other.
+            cursor.executemany(form.sql, [form.bound(row) for row in rows], returning=True)
+            changed = [cursor.rowcount > 0]
+            while cursor.nextset():
+                changed.append(cursor.rowcount > 0)
+            return changed
 
     def all(self, connection: Connection, values: Values) -> list[Any]:
         """Every row found."""
