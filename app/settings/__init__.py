@@ -44,7 +44,10 @@ class StoreSettings(BaseSettings):
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database.")
     database_url: Annotated[str, AfterValidator(rules.database_url)] = Field(
-        "", description="`sqlite:///file`; by default `postern.db` in `POSTERN_DATA_DIR`."
+        "",
+        description="`postgresql://user:password@host/name`, or `sqlite:///file`; "
+        "by default `postern.db` in `POSTERN_DATA_DIR`.",
+        repr=False,
     )
     log_format: Literal["auto", "human", "json"] = Field("auto", description="`human`, `json`, or by the terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="From which level to log.")

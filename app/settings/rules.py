@@ -14,6 +14,7 @@ from app.mail.address import AddressError, parse_address
 from app.mail.routing import PatternError, pattern
 from app.settings.place import path, variable
 
+_SERVER = re.compile(r"postgres(ql)?://[^/]*/[^/?]")
 _POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
 
@@ -137,10 +138,16 @@ def pool_name(value: str) -> str:
 
 
 def database_url(value: str) -> str:
-    """`sqlite:///path`, or nothing."""
-    if not value or (value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value):
+    """`sqlite:///path`, `postgresql://user@host/name`, or nothing. It may hold a password."""
+    file = value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value
+    if not value or file or _SERVER.match(value):
         return value
-    raise fault(None, "is not a database this version can keep mail in", "Give sqlite:///path/to/postern.db")
+    raise fault(
+        None,
+        "is not a database that keeps mail",
+        "Give sqlite:///path/to/postern.db or postgresql://user:password@host/name",
+        hide="@" in value,
+    )
 
 
 def host_name(value: str) -> str:

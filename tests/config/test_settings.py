@@ -94,8 +94,13 @@ WRONG = [
     ),
     (
         {"POSTERN_DATABASE_URL": "mysql://db/mail"},
-        "POSTERN_DATABASE_URL: 'mysql://db/mail' is not a database this version can keep mail in. "
-        "Give sqlite:///path/to/postern.db.",
+        "POSTERN_DATABASE_URL: 'mysql://db/mail' is not a database that keeps mail. "
+        "Give sqlite:///path/to/postern.db or postgresql://user:password@host/name.",
+    ),
+    (
+        {"POSTERN_DATABASE_URL": "postgresql://me:secret@db"},
+        "POSTERN_DATABASE_URL: is not a database that keeps mail. "
+        "Give sqlite:///path/to/postern.db or postgresql://user:password@host/name.",
     ),
     (
         {"POSTERN_MAX_MESSAGE_BYTES": "200000000"},

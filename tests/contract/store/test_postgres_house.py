@@ -1,0 +1,43 @@
+"""A whole Postern over PostgreSQL: from the POST to the mailbox, through an outage of the server and a restart."""
+
+import asyncio
+from pathlib import Path
+
+from app.simulator import Simulator
+from tests.house import ACCOUNT, EMAIL, PATIENCE, house, settings_for
+from tests.postgres import Server
+
+
+async def test_an_email_goes_through_and_is_found_after_a_restart(postgres_url: str, tmp_path: Path) -> None:
+    """With nothing kept in the folder of the embedded database."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, database_url=postgres_url, data_dir=tmp_path / "data")
+        async with house(simulator, settings) as home:
+            id = await home.post()
+            await home.until(id, "done")
+        async with house(simulator, settings) as home:
+            assert (await home.email(id))["last_event"] == "sent"
+        assert len(simulator.messages) == 1
+        assert not (tmp_path / "data").exists()
+
+
+async def test_an_outage_of_the_server_is_survived(postgres_server: Server, postgres_url: str, tmp_path: Path) -> None:
+    """Callers are told to come again; afterwards it takes and relays as before."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, database_url=postgres_url)
+        async with house(simulator, settings) as home:
+            await home.until(await home.post(), "done")
+            postgres_server.stop()
+            try:
+                answer = await home.caller.post("/emails", json=EMAIL)
+                assert answer.status_code == 503
+                assert "retry-after" in answer.headers
+                assert (await home.caller.get("/readyz")).status_code == 503
+            finally:
+                postgres_server.start()
+            async with asyncio.timeout(PATIENCE):
+                while (await home.caller.post("/emails", json=EMAIL)).status_code != 200:
+                    await asyncio.sleep(0.05)
+                while len(simulator.messages) < 2:
+                    await asyncio.sleep(0.05)
+            assert (await home.caller.get("/readyz")).status_code == 200
