@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app import main
+from app import wiring
 from app.clock import Clock
 from app.simulator import Drop, Endless, Fault, Garbage, Half, LongLine, Point, Reset, Say, Silence, Simulator
 from app.simulator.actions import Action
@@ -82,7 +82,7 @@ async def test_a_reply_that_never_comes(on_unknown: str, most: int, tmp_path: Pa
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Postern that is not as patient as RFC 5321 asks; it has no setting for that."""
-    monkeypatch.setattr(main, "Timeouts", partial(Timeouts, **SHORT))
+    monkeypatch.setattr(wiring, "Timeouts", partial(Timeouts, **SHORT))
 
 
 @asynccontextmanager
