@@ -43,8 +43,8 @@ bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=
 crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 17 min; QUICK=1: < 90 s)
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)
 
-limits: $(READY) ## 10,000 messages over four mailboxes at Exchange's limits, in virtual time (some two minutes)
-	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py -q -rP --show-capture=stdout $(ARGS)
+limits: $(READY) ## 15,000 messages over four mailboxes at Exchange's limits, in virtual time (some four minutes)
+	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py tests/relay/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)
 
 format: $(READY) ## put the code into shape
 	@$(BIN)/ruff format app tests

@@ -6,12 +6,14 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 from app.mail.health import PROBES
 from app.simulator import Account, Simulator
 from tests.clock import LoopClock, autojump
 from tests.house import EMAIL, PASSWORD, house
 from tests.relay.pooled import MAILBOXES, accounts, pooled, post
-from tests.relay.test_lanes import MINUTE
+from tests.relay.test_lanes import MINUTE, WHOLE
 
 SHUT = MAILBOXES[0]
 
@@ -55,11 +57,12 @@ async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
         assert SHUT in {seen.mailbox for seen in simulator.accepted[200:]}
 
 
+@pytest.mark.timeout(600)
 @autojump
 async def test_an_estimate_is_honest(tmp_path: Path) -> None:
     """Behind a backlog of many, the median error of what GET says is under 10 % of the wait."""
     clock = LoopClock()
-    backlog, asked = 1_000, 50
+    backlog, asked = (5_000, 100) if WHOLE else (1_000, 50)
     async with (
         Simulator(accounts=accounts(), clock=clock) as simulator,
         house(simulator, pooled(simulator, tmp_path), clock) as at_home,
