@@ -30,8 +30,8 @@ class OwnerLock:
         except BlockingIOError:
             os.close(file)
             raise AlreadyOwned(
-                f"Another Postern already works {self._database}. End it first, give this one its own "
-                "POSTERN_DATA_DIR, or let both share a PostgreSQL database by POSTERN_DATABASE_URL."
+                f"Another Postern already works {self._database}. End it first, or give this one its own "
+                "POSTERN_DATA_DIR."
             ) from None
         self._file = file
 
