@@ -3,6 +3,8 @@
 Labels have few values: names of rules, phases and outcomes that stand in this code, and the mailboxes of the settings.
 """
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
@@ -31,6 +33,8 @@ _ends = Gauge(
 )
 _posts = Counter("postern_webhook_posts", "Events posted to webhooks, by outcome.", ["outcome"], registry=_registry)
 
+_outcome, _rule = cache(_attempts.labels), cache(_verdicts.labels)  # to find a series costs more than to count
+
 for _phase in Phase:
     _unknown.labels(_phase)  # at 0: an alert on a series that does not exist yet would miss its first reply
 
@@ -54,12 +58,12 @@ def accepted() -> None:
 
 def attempted(outcome: Event) -> None:
     """An offer is settled."""
-    _attempts.labels(outcome).inc()
+    _outcome(outcome).inc()
 
 
 def judged(rule: str) -> None:
     """One recipient of one attempt was judged by this rule."""
-    _verdicts.labels(rule).inc()
+    _rule(rule).inc()
 
 
 def unknown_reply(phase: Phase) -> None:

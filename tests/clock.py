@@ -78,7 +78,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
 
     def _working(self) -> bool:
         """Whether a thread has something to do. What is patient waits in the loop's time until it is handed over."""
-        return bool(self._in_threads - {item.future for writer in self._writers for item in writer._asked})
+        return bool(self._in_threads - {item.future for writer in self._writers for item in writer._patient})
 
     def _count(self, future: asyncio.Future[Any]) -> None:
         self._in_threads.add(future)

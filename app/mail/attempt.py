@@ -1,9 +1,11 @@
 """One offer of one message to the upstream: how far it came, what was answered, or why no answer came."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+from typing import NamedTuple
 
+from app.frozen import frozen
 from app.mail.reply import Reply
 
 
@@ -42,7 +44,7 @@ class FailureKind(StrEnum):
     STOPPED = "stopped"  # a graceful stop ran out of time
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """The absence of a reply. `detail` is a plain sentence for a person: no secret, no content.
 
@@ -60,15 +62,14 @@ class Failure:
         return self.phase is Phase.DOT
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of the dialogue as kept and shown: `C` or `S`, credentials masked, content never."""
 
     who: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """The end of one offer. Exactly one of `reply` and `failure` is set.
 

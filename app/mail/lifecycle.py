@@ -8,9 +8,10 @@ Rule 5: a recipient that was relayed or has failed is never offered again by its
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
+from app.frozen import frozen
 from app.mail import schedule
 from app.mail.message import OnUnknown
 from app.mail.verdict import Action, Explanation, Verdict
@@ -85,7 +86,7 @@ def sources(event: Event) -> frozenset[MessageState]:
     return frozenset(state for state, row in TRANSITIONS.items() if event in row)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """What is known of an ACTIVE message before its attempt is settled. Times are epoch seconds."""
 
@@ -95,7 +96,7 @@ class Standing:
     unknown_before: int  # attempts of it that were in doubt before this one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """One recipient after the attempt. `reply` is what a person reads."""
 
@@ -103,7 +104,7 @@ class Outcome:
     reply: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settlement:
     """What one attempt changes: written in one commit, fenced by the lease."""
 

@@ -1,8 +1,10 @@
 """An SMTP reply as a value (RFC 5321 §4.2, RFC 3463). Judges nothing: that is policy's."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import field
 from typing import NamedTuple, Self
+
+from app.frozen import frozen
 
 
 class EnhancedStatus(NamedTuple):
@@ -26,13 +28,19 @@ class EnhancedStatus(NamedTuple):
 _STATUS = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """A whole reply. `text` has the lines joined by LF, without code and without the enhanced status."""
 
     code: int
     status: EnhancedStatus | None
     text: str
+    _shown: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put together what people read, once: it is kept in several places."""
+        head = f"{self.code} {self.status} " if self.status else f"{self.code} "
+        object.__setattr__(self, "_shown", head + self.text.replace("\n", " "))
 
     @classmethod
     def of(cls, code: int, lines: list[str]) -> Self:
@@ -53,8 +61,7 @@ class Reply:
         return self.code // 100 == 4
 
     def __str__(self) -> str:
-        head = f"{self.code} {self.status} " if self.status else f"{self.code} "
-        return head + self.text.replace("\n", " ")
+        return self._shown
 
 
 def _without(status: EnhancedStatus, line: str) -> str:

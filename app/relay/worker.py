@@ -28,7 +28,7 @@ from app.store import Store, StoreUnavailable
 from app.store.records import Claimed, Record
 
 LOOK = 1.0  # real seconds: the longest rest, because a wake-up is only a hint
-AHEAD = 8  # messages claimed per session, so that a fast upstream never waits for the disk
+AHEAD = 16  # messages claimed per session, so that a fast upstream never waits for the disk
 BREATH = 0.02  # real seconds for more to come before the store is asked what is due later
 
 
@@ -54,6 +54,7 @@ class Relay:
         self._cut = False
         self._dispatcher: asyncio.Task[None] | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._settling: set[asyncio.Task[None]] = set()  # never more than there are hands
 
     def wake(self) -> None:
         """There may be work: only a hint."""
@@ -77,6 +78,7 @@ class Relay:
         await self._sessions.close(drain)
         self._cut = True
         await asyncio.gather(*self._workers)
+        await asyncio.gather(*self._settling)
 
     # The dispatcher: decides what may be claimed.
 
@@ -201,10 +203,9 @@ class Relay:
             async with asyncio.timeout(min(seconds / self._clock.speed, LOOK)):
                 await self._wake.wait()
 
-    # The workers: offer one after the other; the settling of one goes on while the next is offered.
+    # The workers: offer one after the other; the settling of some goes on while the next is offered.
 
     async def _work(self) -> None:
-        settling: asyncio.Task[None] | None = None
         while (claimed := await self._hands.take()) is not None:
             try:
                 attempt = await self._offer(claimed)
@@ -215,11 +216,9 @@ class Relay:
                 continue
             finally:
                 self._hands.done(claimed)
-            if settling:
-                await settling
             settling = asyncio.create_task(self._finish(claimed, attempt))
-        if settling:
-            await settling
+            self._settling.add(settling)
+            settling.add_done_callback(self._settling.discard)
 
     async def _offer(self, claimed: Claimed) -> tuple[Attempt, Mapping[str, Verdict]] | None:
         """The attempt and its judgement, from which the mailbox has learned; None when it was not offered."""

@@ -6,12 +6,12 @@ front of an index, however many wait behind them or for another day.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
+from app.frozen import frozen
 from app.mail.attempt import Phase
 from app.mail.lifecycle import MessageState, RecipientState, Standing
 from app.mail.message import Envelope, Lane, OnUnknown
@@ -28,7 +28,7 @@ LANES = tuple(Lane)  # by rank
 _URGENT, _LAST = Lane.URGENT.rank, LANES[-1].rank
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Demand:
     """A worker's wish for at most `limit` messages, of which at most `others` are not urgent. Times: epoch seconds."""
 

@@ -6,7 +6,7 @@ processing of values and the same errors as Core's own.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,31 +25,35 @@ class _Form:
     """The statement in one dialect."""
 
     sql: str
-    binds: tuple[tuple[str, Any, _Process], ...]  # name, value if none is given, what makes the driver's value of it
+    fixed: Any  # the driver's parameters, a list or a dict, with what the statement itself gives
+    given: tuple[tuple[Any, str, _Process], ...]  # where a row's value goes, its name, what makes the driver's of it
     positional: bool
     columns: tuple[Any, ...]  # their types
-    row: Callable[..., Any]
-    processes: tuple[_Process, ...] | None = None  # what makes Python's values of the driver's, since the first result
+    row: Any  # a namedtuple
+    processes: tuple[tuple[int, Any], ...] | None = None  # where Python's value is another; since the first result
 
     def bound(self, values: Values) -> Any:
         """The driver's parameters."""
-        made = [
-            process(values.get(name, default)) if process else values.get(name, default)
-            for name, default, process in self.binds
-        ]
-        return made if self.positional else dict(zip((name for name, _, _ in self.binds), made, strict=True))
+        made = self.fixed.copy()
+        for place, name, process in self.given:
+            value = values.get(name)
+            made[place] = process(value) if process else value
+        return made
 
     def read(self, cursor: Any, dialect: Dialect) -> list[Any]:
         """The rows found, with the columns' names."""
         if self.processes is None:  # they depend on the types that the driver names
             codes = (described[1] for described in cursor.description)
             kinds = zip(self.columns, codes, strict=True)
-            self.processes = tuple(kind.result_processor(dialect, code) for kind, code in kinds)
-        processes, row = self.processes, self.row
-        return [
-            row(*(process(value) if process else value for process, value in zip(processes, found, strict=True)))
-            for found in cursor.fetchall()
-        ]
+            made = enumerate(kind.result_processor(dialect, code) for kind, code in kinds)
+            self.processes = tuple((place, process) for place, process in made if process)
+        return [self.row._make(self._made(found)) for found in cursor.fetchall()]
+
+    def _made(self, found: Iterable[Any]) -> list[Any]:
+        values = list(found)
+        for place, process in self.processes or ():
+            values[place] = process(values[place])
+        return values
 
 
 class Prepared:
@@ -100,15 +104,24 @@ class Prepared:
 
 def _compile(statement: Statement, dialect: Dialect, sets: list[str] | None) -> _Form:
     compiled: Any = statement.compile(dialect=dialect, column_keys=sets)
-    names = compiled.positiontup if compiled.positional else list(compiled.params)
+    names = compiled.positiontup if compiled.positional else compiled.params
+    binds = {name: compiled.binds[name] for name in names}
+    processes = {name: _to_driver(bind.type, dialect) for name, bind in binds.items()}
+    fixed = {name: _fixed(bind, processes[name]) for name, bind in binds.items() if not bind.required}
+    places = list(enumerate(names) if compiled.positional else zip(names, names, strict=True))
     columns = list(statement.selected_columns) if isinstance(statement, Select) else []
     return _Form(
         sql=str(compiled),
-        binds=tuple((name, compiled.params[name], _to_driver(compiled.binds[name].type, dialect)) for name in names),
+        fixed=[fixed.get(name) for name in names] if compiled.positional else fixed,
+        given=tuple((place, name, processes[name]) for place, name in places if name not in fixed),
         positional=compiled.positional,
         columns=tuple(column.type.dialect_impl(dialect) for column in columns),
         row=namedtuple("Row", [str(column.key) for column in columns]),
     )
+
+
+def _fixed(bind: Any, process: _Process) -> Any:
+    return process(bind.value) if process else bind.value
 
 
 def _to_driver(kind: Any, dialect: Dialect) -> _Process:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
+from app.frozen import frozen
 from app.mail.attempt import FailureKind, Line, Phase
 from app.mail.health import Condition
 from app.mail.last_event import LastEvent
@@ -97,7 +98,7 @@ class IdempotencyConflict:
     """The key was used before for something else. Nothing was kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claimed:
     """An ACTIVE message in a worker's hands. `envelope` has the pending recipients only; `lease` is the fence."""
 
@@ -114,7 +115,7 @@ class Claimed:
     content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is offered
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """How an attempt ended, as kept for people. `verdicts` has per address the rule's name and the action."""
 

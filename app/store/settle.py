@@ -4,12 +4,13 @@ Nothing is judged here: a settlement comes computed (app/mail/lifecycle.py) and 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or_, select, update
 
+from app.frozen import frozen
 from app.mail.attempt import Phase
 from app.mail.lifecycle import Event, MessageState, Settlement, step
 from app.store import events
@@ -29,7 +30,7 @@ class Hold(Protocol):
     def number(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ending:
     """The end of one attempt: what it changes, and what is kept of it for people."""
 
@@ -38,7 +39,7 @@ class Ending:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Renewal:
     """Leases to be kept until `until` (epoch seconds)."""
 
@@ -181,7 +182,7 @@ def _attempt_row(ending: Ending) -> dict[str, Any]:
         "in_doubt": record.in_doubt,
         "replies": list(record.replies),
         "verdicts": dict(record.verdicts),
-        "dialogue": [[line.who, line.text] for line in record.dialogue],
+        "dialogue": list(record.dialogue),
     }
 
 

@@ -3,7 +3,8 @@
 A commit costs a wait for the disk, however much is in it. So what is asked while one group commits forms the next
 one: a caller waits for two commits at most, and the disk is never idle while somebody waits. What is asked in one
 turn of the event loop is handed over together, else the first caller of a turn would get a commit for itself alone.
-What is patient goes with the next that is not: nobody is held up by it, so it shall not cost a commit of its own.
+What is patient waits a moment for more of its kind: rows that lie side by side cost little more than one of them, and
+what holds somebody up is not made longer by what does not.
 
 Rule 1: a waiter hears of success only after the commit has returned.
 Rule 2: what is wrong with one item fails that item only: its group is undone and each is run again by itself.
@@ -26,7 +27,7 @@ from app import logs
 from app.store.errors import AlreadyStored, StoreUnavailable, blames_the_item
 
 GROUP = 256  # items at which a group is closed; it is never twice as large
-PATIENCE = 0.005  # seconds that a patient item waits for others to go with
+PATIENCE = 0.01  # seconds that a patient item waits for others
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -52,9 +53,8 @@ class Writer:
         self._engine = engine
         self._on_due = on_due
         self._loop = asyncio.get_running_loop()
-        self._asked: list[_Item] = []  # and not handed over yet
-        self._turn: asyncio.Handle | None = None  # at its end they are
-        self._timer: asyncio.TimerHandle | None = None  # then too, if all are patient
+        self._asked: list[_Item] = []  # in this turn of the loop
+        self._patient: list[_Item] = []  # since the first of them came
         self._waiting: SimpleQueue[list[_Item]] = SimpleQueue()  # an empty list: closed
         self._connection: Connection | None = None
         self._closed = False
@@ -64,16 +64,17 @@ class Writer:
     async def write(self, verb: Verb[A, R], argument: A, *, wakes: bool = False, patient: bool = False) -> R:
         """What `verb` answers for this argument, when it is on the disk. `wakes`: it may have made work due.
 
-        `patient`: it need not begin at once. Raises StoreUnavailable or AlreadyStored: nothing of it was kept then.
+        `patient`: it may begin a moment later. Raises StoreUnavailable or AlreadyStored: nothing of it was kept then.
         """
         if self._closed:
             raise StoreUnavailable("The store is closed: Postern is stopping.")
         item = _Item(verb, argument, wakes, self._loop.create_future())
-        self._asked.append(item)
-        if not patient:
-            self._turn = self._turn or self._loop.call_soon(self._hand_over)
-        elif self._timer is None:
-            self._timer = self._loop.call_later(PATIENCE, self._hand_over)
+        waiting = self._patient if patient else self._asked
+        waiting.append(item)
+        if len(waiting) == 1 and patient:
+            self._loop.call_later(PATIENCE, self._hand_over, waiting)
+        elif len(waiting) == 1:
+            self._loop.call_soon(self._hand_over, waiting)
         result: R = await item.future
         return result
 
@@ -81,18 +82,15 @@ class Writer:
         """Finish what waits, then end the thread and its connection."""
         if not self._closed:
             self._closed = True
-            self._hand_over()
+            self._hand_over(self._asked)
+            self._hand_over(self._patient)
             self._waiting.put([])
         await asyncio.to_thread(self._thread.join)
 
-    def _hand_over(self) -> None:
-        for waiting in (self._turn, self._timer):
-            if waiting is not None:
-                waiting.cancel()
-        self._turn = self._timer = None
-        asked, self._asked = self._asked, []
+    def _hand_over(self, asked: list[_Item]) -> None:
         for start in range(0, len(asked), GROUP):
             self._waiting.put(asked[start : start + GROUP])
+        asked.clear()
 
     def _work(self) -> None:
         while group := self._next_group():
