@@ -13,6 +13,7 @@ from app.api import unsupported
 from app.api.attachment_list import Attachments
 from app.api.batch import Batch
 from app.api.changes import Changes
+from app.api.docs import Docs
 from app.api.edge import Edge
 from app.api.emails import Emails
 from app.api.entrance import Entrance
@@ -63,7 +64,10 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
     app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])
     app.add_api_route("/emails/validate", Validation(edge, keyring, intake).validate, methods=["POST"])
+    docs = Docs(app.router.routes)
     for path, methods, endpoint in (
+        ("/openapi.json", _GET, docs.specification),
+        ("/docs", _GET, docs.page),
         *_of_an_email(emails, Changes(edge, keyring), Attachments(edge, keyring)),
         *_beside_emails(edge, keyring),
         *_of_webhooks(edge, keyring),

@@ -9,18 +9,24 @@ import email
 import email.policy
 import json
 from email.message import EmailMessage
-from typing import Any
+from typing import Annotated, Literal
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app.api.edge import Edge
-from app.api.errors import NoEmail, NotFound
+from app.api.errors import Name, NoEmail, NotFound
 from app.api.keys import Keyring
-from app.api.wire import path_id, success, timestamp
+from app.api.openapi import Answer, Link, Needs, Parameter, Place, Tag, operation
+from app.api.openapi_errors import invalid
+from app.api.openapi_shared import ID_PART, OF_ONE
+from app.api.openapi_types import AT, ID, OTHER_ID, Id, Timestamp, says
+from app.api.wire import path_id, success
 from app.frozen import frozen
+from app.mail.moment import iso
 
 PROMISED = 3600.0  # seconds for which an answer's `download_url` is promised to work
 
@@ -37,6 +43,50 @@ class File:
     octets: bytes
 
 
+class ListedAttachment(TypedDict):
+    """A file of an email."""
+
+    id: Id
+    filename: str
+    size: Annotated[int, says("Octets.", ge=0)]
+    content_type: str
+    content_disposition: Annotated[str, says("`inline` when the html shows it, else `attachment`.")]
+    content_id: str | None
+    download_url: Annotated[str, says("A path of this API, which asks for the API key like every other.")]
+    expires_at: Annotated[Timestamp, says("Until then the path is promised to work.")]
+
+
+class AttachmentObject(ListedAttachment):
+    """A file of an email, by itself."""
+
+    object: Literal["attachment"]
+
+
+class AttachmentList(TypedDict):
+    """The files of an email, in its order."""
+
+    object: Literal["list"]
+    has_more: Literal[False]
+    data: list[ListedAttachment]
+
+
+_FILE = {
+    "id": OTHER_ID,
+    "filename": "invoice.pdf",
+    "size": 48213,
+    "content_type": "application/pdf",
+    "content_disposition": "attachment",
+    "content_id": None,
+    "download_url": f"/emails/{ID}/attachments/{OTHER_ID}/content",
+    "expires_at": AT,
+}
+_NOT_KEPT = NotFound(f"The content of the email {ID} is not kept any more.", reason="content_not_kept")
+_NO_FILE = NotFound(f"The email {ID} has no attachment {OTHER_ID}.")
+_BAD_FILE = invalid("attachment_id", "It must be a UUID, as this API answered it.", Name.INVALID_PARAMETER)
+_FILE_PART = Parameter("attachment_id", Id, "The id of the file, from the list.", place=Place.PATH)
+_OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
+
+
 class Attachments:
     """The three routes."""
 
@@ -44,6 +94,18 @@ class Attachments:
         self._edge = edge
         self._keyring = keyring
 
+    @operation(
+        "listAttachments",
+        "List the files of an email",
+        tag=Tag.ATTACHMENTS,
+        needs=Needs.READER,
+        parameters=(ID_PART,),
+        answer=Answer(
+            "All of them.", AttachmentList, {"one file": {"object": "list", "has_more": False, "data": [_FILE]}}
+        ),
+        refuses=(*OF_ONE, _NOT_KEPT),
+        links={"getAttachment": Link("getAttachment", _OF_FILE), "download": Link("downloadAttachment", _OF_FILE)},
+    )
     async def list_(self, request: Request) -> Response:
         """GET /emails/{id}/attachments: all of them, in the order of the message."""
         id_, files = await self._read(request)
@@ -51,12 +113,37 @@ class Attachments:
         data = [_object(id_, file, until) for file in files]
         return success(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
 
+    @operation(
+        "getAttachment",
+        "See one file of an email",
+        tag=Tag.ATTACHMENTS,
+        needs=Needs.READER,
+        parameters=(ID_PART, _FILE_PART),
+        answer=Answer("The file.", AttachmentObject, {"a file": {"object": "attachment", **_FILE}}),
+        refuses=(*OF_ONE, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+    )
     async def show(self, request: Request) -> Response:
         """GET /emails/{id}/attachments/{attachment_id}."""
         id_, file = await self._one(request)
         until = self._edge.clock.now() + PROMISED
         return success(json.dumps({"object": "attachment", **_object(id_, file, until)}).encode())
 
+    @operation(
+        "downloadAttachment",
+        "Download one file of an email",
+        tag=Tag.ATTACHMENTS,
+        needs=Needs.READER,
+        parameters=(ID_PART, _FILE_PART),
+        answer=Answer(
+            "Its octets, under its own media type.",
+            media_type="*/*",
+            headers={
+                "Content-Disposition": "`attachment` with the filename (RFC 6266): no browser shows it as a page.",
+                "X-Content-Type-Options": "`nosniff`.",
+            },
+        ),
+        refuses=(*OF_ONE, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+    )
     async def download(self, request: Request) -> Response:
         """GET /emails/{id}/attachments/{attachment_id}/content: the octets, which no browser is to show as a page."""
         _, file = await self._one(request)
@@ -106,7 +193,7 @@ def _file(id_: UUID, place: int, part: EmailMessage) -> File:
     )
 
 
-def _object(id_: UUID, file: File, until: float) -> dict[str, Any]:
+def _object(id_: UUID, file: File, until: float) -> ListedAttachment:
     return {
         "id": str(file.id),
         "filename": file.filename,
@@ -115,5 +202,5 @@ def _object(id_: UUID, file: File, until: float) -> dict[str, Any]:
         "content_disposition": file.disposition,
         "content_id": file.content_id,
         "download_url": f"/emails/{id_}/attachments/{file.id}/content",
-        "expires_at": timestamp(until),
+        "expires_at": iso(until),
     }

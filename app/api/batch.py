@@ -8,11 +8,13 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app.api import body, document, idempotency
 from app.api.edge import Edge
@@ -20,6 +22,12 @@ from app.api.errors import BatchRefused, Flaw, Invalid, Problem, in_item
 from app.api.fields import kind
 from app.api.intake import Intake
 from app.api.keys import Keyring
+from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
+from app.api.openapi_email import CODE, RECEIPT
+from app.api.openapi_errors import invalid
+from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_EMAIL, OF_IDEMPOTENCY, next_steps
+from app.api.openapi_types import ID, OTHER_ID, Id, says
+from app.api.schemas import EmailInput
 from app.api.wire import header, success
 from app.store.records import Acceptance, Idempotency, Key
 
@@ -38,6 +46,38 @@ class _Sorted:
     once: Idempotency | None
 
 
+class KeptItem(TypedDict):
+    """An email of the batch that is on the disk."""
+
+    id: Id
+
+
+class RefusedItem(TypedDict):
+    """An item of the batch that was not kept."""
+
+    index: Annotated[int, says("Its place in the request, from 0 on.", ge=0)]
+    message: str
+
+
+class KeptBatch(TypedDict):
+    """What was kept, in the order of the request."""
+
+    data: list[KeptItem]
+    errors: NotRequired[Annotated[list[RefusedItem], says("Only in a permissive batch, and then always.")]]
+
+
+_VALIDATION = Parameter(
+    "x-batch-validation",
+    Literal["strict", "permissive"],
+    "`strict` (the default): all of them or none. `permissive`: the good ones are kept.",
+    place=Place.HEADER,
+)
+_OF_BATCH = (
+    BatchRefused([(1, invalid("to", "The recipient is missing; give at least one address."))]),
+    invalid("", "The list has 101 emails; a batch has 1 to 100."),
+)
+
+
 class Batch:
     """The route."""
 
@@ -46,6 +86,27 @@ class Batch:
         self._keyring = keyring
         self._intake = intake
 
+    @operation(
+        "sendBatch",
+        "Send up to 100 emails",
+        tag=Tag.EMAILS,
+        needs=Needs.HOLDER,
+        parameters=(IDEMPOTENCY_KEY, _VALIDATION),
+        body=Body(Annotated[list[EmailInput], Field(min_length=1, max_length=MOST)], {"two emails": [RECEIPT, CODE]}),
+        answer=Answer(
+            "What was kept is on the disk, by one commit.",
+            KeptBatch,
+            {
+                "strict": {"data": [{"id": ID}, {"id": OTHER_ID}]},
+                "permissive": {
+                    "data": [{"id": ID}],
+                    "errors": [{"index": 1, "message": "[1].to: The recipient is missing; give at least one address."}],
+                },
+            },
+        ),
+        refuses=(*OF_EMAIL, *_OF_BATCH, *OF_IDEMPOTENCY),
+        links=next_steps("$response.body#/data/0/id"),
+    )
     async def send(self, request: Request) -> Response:
         """POST /emails/batch: 200 with the ids, in order, once all that is kept is on the disk."""
         key = await self._keyring.holder(request)
@@ -94,7 +155,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _answer(ids: Sequence[UUID], refused: Sequence[tuple[int, Problem]] | None) -> Response:
-    answer: dict[str, Any] = {"data": [{"id": str(id_)} for id_ in ids]}
+    answer: KeptBatch = {"data": [{"id": str(id_)} for id_ in ids]}
     if refused is not None:
         answer["errors"] = [{"index": index, "message": in_item(index, problem)} for index, problem in refused]
     return success(json.dumps(answer).encode())

@@ -4,11 +4,12 @@ After that it may be on its way at any moment, and what a caller was told would 
 what waits longer with `postern emails cancel`.
 """
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app import logs
 from app.api import body, document, scheduling
@@ -16,8 +17,26 @@ from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, Name, NoEmail, NotScheduled
 from app.api.fields import kind
 from app.api.keys import Keyring
+from app.api.openapi import Body, Needs, Tag, operation
+from app.api.openapi_email import SEND_TIME
+from app.api.openapi_errors import invalid
+from app.api.openapi_shared import ID_PART, OF_ONE, changed_email
+from app.api.openapi_types import AT, says
 from app.api.wire import changed, path_id
+from app.mail.lifecycle import MessageState
 from app.store.records import Change
+
+
+class Reschedule(TypedDict):
+    """Another time. Other members are ignored."""
+
+    scheduled_at: Annotated[SEND_TIME, says("Also as `scheduledAt`. A time that has passed means at once.")]
+
+
+_OF_TIME = (
+    invalid("scheduled_at", "The new time is missing; give one.", Name.MISSING_REQUIRED_FIELD),
+    invalid("scheduled_at", "It is more than 30 days ahead; choose an earlier time, or send it later."),
+)
 
 
 class Changes:
@@ -27,6 +46,17 @@ class Changes:
         self._edge = edge
         self._keyring = keyring
 
+    @operation(
+        "rescheduleEmail",
+        "Give a scheduled email another time",
+        tag=Tag.EMAILS,
+        needs=Needs.READER,
+        parameters=(ID_PART,),
+        body=Body(Reschedule, {"a moment": {"scheduled_at": AT}, "a delay": {"scheduled_at": "in 2 hours"}}),
+        answer=changed_email("It goes at the new time."),
+        refuses=(*OF_ONE, *_OF_TIME, NotScheduled(MessageState.DONE)),
+        description="Only before the time that it is scheduled for.",
+    )
     async def reschedule(self, request: Request) -> Response:
         """PATCH /emails/{id}: another `scheduled_at`. A time that has passed sends it at once."""
         key = await self._keyring.reader(request)
@@ -39,6 +69,16 @@ class Changes:
         logs.rescheduled(id_, at=now if at is None else at, key=key.name)
         return changed(id_)
 
+    @operation(
+        "cancelEmail",
+        "Cancel a scheduled email",
+        tag=Tag.EMAILS,
+        needs=Needs.READER,
+        parameters=(ID_PART,),
+        answer=changed_email("It is never sent."),
+        refuses=(*OF_ONE, NotScheduled(MessageState.DONE)),
+        description="Only before the time that it is scheduled for. A body is not read.",
+    )
     async def cancel(self, request: Request) -> Response:
         """POST /emails/{id}/cancel: it is never sent. The body is not read: the SDKs send all sorts of nothing."""
         key = await self._keyring.reader(request)

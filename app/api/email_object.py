@@ -3,17 +3,119 @@
 import email
 import email.policy
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import Any
+from typing import Annotated, Literal
+
+from typing_extensions import TypedDict
 
 from app.api.explanation import Prospect
 from app.api.last_event import last_event
+from app.api.openapi_types import Id, Timestamp, says
 from app.api.wire import timestamp
-from app.mail.lifecycle import MessageState
+from app.mail.attempt import FailureKind, Phase
+from app.mail.last_event import LastEvent
+from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.message import Lane
+from app.mail.moment import iso
 from app.store.records import AttemptRecord, Email
 
 _WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
+
+
+_Sender = TypedDict("_Sender", {"from": str})
+
+
+class _Head(_Sender):
+    id: Id
+    message_id: Annotated[str, says("The Message-ID of every attempt, with its <>: Message trace knows it by that.")]
+    to: Sequence[str]
+    cc: Sequence[str]
+    bcc: Sequence[str]
+    reply_to: Sequence[str]
+    subject: str
+
+
+class _Standing(TypedDict):
+    created_at: Timestamp
+    last_event: Annotated[LastEvent, says("`sent`: Office 365 has accepted it for every recipient.")]
+    scheduled_at: Timestamp | None
+
+
+class ListedEmail(_Head, _Standing):
+    """An email in a list: without what is long."""
+
+
+class Tag(TypedDict):
+    """A word by which emails are found again."""
+
+    name: str
+    value: str
+
+
+class Recipient(TypedDict):
+    """One address to which the email goes, and what was last answered about it."""
+
+    address: str
+    state: RecipientState
+    reply: str | None
+
+
+class Failure(TypedDict):
+    """Why there was no answer."""
+
+    kind: FailureKind
+    detail: str | None
+
+
+class Attempt(TypedDict):
+    """One offer to Office 365."""
+
+    number: Annotated[int, says("From 1 on.")]
+    mailbox: str
+    started_at: Timestamp
+    ended_at: Annotated[Timestamp | None, says("null while it is under way.")]
+    phase: Annotated[Phase, says("How far it came.")]
+    replies: Sequence[str]
+    failure: Annotated[Failure | None, says("null when everything was answered.")]
+    verdict: Annotated[Mapping[str, str], says("By address: the rule that judged, and what became of the recipient.")]
+    in_doubt: Annotated[bool, says("The connection died when the whole message may have been accepted already.")]
+    dialogue: Annotated[list[str], says("What was said: C is Postern, S is Office 365. No credential, no content.")]
+
+
+class Explanation(TypedDict):
+    """In plain words: what is so, and what mends it."""
+
+    summary: str
+    fix: str
+
+
+class Relay(TypedDict):
+    """What only a relay knows."""
+
+    state: MessageState
+    lane: Lane
+    pool: Annotated[str, says("The mailboxes that may relay it, by the name of their pool.")]
+    mailbox: Annotated[str | None, says("The one that did, or does.")]
+    position: Annotated[int | None, says("Its place in the queue; 1 goes next. null when it is not waiting its turn.")]
+    estimated_send_at: Timestamp | None
+    next_attempt_at: Timestamp | None
+    expires_at: Annotated[Timestamp, says("When it ends, relayed or not.")]
+    possible_duplicate: Annotated[bool, says("It was offered again after it was perhaps accepted.")]
+    recipients: list[Recipient]
+    attempts: list[Attempt]
+    explanation: Explanation
+
+
+class EmailObject(ListedEmail):
+    """An email and what became of it."""
+
+    object: Literal["email"]
+    html: Annotated[str | None, says("null without one, and once the content is not kept any more.")]
+    text: Annotated[str | None, says("null without one, and once the content is not kept any more.")]
+    tags: list[Tag]
+    relay: Relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +134,24 @@ def texts(content: bytes) -> Texts:
 
 def render(mail: Email, content: Texts, prospect: Prospect, now: float) -> bytes:
     """The JSON object. `now` in epoch seconds."""
-    return json.dumps(
-        {
-            "object": "email",
-            **_head(mail),
-            "html": content.html,
-            "text": content.text,
-            **_standing(mail, now),
-            "tags": [{"name": name, "value": value} for name, value in mail.head.tags],
-            "relay": _relay(mail, prospect),
-        }
-    ).encode()
+    shown: EmailObject = {
+        "object": "email",
+        **_head(mail),
+        "html": content.html,
+        "text": content.text,
+        **_standing(mail, now),
+        "tags": [{"name": name, "value": value} for name, value in mail.head.tags],
+        "relay": _relay(mail, prospect),
+    }
+    return json.dumps(shown).encode()
 
 
-def listed(mail: Email, now: float) -> dict[str, Any]:
+def listed(mail: Email, now: float) -> ListedEmail:
     """The same as an element of a list: without what is long."""
     return {**_head(mail), **_standing(mail, now)}
 
 
-def _head(mail: Email) -> dict[str, Any]:
+def _head(mail: Email) -> _Head:
     head = mail.head
     return {
         "id": str(mail.id),
@@ -64,9 +165,9 @@ def _head(mail: Email) -> dict[str, Any]:
     }
 
 
-def _standing(mail: Email, now: float) -> dict[str, Any]:
+def _standing(mail: Email, now: float) -> _Standing:
     return {
-        "created_at": timestamp(mail.created_at),
+        "created_at": iso(mail.created_at),
         "last_event": last_event(mail, now),
         "scheduled_at": timestamp(mail.scheduled_at),
     }
@@ -80,7 +181,7 @@ def _body(message: EmailMessage, subtype: str) -> str | None:
     return str(part.get_content()).replace("\r\n", "\n").removesuffix("\n")
 
 
-def _relay(mail: Email, prospect: Prospect) -> dict[str, Any]:
+def _relay(mail: Email, prospect: Prospect) -> Relay:
     return {
         "state": mail.state,
         "lane": mail.lane,
@@ -89,7 +190,7 @@ def _relay(mail: Email, prospect: Prospect) -> dict[str, Any]:
         "position": prospect.position,
         "estimated_send_at": timestamp(prospect.estimated_send_at),
         "next_attempt_at": timestamp(mail.due_at) if mail.state in _WAITING else None,
-        "expires_at": timestamp(mail.expires_at),
+        "expires_at": iso(mail.expires_at),
         "possible_duplicate": mail.possible_duplicate,
         "recipients": [
             {"address": recipient.address, "state": recipient.state, "reply": recipient.reply}
@@ -100,15 +201,15 @@ def _relay(mail: Email, prospect: Prospect) -> dict[str, Any]:
     }
 
 
-def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
+def _attempt(attempt: AttemptRecord) -> Attempt:
     return {
         "number": attempt.number,
         "mailbox": attempt.mailbox,
-        "started_at": timestamp(attempt.started_at),
+        "started_at": iso(attempt.started_at),
         "ended_at": timestamp(attempt.ended_at),
         "phase": attempt.phase,
         "replies": attempt.replies,
-        "failure": attempt.failure and {"kind": attempt.failure, "detail": attempt.detail},
+        "failure": None if attempt.failure is None else {"kind": attempt.failure, "detail": attempt.detail},
         "verdict": dict(attempt.verdicts),
         "in_doubt": attempt.in_doubt,
         "dialogue": [f"{line.who}: {line.text}" for line in attempt.dialogue],

@@ -6,10 +6,13 @@ Who wants to wait for an outcome waits for the store to have it, never for a rel
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app import logs
 from app.api import body, document, email_object, explanation, idempotency, preference
@@ -17,7 +20,20 @@ from app.api.edge import Edge
 from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.intake import INLINE, Intake
 from app.api.keys import Keyring
+from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
+from app.api.openapi_email import CODE, EVERYTHING, RECEIPT, SENT
+from app.api.openapi_shared import (
+    ID_PART,
+    IDEMPOTENCY_KEY,
+    OF_EMAIL,
+    OF_IDEMPOTENCY,
+    OF_ONE,
+    changed_email,
+    next_steps,
+)
+from app.api.openapi_types import ID, Id
 from app.api.outcomes import Outcomes
+from app.api.schemas import EmailInput
 from app.api.wire import changed, path_id, success
 from app.mail.lifecycle import MessageState
 from app.store.records import Acceptance, Accepted, Change, Email, Idempotency, Key
@@ -26,7 +42,23 @@ SEND = "/emails"
 
 _OVER = frozenset({MessageState.DONE, MessageState.CANCELLED})
 
+_PREFER = Parameter(
+    "Prefer",
+    Annotated[str, WithJsonSchema({"type": "string"})],
+    "`wait=N` (RFC 7240): answer as soon as the outcome is known, or after N seconds, 30 at most. `Preference-Applied` "
+    "says that it was done. Anything else is ignored.",
+    "wait=10",
+    Place.HEADER,
+)
+_APPLIED = {"Preference-Applied": "`wait=N`, where that was asked for and done."}
+
 Verb = Callable[[UUID, float], Awaitable[Change | None]]
+
+
+class Kept(TypedDict):
+    """The email is on the disk and will be relayed."""
+
+    id: Id
 
 
 class Emails:
@@ -38,6 +70,17 @@ class Emails:
         self._intake = intake
         self._outcomes = Outcomes(edge.store, edge.clock, edge.draining)
 
+    @operation(
+        "sendEmail",
+        "Send an email",
+        tag=Tag.EMAILS,
+        needs=Needs.HOLDER,
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
+        answer=Answer("It is on the disk, and is relayed from there.", Kept, {"kept": {"id": ID}}),
+        refuses=(*OF_EMAIL, *OF_IDEMPOTENCY),
+        links=next_steps("$response.body#/id"),
+    )
     async def send(self, request: Request) -> Response:
         """POST /emails: 200 with the id once the email is on the disk."""
         key = await self._keyring.holder(request)
@@ -48,6 +91,15 @@ class Emails:
         with self._intake.in_flight.hold(key.id, SEND, token):
             return _accepted(await self._accept(key, raw, token))
 
+    @operation(
+        "getEmail",
+        "See what became of an email",
+        tag=Tag.EMAILS,
+        needs=Needs.READER,
+        parameters=(ID_PART, _PREFER),
+        answer=Answer("Where it stands.", email_object.EmailObject, {"sent": SENT}, headers=_APPLIED),
+        refuses=OF_ONE,
+    )
     async def show(self, request: Request) -> Response:
         """GET /emails/{id}: where it stands, with its content while that is kept. `Prefer: wait=N`: once it is over."""
         key = await self._keyring.reader(request)
@@ -62,10 +114,32 @@ class Emails:
             response.headers["preference-applied"] = f"wait={seconds}"
         return response
 
+    @operation(
+        "retryEmail",
+        "Offer an email again",
+        tag=Tag.DECISIONS,
+        needs=Needs.ADMINISTRATOR,
+        parameters=(ID_PART,),
+        answer=changed_email("It is in the queue again."),
+        refuses=(*OF_ONE, NotRetryable(MessageState.CANCELLED)),
+        description="For an email that is held, or whose recipients failed in part or all. Who has it already is not "
+        "offered it again. A body is not read.",
+    )
     async def retry(self, request: Request) -> Response:
         """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
         return await self._decide(request, self._edge.store.retry, NotRetryable, logs.retried)
 
+    @operation(
+        "confirmEmail",
+        "Say that a held email has arrived",
+        tag=Tag.DECISIONS,
+        needs=Needs.ADMINISTRATOR,
+        parameters=(ID_PART,),
+        answer=changed_email("It counts as sent."),
+        refuses=(*OF_ONE, NotHeld(MessageState.QUEUED)),
+        description="For an email of which nobody knows whether it arrived, once it was found in Message trace. "
+        "A body is not read.",
+    )
     async def confirm(self, request: Request) -> Response:
         """POST /emails/{id}/confirm: a held email has arrived, as somebody has seen in Message trace."""
         return await self._decide(request, self._edge.store.confirm, NotHeld, logs.confirmed)

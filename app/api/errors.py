@@ -361,16 +361,17 @@ def answer(problem: Problem, scope: Scope) -> Response:
             path=scope["path"],
         )
     form = Lingering if problem.unread else Response
-    content = _body(problem, scope.get("request_id"))
+    content = wire_form(problem, scope.get("request_id"))
     return form(content, problem.status, dict(problem.headers), media_type="application/json")
 
 
 def not_http() -> bytes:
     """The content of the answer to what is not HTTP: it is given below the application."""
-    return _body(NotHttp(), None)
+    return wire_form(NotHttp(), None)
 
 
-def _body(problem: Problem, request_id: str | None) -> bytes:
+def wire_form(problem: Problem, request_id: str | None) -> bytes:
+    """The content of an error, as JSON."""
     members: dict[str, object] = {"statusCode": problem.status, "name": problem.name, "message": problem.message}
     if problem.reason is not None:
         members["reason"] = problem.reason

@@ -1,15 +1,34 @@
 """GET /emails: what was handed in, the newest first, page by page."""
 
 import json
+from typing import Annotated, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app.api import query
 from app.api.edge import Edge
-from app.api.email_object import listed
+from app.api.email_object import ListedEmail, listed
 from app.api.keys import Keyring
+from app.api.openapi import Answer, Needs, Tag, operation
+from app.api.openapi_email import HEAD
+from app.api.openapi_errors import invalid
+from app.api.openapi_query import PARAMETERS
+from app.api.openapi_types import ID, Id, says
 from app.api.wire import success
+
+
+class EmailPage(TypedDict):
+    """Some emails, the newest first."""
+
+    object: Literal["list"]
+    has_more: bool
+    data: list[ListedEmail]
+    next: Annotated[Id | None, says("To be given as `after`, or as `before` going that way. null: that was all.")]
+
+
+_PAGE = {"object": "list", "has_more": True, "data": [HEAD], "next": ID}
 
 
 class Listing:
@@ -19,6 +38,17 @@ class Listing:
         self._edge = edge
         self._keyring = keyring
 
+    @operation(
+        "listEmails",
+        "Find emails",
+        tag=Tag.EMAILS,
+        needs=Needs.READER,
+        parameters=PARAMETERS,
+        answer=Answer("A page of the emails that were handed in, the newest first.", EmailPage, {"a page": _PAGE}),
+        refuses=(invalid("limit", "It must be a whole number from 1 to 100."),),
+        description="Give `after` or `before`, not both. Filters can be combined. Where they find little in much, a "
+        "page may be short or empty, and still have a `next`.",
+    )
     async def list_(self, request: Request) -> Response:
         """GET /emails. `next` is what to give as `after` (or as `before`, going that way) for the next page.
 
@@ -28,10 +58,10 @@ class Listing:
         wanted = query.read(request.query_params, key.scope)
         now = self._edge.clock.now()
         page = await self._edge.store.page(wanted.asked, wanted.limit, now, oldest_first=wanted.oldest_first)
-        answer = {
+        answer: EmailPage = {
             "object": "list",
             "has_more": page.rest is not None,
             "data": [listed(email, now) for email in page.emails],
-            "next": page.rest and str(page.rest),
+            "next": None if page.rest is None else str(page.rest),
         }
         return success(json.dumps(answer).encode())

@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Literal, NotRequired
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app import logs
 from app.api import body, document
@@ -13,12 +14,79 @@ from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, NotFound
 from app.api.fields import kind
 from app.api.keys import Keyring
+from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
+from app.api.openapi_errors import invalid
+from app.api.openapi_types import AT, Timestamp, says
 from app.api.wire import success, timestamp
 from app.mail.explain import named
 from app.mail.health import Condition, Health
+from app.mail.moment import iso
 from app.store.records import MailboxRecord, Wish
 
 LONGEST_REASON = 200  # characters
+
+
+class Why(TypedDict):
+    """In plain words: what is so, and what mends it."""
+
+    summary: str
+    fix: str
+
+
+class MailboxObject(TypedDict):
+    """Where a mailbox stands."""
+
+    object: Literal["mailbox"]
+    name: str
+    pool: str
+    health: Annotated[Health, says("`open` relays, `paused` rests until a moment, `held` until its login works.")]
+    since: Timestamp
+    until: Annotated[Timestamp | None, says("The end of a pause, or the next login of a held one.")]
+    connections: Annotated[int | None, says("So many at once; null: as many as the settings allow.")]
+    wish: Annotated[Literal["hold", "release"] | None, says("What a person asked for and its relay has not heard.")]
+    explanation: Why | None
+
+
+class MailboxList(TypedDict):
+    """All mailboxes."""
+
+    object: Literal["list"]
+    has_more: Literal[False]
+    data: list[MailboxObject]
+
+
+class HoldInput(TypedDict):
+    """Why it is held. The body may be empty too."""
+
+    reason: NotRequired[
+        Annotated[str | None, says("Shown wherever the mailbox is; 200 characters of it.", max_length=LONGEST_REASON)]
+    ]
+
+
+class Wished(TypedDict):
+    """What was asked for is written down, and its relay does it in a moment."""
+
+    object: Literal["mailbox"]
+    name: str
+    wish: Literal["hold", "release"]
+
+
+_MAILBOX = {
+    "object": "mailbox",
+    "name": "noreply@contoso.com",
+    "pool": "default",
+    "health": "held",
+    "since": AT,
+    "until": "2026-11-24T09:05:00.000Z",
+    "connections": None,
+    "wish": None,
+    "explanation": {
+        "summary": "The mailbox noreply@contoso.com may not log in: SMTP AUTH is switched off for it.",
+        "fix": "Set-CASMailbox -Identity noreply@contoso.com -SmtpClientAuthenticationDisabled $false",
+    },
+}
+_NAME_PART = Parameter("name", str, "The mailbox's address.", "noreply@contoso.com", Place.PATH)
+_NO_MAILBOX = NotFound("There is no mailbox nobody@contoso.com. GET /mailboxes names them all.")
 
 
 class Mailboxes:
@@ -28,6 +96,17 @@ class Mailboxes:
         self._edge = edge
         self._keyring = keyring
 
+    @operation(
+        "listMailboxes",
+        "See where the mailboxes stand",
+        tag=Tag.MAILBOXES,
+        needs=Needs.ADMINISTRATOR,
+        answer=Answer(
+            "All of them, and why each that does not relay does not.",
+            MailboxList,
+            {"one is held": {"object": "list", "has_more": False, "data": [_MAILBOX]}},
+        ),
+    )
     async def list_(self, request: Request) -> Response:
         """GET /mailboxes: where each stands, and why."""
         await self._keyring.administrator(request)
@@ -35,10 +114,38 @@ class Mailboxes:
         data = [_mailbox(record, now) for record in await self._edge.store.mailboxes()]
         return success(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
 
+    @operation(
+        "holdMailbox",
+        "Hold a mailbox",
+        tag=Tag.MAILBOXES,
+        needs=Needs.ADMINISTRATOR,
+        parameters=(_NAME_PART,),
+        body=Body(HoldInput, {"a reason": {"reason": "audit"}}, required=False),
+        answer=Answer(
+            "It relays nothing more until a person releases it.",
+            Wished,
+            {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "hold"}},
+        ),
+        refuses=(_NO_MAILBOX, invalid("reason", "It has 201 characters; give 200 at most.")),
+    )
     async def hold(self, request: Request) -> Response:
         """POST /mailboxes/{name}/hold: it relays nothing more until a person releases it."""
         return await self._wish(request, hold=True)
 
+    @operation(
+        "releaseMailbox",
+        "Release a mailbox",
+        tag=Tag.MAILBOXES,
+        needs=Needs.ADMINISTRATOR,
+        parameters=(_NAME_PART,),
+        answer=Answer(
+            "It logs in once, and relays if that works.",
+            Wished,
+            {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "release"}},
+        ),
+        refuses=(_NO_MAILBOX,),
+        description="A body is not read.",
+    )
     async def release(self, request: Request) -> Response:
         """POST /mailboxes/{name}/release: it logs in once, and relays if that works."""
         return await self._wish(request, hold=False)
@@ -78,12 +185,12 @@ def standing(record: MailboxRecord, now: float) -> Condition:
     return condition
 
 
-def word_of(wish: Wish) -> str:
+def word_of(wish: Wish) -> Literal["hold", "release"]:
     """As callers read it."""
     return "hold" if wish.hold else "release"
 
 
-def _mailbox(record: MailboxRecord, now: float) -> dict[str, Any]:
+def _mailbox(record: MailboxRecord, now: float) -> MailboxObject:
     condition = standing(record, now)
     why = condition.explanation
     return {
@@ -91,11 +198,11 @@ def _mailbox(record: MailboxRecord, now: float) -> dict[str, Any]:
         "name": record.name,
         "pool": record.pool,
         "health": condition.health,
-        "since": timestamp(condition.since),
+        "since": iso(condition.since),
         "until": timestamp(condition.until),
         "connections": condition.connections,
-        "wish": record.wish and word_of(record.wish),
-        "explanation": why and {"summary": why.summary, "fix": why.fix},
+        "wish": None if record.wish is None else word_of(record.wish),
+        "explanation": None if why is None else {"summary": why.summary, "fix": why.fix},
     }
 
 

@@ -18,55 +18,83 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from app.api import attachments, custom_headers, fields
+from app.api import openapi_email as told
 from app.api.custom_headers import CustomHeaders
 from app.api.errors import MOST_DETAILS, Flaw, Invalid, Name
 from app.api.fields import Reading
+from app.api.openapi_types import says
 from app.mail.address import Address
 from app.mail.message import Attachment, Lane, OnUnknown, Submission
 
-_Address = Annotated[Address, PlainValidator(fields.address)]
-_Addresses = Annotated[tuple[_Address, ...], BeforeValidator(fields.addresses)]
-_Unsupported = Annotated[None, BeforeValidator(fields.unsupported)]
+# What a rule takes is told to it as well: the OpenAPI document describes that, and the rule alone judges.
+_Address = Annotated[Address, PlainValidator(fields.address, told.EmailAddress)]
+_Addresses = Annotated[tuple[_Address, ...], BeforeValidator(fields.addresses, told.ADDRESSES)]
+_Unsupported = Annotated[None, BeforeValidator(fields.unsupported, told.NOTHING)]
 _Attachments = Annotated[
     tuple[Annotated[Attachment, PlainValidator(attachments.read)], ...],
-    BeforeValidator(fields.entries),
+    BeforeValidator(fields.entries, Annotated[list[told.AttachmentInput], Field(max_length=fields.MANY)] | None),
     AfterValidator(attachments.named),
 ]
-_Tags = Annotated[tuple[Annotated[tuple[str, str], PlainValidator(fields.tag)], ...], BeforeValidator(fields.entries)]
+_Tags = Annotated[
+    tuple[Annotated[tuple[str, str], PlainValidator(fields.tag)], ...],
+    BeforeValidator(fields.entries, Annotated[list[told.TagInput], Field(max_length=fields.MANY)] | None),
+]
 
 
-def _also(name: str, *others: str) -> Any:
-    return Field(default=None, validate_default=True, validation_alias=AliasChoices(name, *others))
+def _also(name: str, other: str, what: str = "") -> Any:
+    return says(
+        f"{what} Also as `{other}`.".strip(),
+        default=None,
+        validate_default=True,
+        validation_alias=AliasChoices(name, other),
+    )
 
 
-def _required(name: str) -> Any:
+def _required(name: str, what: str) -> Any:
     """The rule itself finds that it is missing, and says so in its own words."""
-    return Field(default=None, validate_default=True, validation_alias=name)
+    return says(what, default=None, validate_default=True, validation_alias=name)
 
 
-class EmailRequest(BaseModel):
-    """The body of POST /emails, and each item of a batch (api.md §2). Unknown members are ignored."""
+class EmailInput(BaseModel):
+    """An email to be sent. Unknown members are ignored, and null means the same as leaving a member out."""
 
-    model_config = ConfigDict(extra="ignore", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        json_schema_extra=told.needed,
+    )
 
     template: _Unsupported = None
     topic_id: _Unsupported = None
-    sender: Annotated[Address, PlainValidator(fields.sender)] = _required("from")
-    to: Annotated[tuple[_Address, ...], BeforeValidator(fields.some_addresses)] = _required("to")
+    sender: Annotated[Address, PlainValidator(fields.sender, told.EmailAddress | None)] = _required("from", told.FROM)
+    to: Annotated[tuple[_Address, ...], BeforeValidator(fields.some_addresses, told.SOME_ADDRESSES)] = _required(
+        "to", "One recipient, or up to 50."
+    )
     cc: _Addresses = ()
-    bcc: _Addresses = ()
-    reply_to: _Addresses = _also("reply_to", "replyTo")
-    subject: Annotated[str, BeforeValidator(fields.subject)] = _required("subject")
-    html: Annotated[str | None, BeforeValidator(fields.html)] = None
-    text: Annotated[str | None, BeforeValidator(fields.text)] = _required("text")
-    headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read)] = CustomHeaders()
-    attachments: _Attachments = ()
-    tags: _Tags = ()
-    scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at)] = _also("scheduled_at", "scheduledAt")
-    expires_in: Annotated[int | None, PlainValidator(fields.expires_in)] = None
-    on_unknown: Annotated[OnUnknown | None, PlainValidator(fields.on_unknown)] = None
-    lane: Annotated[Lane | None, PlainValidator(fields.lane)] = None
-    coalesce: Annotated[str | None, PlainValidator(fields.coalesce)] = None
+    bcc: _Addresses = says("They get it, and no header names them.", default=())
+    reply_to: _Addresses = _also("reply_to", "replyTo", "Where an answer goes.")
+    subject: Annotated[str, BeforeValidator(fields.subject, told.ONE_LINE)] = _required("subject", "One line.")
+    html: Annotated[str | None, BeforeValidator(fields.html, told.PLAIN | None)] = says(told.HTML, default=None)
+    text: Annotated[str | None, BeforeValidator(fields.text, told.PLAIN | None)] = _required("text", told.TEXT)
+    headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read, told.HEADERS)] = says(
+        told.OF_HEADERS, default=CustomHeaders()
+    )
+    attachments: _Attachments = says("Files; those with a `content_id` are shown inside the html.", default=())
+    tags: _Tags = says("Words by which emails are found again; they are not sent.", default=())
+    scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at, told.SEND_TIME | None)] = _also(
+        "scheduled_at", "scheduledAt"
+    )
+    expires_in: Annotated[int | None, PlainValidator(fields.expires_in, told.SECONDS | None)] = says(
+        told.EXPIRES_IN, default=None
+    )
+    on_unknown: Annotated[OnUnknown | None, PlainValidator(fields.on_unknown, OnUnknown | None)] = says(
+        told.ON_UNKNOWN, default=None
+    )
+    lane: Annotated[Lane | None, PlainValidator(fields.lane, Lane | None)] = says(told.LANE, default=None)
+    coalesce: Annotated[str | None, PlainValidator(fields.coalesce, told.COALESCE | None)] = says(
+        told.COALESCED, default=None
+    )
 
     def submission(self) -> Submission:
         """What is meant. A member counts before the header that says the same."""
@@ -96,7 +124,7 @@ def read_email(value: Any, reading: Reading) -> Submission:
     if not isinstance(value, dict):
         raise Invalid([Flaw("", f"An email must be one JSON object, not {fields.kind(value)}.")])
     try:
-        return EmailRequest.model_validate(value, context=reading).submission()
+        return EmailInput.model_validate(value, context=reading).submission()
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise Invalid([_flaw(details) for details in found[:MOST_DETAILS]]) from None

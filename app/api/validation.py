@@ -3,18 +3,46 @@
 import asyncio
 import json
 from functools import partial
+from typing import Annotated, Literal
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app.api import body, document
 from app.api.edge import Edge
 from app.api.explanation import estimate
 from app.api.intake import INLINE, Intake
 from app.api.keys import Keyring
+from app.api.openapi import Answer, Body, Needs, Tag, operation
+from app.api.openapi_email import CODE, EVERYTHING, RECEIPT
+from app.api.openapi_shared import OF_EMAIL
+from app.api.openapi_types import LATER, Timestamp, says
+from app.api.schemas import EmailInput
 from app.api.wire import success, timestamp
 from app.store.records import Acceptance, Key
+
+
+class Valid(TypedDict):
+    """The email would be kept."""
+
+    object: Literal["validation"]
+    valid: Literal[True]
+    size: Annotated[int, says("Octets of the composed message, as Office 365 counts them.")]
+    pool: Annotated[str, says("The mailboxes that would relay it, by the name of their pool.")]
+    scheduled_at: Timestamp | None
+    estimated_send_at: Timestamp | None
+
+
+_VALID = {
+    "object": "validation",
+    "valid": True,
+    "size": 1187,
+    "pool": "default",
+    "scheduled_at": None,
+    "estimated_send_at": LATER,
+}
 
 
 class Validation:
@@ -25,6 +53,16 @@ class Validation:
         self._keyring = keyring
         self._intake = intake
 
+    @operation(
+        "validateEmail",
+        "Try an email without sending it",
+        tag=Tag.EMAILS,
+        needs=Needs.HOLDER,
+        body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
+        answer=Answer("It would be kept. Nothing was.", Valid, {"valid": _VALID}),
+        refuses=OF_EMAIL,
+        description="All that sending does but keeping it, with the same errors. An Idempotency-Key is not used up.",
+    )
     async def validate(self, request: Request) -> Response:
         """POST /emails/validate: 200, or what POST /emails would answer. Nothing is kept, no Idempotency-Key used."""
         key = await self._keyring.holder(request)
@@ -32,7 +70,7 @@ class Validation:
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
         would_be = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
-        answer = {
+        answer: Valid = {
             "object": "validation",
             "valid": True,
             "size": len(would_be.message.content),

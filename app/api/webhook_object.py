@@ -1,22 +1,73 @@
 """Webhooks, their events and tries as the SDKs read them. Reads no store."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
+from typing_extensions import TypedDict
+
+from app.api.openapi_types import Id, Timestamp, says
 from app.api.wire import timestamp
-from app.mail.webhook import NEVER
-from app.store.webhook_records import Delivery, DeliveryState, Try, Webhook
+from app.mail.moment import iso
+from app.mail.webhook import NEVER, EventType
+from app.store.webhook_records import Delivery, DeliveryState, Status, Try, Webhook
 
-_STATUS = {DeliveryState.DELIVERED: "success", DeliveryState.FAILED: "failed"}
+EventStatus = Literal["pending", "attempting", "success", "failed"]
+
+_STATUS: Mapping[DeliveryState, EventStatus] = {DeliveryState.DELIVERED: "success", DeliveryState.FAILED: "failed"}
 
 
-def webhook(one: Webhook) -> dict[str, Any]:
+class WebhookObject(TypedDict):
+    """An endpoint that is told of events."""
+
+    object: Literal["webhook"]
+    id: Id
+    created_at: Timestamp
+    status: Status
+    endpoint: str
+    events: Sequence[str]
+    never_sent: Annotated[list[str], says("Those of `events` that a relay cannot know: they never come.")]
+    disabled_reason: Annotated[str | None, says("Why it is disabled, where that was no person's wish.")]
+
+
+class WebhookWithSecret(WebhookObject):
+    """An endpoint, with the secret that signs."""
+
+    signing_secret: Annotated[str, says("`whsec_` and base64: for the libraries of Standard Webhooks and of Svix.")]
+
+
+class WebhookEvent(TypedDict):
+    """An event as it stands with this endpoint."""
+
+    id: Annotated[Id, says("The `webhook-id` of every try.")]
+    type: EventType
+    created_at: Timestamp
+    status: EventStatus
+
+
+class WholeWebhookEvent(WebhookEvent):
+    """An event with what is told."""
+
+    object: Literal["webhook_event"]
+    next_attempt_at: Timestamp | None
+    payload: dict[str, Any]
+
+
+class WebhookTry(TypedDict):
+    """One POST of an event."""
+
+    id: str
+    http_status_code: Annotated[int, says("0 when there was no answer; then `response` says why.")]
+    response: str
+    sent_at: Timestamp
+
+
+def webhook(one: Webhook) -> WebhookObject:
     """As a list has it: without its secret."""
     return {
         "object": "webhook",
         "id": str(one.id),
-        "created_at": timestamp(one.created_at),
+        "created_at": iso(one.created_at),
         "status": one.status,
         "endpoint": one.endpoint,
         "events": one.events,
@@ -25,28 +76,28 @@ def webhook(one: Webhook) -> dict[str, Any]:
     }
 
 
-def with_secret(one: Webhook) -> dict[str, Any]:
+def with_secret(one: Webhook) -> WebhookWithSecret:
     """With the secret in force."""
     return {**webhook(one), "signing_secret": one.secrets[0].value}
 
 
-def event(one: Delivery) -> dict[str, Any]:
+def event(one: Delivery) -> WebhookEvent:
     """As a list has it: without its payload."""
     return {
         "id": str(one.event_id),
         "type": one.type,
-        "created_at": timestamp(one.at),
+        "created_at": iso(one.at),
         "status": _STATUS.get(one.state, "attempting" if one.history else "pending"),
     }
 
 
-def whole_event(one: Delivery) -> dict[str, Any]:
+def whole_event(one: Delivery) -> WholeWebhookEvent:
     """With its payload."""
     next_at = timestamp(one.next_at)
     return {"object": "webhook_event", **event(one), "next_attempt_at": next_at, "payload": json.loads(one.payload)}
 
 
-def attempts(one: Delivery) -> list[dict[str, Any]]:
+def attempts(one: Delivery) -> list[WebhookTry]:
     """The last tries, the newest first."""
     return [_attempt(f"{one.event_id}-{number}", it) for number, it in enumerate(one.history, 1)][::-1]
 
@@ -56,5 +107,5 @@ def listed(data: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> dict
     return {"object": "list", "has_more": has_more, "data": list(data)}
 
 
-def _attempt(id: str, one: Try) -> dict[str, Any]:
-    return {"id": id, "http_status_code": one.status, "response": one.answer, "sent_at": timestamp(one.at)}
+def _attempt(id: str, one: Try) -> WebhookTry:
+    return {"id": id, "http_status_code": one.status, "response": one.answer, "sent_at": iso(one.at)}

@@ -11,15 +11,20 @@ from starlette.responses import Response
 
 from app import logs
 from app.api import body, webhook_fields, webhook_object
+from app.api import openapi_webhooks as told
 from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, NotFound
 from app.api.keys import Keyring
+from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.wire import success
 from app.store.records import Key
 from app.store.webhook_records import Delivery, Revision, Rotation, Secret, Webhook
 
 OVERLAP = 86_400.0  # seconds for which the old secret signs beside a new one
 MOST = 50  # webhooks: each event is written once for each of them
+
+
+_told = partial(operation, tag=Tag.WEBHOOKS, needs=Needs.ADMINISTRATOR)
 
 
 class Webhooks:
@@ -29,6 +34,16 @@ class Webhooks:
         self._edge = edge
         self._keyring = keyring
 
+    @_told(
+        "createWebhook",
+        "Tell an endpoint of events",
+        body=Body(told.WebhookInput, {"an endpoint": told.INPUT}),
+        answer=Answer(
+            "It hears of what happens from now on.", webhook_object.WebhookWithSecret, {"created": told.WITH_SECRET}
+        ),
+        refuses=(*told.OF_INPUT, told.MISSING),
+        links=told.next_steps("$response.body#/id"),
+    )
     async def create(self, request: Request) -> Response:
         """POST /webhooks: it hears of what happens from now on."""
         key, given = await self._asked(request)
@@ -44,16 +59,37 @@ class Webhooks:
         logs.webhook_changed(webhook.id, what="created", key=key.name)
         return _answer(webhook_object.with_secret(webhook))
 
+    @_told(
+        "listWebhooks",
+        "List the webhooks",
+        answer=Answer("All of them.", told.WebhookList, {"one": told.listed(told.WEBHOOK)}),
+    )
     async def list_(self, request: Request) -> Response:
         """GET /webhooks: the newest first."""
         await self._keyring.administrator(request)
         return _answer(webhook_object.listed(map(webhook_object.webhook, await self._edge.store.webhooks())))
 
+    @_told(
+        "getWebhook",
+        "See a webhook",
+        parameters=(told.ID_PART,),
+        answer=Answer("With its secret.", webhook_object.WebhookWithSecret, {"enabled": told.WITH_SECRET}),
+        refuses=told.OF_ONE,
+    )
     async def show(self, request: Request) -> Response:
         """GET /webhooks/{id}: with its secret."""
         await self._keyring.administrator(request)
         return _answer(webhook_object.with_secret(await self._webhook(request)))
 
+    @_told(
+        "reviseWebhook",
+        "Change a webhook",
+        parameters=(told.ID_PART,),
+        body=Body(told.WebhookRevision, {"disable it": {"status": "disabled"}}, required=False),
+        answer=Answer("It was changed.", told.RevisedWebhook, {"changed": told.CHANGED}),
+        refuses=(*told.OF_ONE, *told.OF_INPUT),
+        description="What waits for a disabled endpoint goes when it is enabled again.",
+    )
     async def revise(self, request: Request) -> Response:
         """PATCH /webhooks/{id}: another endpoint, other events, enabled or disabled."""
         key, given = await self._asked(request)
@@ -68,6 +104,13 @@ class Webhooks:
         logs.webhook_changed(revision.id, what="revised", key=key.name)
         return _answer({"object": "webhook", "id": str(revision.id)})
 
+    @_told(
+        "removeWebhook",
+        "Remove a webhook",
+        parameters=(told.ID_PART,),
+        answer=Answer("It is gone.", told.RemovedWebhook, {"removed": {**told.CHANGED, "deleted": True}}),
+        refuses=told.OF_ONE,
+    )
     async def remove(self, request: Request) -> Response:
         """DELETE /webhooks/{id}."""
         key = await self._keyring.administrator(request)
@@ -77,6 +120,17 @@ class Webhooks:
         logs.webhook_changed(id_, what="removed", key=key.name)
         return _answer({"object": "webhook", "id": str(id_), "deleted": True})
 
+    @_told(
+        "rotateWebhookSecret",
+        "Give a webhook a new secret",
+        parameters=(told.ID_PART,),
+        answer=Answer(
+            "For a day both secrets sign.",
+            told.RotatedWebhook,
+            {"rotated": {**told.CHANGED, "signing_secret": told.WITH_SECRET["signing_secret"]}},
+        ),
+        refuses=told.OF_ONE,
+    )
     async def rotate(self, request: Request) -> Response:
         """POST /webhooks/{id}/signing-secret/rotate: for a day both secrets sign."""
         key = await self._keyring.administrator(request)
@@ -87,6 +141,18 @@ class Webhooks:
         logs.webhook_changed(rotation.id, what="secret rotated", key=key.name)
         return _answer({"object": "webhook", "id": str(rotation.id), "signing_secret": rotation.secret})
 
+    @_told(
+        "listWebhookEvents",
+        "List the events of a webhook",
+        parameters=(told.ID_PART, *told.PAGE),
+        answer=Answer(
+            "What it was told and is to be told, the newest first.",
+            told.WebhookEventList,
+            {"one": told.listed(told.EVENT)},
+        ),
+        refuses=(*told.OF_ONE, *told.OF_PAGE),
+        links=told.OF_LIST,
+    )
     async def events(self, request: Request) -> Response:
         """GET /webhooks/{id}/events: what it was told and is to be told, the newest first."""
         await self._keyring.administrator(request)
@@ -96,16 +162,41 @@ class Webhooks:
         found = await self._edge.store.deliveries(webhook.id, after, limit + 1)
         return _answer(webhook_object.listed(map(webhook_object.event, found[:limit]), has_more=len(found) > limit))
 
+    @_told(
+        "getWebhookEvent",
+        "See an event",
+        parameters=(told.ID_PART, told.EVENT_PART),
+        answer=Answer("With its payload.", webhook_object.WholeWebhookEvent, {"sent": told.WHOLE_EVENT}),
+        refuses=(*told.OF_ONE, *told.OF_EVENT),
+    )
     async def event(self, request: Request) -> Response:
         """GET /webhooks/{id}/events/{event_id}: with its payload."""
         await self._keyring.administrator(request)
         return _answer(webhook_object.whole_event(await self._delivery(request)))
 
+    @_told(
+        "listWebhookEventTries",
+        "See how an event was told",
+        parameters=(told.ID_PART, told.EVENT_PART),
+        answer=Answer("How the last tries ended.", told.WebhookTryList, {"one": told.listed(told.TRY)}),
+        refuses=(*told.OF_ONE, *told.OF_EVENT),
+    )
     async def attempts(self, request: Request) -> Response:
         """GET /webhooks/{id}/events/{event_id}/attempts: how the last tries ended."""
         await self._keyring.administrator(request)
         return _answer(webhook_object.listed(webhook_object.attempts(await self._delivery(request))))
 
+    @_told(
+        "replayWebhookEvent",
+        "Tell of an event again",
+        parameters=(told.ID_PART, told.EVENT_PART),
+        answer=Answer(
+            "It is told again, under the same id.",
+            told.ReplayedEvent,
+            {"replayed": {"object": "webhook_event", "id": told.EVENT["id"]}},
+        ),
+        refuses=(*told.OF_ONE, *told.OF_EVENT),
+    )
     async def replay(self, request: Request) -> Response:
         """POST /webhooks/{id}/events/{event_id}/replay: it is told again, under the same id."""
         key = await self._keyring.administrator(request)
@@ -115,6 +206,18 @@ class Webhooks:
         logs.webhook_changed(id_, what="event replayed", key=key.name)
         return _answer({"object": "webhook_event", "id": str(event)})
 
+    @_told(
+        "replayWebhook",
+        "Tell again of what was given up",
+        parameters=(told.ID_PART,),
+        body=Body(told.ReplayInput, {"since a moment": {"since": "2026-11-24T09:00:00Z"}}),
+        answer=Answer(
+            "Every event since then that was given up is told again.",
+            told.ReplayedWebhook,
+            {"replayed": {**told.CHANGED, "replayed": 3}},
+        ),
+        refuses=(*told.OF_ONE, *told.OF_SINCE),
+    )
     async def replay_failed(self, request: Request) -> Response:
         """POST /webhooks/{id}/replay: every event since a moment that was given up is told again."""
         key, given = await self._asked(request)

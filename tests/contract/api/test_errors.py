@@ -31,7 +31,7 @@ def head(door: Door, *lines: str, method: str = "POST", path: str = "/emails") -
     return "\r\n".join([*fields, "", ""]).encode()
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/emails/x/y/z", "/docs", "/openapi.json", "/%00", "/emails/%2e%2e"])
+@pytest.mark.parametrize("path", ["/", "/nope", "/emails/x/y/z", "/%00", "/emails/%2e%2e"])
 def test_e1_unknown_path(door: Door, path: str) -> None:
     """404 in the same form as all else."""
     assert check_error(door.get(path))["name"] in ("not_found", "invalid_parameter")

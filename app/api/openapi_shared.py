@@ -1,0 +1,78 @@
+"""What several routes say of themselves in the same words: parameters, errors, answers, and the next steps."""
+
+from typing import Annotated, Literal
+
+from pydantic import WithJsonSchema
+from typing_extensions import TypedDict
+
+from app.api.errors import (
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    InvalidIdempotencyKey,
+    MessageTooLarge,
+    Name,
+    SenderNotAllowed,
+)
+from app.api.openapi import Answer, Link, Parameter, Place
+from app.api.openapi_errors import NO_EMAIL, invalid
+from app.api.openapi_types import ID, Id
+
+ID_PART = Parameter("id", Id, "The id of the email, as it was answered.", place=Place.PATH)
+
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"})],
+    "For 24 hours the same key and body give the same answer and one email. A request that is refused uses none up.",
+    place=Place.HEADER,
+)
+OF_IDEMPOTENCY = (InvalidIdempotencyKey(), IdempotencyMismatch(), IdempotencyInFlight())
+
+BAD_ID = invalid("id", "It must be a UUID, as this API answered it.", Name.INVALID_PARAMETER)
+OF_ONE = (BAD_ID, NO_EMAIL)
+
+OF_EMAIL = (
+    invalid("subject", "The subject is missing; give one that is not empty.", Name.MISSING_REQUIRED_FIELD),
+    invalid("to", "It has 51 addresses and may have 50; send several emails."),
+    invalid(
+        "template",
+        "This relay has no templates and no topics; leave it out and send the finished html or text.",
+        reason="unsupported_field",
+    ),
+    invalid(
+        "attachments[0].content",
+        "It must be base64, a list of octets or a Buffer, not a number.",
+        Name.INVALID_ATTACHMENT,
+    ),
+    invalid(
+        "attachments[0].path",
+        "This relay fetches no remote files; send the file itself as `content`, in base64.",
+        Name.INVALID_ATTACHMENT,
+        "remote_attachments_disabled",
+    ),
+    MessageTooLarge(41_204_812, 36_700_160, attachments=True),
+    MessageTooLarge(41_204_812, 36_700_160, attachments=False),
+    SenderNotAllowed(
+        "sales@fabrikam.com", "Use the address of a mailbox, or add this sender to a pool in the settings."
+    ),
+)
+
+
+class Changed(TypedDict):
+    """The email that was changed."""
+
+    object: Literal["email"]
+    id: Id
+
+
+CHANGED = {"object": "email", "id": ID}
+
+
+def changed_email(description: str) -> Answer:
+    """The answer to whatever changes an email."""
+    return Answer(description, Changed, {"changed": CHANGED})
+
+
+def next_steps(id: str) -> dict[str, Link]:
+    """What can be done with an email whose id is at this place of an answer."""
+    operations = ("getEmail", "rescheduleEmail", "cancelEmail", "retryEmail", "confirmEmail", "listAttachments")
+    return {operation: Link(operation, {"id": id}) for operation in operations}
