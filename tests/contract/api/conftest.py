@@ -5,6 +5,27 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.api.door import Door, open_door
+from tests.gateway.gateways import asked_for, trust_from_now_on
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is below the API is marked, because a gateway is in its place."""
+    config.addinivalue_line("markers", "direct(why): holds without a gateway between caller and Postern only")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Behind a gateway, leave that out."""
+    kind = asked_for()
+    for item in items:
+        if kind is not None and (mark := item.get_closest_marker("direct")):
+            item.add_marker(pytest.mark.skip(reason=f"{kind}: {mark.args[0]}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trusted() -> None:
+    """Every client of the run knows the gateway's authority."""
+    if asked_for() is not None:
+        trust_from_now_on()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""A real server on a real socket before a real store, in a thread of its own, and the ways to talk to it."""
+"""A real server on a real socket before a real store, in a thread of its own, and the ways to talk to it.
+
+With GATEWAY=nginx or GATEWAY=caddy in the environment all ways lead through that gateway (tests/gateway).
+"""
 
 import asyncio
 import email.policy
@@ -8,7 +11,7 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -24,8 +27,10 @@ from app.api.keys import digest, new_key
 from app.clock import Clock
 from app.listener import Listener
 from app.mail.address import Address
+from app.mail.readiness import Examined, Readiness, Reason
 from app.store import Store
 from app.store.records import Key, Permission
+from tests.gateway.gateways import Gateway, asked_for, gateway
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -43,7 +48,9 @@ class Door:
     limits: Limits
     clock: Clock
     draining: bool = False
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
+    gateway: Gateway | None = None
+    port: int = 0
 
     def start(self) -> None:
         """Serve until `stop`."""
@@ -51,12 +58,17 @@ class Door:
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="door")
         self._thread.start()
         assert self._running.wait(20)
+        self._before = ExitStack()
+        if kind := asked_for():
+            self.gateway = self._before.enter_context(gateway(kind, self.port))
+            self.url = self.gateway.url
         self.key = self.make_key()
         self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=20)
 
     def stop(self) -> None:
         """As SIGTERM would."""
         self.client.close()
+        self._before.close()
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(20)
 
@@ -81,6 +93,7 @@ class Door:
             capacities={},
             limits=self.limits,
             ready=self._ready,
+            examine=self._examine,
             draining=lambda: self.draining,
         )
 
@@ -89,8 +102,11 @@ class Door:
             raise RuntimeError("a bug of ours")
         return "main" if sender.domain == "contoso.com" else None
 
-    async def _ready(self) -> list[str]:
-        return self.reasons
+    async def _ready(self) -> Readiness:
+        return Readiness(tuple(self.reasons), relaying=not any(reason.mailbox for reason in self.reasons))
+
+    async def _examine(self) -> Examined:
+        return Examined(self.clock.now(), (), ())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something of the store's on the server's loop."""
@@ -145,6 +161,8 @@ class Door:
 
     def connect(self) -> socket.socket:
         """A new connection."""
+        if self.gateway is not None:
+            return self.gateway.connect()
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
 

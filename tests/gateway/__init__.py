@@ -1,0 +1,1 @@
+"""Postern behind the gateways of deploy/gateway."""
