@@ -16,6 +16,7 @@ from app.api import Limits as BodyLimits
 from app.api.errors import not_http
 from app.api.keys import digest
 from app.clock import Clock
+from app.doctor import Rounds
 from app.listener import Listener
 from app.mail.forecast import Capacity
 from app.mail.notice import of_credential
@@ -85,14 +86,18 @@ class Postern:
         await self.store.announce(what)
 
     async def _start_fleet(self, stack: AsyncExitStack) -> None:
-        wiring = Wiring(self.clock)
+        wiring, cases = Wiring(self.clock), []
         self.fleet = Fleet(self.store, self.clock, self.settings.tenant_recipients_per_day)
         for pool in self.settings.pools:
             for one in pool.mailboxes:
                 login = wiring.credentials(one)
                 self.fleet.add(pool.name, one.mailbox, limits(one), wiring.sessions(one, login))
+                cases.append(wiring.case(pool, one, login, self.settings.max_message_bytes))
                 watch = asyncio.create_task(Watch(one.mailbox, login, self.clock, self._announce).keep())
                 stack.callback(watch.cancel)
+        file = database_file(self.settings.store_url)
+        self.rounds = Rounds(self.store, self.clock, cases, self.fleet.logged_in, file and file.parent)
+        stack.callback(self.rounds.close)
         await self.fleet.start()
         stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)
 
@@ -121,15 +126,11 @@ class Postern:
                 for one in pool.mailboxes
             },
             limits=BodyLimits(max_body_bytes=settings.max_body_bytes, max_message_bytes=settings.max_message_bytes),
-            ready=self._ready,
+            ready=self.rounds.stand,
+            examine=self.rounds.examine,
             draining=lambda: self._draining,
             private_webhooks=settings.webhook_private_addresses,
         )
-
-    async def _ready(self) -> list[str]:
-        """Why callers should not come here: empty when they should."""
-        await self.store.ping()
-        return []
 
 
 async def serve(settings: Settings) -> None:

@@ -11,8 +11,10 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from app.clock import Clock
+from app.doctor import Case
+from app.mail.address import parse_address
 from app.relay.mailbox import Limits
-from app.settings import FileSecret, MailboxSettings
+from app.settings import FileSecret, MailboxSettings, PoolSettings
 from app.smtp import tls
 from app.smtp.credentials import Credentials, Password, SecretFile
 from app.smtp.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Registration
@@ -60,6 +62,18 @@ class Wiring:
             return await open_session(there, login)
 
         return Pool(Turnstile(open_one, self._clock.monotonic), settings.connections)
+
+    def case(self, pool: PoolSettings, settings: MailboxSettings, login: Credentials, max_message_bytes: int) -> Case:
+        """The mailbox as the doctor looks at it."""
+        return Case(
+            mailbox=settings.mailbox,
+            upstream=self.upstream(settings),
+            credentials=login,
+            senders=pool.senders,
+            sender=parse_address(pool.default_sender or settings.mailbox),
+            max_message_bytes=max_message_bytes,
+            clock=self._clock,
+        )
 
 
 def limits(settings: MailboxSettings) -> Limits:

@@ -108,7 +108,7 @@ def _of_webhooks(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
 
 
 def _beside_emails(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
-    mailboxes, health = Mailboxes(edge, keyring), Health(edge)
+    mailboxes, health = Mailboxes(edge, keyring), Health(edge, keyring)
     return (
         ("/mailboxes", _GET, mailboxes.list_),
         ("/mailboxes/{name}/hold", _POST, mailboxes.hold),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.clock import Clock
 from app.mail.address import Address
 from app.mail.forecast import Capacity
+from app.mail.readiness import Examined, Readiness
 from app.store import Store
 
 
@@ -23,7 +24,8 @@ class Limits:
 class Edge:
     """Everything the routes need. `route` names the pool that may send as an address, None when there is none.
 
-    `ready` gives the plain reasons why no mail can be taken now, [] when it can; `draining` is true once a stop began.
+    `ready` says how the process stands, `examine` what the doctor finds at every mailbox, both as of a while ago at
+    most; `draining` is true once a stop began.
     """
 
     store: Store
@@ -32,6 +34,7 @@ class Edge:
     default_sender: str | None
     capacities: Mapping[str, Capacity]  # of the mailboxes, by name
     limits: Limits
-    ready: Callable[[], Awaitable[list[str]]]
+    ready: Callable[[], Awaitable[Readiness]]
+    examine: Callable[[], Awaitable[Examined]]
     draining: Callable[[], bool]
     private_webhooks: bool = False  # webhooks may lead to addresses that are not public, and by plain http

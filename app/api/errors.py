@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
@@ -61,6 +63,7 @@ class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not
 
     status: int = 422
     unread: bool = False  # the caller is still sending the body
+    members: Mapping[str, object] = MappingProxyType({})  # what else the answer says
 
     def __init__(
         self,
@@ -339,6 +342,17 @@ class Unavailable(Problem):
         )
 
 
+class NotReady(Problem):
+    """Emails should go elsewhere. What the answer would say if it were a success, it says beside the error."""
+
+    status = 503
+
+    def __init__(self, stands: Mapping[str, Any]) -> None:
+        why = " ".join(reason["summary"] for reason in stands["reasons"])
+        super().__init__(Name.APPLICATION_ERROR, f"Postern is not ready: {why}", headers={"retry-after": "5"})
+        self.members = stands
+
+
 class Crashed(Problem):
     """A bug of ours."""
 
@@ -373,6 +387,7 @@ def not_http() -> bytes:
 def wire_form(problem: Problem, request_id: str | None) -> bytes:
     """The content of an error, as JSON."""
     members: dict[str, object] = {"statusCode": problem.status, "name": problem.name, "message": problem.message}
+    members |= problem.members
     if problem.reason is not None:
         members["reason"] = problem.reason
     if problem.details:

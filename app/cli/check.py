@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -76,17 +77,8 @@ def _cases(
 ) -> Iterator[Case]:
     wiring = Wiring(Clock())
     for pool, one in chosen:
-        yield Case(
-            mailbox=one.mailbox,
-            upstream=wiring.upstream(one),
-            credentials=wiring.credentials(one),
-            senders=pool.senders,
-            sender=parse_address(pool.default_sender or one.mailbox),
-            max_message_bytes=settings.max_message_bytes,
-            test_to=to,
-            egress=egress,
-            name_server=server,
-        )
+        case = wiring.case(pool, one, wiring.credentials(one), settings.max_message_bytes)
+        yield replace(case, test_to=to, egress=egress, name_server=server)
 
 
 # What was given on the command line.

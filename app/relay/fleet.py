@@ -28,12 +28,19 @@ class Fleet:
         self._leases = Leases(store, clock)
         self._relays: list[Relay] = []
         self._keeper: asyncio.Task[None] | None = None
+        self._sessions: dict[str, Pool] = {}
         self.mailboxes: dict[str, Mailbox] = {}
 
     def add(self, pool: str, name: str, limits: Limits, sessions: Pool) -> None:
         """One more mailbox, which takes what waits in this pool."""
         mailbox = self.mailboxes[name] = Mailbox(name, limits, self._clock, self._tenant)
         self._relays.append(Relay(self._store, pool, mailbox, sessions, self._leases, self._clock))
+        self._sessions[name] = sessions
+
+    def logged_in(self, name: str) -> bool:
+        """Whether a session of this mailbox stands open here."""
+        idle, lent, _ = self._sessions[name].counts()
+        return idle + lent > 0
 
     def wake(self) -> None:
         """There may be work: only a hint."""

@@ -36,7 +36,7 @@ from app.store import (
     settle,
     webhooks,
 )
-from app.store.migrations import migrate
+from app.store.migrations import is_current, migrate
 from app.store.reader import Reader
 from app.store.records import (
     Acceptance,
@@ -219,6 +219,10 @@ class Store:
     async def ping(self) -> None:
         """Prove that a commit can be made."""
         await self._write(heartbeat.beat, None)
+
+    async def has_our_schema(self) -> bool:
+        """Whether the database still has this build's schema."""
+        return await self._read(is_current)
 
     # By people. None: there is no such message, or it is another key's
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -43,6 +44,16 @@ def revision(url: str) -> str | None:
         return None
     with _transaction(url) as connection:
         return _revision(connection)
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the database has this build's schema: another version may have migrated it since it was opened."""
+    return _revision(connection) == _head()
+
+
+@cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 @contextmanager
