@@ -22,6 +22,7 @@ from app.api.intake import Intake
 from app.api.keys import Keyring
 from app.api.listing import Listing
 from app.api.mailboxes import Mailboxes
+from app.api.postmark import BATCH, PATH, TEMPLATES, Postmark
 from app.api.validation import Validation
 from app.api.webhooks import Webhooks
 
@@ -73,8 +74,17 @@ def _add_routes(app: FastAPI, edge: Edge) -> None:
         *_of_webhooks(edge, keyring),
     ):
         app.add_api_route(path, endpoint, methods=[*methods])
+    _add_postmark(app, Postmark(edge, keyring, intake))
     for path in unsupported.PATHS:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
+
+
+def _add_postmark(app: FastAPI, postmark: Postmark) -> None:
+    app.add_api_route(PATH, postmark.send, methods=["POST"])
+    app.add_api_route(BATCH, postmark.send_batch, methods=["POST"])
+    for path in TEMPLATES:
+        app.add_api_route(path, postmark.template, methods=[*unsupported.METHODS], include_in_schema=False)
+    app.add_api_route("/email/{rest:path}", postmark.nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
 def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments) -> Sequence[_Route]:

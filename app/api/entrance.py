@@ -13,6 +13,7 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
 from app import logs
+from app.api import postmark_errors
 from app.api.errors import Crashed, MalformedBody, MethodNotAllowed, NotFound, Problem, Unavailable, answer
 from app.api.wire import header
 from app.store import StoreError
@@ -59,7 +60,8 @@ class Entrance:
             problem = _problem(error, scope)
             if started:
                 raise
-            await answer(problem, scope)(scope, receive, send_with_id)
+            form = postmark_errors.render(problem) if postmark_errors.speaks(scope) else None
+            await answer(problem, scope, form)(scope, receive, send_with_id)
 
     def _check_draining(self, path: str) -> None:
         if self._draining() and path not in _ALWAYS_ANSWERED:

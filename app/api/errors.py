@@ -364,19 +364,20 @@ class Crashed(Problem):
         )
 
 
-def answer(problem: Problem, scope: Scope) -> Response:
-    """The response in the wire form. What was the caller's is logged here, once."""
-    if problem.status < 500:
+def answer(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None) -> Response:
+    """The response in the wire form, or in another `form`: its status and body. What was the caller's is logged here,
+    once."""
+    status, content = form or (problem.status, wire_form(problem, scope.get("request_id")))
+    if status < 500:
         logs.refused(
-            status=problem.status,
+            status=status,
             name=problem.name,
             message=problem.message,
             method=scope["method"],
             path=scope["path"],
         )
-    form = Lingering if problem.unread else Response
-    content = wire_form(problem, scope.get("request_id"))
-    return form(content, problem.status, dict(problem.headers), media_type="application/json")
+    kind = Lingering if problem.unread else Response
+    return kind(content, status, dict(problem.headers), media_type="application/json")
 
 
 def not_http() -> bytes:

@@ -145,7 +145,9 @@ def text(value: Any, info: ValidationInfo) -> str | None:
 
 
 def tag(value: Any) -> tuple[str, str]:
-    """`{"name", "value"?}`."""
+    """`{"name", "value"?}`. A tuple is no JSON: it is what Postmark's rules have found good (`postmark_email`)."""
+    if isinstance(value, tuple):
+        return cast("tuple[str, str]", value)
     if not isinstance(value, dict):
         raise refuse(f'It must be an object like {{"name": "campaign", "value": "spring"}}, not {kind(value)}.')
     name, content = value.get("name"), value.get("value")

@@ -37,6 +37,11 @@ def first_at(moment: float) -> UUID:
     return UUID(int=min(max(_milliseconds(moment), 0), _LATEST) << 80)
 
 
+def moment_of(id_: UUID) -> float:
+    """When the id was given, in epoch seconds, to the millisecond."""
+    return (id_.int >> 80) / 1000
+
+
 def _milliseconds(moment: float) -> int:
     return round(moment * 1_000_000) // 1000  # by way of microseconds, as a datetime has them
 

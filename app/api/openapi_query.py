@@ -21,8 +21,8 @@ PARAMETERS = (
     Parameter("from", EmailAddress, "The sender, in whatever case."),
     Parameter(
         "tag",
-        Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,256}(:[A-Za-z0-9_-]{0,256})?$")],
-        "The name of a tag, or `name:value`.",
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}(:[^\u0000]{0,1000})?$")],
+        "The name of a tag, or `name:value`. Emails of Postmark's SDKs have values with whatever characters.",
         "category:receipt",
     ),
     Parameter("lane", Lane, "The lane they go by."),

@@ -21,7 +21,7 @@ LONGEST = 200  # characters of `q`
 W = TypeVar("W", bound=StrEnum)
 
 _LIMIT = re.compile("0*[1-9][0-9]?|0*100", re.ASCII)
-_TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([A-Za-z0-9_-]{0,256}))?", re.ASCII)
+_TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
 
 
 @frozen

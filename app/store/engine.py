@@ -60,7 +60,7 @@ _SESSION_WRITER = {
     "lock_timeout": "5000",  # milliseconds to wait for another process's rows
 }
 
-_json = json.JSONEncoder(separators=(",", ":")).encode
+as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def parse(url: str) -> URL:
@@ -141,7 +141,7 @@ def _postgresql(url: URL, session: dict[str, str], **options: Any) -> Engine:
 
 def _engine(url: URL, arguments: dict[str, Any], options: dict[str, Any]) -> Engine:
     # hide_parameters: what is kept here is mail, and must not come out in an error's text.
-    return create_engine(url, json_serializer=_json, hide_parameters=True, connect_args=arguments, **options)
+    return create_engine(url, json_serializer=as_json, hide_parameters=True, connect_args=arguments, **options)
 
 
 def _configure(engine: Engine, statements: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, Text, cast, ex
 from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState
 from app.store import find, standing
+from app.store.engine import as_json
 from app.store.records import Page, Selection
 from app.store.schema import FAILED, SETTLED, messages, recipients
 
@@ -148,5 +149,5 @@ def _tagged(name: str, value: str | None) -> ColumnElement[bool]:
     """By the text of the JSON, where tags are written `["name","value"]`. Nothing else in it can look so: within a text
     the quotation marks are escaped, and the other lists hold addresses."""
     head: ColumnElement[Any] = cast(_m.head, Text)
-    mark = f'["{name}",' if value is None else f'["{name}","{value}"]'
+    mark = as_json([name])[:-1] + "," if value is None else as_json([name, value])
     return func.replace(head, mark, "") != head

@@ -1,0 +1,134 @@
+"""An email as callers with Postmark's SDKs write it, and what they are answered: types and examples that describe.
+
+They judge nothing: `postmark_email` and the rules of every other email do.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+
+from pydantic import ConfigDict, Field, WithJsonSchema, with_config
+from typing_extensions import TypedDict
+
+from app.api.openapi import Form
+from app.api.openapi_email import NOTHING, ONE_LINE, PLAIN, EmailAddress
+from app.api.openapi_types import AT, ID, OTHER_ID, Id, Timestamp, says
+from app.api.postmark_email import LONGEST, LONGEST_NAME
+from app.api.postmark_errors import render
+
+_LIST = {"type": "string", "format": "mailboxes", "examples": ["ada@example.net, Charles <charles@example.net>"]}
+_Addresses: TypeAlias = Annotated[str, WithJsonSchema(_LIST)]
+_SCALAR = {"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\u0000]*$", "maxLength": LONGEST}
+
+
+def _needed(schema: dict[str, Any]) -> None:
+    """What no type can say: one of the two bodies has to be there."""
+    schema["anyOf"] = [
+        {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
+        for name in ("HtmlBody", "TextBody")
+    ]
+
+
+class PostmarkHeader(TypedDict):
+    """A further header field. No name comes twice."""
+
+    Name: Annotated[str, Field(pattern="^[!-9;-~]{1,76}$")]
+    Value: Annotated[
+        Any,
+        WithJsonSchema({"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\r\n\u0000]*$"}),
+    ]
+
+
+class PostmarkAttachment(TypedDict):
+    """A file. With a `ContentID` it is shown inside the html."""
+
+    Name: Annotated[str, Field(max_length=255, pattern=r"^[^\u0000-\u001f\u007f]*$")]
+    Content: Annotated[str, WithJsonSchema({"type": "string", "format": "base64"})]
+    ContentType: NotRequired[Annotated[str, Field(max_length=255, pattern="^[ -~]*$")] | None]
+    ContentID: NotRequired[
+        Annotated[
+            str | None,
+            WithJsonSchema({"anyOf": [{"type": "string", "format": "content-id", "maxLength": 130}, {"type": "null"}]}),
+        ]
+    ]
+
+
+@with_config(ConfigDict(json_schema_extra=_needed))
+class PostmarkEmail(TypedDict):
+    """An email in Postmark's words. Others are ignored: TrackOpens, TrackLinks, MessageStream and the like."""
+
+    From: NotRequired[Annotated[EmailAddress | None, says("Left out where there is a default sender.")]]
+    To: Annotated[_Addresses, says("Up to 50 addresses, with commas between them.")]
+    Cc: NotRequired[_Addresses | None]
+    Bcc: NotRequired[_Addresses | None]
+    ReplyTo: NotRequired[_Addresses | None]
+    Subject: ONE_LINE
+    HtmlBody: NotRequired[PLAIN | None]
+    TextBody: NotRequired[PLAIN | None]
+    Headers: NotRequired[Annotated[list[PostmarkHeader], Field(max_length=1000)] | None]
+    Attachments: NotRequired[Annotated[list[PostmarkAttachment], Field(max_length=1000)] | None]
+    Tag: NotRequired[Annotated[Any, WithJsonSchema(_SCALAR), says("Becomes the value of our tag `tag`.")]]
+    Metadata: NotRequired[
+        Annotated[
+            Any,
+            WithJsonSchema(
+                {
+                    "type": ["object", "null"],
+                    "maxProperties": 1000,
+                    "propertyNames": {"minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\u0000]*$"},
+                    "additionalProperties": _SCALAR,
+                }
+            ),
+            says("Each entry becomes a tag of ours. It is not sent."),
+        ]
+    ]
+    TemplateId: NotRequired[NOTHING]
+    TemplateAlias: NotRequired[NOTHING]
+    TemplateModel: NotRequired[NOTHING]
+
+
+class PostmarkSent(TypedDict):
+    """It is on the disk and will be relayed."""
+
+    To: str
+    SubmittedAt: Timestamp
+    MessageID: Id
+    ErrorCode: Literal[0]
+    Message: Literal["OK"]
+
+
+class PostmarkError(TypedDict):
+    """Every answer under /email that is no success."""
+
+    ErrorCode: Annotated[int, says("One of Postmark's numbers.", ge=1)]
+    Message: Annotated[str, says("What is wrong and what mends it, the place in Postmark's words.", min_length=1)]
+
+
+FORM = Form(PostmarkError, render)
+ANSWERS = list[PostmarkSent | PostmarkError]
+
+RECEIPT: dict[str, Any] = {
+    "From": "Contoso <noreply@contoso.com>",
+    "To": "ada@example.net, Charles <charles@example.net>",
+    "Subject": "Your receipt",
+    "HtmlBody": "<p>Thank you.</p>",
+    "Headers": [{"Name": "X-Invoice", "Value": "1187"}],
+    "Attachments": [{"Name": "invoice.pdf", "Content": "JVBERi0xLjQK", "ContentType": "application/pdf"}],
+    "Tag": "receipt",
+    "Metadata": {"customer": "42"},
+}
+CODE: dict[str, Any] = {
+    "From": "noreply@contoso.com",
+    "To": "ada@example.net",
+    "Subject": "Code",
+    "TextBody": "491 302",
+}
+SENT: dict[str, Any] = {
+    "To": "ada@example.net, Charles <charles@example.net>",
+    "SubmittedAt": AT,
+    "MessageID": ID,
+    "ErrorCode": 0,
+    "Message": "OK",
+}
+SENT_BATCH = [
+    {**SENT, "To": "ada@example.net", "MessageID": OTHER_ID},
+    {"ErrorCode": 300, "Message": "To[0]: nope has no @; write an address like anna@example.com."},
+]

@@ -1,0 +1,192 @@
+"""POST /email and POST /email/batch: Postmark's words for what POST /emails does, for callers with Postmark's SDKs.
+
+A request is put into our own words (`postmark_email`) and goes the way of every other: same keys, policies, limits,
+idempotency, commit. Only what is answered has Postmark's shape; what is refused gets it in `postmark_errors`.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api import body, document, idempotency, postmark_email
+from app.api.edge import Edge
+from app.api.errors import Flaw, IdempotencyMismatch, Invalid, NotFound, Problem
+from app.api.fields import kind
+from app.api.ids import moment_of
+from app.api.intake import INLINE, Intake
+from app.api.keys import Keyring
+from app.api.openapi import Answer, Body, Needs, Tag, operation
+from app.api.openapi_postmark import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
+from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_EMAIL, OF_IDEMPOTENCY, next_steps
+from app.api.postmark_errors import IncompatibleJson, MissingToken, TooManyMessages, members
+from app.api.wire import header, success, timestamp
+from app.store.records import Acceptance, Idempotency, Key
+
+PATH = "/email"
+BATCH = "/email/batch"
+TEMPLATES = ("/email/withTemplate", "/email/batchWithTemplates")
+MOST = 500  # emails in one request, as many as Postmark's SDKs put into one
+
+_TOKEN = "The API key may come in the header X-Postmark-Server-Token instead."  # noqa: S105
+_OF_BATCH = (
+    IncompatibleJson("The list has no emails."),
+    TooManyMessages(f"The list has {MOST + 1} emails; a batch has {MOST} at most."),
+)
+
+_Prepared = tuple[Sequence[Acceptance | Problem], Idempotency | None]
+
+
+class Postmark:
+    """The routes under /email."""
+
+    def __init__(self, edge: Edge, keyring: Keyring, intake: Intake) -> None:
+        self._edge = edge
+        self._keyring = keyring
+        self._intake = intake
+
+    @operation(
+        "sendPostmarkEmail",
+        "Send an email in Postmark's words",
+        tag=Tag.POSTMARK,
+        needs=Needs.HOLDER,
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(PostmarkEmail, {"a receipt": RECEIPT, "a one-time code": CODE}),
+        answer=Answer("It is on the disk, and is relayed from there.", PostmarkSent, {"kept": SENT}),
+        refuses=(*OF_EMAIL, *OF_IDEMPOTENCY, IncompatibleJson("An email must be one JSON object, not a list.")),
+        description=_TOKEN,
+        links=next_steps("$response.body#/MessageID"),
+        form=FORM,
+    )
+    async def send(self, request: Request) -> Response:
+        """POST /email: 200 with the MessageID once the email is on the disk."""
+        key, token, raw = await self._asked(request)
+        now = self._edge.clock.now()
+        with self._held(key, PATH, token):
+            prepare = partial(self._prepare_one, key, raw, token, self._intake.ids.new(now), now)
+            acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+            kept = await self._intake.keep([acceptance], key, once)
+        return _answer(_sent(acceptance, kept.ids[0]))
+
+    @operation(
+        "sendPostmarkBatch",
+        "Send up to 500 emails in Postmark's words",
+        tag=Tag.POSTMARK,
+        needs=Needs.HOLDER,
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(
+            Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MOST)], {"two emails": [RECEIPT, CODE]}
+        ),
+        answer=Answer(
+            "In the order of the request: what was kept, and what is wrong with the others.",
+            ANSWERS,
+            {"one of two": SENT_BATCH},
+        ),
+        refuses=(*OF_IDEMPOTENCY, *_OF_BATCH),
+        description=_TOKEN,
+        links=next_steps("$response.body#/0/MessageID"),
+        form=FORM,
+    )
+    async def send_batch(self, request: Request) -> Response:
+        """POST /email/batch: 200 with a list, in order: of each email its MessageID, or what is wrong with it."""
+        key, token, raw = await self._asked(request)
+        now = self._edge.clock.now()
+        with self._held(key, BATCH, token):
+            ids = [self._intake.ids.new(now) for _ in range(MOST)]
+            results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
+            good = [result for result in results if isinstance(result, Acceptance)]
+            kept = (await self._intake.keep(good, key, once)).ids if good else ()
+        if len(kept) != len(good):  # a repetition, and meanwhile other emails of the same body are good ones
+            raise IdempotencyMismatch
+        place = iter(kept)
+        return _answer([_sent(r, next(place)) if isinstance(r, Acceptance) else members(r) for r in results])
+
+    async def template(self, request: Request) -> Response:
+        """POST /email/withTemplate and the like: always refused, after the key was checked."""
+        await self._keyring.holder(_with_bearer(request))
+        sentence = "This relay has no templates. Send the finished HtmlBody or TextBody to /email."
+        raise Invalid([Flaw("template", sentence, reason="unsupported_field")])
+
+    async def nothing(self, request: Request) -> Response:
+        """Whatever else Postmark has under /email: not here."""
+        await self._keyring.holder(_with_bearer(request))
+        sentence = f"{request.scope['path']} is not available on this relay. Use POST /email and POST /email/batch."
+        raise NotFound(sentence, reason="unsupported_resource")
+
+    async def _asked(self, request: Request) -> tuple[Key, str | None, bytes | bytearray]:
+        key = await self._keyring.holder(_with_bearer(request))
+        token = idempotency.key_of(request)
+        return key, token, await body.read(request, self._edge.limits)
+
+    def _held(self, key: Key, path: str, token: str | None) -> AbstractContextManager[None]:
+        return nullcontext() if token is None else self._intake.in_flight.hold(key.id, path, token)
+
+    def _prepare_one(
+        self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
+    ) -> tuple[Acceptance, Idempotency | None]:
+        value = document.parse(raw)
+        return self._prepared(value, key, id_, now), _once(key, PATH, token, value)
+
+    def _prepare_all(
+        self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float
+    ) -> _Prepared:
+        value = document.parse(raw)
+        results: list[Acceptance | Problem] = []
+        for item, id_ in zip(_items(value), ids, strict=False):
+            try:
+                results.append(self._prepared(item, key, id_, now))
+            except Problem as problem:
+                results.append(problem)
+        return results, _once(key, BATCH, token, value)
+
+    def _prepared(self, value: Any, key: Key, id_: UUID, now: float) -> Acceptance:
+        if not isinstance(value, dict):
+            raise IncompatibleJson(f"An email must be one JSON object, not {kind(value)}.")
+        return self._intake.prepare(postmark_email.in_our_words(value), key, id_, now)
+
+
+def _with_bearer(request: Request) -> Request:
+    """The same request with Postmark's token as our key, so that the keyring has one door. A Bearer is good too."""
+    token = header(request.scope, b"x-postmark-server-token")
+    if token is None or not token.strip():
+        if header(request.scope, b"authorization") is None:
+            raise MissingToken
+        return request
+    bearer = (b"authorization", b"Bearer " + token.strip())
+    return Request({**request.scope, "headers": [bearer, *request.scope["headers"]]}, request.receive)
+
+
+def _once(key: Key, path: str, token: str | None, value: Any) -> Idempotency | None:
+    return None if token is None else Idempotency(key.id, path, token, document.canonical_digest(value))
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise IncompatibleJson(f"The request body must be a list of emails, not {kind(value)}.")
+    if not value:
+        raise IncompatibleJson("The list has no emails.")
+    if len(value) > MOST:
+        raise TooManyMessages(f"The list has {len(value)} emails; a batch has {MOST} at most.")
+    return value
+
+
+def _sent(acceptance: Acceptance, id_: UUID) -> dict[str, Any]:
+    """`id_` is an earlier one's when the request is a repetition."""
+    return {
+        "To": ", ".join(acceptance.head.to),
+        "SubmittedAt": timestamp(moment_of(id_)),
+        "MessageID": str(id_),
+        "ErrorCode": 0,
+        "Message": "OK",
+    }
+
+
+def _answer(content: Any) -> Response:
+    return success(json.dumps(content).encode())
