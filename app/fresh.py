@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -20,8 +20,8 @@ class Fresh(Generic[T]):
     async def get(self) -> T:
         """The value, or the exception of `make`. Who gives up waiting does not end it for the others."""
         if self._made is None or (self._made.done() and self._now() >= self._until):
-            self._made = asyncio.ensure_future(self._make())
-            self._made.add_done_callback(self._done)
+            self._made = asyncio.ensure_future(self._make_and_date())
+            self._made.add_done_callback(_heard)
         return await asyncio.shield(self._made)
 
     def close(self) -> None:
@@ -29,7 +29,14 @@ class Fresh(Generic[T]):
         if self._made is not None:
             self._made.cancel()
 
-    def _done(self, made: asyncio.Future[T]) -> None:
-        self._until = self._now() + self._seconds
-        if not made.cancelled():
-            made.exception()  # else asyncio complains when nobody waits any more
+    async def _make_and_date(self) -> T:
+        try:
+            return await self._make()
+        finally:  # before anybody can see that it is done
+            self._until = self._now() + self._seconds
+
+
+def _heard(made: asyncio.Future[Any]) -> None:
+    """Else asyncio complains of an exception when nobody waits any more."""
+    if not made.cancelled():
+        made.exception()

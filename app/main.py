@@ -16,7 +16,7 @@ from app.api import Limits as BodyLimits
 from app.api.errors import not_http
 from app.api.keys import digest
 from app.clock import Clock
-from app.doctor import Rounds
+from app.doctor import Rounds, Sessions
 from app.listener import Listener
 from app.mail.forecast import Capacity
 from app.mail.notice import of_credential
@@ -96,7 +96,8 @@ class Postern:
                 watch = asyncio.create_task(Watch(one.mailbox, login, self.clock, self._announce).keep())
                 stack.callback(watch.cancel)
         file = database_file(self.settings.store_url)
-        self.rounds = Rounds(self.store, self.clock, cases, self.fleet.logged_in, file and file.parent)
+        sessions = Sessions(self.fleet.logged_in, self.fleet.slot)
+        self.rounds = Rounds(self.store, self.clock, cases, sessions, file and file.parent)
         stack.callback(self.rounds.close)
         await self.fleet.start()
         stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)

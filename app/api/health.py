@@ -4,23 +4,28 @@ For machines inside, so without a key: the gateway before Postern passes none of
 logs in to them asks for a key with full access.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app import metrics
 from app.api.edge import Edge
-from app.api.errors import NotReady, Problem
+from app.api.errors import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
 from app.api.keys import Keyring
-from app.api.openapi import Answer, Needs, Tag, operation
+from app.api.openapi import Answer, Form, Needs, Parameter, Tag, operation
+from app.api.openapi_errors import USUAL, Error
+from app.api.openapi_types import Timestamp, says
 from app.api.wire import header, success, timestamp
-from app.mail.readiness import STOPPING, Readiness, Status
-from app.store import StoreError
+from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
+from app.store import StoreError, StoreUnavailable
+from app.store.records import Permission
 
 
 class Alive(TypedDict):
@@ -32,18 +37,70 @@ class Alive(TypedDict):
 class ReasonObject(TypedDict):
     """One thing that is not as it should be, and what mends it."""
 
-    check: str
-    mailbox: NotRequired[str]
+    check: Annotated[str, says("`process`, `store`, `schema`, `disk`, `mailbox`, or the step of a deep look.")]
+    mailbox: NotRequired[Annotated[str, says("Whose it is, where it is one mailbox's; only with full access.")]]
     summary: str
     fix: str
 
 
-class Ready(TypedDict):
-    """Emails can be accepted."""
+class FindingObject(TypedDict):
+    """What the doctor has found at one step, as `postern check --json` gives it."""
 
-    status: Literal["ready", "degraded"]
-    relaying: bool
+    step: str
+    outcome: Literal["ok", "warn", "failed", "skipped"]
+    summary: str
+    fix: str
+    facts: Mapping[str, str]
+    about: Annotated[str, says("The host and port, or the mailbox.")]
+
+
+class Standing(TypedDict):
+    """How it stands, whatever the answer's status. What a deep look adds is there only when it was asked for."""
+
+    status: Annotated[Status, says("`not_ready` comes with 503.")]
+    relaying: Annotated[bool, says("One mailbox at least is not held.")]
     reasons: list[ReasonObject]
+    examined_at: NotRequired[Timestamp]
+    age_seconds: NotRequired[Annotated[float, says("Since then: a deep look is shared for a minute.")]]
+    findings: NotRequired[list[FindingObject]]
+
+
+class ReadinessError(Error):
+    """An error; how it stands is beside it where that is the cause."""
+
+    status: NotRequired[Status]
+    relaying: NotRequired[bool]
+    reasons: NotRequired[list[ReasonObject]]
+    examined_at: NotRequired[Timestamp]
+    age_seconds: NotRequired[float]
+    findings: NotRequired[list[FindingObject]]
+
+
+_HELD = {
+    "status": "degraded",
+    "relaying": False,
+    "reasons": [
+        {
+            "check": "mailbox",
+            "summary": "A mailbox is held: SMTP AUTH is switched off for this mailbox. "
+            "Its messages wait and go by themselves.",
+            "fix": "Set-CASMailbox -Identity <mailbox> -SmtpClientAuthenticationDisabled $false",
+        }
+    ],
+}
+_READY = {"status": "ready", "relaying": True, "reasons": []}
+_NOT_READY = {
+    "status": "not_ready",
+    "relaying": False,
+    "reasons": [NO_DATABASE.shown(names=False)],
+}
+_NO_ADMINISTRATOR = (Permission.SENDING_ACCESS, Needs.ADMINISTRATOR.value)
+_FLAG = Annotated[str, WithJsonSchema({"type": "string", "enum": ["1"]})]
+_PARAMETERS = (
+    Parameter("deep", _FLAG, "`1`: the doctor logs in to every mailbox. Asks for a key with full access.", "1"),
+    Parameter("relaying", _FLAG, "`1`: 503 too when every mailbox is held.", "1"),
+)
+_KEY_ANSWERS = 5.0  # seconds in which the store has to find the key
 
 
 class Health:
@@ -71,7 +128,12 @@ class Health:
         "Ask whether emails can be accepted",
         tag=Tag.OPERATION,
         needs=Needs.NOTHING,
-        answer=Answer("They can.", Ready, {"ready": {"status": "ready", "relaying": True, "reasons": []}}),
+        parameters=_PARAMETERS,
+        answer=Answer("They can.", Standing, {"ready": _READY, "a mailbox is held": _HELD}),
+        refuses=(NotReady(_NOT_READY), InvalidKey(), MissingKey(), RestrictedKey(*_NO_ADMINISTRATOR)),
+        drains=False,
+        form=Form(ReadinessError, USUAL.render),
+        description="A 503 has the same members beside the error. The names of mailboxes are told with full access.",
     )
     async def ready(self, request: Request) -> Response:
         """GET /readyz: 200 as long as emails can be accepted, else 503; the reasons in both.
@@ -79,8 +141,9 @@ class Health:
         `?deep=1` has the doctor log in to every mailbox; `?relaying=1` makes it 503 too when all of them are held.
         """
         deep, relaying = _asked(request, "deep"), _asked(request, "relaying")
-        names = await self._may_see_names(request, must=deep)
         stands = await self._edge.ready()
+        # Without a store no key can be found: nobody gets names then.
+        names = stands.status is not Status.NOT_READY and await self._may_see_names(request, must=deep)
         if self._edge.draining():
             stands = replace(stands, reasons=(STOPPING, *stands.reasons))
         more: dict[str, Any] = {}
@@ -118,10 +181,15 @@ class Health:
         if not must and header(request.scope, b"authorization") is None:
             return False
         try:
-            await self._keyring.administrator(request)
+            async with asyncio.timeout(_KEY_ANSWERS):
+                await self._keyring.administrator(request)
         except (Problem, StoreError):
             if must:
                 raise
+            return False
+        except TimeoutError:
+            if must:
+                raise StoreUnavailable(f"It did not find the key in {_KEY_ANSWERS:g} s.") from None
             return False
         return True
 

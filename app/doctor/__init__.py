@@ -8,6 +8,6 @@ It sends no mail unless it is asked to, logs in once at most to each mailbox, an
 from app.doctor.case import Bounds, Case
 from app.doctor.doctor import examine
 from app.doctor.finding import Finding, Outcome, Step
-from app.doctor.readiness import Rounds
+from app.doctor.readiness import Rounds, Sessions
 
-__all__ = ["Bounds", "Case", "Finding", "Outcome", "Rounds", "Step", "examine"]
+__all__ = ["Bounds", "Case", "Finding", "Outcome", "Rounds", "Sessions", "Step", "examine"]

@@ -5,7 +5,8 @@ one is a login. The records of the domains are asked for meanwhile, since they n
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from app.doctor.case import Case
@@ -20,6 +21,7 @@ from app.smtp.credentials import Secret
 from app.smtp.session import Session, Upstream
 
 Tell = Callable[[Finding], None]
+Admit = Callable[[str], AbstractAsyncContextManager[Finding | None]]
 
 
 async def examine(cases: Sequence[Case], tell: Tell = lambda _: None) -> list[Finding]:
@@ -38,21 +40,21 @@ async def examine(cases: Sequence[Case], tell: Tell = lambda _: None) -> list[Fi
     return examination.findings
 
 
-async def examine_logins(cases: Sequence[Case], tell: Tell, spared: Mapping[str, Finding]) -> None:
-    """The way to each upstream, and one login to each mailbox but those `spared`, whose findings are told instead.
+async def examine_logins(cases: Sequence[Case], tell: Tell, admit: Admit) -> None:
+    """The way to each upstream, and one login to each mailbox inside what `admit` gives; a finding that it gives is
+    told instead of a login.
 
     No MAIL, no sender, no domain: what can be done again and again without being noticed.
     """
-    await _Examination(tell, spared, logins_only=True).run(cases)
+    await _Examination(tell, admit).run(cases)
 
 
 class _Examination:
     """One run. What gives a Finding or None gives the failure that spares the steps after it."""
 
-    def __init__(self, tell: Tell, spared: Mapping[str, Finding] | None = None, *, logins_only: bool = False) -> None:
+    def __init__(self, tell: Tell, admit: Admit | None = None) -> None:
         self.findings: list[Finding] = []
-        self._spared = spared or {}
-        self._logins_only = logins_only
+        self._admit = admit
         self._tell = tell
         self._reached: dict[tuple[str, int, bool], Finding | None] = {}
         self._opened: dict[Upstream, Finding | None] = {}
@@ -70,7 +72,7 @@ class _Examination:
             if case.upstream not in self._opened:
                 self._opened[case.upstream] = await self._way(case)
         for case in cases:
-            await self._mailbox(case, self._opened[case.upstream])
+            await self._admitted(case, self._opened[case.upstream])
 
     async def _way(self, case: Case) -> Finding | None:
         """Mailboxes whose names in EHLO differ share the network alone."""
@@ -99,10 +101,17 @@ class _Examination:
             self._skip(case.where, OPENING[OPENING.index(why.step) + 1 :], why)
         return why
 
-    async def _mailbox(self, case: Case, way: Finding | None) -> None:
-        if (known := self._spared.get(case.mailbox)) is not None:
-            self.tell(case.mailbox, known)
+    async def _admitted(self, case: Case, way: Finding | None) -> None:
+        if self._admit is None:
+            await self._mailbox(case, way)
             return
+        async with self._admit(case.mailbox) as instead:
+            if instead is None:
+                await self._mailbox(case, way)
+            else:
+                self.tell(case.mailbox, instead)
+
+    async def _mailbox(self, case: Case, way: Finding | None) -> None:
         finding, secret = await credential(case)
         self.tell(case.mailbox, finding)
         await self._inside(case, secret, way or (finding if finding.outcome is Outcome.FAILED else None))
@@ -120,13 +129,13 @@ class _Examination:
             self._skip(case.mailbox, self._after_login(case), why)
             return
         try:
-            if not self._logins_only:
+            if self._admit is None:
                 await self._on(case, session)
         finally:
             await session.quit()
 
     def _after_login(self, case: Case) -> tuple[Step, ...]:
-        if self._logins_only:
+        if self._admit is not None:
             return ()
         return (Step.SENDER, Step.TEST_MESSAGE) if case.test_to else (Step.SENDER,)
 

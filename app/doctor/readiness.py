@@ -6,8 +6,8 @@ the doctor's way as far as the login, at most once a minute. Whoever asks meanwh
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from app.doctor.doctor import examine_logins
 from app.doctor.finding import Finding, Outcome, Step, ok, skipped
 from app.fresh import Fresh
 from app.mail.health import PROBES, Condition, Health
+from app.mail.moment import iso
 from app.mail.readiness import (
     LITTLE_ROOM,
     NO_DATABASE,
     OTHER_SCHEMA,
+    Check,
     Examined,
     Readiness,
     Reason,
@@ -38,6 +40,15 @@ LITTLE = 256 * 1024 * 1024  # octets of disk below which people are told
 
 
 @dataclass(frozen=True, slots=True)
+class Sessions:
+    """What the relay here says of a mailbox's sessions, by its name: one of them is proof enough of a login, and a
+    further login may only take the place of one (`slot`: False when all are in use)."""
+
+    logged_in: Callable[[str], bool]
+    slot: Callable[[str], AbstractContextManager[bool]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Refusal:
     """A login that failed here. Until `until` nobody tries again, unless the mailbox has changed since."""
 
@@ -48,25 +59,17 @@ class _Refusal:
 
 
 class Rounds:
-    """One process's looks at the store and at the mailboxes of its settings.
-
-    `logged_in` says whether a session of the mailbox stands open here: that is proof enough, and a further login would
-    take one of its few connections. `disk` is where an embedded database lies.
-    """
+    """The looks of one process. `disk` is where an embedded database lies."""
 
     def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        cases: Sequence[Case],
-        logged_in: Callable[[str], bool],
-        disk: Path | None = None,
+        self, store: Store, clock: Clock, cases: Sequence[Case], sessions: Sessions, disk: Path | None = None
     ) -> None:
         self._store = store
         self._clock = clock
         self._cases = cases
-        self._logged_in = logged_in
+        self._sessions = sessions
         self._disk = disk
+        self._known: Mapping[str, Condition | None] = {}  # as the last quick look has found them
         self._refused: dict[str, _Refusal] = {}
         self._seen: dict[str, float] = {}  # when each mailbox was last looked at
         self._quick = Fresh(self._stand, QUICK, clock.monotonic)
@@ -77,7 +80,12 @@ class Rounds:
         return await self._quick.get()
 
     async def examine(self) -> Examined:
-        """What the doctor finds, as of a minute ago at most. Never a mail. Raises StoreUnavailable."""
+        """What the doctor finds, as of a minute ago at most. Never a mail.
+
+        Raises StoreUnavailable: without it nobody knows which logins have failed already.
+        """
+        if any(reason.check is Check.STORE for reason in (await self.stand()).reasons):
+            raise StoreUnavailable(NO_DATABASE.why.summary)
         return await self._deep.get()
 
     def close(self) -> None:
@@ -92,11 +100,12 @@ class Rounds:
             async with asyncio.timeout(STORE_ANSWERS):
                 await self._store.ping()
                 ours = await self._store.has_our_schema()
-                conditions = await self._conditions()
+                conditions = self._known = await self._conditions()
         except StoreUnavailable as error:
             logs.store_failed("readiness", error)
             return Readiness((NO_DATABASE,), relaying=False)
         except TimeoutError:
+            logs.store_failed("readiness", StoreUnavailable(f"It did not answer in {STORE_ANSWERS:g} s."))
             return Readiness((NO_DATABASE,), relaying=False)
         reasons, relaying = of_mailboxes(conditions, self._clock.now())
         first = [*([] if ours else [OTHER_SCHEMA]), *([LITTLE_ROOM] if self._disk and _little(self._disk) else [])]
@@ -110,43 +119,61 @@ class Rounds:
     # The deep one.
 
     async def _examine(self) -> Examined:
-        conditions = await self._conditions()
         cases = sorted(self._cases, key=lambda case: self._seen.get(case.mailbox, 0.0))
-        spared = {case.mailbox: why for case in cases if (why := self._spare(case.mailbox, conditions)) is not None}
         found: list[Finding] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST):
-                await examine_logins(cases, found.append, spared)
-        self._learn([one for one in found if one.about not in spared], conditions)
-        seen = {one.about for one in found}
-        found += [replace(_NO_TIME, about=case.mailbox) for case in cases if case.mailbox not in seen]
+                await examine_logins(cases, lambda one: self._learn(one, found), self._admit)
+        done = {one.about for one in found if one.step is Step.AUTH or one.outcome is Outcome.FAILED}
+        found += [replace(_NO_TIME, about=case.mailbox) for case in cases if case.mailbox not in done]
         return Examined(self._clock.now(), tuple(asdict(one) for one in found), tuple(self._reasons(found)))
 
-    def _spare(self, name: str, conditions: Mapping[str, Condition | None]) -> Finding | None:
-        """Why the doctor does not log in: it would take what the relay needs, or repeat a login that has failed."""
-        condition = conditions[name]
+    @asynccontextmanager
+    async def _admit(self, name: str) -> AsyncIterator[Finding | None]:
+        """None for a login, in a slot of the relay's; or what is told instead of it."""
+        await self.stand()  # the mailbox may have been held a moment ago
+        self._seen[name] = self._clock.now()
+        if (why := self._spare(name, self._known.get(name))) is not None:
+            yield why
+            return
+        with self._sessions.slot(name) as free:
+            yield None if free else _IN_USE
+
+    def _spare(self, name: str, condition: Condition | None) -> Finding | None:
+        """Why the doctor does not log in: the relay has it in hand, or the login has failed here a while ago."""
+        if condition is not None and condition.health is Health.HELD and condition.until is None:
+            return _LEFT_TO_A_PERSON
         if condition is not None and (condition.health is Health.HELD or condition.unproven):
             return _LEFT_TO_THE_RELAY
-        if self._logged_in(name):
+        if self._sessions.logged_in(name):
             return _LOGGED_IN
         refusal = self._refused.get(name)
         if refusal is None or self._clock.now() >= refusal.until or refusal.condition_since != _since(condition):
             return None
         return refusal.finding
 
-    def _learn(self, found: Sequence[Finding], conditions: Mapping[str, Condition | None]) -> None:
-        """One failed login is one failed login: the next one here follows as late as a held mailbox's would."""
-        for finding in found:
-            if finding.about not in conditions:
-                continue
-            self._seen[finding.about] = now = self._clock.now()
-            if finding.step is not Step.AUTH or finding.outcome is Outcome.SKIPPED:
-                continue
-            before = self._refused.pop(finding.about, None)
-            if finding.outcome is Outcome.FAILED:
-                count = before.count + 1 if before else 1
-                until = now + PROBES[min(count, len(PROBES)) - 1]
-                self._refused[finding.about] = _Refusal(finding, _since(conditions[finding.about]), until, count)
+    def _learn(self, finding: Finding, found: list[Finding]) -> None:
+        """Keep a finding. One failed login is one failed login: the next one here follows as late as a held mailbox's
+        would, and until then the same finding says when it was made."""
+        name = finding.about
+        mine = finding.step in (Step.CREDENTIAL, Step.AUTH) and name in self._known
+        known = self._refused.get(name)
+        if not mine or (known is not None and finding == known.finding):
+            found.append(finding)
+            return
+        if finding.outcome is Outcome.FAILED:
+            finding = self._refuse(name, finding, known)
+        elif finding.step is Step.AUTH and finding.outcome is Outcome.OK:
+            self._refused.pop(name, None)
+        found.append(finding)
+
+    def _refuse(self, name: str, finding: Finding, before: _Refusal | None) -> Finding:
+        now, count = self._clock.now(), before.count + 1 if before else 1
+        until = now + PROBES[min(count, len(PROBES)) - 1]
+        when = {"tried at": iso(now), "tried again from": iso(until)}
+        kept = replace(finding, facts={**finding.facts, **when})
+        self._refused[name] = _Refusal(kept, _since(self._known[name]), until, count)
+        return kept
 
     def _reasons(self, found: Sequence[Finding]) -> list[Reason]:
         mailboxes = {case.mailbox for case in self._cases}
@@ -157,9 +184,11 @@ class Rounds:
         ]
 
 
-_LEFT_TO_THE_RELAY = skipped(Step.AUTH, "Not tried: a login has failed, and the relay tries the next by itself.")
+_LEFT_TO_A_PERSON = skipped(Step.AUTH, "Not tried: a person holds the mailbox.")
+_LEFT_TO_THE_RELAY = skipped(Step.AUTH, "Not tried: the last login did not work; the relay tries the next by itself.")
+_IN_USE = skipped(Step.AUTH, "Not tried: all its connections are in use.")
 _LOGGED_IN = ok(Step.AUTH, "The relay is logged in.")
-_NO_TIME = skipped(Step.AUTH, f"Not tried: the {LONGEST:g} s of this look were over. It comes first in the next one.")
+_NO_TIME = skipped(Step.AUTH, f"Not done: the {LONGEST:g} s of this look were over.")
 
 
 def _since(condition: Condition | None) -> float | None:

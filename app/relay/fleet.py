@@ -5,7 +5,7 @@ What belongs to one mailbox is in app/relay/worker; here is what they share: the
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from app.clock import Clock
 from app.mail.health import Condition
@@ -39,8 +39,11 @@ class Fleet:
 
     def logged_in(self, name: str) -> bool:
         """Whether a session of this mailbox stands open here."""
-        idle, lent, _ = self._sessions[name].counts()
-        return idle + lent > 0
+        return self._sessions[name].logged_in
+
+    def slot(self, name: str) -> AbstractContextManager[bool]:
+        """One of its sessions for somebody else meanwhile; False when all are in use."""
+        return self._sessions[name].slot()
 
     def wake(self) -> None:
         """There may be work: only a hint."""

@@ -8,7 +8,8 @@ Rule 3: a session comes back fit or it is retired. Any exception, any refusal ma
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
@@ -99,6 +100,24 @@ class Pool:
             return _attempt(opened)
         self._give_back(opened)
         return None
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether a session stands open."""
+        self._sweep()
+        return bool(self._idle or self._lent)
+
+    @contextmanager
+    def slot(self) -> Iterator[bool]:
+        """Keep a slot free for a session that somebody else opens meanwhile. False: there was none, do not open it."""
+        self._sweep()
+        free = not self._closed and self._used < self._size
+        self._opening += free
+        try:
+            yield free
+        finally:
+            self._opening -= free
+            self._released()
 
     def forget(self) -> None:
         """A person has mended something: the next login is a real one, however lately one has failed."""

@@ -366,3 +366,18 @@ async def test_in_any_weather(ways: Ways, seed: int) -> None:
     assert pool.counts() == (0, 0, 0)
     assert certain + 3 <= len(simulator.accepted)
     assert not any(session.open for session in door.opened)
+
+
+async def test_a_slot_for_somebody_else(ways: Ways, pools: list[Pool]) -> None:
+    """While it is kept, one session less is opened; who waits goes on when it is free again, and none is left over."""
+    door = Door(ways.to(await ways.simulator()))
+    pools.append(pool := Pool(door, 1))
+    with pool.slot() as free, pool.slot() as second:
+        assert (free, second) == (True, False)
+        waiting = asyncio.create_task(relayed(pool))
+        await asyncio.sleep(0)
+        assert (door.most, pool.logged_in) == (0, False)
+    await waiting
+    with pool.slot() as free:
+        assert not free
+    assert (door.most, pool.logged_in, pool.counts()) == (1, True, (1, 0, 0))
