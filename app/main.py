@@ -6,6 +6,7 @@ The only file that knows all the others. Start: lock, store, fleet, door. Stop: 
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Self
 from uuid import UUID, uuid5
@@ -18,6 +19,7 @@ from app.api.keys import digest
 from app.clock import Clock
 from app.doctor import Rounds, Sessions
 from app.listener import Listener
+from app.mail.ending import Ending
 from app.mail.forecast import Capacity
 from app.mail.notice import of_credential
 from app.relay.courier import Courier
@@ -42,6 +44,7 @@ class Postern:
         self.settings = settings
         self.clock = clock or Clock()
         self._draining = False
+        self._endings: dict[str, Callable[[], Ending | None]] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -91,6 +94,7 @@ class Postern:
         for pool in self.settings.pools:
             for one in pool.mailboxes:
                 login = wiring.credentials(one)
+                self._endings[one.mailbox] = login.ending
                 self.fleet.add(pool.name, one.mailbox, limits(one), wiring.sessions(one, login))
                 cases.append(wiring.case(pool, one, login, self.settings.max_message_bytes))
                 watch = asyncio.create_task(Watch(one.mailbox, login, self.clock, self._announce).keep())
@@ -122,10 +126,11 @@ class Postern:
             route=routes.route,
             default_sender=routes.default_sender,
             capacities={
-                one.mailbox: Capacity(one.messages_per_minute, one.recipients_per_day)
+                one.mailbox: Capacity(one.messages_per_minute, one.recipients_per_day, one.connections)
                 for pool in settings.pools
                 for one in pool.mailboxes
             },
+            endings=self._endings,
             limits=BodyLimits(max_body_bytes=settings.max_body_bytes, max_message_bytes=settings.max_message_bytes),
             ready=self.rounds.stand,
             examine=self.rounds.examine,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.clock import Clock
 from app.mail.address import Address
+from app.mail.ending import Ending
 from app.mail.forecast import Capacity
 from app.mail.readiness import Examined, Readiness
 from app.store import Store
@@ -33,6 +34,7 @@ class Edge:
     route: Callable[[Address], str | None]
     default_sender: str | None
     capacities: Mapping[str, Capacity]  # of the mailboxes, by name
+    endings: Mapping[str, Callable[[], Ending | None]]  # of what each mailbox logs in with, by name
     limits: Limits
     ready: Callable[[], Awaitable[Readiness]]
     examine: Callable[[], Awaitable[Examined]]

@@ -1,8 +1,8 @@
 """GET /mailboxes, and what a person wishes for one. The relay holds and releases; nothing here waits for it."""
 
 import json
-from dataclasses import replace
-from typing import Annotated, Literal, NotRequired
+from dataclasses import asdict, replace
+from typing import Annotated, Literal, NotRequired, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,10 +18,12 @@ from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operatio
 from app.api.openapi_errors import invalid
 from app.api.openapi_types import AT, Timestamp, says
 from app.api.wire import success, timestamp
+from app.mail.ending import Ending
 from app.mail.explain import named
 from app.mail.health import Condition, Health
 from app.mail.moment import iso
-from app.store.records import MailboxRecord, Wish
+from app.mail.verdict import Explanation
+from app.store.records import MailboxRecord, MailboxUsage, Wish
 
 LONGEST_REASON = 200  # characters
 
@@ -31,6 +33,30 @@ class Why(TypedDict):
 
     summary: str
     fix: str
+
+
+class UsageObject(TypedDict):
+    """What it has used of its limits, whichever process relayed."""
+
+    connections: Annotated[int, says("Those that carry a message at this moment.")]
+    messages_last_minute: int
+    recipients_last_day: Annotated[int, says("Of the last 24 hours; the window slides.")]
+
+
+class LimitsObject(TypedDict):
+    """What the settings allow it."""
+
+    connections: int
+    messages_per_minute: int
+    recipients_per_day: int
+
+
+class CredentialObject(TypedDict):
+    """What it logs in with ends by its date."""
+
+    what: Annotated[str, says("`password` or `client certificate`.", examples=["password"])]
+    ends_at: Timestamp
+    explanation: Why
 
 
 class MailboxObject(TypedDict):
@@ -44,6 +70,9 @@ class MailboxObject(TypedDict):
     until: Annotated[Timestamp | None, says("The end of a pause, or the next login of a held one.")]
     connections: Annotated[int | None, says("So many at once; null: as many as the settings allow.")]
     wish: Annotated[Literal["hold", "release"] | None, says("What a person asked for and its relay has not heard.")]
+    usage: UsageObject
+    limits: Annotated[LimitsObject | None, says("null: it is not in the settings of this process any more.")]
+    credential: Annotated[CredentialObject | None, says("null: it has no end that can be known.")]
     explanation: Why | None
 
 
@@ -80,6 +109,9 @@ _MAILBOX = {
     "until": "2026-11-24T09:05:00.000Z",
     "connections": None,
     "wish": None,
+    "usage": {"connections": 0, "messages_last_minute": 12, "recipients_last_day": 1840},
+    "limits": {"connections": 3, "messages_per_minute": 30, "recipients_per_day": 10_000},
+    "credential": None,
     "explanation": {
         "summary": "The mailbox noreply@contoso.com may not log in: SMTP AUTH is switched off for it.",
         "fix": "Set-CASMailbox -Identity noreply@contoso.com -SmtpClientAuthenticationDisabled $false",
@@ -111,7 +143,8 @@ class Mailboxes:
         """GET /mailboxes: where each stands, and why."""
         await self._keyring.administrator(request)
         now = self._edge.clock.now()
-        data = [_mailbox(record, now) for record in await self._edge.store.mailboxes()]
+        records, used = await self._edge.store.mailboxes(), await self._edge.store.usage(now)
+        data = [self._mailbox(record, used[record.name], now) for record in records if record.name in used]
         return success(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
 
     @operation(
@@ -149,6 +182,24 @@ class Mailboxes:
     async def release(self, request: Request) -> Response:
         """POST /mailboxes/{name}/release: it logs in once, and relays if that works."""
         return await self._wish(request, hold=False)
+
+    def _mailbox(self, record: MailboxRecord, used: MailboxUsage, now: float) -> MailboxObject:
+        condition = standing(record, now)
+        capacity, ending = self._edge.capacities.get(record.name), self._edge.endings.get(record.name, _no_end)()
+        return {
+            "object": "mailbox",
+            "name": record.name,
+            "pool": record.pool,
+            "health": condition.health,
+            "since": iso(condition.since),
+            "until": timestamp(condition.until),
+            "connections": condition.connections,
+            "wish": None if record.wish is None else word_of(record.wish),
+            "usage": cast("UsageObject", asdict(used)),
+            "limits": None if capacity is None else cast("LimitsObject", asdict(capacity)),
+            "credential": None if ending is None else _credential(ending, record.name),
+            "explanation": None if condition.explanation is None else _why(condition.explanation),
+        }
 
     async def _wish(self, request: Request, *, hold: bool) -> Response:
         key = await self._keyring.administrator(request)
@@ -190,20 +241,17 @@ def word_of(wish: Wish) -> Literal["hold", "release"]:
     return "hold" if wish.hold else "release"
 
 
-def _mailbox(record: MailboxRecord, now: float) -> MailboxObject:
-    condition = standing(record, now)
-    why = condition.explanation
-    return {
-        "object": "mailbox",
-        "name": record.name,
-        "pool": record.pool,
-        "health": condition.health,
-        "since": iso(condition.since),
-        "until": timestamp(condition.until),
-        "connections": condition.connections,
-        "wish": None if record.wish is None else word_of(record.wish),
-        "explanation": None if why is None else {"summary": why.summary, "fix": why.fix},
-    }
+def _credential(ending: Ending, mailbox: str) -> CredentialObject:
+    why = named(ending.explanation, {"mailbox": mailbox})
+    return {"what": ending.what, "ends_at": iso(ending.at), "explanation": _why(why)}
+
+
+def _why(explanation: Explanation) -> Why:
+    return {"summary": explanation.summary, "fix": explanation.fix}
+
+
+def _no_end() -> None:
+    """It is not in the settings."""
 
 
 def _reason(raw: bytes | bytearray) -> str:

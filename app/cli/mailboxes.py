@@ -9,10 +9,11 @@ from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
 from app.clock import Clock
-from app.store.records import MailboxRecord, Wish
+from app.store import Store
+from app.store.records import MailboxRecord, MailboxUsage, Wish
 
 commands = typer.Typer(help="Mailboxes: whether they relay, and why not.", no_args_is_help=True)
-_COLUMNS = ("name", "pool", "health", "since", "until")
+_COLUMNS = ("name", "pool", "health", "since", "until", "messages_last_minute", "recipients_last_day")
 
 Name = Annotated[str, typer.Argument(help="The mailbox, such as noreply@contoso.com.")]
 
@@ -21,7 +22,8 @@ Name = Annotated[str, typer.Argument(help="The mailbox, such as noreply@contoso.
 def list_(as_json: AsJson = False) -> None:
     """All that ever relayed: open, paused until when, or held; and what mends it."""
     now = Clock().now()
-    rows = [_row(record, now) for record in ask(lambda store: store.mailboxes())]
+    records, used = ask(lambda store: _read(store, now))
+    rows = [_row(record, used[record.name], now) for record in records if record.name in used]
     show(rows, _COLUMNS, as_json, none="No mailboxes yet: they are known once Postern has run.")
     if not as_json:
         for row in rows:
@@ -53,7 +55,11 @@ def _wish(name: str, wish: Wish, will_be: str) -> None:
     typer.echo(f"{name} will be {will_be} within a second, or as soon as Postern runs")
 
 
-def _row(record: MailboxRecord, now: float) -> dict[str, Any]:
+async def _read(store: Store, now: float) -> tuple[list[MailboxRecord], dict[str, MailboxUsage]]:
+    return await store.mailboxes(), await store.usage(now)
+
+
+def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any]:
     condition = standing(record, now)
     why = condition.explanation
     return {
@@ -63,6 +69,8 @@ def _row(record: MailboxRecord, now: float) -> dict[str, Any]:
         "since": moment(condition.since),
         "until": moment(condition.until),
         "connections": condition.connections,
+        "messages_last_minute": used.messages_last_minute,
+        "recipients_last_day": used.recipients_last_day,
         "wish": record.wish and word_of(record.wish),
         "explanation": why and {"summary": why.summary, "fix": why.fix},
     }

@@ -9,7 +9,8 @@ from app.doctor.certificate import day
 from app.doctor.claims import Claims, judge
 from app.doctor.finding import Finding, Outcome, Step, ok, warn
 from app.mail.attempt import Failure, FailureKind, Phase
-from app.smtp.credentials import CredentialUnavailable, Ending, Mechanism, Secret
+from app.mail.ending import Ending
+from app.smtp.credentials import CredentialUnavailable, Mechanism, Secret
 from app.smtp.session import Refused, Session, SessionFailed, open_session
 
 _SOON = 30 * 86_400.0  # seconds

@@ -20,6 +20,7 @@ class Capacity:
 
     messages_per_minute: int
     recipients_per_day: int
+    connections: int = 3
 
 
 @dataclass(frozen=True, slots=True)

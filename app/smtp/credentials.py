@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from app.mail.ending import Ending
 from app.mail.office365.remedy import OAUTH
 from app.mail.verdict import Explanation
 
@@ -34,16 +35,6 @@ class CredentialUnavailable(Exception):  # noqa: N818 - it names the fact
     def __init__(self, sentence: str, code: str = "") -> None:
         super().__init__(sentence)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What of a credential ends by its date. `at` is epoch seconds; `announced`: people are told long before."""
-
-    what: str
-    at: float
-    explanation: Explanation
-    announced: bool = False
 
 
 class Credentials(Protocol):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from app import logs, metrics
 from app.clock import Clock
+from app.mail.ending import Ending
 from app.mail.explain import named
 from app.mail.verdict import Explanation
-from app.smtp.credentials import Credentials, Ending
+from app.smtp.credentials import Credentials
 
 DAY = 86_400.0
 LOOK = 3600.0  # seconds between looks

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import msal
 
 from app import logs
+from app.mail.ending import Ending
 from app.mail.verdict import Explanation
 from app.smtp.certificate import CertificateError, ClientCertificate
-from app.smtp.credentials import CredentialUnavailable, Ending, SecretFile, octets, revealed
+from app.smtp.credentials import CredentialUnavailable, SecretFile, octets, revealed
 from app.smtp.endpoint import Endpoint, Passing, Refused
 
 _ANY = "/.default"

@@ -12,7 +12,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from app import logs, metrics
 from app.clock import Clock
-from app.smtp.credentials import CredentialUnavailable, Ending, Mechanism, Secret
+from app.mail.ending import Ending
+from app.smtp.credentials import CredentialUnavailable, Mechanism, Secret
 from app.smtp.endpoint import Passing
 from app.smtp.grants import Grant, Token
 

@@ -36,12 +36,12 @@ _ENDED = select(_a.ended_at, _a.recipients).where(
     # Of a crashed attempt only the dot is durable: how far it came before that is not known, so it counts.
     or_(_a.phase.in_(_COUNTED), _a.failure == FailureKind.CRASHED),
 )
-_UNDER_WAY = (
+UNDER_WAY = (
     select(_m.lease_until, _a.recipients)
     .join(messages, _m.id == _a.message_id)
     .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
 )
-_SENT = union_all(_ENDED, _UNDER_WAY)
+OFFERED = union_all(_ENDED, UNDER_WAY)  # each with its recipients; what is under way counts as of its lease's end
 
 
 def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
@@ -85,7 +85,7 @@ def next_due(connection: Connection, pool: str) -> float | None:
 
 def sent_since(connection: Connection, mailbox: str, since: float) -> list[Sent]:
     """What this mailbox has offered after `since`, and what it is offering now, oldest first."""
-    found = connection.execute(_SENT, {"mailbox": mailbox, "since": since})
+    found = connection.execute(OFFERED, {"mailbox": mailbox, "since": since})
     return sorted((Sent(at, recipients) for at, recipients in found), key=lambda sent: sent.at)
 
 

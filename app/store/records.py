@@ -243,6 +243,15 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class MailboxUsage:
+    """What a mailbox has used of its limits. `connections` are those that carry a message at this moment."""
+
+    connections: int
+    messages_last_minute: int
+    recipients_last_day: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What a waiting message waits for, by the name of each mailbox of its pool."""
 

@@ -34,6 +34,7 @@ from app.store import (
     reschedule,
     setback,
     settle,
+    usage,
     webhooks,
 )
 from app.store.migrations import is_current, migrate
@@ -48,6 +49,7 @@ from app.store.records import (
     IdempotencyConflict,
     Key,
     MailboxRecord,
+    MailboxUsage,
     Outlook,
     Page,
     Record,
@@ -257,6 +259,10 @@ class Store:
     async def mailboxes(self) -> list[MailboxRecord]:
         """All that ever relayed, by name."""
         return await self._read(mailboxes.every)
+
+    async def usage(self, now: float) -> dict[str, MailboxUsage]:
+        """What each of them has used of its limits, by name. Reads a day of attempts: for pages, not for loops."""
+        return await self._read(partial(usage.usage, now=now))
 
     async def wish(self, name: str, wish: Wish) -> bool:
         """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""

@@ -162,6 +162,8 @@ def test_mailboxes_are_listed(tmp_path: Path) -> None:
             "since": "2027-01-15T08:00:00+00:00",
             "until": "2027-01-15T08:05:00+00:00",
             "connections": None,
+            "messages_last_minute": 0,
+            "recipients_last_day": 0,
             "wish": "release",
             "explanation": {"summary": WHY.summary, "fix": WHY.fix},
         }

@@ -8,8 +8,9 @@ import pytest
 
 from app import logs, metrics
 from app.clock import Clock
+from app.mail.ending import Ending
 from app.mail.verdict import Explanation
-from app.smtp.credentials import Ending, Mechanism, Password, Secret
+from app.smtp.credentials import Mechanism, Password, Secret
 from app.smtp.expiry import DAY, Watch
 
 

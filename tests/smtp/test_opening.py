@@ -7,8 +7,9 @@ from itertools import product
 import pytest
 
 from app.mail.attempt import FailureKind, Phase
+from app.mail.ending import Ending
 from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
-from app.smtp.credentials import CredentialUnavailable, Ending, Mechanism, Password, Secret
+from app.smtp.credentials import CredentialUnavailable, Mechanism, Password, Secret
 from app.smtp.session import Refused, Session, SessionFailed, open_session
 from app.smtp.timeouts import Timeouts
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Ways, go, impatient

@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
@@ -27,6 +27,8 @@ from app.api.keys import digest, new_key
 from app.clock import Clock
 from app.listener import Listener
 from app.mail.address import Address
+from app.mail.ending import Ending
+from app.mail.forecast import Capacity
 from app.mail.readiness import Examined, Readiness, Reason
 from app.store import Store
 from app.store.records import Key, Permission
@@ -50,6 +52,8 @@ class Door:
     draining: bool = False
     reasons: list[Reason] = field(default_factory=list)
     gateway: Gateway | None = None
+    capacities: dict[str, Capacity] = field(default_factory=dict)
+    endings: dict[str, Callable[[], Ending | None]] = field(default_factory=dict)
     port: int = 0
 
     def start(self) -> None:
@@ -90,7 +94,8 @@ class Door:
             clock=self.clock,
             route=self._route,
             default_sender=None,
-            capacities={},
+            capacities=self.capacities,
+            endings=self.endings,
             limits=self.limits,
             ready=self._ready,
             examine=self._examine,

@@ -6,8 +6,10 @@ from itertools import count
 import httpx
 import pytest
 
+from app.mail.forecast import Capacity
 from app.mail.health import Condition, Health
 from app.mail.verdict import Explanation
+from app.smtp.credentials import BASIC_ENDS
 from app.store.records import MailboxRecord, Permission, Wish
 from tests.contract.api.door import Door, Json, check_error, open_door, refused
 
@@ -59,11 +61,25 @@ def test_what_is_said_of_a_mailbox(door: Door) -> None:
         "until": "2027-01-15T08:05:00.250Z",
         "connections": 2,
         "wish": None,
+        "usage": {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 0},
+        "limits": None,
+        "credential": None,
         "explanation": {"summary": WHY.summary, "fix": WHY.fix},
     }
     name = keep(door)
     well = listed(door)[name]
     assert (well["health"], well["until"], well["connections"], well["explanation"]) == ("open", None, None, None)
+
+
+def test_what_its_settings_say(door: Door) -> None:
+    """Its limits, and what of its login ends by its date."""
+    name = keep(door)
+    door.capacities[name] = Capacity(20, 5_000, 2)
+    door.endings[name] = lambda: BASIC_ENDS
+    shown = listed(door)[name]
+    assert shown["limits"] == {"messages_per_minute": 20, "recipients_per_day": 5_000, "connections": 2}
+    assert (shown["credential"]["what"], shown["credential"]["ends_at"]) == ("password", "2026-12-31T00:00:00.000Z")
+    assert "Basic authentication" in shown["credential"]["explanation"]["summary"]
 
 
 def test_mailboxes_are_listed_by_name(door: Door) -> None:

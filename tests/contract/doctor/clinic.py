@@ -13,9 +13,10 @@ import jwt
 
 from app.doctor import Bounds, Case, Finding, Outcome, Step, examine
 from app.mail.address import parse_address
+from app.mail.ending import Ending
 from app.simulator import Account, Limits, Simulator
 from app.smtp import tls
-from app.smtp.credentials import Ending, Mechanism, Password, Secret
+from app.smtp.credentials import Mechanism, Password, Secret
 from app.smtp.session import Upstream
 from tests.contract.doctor.name_server import NameServer, Zone
 

@@ -71,6 +71,7 @@ async def every_verb(store: Store) -> None:
             await store.page(asked, 20, NOW, oldest_first=oldest_first)
     await store.next_due("default")
     await store.sent_since(MAILBOX, NOW - 60)
+    await store.usage(NOW)
     await store.find_key(b"digest")
 
 

@@ -5,9 +5,10 @@ from uuid import UUID
 import pytest
 
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.health import Condition
 from app.mail.lifecycle import MessageState
 from app.store import AlreadyStored, Store
-from app.store.records import Key, Permission, Sent
+from app.store.records import Key, MailboxUsage, Permission, Sent
 from tests.contract.store.build import (
     DEFERRED,
     KEY,
@@ -85,6 +86,19 @@ async def test_what_may_have_been_sent_counts(store: Store) -> None:
     assert await store.sent_since(MAILBOX, NOW + 30) == [Sent(NOW + 60, 1)]
     await store.give_back([await claim_one(store, NOW + 500)])
     assert await store.sent_since(MAILBOX, NOW + 60) == []
+
+
+async def test_a_mailbox_knows_what_it_has_used(store: Store) -> None:
+    """Messages slide out after a minute, recipients after a day, and what is offered now has a connection."""
+    await store.keep_mailbox(MAILBOX, "default", Condition(since=NOW))
+    await accept(store, acceptance("b@example.com", "c@example.com", due_at=NOW))
+    await settle(store, await claim_one(store, NOW), RELAYED, NOW)
+    await accept(store, acceptance(due_at=NOW))
+    assert await store.usage(NOW + 1) == {MAILBOX: MailboxUsage(0, 1, 2)}
+    await claim_one(store, NOW)
+    assert await store.usage(NOW + 1) == {MAILBOX: MailboxUsage(1, 2, 3)}
+    assert await store.usage(NOW + 60) == {MAILBOX: MailboxUsage(0, 1, 3)}
+    assert await store.usage(NOW + 86_400) == {MAILBOX: MailboxUsage(0, 0, 1)}
 
 
 async def test_keys_are_kept_found_and_revoked(store: Store) -> None:

@@ -1,0 +1,37 @@
+"""What GET /mailboxes says a mailbox has used, against what the upstream has seen."""
+
+from pathlib import Path
+
+from app.simulator import Delay, Fault, Point, Simulator
+from tests.clock import LoopClock, autojump
+from tests.house import ACCOUNT, PATIENCE, House, house, settings_for
+
+TWO = ["ada@example.net", "charles@example.net"]
+
+
+async def used(at_home: House) -> dict[str, int]:
+    """As an administrator reads it."""
+    answer = await at_home.caller.get("/mailboxes")
+    (mailbox,) = answer.json()["data"]
+    assert mailbox["limits"] == {"connections": 3, "messages_per_minute": 30, "recipients_per_day": 10_000}
+    assert mailbox["credential"]["what"] == "password"
+    usage: dict[str, int] = mailbox["usage"]
+    return usage
+
+
+@autojump
+async def test_usage_is_what_the_upstream_counts(tmp_path: Path) -> None:
+    """A minute's messages slide out of their window, a day's recipients stay; what is on its way counts too."""
+    clock = LoopClock()
+    async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
+        slow = simulator.faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))
+        async with house(simulator, settings_for(simulator, tmp_path), clock) as at_home:
+            assert await used(at_home) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 0}
+            for id in [await at_home.post(to=TWO) for _ in range(3)]:
+                await at_home.until(id, "done")
+            on_its_way = await at_home.post(to="slow@example.net")
+            await slow.wait(PATIENCE)
+            assert await used(at_home) == {"connections": 1, "messages_last_minute": 4, "recipients_last_day": 7}
+            await at_home.until(on_its_way, "done")
+            await clock.sleep(61.0)
+            assert await used(at_home) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 7}
