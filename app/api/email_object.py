@@ -10,8 +10,6 @@ from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
-from app.api.explanation import Prospect
-from app.api.last_event import last_event
 from app.api.openapi_types import Id, Timestamp, says
 from app.api.wire import timestamp
 from app.mail.attempt import FailureKind, Phase
@@ -19,6 +17,8 @@ from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message import Lane
 from app.mail.moment import iso
+from app.store.explanation import Prospect
+from app.store.last_event import last_event
 from app.store.records import AttemptRecord, Email
 
 _WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app import logs
-from app.api import body, document, email_object, explanation, idempotency, preference
+from app.api import body, document, email_object, idempotency, preference
 from app.api.edge import Edge
 from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.intake import INLINE, Intake
@@ -36,6 +36,7 @@ from app.api.outcomes import Outcomes
 from app.api.schemas import EmailInput
 from app.api.wire import changed, path_id, success
 from app.mail.lifecycle import MessageState
+from app.store import explanation
 from app.store.records import Acceptance, Accepted, Change, Email, Idempotency, Key
 
 SEND = "/emails"

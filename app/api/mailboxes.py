@@ -1,7 +1,7 @@
 """GET /mailboxes, and what a person wishes for one. The relay holds and releases; nothing here waits for it."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated, Literal, NotRequired, cast
 
 from starlette.requests import Request
@@ -20,12 +20,11 @@ from app.api.openapi_types import AT, Timestamp, says
 from app.api.wire import success, timestamp
 from app.mail.ending import Ending
 from app.mail.explain import named
-from app.mail.health import Condition, Health
+from app.mail.health import LONGEST_REASON, Health, one_line
 from app.mail.moment import iso
 from app.mail.verdict import Explanation
+from app.store.explanation import standing
 from app.store.records import MailboxRecord, MailboxUsage, Wish
-
-LONGEST_REASON = 200  # characters
 
 
 class Why(TypedDict):
@@ -194,7 +193,7 @@ class Mailboxes:
             "since": iso(condition.since),
             "until": timestamp(condition.until),
             "connections": condition.connections,
-            "wish": None if record.wish is None else word_of(record.wish),
+            "wish": None if record.wish is None else record.wish.word,
             "usage": cast("UsageObject", asdict(used)),
             "limits": None if capacity is None else cast("LimitsObject", asdict(capacity)),
             "credential": None if ending is None else _credential(ending, record.name),
@@ -208,37 +207,8 @@ class Mailboxes:
         wish = Wish(self._edge.clock.now(), hold, reason)
         if not (name.isprintable() and await self._edge.store.wish(name, wish)):
             raise NotFound(f"There is no mailbox {name}. GET /mailboxes names them all.")
-        word = word_of(wish)
-        logs.wished(name, wish=word, key=key.name)
-        return success(json.dumps({"object": "mailbox", "name": name, "wish": word}).encode())
-
-
-def one_line(reason: str) -> str:
-    """Why a person holds a mailbox, as it is shown. Raises ValueError with a sentence."""
-    line = " ".join(reason.split())
-    if len(line) > LONGEST_REASON:
-        raise ValueError(f"It has {len(line)} characters; give {LONGEST_REASON} at most.")
-    if not line.isprintable():
-        raise ValueError("It has characters that cannot be shown; remove them.")
-    return line
-
-
-def standing(record: MailboxRecord, now: float) -> Condition:
-    """Its condition at `now` (epoch seconds), with its name in the words for people.
-
-    A pause ends by time alone, which its relay need not have written yet.
-    """
-    condition = record.condition
-    if condition.health is Health.PAUSED and condition.until is not None and condition.until <= now:
-        return replace(condition, health=Health.OPEN, since=condition.until, until=None, explanation=None)
-    if condition.explanation is not None:
-        return replace(condition, explanation=named(condition.explanation, {"mailbox": record.name}))
-    return condition
-
-
-def word_of(wish: Wish) -> Literal["hold", "release"]:
-    """As callers read it."""
-    return "hold" if wish.hold else "release"
+        logs.wished(name, wish=wish.word, key=key.name)
+        return success(json.dumps({"object": "mailbox", "name": name, "wish": wish.word}).encode())
 
 
 def _credential(ending: Ending, mailbox: str) -> CredentialObject:

@@ -12,7 +12,6 @@ from typing_extensions import TypedDict
 
 from app.api import body, document
 from app.api.edge import Edge
-from app.api.explanation import estimate
 from app.api.intake import INLINE, Intake
 from app.api.keys import Keyring
 from app.api.openapi import Answer, Body, Needs, Tag, operation
@@ -21,6 +20,7 @@ from app.api.openapi_shared import OF_EMAIL
 from app.api.openapi_types import LATER, Timestamp, says
 from app.api.schemas import EmailInput
 from app.api.wire import success, timestamp
+from app.store.explanation import estimate
 from app.store.records import Acceptance, Key
 
 

@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from app.api.errors import NotHeld, NotRetryable
-from app.api.explanation import waits, why
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
@@ -16,6 +15,7 @@ from app.clock import Clock
 from app.mail.lifecycle import MessageState
 from app.mail.verdict import Explanation
 from app.store import Store
+from app.store.explanation import waits, why
 from app.store.records import AttemptRecord, Change, Email
 
 commands = typer.Typer(help="Messages and what became of them.", no_args_is_help=True)

@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.mailboxes import LONGEST_REASON, one_line, standing, word_of
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
 from app.clock import Clock
+from app.mail.health import LONGEST_REASON, one_line
 from app.store import Store
+from app.store.explanation import standing
 from app.store.records import MailboxRecord, MailboxUsage, Wish
 
 commands = typer.Typer(help="Mailboxes: whether they relay, and why not.", no_args_is_help=True)
@@ -71,7 +72,7 @@ def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any
         "connections": condition.connections,
         "messages_last_minute": used.messages_last_minute,
         "recipients_last_day": used.recipients_last_day,
-        "wish": record.wish and word_of(record.wish),
+        "wish": record.wish and record.wish.word,
         "explanation": why and {"summary": why.summary, "fix": why.fix},
     }
 

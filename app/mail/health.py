@@ -18,6 +18,7 @@ from app.mail.verdict import Action, Explanation, Verdict
 PROBES = (300.0, 3600.0, 21_600.0)  # seconds; one failed login is one failed login
 LONGEST_PAUSE = 300.0  # seconds that repeated refusals grow to; a rule's own pause may be longer
 GROW = 60.0  # seconds between steps back to full concurrency
+LONGEST_REASON = 200  # characters
 
 
 class Health(StrEnum):
@@ -114,6 +115,16 @@ def entered(condition: Condition, now: float) -> Condition:
     return replace(
         condition, health=Health.OPEN, since=now, until=None, explanation=None, refusals=refusals, entering=False
     )
+
+
+def one_line(reason: str) -> str:
+    """Why a person holds a mailbox, as it is shown. Raises ValueError with a sentence."""
+    line = " ".join(reason.split())
+    if len(line) > LONGEST_REASON:
+        raise ValueError(f"It has {len(line)} characters; give {LONGEST_REASON} at most.")
+    if not line.isprintable():
+        raise ValueError("It has characters that cannot be shown; remove them.")
+    return line
 
 
 def held_by_person(condition: Condition, reason: str, now: float) -> Condition:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from app.frozen import frozen
@@ -222,6 +223,11 @@ class Wish:
     at: float
     hold: bool
     reason: str = ""
+
+    @property
+    def word(self) -> Literal["hold", "release"]:
+        """As it is read."""
+        return "hold" if self.hold else "release"
 
 
 @dataclass(frozen=True, slots=True)

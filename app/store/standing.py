@@ -1,4 +1,4 @@
-"""The table of app/api/last_event.py as SQL, so that emails can be found by it. A test holds the two together."""
+"""The table of app/store/last_event.py as SQL, so that emails can be found by it. A test holds the two together."""
 
 from sqlalchemy import ColumnElement, Double, and_, case, exists, func, literal, not_, or_
 

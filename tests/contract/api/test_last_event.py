@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from app.api.last_event import last_event
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message import Lane, OnUnknown
+from app.store.last_event import last_event
 from app.store.records import Email, Head, RecipientRecord
 
 NOW = 1_000_000.0

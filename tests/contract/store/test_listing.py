@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from app.api.last_event import last_event
 from app.mail.attempt import Attempt, Phase
 from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState
 from app.mail.message import Lane, OnUnknown
 from app.mail.reply import Reply
 from app.store import Store, listing
+from app.store.last_event import last_event
 from app.store.records import Acceptance, Email, Head, Selection
 from tests.contract.store.build import (
     DEFERRED,

@@ -1,9 +1,11 @@
-"""Why an email stands where it does, with the names filled in: for GET /emails/{id} and `postern emails show`."""
+"""Why an email or a mailbox stands where it does, with the names filled in, from what was read. Reads nothing itself.
+
+For GET /emails/{id}, `postern emails show` and the console alike.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.api.mailboxes import standing
 from app.mail.explain import explain, named
 from app.mail.forecast import Capacity, Way, when
 from app.mail.health import Condition, Health
@@ -79,3 +81,16 @@ def awaited(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> tup
 
 def _opens_at(condition: Condition) -> float:
     return float("inf") if condition.until is None else condition.until
+
+
+def standing(record: MailboxRecord, now: float) -> Condition:
+    """A mailbox's condition at `now` (epoch seconds), with its name in the words for people.
+
+    A pause ends by time alone, which its relay need not have written yet.
+    """
+    condition = record.condition
+    if condition.health is Health.PAUSED and condition.until is not None and condition.until <= now:
+        return replace(condition, health=Health.OPEN, since=condition.until, until=None, explanation=None)
+    if condition.explanation is not None:
+        return replace(condition, explanation=named(condition.explanation, {"mailbox": record.name}))
+    return condition
