@@ -5,6 +5,7 @@ Never content, never a credential: the functions take facts (ids, codes, seconds
 
 import json
 import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ import structlog
 from pydantic_core import PydanticSerializationError, to_json
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_TROUBLE = frozenset({"warning", "error"})
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 # Never with local variables, which both of structlog's defaults print: they hold keys, passwords and mail.
@@ -30,6 +32,7 @@ class _Log:
     def __init__(self) -> None:
         self.human = True
         self.least = _LEVELS["info"]
+        self.count: Callable[[str], None] = lambda _: None
 
     def info(self, event: str, **facts: Any) -> None:
         self._write("info", event, facts)
@@ -41,6 +44,8 @@ class _Log:
         self._write("error", event, facts)
 
     def _write(self, level: str, event: str, facts: dict[str, Any]) -> None:
+        if level in _TROUBLE:
+            self.count(event)
         if _LEVELS[level] < self.least:
             return
         stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -61,6 +66,11 @@ def configure(*, human: bool, level: str = "info") -> None:
     """Lines to standard error: for a person on a terminal, else one JSON object a line."""
     _log.human = human
     _log.least = _LEVELS[level]
+
+
+def count_troubles(count: Callable[[str], None]) -> None:
+    """Every warning and error is counted by its event, whether its line is written or not."""
+    _log.count = count
 
 
 def bind_request(request_id: str) -> None:

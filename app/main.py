@@ -11,8 +11,10 @@ from contextlib import AsyncExitStack
 from typing import Self
 from uuid import UUID, uuid5
 
-from app import logs
-from app.api import Edge, create_app
+from starlette.types import ASGIApp
+
+from app import logs, metrics
+from app.api import Edge, create_app, create_metrics_app
 from app.api import Limits as BodyLimits
 from app.api.errors import not_http
 from app.api.keys import digest
@@ -25,6 +27,7 @@ from app.mail.notice import of_credential
 from app.relay.courier import Courier
 from app.relay.fleet import Fleet
 from app.relay.webhooks import Webhooks
+from app.scrape import Scrape
 from app.settings import Settings
 from app.smtp import tls
 from app.smtp.expiry import News, Watch
@@ -46,6 +49,7 @@ class Postern:
         self._draining = False
         self._endings: dict[str, Callable[[], Ending | None]] = {}
         self._stack = AsyncExitStack()
+        self._metrics: Listener | None = None
 
     async def __aenter__(self) -> Self:
         """Start. Raises StoreError, CannotListen."""
@@ -64,8 +68,14 @@ class Postern:
         """Where callers reach it."""
         return self._listener.url
 
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus reads what was counted."""
+        return f"{(self._metrics or self._listener).url}/metrics"
+
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        logs.count_troubles(metrics.troubled)
         alone = _own(settings.store_url, stack)
         self.store = await Store.open(settings.store_url, on_due=self._due)
         stack.push_async_callback(self.store.close)
@@ -74,9 +84,7 @@ class Postern:
         await self._keep_first_key()
         await self._start_webhooks(stack, alone=alone)
         await self._start_fleet(stack)
-        self._listener = Listener(create_app(self._edge()), settings.host, settings.port, malformed=not_http())
-        await self._listener.start()
-        stack.push_async_callback(self._listener.stop)
+        self._listener = await _listen(stack, create_app(self._edge()), settings.host, settings.port)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
         courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
@@ -103,8 +111,19 @@ class Postern:
         sessions = Sessions(self.fleet.logged_in, self.fleet.slot)
         self.rounds = Rounds(self.store, self.clock, cases, sessions, file and file.parent)
         stack.callback(self.rounds.close)
+        await self._start_metrics(stack)
         await self.fleet.start()
         stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)
+
+    async def _start_metrics(self, stack: AsyncExitStack) -> None:
+        """Before the relay, so that a port of their own is there to the end of a drain."""
+        settings = self.settings
+        mailboxes = {one.mailbox: pool.name for pool in settings.pools for one in pool.mailboxes}
+        self._scrape = Scrape(self.store, self.clock, mailboxes, self.fleet.loads)
+        stack.callback(self._scrape.close)
+        if settings.metrics_port is not None:
+            door = create_metrics_app(self._scrape.text)
+            self._metrics = await _listen(stack, door, settings.host, settings.metrics_port)
 
     def _due(self) -> None:
         if fleet := getattr(self, "fleet", None):
@@ -135,6 +154,7 @@ class Postern:
             ready=self.rounds.stand,
             examine=self.rounds.examine,
             draining=lambda: self._draining,
+            counted=self._scrape.text if settings.metrics_port is None else None,
             private_webhooks=settings.webhook_private_addresses,
         )
 
@@ -151,6 +171,13 @@ async def serve(settings: Settings) -> None:
         logs.started(url=postern.url, mailboxes=len(every), mailbox=every[0].mailbox, upstream=", ".join(upstreams))
         await stop.wait()
     logs.stopped()
+
+
+async def _listen(stack: AsyncExitStack, application: ASGIApp, host: str, port: int) -> Listener:
+    listener = Listener(application, host, port, malformed=not_http())
+    await listener.start()
+    stack.push_async_callback(listener.stop)
+    return listener
 
 
 def configure_logs(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from app.api import unsupported
 from app.api.attachment_list import Attachments
 from app.api.batch import Batch
 from app.api.changes import Changes
+from app.api.counted import Counted
 from app.api.docs import Docs
 from app.api.edge import Edge
 from app.api.emails import Emails
@@ -48,10 +49,22 @@ class PlainRoute(APIRoute):
 
 def create_app(edge: Edge) -> ASGIApp:
     """The whole inbound edge as one ASGI application."""
-    app = FastAPI(title="Postern", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.router.route_class = PlainRoute
+    app = _plain_app()
     _add_routes(app, edge)
     return Entrance(app, edge.draining)
+
+
+def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> ASGIApp:
+    """GET /metrics alone."""
+    app = _plain_app()
+    app.add_api_route("/metrics", Counted(text).counted, methods=[*_GET])
+    return Entrance(app, lambda: False)
+
+
+def _plain_app() -> FastAPI:
+    app = FastAPI(title="Postern", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.router.route_class = PlainRoute
+    return app
 
 
 def _add_routes(app: FastAPI, edge: Edge) -> None:
@@ -125,5 +138,5 @@ def _beside_emails(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
         ("/mailboxes/{name}/release", _POST, mailboxes.release),
         ("/healthz", _GET, health.alive),
         ("/readyz", _GET, health.ready),
-        ("/metrics", _GET, health.counted),
+        *([] if edge.counted is None else [("/metrics", _GET, Counted(edge.counted).counted)]),
     )

@@ -39,4 +39,5 @@ class Edge:
     ready: Callable[[], Awaitable[Readiness]]
     examine: Callable[[], Awaitable[Examined]]
     draining: Callable[[], bool]
+    counted: Callable[[], Awaitable[bytes]] | None  # the text of GET /metrics; None: it has a port of its own
     private_webhooks: bool = False  # webhooks may lead to addresses that are not public, and by plain http

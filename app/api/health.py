@@ -1,4 +1,4 @@
-"""Is the process alive (/healthz), can it take mail now (/readyz), what has it counted (/metrics)?
+"""Is the process alive (/healthz), can it take mail now (/readyz)?
 
 For machines inside, so without a key: the gateway before Postern passes none of them on. Only what names mailboxes or
 logs in to them asks for a key with full access.
@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from app import metrics
 from app.api.edge import Edge
 from app.api.errors import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
 from app.api.keys import Keyring
@@ -104,7 +103,7 @@ _KEY_ANSWERS = 5.0  # seconds in which the store has to find the key
 
 
 class Health:
-    """The three routes."""
+    """The two routes."""
 
     def __init__(self, edge: Edge, keyring: Keyring) -> None:
         self._edge = edge
@@ -153,19 +152,6 @@ class Health:
         if stands.status is Status.NOT_READY or (relaying and not stands.relaying):
             raise NotReady(body)
         return success(json.dumps(body).encode())
-
-    @operation(
-        "getMetrics",
-        "Read what was counted",
-        tag=Tag.OPERATION,
-        needs=Needs.NOTHING,
-        answer=Answer("Prometheus' text format.", media_type="text/plain"),
-        asks_store=False,
-        drains=False,
-    )
-    async def counted(self, _: Request) -> Response:
-        """GET /metrics: in Prometheus' text format, also while Postern stops."""
-        return Response(metrics.expose(), headers={"content-type": metrics.CONTENT_TYPE})
 
     async def _examined(self, stands: Readiness) -> tuple[Readiness, dict[str, Any]]:
         examined = await self._edge.examine()

@@ -87,7 +87,7 @@ def _head(submission: Submission) -> Head:
 
 
 def _tell(acceptance: Acceptance, key: Key) -> None:
-    metrics.accepted()
+    metrics.accepted(acceptance.pool, acceptance.lane)
     logs.accepted(
         acceptance.id,
         key=key.name,

@@ -6,16 +6,25 @@ What belongs to one mailbox is in app/relay/worker; here is what they share: the
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from typing import NamedTuple
 
 from app.clock import Clock
 from app.mail.health import Condition
 from app.relay.leases import Leases
-from app.relay.mailbox import DAY, Limits, Mailbox
+from app.relay.mailbox import DAY, Limits, Mailbox, Spent
 from app.relay.pace import Window
 from app.relay.worker import Relay
 from app.smtp.pool import Pool
 from app.store import Store
 from app.store.records import MailboxRecord
+
+
+class Connections(NamedTuple):
+    """How many sessions of a mailbox are in which state."""
+
+    idle: int
+    busy: int
+    opening: int
 
 
 class Fleet:
@@ -44,6 +53,13 @@ class Fleet:
     def slot(self, name: str) -> AbstractContextManager[bool]:
         """One of its sessions for somebody else meanwhile; False when all are in use."""
         return self._sessions[name].slot()
+
+    def loads(self) -> dict[str, tuple[Connections, Spent]]:
+        """What each mailbox does at this moment, by its name."""
+        return {
+            name: (Connections(*self._sessions[name].counts()), mailbox.spent())
+            for name, mailbox in self.mailboxes.items()
+        }
 
     def wake(self) -> None:
         """There may be work: only a hint."""

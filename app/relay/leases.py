@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app import logs
 from app.clock import Clock
+from app.relay import telling
 from app.store import Store, StoreUnavailable
 from app.store.records import Claimed
 
@@ -74,4 +75,4 @@ class Leases:
         for email, in_doubt in await self._store.reclaim(now):
             logs.reclaimed(email, in_doubt=in_doubt)
         for email in await self._store.expire(now):
-            logs.expired(email)
+            telling.expired(email)

@@ -44,6 +44,13 @@ class Room(NamedTuple):
     others: int
 
 
+class Spent(NamedTuple):
+    """How much of its limits a mailbox has used up: a share of the minute's messages, and what is left of the day."""
+
+    pace: float
+    recipients_left: int
+
+
 class Mailbox:
     """Condition, pace and the count of what is under way. Everything on the event loop, nothing awaits."""
 
@@ -138,6 +145,12 @@ class Mailbox:
         if any(day.room(now) <= _kept(day) for day in self._days):
             return Room(room, 0)
         return Room(room, min(room, self._messages.spare(now, self._kept_of_a_minute)))
+
+    def spent(self) -> Spent:
+        """How much of its limits is used up."""
+        now = self._clock.monotonic()
+        used = self._messages.limit - self._messages.room(now)
+        return Spent(used / self._messages.limit, max(0, min(day.room(now) for day in self._days)))
 
     @property
     def _held_back(self) -> int:

@@ -6,12 +6,12 @@ truth: what is in memory here can be lost at any moment.
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from app import logs, metrics
+from app import logs
 from app.clock import Clock
 from app.mail import lifecycle
 from app.mail.attempt import Attempt
@@ -19,6 +19,7 @@ from app.mail.health import Condition
 from app.mail.message import Lane
 from app.mail.policy import judge
 from app.mail.verdict import Verdict
+from app.relay import telling
 from app.relay.delivery import enter, offer, record_of
 from app.relay.hands import Hands
 from app.relay.leases import Leases
@@ -230,7 +231,7 @@ class Relay:
         verdicts = judge(attempt, claimed.envelope.rcpt_to)
         self._mailbox.end(recipients)
         self._mailbox.learn(claimed.id, attempt, [*verdicts.values()])
-        _count(attempt, verdicts.values())
+        telling.judged(attempt, verdicts.values())
         return attempt, verdicts
 
     async def _finish(self, claimed: Claimed, judged: tuple[Attempt, Mapping[str, Verdict]] | None) -> None:
@@ -261,16 +262,7 @@ class Relay:
         if not await self._saved(claimed, settlement, record):
             logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="at settling")
             return
-        metrics.attempted(settlement.event)
-        logs.attempted(
-            claimed.id,
-            mailbox=claimed.mailbox,
-            number=claimed.number,
-            phase=attempt.phase,
-            outcome=settlement.event,
-            seconds=now - claimed.started_at,
-            reply=record.replies[-1] if record.replies else record.detail or "",
-        )
+        telling.settled(claimed, attempt, verdicts.values(), settlement, record)
 
     async def _saved(self, claimed: Claimed, settlement: lifecycle.Settlement, record: Record) -> bool:
         """Settle, again and again while the store is unavailable: only here is it known how the attempt ended."""
@@ -288,10 +280,3 @@ class Relay:
 
     def _give_up(self, _: RetryCallState) -> bool:
         return self._cut
-
-
-def _count(attempt: Attempt, verdicts: Collection[Verdict]) -> None:
-    for verdict in verdicts:
-        metrics.judged(verdict.rule)
-    if any(not verdict.known for verdict in verdicts):
-        metrics.unknown_reply(attempt.phase)

@@ -90,6 +90,9 @@ class Settings(StoreSettings, MailboxSettings):
     port: Annotated[int, BeforeValidator(rules.listen_port), Field(ge=0, le=65535)] = Field(
         8025, description="Port to listen on; 0 takes a free one."
     )
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="A port for `/metrics` alone, which is then not on `POSTERN_PORT`; 0 takes a free one."
+    )
     api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = Field(
         None, description="A first API key with full access, at least 16 characters."
     )

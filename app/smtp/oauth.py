@@ -100,6 +100,8 @@ class TokenSource:
         self._held = _Held(token.value, now + lifetime - early, now + lifetime - last)
         self._failure = None
         metrics.token_requested("renewed")
+        at = self._clock.now()
+        metrics.token_kept(self._grant.registration.client, at=at, until=at + lifetime)
         logs.token_renewed(self._grant.registration.client, seconds=lifetime)
 
     def _fail(self, failure: CredentialUnavailable) -> CredentialUnavailable:

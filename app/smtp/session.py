@@ -24,6 +24,7 @@ from app.smtp.credentials import Credentials, CredentialUnavailable, Mechanism, 
 from app.smtp.dialogue import Dialogue, mask
 from app.smtp.failure import SessionFailed, classify, failed
 from app.smtp.protocol import Channel, ChannelLost, readable
+from app.smtp.stopwatch import Stopwatch
 from app.smtp.timeouts import Timeouts
 from app.smtp.transaction import Session
 
@@ -123,8 +124,11 @@ async def _log_in(upstream: Upstream, secret: Secret, before: tuple[Line, ...] =
 
 
 async def _connected(upstream: Upstream) -> socket.socket:
-    seconds = upstream.timeouts.connect
-    return await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=seconds)
+    seconds, watch = upstream.timeouts.connect, Stopwatch(Phase.CONNECT)
+    try:
+        return await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=seconds)
+    finally:
+        watch.stop()
 
 
 class _Opening:
@@ -136,7 +140,7 @@ class _Opening:
         self._upstream = upstream
         self._sock = sock
         self._hidden: tuple[str, ...] = ()  # what must not be seen in a reply
-        self._phase = Phase.GREETING
+        self._watch = Stopwatch(Phase.GREETING)
         self._dialogue = Dialogue(before)
         self._shown: Shown | None = None  # since the handshake
         self._channel: Channel | None = None
@@ -177,10 +181,12 @@ class _Opening:
         except (ChannelLost, aiosmtplib.SMTPException, OSError) as error:
             kind, detail = self._why(error)
             self._abort()
-            raise failed(self._phase, kind, detail, self._dialogue.lines()) from None
+            raise failed(self._watch.phase, kind, detail, self._dialogue.lines()) from None
         except BaseException:
             self._abort()
             raise
+        finally:
+            self._watch.stop()
         return None
 
     # The steps: each returns a refusal, or None to go on.
@@ -196,7 +202,7 @@ class _Opening:
         return await self._step(phase, command, self._upstream.timeouts.ehlo, self._smtp.ehlo)
 
     async def _starttls(self) -> Reply | None:
-        self._phase = Phase.STARTTLS
+        self._watch.enter(Phase.STARTTLS)
         if not self._smtp.supports_extension("starttls"):
             raise ChannelLost(FailureKind.TLS, f"{self._upstream.host} does not offer STARTTLS.")
         plain = self._channel
@@ -221,7 +227,7 @@ class _Opening:
         return await self._ehlo(Phase.STARTTLS)
 
     async def _login(self, secret: Secret) -> Reply | None:
-        self._phase = Phase.AUTH
+        self._watch.enter(Phase.AUTH)
         self._hidden = _hidden(secret)
         offered = self._smtp.server_auth_methods
         if secret.mechanism.lower() not in offered:
@@ -235,7 +241,7 @@ class _Opening:
 
     async def _step(self, phase: Phase, command: str, seconds: float, speak: _Speak) -> Reply | None:
         """One exchange. A refusal is returned; anything else but success raises."""
-        self._phase = phase
+        self._watch.enter(phase)
         if self._channel is not None and self._channel.unread:
             return self._judged(await self._channel.reply(seconds), wanted=False)
         if command:
@@ -293,7 +299,7 @@ class _Opening:
 
     async def _refused(self, reply: Reply) -> Refused:
         await self._quit()
-        return Refused(self._phase, reply, self._dialogue.lines())
+        return Refused(self._watch.phase, reply, self._dialogue.lines())
 
     async def _quit(self) -> None:
         if self._channel is not None:

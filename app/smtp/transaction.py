@@ -16,6 +16,7 @@ from app.smtp import content as data
 from app.smtp.dialogue import Dialogue
 from app.smtp.failure import SessionFailed
 from app.smtp.protocol import Channel, ChannelLost
+from app.smtp.stopwatch import Stopwatch
 from app.smtp.timeouts import Timeouts
 
 BeforeDot = Callable[[], Awaitable[bool]]
@@ -126,7 +127,7 @@ class Session:
 class Transaction:
     """One envelope and its content offered once on an open channel. Used once."""
 
-    __slots__ = ("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_refused", "_timeouts", "phase")
+    __slots__ = ("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_refused", "_timeouts", "_watch")
 
     def __init__(
         self,
@@ -137,7 +138,7 @@ class Transaction:
         envelope: Envelope,
         content: bytes,
     ) -> None:
-        self.phase = Phase.MAIL
+        self._watch = Stopwatch(Phase.MAIL)
         self._channel = channel
         self._extensions = extensions
         self._timeouts = timeouts
@@ -145,6 +146,11 @@ class Transaction:
         self._envelope = envelope
         self._content = content
         self._refused: dict[str, Reply] = {}
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self._watch.phase
 
     async def run(self, before_dot: BeforeDot) -> Attempt:
         """Offer it. Raises SessionFailed; on that, and on any other exception, the channel is closed."""
@@ -157,6 +163,8 @@ class Transaction:
         except BaseException:
             self._channel.abort(FailureKind.STOPPED, "Postern gave the attempt up.")
             raise
+        finally:
+            self._watch.stop()
 
     # The envelope.
 
@@ -196,7 +204,7 @@ class Transaction:
 
     async def _command(self, phase: Phase, command: str, seconds: float) -> Reply | None:
         """The refusal of one command, or None. With pipelining it has been sent already."""
-        self.phase = phase
+        self._watch.enter(phase)
         if not self._pipelining:
             self._write(command)
         self._dialogue.client(command)
@@ -220,7 +228,7 @@ class Transaction:
     # The content.
 
     async def _upload(self, before_dot: BeforeDot) -> Attempt:
-        self.phase = Phase.CONTENT
+        self._watch.enter(Phase.CONTENT)
         self._dialogue.client(f"({len(self._content)} octets of content)")
         rest = data.pieces(self._content)
         piece = next(rest)
@@ -237,7 +245,7 @@ class Transaction:
         return await self._finish(piece)
 
     async def _finish(self, last: bytes | memoryview) -> Attempt:
-        self.phase = Phase.DOT
+        self._watch.enter(Phase.DOT)
         self._channel.write(last)
         self._dialogue.client(".")
         reply = await self._channel.reply(self._timeouts.final_reply(len(self._content)))

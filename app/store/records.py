@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from app.frozen import frozen
@@ -265,3 +265,21 @@ class Outlook:
     mailboxes: tuple[MailboxRecord, ...]
     sent: Mapping[str, Sequence[float]]  # when the last minute's messages went
     recipients: Mapping[str, int]  # of the last day; 0 where that does not matter yet
+
+
+class Waiting(NamedTuple):
+    """One kind of message that is not over: `ready` to be claimed, `resting` until a moment, `active` or `held`."""
+
+    pool: str
+    lane: Lane
+    state: Literal["ready", "resting", "active", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits. Counts end at a bound (backlog.COUNTED)."""
+
+    waiting: Mapping[Waiting, int]
+    oldest: Mapping[tuple[str, Lane], float]  # when the oldest due message was due, where one is
+    events: int  # that webhooks are still to be told of
+    events_since: float | None  # when the first of them was to be told

@@ -18,6 +18,7 @@ from app.mail.message import Lane
 from app.mail.notice import Notice
 from app.store import (
     accept,
+    backlog,
     claim,
     delays,
     deliveries,
@@ -42,6 +43,7 @@ from app.store.reader import Reader
 from app.store.records import (
     Acceptance,
     Accepted,
+    Backlog,
     Change,
     Claimed,
     Email,
@@ -217,6 +219,10 @@ class Store:
     async def counts(self) -> dict[MessageState, int]:
         """How many messages stand where. Reads an index from end to end: for pages, not for loops."""
         return await self._read(find.counts)
+
+    async def backlog(self, pools: Sequence[str], now: float) -> Backlog:
+        """What waits in these pools, counted up to a bound, and since when."""
+        return await self._read(partial(backlog.backlog, pools=pools, now=now))
 
     async def ping(self) -> None:
         """Prove that a commit can be made."""

@@ -13,6 +13,7 @@ Rule 3: what is wrong with the database fails the whole group, and the next one 
 
 import asyncio
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app import logs
+from app import logs, metrics
 from app.store.errors import AlreadyStored, StoreUnavailable, blames_the_item
 
 GROUP = 256  # items at which a group is closed; it is never twice as large
@@ -130,12 +131,14 @@ class Writer:
         batches: dict[Verb[Any, Any], list[_Item]] = defaultdict(list)
         for item in group:
             batches[item.verb].append(item)
+        began = time.perf_counter()
         connection = self._connect()
         with connection.begin():
             for verb, items in batches.items():
                 results = verb(connection, [item.argument for item in items])
                 for item, result in zip(items, results, strict=True):
                     item.result = result
+        metrics.committed(len(group), time.perf_counter() - began)
 
     def _connect(self) -> Connection:
         if self._connection is None:

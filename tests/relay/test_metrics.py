@@ -2,41 +2,53 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from app import __version__
 from app.mail import policy
 from app.mail.attempt import FailureKind, Phase
+from app.mail.health import Health
 from app.mail.lifecycle import Event
+from app.mail.message import Lane
 from app.mail.office365 import entra
-from app.simulator import Drop, Fault, Point, Say
-from tests.house import PATIENCE, House
+from app.simulator import Drop, Fault, Point, Say, Simulator
+from tests.house import MAILBOX, PATIENCE, House, house, settings_for
 
+RULES = {
+    *(rule.name for rule in policy.RULES),
+    *(row.name for row in entra.ROWS),
+    *(f"no-reply-{kind}" for kind in FailureKind),
+    "in-doubt",
+}
 LABELS = {
     "outcome": {*Event, "renewed", "failed", "delivered", "again", "given up", "gone"},
     "phase": {*Phase},
-    "rule": {
-        *(rule.name for rule in policy.RULES),
-        *(row.name for row in entra.ROWS),
-        *(f"no-reply-{kind}" for kind in FailureKind),
-        "in-doubt",
-    },
+    "rule": RULES,
+    "reason": RULES | {"expired"},
+    "lane": {*Lane},
+    "pool": {"default"},
+    "state": {*Health, "unknown", "ready", "resting", "active", "held", "idle", "busy", "opening"},
     "credential": {"password", "client certificate"},
+    "client": {"11c4c1f8-97a5-4d8a-b0cf-6a1e2f0d7c01"},
+    "version": {__version__},
 }
 Counts = Counter[tuple[str, tuple[str, ...]]]
 
 
 async def counts(at_home: House) -> Counts:
-    """Every counter of the process, by name and label values. No label has a value of the world outside."""
+    """Every counter of the process, by name and label values."""
     answer = await at_home.caller.get("/metrics")
     assert answer.status_code == 200
     found: Counts = Counter()
     for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
-            for label, value in sample.labels.items():
-                assert value in LABELS[label] if label in LABELS else value.endswith("@contoso.com"), sample
-            if family.type == "counter":
-                found[sample.name, tuple(sample.labels.values())] = int(sample.value)
+            if family.type == "counter" and family.name.startswith("postern_"):
+                found[sample.name, tuple(value for _, value in sorted(sample.labels.items(), reverse=True))] = int(
+                    sample.value
+                )
     return found
 
 
@@ -60,7 +72,8 @@ async def test_an_email_on_its_way_is_counted(at_home: House) -> None:
         assert answer.status_code == 200
     await at_home.until(answer.json()["id"], "done")
     assert await counted(at_home, before) == {
-        ("postern_emails_accepted_total", ()): 1,
+        ("postern_emails_accepted_total", ("default", "normal")): 1,
+        ("postern_emails_relayed_total", ("normal",)): 1,
         ("postern_attempts_total", ("finish",)): 1,
         ("postern_verdicts_total", ("relayed",)): 1,
     }
@@ -73,7 +86,8 @@ async def test_a_reply_that_no_row_knows_is_counted(at_home: House) -> None:
     at_home.simulator.faults.add(Fault(at=Point.DOT, do=Say("451 4.9.9 Nobody has ever seen this")))
     await at_home.until(await at_home.post(), "deferred")
     assert await counted(at_home, before) == {
-        ("postern_emails_accepted_total", ()): 1,
+        ("postern_emails_accepted_total", ("default", "normal")): 1,
+        ("postern_emails_deferred_total", ("message-deferred",)): 1,
         ("postern_attempts_total", ("defer",)): 1,
         ("postern_verdicts_total", ("message-deferred",)): 1,
         ("postern_unknown_replies_total", ("dot",)): 1,
@@ -100,3 +114,76 @@ async def test_anybody_inside_may_read_them(at_home: House) -> None:
         assert answer.status_code == status
         if status == 200:
             assert answer.headers["content-type"].startswith("text/plain; version=")
+
+
+def series(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Every series by name and labels."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_nothing_that_a_caller_sends_becomes_a_series(at_home: House) -> None:
+    """Labels have the values of the code and of the settings: after every kind of request, no other series is there
+    than after the first of each."""
+
+    async def everything(number: int) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+        at_home.simulator.faults.add(
+            Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient=f"no{number}@example{number}.net")
+        )
+        headers = {"Idempotency-Key": f"key-{number}", "X-Request-Id": f"request-{number}", "User-Agent": f"{number}"}
+        for lane in Lane:
+            changes = {"from": f"sender{number}@contoso.com", "to": f"ada{number}@example{number}.net", "lane": lane}
+            tags = [{"name": f"tag{number}", "value": f"value{number}"}]
+            await at_home.until(await at_home.post(**changes, tags=tags, coalesce=f"it-{number}-{lane}"), "done")
+        await at_home.until(await at_home.post(to=f"no{number}@example{number}.net"), "done")
+        for path in (f"/path-{number}", f"/emails/{number}", "/emails/validate"):
+            answer = await at_home.caller.post(path, json={"from": f"{number}@example.org"}, headers=headers)
+            assert answer.status_code >= 400
+        return series((await at_home.caller.get("/metrics")).text)
+
+    first = await everything(1)
+    for name, labels in first:
+        for label, value in labels:
+            known = value in LABELS[label] if label in LABELS else label in ("le", "event") or value == MAILBOX
+            assert known, (name, labels)
+    latest = [await everything(number) for number in range(2, 6)][-1]
+    assert latest == first
+
+
+async def test_what_stands_is_told_with_what_was_counted(at_home: House) -> None:
+    """Age of the oldest due message, what waits, connections, pace, the day's recipients and the mailbox's health."""
+    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
+    await at_home.until(await at_home.post(lane="bulk", to="late@example.net"), "deferred")
+    await at_home.until(await at_home.post(), "done")
+    told = {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families((await at_home.caller.get("/metrics")).text)
+        for sample in family.samples
+    }
+    assert told["postern_store_up",] == 1
+    assert told["postern_oldest_due_seconds", "bulk", "default"] == 0
+    assert told["postern_emails_waiting", "bulk", "default", "resting"] == 1
+    assert told["postern_emails_waiting", "normal", "default", "ready"] == 0
+    assert told["postern_mailbox_health", MAILBOX, "open"] == 1
+    assert told["postern_mailbox_health", MAILBOX, "held"] == 0
+    assert sum(told["postern_connections", MAILBOX, state] for state in ("idle", "busy", "opening")) >= 1
+    assert told["postern_recipients_left", MAILBOX] == 10_000 - 2
+    assert told["postern_pace_used_ratio", MAILBOX] == 2 / 100_000
+    assert told["postern_webhook_events_waiting",] == 0
+
+
+async def test_metrics_may_have_a_port_of_their_own(simulator: Simulator, tmp_path: Path) -> None:
+    """Then the API does not tell them, and that port tells nothing else, errors in the API's form."""
+    async with (
+        house(simulator, settings_for(simulator, tmp_path, metrics_port=0)) as at_home,
+        httpx.AsyncClient(trust_env=False) as prometheus,
+    ):
+        assert (await at_home.caller.get("/metrics")).json()["name"] == "not_found"
+        url = at_home.postern.metrics_url
+        assert not url.startswith(at_home.postern.url)
+        assert "postern_oldest_due_seconds" in (await prometheus.get(url)).text
+        for path in ("/emails", "/healthz", "/docs"):
+            assert (await prometheus.get(url.replace("/metrics", path))).json()["statusCode"] == 404

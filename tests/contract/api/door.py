@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 import httpx
 import uvloop
 
+from app import metrics
 from app.api import Edge, Limits, create_app
 from app.api.errors import Name
 from app.api.keys import digest, new_key
@@ -100,6 +101,7 @@ class Door:
             ready=self._ready,
             examine=self._examine,
             draining=lambda: self.draining,
+            counted=self._counted,
         )
 
     def _route(self, sender: Address) -> str | None:
@@ -109,6 +111,9 @@ class Door:
 
     async def _ready(self) -> Readiness:
         return Readiness(tuple(self.reasons), relaying=not any(reason.mailbox for reason in self.reasons))
+
+    async def _counted(self) -> bytes:
+        return metrics.expose()
 
     async def _examine(self) -> Examined:
         return Examined(self.clock.now(), (), ())

@@ -70,6 +70,7 @@ async def every_verb(store: Store) -> None:
         for oldest_first in (False, True):
             await store.page(asked, 20, NOW, oldest_first=oldest_first)
     await store.next_due("default")
+    await store.backlog(["default"], NOW)
     await store.sent_since(MAILBOX, NOW - 60)
     await store.usage(NOW)
     await store.find_key(b"digest")
