@@ -7,24 +7,47 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 KEEP_ALIVE = 75  # seconds; longer than the usual gateway's, so that the gateway closes first
+_SEGMENT = 256 * 1024  # octets that come at once, at most
+_NOTHING: Any = deque(maxlen=0)
 WHOLE = "postern.whole"  # in the scope of a request whose body is here to its end: nobody will have to wait for it
+
+
+class _Bare(dict[int, bytes]):
+    """Without a body."""
+
+    def __missing__(self, status: int) -> bytes:
+        return b"HTTP/1.1 %d \r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
 
 
 class CannotListen(Exception):  # noqa: N818 - it names the fact
     """The address is taken or not ours. Its str is one plain line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a caller is waited for, and how much of one is taken."""
+
+    seconds: float = (
+        20.0  # for a head to come whole, for the rest after an answer, and for some of an answer to be read
+    )
+    head_octets: int = 64 * 1024  # of a head beyond its first segment
+    connections: int = 1000
+    answers: Mapping[int, bytes] = field(default_factory=_Bare)  # whole responses, by status: 400, 408, 431, 503
+
+
 class Listener:
     """One ASGI application on one address. Port 0 takes a free one.
 
-    `malformed` is the JSON that answers what is not HTTP: no application ever sees it. With `tls` it speaks HTTPS.
+    `bounds` are the caller's patience and what no application ever sees. With `tls` it speaks HTTPS.
     """
 
     def __init__(
@@ -34,7 +57,7 @@ class Listener:
         port: int,
         *,
         drain: float = 10.0,
-        malformed: bytes = b"{}",
+        bounds: Bounds | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.host = host
@@ -46,7 +69,7 @@ class Listener:
             access_log=False,
             server_header=False,
             lifespan="off",
-            http=type("Protocol", (_Protocol,), {"malformed": malformed}),
+            http=type("Protocol", (_Protocol,), {"bounds": bounds or Bounds()}),
             ws="none",
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE,
@@ -78,21 +101,128 @@ class Listener:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, but for the one answer that it gives by itself, and how answers leave."""
+    """uvicorn's, but for how answers leave, what it answers by itself, and whom it waits for.
 
-    malformed: ClassVar[bytes]
+    uvicorn waits for ever for a caller who is connected and sends nothing, or half a head, or the rest of a body whose
+    answer it has, or who does not read; and it takes heads and trailers of any size. Here all of that has an end.
+    """
+
+    bounds: ClassVar[Bounds]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._open = self._in_head = False  # a message has begun; its head has not ended
+        self._beside = 0  # octets in a row that were neither a whole head nor body
+        self._late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         super().connection_made(cast("asyncio.Transport", _Joining(cast("asyncio.Transport", transport), self.loop)))
+        if len(self.connections) > self.bounds.connections:
+            self._refuse(503)
+        else:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._open:  # seldom: most messages come whole
+            self._go_on(len(data))
+        elif self._is_answered():  # empty lines, or the rest of what was answered
+            self._wait()
+        elif self._late is not None:
+            self._stop_waiting()
+
+    def on_message_begin(self) -> None:
+        self._open = self._in_head = True
+        self._beside = -_SEGMENT
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+        self.headers = _NOTHING  # whatever comes as trailers
+
+    def on_body(self, body: bytes) -> None:
+        self._beside = -_SEGMENT
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._open = False
         self.scope[WHOLE] = True  # type: ignore[literal-required]  # ours
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._open:
+            self._wait()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def send_400_response(self, msg: str) -> None:
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(self.malformed), self.malformed))
-        self.transport.close()
+        self._refuse(400)
+
+    def _go_on(self, octets: int) -> None:
+        """Something came, and the message has not ended."""
+        self._beside += octets
+        if self._beside > self.bounds.head_octets:
+            self._refuse(431)
+        elif self._in_head or self._is_answered():
+            self._wait()
+        else:  # the application waits for the body, and knows how long
+            self._stop_waiting()
+
+    def _is_answered(self) -> bool:
+        """Nobody here is at work for the caller."""
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is None or cycle.response_complete
+
+    def _wait(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(self.bounds.seconds, self._cut)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _cut(self) -> None:
+        """It took too long. Who is being answered still is told nothing between."""
+        self._late = None
+        if not self._is_answered():
+            self._wait()
+        elif self._in_head:
+            self._refuse(408)
+        elif self._open:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _watch(self, size: int) -> None:
+        """A caller has to read something of what waits for it."""
+        self._unread = self.loop.call_later(self.bounds.seconds, self._look, size)
+
+    def _look(self, size: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < size:
+            self._watch(left)
+        else:
+            self.transport.abort()
+
+    def _refuse(self, status: int) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.write(self.bounds.answers[status])
+            self.transport.close()
 
 
 class _Joining:

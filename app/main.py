@@ -16,11 +16,11 @@ from starlette.types import ASGIApp
 from app import logs, metrics
 from app.api import Edge, create_app, create_metrics_app
 from app.api import Limits as BodyLimits
-from app.api.errors import not_http
 from app.api.keys import digest
+from app.api.unreadable import below
 from app.clock import Clock
 from app.doctor import Rounds, Sessions
-from app.listener import Listener
+from app.listener import Bounds, Listener
 from app.mail.ending import Ending
 from app.mail.forecast import Capacity
 from app.mail.notice import of_credential
@@ -150,7 +150,11 @@ class Postern:
                 for one in pool.mailboxes
             },
             endings=self._endings,
-            limits=BodyLimits(max_body_bytes=settings.max_body_bytes, max_message_bytes=settings.max_message_bytes),
+            limits=BodyLimits(
+                max_body_bytes=settings.max_body_bytes,
+                max_message_bytes=settings.max_message_bytes,
+                max_bytes_in_flight=max(settings.max_bytes_in_flight, settings.max_body_bytes),
+            ),
             ready=self.rounds.stand,
             examine=self.rounds.examine,
             draining=lambda: self._draining,
@@ -174,7 +178,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _listen(stack: AsyncExitStack, application: ASGIApp, host: str, port: int) -> Listener:
-    listener = Listener(application, host, port, malformed=not_http())
+    listener = Listener(application, host, port, bounds=Bounds(answers=below()))
     await listener.start()
     stack.push_async_callback(listener.stop)
     return listener

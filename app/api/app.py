@@ -51,7 +51,7 @@ def create_app(edge: Edge) -> ASGIApp:
     """The whole inbound edge as one ASGI application."""
     app = _plain_app()
     _add_routes(app, edge)
-    return Entrance(app, edge.draining)
+    return Entrance(app, edge.draining, edge.limits.max_bytes_in_flight)
 
 
 def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> ASGIApp:

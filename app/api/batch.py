@@ -117,10 +117,11 @@ class Batch:
             # In a thread: a hundred emails take as long as a hundred requests, and those would let others between.
             now = self._edge.clock.now()
             ids = [self._intake.ids.new(now) for _ in range(MOST)]
-            found = await asyncio.to_thread(self._sort, key, raw, token, ids, now)
-            if found.refused and not permissive:
-                raise BatchRefused(found.refused)
-            kept = (await self._intake.keep(found.good, key, found.once)).ids if found.good else ()
+            async with self._intake.turn(len(raw)):
+                found = await asyncio.to_thread(self._sort, key, raw, token, ids, now)
+                if found.refused and not permissive:
+                    raise BatchRefused(found.refused)
+                kept = (await self._intake.keep(found.good, key, found.once)).ids if found.good else ()
         return _answer(kept, found.refused if permissive else None)
 
     def _held(self, key: Key, token: str | None) -> AbstractContextManager[None]:

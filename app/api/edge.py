@@ -17,6 +17,7 @@ class Limits:
 
     max_body_bytes: int
     max_message_bytes: int  # of the composed message, as the upstream counts it
+    max_bytes_in_flight: int  # of the bodies of all requests at one moment
     max_recipients: int = 50  # in each of to, cc, bcc and reply_to
     body_seconds: float = 60.0  # for the whole body to arrive
 

@@ -175,9 +175,10 @@ class Emails:
     async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(now), now)
-        # Small work at once; large work in a thread, so that the others need not wait for it.
-        acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
-        return await self._intake.keep([acceptance], key, once)
+        async with self._intake.turn(len(raw)):
+            # Small work at once; large work in a thread, so that the others need not wait for it.
+            acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+            return await self._intake.keep([acceptance], key, once)
 
     def _prepare(
         self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float

@@ -3,6 +3,7 @@
 One wrapper and not a stack of them: at every layer each message of each request would pass two more calls.
 """
 
+import asyncio
 import random
 import re
 from collections.abc import Callable
@@ -14,12 +15,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app import logs
 from app.api import postmark_errors
+from app.api.body import ROOM, Room
 from app.api.errors import Crashed, MalformedBody, MethodNotAllowed, NotFound, Problem, Unavailable, answer
 from app.api.wire import header
 from app.store import StoreError
 
 _SLASHES = re.compile("/{2,}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
+_CUT = "Postern stopped before it was done. Send the request again, with the same Idempotency-Key if it had one."
 _ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -30,10 +33,11 @@ class Entrance:
     do here. `draining` is true once a stop began: then new requests go elsewhere, and those inside are finished.
     """
 
-    def __init__(self, app: FastAPI, draining: Callable[[], bool]) -> None:
+    def __init__(self, app: FastAPI, draining: Callable[[], bool], bytes_in_flight: int = 0) -> None:
         self._app = app
         self._routes = app.router
         self._draining = draining
+        self._room = Room(bytes_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Every answer bears X-Request-Id, and every exception becomes an answer: further out the server would drop
@@ -42,9 +46,11 @@ class Entrance:
             await self._routes(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.update(app=self._app, path=_plain(scope["path"]), request_id=request_id.decode())
+        scope.update(
+            {"app": self._app, "path": _plain(scope["path"]), "request_id": request_id.decode(), ROOM: self._room}
+        )
         logs.bind_request(scope["request_id"])
-        started = False
+        started, problem = False, None
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
@@ -56,12 +62,16 @@ class Entrance:
         try:
             self._check_draining(scope["path"])
             await self._routes(scope, receive, send_with_id)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             problem = _problem(error, scope)
             if started:
                 raise
+        finally:
+            self._room.free(scope)
+        if problem is not None:
+            problem.__context__ = None  # it would keep what was read of the body as long as the answer takes
             form = postmark_errors.render(problem) if postmark_errors.speaks(scope) else None
-            await answer(problem, scope, form)(scope, receive, send_with_id)
+            await answer(problem.with_traceback(None), scope, form)(scope, receive, send_with_id)
 
     def _check_draining(self, path: str) -> None:
         if self._draining() and path not in _ALWAYS_ANSWERED:
@@ -83,8 +93,9 @@ def _plain(path: str) -> str:
     return path
 
 
-def _problem(error: Exception, scope: Scope) -> Problem:
-    """What the caller is told. Not Found and the like are what Starlette's router raises by itself."""
+def _problem(error: BaseException, scope: Scope) -> Problem:
+    """What the caller is told. Not Found and the like are what Starlette's router raises by itself; cancelled is what
+    has not ended when a stop has waited long enough."""
     match error:
         case Problem():
             return error
@@ -92,6 +103,8 @@ def _problem(error: Exception, scope: Scope) -> Problem:
             logs.store_failed(f"{scope['method']} {scope['path']}", error)
             sorry = "The email store takes nothing at the moment. Nothing was kept; try again."
             return Unavailable(sorry, retry_after=5)
+        case asyncio.CancelledError():
+            return Unavailable(_CUT, retry_after=5)
         case HTTPException(status_code=404):
             return NotFound(f"There is nothing at {scope['path']}.")
         case HTTPException(status_code=405):

@@ -1,4 +1,5 @@
-"""Every answer that is not a success: the only place that knows status codes and the wire form of an error.
+"""Every answer that is not a success: status codes and the wire form of an error. What is refused before anybody knows
+what was asked is in `unreadable`.
 
 The form is api.md §1: `{"statusCode", "name", "message"}`, one of 21 names, and as extra members `reason`, `details`
 and `request_id`. Never members named type, code or error: the SDKs' parsers trip over them.
@@ -129,44 +130,6 @@ class MalformedBody(Problem):
 
     def __init__(self, what: str) -> None:
         super().__init__(Name.VALIDATION_ERROR, what)
-
-
-class NotHttp(Problem):
-    """What came cannot be read as HTTP/1.1 at all."""
-
-    status = 400
-
-    def __init__(self) -> None:
-        super().__init__(Name.VALIDATION_ERROR, "This is not an HTTP/1.1 request. Check the client or the gateway.")
-
-
-class BodyTooLarge(Problem):
-    """More octets than one request may have."""
-
-    status = 413
-
-    def __init__(self, limit: int, *, unread: bool) -> None:
-        super().__init__(
-            Name.VALIDATION_ERROR,
-            f"The request body is larger than {limit} octets. Send smaller files, and as base64 instead of numbers.",
-            reason="body_too_large",
-            headers={"connection": "close"},
-        )
-        self.unread = unread
-
-
-class BodyTooSlow(Problem):
-    """The body did not arrive in time."""
-
-    status = 408
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            Name.VALIDATION_ERROR,
-            f"The request body did not arrive within {seconds:g} seconds. Send the request again.",
-            reason="body_timeout",
-            headers={"connection": "close"},
-        )
 
 
 class MissingKey(Problem):
@@ -378,11 +341,6 @@ def answer(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None
         )
     kind = Lingering if problem.unread else Response
     return kind(content, status, dict(problem.headers), media_type="application/json")
-
-
-def not_http() -> bytes:
-    """The content of the answer to what is not HTTP: it is given below the application."""
-    return wire_form(NotHttp(), None)
 
 
 def wire_form(problem: Problem, request_id: str | None) -> bytes:

@@ -1,6 +1,8 @@
 """What every way to hand in an email has in common: from its JSON to an Acceptance, and from there to the disk."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -27,6 +29,12 @@ class Intake:
         self._edge = edge
         self.ids = Ids()
         self.in_flight = InFlight()
+        self._large = asyncio.Lock()
+
+    def turn(self, octets: int) -> AbstractAsyncContextManager[None]:
+        """From the JSON to the disk. Of large bodies one at a time: as text, value and message at once it takes several
+        times its octets, and the interpreter works on one at a time anyway."""
+        return nullcontext() if octets <= INLINE else self._large
 
     def prepare(self, value: Any, key: Key, id_: UUID, now: float) -> Acceptance:
         """All that can be said before the store is asked. Raises Invalid, SenderNotAllowed, MessageTooLarge.

@@ -10,8 +10,6 @@ from typing_extensions import TypedDict
 
 from app.api import errors
 from app.api.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
     Crashed,
     Flaw,
     Invalid,
@@ -26,6 +24,7 @@ from app.api.errors import (
 )
 from app.api.openapi import JSON, Form, Needs, Operation
 from app.api.openapi_types import ID, says
+from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom
 from app.store.records import Permission
 
 REQUEST_ID = "5b0f6d0c3f6f4c1a9f0e7d21"
@@ -64,6 +63,7 @@ _OF_BODY = (
     MalformedBody("The request body is not valid JSON in UTF-8: EOF while parsing an object at line 1 column 9."),
     BodyTooLarge(52_428_800, unread=False),
     BodyTooSlow(60.0),
+    NoRoom(unread=False),
 )
 _STOPPING = Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
 _NO_STORE = Unavailable("The email store takes nothing at the moment. Nothing was kept; try again.", retry_after=5)

@@ -71,8 +71,9 @@ class Postmark:
         now = self._edge.clock.now()
         with self._held(key, PATH, token):
             prepare = partial(self._prepare_one, key, raw, token, self._intake.ids.new(now), now)
-            acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
-            kept = await self._intake.keep([acceptance], key, once)
+            async with self._intake.turn(len(raw)):
+                acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+                kept = await self._intake.keep([acceptance], key, once)
         return _answer(_sent(acceptance, kept.ids[0]))
 
     @operation(
@@ -100,9 +101,10 @@ class Postmark:
         now = self._edge.clock.now()
         with self._held(key, BATCH, token):
             ids = [self._intake.ids.new(now) for _ in range(MOST)]
-            results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
-            good = [result for result in results if isinstance(result, Acceptance)]
-            kept = (await self._intake.keep(good, key, once)).ids if good else ()
+            async with self._intake.turn(len(raw)):
+                results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
+                good = [result for result in results if isinstance(result, Acceptance)]
+                kept = (await self._intake.keep(good, key, once)).ids if good else ()
         if len(kept) != len(good):  # a repetition, and meanwhile other emails of the same body are good ones
             raise IdempotencyMismatch
         place = iter(kept)

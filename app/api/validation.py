@@ -69,7 +69,8 @@ class Validation:
         raw = await body.read(request, self._edge.limits)
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
-        would_be = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+        async with self._intake.turn(len(raw)):
+            would_be = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
         answer: Valid = {
             "object": "validation",
             "valid": True,

@@ -102,6 +102,9 @@ class Settings(StoreSettings, MailboxSettings):
     max_message_bytes: Annotated[int, Field(ge=1024, le=150 * MIB)] = Field(
         35 * MIB, description="Largest composed message; Exchange's own default is 35 MiB."
     )
+    max_bytes_in_flight: Annotated[int, Field(ge=1024)] = Field(
+        128 * MIB, description="Request bodies above 64 KiB that are here at once, together; beyond it 503."
+    )
     webhook_private_addresses: bool = Field(
         False, description="Whether webhooks may lead to addresses that are not public, and by plain http."
     )

@@ -25,8 +25,9 @@ from app import metrics
 from app.api import Edge, Limits, create_app
 from app.api.errors import Name
 from app.api.keys import digest, new_key
+from app.api.unreadable import below
 from app.clock import Clock
-from app.listener import Listener
+from app.listener import Bounds, Listener
 from app.mail.address import Address
 from app.mail.ending import Ending
 from app.mail.forecast import Capacity
@@ -39,7 +40,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 SENDER = "noreply@contoso.com"
-LIMITS = Limits(max_body_bytes=4 * 1024 * 1024, max_message_bytes=1024 * 1024)
+LIMITS = Limits(max_body_bytes=4 << 20, max_message_bytes=1 << 20, max_bytes_in_flight=64 << 20)
 MINIMAL: Json = {"from": SENDER, "to": "anna@example.com", "subject": "Hello", "text": "Hi Anna"}
 
 
@@ -56,6 +57,7 @@ class Door:
     capacities: dict[str, Capacity] = field(default_factory=dict)
     endings: dict[str, Callable[[], Ending | None]] = field(default_factory=dict)
     port: int = 0
+    bounds: Bounds = field(kw_only=True)
 
     def start(self) -> None:
         """Serve until `stop`."""
@@ -81,7 +83,7 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self.store = await Store.open(f"sqlite:///{self.database}")
-        listener = Listener(create_app(self._edge()), "127.0.0.1", 0)
+        self._listener = listener = Listener(create_app(self._edge()), "127.0.0.1", 0, bounds=self.bounds)
         await listener.start()
         self.url, self.port = listener.url, listener.port
         self._running.set()
@@ -163,6 +165,15 @@ class Door:
         """How many messages there are."""
         return sum(self.run(self.store.counts()).values())
 
+    def clients(self, most: int) -> None:
+        """Wait until there are no more connections than this."""
+
+        async def few() -> None:
+            while len(self._listener._server.server_state.connections) > most:
+                await asyncio.sleep(0.002)
+
+        self.run(few())
+
     def raw(self, octets: bytes) -> httpx.Response:
         """Write these octets to a new connection and read one response."""
         with self.connect() as connection:
@@ -181,9 +192,9 @@ def _bearer(key: str | None) -> dict[str, str]:
 
 
 @contextmanager
-def open_door(folder: Path, *, limits: Limits = LIMITS, clock: Clock | None = None) -> Iterator[Door]:
-    """A server over the database in this folder, which outlives it."""
-    door = Door(folder / "postern.db", limits, clock or Clock())
+def open_door(folder: Path, *, limits: Limits = LIMITS, clock: Clock | None = None, **bounds: Any) -> Iterator[Door]:
+    """A server over the database in this folder, which outlives it. `bounds`: other `Bounds` of its listener."""
+    door = Door(folder / "postern.db", limits, clock or Clock(), bounds=Bounds(answers=below(), **bounds))
     door.start()
     try:
         yield door

@@ -1,0 +1,118 @@
+"""What is refused before anybody knows what was asked: no HTTP, too large, too slow, too much at once.
+
+Some of it is found below the application, by `app/listener.py`, which is given the answers as octets.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from app.api.errors import Name, Problem, wire_form
+
+_CLOSE = {"connection": "close"}
+_SOON = "1"  # second after which there may be room again
+
+
+class NotHttp(Problem):
+    """What came cannot be read as HTTP/1.1 at all."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(Name.VALIDATION_ERROR, "This is not an HTTP/1.1 request. Check the client or the gateway.")
+
+
+class HeadTooSlow(Problem):
+    """The request line and the header fields did not arrive in time."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR, "The head of the request did not arrive in time. Send it at once.", reason="too_slow"
+        )
+
+
+class HeadTooLarge(Problem):
+    """The request line and the header fields are larger than any client's."""
+
+    status = 431
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            "The head of the request is too large. Put what is long into the body.",
+            reason="head_too_large",
+        )
+
+
+class TooManyConnections(Problem):
+    """More callers are connected than there is room for."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.APPLICATION_ERROR,
+            "Too many connections are open. Close those that you do not use, and try again in a moment.",
+            reason="too_many_connections",
+            headers={"retry-after": _SOON},
+        )
+
+
+class BodyTooLarge(Problem):
+    """More octets than one request may have."""
+
+    status = 413
+
+    def __init__(self, limit: int, *, unread: bool) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"The request body is larger than {limit} octets. Send smaller files, and as base64 instead of numbers.",
+            reason="body_too_large",
+            headers=_CLOSE,
+        )
+        self.unread = unread
+
+
+class BodyTooSlow(Problem):
+    """The body did not arrive in time."""
+
+    status = 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"The request body did not arrive within {seconds:g} seconds. Send the request again.",
+            reason="body_timeout",
+            headers=_CLOSE,
+        )
+
+
+class NoRoom(Problem):
+    """The bodies that are being read and worked on fill the memory that is set aside for them."""
+
+    status = 503
+
+    def __init__(self, *, unread: bool) -> None:
+        super().__init__(
+            Name.APPLICATION_ERROR,
+            "Too many large requests are under way. Nothing was kept; try again in a moment.",
+            reason="too_much_in_flight",
+            headers={"retry-after": _SOON, **_CLOSE},
+        )
+        self.unread = unread
+
+
+def below() -> Mapping[int, bytes]:
+    """The answers that are given below the application, by status: whole responses, after which the line is closed."""
+    return {
+        problem.status: _whole(problem) for problem in (NotHttp(), HeadTooSlow(), HeadTooLarge(), TooManyConnections())
+    }
+
+
+def _whole(problem: Problem) -> bytes:
+    content = wire_form(problem, None)
+    headers = {**problem.headers, **_CLOSE, "content-type": "application/json", "content-length": str(len(content))}
+    lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
