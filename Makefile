@@ -54,7 +54,7 @@ format: $(READY) ## put the code into shape
 	@$(BIN)/ruff check --fix app tests
 
 lock: $(READY) ## pin the requirements again, with hashes and without any registry's address
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+	@$(BIN)/uv pip compile pyproject.toml --extra traces --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
 
 clean: ## remove what was made here
