@@ -208,6 +208,11 @@ def clock_set_back(*, seconds: float, emails: int) -> None:
     _log.warning("clock.set_back", seconds=round(seconds, 1), emails=emails)
 
 
+def pruned(*, rows: int, pages: int) -> None:
+    """What is over and old was removed, and pages of an embedded database's file were given back."""
+    _log.info("store.pruned", rows=rows, pages=pages)
+
+
 def webhook_posted(
     event: UUID, *, webhook: UUID, kind: str, number: int, outcome: str, status: int, reason: str, seconds: float
 ) -> None:

@@ -26,6 +26,7 @@ from app.mail.forecast import Capacity
 from app.mail.notice import of_credential
 from app.relay.courier import Courier
 from app.relay.fleet import Fleet
+from app.relay.retention import Keep, Retention
 from app.relay.webhooks import Webhooks
 from app.scrape import Scrape
 from app.settings import Settings
@@ -84,6 +85,10 @@ class Postern:
         await self._keep_first_key()
         await self._start_webhooks(stack, alone=alone)
         await self._start_fleet(stack)
+        keep = Keep(self.settings.keep_content_days, self.settings.keep_metadata_days)
+        self.retention = Retention(self.store, self.clock, keep)
+        self.retention.start()
+        stack.push_async_callback(self.retention.stop)
         self._listener = await _listen(stack, create_app(self._edge()), settings.host, settings.port)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:

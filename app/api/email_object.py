@@ -103,6 +103,9 @@ class Relay(TypedDict):
     next_attempt_at: Timestamp | None
     expires_at: Annotated[Timestamp, says("When it ends, relayed or not.")]
     possible_duplicate: Annotated[bool, says("It was offered again after it was perhaps accepted.")]
+    content_removed_at: Annotated[
+        Timestamp | None, says("When html, text and files were removed, days after its end. null while they are kept.")
+    ]
     recipients: list[Recipient]
     attempts: list[Attempt]
     explanation: Explanation
@@ -192,6 +195,7 @@ def _relay(mail: Email, prospect: Prospect) -> Relay:
         "next_attempt_at": timestamp(mail.due_at) if mail.state in _WAITING else None,
         "expires_at": iso(mail.expires_at),
         "possible_duplicate": mail.possible_duplicate,
+        "content_removed_at": timestamp(mail.content_removed_at),
         "recipients": [
             {"address": recipient.address, "state": recipient.state, "reply": recipient.reply}
             for recipient in mail.recipients

@@ -122,13 +122,13 @@ class Emails:
         needs=Needs.ADMINISTRATOR,
         parameters=(ID_PART,),
         answer=changed_email("It is in the queue again."),
-        refuses=(*OF_ONE, NotRetryable(MessageState.CANCELLED)),
+        refuses=(*OF_ONE, NotRetryable(MessageState.CANCELLED), NotRetryable(MessageState.DONE, kept=False)),
         description="For an email that is held, or whose recipients failed in part or all. Who has it already is not "
         "offered it again. A body is not read.",
     )
     async def retry(self, request: Request) -> Response:
         """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
-        return await self._decide(request, self._edge.store.retry, NotRetryable, logs.retried)
+        return await self._decide(request, self._edge.store.retry, not_retryable, logs.retried)
 
     @operation(
         "confirmEmail",
@@ -143,7 +143,7 @@ class Emails:
     )
     async def confirm(self, request: Request) -> Response:
         """POST /emails/{id}/confirm: a held email has arrived, as somebody has seen in Message trace."""
-        return await self._decide(request, self._edge.store.confirm, NotHeld, logs.confirmed)
+        return await self._decide(request, self._edge.store.confirm, not_held, logs.confirmed)
 
     async def _email(self, id_: UUID, key: Key) -> Email:
         email = await self._edge.store.get(id_, key.scope)
@@ -152,7 +152,7 @@ class Emails:
         return email
 
     async def _rendered(self, email: Email) -> bytes:
-        content = await self._edge.store.content(email.id)
+        content = await self._edge.store.content(email.id) if email.content_removed_at is None else None
         texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
         now = self._edge.clock.now()
         outlook = await self._edge.store.outlook(email.id, now) if explanation.waits(email, now) else None
@@ -160,7 +160,7 @@ class Emails:
         return email_object.render(email, texts, prospect, now)
 
     async def _decide(
-        self, request: Request, verb: Verb, impossible: Callable[[MessageState], Problem], log: Callable[..., None]
+        self, request: Request, verb: Verb, impossible: Callable[[Change], Problem], log: Callable[..., None]
     ) -> Response:
         key = await self._keyring.administrator(request)
         id_ = path_id(request)
@@ -168,7 +168,7 @@ class Emails:
         if change is None:
             raise NoEmail(id_)
         if not change.happened:
-            raise impossible(change.state)
+            raise impossible(change)
         log(id_, key=key.name)
         return changed(id_)
 
@@ -187,6 +187,16 @@ class Emails:
         acceptance = self._intake.prepare(value, key, id_, now)
         once = Idempotency(key.id, SEND, token, document.canonical_digest(value)) if token is not None else None
         return acceptance, once
+
+
+def not_retryable(change: Change) -> NotRetryable:
+    """Why an email cannot be retried."""
+    return NotRetryable(change.state, kept=change.kept)
+
+
+def not_held(change: Change) -> NotHeld:
+    """Why an email cannot be confirmed."""
+    return NotHeld(change.state)
 
 
 def _accepted(kept: Accepted) -> Response:

@@ -216,12 +216,12 @@ class NotScheduled(Problem):
 class NotRetryable(Problem):
     """The email is in no state to be put back."""
 
-    def __init__(self, state: MessageState) -> None:
-        super().__init__(
-            Name.VALIDATION_ERROR,
-            f"The email is {state}. Only an email that is held, or done with a failed recipient, can be retried.",
-            reason="not_retryable",
-        )
+    def __init__(self, state: MessageState, *, kept: bool = True) -> None:
+        can = "Only an email that is held, or done with a failed recipient, can be retried."
+        if not kept:
+            can = "Its content is not kept any more, so it cannot be retried: send it anew."
+        reason = "not_retryable" if kept else "content_not_kept"
+        super().__init__(Name.VALIDATION_ERROR, f"The email is {state}. {can}", reason=reason)
 
 
 class NotHeld(Problem):

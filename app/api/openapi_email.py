@@ -212,6 +212,7 @@ SENT: dict[str, Any] = {
         "next_attempt_at": None,
         "expires_at": "2026-11-29T09:00:00.000Z",
         "possible_duplicate": False,
+        "content_removed_at": None,
         "recipients": [{"address": "ada@example.net", "state": "relayed", "reply": "250 2.0.0 OK"}],
         "attempts": [
             {

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from app.api.errors import NotHeld, NotRetryable
+from app.api.emails import not_held, not_retryable
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
 from app.cli.stored import ask
@@ -51,15 +51,15 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 def retry(id: Id) -> None:
     """Offer again what is held, or has failed; never to a recipient it was relayed to."""
     done = "is queued again; a running Postern takes it within a second"
-    _decide(id, lambda store: store.retry(id, Clock().now()), done, lambda state: NotRetryable(state).message)
+    _decide(id, lambda store: store.retry(id, Clock().now()), done, lambda change: not_retryable(change).message)
 
 
 @commands.command()
 def cancel(id: Id) -> None:
     """Take back what waits or is held. It is never offered again."""
 
-    def cannot(state: MessageState) -> str:
-        return f"The email is {state}. Only an email that is queued, deferred or held can be cancelled."
+    def cannot(change: Change) -> str:
+        return f"The email is {change.state}. Only an email that is queued, deferred or held can be cancelled."
 
     _decide(id, lambda store: store.cancel(id, Clock().now()), "is cancelled", cannot)
 
@@ -68,7 +68,7 @@ def cancel(id: Id) -> None:
 def confirm(id: Id) -> None:
     """Say that a held message has arrived, as Message trace shows. It is done and never offered again."""
     done = "is done; it counts as relayed"
-    _decide(id, lambda store: store.confirm(id, Clock().now()), done, lambda state: NotHeld(state).message)
+    _decide(id, lambda store: store.confirm(id, Clock().now()), done, lambda change: not_held(change).message)
 
 
 async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None:
@@ -80,13 +80,13 @@ async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None
 
 
 def _decide(
-    id: UUID, verb: Callable[[Store], Awaitable[Change | None]], done: str, cannot: Callable[[MessageState], str]
+    id: UUID, verb: Callable[[Store], Awaitable[Change | None]], done: str, cannot: Callable[[Change], str]
 ) -> None:
     change = ask(verb)
     if change is None:
         raise _none(id)
     if not change.happened:
-        raise end(Exit.FAILED, cannot(change.state))
+        raise end(Exit.FAILED, cannot(change))
     typer.echo(f"{id} {done}")
 
 
@@ -113,6 +113,7 @@ def _whole(email: Email, explanation: Explanation) -> dict[str, Any]:
         "next_attempt_at": moment(email.due_at),
         "expires_at": moment(email.expires_at),
         "possible_duplicate": email.possible_duplicate,
+        "content_removed_at": moment(email.content_removed_at),
         "explanation": {"summary": explanation.summary, "fix": explanation.fix},
         "recipients": [
             {"address": one.address, "state": str(one.state), "reply": one.reply} for one in email.recipients
@@ -146,6 +147,8 @@ def _print(email: Email, explanation: Explanation) -> None:
         facts.add_row("next attempt", moment(email.due_at))
     if email.possible_duplicate:
         facts.add_row("duplicate", "possible: a reply was lost after the end of the message")
+    if email.content_removed_at:
+        facts.add_row("content", f"removed {moment(email.content_removed_at)}")
     facts.add_row("why", explanation.summary)
     facts.add_row("mend", explanation.fix)
     for recipient in email.recipients:

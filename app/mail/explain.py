@@ -19,6 +19,8 @@ DEFERRED = Explanation("It was not relayed yet.", "Nothing to do; it is offered 
 HELD = Explanation("It is held until a person decides.", "Retry it, confirm that it has arrived, or cancel it.")
 FAILED = Explanation("It was not relayed.", "Read the last reply for the cause, mend it, then retry the message.")
 
+_ANEW = "Send it anew if it is still wanted: its content is not kept any more, so it cannot be retried."
+
 _ELSE = {
     MessageState.QUEUED: WAITS,
     MessageState.ACTIVE: ACTIVE,
@@ -38,9 +40,11 @@ def explain(
     relayed: bool,
     scheduled_at: float | None = None,
     mailbox: tuple[str, Condition] | None = None,
+    kept: bool = True,
 ) -> Explanation:
     """Why a message stands where it does. `told` was kept with it; `relayed`: every recipient is; `scheduled_at` is in
-    the future or None; `mailbox` is the one that its queue waits for, with its condition; None when one is open.
+    the future or None; `mailbox` is the one that its queue waits for, with its condition; None when one is open;
+    `kept`: its content still is.
 
     A queued message has no reason of its own: what put it back was its mailbox's trouble (lifecycle, rule 3).
     """
@@ -50,9 +54,9 @@ def explain(
         )
     if state in _WAITING and mailbox is not None and mailbox[1].health is not Health.OPEN:
         return at_rest(*mailbox)
-    if told is not None and state not in _UNTOLD:
-        return told
-    return SENT if relayed and state is MessageState.DONE else _ELSE[state]
+    if told is None or state in _UNTOLD:
+        told = SENT if relayed and state is MessageState.DONE else _ELSE[state]
+    return told if kept or relayed else Explanation(told.summary, _ANEW)
 
 
 def at_rest(name: str, condition: Condition) -> Explanation:

@@ -22,8 +22,6 @@ LOOK = 1.0  # real seconds between looks for what is due
 LEASE = 30.0  # real seconds: longer than a try can take
 AT_ONCE = 8  # tries at the same time for one endpoint; one after trouble
 IN_ALL = 64  # and for all of them
-KEPT = 30 * 86_400.0  # seconds that an event can be read and replayed
-PRUNE = 3600.0  # real seconds between looks for what is older
 PARTING = 5.0  # real seconds for what is on its way at a stop: it would only be told again
 REST, LONGEST_REST = 5.0, 60.0  # seconds for which an endpoint that is not reached is left alone
 
@@ -68,7 +66,7 @@ class Webhooks:
         self._trying: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
-        self._looks_at = self._prunes_at = 0.0  # by the loop's time
+        self._looks_at = 0.0  # by the loop's time
         self._dispatcher: asyncio.Task[None] | None = None
 
     async def start(self, *, alone: bool) -> None:
@@ -113,9 +111,6 @@ class Webhooks:
         if moment >= self._looks_at:
             await self._store.tell_delays(now)
             self._looks_at = moment + LOOK
-        if moment >= self._prunes_at:
-            await self._store.prune_events(now - KEPT)
-            self._prunes_at = moment + PRUNE
         for webhook in await self._store.with_work(now):
             await self._take(webhook, now)
 

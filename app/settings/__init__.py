@@ -105,6 +105,14 @@ class Settings(StoreSettings, MailboxSettings):
     max_bytes_in_flight: Annotated[int, Field(ge=1024)] = Field(
         128 * MIB, description="Request bodies above 64 KiB that are here at once, together; beyond it 503."
     )
+    keep_content_days: Annotated[int, Field(ge=0, le=3650)] = Field(
+        7, description="Days for which the content of an email is kept after its end; until then it can be retried."
+    )
+    keep_metadata_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30,
+        validate_default=True,
+        description="Days for which all else that is known of it is kept, and of webhooks' events.",
+    )
     webhook_private_addresses: bool = Field(
         False, description="Whether webhooks may lead to addresses that are not public, and by plain http."
     )
@@ -112,6 +120,11 @@ class Settings(StoreSettings, MailboxSettings):
         25.0, description="How long a stop waits for messages on their way."
     )
     pools: tuple[PoolSettings, ...] = Field((), validate_default=True, description="`[[pools]]` of `postern.toml`.")
+
+    @field_validator("keep_metadata_days")
+    @classmethod
+    def _not_shorter(cls, given: int, so_far: ValidationInfo) -> int:
+        return rules.metadata_days(given, so_far.data.get("keep_content_days", 0))
 
     @field_validator("pools")
     @classmethod

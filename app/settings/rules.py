@@ -216,6 +216,17 @@ def api_key(value: Any) -> Any:
     return value
 
 
+def metadata_days(value: int, content: int) -> int:
+    """Not less than those of the content, which goes first."""
+    if value < content:
+        raise fault(
+            None,
+            f"is less than POSTERN_KEEP_CONTENT_DAYS, which is {content}",
+            f"Give {content} or more, or keep contents for {value} days at most",
+        )
+    return value
+
+
 def _is_address(value: str) -> bool:
     try:
         ipaddress.ip_address(value)

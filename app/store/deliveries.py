@@ -18,7 +18,8 @@ from app.store.schema import GIVEN_UP, UNTOLD, webhook_deliveries, webhook_event
 from app.store.webhook_records import DeliveryState, Due, Status, Told, Try
 
 LOOKED_AT = 256  # deliveries in one claim, also of those that have to wait for another
-AT_ONCE = 1000  # put back, or removed, in one transaction: accepts wait for it
+AT_ONCE = 1000  # put back in one transaction: accepts wait for it
+REMOVED_AT_ONCE = 100  # the same for what is removed
 REMEMBERED = 20  # tries of a delivery
 
 
@@ -124,8 +125,8 @@ _GIVEN_UP = Prepared(
     .with_for_update(skip_locked=True)
 )
 _ONE = select(_d.number).where(*_OF_EVENT)
-_OLDEST = select(_d.number, _d.event_id).order_by(_d.number).limit(AT_ONCE)
-_OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).limit(AT_ONCE)
+_OLDEST = select(_d.number, _d.event_id).order_by(_d.number).limit(REMOVED_AT_ONCE)
+_OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).limit(REMOVED_AT_ONCE)
 
 
 def claim(connection: Connection, batch: Sequence[Demand]) -> list[list[Due]]:
@@ -162,9 +163,16 @@ def replay_failed(connection: Connection, batch: Sequence[ReplayFailed]) -> list
     return [_replay_failed(connection, one) for one in batch]
 
 
-def prune(connection: Connection, batch: Sequence[float]) -> list[int]:
-    """Remove at most AT_ONCE events from before that moment (epoch seconds), with what is left of their lines."""
-    return [_prune(connection, before) for before in batch]
+def prune(connection: Connection, before: float) -> int:
+    """Remove a few events from before that moment (epoch seconds), with what is left of their lines; how many."""
+    least = floor(before)
+    old = [row.number for row in connection.execute(_OLDEST) if row.event_id < least]
+    if old:
+        connection.execute(delete(webhook_deliveries).where(_d.number.in_(old)))
+    ids = list(connection.execute(_OLD_EVENTS, {"before": least}).scalars())
+    if ids:
+        connection.execute(delete(webhook_events).where(_e.id.in_(ids)))
+    return max(len(old), len(ids))
 
 
 def tries(history: Sequence[Sequence[Any]]) -> tuple[Try, ...]:
@@ -238,14 +246,3 @@ def _replay_failed(connection: Connection, one: ReplayFailed) -> int:
         again = [{"hook": one.webhook_id, "event": row.event_id, "next_at": one.now} for row in rows]
         _AGAIN.run(connection, again)
     return len(rows)
-
-
-def _prune(connection: Connection, before: float) -> int:
-    least = floor(before)
-    old = [row.number for row in connection.execute(_OLDEST) if row.event_id < least]
-    if old:
-        connection.execute(delete(webhook_deliveries).where(_d.number.in_(old)))
-    ids = list(connection.execute(_OLD_EVENTS, {"before": least}).scalars())
-    if ids:
-        connection.execute(delete(webhook_events).where(_e.id.in_(ids)))
-    return max(len(old), len(ids))

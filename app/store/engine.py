@@ -28,6 +28,7 @@ _ALWAYS = {
     "temp_store": "MEMORY",
 }
 _WRITER = {
+    "auto_vacuum": "INCREMENTAL",  # of a new file, or one that is written anew; so it comes first
     "journal_mode": "WAL",
     "synchronous": "FULL",
     "fullfsync": "ON",  # macOS: fsync alone does not reach the disk there

@@ -40,7 +40,10 @@ def why(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explana
     scheduled_at = email.scheduled_at if email.scheduled_at is not None and email.scheduled_at > now else None
     mailbox = awaited(email, mailboxes, now) if waits(email, now) else None
     relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
-    words = explain(email.state, email.explanation, relayed=relayed, scheduled_at=scheduled_at, mailbox=mailbox)
+    kept = email.content_removed_at is None
+    words = explain(
+        email.state, email.explanation, relayed=relayed, scheduled_at=scheduled_at, mailbox=mailbox, kept=kept
+    )
     return named(words, {"id": str(email.id), **({"mailbox": email.mailbox} if email.mailbox else {})})
 
 

@@ -135,6 +135,7 @@ def _email(row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], tried: Seq
         on_unknown=OnUnknown(row.on_unknown),
         possible_duplicate=row.possible_duplicate,
         explanation=None if row.explanation is None else Explanation(**row.explanation),
+        content_removed_at=row.content_removed_at,
         tried=row.attempts > (row.state == MessageState.ACTIVE),
         recipients=tuple(to),
         attempts=tuple(tried),

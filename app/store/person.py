@@ -9,7 +9,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Double, Row, Select, Update, bindparam, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
 
 from app.mail import schedule
 from app.mail.lifecycle import CONFIRMED, Event, MessageState, RecipientState, sources, step
@@ -29,12 +42,16 @@ class Word:
     scheduled: bool = False
 
 
+_Found = Select[UUID, UUID, str, float | None, float | None]
+_Row = Row[UUID, UUID, str, float | None, float | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Verb:
     """How a word is carried out: `free` finds and locks the messages for which it is possible, the others write it."""
 
     events: tuple[Event, ...]  # each message has the one that its state allows
-    free: Select[UUID, UUID, str, float | None]
+    free: _Found
     heard: Callable[[Connection, Mapping[UUID, float]], None]  # what the webhooks learn of it
     message: Update
     recipient: Update | None = None
@@ -42,9 +59,6 @@ class _Verb:
     def after(self, state: MessageState) -> MessageState:
         """The state after it."""
         return step(state, next(event for event in self.events if state in sources(event)))
-
-
-_Row = Row[UUID, UUID, str, float | None]
 
 
 _m, _r = messages.c, recipients.c
@@ -56,23 +70,23 @@ def _in(*events: Event) -> ColumnElement[bool]:
     return _m.state.in_(sorted(state for event in events for state in sources(event)))
 
 
-def _free(possible: ColumnElement[bool]) -> Select[UUID, UUID, str, float | None]:
-    return (
-        select(_m.id, _m.key_id, _m.state, _m.scheduled_at)
-        .where(_m.id.in_(bindparam("ids", expanding=True)), possible)
-        .order_by(_m.id)  # locked in one order everywhere
-        .with_for_update(of=messages)
-    )
+_STANDING = select(_m.id, _m.key_id, _m.state, _m.scheduled_at, _m.content_removed_at).where(
+    _m.id.in_(bindparam("ids", expanding=True))
+)
 
 
-_STANDING = select(_m.id, _m.key_id, _m.state, _m.scheduled_at).where(_m.id.in_(bindparam("ids", expanding=True)))
+def _free(possible: ColumnElement[bool]) -> _Found:
+    # Locked in one order everywhere.
+    return _STANDING.where(possible).order_by(_m.id).with_for_update(of=messages)
+
+
 _HAS_FAILED = exists().where(_r.message_id == _m.id, _r.state == RecipientState.FAILED)
 _MESSAGE = update(messages).where(_m.id == bindparam("of")).values(state=bindparam("next"))
 _RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
 
 _RETRY = _Verb(
     events=(Event.RELEASE, Event.RETRY),
-    free=_free(or_(_in(Event.RELEASE), _in(Event.RETRY) & _HAS_FAILED)),
+    free=_free(or_(_in(Event.RELEASE), and_(_in(Event.RETRY), _HAS_FAILED, _m.content_removed_at.is_(None)))),
     heard=events.waiting_again,
     message=_MESSAGE.values(
         due_at=_NOW, turn=None, due_since=_NOW, expires_at=_NOW + schedule.LIFETIME, ended_at=None, explanation=None
@@ -137,4 +151,4 @@ def _theirs(word: Word, rows: Mapping[UUID, _Row]) -> _Row | None:
 
 
 def _change(happened: bool, row: _Row | None) -> Change | None:
-    return None if row is None else Change(happened, MessageState(row.state))
+    return None if row is None else Change(happened, MessageState(row.state), row.content_removed_at is None)

@@ -178,6 +178,7 @@ class Email:
     possible_duplicate: bool
     explanation: Explanation | None
     tried: bool = False  # an attempt of it has ended
+    content_removed_at: float | None = None  # epoch seconds; None while it is kept
     recipients: tuple[RecipientRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
 
@@ -214,6 +215,7 @@ class Change:
 
     happened: bool
     state: MessageState
+    kept: bool = True  # its content
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ messages = Table(
     Column("size", Integer, nullable=False),
     Column("head", JSON, nullable=False),
     Column("explanation", JSON(none_as_null=True)),
+    Column("content_removed_at", Double),  # null while its content is kept
     sqlite_with_rowid=False,
 )
 
@@ -210,6 +211,8 @@ ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
 READY = WAITING & messages.c.turn.is_not(None)  # it may be claimed
 RESTING = WAITING & messages.c.turn.is_(None)  # until it is due
 COALESCING = WAITING & messages.c.coalesce.is_not(None)
+STORED = messages.c.ended_at.is_not(None) & messages.c.content_removed_at.is_(None)  # it is over
+EMPTIED = messages.c.content_removed_at.is_not(None)
 SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
 FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
 UNTOLD = webhook_deliveries.c.state == literal_column("'pending'")
@@ -236,6 +239,10 @@ Index(
     sqlite_where=COALESCING,
     postgresql_where=COALESCING,
 )
+# For retention. What is over stands in one of these, by its end.
+Index("messages_stored", messages.c.ended_at, sqlite_where=STORED, postgresql_where=STORED)
+Index("messages_emptied", messages.c.ended_at, sqlite_where=EMPTIED, postgresql_where=EMPTIED)
+Index("idempotency_by_age", idempotency.c.created_at)
 # For lists (see listing.py). A recipient gets into these when it was offered, so that accepting an email pays for none.
 Index(
     "recipients_to",

@@ -33,6 +33,8 @@ from app.store import (
     person,
     reclaim,
     reschedule,
+    retention,
+    room,
     setback,
     settle,
     usage,
@@ -184,6 +186,16 @@ class Store:
     async def sent_since(self, mailbox: str, since: float) -> list[Sent]:
         """What this mailbox has offered after `since`, and is offering now, oldest first."""
         return await self._read(partial(find.sent_since, mailbox=mailbox, since=since))
+
+    # Out of the store
+
+    async def prune(self, bounds: retention.Bounds) -> int:
+        """Remove a little of what is over and old: how many rows. 0: there is nothing left, or another does it."""
+        return await self._write(retention.prune, bounds, patient=True)
+
+    async def shrink(self) -> int:
+        """Give a little of what an embedded database does not use back to the file system; 0: there is little."""
+        return await self._write(room.shrink, None, patient=True)
 
     # For people
 
@@ -346,11 +358,6 @@ class Store:
     async def settle_event(self, told: Told) -> bool:
         """Write how a try ended. False: the lease was lost and nothing is written."""
         return await self._write(deliveries.settle, told)
-
-    async def prune_events(self, before: float) -> None:
-        """Remove what the webhooks were told of before that moment."""
-        while await self._write(deliveries.prune, before) == deliveries.AT_ONCE:
-            pass
 
     # Keys
 

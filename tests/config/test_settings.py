@@ -78,6 +78,18 @@ WRONG = [
         {"POSTERN_MESSAGES_PER_MINUTE": "30/min"},
         "POSTERN_MESSAGES_PER_MINUTE: '30/min' is not a whole number. Give digits only.",
     ),
+    ({"POSTERN_KEEP_CONTENT_DAYS": "-1"}, "POSTERN_KEEP_CONTENT_DAYS: '-1' is too small. Give 0 or more."),
+    ({"POSTERN_KEEP_METADATA_DAYS": "0"}, "POSTERN_KEEP_METADATA_DAYS: '0' is too small. Give 1 or more."),
+    (
+        {"POSTERN_KEEP_METADATA_DAYS": "3"},
+        "POSTERN_KEEP_METADATA_DAYS: '3' is less than POSTERN_KEEP_CONTENT_DAYS, which is 7. "
+        "Give 7 or more, or keep contents for 3 days at most.",
+    ),
+    (
+        {"POSTERN_KEEP_CONTENT_DAYS": "60"},
+        "POSTERN_KEEP_METADATA_DAYS: 30 is less than POSTERN_KEEP_CONTENT_DAYS, which is 60. "
+        "Give 60 or more, or keep contents for 30 days at most.",
+    ),
     (
         {"POSTERN_DRAIN_SECONDS": "soon"},
         "POSTERN_DRAIN_SECONDS: 'soon' is not a number. Give digits, with a point if needed.",

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from app.store import Store, listing
+from app.store.retention import Bounds
 from tests.contract.store.build import KEY, NOW, accept, acceptance, claim
 from tests.contract.store.test_cost import LISTS, every_verb, settled
 
@@ -130,6 +131,7 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
         "next_due": lambda: store.next_due("default"),
         "reclaim": lambda: store.reclaim(NOW),
         "expire": lambda: store.expire(NOW),
+        "prune": lambda: store.prune(Bounds(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
         **{f"{asked}": partial(store.page, asked, 20, NOW) for asked in LISTS},
     }
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event
 from app.mail.health import Condition, Health
 from app.mail.webhook import EventType
 from app.store import Store
+from app.store.retention import Bounds
 from app.store.webhook_records import Secret, Told, Try, Webhook
 from tests.contract.store.build import DAY, MAILBOX, NOW, POOL, RELAYED, accept, acceptance, claim_one, settle
 
@@ -57,7 +58,7 @@ async def every_verb(store: Store, webhook: UUID) -> None:
     await store.deliveries(webhook, first.event_id, 20)
     await store.delivery(webhook, first.event_id)
     await store.reclaim_events(NOW, NOW + 30)
-    await store.prune_events(NOW + 1)
+    await store.prune(Bounds(NOW, contents=0.0, messages=0.0, events=NOW + 1))
 
 
 async def one(store: Store) -> Any:

@@ -11,6 +11,7 @@ from app.mail.verdict import Explanation
 from app.mail.webhook import EventType
 from app.store import AlreadyStored, Store
 from app.store.records import Acceptance
+from app.store.retention import Bounds
 from app.store.webhook_records import (
     DeliveryState,
     Due,
@@ -312,9 +313,9 @@ async def test_what_is_old_goes(store: Store) -> None:
     await accept(store, scheduled())
     assert await store.remove_webhook(removed)
     assert not await store.remove_webhook(removed)
-    await store.prune_events(NOW)
+    assert await store.prune(Bounds(NOW, contents=0.0, messages=0.0, events=NOW)) == 0
     assert len(await store.deliveries(webhook, None, 10)) == 1
-    await store.prune_events(NOW + 1)
+    assert await store.prune(Bounds(NOW, contents=0.0, messages=0.0, events=NOW + 1)) > 0
     assert await store.deliveries(webhook, None, 10) == []
     assert await take(store, webhook) == []
 

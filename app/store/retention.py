@@ -1,0 +1,122 @@
+"""Removes what is over and old: contents first, later all that is known of a message; Idempotency-Keys; events.
+
+In steps so small that an accept hardly waits for one. What has not ended is never touched, nor what somebody else has
+locked; over PostgreSQL one process at a time does it.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select, text, update
+
+from app.frozen import frozen
+from app.store import deliveries
+from app.store.accept import REMEMBERED
+from app.store.prepared import Prepared
+from app.store.schema import EMPTIED, STORED, attempts, contents, idempotency, messages, recipients
+
+AT_ONCE = 100  # rows in one step: accepts wait for it
+OCTETS = 4 * 1024 * 1024  # of contents in one step, which may be one larger message
+_LOCK = 0x70727565  # any number that only this has among Postern's: PostgreSQL's advisory locks are named by numbers
+
+
+@frozen
+class Bounds:
+    """What has ended, or happened, by these moments is removed. Times are epoch seconds."""
+
+    now: float
+    contents: float
+    messages: float
+    events: float  # of which webhooks were told
+
+
+_m, _k = messages.c, idempotency.c
+
+_FULL = Prepared(
+    select(_m.id, _m.size)
+    .where(STORED, _m.ended_at <= bindparam("before"))
+    .order_by(_m.ended_at)
+    .limit(AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_EMPTY = Prepared(
+    select(_m.id)
+    .where(EMPTIED, _m.ended_at <= bindparam("before"))
+    .order_by(_m.ended_at)
+    .limit(AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_USED = Prepared(
+    select(_k.key_id, _k.endpoint, _k.key)
+    .where(_k.created_at <= bindparam("before"))
+    .order_by(_k.created_at)
+    .limit(AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_REMOVE_CONTENT = Prepared(delete(contents).where(contents.c.message_id == bindparam("of")))
+_MARK = Prepared(update(messages).where(_m.id == bindparam("of")), sets=("content_removed_at",))
+_REMOVE = tuple(  # in this order, so that no foreign key has to look for them
+    Prepared(delete(table).where(column == bindparam("of")))
+    for table, column in ((recipients, recipients.c.message_id), (attempts, attempts.c.message_id), (messages, _m.id))
+)
+_FORGET_KEY = Prepared(
+    delete(idempotency).where(
+        *(_k.key_id == bindparam("holder"), _k.endpoint == bindparam("at"), _k.key == bindparam("named")),
+        _k.created_at <= bindparam("before"),
+    )
+)
+
+
+def prune(connection: Connection, batch: Sequence[Bounds]) -> list[int]:
+    """One step for each; how many rows it removed something of. 0: there is nothing left, or another does it."""
+    return [_prune(connection, bounds) for bounds in batch]
+
+
+def _prune(connection: Connection, bounds: Bounds) -> int:
+    if not _alone(connection):
+        return 0
+    return (
+        _empty(connection, bounds)
+        or _forget(connection, bounds)
+        or _forget_keys(connection, bounds)
+        or deliveries.prune(connection, bounds.events)
+    )
+
+
+def _alone(connection: Connection) -> bool:
+    """Until the end of the transaction. An embedded database has one writer anyway."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar())
+
+
+def _empty(connection: Connection, bounds: Bounds) -> int:
+    """Contents go; what is known of the message stays."""
+    found = _FULL.all(connection, {"before": bounds.contents})
+    sums = accumulate(row.size for row in found)
+    rows = [{"of": row.id} for row, so_far in zip(found, sums, strict=True) if so_far <= OCTETS or row is found[0]]
+    if rows:
+        _REMOVE_CONTENT.run(connection, rows)
+        _MARK.run(connection, [{**row, "content_removed_at": bounds.now} for row in rows])
+    return len(rows)
+
+
+def _forget(connection: Connection, bounds: Bounds) -> int:
+    """What is left of a message goes: recipients, attempts with their transcripts, and its row."""
+    rows = [{"of": row.id} for row in _EMPTY.all(connection, {"before": bounds.messages})]
+    for statement in _REMOVE if rows else ():
+        statement.run(connection, rows)
+    return len(rows)
+
+
+def _forget_keys(connection: Connection, bounds: Bounds) -> int:
+    before = bounds.now - REMEMBERED
+    rows = [_key_row(row, before) for row in _USED.all(connection, {"before": before})]
+    if rows:
+        _FORGET_KEY.run(connection, rows)
+    return len(rows)
+
+
+def _key_row(row: Any, before: float) -> dict[str, Any]:
+    return {"holder": row.key_id, "at": row.endpoint, "named": row.key, "before": before}

@@ -1,0 +1,233 @@
+"""What is over and old goes: contents, later the rest; and what has not ended stays, however old it is."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from app.mail.lifecycle import MessageState
+from app.mail.message import OnUnknown
+from app.store import Store, retention, room
+from app.store.engine import write_engine
+from app.store.records import Accepted, Change, Email
+from app.store.retention import Bounds
+from tests.contract.store.build import (
+    DAY,
+    DEFERRED,
+    KEY,
+    LOST,
+    MAILBOX,
+    NOW,
+    REFUSED,
+    RELAYED,
+    accept,
+    acceptance,
+    claim_one,
+    once,
+    settle,
+)
+
+LATER = NOW + 100 * DAY
+TABLES = ("messages", "recipients", "attempts", "contents", "idempotency")
+
+
+def bounds(contents: float = 0.0, messages: float = 0.0, now: float = NOW) -> Bounds:
+    """Nothing is old, but for what is given."""
+    return Bounds(now, contents=contents, messages=messages, events=0.0)
+
+
+async def prune(store: Store, asked: Bounds) -> list[int]:
+    """Until there is nothing left; what each step removed."""
+    steps = []
+    while part := await store.prune(asked):
+        steps.append(part)
+    return steps
+
+
+async def ended(store: Store, attempt: Any = RELAYED, now: float = NOW, **changes: Any) -> UUID:
+    """A message that was offered once, and how that ended."""
+    (id,) = await accept(store, acceptance(created_at=now, due_at=now, expires_at=now + 5 * DAY, **changes))
+    assert await settle(store, await claim_one(store, now), attempt, now)
+    return id
+
+
+async def taken_back(store: Store, count: int, now: float = NOW) -> None:
+    """Messages of 50 kB that are over."""
+    for id in await accept(store, *(acceptance(content=b"x" * 50_000) for _ in range(count))):
+        await store.cancel(id, now)
+
+
+async def get(store: Store, id: UUID) -> Email:
+    """It is there."""
+    email = await store.get(id)
+    assert email is not None
+    return email
+
+
+async def test_contents_go_first_and_the_rest_later(store: Store) -> None:
+    """Each by the message's end; what is still known of it says when its content went."""
+    early, late = await ended(store), await ended(store, now=NOW + DAY)
+    assert await prune(store, bounds(contents=NOW - 1)) == []
+    assert await prune(store, bounds(contents=NOW, now=NOW + 7)) == [1]
+    assert (await store.content(early), (await get(store, early)).content_removed_at) == (None, NOW + 7)
+    assert (await get(store, early)).attempts[0].dialogue
+    assert await store.content(late) is not None
+    assert (await get(store, late)).content_removed_at is None
+
+    assert await prune(store, bounds(messages=NOW)) == [1]
+    assert await store.get(early) is None
+    assert await store.get(late) is not None
+
+
+async def test_a_message_is_not_forgotten_before_its_content(store: Store, store_url: str) -> None:
+    """The steps come in that order, and together they leave nothing behind."""
+    await ended(store, REFUSED)
+    await store.cancel((await accept(store))[0], NOW)
+    assert await prune(store, bounds(contents=NOW, messages=NOW)) == [2, 2]
+    assert rows(store_url) == dict.fromkeys(TABLES, 0)
+
+
+async def test_what_has_not_ended_is_never_touched(store: Store) -> None:
+    """Queued, scheduled, deferred, held, in a worker's hands, or put back by a person: whatever its age."""
+    held = await ended(store, LOST, on_unknown=OnUnknown.HOLD)
+    deferred = await ended(store, DEFERRED)
+    retried = await ended(store, REFUSED)
+    await store.retry(retried, NOW)
+    (active,) = [one.id for one in await store.claim("default", MAILBOX, 1, NOW, NOW + 60)]
+    scheduled, queued = await accept(store, acceptance(due_at=LATER, scheduled_at=LATER), acceptance())
+    assert await prune(store, bounds(LATER, LATER, LATER)) == []
+    for id in (held, deferred, retried, active, scheduled, queued):
+        assert await store.content(id) is not None
+        assert (await get(store, id)).state not in (MessageState.DONE, MessageState.CANCELLED)
+
+
+async def test_what_has_no_content_cannot_be_retried(store: Store) -> None:
+    """And the answer says so; before that it can."""
+    id = await ended(store, REFUSED)
+    await prune(store, bounds(contents=NOW))
+    assert await store.retry(id, NOW) == Change(False, MessageState.DONE, kept=False)
+    assert await prune(store, bounds(messages=NOW)) == [1]
+    assert await store.retry(id, NOW) is None
+
+
+async def test_an_idempotency_key_counts_for_a_day(store: Store, store_url: str) -> None:
+    """Then it is removed, and not before."""
+    answer = await store.accept([acceptance()], once())
+    await prune(store, bounds(now=NOW + DAY - 1))
+    assert rows(store_url)["idempotency"] == 1
+    assert isinstance(answer, Accepted)
+    assert await store.accept([acceptance(created_at=NOW + DAY - 1)], once()) == Accepted(answer.ids, replayed=True)
+    assert await prune(store, bounds(now=NOW + DAY)) == [1]
+    assert rows(store_url)["idempotency"] == 0
+
+
+async def test_a_step_is_small(store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many rows, and so many octets of content, or one message that is larger: accepts wait for no more."""
+    sizes = [10, 10, 300, 10, 60, 60]
+    for number, size in enumerate(sizes):
+        await ended(store, now=NOW + number, content=b"x" * size)
+    monkeypatch.setattr(retention, "OCTETS", 100)
+    assert await prune(store, bounds(contents=LATER)) == [2, 1, 2, 1]
+    many = retention.AT_ONCE + 1
+    for id in await accept(store, *(acceptance() for _ in range(many))):
+        await store.cancel(id, NOW)
+    assert max(await prune(store, bounds(LATER, LATER))) == retention.AT_ONCE
+    assert rows(store_url)["messages"] == 0
+
+
+async def test_one_process_at_a_time_removes(postgres_url: str) -> None:
+    """Another that looks meanwhile leaves it to that one, and waits for nothing."""
+    store = await Store.open(postgres_url)
+    id = await ended(store)
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (retention._LOCK,))
+        assert await store.prune(bounds(contents=NOW)) == 0
+    assert await store.prune(bounds(contents=NOW)) == 1
+    assert await store.content(id) is None
+    await store.close()
+
+
+async def test_what_somebody_holds_is_left_for_later(postgres_url: str) -> None:
+    """No step waits for a lock."""
+    store = await Store.open(postgres_url)
+    ids = [await ended(store), await ended(store)]
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT 1 FROM messages WHERE id = %s FOR UPDATE", (ids[0],))
+        assert await prune(store, bounds(contents=NOW)) == [1]
+    assert await prune(store, bounds(contents=NOW)) == [1]
+    await store.close()
+
+
+@pytest.fixture
+async def small(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Path]]:
+    """A store whose file is kept tight, and the file."""
+    monkeypatch.setattr(room, "SLACK", 16)
+    store = await Store.open(sqlite_url)
+    yield store, Path(sqlite_url.removeprefix("sqlite:///"))
+    await store.close()
+
+
+async def test_the_file_does_not_grow_without_end(small: tuple[Store, Path]) -> None:
+    """Room is used again: ten times as much mail through the store needs no larger file."""
+    store, file = small
+
+    async def day(number: int) -> int:
+        now = NOW + number * DAY
+        await taken_back(store, 30, now)
+        await prune(store, bounds(contents=now, messages=now, now=now))
+        return pages(file)
+
+    first = await day(0)
+    assert max([await day(number) for number in range(1, 11)]) <= first * 1.1 + 20
+
+
+async def test_room_goes_back_to_the_file_system(small: tuple[Store, Path]) -> None:
+    """After a backlog the file becomes small again, step by step, and what is left in it is whole."""
+    store, file = small
+    await taken_back(store, 200)
+    (kept,) = await accept(store)
+    before = pages(file)
+    await prune(store, bounds(contents=NOW, messages=NOW))
+    freed = []
+    while part := await store.shrink():
+        freed.append(part)
+    assert max(freed) <= room.AT_ONCE < sum(freed)
+    assert pages(file) <= before - sum(freed) < before / 10
+    assert await store.content(kept) is not None
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+async def test_the_log_beside_the_file_is_bounded(sqlite_url: str) -> None:
+    """Readers at any time do not keep it from being used again."""
+    store = await Store.open(sqlite_url)
+    log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    sizes = []
+    for _ in range(40):  # some 80 MiB
+        await accept(store, *(acceptance(content=b"x" * 100_000) for _ in range(20)))
+        await store.find(KEY)
+        sizes.append(log.stat().st_size)
+    await store.close()
+    assert max(sizes) < 64 * 1024 * 1024 < sum(sizes)
+
+
+def pages(file: Path) -> int:
+    """Of the database, with what is still in its log."""
+    with closing(sqlite3.connect(file)) as connection:
+        count: int = connection.execute("PRAGMA page_count").fetchone()[0]
+        return count
+
+
+def rows(url: str) -> dict[str, int]:
+    """How many of each there are."""
+    engine = write_engine(url)
+    with engine.begin() as connection:
+        counts = {table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in TABLES}
+    engine.dispose()
+    return counts
