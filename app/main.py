@@ -89,7 +89,9 @@ class Postern:
         self.retention = Retention(self.store, self.clock, keep)
         self.retention.start()
         stack.push_async_callback(self.retention.stop)
-        self._listener = await _listen(stack, create_app(self._edge()), settings.host, settings.port)
+        app = create_app(self._edge())
+        stack.push_async_callback(app.close)
+        self._listener = await _listen(stack, app, settings.host, settings.port)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
         courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)

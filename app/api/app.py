@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.api import unsupported
 from app.api.attachment_list import Attachments
@@ -24,6 +24,8 @@ from app.api.keys import Keyring
 from app.api.listing import Listing
 from app.api.mailboxes import Mailboxes
 from app.api.postmark import BATCH, PATH, TEMPLATES, Postmark
+from app.api.rates import Rates
+from app.api.refusals import Refusals
 from app.api.validation import Validation
 from app.api.webhooks import Webhooks
 
@@ -47,14 +49,15 @@ class PlainRoute(APIRoute):
         self.app = app
 
 
-def create_app(edge: Edge) -> ASGIApp:
+def create_app(edge: Edge) -> Entrance:
     """The whole inbound edge as one ASGI application."""
     app = _plain_app()
-    _add_routes(app, edge)
-    return Entrance(app, edge.draining, edge.limits.max_bytes_in_flight)
+    rates, refusals = Rates(edge.clock.now), Refusals(edge.store, edge.clock)
+    _add_routes(app, edge, Keyring(edge.store, edge.clock, rates), Intake(edge, rates, refusals))
+    return Entrance(app, edge.draining, edge.limits.max_bytes_in_flight, rates, refusals)
 
 
-def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> ASGIApp:
+def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> Entrance:
     """GET /metrics alone."""
     app = _plain_app()
     app.add_api_route("/metrics", Counted(text).counted, methods=[*_GET])
@@ -67,9 +70,8 @@ def _plain_app() -> FastAPI:
     return app
 
 
-def _add_routes(app: FastAPI, edge: Edge) -> None:
+def _add_routes(app: FastAPI, edge: Edge, keyring: Keyring, intake: Intake) -> None:
     """The first that fits is taken, so POST /emails, which has to be quick, stands at the top."""
-    keyring, intake = Keyring(edge.store, edge.clock), Intake(edge)
     nothing = unsupported.Unsupported(keyring).refuse
     emails = Emails(edge, keyring, intake)
     app.add_api_route("/emails", emails.send, methods=["POST"])

@@ -25,7 +25,7 @@ from app.api.keys import Keyring
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_email import CODE, RECEIPT
 from app.api.openapi_errors import invalid
-from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_EMAIL, OF_IDEMPOTENCY, next_steps
+from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
 from app.api.openapi_types import ID, OTHER_ID, Id, says
 from app.api.schemas import EmailInput
 from app.api.wire import header, success
@@ -104,7 +104,7 @@ class Batch:
                 },
             },
         ),
-        refuses=(*OF_EMAIL, *_OF_BATCH, *OF_IDEMPOTENCY),
+        refuses=(*OF_EMAIL, *_OF_BATCH, *OF_BUDGET, *OF_IDEMPOTENCY),
         links=next_steps("$response.body#/data/0/id"),
     )
     async def send(self, request: Request) -> Response:
@@ -121,6 +121,8 @@ class Batch:
                 found = await asyncio.to_thread(self._sort, key, raw, token, ids, now)
                 if found.refused and not permissive:
                     raise BatchRefused(found.refused)
+                for _, problem in found.refused:
+                    self._intake.refusals.note(request.scope, problem)
                 kept = (await self._intake.keep(found.good, key, found.once)).ids if found.good else ()
         return _answer(kept, found.refused if permissive else None)
 

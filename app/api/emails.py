@@ -25,6 +25,7 @@ from app.api.openapi_email import CODE, EVERYTHING, RECEIPT, SENT
 from app.api.openapi_shared import (
     ID_PART,
     IDEMPOTENCY_KEY,
+    OF_BUDGET,
     OF_EMAIL,
     OF_IDEMPOTENCY,
     OF_ONE,
@@ -79,7 +80,7 @@ class Emails:
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
         answer=Answer("It is on the disk, and is relayed from there.", Kept, {"kept": {"id": ID}}),
-        refuses=(*OF_EMAIL, *OF_IDEMPOTENCY),
+        refuses=(*OF_EMAIL, *OF_BUDGET, *OF_IDEMPOTENCY),
         links=next_steps("$response.body#/id"),
     )
     async def send(self, request: Request) -> Response:

@@ -17,6 +17,8 @@ from app import logs
 from app.api import postmark_errors
 from app.api.body import ROOM, Room
 from app.api.errors import Crashed, MalformedBody, MethodNotAllowed, NotFound, Problem, Unavailable, answer
+from app.api.rates import Rates
+from app.api.refusals import Caller, Refusals
 from app.api.wire import header
 from app.store import StoreError
 
@@ -33,22 +35,33 @@ class Entrance:
     do here. `draining` is true once a stop began: then new requests go elsewhere, and those inside are finished.
     """
 
-    def __init__(self, app: FastAPI, draining: Callable[[], bool], bytes_in_flight: int = 0) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        draining: Callable[[], bool],
+        bytes_in_flight: int = 0,
+        rates: Rates | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self._app = app
+        self._rates = rates
+        self._refusals = refusals
         self._routes = app.router
         self._draining = draining
         self._room = Room(bytes_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Every answer bears X-Request-Id, and every exception becomes an answer: further out the server would drop
-        the connection. Only half an answer cannot be mended: closing the connection tells the caller so."""
+        """Every answer bears X-Request-Id, and what is left to the caller's API key.
+
+        Every exception becomes an answer: further out the server would drop the connection. Only half an answer cannot
+        be mended: closing the connection tells the caller so.
+        """
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope.update(
-            {"app": self._app, "path": _plain(scope["path"]), "request_id": request_id.decode(), ROOM: self._room}
-        )
+        request_id, caller = _request_id(scope), Caller()
+        facts = {"app": self._app, "path": _plain(scope["path"]), "request_id": request_id.decode()}
+        scope.update(facts | {"caller": caller, ROOM: self._room})
         logs.bind_request(scope["request_id"])
         started, problem = False, None
 
@@ -56,7 +69,8 @@ class Entrance:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                left = self._rates.headers(caller.key) if self._rates and caller.key else ()
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *left]
             await send(message)
 
         try:
@@ -70,8 +84,15 @@ class Entrance:
             self._room.free(scope)
         if problem is not None:
             problem.__context__ = None  # it would keep what was read of the body as long as the answer takes
+            if self._refusals:
+                self._refusals.note(scope, problem)
             form = postmark_errors.render(problem) if postmark_errors.speaks(scope) else None
             await answer(problem.with_traceback(None), scope, form)(scope, receive, send_with_id)
+
+    async def close(self) -> None:
+        """Write down what is not yet, once nobody asks any more."""
+        if self._refusals:
+            await self._refusals.close()
 
     def _check_draining(self, path: str) -> None:
         if self._draining() and path not in _ALWAYS_ANSWERED:

@@ -159,28 +159,14 @@ class RestrictedKey(Problem):
 
 
 class InvalidKey(Problem):
-    """The key is unknown or was revoked: the caller cannot tell which."""
+    """The key is unknown, disabled, revoked or was replaced: the caller cannot tell which."""
 
     status = 403
 
     def __init__(self) -> None:
         super().__init__(
             Name.INVALID_API_KEY,
-            "The API key is unknown or was revoked. Make a new one with `postern keys create`.",
-        )
-
-
-class SenderNotAllowed(Problem):
-    """Nobody here may send as this address."""
-
-    status = 403
-
-    def __init__(self, sender: str, mend: str) -> None:
-        super().__init__(
-            Name.VALIDATION_ERROR,
-            f"from: {sender} may not be used as a sender here. {mend}",
-            reason="sender_not_allowed",
-            details=[{"field": "from", "message": f"{sender} may not be used as a sender here. {mend}"}],
+            "The API key is unknown, disabled, or was revoked or replaced. `postern keys list` shows them.",
         )
 
 

@@ -33,6 +33,7 @@ class Reading:
     now: float
     default_sender: str | None
     max_recipients: int
+    default_lane: Lane = Lane.NORMAL
 
 
 def refuse(

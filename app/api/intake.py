@@ -8,16 +8,19 @@ from typing import Any
 from uuid import UUID
 
 from app import logs, metrics
-from app.api import schemas, senders
+from app.api import admission, schemas
 from app.api.edge import Edge
 from app.api.errors import IdempotencyMismatch, MessageTooLarge
 from app.api.fields import Reading
 from app.api.idempotency import InFlight
 from app.api.ids import Ids
+from app.api.policy_errors import BudgetSpent
+from app.api.rates import Rates
+from app.api.refusals import Refusals
 from app.mail import schedule
 from app.mail.compose import compose
 from app.mail.message import Message, Submission
-from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key
+from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key, Overdrawn
 
 INLINE = 256 * 1024  # octets of a body; parsing and composing more would keep every other request waiting
 
@@ -25,8 +28,10 @@ INLINE = 256 * 1024  # octets of a body; parsing and composing more would keep e
 class Intake:
     """One for all routes: it hands out the ids, and knows which Idempotency-Keys are being answered."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, rates: Rates, refusals: Refusals) -> None:
         self._edge = edge
+        self.rates = rates
+        self.refusals = refusals
         self.ids = Ids()
         self.in_flight = InFlight()
         self._large = asyncio.Lock()
@@ -37,20 +42,29 @@ class Intake:
         return nullcontext() if octets <= INLINE else self._large
 
     def prepare(self, value: Any, key: Key, id_: UUID, now: float) -> Acceptance:
-        """All that can be said before the store is asked. Raises Invalid, SenderNotAllowed, MessageTooLarge.
+        """All that can be said before the store is asked. Raises Invalid, NotAllowed, MessageTooLarge.
 
         Refers to nothing that changes, so any thread may do it. `now` in epoch seconds.
         """
-        reading = Reading(now, key.default_sender or self._edge.default_sender, self._edge.limits.max_recipients)
-        submission = schemas.read_email(value, reading)
-        pool = senders.pool_for(submission.sender, key, self._edge.route, reading.default_sender)
+        policy, limits = key.policy, self._edge.limits
+        default_sender = policy.default_sender or self._edge.default_sender
+        submission = schemas.read_email(value, Reading(now, default_sender, limits.max_recipients, policy.default_lane))
+        admission.check(submission, policy)
+        pool = admission.pool_for(submission.sender, self._edge.route, default_sender)
         return self._compose(submission, id_, key, pool, now)
 
     async def keep(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Accepted:
-        """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch."""
-        kept = await self._edge.store.accept(acceptances, once)
+        """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch, BudgetSpent."""
+        budget = key.policy.budget
+        if budget is not None and once is None:  # a repetition costs nothing, and only the store knows it for one
+            self.rates.check(key.id, budget, len(acceptances))
+        kept = await self._edge.store.accept(acceptances, once, budget)
         if isinstance(kept, IdempotencyConflict):
             raise IdempotencyMismatch
+        if kept.usage is not None:
+            self.rates.heard(key.id, kept.usage)
+        if isinstance(kept, Overdrawn):
+            raise BudgetSpent(kept.window, len(acceptances), acceptances[0].created_at)
         if not kept.replayed:
             for acceptance in acceptances:
                 _tell(acceptance, key)
@@ -58,7 +72,7 @@ class Intake:
 
     def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:
         due = submission.scheduled_at or now
-        message = compose(submission, id=id_, now=datetime.fromtimestamp(due, UTC))
+        message = compose(key.policy.outgoing(submission), id=id_, now=datetime.fromtimestamp(due, UTC))
         self._check_size(message, submission)
         return Acceptance(
             id=id_,
@@ -73,6 +87,7 @@ class Intake:
             on_unknown=submission.on_unknown,
             lane=submission.lane,
             coalesce=submission.coalesce,
+            sunk=key.policy.sink,
         )
 
     def _check_size(self, message: Message, submission: Submission) -> None:

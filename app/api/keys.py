@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -9,14 +10,19 @@ from hashlib import sha256
 from starlette.requests import Request
 
 from app.api.errors import InvalidKey, MissingKey, RestrictedKey
+from app.api.rates import Rates
 from app.api.wire import header
 from app.clock import Clock
-from app.store import Store
+from app.store import Store, StoreError
+from app.store.key_records import Presented
 from app.store.records import Key, Permission
 
 _PREFIX = "pst_"
 _FRESH = 1.0  # seconds a found key is believed before the store is asked again; so long a revoked one may still work
 _ROOM = 4096  # keys remembered at once
+OVERLAP = 86_400  # seconds for which the old secret works beside a new one
+LONGEST_OVERLAP = 30 * 86_400
+_LAZY = 60.0  # seconds; for so long a use of a key is not written down again
 
 
 def new_key() -> str:
@@ -31,24 +37,27 @@ def digest(key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    key: asyncio.Future[Key | None]  # not done while the store is asked
+    presented: asyncio.Future[Presented | None]  # not done while the store is asked
     until: float  # by the monotonic clock
 
 
 class Keyring:
     """The keys asked for lately. Looked up by digest, so that no time taken tells how much of a key is right."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, rates: Rates) -> None:
         self._store = store
         self._clock = clock
+        self._rates = rates
         self._found: dict[bytes, _Found] = {}
+        self._touching: set[asyncio.Task[None]] = set()
 
     async def holder(self, request: Request) -> Key:
         """The key of the request. Raises MissingKey, InvalidKey, and StoreUnavailable."""
-        key = await self._find(sha256(_bearer(request)).digest())
-        if key is None or key.revoked_at is not None:
+        presented = await self._find(sha256(_bearer(request)).digest())
+        if presented is None or not self._works(presented):
             raise InvalidKey
-        return key
+        request.scope["caller"].key = presented.key
+        return presented.key
 
     async def reader(self, request: Request) -> Key:
         """The same for everything but sending. Raises RestrictedKey too."""
@@ -64,21 +73,39 @@ class Keyring:
             raise RestrictedKey(key.permission, permissions)
         return key
 
-    async def _find(self, hashed: bytes) -> Key | None:
+    def _works(self, presented: Presented) -> bool:
+        return presented.key.counts and (presented.until is None or self._clock.now() < presented.until)
+
+    async def _find(self, hashed: bytes) -> Presented | None:
         """The store is asked once, however many callers come with the same key meanwhile."""
         now = self._clock.monotonic()
         found = self._found.get(hashed)
         if found is None or now >= found.until:
             found = _Found(asyncio.ensure_future(self._store.find_key(hashed)), now + _FRESH)
-            found.key.add_done_callback(partial(self._forget_failure, hashed))
+            found.presented.add_done_callback(partial(self._heard, hashed))
             if len(self._found) >= _ROOM:
                 self._found.clear()
             self._found[hashed] = found
-        return found.key.result() if found.key.done() else await asyncio.shield(found.key)
+        return found.presented.result() if found.presented.done() else await asyncio.shield(found.presented)
 
-    def _forget_failure(self, hashed: bytes, asked: asyncio.Future[Key | None]) -> None:
+    def _heard(self, hashed: bytes, asked: asyncio.Future[Presented | None]) -> None:
+        """A failure is not remembered; a key that was found is written down as used, if that was a while ago."""
         if asked.cancelled() or asked.exception() is not None:
             self._found.pop(hashed, None)
+            return
+        presented, now = asked.result(), self._clock.now()
+        if presented is None or not self._works(presented):
+            return
+        if presented.usage is not None:
+            self._rates.heard(presented.key.id, presented.usage)
+        if presented.last_used_at is None or now >= presented.last_used_at + _LAZY:
+            task = asyncio.ensure_future(self._touch(presented.key, now))
+            self._touching.add(task)
+            task.add_done_callback(self._touching.discard)
+
+    async def _touch(self, key: Key, now: float) -> None:
+        with suppress(StoreError):  # the next one who comes with it tries again
+            await self._store.touch_key(key.id, now)
 
 
 def _bearer(request: Request) -> bytes:

@@ -11,13 +11,16 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from starlette.routing import BaseRoute, Route
 
 from app.api import openapi_errors
-from app.api.openapi import JSON, Answer, Body, Link, Operation, Parameter, Place, Tag, of_endpoint
+from app.api.openapi import JSON, Answer, Body, Link, Needs, Operation, Parameter, Place, Tag, of_endpoint
 from app.api.openapi_words import API_KEY, HEADERS, INFORMATION, TAGS
 
 DIALECT = "https://spec.openapis.org/oas/3.1/dialect/base"
 _COMPONENTS = "#/components/schemas/"
 _PART = re.compile(r"\{([a-z_]+)\}")
 _REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}}
+_RATES = {
+    f"RateLimit-{name}": {"$ref": f"#/components/headers/RateLimit{name}"} for name in ("Limit", "Remaining", "Reset")
+}
 
 _Key = tuple[str, JsonSchemaMode]
 _Schemas = Mapping[_Key, Mapping[str, Any]]
@@ -133,6 +136,8 @@ def _operation(path: str, method: str, told: Operation, schemas: _Schemas) -> di
     head = method == "head"
     form = schemas[_key(told, "form") if told.form else ("Error", "serialization")]
     answers = {"200": _answer(told, schemas), **openapi_errors.responses(told, form)}
+    if told.needs is not Needs.NOTHING:
+        answers = {status: {**answer, "headers": answer["headers"] | _RATES} for status, answer in answers.items()}
     if head:
         answers = {status: _without_content(answer) for status, answer in answers.items()}
     parts = [_path_part(name) for name in _PART.findall(path)]

@@ -11,11 +11,12 @@ from app.api.errors import (
     InvalidIdempotencyKey,
     MessageTooLarge,
     Name,
-    SenderNotAllowed,
 )
 from app.api.openapi import Answer, Link, Parameter, Place
 from app.api.openapi_errors import NO_EMAIL, invalid
 from app.api.openapi_types import ID, Id
+from app.api.policy_errors import BudgetSpent, LaneNotAllowed, RecipientNotAllowed, SenderNotAllowed
+from app.mail.budget import DAY, MINUTE, Window
 
 ID_PART = Parameter("id", Id, "The id of the email, as it was answered.", place=Place.PATH)
 
@@ -54,6 +55,12 @@ OF_EMAIL = (
     SenderNotAllowed(
         "sales@fabrikam.com", "Use the address of a mailbox, or add this sender to a pool in the settings."
     ),
+    LaneNotAllowed("urgent", ("normal", "bulk")),
+    RecipientNotAllowed([("to[0]", "anna@example.com")], ("*@contoso.com",)),
+)
+OF_BUDGET = (
+    BudgetSpent(Window(MINUTE, 1_763_975_880, 60, 60), 1, 1_763_975_920.0),
+    BudgetSpent(Window(DAY, 1_763_942_400, 5_000, 4_980), 50, 1_763_975_920.0),
 )
 
 

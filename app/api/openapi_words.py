@@ -23,7 +23,8 @@ and the header `Allow`. What Resend offers beyond emails (domains, templates, au
 as leaving a member out. Repeated slashes and a slash at the end of a path change nothing. HEAD is answered wherever
 GET is, with the headers alone.
 
-**Every answer** bears `X-Request-Id`: the caller's own if it sent one, else a new one.
+**Every answer** bears `X-Request-Id`: the caller's own if it sent one, else a new one. To an API key that is known it
+says what is left of the key's budget in `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, plain integers.
 """
 
 INFORMATION: Mapping[str, Any] = {
@@ -57,6 +58,22 @@ HEADERS: Mapping[str, Any] = {
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
         "example": 5,
+    },
+    "RateLimitLimit": {
+        "description": "On every answer to an API key that is known: messages it may send in this minute or on this "
+        "day, whichever leaves it fewer. 1000000000 without a budget.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 60,
+    },
+    "RateLimitRemaining": {
+        "description": "Messages of them that are left.",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 59,
+    },
+    "RateLimitReset": {
+        "description": "Seconds until that minute or day (UTC) is over.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 17,
     },
     "WwwAuthenticate": {
         "description": "How to prove who is asking.",

@@ -25,7 +25,7 @@ from app.api.intake import INLINE, Intake
 from app.api.keys import Keyring
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.openapi_postmark import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
-from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_EMAIL, OF_IDEMPOTENCY, next_steps
+from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
 from app.api.postmark_errors import IncompatibleJson, MissingToken, TooManyMessages, members
 from app.api.wire import header, success, timestamp
 from app.store.records import Acceptance, Idempotency, Key
@@ -36,6 +36,7 @@ TEMPLATES = ("/email/withTemplate", "/email/batchWithTemplates")
 MOST = 500  # emails in one request, as many as Postmark's SDKs put into one
 
 _TOKEN = "The API key may come in the header X-Postmark-Server-Token instead."  # noqa: S105
+_NO_OBJECT = IncompatibleJson("An email must be one JSON object, not a list.")
 _OF_BATCH = (
     IncompatibleJson("The list has no emails."),
     TooManyMessages(f"The list has {MOST + 1} emails; a batch has {MOST} at most."),
@@ -60,7 +61,7 @@ class Postmark:
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(PostmarkEmail, {"a receipt": RECEIPT, "a one-time code": CODE}),
         answer=Answer("It is on the disk, and is relayed from there.", PostmarkSent, {"kept": SENT}),
-        refuses=(*OF_EMAIL, *OF_IDEMPOTENCY, IncompatibleJson("An email must be one JSON object, not a list.")),
+        refuses=(*OF_EMAIL, *OF_BUDGET, *OF_IDEMPOTENCY, _NO_OBJECT),
         description=_TOKEN,
         links=next_steps("$response.body#/MessageID"),
         form=FORM,
@@ -90,7 +91,7 @@ class Postmark:
             ANSWERS,
             {"one of two": SENT_BATCH},
         ),
-        refuses=(*OF_IDEMPOTENCY, *_OF_BATCH),
+        refuses=(*OF_BUDGET, *OF_IDEMPOTENCY, *_OF_BATCH),
         description=_TOKEN,
         links=next_steps("$response.body#/0/MessageID"),
         form=FORM,
@@ -104,6 +105,9 @@ class Postmark:
             async with self._intake.turn(len(raw)):
                 results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
                 good = [result for result in results if isinstance(result, Acceptance)]
+                for result in results:
+                    if isinstance(result, Problem):
+                        self._intake.refusals.note(request.scope, result)
                 kept = (await self._intake.keep(good, key, once)).ids if good else ()
         if len(kept) != len(good):  # a repetition, and meanwhile other emails of the same body are good ones
             raise IdempotencyMismatch

@@ -16,8 +16,8 @@ from app.api.errors import (
     MissingKey,
     Problem,
     RestrictedKey,
-    SenderNotAllowed,
 )
+from app.api.policy_errors import SenderNotAllowed
 from app.api.postmark_email import ATTACHMENT, MEMBERS
 
 BAD_TOKEN = 10

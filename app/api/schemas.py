@@ -96,7 +96,7 @@ class EmailInput(BaseModel):
         told.COALESCED, default=None
     )
 
-    def submission(self) -> Submission:
+    def submission(self, default_lane: Lane) -> Submission:
         """What is meant. A member counts before the header that says the same."""
         return Submission(
             sender=self.sender,
@@ -114,7 +114,7 @@ class EmailInput(BaseModel):
             scheduled_at=self.scheduled_at,
             expires_in=self.expires_in or self.headers.expires_in,
             on_unknown=self.on_unknown or self.headers.on_unknown or OnUnknown.RETRY_ONCE,
-            lane=self.lane or self.headers.lane or Lane.NORMAL,
+            lane=self.lane or self.headers.lane or default_lane,
             coalesce=self.coalesce or self.headers.coalesce,
         )
 
@@ -124,7 +124,7 @@ def read_email(value: Any, reading: Reading) -> Submission:
     if not isinstance(value, dict):
         raise Invalid([Flaw("", f"An email must be one JSON object, not {fields.kind(value)}.")])
     try:
-        return EmailInput.model_validate(value, context=reading).submission()
+        return EmailInput.model_validate(value, context=reading).submission(reading.default_lane)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise Invalid([_flaw(details) for details in found[:MOST_DETAILS]]) from None

@@ -85,6 +85,8 @@ class Validation:
         return self._intake.prepare(document.parse(raw), key, id_, now)
 
     async def _estimate(self, would_be: Acceptance, now: float) -> float | None:
+        if would_be.sunk:
+            return None
         if would_be.due_at > now:
             return would_be.due_at
         outlook = await self._edge.store.outlook_of_next(would_be.pool, would_be.lane, would_be.key_id, now)

@@ -10,7 +10,7 @@ from rich.table import Table
 from app.api.emails import not_held, not_retryable
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
-from app.cli.stored import ask
+from app.cli.stored import BY, ask
 from app.clock import Clock
 from app.mail.lifecycle import MessageState
 from app.mail.verdict import Explanation
@@ -51,7 +51,7 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 def retry(id: Id) -> None:
     """Offer again what is held, or has failed; never to a recipient it was relayed to."""
     done = "is queued again; a running Postern takes it within a second"
-    _decide(id, lambda store: store.retry(id, Clock().now()), done, lambda change: not_retryable(change).message)
+    _decide(id, lambda store: store.retry(id, Clock().now(), by=BY), done, lambda change: not_retryable(change).message)
 
 
 @commands.command()
@@ -61,14 +61,14 @@ def cancel(id: Id) -> None:
     def cannot(change: Change) -> str:
         return f"The email is {change.state}. Only an email that is queued, deferred or held can be cancelled."
 
-    _decide(id, lambda store: store.cancel(id, Clock().now()), "is cancelled", cannot)
+    _decide(id, lambda store: store.cancel(id, Clock().now(), by=BY), "is cancelled", cannot)
 
 
 @commands.command()
 def confirm(id: Id) -> None:
     """Say that a held message has arrived, as Message trace shows. It is done and never offered again."""
     done = "is done; it counts as relayed"
-    _decide(id, lambda store: store.confirm(id, Clock().now()), done, lambda change: not_held(change).message)
+    _decide(id, lambda store: store.confirm(id, Clock().now(), by=BY), done, lambda change: not_held(change).message)
 
 
 async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None:

@@ -1,70 +1,204 @@
-"""`postern keys`: API keys over the store."""
+"""`postern keys`: API keys and what each may send, over the store."""
 
-import time
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid4
 
 import typer
+from rich.table import Table
 
-from app.api.keys import digest, new_key
+from app.api.key_object import key_object
+from app.api.keys import LONGEST_OVERLAP, OVERLAP, digest, new_key
 from app.cli.exits import Exit, end
-from app.cli.output import AsJson, console, moment, show
-from app.cli.stored import ask
-from app.settings.rules import patterns, sender
+from app.cli.output import AsJson, console, show
+from app.cli.stored import BY, ask
+from app.clock import Clock
+from app.mail import key_policy
+from app.mail.key_policy import Policy, PolicyError
+from app.store.key_records import KeyRecord, KeyRevision, KeyRotation
 from app.store.records import Key, Permission
 
-commands = typer.Typer(help="API keys: who may send.", no_args_is_help=True)
-_COLUMNS = ("id", "name", "permission", "senders", "created_at", "revoked_at")
+T = TypeVar("T")
+
+commands = typer.Typer(help="API keys: who may send what.", no_args_is_help=True)
+_COLUMNS = ("id", "name", "permission", "limits", "last_used_at", "state")
+_SECRET = "Keep it now: it is not shown again. Callers send it as: Authorization: Bearer <key>"  # noqa: S105
+
+Id = Annotated[UUID, typer.Argument(help="The key's id, from `postern keys list`.")]
+Can = Annotated[Permission | None, typer.Option("--permission", help="What it may do; sending_access by default.")]
+Senders = Annotated[str | None, typer.Option(help="Sender patterns with commas; all of the pools by default.")]
+DefaultSender = Annotated[str | None, typer.Option(help="From of a message that names none.")]
+Lanes = Annotated[str | None, typer.Option(help="Lanes with commas; all by default.")]
+Recipients = Annotated[str | None, typer.Option(help="Domains, addresses and patterns with commas; all by default.")]
+RedirectTo = Annotated[str | None, typer.Option(help="The one address that gets everything.")]
+Sink = Annotated[bool | None, typer.Option("--sink/--no-sink", help="Accept, record, and never relay.")]
+PerMinute = Annotated[int | None, typer.Option(min=0, help="Messages a minute; 0: as many as come.")]
+PerDay = Annotated[int | None, typer.Option(min=0, help="Messages a day (UTC); 0: as many as come.")]
 
 
 @commands.command()
 def create(
     name: Annotated[str, typer.Argument(help="What it is for, such as `shop`.")],
-    permission: Annotated[Permission, typer.Option(help="What it may do.")] = Permission.SENDING_ACCESS,
-    senders: Annotated[str, typer.Option(help="Sender patterns with commas; all of the pools by default.")] = "",
-    default_sender: Annotated[str | None, typer.Option(help="From of a message that names none.")] = None,
+    permission: Can = None,
+    senders: Senders = None,
+    default_sender: DefaultSender = None,
+    lanes: Lanes = None,
+    recipients: Recipients = None,
+    redirect_to: RedirectTo = None,
+    sink: Sink = None,
+    per_minute: PerMinute = None,
+    per_day: PerDay = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown once and kept only as a hash."""
-    try:
-        allowed, default = patterns(senders), sender(default_sender)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    key = Key(uuid4(), name, permission, time.time(), allowed, default)
+    policy = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, per_minute, per_day)
+    named = _read("NAME", key_policy.name, name)
+    checked = _read("policy", key_policy.checked, Policy(**policy))
+    key = Key(uuid4(), named, permission or Permission.SENDING_ACCESS, Clock().now(), checked)
     secret = new_key()
-    ask(lambda store: store.create_key(key, digest(secret)))
-    if as_json:
-        show([{**_row(key), "key": secret}], _COLUMNS, True, none="")
-    else:
-        console.print(f"[bold]{secret}[/]", soft_wrap=True)
-        console.print("Keep it now: it is not shown again. Callers send it as: Authorization: Bearer <key>")
+    ask(lambda store: store.create_key(key, digest(secret), BY))
+    _tell(key.id, secret, as_json)
 
 
 @commands.command("list")
 def list_(as_json: AsJson = False) -> None:
     """All keys, without their secrets."""
-    show(
-        [_row(key) for key in ask(lambda store: store.keys())],
-        _COLUMNS,
-        as_json,
-        none="No keys yet: postern keys create NAME",
-    )
+    records = ask(lambda store: store.keys())
+    rows = [_object(record) if as_json else _row(record) for record in records]
+    show(rows, _COLUMNS, as_json, none="No keys yet: postern keys create NAME")
+
+
+@commands.command("show")
+def show_(id: Id, as_json: AsJson = False) -> None:
+    """One key: what it may do, what it has used, and until when its secrets work."""
+    record = ask(lambda store: store.key(id))
+    if record is None:
+        raise _none(id)
+    if as_json:
+        show([_object(record)], _COLUMNS, True, none="")
+        return
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    row = _row(record)
+    for name in (*_COLUMNS, "created_at", "revoked_at", "old_secrets_until", "used"):
+        facts.add_row(name.replace("_", " "), str(row[name] or "-"))
+    console.print(facts)
 
 
 @commands.command()
-def revoke(id: Annotated[UUID, typer.Argument(help="The key's id, from `postern keys list`.")]) -> None:
+def update(
+    id: Id,
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    permission: Can = None,
+    senders: Senders = None,
+    default_sender: DefaultSender = None,
+    lanes: Lanes = None,
+    recipients: Recipients = None,
+    redirect_to: RedirectTo = None,
+    sink: Sink = None,
+    per_minute: PerMinute = None,
+    per_day: PerDay = None,
+    disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="Refuse it until it is enabled.")] = None,
+) -> None:
+    """Change what a key may do. What is left out stays; an empty value ("") takes a limit away."""
+    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, per_minute, per_day)
+    others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
+    changes |= {member: value for member, value in others.items() if value is not None}
+    revision = KeyRevision(id, changes, Clock().now(), BY)
+    if _read("policy", lambda it: ask(lambda store: store.revise_key(it)), revision) is None:
+        raise _none(id)
+    typer.echo(f"updated {id}")
+
+
+@commands.command()
+def rotate(
+    id: Id,
+    overlap: Annotated[
+        int, typer.Option(min=0, max=LONGEST_OVERLAP, help="Seconds for which the old secret works.")
+    ] = OVERLAP,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new secret, shown once. The old one works for a while beside it."""
+    secret, now = new_key(), Clock().now()
+    if not ask(lambda store: store.rotate_key(KeyRotation(id, digest(secret), now, now + overlap, BY))):
+        raise _none(id, "that is in use")
+    _tell(id, secret, as_json)
+
+
+@commands.command()
+def revoke(id: Id) -> None:
     """Refuse a key from now on. Mail it has sent stays."""
-    if not ask(lambda store: store.revoke_key(id, time.time())):
-        raise end(Exit.FAILED, f"there is no key {id} that is not revoked already; see: postern keys list")
+    if not ask(lambda store: store.revoke_key(id, Clock().now(), BY)):
+        raise _none(id, "that is not revoked already")
     typer.echo(f"revoked {id}")
 
 
-def _row(key: Key) -> dict[str, Any]:
-    return {
-        "id": str(key.id),
-        "name": key.name,
-        "permission": str(key.permission),
-        "senders": ", ".join(key.senders) or "all",
-        "created_at": moment(key.created_at),
-        "revoked_at": moment(key.revoked_at),
+def _policy(
+    senders: str | None,
+    default_sender: str | None,
+    lanes: str | None,
+    recipients: str | None,
+    redirect_to: str | None,
+    sink: bool | None,
+    per_minute: int | None,
+    per_day: int | None,
+) -> dict[str, Any]:
+    """The parts of a policy that were given. An empty one takes the limit away."""
+    lists = {"senders": key_policy.senders, "lanes": key_policy.lanes, "recipients": key_policy.recipients}
+    texts = {"default_sender": key_policy.default_sender, "redirect_to": key_policy.redirect_to}
+    given: dict[str, Any] = {"senders": senders, "lanes": lanes, "recipients": recipients}
+    policy: dict[str, Any] = {
+        name: _read(_option(name), lists[name], [one for one in text.split(",") if one.strip()])
+        for name, text in given.items()
+        if text is not None
     }
+    for name, text in (("default_sender", default_sender), ("redirect_to", redirect_to)):
+        if text is not None:
+            policy[name] = _read(_option(name), texts[name], text) if text.strip() else None
+    for name, number in (("messages_per_minute", per_minute), ("messages_per_day", per_day)):
+        if number is not None:
+            policy[name] = _read(_option(name), key_policy.budget, number) if number else None
+    return policy if sink is None else {**policy, "sink": sink}
+
+
+def _option(name: str) -> str:
+    return "--" + name.removeprefix("messages_").replace("_", "-")
+
+
+def _read(hint: str, rule: Callable[[Any], T], value: Any) -> T:
+    try:
+        return rule(value)
+    except PolicyError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def _tell(id: UUID, secret: str, as_json: bool) -> None:
+    record = ask(lambda store: store.key(id))
+    if as_json and record:
+        show([{**_object(record), "key": secret}], _COLUMNS, True, none="")
+    else:
+        console.print(f"[bold]{secret}[/]", soft_wrap=True)
+        console.print(_SECRET)
+
+
+def _none(id: UUID, which: str = "") -> typer.Exit:
+    return end(Exit.FAILED, f"there is no key {id}{which and f' {which}'}; see: postern keys list")
+
+
+def _object(record: KeyRecord) -> dict[str, Any]:
+    return {**key_object(record, Clock().now())}
+
+
+def _row(record: KeyRecord) -> dict[str, Any]:
+    """Some of it for a table: of the policy what it says at all."""
+    key = record.key
+    state = "revoked" if key.revoked_at else "disabled" if key.disabled else "in use"
+    policy = asdict(key.policy).items()
+    limits = [f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in policy if value not in ((), None, False)]
+    return {**_object(record), "state": state, "limits": "\n".join(limits)}
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value).lower() if value is True else str(value)

@@ -6,7 +6,7 @@ import typer
 
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, show
-from app.cli.stored import ask
+from app.cli.stored import BY, ask
 from app.clock import Clock
 from app.mail.health import LONGEST_REASON, one_line
 from app.store import Store
@@ -51,7 +51,7 @@ def release(name: Name) -> None:
 
 
 def _wish(name: str, wish: Wish, will_be: str) -> None:
-    if not ask(lambda store: store.wish(name, wish)):
+    if not ask(lambda store: store.wish(name, wish, BY)):
         raise end(Exit.FAILED, f"there is no mailbox {name}; see: postern mailboxes list")
     typer.echo(f"{name} will be {will_be} within a second, or as soon as Postern runs")
 

@@ -6,8 +6,11 @@ from typing import TypeVar
 from app.cli.exits import run
 from app.settings import StoreSettings, load
 from app.store import Store
+from app.store.audit_records import Actor
 
 T = TypeVar("T")
+
+BY = Actor("command line")
 
 
 def ask(question: Callable[[Store], Awaitable[T]]) -> T:

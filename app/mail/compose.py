@@ -55,6 +55,8 @@ def _fields(submission: Submission, message_id: str, now: datetime) -> Iterator[
     for name, value in submission.headers:
         if not headers.is_reserved(name):
             yield headers.verbatim(name, value)
+    if submission.original_to:
+        yield headers.verbatim("X-Postern-Original-To", ", ".join(submission.original_to))
 
 
 def _date(now: datetime) -> str:

@@ -128,6 +128,10 @@ SUPERSEDED = Explanation(
     "A newer message with the same `coalesce` value took its place before it was relayed.",
     "Nothing to do. Leave `coalesce` out if every one of them is to be relayed.",
 )
+SUNK = Explanation(
+    "Its API key has a sink for recipients: it was accepted and recorded, and is never relayed.",
+    "Nothing to do. Send such mail with another key, or take the sink off with `postern keys update`.",
+)
 _TRACE = (
     "Look in Message trace for its Message-ID: if it is there, `postern emails confirm <id>`; "
     "if not, `postern emails retry <id>`."

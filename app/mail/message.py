@@ -67,6 +67,7 @@ class Submission:
     on_unknown: OnUnknown = OnUnknown.RETRY_ONCE
     lane: Lane = Lane.NORMAL
     coalesce: str | None = None  # of those with the same value, only the newest is relayed
+    original_to: tuple[str, ...] = ()  # addr-specs: who was meant, where it is redirected
 
 
 @frozen

@@ -1,20 +1,23 @@
 """Keeps what was accepted: messages, recipients, contents, and the Idempotency-Key they came with. One commit.
 
 The fence against a second request with the same key is the primary key of its row, written in the same transaction
-as the messages: it holds within a group of requests, and between processes.
+as the messages: it holds within a group of requests, and between processes. The API key's budget is charged in there
+too, for what is kept and for nothing else.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from app.mail.lifecycle import MessageState, RecipientState
-from app.store import coalesce, events
+from app.mail.budget import Budget
+from app.mail.lifecycle import SUNK, Event, MessageState, RecipientState, step
+from app.store import budgets, coalesce, events
+from app.store.budgets import Charge
 from app.store.prepared import Prepared
-from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict
+from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Overdrawn
 from app.store.schema import contents, idempotency, messages, recipients
 from app.store.turns import Place, take
 from app.store.upsert import upsert
@@ -24,9 +27,13 @@ REMEMBERED = 86_400.0  # seconds that an Idempotency-Key counts (api.md §1)
 _INSERT_MESSAGE = Prepared(insert(messages))
 _INSERT_RECIPIENT = Prepared(insert(recipients))
 _INSERT_CONTENT = Prepared(insert(contents))
+_i = idempotency.c
+_FORGET = delete(idempotency).where(
+    _i.key_id == bindparam("of"), _i.endpoint == bindparam("at"), _i.key == bindparam("called")
+)
 
 _Key = tuple[UUID, str, str]
-_Answer = Accepted | IdempotencyConflict
+_Answer = Accepted | IdempotencyConflict | Overdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class Request:
 
     acceptances: tuple[Acceptance, ...]
     idempotency: Idempotency | None
+    budget: Budget | None = None
 
     @property
     def ids(self) -> tuple[UUID, ...]:
@@ -45,7 +53,7 @@ class Request:
 def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
     """Keep them all. A key that was used before keeps nothing, and answers with what it kept then."""
     first = _remember(connection, [request for request in requests if request.idempotency])
-    answers = [_answer(request, first) for request in requests]
+    answers = _charged(connection, requests, [_answer(request, first) for request in requests])
     fresh = [
         acceptance
         for request, answer in zip(requests, answers, strict=True)
@@ -58,12 +66,36 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
 
 
 def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> None:
-    turns = {**_turns(connection, fresh), **coalesce.inherited(connection, fresh)}
+    relayed = [one for one in fresh if not one.sunk]
+    turns = {**_turns(connection, relayed), **coalesce.inherited(connection, relayed)}
     _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id)) for one in fresh])
     _INSERT_RECIPIENT.run(connection, [row for one in fresh for row in _recipient_rows(one)])
     _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
-    coalesce.supersede(connection, fresh)
-    events.accepted(connection, fresh)
+    coalesce.supersede(connection, relayed)
+    events.accepted(connection, relayed)
+    events.ended(connection, {one.id: one.created_at for one in fresh if one.sunk})
+
+
+def _charged(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:
+    """The answers, with those changed for which an API key's budget has not enough left."""
+    charges = {
+        place: Charge(asked.acceptances[0].key_id, asked.budget, len(asked.ids), asked.acceptances[0].created_at)
+        for place, (asked, answer) in enumerate(zip(requests, answers, strict=True))
+        if asked.budget is not None and isinstance(answer, Accepted) and not answer.replayed
+    }
+    if not charges:
+        return answers
+    outcomes = budgets.charge(connection, charges)
+    overdrawn: dict[tuple[UUID, ...], _Answer] = {}
+    for place, (taken, usage) in outcomes.items():
+        ids = requests[place].ids
+        if taken:
+            answers[place] = Accepted(ids, usage=usage)
+        else:
+            overdrawn[ids] = Overdrawn(usage, charges[place].budget.tightest(usage))
+    _forget(connection, [requests[place].idempotency for place, (taken, _) in outcomes.items() if not taken])
+    # Who came with the same Idempotency-Key in this group has repeated a request that was not kept.
+    return [overdrawn.get(answer.ids, answer) if isinstance(answer, Accepted) else answer for answer in answers]
 
 
 def _turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
@@ -97,7 +129,14 @@ def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
         "smtputf8": message.envelope.smtputf8,
         "size": len(message.content),
         "head": _head(acceptance.head),
+        **(_sunk(acceptance) if acceptance.sunk else {}),
     }
+
+
+def _sunk(acceptance: Acceptance) -> dict[str, Any]:
+    """As if it had been cancelled at once: nothing that waits is ever found to be it."""
+    state = step(MessageState.QUEUED, Event.CANCEL)
+    return {"state": state, "due_at": None, "ended_at": acceptance.created_at, "explanation": asdict(SUNK)}
 
 
 def _head(head: Head) -> dict[str, Any]:
@@ -129,6 +168,13 @@ def _answer(request: Request, first: Mapping[_Key, tuple[bytes, tuple[UUID, ...]
     if ids == request.ids:
         return Accepted(ids)
     return Accepted(ids, replayed=True) if fingerprint == asked.fingerprint else IdempotencyConflict()
+
+
+def _forget(connection: Connection, keys: Sequence[Idempotency | None]) -> None:
+    """A request that was not kept uses up no key."""
+    rows = [{"of": one.key_id, "at": one.endpoint, "called": one.key} for one in keys if one is not None]
+    if rows:
+        connection.execute(_FORGET, rows)
 
 
 def _key(asked: Idempotency) -> _Key:

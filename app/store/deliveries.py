@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
 from app.mail.webhook import EventType
-from app.store.events import floor
 from app.store.prepared import Prepared
 from app.store.schema import GIVEN_UP, UNTOLD, webhook_deliveries, webhook_events, webhooks
+from app.store.uuid7 import floor
 from app.store.webhook_records import DeliveryState, Due, Status, Told, Try
 
 LOOKED_AT = 256  # deliveries in one claim, also of those that have to wait for another

@@ -4,7 +4,6 @@ While no webhook is enabled all of this costs one look into an empty index for e
 endpoint has asked for is not kept.
 """
 
-import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from app.mail.notice import Facts, Notice
 from app.mail.schedule import PATIENCE
 from app.mail.verdict import Explanation
 from app.mail.webhook import EventType
+from app.store import uuid7
 from app.store.prepared import Prepared
 from app.store.records import Acceptance
 from app.store.schema import messages, patience, recipients, webhook_deliveries, webhook_events, webhooks
@@ -143,11 +143,6 @@ def write(connection: Connection, listeners: Audience, notices: Iterable[Notice]
         _DELIVERY.run(connection, deliveries)
 
 
-def floor(at: float) -> UUID:
-    """The least id of the events of that moment and later: they are UUIDv7 (RFC 9562 §5.7)."""
-    return UUID(int=max(0, int(at * 1000)) << 80)
-
-
 def _tell_of(
     connection: Connection,
     listeners: Audience,
@@ -201,9 +196,7 @@ def _fact(row: Row[*tuple[Any, ...]], to: Sequence[_Standing], why: Explanation)
 
 
 def _event_row(one: Notice) -> dict[str, Any]:
-    version, variant, random_bits = 7 << 76, 0b10 << 62, random.getrandbits(74)
-    number = floor(one.at).int | version | (random_bits >> 62) << 64 | variant | random_bits & (1 << 62) - 1
-    return {"id": UUID(int=number), "type": one.type, "at": one.at, "payload": one.payload, "once": one.once}
+    return {"id": uuid7.new(one.at), "type": one.type, "at": one.at, "payload": one.payload, "once": one.once}
 
 
 def _delivery_row(one: Notice, event_id: UUID, webhook_id: UUID) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from app.mail.health import Condition, Health
 from app.mail.verdict import Explanation
-from app.store import events
+from app.store import audit, events
+from app.store.audit_records import Action, Actor, Entry
 from app.store.records import MailboxRecord, Wish
 from app.store.schema import mailboxes
 from app.store.upsert import upsert
@@ -30,6 +31,7 @@ class Wishing:
 
     name: str
     wish: Wish
+    by: Actor | None = None  # who is written down to have wished it
 
 
 _b = mailboxes.c
@@ -56,7 +58,9 @@ def keep(connection: Connection, batch: Sequence[Keeping]) -> list[None]:
 
 def wish(connection: Connection, batch: Sequence[Wishing]) -> list[bool]:
     """Whether there is such a mailbox; its relay hears of the wish within a second."""
-    return [connection.execute(_WISH, _wish_columns(one)).rowcount == 1 for one in batch]
+    known = [connection.execute(_WISH, _wish_columns(one)).rowcount == 1 for one in batch]
+    audit.write(connection, [_entry(one) for one, is_known in zip(batch, known, strict=True) if is_known])
+    return known
 
 
 def every(connection: Connection) -> list[MailboxRecord]:
@@ -68,6 +72,13 @@ def find(connection: Connection, name: str) -> MailboxRecord | None:
     """One of them."""
     row = connection.execute(_ONE, {"name": name}).one_or_none()
     return None if row is None else _record(row)
+
+
+def _entry(one: Wishing) -> Entry | None:
+    if one.by is None:
+        return None
+    action = Action.MAILBOX_HELD if one.wish.hold else Action.MAILBOX_RELEASED
+    return Entry(one.wish.at, one.by, action, one.name, {"reason": one.wish.reason} if one.wish.reason else {})
 
 
 def _columns(condition: Condition) -> dict[str, Any]:

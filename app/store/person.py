@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from app.mail import schedule
 from app.mail.lifecycle import CONFIRMED, Event, MessageState, RecipientState, sources, step
-from app.store import events
+from app.store import audit, events
+from app.store.audit_records import Action, Actor, Entry
 from app.store.records import Change
 from app.store.schema import messages, recipients
 
@@ -40,6 +41,7 @@ class Word:
     now: float
     key_id: UUID | None = None
     scheduled: bool = False
+    by: Actor | None = None  # who is written down to have said it
 
 
 _Found = Select[UUID, UUID, str, float | None, float | None]
@@ -50,6 +52,7 @@ _Row = Row[UUID, UUID, str, float | None, float | None]
 class _Verb:
     """How a word is carried out: `free` finds and locks the messages for which it is possible, the others write it."""
 
+    action: Action
     events: tuple[Event, ...]  # each message has the one that its state allows
     free: _Found
     heard: Callable[[Connection, Mapping[UUID, float]], None]  # what the webhooks learn of it
@@ -85,6 +88,7 @@ _MESSAGE = update(messages).where(_m.id == bindparam("of")).values(state=bindpar
 _RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
 
 _RETRY = _Verb(
+    action=Action.EMAIL_RETRIED,
     events=(Event.RELEASE, Event.RETRY),
     free=_free(or_(_in(Event.RELEASE), and_(_in(Event.RETRY), _HAS_FAILED, _m.content_removed_at.is_(None)))),
     heard=events.waiting_again,
@@ -94,12 +98,14 @@ _RETRY = _Verb(
     recipient=_RECIPIENT.where(_r.state == RecipientState.FAILED).values(state=RecipientState.PENDING),
 )
 _CANCEL = _Verb(
+    action=Action.EMAIL_CANCELED,
     events=(Event.CANCEL,),
     free=_free(_in(Event.CANCEL)),
     heard=events.ended,
     message=_MESSAGE.values(due_at=None, turn=None, ended_at=_NOW, explanation=None),
 )
 _CONFIRM = _Verb(
+    action=Action.EMAIL_CONFIRMED,
     events=(Event.CONFIRM,),
     free=_free(_in(Event.CONFIRM)),
     heard=events.ended,
@@ -130,14 +136,24 @@ def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[Word]) -> li
     for place, word in enumerate(batch):
         if (row := _theirs(word, free)) and (is_scheduled(row, word.now) or not word.scheduled):
             del free[word.id]  # once
-            moves[place] = {"of": word.id, "now": word.now, "next": verb.after(MessageState(row.state))}
+            moves[place] = {
+                "of": word.id,
+                "now": word.now,
+                "next": verb.after(MessageState(row.state)),
+                "was": row.state,
+            }
     if moves:
         connection.execute(verb.message, [*moves.values()])
         if verb.recipient is not None:
             connection.execute(verb.recipient, [{"of": move["of"]} for move in moves.values()])
         verb.heard(connection, {move["of"]: move["now"] for move in moves.values()})
+        audit.write(connection, [_entry(verb, batch[place], move["was"]) for place, move in moves.items()])
     standing = {row.id: row for row in connection.execute(_STANDING, ids)}
     return [_change(place in moves, _theirs(word, standing)) for place, word in enumerate(batch)]
+
+
+def _entry(verb: _Verb, word: Word, was: str) -> Entry | None:
+    return None if word.by is None else Entry(word.now, word.by, verb.action, str(word.id), {"was": was})
 
 
 def is_scheduled(row: Any, now: float) -> bool:

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from app.frozen import frozen
 from app.mail.attempt import FailureKind, Line, Phase
+from app.mail.budget import Usage, Window
 from app.mail.health import Condition
+from app.mail.key_policy import Policy
 from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState, RecipientState, Standing
 from app.mail.message import Envelope, Lane, Message, OnUnknown
@@ -28,20 +30,25 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key as stored: its hash, never itself. `senders` are patterns; empty means every sender of the pools."""
+    """An API key as stored. Its secrets are not here, not even as hashes."""
 
     id: UUID
     name: str
     permission: Permission
     created_at: float
-    senders: tuple[str, ...] = ()
-    default_sender: str | None = None
+    policy: Policy = field(default_factory=Policy)
+    disabled: bool = False
     revoked_at: float | None = None
 
     @property
     def scope(self) -> UUID | None:
         """Whose mail it sees: its own; with full access everybody's, which is None."""
         return None if self.permission is Permission.FULL_ACCESS else self.id
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be used at all."""
+        return self.revoked_at is None and not self.disabled
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +91,27 @@ class Acceptance:
     on_unknown: OnUnknown
     lane: Lane = Lane.NORMAL
     coalesce: str | None = None
+    sunk: bool = False  # it is kept, and never relayed
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to an accept: the ids kept now, or, replayed, those kept by the first request with this key."""
+    """The answer to an accept: the ids kept now, or, replayed, those kept by the first request with this key.
+
+    `usage` is what the API key has used with it, where that has a budget and something was kept.
+    """
 
     ids: tuple[UUID, ...]
     replayed: bool = False
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overdrawn:
+    """The API key's budget has not enough left in this window. Nothing was kept, and nothing charged."""
+
+    usage: Usage
+    window: Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,13 +113,52 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of the key
     Column("name", Text, nullable=False),
     Column("permission", Text, nullable=False),
+    Column("policy", JSON, nullable=False),  # only what it forbids or sets
+    Column("disabled", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
-    Column("senders", JSON, nullable=False),
-    Column("default_sender", Text),
     Column("revoked_at", Double),
+    Column("last_used_at", Double),
+)
+
+api_key_secrets = Table(
+    "api_key_secrets",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # SHA-256 of the secret
+    Column("handle", LargeBinary, nullable=False),  # its first octets, by which it is looked up
+    Column("key_id", Uuid, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),  # of one that was replaced
+    sqlite_with_rowid=False,
+)
+
+budgets = Table(
+    "budgets",  # what was used of them; a row for each key that has one and has sent
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("minute", BigInteger, nullable=False),  # when the window began, in epoch seconds
+    Column("minute_used", BigInteger, nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("day_used", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),  # of what is told in one row, the last
+    Column("times", BigInteger, nullable=False),  # and how often
+    Column("actor", Text, nullable=False),
+    Column("key_id", Uuid),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("request_id", Text),
+    Column("once", Text, unique=True),  # the name of what is told in one row
+    sqlite_with_rowid=False,
 )
 
 idempotency = Table(
@@ -260,6 +299,8 @@ Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)
 Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # the open ones too: ended_at is NULL
+Index("api_key_secrets_by_handle", api_key_secrets.c.handle)
+Index("api_key_secrets_of_key", api_key_secrets.c.key_id)
 Index("webhooks_by_status", webhooks.c.status)
 Index("webhook_deliveries_of", webhook_deliveries.c.webhook_id, webhook_deliveries.c.event_id, unique=True)
 Index(

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Self
 from uuid import UUID
 
+from app.mail.budget import Budget
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState, Settlement
 from app.mail.message import Lane
@@ -26,7 +27,6 @@ from app.store import (
     events,
     find,
     heartbeat,
-    keys,
     listing,
     mailboxes,
     outlook,
@@ -40,6 +40,8 @@ from app.store import (
     usage,
     webhooks,
 )
+from app.store.administration import Administration
+from app.store.audit_records import Actor
 from app.store.migrations import is_current, migrate
 from app.store.reader import Reader
 from app.store.records import (
@@ -51,10 +53,10 @@ from app.store.records import (
     Email,
     Idempotency,
     IdempotencyConflict,
-    Key,
     MailboxRecord,
     MailboxUsage,
     Outlook,
+    Overdrawn,
     Page,
     Record,
     Selection,
@@ -74,12 +76,11 @@ def _jitter() -> float:
     return random.uniform(-1.0, 1.0)  # noqa: S311 - it spreads load, it keeps no secret
 
 
-class Store:
+class Store(Administration):
     """An open store; get one by `Store.open`."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
-        self._write = writer.write
-        self._read = reader.read
+        super().__init__(writer, reader)
         self._writer = writer
         self._reader = reader
 
@@ -100,10 +101,13 @@ class Store:
     # Into the queue
 
     async def accept(
-        self, acceptances: Sequence[Acceptance], idempotency: Idempotency | None = None
-    ) -> Accepted | IdempotencyConflict:
-        """Keep all of them and the Idempotency-Key in one commit. Raises AlreadyStored if an id is there already."""
-        return await self._write(accept.accept, accept.Request(tuple(acceptances), idempotency), wakes=True)
+        self, acceptances: Sequence[Acceptance], once: Idempotency | None = None, budget: Budget | None = None
+    ) -> Accepted | IdempotencyConflict | Overdrawn:
+        """Keep all of them and the Idempotency-Key, and charge their API key's budget, in one commit.
+
+        Raises AlreadyStored if an id is there already.
+        """
+        return await self._write(accept.accept, accept.Request(tuple(acceptances), once, budget), wakes=True)
 
     # Through the relay
 
@@ -246,23 +250,23 @@ class Store:
 
     # By people. None: there is no such message, or it is another key's
 
-    async def retry(self, id: UUID, now: float, key_id: UUID | None = None) -> Change | None:
+    async def retry(self, id: UUID, now: float, key_id: UUID | None = None, by: Actor | None = None) -> Change | None:
         """Put a held message back, or the failed recipients of an ended one: due now, its age counted anew."""
-        return await self._write(person.retry, person.Word(id, now, key_id), wakes=True)
+        return await self._write(person.retry, person.Word(id, now, key_id, by=by), wakes=True)
 
     async def cancel(
-        self, id: UUID, now: float, key_id: UUID | None = None, *, scheduled: bool = False
+        self, id: UUID, now: float, key_id: UUID | None = None, *, scheduled: bool = False, by: Actor | None = None
     ) -> Change | None:
         """Take back what waits or is held, or only what is scheduled. What is in a worker's hands goes its way."""
-        return await self._write(person.cancel, person.Word(id, now, key_id, scheduled))
+        return await self._write(person.cancel, person.Word(id, now, key_id, scheduled, by))
 
     async def reschedule(self, id: UUID, at: float, now: float, key_id: UUID | None = None) -> Change | None:
         """Send what is scheduled at another time; at once if that has passed."""
         return await self._write(reschedule.reschedule, reschedule.Appointment(id, at, now, key_id), wakes=True)
 
-    async def confirm(self, id: UUID, now: float) -> Change | None:
+    async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:
         """A held message has arrived: it is done, and its pending recipients count as relayed."""
-        return await self._write(person.confirm, person.Word(id, now))
+        return await self._write(person.confirm, person.Word(id, now, by=by))
 
     # Mailboxes
 
@@ -282,9 +286,9 @@ class Store:
         """What each of them has used of its limits, by name. Reads a day of attempts: for pages, not for loops."""
         return await self._read(partial(usage.usage, now=now))
 
-    async def wish(self, name: str, wish: Wish) -> bool:
+    async def wish(self, name: str, wish: Wish, by: Actor | None = None) -> bool:
         """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
-        return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish), wakes=True)
+        return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish, by), wakes=True)
 
     # Webhooks
 
@@ -358,21 +362,3 @@ class Store:
     async def settle_event(self, told: Told) -> bool:
         """Write how a try ended. False: the lease was lost and nothing is written."""
         return await self._write(deliveries.settle, told)
-
-    # Keys
-
-    async def create_key(self, key: Key, digest: bytes) -> None:
-        """Keep a key by the SHA-256 of its secret. Raises AlreadyStored."""
-        await self._write(keys.create, keys.NewKey(key, digest))
-
-    async def keys(self) -> list[Key]:
-        """All of them, the oldest first, revoked ones too."""
-        return await self._read(keys.every)
-
-    async def revoke_key(self, id: UUID, now: float) -> bool:
-        """Whether there was such a key, not revoked before."""
-        return await self._write(keys.revoke, keys.Revocation(id, now))
-
-    async def find_key(self, digest: bytes) -> Key | None:
-        """The key with this digest. Revoked ones too: the caller judges."""
-        return await self._read(partial(keys.find, digest=digest))

@@ -31,6 +31,7 @@ from app.listener import Bounds, Listener
 from app.mail.address import Address
 from app.mail.ending import Ending
 from app.mail.forecast import Capacity
+from app.mail.key_policy import Policy
 from app.mail.readiness import Examined, Readiness, Reason
 from app.store import Store
 from app.store.records import Key, Permission
@@ -83,12 +84,14 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self.store = await Store.open(f"sqlite:///{self.database}")
-        self._listener = listener = Listener(create_app(self._edge()), "127.0.0.1", 0, bounds=self.bounds)
+        app = create_app(self._edge())
+        self._listener = listener = Listener(app, "127.0.0.1", 0, bounds=self.bounds)
         await listener.start()
         self.url, self.port = listener.url, listener.port
         self._running.set()
         await self._stopping.wait()
         await listener.stop()
+        await app.close()
         await self.store.close()
 
     def _edge(self) -> Edge:
@@ -132,10 +135,10 @@ class Door:
             found[route.path] |= route.methods
         return found
 
-    def make_key(self, permission: Permission = Permission.SENDING_ACCESS, **more: Any) -> str:
-        """A new API key."""
+    def make_key(self, permission: Permission = Permission.SENDING_ACCESS, **policy: Any) -> str:
+        """A new API key with this policy."""
         secret = new_key()
-        key = Key(uuid4(), f"key of {permission}", permission, self.clock.now(), **more)
+        key = Key(uuid4(), f"key of {permission}", permission, self.clock.now(), Policy(**policy))
         self.run(self.store.create_key(key, digest(secret)))
         return secret
 

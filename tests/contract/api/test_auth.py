@@ -33,7 +33,7 @@ def test_a2_revoked_key(door: Door) -> None:
     accepted(door.post(MINIMAL, key=secret))
     key = door.run(door.store.find_key(digest(secret)))
     assert key is not None
-    assert door.run(door.store.revoke_key(key.id, door.clock.now()))
+    assert door.run(door.store.revoke_key(key.key.id, door.clock.now()))
     deadline = time.monotonic() + 5
     while door.get("/emails/x", key=secret).status_code != 403:
         assert time.monotonic() < deadline

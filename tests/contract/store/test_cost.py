@@ -5,15 +5,20 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, event
 
+from app.mail.budget import Budget
+from app.mail.key_policy import Policy
 from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState
 from app.mail.message import Lane
 from app.store import Store, listing
-from app.store.records import Selection
+from app.store.audit_records import Action, Actor, Entry, Refusal
+from app.store.key_records import KeyRevision, KeyRotation
+from app.store.records import Key, Permission, Selection
 from app.store.retention import Bounds
 from tests.contract.store.build import (
     DAY,
@@ -78,7 +83,25 @@ async def every_verb(store: Store) -> None:
     await store.backlog(["default"], NOW)
     await store.sent_since(MAILBOX, NOW - 60)
     await store.usage(NOW)
+    await keys_and_audit(store)
+
+
+async def keys_and_audit(store: Store) -> None:
+    """What an API key costs, and what is written down."""
+    key, by = Key(UUID(int=9), "shop", Permission.SENDING_ACCESS, NOW, Policy(messages_per_day=9)), Actor("admin")
+    await store.create_key(key, b"digest", by)
     await store.find_key(b"digest")
+    await store.touch_key(key.id, NOW)
+    for _ in range(2):
+        await store.accept([acceptance()], once("budget"), key.policy.budget)
+        await store.accept([acceptance(sunk=True)], None, Budget(1, None))
+    await store.revise_key(KeyRevision(key.id, {"disabled": True}, NOW, by))
+    await store.rotate_key(KeyRotation(key.id, b"other", NOW, NOW, by))
+    await store.key(key.id)
+    await store.revoke_key(key.id, NOW, by)
+    await store.refuse([Refusal(Entry(NOW, by, Action.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")])
+    await store.audit((await store.audit(None, 2))[-1].id, 20)
+    await store.prune_audit(NOW)
 
 
 @pytest.fixture

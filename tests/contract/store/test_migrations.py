@@ -3,15 +3,33 @@
 import re
 import sqlite3
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Double,
+    Engine,
+    LargeBinary,
+    Text,
+    Uuid,
+    column,
+    create_engine,
+    insert,
+    select,
+    table,
+    text,
+)
 
-from app.store import SchemaTooNew, Store, StoreUnreachable
-from app.store.engine import parse, write_engine
-from app.store.migrations import migrate, revision
+from app.mail.key_policy import Policy
+from app.store import SchemaTooNew, Store, StoreUnreachable, keys
+from app.store.engine import create_file, database_file, parse, write_engine
+from app.store.migrations import _config, migrate, revision
+from app.store.records import Key, Permission
 from app.store.schema import metadata
 
 
@@ -99,3 +117,51 @@ def test_a_failed_migration_leaves_nothing_behind(sqlite_url: str) -> None:
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     connection.close()
     assert tables == [("heartbeat",)]
+
+
+def test_a_key_from_before_policies_keeps_working(store_url: str) -> None:
+    """With its secret, its permission and its senders; and back, but for one that was told to do less."""
+    old = {"name": "shop", "permission": "send_only", "created_at": 5.0, "senders": ["*@contoso.com"]}
+    rows = [
+        {**old, "id": UUID(int=1), "digest": b"1" * 32, "default_sender": "a@contoso.com", "revoked_at": None},
+        {**old, "id": UUID(int=2), "digest": b"2" * 32, "default_sender": None, "revoked_at": 6.0},
+    ]
+    engine = migrated(store_url, to="0003")
+    with engine.begin() as connection:
+        connection.execute(insert(BEFORE_POLICIES), rows)
+    migrated(store_url, to="head")
+    with engine.begin() as connection:
+        first, second = (keys.find(connection, digest * 32) for digest in (b"1", b"2"))
+        assert first is not None
+        assert second is not None
+        policy = Policy(senders=("*@contoso.com",), default_sender="a@contoso.com")
+        assert first.key == Key(UUID(int=1), "shop", Permission.SEND_ONLY, 5.0, policy)
+        assert (second.key.revoked_at, second.until, second.last_used_at) == (6.0, None, None)
+        connection.execute(text("UPDATE api_keys SET policy = '{\"sink\": true}' WHERE revoked_at IS NOT NULL"))
+        connection.execute(text("UPDATE api_keys SET revoked_at = NULL"))
+    migrated(store_url, to="0003")
+    with engine.begin() as connection:
+        back = [row._asdict() for row in connection.execute(select(BEFORE_POLICIES).order_by(BEFORE_POLICIES.c.id))]
+    assert back == [rows[0], {**rows[1], "senders": [], "revoked_at": 5.0}]
+    assert migrate(store_url) == revision(store_url)
+
+
+BEFORE_POLICIES = table(
+    "api_keys",
+    *(column("id", Uuid()), column("digest", LargeBinary()), column("name", Text()), column("permission", Text())),
+    *(column("created_at", Double()), column("senders", JSON()), column("default_sender", Text())),
+    column("revoked_at", Double()),
+)
+
+
+def migrated(url: str, *, to: str) -> Engine:
+    """The database at this revision, forward or back."""
+    file = database_file(url)
+    if file is not None:
+        create_file(file)
+    engine = write_engine(url)
+    with engine.begin() as connection:
+        config = _config(connection)
+        here = MigrationContext.configure(connection).get_current_revision() or ""
+        (command.upgrade if to == "head" or here < to else command.downgrade)(config, to)
+    return engine

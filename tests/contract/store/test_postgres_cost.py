@@ -30,7 +30,16 @@ _TELL = """
 """
 PREPARED = 12  # times: the driver has prepared a statement by then, and the server has chosen its plan for good
 PAGES = 100  # the indices are a page deeper, and what is new has to be looked at in the table; messages has thousands
-GROWING = {"messages", "recipients", "attempts", "contents", "idempotency", "webhook_events", "webhook_deliveries"}
+GROWING = {
+    "messages",
+    "recipients",
+    "attempts",
+    "contents",
+    "idempotency",
+    "webhook_events",
+    "webhook_deliveries",
+    "audit",
+}
 
 Plan = dict[str, Any]
 

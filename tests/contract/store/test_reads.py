@@ -2,13 +2,11 @@
 
 from uuid import UUID
 
-import pytest
-
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState
-from app.store import AlreadyStored, Store
-from app.store.records import Key, MailboxUsage, Permission, Sent
+from app.store import Store
+from app.store.records import MailboxUsage, Sent
 from tests.contract.store.build import (
     DEFERRED,
     KEY,
@@ -99,29 +97,6 @@ async def test_a_mailbox_knows_what_it_has_used(store: Store) -> None:
     assert await store.usage(NOW + 1) == {MAILBOX: MailboxUsage(1, 2, 3)}
     assert await store.usage(NOW + 60) == {MAILBOX: MailboxUsage(0, 1, 3)}
     assert await store.usage(NOW + 86_400) == {MAILBOX: MailboxUsage(0, 0, 1)}
-
-
-async def test_keys_are_kept_found_and_revoked(store: Store) -> None:
-    """By the digest of the secret; a revoked one is still found."""
-    one = Key(UUID(int=1), "first", Permission.FULL_ACCESS, NOW)
-    two = Key(UUID(int=2), "second", Permission.SEND_ONLY, NOW + 1, ("*@contoso.com",), "a@contoso.com")
-    await store.create_key(two, b"2" * 32)
-    await store.create_key(one, b"1" * 32)
-    assert await store.keys() == [one, two]
-    assert await store.find_key(b"2" * 32) == two
-    assert await store.revoke_key(one.id, NOW + 5)
-    assert not await store.revoke_key(one.id, NOW + 6)
-    assert not await store.revoke_key(STRANGER, NOW + 6)
-    revoked = await store.find_key(b"1" * 32)
-    assert revoked is not None
-    assert revoked.revoked_at == NOW + 5
-
-
-async def test_a_digest_belongs_to_one_key(store: Store) -> None:
-    """The second is refused."""
-    await store.create_key(Key(UUID(int=1), "first", Permission.FULL_ACCESS, NOW), b"same")
-    with pytest.raises(AlreadyStored):
-        await store.create_key(Key(UUID(int=2), "second", Permission.FULL_ACCESS, NOW), b"same")
 
 
 async def test_a_ping_commits(store: Store) -> None:

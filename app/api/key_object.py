@@ -1,0 +1,98 @@
+"""An API key as administrators read it, over HTTP and at the command line. Its secret is never in it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from typing_extensions import TypedDict
+
+from app.api.openapi_types import Id, Timestamp, says
+from app.api.wire import timestamp
+from app.mail.message import Lane
+from app.mail.moment import iso
+from app.store.key_records import KeyRecord
+from app.store.records import Permission
+
+SENDERS = "Patterns of senders: an address, `*@contoso.com`, `*@*.contoso.com` or `*`. Empty: all of the pools."
+DEFAULT_SENDER = "`from` of an email that names none."
+LANES = "The lanes it may send in; empty: all. Without `normal`, the first is for emails that name none."
+RECIPIENTS = "Patterns of those it may send to, or domains; empty: everybody."
+REDIRECT_TO = (
+    "One address that gets everything instead. Who was meant stands in the header X-Postern-Original-To, and the "
+    "subject begins with `[redirected]`."
+)
+SINK = "Emails are accepted and recorded, and never relayed: they are `canceled`, and say why."
+PER_MINUTE = "Messages in a minute of the clock; null: as many as come."
+PER_DAY = "Messages in a day (UTC); null: as many as come."
+DISABLED = "It is refused until it is enabled again."
+
+
+class Used(TypedDict):
+    """What counts against its budgets now."""
+
+    this_minute: int
+    today: int
+
+
+class KeyObject(TypedDict):
+    """An API key, and what it may send."""
+
+    object: Literal["key"]
+    id: Id
+    name: str
+    permission: Permission
+    senders: Annotated[Sequence[str], says(SENDERS)]
+    default_sender: Annotated[str | None, says(DEFAULT_SENDER)]
+    lanes: Annotated[Sequence[Lane], says(LANES)]
+    recipients: Annotated[Sequence[str], says(RECIPIENTS)]
+    redirect_to: Annotated[str | None, says(REDIRECT_TO)]
+    sink: Annotated[bool, says(SINK)]
+    messages_per_minute: Annotated[int | None, says(PER_MINUTE)]
+    messages_per_day: Annotated[int | None, says(PER_DAY)]
+    disabled: Annotated[bool, says(DISABLED)]
+    created_at: Timestamp
+    last_used_at: Annotated[Timestamp | None, says("To the minute.")]
+    revoked_at: Timestamp | None
+    old_secrets_until: Annotated[list[Timestamp], says("When those that were replaced, and still work, end.")]
+    used: Annotated[Used | None, says("null without a budget.")]
+
+
+class KeyWithSecret(KeyObject):
+    """An API key with its secret, which is shown this once."""
+
+    key: Annotated[str, says("What callers send as `Authorization: Bearer <key>`. Only its hash is kept.")]
+
+
+def key_object(record: KeyRecord, now: float) -> KeyObject:
+    """As it stands at `now` (epoch seconds)."""
+    key, policy = record.key, record.key.policy
+    return {
+        "object": "key",
+        "id": str(key.id),
+        "name": key.name,
+        "permission": key.permission,
+        "senders": policy.senders,
+        "default_sender": policy.default_sender,
+        "lanes": policy.lanes,
+        "recipients": policy.recipients,
+        "redirect_to": policy.redirect_to,
+        "sink": policy.sink,
+        "messages_per_minute": policy.messages_per_minute,
+        "messages_per_day": policy.messages_per_day,
+        "disabled": key.disabled,
+        "created_at": iso(key.created_at),
+        "last_used_at": timestamp(record.last_used_at),
+        "revoked_at": timestamp(key.revoked_at),
+        "old_secrets_until": [iso(until) for until in _endings(record, now)],
+        "used": _used(record, now),
+    }
+
+
+def _endings(record: KeyRecord, now: float) -> list[float]:
+    return [one.expires_at for one in record.secrets if one.expires_at is not None and one.expires_at > now]
+
+
+def _used(record: KeyRecord, now: float) -> Used | None:
+    if record.key.policy.budget is None:
+        return None
+    usage = record.usage.at(now)
+    return {"this_minute": usage.minute_used, "today": usage.day_used}

@@ -1,0 +1,71 @@
+"""What an API key's policy refuses, each with field, fault and mend. Beside `errors` it alone knows status codes."""
+
+import math
+from collections.abc import Sequence
+
+from app.api.errors import MOST_DETAILS, Name, Problem
+from app.mail.budget import MINUTE, Window
+
+
+class NotAllowed(Problem):
+    """This API key may not send this email. The first thing that is wrong decides; all are told."""
+
+    status = 403
+
+    def __init__(self, reason: str, wrong: Sequence[tuple[str, str]]) -> None:
+        field, sentence = wrong[0]
+        details = [{"field": at, "message": why} for at, why in wrong[:MOST_DETAILS]]
+        super().__init__(Name.VALIDATION_ERROR, f"{field}: {sentence}", reason=reason, details=details)
+
+
+class SenderNotAllowed(NotAllowed):
+    """Nobody here may send as this address."""
+
+    def __init__(self, sender: str, mend: str) -> None:
+        super().__init__("sender_not_allowed", [("from", f"{sender} may not be used as a sender here. {mend}")])
+
+
+class LaneNotAllowed(NotAllowed):
+    """The API key is confined to other lanes."""
+
+    def __init__(self, lane: str, lanes: Sequence[str]) -> None:
+        sentence = f"This API key may not send in the lane {lane}. Use {' or '.join(lanes)}, or leave it out."
+        super().__init__("lane_not_allowed", [("lane", sentence)])
+
+
+class RecipientNotAllowed(NotAllowed):
+    """The API key may send to some recipients alone."""
+
+    def __init__(self, strangers: Sequence[tuple[str, str]], recipients: Sequence[str]) -> None:
+        mend = f"It may send to {', '.join(recipients)}."
+        sentences = [(field, f"This API key may not send to {address}. {mend}") for field, address in strangers]
+        super().__init__("recipient_not_allowed", sentences)
+
+
+class BudgetSpent(Problem):
+    """The API key has handed in as many messages as it may in this minute or on this day. Nothing was kept."""
+
+    status = 429
+
+    def __init__(self, window: Window, count: int, now: float) -> None:
+        of_minute = window.seconds == MINUTE
+        seconds = max(1, math.ceil(window.end - now))
+        limit = f"{window.limit} messages a {'minute' if of_minute else 'day'}"
+        if count > window.limit:
+            sentence = f"This request has {count} messages, and its API key may send {limit}: send fewer in a request."
+        else:
+            sentence = (
+                f"This API key may send {limit}, and {window.remaining} of them are left. "
+                f"Send this again in {seconds} seconds."
+            )
+        name = Name.RATE_LIMIT_EXCEEDED if of_minute else Name.DAILY_QUOTA_EXCEEDED
+        super().__init__(name, sentence, headers={"retry-after": str(seconds)})
+
+
+class KeyRevoked(Problem):
+    """A revoked key stays so."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR, "The key is revoked, which cannot be undone. Make a new one.", reason="key_revoked"
+        )

@@ -1,0 +1,54 @@
+"""The rate headers: what an API key has left, on every answer to it. Knows what this process has heard of its use.
+
+The store counts, over all processes; it is asked for nothing here. A key without a budget bears a constant.
+"""
+
+import math
+from collections.abc import Callable
+from uuid import UUID
+
+from app.api.policy_errors import BudgetSpent
+from app.mail.budget import MINUTE, UNUSED, Budget, Usage
+from app.mail.key_policy import MOST
+from app.store.records import Key
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+def _headers(limit: int, remaining: int, reset: int) -> Headers:
+    return (
+        (b"ratelimit-limit", b"%d" % limit),
+        (b"ratelimit-remaining", b"%d" % remaining),
+        (b"ratelimit-reset", b"%d" % reset),
+    )
+
+
+_ENDLESS = _headers(MOST, MOST, MINUTE)
+
+
+class Rates:
+    """What the keys with a budget have used, as far as it is known here. `now` gives epoch seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._used: dict[UUID, Usage] = {}
+
+    def heard(self, key_id: UUID, usage: Usage) -> None:
+        """The store has said so, perhaps a while ago."""
+        self._used[key_id] = usage.joined(self._used.get(key_id, UNUSED))
+
+    def check(self, key_id: UUID, budget: Budget, count: int) -> None:
+        """Refuse what the store would refuse, as far as that is known already. Raises BudgetSpent."""
+        now = self._now()
+        usage = self._used.get(key_id, UNUSED).at(now)
+        if not budget.takes(usage, count):
+            raise BudgetSpent(budget.tightest(usage), count, now)
+
+    def headers(self, key: Key) -> Headers:
+        """Of the window in which the fewest messages are left."""
+        budget = key.policy.budget
+        if budget is None:
+            return _ENDLESS
+        now = self._now()
+        window = budget.tightest(self._used.get(key.id, UNUSED).at(now))
+        return _headers(window.limit, window.remaining, max(1, math.ceil(window.end - now)))

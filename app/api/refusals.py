@@ -1,0 +1,94 @@
+"""Sends that were refused, on their way into the audit. Counted here and written down together, never one by one.
+
+The same refusal of the same key is one entry for each hour, so a flood of them costs a sum in memory. What was refused
+in the last moment before a crash may be missing.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from starlette.types import Scope
+
+from app import logs
+from app.api.errors import Problem
+from app.clock import Clock
+from app.store import Store, StoreError
+from app.store.audit_records import Action, Actor, Entry, Refusal
+from app.store.records import Key
+
+PERIOD = 3600  # seconds: of one entry
+_REST = 1.0  # seconds between two writes
+_LONGEST = 500  # characters of a message
+_PATHS = frozenset({"/emails", "/emails/batch", "/email", "/email/batch"})
+
+_Kind = tuple[UUID | None, int, str, str | None, int]
+
+
+class Caller:
+    """Whose request it is, once that is known. One for each request."""
+
+    __slots__ = ("key",)
+
+    def __init__(self) -> None:
+        self.key: Key | None = None
+
+
+class Refusals:
+    """What was not written down yet."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._counted: dict[_Kind, Refusal] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, scope: Scope, problem: Problem) -> None:
+        """This was the answer, or a part of it. What was no send, or no refusal of ours, is left out."""
+        if scope["path"] not in _PATHS or scope["method"] != "POST" or problem.status >= 500:
+            return
+        now, key = self._clock.now(), scope["caller"].key
+        kind = (key and key.id, problem.status, problem.name.value, problem.reason, int(now // PERIOD))
+        known = self._counted.get(kind)
+        self._counted[kind] = (
+            replace(known, last_at=now, times=known.times + 1)
+            if known
+            else Refusal(_entry(scope, key, problem, now), now, 1, "/".join(map(str, kind)))
+        )
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._write_soon())
+
+    async def close(self) -> None:
+        """Write down what is left."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._write()
+
+    async def _write_soon(self) -> None:
+        while self._counted:
+            await asyncio.sleep(_REST)
+            await self._write()
+        self._task = None
+
+    async def _write(self) -> None:
+        counted, self._counted = self._counted, {}
+        if not counted:
+            return
+        try:
+            await self._store.refuse([*counted.values()])
+        except StoreError as error:
+            logs.store_failed("audit", error)
+            for kind, one in counted.items():
+                more = self._counted.get(kind)
+                self._counted[kind] = replace(one, last_at=more.last_at, times=one.times + more.times) if more else one
+
+
+def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry:
+    by = Actor(key.name if key else "nobody known", key.id if key else None, scope["request_id"])
+    details: dict[str, Any] = {"status": problem.status, "name": problem.name.value}
+    if problem.reason is not None:
+        details["reason"] = problem.reason
+    return Entry(
+        now, by, Action.SEND_REFUSED, f"POST {scope['path']}", {**details, "message": problem.message[:_LONGEST]}
+    )

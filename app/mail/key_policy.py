@@ -1,0 +1,163 @@
+"""What an API key may send: as whom, in which lanes, to whom and how much. Values, their rules, their judgement. Pure.
+
+Nothing is counted here, and who may administrate is not decided here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from app.frozen import frozen
+from app.mail.address import Address, AddressError, parse_address
+from app.mail.budget import Budget
+from app.mail.message import Lane, Submission
+from app.mail.routing import EVERYBODY, PatternError, allowed, pattern
+
+MOST = 1_000_000_000  # messages of a budget
+LONGEST_NAME = 100  # characters
+
+_KINDS = "Give an address, *@contoso.com, *@*.contoso.com or * alone"
+_REDIRECTED = "[redirected] "
+
+
+class PolicyError(ValueError):
+    """A value that no policy can have. Its text says what is wrong and what mends it."""
+
+
+@frozen
+class Policy:
+    """What is stored with a key. What is empty, None or false forbids nothing.
+
+    `recipients`, `redirect_to` and `sink` guard the recipients, and one of them at most is given: only some are taken,
+    or one address gets everything, or nobody gets anything.
+    """
+
+    senders: tuple[str, ...] = ()  # patterns
+    default_sender: str | None = None
+    lanes: tuple[Lane, ...] = ()
+    recipients: tuple[str, ...] = ()  # patterns
+    redirect_to: str | None = None  # an addr-spec
+    sink: bool = False
+    messages_per_minute: int | None = None
+    messages_per_day: int | None = None
+
+    @property
+    def default_lane(self) -> Lane:
+        """The lane of a message that names none."""
+        return Lane.NORMAL if self.takes_lane(Lane.NORMAL) else self.lanes[0]
+
+    @property
+    def budget(self) -> Budget | None:
+        """None: nothing is counted."""
+        if self.messages_per_minute is None and self.messages_per_day is None:
+            return None
+        return Budget(self.messages_per_minute, self.messages_per_day)
+
+    def takes_lane(self, lane: Lane) -> bool:
+        """Whether a message may go in this lane."""
+        return not self.lanes or lane in self.lanes
+
+    def strangers(self, submission: Submission) -> list[tuple[str, Address]]:
+        """The recipients that are not taken, each with its field, like `cc[1]`."""
+        if not self.recipients:
+            return []
+        fields = (("to", submission.to), ("cc", submission.cc), ("bcc", submission.bcc))
+        return [
+            (f"{field}[{index}]", address)
+            for field, addresses in fields
+            for index, address in enumerate(addresses)
+            if not allowed(address, self.recipients)
+        ]
+
+    def outgoing(self, submission: Submission) -> Submission:
+        """The message as it is to be relayed: as it was handed in, or redirected."""
+        if self.redirect_to is None:
+            return submission
+        everyone = (*submission.to, *submission.cc, *submission.bcc)
+        return replace(
+            submission,
+            to=(parse_address(self.redirect_to),),
+            cc=(),
+            bcc=(),
+            subject=_REDIRECTED + submission.subject,
+            original_to=tuple(address.addr_spec for address in everyone),
+        )
+
+
+def checked(policy: Policy) -> Policy:
+    """The policy, if its parts go together. Raises PolicyError."""
+    if policy.default_sender and policy.senders and not allowed(parse_address(policy.default_sender), policy.senders):
+        raise PolicyError(
+            "The default sender is not one that this key may send as. "
+            "Add it to the senders, or give another default sender."
+        )
+    if (bool(policy.recipients), bool(policy.redirect_to), policy.sink).count(True) > 1:
+        raise PolicyError(
+            "Allowed recipients, a redirection and a sink exclude each other. Give one, and take the others away."
+        )
+    return policy
+
+
+def name(text: str) -> str:
+    """What a key is for, on one line. Raises PolicyError."""
+    line = " ".join(text.split())
+    if not 1 <= len(line) <= LONGEST_NAME or not line.isprintable():
+        raise PolicyError(f"A name has 1 to {LONGEST_NAME} characters that can be shown. Give one such as shop.")
+    return line
+
+
+def senders(texts: Iterable[str]) -> tuple[str, ...]:
+    """Patterns of senders, each once. Raises PolicyError."""
+    return tuple(dict.fromkeys(_pattern(text, "sender") for text in texts))
+
+
+def recipients(texts: Iterable[str]) -> tuple[str, ...]:
+    """Patterns of recipients, each once; a bare domain is everybody there. Raises PolicyError."""
+    return tuple(dict.fromkeys(_pattern(_of_domain(text), "recipient") for text in texts))
+
+
+def redirect_to(text: str) -> str:
+    """One address, without a display name. Raises PolicyError."""
+    return _address(text, "staging@contoso.com").addr_spec
+
+
+def default_sender(text: str) -> str:
+    """One address, with or without a display name. Raises PolicyError."""
+    return _address(text, "Contoso <noreply@contoso.com>").render()
+
+
+def lanes(texts: Iterable[str]) -> tuple[Lane, ...]:
+    """Lanes, each once. The first is for messages that name none, if `normal` is not among them. Raises PolicyError."""
+    return tuple(dict.fromkeys(map(_lane, texts)))
+
+
+def budget(number: int) -> int:
+    """Messages in a window. Raises PolicyError."""
+    if not 1 <= number <= MOST:
+        raise PolicyError(f"{number} is no budget. Give a whole number from 1 to {MOST}.")
+    return number
+
+
+def _pattern(text: str, what: str) -> str:
+    try:
+        return pattern(text)
+    except PatternError as error:
+        raise PolicyError(f"{text.strip()!r:.60} is no pattern of a {what}: {error}. {_KINDS}.") from None
+
+
+def _of_domain(text: str) -> str:
+    text = text.strip()
+    return text if "@" in text or text == EVERYBODY else f"*@{text}"
+
+
+def _address(text: str, such: str) -> Address:
+    try:
+        return parse_address(text)
+    except AddressError:
+        raise PolicyError(f"{text!r:.60} is not an email address. Give one such as {such}.") from None
+
+
+def _lane(text: str) -> Lane:
+    try:
+        return Lane(text.strip().lower())
+    except ValueError:
+        raise PolicyError(f"{text!r:.60} is no lane. Give some of {', '.join(Lane)}.") from None

@@ -1,0 +1,69 @@
+"""What administrators ask of the store: the API keys, and the audit. The part of `Store` that no email passes."""
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+from app.store import audit, keys
+from app.store.audit_records import Actor, AuditRecord, Refusal
+from app.store.key_records import KeyRecord, KeyRevision, KeyRotation, NewKey, Presented, Revocation
+from app.store.reader import Reader
+from app.store.records import Key
+from app.store.writer import Writer
+
+
+class Administration:
+    """Its verbs; get them from a `Store`."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._write = writer.write
+        self._read = reader.read
+
+    # Keys
+
+    async def create_key(self, key: Key, digest: bytes, by: Actor | None = None) -> None:
+        """Keep a key by the SHA-256 of its secret. Raises AlreadyStored."""
+        await self._write(keys.create, NewKey(key, digest, by))
+
+    async def keys(self) -> list[KeyRecord]:
+        """All of them, the oldest first, revoked ones too."""
+        return await self._read(keys.every)
+
+    async def key(self, id: UUID) -> KeyRecord | None:
+        """One of them."""
+        return await self._read(partial(keys.get, id=id))
+
+    async def revise_key(self, revision: KeyRevision) -> Key | None:
+        """Change a key; answers it as it is then. None: there is none of that id. Raises PolicyError."""
+        return await self._write(keys.revise, revision)
+
+    async def rotate_key(self, rotation: KeyRotation) -> bool:
+        """Give a key a new secret; the old one works beside it for a while. False: there is no such key in use."""
+        return await self._write(keys.rotate, rotation)
+
+    async def revoke_key(self, id: UUID, now: float, by: Actor | None = None) -> bool:
+        """Whether there was such a key, not revoked before."""
+        return await self._write(keys.revoke, Revocation(id, now, by))
+
+    async def find_key(self, digest: bytes) -> Presented | None:
+        """The key of the secret with this digest. Revoked ones too: the caller judges."""
+        return await self._read(partial(keys.find, digest=digest))
+
+    async def touch_key(self, id: UUID, now: float) -> None:
+        """A key was used."""
+        await self._write(keys.touch, (id, now), patient=True)
+
+    # Audit
+
+    async def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Write down which sends were refused; the same refusal of one period is one entry."""
+        await self._write(audit.refuse, refusals)
+
+    async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
+        """The newest entries, those before an entry if one is given."""
+        return await self._read(partial(audit.page, before=before, limit=limit))
+
+    async def prune_audit(self, before: float) -> None:
+        """Remove what began before that moment."""
+        while await self._write(audit.prune, before) == audit.AT_ONCE:
+            pass

@@ -1,0 +1,175 @@
+"""What an API key's policy allows, and what no policy can say; and how its budgets are counted."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.mail import key_policy
+from app.mail.address import parse_address
+from app.mail.budget import DAY, MINUTE, UNUSED, Budget, Usage
+from app.mail.compose import compose
+from app.mail.key_policy import Policy, PolicyError, checked
+from app.mail.message import Lane, Submission
+
+NOW = 1_800_000_000.0
+EMAIL = Submission(
+    parse_address("a@contoso.com"),
+    (parse_address("Anna <anna@example.com>"),),
+    "Hello",
+    text="Hi",
+    cc=(parse_address("bob@example.net"),),
+    bcc=(parse_address("ç@example.org"),),
+)
+
+counts = st.integers(0, 10**6)
+limits = st.none() | st.integers(1, 10**6)
+moments = st.floats(0, 4e9)
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "is_"),
+    [
+        (key_policy.name, "  the   shop ", "the shop"),
+        (
+            key_policy.senders,
+            ["A@Contoso.com", "*@*.Bücher.example", "a@contoso.com"],
+            ("a@contoso.com", "*@*.xn--bcher-kva.example"),
+        ),
+        (
+            key_policy.recipients,
+            ["Example.com", "*@x.example", "bob@y.example", "*"],
+            ("*@example.com", "*@x.example", "bob@y.example", "*"),
+        ),
+        (key_policy.recipients, [], ()),
+        (key_policy.redirect_to, "Staging <staging@contoso.com>", "staging@contoso.com"),
+        (key_policy.default_sender, "Shop <shop@contoso.com>", "Shop <shop@contoso.com>"),
+        (key_policy.lanes, ["Bulk", "normal", "bulk"], (Lane.BULK, Lane.NORMAL)),
+        (key_policy.budget, 1, 1),
+    ],
+)
+def test_what_is_taken(rule: object, given: object, is_: object) -> None:
+    """In one spelling, each once, in the order that was given."""
+    assert callable(rule)
+    assert rule(given) == is_
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "says"),
+    [
+        (key_policy.name, " ", "Give one such as shop."),
+        (key_policy.name, "a\x07b", "can be shown"),
+        (key_policy.name, "x" * 101, "1 to 100"),
+        (key_policy.senders, ["shop-*@contoso.com"], "'shop-*@contoso.com' is no pattern of a sender: a wildcard"),
+        (key_policy.senders, ["contoso.com"], "it has no @"),
+        (key_policy.recipients, ["exa mple.com"], "is no pattern of a recipient"),
+        (key_policy.redirect_to, "staging", "Give one such as staging@contoso.com."),
+        (key_policy.default_sender, "a@b, c@d", "is not an email address"),
+        (key_policy.lanes, ["express"], "'express' is no lane. Give some of urgent, normal, bulk."),
+        (key_policy.budget, 0, "Give a whole number from 1"),
+        (key_policy.budget, 10**10, "Give a whole number from 1"),
+        (
+            checked,
+            Policy(senders=("*@contoso.com",), default_sender="a@fabrikam.com"),
+            "not one that this key may send as",
+        ),
+        (checked, Policy(recipients=("*",), sink=True), "exclude each other"),
+        (checked, Policy(redirect_to="a@b.example", sink=True), "exclude each other"),
+    ],
+)
+def test_what_is_refused(rule: object, given: object, says: str) -> None:
+    """With the fault and the mend."""
+    assert callable(rule)
+    with pytest.raises(PolicyError) as refused:
+        rule(given)
+    assert says in str(refused.value)
+
+
+def test_no_policy_forbids_nothing() -> None:
+    """And changes nothing."""
+    free = checked(Policy())
+    assert free.default_lane is Lane.NORMAL
+    assert all(map(free.takes_lane, Lane))
+    assert free.strangers(EMAIL) == []
+    assert free.outgoing(EMAIL) is EMAIL
+    assert free.budget is None
+
+
+@pytest.mark.parametrize(
+    ("lanes", "default"),
+    [((Lane.BULK, Lane.URGENT), Lane.BULK), ((Lane.BULK, Lane.NORMAL), Lane.NORMAL), ((), Lane.NORMAL)],
+)
+def test_the_lane_of_a_message_that_names_none(lanes: tuple[Lane, ...], default: Lane) -> None:
+    """The normal one where it is allowed, else the first."""
+    assert Policy(lanes=lanes).default_lane is default
+
+
+def test_strangers_are_named_by_field() -> None:
+    """In to, cc and bcc."""
+    guarded = Policy(recipients=("*@example.com",))
+    assert [(field, one.addr_spec) for field, one in guarded.strangers(EMAIL)] == [
+        ("cc[0]", "bob@example.net"),
+        ("bcc[0]", "ç@example.org"),
+    ]
+
+
+def test_a_redirected_message_goes_to_one_address_alone() -> None:
+    """It says for whom it was, in the subject that it was redirected, and is else as it was handed in."""
+    outgoing = Policy(redirect_to="staging@contoso.com").outgoing(EMAIL)
+    message = compose(outgoing, id=UUID(int=1), now=datetime.fromtimestamp(NOW, UTC))
+    assert message.envelope.rcpt_to == ("staging@contoso.com",)
+    read = message_from_bytes(message.content, policy=policy.default)
+    assert (read["to"], read["cc"], read["bcc"]) == ("staging@contoso.com", None, None)
+    assert read["subject"] == "[redirected] Hello"
+    assert read["x-postern-original-to"] == "anna@example.com, bob@example.net, ç@example.org"
+    assert read["from"] == "a@contoso.com"
+
+
+@given(st.lists(st.emails(), min_size=1, max_size=150))
+def test_every_original_recipient_is_in_the_header(addresses: list[str]) -> None:
+    """However many there are, and no line is longer than it may be."""
+    to = tuple(map(parse_address, addresses))
+    outgoing = Policy(redirect_to="staging@contoso.com").outgoing(replace(EMAIL, to=to, cc=(), bcc=()))
+    message = compose(outgoing, id=UUID(int=1), now=datetime.fromtimestamp(NOW, UTC))
+    header = str(message_from_bytes(message.content, policy=policy.compat32)["X-Postern-Original-To"])
+    assert " ".join(header.split()) == ", ".join(address.addr_spec for address in to)
+    assert max(map(len, message.content.split(b"\r\n"))) <= 998
+
+
+@given(per_minute=limits, per_day=limits, used=counts, more=counts, now=moments)
+def test_a_budget_takes_what_fits_in_both_windows(
+    per_minute: int | None, per_day: int | None, used: int, more: int, now: float
+) -> None:
+    """And names the window that leaves fewer, which ends after now."""
+    if per_minute is None and per_day is None:
+        return
+    budget, usage = Budget(per_minute, per_day), UNUSED.at(now).plus(used)
+    fits = all(limit is None or used + more <= max(limit, used) for limit in (per_minute, per_day))
+    assert budget.takes(usage, more) == fits
+    window = budget.tightest(usage)
+    assert window.remaining == min(max(0, limit - used) for limit in (per_minute, per_day) if limit is not None)
+    assert window.start <= now < window.end == window.start + window.seconds
+    if not fits:
+        assert window.remaining < more, "what is refused is refused by the window that is named"
+
+
+@given(now=moments, later=st.floats(0, 3 * DAY), used=counts)
+def test_a_window_is_over_with_the_clock(now: float, later: float, used: int) -> None:
+    """The minute's with the minute, the day's at midnight UTC."""
+    then = UNUSED.at(now).plus(used).at(now + later)
+    assert then.minute_used == (used if now // MINUTE == (now + later) // MINUTE else 0)
+    assert then.day_used == (used if now // DAY == (now + later) // DAY else 0)
+    assert (then.minute, then.day) == ((now + later) // MINUTE * MINUTE, (now + later) // DAY * DAY)
+
+
+@given(one=st.builds(Usage, counts, counts, counts, counts), other=st.builds(Usage, counts, counts, counts, counts))
+def test_what_is_known_from_two_is_known_in_any_order(one: Usage, other: Usage) -> None:
+    """Of each window the later; of the same, the most."""
+    joined = one.joined(other)
+    assert joined == other.joined(one) == joined.joined(one)
+    assert (joined.minute, joined.minute_used) in {(it.minute, it.minute_used) for it in (one, other)}
+    assert joined.day == max(one.day, other.day)
