@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: openapi help demo dev test test-postgres check crash bench limits format lock clean
+.PHONY: openapi help demo dev test test-postgres check crash bench limits observe format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,9 @@ crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in tr
 
 limits: $(READY) ## 15,000 messages over four mailboxes at Exchange's limits, in virtual time (some four minutes)
 	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py tests/relay/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)
+
+observe: $(READY) ## rules, alerts and dashboard by a real Prometheus, which has to be installed (< 90 s)
+	@$(BIN)/pytest tests/observe -q --show-capture=no $(ARGS)
 
 openapi: $(READY) ## write deploy/openapi.json again, as a running Postern serves it
 	@$(BIN)/python -m tests.contract.api.specification

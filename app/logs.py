@@ -120,8 +120,8 @@ def attempted(email: UUID, *, mailbox: str, number: int, phase: str, outcome: st
         email=str(email),
         mailbox=mailbox,
         number=number,
-        phase=phase,
-        outcome=outcome,
+        phase=str(phase),
+        outcome=str(outcome),
         seconds=round(seconds, 3),
         reply=reply,
     )

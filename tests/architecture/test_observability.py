@@ -17,7 +17,7 @@ from app.store.records import Backlog
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/postern.json").read_text("utf-8"))
-OTHERS = {"up", "ALERTS", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds"}
+OTHERS = {"up", "ALERTS", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 _NAME = re.compile(r"\b(?:postern[a-z0-9_:]*|up|ALERTS|process_[a-z_]+)\b(?=[\[{) ]|$)")
 
 
@@ -34,10 +34,9 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def queries() -> Iterator[str]:
-    """Every expression of the dashboard: of its panels, variables and annotations."""
+    """Every expression of the dashboard."""
     for panel in DASHBOARD["panels"]:
         yield from (target["expr"] for target in panel.get("targets", ()))
-    yield from (annotation["expr"] for annotation in DASHBOARD["annotations"]["list"])
 
 
 def known() -> set[str]:

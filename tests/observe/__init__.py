@@ -1,0 +1,1 @@
+"""What is told of a running Postern, asked as its operators ask: by Prometheus."""

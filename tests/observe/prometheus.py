@@ -1,0 +1,90 @@
+"""A real Prometheus on loopback with the rules of deploy/prometheus, which looks every second."""
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
+SECONDS = 30.0  # for it to be ready, and to end
+
+
+def missing() -> bool:
+    """Whether it is not installed."""
+    return shutil.which("prometheus") is None or shutil.which("promtool") is None
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """One that runs."""
+
+    client: httpx.AsyncClient
+
+    async def ask(self, query: str) -> list[dict[str, Any]]:
+        """The samples that an expression has just now."""
+        return list((await self._get("query", query=query))["result"])
+
+    async def rules(self) -> list[dict[str, Any]]:
+        """Every rule, with what came of it."""
+        return [rule for group in (await self._get("rules"))["groups"] for rule in group["rules"]]
+
+    async def targets(self) -> list[dict[str, Any]]:
+        """Whom it looks at, and how that went."""
+        return list((await self._get("targets"))["activeTargets"])
+
+    async def _get(self, what: str, **parameters: str) -> dict[str, Any]:
+        answer = await self.client.get(f"/api/v1/{what}", params=parameters)
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+
+@asynccontextmanager
+async def running(folder: Path, target: str) -> AsyncIterator[Prometheus]:
+    """One that looks at `target` (host:port), as the job `postern`."""
+    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text("utf-8"))
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(DEPLOY / pattern) for pattern in config["rule_files"]]
+    (job,) = config["scrape_configs"]
+    del job["dns_sd_configs"]  # there is no name to look up on loopback
+    job["static_configs"] = [{"targets": [target]}]
+    file, port = folder / "prometheus.yml", _free_port()
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        "prometheus",
+        f"--config.file={file}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            await _ready(client)
+            yield Prometheus(client)
+    finally:
+        process.terminate()
+        async with asyncio.timeout(SECONDS):
+            await process.wait()
+
+
+async def _ready(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            try:
+                if (await client.get("/-/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -1,0 +1,105 @@
+"""Every question of the dashboard has an answer: asked of a real Prometheus that looks at a Postern in trouble."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from app.mail.lifecycle import MessageState
+from app.mail.message import Lane
+from app.simulator import Account, Drop, Fault, Point, Say, Simulator
+from app.simulator.entra import TENANT
+from tests.architecture.test_observability import queries
+from tests.entra import CLIENT, app, certificate, key_pem, pem, place
+from tests.house import House, house, settings_for
+from tests.observe.prometheus import Prometheus, running
+from tests.webhooks.listen import listen
+from tests.webhooks.receiver import Receiver, Reply
+
+WINDOW = "20s"  # what Grafana would make of $__rate_interval here
+PATIENCE = 30.0  # seconds
+ROUNDS = 12  # of one second
+WELL, ILL = "shop@contoso.com", "billing@fabrikam.com"
+
+
+@asynccontextmanager
+async def in_trouble(folder: Path) -> AsyncIterator[tuple[House, Receiver]]:
+    """A Postern with two mailboxes: one logs in by a certificate, the other's app is refused a token."""
+    async with Simulator() as simulator, place(simulator, folder) as there, Receiver() as receiver:
+        simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
+        simulator.accounts.add(Account(WELL, token_ok=there.entra.token_ok))
+        uploaded = pem(certificate())
+        there.entra.directory.add(app(certificates=(uploaded,)))
+        (folder / "app.pem").write_text(uploaded + key_pem())
+        common = {"tenant_id": TENANT, "client_id": CLIENT, "authority": there.entra.authority}
+        well = {"mailbox": WELL, "client_certificate": folder / "app.pem", **common}
+        ill = {"mailbox": ILL, "client_secret": SecretStr("not-the-secret"), **common}
+        pools = [{"name": "shop", "mailboxes": [well]}, {"name": "billing", "mailboxes": [ill]}]
+        changes: dict[str, Any] = {"mailbox": None, "password": None, "senders": None, "pools": pools}
+        changes |= {"token_ca_file": there.ca_file, "messages_per_minute": 100_000, "metrics_port": 0}
+        settings = settings_for(simulator, folder, webhook_private_addresses=True, **changes)
+        async with house(simulator, settings) as at_home:
+            yield at_home, receiver
+
+
+async def trouble(at_home: House, receiver: Receiver) -> None:
+    """What can befall mail, again and again for a while: queries ask for rates."""
+    answers = iter([503, 503])
+    receiver.answer = lambda _: Reply(next(answers, 200))
+    await listen(at_home, receiver.url, "email.sent", "email.failed")
+    faults = at_home.simulator.faults
+    faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
+    faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 nobody has heard of it"), recipient="late@example.net"))
+    faults.add(Fault(at=Point.ACCEPTED, do=Drop(), recipient="lost@example.net"))
+    await at_home.post(**{"from": ILL})
+    for _ in range(ROUNDS):
+        for lane in Lane:
+            await at_home.post(**{"from": WELL, "lane": lane})
+        for to in ("no@example.net", "late@example.net", "lost@example.net"):
+            await at_home.post(**{"from": WELL, "to": to, "on_unknown": "hold"})
+        await asyncio.sleep(1)
+    async with asyncio.timeout(PATIENCE):
+        while not (await at_home.postern.store.counts())[MessageState.HELD]:
+            await asyncio.sleep(0.1)
+
+
+async def silent(prometheus: Prometheus, asked: list[str]) -> list[str]:
+    """Those that have no number to show."""
+    without = []
+    for query in asked:
+        concrete = query.replace("$__rate_interval", WINDOW).replace("$job", ".+")
+        samples = await prometheus.ask(concrete)
+        if not any(not math.isnan(float(sample["value"][1])) for sample in samples):
+            without.append(query)
+    return without
+
+
+async def test_every_query_of_the_dashboard_returns_data(tmp_path: Path) -> None:
+    """And every rule can be evaluated; a mailbox whose token is refused makes its alerts wait to fire."""
+    async with in_trouble(tmp_path) as (at_home, receiver):
+        address = urlsplit(at_home.postern.metrics_url).netloc
+        async with running(tmp_path, address) as prometheus:
+            await trouble(at_home, receiver)
+            left, until = [*queries()], asyncio.get_running_loop().time() + PATIENCE
+            assert len(left) > 30
+            while (left := await silent(prometheus, left)) and asyncio.get_running_loop().time() < until:
+                await at_home.post(**{"from": WELL})
+                await asyncio.sleep(1)
+            assert not left
+            (target,) = await prometheus.targets()
+            assert (target["health"], target["labels"]["job"]) == ("up", "postern")
+            rules = await prometheus.rules()
+            assert {rule["health"] for rule in rules} == {"ok"}, [rule for rule in rules if rule["health"] != "ok"]
+            telling = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["alerts"]}
+            assert telling >= {
+                "PosternUnknownReply",
+                "PosternPossibleDuplicates",
+                "PosternMailboxHeld",
+                "PosternEmailsHeld",
+            }
