@@ -1,0 +1,59 @@
+"""django-anymail with its Resend backend, of which only RESEND_API_URL is changed."""
+
+import asyncio
+import base64
+import os
+from email import policy
+from email.parser import BytesParser
+
+from tests.contract.test_resend_sdk import files
+from tests.house import KEY, PATIENCE, House
+from tests.sdks.shelf import python, run
+from tests.webhooks.listen import listen
+from tests.webhooks.receiver import Receiver
+
+FILE = os.urandom(2000)
+LOGO = bytes(range(256))
+PACKAGES = ("django-anymail[resend]", "django")
+
+
+async def test_sending(at_home: House) -> None:
+    """One with an inline image and a file, a batch with metadata for each recipient, one for later; an error."""
+    folder = await asyncio.to_thread(python, *PACKAGES)
+    given = {"logo": base64.b64encode(LOGO).decode(), "file": base64.b64encode(FILE).decode()}
+    told = await run("anymail_django.py", folder, given, "send", at_home.postern.url, KEY)
+    await at_home.simulator.wait_for(3, PATIENCE)
+    by_recipients = {frozenset(seen.recipients): seen for seen in at_home.simulator.messages}
+    single = by_recipients[frozenset({"zoe@example.net", "c@example.net", "b@example.net"})]
+    assert by_recipients.keys() >= {frozenset({"zoe@example.net"}), frozenset({"bob@example.net"})}
+    message = BytesParser(policy=policy.default).parsebytes(single.content)
+    assert (str(message["Subject"]), str(message["To"])) == ("Größe", "Zoë <zoe@example.net>")
+    assert (str(message["Cc"]), str(message["Reply-To"]), message["Bcc"]) == ("c@example.net", "help@contoso.com", None)
+    assert files(message) == {
+        ("logo.png", "inline", f"<{told['cid']}>"): LOGO,
+        ("März.pdf", "attachment", None): FILE,
+    }
+    for one in (told["single"], told["many"], told["later"]):
+        assert {recipient["status"] for recipient in one.values()} == {"queued"}
+    ids = {one["id"] for one in told["many"].values()}
+    assert len(ids) == 2
+    (later,) = told["later"].values()
+    shown = (await at_home.caller.get(f"/emails/{later['id']}")).json()
+    assert (shown["last_event"], shown["relay"]["state"]) == ("scheduled", "queued")
+    assert told["refused"] == [422, "validation_error"]
+    assert len(at_home.simulator.messages) == 3
+
+
+async def test_the_view_of_its_webhooks(at_home: House) -> None:
+    """A webhook of ours, as it came over the wire, is verified and read by Anymail's view; a forged one is not."""
+    folder = await asyncio.to_thread(python, *PACKAGES)
+    async with Receiver() as receiver:
+        made = await listen(at_home, receiver.url, "email.sent")
+        id = await at_home.post(to="ada@example.net")
+        await receiver.until(lambda: bool(receiver.taken))
+        got = receiver.taken[0]
+    given = {"headers": got.headers, "body": got.body.decode()}
+    told = await run("anymail_django.py", folder, given, "webhook", made["signing_secret"])
+    assert (told["status"], told["forged"]) == (200, 400)
+    (event,) = told["events"]
+    assert (event["type"], event["id"], event["to"]) == ("sent", str(id), "ada@example.net")

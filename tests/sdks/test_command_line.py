@@ -1,0 +1,34 @@
+"""resend-cli: the same base URL in the environment, and it talks to Postern."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from tests.house import KEY, PATIENCE, House
+from tests.sdks.shelf import node, output
+
+
+async def test_send_read_cancel(at_home: House, tmp_path: Path) -> None:
+    """As JSON, which it prints when nobody looks."""
+    folder = await asyncio.to_thread(node, "resend-cli@latest")
+
+    async def cli(*words: str) -> dict[str, object]:
+        where = {"RESEND_BASE_URL": at_home.postern.url, "RESEND_API_KEY": KEY, "HOME": str(tmp_path)}
+        quiet = {"RESEND_NO_UPDATE_NOTIFIER": "1", "RESEND_TELEMETRY_DISABLED": "1"}
+        told: dict[str, object] = json.loads(
+            await output(
+                ["node", str(folder / ".bin" / "resend"), "emails", *words, "--json"], folder, **where, **quiet
+            )
+        )
+        return told
+
+    email = ("--from", "Größe <noreply@contoso.com>", "--to", "ada@example.net", "--subject", "№ 1", "--text", "Hi")
+    id = (await cli("send", *email, "--headers", "X-Order=18", "--tags", "kind=test"))["id"]
+    await at_home.simulator.wait_for(1, PATIENCE)
+    read = await cli("get", str(id))
+    assert (read["id"], read["subject"], read["to"]) == (id, "№ 1", ["ada@example.net"])
+    later = (await cli("send", *email, "--scheduled-at", "in 1 hour"))["id"]
+    assert (await cli("cancel", str(later)))["id"] == later
+    assert (await cli("get", str(later)))["last_event"] == "canceled"
+    assert len(at_home.simulator.messages) == 1
+    assert b"X-Order: 18\r\n" in at_home.simulator.messages[0].content

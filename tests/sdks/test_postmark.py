@@ -1,0 +1,77 @@
+"""The SDKs of Postmark for Node.js and Python, through the adapter: only where they go is changed."""
+
+import asyncio
+import base64
+import os
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.contract.test_resend_sdk import files
+from tests.house import KEY, PATIENCE, House
+from tests.sdks.shelf import node, python, run
+
+FILE = os.urandom(2000)
+LOGO = bytes(range(256))
+EMAIL: dict[str, Any] = {
+    "From": '"Größe, Inc." <noreply@contoso.com>',
+    "To": "Zoë <zoe@example.net>, bob@example.net",
+    "Bcc": "b@example.net",
+    "ReplyTo": "help@contoso.com",
+    "Subject": "Ihre Rechnung № 1815 ✓",
+    "HtmlBody": "<p>Grüße <img src='cid:logo.png'></p>",
+    "TextBody": "Grüße",
+    "Tag": "invoice",
+    "Metadata": {"order": "18"},
+    "Attachments": [
+        {"Name": "März.bin", "Content": base64.b64encode(FILE).decode(), "ContentType": "application/octet-stream"},
+        {
+            "Name": "logo.png",
+            "Content": base64.b64encode(LOGO).decode(),
+            "ContentType": "image/png",
+            "ContentID": "cid:logo.png",
+        },
+    ],
+}
+
+
+async def means_the_same(at_home: House, told: dict[str, Any]) -> None:
+    """The single one and the good one of the batch arrived, each alike; the SDK has read the number of the bad one."""
+    await at_home.simulator.wait_for(2, PATIENCE)
+    for seen in at_home.simulator.messages:
+        assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "b@example.net"}
+        message: EmailMessage = BytesParser(policy=policy.default).parsebytes(seen.content)
+        assert (str(message["From"]), str(message["To"])) == (EMAIL["From"], EMAIL["To"])
+        assert (str(message["Subject"]), message["Bcc"]) == (EMAIL["Subject"], None)
+        assert files(message) == {
+            ("März.bin", "attachment", None): FILE,
+            ("logo.png", "inline", "<logo.png>"): LOGO,
+        }
+    assert len(at_home.simulator.messages) == 2
+    assert (told["sent"]["ErrorCode"], told["sent"]["Message"], told["sent"]["To"]) == (0, "OK", EMAIL["To"])
+    good, bad = told["batch"]
+    assert (good["ErrorCode"], bad["ErrorCode"]) == (0, 300)
+    assert bad["Message"].startswith("To[0]: ")
+    shown = (await at_home.caller.get(f"/emails/{told['sent']['MessageID']}")).json()
+    assert {tag["name"]: tag["value"] for tag in shown["tags"]} == {"tag": "invoice", "order": "18"}
+
+
+async def test_node(at_home: House) -> None:
+    """Its error classes are chosen by status and number."""
+    folder = await asyncio.to_thread(node, "postmark@latest")
+    told = await run("postmark_node.cjs", folder, EMAIL, KEY, urlsplit(at_home.postern.url).netloc)
+    await means_the_same(at_home, told)
+    assert told["stranger"][:3] == ["InvalidAPIKeyError", 401, 10]
+    assert told["invalid"][:3] == ["InvalidEmailRequestError", 422, 300]
+    assert told["template"][1:3] == [422, 1101]
+
+
+async def test_python(at_home: House) -> None:
+    """Postmarker raises Postmark's number."""
+    folder = await asyncio.to_thread(python, "postmarker")
+    told = await run("postmark_python.py", folder, EMAIL, KEY, at_home.postern.url + "/")
+    await means_the_same(at_home, told)
+    assert told["stranger"][0] == 10
+    assert told["invalid"][0] == 300

@@ -1,0 +1,97 @@
+"""The Resend SDKs for Python and Node.js, the newest and older ones: what arrives, what they read, what they raise."""
+
+import asyncio
+import base64
+import os
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from typing import Any
+
+import pytest
+
+from tests.contract.test_resend_sdk import files
+from tests.house import KEY, PATIENCE, House
+from tests.sdks.shelf import node, python, run
+
+FILE = b"%PDF-1.7\r\n" + os.urandom(2000)
+NODE_WORDS = {"reply_to": "replyTo"}
+EMAIL: dict[str, Any] = {
+    "from": "Contoso Größe, Inc. 🏰 <noreply@contoso.com>",
+    "to": ["Zoë Ångström <zoe@example.net>", "bob@example.net"],
+    "cc": "c@example.net",
+    "bcc": ["b@example.net"],
+    "reply_to": "Hilfe <help@contoso.com>",
+    "subject": "Ihre Rechnung № 1815 ✓",
+    "html": "<p>Grüße, <img src='cid:logo'></p>",
+    "text": "Grüße",
+    "headers": {"X-Order": "1815"},
+    "tags": [{"name": "kind", "value": "invoice"}],
+    "attachments": [{"filename": "März.pdf", "content": base64.b64encode(FILE).decode()}],
+}
+
+
+async def arrived(at_home: House) -> EmailMessage:
+    """The one message that the upstream has, parsed by the standard library."""
+    await at_home.simulator.wait_for(1, PATIENCE)
+    [seen] = at_home.simulator.messages
+    assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "c@example.net", "b@example.net"}
+    return BytesParser(policy=policy.default).parsebytes(seen.content)
+
+
+def means_the_same(message: EmailMessage) -> None:
+    """Every member of EMAIL."""
+    for name, field in (("From", "from"), ("Subject", "subject"), ("Reply-To", "reply_to"), ("Cc", "cc")):
+        assert str(message[name]).replace('"', "") == EMAIL[field]
+    assert str(message["To"]) == ", ".join(EMAIL["to"])
+    assert message["Bcc"] is None
+    assert message["X-Order"] == "1815"
+    assert files(message) == {("März.pdf", "attachment", None): FILE}
+    html, text = message.get_body(("html",)), message.get_body(("plain",))
+    assert html is not None
+    assert text is not None
+    assert (html.get_content().strip(), text.get_content().strip()) == (EMAIL["html"], EMAIL["text"])
+
+
+def read_the_same(read: dict[str, Any], id: str) -> None:
+    """What the SDK makes of the answer."""
+    assert (read["id"], read["object"], read["subject"]) == (id, "email", EMAIL["subject"])
+    assert (read["to"], read["bcc"], read["cc"]) == (EMAIL["to"], EMAIL["bcc"], [EMAIL["cc"]])
+    assert read["html"].strip() == EMAIL["html"]
+
+
+@pytest.mark.parametrize("version", ["resend", "resend==2.19.0", "resend==2.10.0"])
+async def test_python(at_home: House, version: str) -> None:
+    """Send, batch, read, move, cancel; and the class of each error that these versions know."""
+    folder = await asyncio.to_thread(python, version)
+    told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=at_home.postern.url)
+    assert version in ("resend", f"resend=={told['version']}")
+    means_the_same(await arrived(at_home))
+    read_the_same(told["read"], told["id"])
+    assert told["replayed"]
+    assert told["updated"]
+    assert told["cancelled"]
+    assert (told["event"], told["moved"][:20]) == ("canceled", "2026-12-24T08:00:00.")
+    assert told["stranger"][:2] == ["InvalidApiKeyError", "403"]
+    assert told["invalid"][:2] == ["ValidationError", "422"]
+    assert told["invalid"][2].startswith("to[0]: ")
+    assert told["missing"][1] == "422"
+    assert told["missing"][0] == ("MissingRequiredFieldsError" if version == "resend" else "ResendError")
+    assert told["unknown"][1] == "404"
+
+
+@pytest.mark.parametrize("version", ["resend@latest", "resend@6.1.0", "resend@4.0.0"])
+async def test_node(at_home: House, version: str) -> None:
+    """The same, with a Buffer as an attachment and names in camel case."""
+    folder = await asyncio.to_thread(node, version)
+    email = {NODE_WORDS.get(name, name): value for name, value in EMAIL.items()}
+    told = await run("resend_node.cjs", folder, email, KEY, RESEND_BASE_URL=at_home.postern.url)
+    means_the_same(await arrived(at_home))
+    read_the_same(told["read"], told["id"])
+    assert told["updated"]
+    assert told["cancelled"]
+    assert (told["event"], told["moved"][:20]) == ("canceled", "2026-12-24T08:00:00.")
+    assert told["stranger"]["name"] == "invalid_api_key"
+    assert told["invalid"]["name"] == "validation_error"
+    assert told["missing"]["name"] == "missing_required_field"
+    assert told["unknown"]["name"] == "not_found"

@@ -1,0 +1,22 @@
+"""Signatures of webhooks, judged by the packages of Svix, Standard Webhooks and Resend for Node.js."""
+
+import asyncio
+
+from tests.house import House
+from tests.sdks.shelf import node, run
+from tests.webhooks.listen import listen
+from tests.webhooks.receiver import Receiver
+
+
+async def test_node(at_home: House) -> None:
+    """Each takes the octets that came, and refuses others."""
+    folder = await asyncio.to_thread(node, "svix@latest", "standardwebhooks@latest", "resend@latest")
+    async with Receiver() as receiver:
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post(subject="Größe")
+        await receiver.until(lambda: bool(receiver.taken))
+        got = receiver.taken[0]
+    given = {"secret": made["signing_secret"], "body": got.body.decode(), "headers": got.headers}
+    told = await run("verify.cjs", folder, given)
+    judged = {"ours": False, "forged": True}
+    assert told == {"svix": judged, "standardwebhooks": judged, "resend": judged}
