@@ -1,6 +1,8 @@
 """What a webhook is told of an email's life, and that the signatures are right (api.md §7, W1 to W4)."""
 
 import asyncio
+import base64
+import hmac
 import json
 from uuid import uuid4
 
@@ -237,3 +239,22 @@ def test_what_is_no_unicode_is_told_all_the_same() -> None:
     )
     payload = of_email(EventType.FAILED, 0.0, facts).payload
     assert json.loads(payload.encode())["data"]["failed"]["reason"] == "half ? a pair"
+
+
+@autojump
+async def test_w4_the_octets_that_are_signed_are_those_that_are_sent(open_house: Open) -> None:
+    """By hand, at every try: id, time and body, with points between them; the body is the same each time."""
+    async with open_house() as at_home, Receiver() as receiver:
+        replies = iter([Reply(500)])
+        receiver.answer = lambda _: next(replies, Reply())
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post(subject="Grüße \u2028 </script> \\u00fc 🏰")
+        await receiver.until(lambda: bool(receiver.taken))
+        assert len({got.body for got in receiver.got}) == 1
+        assert len(receiver.got) == 2
+        key = base64.b64decode(made["signing_secret"].removeprefix("whsec_"))
+        for got in receiver.got:
+            signed = b"%s.%s.%s" % (got.id.encode(), got.headers["webhook-timestamp"].encode(), got.body)
+            right = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+            assert got.headers["webhook-signature"] == got.headers["svix-signature"] == right
+            assert int(got.headers["content-length"]) == len(got.body)
