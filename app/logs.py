@@ -167,6 +167,16 @@ def wished(mailbox: str, *, wish: str, key: str) -> None:
     _log.info("mailbox.wished", mailbox=mailbox, wish=wish, key=key)
 
 
+def console_entered(address: str) -> None:
+    """Somebody has logged in to the console."""
+    _log.info("console.entered", address=address)
+
+
+def console_refused(address: str) -> None:
+    """Somebody has given a wrong password to the console."""
+    _log.warning("console.refused", address=address)
+
+
 def mailbox_paused(mailbox: str, *, seconds: float, reason: str) -> None:
     """The mailbox rests for a while; its messages wait."""
     _log.warning("mailbox.paused", mailbox=mailbox, seconds=round(seconds, 1), reason=reason)

@@ -19,6 +19,7 @@ from app.api import Limits as BodyLimits
 from app.api.keys import digest
 from app.api.unreadable import below
 from app.clock import Clock
+from app.console import Console, Desk, beside
 from app.doctor import Rounds, Sessions
 from app.listener import Bounds, Listener
 from app.mail.ending import Ending
@@ -89,9 +90,10 @@ class Postern:
         self.retention = Retention(self.store, self.clock, keep)
         self.retention.start()
         stack.push_async_callback(self.retention.stop)
-        app = create_app(self._edge())
+        edge = self._edge()
+        app = create_app(edge)
         stack.push_async_callback(app.close)
-        self._listener = await _listen(stack, app, settings.host, settings.port)
+        self._listener = await _listen(stack, self._with_console(app, edge), settings.host, settings.port)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
         courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
@@ -143,6 +145,21 @@ class Postern:
         if await self.store.find_key(hashed) is None:
             id = uuid5(_SETTING_KEY, hashed.hex())
             await self.store.create_key(Key(id, "POSTERN_API_KEY", Permission.FULL_ACCESS, self.clock.now()), hashed)
+
+    def _with_console(self, api: ASGIApp, edge: Edge) -> ASGIApp:
+        if (password := self.settings.console_password) is None:
+            return api
+        desk = Desk(
+            store=self.store,
+            clock=self.clock,
+            password=password.get_secret_value(),
+            pools={one.mailbox: pool.name for pool in self.settings.pools for one in pool.mailboxes},
+            capacities=edge.capacities,
+            endings=self._endings,
+            ready=self.rounds.stand,
+            examine=self.rounds.examine,
+        )
+        return beside(Console(desk), api)
 
     def _edge(self) -> Edge:
         settings, routes = self.settings, self.settings.routes

@@ -41,6 +41,7 @@ class Stage:
     control: Listener
     postern: Postern
     key: str
+    console_password: str
 
 
 def demo(
@@ -65,7 +66,7 @@ async def _demo(folder: Path, port: int, *, once: bool) -> bool:
         if arrived:
             view.arrived(stage.simulator.messages[0].content)
         if arrived and not once:
-            view.next_steps(stage.postern.url, stage.control.url, stage.key, MAILBOX)
+            view.next_steps(stage.postern.url, stage.control.url, stage.key, MAILBOX, stage.console_password)
             await _follow(stage)
     return arrived
 
@@ -73,6 +74,7 @@ async def _demo(folder: Path, port: int, *, once: bool) -> bool:
 async def _set(stack: AsyncExitStack, folder: Path, port: int) -> Stage:
     view.title()
     password, key = secrets.token_urlsafe(16), "pst_" + secrets.token_urlsafe(24)
+    console_password = secrets.token_urlsafe(12)
     simulator = Simulator(accounts=[Account(MAILBOX, password=password, send_as=("*@contoso.com",))])
     await stack.enter_async_context(simulator)
     ca_file = folder / "simulator-ca.pem"
@@ -81,14 +83,16 @@ async def _set(stack: AsyncExitStack, folder: Path, port: int) -> Stage:
     await control.start()
     stack.push_async_callback(control.stop)
     view.step("pretend Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
-    postern = Postern(_settings(folder, port, simulator, ca_file, password, key))
+    postern = Postern(_settings(folder, port, simulator, ca_file, password, key, console_password))
     await stack.enter_async_context(postern)
     view.step("Postern", postern.url)
     view.step("embedded database", str(folder / "postern.db"))
-    return Stage(simulator, control, postern, key)
+    return Stage(simulator, control, postern, key, console_password)
 
 
-def _settings(folder: Path, port: int, simulator: Simulator, ca_file: Path, password: str, key: str) -> Settings:
+def _settings(
+    folder: Path, port: int, simulator: Simulator, ca_file: Path, password: str, key: str, console_password: str
+) -> Settings:
     with plainly():
         return load(
             Settings,
@@ -96,6 +100,7 @@ def _settings(folder: Path, port: int, simulator: Simulator, ca_file: Path, pass
             password=SecretStr(password),
             senders="*@contoso.com",
             api_key=SecretStr(key),
+            console_password=SecretStr(console_password),
             data_dir=folder,
             smtp_host=simulator.host,
             smtp_port=simulator.port,

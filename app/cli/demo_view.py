@@ -72,11 +72,12 @@ def arrived(content: bytes) -> None:
     console.print(Panel(Group(headers, "", text), subtitle=f"{len(content)} bytes", border_style="green"))
 
 
-def next_steps(url: str, simulator: str, key: str, mailbox: str) -> None:
+def next_steps(url: str, simulator: str, key: str, mailbox: str, console_password: str) -> None:
     """Where to go from here."""
     body = json.dumps({"from": mailbox, "to": "you@example.net", "subject": "Hello", "text": "It works."})
     console.print(Rule("now you", align="left", style="dim"))
     console.print(f"API key      [bold]{key}[/]", soft_wrap=True)
+    console.print(f"console      [bold]{url}/console[/]  password [bold]{console_password}[/]", soft_wrap=True)
     console.print(f"what arrived [bold]{simulator}/messages[/]", soft_wrap=True)
     console.print("send one:")
     console.print(

@@ -96,6 +96,9 @@ class Settings(StoreSettings, MailboxSettings):
     api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = Field(
         None, description="A first API key with full access, at least 16 characters."
     )
+    console_password: Annotated[SecretStr | None, AfterValidator(rules.console_password)] = Field(
+        None, description="Opens the operators' page at `/console`, at least 12 characters; without it there is none."
+    )
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024 * MIB)] = Field(
         50 * MIB, description="Largest HTTP request body."
     )

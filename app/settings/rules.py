@@ -227,6 +227,13 @@ def metadata_days(value: int, content: int) -> int:
     return value
 
 
+def console_password(value: Any) -> Any:
+    """Long enough not to be guessed at the pace that the console allows."""
+    if value is not None and len(value.get_secret_value()) < 12:
+        raise fault(None, "is shorter than 12 characters", "Make one with: openssl rand -hex 12")
+    return value
+
+
 def _is_address(value: str) -> bool:
     try:
         ipaddress.ip_address(value)

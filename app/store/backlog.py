@@ -7,6 +7,7 @@ message of a lane is found among its next NEXT: there every API key with mail in
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
@@ -78,6 +79,12 @@ def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog
     waiting.update(Waiting(row.pool, LANES[row.lane], "held") for row in _HELD.all(connection, {}))
     events, since = _events(connection)
     return Backlog({one: count for one, count in waiting.items() if one.pool in pools}, oldest, events, since)
+
+
+def of_webhook(connection: Connection, id: UUID) -> int:
+    """How many events one webhook is still to be told of."""
+    count: int = _UNTOLD.first(connection, {"of": id}).count_
+    return count
 
 
 def _events(connection: Connection) -> tuple[int, float | None]:

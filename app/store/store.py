@@ -316,6 +316,10 @@ class Store(Administration):
         """Forget an endpoint. False: there is none of that id."""
         return await self._write(webhooks.remove, id)
 
+    async def webhook_backlog(self, id: UUID) -> int:
+        """How many events one of them is still to be told of, counted up to a bound."""
+        return await self._read(partial(backlog.of_webhook, id=id))
+
     async def deliveries(self, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
         """The newest events of an endpoint, those before an event if one is given."""
         return await self._read(partial(webhooks.told, id=webhook, before=before, limit=limit))

@@ -72,6 +72,10 @@ WRONG = [
         {"POSTERN_API_KEY": "short"},
         "POSTERN_API_KEY: is shorter than 16 characters. Make one with: openssl rand -hex 24.",
     ),
+    (
+        {"POSTERN_CONSOLE_PASSWORD": "short"},
+        "POSTERN_CONSOLE_PASSWORD: is shorter than 12 characters. Make one with: openssl rand -hex 12.",
+    ),
     ({"POSTERN_CONNECTIONS": "0"}, "POSTERN_CONNECTIONS: '0' is too small. Give 1 or more."),
     ({"POSTERN_CONNECTIONS": "1000"}, "POSTERN_CONNECTIONS: '1000' is too large. Give 100 or less."),
     (

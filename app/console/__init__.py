@@ -1,0 +1,10 @@
+"""The operators' page: what is wrong now and what mends it, and a person's word about an email or a mailbox.
+
+It stands over the same store verbs as the API, needs no script and loads nothing from elsewhere. It relays nothing,
+shows no content of an email, and exists only where POSTERN_CONSOLE_PASSWORD is set.
+"""
+
+from app.console.console import Console, beside
+from app.console.desk import Desk
+
+__all__ = ["Console", "Desk", "beside"]

@@ -1,0 +1,137 @@
+"""The console as one ASGI application: which page has which path, who may see it, and what happens when one fails."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app import logs
+from app.console.audit import Audit
+from app.console.desk import Desk
+from app.console.door import Door
+from app.console.email import EmailPage
+from app.console.emails import Emails
+from app.console.mailbox import MailboxPage
+from app.console.overview import Overview
+from app.console.page import FILES, file
+from app.console.session import Sessions
+from app.console.visit import ASKED, COOKIE, HOME, Refusal, Visit, form
+from app.console.webhooks import Webhooks
+from app.store import StoreError
+
+ANSWERS = 15.0  # seconds in which a page is made
+EXAMINES = 45.0  # and one for which the doctor looks
+
+_Endpoint = Callable[[Visit], Awaitable[Response]]
+
+NO_STORE = Refusal(503, "The store does not answer", "Nothing was read and nothing was changed; try again in a moment.")
+EXPIRED = Refusal(403, "Not done", "The form was not of this session, or the session is over. Go back and try again.")
+NOWHERE = Refusal(404, "Nothing here", "There is no such page.")
+CRASHED = Refusal(500, "Something is wrong with Postern", "The log has it under the event `crashed`.")
+
+
+class Console:
+    """All pages below HOME."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._clock = desk.clock
+        self._sessions = Sessions(desk.password)
+        door, email, mailbox = Door(self._sessions, desk.clock), EmailPage(desk), MailboxPage(desk)
+        one_email, one_mailbox = f"{HOME}/emails/{{id:uuid}}", f"{HOME}/mailboxes/{{name}}"
+        self._router = Router(
+            [
+                *(Route(f"{HOME}/{name}", self._file) for name in FILES),
+                Route(f"{HOME}/login", self._anybody(door.show), methods=["GET"]),
+                Route(f"{HOME}/login", self._anybody(door.enter), methods=["POST"]),
+                Route(f"{HOME}/logout", self._operator(door.leave), methods=["POST"]),
+                Route(HOME, self._operator(Overview(desk).show), methods=["GET"]),
+                Route(f"{HOME}/emails", self._operator(Emails(desk).show), methods=["GET"]),
+                Route(one_email, self._operator(email.show), methods=["GET"]),
+                Route(one_email, self._operator(email.decide), methods=["POST"]),
+                Route(one_mailbox, self._operator(mailbox.show), methods=["GET"]),
+                Route(one_mailbox, self._operator(mailbox.wish), methods=["POST"]),
+                Route(f"{one_mailbox}/examine", self._operator(mailbox.examine, EXAMINES), methods=["POST"]),
+                Route(f"{HOME}/audit", self._operator(Audit(desk).show), methods=["GET"]),
+                Route(f"{HOME}/webhooks", self._operator(Webhooks(desk).show), methods=["GET"]),
+            ],
+            redirect_slashes=False,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Every request is answered by a page."""
+        path: str = scope["path"]
+        scope.update({"app": self, "path": path.rstrip("/"), ASKED: path})
+        scope["request_id"] = secrets.token_hex(12)
+        logs.bind_request(scope["request_id"])
+        try:
+            await self._router(scope, receive, send)
+        except HTTPException as error:
+            sorry = NOWHERE if error.status_code == 404 else Refusal(error.status_code, "Not possible", error.detail)
+            answer = self._sorry(Request(scope, receive), sorry)
+            answer.headers.update(error.headers or {})
+            await answer(scope, receive, send)
+
+    async def _file(self, request: Request) -> Response:
+        return file(request.url.path.rpartition("/")[2])
+
+    def _anybody(self, endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        async def run(request: Request) -> Response:
+            return await self._answered(request, endpoint, ANSWERS)
+
+        return run
+
+    def _operator(self, endpoint: _Endpoint, seconds: float = ANSWERS) -> Callable[[Request], Awaitable[Response]]:
+        async def only(visit: Visit) -> Response:
+            if visit.session is None or not visit.session.operator:
+                return visit.redirect("/login")
+            return await endpoint(visit)
+
+        async def run(request: Request) -> Response:
+            return await self._answered(request, only, seconds)
+
+        return run
+
+    async def _answered(self, request: Request, endpoint: _Endpoint, seconds: float) -> Response:
+        try:
+            async with asyncio.timeout(seconds):
+                return await endpoint(await self._visit(request))
+        except Refusal as refusal:
+            return self._sorry(request, refusal)
+        except (StoreError, TimeoutError) as error:
+            logs.store_failed(f"{request.method} {HOME}", error)
+            return self._sorry(request, NO_STORE)
+        except Exception as error:  # a bug of ours must not drop the connection
+            logs.crashed(f"{request.method} {HOME}", error)
+            return self._sorry(request, CRASHED)
+
+    async def _visit(self, request: Request) -> Visit:
+        """Who it is; of a form also that it is one of ours. Raises Refusal."""
+        now = self._clock.now()
+        session = self._sessions.read(request.cookies.get(COOKIE), now)
+        if request.method != "POST":
+            return Visit(request, self._sessions, session, now)
+        fields = await form(request)
+        if session is None or not self._sessions.bears(session, fields.get("token", "")):
+            raise EXPIRED
+        return Visit(request, self._sessions, session, now, fields)
+
+    def _sorry(self, request: Request, refusal: Refusal) -> Response:
+        now = self._clock.now()
+        visit = Visit(request, self._sessions, self._sessions.read(request.cookies.get(COOKIE), now), now)
+        return visit.page("refusal.html", refusal.status, title=refusal.title, sentence=str(refusal))
+
+
+def beside(console: Console, api: ASGIApp) -> ASGIApp:
+    """Both as one application: what is below HOME goes to the console."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        there = scope["type"] == "http" and (path == HOME or path.startswith(f"{HOME}/"))
+        await (console if there else api)(scope, receive, send)
+
+    return either

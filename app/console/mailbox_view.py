@@ -1,0 +1,52 @@
+"""A mailbox as the pages show it: where it stands, and what it has used of its limits. Reads nothing itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.console.desk import Desk
+from app.mail.ending import Ending
+from app.mail.forecast import Capacity
+from app.mail.health import Condition
+from app.store.explanation import standing
+from app.store.records import MailboxRecord, MailboxUsage
+
+_NOTHING_USED = MailboxUsage(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxView:
+    """One mailbox as it is shown; no `condition` when no relay has taken it over yet."""
+
+    name: str
+    pool: str
+    condition: Condition | None
+    wish: str
+    used: MailboxUsage
+    capacity: Capacity
+    ending: Ending | None
+
+    @property
+    def health(self) -> str:
+        """In a word."""
+        return "unknown" if self.condition is None else str(self.condition.health)
+
+    @property
+    def connections(self) -> int:
+        """How many it may have now."""
+        return (self.condition and self.condition.connections) or self.capacity.connections
+
+
+def mailbox_view(
+    desk: Desk, name: str, records: Mapping[str, MailboxRecord], usage: Mapping[str, MailboxUsage], now: float
+) -> MailboxView:
+    """What is known of a mailbox of the settings."""
+    record = records.get(name)
+    return MailboxView(
+        name=name,
+        pool=desk.pools[name],
+        condition=standing(record, now) if record else None,
+        wish=record.wish.word if record and record.wish else "",
+        used=usage.get(name, _NOTHING_USED),
+        capacity=desk.capacities[name],
+        ending=desk.endings[name](),
+    )

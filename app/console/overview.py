@@ -1,0 +1,152 @@
+"""The first page: what is wrong now and what mends it, the mailboxes, and what waits. Changes nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+from starlette.responses import Response
+
+from app.console.desk import Desk
+from app.console.mailbox_view import MailboxView, mailbox_view
+from app.console.visit import Visit
+from app.fresh import Fresh
+from app.mail.ending import Ending
+from app.mail.explain import named
+from app.mail.health import Health
+from app.mail.message import Lane
+from app.mail.readiness import Check, Readiness
+from app.mail.verdict import Explanation
+from app.store.records import Backlog, MailboxRecord, MailboxUsage, Waiting
+from app.store.webhook_records import Status, Webhook
+
+GOOD_FOR = 3.0  # seconds: counting reads an index from end to end, so it is done once for all who look
+SOON = 30 * 86_400.0  # seconds before a credential's end
+_STATES: tuple[Literal["ready", "resting", "active", "held"], ...] = ("ready", "resting", "active", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something to be mended. `link` leads to more of it, below the console."""
+
+    why: Explanation
+    about: str = ""
+    link: str = ""
+    grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What ends soon, and whose it is."""
+
+    ending: Ending
+    mailboxes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the store says."""
+
+    mailboxes: Mapping[str, MailboxRecord]
+    usage: Mapping[str, MailboxUsage]
+    lanes: Sequence["LaneView"]
+    held: int
+    webhooks: Sequence[Webhook]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """What of one lane of a pool is not over, and for how many seconds its oldest has been due."""
+
+    pool: str
+    lane: Lane
+    ready: int
+    resting: int
+    active: int
+    held: int
+    oldest: float | None
+
+
+class Overview:
+    """The page."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._fresh = Fresh(self._look, GOOD_FOR, desk.clock.monotonic)
+
+    async def show(self, visit: Visit) -> Response:
+        """GET /console."""
+        stands = await self._desk.ready()
+        if any(reason.check == Check.STORE for reason in stands.reasons):
+            return visit.page("overview.html", 503, stands=stands, troubles=[*_of(stands)], found=None)
+        found = await self._fresh.get()
+        mailboxes = [
+            mailbox_view(self._desk, name, found.mailboxes, found.usage, visit.now) for name in self._desk.pools
+        ]
+        mailboxes.sort(key=lambda one: (one.health == Health.OPEN, one.name))
+        troubles = [*_of(stands), *_beyond(found)]
+        coming = _coming(mailboxes, visit.now)
+        return visit.page(
+            "overview.html", stands=stands, troubles=troubles, found=found, mailboxes=mailboxes, coming=coming
+        )
+
+    async def _look(self) -> _Found:
+        store, now = self._desk.store, self._desk.clock.now()
+        backlog = await store.backlog([*dict.fromkeys(self._desk.pools.values())], now)
+        return _Found(
+            {record.name: record for record in await store.mailboxes()},
+            await store.usage(now),
+            lanes=_lanes(backlog, self._desk.pools.values(), now),
+            held=sum(count for one, count in backlog.waiting.items() if one.state == "held"),
+            webhooks=await store.webhooks(),
+        )
+
+
+def _lanes(backlog: Backlog, pools: Iterable[str], now: float) -> list[LaneView]:
+    """Those in which there is anything."""
+    views = []
+    for pool, lane in product(dict.fromkeys(pools), Lane):
+        counts = {state: backlog.waiting.get(Waiting(pool, lane, state), 0) for state in _STATES}
+        since = backlog.oldest.get((pool, lane))
+        if any(counts.values()):
+            views.append(LaneView(pool, lane, **counts, oldest=None if since is None else max(0.0, now - since)))
+    return views
+
+
+def _of(stands: Readiness) -> Iterator[Trouble]:
+    for reason in stands.reasons:
+        shown = reason.shown(names=True)
+        link = f"/mailboxes/{reason.mailbox}" if reason.mailbox else ""
+        yield Trouble(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, grave=True)
+
+
+def _beyond(found: _Found) -> Iterator[Trouble]:
+    """What is to be mended though Postern itself is well."""
+    if found.held:
+        emails = "1 email is" if found.held == 1 else f"{found.held:,} emails are"
+        yield Trouble(Explanation(f"{emails} held until a person decides.", _DECIDE), link="/emails?state=held")
+    for one in found.webhooks:
+        if one.status is Status.DISABLED and one.reason:
+            why = Explanation(f"A webhook is disabled: {one.reason}", _ENABLE)
+            yield Trouble(named(why, {"id": str(one.id)}), link="/webhooks")
+
+
+def _coming(mailboxes: Sequence[MailboxView], now: float) -> list[Coming]:
+    """Which credentials end soon, the first of them first; what several mailboxes have in common is told once."""
+    of: dict[Ending, list[str]] = defaultdict(list)
+    for one in mailboxes:
+        if one.ending is not None and (one.ending.announced or one.ending.at - now < SOON):
+            of[one.ending].append(one.name)
+    return [
+        Coming(replace(ending, explanation=_named(ending.explanation, names)), names)
+        for ending, names in sorted(of.items(), key=lambda one: one[0].at)
+    ]
+
+
+def _named(why: Explanation, names: Sequence[str]) -> Explanation:
+    return named(why, {"mailbox": names[0]}) if len(names) == 1 else why
+
+
+_DECIDE = "Look at each: retry it, confirm that it has arrived, or cancel it."
+_ENABLE = "See that its endpoint answers, then enable it: `PATCH /webhooks/<id>` with `status` `enabled`."

@@ -1,0 +1,198 @@
+"""Who gets in: only by the password, slower with each wrong one, and no other site can act for who is in."""
+
+import asyncio
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.simulator import Simulator
+from tests.contract.console.operator import CONSOLE_PASSWORD, Operator, visitor
+from tests.house import ACCOUNT, MAILBOX, PASSWORD, House, house, settings_for
+
+PAGES = ("", "/emails", "/emails/01a2234d-1332-7000-98fa-a321901d797a", f"/mailboxes/{MAILBOX}", "/webhooks", "/audit")
+
+
+def led(answer: httpx.Response) -> str:
+    """Where a redirect leads."""
+    assert answer.status_code == 303
+    assert answer.next_request is not None
+    return answer.next_request.url.path
+
+
+async def test_there_is_none_without_a_password(tmp_path: Path) -> None:
+    """Then /console is an unknown path of the API."""
+    async with (
+        Simulator(accounts=[ACCOUNT]) as simulator,
+        house(simulator, settings_for(simulator, tmp_path)) as home,
+    ):
+        for path in ("/console", "/console/login", "/console/style.css"):
+            answer = await home.caller.get(path)
+            assert (answer.status_code, answer.json()["name"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_nothing_is_shown_to_a_stranger(home: House, path: str) -> None:
+    """Nor to who has an API key: another page asks for the password."""
+    for method in ("GET", "HEAD"):
+        answer = await home.caller.request(method, f"/console{path}")
+        assert led(answer) == "/console/login"
+        assert answer.text == ""
+
+
+async def test_the_right_password(operator: Operator) -> None:
+    """The overview, and the API stays where it was."""
+    assert "What is wrong now" in operator.shows
+    assert (await operator.client.get("/healthz")).status_code == 200
+    assert (await operator.client.get("/emails")).status_code == 401
+    assert (await operator.client.get("/consoles")).status_code == 404
+
+
+async def test_a_wrong_password(home: House) -> None:
+    """It opens nothing, and is not shown again."""
+    async with visitor(home) as stranger:
+        shown = await stranger.log_in("not-the-password", 403)
+        assert "That is not the password." in shown
+        assert "not-the-password" not in stranger.page.text
+        assert "Log in" in await stranger.open()
+
+
+async def test_many_wrong_passwords(home: House) -> None:
+    """The sixth of a minute is not even looked at, were it the right one; whoever is in stays in."""
+    async with visitor(home) as operator, visitor(home) as stranger:
+        await operator.log_in()
+        for _ in range(5):
+            await stranger.log_in("not-the-password", 403)
+        shown = await stranger.log_in(CONSOLE_PASSWORD, 429)
+        assert "Too many wrong passwords" in shown
+        assert 0 < int(stranger.page.headers["retry-after"]) <= 60
+        assert "What is wrong now" in await operator.open()
+
+
+async def test_the_cookie(home: House) -> None:
+    """No script reads it, no other site's request bears it, and by TLS it stays in TLS."""
+    for secure, headers in ((False, {}), (True, {"x-forwarded-proto": "https"})):
+        async with visitor(home) as person:
+            await person.open("/login")
+            answer = await person.client.post(
+                "/console/login", data={"token": person.token, "password": CONSOLE_PASSWORD}, headers=headers
+            )
+            [cookie] = SimpleCookie(answer.headers["set-cookie"]).values()
+            assert cookie["httponly"]
+            assert (cookie["samesite"], cookie["path"], bool(cookie["secure"])) == ("strict", "", secure)
+            assert 0 < int(cookie["max-age"]) <= 8 * 3600
+
+
+async def test_logging_out_ends_the_session(home: House, operator: Operator) -> None:
+    """Also for who has copied the cookie."""
+    copied = dict(operator.client.cookies)
+    assert "Log in" in await operator.submit("/logout")
+    assert not operator.client.cookies.get("postern_console", path="/console") or "Log in" in await operator.open()
+    async with httpx.AsyncClient(base_url=home.postern.url, cookies=copied, trust_env=False) as thief:
+        assert (await thief.get("/console")).status_code == 303
+
+
+async def test_a_cookie_that_is_not_ours(home: House, operator: Operator) -> None:
+    """Whatever of it was changed, and whatever it is."""
+    ours = operator.client.cookies["postern_console"]
+    kind, until, nonce, seal = ours.split(".")
+    forged = (
+        f"operator.{until}.{'0' * 32}.{seal}",
+        f"{kind}.{int(until) + 1}.{nonce}.{seal}",
+        f"{kind}.{until}.{nonce}.{'0' * 64}",
+        ours[:-1],
+        "...",
+        "x",
+        "é",
+    )
+    for cookie in forged:
+        async with httpx.AsyncClient(base_url=home.postern.url, trust_env=False) as thief:
+            answer = await thief.get("/console", headers={b"cookie": f"postern_console={cookie}".encode()})
+            assert answer.status_code == 303, cookie
+
+
+async def test_a_guest_is_no_operator(home: House) -> None:
+    """Whoever has seen the login page has a session for its form, and no other form takes it."""
+    async with visitor(home) as guest:
+        await guest.open("/login")
+        answer = await guest.client.post("/console/logout", data={"token": guest.token})
+        assert led(answer) == "/console/login"
+
+
+async def test_a_form_from_elsewhere_does_nothing(home: House, operator: Operator) -> None:
+    """Without the session's token, or with another's; a cookie alone is not enough."""
+    async with visitor(home) as other:
+        await other.log_in()
+        for fields in ({}, {"token": ""}, {"token": "é"}, {"token": other.token}):
+            answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"what": "hold", **fields})
+            assert answer.status_code == 403
+            assert "was not of this session" in answer.text
+    assert home.mailbox.relays
+
+
+async def test_replicas_know_each_others_sessions(home: House, operator: Operator, tmp_path: Path) -> None:
+    """As long as they have the same password."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        for password, status in ((CONSOLE_PASSWORD, 200), ("quite-another-password", 303)):
+            (folder := tmp_path / password).mkdir()
+            settings = settings_for(simulator, folder, console_password=SecretStr(password))
+            async with house(simulator, settings) as other:
+                cookies = dict(operator.client.cookies)
+                async with httpx.AsyncClient(base_url=other.postern.url, cookies=cookies, trust_env=False) as person:
+                    assert (await person.get("/console")).status_code == status
+
+
+async def test_what_every_page_forbids(operator: Operator) -> None:
+    """No script, nothing from elsewhere, no frame around it, nothing kept on disk. The pages have no inline style, and
+    nothing that a script would have to be there for."""
+    for path in (*PAGES, "/nowhere", "/login"):
+        page = await operator.client.get(f"/console{path}")
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'")
+        assert "unsafe" not in policy
+        assert (page.headers["cache-control"], page.headers["x-content-type-options"]) == ("no-store", "nosniff")
+        assert page.headers["x-frame-options"] == "DENY"
+        for forbidden in ("<script", "style=", "javascript:", "http://", "onclick"):
+            assert forbidden not in page.text
+
+
+async def test_large_and_strange_forms(operator: Operator) -> None:
+    """They are refused with a page."""
+    for body, status in (
+        (b"token=" + b"x" * 20_000, 413),
+        (b"\xff\xfe", 400),
+        (b"&".join([b"a=b"] * 60), 400),
+        (b"", 403),
+    ):
+        answer = await operator.client.post("/console/logout", content=body)
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_paths_and_methods(operator: Operator) -> None:
+    """What is not there is a page too; a slash at the end is none."""
+    for path, status in (("/nowhere", 404), ("/emails/x", 404), ("/mailboxes/nobody@contoso.com", 404), ("/", 200)):
+        answer = await operator.client.get(f"/console{path}")
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("text/html")
+    answer = await operator.client.request("DELETE", "/console/emails")
+    assert (answer.status_code, {*answer.headers["allow"].split(", ")}) == (405, {"GET", "HEAD"})
+
+
+async def test_no_secret_is_on_a_page_or_in_the_log(
+    home: House, operator: Operator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the console's password, nor the mailbox's, nor an API key."""
+    await home.until(await home.post(), "done")
+    seen = [(await operator.client.get(f"/console{path}")).text for path in PAGES]
+    async with visitor(home) as stranger:
+        await stranger.log_in("a-mistyped-console-password", 403)
+    await asyncio.sleep(0)
+    log = "".join(capfd.readouterr())
+    assert "console.refused" in log
+    key = home.caller.headers["authorization"].removeprefix("Bearer ")
+    for secret in (CONSOLE_PASSWORD, PASSWORD, key, "a-mistyped-console-password"):
+        assert secret not in "".join(seen) + log
+    assert CONSOLE_PASSWORD not in repr(home.postern.settings)
