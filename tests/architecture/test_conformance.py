@@ -11,12 +11,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 CASES = re.findall(r"^([A-Z]\d+) ", (TESTS / "architecture" / "conformance.txt").read_text("utf-8"), re.MULTILINE)
 NAMED = re.compile(r"test_((?:[a-z]\d+_)+)")
-SOCKETS = {
-    "door",
-    "tmp_path",
-    "open_house",
-    "at_home",
-}  # fixtures with a Postern that listens, or that one is opened in
+SOCKETS = {"Door", "House", "Open", "open_door"}  # by which a test has a Postern that listens
 
 
 @cache
