@@ -8,7 +8,7 @@ import contextlib
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
@@ -47,7 +47,8 @@ class Bounds:
 class Listener:
     """One ASGI application on one address. Port 0 takes a free one.
 
-    `bounds` are the caller's patience and what no application ever sees. With `tls` it speaks HTTPS.
+    `bounds` are the caller's patience and what no application ever sees. With `tls` it speaks HTTPS. Who asks is told by
+    `forwarders` (addresses and networks), and believed from nobody else.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Listener:
         drain: float = 10.0,
         bounds: Bounds | None = None,
         tls: ssl.SSLContext | None = None,
+        forwarders: Sequence[str] = (),
     ) -> None:
         self.host = host
         self.port = port
@@ -71,7 +73,8 @@ class Listener:
             lifespan="off",
             http=type("Protocol", (_Protocol,), {"bounds": bounds or Bounds()}),
             ws="none",
-            proxy_headers=False,
+            proxy_headers=bool(forwarders),
+            forwarded_allow_ips=list(forwarders),
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(drain)),
         )

@@ -103,9 +103,9 @@ def accepted(email: UUID, *, key: str, pool: str, size: int, recipients: int) ->
     _log.info("email.accepted", email=str(email), key=key, pool=pool, size=size, recipients=recipients)
 
 
-def refused(*, status: int, name: str, message: str, method: str, path: str) -> None:
-    """A request got an error that was the caller's."""
-    _log.info("request.refused", status=status, name=name, message=message, method=method, path=path)
+def refused(*, status: int, name: str, message: str, method: str, path: str, client: str) -> None:
+    """A request got an error that was the caller's. `client` is the address that it came from."""
+    _log.info("request.refused", status=status, name=name, message=message, method=method, path=path, client=client)
 
 
 def crashed(where: str, error: BaseException) -> None:

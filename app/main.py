@@ -6,7 +6,7 @@ The only file that knows all the others. Start: lock, store, fleet, door. Stop: 
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 from uuid import UUID, uuid5
@@ -93,7 +93,8 @@ class Postern:
         edge = self._edge()
         app = create_app(edge)
         stack.push_async_callback(app.close)
-        self._listener = await _listen(stack, self._with_console(app, edge), settings.host, settings.port)
+        door = self._with_console(app, edge)
+        self._listener = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
         courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
@@ -184,6 +185,7 @@ class Postern:
             draining=lambda: self._draining,
             counted=self._scrape.text if settings.metrics_port is None else None,
             private_webhooks=settings.webhook_private_addresses,
+            root_path=settings.root_path,
         )
 
 
@@ -201,8 +203,10 @@ async def serve(settings: Settings) -> None:
     logs.stopped()
 
 
-async def _listen(stack: AsyncExitStack, application: ASGIApp, host: str, port: int) -> Listener:
-    listener = Listener(application, host, port, bounds=Bounds(answers=below()))
+async def _listen(
+    stack: AsyncExitStack, application: ASGIApp, host: str, port: int, forwarders: Sequence[str] = ()
+) -> Listener:
+    listener = Listener(application, host, port, bounds=Bounds(answers=below()), forwarders=forwarders)
     await listener.start()
     stack.push_async_callback(listener.stop)
     return listener

@@ -1,11 +1,15 @@
-"""A whole house for tests: a simulator and a Postern in front of it, on loopback, with a caller's client."""
+"""A whole house for tests: a simulator and a Postern in front of it, on loopback, with a caller's client.
+
+With GATEWAY=nginx or GATEWAY=caddy in the environment callers come through that gateway (tests/gateway).
+"""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -16,6 +20,7 @@ from app.main import Postern
 from app.relay.mailbox import Mailbox
 from app.settings import Settings
 from app.simulator import Account, Simulator
+from tests.gateway.gateways import asked_for, gateway
 
 MAILBOX = "noreply@contoso.com"
 PASSWORD = "a-password-for-tests"
@@ -53,6 +58,8 @@ class House:
     simulator: Simulator
     postern: Postern
     caller: httpx.AsyncClient
+    url: str  # where callers reach it, which is the gateway's with GATEWAY=nginx or caddy
+    environment: dict[str, str]  # with which their programs trust it
 
     @property
     def mailbox(self) -> Mailbox:
@@ -85,10 +92,15 @@ class House:
 @asynccontextmanager
 async def house(simulator: Simulator, settings: Settings, clock: Clock | None = None) -> AsyncIterator[House]:
     """Start Postern in front of a simulator that runs."""
-    async with (
-        Postern(settings, clock) as postern,
-        httpx.AsyncClient(
-            base_url=postern.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=PATIENCE, trust_env=False
-        ) as caller,
-    ):
-        yield House(simulator, postern, caller)
+    async with Postern(settings, clock) as postern:
+        with ExitStack() as stack:
+            url, environment, trust = postern.url, dict[str, str](), cast("ssl.SSLContext | bool", True)
+            if kind := asked_for():
+                opening = gateway(kind, int(url.rpartition(":")[2]))
+                front = await asyncio.to_thread(stack.enter_context, opening)
+                url, environment, trust = front.url, front.environment, front.trust()
+            headers = {"Authorization": f"Bearer {KEY}"}
+            async with httpx.AsyncClient(
+                base_url=url, headers=headers, timeout=PATIENCE, trust_env=False, verify=trust
+            ) as caller:
+                yield House(simulator, postern, caller, url, environment)

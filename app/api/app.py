@@ -54,7 +54,7 @@ def create_app(edge: Edge) -> Entrance:
     app = _plain_app()
     rates, refusals = Rates(edge.clock.now), Refusals(edge.store, edge.clock)
     _add_routes(app, edge, Keyring(edge.store, edge.clock, rates), Intake(edge, rates, refusals))
-    return Entrance(app, edge.draining, edge.limits.max_bytes_in_flight, rates, refusals)
+    return Entrance(app, edge.draining, edge.limits.max_bytes_in_flight, rates, refusals, edge.root_path)
 
 
 def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> Entrance:
@@ -80,7 +80,7 @@ def _add_routes(app: FastAPI, edge: Edge, keyring: Keyring, intake: Intake) -> N
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
     app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])
     app.add_api_route("/emails/validate", Validation(edge, keyring, intake).validate, methods=["POST"])
-    docs = Docs(app.router.routes)
+    docs = Docs(app.router.routes, edge.root_path)
     for path, methods, endpoint in (
         ("/openapi.json", _GET, docs.specification),
         ("/docs", _GET, docs.page),

@@ -110,7 +110,7 @@ class Attachments:
         """GET /emails/{id}/attachments: all of them, in the order of the message."""
         id_, files = await self._read(request)
         until = self._edge.clock.now() + PROMISED
-        data = [_object(id_, file, until) for file in files]
+        data = [self._object(id_, file, until) for file in files]
         return success(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
 
     @operation(
@@ -126,7 +126,7 @@ class Attachments:
         """GET /emails/{id}/attachments/{attachment_id}."""
         id_, file = await self._one(request)
         until = self._edge.clock.now() + PROMISED
-        return success(json.dumps({"object": "attachment", **_object(id_, file, until)}).encode())
+        return success(json.dumps({"object": "attachment", **self._object(id_, file, until)}).encode())
 
     @operation(
         "downloadAttachment",
@@ -172,6 +172,18 @@ class Attachments:
             raise NotFound(f"The content of the email {id_} is not kept any more.", reason="content_not_kept")
         return id_, await asyncio.to_thread(files_of, id_, content)
 
+    def _object(self, id_: UUID, file: File, until: float) -> ListedAttachment:
+        return {
+            "id": str(file.id),
+            "filename": file.filename,
+            "size": len(file.octets),
+            "content_type": file.content_type,
+            "content_disposition": file.disposition,
+            "content_id": file.content_id,
+            "download_url": f"{self._edge.root_path}/emails/{id_}/attachments/{file.id}/content",
+            "expires_at": iso(until),
+        }
+
 
 def files_of(id_: UUID, content: bytes) -> list[File]:
     """From the bytes that are relayed. Costs milliseconds and more: not for the event loop."""
@@ -191,16 +203,3 @@ def _file(id_: UUID, place: int, part: EmailMessage) -> File:
         content_id=None if content_id is None else str(content_id).strip().removeprefix("<").removesuffix(">"),
         octets=octets if isinstance(octets, bytes) else b"",
     )
-
-
-def _object(id_: UUID, file: File, until: float) -> ListedAttachment:
-    return {
-        "id": str(file.id),
-        "filename": file.filename,
-        "size": len(file.octets),
-        "content_type": file.content_type,
-        "content_disposition": file.disposition,
-        "content_id": file.content_id,
-        "download_url": f"/emails/{id_}/attachments/{file.id}/content",
-        "expires_at": iso(until),
-    }

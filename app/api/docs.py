@@ -27,8 +27,9 @@ class _Made:
 class Docs:
     """The two routes. `routes` are those that are described: all that there are when somebody first asks."""
 
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, routes: Sequence[BaseRoute], root_path: str) -> None:
         self._routes = routes
+        self._root_path = root_path
         self._made: _Made | None = None
 
     @operation(
@@ -67,11 +68,11 @@ class Docs:
 
     async def _make(self) -> _Made:
         if self._made is None:
-            self._made = await asyncio.to_thread(_make, [*self._routes])
+            self._made = await asyncio.to_thread(_make, [*self._routes], self._root_path)
         return self._made
 
 
-def _make(routes: Sequence[BaseRoute]) -> _Made:
-    told = document(routes)
+def _make(routes: Sequence[BaseRoute], root_path: str) -> _Made:
+    told = document(routes, root_path)
     page, policy = docs_page.render(told)
     return _Made(json.dumps(told).encode(), page, policy)

@@ -42,3 +42,4 @@ class Edge:
     draining: Callable[[], bool]
     counted: Callable[[], Awaitable[bytes]] | None  # the text of GET /metrics; None: it has a port of its own
     private_webhooks: bool = False  # webhooks may lead to addresses that are not public, and by plain http
+    root_path: str = ""  # what a gateway has before our paths; it may take it off or leave it

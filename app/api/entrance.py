@@ -33,6 +33,7 @@ class Entrance:
 
     It takes the place of FastAPI's own layers (telemetry, body limit, error pages, exit stacks), which have nothing to
     do here. `draining` is true once a stop began: then new requests go elsewhere, and those inside are finished.
+    `root_path` may stand before any path: a gateway takes it off or does not.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Entrance:
         bytes_in_flight: int = 0,
         rates: Rates | None = None,
         refusals: Refusals | None = None,
+        root_path: str = "",
     ) -> None:
         self._app = app
         self._rates = rates
         self._refusals = refusals
+        self._below = f"{root_path}/" if root_path else ""
         self._routes = app.router
         self._draining = draining
         self._room = Room(bytes_in_flight)
@@ -60,7 +63,7 @@ class Entrance:
             await self._routes(scope, receive, send)
             return
         request_id, caller = _request_id(scope), Caller()
-        facts = {"app": self._app, "path": _plain(scope["path"]), "request_id": request_id.decode()}
+        facts = {"app": self._app, "path": self._path(scope["path"]), "request_id": request_id.decode()}
         scope.update(facts | {"caller": caller, ROOM: self._room})
         logs.bind_request(scope["request_id"])
         started, problem = False, None
@@ -93,6 +96,12 @@ class Entrance:
         """Write down what is not yet, once nobody asks any more."""
         if self._refusals:
             await self._refusals.close()
+
+    def _path(self, given: str) -> str:
+        path = _plain(given)
+        if self._below and f"{path}/".startswith(self._below):
+            return path[len(self._below) - 1 :] or "/"
+        return path
 
     def _check_draining(self, path: str) -> None:
         if self._draining() and path not in _ALWAYS_ANSWERED:

@@ -324,6 +324,7 @@ def answer(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None
             message=problem.message,
             method=scope["method"],
             path=scope["path"],
+            client=(scope.get("client") or ("",))[0],
         )
     kind = Lingering if problem.unread else Response
     return kind(content, status, dict(problem.headers), media_type="application/json")

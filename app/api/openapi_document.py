@@ -37,8 +37,8 @@ class _Plain(GenerateJsonSchema):
         return {name: value for name, value in super().enum_schema(schema).items() if name != "description"}
 
 
-def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
-    """The document of these routes; those that say nothing of themselves are not in it."""
+def document(routes: Iterable[BaseRoute], root_path: str = "") -> dict[str, Any]:
+    """The document of these routes below a path; those that say nothing of themselves are not in it."""
     told = [
         (route.path, method.lower(), operation)
         for route in routes
@@ -54,7 +54,7 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
         "openapi": "3.1.1",
         "jsonSchemaDialect": DIALECT,
         "info": INFORMATION,
-        "servers": [{"url": "/", "description": "The Postern that serves this document."}],
+        "servers": [{"url": root_path or "/", "description": "The Postern that serves this document."}],
         "tags": [{"name": tag, "description": TAGS[tag]} for tag in _tags(told)],
         "paths": paths,
         "components": {

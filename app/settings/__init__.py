@@ -93,6 +93,12 @@ class Settings(StoreSettings, MailboxSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         None, description="A port for `/metrics` alone, which is then not on `POSTERN_PORT`; 0 takes a free one."
     )
+    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(rules.networks)] = Field(
+        (), description="Gateways whose `X-Forwarded-For` and `-Proto` are believed: addresses or networks with commas."
+    )
+    root_path: Annotated[str, AfterValidator(rules.root_path)] = Field(
+        "", description="Path below which a gateway shows Postern, such as `/mail`."
+    )
     api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = Field(
         None, description="A first API key with full access, at least 16 characters."
     )

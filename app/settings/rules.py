@@ -15,6 +15,7 @@ from app.mail.routing import PatternError, pattern
 from app.settings.place import path, variable
 
 _SERVER = re.compile(r"postgres(ql)?://[^/]*/[^/?]")
+_ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
 
@@ -118,6 +119,22 @@ def patterns(value: Any) -> Any:
     return tuple(dict.fromkeys(_pattern(one) for one in given if one.strip()))
 
 
+def networks(value: Any) -> Any:
+    """`10.1.2.3, 10.2.0.0/16`, or a list of such: whoever they name is believed, so nothing is guessed."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise fault(None, "is no list of addresses", 'Give addresses or networks such as ["10.1.2.3", "10.2.0.0/16"]')
+    return tuple(_network(one.strip()) for one in given if one.strip())
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text)).removesuffix("/32").removesuffix("/128")
+    except ValueError as error:
+        mend = "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16"
+        raise fault(None, f"has what is no address or network: {error}", mend) from None
+
+
 def _pattern(text: str) -> str:
     try:
         return pattern(text)
@@ -183,6 +200,14 @@ def listen_port(value: Any) -> Any:
             "Set enableServiceLinks: false in the pod, or set POSTERN_PORT yourself",
         )
     return value
+
+
+def root_path(value: str) -> str:
+    """`/mail`, or nothing; `/` is nothing too."""
+    plain = value.rstrip("/")
+    if not plain or _ROOT.fullmatch(plain):
+        return plain
+    raise fault(None, "is no path", "Give one such as /mail: with a slash before it and no host")
 
 
 def ehlo_name(value: str) -> str:

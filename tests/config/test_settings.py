@@ -69,6 +69,17 @@ WRONG = [
         "Set enableServiceLinks: false in the pod, or set POSTERN_PORT yourself.",
     ),
     (
+        {"POSTERN_FORWARDED_ALLOW_IPS": "10.0.0.1, gateway"},
+        "POSTERN_FORWARDED_ALLOW_IPS: '10.0.0.1, gateway' has what is no address or network: "
+        "'gateway' does not appear to be an IPv4 or IPv6 network. "
+        "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16.",
+    ),
+    (
+        {"POSTERN_ROOT_PATH": "https://intranet/mail"},
+        "POSTERN_ROOT_PATH: 'https://intranet/mail' is no path. "
+        "Give one such as /mail: with a slash before it and no host.",
+    ),
+    (
         {"POSTERN_API_KEY": "short"},
         "POSTERN_API_KEY: is shorter than 16 characters. Make one with: openssl rand -hex 24.",
     ),

@@ -90,7 +90,7 @@ async def at_home(tmp_path: Path) -> AsyncIterator[House]:
 
 async def test_the_sdk_sends_and_the_bytes_mean_the_same(at_home: House) -> None:
     """Two attachments (one inline), names beyond ASCII, cc and bcc; no Bcc header, envelope complete."""
-    id, read = await sdk(at_home.postern.url, EMAIL)
+    id, read = await sdk(at_home, EMAIL)
     await at_home.simulator.wait_for(1, PATIENCE)
     [seen] = at_home.simulator.messages
     assert set(seen.recipients) == {
@@ -119,7 +119,7 @@ async def test_the_sdk_sends_and_the_bytes_mean_the_same(at_home: House) -> None
 
 async def test_every_call_of_the_sdk_for_emails(at_home: House) -> None:
     """Batches, lists, another time, cancelling, files: what comes back is what its types promise."""
-    got = await sdk(at_home.postern.url, EMAIL, ALL_OF_IT)
+    got = await sdk(at_home, EMAIL, ALL_OF_IT)
     now, later = (one["id"] for one in got["first"]["data"])
     (good,) = (one["id"] for one in got["part"]["data"])
     assert got["again"] == got["first"]
@@ -141,9 +141,9 @@ async def test_every_call_of_the_sdk_for_emails(at_home: House) -> None:
     assert len(at_home.simulator.messages) == 2
 
 
-async def sdk(url: str, email: object, script: str = SCRIPT) -> Any:
+async def sdk(home: House, email: object, script: str = SCRIPT) -> Any:
     """Run the SDK as its user does: another process, told by the environment where to go."""
-    environment = {**os.environ, "RESEND_API_URL": url, "NO_PROXY": "127.0.0.1"}
+    environment = {**os.environ, "RESEND_API_URL": home.url, "NO_PROXY": "localhost,127.0.0.1", **home.environment}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, KEY, env=environment,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

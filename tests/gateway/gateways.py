@@ -47,6 +47,15 @@ class Gateway:
         names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
         return {**dict.fromkeys(names, str(self.ca_file)), "RESEND_API_URL": self.url, "RESEND_BASE_URL": self.url}
 
+    def until_logged(self, text: str) -> str:
+        """All that it has logged, once this is among it."""
+        until = time.monotonic() + SECONDS
+        files = [file for file in (self.log, self.log.with_name("access.log")) if file.exists()]
+        while text not in (logged := "".join(file.read_text() for file in files)):
+            assert time.monotonic() < until, logged
+            time.sleep(0.02)
+        return logged
+
     def trust(self) -> ssl.SSLContext:
         """What a caller checks its certificate with."""
         return ssl.create_default_context(cafile=str(self.ca_file))
@@ -140,6 +149,7 @@ def _caddy(folder: Path, port: int, upstreams: Sequence[int], parts: Sequence[st
         (folder / f"{kind}.d" / f"{part}.caddy").write_text(text.replace("/etc/caddy/tls/", f"{folder}/"))
     environment = {
         "POSTERN_SITE": f"https://localhost:{port}, https://127.0.0.1:{port}",
+        "POSTERN_SITE_PORT": str(port),
         "POSTERN_UPSTREAM": " ".join(f"127.0.0.1:{each}" for each in upstreams),
         "POSTERN_TLS_PARTS": f"{folder}/tls.d/*.caddy",
         "POSTERN_SITE_PARTS": f"{folder}/site.d/*.caddy",

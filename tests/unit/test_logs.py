@@ -39,7 +39,7 @@ def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) 
     odd = "\n\x1b[2J\x9b\u2028\ud800ü"
     for told in (odd, odd.replace("\ud800", "")):
         logs.configure(human=False)
-        logs.refused(status=404, name="not_found", message=told, method="GET", path="/")
+        logs.refused(status=404, name="not_found", message=told, method="GET", path="/", client="127.0.0.1")
         line = capsys.readouterr().err
         assert line.isascii()
         assert line.count("\n") == 1

@@ -10,7 +10,9 @@ from tests.gateway.gateways import asked_for, trust_from_now_on
 
 def pytest_configure(config: pytest.Config) -> None:
     """What is below the API is marked, because a gateway is in its place."""
-    config.addinivalue_line("markers", "direct(why): holds without a gateway between caller and Postern only")
+    config.addinivalue_line(
+        "markers", "direct(why, *kinds): does not hold through gateways of these kinds, or of any if none is named"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,7 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     kind = asked_for()
     for item in items:
         if kind is not None and (mark := item.get_closest_marker("direct")):
-            item.add_marker(pytest.mark.skip(reason=f"{kind}: {mark.args[0]}"))
+            why, *kinds = mark.args
+            if not kinds or kind in kinds:
+                item.add_marker(pytest.mark.skip(reason=f"{kind}: {why}"))
 
 
 @pytest.fixture(scope="session", autouse=True)

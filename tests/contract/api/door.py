@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 import uvloop
 
 from app import metrics
@@ -41,6 +42,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 SENDER = "noreply@contoso.com"
+NUL = pytest.mark.direct("it refuses a NUL in a path by itself: tests/gateway", "nginx")
 LIMITS = Limits(max_body_bytes=4 << 20, max_message_bytes=1 << 20, max_bytes_in_flight=64 << 20)
 MINIMAL: Json = {"from": SENDER, "to": "anna@example.com", "subject": "Hello", "text": "Hi Anna"}
 
@@ -54,6 +56,8 @@ class Door:
     clock: Clock
     draining: bool = False
     reasons: list[Reason] = field(default_factory=list)
+    root_path: str = ""
+    forwarders: tuple[str, ...] = ()
     gateway: Gateway | None = None
     capacities: dict[str, Capacity] = field(default_factory=dict)
     endings: dict[str, Callable[[], Ending | None]] = field(default_factory=dict)
@@ -85,7 +89,7 @@ class Door:
         self._stopping = asyncio.Event()
         self.store = await Store.open(f"sqlite:///{self.database}")
         app = create_app(self._edge())
-        self._listener = listener = Listener(app, "127.0.0.1", 0, bounds=self.bounds)
+        self._listener = listener = Listener(app, "127.0.0.1", 0, bounds=self.bounds, forwarders=self.forwarders)
         await listener.start()
         self.url, self.port = listener.url, listener.port
         self._running.set()
@@ -107,6 +111,7 @@ class Door:
             examine=self._examine,
             draining=lambda: self.draining,
             counted=self._counted,
+            root_path=self.root_path,
         )
 
     def _route(self, sender: Address) -> str | None:
@@ -152,6 +157,10 @@ class Door:
         """GET."""
         return self.client.get(path, headers=_bearer(key))
 
+    def inside(self, path: str, method: str = "GET") -> httpx.Response:
+        """As a machine inside asks: without a key, and past any gateway."""
+        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=20)
+
     def send(self, **changes: Any) -> str:
         """POST a minimal email with changes; it has to succeed. A value of None stays, `...` leaves the member out."""
         response = self.post(changed(**changes))
@@ -195,9 +204,18 @@ def _bearer(key: str | None) -> dict[str, str]:
 
 
 @contextmanager
-def open_door(folder: Path, *, limits: Limits = LIMITS, clock: Clock | None = None, **bounds: Any) -> Iterator[Door]:
+def open_door(
+    folder: Path,
+    *,
+    limits: Limits = LIMITS,
+    clock: Clock | None = None,
+    root_path: str = "",
+    forwarders: tuple[str, ...] = (),
+    **bounds: Any,
+) -> Iterator[Door]:
     """A server over the database in this folder, which outlives it. `bounds`: other `Bounds` of its listener."""
-    door = Door(folder / "postern.db", limits, clock or Clock(), bounds=Bounds(answers=below(), **bounds))
+    door = Door(folder / "postern.db", limits, clock or Clock(), root_path=root_path, forwarders=forwarders,
+                bounds=Bounds(answers=below(), **bounds))  # fmt: skip
     door.start()
     try:
         yield door

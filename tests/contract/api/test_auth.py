@@ -65,6 +65,7 @@ def test_a4_the_scheme_in_any_case(door: Door) -> None:
         refused(response, 422, "invalid_parameter")
 
 
+@pytest.mark.direct("it answers once the caller has sent something more: deploy/gateway/README.md", "caddy")
 def test_the_key_is_checked_before_the_body_is_read(door: Door) -> None:
     """Nobody without a key can make the relay keep octets in memory."""
     head = "POST /emails HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"

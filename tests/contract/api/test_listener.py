@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.contract.api.door import MINIMAL, Door, accepted, read_response
 
 OCTETS = json.dumps(MINIMAL).encode()
@@ -13,6 +15,7 @@ def head(door: Door, *lines: str) -> bytes:
     return "\r\n".join([*fields, f"Content-Length: {len(OCTETS)}", "", ""]).encode()
 
 
+@pytest.mark.direct("how its answers leave is its own affair")
 def test_an_answer_is_one_segment(door: Door) -> None:
     """Head and body together, so that the caller is woken once."""
     with door.connect() as connection:

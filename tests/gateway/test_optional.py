@@ -1,0 +1,71 @@
+"""The optional parts of the gateways' configurations, each by what it is for."""
+
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from tests.contract.api.door import MINIMAL, Door, accepted, check_error, open_door, refused
+from tests.gateway.conftest import FORWARDER
+from tests.gateway.gateways import Gateway, gateway
+
+FILE = {"filename": "a.txt", "content": "QUJD"}
+
+
+def ask(front: Gateway, *, shown: trustme.CA | None = None) -> httpx.Response:
+    """GET /emails without a key, with a certificate of that authority."""
+    trust = front.trust()
+    if shown is not None:
+        shown.issue_cert("shop@contoso.com").configure_cert(trust)
+    with httpx.Client(verify=trust, timeout=20) as client:
+        return client.get(f"{front.url}/emails")
+
+
+def test_mtls(kind: str, inner: Door) -> None:
+    """Who shows a certificate of the authority reaches Postern, which asks for the key as ever; nobody else does."""
+    with gateway(kind, inner.port, parts=["mtls"]) as front:
+        refused(ask(front, shown=front.client_ca), 401, "missing_api_key")
+        for shown in (None, trustme.CA()):
+            try:
+                response = ask(front, shown=shown)
+            except (httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError, ssl.SSLError):
+                assert kind == "caddy"  # it ends the handshake; nginx answers
+            else:
+                assert kind == "nginx"
+                assert "certificate" in refused(response, 400, "validation_error")["message"]
+
+
+def test_a_prefix(kind: str, tmp_path: Path) -> None:
+    """Below /mail all is as at the top, addresses in answers bear it, and what is for machines inside stays there."""
+    with (
+        open_door(tmp_path, root_path="/mail", forwarders=(FORWARDER,)) as door,
+        gateway(kind, door.port, parts=["prefix"]) as front,
+        httpx.Client(base_url=front.url, verify=front.trust(), timeout=20) as client,
+    ):
+        client.headers["authorization"] = f"Bearer {door.key}"
+        id_ = accepted(client.post("/mail/emails", json={**MINIMAL, "attachments": [FILE]}))
+        [listed] = client.get(f"/mail/emails/{id_}/attachments").json()["data"]
+        assert listed["download_url"].startswith("/mail/emails/")
+        assert client.get(listed["download_url"]).content == b"ABC"
+        assert client.get("/mail/openapi.json").json()["servers"][0]["url"] == "/mail"
+        for path in ("/mail/healthz", "/mail//metrics", "//mail/readyz/", "/mail/%68ealthz", "/healthz"):
+            refused(client.get(path), 404, "not_found")
+        # left on by a gateway that does not take it off, it means the same
+        assert door.get(f"/mail/emails/{id_}").json()["id"] == id_
+
+
+def test_a_limit_for_each_address(kind: str, inner: Door) -> None:
+    """429 in our form that says when to come again. Caddy has no such part: it would need a plugin."""
+    if kind == "caddy":
+        pytest.skip("deploy/gateway/caddy has no limit")
+    with (
+        gateway(kind, inner.port, parts=["limit"]) as front,
+        httpx.Client(base_url=front.url, verify=front.trust(), timeout=20) as client,
+    ):
+        answers = (client.get("/emails") for _ in range(3_000))
+        limited = next(answer for answer in answers if answer.status_code != 401)
+        assert check_error(limited)["name"] == "rate_limit_exceeded"
+        assert limited.status_code == 429
+        assert limited.headers["retry-after"] == "1"

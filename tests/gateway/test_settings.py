@@ -1,0 +1,40 @@
+"""POSTERN_ROOT_PATH and POSTERN_FORWARDED_ALLOW_IPS, as a whole Postern has them from its settings."""
+
+from pathlib import Path
+
+import pytest
+
+from app.simulator import Simulator
+from tests.house import ACCOUNT, House, house, settings_for
+
+FORGED = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
+
+
+async def logged(home: House, capsys: pytest.CaptureFixture[str]) -> str:
+    """What is logged of a request that was refused."""
+    assert (await home.caller.get("/nope", headers=FORGED)).status_code == 404
+    return capsys.readouterr().err
+
+
+async def test_a_gateway_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who is named in the setting says who asked."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, forwarded_allow_ips="192.0.2.1, 127.0.0.0/8", root_path="/mail/")
+        async with house(simulator, settings) as home:
+            assert "203.0.113.9" in await logged(home, capsys)
+            assert (await home.caller.get("/mail/openapi.json")).json()["servers"][0]["url"] == "/mail"
+            assert (await home.caller.get("/mail")).status_code == 404
+            assert (await home.caller.get("/mailboxes")).status_code == 200
+
+
+async def test_nobody_else_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By default nobody is, and where somebody is, others are not."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        for place, forwarders in (("default", None), ("other", "192.0.2.1")):
+            folder = tmp_path / place
+            folder.mkdir()
+            settings = settings_for(simulator, folder, forwarded_allow_ips=forwarders)
+            async with house(simulator, settings) as home:
+                line = await logged(home, capsys)
+            assert "127.0.0.1" in line
+            assert "203.0.113.9" not in line

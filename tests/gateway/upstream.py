@@ -1,0 +1,45 @@
+"""What is no Postern behind a gateway: it counts the requests that reach it and answers none but for its health."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Silent:
+    """Takes a request to the end of its head and closes. `heads` are those that came."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.heads: list[bytes] = []
+        self.port: int = listening.getsockname()[1]
+        self._listening = listening
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                with connection:
+                    octets = b""
+                    while b"\r\n\r\n" not in octets and (more := connection.recv(65_536)):
+                        octets += more
+                    if b"/healthz" in octets:
+                        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    elif octets:
+                        self.heads.append(octets)
+
+
+@contextmanager
+def silent() -> Iterator[Silent]:
+    """One on a port of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield Silent(listening)
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def closed_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
