@@ -7,7 +7,7 @@ import pytest
 
 from app.api import Limits
 from tests.contract.api.door import Door, open_door
-from tests.gateway.gateways import KINDS, installed
+from tests.gateway.gateways import KINDS, Gateway, gateway, installed
 
 FORWARDER = "127.0.0.1"
 MIB = 1024 * 1024
@@ -29,3 +29,10 @@ def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     limits = Limits(max_body_bytes=50 * MIB, max_message_bytes=35 * MIB, max_bytes_in_flight=400 * MIB)
     with open_door(tmp_path_factory.mktemp("inner"), limits=limits, forwarders=(FORWARDER,)) as door:
         yield door
+
+
+@pytest.fixture(scope="session")
+def front(kind: str, inner: Door) -> Iterator[Gateway]:
+    """The gateway as it stands in deploy/gateway."""
+    with gateway(kind, inner.port) as front:
+        yield front

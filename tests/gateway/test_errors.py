@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.contract.api.door import MINIMAL, Door, accepted, check_error, read_response, refused
-from tests.gateway.gateways import gateway
+from tests.gateway.gateways import Gateway, gateway
 from tests.gateway.upstream import closed_port, silent
 
 
@@ -52,9 +52,9 @@ def test_one_replica_is_away(kind: str, inner: Door) -> None:
             accepted(answer)
 
 
-def test_no_tls(kind: str, inner: Door) -> None:
+def test_no_tls(kind: str, front: Gateway) -> None:
     """400, and never a redirect: the key has been shown already. Caddy says so in words of its own."""
-    with gateway(kind, inner.port) as front, socket.create_connection(("127.0.0.1", front.port), timeout=20) as plain:
+    with socket.create_connection(("127.0.0.1", front.port), timeout=20) as plain:
         plain.sendall(b"GET /emails HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         response = read_response(plain)
     assert response.status_code == 400
@@ -63,9 +63,9 @@ def test_no_tls(kind: str, inner: Door) -> None:
         assert "https://" in check_error(response)["message"]
 
 
-def test_a_head_that_is_too_large(kind: str, inner: Door) -> None:
+def test_a_head_that_is_too_large(kind: str, front: Gateway, inner: Door) -> None:
     """nginx takes 64 KiB and then answers in our form, Caddy 1 MiB and then in words of its own."""
-    with gateway(kind, inner.port) as front, client_of(front.url, front.trust(), inner.key) as client:
+    with client_of(front.url, front.trust(), inner.key) as client:
         headers = {f"x-large-{number}": "x" * 15_000 for number in range(80)}
         response = client.get("/emails", headers=headers)
         if kind == "nginx":
@@ -75,9 +75,9 @@ def test_a_head_that_is_too_large(kind: str, inner: Door) -> None:
         assert client.get("/emails").status_code == 200
 
 
-def test_what_is_no_request(kind: str, inner: Door) -> None:
+def test_what_is_no_request(kind: str, front: Gateway) -> None:
     """400: nginx in our form, Caddy without a body worth reading."""
-    with gateway(kind, inner.port) as front, front.connect() as connection:
+    with front.connect() as connection:
         connection.sendall(b"GET /emails HTTP/1.1\r\nHost: localhost\r\nno colon here\r\n\r\n")
         response = read_response(connection)
     assert response.status_code == 400
@@ -86,7 +86,7 @@ def test_what_is_no_request(kind: str, inner: Door) -> None:
 
 
 @pytest.mark.parametrize("path", ["/%00", "/emails/%00"])
-def test_a_nul_in_a_path(kind: str, inner: Door, path: str) -> None:
+def test_a_nul_in_a_path(front: Gateway, inner: Door, path: str) -> None:
     """Is refused, by nginx or by Postern."""
-    with gateway(kind, inner.port) as front, client_of(front.url, front.trust(), inner.key) as client:
+    with client_of(front.url, front.trust(), inner.key) as client:
         assert check_error(client.get(path))["statusCode"] in (400, 404, 422)

@@ -7,17 +7,10 @@ import httpx
 import pytest
 
 from tests.contract.api.door import MINIMAL, Door, accepted, check_error, refused
-from tests.gateway.gateways import Gateway, gateway
+from tests.gateway.gateways import Gateway
 
 MIB = 1024 * 1024
 ID = "caller-1.2_3"
-
-
-@pytest.fixture(scope="module")
-def front(kind: str, inner: Door) -> Iterator[Gateway]:
-    """The gateway as it stands in deploy/gateway."""
-    with gateway(kind, inner.port) as front:
-        yield front
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def post(door: Door, content: Any, path: str = "/email", **headers: str) -> http
     """With Postmark's header alone, unless another is given."""
     given = {name.replace("_", "-"): value for name, value in headers.items()} or {"x-postmark-server-token": door.key}
     octets = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return httpx.post(f"{door.url}{path}", content=octets, headers=given, timeout=20, trust_env=False)
+    return httpx.post(f"{door.url}{path}", content=octets, headers=given, timeout=20)
 
 
 def email(**changes: Any) -> Json:
