@@ -47,8 +47,8 @@ class Bounds:
 class Listener:
     """One ASGI application on one address. Port 0 takes a free one.
 
-    `bounds` are the caller's patience and what no application ever sees. With `tls` it speaks HTTPS. Who asks is told by
-    `forwarders` (addresses and networks), and believed from nobody else.
+    `bounds` are the caller's patience and what no application ever sees. With `tls` it speaks HTTPS. Who asks is
+    believed from `forwarders` (addresses and networks) and from nobody else.
     """
 
     def __init__(
