@@ -42,6 +42,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 SENDER = "noreply@contoso.com"
+INSIDE = ("/healthz", "/readyz", "/metrics")  # what no gateway passes on
 NUL = pytest.mark.direct("it refuses a NUL in a path by itself: tests/gateway", "nginx")
 LIMITS = Limits(max_body_bytes=4 << 20, max_message_bytes=1 << 20, max_bytes_in_flight=64 << 20)
 MINIMAL: Json = {"from": SENDER, "to": "anna@example.com", "subject": "Hello", "text": "Hi Anna"}
@@ -159,7 +160,12 @@ class Door:
 
     def inside(self, path: str, method: str = "GET") -> httpx.Response:
         """As a machine inside asks: without a key, and past any gateway."""
-        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=20)
+        return httpx.request(method, f"{self.direct}{path}", timeout=20)
+
+    @property
+    def direct(self) -> str:
+        """Where it listens, past any gateway."""
+        return f"http://127.0.0.1:{self.port}"
 
     def send(self, **changes: Any) -> str:
         """POST a minimal email with changes; it has to succeed. A value of None stays, `...` leaves the member out."""
