@@ -1,10 +1,13 @@
-"""One function per event in a message's life, and nothing else is logged.
+"""One function per event in a message's life, and nothing else is logged. deploy/RUNBOOK.md lists them ("The log").
 
-Never content, never a credential: the functions take facts (ids, codes, seconds), not objects.
+Never content, never a credential: the functions take facts (ids, codes, seconds), not objects. People's addresses can
+be masked; those of our own mailboxes stay, because what mends a mailbox names it.
 """
 
 import json
+import re
 import sys
+import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -16,6 +19,23 @@ from pydantic_core import PydanticSerializationError, to_json
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _TROUBLE = frozenset({"warning", "error"})
+# The events that are warnings or errors: they are counted from 0, by these names.
+TROUBLES = (
+    "crashed",
+    "email.lease_lost",
+    "email.reclaimed",
+    "email.expired",
+    "mailbox.paused",
+    "mailbox.held",
+    "token.failed",
+    "credential.rotated",
+    "credential.ends",
+    "clock.set_back",
+    "webhook.posted",
+    "webhook.disabled",
+    "store.failed",
+)
+_ADDRESS = re.compile(r'(?:"[^"]*"|[^\s"<>@,;:()\[\]]+)@([\w.-]*\w)')
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 # Never with local variables, which both of structlog's defaults print: they hold keys, passwords and mail.
@@ -32,7 +52,11 @@ class _Log:
     def __init__(self) -> None:
         self.human = True
         self.least = _LEVELS["info"]
+        self.shown: frozenset[str] | None = None  # the addresses that are not masked; None: all of them
         self.count: Callable[[str], None] = lambda _: None
+
+    def debug(self, event: str, **facts: Any) -> None:
+        self._write("debug", event, facts)
 
     def info(self, event: str, **facts: Any) -> None:
         self._write("info", event, facts)
@@ -52,6 +76,8 @@ class _Log:
         facts = {"timestamp": stamp, "level": level, "event": event, **facts}
         if request_id := _request_id.get():
             facts["request_id"] = request_id
+        if self.shown is not None:
+            facts = _masked(facts, self.shown)
         line = str(_for_people(None, level, facts)) if self.human else _json(facts)
         try:
             sys.stderr.write(line + "\n")
@@ -62,9 +88,11 @@ class _Log:
 _log = _Log()
 
 
-def configure(*, human: bool, level: str = "info") -> None:
-    """Lines to standard error: for a person on a terminal, else one JSON object a line."""
+def configure(*, human: bool, level: str = "info", shown: frozenset[str] | None = None) -> None:
+    """Lines to standard error: for a person on a terminal, else one JSON object a line. With `shown` every address
+    but these is masked."""
     _log.human = human
+    _log.shown = shown
     _log.least = _LEVELS[level]
 
 
@@ -78,6 +106,20 @@ def bind_request(request_id: str) -> None:
     _request_id.set(request_id)
 
 
+def _masked(facts: dict[str, Any], shown: frozenset[str]) -> dict[str, Any]:
+    """The facts with no part of an address before its @, wherever one stands in them."""
+
+    def hidden(found: re.Match[str]) -> str:
+        return found.group() if found.group().lower() in shown else f"***@{found.group(1)}"
+
+    if (error := facts.pop("exc_info", None)) is not None:
+        facts["exception"] = "".join(traceback.format_exception(error))
+    return {
+        name: _ADDRESS.sub(hidden, value) if isinstance(value, str) and "@" in value else value
+        for name, value in facts.items()
+    }
+
+
 def _json(facts: dict[str, Any]) -> str:
     """In ASCII. What is no Unicode (the name of a file need not be) takes the slow encoder, which escapes it."""
     if "exc_info" in facts:
@@ -88,14 +130,14 @@ def _json(facts: dict[str, Any]) -> str:
         return json.dumps(facts, default=repr)
 
 
-def started(**facts: Any) -> None:
+def started(*, url: str, mailboxes: int, mailbox: str, upstream: str) -> None:
     """Postern listens."""
-    _log.info("started", **facts)
+    _log.info("started", url=url, mailboxes=mailboxes, mailbox=mailbox, upstream=upstream)
 
 
-def stopped(**facts: Any) -> None:
+def stopped() -> None:
     """Postern has drained and closed."""
-    _log.info("stopped", **facts)
+    _log.info("stopped")
 
 
 def accepted(email: UUID, *, key: str, pool: str, size: int, recipients: int) -> None:
@@ -108,9 +150,26 @@ def refused(*, status: int, name: str, message: str, method: str, path: str, cli
     _log.info("request.refused", status=status, name=name, message=message, method=method, path=path, client=client)
 
 
-def crashed(where: str, error: BaseException) -> None:
-    """A bug of ours: the only place where a traceback is written."""
-    _log.error("crashed", where=where, exc_info=error)
+def superseded(email: UUID, *, key: str) -> None:
+    """A newer email of this API key with the same `coalesce` took its place: the one of the same request."""
+    _log.info("email.superseded", email=str(email), key=key)
+
+
+def crashed(where: str, error: BaseException, *, email: UUID | None = None) -> None:
+    """A bug of ours: the only place where a traceback is written. `email` where it was about one."""
+    of = {} if email is None else {"email": str(email)}
+    _log.error("crashed", where=where, **of, exc_info=error)
+
+
+def claimed(email: UUID, *, mailbox: str, number: int, lane: str) -> None:
+    """A mailbox has taken an email into its hands, to be offered."""
+    if _log.least <= _LEVELS["debug"]:
+        _log.debug("email.claimed", email=str(email), mailbox=mailbox, number=number, lane=str(lane))
+
+
+def given_back(email: UUID, *, mailbox: str) -> None:
+    """It was not offered after all and waits as before."""
+    _log.debug("email.given_back", email=str(email), mailbox=mailbox)
 
 
 def attempted(email: UUID, *, mailbox: str, number: int, phase: str, outcome: str, seconds: float, reply: str) -> None:
@@ -251,6 +310,7 @@ def webhook_changed(webhook: UUID, *, what: str, key: str) -> None:
     _log.info("webhook.changed", webhook=str(webhook), what=what, key=key)
 
 
-def store_failed(what: str, error: BaseException) -> None:
-    """The database refused; the work is tried again or answered with 503."""
-    _log.error("store.failed", what=what, error=str(error))
+def store_failed(what: str, error: BaseException, *, email: UUID | None = None) -> None:
+    """The database refused; the work is tried again or answered with 503. `email` where it was about one."""
+    of = {} if email is None else {"email": str(email)}
+    _log.error("store.failed", what=what, **of, error=str(error))

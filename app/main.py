@@ -77,6 +77,7 @@ class Postern:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        metrics.expect_troubles(logs.TROUBLES)
         logs.count_troubles(metrics.troubled)
         alone = _own(settings.store_url, stack)
         self.store = await Store.open(settings.store_url, on_due=self._due)
@@ -215,7 +216,8 @@ async def _listen(
 def configure_logs(settings: Settings) -> None:
     """As the settings say; `auto` is for people when standard error is a terminal."""
     human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stderr.isatty())
-    logs.configure(human=human, level=settings.log_level)
+    own = frozenset(one.mailbox for pool in settings.pools for one in pool.mailboxes)
+    logs.configure(human=human, level=settings.log_level, shown=own if settings.log_addresses == "masked" else None)
 
 
 def _own(url: str, stack: AsyncExitStack) -> bool:

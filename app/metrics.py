@@ -5,6 +5,7 @@ Labels have few values: names of rules, phases and outcomes that stand in this c
 of the settings. Nothing that a caller sends becomes one.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -117,6 +118,7 @@ __all__ = [
     "committed",
     "credential_ends",
     "deferred",
+    "expect_troubles",
     "expose",
     "failed",
     "held",
@@ -213,6 +215,12 @@ def webhook_posted(outcome: str) -> None:
 def troubled(event: str) -> None:
     """A warning or an error was logged: one of the events of app/logs."""
     _troubles.labels(event).inc()
+
+
+def expect_troubles(events: Iterable[str]) -> None:
+    """These may come: at 0 until then."""
+    for event in events:
+        _troubles.labels(event)
 
 
 def expose() -> bytes:

@@ -69,8 +69,11 @@ class Scrape:
             async with asyncio.timeout(ANSWERS):
                 backlog = await self._store.backlog(self._pools, now)
                 found = {record.name: record.condition for record in await self._store.mailboxes()}
-        except (StoreUnavailable, TimeoutError) as error:
+        except StoreUnavailable as error:
             logs.store_failed("metrics", error)
+            return None
+        except TimeoutError:
+            logs.store_failed("metrics", StoreUnavailable(f"It did not answer in {ANSWERS:g} s."))
             return None
         return Kept(now, backlog, {name: found.get(name) for name in self._mailboxes})
 

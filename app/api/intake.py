@@ -68,6 +68,8 @@ class Intake:
         if not kept.replayed:
             for acceptance in acceptances:
                 _tell(acceptance, key)
+            for old in kept.superseded:
+                logs.superseded(old, key=key.name)
         return kept
 
     def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:

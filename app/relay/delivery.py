@@ -61,5 +61,5 @@ async def _mark(claimed: Claimed, store: Store) -> bool:
             return True
         logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="before the final dot")
     except StoreUnavailable as error:
-        logs.store_failed("mark_dot", error)
+        logs.store_failed("mark_dot", error, email=claimed.id)
     return False

@@ -6,7 +6,7 @@ truth: what is in memory here can be lost at any moment.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
@@ -174,10 +174,11 @@ class Relay:
         for index, message in enumerate(claimed):
             recipients = len(message.envelope.rcpt_to)
             if not self._mailbox.begin(recipients):
-                await self._store.give_back(claimed[index:])
+                await self._give_back(claimed[index:])
                 return self._mailbox.wait(recipients)
             self._leases.take(message)
             self._hands.put(message)
+            logs.claimed(message.id, mailbox=message.mailbox, number=message.number, lane=message.lane)
         return BREATH * self._clock.speed if drained else 0.0
 
     async def _ask(self, room: Room, now: float) -> list[Claimed]:
@@ -211,7 +212,7 @@ class Relay:
             try:
                 attempt = await self._offer(claimed)
             except Exception as error:  # a bug costs this message one lease, not the loop
-                logs.crashed(f"offer of {claimed.id}", error)
+                logs.crashed("offer", error, email=claimed.id)
                 self._mailbox.end(len(claimed.envelope.rcpt_to))
                 self._drop(claimed)
                 continue
@@ -237,18 +238,25 @@ class Relay:
     async def _finish(self, claimed: Claimed, judged: tuple[Attempt, Mapping[str, Verdict]] | None) -> None:
         try:
             if judged is None:
-                await self._store.give_back([claimed])
+                await self._give_back([claimed])
             else:
                 await self._keep_condition()
                 await self._settle(claimed, *judged)
         except StoreUnavailable as error:
-            logs.store_failed("settle", error)  # the lease runs out, and reclaim judges what is durable
+            logs.store_failed(
+                "settle", error, email=claimed.id
+            )  # the lease runs out, and reclaim judges what is durable
         except Exception as error:  # as above
-            logs.crashed(f"settling of {claimed.id}", error)
+            logs.crashed("settling", error, email=claimed.id)
         finally:
             self._drop(claimed)
             if self._wanting:
                 self._wake.set()
+
+    async def _give_back(self, claimed: Sequence[Claimed]) -> None:
+        await self._store.give_back(claimed)
+        for one in claimed:
+            logs.given_back(one.id, mailbox=one.mailbox)
 
     def _drop(self, claimed: Claimed) -> None:
         self._leases.drop(claimed)
@@ -269,7 +277,7 @@ class Relay:
         try:
             return await self._store.settle(claimed, settlement, record)
         except StoreUnavailable as error:
-            logs.store_failed("settle", error)
+            logs.store_failed("settle", error, email=claimed.id)
         again = AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
             wait=wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1),

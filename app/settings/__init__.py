@@ -51,6 +51,9 @@ class StoreSettings(BaseSettings):
     )
     log_format: Literal["auto", "human", "json"] = Field("auto", description="`human`, `json`, or by the terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="From which level to log.")
+    log_addresses: Literal["full", "masked"] = Field(
+        "full", description="`masked`: lines show no address before its `@`, but for the mailboxes' own."
+    )
 
     @classmethod
     def settings_customise_sources(

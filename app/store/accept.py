@@ -6,7 +6,7 @@ too, for what is kept and for nothing else.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -60,20 +60,28 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
         if isinstance(answer, Accepted) and not answer.replayed
         for acceptance in request.acceptances
     ]
-    if fresh:
-        _insert(connection, fresh)
-    return answers
+    replaced = _insert(connection, fresh) if fresh else {}
+    return [_with(answer, replaced) for answer in answers] if replaced else answers
 
 
-def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> None:
+def _with(answer: _Answer, replaced: Mapping[UUID, Sequence[UUID]]) -> _Answer:
+    """The answer with what its messages have replaced."""
+    if not isinstance(answer, Accepted) or answer.replayed:
+        return answer
+    return replace(answer, superseded=tuple(old for id in answer.ids for old in replaced.get(id, ())))
+
+
+def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> Mapping[UUID, Sequence[UUID]]:
+    """Answers what they have replaced."""
     relayed = [one for one in fresh if not one.sunk]
     turns = {**_turns(connection, relayed), **coalesce.inherited(connection, relayed)}
     _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id)) for one in fresh])
     _INSERT_RECIPIENT.run(connection, [row for one in fresh for row in _recipient_rows(one)])
     _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
-    coalesce.supersede(connection, relayed)
+    replaced = coalesce.supersede(connection, relayed)
     events.accepted(connection, relayed)
     events.ended(connection, {one.id: one.created_at for one in fresh if one.sunk})
+    return replaced
 
 
 def _charged(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:

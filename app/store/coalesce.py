@@ -3,7 +3,7 @@
 It goes when the first of them would have gone: else a caller that never stops would never be served.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -45,23 +45,18 @@ def inherited(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID,
     return turns
 
 
-def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> None:
-    """Cancel what waits with their values, once they are stored."""
-    rows = [
+def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, list[UUID]]:
+    """Cancel what waits with their values, once they are stored; of each the ids that it has replaced."""
+    rows: list[dict[str, Any]] = [
         {"key": one.key_id, "value": one.coalesce, "of": one.pool, "newest": one.id, "now": one.created_at}
         for one in _newest(fresh)
     ]
-    if rows:
-        superseded = _superseded(connection, rows)
-        _SUPERSEDE.run(connection, rows)
-        events.ended(connection, superseded)
-
-
-def _superseded(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, float]:
-    """Who is about to be, and when; looked for only if somebody is to hear of it."""
-    if not events.audience(connection):
+    if not rows:
         return {}
-    return {found.id: row["now"] for row in rows for found in _WHO.all(connection, row)}
+    replaced = {row["newest"]: [found.id for found in _WHO.all(connection, row)] for row in rows}
+    _SUPERSEDE.run(connection, rows)
+    events.ended(connection, {id: row["now"] for row in rows for id in replaced[row["newest"]]})
+    return replaced
 
 
 def _newest(fresh: Sequence[Acceptance]) -> Iterable[Acceptance]:

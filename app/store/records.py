@@ -103,6 +103,7 @@ class Accepted:
 
     ids: tuple[UUID, ...]
     replayed: bool = False
+    superseded: tuple[UUID, ...] = ()  # what they have replaced, by `coalesce`
     usage: Usage | None = None
 
 

@@ -1,11 +1,15 @@
 """The log says what failed and where, and keeps every secret that was near."""
 
 import json
+import re
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
 from app import logs
+from app.mail.attempt import Phase
+from app.mail.lifecycle import Event
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +51,42 @@ def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) 
         facts = json.loads(line)
         assert (facts["event"], facts["level"], facts["message"]) == ("request.refused", "info", told)
         assert facts["timestamp"].endswith("Z")
+
+
+def test_addresses_can_be_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever they stand in a line, tracebacks included; those of our own mailboxes stay, as a mend names them."""
+    theirs = ["ada.lovelace@example.net", '"ada l."@example.net', "ädä@exämple.net", "ADA+tag@example.net"]
+    for human in (True, False):
+        logs.configure(human=human, shown=frozenset({"noreply@contoso.com"}))
+        for address in theirs:
+            reply = f"550 5.1.1 <{address}>: {address}, to:{address} no such user"
+            logs.attempted(
+                UUID(int=1),
+                mailbox="noreply@contoso.com",
+                number=1,
+                phase="rcpt",
+                outcome="finish",
+                seconds=0.1,
+                reply=reply,
+            )
+            try:
+                raise ValueError(f"a bug at {address}")
+            except ValueError as error:
+                logs.crashed("somewhere", error, email=UUID(int=1))
+        logs.mailbox_held("noreply@contoso.com", reason="It is.", fix="Set-CASMailbox -Identity noreply@contoso.com")
+        written = capsys.readouterr().err
+        assert not {"ada", "lovelace", "ADA", "tag"} & {*re.findall(r"[A-Za-z]+", written.replace("exämple", ""))}
+        assert "\u00e4d\u00e4@" not in written
+        assert "\\u00e4d\\u00e4@" not in written
+        assert "***@example.net" in written
+        assert "-Identity noreply@contoso.com" in written
+        assert "test_addresses_can_be_masked" in written
+
+
+def test_a_name_is_a_name_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a phase and an outcome the word is written, not what Python calls it."""
+    logs.configure(human=True)
+    logs.attempted(
+        UUID(int=1), mailbox="m@contoso.com", number=1, phase=Phase.DOT, outcome=Event.GIVE_BACK, seconds=0.1, reply=""
+    )
+    assert "<" not in capsys.readouterr().err

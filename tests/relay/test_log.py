@@ -1,0 +1,68 @@
+"""A message's life can be read in the log, line by line, by its id and by the request's."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import logs, main
+from app.simulator import Fault, Point, Say, Simulator
+from tests.house import EMAIL, MAILBOX, House, house, settings_for
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    logs.configure(human=True)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was written since the last look."""
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+async def test_each_step_has_its_line(at_home: House, capsys: pytest.CaptureFixture[str]) -> None:
+    """Accepted, claimed, attempted, replaced by a newer one: by the email's id, and the caller's by his request's."""
+    logs.configure(human=False, level="debug")
+    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
+    answer = await at_home.caller.post(
+        "/emails", json={**EMAIL, "to": "late@example.net", "coalesce": "it"}, headers={"X-Request-Id": "first"}
+    )
+    old = answer.json()["id"]
+    await at_home.until(old, "deferred")
+    newer = await at_home.caller.post("/emails", json={**EMAIL, "coalesce": "it"}, headers={"X-Request-Id": "second"})
+    await at_home.until(newer.json()["id"], "done")
+    told = lines(capsys)
+    assert [one["event"] for one in told if one.get("email") == old] == [
+        "email.accepted",
+        "email.claimed",
+        "email.attempted",
+        "email.superseded",
+    ]
+    requests = {(one["event"], one["email"]): one.get("request_id") for one in told if "email" in one}
+    assert requests["email.accepted", old] == "first"
+    assert requests["email.superseded", old] == requests["email.accepted", newer.json()["id"]] == "second"
+    assert requests["email.attempted", old] is None
+    (end,) = [one for one in told if one["event"] == "email.attempted" and one["email"] == old]
+    assert (end["outcome"], end["phase"], end["mailbox"], end["number"]) == ("defer", "rcpt", MAILBOX, 1)
+
+
+async def test_the_setting_masks_whoever_is_written_to(
+    simulator: Simulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refusals at the door and replies of the upstream name nobody; the mailbox is named."""
+    settings = settings_for(simulator, tmp_path, log_addresses="masked", log_format="json")
+    main.configure_logs(settings)
+    simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
+    async with house(simulator, settings) as at_home:
+        await at_home.until(await at_home.post(to="lovelace@example.net"), "done")
+        for changes in ({"to": "lovelace@@example.net"}, {"from": "lovelace@example.net"}):
+            answer = await at_home.caller.post("/emails", json={**EMAIL, **changes})
+            assert answer.status_code in (403, 422)
+        await at_home.caller.get("/lovelace@example.net")
+    written = capsys.readouterr().err
+    assert "lovelace" not in written
+    assert "***@example.net" in written
+    assert f'"mailbox":"{MAILBOX}"' in written
