@@ -25,6 +25,7 @@ TROUBLES = (
     "email.lease_lost",
     "email.reclaimed",
     "email.expired",
+    "console.refused",
     "mailbox.paused",
     "mailbox.held",
     "token.failed",
