@@ -1,0 +1,60 @@
+"""One Idempotency-Key over several processes: whole Posterns, one PostgreSQL, one email."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.simulator import Simulator
+from app.store import Store
+from tests.house import ACCOUNT, EMAIL, KEY, PATIENCE
+from tests.processes import served
+
+PROCESSES = 4
+REQUESTS = 200
+HEADERS = {"authorization": f"Bearer {KEY}", "idempotency-key": "the-one"}
+
+
+async def post(caller: httpx.AsyncClient, url: str, subject: str = EMAIL["subject"]) -> tuple[int, Any]:
+    """Status and body."""
+    answer = await caller.post(f"{url}/emails", json=EMAIL | {"subject": subject})
+    return answer.status_code, answer.json()
+
+
+@asynccontextmanager
+async def posterns(simulator: Simulator, folder: Path, url: str, count: int) -> AsyncIterator[list[str]]:
+    """So many whole ones over one database; where they are."""
+    facts = {"POSTERN_DATABASE_URL": url, "POSTERN_DRAIN_SECONDS": "2"}
+    every = [served(simulator, folder, **facts) for _ in range(count)]
+    started = await asyncio.gather(*(asyncio.to_thread(one.__enter__) for one in every))
+    try:
+        yield [process.url for process in started]
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(one.__exit__, None, None, None) for one in every))
+
+
+async def test_i3_two_hundred_requests_over_four_processes_are_one_email(postgres_url: str, tmp_path: Path) -> None:
+    """Each has the one id, or is told that another is being answered. Afterwards every process has the id for whoever
+    asks again, also one that was started later, and refuses another body."""
+    limits = httpx.Limits(max_connections=REQUESTS)
+    async with (
+        Simulator(accounts=[ACCOUNT]) as simulator,
+        httpx.AsyncClient(headers=HEADERS, limits=limits, timeout=PATIENCE, trust_env=False) as caller,
+    ):
+        async with posterns(simulator, tmp_path, postgres_url, PROCESSES) as urls:
+            told = await asyncio.gather(*(post(caller, urls[n % PROCESSES]) for n in range(REQUESTS)))
+            (kept,) = {body["id"] for status, body in told if status == 200}
+            assert {body["name"] for status, body in told if status != 200} <= {"concurrent_idempotent_requests"}
+            for url in urls:
+                assert await post(caller, url) == (200, {"id": kept})
+                assert (await post(caller, url, "Other"))[0] == 409
+            await simulator.wait_for(1, PATIENCE)
+        async with posterns(simulator, tmp_path, postgres_url, 1) as urls:
+            assert await post(caller, urls[0]) == (200, {"id": kept})
+        assert len(simulator.messages) == 1
+    store = await Store.open(postgres_url)
+    assert sum((await store.counts()).values()) == 1
+    await store.close()

@@ -1,0 +1,68 @@
+"""A whole Postern as a process of its own, as an administrator starts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from app.simulator import Simulator
+from tests.house import KEY, MAILBOX, PASSWORD
+
+
+@dataclass
+class Process:
+    """A running `postern serve`. `peak` is known once it has ended: the most octets that were resident."""
+
+    url: str
+    peak: int = 0
+
+
+@contextmanager
+def served(simulator: Simulator, folder: Path, **changes: str) -> Iterator[Process]:
+    """Until the end of the block, then SIGTERM."""
+    ca_file = folder / "ca.pem"
+    simulator.write_ca(ca_file)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("POSTERN_")},
+        "POSTERN_MAILBOX": MAILBOX,
+        "POSTERN_PASSWORD": PASSWORD,
+        "POSTERN_API_KEY": KEY,
+        "POSTERN_DATA_DIR": str(folder),
+        "POSTERN_SMTP_HOST": "localhost",
+        "POSTERN_SMTP_PORT": str(simulator.port),
+        "POSTERN_SMTP_CA_FILE": str(ca_file),
+        "POSTERN_IPV4_ONLY": "true",
+        "POSTERN_PORT": "0",
+        "POSTERN_LOG_FORMAT": "json",
+        **changes,
+    }
+    command = [sys.executable, "-m", "app", "serve"]
+    with (
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        assert child.stderr is not None
+        process = Process(_url(child.stderr))
+        aside.submit(child.stderr.read)  # or it would stop at a full pipe
+        try:
+            yield process
+        finally:
+            child.send_signal(signal.SIGTERM)
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            process.peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _url(log: IO[str]) -> str:
+    for line in log:
+        event = json.loads(line)
+        if event["event"] == "started":
+            return str(event["url"])
+    raise AssertionError("it did not start")
