@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: openapi help demo dev test test-postgres check crash bench limits observe sdks gateways format lock clean
+.PHONY: openapi help demo dev test test-postgres check crash bench limits observe sdks gateways browser format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -54,6 +54,9 @@ limits: $(READY) ## 15,000 messages over four mailboxes at Exchange's limits, in
 
 observe: $(READY) ## rules, alerts and dashboard by a real Prometheus, which has to be installed (< 90 s)
 	@$(BIN)/pytest tests/observe -q --show-capture=no $(ARGS)
+
+browser: $(READY) ## the console in headless Chromium, which has to be installed (< 60 s)
+	@$(BIN)/pytest tests/browser -q $(ARGS)
 
 sdks: $(READY) ## the official SDKs of Resend and Postmark, from their registries (some two minutes; needs Node.js and npm)
 	@$(BIN)/pytest tests/sdks -n 2 -q $(ARGS)

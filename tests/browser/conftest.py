@@ -1,0 +1,71 @@
+"""The ring runs only when it is named: `make browser`, or pytest with a path in here. It needs Chromium."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+from pydantic import SecretStr
+
+from app.simulator import Simulator
+from tests.contract.console.operator import CONSOLE_PASSWORD
+from tests.house import ACCOUNT, House, house, settings_for
+
+HERE = Path(__file__).parent
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+Visitor = Callable[..., Awaitable[Page]]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave this folder out unless it, or something in it, was named."""
+    named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
+    return None if any(path.is_relative_to(HERE) for path in named) else True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without Chromium there is nothing to look with."""
+    if CHROMIUM is None:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="Chromium is not installed (Debian: apt-get install chromium)"))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    """A whole Postern with a console, and its upstream."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
+        async with house(simulator, settings) as home:
+            yield home
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's, without a window; one for all tests, since it takes seconds to start."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET])
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(home: House, chromium: Browser) -> AsyncIterator[Visitor]:
+    """Opens a browser of somebody's own, at the login page; `options` are those of its context."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(**options: Any) -> Page:
+            context = await chromium.new_context(base_url=home.postern.url, **options)
+            stack.push_async_callback(context.close)
+            page = await context.new_page()
+            page.set_default_timeout(20_000)
+            await page.goto("/console")
+            return page
+
+        yield open_one

@@ -1,0 +1,178 @@
+"""The console in a real browser: a walk without JavaScript, and with it proof that nothing foreign runs or acts."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from app.simulator import Drop, Fault, Point, Say
+from tests.browser.conftest import Visitor
+from tests.contract.console.operator import CONSOLE_PASSWORD
+from tests.house import MAILBOX, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PROBES = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    '"><svg onload="document.title=\'owned\'">',
+    "' autofocus onfocus='document.title=`owned`' x='",
+    "{{ 7 * 7 }}{% raw %}",
+)
+PHONE = {"viewport": {"width": 360, "height": 780}, "is_mobile": True}
+
+
+async def log_in(page: Page, password: str = CONSOLE_PASSWORD) -> Page:
+    """From the login page."""
+    await page.get_by_label("Console password").fill(password)
+    await page.get_by_role("button", name="Log in").click()
+    return page
+
+
+async def held(home: House, page: Page) -> UUID:
+    """An email waits for a mailbox whose login was refused; the overview shows it."""
+    home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
+    id = await home.post(subject="It waits")
+    while not await page.get_by_text("A mailbox is held").count():
+        await page.reload()
+    return id
+
+
+async def test_a_walk(home: House, visitor: Visitor) -> None:
+    """In by the password alone; the held mailbox with its fix, released; a failed email, retried; and out. All of it
+    without JavaScript."""
+    page = await visitor(java_script_enabled=False)
+    await log_in(page, "not-the-password")
+    await expect(page.get_by_role("alert")).to_have_text("That is not the password.")
+    await log_in(page)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("What is wrong now")
+    waiting = await held(home, page)
+    await page.get_by_role("link", name="Look at it").first.click()
+    await expect(page.get_by_text(f"Set-CASMailbox -Identity {MAILBOX}")).to_be_visible()
+    await page.get_by_role("button", name="Release").click()
+    await expect(page.get_by_role("status")).to_contain_text("It logs in once")
+    await home.until(waiting, "done")
+    await a_failed_one_is_retried(home, page)
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_label("Console password")).to_be_visible()
+    await page.go_back()
+    await expect(page.get_by_label("Console password")).to_be_visible()
+
+
+async def a_failed_one_is_retried(home: House, page: Page) -> None:
+    """Found by its state; the dialogue says why."""
+    home.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.10 RESOLVER.ADR.RecipientNotFound"), times=1))
+    failed = await home.post(subject="Your receipt")
+    await home.until(failed, "done")
+    await page.get_by_role("link", name="Emails").click()
+    await page.get_by_label("State").select_option("failed")
+    await page.get_by_role("button", name="Find").click()
+    await page.get_by_role("link", name="Your receipt").click()
+    await expect(page.locator(".dialogue")).to_contain_text("S: 550 5.1.10 RESOLVER.ADR.RecipientNotFound")
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.get_by_role("status")).to_have_text("It is in the queue again.")
+    email = await home.until(failed, "done")
+    assert email["last_event"] == "sent"
+
+
+async def test_a_second_copy_asks_for_a_tick(home: House, visitor: Visitor) -> None:
+    """The browser does not even send the form without it."""
+    home.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
+    id = await home.post(on_unknown="hold")
+    await home.until(id, "held")
+    page = await log_in(await visitor())
+    await expect(page.get_by_text("1 email is held until a person decides.")).to_be_visible()
+    await page.goto(f"/console/emails/{id}")
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.get_by_role("checkbox")).to_be_focused()
+    assert (await home.email(id))["relay"]["state"] == "held"
+    await page.get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Retry").click()
+    await home.until(id, "done")
+    assert len(home.simulator.messages) == 2
+
+
+async def test_nothing_that_others_wrote_runs(home: House, visitor: Visitor) -> None:
+    """Not of a subject, a name, a tag, a file's name, a reply or a reason; and no page breaks its own policy."""
+    page = await log_in(await visitor())
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    home.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBES[0]} {PROBES[1]}"), times=1))
+    file = {"filename": PROBES[1], "content": "AAAA"}
+    id = await home.post(subject=" ".join(PROBES), attachments=[file], **{"from": f'"{PROBES[3]}" <{MAILBOX}>'})
+    await home.until(id, "done")
+    await home.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": PROBES[0] + PROBES[2]})
+    for path in ("", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/audit"):
+        await page.goto(f"/console{path}")
+        assert await page.title() != "owned"
+        assert await page.locator("script, svg, [onerror], [onfocus], [onload]").count() == 0
+    await page.goto("/console/emails?" + urlencode(dict.fromkeys(("to", "subject", "state", "lane"), PROBES[2])))
+    assert await page.locator("svg").count() == 0
+    await expect(page.get_by_label("In the subject")).to_have_value(PROBES[2])
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://elsewhere.example", "http://127.0.0.1:9"], ids=["another site", "a neighbour"]
+)
+async def test_no_other_page_can_act(home: House, visitor: Visitor, origin: str) -> None:
+    """A form that another page sends with this browser does nothing, though a neighbour's bears the cookie."""
+    await home.until(await home.post(), "done")
+    page = await log_in(await visitor())
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    target = f"{home.postern.url}/console/mailboxes/{MAILBOX}"
+    evil = f"<form method=post action='{target}'><input name=what value=hold><button>Win a prize</button></form>"
+
+    async def serve(route: Route) -> None:
+        await route.fulfill(content_type="text/html", body=evil)
+
+    await page.route(f"{origin}/**", serve)
+    await page.goto(f"{origin}/prize")
+    async with page.expect_navigation() as answer:
+        await page.get_by_role("button", name="Win a prize").click()
+    response = await answer.value
+    assert response is not None
+    assert response.status == 403
+    await expect(page.get_by_text("was not of this session")).to_be_visible()
+    assert home.mailbox.relays
+
+
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+PALE = """
+() => {
+  const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+                       return .2126 * r + .7152 * g + .0722 * b; };
+  const colour = s => s.match(/[\\d.]+/g).map(Number);
+  const behind = e => { for (; e; e = e.parentElement) { const c = colour(getComputedStyle(e).backgroundColor);
+                        if (c.length < 4 || c[3] > 0) return c.slice(0, 3); } return [255, 255, 255]; };
+  const pale = [];
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+    const [a, b] = [light(colour(getComputedStyle(e).color).slice(0, 3)), light(behind(e))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) pale.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)}: ${e.textContent.trim().slice(0, 40)}`);
+  }
+  return pale;
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_on_a_phone_by_day_and_night(home: House, visitor: Visitor, scheme: str) -> None:
+    """No page is wider than the screen, and all text stands out from what is behind it (WCAG 2: 4.5 to 1)."""
+    page = await log_in(await visitor(color_scheme=scheme, **PHONE))
+    await home.post(subject="A" * 300, lane="bulk", scheduled_at="in 1 hour", to=f"{'a' * 60}@{'b' * 60}.example.net")
+    id = await held(home, page)
+    body = {"endpoint": f"https://{'c' * 60}.example.net/{'d' * 200}", "events": ["email.sent"]}
+    await home.caller.post("/webhooks", json=body)
+    await home.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "e" * 200})
+    for path in ("", "/emails", f"/emails/{id}", "/webhooks", "/audit", "/nowhere", f"/mailboxes/{MAILBOX}"):
+        await page.goto(f"/console{path}")
+        assert await page.evaluate(FITS), path
+        assert await page.evaluate(PALE) == [], path
+    await page.get_by_role("button", name="Examine").click()
+    await expect(page.get_by_text("Looked 0 s ago.")).to_be_visible()
+    assert await page.evaluate(FITS)
+    assert await page.evaluate(PALE) == []
