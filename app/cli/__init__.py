@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import check, demo, emails, keys, mailboxes, migrate, send, serve, simulate
+from app.cli import backup, check, demo, emails, keys, mailboxes, migrate, send, serve, simulate
 
 application = typer.Typer(
     name="postern",
@@ -21,6 +21,8 @@ application.command("simulate")(simulate.simulate)
 application.command("check")(check.check)
 application.command("send")(send.send)
 application.command("migrate")(migrate.migrate)
+application.command("backup")(backup.save)
+application.command("restore")(backup.restore)
 application.add_typer(keys.commands, name="keys")
 application.add_typer(emails.commands, name="emails")
 application.add_typer(mailboxes.commands, name="mailboxes")

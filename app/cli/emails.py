@@ -1,6 +1,7 @@
 """`postern emails`: messages over the store."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -22,16 +23,24 @@ commands = typer.Typer(help="Messages and what became of them.", no_args_is_help
 _COLUMNS = ("id", "created_at", "state", "from", "to", "subject")
 
 Id = Annotated[UUID, typer.Argument(help="The id that POST /emails answered.")]
+Ids = Annotated[list[UUID], typer.Argument(metavar="ID...", help="Ids that POST /emails answered.")]
+
+
+_Verb = Callable[..., Awaitable[Change | None]]  # of a store, an id and a moment
 
 
 @commands.command("list")
 def list_(
     state: Annotated[MessageState | None, typer.Option(help="Only those in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    only_ids: Annotated[bool, typer.Option("--ids", help="Their ids alone, one a line: for xargs.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """The newest messages."""
     emails = ask(lambda store: store.find(None, state=state, limit=limit))
+    if only_ids:
+        typer.echo("".join(f"{email.id}\n" for email in emails), nl=False)
+        return
     show([_row(email) for email in emails], _COLUMNS, as_json, none="No messages.")
 
 
@@ -48,27 +57,27 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 
 
 @commands.command()
-def retry(id: Id) -> None:
+def retry(ids: Ids) -> None:
     """Offer again what is held, or has failed; never to a recipient it was relayed to."""
     done = "is queued again; a running Postern takes it within a second"
-    _decide(id, lambda store: store.retry(id, Clock().now(), by=BY), done, lambda change: not_retryable(change).message)
+    _decide(ids, Store.retry, done, lambda change: not_retryable(change).message)
 
 
 @commands.command()
-def cancel(id: Id) -> None:
+def cancel(ids: Ids) -> None:
     """Take back what waits or is held. It is never offered again."""
 
     def cannot(change: Change) -> str:
         return f"The email is {change.state}. Only an email that is queued, deferred or held can be cancelled."
 
-    _decide(id, lambda store: store.cancel(id, Clock().now(), by=BY), "is cancelled", cannot)
+    _decide(ids, Store.cancel, "is cancelled", cannot)
 
 
 @commands.command()
-def confirm(id: Id) -> None:
+def confirm(ids: Ids) -> None:
     """Say that a held message has arrived, as Message trace shows. It is done and never offered again."""
     done = "is done; it counts as relayed"
-    _decide(id, lambda store: store.confirm(id, Clock().now(), by=BY), done, lambda change: not_held(change).message)
+    _decide(ids, Store.confirm, done, lambda change: not_held(change).message)
 
 
 async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None:
@@ -79,15 +88,23 @@ async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None
     return email, why(email, outlook.mailboxes if outlook else (), now)
 
 
-def _decide(
-    id: UUID, verb: Callable[[Store], Awaitable[Change | None]], done: str, cannot: Callable[[Change], str]
-) -> None:
-    change = ask(verb)
-    if change is None:
-        raise _none(id)
-    if not change.happened:
-        raise end(Exit.FAILED, cannot(change))
-    typer.echo(f"{id} {done}")
+def _decide(ids: Sequence[UUID], verb: _Verb, done: str, cannot: Callable[[Change], str]) -> None:
+    """Each by itself; the command has failed if one of them has."""
+    refusals = []
+    for id, change in zip(ids, ask(lambda store: _all(store, verb, ids)), strict=True):
+        if change is None:
+            refusals.append(_none(id))
+        elif change.happened:
+            typer.echo(f"{id} {done}")
+        else:
+            refusals.append(end(Exit.FAILED, cannot(change) if len(ids) == 1 else f"{id}: {cannot(change)}"))
+    if refusals:
+        raise refusals[0]
+
+
+async def _all(store: Store, verb: _Verb, ids: Sequence[UUID]) -> list[Change | None]:
+    now = Clock().now()
+    return await asyncio.gather(*(verb(store, id, now, by=BY) for id in ids))
 
 
 def _none(id: UUID) -> typer.Exit:

@@ -1,15 +1,30 @@
 """`postern migrate`."""
 
+from typing import Annotated
+
 import typer
 
-from app.cli.exits import plainly
+from app.cli.exits import Exit, plainly
 from app.settings import StoreSettings, load
 from app.store.migrations import migrate as to_newest
+from app.store.migrations import standing
+
+Check = Annotated[bool, typer.Option("--check", help="Change nothing: exit 0 if there is nothing to do, else 1.")]
 
 
-def migrate() -> None:
+def migrate(check: Check = False) -> None:
     """Bring the database to this version's schema. `postern serve` does the same when it starts."""
     with plainly():
-        settings = load(StoreSettings)
-        revision = to_newest(settings.store_url)
-    typer.echo(f"the database is at revision {revision}")
+        url = load(StoreSettings).store_url
+        if check:
+            _check(*standing(url))
+        else:
+            typer.echo(f"the database is at revision {to_newest(url)}")
+
+
+def _check(there: str | None, here: str) -> None:
+    if there == here:
+        typer.echo(f"the database is at revision {here}, as this version has it")
+        return
+    typer.echo(f"the database is at revision {there or 'none'}; this version brings it to {here}: postern migrate")
+    raise typer.Exit(Exit.FAILED)

@@ -144,6 +144,10 @@ UNKNOWN_HELD = Explanation(
     "The connection died between the end of the message and Exchange's answer, so it may have been delivered.",
     _TRACE,
 )
+RESTORED = Explanation(
+    "It waited when the backup was made that was restored since, so it may have been relayed already.",
+    _TRACE,
+)
 CONFIRMED = Explanation(
     "The connection died before Exchange's answer to the whole message; a person has confirmed that it arrived.",
     "Nothing to do.",

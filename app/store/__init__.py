@@ -3,6 +3,7 @@
 from app.store.errors import (
     AlreadyOwned,
     AlreadyStored,
+    BackupRefused,
     SchemaTooNew,
     StoreError,
     StoreUnavailable,
@@ -13,6 +14,7 @@ from app.store.store import Store
 __all__ = [
     "AlreadyOwned",
     "AlreadyStored",
+    "BackupRefused",
     "SchemaTooNew",
     "Store",
     "StoreError",

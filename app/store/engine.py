@@ -28,7 +28,6 @@ _ALWAYS = {
     "temp_store": "MEMORY",
 }
 _WRITER = {
-    "auto_vacuum": "INCREMENTAL",  # of a new file, or one that is written anew; so it comes first
     "journal_mode": "WAL",
     "synchronous": "FULL",
     "fullfsync": "ON",  # macOS: fsync alone does not reach the disk there
@@ -37,6 +36,7 @@ _WRITER = {
     "cache_size": "-16384",  # KiB
 }
 _READER = {"query_only": "ON"}
+_NEW = {"auto_vacuum": "INCREMENTAL"}  # before anything is in it: see room.py
 
 _POSTGRESQL = {
     "connect_timeout": 5,  # seconds
@@ -107,11 +107,11 @@ def create_file(path: Path) -> None:
         ) from None
 
 
-def write_engine(url: str) -> Engine:
-    """One connection at a time, which begins every transaction as a writer."""
+def write_engine(url: str, *, new: bool = False) -> Engine:
+    """One connection at a time, which begins every transaction as a writer. `new`: there is nothing in the file yet."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, {**_WRITER, **_ALWAYS}, "BEGIN IMMEDIATE", poolclass=NullPool)
+        return _sqlite(parsed, {**(_NEW if new else {}), **_WRITER, **_ALWAYS}, "BEGIN IMMEDIATE", poolclass=NullPool)
     return _postgresql(parsed, {**_SESSION, **_SESSION_WRITER}, poolclass=NullPool)
 
 

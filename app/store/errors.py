@@ -19,6 +19,10 @@ class AlreadyOwned(StoreError):  # noqa: N818
     """Another process works this database file."""
 
 
+class BackupRefused(StoreError):  # noqa: N818
+    """A copy cannot be made, or not be taken back."""
+
+
 class AlreadyStored(StoreError):  # noqa: N818
     """An id or a digest that has to be unique is stored already; nothing of this request was kept."""
 

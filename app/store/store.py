@@ -33,6 +33,7 @@ from app.store import (
     person,
     reclaim,
     reschedule,
+    restored,
     retention,
     room,
     setback,
@@ -164,6 +165,15 @@ class Store(Administration):
             part = await self._write(reclaim.expire, now)
             found = found + part
         return found
+
+    async def hold_waiting(self, now: float) -> int:
+        """After a restore: hold whatever may have been relayed since the backup was made; how many."""
+        await self.reclaim(now, everything=True)
+        count = part = await self._write(restored.hold, now)
+        while part == restored.AT_ONCE:
+            part = await self._write(restored.hold, now)
+            count += part
+        return count
 
     async def latest(self) -> float | None:
         """The latest moment that is kept here; in the future if the clock was set back since. None: nothing is."""

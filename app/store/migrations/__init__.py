@@ -28,7 +28,7 @@ def migrate(url: str) -> str:
     file = database_file(url)
     if file is not None:
         create_file(file)
-    with _alone(file) if file else nullcontext(), _transaction(url) as connection:
+    with _alone(file) if file else nullcontext(), _transaction(url, file) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's migration may take its time
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -46,6 +46,13 @@ def revision(url: str) -> str | None:
         return _revision(connection)
 
 
+def standing(url: str) -> tuple[str | None, str]:
+    """The database's revision (None: no schema yet) and this build's. Raises SchemaTooNew, StoreUnreachable."""
+    current = revision(url)
+    _refuse_unknown(current)
+    return current, _head() or ""
+
+
 def is_current(connection: Connection) -> bool:
     """Whether the database has this build's schema: another version may have migrated it since it was opened."""
     return _revision(connection) == _head()
@@ -57,8 +64,8 @@ def _head() -> str | None:
 
 
 @contextmanager
-def _transaction(url: str) -> Iterator[Connection]:
-    engine = write_engine(url)
+def _transaction(url: str, file: Path | None = None) -> Iterator[Connection]:
+    engine = write_engine(url, new=file is not None and file.stat().st_size == 0)
     try:
         with engine.begin() as connection:
             yield connection
