@@ -45,7 +45,7 @@ class Gateway:
     def environment(self) -> dict[str, str]:
         """For OpenSSL and httpx, requests, curl, Node."""
         names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-        return {**dict.fromkeys(names, str(self.ca_file)), "RESEND_API_URL": self.url, "RESEND_BASE_URL": self.url}
+        return dict.fromkeys(names, str(self.ca_file))
 
     def until_logged(self, text: str) -> str:
         """All that it has logged, once this is among it."""

@@ -21,7 +21,7 @@ async def test_sending(at_home: House) -> None:
     """One with an inline image and a file, a batch with metadata for each recipient, one for later; an error."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     given = {"logo": base64.b64encode(LOGO).decode(), "file": base64.b64encode(FILE).decode()}
-    told = await run("anymail_django.py", folder, given, "send", at_home.postern.url, KEY)
+    told = await run("anymail_django.py", folder, given, "send", at_home.url, KEY, **at_home.environment)
     await at_home.simulator.wait_for(3, PATIENCE)
     by_recipients = {frozenset(seen.recipients): seen for seen in at_home.simulator.messages}
     single = by_recipients[frozenset({"zoe@example.net", "c@example.net", "b@example.net"})]

@@ -13,7 +13,7 @@ async def test_send_read_cancel(at_home: House, tmp_path: Path) -> None:
     folder = await asyncio.to_thread(node, "resend-cli@latest")
 
     async def cli(*words: str) -> dict[str, object]:
-        where = {"RESEND_BASE_URL": at_home.postern.url, "RESEND_API_KEY": KEY, "HOME": str(tmp_path)}
+        where = {"RESEND_BASE_URL": at_home.url, "RESEND_API_KEY": KEY, "HOME": str(tmp_path), **at_home.environment}
         quiet = {"RESEND_NO_UPDATE_NOTIFIER": "1", "RESEND_TELEMETRY_DISABLED": "1"}
         told: dict[str, object] = json.loads(
             await output(

@@ -7,7 +7,6 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import Any
-from urllib.parse import urlsplit
 
 from tests.contract.test_resend_sdk import files
 from tests.house import KEY, PATIENCE, House
@@ -61,7 +60,7 @@ async def means_the_same(at_home: House, told: dict[str, Any]) -> None:
 async def test_node(at_home: House) -> None:
     """Its error classes are chosen by status and number."""
     folder = await asyncio.to_thread(node, "postmark@latest")
-    told = await run("postmark_node.cjs", folder, EMAIL, KEY, urlsplit(at_home.postern.url).netloc)
+    told = await run("postmark_node.cjs", folder, EMAIL, KEY, at_home.url, **at_home.environment)
     await means_the_same(at_home, told)
     assert told["stranger"][:3] == ["InvalidAPIKeyError", 401, 10]
     assert told["invalid"][:3] == ["InvalidEmailRequestError", 422, 300]
@@ -71,7 +70,7 @@ async def test_node(at_home: House) -> None:
 async def test_python(at_home: House) -> None:
     """Postmarker raises Postmark's number."""
     folder = await asyncio.to_thread(python, "postmarker")
-    told = await run("postmark_python.py", folder, EMAIL, KEY, at_home.postern.url + "/")
+    told = await run("postmark_python.py", folder, EMAIL, KEY, at_home.url + "/", **at_home.environment)
     await means_the_same(at_home, told)
     assert told["stranger"][0] == 10
     assert told["invalid"][0] == 300

@@ -64,7 +64,7 @@ def read_the_same(read: dict[str, Any], id: str) -> None:
 async def test_python(at_home: House, version: str) -> None:
     """Send, batch, read, move, cancel; and the class of each error that these versions know."""
     folder = await asyncio.to_thread(python, version)
-    told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=at_home.postern.url)
+    told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=at_home.url, **at_home.environment)
     assert version in ("resend", f"resend=={told['version']}")
     means_the_same(await arrived(at_home))
     read_the_same(told["read"], told["id"])
@@ -85,7 +85,7 @@ async def test_node(at_home: House, version: str) -> None:
     """The same, with a Buffer as an attachment and names in camel case."""
     folder = await asyncio.to_thread(node, version)
     email = {NODE_WORDS.get(name, name): value for name, value in EMAIL.items()}
-    told = await run("resend_node.cjs", folder, email, KEY, RESEND_BASE_URL=at_home.postern.url)
+    told = await run("resend_node.cjs", folder, email, KEY, RESEND_BASE_URL=at_home.url, **at_home.environment)
     means_the_same(await arrived(at_home))
     read_the_same(told["read"], told["id"])
     assert told["updated"]

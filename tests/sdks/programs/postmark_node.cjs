@@ -9,9 +9,9 @@ const refused = (call) =>
   );
 
 async function main() {
-  const [, , token, requestHost] = process.argv;
+  const [, , token, url] = process.argv;
   const email = JSON.parse(readFileSync(0, "utf8"));
-  const where = { requestHost, useHttps: false };
+  const where = { requestHost: new URL(url).host, useHttps: url.startsWith("https:") };
   const client = new ServerClient(token, where);
   console.log(
     JSON.stringify({
