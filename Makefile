@@ -30,11 +30,10 @@ test: $(READY) ## every test that needs no server of its own
 test-postgres: $(READY) ## the store's tests over PostgreSQL, which has to be installed (POSTGRES_BIN: where)
 	@$(BIN)/pytest tests/contract/store --postgres -n 2 --dist worksteal -q $(ARGS)
 
-gateways: $(READY) ## nginx and Caddy (installed) in front: their own tests, the API's cases and the SDK through each
-	@CI=$(or $(CI),1) $(BIN)/pytest tests/gateway -n 2 --dist loadfile -q $(ARGS)
-	@for kind in nginx caddy; do \
-		GATEWAY=$$kind $(BIN)/pytest tests/contract/api tests/contract/test_resend_sdk.py -n 2 --dist worksteal -q $(ARGS) || exit 1; \
-	done
+gateways: $(READY) ## nginx and Caddy (installed) in front: their own tests, the API's cases and the SDKs through each (some five minutes)
+	@$(BIN)/pytest tests/gateway -n 2 --dist loadfile -q $(ARGS)
+	@for kind in nginx caddy; do GATEWAY=$$kind $(BIN)/pytest -n 2 --dist worksteal -q $(ARGS) \
+		tests/contract/api tests/contract/test_resend_sdk.py tests/sdks || exit 1; done
 
 check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 	@$(BIN)/ruff format --check app tests
