@@ -161,7 +161,7 @@ class Postern:
             ready=self.rounds.stand,
             examine=self.rounds.examine,
         )
-        return beside(Console(desk), api)
+        return beside(Console(desk), api, self.settings.root_path)
 
     def _edge(self) -> Edge:
         settings, routes = self.settings, self.settings.routes

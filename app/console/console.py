@@ -25,7 +25,7 @@ from app.console.webhooks import Webhooks
 from app.store import StoreError
 
 ANSWERS = 15.0  # seconds in which a page is made
-EXAMINES = 45.0  # and one for which the doctor looks
+EXAMINES = 38.0  # and one for which the doctor looks
 
 _Endpoint = Callable[[Visit], Awaitable[Response]]
 
@@ -126,12 +126,15 @@ class Console:
         return visit.page("refusal.html", refusal.status, title=refusal.title, sentence=str(refusal))
 
 
-def beside(console: Console, api: ASGIApp) -> ASGIApp:
-    """Both as one application: what is below HOME goes to the console."""
+def beside(console: Console, api: ASGIApp, root_path: str = "") -> ASGIApp:
+    """Both as one application: what is below HOME goes to the console, whether a gateway has taken `root_path` off or
+    not."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope.get("path", "")
-        there = scope["type"] == "http" and (path == HOME or path.startswith(f"{HOME}/"))
-        await (console if there else api)(scope, receive, send)
+        path = scope.get("path", "").removeprefix(root_path)
+        if scope["type"] == "http" and (path == HOME or path.startswith(f"{HOME}/")):
+            await console({**scope, "path": path}, receive, send)
+        else:
+            await api(scope, receive, send)
 
     return either

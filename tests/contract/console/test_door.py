@@ -144,6 +144,20 @@ async def test_replicas_know_each_others_sessions(home: House, operator: Operato
                     assert (await person.get("/console")).status_code == status
 
 
+@pytest.mark.parametrize("prefix", ["", "/mail"], ids=["taken off", "left"])
+async def test_below_a_path(tmp_path: Path, prefix: str) -> None:
+    """Whether the gateway takes it off or leaves it, a person gets in and stays in."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        password = SecretStr(CONSOLE_PASSWORD)
+        settings = settings_for(simulator, tmp_path, console_password=password, root_path="/mail")
+        async with house(simulator, settings) as home, visitor(home) as person:
+            person.client.base_url = httpx.URL(f"{home.postern.url}{prefix}/")
+            await person.log_in()
+            assert person.page.url.path == f"{prefix}/console"
+            assert "What is wrong now" in person.shows
+            assert "Emails" in await person.open("/emails")
+
+
 async def test_what_every_page_forbids(operator: Operator) -> None:
     """No script, nothing from elsewhere, no frame around it, nothing kept on disk. The pages have no inline style, and
     nothing that a script would have to be there for."""

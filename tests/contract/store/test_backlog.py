@@ -63,6 +63,7 @@ async def test_what_webhooks_are_still_to_hear_is_counted(store: Store) -> None:
     assert (found.events, found.events_since) == (6, NOW)
     await store.revise_webhook(Revision(other.id, status=Status.DISABLED))
     assert (await store.backlog([POOL], NOW)).events == 3
+    assert [await store.webhook_backlog(id) for id in (one.id, other.id, uuid4())] == [3, 3, 0]
     assert (await store.backlog([], NOW)).waiting == {}
 
 
