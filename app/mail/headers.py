@@ -66,14 +66,14 @@ def check_value(value: str) -> None:
 
 def check_message_id(value: str) -> None:
     """Raise HeaderError unless `value`, without <>, can be a Message-ID (RFC 5322 §3.6.4, leniently)."""
-    if not _MESSAGE_ID.fullmatch(value):
-        raise HeaderError("The Message-ID must look like unique@example.com, in printable ASCII without spaces.")
+    if not _MESSAGE_ID.fullmatch(value) or "=?" in value:  # which readers might decode, RFC 2047
+        raise HeaderError("The Message-ID must look like unique@example.com, in printable ASCII without spaces and =?.")
 
 
 def check_content_id(value: str) -> None:
     """Raise HeaderError unless `value`, without <>, can be a Content-ID (RFC 2392; the usual missing @ is allowed)."""
-    if not _CONTENT_ID.fullmatch(value):
-        raise HeaderError("The content id must be 1 to 128 printable ASCII characters without spaces, < and >.")
+    if not _CONTENT_ID.fullmatch(value) or "=?" in value:
+        raise HeaderError("The content id must be 1 to 128 printable ASCII characters without spaces, <, > and =?.")
 
 
 def unstructured(name: str, text: str) -> str:

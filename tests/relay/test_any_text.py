@@ -1,0 +1,270 @@
+"""Any text in any field, through HTTP, disk and SMTP: refused by the field's name, or there as it was meant.
+
+And nothing else is there: no further header, recipient or message. The reader is the standard library's parser.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.mail.headers import is_reserved
+from app.mail.message import Envelope, Message
+from app.simulator import Simulator
+from app.simulator.memory import Seen
+from tests.house import ACCOUNT, EMAIL, KEY, MAILBOX, House, house, settings_for
+from tests.unit.judge import check_wire, decoded, leaves, lines, parsed, people_in, raw, unfolded
+
+EXAMPLES = 40  # of each field
+ATTACKS = [
+    *(
+        "\r\n",
+        "\r",
+        "\n",
+        "\0",
+        "\n\n",
+        "\r\r\n",
+        "\x0b",
+        "\x0c",
+        "\x1c",
+        "\x85",
+        "\u2028",
+        "\u2029",
+        "\ufeff",
+        "\u202e",
+    ),
+    *("\r\n.\r\n", "\n.\n", "\r.\r", ".", "..", "\r\n..", "\r\n.\r\nMAIL FROM:<x@contoso.com>\r\n", "\r\nQUIT\r\n"),
+    *("\r\nBcc: eve@example.org", "\nBcc: eve@example.org", "\rBcc: eve@example.org\r", "\r\n\r\n<script>", "\r\n "),
+    *("=?utf-8?q?=0D=0ABcc:_eve@example.org?=", "=?utf-8?b?DQpCY2M6IGV2ZUBleGFtcGxlLm9yZw==?=", "=?utf-7?q?x?=", "=?"),
+    *(
+        "<eve@example.org>",
+        ", eve@example.org",
+        "a@example.org",
+        '"',
+        "\\",
+        "(",
+        ")",
+        ";",
+        ":",
+        "<",
+        ">",
+        "@",
+        " ",
+        "\t",
+    ),
+    *(
+        "--",
+        "\r\n--=",
+        "boundary=x",
+        "; name=x",
+        "ü",
+        "🏰",
+        "é",
+        "\ud800",
+        "x" * 100,
+        "Content-Type: text/html",
+        "aGk=",
+    ),
+]
+TEXTS = st.lists(st.sampled_from(ATTACKS) | st.text(max_size=8), max_size=6).map("".join)
+
+UNKNOWN = object()
+
+
+class Either(set[str]):
+    """As it is or decoded: a caller's own encoded words are carried as they are."""
+
+
+Read = Callable[[EmailMessage, Message], Any]
+
+
+class Field(NamedTuple):
+    """Where the text is put, what its flaw is called, how it is read, and what should be read of it."""
+
+    put: Callable[[str], Mapping[str, Any]]
+    place: str
+    read: Read
+    meant: Callable[[str], Any] = lambda text: text
+    also: Callable[[str], list[str]] = lambda text: []  # headers of the message beyond the usual
+
+
+def leaf(number: int, part: str) -> Read:
+    """One fact of the message's parts in order."""
+    return lambda _, message: getattr(leaves(message)[number], part)
+
+
+def name_of(header: str) -> Read:
+    """The display name of the one who is there."""
+    return lambda _, message: one_of(header, message)[0]
+
+
+def one_of(header: str, message: Message) -> tuple[str, str]:
+    (person,) = people_in(message, header)
+    return person
+
+
+def html_of(_: EmailMessage, message: Message) -> bytes | None:
+    """An empty one is left out."""
+    return leaves(message)[1].content if len(leaves(message)) > 1 else None
+
+
+def quoted(text: str) -> str:
+    """As a display name of the mailbox."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}" <{MAILBOX}>'
+
+
+def plain_name(text: str) -> Any:
+    """Read without blanks around it. Encoded words in it are decoded, and what they would be is not told here."""
+    return UNKNOWN if "=?" in text else text.strip(" ")
+
+
+def literal(text: str) -> bytes:
+    """An attachment of a text type: base64 if it is, else itself."""
+    try:
+        return base64.b64decode(re.sub(r"[ \t\r\n\x0b\x0c]", "", text), validate=True)
+    except (binascii.Error, ValueError):
+        return text.encode()
+
+
+def file(**members: Any) -> dict[str, Any]:
+    """An email with one attachment."""
+    return {"attachments": [{"filename": "a.bin", "content": "aGk=", **members}]}
+
+
+def header(text: str) -> list[str]:
+    """The header of this name, if it is not one that the email itself decides."""
+    return [] if is_reserved(text) else [text]
+
+
+FIELDS = {
+    "subject": Field(lambda text: {"subject": text}, "subject", lambda parsed, _: str(parsed["Subject"])),
+    "text": Field(lambda text: {"text": text}, "text", leaf(0, "content"), lines),
+    "html": Field(lambda text: {"html": text}, "html", html_of, lambda text: lines(text) if text else None),
+    "from": Field(lambda text: {"from": quoted(text)}, "from", name_of("From"), plain_name),
+    "to": Field(lambda text: {"to": quoted(text)}, "to[0]", name_of("To"), plain_name),
+    "cc": Field(lambda text: {"cc": quoted(text)}, "cc[0]", name_of("Cc"), plain_name, lambda _: ["Cc"]),
+    "reply_to": Field(
+        lambda text: {"reply_to": [quoted(text)]},
+        "reply_to[0]",
+        name_of("Reply-To"),
+        plain_name,
+        lambda _: ["Reply-To"],
+    ),
+    "headers": Field(
+        lambda text: {"headers": {"X-Any": text}},
+        "headers.X-Any",
+        lambda _, message: Either({unfolded(raw(message)["X-Any"]), decoded(raw(message)["X-Any"])}),
+        lambda text: text.strip(" \t"),
+        lambda _: ["X-Any"],
+    ),
+    "headers' names": Field(
+        lambda text: {"headers": {text: "value"}}, "headers", lambda *_: None, lambda _: None, header
+    ),
+    "filename": Field(lambda text: file(filename=text), "attachments[0].filename", leaf(1, "filename"),
+                      lambda text: text or "attachment-1.bin"),
+    "content": Field(
+        lambda text: file(content=text, content_type="text/plain"),
+        "attachments[0].content",
+        leaf(1, "content"),
+        literal,
+    ),
+    "content_type": Field(
+        lambda text: file(content_type=text), "attachments[0].content_type", leaf(1, "content"), lambda _: b"hi"
+    ),
+    "content_id": Field(
+        lambda text: {"html": "<p>", **file(content_id=text)},
+        "attachments[0].content_id",
+        leaf(2, "content_id"),
+        lambda text: text.strip().removeprefix("<").removesuffix(">") or None,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+async def at_home(tmp_path: Path) -> AsyncIterator[House]:
+    """Without a bound on the pace."""
+    async with Simulator(accounts=[ACCOUNT], keep=100_000) as simulator:
+        simulator.limits = replace(simulator.limits, messages_per_minute=100_000, recipients_per_day=100_000)
+        facts = settings_for(simulator, tmp_path, messages_per_minute=100_000, recipients_per_day=100_000)
+        async with house(simulator, facts) as home:
+            yield home
+
+
+@pytest.mark.parametrize("name", FIELDS)
+async def test_any_text(at_home: House, name: str) -> None:
+    """Hypothesis is synchronous, so it calls from a thread, as another process would."""
+    loop = asyncio.get_running_loop()
+
+    def stored(id: str) -> bytes:
+        content = asyncio.run_coroutine_threadsafe(at_home.postern.store.content(UUID(id)), loop).result(20)
+        assert content is not None
+        return content
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(TEXTS)
+    def try_one(text: str) -> None:
+        before = len(at_home.simulator.messages)
+        email = EMAIL | dict(FIELDS[name].put(text))
+        answer = caller.post("/emails", content=json.dumps(email))
+        if answer.status_code != 200:
+            refused(answer, FIELDS[name].place)
+            assert len(at_home.simulator.messages) == before
+            return
+        id = answer.json()["id"]
+        shown = caller.get(f"/emails/{id}", headers={"prefer": "wait=20"}).json()
+        assert shown["last_event"] == "sent", shown["relay"]
+        seen = at_home.simulator.messages[before:]
+        assert len(seen) == 1
+        assert seen[0].content == stored(id)
+        arrived(FIELDS[name], text, email, seen[0])
+
+    with httpx.Client(
+        base_url=at_home.postern.url, headers={"authorization": f"Bearer {KEY}"}, timeout=30, trust_env=False
+    ) as caller:
+        await asyncio.to_thread(try_one)
+
+
+def refused(answer: httpx.Response, place: str) -> None:
+    """By the name of the field, or of its list."""
+    assert answer.status_code in (403, 422), answer.text
+    first = answer.json()["details"][0]["field"]
+    assert first.startswith(place) or place.startswith(first), (first, place)
+
+
+def arrived(field: Field, text: str, email: Mapping[str, Any], seen: Seen) -> None:
+    """As it was meant, and nothing beside it."""
+    assert set(seen.recipients) == {address for member in ("to", "cc") for address in addresses(email.get(member))}
+    assert seen.mail_from == MAILBOX
+    message = Message(Envelope(seen.mail_from, seen.recipients, smtputf8=False), "", seen.content)
+    check_wire(message)
+    assert sorted(raw(message).keys()) == sorted([*usual(message), *field.also(text)])
+    for part in [*raw(message).walk()][1:]:
+        allowed = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
+        assert {name.lower() for name in part.keys()} <= allowed  # noqa: SIM118 - keys of a message may repeat
+        assert len(part.keys()) == len(set(part.keys()))
+    read, meant = field.read(parsed(message), message), field.meant(text)
+    assert meant in (read if isinstance(read, Either) else (read, UNKNOWN))
+
+
+def addresses(member: str | None) -> list[str]:
+    """Of these emails: a bare one, or the mailbox behind a name."""
+    return [] if member is None else [MAILBOX if member.endswith(f"<{MAILBOX}>") else member]
+
+
+def usual(message: Message) -> list[str]:
+    """The headers of every message."""
+    single = [] if raw(message).is_multipart() else ["Content-Transfer-Encoding"]
+    return ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", *single]
