@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: openapi help demo dev test test-postgres check crash bench limits observe sdks gateways browser format lock clean
+.PHONY: openapi help demo dev test test-postgres check crash replicas bench limits observe sdks gateways browser format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,6 +47,9 @@ bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=
 
 crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 17 min; QUICK=1: < 90 s)
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)
+
+replicas: $(READY) ## several Posterns over one PostgreSQL, killed, frozen, cut off (some 10 min; QUICK=1: < 90 s)
+	@$(BIN)/pytest tests/replicas -q $(if $(QUICK),--quick) $(ARGS)
 
 limits: $(READY) ## 15,000 messages over four mailboxes at Exchange's limits, in virtual time (some four minutes)
 	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py tests/relay/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)

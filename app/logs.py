@@ -26,6 +26,7 @@ TROUBLES = (
     "email.reclaimed",
     "email.expired",
     "console.refused",
+    "mailbox.lost",
     "mailbox.paused",
     "mailbox.held",
     "token.failed",
@@ -34,6 +35,7 @@ TROUBLES = (
     "clock.set_back",
     "webhook.posted",
     "webhook.disabled",
+    "store.awaited",
     "store.failed",
 )
 _ADDRESS = re.compile(r'(?:"[^"]*"|[^\s"<>@,;:()\[\]]+)@([\w.-]*\w)')
@@ -131,9 +133,9 @@ def _json(facts: dict[str, Any]) -> str:
         return json.dumps(facts, default=repr)
 
 
-def started(*, url: str, mailboxes: int, mailbox: str, upstream: str) -> None:
-    """Postern listens."""
-    _log.info("started", url=url, mailboxes=mailboxes, mailbox=mailbox, upstream=upstream)
+def started(*, url: str, role: str, mailboxes: int, mailbox: str, upstream: str) -> None:
+    """Postern listens, and does the whole work or half of it."""
+    _log.info("started", url=url, role=role, mailboxes=mailboxes, mailbox=mailbox, upstream=upstream)
 
 
 def stopped() -> None:
@@ -237,6 +239,21 @@ def console_refused(address: str) -> None:
     _log.warning("console.refused", address=address)
 
 
+def mailbox_taken(mailbox: str, *, token: int, left: int) -> None:
+    """This replica owns the mailbox from now on; its owner before left so many messages under way."""
+    _log.info("mailbox.taken", mailbox=mailbox, token=token, left=left)
+
+
+def mailbox_given_back(mailbox: str) -> None:
+    """This replica owns the mailbox no longer, because another has fewer or because it stops."""
+    _log.info("mailbox.given_back", mailbox=mailbox)
+
+
+def mailbox_lost(mailbox: str) -> None:
+    """This replica was not heard of for too long, and another owns the mailbox now."""
+    _log.warning("mailbox.lost", mailbox=mailbox)
+
+
 def mailbox_paused(mailbox: str, *, seconds: float, reason: str) -> None:
     """The mailbox rests for a while; its messages wait."""
     _log.warning("mailbox.paused", mailbox=mailbox, seconds=round(seconds, 1), reason=reason)
@@ -309,6 +326,11 @@ def webhook_disabled(webhook: UUID, *, reason: str) -> None:
 def webhook_changed(webhook: UUID, *, what: str, key: str) -> None:
     """A person has made, changed or removed a webhook, by this API key."""
     _log.info("webhook.changed", webhook=str(webhook), what=what, key=key)
+
+
+def store_awaited(error: BaseException, *, seconds: float) -> None:
+    """The database cannot be opened; it is tried again in so many seconds, for as long as it takes."""
+    _log.error("store.awaited", error=str(error), again_in=round(seconds, 1))
 
 
 def store_failed(what: str, error: BaseException, *, email: UUID | None = None) -> None:

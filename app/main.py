@@ -1,20 +1,23 @@
 """The composition root: settings become a store, the mailboxes' relays and the HTTP edge, started and stopped in order.
 
-The only file that knows all the others. Start: lock, store, fleet, door. Stop: door, fleet, store, lock.
+The only file that knows all the others. Start: lock, door, store, fleet; until the store is there the door says so.
+Stop: door, fleet, store, lock.
 """
 
 import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from socket import gethostname
 from typing import Self
 from uuid import UUID, uuid5
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs, metrics
-from app.api import Edge, create_app, create_metrics_app
+from app.api import Edge, create_entrance, create_metrics_app, lead
 from app.api import Limits as BodyLimits
 from app.api.keys import digest
 from app.api.unreadable import below
@@ -26,28 +29,31 @@ from app.mail.ending import Ending
 from app.mail.forecast import Capacity
 from app.mail.notice import of_credential
 from app.relay.courier import Courier
-from app.relay.fleet import Fleet
+from app.relay.fleet import Fleet, Rhythm
 from app.relay.retention import Keep, Retention
 from app.relay.webhooks import Webhooks
 from app.scrape import Scrape
 from app.settings import Settings
 from app.smtp import tls
 from app.smtp.expiry import News, Watch
-from app.store import Store
+from app.store import AlreadyStored, Store, StoreUnreachable
 from app.store.engine import database_file
 from app.store.owner import OwnerLock
 from app.store.records import Key, Permission
 from app.wiring import Wiring, limits
 
+AGAIN = 5.0  # seconds until a database server that is not there is tried again
 _SETTING_KEY = UUID("5f1f0a8e-9a55-4e0c-8d56-7c1d3a0f6b11")  # names the key that POSTERN_API_KEY gives
 
 
 class Postern:
     """One running Postern. `async with Postern(settings) as postern: postern.url`."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, rhythm: Rhythm | None = None) -> None:
+        """`rhythm` is how a replica stays alive for the others."""
         self.settings = settings
         self.clock = clock or Clock()
+        self._rhythm = rhythm
         self._draining = False
         self._endings: dict[str, Callable[[], Ending | None]] = {}
         self._stack = AsyncExitStack()
@@ -80,22 +86,42 @@ class Postern:
         metrics.expect_troubles(logs.TROUBLES)
         logs.count_troubles(metrics.troubled)
         alone = _own(settings.store_url, stack)
-        self.store = await Store.open(settings.store_url, on_due=self._due)
+        counted = settings.metrics_port is None
+        room, root_path = _bytes_in_flight(settings), settings.root_path
+        entrance = create_entrance(lambda: self._draining, room, root_path, counted=counted)
+        self._application: ASGIApp = entrance
+        door = entrance if settings.console_password is None else self._door
+        self._listener = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
+        self.store = await self._open_store(patient=not alone)
         stack.push_async_callback(self.store.close)
-        for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=alone):
-            logs.reclaimed(email, in_doubt=in_doubt)
+        if alone:
+            for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=True):
+                logs.reclaimed(email, in_doubt=in_doubt)
         await self._keep_first_key()
-        await self._start_webhooks(stack, alone=alone)
+        self.fleet = self._fleet(alone=alone)
+        if settings.role != "api":
+            await self._start_webhooks(stack, alone=alone)
         await self._start_fleet(stack)
         keep = Keep(self.settings.keep_content_days, self.settings.keep_metadata_days)
         self.retention = Retention(self.store, self.clock, keep)
         self.retention.start()
         stack.push_async_callback(self.retention.stop)
         edge = self._edge()
-        app = create_app(edge)
-        stack.push_async_callback(app.close)
-        door = self._with_console(app, edge)
-        self._listener = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
+        lead(entrance, edge, public=settings.role != "relay")
+        self._application = self._with_console(entrance, edge)
+        stack.push_async_callback(entrance.close)
+        stack.push_async_callback(self._listener.stop)  # first of all
+
+    async def _open_store(self, *, patient: bool) -> Store:
+        """`patient`: a database server that is not there may come, and to end would only mean to be started again."""
+        while True:
+            try:
+                return await Store.open(self.settings.store_url, on_due=self._due)
+            except StoreUnreachable as error:
+                if not patient:
+                    raise
+                logs.store_awaited(error, seconds=AGAIN)
+            await asyncio.sleep(AGAIN)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
         courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
@@ -108,23 +134,35 @@ class Postern:
         await self.store.announce(what)
 
     async def _start_fleet(self, stack: AsyncExitStack) -> None:
-        wiring, cases = Wiring(self.clock), []
-        self.fleet = Fleet(self.store, self.clock, self.settings.tenant_recipients_per_day)
+        """Only who relays logs in of itself, and looks after what it logs in with."""
+        wiring, cases, relays = Wiring(self.clock), [], self.settings.role != "api"
         for pool in self.settings.pools:
             for one in pool.mailboxes:
                 login = wiring.credentials(one)
                 self._endings[one.mailbox] = login.ending
-                self.fleet.add(pool.name, one.mailbox, limits(one), wiring.sessions(one, login))
                 cases.append(wiring.case(pool, one, login, self.settings.max_message_bytes))
-                watch = asyncio.create_task(Watch(one.mailbox, login, self.clock, self._announce).keep())
-                stack.callback(watch.cancel)
+                if relays:
+                    self.fleet.add(pool.name, one.mailbox, limits(one), partial(wiring.sessions, one, login))
+                    watch = asyncio.create_task(Watch(one.mailbox, login, self.clock, self._announce).keep())
+                    stack.callback(watch.cancel)
         file = database_file(self.settings.store_url)
         sessions = Sessions(self.fleet.logged_in, self.fleet.slot)
         self.rounds = Rounds(self.store, self.clock, cases, sessions, file and file.parent)
         stack.callback(self.rounds.close)
         await self._start_metrics(stack)
-        await self.fleet.start()
-        stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)
+        if relays:
+            await self.fleet.start()
+            stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)
+
+    def _fleet(self, *, alone: bool) -> Fleet:
+        return Fleet(
+            self.store,
+            self.clock,
+            f"{gethostname()}:{self._listener.port}",
+            alone=alone,
+            rhythm=self._rhythm,
+            tenant_recipients_per_day=self.settings.tenant_recipients_per_day,
+        )
 
     async def _start_metrics(self, stack: AsyncExitStack) -> None:
         """Before the relay, so that a port of their own is there to the end of a drain."""
@@ -146,10 +184,15 @@ class Postern:
         hashed = digest(secret.get_secret_value())
         if await self.store.find_key(hashed) is None:
             id = uuid5(_SETTING_KEY, hashed.hex())
-            await self.store.create_key(Key(id, "POSTERN_API_KEY", Permission.FULL_ACCESS, self.clock.now()), hashed)
+            key = Key(id, "POSTERN_API_KEY", Permission.FULL_ACCESS, self.clock.now())
+            with suppress(AlreadyStored):  # by another replica, a moment ago
+                await self.store.create_key(key, hashed)
+
+    async def _door(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
 
     def _with_console(self, api: ASGIApp, edge: Edge) -> ASGIApp:
-        if (password := self.settings.console_password) is None:
+        if (password := self.settings.console_password) is None or self.settings.role == "relay":
             return api
         desk = Desk(
             store=self.store,
@@ -179,7 +222,7 @@ class Postern:
             limits=BodyLimits(
                 max_body_bytes=settings.max_body_bytes,
                 max_message_bytes=settings.max_message_bytes,
-                max_bytes_in_flight=max(settings.max_bytes_in_flight, settings.max_body_bytes),
+                max_bytes_in_flight=_bytes_in_flight(settings),
             ),
             ready=self.rounds.stand,
             examine=self.rounds.examine,
@@ -190,18 +233,27 @@ class Postern:
         )
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, clock: Clock | None = None, rhythm: Rhythm | None = None) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Postern(settings) as postern:
-        every = [one for pool in settings.pools for one in pool.mailboxes]
-        upstreams = sorted({f"{one.smtp_host}:{one.smtp_port}" for one in every})
-        logs.started(url=postern.url, mailboxes=len(every), mailbox=every[0].mailbox, upstream=", ".join(upstreams))
-        await stop.wait()
+    async with AsyncExitStack() as stack:
+        starting = asyncio.create_task(stack.enter_async_context(Postern(settings, clock, rhythm)))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            _tell_started(await starting)
+            await stopping
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
     logs.stopped()
+
+
+def _bytes_in_flight(settings: Settings) -> int:
+    return max(settings.max_bytes_in_flight, settings.max_body_bytes)
 
 
 async def _listen(
@@ -211,6 +263,19 @@ async def _listen(
     await listener.start()
     stack.push_async_callback(listener.stop)
     return listener
+
+
+def _tell_started(postern: Postern) -> None:
+    settings = postern.settings
+    every = [one for pool in settings.pools for one in pool.mailboxes]
+    upstreams = sorted({f"{one.smtp_host}:{one.smtp_port}" for one in every})
+    logs.started(
+        url=postern.url,
+        role=settings.role,
+        mailboxes=len(every),
+        mailbox=every[0].mailbox,
+        upstream=", ".join(upstreams),
+    )
 
 
 def configure_logs(settings: Settings) -> None:

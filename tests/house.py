@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from app.clock import Clock
 from app.main import Postern
+from app.relay.fleet import Rhythm
 from app.relay.mailbox import Mailbox
 from app.settings import Settings
 from app.simulator import Account, Simulator
@@ -90,9 +91,11 @@ class House:
 
 
 @asynccontextmanager
-async def house(simulator: Simulator, settings: Settings, clock: Clock | None = None) -> AsyncIterator[House]:
+async def house(
+    simulator: Simulator, settings: Settings, clock: Clock | None = None, rhythm: Rhythm | None = None
+) -> AsyncIterator[House]:
     """Start Postern in front of a simulator that runs."""
-    async with Postern(settings, clock) as postern:
+    async with Postern(settings, clock, rhythm) as postern:
         with ExitStack() as stack:
             url, environment, trust = postern.url, dict[str, str](), cast("ssl.SSLContext | bool", True)
             if kind := asked_for():

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api import unsupported
+from app.api import unsupported, waiting
 from app.api.attachment_list import Attachments
 from app.api.batch import Batch
 from app.api.changes import Changes
@@ -51,10 +51,36 @@ class PlainRoute(APIRoute):
 
 def create_app(edge: Edge) -> Entrance:
     """The whole inbound edge as one ASGI application."""
+    room, root_path = edge.limits.max_bytes_in_flight, edge.root_path
+    entrance = create_entrance(edge.draining, room, root_path, counted=False)
+    lead(entrance, edge)
+    return entrance
+
+
+def create_entrance(draining: Callable[[], bool], bytes_in_flight: int, root_path: str, *, counted: bool) -> Entrance:
+    """The same before there is a store: until it is `lead` somewhere, whoever has mail is told to come again.
+
+    `counted`: /metrics is asked for here.
+    """
     app = _plain_app()
-    rates, refusals = Rates(edge.clock.now), Refusals(edge.store, edge.clock)
-    _add_routes(app, edge, Keyring(edge.store, edge.clock, rates), Intake(edge, rates, refusals))
-    return Entrance(app, edge.draining, edge.limits.max_bytes_in_flight, rates, refusals, edge.root_path)
+    app.add_api_route("/healthz", waiting.alive, methods=[*_GET])
+    app.add_api_route("/readyz", waiting.ready, methods=[*_GET])
+    if counted:
+        app.add_api_route("/metrics", Counted(waiting.text).counted, methods=[*_GET])
+    app.router.default = waiting.nothing_yet
+    return Entrance(app, draining, bytes_in_flight, root_path)
+
+
+def lead(entrance: Entrance, edge: Edge, *, public: bool = True) -> None:
+    """To the routes. Not `public`: only to what machines inside ask of a process."""
+    app, rates, refusals = _plain_app(), Rates(edge.clock.now), Refusals(edge.store, edge.clock)
+    keyring = Keyring(edge.store, edge.clock, rates)
+    if public:
+        _add_routes(app, edge, keyring, Intake(edge, rates, refusals))
+    else:
+        for path, methods, endpoint in _of_health(edge, keyring):
+            app.add_api_route(path, endpoint, methods=[*methods])
+    entrance.lead_to(app, rates, refusals)
 
 
 def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> Entrance:
@@ -133,11 +159,18 @@ def _of_webhooks(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
 
 
 def _beside_emails(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
-    mailboxes, health = Mailboxes(edge, keyring), Health(edge, keyring)
+    mailboxes = Mailboxes(edge, keyring)
     return (
         ("/mailboxes", _GET, mailboxes.list_),
         ("/mailboxes/{name}/hold", _POST, mailboxes.hold),
         ("/mailboxes/{name}/release", _POST, mailboxes.release),
+        *_of_health(edge, keyring),
+    )
+
+
+def _of_health(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
+    health = Health(edge, keyring)
+    return (
         ("/healthz", _GET, health.alive),
         ("/readyz", _GET, health.ready),
         *([] if edge.counted is None else [("/metrics", _GET, Counted(edge.counted).counted)]),

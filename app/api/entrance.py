@@ -38,21 +38,19 @@ class Entrance:
     """
 
     def __init__(
-        self,
-        app: FastAPI,
-        draining: Callable[[], bool],
-        bytes_in_flight: int = 0,
-        rates: Rates | None = None,
-        refusals: Refusals | None = None,
-        root_path: str = "",
+        self, app: FastAPI, draining: Callable[[], bool], bytes_in_flight: int = 0, root_path: str = ""
     ) -> None:
-        self._app = app
-        self._rates = rates
-        self._refusals = refusals
         self._below = f"{root_path}/" if root_path else ""
-        self._routes = app.router
         self._draining = draining
         self._room = Room(bytes_in_flight)
+        self.lead_to(app)
+
+    def lead_to(self, app: FastAPI, rates: Rates | None = None, refusals: Refusals | None = None) -> None:
+        """These routes from now on."""
+        self._app = app
+        self._routes = app.router
+        self._rates = rates
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Every answer bears X-Request-Id, and what is left to the caller's API key.

@@ -68,6 +68,7 @@ class MailboxObject(TypedDict):
     since: Timestamp
     until: Annotated[Timestamp | None, says("The end of a pause, or the next login of a held one.")]
     connections: Annotated[int | None, says("So many at once; null: as many as the settings allow.")]
+    owner: Annotated[str | None, says("The replica that relays through it; null: none just now.")]
     wish: Annotated[Literal["hold", "release"] | None, says("What a person asked for and its relay has not heard.")]
     usage: UsageObject
     limits: Annotated[LimitsObject | None, says("null: it is not in the settings of this process any more.")]
@@ -107,6 +108,7 @@ _MAILBOX = {
     "since": AT,
     "until": "2026-11-24T09:05:00.000Z",
     "connections": None,
+    "owner": "postern-1:8025",
     "wish": None,
     "usage": {"connections": 0, "messages_last_minute": 12, "recipients_last_day": 1840},
     "limits": {"connections": 3, "messages_per_minute": 30, "recipients_per_day": 10_000},
@@ -193,6 +195,7 @@ class Mailboxes:
             "since": iso(condition.since),
             "until": timestamp(condition.until),
             "connections": condition.connections,
+            "owner": record.owner,
             "wish": None if record.wish is None else record.wish.word,
             "usage": cast("UsageObject", asdict(used)),
             "limits": None if capacity is None else cast("LimitsObject", asdict(capacity)),

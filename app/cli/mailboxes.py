@@ -14,14 +14,14 @@ from app.store.explanation import standing
 from app.store.records import MailboxRecord, MailboxUsage, Wish
 
 commands = typer.Typer(help="Mailboxes: whether they relay, and why not.", no_args_is_help=True)
-_COLUMNS = ("name", "pool", "health", "since", "until", "messages_last_minute", "recipients_last_day")
+_COLUMNS = ("name", "pool", "owner", "health", "since", "until", "messages_last_minute", "recipients_last_day")
 
 Name = Annotated[str, typer.Argument(help="The mailbox, such as noreply@contoso.com.")]
 
 
 @commands.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """All that ever relayed: open, paused until when, or held; and what mends it."""
+    """All that ever relayed: by which replica now, open, paused until when, or held; and what mends it."""
     now = Clock().now()
     records, used = ask(lambda store: _read(store, now))
     rows = [_row(record, used[record.name], now) for record in records if record.name in used]
@@ -66,6 +66,7 @@ def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any
     return {
         "name": record.name,
         "pool": record.pool,
+        "owner": record.owner,
         "health": str(condition.health),
         "since": moment(condition.since),
         "until": moment(condition.until),

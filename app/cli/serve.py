@@ -12,9 +12,13 @@ from app.settings import Settings, load
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (POSTERN_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (POSTERN_PORT).")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="all, or one half of it: api accepts, relay relays (POSTERN_ROLE).")
+    ] = None,
 ) -> None:
     """Accept mail over HTTP and relay it, until SIGTERM."""
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    options = {"host": host, "port": port, "role": role}
+    given = {name: value for name, value in options.items() if value is not None}
     with plainly():
         settings = load(Settings, **given)
     main.configure_logs(settings)

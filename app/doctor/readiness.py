@@ -113,7 +113,7 @@ class Rounds:
 
     async def _conditions(self) -> dict[str, Condition | None]:
         """Of the mailboxes of the settings; the store may know others from earlier."""
-        kept = {record.name: record.condition for record in await self._store.mailboxes()}
+        kept = {record.name: record.condition for record in await self._store.mailboxes() if record.owner}
         return {case.mailbox: kept.get(case.mailbox) for case in self._cases}
 
     # The deep one.

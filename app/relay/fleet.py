@@ -1,22 +1,49 @@
-"""All mailboxes of this process over one store: started, woken and stopped together, within one tenant's budget.
+"""The mailboxes of this process over one store: which of them are its own, and what they share.
 
-What belongs to one mailbox is in app/relay/worker; here is what they share: the leases, and the recipients of a day.
+Beats are how a replica stays alive for the others, and how it sees what is free, what it has too much of and what it
+has lost. A beat never waits for a mailbox: each has a task of its own (app/relay/term). What the mailboxes share is
+the leases, and the recipients of a tenant's day.
 """
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from typing import NamedTuple
+from uuid import uuid4
 
+from app import logs
 from app.clock import Clock
-from app.mail.health import Condition
+from app.relay.budget import Budget
 from app.relay.leases import Leases
-from app.relay.mailbox import DAY, Limits, Mailbox, Spent
-from app.relay.pace import Window
-from app.relay.worker import Relay
+from app.relay.mailbox import Limits, Mailbox, Spent
+from app.relay.share import share
+from app.relay.term import Berth, Term
 from app.smtp.pool import Pool
-from app.store import Store
-from app.store.records import MailboxRecord
+from app.store import Store, StoreUnavailable
+from app.store.replica_records import Replica, Roll
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Real seconds between beats, and how long a replica lives without one.
+
+    The others see a death within `lease` + `beat`. Who could not beat himself for `deaf` does not judge others for as
+    long: perhaps nobody could, and all are about to.
+    """
+
+    beat: float = 2.0
+    lease: float = 10.0
+
+    @property
+    def deaf(self) -> float:
+        """Half a lease: two beats and more."""
+        return self.lease / 2
+
+
+ALONE = Rhythm(beat=20.0, lease=60.0)  # nobody waits for it
 
 
 class Connections(NamedTuple):
@@ -28,76 +55,164 @@ class Connections(NamedTuple):
 
 
 class Fleet:
-    """The mailboxes, by name. Add them all, then start."""
+    """The mailboxes, by name. Add them all, then start. `name` is this replica's for people.
 
-    def __init__(self, store: Store, clock: Clock, tenant_recipients_per_day: int | None = None) -> None:
+    `alone`: nobody else relays from this database.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        name: str,
+        *,
+        alone: bool,
+        rhythm: Rhythm | None = None,
+        tenant_recipients_per_day: int | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._tenant = Window(tenant_recipients_per_day, DAY) if tenant_recipients_per_day else None
-        self._leases = Leases(store, clock)
-        self._relays: list[Relay] = []
-        self._keeper: asyncio.Task[None] | None = None
-        self._sessions: dict[str, Pool] = {}
-        self.mailboxes: dict[str, Mailbox] = {}
+        self._id, self._name = uuid4(), name
+        self._rhythm = rhythm or (ALONE if alone else Rhythm())
+        self._alone = alone
+        limit = tenant_recipients_per_day
+        self._tenant = Budget(store, clock, limit, self.wake) if limit else None
+        self._leases = Leases(store, clock, self._id)
+        self._berths: dict[str, Berth] = {}
+        self._terms: dict[str, Term] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._look = asyncio.Event()
+        self._stopping = False
+        self._judges_at = 0.0  # by the loop's time
+        self._beaten_at: float | None = None
 
-    def add(self, pool: str, name: str, limits: Limits, sessions: Pool) -> None:
-        """One more mailbox, which takes what waits in this pool."""
-        mailbox = self.mailboxes[name] = Mailbox(name, limits, self._clock, self._tenant)
-        self._relays.append(Relay(self._store, pool, mailbox, sessions, self._leases, self._clock))
-        self._sessions[name] = sessions
+    def add(self, pool: str, name: str, limits: Limits, sessions: Callable[[], Pool]) -> None:
+        """One more mailbox, which takes what waits in this pool while it is owned here."""
+        self._berths[name] = Berth(pool, name, limits, sessions)
+
+    @cached_property
+    def _me(self) -> Replica:
+        names = tuple(sorted(self._berths))
+        serves = sha256(repr([(name, self._berths[name].pool) for name in names]).encode()).hexdigest()
+        return Replica(self._id, self._name, serves[:16], names, self._rhythm.lease)
+
+    @property
+    def mailboxes(self) -> dict[str, Mailbox]:
+        """Those that are owned here."""
+        return {name: term.mailbox for name, term in self._terms.items()}
 
     def logged_in(self, name: str) -> bool:
         """Whether a session of this mailbox stands open here."""
-        return self._sessions[name].logged_in
+        return name in self._terms and self._terms[name].sessions.logged_in
 
     def slot(self, name: str) -> AbstractContextManager[bool]:
-        """One of its sessions for somebody else meanwhile; False when all are in use."""
-        return self._sessions[name].slot()
+        """One of its sessions for somebody else meanwhile; False when all are in use, or in another replica's hands."""
+        return self._terms[name].sessions.slot() if name in self._terms else nullcontext(False)
 
     def loads(self) -> dict[str, tuple[Connections, Spent]]:
-        """What each mailbox does at this moment, by its name."""
+        """What each mailbox that is owned here does at this moment, by its name."""
         return {
-            name: (Connections(*self._sessions[name].counts()), mailbox.spent())
-            for name, mailbox in self.mailboxes.items()
+            name: (Connections(*term.sessions.counts()), term.mailbox.spent()) for name, term in self._terms.items()
         }
 
     def wake(self) -> None:
         """There may be work: only a hint."""
-        for relay in self._relays:
-            relay.wake()
+        for term in self._terms.values():
+            term.relay.wake()
+
+    def look(self) -> None:
+        """A mailbox may be free: only a hint."""
+        self._look.set()
 
     async def start(self) -> None:
-        """Count what each mailbox sent before, then begin. Raises StoreUnavailable."""
-        await self._restore()
-        self._keeper = asyncio.create_task(self._leases.keep())
-        for relay in self._relays:
-            await relay.start()
+        """Own what is free, and begin. Raises StoreUnavailable when there is nobody else who could wait for it."""
+        if self._tenant is not None:
+            self._tenant.start()
+        try:
+            await self._beat()
+        except StoreUnavailable as error:
+            if self._alone:
+                raise
+            logs.store_failed("beat", error)
+        self._keepers = [asyncio.create_task(self._leases.keep()), asyncio.create_task(self._keep())]
+        await asyncio.gather(*(term.begun.wait() for term in self._terms.values()))
 
     async def stop(self, drain: float) -> None:
-        """Claim nothing more, wait `drain` real seconds for what is on its way, then cut it."""
-        await asyncio.gather(*(relay.stop(drain) for relay in self._relays))
-        if self._keeper is not None:
-            self._keeper.cancel()
+        """Claim nothing more, wait `drain` real seconds for what is on its way, then cut it; give every mailbox back.
+
+        It goes on living meanwhile: else the others would take what is still on its way for left behind.
+        """
+        self._stopping = True
+        for term in self._terms.values():
+            term.finish(drain)
+        await asyncio.gather(*self._tasks)
+        for keeper in self._keepers:
+            keeper.cancel()
             with suppress(asyncio.CancelledError):
-                await self._keeper
-
-    async def _restore(self) -> None:
-        kept = {record.name: record for record in await self._store.mailboxes()}
-        since, on_our_clock = self._clock.now() - DAY, self._monotonic()
-        everybody: list[tuple[float, int]] = []
-        for name, mailbox in self.mailboxes.items():
-            sent = [(on_our_clock(one.at), one.recipients) for one in await self._store.sent_since(name, since)]
-            mailbox.restore(_condition(kept.get(name)), sent)
-            everybody += sent
+                await keeper
         if self._tenant is not None:
-            self._tenant.restore(everybody)
+            await self._tenant.stop()
+        with suppress(StoreUnavailable):  # then it is not heard of
+            await self._store.replicas.leave(self._id)
 
-    def _monotonic(self) -> Callable[[float], float]:
-        """Epoch seconds as seconds of the clock that never jumps; none is later than now."""
-        now = self._clock.monotonic()
-        ahead = now - self._clock.now()
-        return lambda at: min(at + ahead, now)
+    async def _keep(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rhythm.beat):
+                    await self._look.wait()
+            self._look.clear()
+            try:
+                await self._beat()
+            except StoreUnavailable as error:
+                logs.store_failed("beat", error)
+            except Exception as error:  # a bug must not end the loop
+                logs.crashed("fleet", error)
 
+    async def _beat(self) -> None:
+        roll = await self._store.replicas.beat(self._me)
+        judges = self._judges()
+        mine = {one.mailbox: one.token for one in roll.holdings if one.replica == self._id}
+        for name, term in self._terms.items():
+            if mine.get(name) != term.token and not term.leaving:
+                logs.mailbox_lost(name)
+                term.finish(lost=True)
+        if self._stopping:
+            return
+        for name in mine.keys() & self._berths.keys() - self._terms.keys():
+            self._begin(name, mine[name])  # it could not be given back
+        await self._share(roll, judges=judges)
 
-def _condition(record: MailboxRecord | None) -> Condition | None:
-    return record.condition if record else None
+    async def _share(self, roll: Roll, *, judges: bool) -> None:
+        leaving = {name for name, term in self._terms.items() if term.leaving}
+        part = share(self._me, roll, leaving, judges=judges)
+        take = {*(self._berths if self._alone else part.take)} - self._terms.keys()
+        if part.give is not None and part.give in self._terms:
+            self._terms[part.give].finish(self._rhythm.lease)
+        if not take:
+            return
+        now = self._clock.now()
+        for taken in await self._store.replicas.take(self._id, sorted(take), now, by_force=self._alone):
+            logs.mailbox_taken(taken.mailbox, token=taken.token, left=len(taken.left))
+            for email, in_doubt in taken.left:
+                logs.reclaimed(email, in_doubt=in_doubt)
+            self._begin(taken.mailbox, taken.token)
+
+    def _begin(self, name: str, token: int) -> None:
+        term = Term(self._berths[name], token, self._store, self._clock, self._leases, self._tenant)
+        self._terms[name] = term
+        task = asyncio.create_task(term.run())
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._end(name, task))
+
+    def _end(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._terms[name]
+        self._tasks.discard(task)
+
+    def _judges(self) -> bool:
+        """Whether who is not heard of counts as dead: not if it is we who have heard nothing for a while."""
+        now, before = asyncio.get_running_loop().time(), self._beaten_at
+        self._beaten_at = now
+        if before is None or now - before > self._rhythm.deaf:
+            self._judges_at = now + self._rhythm.deaf
+        return now >= self._judges_at

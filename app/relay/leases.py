@@ -1,4 +1,7 @@
-"""What this process holds in its hands: the claimed messages, their renewal, and the return of what others dropped.
+"""What this process holds in its hands: the claimed messages, their renewal, and the return of what was dropped.
+
+A lease runs by the clock of the host that took it, so each replica sweeps the mailboxes that it owns; what another
+one had under way is put back at the take-over (app/store/takeover.py).
 
 The same look every few seconds sees that the wall clock was set back: then what waits by it is brought forward.
 """
@@ -14,15 +17,17 @@ from app.store.records import Claimed
 
 LEASE = 60.0  # real seconds: how long a claim lives without renewal
 STEP = 1.0  # real seconds by which the wall clock goes back without anybody minding
-KEEP = 5.0  # real seconds between renewals, and between looks for what a dead worker left
+KEEP = 5.0  # real seconds between renewals, and between looks for what was dropped
+GRACE = 3600.0  # seconds after which what was dropped elsewhere is picked up, if nobody owns its mailbox any more
 
 
 class Leases:
     """Everything claimed and not yet settled, by lease."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, replica: UUID) -> None:
         self._store = store
         self._clock = clock
+        self._replica = replica
         self._held: dict[UUID, Claimed] = {}
         self._ahead: float | None = None  # the wall clock of the monotonic one, at the last look
 
@@ -72,7 +77,8 @@ class Leases:
 
     async def _sweep(self) -> None:
         now = self._clock.now()
-        for email, in_doubt in await self._store.reclaim(now):
+        mine = await self._store.reclaim(now, owner=self._replica)
+        for email, in_doubt in mine + await self._store.reclaim(now, grace=GRACE):
             logs.reclaimed(email, in_doubt=in_doubt)
         for email in await self._store.expire(now):
             telling.expired(email)

@@ -5,7 +5,7 @@ The rules of the condition are app/mail/health; here they meet the clock, the wi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from app import logs
@@ -24,7 +24,7 @@ DAY = 86_400.0
 # Of the limits, kept free for urgent mail. A minute's part is used by the others as it passes; a day's part is not,
 # because when the day's recipients are used up the next one is hours away.
 _OF_A_MINUTE = 6
-_OF_A_DAY = 50
+OF_A_DAY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,30 @@ class Room(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """How much of its limits a mailbox has used up: a share of the minute's messages, and what is left of the day."""
+    """How much of its own limits it has used up: a share of the minute's messages, and what is left of the day."""
 
     pace: float
     recipients_left: int
 
 
+class Day(Protocol):
+    """Recipients of a day, a mailbox's or a tenant's, counted as a Window does; `kept` of them for urgent mail."""
+
+    limit: int
+
+    @property
+    def kept(self) -> int: ...
+    def room(self, now: float) -> int: ...
+    def wait(self, now: float, weight: int = 1) -> float: ...
+    def begin(self, weight: int = 1) -> None: ...
+    def cancel(self, weight: int = 1) -> None: ...
+    def end(self, now: float, weight: int = 1) -> None: ...
+
+
 class Mailbox:
     """Condition, pace and the count of what is under way. Everything on the event loop, nothing awaits."""
 
-    def __init__(self, name: str, limits: Limits, clock: Clock, tenant: Window | None = None) -> None:
+    def __init__(self, name: str, limits: Limits, clock: Clock, tenant: Day | None = None) -> None:
         """`tenant` counts the recipients of a day over all mailboxes, if that is limited too."""
         self.name = name
         self.limits = limits
@@ -63,8 +77,8 @@ class Mailbox:
         self._breaker = Breaker()
         self._messages = Window(limits.messages_per_minute, MINUTE)
         self._kept_of_a_minute = min(limits.messages_per_minute // _OF_A_MINUTE, 10)
-        self._recipients = Window(limits.recipients_per_day, DAY)
-        self._days = [self._recipients, *([tenant] if tenant else [])]
+        self._recipients = day(limits.recipients_per_day)
+        self._days: list[Day] = [self._recipients, *([tenant] if tenant else [])]
 
     # Its condition.
 
@@ -142,7 +156,7 @@ class Mailbox:
         if not self.relays or any(day.room(now) < 1 for day in self._days):
             return Room(0, 0)
         room = max(0, self._messages.room(now) - self._held_back)
-        if any(day.room(now) <= _kept(day) for day in self._days):
+        if any(day.room(now) <= day.kept for day in self._days):
             return Room(room, 0)
         return Room(room, min(room, self._messages.spare(now, self._kept_of_a_minute)))
 
@@ -150,7 +164,7 @@ class Mailbox:
         """How much of its limits is used up."""
         now = self._clock.monotonic()
         used = self._messages.limit - self._messages.room(now)
-        return Spent(used / self._messages.limit, max(0, min(day.room(now) for day in self._days)))
+        return Spent(used / self._messages.limit, max(0, self._recipients.room(now)))
 
     @property
     def _held_back(self) -> int:
@@ -172,7 +186,7 @@ class Mailbox:
         now = self._clock.monotonic()
         minute = self._messages.wait_for_spare(now, self._kept_of_a_minute)
         minute = max(minute, self._messages.wait(now, 1 + self._held_back))
-        return max(minute, *(day.wait(now, _kept(day) + 1) for day in self._days))
+        return max(minute, *(day.wait(now, day.kept + 1) for day in self._days))
 
     def begin(self, recipients: int) -> bool:
         """A message to so many recipients is about to be offered; False when it does not fit now."""
@@ -198,8 +212,9 @@ class Mailbox:
             day.end(now, recipients)
 
 
-def _kept(day: Window) -> int:
-    return day.limit // _OF_A_DAY
+def day(recipients: int) -> Window:
+    """So many recipients in any day, with a part that is kept for urgent mail."""
+    return Window(recipients, DAY, kept=recipients // OF_A_DAY)
 
 
 def _tell(name: str, condition: Condition) -> None:

@@ -14,11 +14,15 @@ _STEPS = 1500  # entries closer than period / _STEPS are merged (into the later 
 
 
 class Window:
-    """At most `limit` (messages, recipients) in any `period` seconds. Times are of one monotonic clock, in seconds."""
+    """At most `limit` (messages, recipients) in any `period` seconds. Times are of one monotonic clock, in seconds.
 
-    def __init__(self, limit: int, period: float) -> None:
+    `kept` is a part of the limit that its user leaves for what matters more; nothing here looks at it.
+    """
+
+    def __init__(self, limit: int, period: float, kept: int = 0) -> None:
         self.limit = limit
         self.period = period
+        self.kept = kept
         self._interval = period / limit
         self._grain = period / _STEPS
         self._ended: deque[tuple[float, int]] = deque()

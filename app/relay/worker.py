@@ -34,13 +34,17 @@ BREATH = 0.02  # real seconds for more to come before the store is asked what is
 
 
 class Relay:
-    """One mailbox's outbound loop over one queue (`route` is the pool's name in the store)."""
+    """One mailbox's outbound loop over one queue (`route` is the pool's name in the store).
+
+    `fence` is the token under which this replica owns the mailbox.
+    """
 
     def __init__(
-        self, store: Store, route: str, mailbox: Mailbox, sessions: Pool, leases: Leases, clock: Clock
+        self, store: Store, route: str, fence: int, mailbox: Mailbox, sessions: Pool, leases: Leases, clock: Clock
     ) -> None:
         self._store = store
         self._route = route
+        self._fence = fence
         self._mailbox = mailbox
         self._sessions = sessions
         self._leases = leases
@@ -188,6 +192,7 @@ class Relay:
             room.all,
             now,
             self._leases.until(now),
+            fence=self._fence,
             others=room.others,
             patient=self._hands.waiting,
         )

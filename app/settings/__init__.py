@@ -77,6 +77,10 @@ class Settings(StoreSettings, MailboxSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    role: Literal["all", "api", "relay"] = Field(
+        "all",
+        description="`all`; or `api` (accepts, never relays) and `relay` (relays, no API), both on PostgreSQL only.",
+    )
     mailbox: Annotated[str, AfterValidator(rules.mailbox)] = Field(
         "", validate_default=False, description="The Office 365 mailbox that sends, such as `noreply@contoso.com`."
     )
@@ -137,6 +141,11 @@ class Settings(StoreSettings, MailboxSettings):
     @classmethod
     def _not_shorter(cls, given: int, so_far: ValidationInfo) -> int:
         return rules.metadata_days(given, so_far.data.get("keep_content_days", 0))
+
+    @field_validator("role")
+    @classmethod
+    def _shared(cls, given: str, so_far: ValidationInfo) -> str:
+        return rules.role(given, so_far.data.get("database_url"))
 
     @field_validator("pools")
     @classmethod

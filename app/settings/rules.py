@@ -167,6 +167,17 @@ def database_url(value: str) -> str:
     )
 
 
+def role(value: str, url: str | None) -> str:
+    """`all` alone works an embedded database, which has one process. `url` is None if it is wrong itself."""
+    if value == "all" or url is None or _SERVER.match(url):
+        return value
+    raise fault(
+        None,
+        "shares a database with others, and an embedded one has one process",
+        "Give all, or set POSTERN_DATABASE_URL to postgresql://user:password@host/name",
+    )
+
+
 def host_name(value: str) -> str:
     """A DNS name or an address: no scheme, no port."""
     if "://" in value:

@@ -15,6 +15,7 @@ from app.frozen import frozen
 from app.mail.attempt import Phase
 from app.mail.lifecycle import MessageState, RecipientState, Standing
 from app.mail.message import Envelope, Lane, OnUnknown
+from app.store.ownership import OWNED
 from app.store.prepared import Prepared
 from app.store.records import Claimed
 from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
@@ -30,10 +31,14 @@ _URGENT, _LAST = Lane.URGENT.rank, LANES[-1].rank
 
 @frozen
 class Demand:
-    """A worker's wish for at most `limit` messages, of which at most `others` are not urgent. Times: epoch seconds."""
+    """A worker's wish for at most `limit` messages, of which at most `others` are not urgent. Times: epoch seconds.
+
+    `fence` is the token under which its replica owns the mailbox.
+    """
 
     pool: str
     mailbox: str
+    fence: int
     limit: int
     others: int
     now: float
@@ -70,7 +75,7 @@ _NEXT = Prepared(
 )
 _TAKE = Prepared(
     update(messages)
-    .where(_m.id == bindparam("taken"))
+    .where(_m.id == bindparam("taken"), OWNED)
     .values(
         state=MessageState.ACTIVE,
         attempts=_m.attempts + 1,
@@ -94,7 +99,7 @@ _PENDING = Prepared(
 
 
 def claim(connection: Connection, demands: Sequence[Demand]) -> list[list[Claimed]]:
-    """For each demand what is next; a message goes to one demand only."""
+    """For each demand what is next, nothing if the mailbox is another's now; a message goes to one demand only."""
     return [_claim(connection, demand) for demand in demands]
 
 
@@ -116,8 +121,8 @@ def _claim(connection: Connection, demand: Demand) -> list[Claimed]:
         return []
     waiting = pending(connection, [row.id for row in found])
     claimed = [_claimed(row, demand, waiting[row.id]) for row in found]
-    until, by = demand.lease_until, demand.mailbox
-    _TAKE.run(connection, [{"taken": one.id, "token": one.lease, "until": until, "by": by} for one in claimed])
+    if not _TAKE.run(connection, [_taking(one, demand) for one in claimed]):
+        return []
     _OPEN_ATTEMPT.run(connection, [_attempt_row(one) for one in claimed])
     return claimed
 
@@ -161,6 +166,16 @@ def _claimed(row: Any, demand: Demand, addresses: Sequence[str]) -> Claimed:
         lane=LANES[row.lane],
         content=row.content,
     )
+
+
+def _taking(claimed: Claimed, demand: Demand) -> dict[str, Any]:
+    return {
+        "taken": claimed.id,
+        "token": claimed.lease,
+        "until": demand.lease_until,
+        "by": demand.mailbox,
+        "fence": demand.fence,
+    }
 
 
 def _attempt_row(claimed: Claimed) -> dict[str, Any]:

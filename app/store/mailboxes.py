@@ -10,8 +10,9 @@ from app.mail.health import Condition, Health
 from app.mail.verdict import Explanation
 from app.store import audit, events
 from app.store.audit_records import Action, Actor, Entry
+from app.store.ownership import LIVES
 from app.store.records import MailboxRecord, Wish
-from app.store.schema import mailboxes
+from app.store.schema import mailboxes, owners, replicas
 from app.store.upsert import upsert
 
 
@@ -35,8 +36,16 @@ class Wishing:
 
 
 _b = mailboxes.c
-_ALL = select(mailboxes).order_by(_b.name)
-_ONE = select(mailboxes).where(_b.name == bindparam("name"))
+_OWNER = (
+    select(replicas.c.name)
+    .join(owners, owners.c.replica == replicas.c.id)
+    .where(owners.c.mailbox == _b.name, LIVES)
+    .correlate(mailboxes)
+    .scalar_subquery()
+    .label("owner")
+)
+_ALL = select(mailboxes, _OWNER).order_by(_b.name)
+_ONE = select(mailboxes, _OWNER).where(_b.name == bindparam("name"))
 _HEARD = update(mailboxes).where(_b.name == bindparam("of"), _b.wish_at == bindparam("heard")).values(wish_at=None)
 _WISH = update(mailboxes).where(_b.name == bindparam("of"))
 
@@ -106,4 +115,4 @@ def _record(row: Row[*tuple[Any, ...]]) -> MailboxRecord:
         grows_at=row.grows_at,
     )
     wished = None if row.wish_at is None else Wish(row.wish_at, row.wish_hold, row.wish_reason)
-    return MailboxRecord(row.name, row.pool, condition, wished)
+    return MailboxRecord(row.name, row.pool, condition, wished, row.owner)

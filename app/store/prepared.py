@@ -65,11 +65,13 @@ class Prepared:
         self._sets = list(sets) or None
         self._forms: dict[str, _Form] = {}
 
-    def run(self, connection: Connection, rows: Sequence[Values]) -> None:
-        """Once for each row."""
+    def run(self, connection: Connection, rows: Sequence[Values]) -> int:
+        """Once for each row; how many rows of the table that has changed in all."""
         form = self._form(connection.dialect)
         with _cursor(connection, form) as cursor:
             cursor.executemany(form.sql, [form.bound(row) for row in rows])
+            changed: int = cursor.rowcount
+            return changed
 
     def each(self, connection: Connection, rows: Sequence[Values]) -> list[bool]:
         """Once for each row; of each, whether it has changed anything."""

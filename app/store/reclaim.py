@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from app.mail import lifecycle, policy
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
@@ -15,7 +15,7 @@ from app.mail.message import OnUnknown
 from app.store import events
 from app.store.claim import pending
 from app.store.records import Record
-from app.store.schema import ACTIVE, WAITING, attempts, messages, recipients
+from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients
 from app.store.settle import Ending, write
 
 AT_ONCE = 1000  # rows in one transaction: accepts wait for it
@@ -23,33 +23,39 @@ AT_ONCE = 1000  # rows in one transaction: accepts wait for it
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """The ACTIVE messages whose lease ends by `until` (epoch seconds). `jitter` gives numbers in -1..1."""
+    """The ACTIVE messages whose lease ends by `until` (epoch seconds). `jitter` gives numbers in -1..1.
+
+    `owner`: only those of the mailboxes of this replica, by whose clock their leases run.
+    """
 
     until: float
     now: float
     jitter: Callable[[], float]
+    owner: UUID | None = None
 
 
 _m, _r, _a = messages.c, recipients.c, attempts.c
 
+LEFT = select(
+    _m.id,
+    _m.lease,
+    _m.attempts.label("number"),
+    _m.lease_until,
+    _m.due_since,
+    _m.expires_at,
+    _m.on_unknown,
+    _m.unknown,
+    _a.phase,
+).join(attempts, (_a.message_id == _m.id) & (_a.number == _m.attempts))
+"""What has to be known of a message that is left under way."""
+
 _ORPHANS = (
-    select(
-        _m.id,
-        _m.lease,
-        _m.attempts.label("number"),
-        _m.lease_until,
-        _m.due_since,
-        _m.expires_at,
-        _m.on_unknown,
-        _m.unknown,
-        _a.phase,
-    )
-    .join(attempts, (_a.message_id == _m.id) & (_a.number == _m.attempts))
-    .where(ACTIVE, _m.lease_until <= bindparam("until"))
+    LEFT.where(ACTIVE, _m.lease_until <= bindparam("until"))
     .order_by(_m.lease_until)
     .limit(AT_ONCE)
     .with_for_update(of=[messages, attempts], skip_locked=True)  # and nobody marks a dot meanwhile
 )
+_ORPHANS_OF = _ORPHANS.where(exists().where(owners.c.mailbox == _m.mailbox, owners.c.replica == bindparam("owner")))
 _OVERDUE = (
     select(_m.id, _m.state)
     .where(WAITING, _m.expires_at <= bindparam("now"))
@@ -74,7 +80,16 @@ def expire(connection: Connection, batch: Sequence[float]) -> list[list[UUID]]:
 
 
 def _reclaim(connection: Connection, orphans: Orphans) -> list[tuple[UUID, bool]]:
-    rows = connection.execute(_ORPHANS, {"until": orphans.until}).all()
+    found = _ORPHANS if orphans.owner is None else _ORPHANS_OF
+    return put_back(
+        connection, connection.execute(found, {"until": orphans.until, "owner": orphans.owner}).all(), orphans
+    )
+
+
+def put_back(
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], orphans: Orphans
+) -> list[tuple[UUID, bool]]:
+    """What was found by LEFT, and is locked, is judged like a lost line; with each id whether it is in doubt."""
     if not rows:
         return []
     addresses = pending(connection, [row.id for row in rows])

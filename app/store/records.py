@@ -255,12 +255,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRecord:
-    """A mailbox as read back; `wish` is what its relay has not heard yet."""
+    """A mailbox as read back; `wish` is what its relay has not heard yet, `owner` the replica that lives and relays."""
 
     name: str
     pool: str
     condition: Condition
     wish: Wish | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

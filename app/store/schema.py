@@ -192,6 +192,31 @@ mailboxes = Table(
     Column("wish_reason", Text, nullable=False, server_default=""),
 )
 
+replicas = Table(
+    "replicas",  # the processes that relay, each as long as it says so
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),  # for people
+    Column("serves", Text, nullable=False),  # tells who may own the same mailboxes
+    Column("until", Double, nullable=False),  # by the database's clock
+)
+
+owners = Table(
+    "owners",  # whose each mailbox is
+    metadata,
+    Column("mailbox", Text, primary_key=True),
+    Column("replica", Uuid),
+    Column("token", BigInteger, nullable=False),  # grows with every owner, and with none: the fence
+)
+
+allowances = Table(
+    "allowances",  # recipients of a tenant's day, drawn by replicas
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("recipients", Integer, nullable=False),
+    Column("until", Double, nullable=False),  # they count so long, by the database's clock
+)
+
 heartbeat = Table(
     "heartbeat",
     metadata,

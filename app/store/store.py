@@ -64,6 +64,7 @@ from app.store.records import (
     Sent,
     Wish,
 )
+from app.store.replicas import Replicas
 from app.store.turns import Place
 from app.store.webhook_records import Delivery, Due, Revision, Rotation, Told, Webhook
 from app.store.writer import Writer
@@ -78,12 +79,13 @@ def _jitter() -> float:
 
 
 class Store(Administration):
-    """An open store; get one by `Store.open`."""
+    """An open store; get one by `Store.open`. Whose each mailbox is, `replicas` knows."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
         super().__init__(writer, reader)
         self._writer = writer
         self._reader = reader
+        self.replicas = Replicas(writer, _jitter)
 
     @classmethod
     async def open(cls, url: str, *, on_due: Callable[[], None] = _ignore) -> Self:
@@ -120,14 +122,16 @@ class Store(Administration):
         now: float,
         lease_until: float,
         *,
+        fence: int,
         others: int | None = None,
         patient: bool = False,
     ) -> list[Claimed]:
         """Take what is next in the pool: by lane, then by turn; of what is not urgent at most `others`.
 
-        Each gets a lease and an open attempt. `patient`: there is something to do until they come.
+        Each gets a lease and an open attempt; nothing comes if the mailbox is no longer owned under `fence`.
+        `patient`: there is something to do until they come.
         """
-        demand = claim.Demand(pool, mailbox, limit, limit if others is None else others, now, lease_until)
+        demand = claim.Demand(pool, mailbox, fence, limit, limit if others is None else others, now, lease_until)
         return await self._write(claim.claim, demand, patient=patient)
 
     async def mark_dot(self, claimed: Claimed) -> bool:
@@ -148,10 +152,19 @@ class Store(Administration):
         return await self._write(settle.renew, settle.Renewal(frozenset(leases), until))
 
     async def reclaim(
-        self, now: float, *, everything: bool = False, jitter: Callable[[], float] = _jitter
+        self,
+        now: float,
+        *,
+        everything: bool = False,
+        owner: UUID | None = None,
+        grace: float = 0.0,
+        jitter: Callable[[], float] = _jitter,
     ) -> list[tuple[UUID, bool]]:
-        """Put back what nobody holds: leases that have run out, or all of them. With each id: is it in doubt?"""
-        orphans = reclaim.Orphans(math.inf if everything else now, now, jitter)
+        """Put back what nobody holds: leases that have run out, or all of them. With each id: is it in doubt?
+
+        `owner`: only of the mailboxes of this replica. `grace`: leases that ran out so many seconds ago.
+        """
+        orphans = reclaim.Orphans(math.inf if everything else now - grace, now, jitter, owner)
         found = part = await self._write(reclaim.reclaim, orphans, wakes=True)
         while len(part) == reclaim.AT_ONCE:
             part = await self._write(reclaim.reclaim, orphans, wakes=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.store import Store
 from tests.bench.composing import Figures
-from tests.contract.store.build import MAILBOX, NOW, POOL, accept, acceptance
+from tests.contract.store.build import MAILBOX, NOW, POOL, accept, acceptance, owned
 
 FEW, MANY = 1_000, 1_000_000
 _TIMES = 200
@@ -72,10 +72,10 @@ async def _get(store: Store, id: UUID) -> None:
 
 
 async def _claims(store: Store) -> float:
-    taken = []
+    taken, fence = [], await owned(store)
 
     async def claim() -> None:
-        taken.append(await store.claim(POOL, MAILBOX, 8, NOW, NOW + 60))
+        taken.append(await store.claim(POOL, MAILBOX, 8, NOW, NOW + 60, fence=fence))
 
     spent = await _time(claim)
     for claimed in taken:

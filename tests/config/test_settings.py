@@ -130,6 +130,15 @@ WRONG = [
         "Give sqlite:///path/to/postern.db or postgresql://user:password@host/name.",
     ),
     (
+        {"POSTERN_ROLE": "api"},
+        "POSTERN_ROLE: 'api' shares a database with others, and an embedded one has one process. "
+        "Give all, or set POSTERN_DATABASE_URL to postgresql://user:password@host/name.",
+    ),
+    (
+        {"POSTERN_ROLE": "worker", "POSTERN_DATABASE_URL": "postgresql://db/mail"},
+        "POSTERN_ROLE: 'worker' is not one of the choices. Give 'all', 'api' or 'relay'.",
+    ),
+    (
         {"POSTERN_MAX_MESSAGE_BYTES": "200000000"},
         "POSTERN_MAX_MESSAGE_BYTES: '200000000' is too large. Give 157286400 or less.",
     ),

@@ -82,11 +82,13 @@ class Nurse:
         self._nursery.stdin.close()
         await asyncio.wait_for(self._nursery.wait(), PATIENCE)
 
-    async def start(self, environment: dict[str, str], *, cold: bool = False) -> Child:
-        """Start one. It listens some time later, if it lives so long."""
+    async def start(
+        self, environment: dict[str, str], *, cold: bool = False, time: dict[str, float] | None = None
+    ) -> Child:
+        """Start one, in a `time` of its own if one is given. It listens some time later, if it lives so long."""
         assert self._nursery is not None
         assert self._nursery.stdin is not None
-        order = {"environment": environment, "cold": cold, "log": str(self.log)}
+        order = {"environment": environment, "cold": cold, "time": time, "log": str(self.log)}
         self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
         child = Child(int(await self._answer()), cold=cold)
         self._children = [child, *(one for one in self._children if not one.ended.is_set())]

@@ -1,5 +1,7 @@
 """A program: starts Posterns on command, `postern serve` each, and dies with whoever commands it, and they with it.
 
+Those with a time of their own (tests/replicas) are the same by another door: no setting compresses time.
+
 A start costs more than a second, nearly all of it imports. Here they are made once, and every start is a fork of
 that, or a whole new interpreter when asked for. One line of JSON in, the process id out.
 """
@@ -12,12 +14,17 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+from app import main
 from app.__main__ import main as postern
+from app.cli.exits import run
+from app.clock import Clock
+from app.relay.fleet import Rhythm
+from app.settings import Settings, load
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
+def obey() -> None:
     """Read orders until there are no more."""
     gc.freeze()  # the children share what was imported
     parent = os.getpid()
@@ -52,7 +59,10 @@ def _serve(order: dict[str, Any], parent: int) -> NoReturn:
     sys.argv = ["postern", "serve"]
     status = 1
     try:
-        postern()
+        if time := order.get("time"):
+            serve_in(**time)
+        else:
+            postern()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     finally:
@@ -60,5 +70,12 @@ def _serve(order: dict[str, Any], parent: int) -> NoReturn:
         os._exit(status)
 
 
+def serve_in(speed: float, origin: float, beat: float, lease: float) -> None:
+    """`postern serve` on another clock, and with another rhythm."""
+    settings = load(Settings)
+    main.configure_logs(settings)
+    run(main.serve(settings, Clock(speed, origin), Rhythm(beat, lease)))
+
+
 if __name__ == "__main__":
-    main()
+    obey()

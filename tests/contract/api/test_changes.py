@@ -118,7 +118,7 @@ def test_c5_it_is_never_sent(door: Door, later: str) -> None:
     """Nobody claims it when its time has come."""
     done(cancel(door, later), later)
     soon = door.clock.now() + 2 * 86_400
-    claimed = door.run(door.store.claim("main", "noreply@contoso.com", 1000, soon, soon + 60))
+    claimed = door.run(build.claim(door.store, 1000, soon, pool="main"))
     assert UUID(later) not in {one.id for one in claimed}
     door.run(door.store.give_back(claimed))
 
@@ -143,7 +143,7 @@ def test_c6_what_was_never_scheduled(door: Door, permission: Permission) -> None
 def test_c6_after_it_was_sent(door: Door, later: str) -> None:
     """And while it is being sent."""
     at = door.clock.now() + 3601
-    claimed = door.run(door.store.claim("main", "noreply@contoso.com", 1000, at, at + 60))
+    claimed = door.run(build.claim(door.store, 1000, at, pool="main"))
     for ended in (False, True):
         if ended:
             one = next(one for one in claimed if one.id == UUID(later))

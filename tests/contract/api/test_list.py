@@ -211,7 +211,7 @@ def test_what_failed_is_found(door: Door, key: str) -> None:
     """The question of every morning; and by whom it was to go to."""
     id_ = send(door, key, to="gone@example.com")
     now = door.clock.now()
-    for claimed in door.run(door.store.claim("main", "noreply@contoso.com", 100, now, now + 60)):
+    for claimed in door.run(build.claim(door.store, 100, now, pool="main")):
         attempt = build.REFUSED if claimed.id == UUID(id_) else build.RELAYED
         assert door.run(build.settle(door.store, claimed, attempt, now))
     sent = send(door, key)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import count
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from app.mail.health import Condition, Health
 from app.mail.verdict import Explanation
 from app.smtp.credentials import BASIC_ENDS
 from app.store.records import MailboxRecord, Permission, Wish
+from app.store.replica_records import Replica
 from tests.contract.api.door import NUL, Door, Json, check_error, open_door, refused
 
 WHY = Explanation("SMTP AUTH is switched off for it.", "Run Set-CASMailbox.")
@@ -60,6 +62,7 @@ def test_what_is_said_of_a_mailbox(door: Door) -> None:
         "since": "2027-01-15T08:00:00.000Z",
         "until": "2027-01-15T08:05:00.250Z",
         "connections": 2,
+        "owner": None,
         "wish": None,
         "usage": {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 0},
         "limits": None,
@@ -67,7 +70,10 @@ def test_what_is_said_of_a_mailbox(door: Door) -> None:
         "explanation": {"summary": WHY.summary, "fix": WHY.fix},
     }
     name = keep(door)
+    door.run(door.store.replicas.beat(Replica(UUID(int=5), "postern-1:8025", "all", (name,), 3600.0)))
+    door.run(door.store.replicas.take(UUID(int=5), [name], 0.0))
     well = listed(door)[name]
+    assert well["owner"] == "postern-1:8025"
     assert (well["health"], well["until"], well["connections"], well["explanation"]) == ("open", None, None, None)
 
 

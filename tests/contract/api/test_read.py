@@ -11,6 +11,7 @@ from app.mail.lifecycle import Event, Outcome, RecipientState, Settlement
 from app.mail.verdict import Explanation
 from app.store.records import Claimed, Permission, Record
 from tests.contract.api.door import Door, Json, accepted, changed, open_door, refused
+from tests.contract.store import build
 
 KEYS = [
     "object",
@@ -102,7 +103,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-
 def claim(door: Door, id_: str) -> Claimed:
     """What a worker does first."""
     now = door.clock.now()
-    claimed = door.run(door.store.claim("main", "noreply@contoso.com", 100, now, now + 60))
+    claimed = door.run(build.claim(door.store, 100, now, pool="main"))
     return next(one for one in claimed if one.id == UUID(id_))
 
 

@@ -29,7 +29,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 def claim(door: Door, id_: str) -> Claimed:
     """What a worker does first."""
     now = door.clock.now()
-    claimed = door.run(door.store.claim("main", "noreply@contoso.com", 100, now, now + 60))
+    claimed = door.run(build.claim(door.store, 100, now, pool="main"))
     return next(one for one in claimed if one.id == UUID(id_))
 
 

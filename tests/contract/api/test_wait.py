@@ -37,7 +37,7 @@ def ask(door: Door, id_: str, prefer: str) -> httpx.Response:
 def relay(door: Door, id_: str) -> None:
     """What a worker does."""
     now = door.clock.now()
-    claimed = door.run(door.store.claim("main", "noreply@contoso.com", 100, now, now + 60))
+    claimed = door.run(build.claim(door.store, 100, now, pool="main"))
     one = next(one for one in claimed if one.id == UUID(id_))
     assert door.run(build.settle(door.store, one, build.RELAYED, now))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
+from weakref import WeakKeyDictionary
 
 from app.mail import lifecycle, policy
 from app.mail.attempt import Attempt, Failure, FailureKind, Line, Phase
@@ -12,6 +13,7 @@ from app.mail.message import Envelope, Message, OnUnknown
 from app.mail.reply import Reply
 from app.store import Store
 from app.store.records import Acceptance, Accepted, Claimed, Head, Idempotency, Record
+from app.store.replica_records import Replica
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY = 86_400.0
@@ -26,7 +28,10 @@ REFUSED = Attempt(Phase.DOT, Reply.of(550, ["5.7.1 No"]))
 PAUSED = Attempt(Phase.AUTH, Reply.of(454, ["4.7.0 Not now"]))
 LOST = Attempt(Phase.DOT, failure=Failure(Phase.DOT, FailureKind.CLOSED, "The connection was closed."))
 
+WORKER = UUID(int=99)  # the replica whose workers the tests are
+
 _serial = count(1)
+_fences: WeakKeyDictionary[Store, dict[str, int]] = WeakKeyDictionary()
 
 
 def new_id() -> UUID:
@@ -65,10 +70,25 @@ async def accept(store: Store, *acceptances: Acceptance) -> tuple[UUID, ...]:
     return answer.ids
 
 
+async def owned(store: Store, mailbox: str = MAILBOX) -> int:
+    """The fence of a mailbox that belongs to the tests' one replica; taken once for each store that is open."""
+    fences = _fences.setdefault(store, {})
+    if mailbox not in fences:
+        roll = await store.replicas.beat(Replica(WORKER, "tests", "all", (mailbox,), 86_400.0))
+        [mine] = [one for one in roll.holdings if one.mailbox == mailbox]
+        if mine.replica == WORKER:
+            fences[mailbox] = mine.token
+        else:
+            [taken] = await store.replicas.take(WORKER, [mailbox], NOW)
+            fences[mailbox] = taken.token
+    return fences[mailbox]
+
+
 async def claim(store: Store, limit: int = 100, now: float = NOW, **changes: Any) -> list[Claimed]:
     """Claim for a minute."""
     pool, mailbox, until = changes.get("pool", POOL), changes.get("mailbox", MAILBOX), changes.get("until", now + 60)
-    return await store.claim(pool, mailbox, limit, now, until, others=changes.get("others"))
+    fence = await owned(store, mailbox)
+    return await store.claim(pool, mailbox, limit, now, until, fence=fence, others=changes.get("others"))
 
 
 async def claim_one(store: Store, now: float = NOW, **changes: Any) -> Claimed:

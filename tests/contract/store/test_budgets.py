@@ -12,7 +12,7 @@ from app.mail.budget import DAY, MINUTE, Budget, Usage
 from app.mail.lifecycle import MessageState
 from app.store import Store
 from app.store.records import Acceptance, Accepted, IdempotencyConflict, Overdrawn
-from tests.contract.store.build import KEY, NOW, acceptance, once
+from tests.contract.store.build import KEY, NOW, acceptance, claim, once
 
 MIDNIGHT = int(NOW // DAY) * DAY
 FIVE = Budget(5, None)
@@ -144,7 +144,7 @@ async def test_what_is_sunk_is_recorded_and_never_offered(store: Store, coalesce
     assert email.explanation is not None
     assert "sink" in email.explanation.summary
     assert await store.content(sunk.id) == b"x"
-    claimed = await store.claim("default", "noreply@contoso.com", 9, NOW, NOW + 60)
+    claimed = await claim(store, 9)
     assert [one.id for one in claimed] == [waiting.id]
     change = await store.retry(sunk.id, NOW)
     assert change is not None

@@ -91,9 +91,7 @@ async def test_many_workers_never_share_a_message(store: Store, store_url: str) 
     """In one process, and in two on the same database."""
     kept = await accept(store, *(acceptance(id=new_id()) for _ in range(120)))
     other = await Store.open(store_url)
-    claims = await asyncio.gather(
-        *((store, other)[n % 2].claim("default", f"m{n}", 4, NOW, NOW + 60) for n in range(40))
-    )
+    claims = await asyncio.gather(*(claim((store, other)[n % 2], 4, mailbox=f"m{n}") for n in range(40)))
     await other.close()
     taken = [one.id for part in claims for one in part]
     assert sorted(taken) == sorted(kept)

@@ -22,12 +22,12 @@ from tests.contract.store.build import (
     DEFERRED,
     KEY,
     LOST,
-    MAILBOX,
     NOW,
     REFUSED,
     RELAYED,
     accept,
     acceptance,
+    claim,
     claim_one,
     once,
     settle,
@@ -99,7 +99,7 @@ async def test_what_has_not_ended_is_never_touched(store: Store) -> None:
     deferred = await ended(store, DEFERRED)
     retried = await ended(store, REFUSED)
     await store.retry(retried, NOW)
-    (active,) = [one.id for one in await store.claim("default", MAILBOX, 1, NOW, NOW + 60)]
+    (active,) = [one.id for one in await claim(store, 1)]
     scheduled, queued = await accept(store, acceptance(due_at=LATER, scheduled_at=LATER), acceptance())
     assert await prune(store, bounds(LATER, LATER, LATER)) == []
     for id in (held, deferred, retried, active, scheduled, queued):

@@ -1,0 +1,41 @@
+"""Which mailboxes a replica takes and gives back, so that all have alike. Pure: everybody works it out by himself.
+
+What is free goes to whoever has fewest, one after the other. One is given back when somebody has two fewer: a
+difference of one is left as it is, so nothing is passed to and fro.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from app.store.replica_records import Replica, Roll
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What to take now, and what to give back."""
+
+    take: tuple[str, ...] = ()
+    give: str | None = None
+
+
+def share(me: Replica, roll: Roll, leaving: Set[str] = frozenset(), *, judges: bool = True) -> Share:
+    """For this replica. `leaving` are those that it is giving back already.
+
+    Without `judges` only what was given back is taken, and nothing of those who are not heard of.
+    """
+    peers = {id for id, serves in roll.living.items() if serves == me.serves}
+    mine = {*me.mailboxes}
+    known = [holding for holding in roll.holdings if holding.mailbox in mine]
+    has = {peer: sum(holding.replica == peer for holding in known) for peer in peers}
+    has[me.id] = has.get(me.id, 0) - len(leaving)
+    take = []
+    for holding in known:
+        if holding.replica in roll.living or (holding.replica is not None and not judges):
+            continue
+        poorest = min(has, key=lambda peer: (has[peer], peer))
+        has[poorest] += 1
+        if poorest == me.id:
+            take.append(holding.mailbox)
+    if take or leaving or has[me.id] - min(has.values()) < 2:
+        return Share(tuple(take))
+    return Share(give=max(holding.mailbox for holding in known if holding.replica == me.id))

@@ -1,0 +1,96 @@
+"""One mailbox in this replica's hands, from the take-over to the end: it reads back what was sent, then it relays.
+
+A term ends in one of three ways: given back, stopped with the process, or lost to another replica, which counts
+whatever was under way here; then nothing is waited for.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from app import logs
+from app.clock import Clock
+from app.relay.leases import Leases
+from app.relay.mailbox import DAY, Day, Limits, Mailbox
+from app.relay.worker import Relay
+from app.smtp.pool import Pool
+from app.store import Store, StoreUnavailable
+from app.store.records import MailboxRecord, Sent
+
+AGAIN = 1.0  # real seconds until the store is asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """What a mailbox needs to relay here. `sessions` makes it a pool of its own for each term."""
+
+    pool: str
+    name: str
+    limits: Limits
+    sessions: Callable[[], Pool]
+
+
+class Term:
+    """Begun by `run`, ended by `finish`."""
+
+    def __init__(
+        self, berth: Berth, token: int, store: Store, clock: Clock, leases: Leases, tenant: Day | None
+    ) -> None:
+        self.token = token
+        self.name = berth.name
+        self.mailbox = Mailbox(berth.name, berth.limits, clock, tenant)
+        self.sessions = berth.sessions()
+        self.relay = Relay(store, berth.pool, token, self.mailbox, self.sessions, leases, clock)
+        self.begun = asyncio.Event()
+        self.leaving = False
+        self._store = store
+        self._clock = clock
+        self._over = asyncio.Event()
+        self._drain = 0.0
+        self._lost = False
+
+    def finish(self, drain: float = 0.0, *, lost: bool = False) -> None:
+        """Claim nothing more, and wait `drain` real seconds for what is on its way. `lost`: it is another's already."""
+        self.leaving = True
+        self._drain, self._lost = drain, lost
+        self._over.set()
+
+    async def run(self) -> None:
+        """To the end, when another may have it."""
+        try:
+            await self._begin()
+            await self._over.wait()
+            await self.relay.stop(self._drain)
+            if not self._lost:
+                await self._store.replicas.release(self.name, self.token)
+                logs.mailbox_given_back(self.name)
+        except StoreUnavailable as error:
+            logs.store_failed("release", error)  # it is free when this process ends, or is not heard of
+        except Exception as error:  # a bug costs this mailbox its term, not the others theirs
+            logs.crashed(f"term of {self.name}", error)
+
+    async def _begin(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._restore(*await self._read())
+                await self.relay.start()
+                self.begun.set()
+                return
+            except StoreUnavailable as error:
+                logs.store_failed("take over", error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN):
+                    await self._over.wait()
+
+    async def _read(self) -> tuple[MailboxRecord | None, list[Sent]]:
+        since = self._clock.now() - DAY
+        return await self._store.mailbox(self.name), await self._store.sent_since(self.name, since)
+
+    def _restore(self, record: MailboxRecord | None, sent: list[Sent]) -> None:
+        """Where it stood, and what it has sent, by the clock that never jumps; nothing is later than now."""
+        now = self._clock.monotonic()
+        ahead = now - self._clock.now()
+        self.mailbox.restore(
+            record.condition if record else None, [(min(one.at + ahead, now), one.recipients) for one in sent]
+        )

@@ -1,0 +1,39 @@
+"""A mailbox belongs to one replica at a time."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """The replicas that live, whose each mailbox is, and what they draw of a tenant's day."""
+    op.create_table(
+        "replicas",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("serves", sa.Text(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+    )
+    op.create_table(
+        "owners",
+        sa.Column("mailbox", sa.Text(), primary_key=True),
+        sa.Column("replica", sa.Uuid()),
+        sa.Column("token", sa.BigInteger(), nullable=False),
+    )
+    allowances = op.create_table(
+        "allowances",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("recipients", sa.Integer(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+    )
+    op.bulk_insert(allowances, [{"id": UUID(int=0), "recipients": 0, "until": 1e18}])  # who draws locks it
+
+
+def downgrade() -> None:
+    """One relay for each database again."""
+    for table in ("allowances", "owners", "replicas"):
+        op.drop_table(table)

@@ -1,0 +1,68 @@
+"""Who relays and whose each mailbox is: values that know no SQL."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process that relays. `serves` is the same for all that may own the same `mailboxes`.
+
+    It is believed to live for `lease` seconds after each of its beats, by the database's clock.
+    """
+
+    id: UUID
+    name: str  # for people
+    serves: str
+    mailboxes: tuple[str, ...]
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A mailbox and whose it was at last; None: it was given back, or is new. `token` is the fence."""
+
+    mailbox: str
+    replica: UUID | None
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """The replicas that live, each with what it serves, and every mailbox."""
+
+    living: dict[UUID, str]
+    holdings: tuple[Holding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A mailbox that is this replica's from now on, and what its owner before left under way: is each in doubt?"""
+
+    mailbox: str
+    token: int
+    left: tuple[tuple[UUID, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A replica's wish for `amount` more recipients of a tenant's day; they count for `lasts` seconds.
+
+    Of what it drew before, as `before`, so much is `unused` and goes back. `since`: when the day began (epoch seconds).
+    """
+
+    amount: int
+    limit: int
+    lasts: float
+    since: float
+    before: UUID | None = None
+    unused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """So many recipients are the replica's to offer to, and so many are still there for everybody."""
+
+    id: UUID
+    recipients: int
+    remaining: int

@@ -1,0 +1,42 @@
+"""The verbs by which replicas share the mailboxes, as the relay sees them (ownership.py, takeover.py)."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from app.store import allowance, ownership, takeover
+from app.store.replica_records import Draw, Drawn, Replica, Roll, Taken
+from app.store.writer import Writer
+
+
+class Replicas:
+    """A part of the store. Every method raises StoreUnavailable when the database does not answer."""
+
+    def __init__(self, writer: Writer, jitter: Callable[[], float]) -> None:
+        self._write = writer.write
+        self._jitter = jitter
+
+    async def beat(self, replica: Replica) -> Roll:
+        """This replica lives for another lease; who else does, and whose every mailbox is."""
+        return await self._write(ownership.beat, replica)
+
+    async def take(self, replica: UUID, mailboxes: Iterable[str], now: float, *, by_force: bool = False) -> list[Taken]:
+        """Own these, as far as nobody who lives does; what their owners before had under way is put back.
+
+        `by_force`: they are known to be dead.
+        """
+        asked = (takeover.Taking(replica, mailbox, by_force, now, self._jitter) for mailbox in mailboxes)
+        taken = await asyncio.gather(*(self._write(takeover.take, one, wakes=True) for one in asked))
+        return [one for one in taken if one]
+
+    async def release(self, mailbox: str, token: int) -> bool:
+        """Give a mailbox back, for another to take at once. False: it was no longer owned under this token."""
+        return await self._write(ownership.release, (mailbox, token))
+
+    async def leave(self, replica: UUID) -> None:
+        """This replica ends; what it still owns is free."""
+        await self._write(ownership.leave, replica)
+
+    async def draw(self, wish: Draw) -> Drawn | None:
+        """Recipients of the tenant's day, as many as there are. None: somebody else draws just now; ask again."""
+        return await self._write(allowance.draw, wish)

@@ -1,0 +1,1 @@
+"""Several Posterns over one PostgreSQL, killed, frozen and cut off."""

@@ -1,0 +1,71 @@
+"""The ring runs only when it is named: `make replicas`, `make replicas QUICK=1`, or pytest with a path in here."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import postgres
+from tests.crash.conftest import figure, nurse, pytest_terminal_summary
+from tests.replicas.street import Street
+
+HERE = Path(__file__).parent
+__all__ = ["figure", "nurse", "pytest_terminal_summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is tried, and how fast time goes."""
+
+    emails: int
+    speed: float
+    kill_every: float  # real seconds
+    restarts: int  # of the database server
+    storm: float  # real seconds
+
+
+WHOLE = Scale(emails=20_000, speed=12.0, kill_every=4.0, restarts=10, storm=20.0)
+QUICK = Scale(emails=1_200, speed=12.0, kill_every=4.0, restarts=2, storm=4.0)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick`: the bounded form."""
+    parser.addoption("--quick", action="store_true", help="the ring of replicas in its bounded form (< 90 s)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave this folder out unless it, or something in it, was named."""
+    named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
+    return None if any(path.is_relative_to(HERE) for path in named) else True
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Scale:
+    """How much to try."""
+    return QUICK if request.config.getoption("--quick") else WHOLE
+
+
+@pytest.fixture
+def server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server that a test may do anything to."""
+    if (programs := postgres.programs()) is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql), POSTGRES_BIN names no folder")
+    with postgres.running(programs) as server:
+        yield server
+
+
+@pytest.fixture
+async def street(
+    server: postgres.Server, nurse: Callable[..., Any], tmp_path: Path
+) -> AsyncIterator[Callable[..., Any]]:
+    """`await street(mailboxes=..., speed=...)`: replicas over one database, and their upstream. None is started yet."""
+    async with AsyncExitStack() as stack:
+
+        async def one(**facts: Any) -> Street:
+            keeper = await nurse()
+            return await stack.enter_async_context(Street(keeper, server.create_database(), tmp_path, **facts))
+
+        yield one

@@ -1,0 +1,110 @@
+"""How replicas share the mailboxes: alike, whoever comes and goes, and nothing passed to and fro."""
+
+import random
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.relay.share import Share, share
+from app.store.replica_records import Holding, Replica, Roll
+
+NAMES = tuple(f"m{number:02}" for number in range(30))
+
+
+def replica(number: int, mailboxes: int, serves: str = "all") -> Replica:
+    """One of those that may own the first so many."""
+    return Replica(UUID(int=number), f"r{number}", serves, NAMES[:mailboxes], 10.0)
+
+
+class World:
+    """Replicas that beat in any order, and the rows they see."""
+
+    def __init__(self, mailboxes: int) -> None:
+        self.mailboxes = mailboxes
+        self.owner: dict[str, UUID | None] = dict.fromkeys(NAMES[:mailboxes])
+        self.alive: dict[UUID, Replica] = {}
+        self.moves = 0
+
+    def born(self, number: int) -> None:
+        """One more."""
+        one = replica(number, self.mailboxes)
+        self.alive[one.id] = one
+
+    def roll(self) -> Roll:
+        """As a beat answers."""
+        living = {id: one.serves for id, one in self.alive.items()}
+        return Roll(living, tuple(Holding(name, owner, 1) for name, owner in self.owner.items()))
+
+    def beat(self, id: UUID) -> None:
+        """Take, and give back at once."""
+        part = share(self.alive[id], self.roll())
+        for name in part.take:
+            self.owner[name] = id
+        if part.give:
+            assert self.owner[part.give] == id
+            self.owner[part.give] = None
+        self.moves += len(part.take) + bool(part.give)
+
+    def settle(self, chance: random.Random) -> None:
+        """Everybody beats for a while."""
+        for _ in range(self.mailboxes + 3):
+            for id in chance.sample(sorted(self.alive), len(self.alive)):
+                self.beat(id)
+
+    def loads(self) -> list[int]:
+        """How many each has."""
+        return [sum(owner == id for owner in self.owner.values()) for id in self.alive]
+
+
+@settings(deadline=None)
+@given(
+    mailboxes=st.integers(1, 30),
+    events=st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=12),
+    seed=st.integers(0, 1000),
+)
+def test_every_mailbox_has_an_owner_and_all_have_alike(
+    mailboxes: int, events: list[tuple[bool, int]], seed: int
+) -> None:
+    """Whoever comes and goes; and once it is so, nothing moves any more."""
+    world, chance = World(mailboxes), random.Random(seed)
+    world.born(99)
+    for comes, number in events:
+        if comes:
+            world.born(number)
+        elif len(world.alive) > 1:
+            world.alive.pop(UUID(int=number), None)
+        world.settle(chance)
+        assert all(owner in world.alive for owner in world.owner.values())
+        assert max(world.loads()) - min(world.loads()) <= 1
+        moves = world.moves
+        world.settle(chance)
+        assert world.moves == moves
+
+
+def test_who_comes_new_takes_nothing_from_those_who_live() -> None:
+    """It is given one after the other."""
+    one, two = replica(1, 4), replica(2, 4)
+    roll = Roll({one.id: "all", two.id: "all"}, tuple(Holding(name, one.id, 1) for name in NAMES[:4]))
+    assert share(two, roll) == Share()
+    assert share(one, roll) == Share(give="m03")
+    assert share(one, roll, {"m03"}) == Share(), "one at a time"
+
+
+def test_who_cannot_judge_takes_only_what_was_given_back() -> None:
+    """Whoever is not heard of may be about to be."""
+    me, dead = replica(1, 2), UUID(int=9)
+    roll = Roll({me.id: "all"}, (Holding("m00", dead, 4), Holding("m01", None, 2)))
+    assert share(me, roll, judges=False) == Share(("m01",))
+    assert share(me, roll) == Share(("m00", "m01"))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_with_other_settings_everything_has_an_owner_too(number: int) -> None:
+    """While a new configuration is rolled out: a mailbox of one side only is not left to the other's share."""
+    old, new = replica(number, 2, "old"), replica(3 - number, 4, "new")
+    living = {old.id: "old", new.id: "new"}
+    roll = Roll(living, (*(Holding(name, old.id, 1) for name in NAMES[:2]), *(Holding(n, None, 0) for n in NAMES[2:4])))
+    assert share(new, roll) == Share(NAMES[2:4])
+    assert share(old, roll) == Share()
