@@ -1,0 +1,42 @@
+"""The console through each gateway, over TLS, as it stands and below a path."""
+
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.simulator import Simulator
+from tests.contract.console.operator import CONSOLE_PASSWORD, Operator
+from tests.gateway.conftest import FORWARDER
+from tests.gateway.gateways import gateway
+from tests.house import ACCOUNT, MAILBOX, PATIENCE, house, settings_for
+
+
+@pytest.mark.parametrize("prefix", ["", "/mail"])
+async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By a cookie that stays in TLS; what is wrong is told by Postern's own page, and the log knows who it was."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        password = SecretStr(CONSOLE_PASSWORD)
+        settings = settings_for(
+            simulator, tmp_path, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
+        )
+        async with house(simulator, settings) as home:
+            with gateway(kind, home.postern._listener.port, parts=("prefix",) if prefix else ()) as front:
+                url = f"{front.url.replace('localhost', '127.0.0.1')}{prefix}/"
+                transport = httpx.AsyncHTTPTransport(verify=front.trust(), local_address="127.0.0.2")
+                async with httpx.AsyncClient(base_url=url, transport=transport, timeout=PATIENCE) as client:
+                    await walk(Operator(client))
+    assert "127.0.0.2" in next(line for line in capsys.readouterr().err.splitlines() if "console.refused" in line)
+
+
+async def walk(person: Operator) -> None:
+    """In, and a form sent."""
+    assert "That is not the password." in await person.log_in("not-the-password", 403)
+    [cookie] = SimpleCookie(person.page.headers["set-cookie"]).values()
+    assert cookie["secure"]
+    assert "What is wrong now" in await person.log_in()
+    assert "There is no such page." in await person.open("/nowhere", 404)
+    await person.open(f"/mailboxes/{MAILBOX}")
+    assert "auth ok" in await person.submit(f"/mailboxes/{MAILBOX}/examine")
