@@ -328,6 +328,11 @@ def webhook_changed(webhook: UUID, *, what: str, key: str) -> None:
     _log.info("webhook.changed", webhook=str(webhook), what=what, key=key)
 
 
+def key_changed(api_key: UUID, *, what: str, key: str) -> None:
+    """A person has made, changed or revoked an API key, by this one."""
+    _log.info("key.changed", api_key=str(api_key), what=what, key=key)
+
+
 def store_awaited(error: BaseException, *, seconds: float) -> None:
     """The database cannot be opened; it is tried again in so many seconds, for as long as it takes."""
     _log.error("store.awaited", error=str(error), again_in=round(seconds, 1))

@@ -102,7 +102,7 @@ class Postern:
         if settings.role != "api":
             await self._start_webhooks(stack, alone=alone)
         await self._start_fleet(stack)
-        keep = Keep(self.settings.keep_content_days, self.settings.keep_metadata_days)
+        keep = Keep(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
         self.retention = Retention(self.store, self.clock, keep)
         self.retention.start()
         stack.push_async_callback(self.retention.stop)

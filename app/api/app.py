@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import unsupported, waiting
 from app.api.attachment_list import Attachments
+from app.api.audit import Audit
 from app.api.batch import Batch
 from app.api.changes import Changes
 from app.api.counted import Counted
@@ -20,6 +21,7 @@ from app.api.emails import Emails
 from app.api.entrance import Entrance
 from app.api.health import Health
 from app.api.intake import Intake
+from app.api.key_routes import Keys
 from app.api.keys import Keyring
 from app.api.listing import Listing
 from app.api.mailboxes import Mailboxes
@@ -113,6 +115,7 @@ def _add_routes(app: FastAPI, edge: Edge, keyring: Keyring, intake: Intake) -> N
         *_of_an_email(emails, Changes(edge, keyring), Attachments(edge, keyring)),
         *_beside_emails(edge, keyring),
         *_of_webhooks(edge, keyring),
+        *_of_keys(edge, keyring),
     ):
         app.add_api_route(path, endpoint, methods=[*methods])
     _add_postmark(app, Postmark(edge, keyring, intake))
@@ -155,6 +158,19 @@ def _of_webhooks(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
         ("/webhooks/{id}/events/{event_id}", _GET, webhooks.event),
         ("/webhooks/{id}/events/{event_id}/attempts", _GET, webhooks.attempts),
         ("/webhooks/{id}/events/{event_id}/replay", _POST, webhooks.replay),
+    )
+
+
+def _of_keys(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
+    keys = Keys(edge, keyring)
+    return (
+        ("/keys", _GET, keys.list_),
+        ("/keys", _POST, keys.create),
+        ("/keys/{id}", _GET, keys.show),
+        ("/keys/{id}", ("PATCH",), keys.revise),
+        ("/keys/{id}", ("DELETE",), keys.revoke),
+        ("/keys/{id}/rotate", _POST, keys.rotate),
+        ("/audit", _GET, Audit(edge, keyring).list_),
     )
 
 

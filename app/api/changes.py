@@ -16,7 +16,7 @@ from app.api import body, document, scheduling
 from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, Name, NoEmail, NotScheduled
 from app.api.fields import kind
-from app.api.keys import Keyring
+from app.api.keys import Keyring, actor
 from app.api.openapi import Body, Needs, Tag, operation
 from app.api.openapi_email import SEND_TIME
 from app.api.openapi_errors import invalid
@@ -83,7 +83,8 @@ class Changes:
         """POST /emails/{id}/cancel: it is never sent. The body is not read: the SDKs send all sorts of nothing."""
         key = await self._keyring.reader(request)
         id_ = path_id(request)
-        _check(id_, await self._edge.store.cancel(id_, self._edge.clock.now(), key.scope, scheduled=True))
+        now, by = self._edge.clock.now(), actor(request, key)
+        _check(id_, await self._edge.store.cancel(id_, now, key.scope, scheduled=True, by=by))
         logs.canceled(id_, key=key.name)
         return changed(id_)
 

@@ -19,7 +19,7 @@ from app.api import body, document, email_object, idempotency, preference
 from app.api.edge import Edge
 from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.intake import INLINE, Intake
-from app.api.keys import Keyring
+from app.api.keys import Keyring, actor
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_email import CODE, EVERYTHING, RECEIPT, SENT
 from app.api.openapi_shared import (
@@ -54,7 +54,7 @@ _PREFER = Parameter(
 )
 _APPLIED = {"Preference-Applied": "`wait=N`, where that was asked for and done."}
 
-Verb = Callable[[UUID, float], Awaitable[Change | None]]
+Verb = Callable[..., Awaitable[Change | None]]
 
 
 class Kept(TypedDict):
@@ -165,7 +165,7 @@ class Emails:
     ) -> Response:
         key = await self._keyring.administrator(request)
         id_ = path_id(request)
-        change = await verb(id_, self._edge.clock.now())
+        change = await verb(id_, self._edge.clock.now(), by=actor(request, key))
         if change is None:
             raise NoEmail(id_)
         if not change.happened:

@@ -1,4 +1,4 @@
-"""API keys: making one, and finding out whose a request is. A key itself is never kept, only its SHA-256."""
+"""API keys at the door: making a secret, and finding out whose a request is. Kept is only the SHA-256 of it."""
 
 import asyncio
 import secrets
@@ -14,6 +14,7 @@ from app.api.rates import Rates
 from app.api.wire import header
 from app.clock import Clock
 from app.store import Store, StoreError
+from app.store.audit_records import Actor
 from app.store.key_records import Presented
 from app.store.records import Key, Permission
 
@@ -33,6 +34,11 @@ def new_key() -> str:
 def digest(key: str) -> bytes:
     """What is stored of a key. It is random enough that a slow hash would protect nothing more."""
     return sha256(key.encode()).digest()
+
+
+def actor(request: Request, key: Key) -> Actor:
+    """Who the audit says it was."""
+    return Actor(key.name, key.id, request.scope["request_id"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from app.api import body, document
 from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, NotFound
 from app.api.fields import kind
-from app.api.keys import Keyring
+from app.api.keys import Keyring, actor
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_errors import invalid
 from app.api.openapi_types import AT, Timestamp, says
@@ -208,7 +208,7 @@ class Mailboxes:
         reason = _reason(await body.read(request, self._edge.limits)) if hold else ""
         name: str = request.path_params["name"]
         wish = Wish(self._edge.clock.now(), hold, reason)
-        if not (name.isprintable() and await self._edge.store.wish(name, wish)):
+        if not (name.isprintable() and await self._edge.store.wish(name, wish, actor(request, key))):
             raise NotFound(f"There is no mailbox {name}. GET /mailboxes names them all.")
         logs.wished(name, wish=wish.word, key=key.name)
         return success(json.dumps({"object": "mailbox", "name": name, "wish": wish.word}).encode())

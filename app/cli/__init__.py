@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import backup, check, demo, emails, keys, mailboxes, migrate, send, serve, simulate
+from app.cli import audit, backup, check, demo, emails, keys, mailboxes, migrate, send, serve, simulate
 
 application = typer.Typer(
     name="postern",
@@ -23,6 +23,7 @@ application.command("send")(send.send)
 application.command("migrate")(migrate.migrate)
 application.command("backup")(backup.save)
 application.command("restore")(backup.restore)
+application.command("audit")(audit.audit)
 application.add_typer(keys.commands, name="keys")
 application.add_typer(emails.commands, name="emails")
 application.add_typer(mailboxes.commands, name="mailboxes")

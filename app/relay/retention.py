@@ -24,6 +24,7 @@ class Keep:
 
     content: float
     metadata: float
+    audit: float = 365.0
 
 
 class Retention:
@@ -64,6 +65,7 @@ class Retention:
             contents=now - self._keep.content * DAY,
             messages=now - metadata * DAY,
             events=now - max(metadata, TOLD) * DAY,
+            audit=now - self._keep.audit * DAY,
         )
         removed = await _steps(lambda: self._store.prune(bounds))
         freed = await _steps(self._store.shrink)

@@ -129,6 +129,9 @@ class Settings(StoreSettings, MailboxSettings):
         validate_default=True,
         description="Days for which all else that is known of it is kept, and of webhooks' events.",
     )
+    keep_audit_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        365, description="Days for which the audit is kept: who changed what, and which sends were refused."
+    )
     webhook_private_addresses: bool = Field(
         False, description="Whether webhooks may lead to addresses that are not public, and by plain http."
     )

@@ -62,8 +62,3 @@ class Administration:
     async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
         """The newest entries, those before an entry if one is given."""
         return await self._read(partial(audit.page, before=before, limit=limit))
-
-    async def prune_audit(self, before: float) -> None:
-        """Remove what began before that moment."""
-        while await self._write(audit.prune, before) == audit.AT_ONCE:
-            pass

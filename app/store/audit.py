@@ -15,7 +15,7 @@ from app.store.records import LAST_ID
 from app.store.schema import audit
 from app.store.upsert import upsert
 
-AT_ONCE = 500  # rows that one write removes
+AT_ONCE = 100  # rows that one write removes
 
 _a = audit.c
 _PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).limit(bindparam("limit"))
@@ -52,12 +52,8 @@ def page(connection: Connection, before: UUID | None, limit: int) -> list[AuditR
     return [_record(row) for row in connection.execute(_PAGE, {"before": before or LAST_ID, "limit": limit})]
 
 
-def prune(connection: Connection, batch: Sequence[float]) -> list[int]:
+def prune(connection: Connection, before: float) -> int:
     """Remove what began before that moment, AT_ONCE at most; how many that were."""
-    return [_prune(connection, before) for before in batch]
-
-
-def _prune(connection: Connection, before: float) -> int:
     old = list(connection.execute(_OLDEST, {"before": uuid7.floor(before)}).scalars())
     if old:
         connection.execute(delete(audit).where(_a.id.in_(old)))

@@ -1,4 +1,4 @@
-"""Removes what is over and old: contents first, later all that is known of a message; Idempotency-Keys; events.
+"""Removes what is over and old: contents first, later all that is known of a message; Idempotency-Keys; events; audit.
 
 In steps so small that an accept hardly waits for one. What has not ended is never touched, nor what somebody else has
 locked; over PostgreSQL one process at a time does it.
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from app.frozen import frozen
-from app.store import deliveries
+from app.store import audit, deliveries
 from app.store.accept import REMEMBERED
 from app.store.prepared import Prepared
 from app.store.schema import EMPTIED, STORED, attempts, contents, idempotency, messages, recipients
@@ -29,6 +29,7 @@ class Bounds:
     contents: float
     messages: float
     events: float  # of which webhooks were told
+    audit: float = 0.0
 
 
 _m, _k = messages.c, idempotency.c
@@ -81,6 +82,7 @@ def _prune(connection: Connection, bounds: Bounds) -> int:
         or _forget(connection, bounds)
         or _forget_keys(connection, bounds)
         or deliveries.prune(connection, bounds.events)
+        or audit.prune(connection, bounds.audit)
     )
 
 

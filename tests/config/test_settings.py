@@ -94,6 +94,7 @@ WRONG = [
         "POSTERN_MESSAGES_PER_MINUTE: '30/min' is not a whole number. Give digits only.",
     ),
     ({"POSTERN_KEEP_CONTENT_DAYS": "-1"}, "POSTERN_KEEP_CONTENT_DAYS: '-1' is too small. Give 0 or more."),
+    ({"POSTERN_KEEP_AUDIT_DAYS": "0"}, "POSTERN_KEEP_AUDIT_DAYS: '0' is too small. Give 1 or more."),
     ({"POSTERN_KEEP_METADATA_DAYS": "0"}, "POSTERN_KEEP_METADATA_DAYS: '0' is too small. Give 1 or more."),
     (
         {"POSTERN_KEEP_METADATA_DAYS": "3"},

@@ -8,7 +8,7 @@ import pytest
 
 from app.api.keys import digest
 from app.store.key_records import Presented
-from tests.contract.test_command_line import NOBODY, failed, postern, stored
+from tests.contract.test_command_line import NOBODY, bring, failed, postern, stored
 
 LIMITS = (
     *("--senders", "*@contoso.com,a@fabrikam.com", "--default-sender", "Shop <shop@contoso.com>"),
@@ -142,3 +142,22 @@ def test_the_command_line_is_written_down(tmp_path: Path) -> None:
         ("key.updated", "command line"),
         ("key.created", "command line"),
     ]
+
+
+def test_the_audit_is_read(tmp_path: Path) -> None:
+    """As a table and as JSON, the newest first; what a person did about mail is in it too."""
+    assert "Nothing was written down yet." in postern(tmp_path, "audit").output
+    id = made(tmp_path)["id"]
+    postern(tmp_path, "keys", "update", id, "--per-day", 5)
+    email = bring(tmp_path, "held")
+    postern(tmp_path, "emails", "retry", email)
+    entries = json.loads(postern(tmp_path, "audit", "--json").stdout)
+    assert [(one["action"], one["subject"]) for one in entries] == [
+        ("email.retried", str(email)),
+        ("key.updated", id),
+        ("key.created", id),
+    ]
+    assert entries[1]["details"]["messages_per_day"] == {"before": None, "after": 5}
+    assert entries[0]["actor"] == "command line"
+    assert len(json.loads(postern(tmp_path, "audit", "--limit", 1, "--json").stdout)) == 1
+    assert "key.created" in postern(tmp_path, "audit").output.replace("\n", "")

@@ -92,13 +92,16 @@ def parts(door: Door) -> dict[str, str]:
     key = door.make_key(Permission.FULL_ACCESS)
     webhook = door.post({"endpoint": "https://example.com/", "events": ["email.canceled"]}, "/webhooks", key)
     assert webhook.status_code == 200, webhook.text
-    return {"key": key, "webhook": webhook.json()["id"]}
+    api_key = door.post({"name": "shop"}, "/keys", key)
+    return {"key": key, "/webhooks": webhook.json()["id"], "/keys": api_key.json()["id"]}
 
 
 def there(door: Door, path: str, parts: dict[str, str]) -> str:
-    """The path with an email that is scheduled, or the webhook."""
-    email = door.send(scheduled_at="in 1 hour") if "{id}" in path else ""
-    return path.replace("{id}", parts["webhook"] if path.startswith("/webhooks") else email)
+    """The path with an email that is scheduled, or the webhook, or the key."""
+    if "{id}" not in path:
+        return path
+    known = next((id for start, id in parts.items() if path.startswith(start)), None)
+    return path.replace("{id}", known or door.send(scheduled_at="in 1 hour"))
 
 
 def test_every_example_of_a_request_is_accepted(door: Door, parts: dict[str, str]) -> None:

@@ -105,7 +105,7 @@ async def keys_and_audit(store: Store) -> None:
     await store.revoke_key(key.id, NOW, by)
     await store.refuse([Refusal(Entry(NOW, by, Action.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")])
     await store.audit((await store.audit(None, 2))[-1].id, 20)
-    await store.prune_audit(NOW)
+    await store.prune(Bounds(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW + 1))
 
 
 @pytest.fixture

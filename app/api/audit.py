@@ -1,0 +1,61 @@
+"""GET /audit: who has changed what, and what was refused. Writes nothing."""
+
+import json
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api import openapi_keys as told
+from app.api import webhook_fields
+from app.api.edge import Edge
+from app.api.keys import Keyring
+from app.api.openapi import Answer, Needs, Tag, operation
+from app.api.openapi_keys import AuditEntry
+from app.api.wire import success
+from app.mail.moment import iso
+from app.store.audit_records import AuditRecord
+
+
+class Audit:
+    """The route."""
+
+    def __init__(self, edge: Edge, keyring: Keyring) -> None:
+        self._edge = edge
+        self._keyring = keyring
+
+    @operation(
+        "listAudit",
+        "See who changed what",
+        tag=Tag.KEYS,
+        needs=Needs.ADMINISTRATOR,
+        parameters=told.PAGE,
+        answer=Answer("The newest first.", told.AuditPage, {"one": told.listed(told.ENTRY)}),
+        refuses=told.OF_PAGE,
+        description="Changes of keys; mailboxes held and released; emails retried, confirmed and cancelled; sends that "
+        "were refused. A refusal is there a second or so after it was answered.",
+    )
+    async def list_(self, request: Request) -> Response:
+        """GET /audit: page by page, the newest first."""
+        await self._keyring.administrator(request)
+        limit = webhook_fields.limit(request.query_params.get("limit"))
+        after = webhook_fields.after(request.query_params.get("after"))
+        found = await self._edge.store.audit(after, limit + 1)
+        data = [entry(record) for record in found[:limit]]
+        return success(json.dumps({"object": "list", "has_more": len(found) > limit, "data": data}).encode())
+
+
+def entry(record: AuditRecord) -> AuditEntry:
+    """As administrators read it, over HTTP and at the command line."""
+    told_ = record.entry
+    return {
+        "id": str(record.id),
+        "created_at": iso(told_.at),
+        "action": told_.action,
+        "subject": told_.subject,
+        "actor": told_.by.name,
+        "key_id": None if told_.by.key_id is None else str(told_.by.key_id),
+        "request_id": told_.by.request_id,
+        "details": dict(told_.details),
+        "times": record.times,
+        "last_at": iso(record.last_at),
+    }

@@ -1,0 +1,27 @@
+"""`postern audit`: who has changed what, and what was refused, over the store."""
+
+from typing import Annotated, Any
+
+import typer
+
+from app.api.audit import entry
+from app.cli.output import AsJson, show
+from app.cli.stored import ask
+from app.store.audit_records import AuditRecord
+
+_COLUMNS = ("created_at", "actor", "action", "subject", "times", "details")
+
+
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Changes of keys and mailboxes, decisions about emails, and sends that were refused."""
+    rows = [_row(record, as_json) for record in ask(lambda store: store.audit(None, limit))]
+    show(rows, _COLUMNS, as_json, none="Nothing was written down yet.")
+
+
+def _row(record: AuditRecord, as_json: bool) -> dict[str, Any]:
+    told = entry(record)
+    details = ", ".join(f"{name}: {value}" for name, value in told["details"].items())
+    return {**told} if as_json else {**told, "details": details}
