@@ -67,6 +67,7 @@ class Listener:
         self._scheme = "https" if tls else "http"
         config = uvicorn.Config(
             application,
+            interface="asgi3",
             log_config=None,
             access_log=False,
             server_header=False,

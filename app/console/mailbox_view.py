@@ -21,6 +21,7 @@ class MailboxView:
     pool: str
     condition: Condition | None
     wish: str
+    owner: str  # the replica that relays for it now; "" for nobody
     used: MailboxUsage
     capacity: Capacity
     ending: Ending | None
@@ -45,6 +46,7 @@ def mailbox_view(
         name=name,
         pool=desk.pools[name],
         condition=standing(record, now) if record else None,
+        owner=(record and record.owner) or "",
         wish=record.wish.word if record and record.wish else "",
         used=usage.get(name, _NOTHING_USED),
         capacity=desk.capacities[name],

@@ -42,7 +42,7 @@ LITTLE = 256 * 1024 * 1024  # octets of disk below which people are told
 @dataclass(frozen=True, slots=True)
 class Sessions:
     """What the relay here says of a mailbox's sessions, by its name: one of them is proof enough of a login, and a
-    further login may only take the place of one (`slot`: False when all are in use)."""
+    further login may only take the place of one (`slot`: False when there is none to be had here)."""
 
     logged_in: Callable[[str], bool]
     slot: Callable[[str], AbstractContextManager[bool]]
@@ -186,7 +186,7 @@ class Rounds:
 
 _LEFT_TO_A_PERSON = skipped(Step.AUTH, "Not tried: a person holds the mailbox.")
 _LEFT_TO_THE_RELAY = skipped(Step.AUTH, "Not tried: the last login did not work; the relay tries the next by itself.")
-_IN_USE = skipped(Step.AUTH, "Not tried: all its connections are in use.")
+_IN_USE = skipped(Step.AUTH, "Not tried: its connections are all in use, or another replica relays for it.")
 _LOGGED_IN = ok(Step.AUTH, "The relay is logged in.")
 _NO_TIME = skipped(Step.AUTH, f"Not done: the {LONGEST:g} s of this look were over.")
 

@@ -186,7 +186,8 @@ async def test_never_more_sessions_than_the_mailbox_may_have(tmp_path: Path) -> 
                 while not silent.reached:
                     await asyncio.sleep(0.01)
             finding = of(await asked(home, "?deep=1"), "auth")
-            assert (finding["outcome"], finding["summary"]) == ("skipped", "Not tried: all its connections are in use.")
+            assert finding["outcome"] == "skipped"
+            assert finding["summary"].startswith("Not tried: its connections are all in use")
             assert silent.reached == 1
 
 

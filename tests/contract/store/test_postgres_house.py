@@ -3,7 +3,10 @@
 import asyncio
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from app.simulator import Simulator
+from tests.contract.console.operator import visitor
 from tests.house import ACCOUNT, EMAIL, PATIENCE, house, settings_for
 from tests.postgres import Server
 
@@ -41,3 +44,21 @@ async def test_an_outage_of_the_server_is_survived(postgres_server: Server, post
                 while len(simulator.messages) < 2:
                     await asyncio.sleep(0.05)
             assert (await home.caller.get("/readyz")).status_code == 200
+
+
+async def test_a_deep_look_logs_in_where_the_mailbox_is_relayed(postgres_url: str, tmp_path: Path) -> None:
+    """Another replica's login would be one more than the mailbox may have; it says so, and who relays."""
+    password = SecretStr("a-console-password-for-tests")
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        relays = settings_for(simulator, tmp_path, database_url=postgres_url, console_password=password)
+        accepts = settings_for(simulator, tmp_path, database_url=postgres_url, role="api", console_password=password)
+        async with house(simulator, relays) as relay, house(simulator, accepts) as other:
+            elsewhere = (await other.caller.get("/readyz?deep=1")).json()
+            assert (elsewhere["status"], elsewhere["relaying"]) == ("ready", True)
+            assert "another replica relays for it" in elsewhere["findings"][-1]["summary"]
+            assert simulator.logins == []
+            here = (await relay.caller.get("/readyz?deep=1")).json()
+            assert here["findings"][-1]["summary"] == "The mailbox is logged in."
+            assert len(simulator.logins) == 1
+            async with visitor(other) as person:
+                assert "Relayed by " + relay.postern.fleet._name in await person.log_in()
