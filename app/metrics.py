@@ -1,5 +1,5 @@
 """What is counted and timed, one function for each event, and its text form for Prometheus. What stands at the moment
-of a scrape is app/gauges'. Never a caller's address or a text.
+of a scrape is app/scrape's. Never a caller's address or a text.
 
 Labels have few values: names of rules, phases and outcomes that stand in this code, and the pools, mailboxes and apps
 of the settings. Nothing that a caller sends becomes one.
