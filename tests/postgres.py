@@ -55,10 +55,17 @@ class Server:
         """At once, as when the machine dies: whoever is connected loses the line."""
         self._run("pg_ctl", "stop", "--mode=immediate", "--silent")
 
-    def create_database(self) -> str:
-        """The URL of a database with nothing in it."""
-        name = f"postern{next(self._serial)}"
-        self._run("createdb", f"--maintenance-db={self.url(_ADMIN)}", name)
+    def create_database(self, place: Path | None = None) -> str:
+        """The URL of a database with nothing in it; its files are in `place`, an empty folder, if one is given."""
+        number = next(self._serial)
+        name, more = f"postern{number}", []
+        if place is not None:
+            if self._account is not None:
+                shutil.chown(place, self._account)
+            make = f"CREATE TABLESPACE place{number} LOCATION '{place}'"
+            self._run("psql", "--quiet", f"--dbname={self.url(_ADMIN)}", f"--command={make}")
+            more = [f"--tablespace=place{number}"]
+        self._run("createdb", *more, f"--maintenance-db={self.url(_ADMIN)}", name)
         return self.url(name)
 
     def url(self, database: str) -> str:

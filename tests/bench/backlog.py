@@ -1,58 +1,114 @@
-"""What a verb of the store costs behind a backlog (G12): the same verbs over few and over many waiting messages."""
+"""What a verb of the store costs behind a backlog (G12): the same verbs over few and over many messages.
+
+As many as wait are over and kept, too. The server of PostgreSQL is the tests' own, which does not wait for the disk:
+that wait would hide what grows with the backlog.
+"""
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import TypeVar
 from uuid import UUID
 
+import psycopg
+from sqlalchemy import Connection, text
+
 from app.store import Store
+from app.store.engine import write_engine
+from app.store.retention import AT_ONCE, Bounds
 from tests.bench.composing import Figures
-from tests.contract.store.build import MAILBOX, NOW, POOL, accept, acceptance, owned
+from tests.contract.store.build import (
+    DAY,
+    MAILBOX,
+    NOW,
+    POOL,
+    RELAYED,
+    accept,
+    acceptance,
+    claim_one,
+    owned,
+    settle,
+)
 
 FEW, MANY = 1_000, 1_000_000
 _TIMES = 200
+_STEPS = 20  # of retention, each of AT_ONCE messages
+_OVER = 1 << 40  # where the ids begin of what is over
+_OLD = 1 << 41  # and of what is removed
+_ID = {
+    "sqlite": "printf('%032x', n + {first})",
+    "postgresql": "lpad(to_hex(n + {first}), 32, '0')::uuid",
+}
 _COPY = """
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
-INSERT INTO {table} SELECT {values} FROM (SELECT * FROM {table} LIMIT 1), numbers
+INSERT INTO {table} SELECT {values} FROM (SELECT * FROM {table} WHERE "{key}" = '{like}') AS one, numbers
 """
 
 T = TypeVar("T")
 
 
-def behind(waiting: int, folder: Path) -> Callable[[], Figures]:
-    """A store with so many waiting messages, and how to measure it once."""
-    url = f"sqlite:///{folder}/backlog-{waiting}.db"
-    asyncio.run(_begin(url))
-    _fill(url, waiting)
-    return lambda: asyncio.run(_measure(url))
+def behind(waiting: int, url: str) -> Callable[[], Figures]:
+    """A store with so many waiting messages and as many that are over, and how to measure it once."""
+    one, done = asyncio.run(_begin(url))
+    with _transaction(url) as connection:
+        _fill(connection, "messages", one, waiting, 0, turn="n")
+        _fill(connection, "recipients", one, waiting, 0)
+        connection.execute(text("UPDATE turns SET last = :last"), {"last": waiting})
+        _fill_over(connection, done, waiting, _OVER)
+    _vacuum(url)
+    rounds = iter(range(1_000_000))
+    return lambda: asyncio.run(_measure(url, done, _OLD + next(rounds) * _STEPS * AT_ONCE))
 
 
-async def _begin(url: str) -> None:
+async def _begin(url: str) -> tuple[UUID, UUID]:
+    """One message that waits and one that is over."""
     store = await Store.open(url)
-    await accept(store)
+    (done,) = await accept(store)
+    await settle(store, await claim_one(store), RELAYED)
+    (one,) = await accept(store)
     await store.close()
+    return one, done
 
 
-def _fill(url: str, count: int) -> None:
-    """Copies of the one message, each with a turn of its own."""
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        for table in ("messages", "recipients"):
-            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            own = {"id": "printf('%032x', n)", "message_id": "printf('%032x', n)", "turn": "n"}
-            own = {**own, "message_id": '"message_id"'} if table == "messages" else own
-            values = ", ".join(own.get(name, f'"{name}"') for name in names)
-            connection.execute(_COPY.format(table=table, values=values, count=count))
-        connection.execute("UPDATE turns SET last = ?", (count,))
-    connection.close()
+def _fill_over(connection: Connection, done: UUID, count: int, first: int, **own: str) -> None:
+    _fill(connection, "messages", done, count, first, **own)
+    for table in ("recipients", "attempts", "contents"):
+        _fill(connection, table, done, count, first)
 
 
-async def _measure(url: str) -> Figures:
+def _fill(connection: Connection, table: str, like: UUID, count: int, first: int, **own: str) -> None:
+    """Copies of the rows of one message, with ids of their own."""
+    dialect = connection.dialect.name
+    key = "id" if table == "messages" else "message_id"
+    names = connection.execute(text(f"SELECT * FROM {table} LIMIT 0")).keys()
+    own = {**own, key: _ID[dialect].format(first=first)}
+    values = ", ".join(own.get(name, f'"{name}"') for name in names)
+    same = like.hex if dialect == "sqlite" else str(like)
+    connection.exec_driver_sql(_COPY.format(table=table, values=values, count=count, key=key, like=same))
+
+
+@contextmanager
+def _transaction(url: str) -> Iterator[Connection]:
+    engine = write_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def _vacuum(url: str) -> None:
+    """As a server does by itself within a minute."""
+    if url.startswith("postgresql"):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+
+
+async def _measure(url: str, done: UUID, first: int) -> Figures:
     """Medians in milliseconds."""
+    with _transaction(url) as connection:
+        _fill_over(connection, done, _STEPS * AT_ONCE, first, ended_at=f"{NOW - 100 * DAY} + n")
     store = await Store.open(url)
     kept = acceptance()
     await accept(store, kept)
@@ -60,6 +116,7 @@ async def _measure(url: str) -> Figures:
         "accept": await _time(lambda: store.accept([acceptance()])),
         "claim": await _claims(store),
         "get": await _time(partial(_get, store, kept.id)),
+        "prune": await _prunes(store),
     }
     await store.close()
     return figures
@@ -83,9 +140,17 @@ async def _claims(store: Store) -> float:
     return spent
 
 
-async def _time(verb: Callable[[], Awaitable[T]]) -> float:
+async def _prunes(store: Store) -> float:
+    """A step that removes contents and one that removes the rest, of a hundred messages each."""
+    bounds = Bounds(NOW, contents=NOW - 50 * DAY, messages=NOW - 50 * DAY, events=0.0)
+    spent = await _time(lambda: store.prune(bounds), 2 * _STEPS)
+    assert await store.prune(bounds) == 0
+    return spent
+
+
+async def _time(verb: Callable[[], Awaitable[T]], times: int = _TIMES) -> float:
     spent = []
-    for _ in range(_TIMES):
+    for _ in range(times):
         began = time.perf_counter()
         await verb()
         spent.append(time.perf_counter() - began)

@@ -21,6 +21,8 @@ COMPOSE: Final = "app/mail/compose"
 STANDARD: Final = "EmailMessage"
 DEEP: Final = "store behind 1,000,000"
 SHALLOW: Final = "store behind 1,000"
+DEEP_POSTGRES: Final = "PostgreSQL behind 1,000,000"
+SHALLOW_POSTGRES: Final = "PostgreSQL behind 1,000"
 
 _REST = 0.3  # seconds for what goes on after the last mail has gone: marks, timers
 _LIMIT = 180.0
@@ -98,6 +100,8 @@ CONTESTANTS: dict[str, Callable[[Stage], Measure]] = {
     NODEMAILER: _nodemailer,
     COMPOSE: lambda _: composing.ours,
     STANDARD: lambda _: composing.standard,
-    DEEP: lambda stage: backlog.behind(backlog.MANY, stage.folder),
-    SHALLOW: lambda stage: backlog.behind(backlog.FEW, stage.folder),
+    DEEP: lambda stage: backlog.behind(backlog.MANY, f"sqlite:///{stage.folder}/many.db"),
+    SHALLOW: lambda stage: backlog.behind(backlog.FEW, f"sqlite:///{stage.folder}/few.db"),
+    DEEP_POSTGRES: lambda stage: backlog.behind(backlog.MANY, stage.postgres.create_database()),
+    SHALLOW_POSTGRES: lambda stage: backlog.behind(backlog.FEW, stage.postgres.create_database()),
 }

@@ -55,6 +55,12 @@ class Outcome:
 
 
 SUSTAINED, ACCEPTED = "accept to relayed, 2 KiB, 32 clients", "durable accept, 2 KiB, 32 clients"
+BACKLOG = (
+    ("accept one", "accept"),
+    ("claim eight", "claim"),
+    ("read one, with its place", "get"),
+    ("remove a hundred that are over", "prune"),
+)
 GOALS = (
     Goal("G1", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.NODE, 2.5),
     Goal("G3", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.TUTORIAL, 8.0),
@@ -64,9 +70,11 @@ GOALS = (
     Goal("G7", "relay only, 3 connections, 4 KiB", "relayed", "msg/s", who.POOL, who.NODEMAILER, 4.0),
     Goal("G10", "compose text and HTML, 7 KiB", "compose_small", "ms", who.COMPOSE, who.STANDARD, 0.15, less=True),
     Goal("G10", "compose, attachment of 1 MiB", "compose_large", "ms", who.COMPOSE, who.STANDARD, 0.15, less=True),
-    Goal("G12", "accept one", "accept", "ms", who.DEEP, who.SHALLOW, 1.3, less=True),
-    Goal("G12", "claim eight", "claim", "ms", who.DEEP, who.SHALLOW, 1.3, less=True),
-    Goal("G12", "read one, with its place", "get", "ms", who.DEEP, who.SHALLOW, 1.3, less=True),
+    *(
+        Goal("G12", work, figure, "ms", deep, shallow, 1.3, less=True)
+        for deep, shallow in ((who.DEEP, who.SHALLOW), (who.DEEP_POSTGRES, who.SHALLOW_POSTGRES))
+        for work, figure in BACKLOG
+    ),
 )
 ROWS = tuple(dict.fromkeys(goal.row for goal in GOALS))
 

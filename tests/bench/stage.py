@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import trustme
 
+from tests import postgres
 from tests.bench.processes import Process, Unavailable, uninterrupted
 
 CACHE = Path.home() / ".cache" / "postern-bench"  # not under /tmp, which may be memory
@@ -59,6 +60,13 @@ class Stage:
         chain = self.folder / "sink.pem"
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(chain))
         return Sink(self.start("the sink", [self.python, "-m", "tests.bench.sink", str(chain)], {}))
+
+    @cached_property
+    def postgres(self) -> postgres.Server:
+        """A server of the run's own. Raises Unavailable."""
+        if (programs := postgres.programs()) is None:
+            raise Unavailable("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+        return self._stack.enter_context(postgres.running(programs))
 
     @property
     def ca_file(self) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from app.mail.attempt import FailureKind, Phase
 from app.mail.ending import Ending
-from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
+from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence, SlowWrite
 from app.smtp.credentials import CredentialUnavailable, Mechanism, Password, Secret
 from app.smtp.session import Refused, Session, SessionFailed, open_session
 from app.smtp.timeouts import Timeouts
@@ -21,11 +21,12 @@ STEPS = {
     Point.STARTTLS: Phase.STARTTLS,
     Point.AUTH: Phase.AUTH,
 }
-NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | Garbage, FailureKind]] = {
+NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, FailureKind]] = {
     "closed": (Drop(), FailureKind.CLOSED),
     "reset": (Reset(), FailureKind.CLOSED),
     "half": (Half(5), FailureKind.CLOSED),
     "silent": (Silence(), FailureKind.TIMEOUT),
+    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each comes in time, the reply does not
     "garbage": (Garbage(b"what is this?\r\n"), FailureKind.PROTOCOL),
     "out of turn": (Garbage(b"354 go ahead\r\n"), FailureKind.PROTOCOL),
 }

@@ -6,7 +6,7 @@ import pytest
 
 from app.mail.attempt import FailureKind, Phase
 from app.mail.message import Envelope
-from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence
+from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence, SlowWrite
 from app.smtp.session import SessionFailed
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Ways, go, impatient
 
@@ -14,11 +14,12 @@ IN_STEP = Door(pipelining=False)
 DOORS = {"pipelined": Door(), "in step": IN_STEP}
 PHASES = {Point.MAIL: Phase.MAIL, Point.RCPT: Phase.RCPT, Point.DATA: Phase.DATA, Point.DOT: Phase.DOT}
 REPLIES = ["421 4.3.2 Service not active", "451 4.3.2 Temporary server error", "554 5.2.0 STOREDRV.Submission"]
-NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | Garbage, FailureKind]] = {
+NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, FailureKind]] = {
     "closed": (Drop(), FailureKind.CLOSED),
     "reset": (Reset(), FailureKind.CLOSED),
     "half": (Half(5), FailureKind.CLOSED),
     "silent": (Silence(), FailureKind.TIMEOUT),
+    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each comes in time, the reply does not
     "garbage": (Garbage(b"what is this?\r\n"), FailureKind.PROTOCOL),
     "out of turn": (Garbage(b"334 VXNlcm5hbWU6\r\n"), FailureKind.PROTOCOL),
 }

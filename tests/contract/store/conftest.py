@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `--postgres`, what is only SQLite's is left out."""
     if config.getoption("--postgres", default=False):
-        items[:] = [item for item in items if {"store_url", "postgres_url"} & {*getattr(item, "fixturenames", ())}]
+        items[:] = [item for item in items if {"store_url", "postgres_server"} & {*getattr(item, "fixturenames", ())}]
 
 
 @pytest.fixture
