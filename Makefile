@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: openapi help demo dev test test-postgres check crash replicas bench limits observe sdks gateways browser format lock clean
+.PHONY: openapi help demo dev test test-postgres check faults crash replicas bench limits observe sdks gateways browser format lock clean
 .PHONY: image lint-image licences audit
 .DEFAULT_GOAL := help
 
@@ -45,6 +45,8 @@ check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 
 bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=1)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
+
+faults: crash replicas ## the fault suite: crash, then replicas (some 27 min; QUICK=1: < 3 min)
 
 crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 17 min; QUICK=1: < 90 s)
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)

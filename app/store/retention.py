@@ -16,7 +16,7 @@ from app.store.accept import REMEMBERED
 from app.store.prepared import Prepared
 from app.store.schema import EMPTIED, STORED, attempts, contents, idempotency, messages, recipients
 
-AT_ONCE = 100  # rows in one step: accepts wait for it
+AT_ONCE = 50  # rows in one step: accepts wait for it
 OCTETS = 4 * 1024 * 1024  # of contents in one step, which may be one larger message
 _LOCK = 0x70727565  # any number that only this has among Postern's: PostgreSQL's advisory locks are named by numbers
 

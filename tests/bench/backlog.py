@@ -141,7 +141,7 @@ async def _claims(store: Store) -> float:
 
 
 async def _prunes(store: Store) -> float:
-    """A step that removes contents and one that removes the rest, of a hundred messages each."""
+    """A step that removes contents and one that removes the rest."""
     bounds = Bounds(NOW, contents=NOW - 50 * DAY, messages=NOW - 50 * DAY, events=0.0)
     spent = await _time(lambda: store.prune(bounds), 2 * _STEPS)
     assert await store.prune(bounds) == 0

@@ -59,7 +59,7 @@ BACKLOG = (
     ("accept one", "accept"),
     ("claim eight", "claim"),
     ("read one, with its place", "get"),
-    ("remove a hundred that are over", "prune"),
+    ("remove fifty that are over", "prune"),
 )
 GOALS = (
     Goal("G1", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.NODE, 2.5),
