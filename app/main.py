@@ -37,6 +37,7 @@ from app.settings import Settings
 from app.smtp import tls
 from app.smtp.expiry import News, Watch
 from app.store import AlreadyStored, Store, StoreUnreachable
+from app.store.audit_records import Actor
 from app.store.engine import database_file
 from app.store.owner import OwnerLock
 from app.store.records import Key, Permission
@@ -186,7 +187,7 @@ class Postern:
             id = uuid5(_SETTING_KEY, hashed.hex())
             key = Key(id, "POSTERN_API_KEY", Permission.FULL_ACCESS, self.clock.now())
             with suppress(AlreadyStored):  # by another replica, a moment ago
-                await self.store.create_key(key, hashed)
+                await self.store.create_key(key, hashed, Actor("settings"))
 
     async def _door(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)

@@ -134,7 +134,7 @@ class Writer:
         began = time.perf_counter()
         connection = self._connect()
         with connection.begin():
-            for verb, items in batches.items():
+            for verb, items in sorted(batches.items(), key=_name):
                 results = verb(connection, [item.argument for item in items])
                 for item, result in zip(items, results, strict=True):
                     item.result = result
@@ -168,6 +168,11 @@ class Writer:
                 item.future.set_exception(item.error)
         if any(item.wakes and item.error is None for item in group):
             self._on_due()
+
+
+def _name(batch: tuple[Verb[Any, Any], list[_Item]]) -> tuple[str, str]:
+    """In one order everywhere: of two processes that lock rows of several verbs, none waits for the other in a ring."""
+    return batch[0].__module__, batch[0].__qualname__
 
 
 def _blame(error: Exception) -> Exception:

@@ -81,6 +81,19 @@ print(json.dumps(
 """
 
 
+OVER_BUDGET = """
+import json, sys, resend
+from resend.exceptions import RateLimitError
+resend.api_key = sys.argv[1]
+email = json.load(sys.stdin)
+sent = resend.Emails.send(email)
+try:
+    resend.Emails.send(email)
+except RateLimitError as error:
+    print(json.dumps([sent, [type(error).__name__, error.code, error.message, error.headers]], default=str))
+"""
+
+
 @pytest.fixture
 async def at_home(tmp_path: Path) -> AsyncIterator[House]:
     """Postern in front of a simulator."""
@@ -139,6 +152,20 @@ async def test_every_call_of_the_sdk_for_emails(at_home: House) -> None:
     assert got["file"]["size"] in (len(INVOICE), len(LOGO))
     await at_home.simulator.wait_for(2, PATIENCE)
     assert len(at_home.simulator.messages) == 2
+
+
+async def test_the_sdk_knows_a_budget_that_is_spent(at_home: House) -> None:
+    """Case E4: an error of its own, with the headers by which it says when to come again."""
+    (key,) = (await at_home.caller.get("/keys")).json()["data"]
+    await at_home.caller.patch(f"/keys/{key['id']}", json={"messages_per_day": 1})
+    async with asyncio.timeout(PATIENCE):
+        while (await at_home.caller.get("/keys")).headers["ratelimit-limit"] != "1":  # a change counts within a second
+            await asyncio.sleep(0.05)
+    sent, refused = await sdk(at_home, EMAIL, OVER_BUDGET)
+    assert sent["http_headers"]["ratelimit-remaining"] == "0"
+    assert refused[:2] == ["RateLimitError", 429]
+    assert "1 messages a day, and 0 of them are left" in refused[2]
+    assert refused[3].keys() >= {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after"}
 
 
 async def sdk(home: House, email: object, script: str = SCRIPT) -> Any:

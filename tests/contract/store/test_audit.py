@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from app.mail.budget import Budget
 from app.mail.health import Condition, Health
 from app.mail.message import OnUnknown
 from app.store import Store, audit
 from app.store.audit_records import Action, Actor, Entry, Refusal
-from app.store.records import Wish
+from app.store.key_records import KeyRevision
+from app.store.records import Key, Permission, Wish
 from app.store.retention import Bounds
 from tests.contract.store.build import LOST, MAILBOX, NOW, POOL, accept, acceptance, claim, claim_one, settle
 
@@ -89,3 +91,25 @@ async def test_what_is_old_is_removed(store: Store) -> None:
     while await store.prune(Bounds(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW)):
         pass
     assert [int(one.entry.subject) % 100 for one in await store.audit(None, 100)] == [0] * 3
+
+
+async def test_processes_that_write_at_once_never_wait_for_each_other(store: Store, store_url: str) -> None:
+    """Whatever a group has in it, and in whatever order it was asked: over PostgreSQL that would be a deadlock."""
+    other, key = await Store.open(store_url), Key(UUID(int=9), "shop", Permission.SEND_ONLY, NOW)
+    await store.create_key(key, b"digest")
+
+    async def write(one: Store, *, backwards: bool) -> None:
+        for n in range(150):
+            asked = [
+                one.accept([acceptance(key_id=key.id)], None, Budget(None, 10_000)),
+                one.refuse([refusal("flood")]),
+                one.revise_key(KeyRevision(key.id, {"disabled": bool(n % 2)}, NOW, None)),
+            ]
+            await asyncio.gather(*(asked[::-1] if backwards else asked))
+
+    await asyncio.gather(write(store, backwards=False), write(other, backwards=True))
+    await other.close()
+    assert (await store.audit(None, 1))[0].times == 300
+    record = await store.key(key.id)
+    assert record is not None
+    assert record.usage.day_used == 300
