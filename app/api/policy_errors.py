@@ -50,7 +50,7 @@ class BudgetSpent(Problem):
     def __init__(self, window: Window, count: int, now: float) -> None:
         of_minute = window.seconds == MINUTE
         seconds = max(1, math.ceil(window.end - now))
-        limit = f"{window.limit} messages a {'minute' if of_minute else 'day'}"
+        limit = f"{window.limit} message{'s' * (window.limit > 1)} a {'minute' if of_minute else 'day'}"
         if count > window.limit:
             sentence = f"This request has {count} messages, and its API key may send {limit}: send fewer in a request."
         else:

@@ -164,7 +164,7 @@ async def test_the_sdk_knows_a_budget_that_is_spent(at_home: House) -> None:
     sent, refused = await sdk(at_home, EMAIL, OVER_BUDGET)
     assert sent["http_headers"]["ratelimit-remaining"] == "0"
     assert refused[:2] == ["RateLimitError", 429]
-    assert "1 messages a day, and 0 of them are left" in refused[2]
+    assert "1 message a day, and 0 of them are left" in refused[2]
     assert refused[3].keys() >= {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after"}
 
 
