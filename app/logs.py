@@ -36,6 +36,7 @@ TROUBLES = (
     "webhook.posted",
     "webhook.disabled",
     "store.awaited",
+    "traces.lost",
     "store.failed",
 )
 _ADDRESS = re.compile(r'(?:"[^"]*"|[^\s"<>@,;:()\[\]]+)@([\w.-]*\w)')
@@ -336,6 +337,11 @@ def key_changed(api_key: UUID, *, what: str, key: str) -> None:
 def store_awaited(error: BaseException, *, seconds: float) -> None:
     """The database cannot be opened; it is tried again in so many seconds, for as long as it takes."""
     _log.error("store.awaited", error=str(error), again_in=round(seconds, 1))
+
+
+def traces_lost(*, reason: str) -> None:
+    """Spans could not be sent: they are tried again for a while, and then lost. Nothing else is."""
+    _log.warning("traces.lost", reason=reason)
 
 
 def store_failed(what: str, error: BaseException, *, email: UUID | None = None) -> None:

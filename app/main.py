@@ -5,10 +5,12 @@ Stop: door, fleet, store, lock.
 """
 
 import asyncio
+import importlib
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from socket import gethostname
 from typing import Self
@@ -16,7 +18,7 @@ from uuid import UUID, uuid5
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import logs, metrics
+from app import logs, metrics, traces
 from app.api import Edge, create_entrance, create_metrics_app, lead
 from app.api import Limits as BodyLimits
 from app.api.keys import digest
@@ -34,6 +36,7 @@ from app.relay.retention import Keep, Retention
 from app.relay.webhooks import Webhooks
 from app.scrape import Scrape
 from app.settings import Settings
+from app.settings.telemetry import traces_wanted
 from app.smtp import tls
 from app.smtp.expiry import News, Watch
 from app.store import AlreadyStored, Store, StoreUnreachable
@@ -91,7 +94,7 @@ class Postern:
         room, root_path = _bytes_in_flight(settings), settings.root_path
         entrance = create_entrance(lambda: self._draining, room, root_path, counted=counted)
         self._application: ASGIApp = entrance
-        door = entrance if settings.console_password is None else self._door
+        door = traces.around(entrance if settings.console_password is None else self._door)
         self._listener = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
         self.store = await self._open_store(patient=not alone)
         stack.push_async_callback(self.store.close)
@@ -240,6 +243,27 @@ async def serve(settings: Settings, clock: Clock | None = None, rhythm: Rhythm |
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    with traced(os.environ):
+        await _serve(settings, clock, rhythm, stop)
+    logs.stopped()
+
+
+@contextmanager
+def traced(environment: Mapping[str, str]) -> Iterator[None]:
+    """With spans made and sent, if OpenTelemetry's variables ask for it. Raises SettingsError."""
+    if not traces_wanted(environment):
+        yield
+        return
+    spans = importlib.import_module("app.otlp").Spans.exported()  # by name: without the extra it cannot be imported
+    traces.record(spans)
+    try:
+        yield
+    finally:
+        traces.record(None)
+        spans.close()
+
+
+async def _serve(settings: Settings, clock: Clock | None, rhythm: Rhythm | None, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         starting = asyncio.create_task(stack.enter_async_context(Postern(settings, clock, rhythm)))
         stopping = asyncio.create_task(stop.wait())
@@ -250,7 +274,6 @@ async def serve(settings: Settings, clock: Clock | None = None, rhythm: Rhythm |
         starting.cancel()
         stopping.cancel()
         await asyncio.gather(starting, stopping, return_exceptions=True)
-    logs.stopped()
 
 
 def _bytes_in_flight(settings: Settings) -> int:

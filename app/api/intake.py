@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from app import logs, metrics
+from app import logs, metrics, traces
 from app.api import admission, schemas
 from app.api.edge import Edge
 from app.api.errors import IdempotencyMismatch, MessageTooLarge
@@ -58,7 +58,8 @@ class Intake:
         budget = key.policy.budget
         if budget is not None and once is None:  # a repetition costs nothing, and only the store knows it for one
             self.rates.check(key.id, budget, len(acceptances))
-        kept = await self._edge.store.accept(acceptances, once, budget)
+        with traces.step("commit", *(one.id for one in acceptances)):
+            kept = await self._edge.store.accept(acceptances, once, budget)
         if isinstance(kept, IdempotencyConflict):
             raise IdempotencyMismatch
         if kept.usage is not None:
@@ -89,6 +90,7 @@ class Intake:
             on_unknown=submission.on_unknown,
             lane=submission.lane,
             coalesce=submission.coalesce,
+            traceparent=traces.carried(),
             sunk=key.policy.sink,
         )
 

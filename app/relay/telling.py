@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from app import logs, metrics
+from app import logs, metrics, traces
 from app.mail.attempt import Attempt
 from app.mail.lifecycle import Event, Settlement
 from app.mail.verdict import Action, Verdict
@@ -28,6 +28,8 @@ def settled(
     if settlement.in_doubt:
         metrics.in_doubt()
     _count(claimed, verdicts, settlement, record.ended_at)
+    if traces.recording():
+        traces.offered(_offer(claimed, attempt, verdicts, settlement, record))
     logs.attempted(
         claimed.id,
         mailbox=claimed.mailbox,
@@ -43,6 +45,24 @@ def expired(email: UUID) -> None:
     """An email was not relayed before its time was over; no attempt of it was under way."""
     metrics.failed(EXPIRED)
     logs.expired(email)
+
+
+def _offer(
+    claimed: Claimed, attempt: Attempt, verdicts: Collection[Verdict], settlement: Settlement, record: Record
+) -> traces.Offer:
+    return traces.Offer(
+        email=claimed.id,
+        parent=claimed.traceparent,
+        mailbox=claimed.mailbox,
+        lane=claimed.lane,
+        number=claimed.number,
+        phase=attempt.phase,
+        outcome=str(settlement.event),
+        rules=tuple(dict.fromkeys(verdict.rule for verdict in verdicts)),
+        code=attempt.reply.code if attempt.reply else None,
+        ended_at=record.ended_at,
+        laps=traces.laps(),
+    )
 
 
 def _count(claimed: Claimed, verdicts: Collection[Verdict], settlement: Settlement, now: float) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from app import logs
+from app import logs, traces
 from app.clock import Clock
 from app.mail import lifecycle
 from app.mail.attempt import Attempt
@@ -182,6 +182,7 @@ class Relay:
                 return self._mailbox.wait(recipients)
             self._leases.take(message)
             self._hands.put(message)
+            traces.claimed(message.id, message.traceparent, message.mailbox, now)
             logs.claimed(message.id, mailbox=message.mailbox, number=message.number, lane=message.lane)
         return BREATH * self._clock.speed if drained else 0.0
 
@@ -233,6 +234,7 @@ class Relay:
         if self._stopping.is_set() or not self._mailbox.relays:
             self._mailbox.cancel(recipients)
             return None
+        traces.begin()
         attempt = await offer(claimed, self._store, self._sessions)
         verdicts = judge(attempt, claimed.envelope.rcpt_to)
         self._mailbox.end(recipients)

@@ -2,7 +2,7 @@
 
 from time import perf_counter
 
-from app import metrics
+from app import metrics, traces
 from app.mail.attempt import Phase
 
 
@@ -25,4 +25,5 @@ class Stopwatch:
         """The present phase is over."""
         now = perf_counter()
         metrics.phase_took(self.phase, now - self._since)
+        traces.phase(self.phase, self._since, now)
         self._since = now

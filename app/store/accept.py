@@ -132,6 +132,7 @@ def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
         "possible_duplicate": False,
         "on_unknown": acceptance.on_unknown,
         "coalesce": acceptance.coalesce,
+        "traceparent": acceptance.traceparent,
         "message_id": message.message_id,
         "mail_from": message.envelope.mail_from,
         "smtputf8": message.envelope.smtputf8,

@@ -58,7 +58,7 @@ _PLACE = Prepared(update(messages).where(_m.id == bindparam("of")).values(turn=b
 _NEXT = Prepared(
     select(
         *(_m.id, _m.lane, _m.mail_from, _m.smtputf8, _m.message_id, _m.size, _m.attempts),
-        *(_m.due_since, _m.expires_at, _m.on_unknown, _m.unknown, contents.c.content),
+        *(_m.due_since, _m.expires_at, _m.on_unknown, _m.unknown, _m.traceparent, contents.c.content),
     )
     .select_from(messages)
     .outerjoin(contents, and_(contents.c.message_id == _m.id, _m.size <= SMALL))
@@ -165,6 +165,7 @@ def _claimed(row: Any, demand: Demand, addresses: Sequence[str]) -> Claimed:
         standing=Standing(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown),
         lane=LANES[row.lane],
         content=row.content,
+        traceparent=row.traceparent,
     )
 
 

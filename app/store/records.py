@@ -91,6 +91,7 @@ class Acceptance:
     on_unknown: OnUnknown
     lane: Lane = Lane.NORMAL
     coalesce: str | None = None
+    traceparent: str | None = None  # W3C's, of the request that it came with
     sunk: bool = False  # it is kept, and never relayed
 
 
@@ -135,6 +136,7 @@ class Claimed:
     standing: Standing
     lane: Lane = Lane.NORMAL
     content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is offered
+    traceparent: str | None = None
 
 
 @frozen

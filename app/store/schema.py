@@ -58,6 +58,7 @@ messages = Table(
     Column("head", JSON, nullable=False),
     Column("explanation", JSON(none_as_null=True)),
     Column("content_removed_at", Double),  # null while its content is kept
+    Column("traceparent", Text),  # of the request that it came with, where traces are made
     sqlite_with_rowid=False,
 )
 

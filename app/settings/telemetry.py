@@ -1,0 +1,36 @@
+"""Whether traces are asked for: by OpenTelemetry's own variables, which its exporter reads by itself."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from app.settings import SettingsError
+
+_WHERE = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_HOW = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
+def traces_wanted(environment: Mapping[str, str]) -> bool:
+    """True if spans are to be made and sent. Raises SettingsError: they cannot be."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip()
+    if exporter == "none":
+        return False
+    given = (exporter and "OTEL_TRACES_EXPORTER") or next((name for name in _WHERE if environment.get(name)), "")
+    if not given:
+        return False
+    if exporter not in ("", "otlp"):
+        raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter!r} is none that Postern has. Give otlp, or none.")
+    for name in _HOW:
+        if (protocol := environment.get(name, "").strip()) not in ("", "http/protobuf"):
+            raise SettingsError(f"{name}: {protocol!r} is none that Postern speaks. Give http/protobuf.")
+    if not _installed():
+        raise SettingsError(f"{given}: what makes traces is not installed. Install postern[traces], or unset it.")
+    return True
+
+
+def _installed() -> bool:
+    try:
+        return all(find_spec(name) for name in ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))
+    except ModuleNotFoundError:  # not even what they are a part of
+        return False

@@ -1,0 +1,162 @@
+"""One trace leads from the caller's request over the commit to the claim, the phases of SMTP and the settlement."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanContext, StatusCode
+
+from app import traces
+from app.otlp import Spans
+from app.simulator import Fault, Point, Say, Simulator
+from tests.house import ACCOUNT, EMAIL, MAILBOX, House, house, settings_for
+
+Named = dict[str, ReadableSpan]
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = "00f067aa0ba902b7"
+OPENING = ["smtp connect", "smtp greeting", "smtp ehlo", "smtp starttls", "smtp auth"]
+SENDING = ["smtp mail", "smtp rcpt", "smtp data", "smtp content", "smtp dot"]
+
+
+@pytest.fixture
+async def seen() -> AsyncIterator[InMemorySpanExporter]:
+    """What was recorded, while spans are made."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    traces.record(Spans(provider))
+    yield exporter
+    traces.record(None)
+    provider.shutdown()
+
+
+@pytest.fixture
+async def at_home(seen: InMemorySpanExporter, tmp_path: Path) -> AsyncIterator[House]:
+    """Postern before a simulator."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
+        async with house(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
+            yield at_home
+
+
+async def sent(at_home: House, seen: InMemorySpanExporter, state: str = "done", **changes: str) -> Named:
+    """The spans of one email's trace, by name, once its attempt is told."""
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "mine"}
+    answer = await at_home.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
+    await at_home.until(answer.json()["id"], state)
+    while not any(span.name == "relay" for span in of_trace(seen)):
+        await at_home.caller.get("/healthz")
+    spans = of_trace(seen)
+    assert len({span.name for span in spans}) == len(spans)
+    return {span.name: span for span in spans}
+
+
+def of_trace(seen: InMemorySpanExporter) -> list[ReadableSpan]:
+    """All of the caller's trace."""
+    return [span for span in seen.get_finished_spans() if f"{context(span).trace_id:032x}" == TRACE]
+
+
+def context(span: ReadableSpan) -> SpanContext:
+    """Its own."""
+    own: SpanContext | None = span.context
+    assert own is not None
+    return own
+
+
+def parents(spans: Named) -> dict[str, str]:
+    """Of each span the name of the one that it is a part of."""
+    names = {context(span).span_id: name for name, span in spans.items()}
+    return {
+        name: names.get(span.parent.span_id, f"{span.parent.span_id:016x}")
+        for name, span in spans.items()
+        if span.parent
+    }
+
+
+async def test_a_trace_leads_through_the_store(at_home: House, seen: InMemorySpanExporter) -> None:
+    """Every step is there once, under the step that it is a part of, in its order."""
+    spans = await sent(at_home, seen)
+    assert parents(spans) == {
+        "POST /emails": PARENT,
+        "commit": "POST /emails",
+        "claim": "POST /emails",
+        "relay": "POST /emails",
+        **dict.fromkeys([*OPENING, *SENDING, "settle"], "relay"),
+    }
+    whole = spans["relay"]
+    inside = [spans[name] for name in (*OPENING, *SENDING, "settle")]
+    for before, after in pairwise(inside):
+        assert (before.end_time or 0) <= (after.start_time or 0) + 50_000_000, (before.name, after.name)
+    assert whole.start_time == inside[0].start_time
+    assert whole.end_time == inside[-1].end_time
+
+
+async def test_spans_hold_facts_and_nothing_of_the_mail(at_home: House, seen: InMemorySpanExporter) -> None:
+    """Ids, names and numbers; no recipient, no subject, no word of the upstream's."""
+    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
+    spans = await sent(at_home, seen, to="lovelace@example.net", subject="Nobody's business", text="Most secret")
+    whole = dict(spans["relay"].attributes or {})
+    email = whole.pop("postern.email.id")
+    assert whole == {
+        "postern.mailbox": MAILBOX,
+        "postern.lane": "normal",
+        "postern.attempt.number": 1,
+        "postern.attempt.phase": "rcpt",
+        "postern.attempt.outcome": "finish",
+        "postern.rules": ("unknown-recipient",),
+        "postern.reply.code": 550,
+    }
+    request = dict(spans["POST /emails"].attributes or {})
+    assert request["http.route"] == "/emails"
+    assert request["http.response.status_code"] == 200
+    assert request["postern.request_id"] == "mine"
+    assert dict(spans["commit"].attributes or {}) == {"postern.email.id": (email,)}
+    for span in seen.get_finished_spans():
+        told = span.to_json()
+        assert not [word for word in ("lovelace", "business", "secret", "is unknown") if word in told], told
+
+
+async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: House, seen: InMemorySpanExporter) -> None:
+    """And a request that is refused is a span too, named by its route and not by its path."""
+    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now")))
+    spans = await sent(at_home, seen, "deferred")
+    assert spans["relay"].status.status_code is StatusCode.ERROR
+    assert spans["relay"].status.description == "recipient-deferred"
+    await at_home.caller.get("/emails/not-an-id")
+    (refused,) = [
+        span
+        for span in seen.get_finished_spans()
+        if span.name == "GET /emails/{id}"
+        and not span.parent
+        and dict(span.attributes or {})["http.response.status_code"] == 422
+    ]
+    assert refused.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("given", ["", "00-nonsense", f"00-{'0' * 32}-{PARENT}-01", "00-00-00-00"])
+async def test_another_header_begins_a_new_trace(at_home: House, seen: InMemorySpanExporter, given: str) -> None:
+    """The email goes its way."""
+    answer = await at_home.caller.post("/emails", json=EMAIL, headers=[("traceparent", given)])
+    await at_home.until(answer.json()["id"], "done")
+    (span,) = [span for span in seen.get_finished_spans() if span.name == "POST /emails"]
+    assert span.parent is None
+
+
+async def test_a_trace_leads_on_after_a_restart(seen: InMemorySpanExporter, tmp_path: Path) -> None:
+    """The store has it: whoever relays the email, and whenever."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        async with house(simulator, settings) as before:
+            headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+            answer = await before.caller.post(
+                "/emails", json={**EMAIL, "scheduled_at": "in 2 seconds"}, headers=headers
+            )
+        assert [span.name for span in of_trace(seen)] == ["commit", "POST /emails"]
+        async with house(simulator, settings) as after:
+            await after.until(answer.json()["id"], "done")
+    assert "relay" in [span.name for span in of_trace(seen)]
