@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: openapi help demo dev test test-postgres check faults crash replicas bench limits observe sdks gateways browser format lock clean
+.PHONY: openapi help demo dev test test-postgres check faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean
 .PHONY: image lint-image licences audit
 .DEFAULT_GOAL := help
 
@@ -65,6 +65,9 @@ browser: $(READY) ## the console in headless Chromium, which has to be installed
 
 sdks: $(READY) ## the official SDKs of Resend and Postmark, from their registries (some two minutes; needs Node.js and npm)
 	@$(BIN)/pytest tests/sdks -n 2 -q $(ARGS)
+
+fuzz: $(READY) ## more than 20,000 requests made from the specification, judged by all checks of schemathesis (some minutes)
+	@WHOLE=1 $(BIN)/pytest tests/schema -q -rP --show-capture=stdout $(ARGS)
 
 openapi: $(READY) ## write deploy/openapi.json again, as a running Postern serves it
 	@$(BIN)/python -m tests.contract.api.specification

@@ -18,10 +18,11 @@ from tests.house import KEY, MAILBOX, PASSWORD
 
 @dataclass
 class Process:
-    """A running `postern serve`. `peak` is known once it has ended: the most octets that were resident."""
+    """A running `postern serve`. Once it has ended, `peak` is the most octets that were resident, `status` its own."""
 
     url: str
     peak: int = 0
+    status: int | None = None
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def served(simulator: Simulator, folder: Path, **changes: str) -> Iterator[Proce
         finally:
             child.send_signal(signal.SIGTERM)
             _, status, used = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
+            process.status = child.returncode = os.waitstatus_to_exitcode(status)
             process.peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.convertors import PathConvertor, StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -35,6 +36,22 @@ _Route = tuple[str, Sequence[str], Callable[[Request], Awaitable[Response]]]
 
 _POST = ("POST",)
 _GET = ("GET", "HEAD")
+
+
+class _ButWords(StringConvertor):
+    """One part of a path, but for those that are routes of their own: another method of theirs is 405 and no id."""
+
+    regex = "(?!(?:batch|validate)$)[^/]+"
+
+
+class _ButBatch(PathConvertor):
+    """The same for the rest of a path."""
+
+    regex = "(?!batch$).*"
+
+
+register_url_convertor("but_words", _ButWords())
+register_url_convertor("but_batch", _ButBatch())
 
 
 class PlainRoute(APIRoute):
@@ -128,13 +145,14 @@ def _add_postmark(app: FastAPI, postmark: Postmark) -> None:
     app.add_api_route(BATCH, postmark.send_batch, methods=["POST"])
     for path in TEMPLATES:
         app.add_api_route(path, postmark.template, methods=[*unsupported.METHODS], include_in_schema=False)
-    app.add_api_route("/email/{rest:path}", postmark.nothing, methods=[*unsupported.METHODS], include_in_schema=False)
+    rest = "/email/{rest:but_batch}"
+    app.add_api_route(rest, postmark.nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
 def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments) -> Sequence[_Route]:
     return (
-        ("/emails/{id}", _GET, emails.show),
-        ("/emails/{id}", ("PATCH",), changes.reschedule),
+        ("/emails/{id:but_words}", _GET, emails.show),
+        ("/emails/{id:but_words}", ("PATCH",), changes.reschedule),
         ("/emails/{id}/cancel", _POST, changes.cancel),
         ("/emails/{id}/attachments", _GET, attachments.list_),
         ("/emails/{id}/attachments/{attachment_id}", _GET, attachments.show),

@@ -96,7 +96,10 @@ def _encoded(content: Any) -> bytes | None:
         octets = content.get("data")
     if not isinstance(octets, list):
         raise _refuse(f"It must be base64, a list of octets or a Buffer, not {kind(content)}.", ".content")
-    if not set(map(type, octets)) <= {int}:
+    if float in (kinds := set(map(type, octets))):  # 35.0 is a whole number in JSON too
+        octets = [int(octet) if type(octet) is float and octet.is_integer() else octet for octet in octets]
+        kinds = set(map(type, octets))
+    if not kinds <= {int}:
         raise _refuse(
             "The list contains something that is no whole number; octets are numbers from 0 to 255.", ".content"
         )

@@ -188,7 +188,9 @@ def expires_in(value: Any, at: str = "") -> int | None:
     """Seconds; as a string too, since headers have nothing else."""
     if value is None:
         return None
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    whole = (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and value.is_integer()
+    )
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         value, whole = int(value), True
     if not whole or not 1 <= value <= LONGEST_LIFE:

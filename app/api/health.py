@@ -94,7 +94,7 @@ _NOT_READY = {
     "reasons": [NO_DATABASE.shown(names=False)],
 }
 _NO_ADMINISTRATOR = (Permission.SENDING_ACCESS, Needs.ADMINISTRATOR.value)
-_FLAG = Annotated[str, WithJsonSchema({"type": "string", "enum": ["1"]})]
+_FLAG = Annotated[str, WithJsonSchema({"type": "string", "description": "Yes, but for an empty one, `0` and `false`."})]
 _PARAMETERS = (
     Parameter("deep", _FLAG, "`1`: the doctor logs in to every mailbox. Asks for a key with full access.", "1"),
     Parameter("relaying", _FLAG, "`1`: 503 too when every mailbox is held.", "1"),

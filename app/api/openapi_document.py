@@ -40,7 +40,7 @@ class _Plain(GenerateJsonSchema):
 def document(routes: Iterable[BaseRoute], root_path: str = "") -> dict[str, Any]:
     """The document of these routes below a path; those that say nothing of themselves are not in it."""
     told = [
-        (route.path, method.lower(), operation)
+        (route.path_format, method.lower(), operation)
         for route in routes
         if isinstance(route, Route) and (operation := of_endpoint(route.endpoint)) is not None
         for method in sorted(route.methods or ())

@@ -1,7 +1,7 @@
 """The errors of the OpenAPI document: samples of what is raised become responses in the wire form, by its own code."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Any, NotRequired
 from uuid import UUID
@@ -24,6 +24,7 @@ from app.api.errors import (
 )
 from app.api.openapi import JSON, Form, Needs, Operation
 from app.api.openapi_types import ID, says
+from app.api.openapi_words import HEADERS
 from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom
 from app.store.records import Permission
 
@@ -126,13 +127,15 @@ def _narrowed(status: int, bodies: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _headers(told: Iterable[Problem]) -> dict[str, Any]:
-    names = {name for problem in told for name in problem.headers}
+def _headers(told: Sequence[Problem]) -> dict[str, Any]:
+    """Those that every one of the answers has, and those that some have."""
     known = {"retry-after": "RetryAfter", "www-authenticate": "WwwAuthenticate"}
-    return {
-        "X-Request-Id": {"$ref": "#/components/headers/XRequestId"},
-        **{name.title(): {"$ref": f"#/components/headers/{known[name]}"} for name in sorted(names & known.keys())},
-    }
+    found: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}}
+    for name in sorted({name for problem in told for name in problem.headers} & known.keys()):
+        always = all(name in problem.headers for problem in told)
+        shared = {"$ref": f"#/components/headers/{known[name]}"}
+        found[name.title()] = shared if always else {**HEADERS[known[name]], "required": False}
+    return found
 
 
 def _examples(told: list[tuple[Problem, dict[str, Any]]]) -> dict[str, Any]:

@@ -40,7 +40,9 @@ class PostmarkHeader(TypedDict):
 class PostmarkAttachment(TypedDict):
     """A file. With a `ContentID` it is shown inside the html."""
 
-    Name: Annotated[str, Field(max_length=255, pattern=r"^[^\u0000-\u001f\u007f]*$")]
+    Name: NotRequired[
+        Annotated[str, Field(max_length=255, pattern=r"^[^\u0000-\u001f\u007f]*$")] | Literal[False] | None
+    ]
     Content: Annotated[str, WithJsonSchema({"type": "string", "format": "base64"})]
     ContentType: NotRequired[Annotated[str, Field(max_length=255, pattern="^[ -~]*$")] | None]
     ContentID: NotRequired[

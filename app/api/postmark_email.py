@@ -60,9 +60,11 @@ def split(text: str) -> list[str]:
 
 
 def _headers(given: Any) -> Any:
-    """`[{"Name", "Value"}]` as an object. What is no list is left to the rule for headers."""
+    """`[{"Name", "Value"}]` as an object."""
+    if given is None:
+        return None
     if not isinstance(given, list):
-        return given
+        raise _flaw("headers", f'It must be a list like [{{"Name": "X-Reference", "Value": "42"}}], not {kind(given)}.')
     if len(given) > MANY:
         raise _flaw("headers", f"It has {len(given)} headers and may have {MANY}.")
     headers: dict[str, Any] = {}

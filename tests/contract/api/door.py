@@ -138,7 +138,7 @@ class Door:
         found: dict[str, set[str]] = defaultdict(set)
         entrance: Any = create_app(self._edge())
         for route in entrance._app.routes:
-            found[route.path] |= route.methods
+            found[route.path_format] |= route.methods
         return found
 
     def make_key(self, permission: Permission = Permission.SENDING_ACCESS, **policy: Any) -> str:

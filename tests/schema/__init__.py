@@ -1,0 +1,1 @@
+"""Requests that are made from the specification, by the thousand."""

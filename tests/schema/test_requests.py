@@ -1,0 +1,53 @@
+"""Every operation of the specification, asked with what schemathesis makes of it, and judged by all of its checks.
+
+In its bounded form it is one of all tests; WHOLE=1 (`make fuzz`) makes more than 20,000 requests.
+"""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.simulator import Simulator
+from tests.house import ACCOUNT, KEY, MAILBOX
+from tests.processes import Process, served
+
+HERE = Path(__file__).parent
+WHOLE = "WHOLE" in os.environ
+EXAMPLES, LEAST = (600, 20_000) if WHOLE else (3, 150)  # of each operation, and requests in all
+PHASES = "examples,coverage,fuzzing" if WHOLE else "examples,fuzzing"
+MOST = 400 * 2**20  # octets of memory
+
+
+def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.CompletedProcess[str], Process]:
+    """Its own program against a Postern in a process of its own. The seed is the same each time."""
+    with served(simulator, folder, POSTERN_DEFAULT_SENDER=MAILBOX, POSTERN_DRAIN_SECONDS="1") as process:
+        program = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(HERE / "schemathesis.toml")]
+        options = ["-c", "all", "--phases", PHASES, "-n", str(EXAMPLES), "--seed", "1815", "-w", "2"]
+        told = subprocess.run(
+            [*program, "run", f"{process.url}/openapi.json", "-H", f"Authorization: Bearer {KEY}", *options],
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.schema.hooks", "PYTHONPATH": str(HERE.parents[1])},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    return told, process
+
+
+@pytest.mark.timeout(3600 if WHOLE else 300)
+async def test_e5_no_request_is_answered_outside_the_specification(tmp_path: Path) -> None:
+    """No 5xx, no answer that is not described; afterwards the process lives, and ends well, and took little memory."""
+    async with Simulator(accounts=[ACCOUNT], keep=10) as simulator:
+        told, process = await asyncio.to_thread(schemathesis, simulator, tmp_path)
+    assert told.returncode == 0, told.stdout[-20_000:] + told.stderr
+    made = re.search(r"^\s*(\d+) generated", told.stdout, re.MULTILINE)
+    assert made is not None
+    print(f"{made[1]} requests, peak {process.peak / 2**20:.0f} MiB")
+    assert int(made[1]) >= LEAST
+    assert process.peak < MOST
+    assert process.status == 0
