@@ -19,8 +19,8 @@ from app.console.emails import Emails
 from app.console.mailbox import MailboxPage
 from app.console.overview import Overview
 from app.console.page import FILES, file
-from app.console.session import Sessions
-from app.console.visit import ASKED, COOKIE, HOME, Refusal, Visit, form
+from app.console.session import Session, Sessions
+from app.console.visit import ASKED, COOKIE, GUEST, HOME, Refusal, Visit, form
 from app.console.webhooks import Webhooks
 from app.store import StoreError
 
@@ -29,7 +29,12 @@ EXAMINES = 38.0  # and one for which the doctor looks
 
 _Endpoint = Callable[[Visit], Awaitable[Response]]
 
-NO_STORE = Refusal(503, "The store does not answer", "Nothing was read and nothing was changed; try again in a moment.")
+UNREAD = Refusal(503, "The store does not answer", "Nothing could be read; try again in a moment.")
+UNHEARD = Refusal(
+    503,
+    "The store does not answer",
+    "What you asked for may be done or not: look again in a moment, before you repeat it.",
+)
 EXPIRED = Refusal(403, "Not done", "The form was not of this session, or the session is over. Go back and try again.")
 NOWHERE = Refusal(404, "Nothing here", "There is no such page.")
 CRASHED = Refusal(500, "Something is wrong with Postern", "The log has it under the event `crashed`.")
@@ -87,9 +92,11 @@ class Console:
 
     def _operator(self, endpoint: _Endpoint, seconds: float = ANSWERS) -> Callable[[Request], Awaitable[Response]]:
         async def only(visit: Visit) -> Response:
-            if visit.session is None or not visit.session.operator:
-                return visit.redirect("/login")
-            return await endpoint(visit)
+            if visit.session is not None and visit.session.operator:
+                return await endpoint(visit)
+            if visit.from_elsewhere:
+                return visit.page("again.html")
+            return visit.redirect("/login")
 
         async def run(request: Request) -> Response:
             return await self._answered(request, only, seconds)
@@ -104,7 +111,7 @@ class Console:
             return self._sorry(request, refusal)
         except (StoreError, TimeoutError) as error:
             logs.store_failed(f"{request.method} {HOME}", error)
-            return self._sorry(request, NO_STORE)
+            return self._sorry(request, UNHEARD if request.method == "POST" else UNREAD)
         except Exception as error:  # a bug of ours must not drop the connection
             logs.crashed(f"{request.method} {HOME}", error)
             return self._sorry(request, CRASHED)
@@ -112,7 +119,7 @@ class Console:
     async def _visit(self, request: Request) -> Visit:
         """Who it is; of a form also that it is one of ours. Raises Refusal."""
         now = self._clock.now()
-        session = self._sessions.read(request.cookies.get(COOKIE), now)
+        session = self._session(request, now)
         if request.method != "POST":
             return Visit(request, self._sessions, session, now)
         fields = await form(request)
@@ -120,9 +127,13 @@ class Console:
             raise EXPIRED
         return Visit(request, self._sessions, session, now, fields)
 
+    def _session(self, request: Request, now: float) -> Session | None:
+        cookies = (request.cookies.get(name) for name in (COOKIE, GUEST))
+        return next((found for cookie in cookies if (found := self._sessions.read(cookie, now))), None)
+
     def _sorry(self, request: Request, refusal: Refusal) -> Response:
         now = self._clock.now()
-        visit = Visit(request, self._sessions, self._sessions.read(request.cookies.get(COOKIE), now), now)
+        visit = Visit(request, self._sessions, self._session(request, now), now)
         return visit.page("refusal.html", refusal.status, title=refusal.title, sentence=str(refusal))
 
 

@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from app import logs
 from app.console.desk import Desk
-from app.console.mailbox_view import MailboxView, mailbox_view
+from app.console.mailbox_view import MailboxView, mailbox_view, where
 from app.console.visit import WHO, Refusal, Visit
 from app.mail.health import LONGEST_REASON, one_line
 from app.mail.readiness import Examined
@@ -45,7 +45,7 @@ class MailboxPage:
         if not await self._desk.store.wish(name, wish, visit.by):
             raise Refusal(409, "Not done", "No relay has taken this mailbox over yet.")
         logs.wished(name, wish=wish.word, key=WHO)
-        return visit.redirect(f"/mailboxes/{name}", done=what)
+        return visit.redirect(where(name), done=what)
 
     async def _shown(self, visit: Visit, examined: Examined | None) -> Response:
         view = await self._view(visit)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from app.console.desk import Desk
 from app.mail.ending import Ending
@@ -52,3 +53,8 @@ def mailbox_view(
         capacity=desk.capacities[name],
         ending=desk.endings[name](),
     )
+
+
+def where(name: str) -> str:
+    """The mailbox's page, below the console."""
+    return f"/mailboxes/{quote(name)}"

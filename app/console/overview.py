@@ -9,7 +9,7 @@ from typing import Literal
 from starlette.responses import Response
 
 from app.console.desk import Desk
-from app.console.mailbox_view import MailboxView, mailbox_view
+from app.console.mailbox_view import MailboxView, mailbox_view, where
 from app.console.visit import Visit
 from app.fresh import Fresh
 from app.mail.ending import Ending
@@ -21,7 +21,7 @@ from app.mail.verdict import Explanation
 from app.store.records import Backlog, MailboxRecord, MailboxUsage, Waiting
 from app.store.webhook_records import Status, Webhook
 
-GOOD_FOR = 3.0  # seconds: counting reads an index from end to end, so it is done once for all who look
+GOOD_FOR = 3.0  # seconds: what is counted is counted once for all who look
 SOON = 30 * 86_400.0  # seconds before a credential's end
 _STATES: tuple[Literal["ready", "resting", "active", "held"], ...] = ("ready", "resting", "active", "held")
 
@@ -117,7 +117,7 @@ def _lanes(backlog: Backlog, pools: Iterable[str], now: float) -> list[LaneView]
 def _of(stands: Readiness) -> Iterator[Trouble]:
     for reason in stands.reasons:
         shown = reason.shown(names=True)
-        link = f"/mailboxes/{reason.mailbox}" if reason.mailbox else ""
+        link = where(reason.mailbox) if reason.mailbox else ""
         yield Trouble(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, grave=True)
 
 

@@ -16,6 +16,7 @@ HOME = "/console"
 ASKED = "postern.asked"  # in the scope: the path as the browser has it
 WHO = "console"  # in the log and in the audit
 COOKIE = "postern_console"
+GUEST = "postern_console_guest"  # of the login page alone: who is in stays in, though a link from elsewhere leads there
 LONGEST_FORM = 16 * 1024  # octets
 
 
@@ -42,6 +43,12 @@ class Visit:
         """Where the console begins, seen from this page: a gateway may have put anything before it."""
         asked: str = self.request.scope[ASKED]
         return "../" * (asked.count("/") - 1) + HOME[1:]
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """A link of another site led here, so the browser has kept the cookie back; from our own page it sends it."""
+        site = self.request.headers.get("sec-fetch-site")
+        return site == "cross-site" and self.request.method == "GET"
 
     @property
     def by(self) -> Actor:
@@ -71,16 +78,17 @@ class Visit:
     def keep(self, response: Response, session: Session) -> Response:
         """The visitor keeps this session. Never read by a script, never sent from elsewhere; by TLS only where the
         visitor came by it; and, without a path of its own, for what stands beside the login."""
-        return self._kept(response, self.sessions.cookie(session), session.until - self.now)
+        name = COOKIE if session.operator else GUEST
+        return self._kept(response, name, self.sessions.cookie(session), session.until - self.now)
 
     def forget(self, response: Response) -> Response:
         """The visitor keeps none."""
-        return self._kept(response, "", 0)
+        return self._kept(response, COOKIE, "", 0)
 
-    def _kept(self, response: Response, cookie: str, seconds: float) -> Response:
+    def _kept(self, response: Response, name: str, cookie: str, seconds: float) -> Response:
         by_tls = _by_tls(self.request)
         response.set_cookie(
-            COOKIE, cookie, max_age=int(seconds), path=None, secure=by_tls, httponly=True, samesite="strict"
+            name, cookie, max_age=int(seconds), path=None, secure=by_tls, httponly=True, samesite="strict"
         )
         return response
 

@@ -139,6 +139,23 @@ async def test_no_other_page_can_act(home: House, visitor: Visitor, origin: str)
     assert home.mailbox.relays
 
 
+async def test_a_link_from_elsewhere(home: House, visitor: Visitor) -> None:
+    """From an alert or a chat: the browser keeps the cookie back at first, and who is in still comes to the page."""
+    page = await log_in(await visitor(java_script_enabled=False))
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    link = f"<a href='{home.postern.url}/console/emails?state=held'>it is held</a>"
+
+    async def serve(route: Route) -> None:
+        await route.fulfill(content_type="text/html", body=link)
+
+    await page.route("http://elsewhere.example/**", serve)
+    await page.goto("http://elsewhere.example/alert")
+    await page.get_by_role("link", name="it is held").click()
+    await expect(page.get_by_label("State")).to_have_value("held")
+    await page.goto("/console")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("What is wrong now")
+
+
 FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 PALE = """
 () => {
