@@ -128,6 +128,18 @@ def test_an_embedded_database_has_one_process() -> None:
     assert only("sqlite", "PersistentVolumeClaim")["spec"]["accessModes"] == ["ReadWriteOncePod"]
 
 
+@pytest.mark.parametrize("overlay", ["postgres", "azure"])
+def test_over_postgresql_one_replica_always_stays(overlay: str) -> None:
+    """Through a new version and through the draining of nodes, and they are spread over nodes and zones."""
+    deployment, budget = only(overlay, "Deployment")["spec"], only(overlay, "PodDisruptionBudget")["spec"]
+    assert deployment["replicas"] > budget["minAvailable"] >= 1
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    spread = pod(overlay)["topologySpreadConstraints"]
+    assert {it["topologyKey"] for it in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    for selector in (budget["selector"], *(it["labelSelector"] for it in spread)):
+        assert selector["matchLabels"].items() <= labels(overlay).items()
+
+
 def test_the_service_monitor_finds_the_metrics() -> None:
     """Its selector is that of a Service, and its port one of that Service's."""
     monitor = only("azure", "ServiceMonitor")
