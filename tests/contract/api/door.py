@@ -11,7 +11,7 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -79,11 +79,17 @@ class Door:
         self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=20)
 
     def stop(self) -> None:
-        """As SIGTERM would."""
+        """As SIGTERM would, to the end."""
         self.client.close()
         self._before.close()
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        self.begin_to_stop()
         self._thread.join(20)
+
+    def begin_to_stop(self, drain: int = 10) -> None:
+        """As SIGTERM would; what is under way has so many seconds. Once it has ended, nothing."""
+        self._listener._server.config.timeout_graceful_shutdown = drain
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

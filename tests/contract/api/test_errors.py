@@ -111,6 +111,19 @@ def test_e7_draining(tmp_path: Path) -> None:
         assert door.inside("/metrics").status_code == 200
 
 
+@pytest.mark.direct("a gateway reads a body before it passes it on")
+def test_e7_what_a_stop_cuts_is_told_so(tmp_path: Path) -> None:
+    """A request that has not ended when a stop has waited long enough: 503 and when to come back, never a bare 500."""
+    with open_door(tmp_path) as door, door.connect() as connection:
+        connection.sendall(head(door, "Content-Length: 100", "Expect: 100-continue"))
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        door.begin_to_stop(drain=1)
+        response = read_response(connection)
+        body = refused(response, 503, "application_error")
+        assert "Idempotency-Key" in body["message"]
+        assert response.headers["retry-after"] == "5"
+
+
 def test_health(door: Door) -> None:
     """Needs no key."""
     assert door.inside("/healthz").json() == {"status": "ok"}

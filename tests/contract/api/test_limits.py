@@ -177,6 +177,7 @@ def test_too_many_connections(tmp_path: Path) -> None:
         accepted(door.raw(head(door, f"Content-Length: {len(json.dumps(MINIMAL))}") + json.dumps(MINIMAL).encode()))
 
 
+@pytest.mark.direct("a gateway reads a body before it passes it on")
 def test_the_room_for_bodies(tmp_path: Path) -> None:
     """What has no room is told to come again; what is small needs none; what is over leaves its room."""
     with open_door(tmp_path, limits=small(max_bytes_in_flight=250_000)) as door, ExitStack() as stack:
@@ -198,6 +199,7 @@ def test_the_room_for_bodies(tmp_path: Path) -> None:
             accepted(door.post(large))
 
 
+@pytest.mark.direct("a gateway reads a body before it passes it on")
 def test_room_is_given_back_whatever_the_end(tmp_path: Path) -> None:
     """A refusal, a crash, a caller that is gone, a body that is too slow or too large."""
     limits = small(max_bytes_in_flight=150_000, max_body_bytes=120_000, body_seconds=CUT)
