@@ -120,7 +120,7 @@ class Postern:
         """`patient`: a database server that is not there may come, and to end would only mean to be started again."""
         while True:
             try:
-                return await Store.open(self.settings.store_url, on_due=self._due)
+                return await Store.open(self.settings.store_url, on_due=self._due, on_free=self._free)
             except StoreUnreachable as error:
                 if not patient:
                     raise
@@ -181,6 +181,10 @@ class Postern:
     def _due(self) -> None:
         if fleet := getattr(self, "fleet", None):
             fleet.wake()
+
+    def _free(self) -> None:
+        if fleet := getattr(self, "fleet", None):
+            fleet.look()
 
     async def _keep_first_key(self) -> None:
         if (secret := self.settings.api_key) is None:

@@ -38,7 +38,7 @@ _WRITER = {
 _READER = {"query_only": "ON"}
 _NEW = {"auto_vacuum": "INCREMENTAL"}  # before anything is in it: see room.py
 
-_POSTGRESQL = {
+SERVER: dict[str, Any] = {
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 10,  # seconds
     "tcp_user_timeout": 10_000,  # milliseconds: a link that went silent is noticed, not waited for
@@ -93,6 +93,14 @@ def database_file(url: str) -> Path | None:
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
+def server(url: str) -> str | None:
+    """How the driver itself is told of a database server; None for an embedded database."""
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return None
+    return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def create_file(path: Path) -> None:
     """An empty file that only this user can read, and its folder, unless they are there. Raises StoreUnreachable."""
     try:
@@ -135,7 +143,7 @@ def _sqlite(url: URL, pragmas: dict[str, str], begin: str, **options: Any) -> En
 
 
 def _postgresql(url: URL, session: dict[str, str], **options: Any) -> Engine:
-    engine = _engine(url, _POSTGRESQL, options)
+    engine = _engine(url, SERVER, options)
     _configure(engine, [";".join(f"SET {name}={value}" for name, value in session.items())])
     return engine
 

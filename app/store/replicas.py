@@ -10,11 +10,15 @@ from app.store.writer import Writer
 
 
 class Replicas:
-    """A part of the store. Every method raises StoreUnavailable when the database does not answer."""
+    """A part of the store. Every method raises StoreUnavailable when the database does not answer.
 
-    def __init__(self, writer: Writer, jitter: Callable[[], float]) -> None:
+    `on_free` is called when a mailbox may have become free.
+    """
+
+    def __init__(self, writer: Writer, jitter: Callable[[], float], on_free: Callable[[], None]) -> None:
         self._write = writer.write
         self._jitter = jitter
+        self._on_free = on_free
 
     async def beat(self, replica: Replica) -> Roll:
         """This replica lives for another lease; who else does, and whose every mailbox is."""
@@ -31,11 +35,14 @@ class Replicas:
 
     async def release(self, mailbox: str, token: int) -> bool:
         """Give a mailbox back, for another to take at once. False: it was no longer owned under this token."""
-        return await self._write(ownership.release, (mailbox, token))
+        given = await self._write(ownership.release, (mailbox, token))
+        self._on_free()
+        return given
 
     async def leave(self, replica: UUID) -> None:
         """This replica ends; what it still owns is free."""
         await self._write(ownership.leave, replica)
+        self._on_free()
 
     async def draw(self, wish: Draw) -> Drawn | None:
         """Recipients of the tenant's day, as many as there are. None: somebody else draws just now; ask again."""

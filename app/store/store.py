@@ -43,6 +43,7 @@ from app.store import (
 )
 from app.store.administration import Administration
 from app.store.audit_records import Actor
+from app.store.bell import DUE, FREE, Bell
 from app.store.migrations import is_current, migrate
 from app.store.reader import Reader
 from app.store.records import (
@@ -81,24 +82,31 @@ def _jitter() -> float:
 class Store(Administration):
     """An open store; get one by `Store.open`. Whose each mailbox is, `replicas` knows."""
 
-    def __init__(self, writer: Writer, reader: Reader) -> None:
+    def __init__(self, writer: Writer, reader: Reader, bell: Bell) -> None:
         super().__init__(writer, reader)
         self._writer = writer
         self._reader = reader
-        self.replicas = Replicas(writer, _jitter)
+        self._bell = bell
+        self.replicas = Replicas(writer, _jitter, partial(bell.ring, FREE))
 
     @classmethod
-    async def open(cls, url: str, *, on_due: Callable[[], None] = _ignore) -> Self:
-        """Open the database of this URL, made and migrated if need be. `on_due` is a hint that work may be due.
+    async def open(
+        cls, url: str, *, on_due: Callable[[], None] = _ignore, on_free: Callable[[], None] | None = None
+    ) -> Self:
+        """Open the database of this URL, made and migrated if need be.
 
-        Raises SchemaTooNew, StoreUnreachable.
+        `on_due` is a hint that work may be due, `on_free` that a mailbox may be: who gives it hears from other
+        processes too. Raises SchemaTooNew, StoreUnreachable.
         """
         await asyncio.to_thread(migrate, url)
-        return cls(Writer(engine.write_engine(url), on_due), Reader(engine.read_engine(url)))
+        reader = Reader(engine.read_engine(url))
+        bell = Bell(engine.server(url), reader, {DUE: on_due, FREE: on_free} if on_free else {})
+        return cls(Writer(engine.write_engine(url), bell.ringing(DUE, on_due)), reader, bell)
 
     async def close(self) -> None:
         """Finish what waits, then let go of the database."""
         await self._writer.close()
+        await self._bell.close()
         await asyncio.to_thread(self._reader.close)
 
     # Into the queue

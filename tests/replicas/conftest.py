@@ -27,8 +27,8 @@ class Scale:
     storm: float  # real seconds
 
 
-WHOLE = Scale(emails=20_000, speed=12.0, kill_every=4.0, restarts=10, storm=20.0)
-QUICK = Scale(emails=1_200, speed=12.0, kill_every=4.0, restarts=2, storm=4.0)
+WHOLE = Scale(emails=20_000, speed=6.0, kill_every=4.0, restarts=10, storm=20.0)
+QUICK = Scale(emails=700, speed=4.0, kill_every=4.0, restarts=2, storm=4.0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ def many(postgres_url: str, tmp_path: Path, simulator: Simulator) -> Callable[..
     """`async with many(role=...)`: one more Postern, with four mailboxes in one pool."""
 
     @asynccontextmanager
-    async def one(**changes: Any) -> AsyncIterator[House]:
+    async def one(rhythm: Rhythm = QUICK, **changes: Any) -> AsyncIterator[House]:
         rows = [{"mailbox": name} for name in MAILBOXES]
         facts = {"mailbox": None, "senders": None, "database_url": postgres_url, **changes}
         settings = settings_for(
             simulator, tmp_path, pools=[{"name": "main", "senders": "*@contoso.com", "mailboxes": rows}], **facts
         )
-        async with house(simulator, settings, rhythm=QUICK) as home:
+        async with house(simulator, settings, rhythm=rhythm) as home:
             yield home
 
     return one
@@ -72,6 +72,18 @@ async def test_two_share_the_mailboxes_and_the_first_has_all_again(many: Callabl
         await until(lambda: len(one.postern.fleet.mailboxes) == 4)
         assert len(one.simulator.messages) == 16
         assert one.simulator.violations == []
+
+
+async def test_who_stops_gives_back_at_once(many: Callable[..., Any]) -> None:
+    """The other hears of it, and does not wait for its beat."""
+    slow = Rhythm(beat=3600.0, lease=7200.0)
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(many(rhythm=slow))
+        async with many(rhythm=slow) as other:
+            assert (len(first.postern.fleet.mailboxes), len(other.postern.fleet.mailboxes)) == (4, 0)
+            await stack.aclose()
+            await until(lambda: len(other.postern.fleet.mailboxes) == 4)
+            await other.until(await other.post(), "done")
 
 
 async def test_one_half_accepts_and_the_other_relays(many: Callable[..., Any]) -> None:
