@@ -127,7 +127,7 @@ class Settings(StoreSettings, MailboxSettings):
     keep_metadata_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
         validate_default=True,
-        description="Days for which all else that is known of it is kept, and of webhooks' events.",
+        description="Days for which all else that is known of it is kept; webhooks' events 4 at least.",
     )
     keep_audit_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         365, description="Days for which the audit is kept: who changed what, and which sends were refused."

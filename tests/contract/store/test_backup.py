@@ -38,7 +38,7 @@ def refused(result: Result, code: int, says: str) -> None:
 
 def scripts(heading: str) -> list[str]:
     """The commands of a section of the runbook, in their order."""
-    section = re.search(rf"^### {heading}\n(.*?)^##", RUNBOOK.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    section = re.search(rf"^##+ {heading}\n(.*?)^##", RUNBOOK.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert section is not None
     return re.findall(r"^```sh\n(.*?)^```", section.group(1), re.DOTALL | re.MULTILINE)
 
@@ -85,8 +85,8 @@ async def test_the_runbooks_commands_bring_back_what_was_there(store_url: str, t
     assert held is not None
     assert (held.explanation, held.possible_duplicate) == (RESTORED, True)
 
-    (decide,) = scripts("After a restore")
-    run(decide, store_url, tmp_path)
+    for script in (*scripts("Upgrade and downgrade"), *scripts("After a restore")):
+        run(script, store_url, tmp_path)
     store = await Store.open(store_url)
     again = await store.get(ids["queued"])
     await store.close()
