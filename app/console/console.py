@@ -1,6 +1,7 @@
 """The console as one ASGI application: which page has which path, who may see it, and what happens when one fails."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
 from app.console.audit import Audit
@@ -27,6 +28,7 @@ from app.store import StoreError
 ANSWERS = 15.0  # seconds in which a page is made
 EXAMINES = 38.0  # and one for which the doctor looks
 
+_REQUEST_ID = re.compile("[A-Za-z0-9._~:+/=@-]{1,128}", re.ASCII)
 _Endpoint = Callable[[Visit], Awaitable[Response]]
 
 UNREAD = Refusal(503, "The store does not answer", "Nothing could be read; try again in a moment.")
@@ -71,15 +73,21 @@ class Console:
         """Every request is answered by a page."""
         path: str = scope["path"]
         scope.update({"app": self, "path": path.rstrip("/"), ASKED: path})
-        scope["request_id"] = secrets.token_hex(12)
-        logs.bind_request(scope["request_id"])
+        scope["request_id"] = id = _request_id(Request(scope))
+        logs.bind_request(id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", id.encode())]
+            await send(message)
+
         try:
-            await self._router(scope, receive, send)
+            await self._router(scope, receive, send_with_id)
         except HTTPException as error:
             sorry = NOWHERE if error.status_code == 404 else Refusal(error.status_code, "Not possible", error.detail)
             answer = self._sorry(Request(scope, receive), sorry)
             answer.headers.update(error.headers or {})
-            await answer(scope, receive, send)
+            await answer(scope, receive, send_with_id)
 
     async def _file(self, request: Request) -> Response:
         return file(request.url.path.rpartition("/")[2])
@@ -135,6 +143,12 @@ class Console:
         now = self._clock.now()
         visit = Visit(request, self._sessions, self._session(request, now), now)
         return visit.page("refusal.html", refusal.status, title=refusal.title, sentence=str(refusal))
+
+
+def _request_id(request: Request) -> str:
+    """The gateway's own, if it can be put into a log, else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
 
 
 def beside(console: Console, api: ASGIApp, root_path: str = "") -> ASGIApp:

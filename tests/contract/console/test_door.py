@@ -172,6 +172,21 @@ async def test_what_every_page_forbids(operator: Operator) -> None:
             assert forbidden not in page.text
 
 
+async def test_the_request_id(home: House, operator: Operator, capfd: pytest.CaptureFixture[str]) -> None:
+    """A gateway's own is kept, in the answer and in the log; what cannot stand in a log is replaced."""
+    await operator.open(f"/mailboxes/{MAILBOX}")
+    await home.until(await home.post(), "done")
+    form = {"token": operator.token, "what": "release"}
+    answer = await operator.client.post(
+        f"/console/mailboxes/{MAILBOX}", data=form, headers={"x-request-id": "of-nginx"}
+    )
+    assert answer.headers["x-request-id"] == "of-nginx"
+    assert "of-nginx" in next(line for line in capfd.readouterr().err.splitlines() if "mailbox.wished" in line)
+    for given in ("a b", "x" * 129):
+        made = (await operator.client.get("/console/nowhere", headers={"x-request-id": given})).headers["x-request-id"]
+        assert len(made) == 24
+
+
 async def test_large_and_strange_forms(operator: Operator) -> None:
     """They are refused with a page."""
     for body, status in (
