@@ -40,7 +40,7 @@ class Bounds:
         20.0  # for a head to come whole, for the rest after an answer, and for some of an answer to be read
     )
     head_octets: int = 64 * 1024  # of a head beyond its first segment
-    connections: int = 1000
+    connections: int = 900  # a process often has 1,024 descriptors, and the store and the upstream need some
     answers: Mapping[int, bytes] = field(default_factory=_Bare)  # whole responses, by status: 400, 408, 431, 503
 
 
