@@ -66,10 +66,12 @@ class Refusals:
         await self._write()
 
     async def _write_soon(self) -> None:
-        while self._counted:
-            await asyncio.sleep(_REST)
-            await self._write()
-        self._task = None
+        try:
+            while self._counted:
+                await asyncio.sleep(_REST)
+                await self._write()
+        finally:
+            self._task = None
 
     async def _write(self) -> None:
         counted, self._counted = self._counted, {}
