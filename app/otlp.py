@@ -27,7 +27,6 @@ from app.traces import Offer
 
 PARTING = 3.0  # seconds
 _UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
-_WELL = frozenset({"finish"})
 _w3c = TraceContextTextMapPropagator()
 
 
@@ -80,7 +79,7 @@ class Spans:
             await application(scope, receive, send_noted)
             span.set_attribute("http.request.method", method)
             span.set_attribute("postern.request_id", str(scope.get("request_id", "")))
-            if (route := getattr(scope.get("route"), "path", None)) is not None:
+            if (route := getattr(scope.get("route"), "path_format", None)) is not None:
                 span.set_attribute("http.route", route)
                 span.update_name(f"{method} {route}")
 
@@ -104,7 +103,7 @@ class Spans:
         parent = Context() if offer.parent is None else _parent({"traceparent": offer.parent})
         began = offer.laps[0][1] + ahead if offer.laps else offer.ended_at
         whole = self._tracer.start_span("relay", parent, SpanKind.CONSUMER, _facts(offer), start_time=_ns(began))
-        if offer.outcome not in _WELL:
+        if not offer.well:
             whole.set_status(Status(StatusCode.ERROR, ", ".join(offer.rules)))
         inside = trace.set_span_in_context(whole, parent)
         for phase, since, until in offer.laps:

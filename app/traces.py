@@ -27,6 +27,7 @@ class Offer:
     number: int
     phase: Phase  # in which it ended
     outcome: str
+    well: bool  # every recipient has it
     rules: tuple[str, ...]  # that judged its recipients
     code: int | None  # of the reply that decided
     ended_at: float

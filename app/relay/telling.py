@@ -58,6 +58,7 @@ def _offer(
         number=claimed.number,
         phase=attempt.phase,
         outcome=str(settlement.event),
+        well=settlement.event is Event.FINISH and not _rule(verdicts, Action.FAIL),
         rules=tuple(dict.fromkeys(verdict.rule for verdict in verdicts)),
         code=attempt.reply.code if attempt.reply else None,
         ended_at=record.ended_at,

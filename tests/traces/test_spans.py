@@ -1,5 +1,6 @@
 """One trace leads from the caller's request over the commit to the claim, the phases of SMTP and the settlement."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
@@ -14,7 +15,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 from app import traces
 from app.otlp import Spans
 from app.simulator import Fault, Point, Say, Simulator
-from tests.house import ACCOUNT, EMAIL, MAILBOX, House, house, settings_for
+from tests.house import ACCOUNT, EMAIL, MAILBOX, PATIENCE, House, house, settings_for
 
 Named = dict[str, ReadableSpan]
 
@@ -49,8 +50,9 @@ async def sent(at_home: House, seen: InMemorySpanExporter, state: str = "done", 
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "mine"}
     answer = await at_home.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
     await at_home.until(answer.json()["id"], state)
-    while not any(span.name == "relay" for span in of_trace(seen)):
-        await at_home.caller.get("/healthz")
+    async with asyncio.timeout(PATIENCE):
+        while not any(span.name == "relay" for span in of_trace(seen)):
+            await asyncio.sleep(0.005)
     spans = of_trace(seen)
     assert len({span.name for span in spans}) == len(spans)
     return {span.name: span for span in spans}
@@ -59,6 +61,15 @@ async def sent(at_home: House, seen: InMemorySpanExporter, state: str = "done", 
 def of_trace(seen: InMemorySpanExporter) -> list[ReadableSpan]:
     """All of the caller's trace."""
     return [span for span in seen.get_finished_spans() if f"{context(span).trace_id:032x}" == TRACE]
+
+
+def of_status(seen: InMemorySpanExporter, status: int) -> list[ReadableSpan]:
+    """The requests that were answered so."""
+    return [
+        span
+        for span in seen.get_finished_spans()
+        if dict(span.attributes or {}).get("http.response.status_code") == status
+    ]
 
 
 def context(span: ReadableSpan) -> SpanContext:
@@ -89,6 +100,7 @@ async def test_a_trace_leads_through_the_store(at_home: House, seen: InMemorySpa
         **dict.fromkeys([*OPENING, *SENDING, "settle"], "relay"),
     }
     whole = spans["relay"]
+    assert whole.status.status_code is StatusCode.UNSET
     inside = [spans[name] for name in (*OPENING, *SENDING, "settle")]
     for before, after in pairwise(inside):
         assert (before.end_time or 0) <= (after.start_time or 0) + 50_000_000, (before.name, after.name)
@@ -100,6 +112,7 @@ async def test_spans_hold_facts_and_nothing_of_the_mail(at_home: House, seen: In
     """Ids, names and numbers; no recipient, no subject, no word of the upstream's."""
     at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
     spans = await sent(at_home, seen, to="lovelace@example.net", subject="Nobody's business", text="Most secret")
+    assert spans["relay"].status.status_code is StatusCode.ERROR
     whole = dict(spans["relay"].attributes or {})
     email = whole.pop("postern.email.id")
     assert whole == {
@@ -128,14 +141,11 @@ async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: House, see
     assert spans["relay"].status.status_code is StatusCode.ERROR
     assert spans["relay"].status.description == "recipient-deferred"
     await at_home.caller.get("/emails/not-an-id")
-    (refused,) = [
-        span
-        for span in seen.get_finished_spans()
-        if span.name == "GET /emails/{id}"
-        and not span.parent
-        and dict(span.attributes or {})["http.response.status_code"] == 422
-    ]
-    assert refused.status.status_code is StatusCode.UNSET
+    async with asyncio.timeout(PATIENCE):
+        while not (refused := of_status(seen, 422)):  # a span ends when its answer is away
+            await asyncio.sleep(0.005)
+    assert [span.name for span in refused] == ["GET /emails/{id}"]
+    assert refused[0].status.status_code is StatusCode.UNSET
 
 
 @pytest.mark.parametrize("given", ["", "00-nonsense", f"00-{'0' * 32}-{PARENT}-01", "00-00-00-00"])
