@@ -31,9 +31,12 @@ class PostmarkHeader(TypedDict):
     """A further header field. No name comes twice."""
 
     Name: Annotated[str, Field(pattern="^[!-9;-~]{1,76}$")]
-    Value: Annotated[
-        Any,
-        WithJsonSchema({"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\r\n\u0000]*$"}),
+    Value: NotRequired[
+        Annotated[
+            Any,
+            WithJsonSchema({"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\r\n\u0000]*$"}),
+            says("Without it the field is left out."),
+        ]
     ]
 
 
