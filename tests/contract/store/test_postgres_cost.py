@@ -4,10 +4,12 @@ The server itself says how it ran each statement (auto_explain), so these are th
 store sends, prepared as they are, with the statistics of the moment.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -17,6 +19,7 @@ from app.store import Store, listing
 from app.store.retention import Bounds
 from tests.contract.store.build import KEY, NOW, accept, acceptance, claim
 from tests.contract.store.test_cost import LISTS, every_verb, settled
+from tests.house import PATIENCE
 
 _TELL = """
     LOAD 'auto_explain';
@@ -29,6 +32,7 @@ _TELL = """
     SET auto_explain.log_format = json;
 """
 PREPARED = 12  # times: the driver has prepared a statement by then, and the server has chosen its plan for good
+RELAYED = 25_000  # a sixth of those that wait
 PAGES = 100  # the indices are a page deeper, and what is new has to be looked at in the table; messages has thousands
 GROWING = {
     "messages",
@@ -166,3 +170,44 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
     await store.close()
     grown = {name: (few[name], many[name]) for name in verbs if many[name] > few[name] * 1.5 + PAGES}
     assert not grown, "\n".join(map(str, grown.items()))
+
+
+async def test_what_was_relayed_is_no_burden_to_a_claim(postgres_url: str, plans: list[Plan]) -> None:
+    """The server sweeps the front of the queue by itself, though the queue is so long that by default it would not."""
+    store = await Store.open(postgres_url)
+    await accept(store)
+    fill(postgres_url, 1, 150_000)
+    analyze(postgres_url)  # else it would sweep for the many new rows alone
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        await claimed(store, plans)
+        fresh = await claimed(store, plans)
+        server.execute(
+            "UPDATE messages SET state = 'done', turn = NULL, ended_at = 0 WHERE id <= %s", (UUID(int=RELAYED),)
+        )
+        remains = await claimed(store, plans)
+        server.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
+        server.execute("SELECT pg_reload_conf()")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not swept(server):
+                    await asyncio.sleep(0.2)
+        finally:
+            server.execute("ALTER SYSTEM RESET autovacuum_naptime")
+            server.execute("SELECT pg_reload_conf()")
+    again = await claimed(store, plans)
+    await store.close()
+    assert remains > fresh + 100
+    assert again <= fresh + 20
+
+
+async def claimed(store: Store, plans: list[Plan]) -> int:
+    """Pages touched by one claim."""
+    plans.clear()
+    assert await claim(store, 1)
+    return touched(plans)
+
+
+def swept(server: psycopg.Connection[Any]) -> bool:
+    """Whether the server has swept the queue by itself."""
+    asked = "SELECT autovacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'messages'"
+    return bool(server.execute(asked).fetchone() == (True,))
