@@ -8,13 +8,16 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import __version__
+from app.clock import Clock
 from app.mail import policy
 from app.mail.attempt import FailureKind, Phase
 from app.mail.health import Health
 from app.mail.lifecycle import Event
 from app.mail.message import Lane
 from app.mail.office365 import entra
+from app.scrape import Scrape
 from app.simulator import Drop, Fault, Point, Say, Simulator
+from app.store import Store
 from tests.house import MAILBOX, PATIENCE, House, house, settings_for
 
 RULES = {
@@ -188,3 +191,18 @@ async def test_metrics_may_have_a_port_of_their_own(simulator: Simulator, tmp_pa
         assert "postern_oldest_due_seconds" in (await prometheus.get(url)).text
         for path in ("/emails", "/healthz", "/docs"):
             assert (await prometheus.get(url.replace("/metrics", path))).json()["statusCode"] == 404
+
+
+async def test_a_scrape_outlives_the_database(tmp_path: Path) -> None:
+    """What was counted is told all the same, and that the store was not read; what stands there is left out."""
+    store = await Store.open(f"sqlite:///{tmp_path}/postern.db")
+    for file in tmp_path.iterdir():
+        file.unlink()
+    (tmp_path / "postern.db").write_bytes(b"no database at all, nor ever was" * 1000)
+    scrape = Scrape(store, Clock(), {MAILBOX: "default"})
+    text = (await scrape.text()).decode()
+    names = {name for name, _ in series(text)}
+    assert "postern_store_up 0.0" in text
+    assert "postern_commit_seconds_count" in names
+    assert not {"postern_oldest_due_seconds", "postern_mailbox_health"} & names
+    await store.close()
