@@ -31,7 +31,7 @@ USER 10001:10001
 WORKDIR /var/lib/postern
 VOLUME /var/lib/postern
 EXPOSE 8025
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s \
+HEALTHCHECK --interval=10s --timeout=10s --start-period=30s --start-interval=1s \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('POSTERN_PORT', '8025') + '/healthz', timeout=4)"]
 ENTRYPOINT ["postern"]
 CMD ["serve"]
