@@ -155,8 +155,8 @@ class Postern:
         stack.callback(self.rounds.close)
         await self._start_metrics(stack)
         if relays:
-            await self.fleet.start()
             stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)
+            await self.fleet.start()
 
     def _fleet(self, *, alone: bool) -> Fleet:
         return Fleet(

@@ -146,11 +146,12 @@ class Fleet:
         self._stopping = True
         for term in self._terms.values():
             term.finish(drain)
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks)  # what a beat takes meanwhile ends as it begins
         for keeper in self._keepers:
             keeper.cancel()
             with suppress(asyncio.CancelledError):
                 await keeper
+        await asyncio.gather(*self._tasks)
         if self._tenant is not None:
             await self._tenant.stop()
         with suppress(StoreUnavailable):  # then it is not heard of
@@ -201,6 +202,8 @@ class Fleet:
     def _begin(self, name: str, token: int) -> None:
         term = Term(self._berths[name], token, self._store, self._clock, self._leases, self._tenant)
         self._terms[name] = term
+        if self._stopping:
+            term.finish()
         task = asyncio.create_task(term.run())
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._end(name, task))

@@ -1,9 +1,10 @@
 """Callers that post batches to any replica until they are taken, and the judge of what became of each email."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -24,7 +25,10 @@ _ALL = """
 
 @dataclass(slots=True)
 class Callers:
-    """Four callers for so many emails. `accepted` has the recipient of each id that was read in a 200."""
+    """Four callers for so many emails; fewer, if `emails` is lowered meanwhile. `at`: only these replicas are asked.
+
+    `accepted` has the recipient of each id that was read in a 200.
+    """
 
     street: Street
     emails: int
@@ -32,22 +36,23 @@ class Callers:
     accepted: dict[str, str] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
     cut: int = 0  # requests that got no answer
+    at: Sequence[int] = ()
 
     async def post(self) -> None:
         """All of them, each batch under its key until it is taken."""
-        numbers = iter(range(0, self.emails, BATCH))
+        numbers = itertools.takewhile(lambda number: number < self.emails, itertools.count(0, BATCH))
         await asyncio.gather(*(self._call(numbers) for _ in range(4)))
 
     async def _call(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             while len(self.accepted) - len(self.street.simulator.messages) > AHEAD:
                 await asyncio.sleep(AGAIN)
-            to = [f"e{one}@example.net" for one in range(number, min(number + BATCH, self.emails))]
+            to = [f"e{one}@example.net" for one in range(number, number + BATCH)]
             while not await self._once(to):
                 await asyncio.sleep(AGAIN)
 
     async def _once(self, to: list[str]) -> bool:
-        at = self.street.at(self.chance.randrange(len(self.street.ports)))
+        at = self.street.at(self.chance.choice(self.at or range(len(self.street.ports))))
         try:
             body = [{**EMAIL, "from": "noreply@contoso.com", "to": one} for one in to]
             answer = await self.street.http.post(f"{at}/emails/batch", json=body, headers={"Idempotency-Key": to[0]})

@@ -125,6 +125,12 @@ class Street:
             id for id, name in await self.ask("SELECT id, name FROM replicas") if name == self.name(number)
         }
 
+    def signal(self, number: int, what: int) -> None:
+        """Send it."""
+        child = self.children[number]
+        assert child is not None
+        child.signal(what)
+
     def at(self, number: int) -> str:
         """Where callers reach it."""
         return f"http://127.0.0.1:{self.ports[number]}"

@@ -1,0 +1,150 @@
+"""A replica that is frozen, hosts whose clocks are wrong, a database server that restarts or cuts its connections."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.simulator import Call, Fault, Limits, Moment, Point
+from tests import postgres
+from tests.crash.conftest import Figure
+from tests.crash.reckoning import Received
+from tests.house import PATIENCE
+from tests.replicas.conftest import Scale
+from tests.replicas.mail import Callers, all_ended, settle_accounts
+from tests.replicas.street import Street
+
+FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
+FAST = 60.0  # times real time, so that what is in doubt need not be waited for
+_MARKED = "SELECT message_id FROM attempts WHERE phase = 'dot' AND ended_at IS NULL"
+_CUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+async def arrived(row: Street, count: int) -> None:
+    """Until the upstream has taken so many."""
+    async with asyncio.timeout(PATIENCE):
+        while len(row.simulator.messages) < count:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("point", [Point.DATA, Point.ACCEPTED])
+async def test_a_frozen_owner_that_wakes_again(street: Callable[..., Any], figure: Figure, point: Point) -> None:
+    """It believes that the mailbox is its own: it claims nothing more, and no dot of it leaves that was not marked.
+
+    In doubt is what had its mark and no settlement when it was frozen, and nothing else. Of its one session that is
+    one message on its way, if its dot was marked, and those before it whose settlement was on its way to the disk.
+    """
+    row = await street(speed=FAST, limits=FREE, POSTERN_CONNECTIONS="1", POSTERN_MESSAGES_PER_MINUTE="1000000")
+    await row.up(0)
+    await row.owned_by(0, 1)
+    await row.up(1)
+    frozen: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def freeze(moment: Moment) -> None:
+        row.signal(0, signal.SIGSTOP)
+        frozen.set_result(moment.recipients[0])
+
+    row.simulator.faults.add(Fault(at=point, do=Call(freeze), nth=5, name="freeze"))
+    callers = Callers(row, 100, random.Random(5), at=[1])
+    await callers.post()
+    on_its_way = await asyncio.wait_for(frozen, PATIENCE)
+    marked = {id for (id,) in await row.ask(_MARKED)}
+    await row.owned_by(1, 1)
+    await arrived(row, 50)
+    row.signal(0, signal.SIGCONT)
+    async with asyncio.timeout(PATIENCE):
+        while not row.nurse.logged("mailbox.lost"):
+            await asyncio.sleep(0.05)
+    await all_ended(row, within=PATIENCE)
+    account = await settle_accounts(row, callers.accepted)
+    figure(f"frozen at {point}: marked and not settled / taken twice", f"{len(marked)} / {account.twice}")
+    assert account.relayed == 100
+    assert {id for (id,) in await row.ask("SELECT id FROM messages WHERE possible_duplicate")} == marked
+    copies = len(Received(row.simulator.messages).copies(on_its_way))
+    assert copies == (1 if point is Point.DATA else 2)
+    assert row.nurse.logged("crashed") == 0, row.nurse.tail()
+
+
+@pytest.mark.timeout(300)
+async def test_the_clocks_of_the_hosts_do_not_matter(street: Callable[..., Any], figure: Figure) -> None:
+    """Five minutes apart, more than any lease: nobody loses what he has while both live, and a death is seen."""
+    row = await street(mailboxes=4, skew=(-150.0, 150.0), limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
+    await row.up(0, 1)
+    await row.owned_by(0, 2)
+    await row.owned_by(1, 2)
+    callers = Callers(row, 200, random.Random(6))
+    await callers.post()
+    await arrived(row, 200)
+    assert (row.nurse.logged("mailbox.lost"), row.nurse.logged("email.reclaimed")) == (0, 0)
+    await row.kill(1)
+    await row.owned_by(0, 4)
+    account = await settle_accounts(row, callers.accepted)
+    figure(
+        "clocks 300 s apart: relayed / flagged / taken twice",
+        f"{account.relayed} / {account.flagged} / {account.twice}",
+    )
+    assert (account.relayed, account.twice) == (200, 0)
+
+
+@pytest.mark.timeout(900)
+async def test_a_database_server_that_restarts(
+    street: Callable[..., Any], server: postgres.Server, scale: Scale, figure: Figure
+) -> None:
+    """Every 200 is kept, whoever else asks is told to come again, and nothing is taken twice without being flagged."""
+    row = await street(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
+    await row.up(0, 1)
+    callers = Callers(row, 1_000_000, random.Random(7))
+    posting = asyncio.create_task(callers.post())
+    for _ in range(scale.restarts):
+        before = len(callers.accepted)
+        async with asyncio.timeout(PATIENCE):
+            while len(callers.accepted) < before + 100:
+                await asyncio.sleep(0.02)
+        await asyncio.to_thread(server.stop)
+        refused = callers.answers[503]
+        async with asyncio.timeout(PATIENCE):
+            while callers.answers[503] < refused + 4:
+                await asyncio.sleep(0.02)
+        await asyncio.to_thread(server.start)
+    callers.emails = 0
+    await posting
+    await all_ended(row, within=120.0)
+    account = await settle_accounts(row, callers.accepted)
+    figure(
+        "restarts: 200s of 20 emails / 503s / cut", f"{callers.answers[200]} / {callers.answers[503]} / {callers.cut}"
+    )
+    figure("relayed + failed + held, lost", f"{account.relayed} + {account.failed} + {account.held}, 0")
+    figure("flagged / taken twice", f"{account.flagged} / {account.twice}")
+    assert callers.cut == 0, "the door stayed open"
+    assert row.nurse.logged("crashed") == 0, row.nurse.tail()
+
+
+@pytest.mark.timeout(300)
+async def test_connections_cut_in_the_middle(street: Callable[..., Any], scale: Scale, figure: Figure) -> None:
+    """As at a failover: again and again every connection is cut, whatever is in it."""
+    row = await street(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
+    await row.up(0, 1)
+    callers = Callers(row, 1_000_000, random.Random(8))
+    posting = asyncio.create_task(callers.post())
+    until, cut = asyncio.get_running_loop().time() + scale.storm, 0
+    async with await psycopg.AsyncConnection.connect(row.url, autocommit=True) as connection:
+        while asyncio.get_running_loop().time() < until:
+            cut += (await connection.execute(_CUT.encode())).rowcount
+            await asyncio.sleep(random.Random(cut).uniform(0.05, 0.4))
+    callers.emails = 0
+    await posting
+    await all_ended(row, within=120.0)
+    account = await settle_accounts(row, callers.accepted)
+    figure("connections cut / 200s of 20 emails / 503s", f"{cut} / {callers.answers[200]} / {callers.answers[503]}")
+    figure("relayed + failed + held, lost", f"{account.relayed} + {account.failed} + {account.held}, 0")
+    figure("flagged / taken twice", f"{account.flagged} / {account.twice}")
+    assert callers.cut == 0
+    assert row.nurse.logged("crashed") == 0, row.nurse.tail()
