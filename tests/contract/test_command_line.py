@@ -16,7 +16,7 @@ from app.cli import application
 from app.mail.health import Condition, Health
 from app.mail.message import OnUnknown
 from app.mail.verdict import Explanation
-from app.relay.worker import LOOK
+from app.relay.front import LOOK
 from app.simulator import Drop, Fault, Point, Say, Simulator
 from app.store import Store
 from app.store.records import Email, MailboxRecord
@@ -158,6 +158,7 @@ def test_mailboxes_are_listed(tmp_path: Path) -> None:
         {
             "name": MAILBOX,
             "pool": "default",
+            "owner": None,
             "health": "held",
             "since": "2027-01-15T08:00:00+00:00",
             "until": "2027-01-15T08:05:00+00:00",
