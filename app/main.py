@@ -43,7 +43,7 @@ from app.store import AlreadyStored, Store, StoreUnreachable
 from app.store.audit_records import Actor
 from app.store.engine import database_file
 from app.store.owner import OwnerLock
-from app.store.records import Key, Permission
+from app.store.records import Hint, Key, Permission
 from app.wiring import Wiring, limits
 
 AGAIN = 5.0  # seconds until a database server that is not there is tried again
@@ -178,9 +178,9 @@ class Postern:
             door = create_metrics_app(self._scrape.text)
             self._metrics = await _listen(stack, door, settings.host, settings.metrics_port)
 
-    def _due(self) -> None:
+    def _due(self, hints: frozenset[Hint]) -> None:
         if fleet := getattr(self, "fleet", None):
-            fleet.wake()
+            fleet.due(hints)
 
     def _free(self) -> None:
         if fleet := getattr(self, "fleet", None):

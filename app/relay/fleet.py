@@ -6,7 +6,7 @@ the leases, and the recipients of a tenant's day.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +17,14 @@ from uuid import uuid4
 from app import logs
 from app.clock import Clock
 from app.relay.budget import Budget
+from app.relay.front import LOOK, Fronts
 from app.relay.leases import Leases
 from app.relay.mailbox import Limits, Mailbox, Spent
 from app.relay.share import share
 from app.relay.term import Berth, Term
 from app.smtp.pool import Pool
 from app.store import Store, StoreUnavailable
+from app.store.records import Hint
 from app.store.replica_records import Replica, Roll
 
 
@@ -78,6 +80,7 @@ class Fleet:
         limit = tenant_recipients_per_day
         self._tenant = Budget(store, clock, limit, self.wake) if limit else None
         self._leases = Leases(store, clock, self._id)
+        self._fronts = Fronts(store, clock)
         self._berths: dict[str, Berth] = {}
         self._terms: dict[str, Term] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,12 +92,12 @@ class Fleet:
 
     def add(self, pool: str, name: str, limits: Limits, sessions: Callable[[], Pool]) -> None:
         """One more mailbox, which takes what waits in this pool while it is owned here."""
-        self._berths[name] = Berth(pool, name, limits, sessions)
+        self._berths[name] = Berth(self._fronts.of(pool), name, limits, sessions)
 
     @cached_property
     def _me(self) -> Replica:
         names = tuple(sorted(self._berths))
-        serves = sha256(repr([(name, self._berths[name].pool) for name in names]).encode()).hexdigest()
+        serves = sha256(repr([(name, self._berths[name].front.pool) for name in names]).encode()).hexdigest()
         return Replica(self._id, self._name, serves[:16], names, self._rhythm.lease)
 
     @property
@@ -116,8 +119,13 @@ class Fleet:
             name: (Connections(*term.sessions.counts()), term.mailbox.spent()) for name, term in self._terms.items()
         }
 
-    def wake(self) -> None:
+    def due(self, hints: Iterable[Hint]) -> None:
         """There may be work: only a hint."""
+        for hint in hints:
+            self._fronts.hint(hint)
+
+    def wake(self) -> None:
+        """Every mailbox may do more than a moment ago."""
         for term in self._terms.values():
             term.relay.wake()
 
@@ -135,7 +143,12 @@ class Fleet:
             if self._alone:
                 raise
             logs.store_failed("beat", error)
-        self._keepers = [asyncio.create_task(self._leases.keep()), asyncio.create_task(self._keep())]
+        self._keepers = [
+            asyncio.create_task(self._leases.keep()),
+            asyncio.create_task(self._keep()),
+            asyncio.create_task(self._fronts.watch()),
+            asyncio.create_task(self._listen()),
+        ]
         await asyncio.gather(*(term.begun.wait() for term in self._terms.values()))
 
     async def stop(self, drain: float) -> None:
@@ -169,6 +182,19 @@ class Fleet:
                 logs.store_failed("beat", error)
             except Exception as error:  # a bug must not end the loop
                 logs.crashed("fleet", error)
+
+    async def _listen(self) -> None:
+        """Hear every second what people wish."""
+        while True:
+            try:
+                for name, wish in (await self._store.wishes()).items():
+                    if name in self._terms:
+                        self._terms[name].relay.hear(wish)
+            except StoreUnavailable as error:
+                logs.store_failed("listen", error)
+            except Exception as error:  # a bug must not end the loop
+                logs.crashed("wishes", error)
+            await asyncio.sleep(LOOK)
 
     async def _beat(self) -> None:
         roll = await self._store.replicas.beat(self._me)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from app import logs
 from app.clock import Clock
+from app.relay.front import Front
 from app.relay.leases import Leases
 from app.relay.mailbox import DAY, Day, Limits, Mailbox
 from app.relay.worker import Relay
@@ -25,7 +26,7 @@ AGAIN = 1.0  # real seconds until the store is asked again
 class Berth:
     """What a mailbox needs to relay here. `sessions` makes it a pool of its own for each term."""
 
-    pool: str
+    front: Front
     name: str
     limits: Limits
     sessions: Callable[[], Pool]
@@ -41,7 +42,7 @@ class Term:
         self.name = berth.name
         self.mailbox = Mailbox(berth.name, berth.limits, clock, tenant)
         self.sessions = berth.sessions()
-        self.relay = Relay(store, berth.pool, token, self.mailbox, self.sessions, leases, clock)
+        self.relay = Relay(store, berth.front, token, self.mailbox, self.sessions, leases, clock)
         self.begun = asyncio.Event()
         self.leaving = False
         self._store = store

@@ -21,29 +21,28 @@ from app.mail.policy import judge
 from app.mail.verdict import Verdict
 from app.relay import telling
 from app.relay.delivery import enter, offer, record_of
+from app.relay.front import LOOK, Front
 from app.relay.hands import Hands
 from app.relay.leases import Leases
 from app.relay.mailbox import Mailbox, Room
 from app.smtp.pool import Pool
 from app.store import Store, StoreUnavailable
-from app.store.records import Claimed, Record
+from app.store.records import Claimed, Record, Wish
 
-LOOK = 1.0  # real seconds: the longest rest, because a wake-up is only a hint
 AHEAD = 16  # messages claimed per session, so that a fast upstream never waits for the disk
-BREATH = 0.02  # real seconds for more to come before the store is asked what is due later
 
 
 class Relay:
-    """One mailbox's outbound loop over one queue (`route` is the pool's name in the store).
+    """One mailbox's outbound loop over what waits in its pool, of which `front` knows.
 
     `fence` is the token under which this replica owns the mailbox.
     """
 
     def __init__(
-        self, store: Store, route: str, fence: int, mailbox: Mailbox, sessions: Pool, leases: Leases, clock: Clock
+        self, store: Store, front: Front, fence: int, mailbox: Mailbox, sessions: Pool, leases: Leases, clock: Clock
     ) -> None:
         self._store = store
-        self._route = route
+        self._front = front
         self._fence = fence
         self._mailbox = mailbox
         self._sessions = sessions
@@ -51,10 +50,9 @@ class Relay:
         self._clock = clock
         self._hands = Hands(mailbox.others_at_once)
         self._wake = asyncio.Event()
-        self._hinted = True  # there may be new work; else only hands were freed
-        self._drained_at: float | None = None  # when a claim has left nothing that was due, if that was the last one
         self._kept: Condition | None = None  # the mailbox's condition as the store has it
-        self._listens_at = 0.0
+        self._wish: Wish | None = None  # a person's, as heard last
+        self._fulfilled: Wish | None = None
         self._stopping = asyncio.Event()
         self._cut = False
         self._dispatcher: asyncio.Task[None] | None = None
@@ -63,8 +61,12 @@ class Relay:
 
     def wake(self) -> None:
         """There may be work: only a hint."""
-        self._hinted = True
         self._wake.set()
+
+    def hear(self, wish: Wish) -> None:
+        """A person wishes something of this mailbox."""
+        self._wish = wish
+        self.wake()
 
     async def start(self) -> None:
         """Begin. Raises StoreUnavailable."""
@@ -79,6 +81,8 @@ class Relay:
         self._stopping.set()
         self.wake()
         await self._dispatcher
+        self._front.rise(self.wake)
+        self._front.pass_on()  # perhaps it was this one's turn
         self._hands.close()
         await self._sessions.close(drain)
         self._cut = True
@@ -90,6 +94,7 @@ class Relay:
     async def _dispatch(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
+            self._front.rise(self.wake)
             rest = LOOK * self._clock.speed
             try:
                 rest = await self._advance()
@@ -102,23 +107,23 @@ class Relay:
 
     async def _advance(self) -> float:
         """One step; the answer is how long to rest (seconds of the clock) before the next."""
-        await self._listen()
+        await self._obey()
         if not self._mailbox.relays and not self._mailbox.probe_due:
             return self._mailbox.wait()
         if (self._mailbox.probe_due or self._mailbox.condition.unproven) and not await self._prove():
             return 0.0
         free = self._free()
         long = LOOK * self._clock.speed  # for want of hands: a worker that has finished wakes us
-        if free.all < 1 or (free.others < 1 and not self._hinted):
+        if free.all < 1:
             return long
-        room = self._mailbox.room()
-        if room.all < 1:
+        may = self._mailbox.room()
+        if may.all < 1:
             return self._mailbox.wait() or long
-        if room.others < 1 and not self._hinted:
-            return self._mailbox.wait_for_others() or long
-        if self._drained_at is not None and not self._hinted:
-            return await self._until_due(self._drained_at)
-        return await self._claim(Room(min(room.all, free.all), min(room.others, free.others)))
+        room = Room(min(may.all, free.all), min(may.others, free.others))
+        if self._front.worth(room):
+            return await self._claim(room)
+        self._front.rest(self.wake, room)
+        return (may.others < 1 and self._mailbox.wait_for_others()) or long
 
     def _free(self) -> Room:
         """How many there are hands for."""
@@ -135,19 +140,15 @@ class Relay:
     @property
     def _wanting(self) -> bool:
         """True if the dispatcher has something to do, now that hands were freed."""
-        return not self._mailbox.relays or (self._drained_at is None and self._free().others > 0)
+        return not self._mailbox.relays or (not self._front.empty and self._free().others > 0)
 
-    async def _listen(self) -> None:
-        """Hear what a person wishes, at most once a second."""
-        now = asyncio.get_running_loop().time()
-        if now < self._listens_at:
-            return
-        self._listens_at = now + LOOK
-        record = await self._store.mailbox(self._mailbox.name)
-        if record and record.wish:
-            self._mailbox.obey(record.wish)
+    async def _obey(self) -> None:
+        """Do as a person wishes, once; when that could not be written down, again."""
+        if (wish := self._wish) and wish != self._fulfilled:
+            self._mailbox.obey(wish)
             self._sessions.forget()
-            await self._keep_condition(heard=record.wish.at)
+            await self._keep_condition(heard=wish.at)
+            self._fulfilled = wish
 
     async def _prove(self) -> bool:
         """Log in without a message, because the last time the upstream was not reached or refused us."""
@@ -165,16 +166,14 @@ class Relay:
         if condition != self._kept or heard is not None:
             self._sessions.resize(self._mailbox.connections)
             self._hands.others = self._mailbox.others_at_once
-            await self._store.keep_mailbox(self._mailbox.name, self._route, condition, heard)
+            await self._store.keep_mailbox(self._mailbox.name, self._front.pool, condition, heard)
             self._kept = condition
 
     async def _claim(self, room: Room) -> float:
-        self._hinted = False
-        now = self._clock.now()
+        begun, now = self._front.begin(), self._clock.now()
         claimed = await self._ask(room, now)
-        others = sum(message.lane is not Lane.URGENT for message in claimed)
-        drained = others < room.others and len(claimed) < room.all
-        self._drained_at = now if drained else None
+        urgent = sum(message.lane is Lane.URGENT for message in claimed)
+        self._front.learn(begun, now, room, urgent, len(claimed) - urgent)
         for index, message in enumerate(claimed):
             recipients = len(message.envelope.rcpt_to)
             if not self._mailbox.begin(recipients):
@@ -184,11 +183,11 @@ class Relay:
             self._hands.put(message)
             traces.claimed(message.id, message.traceparent, message.mailbox, now)
             logs.claimed(message.id, mailbox=message.mailbox, number=message.number, lane=message.lane)
-        return BREATH * self._clock.speed if drained else 0.0
+        return 0.0
 
     async def _ask(self, room: Room, now: float) -> list[Claimed]:
         return await self._store.claim(
-            self._route,
+            self._front.pool,
             self._mailbox.name,
             room.all,
             now,
@@ -197,14 +196,6 @@ class Relay:
             others=room.others,
             patient=self._hands.waiting,
         )
-
-    async def _until_due(self, drained_at: float) -> float:
-        due, now, long = await self._store.next_due(self._route), self._clock.now(), LOOK * self._clock.speed
-        if due is None or due > now:
-            return long if due is None else due - now
-        self._drained_at = None  # the next step is a claim
-        # What was due then and was not claimed waits until less than urgent mail may go, or is over its age.
-        return 0.0 if due > drained_at else self._mailbox.wait_for_others() or long
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, text
 from app.store.engine import SERVER
 from app.store.errors import StoreUnavailable
 from app.store.reader import Reader
+from app.store.records import Hint
+from app.store.writer import OnDue
 
 DUE, FREE = "due", "free"  # there may be work; a mailbox may be free
 _CHANNEL = "postern"
@@ -49,11 +51,11 @@ class Bell:
             self._loop.call_later(_MOMENT, self._send)
         self._rung.add(hint)
 
-    def ringing(self, hint: str, also: Callable[[], None]) -> Callable[[], None]:
+    def ringing(self, hint: str, also: OnDue) -> OnDue:
         """What tells this process and the others."""
 
-        def both() -> None:
-            also()
+        def both(hints: frozenset[Hint]) -> None:
+            also(hints)
             self.ring(hint)
 
         return both

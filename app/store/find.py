@@ -77,8 +77,13 @@ def counts(connection: Connection) -> dict[MessageState, int]:
     return dict.fromkeys(MessageState, 0) | {MessageState(state): number for state, number in found}
 
 
-def next_due(connection: Connection, pool: str) -> float | None:
-    """A moment (epoch seconds) at which something waiting was due, or else the first at which something will be."""
+def next_dues(connection: Connection, pools: Sequence[str]) -> dict[str, float]:
+    """Of each pool a moment (epoch seconds) at which something waiting was due, or else the first when it will be."""
+    found = {pool: _next_due(connection, pool) for pool in pools}
+    return {pool: at for pool, at in found.items() if at is not None}
+
+
+def _next_due(connection: Connection, pool: str) -> float | None:
     ready: float | None = connection.execute(_READY, {"pool": pool}).scalar()
     return connection.execute(_RESTING, {"pool": pool}).scalar() if ready is None else ready
 

@@ -46,6 +46,7 @@ _OWNER = (
 )
 _ALL = select(mailboxes, _OWNER).order_by(_b.name)
 _ONE = select(mailboxes, _OWNER).where(_b.name == bindparam("name"))
+_WISHES = select(_b.name, _b.wish_at, _b.wish_hold, _b.wish_reason).where(_b.wish_at.is_not(None))
 _HEARD = update(mailboxes).where(_b.name == bindparam("of"), _b.wish_at == bindparam("heard")).values(wish_at=None)
 _WISH = update(mailboxes).where(_b.name == bindparam("of"))
 
@@ -63,6 +64,11 @@ def keep(connection: Connection, batch: Sequence[Keeping]) -> list[None]:
         was = before.condition if before else None
         events.mailbox_changed(connection, listeners, keeping.name, keeping.pool, was, keeping.condition)
     return [None] * len(batch)
+
+
+def wishes(connection: Connection) -> dict[str, Wish]:
+    """By mailbox what its relay has not heard yet."""
+    return {name: Wish(at, hold, reason) for name, at, hold, reason in connection.execute(_WISHES)}
 
 
 def wish(connection: Connection, batch: Sequence[Wishing]) -> list[bool]:

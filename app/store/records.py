@@ -51,6 +51,19 @@ class Key:
         return self.revoked_at is None and not self.disabled
 
 
+@frozen
+class Hint:
+    """There may be work: in this pool (None: in any), and even urgent. Not `here`: every process has heard it."""
+
+    pool: str | None = None
+    urgent: bool = True
+    here: bool = True
+
+
+ANYWHERE = frozenset({Hint()})
+ELSEWHERE = frozenset({Hint(here=False)})
+
+
 @dataclass(frozen=True, slots=True)
 class Idempotency:
     """One Idempotency-Key of one API key on one endpoint, with a digest of what was asked."""

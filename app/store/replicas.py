@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from app.store import allowance, ownership, takeover
+from app.store.records import ANYWHERE
 from app.store.replica_records import Draw, Drawn, Replica, Roll, Taken
 from app.store.writer import Writer
 
@@ -30,7 +31,7 @@ class Replicas:
         `by_force`: they are known to be dead.
         """
         asked = (takeover.Taking(replica, mailbox, by_force, now, self._jitter) for mailbox in mailboxes)
-        taken = await asyncio.gather(*(self._write(takeover.take, one, wakes=True) for one in asked))
+        taken = await asyncio.gather(*(self._write(takeover.take, one, hints=ANYWHERE) for one in asked))
         return [one for one in taken if one]
 
     async def release(self, mailbox: str, token: int) -> bool:

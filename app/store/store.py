@@ -47,12 +47,15 @@ from app.store.bell import DUE, FREE, Bell
 from app.store.migrations import is_current, migrate
 from app.store.reader import Reader
 from app.store.records import (
+    ANYWHERE,
+    ELSEWHERE,
     Acceptance,
     Accepted,
     Backlog,
     Change,
     Claimed,
     Email,
+    Hint,
     Idempotency,
     IdempotencyConflict,
     MailboxRecord,
@@ -68,11 +71,7 @@ from app.store.records import (
 from app.store.replicas import Replicas
 from app.store.turns import Place
 from app.store.webhook_records import Delivery, Due, Revision, Rotation, Told, Webhook
-from app.store.writer import Writer
-
-
-def _ignore() -> None:
-    """Nobody waits for work."""
+from app.store.writer import OnDue, Writer
 
 
 def _jitter() -> float:
@@ -91,7 +90,7 @@ class Store(Administration):
 
     @classmethod
     async def open(
-        cls, url: str, *, on_due: Callable[[], None] = _ignore, on_free: Callable[[], None] | None = None
+        cls, url: str, *, on_due: OnDue = lambda _: None, on_free: Callable[[], None] | None = None
     ) -> Self:
         """Open the database of this URL, made and migrated if need be.
 
@@ -100,7 +99,7 @@ class Store(Administration):
         """
         await asyncio.to_thread(migrate, url)
         reader = Reader(engine.read_engine(url))
-        bell = Bell(engine.server(url), reader, {DUE: on_due, FREE: on_free} if on_free else {})
+        bell = Bell(engine.server(url), reader, {DUE: partial(on_due, ELSEWHERE), FREE: on_free} if on_free else {})
         return cls(Writer(engine.write_engine(url), bell.ringing(DUE, on_due)), reader, bell)
 
     async def close(self) -> None:
@@ -118,7 +117,8 @@ class Store(Administration):
 
         Raises AlreadyStored if an id is there already.
         """
-        return await self._write(accept.accept, accept.Request(tuple(acceptances), once, budget), wakes=True)
+        hints = frozenset(Hint(one.pool, one.lane is Lane.URGENT) for one in acceptances)
+        return await self._write(accept.accept, accept.Request(tuple(acceptances), once, budget), hints=hints)
 
     # Through the relay
 
@@ -148,12 +148,12 @@ class Store(Administration):
 
     async def settle(self, claimed: Claimed, settlement: Settlement, record: Record) -> bool:
         """Write how the attempt ended. False: the lease was lost and nothing is written."""
-        wakes = settlement.due_at is not None
-        return await self._write(settle.settle, (claimed, settlement, record), wakes=wakes, patient=True)
+        hints = frozenset() if settlement.due_at is None else ANYWHERE
+        return await self._write(settle.settle, (claimed, settlement, record), hints=hints, patient=True)
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Put back what was claimed and never offered, due as before."""
-        await self._write(settle.give_back, claimed, wakes=True)
+        await self._write(settle.give_back, claimed, hints=ANYWHERE)
 
     async def renew(self, leases: Sequence[UUID], until: float) -> set[UUID]:
         """Keep these leases until `until`; answers those still held."""
@@ -173,19 +173,19 @@ class Store(Administration):
         `owner`: only of the mailboxes of this replica. `grace`: leases that ran out so many seconds ago.
         """
         orphans = reclaim.Orphans(math.inf if everything else now - grace, now, jitter, owner)
-        found = part = await self._write(reclaim.reclaim, orphans, wakes=True)
-        while len(part) == reclaim.AT_ONCE:
-            part = await self._write(reclaim.reclaim, orphans, wakes=True)
-            found = found + part
-        return found
+        found: list[tuple[UUID, bool]] = []
+        while len(part := await self._write(reclaim.reclaim, orphans)) == reclaim.AT_ONCE:
+            found += part
+        if found or part:  # seldom
+            self._writer.hint(ANYWHERE)
+        return found + part
 
     async def expire(self, now: float) -> list[UUID]:
         """End what waits and is too old."""
-        found = part = await self._write(reclaim.expire, now)
-        while len(part) == reclaim.AT_ONCE:
-            part = await self._write(reclaim.expire, now)
-            found = found + part
-        return found
+        found: list[UUID] = []
+        while len(part := await self._write(reclaim.expire, now)) == reclaim.AT_ONCE:
+            found += part
+        return found + part
 
     async def hold_waiting(self, now: float) -> int:
         """After a restore: hold whatever may have been relayed since the backup was made; how many."""
@@ -210,13 +210,17 @@ class Store(Administration):
         for pool in {mailbox.pool for mailbox in await self.mailboxes()}:
             after: tuple[float, UUID] | None = (now, setback.NIL)
             while after:
-                found = await self._write(setback.bring_forward, setback.Look(pool, now, after), wakes=True)
+                found = await self._write(setback.bring_forward, setback.Look(pool, now, after), hints=ANYWHERE)
                 count, after = count + found.count, found.after
         return count
 
     async def next_due(self, pool: str) -> float | None:
         """When the earliest waiting message of the pool is due; it may be over its age (see `expire`)."""
-        return await self._read(partial(find.next_due, pool=pool))
+        return (await self.next_dues([pool])).get(pool)
+
+    async def next_dues(self, pools: Sequence[str]) -> dict[str, float]:
+        """The same of several pools, of each that has one."""
+        return await self._read(partial(find.next_dues, pools=pools))
 
     async def sent_since(self, mailbox: str, since: float) -> list[Sent]:
         """What this mailbox has offered after `since`, and is offering now, oldest first."""
@@ -283,7 +287,7 @@ class Store(Administration):
 
     async def retry(self, id: UUID, now: float, key_id: UUID | None = None, by: Actor | None = None) -> Change | None:
         """Put a held message back, or the failed recipients of an ended one: due now, its age counted anew."""
-        return await self._write(person.retry, person.Word(id, now, key_id, by=by), wakes=True)
+        return await self._write(person.retry, person.Word(id, now, key_id, by=by), hints=ANYWHERE)
 
     async def cancel(
         self, id: UUID, now: float, key_id: UUID | None = None, *, scheduled: bool = False, by: Actor | None = None
@@ -293,7 +297,7 @@ class Store(Administration):
 
     async def reschedule(self, id: UUID, at: float, now: float, key_id: UUID | None = None) -> Change | None:
         """Send what is scheduled at another time; at once if that has passed."""
-        return await self._write(reschedule.reschedule, reschedule.Appointment(id, at, now, key_id), wakes=True)
+        return await self._write(reschedule.reschedule, reschedule.Appointment(id, at, now, key_id), hints=ANYWHERE)
 
     async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:
         """A held message has arrived: it is done, and its pending recipients count as relayed."""
@@ -317,9 +321,13 @@ class Store(Administration):
         """What each of them has used of its limits, by name. Reads a day of attempts: for pages, not for loops."""
         return await self._read(partial(usage.usage, now=now))
 
+    async def wishes(self) -> dict[str, Wish]:
+        """By mailbox what people wish of it, and its relay has not done yet."""
+        return await self._read(mailboxes.wishes)
+
     async def wish(self, name: str, wish: Wish, by: Actor | None = None) -> bool:
         """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
-        return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish, by), wakes=True)
+        return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish, by))
 
     # Webhooks
 

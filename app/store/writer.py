@@ -26,12 +26,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app import logs, metrics
 from app.store.errors import AlreadyStored, StoreUnavailable, blames_the_item
+from app.store.records import Hint
 
 GROUP = 256  # items at which a group is closed; it is never twice as large
 PATIENCE = 0.01  # seconds that a patient item waits for others
 
 A = TypeVar("A")
 R = TypeVar("R")
+OnDue = Callable[[frozenset[Hint]], None]
 Verb = Callable[[Connection, Sequence[A]], Sequence[R]]
 
 
@@ -41,16 +43,16 @@ class _Item:
 
     verb: Verb[Any, Any]
     argument: Any
-    wakes: bool
+    hints: frozenset[Hint]
     future: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
 
 
 class Writer:
-    """Made on the event loop that its callers run on. `on_due` is called there after work became due."""
+    """Made on the event loop that its callers run on. `on_due` is called there after work may have become due."""
 
-    def __init__(self, engine: Engine, on_due: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, on_due: OnDue) -> None:
         self._engine = engine
         self._on_due = on_due
         self._loop = asyncio.get_running_loop()
@@ -62,14 +64,16 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, verb: Verb[A, R], argument: A, *, wakes: bool = False, patient: bool = False) -> R:
-        """What `verb` answers for this argument, when it is on the disk. `wakes`: it may have made work due.
+    async def write(
+        self, verb: Verb[A, R], argument: A, *, hints: frozenset[Hint] = frozenset(), patient: bool = False
+    ) -> R:
+        """What `verb` answers for this argument, when it is on the disk. `hints`: where it may have made work due.
 
         `patient`: it may begin a moment later. Raises StoreUnavailable or AlreadyStored: nothing of it was kept then.
         """
         if self._closed:
             raise StoreUnavailable("The store is closed: Postern is stopping.")
-        item = _Item(verb, argument, wakes, self._loop.create_future())
+        item = _Item(verb, argument, hints, self._loop.create_future())
         waiting = self._patient if patient else self._asked
         waiting.append(item)
         if len(waiting) == 1 and patient:
@@ -78,6 +82,10 @@ class Writer:
             self._loop.call_soon(self._hand_over, waiting)
         result: R = await item.future
         return result
+
+    def hint(self, hints: frozenset[Hint]) -> None:
+        """Tell of work that may be due, after writes that did not."""
+        self._on_due(hints)
 
     async def close(self) -> None:
         """Finish what waits, then end the thread and its connection."""
@@ -166,8 +174,8 @@ class Writer:
                 item.future.set_result(item.result)
             else:
                 item.future.set_exception(item.error)
-        if any(item.wakes and item.error is None for item in group):
-            self._on_due()
+        if hints := frozenset[Hint]().union(*(item.hints for item in group if item.error is None)):
+            self._on_due(hints)
 
 
 def _name(batch: tuple[Verb[Any, Any], list[_Item]]) -> tuple[str, str]:

@@ -221,7 +221,7 @@ async def test_a_key_decides_about_its_own_mail_only(store: Store) -> None:
 async def test_a_retry_wakes_the_relay(store_url: str) -> None:
     """In this process at once; in another the relay looks by itself."""
     woken = asyncio.Event()
-    store = await Store.open(store_url, on_due=woken.set)
+    store = await Store.open(store_url, on_due=lambda _: woken.set())
     id = await bring(store, "failed")
     woken.clear()
     await store.retry(id, LATER)

@@ -6,7 +6,7 @@ from app.mail.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.health import Condition
 from app.mail.lifecycle import MessageState
 from app.store import Store
-from app.store.records import MailboxUsage, Sent
+from app.store.records import MailboxUsage, Sent, Wish
 from tests.contract.store.build import (
     DEFERRED,
     KEY,
@@ -63,6 +63,12 @@ async def test_the_next_due_is_the_earliest_that_waits(store: Store) -> None:
     assert await store.next_due("default") == NOW + 9
 
 
+async def test_the_next_due_of_several_pools(store: Store) -> None:
+    """Of each that has something; those without are left out."""
+    await accept(store, acceptance(due_at=NOW + 9), acceptance(pool="other", due_at=NOW - 9))
+    assert await store.next_dues(["default", "other", "empty"]) == {"default": NOW + 9, "other": NOW - 9}
+
+
 async def test_a_mailbox_knows_what_it_has_sent(store: Store) -> None:
     """What reached MAIL counts when it ended, with the recipients that were offered."""
     early = Attempt(Phase.MAIL, failure=Failure(Phase.MAIL, FailureKind.CLOSED))
@@ -97,6 +103,20 @@ async def test_a_mailbox_knows_what_it_has_used(store: Store) -> None:
     assert await store.usage(NOW + 1) == {MAILBOX: MailboxUsage(1, 2, 3)}
     assert await store.usage(NOW + 60) == {MAILBOX: MailboxUsage(0, 1, 3)}
     assert await store.usage(NOW + 86_400) == {MAILBOX: MailboxUsage(0, 0, 1)}
+
+
+async def test_what_is_wished_is_known_until_it_is_done(store: Store) -> None:
+    """The newest, of each mailbox; who did the one before has not done this one."""
+    for name in (MAILBOX, "other@contoso.com"):
+        await store.keep_mailbox(name, "default", Condition(since=NOW))
+    first, then = Wish(NOW + 1, hold=True, reason="audit"), Wish(NOW + 2, hold=False)
+    await store.wish(MAILBOX, first)
+    assert await store.wishes() == {MAILBOX: first}
+    await store.wish(MAILBOX, then)
+    await store.keep_mailbox(MAILBOX, "default", Condition(since=NOW), heard=first.at)
+    assert await store.wishes() == {MAILBOX: then}
+    await store.keep_mailbox(MAILBOX, "default", Condition(since=NOW), heard=then.at)
+    assert await store.wishes() == {}
 
 
 async def test_a_ping_commits(store: Store) -> None:

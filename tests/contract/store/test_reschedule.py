@@ -129,7 +129,7 @@ async def test_several_times_in_one_group(store: Store) -> None:
 async def test_it_wakes_the_relay(store_url: str) -> None:
     """Which may sleep until the old time."""
     woken = asyncio.Event()
-    store = await Store.open(store_url, on_due=woken.set)
+    store = await Store.open(store_url, on_due=lambda _: woken.set())
     id = await scheduled(store)
     woken.clear()
     await store.reschedule(id, NOW, NOW)

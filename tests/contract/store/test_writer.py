@@ -131,7 +131,7 @@ async def test_close_finishes_what_waits(store_url: str) -> None:
 async def test_work_that_became_due_is_hinted_at(store_url: str) -> None:
     """After accept, defer and give back; not after a mark, an end, or an accept that failed."""
     hints: list[str] = []
-    store = await Store.open(store_url, on_due=lambda: hints.append("due"))
+    store = await Store.open(store_url, on_due=lambda _: hints.append("due"))
 
     async def hinted(*calls: Any) -> bool:
         hints.clear()
