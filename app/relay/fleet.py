@@ -214,8 +214,8 @@ class Fleet:
         leaving = {name for name, term in self._terms.items() if term.leaving}
         part = share(self._me, roll, leaving, judges=judges)
         take = {*(self._berths if self._alone else part.take)} - self._terms.keys()
-        if part.give is not None and part.give in self._terms:
-            self._terms[part.give].finish(self._rhythm.lease)
+        for name in self._terms.keys() & part.give:
+            self._terms[name].finish(self._rhythm.lease)
         if not take:
             return
         now = self._clock.now()

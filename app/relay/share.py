@@ -1,7 +1,8 @@
 """Which mailboxes a replica takes and gives back, so that all have alike. Pure: everybody works it out by himself.
 
-What is free goes to whoever has fewest, one after the other. One is given back when somebody has two fewer: a
-difference of one is left as it is, so nothing is passed to and fro.
+What is free goes to whoever has fewest, one after the other. When somebody has two fewer, a replica gives back what it
+has more than its part, all at once: each of them rests for some seconds, and it does not matter when. A difference of
+one is left as it is, so nothing is passed to and fro.
 """
 
 from collections.abc import Set
@@ -15,7 +16,7 @@ class Share:
     """What to take now, and what to give back."""
 
     take: tuple[str, ...] = ()
-    give: str | None = None
+    give: tuple[str, ...] = ()
 
 
 def share(me: Replica, roll: Roll, leaving: Set[str] = frozenset(), *, judges: bool = True) -> Share:
@@ -38,4 +39,6 @@ def share(me: Replica, roll: Roll, leaving: Set[str] = frozenset(), *, judges: b
             take.append(holding.mailbox)
     if take or leaving or has[me.id] - min(has.values()) < 2:
         return Share(tuple(take))
-    return Share(give=max(holding.mailbox for holding in known if holding.replica == me.id))
+    own = sorted(holding.mailbox for holding in known if holding.replica == me.id)
+    part = -(-len(known) // len(has))
+    return Share(give=tuple(own[-max(1, has[me.id] - part) :]))
