@@ -172,6 +172,9 @@ class Relay:
     async def _claim(self, room: Room) -> float:
         begun, now = self._front.begin(), self._clock.now()
         claimed = await self._ask(room, now)
+        if claimed is None:  # the mailbox is another's, and this ends at the next beat
+            self._front.pass_on()
+            return LOOK * self._clock.speed
         urgent = sum(message.lane is Lane.URGENT for message in claimed)
         self._front.learn(begun, now, room, urgent, len(claimed) - urgent)
         for index, message in enumerate(claimed):
@@ -185,7 +188,7 @@ class Relay:
             logs.claimed(message.id, mailbox=message.mailbox, number=message.number, lane=message.lane)
         return 0.0
 
-    async def _ask(self, room: Room, now: float) -> list[Claimed]:
+    async def _ask(self, room: Room, now: float) -> list[Claimed] | None:
         return await self._store.claim(
             self._front.pool,
             self._mailbox.name,

@@ -98,8 +98,8 @@ _PENDING = Prepared(
 )
 
 
-def claim(connection: Connection, demands: Sequence[Demand]) -> list[list[Claimed]]:
-    """For each demand what is next, nothing if the mailbox is another's now; a message goes to one demand only."""
+def claim(connection: Connection, demands: Sequence[Demand]) -> list[list[Claimed] | None]:
+    """For each demand what is next, None if the mailbox is another's now; a message goes to one demand only."""
     return [_claim(connection, demand) for demand in demands]
 
 
@@ -114,7 +114,7 @@ def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]
     return addresses
 
 
-def _claim(connection: Connection, demand: Demand) -> list[Claimed]:
+def _claim(connection: Connection, demand: Demand) -> list[Claimed] | None:
     _wake(connection, demand)
     found = _next(connection, demand)
     if not found:
@@ -122,7 +122,7 @@ def _claim(connection: Connection, demand: Demand) -> list[Claimed]:
     waiting = pending(connection, [row.id for row in found])
     claimed = [_claimed(row, demand, waiting[row.id]) for row in found]
     if not _TAKE.run(connection, [_taking(one, demand) for one in claimed]):
-        return []
+        return None
     _OPEN_ATTEMPT.run(connection, [_attempt_row(one) for one in claimed])
     return claimed
 

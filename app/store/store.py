@@ -133,10 +133,10 @@ class Store(Administration):
         fence: int,
         others: int | None = None,
         patient: bool = False,
-    ) -> list[Claimed]:
+    ) -> list[Claimed] | None:
         """Take what is next in the pool: by lane, then by turn; of what is not urgent at most `others`.
 
-        Each gets a lease and an open attempt; nothing comes if the mailbox is no longer owned under `fence`.
+        Each gets a lease and an open attempt. None: the mailbox is no longer owned under `fence`.
         `patient`: there is something to do until they come.
         """
         demand = claim.Demand(pool, mailbox, fence, limit, limit if others is None else others, now, lease_until)

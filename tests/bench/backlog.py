@@ -132,7 +132,7 @@ async def _claims(store: Store) -> float:
     taken, fence = [], await owned(store)
 
     async def claim() -> None:
-        taken.append(await store.claim(POOL, MAILBOX, 8, NOW, NOW + 60, fence=fence))
+        taken.append(await store.claim(POOL, MAILBOX, 8, NOW, NOW + 60, fence=fence) or [])
 
     spent = await _time(claim)
     for claimed in taken:
