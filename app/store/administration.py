@@ -1,14 +1,14 @@
-"""What administrators ask of the store: the API keys, and the audit. The part of `Store` that no email passes."""
+"""What administrators ask of the store: keys, audit, wishes for mailboxes. The part of `Store` that no email passes."""
 
 from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from app.store import audit, keys
+from app.store import audit, keys, mailboxes
 from app.store.audit_records import Actor, AuditRecord, Refusal
 from app.store.key_records import KeyRecord, KeyRevision, KeyRotation, NewKey, Presented, Revocation
 from app.store.reader import Reader
-from app.store.records import Key
+from app.store.records import Key, Wish
 from app.store.writer import Writer
 
 
@@ -62,3 +62,13 @@ class Administration:
     async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
         """The newest entries, those before an entry if one is given."""
         return await self._read(partial(audit.page, before=before, limit=limit))
+
+    # Mailboxes
+
+    async def wishes(self) -> dict[str, Wish]:
+        """By mailbox what people wish of it, and its relay has not done yet."""
+        return await self._read(mailboxes.wishes)
+
+    async def wish(self, name: str, wish: Wish, by: Actor | None = None) -> bool:
+        """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
+        return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish, by))

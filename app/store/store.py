@@ -66,7 +66,6 @@ from app.store.records import (
     Record,
     Selection,
     Sent,
-    Wish,
 )
 from app.store.replicas import Replicas
 from app.store.turns import Place
@@ -89,9 +88,7 @@ class Store(Administration):
         self.replicas = Replicas(writer, _jitter, partial(bell.ring, FREE))
 
     @classmethod
-    async def open(
-        cls, url: str, *, on_due: OnDue = lambda _: None, on_free: Callable[[], None] | None = None
-    ) -> Self:
+    async def open(cls, url: str, *, on_due: OnDue = lambda _: None, on_free: Callable[[], None] | None = None) -> Self:
         """Open the database of this URL, made and migrated if need be.
 
         `on_due` is a hint that work may be due, `on_free` that a mailbox may be: who gives it hears from other
@@ -320,14 +317,6 @@ class Store(Administration):
     async def usage(self, now: float) -> dict[str, MailboxUsage]:
         """What each of them has used of its limits, by name. Reads a day of attempts: for pages, not for loops."""
         return await self._read(partial(usage.usage, now=now))
-
-    async def wishes(self) -> dict[str, Wish]:
-        """By mailbox what people wish of it, and its relay has not done yet."""
-        return await self._read(mailboxes.wishes)
-
-    async def wish(self, name: str, wish: Wish, by: Actor | None = None) -> bool:
-        """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
-        return await self._write(mailboxes.wish, mailboxes.Wishing(name, wish, by))
 
     # Webhooks
 

@@ -32,7 +32,7 @@ class Ear:
 async def listener(url: str) -> AsyncIterator[tuple[Store, Ear]]:
     """One more process; a line that stands begins with looking."""
     ear = Ear()
-    store = await Store.open(url, on_due=ear.due.set, on_free=ear.free.set)
+    store = await Store.open(url, on_due=lambda _: ear.due.set(), on_free=ear.free.set)
     await ear.hears(ear.due)
     await ear.hears(ear.free)
     yield store, ear
