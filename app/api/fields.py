@@ -84,6 +84,11 @@ def kind(value: Any) -> str:
     return "an object"
 
 
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number; 35.0 is one in JSON too."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+
 def address(value: Any) -> Address:
     """Exactly one address, as `addr` or `name <addr>`."""
     try:

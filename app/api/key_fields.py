@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from app.api.errors import Flaw, Invalid, Name
-from app.api.fields import MANY, kind
+from app.api.fields import MANY, is_whole, kind
 from app.api.keys import LONGEST_OVERLAP, OVERLAP
 from app.mail import key_policy
 from app.mail.key_policy import Policy, PolicyError, checked
@@ -56,9 +56,9 @@ def overlap(given: Mapping[str, Any]) -> int:
     value = given.get("overlap")
     if value is None:
         return OVERLAP
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LONGEST_OVERLAP:
+    if not is_whole(value) or not 0 <= value <= LONGEST_OVERLAP:
         raise Invalid([Flaw("overlap", f"It must be a whole number of seconds from 0 to {LONGEST_OVERLAP}.")])
-    return value
+    return int(value)
 
 
 def _text(rule: Callable[[str], Any], value: Any) -> Any:
@@ -92,9 +92,9 @@ def _truth(value: Any) -> bool:
 
 
 def _budget(value: Any) -> int | None:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not is_whole(value):
         raise ValueError(f"It must be a whole number, not {kind(value)}; 0 takes the limit away.")
-    return key_policy.budget(value) if value else None
+    return key_policy.budget(int(value)) if value else None
 
 
 _RULES: Mapping[str, Callable[[Any], Any]] = {

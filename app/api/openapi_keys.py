@@ -31,7 +31,9 @@ from app.store.records import Permission
 
 _Senders: TypeAlias = list[Annotated[str, WithJsonSchema({"type": "string", "format": "sender-pattern"})]]
 _Recipients: TypeAlias = list[Annotated[str, WithJsonSchema({"type": "string", "format": "recipient-pattern"})]]
-_Name: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "key-name", "maxLength": LONGEST_NAME})]
+_Name: TypeAlias = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "key-name", "minLength": 1, "maxLength": LONGEST_NAME})
+]
 _AddressOrNone: TypeAlias = EmailAddress | Literal[""]
 _Messages: TypeAlias = Annotated[int, Field(ge=0, le=MOST)]
 

@@ -22,6 +22,9 @@ for name, strategy in {
     "printable": _PLAIN.filter(str.isprintable),
     "content-id": st.text(_ID, min_size=1, max_size=128),
     "base64": st.binary(max_size=100).map(lambda octets: base64.b64encode(octets).decode()),
+    "key-name": st.sampled_from(["shop", "shop, staging", "Größe"]),
+    "sender-pattern": st.sampled_from(["noreply@contoso.com", "*@contoso.com", "*@*.contoso.com"]),
+    "recipient-pattern": st.sampled_from(["ada@example.net", "*@example.net"]),
     "public-url": st.sampled_from(["https://example.com/hook", "https://example.org/a?b=c"]),
 }.items():
     schemathesis.openapi.format(name, strategy)
