@@ -38,8 +38,8 @@ for name, strategy in {
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """Left out is what asks to wait, to be told 503, for both directions of a list at once, and what would take away the
-    key that all requests bear."""
+    """Left out is what asks to wait, to be told 503, for both directions of a list at once, and what would take the key
+    away that all requests bear."""
     query, headers = case.query or {}, case.headers or {}
     waits = re.search(r"wait=(\d+)", str(headers.get("Prefer", "")))
     return not (
