@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import application
@@ -62,6 +63,7 @@ async def fill(store: Store) -> dict[str, UUID]:
     return ids
 
 
+@pytest.mark.timeout(240)  # a dozen processes
 async def test_the_runbooks_commands_bring_back_what_was_there(store_url: str, tmp_path: Path) -> None:
     """What waits is held and flagged, what is over and what is scheduled ahead stays, what came later is not there."""
     store = await Store.open(store_url)

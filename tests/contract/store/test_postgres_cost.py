@@ -172,6 +172,7 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
     assert not grown, "\n".join(map(str, grown.items()))
 
 
+@pytest.mark.timeout(240)
 async def test_what_was_relayed_is_no_burden_to_a_claim(postgres_url: str, plans: list[Plan]) -> None:
     """The server sweeps the front of the queue by itself, though the queue is so long that by default it would not."""
     store = await Store.open(postgres_url)

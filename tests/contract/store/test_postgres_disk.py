@@ -38,6 +38,7 @@ def small() -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", place], check=True)
 
 
+@pytest.mark.timeout(240)
 async def test_a_full_disk_of_the_server_is_survived(postgres_server: Server, small: Path, tmp_path: Path) -> None:
     """With room again all goes on by itself: accepting, and relaying what was accepted before."""
     url = postgres_server.create_database(small)
