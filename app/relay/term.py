@@ -5,7 +5,8 @@ whatever was under way here; then nothing is waited for.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -92,6 +93,18 @@ class Term:
         """Where it stood, and what it has sent, by the clock that never jumps; nothing is later than now."""
         now = self._clock.monotonic()
         ahead = now - self._clock.now()
+        counted = may_have_gone(sent, self.mailbox.limits.connections)
         self.mailbox.restore(
-            record.condition if record else None, [(min(one.at + ahead, now), one.recipients) for one in sent]
+            record.condition if record else None, [(min(one.at + ahead, now), one.recipients) for one in counted]
         )
+
+
+def may_have_gone(sent: Sequence[Sent], sessions: int) -> list[Sent]:
+    """What the upstream may have counted. Of what one dead process had claimed and not marked, no more were on their
+    way than it had sessions: the rest waited for one. What was put back together has one moment."""
+    unsure: defaultdict[float, list[Sent]] = defaultdict(list)
+    for one in sent:
+        if not one.sure:
+            unsure[one.at].append(one)
+    largest = (sorted(part, key=lambda one: -one.recipients)[:sessions] for part in unsure.values())
+    return [one for one in sent if one.sure] + [one for part in largest for one in part]

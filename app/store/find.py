@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, union_all
+from sqlalchemy import Connection, Row, bindparam, func, literal, or_, select, union_all
 
 from app.mail.attempt import FailureKind, Line, Phase
 from app.mail.lifecycle import MessageState, RecipientState
@@ -30,14 +30,14 @@ _ENDED_OF = select(_m.id).where(
 _CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
 _READY = select(_m.due_at).where(READY, _m.pool == bindparam("pool")).limit(1)
 _RESTING = select(_m.due_at).where(RESTING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
-_ENDED = select(_a.ended_at, _a.recipients).where(
+_ENDED = select(_a.ended_at, _a.recipients, _a.phase).where(
     _a.mailbox == bindparam("mailbox"),
     _a.ended_at > bindparam("since"),
     # Of a crashed attempt only the dot is durable: how far it came before that is not known, so it counts.
     or_(_a.phase.in_(_COUNTED), _a.failure == FailureKind.CRASHED),
 )
 UNDER_WAY = (
-    select(_m.lease_until, _a.recipients)
+    select(_m.lease_until, _a.recipients, literal(str(Phase.DOT)))
     .join(messages, _m.id == _a.message_id)
     .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
 )
@@ -91,7 +91,8 @@ def _next_due(connection: Connection, pool: str) -> float | None:
 def sent_since(connection: Connection, mailbox: str, since: float) -> list[Sent]:
     """What this mailbox has offered after `since`, and what it is offering now, oldest first."""
     found = connection.execute(OFFERED, {"mailbox": mailbox, "since": since})
-    return sorted((Sent(at, recipients) for at, recipients in found), key=lambda sent: sent.at)
+    sent = (Sent(at, recipients, phase in _COUNTED) for at, recipients, phase in found)
+    return sorted(sent, key=lambda one: one.at)
 
 
 def _recipients(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[RecipientRecord]]:

@@ -285,6 +285,7 @@ class Sent:
 
     at: float  # the latest moment at which the upstream can have counted it
     recipients: int
+    sure: bool = True  # False: its process died, and perhaps it was never offered
 
 
 @dataclass(frozen=True, slots=True)
