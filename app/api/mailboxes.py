@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Literal, NotRequired, cast
 
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
@@ -88,7 +89,11 @@ class HoldInput(TypedDict):
     """Why it is held. The body may be empty too."""
 
     reason: NotRequired[
-        Annotated[str | None, says("Shown wherever the mailbox is; 200 characters of it.", max_length=LONGEST_REASON)]
+        Annotated[
+            Annotated[str, WithJsonSchema({"type": "string", "format": "printable", "maxLength": LONGEST_REASON})]
+            | None,
+            says("Shown wherever the mailbox is; 200 characters of it."),
+        ]
     ]
 
 
