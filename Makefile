@@ -52,7 +52,7 @@ crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in tr
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)
 
 replicas: $(READY) ## several Posterns over one PostgreSQL, killed, frozen, cut off (some 20 min; QUICK=1: < 90 s)
-	@$(BIN)/pytest tests/replicas -q $(if $(QUICK),--quick -n 2) $(ARGS)
+	@$(BIN)/pytest tests/replicas -q $(if $(QUICK),--quick) $(ARGS)
 
 limits: $(READY) ## 15,000 messages over four mailboxes at Exchange's limits, in virtual time (some four minutes)
 	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py tests/relay/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)
