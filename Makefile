@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: openapi help demo dev test test-postgres check faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean
+.PHONY: openapi help demo dev test test-postgres check faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean simulate-scale
 .PHONY: image lint-image licences audit
 .DEFAULT_GOAL := help
 
@@ -53,6 +53,9 @@ crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in tr
 
 replicas: $(READY) ## several Posterns over one PostgreSQL, killed, frozen, cut off (some 20 min; QUICK=1: < 90 s)
 	@$(BIN)/pytest tests/replicas -q $(if $(QUICK),--quick) $(ARGS)
+
+simulate-scale: $(READY) ## 1,000 mailboxes, 20 replicas, a real PostgreSQL (see deploy/SCALING.md; QUICK=1: < 60 s; JSON=1)
+	@$(BIN)/python -m tests.scale $(if $(QUICK),--quick) $(if $(JSON),--json)
 
 limits: $(READY) ## 15,000 messages over four mailboxes at Exchange's limits, in virtual time (some four minutes)
 	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py tests/relay/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)

@@ -6,10 +6,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _ADMIN = "postgres"
@@ -35,9 +36,10 @@ def programs() -> Path | None:
 class Server:
     """A running server; get one by `running`."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, options: Mapping[str, str]) -> None:
         self._programs = programs
         self._folder = folder
+        self._options = {**_OPTIONS, **options}
         self._port = _free_port()
         self._serial = count(1)
         self._account = _account()
@@ -47,7 +49,7 @@ class Server:
 
     def start(self) -> None:
         """Answer on the same port as ever."""
-        options = {**_OPTIONS, "port": str(self._port)}
+        options = {**self._options, "port": str(self._port)}
         words = " ".join(f"-c {name}='{value}'" for name, value in options.items())
         self._run("pg_ctl", "start", "--wait", "--silent", f"--log={self._folder}/log", "-o", words)
 
@@ -86,10 +88,10 @@ class Server:
 
 
 @contextmanager
-def running(programs: Path) -> Iterator[Server]:
-    """A server that ends with this block."""
+def running(programs: Path, options: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
+    """A server that ends with this block, with these settings of its own."""
     with tempfile.TemporaryDirectory(prefix="postern-postgres-", ignore_cleanup_errors=True) as folder:
-        server = Server(programs, Path(folder))
+        server = Server(programs, Path(folder), options)
         server.start()
         try:
             yield server

@@ -1,0 +1,55 @@
+"""`python -m tests.scale`: the simulation in virtual time, the ladder in true time. Status 1: a bound does not hold."""
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from typing import Annotated, NoReturn
+
+import typer
+
+from app import logs
+from tests import postgres
+from tests.scale import report
+from tests.scale.gauge import OPTIONS
+from tests.scale.ladder import climb
+from tests.scale.shape import Shape
+from tests.scale.virtual import simulate
+
+WHOLE, WHOLE_SECONDS = Shape(mailboxes=1000, replicas=20, pools=20), 20.0
+QUICK, QUICK_SECONDS = Shape(mailboxes=50, replicas=4, pools=4), 20.0
+
+
+def scale(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="50 mailboxes, 4 replicas, no ladder: less than a minute.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of the tables.")] = False,
+) -> None:
+    """Many mailboxes and replicas over a PostgreSQL server of their own, on loopback."""
+    logs.configure(human=True, level="critical")
+    if (programs := postgres.programs()) is None:
+        sys.exit(
+            "make simulate-scale needs PostgreSQL (Debian: apt-get install postgresql), or POSTGRES_BIN: where it is"
+        )
+    with postgres.running(programs, OPTIONS) as server:
+        shape, seconds = (QUICK, QUICK_SECONDS) if quick else (WHOLE, WHOLE_SECONDS)
+        outcome = simulate(server.create_database(), shape, seconds)
+        rungs = [] if quick else climb(server)
+    if as_json:
+        print(json.dumps({"virtual": asdict(outcome), "ladder": [asdict(rung) for rung in rungs]}, indent=2))
+    else:
+        report.show(outcome, rungs)
+    if broken := report.broken(outcome):
+        sys.exit("\n".join(broken))
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt  # so that the server ends too
+
+
+if __name__ == "__main__":
+    if not sys.platform.startswith("linux"):
+        sys.exit("make simulate-scale needs Linux: it reads CPU time from /proc")
+    signal.signal(signal.SIGTERM, _interrupted)
+    typer.run(scale)

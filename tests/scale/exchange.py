@@ -1,0 +1,104 @@
+"""Stands for Exchange at the seam where a relay borrows a session: it takes a message's time, and counts.
+
+There is no SMTP in it. What a session costs is measured by `make bench`, message by message; here the question is what
+many mailboxes do to one database.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from app.clock import Clock
+from app.mail.attempt import Attempt, Phase
+from app.mail.message import Envelope
+from app.mail.reply import Reply
+from app.smtp.pool import Pool
+from app.smtp.session import Session
+from app.smtp.transaction import BeforeDot
+from tests.scale.shape import MINUTE
+
+LOGIN = 1.0  # seconds for TCP, TLS and AUTH
+UPLOAD = (0.1, 0.4)  # seconds until the final dot
+ANSWER = (0.2, 1.2)  # seconds from there to the answer
+LATENCY = sum(UPLOAD + ANSWER) / 2  # seconds, in the mean
+CONNECTIONS = 3
+_TAKEN = Reply.of(250, ["2.0.0 OK"])
+
+
+class Exchange:
+    """One process's view of it: when each mailbox's messages were answered (epoch seconds of the clock)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.chance = random.Random(6)
+        self.taken: dict[str, list[float]] = defaultdict(list)
+
+    def sessions(self, mailbox: str) -> Pool:
+        """What the relay borrows from."""
+        return Pool(_Door(self, mailbox), CONNECTIONS, monotonic=self.clock.monotonic)
+
+    def between(self, begin: float, end: float) -> int:
+        """How many messages it took in this time."""
+        return sum(begin < at <= end for moments in self.taken.values() for at in moments)
+
+    def busiest(self) -> int:
+        """The most that it took from one mailbox in any minute."""
+        return max(map(busiest_minute, self.taken.values()), default=0)
+
+
+class _Door:
+    def __init__(self, exchange: Exchange, mailbox: str) -> None:
+        self._exchange = exchange
+        self._mailbox = mailbox
+
+    async def __call__(self) -> Session:
+        await self._exchange.clock.sleep(LOGIN)
+        return _Sitting(self._exchange, self._mailbox)
+
+    def forget(self) -> None:
+        """No login ever fails here."""
+
+
+class _Sitting(Session):
+    """A session as the pool knows one, with nothing behind it."""
+
+    def __init__(self, exchange: Exchange, mailbox: str) -> None:
+        self.sent = 0
+        self._here = True
+        self._exchange = exchange
+        self._mailbox = mailbox
+
+    @property
+    def alive(self) -> bool:
+        return self._here
+
+    @property
+    def open(self) -> bool:
+        return self._here
+
+    async def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Attempt:
+        clock, chance = self._exchange.clock, self._exchange.chance
+        self.sent += 1
+        await clock.sleep(chance.uniform(*UPLOAD))
+        if not await before_dot():
+            raise AssertionError(f"{envelope.rcpt_to} was another replica's before its final dot, and nobody had died")
+        await clock.sleep(chance.uniform(*ANSWER))
+        self._exchange.taken[self._mailbox].append(clock.now())
+        return Attempt(Phase.DOT, _TAKEN)
+
+    async def quit(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        self._here = False
+
+
+def busiest_minute(moments: Iterable[float]) -> int:
+    """The most of these moments that any minute holds."""
+    ordered: Sequence[float] = sorted(moments)
+    first, most = 0, 0
+    for last, moment in enumerate(ordered):
+        while ordered[first] <= moment - MINUTE:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -1,0 +1,70 @@
+"""Several replicas in this process: each with a store of its own, which is its connections, and a fleet of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from app.relay.fleet import Fleet, Rhythm
+from app.relay.mailbox import Limits
+from app.store import Store
+from app.store.records import Hint
+from tests.scale.exchange import Exchange
+from tests.scale.shape import Shape
+
+DRAIN = 10.0  # real seconds
+
+
+class Replica:
+    """One of them."""
+
+    def __init__(self, name: str, shape: Shape, exchange: Exchange, rhythm: Rhythm) -> None:
+        self._name = name
+        self._shape = shape
+        self._exchange = exchange
+        self._rhythm = rhythm
+        self._fleet: Fleet | None = None
+
+    async def open(self, url: str) -> None:
+        """Its store; it relays nothing yet."""
+        self.store = await Store.open(url, on_due=self._due, on_free=self._free)
+
+    async def start(self) -> None:
+        """Relay."""
+        self._fleet = Fleet(self.store, self._exchange.clock, self._name, alone=False, rhythm=self._rhythm)
+        for number in range(self._shape.mailboxes):
+            name = self._shape.mailbox(number)
+            self._fleet.add(self._shape.pool(number), name, Limits(), partial(self._exchange.sessions, name))
+        await self._fleet.start()
+
+    async def stop(self) -> None:
+        """Give back what it has."""
+        if self._fleet:
+            await self._fleet.stop(DRAIN)
+
+    @property
+    def owned(self) -> int:
+        """How many mailboxes are its own."""
+        return len(self._fleet.mailboxes) if self._fleet else 0
+
+    def _free(self) -> None:
+        if self._fleet:
+            self._fleet.look()
+
+    def _due(self, hints: frozenset[Hint]) -> None:
+        if self._fleet:
+            self._fleet.due(hints)
+
+
+@asynccontextmanager
+async def opened(
+    url: str, names: Sequence[str], shape: Shape, exchange: Exchange, rhythm: Rhythm
+) -> AsyncIterator[list[Replica]]:
+    """So many replicas with open stores; they are stopped at the end."""
+    replicas = [Replica(name, shape, exchange, rhythm) for name in names]
+    async with AsyncExitStack() as stack:
+        for replica in replicas:
+            await replica.open(url)
+            stack.push_async_callback(replica.store.close)
+        yield replicas
+        await asyncio.gather(*(replica.stop() for replica in replicas))
