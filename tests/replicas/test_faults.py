@@ -83,6 +83,7 @@ async def test_the_clocks_of_the_hosts_do_not_matter(street: Callable[..., Any],
     callers = Callers(row, 200, random.Random(6))
     await callers.post()
     await arrived(row, 200)
+    await all_ended(row, within=PATIENCE)  # else the kill finds one that is not settled, and that is in doubt
     assert (row.nurse.logged("mailbox.lost"), row.nurse.logged("email.reclaimed")) == (0, 0)
     await row.kill(1)
     await row.owned_by(0, 4)
