@@ -14,7 +14,7 @@ from tests.scale import report
 from tests.scale.gauge import OPTIONS
 from tests.scale.ladder import climb
 from tests.scale.shape import Shape
-from tests.scale.virtual import simulate
+from tests.scale.virtual import Outcome, simulate
 
 WHOLE, WHOLE_SECONDS = Shape(mailboxes=1000, replicas=20, pools=20), 20.0
 QUICK, QUICK_SECONDS = Shape(mailboxes=50, replicas=4, pools=4), 20.0
@@ -37,11 +37,17 @@ def scale(
         outcome = simulate(server.create_database(), shape, seconds)
         rungs = [] if quick else climb(server)
     if as_json:
-        print(json.dumps({"virtual": asdict(outcome), "ladder": [asdict(rung) for rung in rungs]}, indent=2))
+        print(json.dumps({"virtual": _plain(outcome), "ladder": [asdict(rung) for rung in rungs]}, indent=2))
     else:
         report.show(outcome, rungs)
     if broken := report.broken(outcome):
         sys.exit("\n".join(broken))
+
+
+def _plain(outcome: Outcome) -> dict[str, object]:
+    """`asdict` would count a Counter's items instead of copying them."""
+    phases = [{**vars(phase), "reading": dict(phase.reading)} for phase in outcome.phases]
+    return {**vars(outcome), "shape": asdict(outcome.shape), "phases": phases}
 
 
 def _interrupted(*_: object) -> NoReturn:
