@@ -14,7 +14,6 @@ import pytest
 
 from tests.crash.nurse import Nurse
 
-HERE = Path(__file__).parent
 Figure = Callable[[str, object], None]
 NurseFor = Callable[..., Any]
 
@@ -33,17 +32,6 @@ class Scale:
 
 FULL = Scale(quick=False, kills=1000, cold=10, cuts=40, posts=200, rounds=1000)
 QUICK = Scale(quick=True, kills=60, cold=10, cuts=6, posts=60, rounds=8)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--quick`: the bounded form."""
-    parser.addoption("--quick", action="store_true", help="the crash ring in its bounded form (< 90 s)")
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave this folder out unless it, or something in it, was named: a run of `tests` does not come in here."""
-    named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
-    return None if any(path.is_relative_to(HERE) for path in named) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

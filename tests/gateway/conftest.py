@@ -2,7 +2,6 @@
 pytest with a path in here."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,15 +9,8 @@ from app.api import Limits
 from tests.contract.api.door import Door, open_door
 from tests.gateway.gateways import KINDS, Gateway, gateway, installed
 
-HERE = Path(__file__).parent
 FORWARDER = "127.0.0.1"
 MIB = 1024 * 1024
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave this folder out unless it, or something in it, was named."""
-    named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
-    return None if any(path.is_relative_to(HERE) for path in named) else True
 
 
 @pytest.fixture(scope="session", params=KINDS)

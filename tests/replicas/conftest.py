@@ -12,7 +12,6 @@ from tests import postgres
 from tests.crash.conftest import figure, nurse, pytest_terminal_summary
 from tests.replicas.street import Street
 
-HERE = Path(__file__).parent
 __all__ = ["figure", "nurse", "pytest_terminal_summary"]
 
 
@@ -29,17 +28,6 @@ class Scale:
 
 WHOLE = Scale(emails=20_000, speed=6.0, kill_every=4.0, restarts=10, storm=20.0)
 QUICK = Scale(emails=700, speed=4.0, kill_every=4.0, restarts=2, storm=4.0)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--quick`: the bounded form."""
-    parser.addoption("--quick", action="store_true", help="the ring of replicas in its bounded form (< 90 s)")
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave this folder out unless it, or something in it, was named."""
-    named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
-    return None if any(path.is_relative_to(HERE) for path in named) else True
 
 
 @pytest.fixture

@@ -8,14 +8,6 @@ import pytest
 from app.simulator import Simulator
 from tests.house import ACCOUNT, House, house, settings_for
 
-HERE = Path(__file__).parent
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave this folder out unless it, or something in it, was named."""
-    named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
-    return None if any(path.is_relative_to(HERE) for path in named) else True
-
 
 @pytest.fixture
 async def at_home(tmp_path: Path) -> AsyncIterator[House]:

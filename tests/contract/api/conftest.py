@@ -8,13 +8,6 @@ from tests.contract.api.door import Door, open_door
 from tests.gateway.gateways import asked_for, trust_from_now_on
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """What is below the API is marked, because a gateway is in its place."""
-    config.addinivalue_line(
-        "markers", "direct(why, *kinds): does not hold through gateways of these kinds, or of any if none is named"
-    )
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Behind a gateway, leave that out."""
     kind = asked_for()
