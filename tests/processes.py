@@ -55,10 +55,20 @@ def served(simulator: Simulator, folder: Path, **changes: str) -> Iterator[Proce
         try:
             yield process
         finally:
+            process.peak = _peak(child.pid)
             child.send_signal(signal.SIGTERM)
             _, status, used = os.wait4(child.pid, 0)
             process.status = child.returncode = os.waitstatus_to_exitcode(status)
-            process.peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            process.peak = process.peak or used.ru_maxrss
+
+
+def _peak(pid: int) -> int:
+    """By the kernel's own mark on Linux, whose `ru_maxrss` begins with what the process had that started it; else 0."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii")
+    except OSError:
+        return 0
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
 
 
 def _url(log: IO[str]) -> str:

@@ -1,6 +1,5 @@
 """The ring runs only when it is named: `make observe`, or pytest with a path in here. It needs Prometheus."""
 
-
 import pytest
 
 from tests.observe import prometheus
