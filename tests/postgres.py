@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -37,7 +37,7 @@ class Server:
     """A running server; get one by `running`."""
 
     def __init__(self, programs: Path, folder: Path, options: Mapping[str, str]) -> None:
-        self._programs = programs
+        self.programs = programs
         self._folder = folder
         self._options = {**_OPTIONS, **options}
         self._port = _free_port()
@@ -78,7 +78,7 @@ class Server:
         environment = {**os.environ, "PGDATA": f"{self._folder}/data", "LC_ALL": "C"}
         as_account: dict[str, Any] = {"user": self._account, "group": self._account} if self._account else {}
         subprocess.run(
-            [self._programs / program, *arguments],
+            [self.programs / program, *arguments],
             check=True,
             cwd=self._folder,
             env=environment,
@@ -97,6 +97,11 @@ def running(programs: Path, options: Mapping[str, str] = MappingProxyType({})) -
             yield server
         finally:
             server.stop()
+
+
+def another(server: Server) -> AbstractContextManager[Server]:
+    """A second one, of the same programs, for who does to it what no other test would survive."""
+    return running(server.programs)
 
 
 def _free_port() -> int:
