@@ -60,13 +60,16 @@ async def test_every_event_arrives(nurse: Callable[..., Any], tmp_path: Path, sc
 
 
 async def made(port: int, url: str) -> Json:
-    """A webhook, as soon as the door is open."""
+    """A webhook, as soon as the store behind the door is open."""
     async with caller_for(port) as http, asyncio.timeout(PATIENCE):
         while True:
             try:
                 answer = await http.post("/webhooks", json={"endpoint": url, "events": ["email.sent"]})
             except httpx.ConnectError:
                 await asyncio.sleep(AGAIN)
-            else:
+                continue
+            if answer.status_code == 200:
                 webhook: Json = answer.json()
                 return webhook
+            assert answer.status_code == 503, answer.text
+            await asyncio.sleep(AGAIN)
