@@ -45,7 +45,10 @@ def post(door: Door, content: Any, path: str = "/email", **headers: str) -> http
     """With Postmark's header alone, unless another is given."""
     given = {name.replace("_", "-"): value for name, value in headers.items()} or {"x-postmark-server-token": door.key}
     octets = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return httpx.post(f"{door.url}{path}", content=octets, headers=given, timeout=20)
+    request = door.client.build_request("POST", path, content=octets, headers=given)
+    if "authorization" not in given:
+        del request.headers["authorization"]
+    return door.client.send(request)
 
 
 def email(**changes: Any) -> Json:
