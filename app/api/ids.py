@@ -5,9 +5,8 @@ import struct
 from collections.abc import Iterator
 from uuid import UUID
 
-_VERSION = 7 << 76
-_VARIANT = 0b10 << 62
-_COUNTER = 0xFFF  # 12 bits after the milliseconds count what falls into the same one (method 1 of §6.2)
+from app.store import uuid7
+
 _RANDOM = (1 << 62) - 1
 _LATEST = (1 << 48) - 1  # milliseconds; 48 bits of an id are the time
 
@@ -27,9 +26,7 @@ class Ids:
         When the clock stands or goes back, the counter goes on, and at last the milliseconds.
         """
         self._last = max(_milliseconds(now) << 12, self._last + 1)
-        milliseconds, counter = self._last >> 12, self._last & _COUNTER
-        random = next(self._words) & _RANDOM
-        return UUID(int=milliseconds << 80 | _VERSION | counter << 64 | _VARIANT | random)
+        return uuid7.of(self._last >> 12, self._last, next(self._words) & _RANDOM)
 
 
 def first_at(moment: float) -> UUID:

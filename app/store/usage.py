@@ -4,9 +4,8 @@ from sqlalchemy import Connection, func, select
 
 from app.store import mailboxes
 from app.store.find import OFFERED, UNDER_WAY
+from app.store.outlook import DAY, MINUTE
 from app.store.records import MailboxUsage
-
-MINUTE, DAY = 60.0, 86_400.0
 
 _offered, _under_way = OFFERED.subquery(), UNDER_WAY.subquery()
 _COUNT = select(func.count(), func.coalesce(func.sum(_offered.c.recipients), 0)).select_from(_offered)
