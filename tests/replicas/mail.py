@@ -15,7 +15,6 @@ from tests.replicas.street import Street
 
 BATCH = 20
 AGAIN = 0.05  # seconds until a door that is shut is tried again
-AHEAD = 300  # emails accepted and not relayed, at most
 _UNDER_WAY = "SELECT count(*) FROM messages WHERE state IN ('queued', 'active', 'deferred')"
 _ALL = """
     SELECT m.id, m.state, m.possible_duplicate, m.unknown, r.address, r.state
@@ -27,7 +26,8 @@ _ALL = """
 class Callers:
     """Four callers for so many emails; fewer, if `emails` is lowered meanwhile. `at`: only these replicas are asked.
 
-    `accepted` has the recipient of each id that was read in a 200.
+    They wait while more than `ahead` emails are accepted and not relayed. `accepted` has the recipient of each id that
+    was read in a 200.
     """
 
     street: Street
@@ -37,6 +37,7 @@ class Callers:
     answers: Counter[int] = field(default_factory=Counter)
     cut: int = 0  # requests that got no answer
     at: Sequence[int] = ()
+    ahead: int = 300
 
     async def post(self) -> None:
         """All of them, each batch under its key until it is taken."""
@@ -45,7 +46,7 @@ class Callers:
 
     async def _call(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            while len(self.accepted) - len(self.street.simulator.messages) > AHEAD:
+            while len(self.accepted) - len(self.street.simulator.messages) > self.ahead:
                 await asyncio.sleep(AGAIN)
             to = [f"e{one}@example.net" for one in range(number, number + BATCH)]
             while not await self._once(to):

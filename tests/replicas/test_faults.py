@@ -102,7 +102,7 @@ async def test_a_database_server_that_restarts(
     """Every 200 is kept, whoever else asks is told to come again, and nothing is taken twice without being flagged."""
     row = await street(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
-    callers = Callers(row, 1_000_000, random.Random(7))
+    callers = Callers(row, 1_000_000, random.Random(7), ahead=1_000_000)  # they ask on while nothing is relayed
     posting = asyncio.create_task(callers.post())
     for _ in range(scale.restarts):
         before = len(callers.accepted)
