@@ -26,8 +26,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _PRINTABLE = re.compile("[\t -~]*")
 _EXACT = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")  # printable, and no blank at an end where it would be lost
 _FOLDING_POINT = re.compile("(?<=[!-~]) (?=[!-~])")
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_MESSAGE_ID = re.compile("[!-;=?A-~]{1,255}@[!-;=?A-~]{1,255}")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*")
+_DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
+_MESSAGE_ID = re.compile(rf"(?=[^@]{{1,255}}@.{{1,255}}\Z){_DOT_ATOM}@(?:{_DOT_ATOM}|\[[!-Z^-~]*\])")
 _CONTENT_ID = re.compile("[!-;=?-~]{1,128}")
 
 _UTF8 = Charset("utf-8")
@@ -65,9 +67,11 @@ def check_value(value: str) -> None:
 
 
 def check_message_id(value: str) -> None:
-    """Raise HeaderError unless `value`, without <>, can be a Message-ID (RFC 5322 §3.6.4, leniently)."""
+    """Raise HeaderError unless `value`, without <>, is a Message-ID of today (RFC 5322 §3.6.4, no obsolete form)."""
     if not _MESSAGE_ID.fullmatch(value) or "=?" in value:  # which readers might decode, RFC 2047
-        raise HeaderError("The Message-ID must look like unique@example.com, in printable ASCII without spaces and =?.")
+        raise HeaderError(
+            "The Message-ID must look like unique@example.com: words of ASCII with dots between them, and no =?."
+        )
 
 
 def check_content_id(value: str) -> None:
