@@ -7,14 +7,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+from urllib.request import urlopen
 
 ROOT = Path(__file__).parents[2]
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE = 10.0  # seconds to end by itself
+_START = 30.0  # seconds to begin
 
 
 class Unavailable(Exception):  # noqa: N818 - it names the fact
@@ -85,19 +87,24 @@ class Process:
         line, _, self._unread = self._unread.partition(b"\n")
         return json.loads(line)
 
-    def listens(self, port: int, seconds: float = 30.0) -> None:
+    def listens(self, port: int) -> None:
         """Wait until it takes connections. Raises Unavailable."""
-        until = time.monotonic() + seconds
+        self._wait("listen", lambda: socket.create_connection(("127.0.0.1", port), timeout=1.0).close())
+
+    def is_well(self, url: str) -> None:
+        """Wait until it answers there with 200. Raises Unavailable."""
+        self._wait("become ready", lambda: urlopen(url, timeout=1.0).close())
+
+    def _wait(self, what: str, attempt: Callable[[], None]) -> None:
+        until = time.monotonic() + _START
         while time.monotonic() < until:
             if self._child.poll() is not None:
                 raise self._ended()
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-            except OSError:
+                return attempt()
+            except OSError:  # urllib's errors are such too
                 time.sleep(0.05)
-            else:
-                return
-        raise Unavailable(f"{self.name} did not listen within {seconds:.0f} s")
+        raise Unavailable(f"{self.name} did not {what} within {_START:.0f} s")
 
     def _ended(self) -> Unavailable:
         status = self._child.wait(_PATIENCE)

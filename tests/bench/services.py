@@ -53,7 +53,7 @@ def postern(stage: Stage) -> Service:
     if odd := sorted(name for name in os.environ if name.startswith("POSTERN_") and name not in environment):
         raise Unavailable(f"{odd[0]} is set here and would change what is measured: unset it")
     process = stage.start("postern", [stage.python, "-m", "app", "serve"], environment, silent=True)
-    process.listens(port)
+    process.is_well(f"http://127.0.0.1:{port}/readyz")
     return Service(port, [process], 4000, 500, headers={"authorization": f"Bearer {KEY}"})
 
 
