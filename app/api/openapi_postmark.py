@@ -15,7 +15,9 @@ from app.api.postmark_email import LONGEST, LONGEST_NAME
 from app.api.postmark_errors import render
 
 _LIST = {"type": "string", "format": "mailboxes", "examples": ["ada@example.net, Charles <charles@example.net>"]}
+_NOBODY = {"type": "string", "pattern": "^[ \t,]*$"}
 _Addresses: TypeAlias = Annotated[str, WithJsonSchema(_LIST)]
+_AddressesOrNone: TypeAlias = Annotated[str | None, WithJsonSchema({"anyOf": [_LIST, _NOBODY, {"type": "null"}]})]
 _SCALAR = {"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\u0000]*$", "maxLength": LONGEST}
 
 
@@ -62,9 +64,9 @@ class PostmarkEmail(TypedDict):
 
     From: NotRequired[Annotated[EmailAddress | None, says("Left out where there is a default sender.")]]
     To: Annotated[_Addresses, says("Up to 50 addresses, with commas between them.")]
-    Cc: NotRequired[_Addresses | None]
-    Bcc: NotRequired[_Addresses | None]
-    ReplyTo: NotRequired[_Addresses | None]
+    Cc: NotRequired[_AddressesOrNone]
+    Bcc: NotRequired[_AddressesOrNone]
+    ReplyTo: NotRequired[_AddressesOrNone]
     Subject: ONE_LINE
     HtmlBody: NotRequired[PLAIN | None]
     TextBody: NotRequired[PLAIN | None]
