@@ -243,10 +243,8 @@ class Relay:
             else:
                 await self._keep_condition()
                 await self._settle(claimed, *judged)
-        except StoreUnavailable as error:
-            logs.store_failed(
-                "settle", error, email=claimed.id
-            )  # the lease runs out, and reclaim judges what is durable
+        except StoreUnavailable as error:  # the lease runs out, and reclaim judges what is durable
+            logs.store_failed("settle", error, email=claimed.id)
         except Exception as error:  # as above
             logs.crashed("settling", error, email=claimed.id)
         finally:
