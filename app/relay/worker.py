@@ -161,13 +161,17 @@ class Relay:
         return attempt is None
 
     async def _keep_condition(self, heard: float | None = None) -> None:
-        """The condition outlives a restart; sessions beyond what it allows end."""
+        """The condition outlives a restart."""
         condition = self._mailbox.condition
         if condition != self._kept or heard is not None:
-            self._sessions.resize(self._mailbox.connections)
-            self._hands.others = self._mailbox.others_at_once
+            self._adapt()
             await self._store.keep_mailbox(self._mailbox.name, self._front.pool, condition, heard)
             self._kept = condition
+
+    def _adapt(self) -> None:
+        """Sessions beyond what the condition allows end."""
+        self._sessions.resize(self._mailbox.connections)
+        self._hands.others = self._mailbox.others_at_once
 
     async def _claim(self, room: Room) -> float:
         begun, now = self._front.begin(), self._clock.now()
@@ -233,6 +237,8 @@ class Relay:
         verdicts = judge(attempt, claimed.envelope.rcpt_to)
         self._mailbox.end(recipients)
         self._mailbox.learn(claimed.id, attempt, [*verdicts.values()])
+        if self._mailbox.condition != self._kept:
+            self._adapt()
         telling.judged(attempt, verdicts.values())
         return attempt, verdicts
 
@@ -241,8 +247,10 @@ class Relay:
             if judged is None:
                 await self._give_back([claimed])
             else:
+                await self._settle(
+                    claimed, *judged
+                )  # first: it is in the commit of this session's next mark, or before
                 await self._keep_condition()
-                await self._settle(claimed, *judged)
         except StoreUnavailable as error:  # the lease runs out, and reclaim judges what is durable
             logs.store_failed("settle", error, email=claimed.id)
         except Exception as error:  # as above

@@ -140,8 +140,11 @@ class Store(Administration):
         return await self._write(claim.claim, demand, patient=patient)
 
     async def mark_dot(self, claimed: Claimed) -> bool:
-        """Make it durable that the final dot may leave. False: the lease is lost, it must not."""
-        return await self._write(settle.mark_dot, claimed)
+        """Make it durable that the final dot may leave. False: the lease is lost, it must not.
+
+        What was settled before is durable then too, so no more is ever in doubt than is on its way.
+        """
+        return await self._write(settle.mark_dot, claimed, in_order=True)
 
     async def settle(self, claimed: Claimed, settlement: Settlement, record: Record) -> bool:
         """Write how the attempt ended. False: the lease was lost and nothing is written."""

@@ -4,7 +4,7 @@ A commit costs a wait for the disk, however much is in it. So what is asked whil
 one: a caller waits for two commits at most, and the disk is never idle while somebody waits. What is asked in one
 turn of the event loop is handed over together, else the first caller of a turn would get a commit for itself alone.
 What is patient waits a moment for more of its kind: rows that lie side by side cost little more than one of them, and
-what holds somebody up is not made longer by what does not.
+what holds somebody up is not made longer by what does not. It waits no longer than for the next that is `in_order`.
 
 Rule 1: a waiter hears of success only after the commit has returned.
 Rule 2: what is wrong with one item fails that item only: its group is undone and each is run again by itself.
@@ -65,11 +65,18 @@ class Writer:
         self._thread.start()
 
     async def write(
-        self, verb: Verb[A, R], argument: A, *, hints: frozenset[Hint] = frozenset(), patient: bool = False
+        self,
+        verb: Verb[A, R],
+        argument: A,
+        *,
+        hints: frozenset[Hint] = frozenset(),
+        patient: bool = False,
+        in_order: bool = False,
     ) -> R:
         """What `verb` answers for this argument, when it is on the disk. `hints`: where it may have made work due.
 
-        `patient`: it may begin a moment later. Raises StoreUnavailable or AlreadyStored: nothing of it was kept then.
+        `patient`: it may begin a moment later. `in_order`: what was asked before it is not on the disk after it.
+        Raises StoreUnavailable or AlreadyStored: nothing of it was kept then.
         """
         if self._closed:
             raise StoreUnavailable("The store is closed: Postern is stopping.")
@@ -80,6 +87,9 @@ class Writer:
             self._loop.call_later(PATIENCE, self._hand_over, waiting)
         elif len(waiting) == 1:
             self._loop.call_soon(self._hand_over, waiting)
+        if in_order:
+            self._asked[:0] = self._patient
+            self._patient.clear()
         result: R = await item.future
         return result
 

@@ -40,7 +40,7 @@ async def test_a_frozen_owner_that_wakes_again(street: Callable[..., Any], figur
     """It believes that the mailbox is its own: it claims nothing more, and no dot of it leaves that was not marked.
 
     In doubt is what had its mark and no settlement when it was frozen, and nothing else. Of its one session that is
-    one message on its way, if its dot was marked, and those before it whose settlement was on its way to the disk.
+    one message: no mark is on the disk before the settlement of what went before it.
     """
     row = await street(speed=FAST, limits=FREE, POSTERN_CONNECTIONS="1", POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0)
@@ -57,6 +57,7 @@ async def test_a_frozen_owner_that_wakes_again(street: Callable[..., Any], figur
     await callers.post()
     on_its_way = await asyncio.wait_for(frozen, PATIENCE)
     marked = {id for (id,) in await row.ask(_MARKED)}
+    assert len(marked) <= 1
     await row.owned_by(1, 1)
     await arrived(row, 50)
     row.signal(0, signal.SIGCONT)

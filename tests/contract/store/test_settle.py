@@ -172,6 +172,19 @@ async def test_a_renewed_lease_is_held_longer(store: Store) -> None:
     assert await store.renew([], NOW + 120) == set()
 
 
+async def test_no_mark_overtakes_a_settlement(store: Store) -> None:
+    """When the next dot may leave, it is durable how the one before it ended: a session has one message in doubt."""
+    await accept(store, acceptance(), acceptance())
+    before, following = await claim(store)
+    await store.mark_dot(before)
+    settling = asyncio.create_task(settle(store, before, RELAYED))
+    await asyncio.sleep(0)
+    assert await store.mark_dot(following)
+    assert settling.done()
+    counts = await store.counts()
+    assert (counts[MessageState.DONE], counts[MessageState.ACTIVE]) == (1, 1)
+
+
 async def test_many_settle_at_once(store: Store) -> None:
     """Each its own, in few commits."""
     await accept(store, *(acceptance() for _ in range(60)))
