@@ -2,6 +2,7 @@
 
 import random
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.crash.conftest import Figure, Scale
 from tests.crash.nurse import environment_for, free_port
 from tests.crash.reckoning import Received, reckon
 from tests.crash.ring import BLOCK, Ring, ends, last_house, pretend_office
+
+CONNECTIONS = 3  # of a mailbox, if nothing else is set
 
 
 @pytest.mark.timeout(2400)
@@ -45,6 +48,8 @@ async def test_accepted_means_kept(nurse: Callable[..., Any], tmp_path: Path, sc
         hold_to_the_phase(score.struck, {email["to"][0]: email for email in emails})
         assert {answer.status_code for answer in callers.refused} <= {503}
         assert simulator.violations == []
+        at_one_kill = in_doubt_together(emails)
+        assert at_one_kill <= CONNECTIONS
         assert keeper.logged("crashed") == 0, keeper.tail()
         assert scale.kills < len(BLOCK) or set(score.kills) == set(BLOCK)
 
@@ -56,10 +61,17 @@ async def test_accepted_means_kept(nurse: Callable[..., Any], tmp_path: Path, sc
         figure("posts repeated under their key, one id each", repeated)
         figure("relayed / held as unknown (two doubts)", f"{total.relayed} / {total.held_as_unknown}")
         figure("doubts / emails flagged possible_duplicate", f"{total.doubts} / {total.flagged}")
+        figure("doubts of one kill, at most", at_one_kill)
         figure("emails the upstream took twice, all flagged", total.twice)
         figure("doubts whose dot had not left after all", total.unsent_dots)
         figure("kill to next message relayed, modules loaded", seconds(score.warm))
         figure("kill to next message relayed, new interpreter", seconds(score.cold))
+
+
+def in_doubt_together(emails: Sequence[Any]) -> int:
+    """How many attempts one kill has left in doubt: what it left is judged in one moment, at the next start."""
+    attempts = [attempt for email in emails for attempt in email["relay"]["attempts"]]
+    return max(Counter(attempt["ended_at"] for attempt in attempts if attempt["in_doubt"]).values(), default=0)
 
 
 def hold_to_the_phase(struck: Sequence[tuple[Point, str]], emails: Mapping[str, Any]) -> None:
