@@ -2,7 +2,10 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +20,21 @@ class Clock:
         return self.origin + (time.time() - self.origin) * self.speed
 
     def monotonic(self) -> float:
-        """Seconds of this clock that never jump, for intervals inside one process."""
+        """Seconds of this clock that never jump, for intervals; the same in all processes of one `boot`."""
         return time.monotonic() * self.speed
+
+    @property
+    def boot(self) -> str:
+        """Which start of the machine `monotonic` counts from. Empty: not known."""
+        return _boot_id()
 
     async def sleep(self, seconds: float) -> None:
         """Wait `seconds` of this clock's time."""
         await asyncio.sleep(max(0.0, seconds) / self.speed)
+
+
+@cache
+def _boot_id() -> str:
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    return ""

@@ -296,6 +296,11 @@ def clock_set_back(*, seconds: float, emails: int) -> None:
     _log.warning("clock.set_back", seconds=round(seconds, 1), emails=emails)
 
 
+def clock_set_ahead(mailbox: str, *, seconds: float) -> None:
+    """What the mailbox has sent was written by a clock that was so many seconds behind, and counts as later by them."""
+    _log.warning("clock.set_ahead", mailbox=mailbox, seconds=round(seconds, 1))
+
+
 def pruned(*, rows: int, pages: int) -> None:
     """What is over and old was removed, and pages of an embedded database's file were given back."""
     _log.info("store.pruned", rows=rows, pages=pages)

@@ -25,7 +25,7 @@ from app.relay.term import Berth, Term
 from app.smtp.pool import Pool
 from app.store import Store, StoreUnavailable
 from app.store.records import Hint
-from app.store.replica_records import Replica, Roll
+from app.store.replica_records import Reading, Replica, Roll, Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Rhythm:
         """Half a lease: two beats and more."""
         return self.lease / 2
 
+
+_SERVER = "database"  # the clock of its server
 
 ALONE = Rhythm(beat=20.0, lease=60.0)  # nobody waits for it
 
@@ -197,6 +199,7 @@ class Fleet:
             await asyncio.sleep(LOOK)
 
     async def _beat(self) -> None:
+        asked = self._clock.now()
         roll = await self._store.replicas.beat(self._me)
         judges = self._judges()
         mine = {one.mailbox: one.token for one in roll.holdings if one.replica == self._id}
@@ -207,10 +210,16 @@ class Fleet:
         if self._stopping:
             return
         for name in mine.keys() & self._berths.keys() - self._terms.keys():
-            self._begin(name, mine[name])  # it could not be given back
-        await self._share(roll, judges=judges)
+            self._begin(Taken(name, mine[name], asked))  # it could not be given back
+        await self._share(roll, self._reading(roll, asked), judges=judges)
 
-    async def _share(self, roll: Roll, *, judges: bool) -> None:
+    def _reading(self, roll: Roll, asked: float) -> Reading:
+        """This host's clock against the one that all replicas share, or else against this host's that is never set."""
+        if roll.moment is not None:
+            return Reading(_SERVER, asked - roll.moment * self._clock.speed)
+        return Reading(self._clock.boot, self._clock.now() - self._clock.monotonic())
+
+    async def _share(self, roll: Roll, reading: Reading, *, judges: bool) -> None:
         leaving = {name for name, term in self._terms.items() if term.leaving}
         part = share(self._me, roll, leaving, judges=judges)
         take = {*(self._berths if self._alone else part.take)} - self._terms.keys()
@@ -219,14 +228,15 @@ class Fleet:
         if not take:
             return
         now = self._clock.now()
-        for taken in await self._store.replicas.take(self._id, sorted(take), now, by_force=self._alone):
+        for taken in await self._store.replicas.take(self._id, sorted(take), now, reading, by_force=self._alone):
             logs.mailbox_taken(taken.mailbox, token=taken.token, left=len(taken.left))
             for email, in_doubt in taken.left:
                 logs.reclaimed(email, in_doubt=in_doubt)
-            self._begin(taken.mailbox, taken.token)
+            self._begin(taken)
 
-    def _begin(self, name: str, token: int) -> None:
-        term = Term(self._berths[name], token, self._store, self._clock, self._leases, self._tenant)
+    def _begin(self, taken: Taken) -> None:
+        name = taken.mailbox
+        term = Term(self._berths[name], taken, self._store, self._clock, self._leases, self._tenant)
         self._terms[name] = term
         if self._stopping:
             term.finish()

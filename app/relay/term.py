@@ -8,17 +8,18 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import logs
 from app.clock import Clock
 from app.relay.front import Front
-from app.relay.leases import Leases
+from app.relay.leases import LEASE, STEP, Leases
 from app.relay.mailbox import DAY, Day, Limits, Mailbox
 from app.relay.worker import Relay
 from app.smtp.pool import Pool
 from app.store import Store, StoreUnavailable
 from app.store.records import MailboxRecord, Sent
+from app.store.replica_records import Taken
 
 AGAIN = 1.0  # real seconds until the store is asked again
 
@@ -37,15 +38,16 @@ class Term:
     """Begun by `run`, ended by `finish`."""
 
     def __init__(
-        self, berth: Berth, token: int, store: Store, clock: Clock, leases: Leases, tenant: Day | None
+        self, berth: Berth, taken: Taken, store: Store, clock: Clock, leases: Leases, tenant: Day | None
     ) -> None:
-        self.token = token
+        self.token = taken.token
         self.name = berth.name
         self.mailbox = Mailbox(berth.name, berth.limits, clock, tenant)
         self.sessions = berth.sessions()
-        self.relay = Relay(store, berth.front, token, self.mailbox, self.sessions, leases, clock)
+        self.relay = Relay(store, berth.front, taken.token, self.mailbox, self.sessions, leases, clock)
         self.begun = asyncio.Event()
         self.leaving = False
+        self._taken = taken
         self._store = store
         self._clock = clock
         self._over = asyncio.Event()
@@ -86,17 +88,36 @@ class Term:
                     await self._over.wait()
 
     async def _read(self) -> tuple[MailboxRecord | None, list[Sent]]:
-        since = self._clock.now() - DAY
+        since = self._clock.now() - DAY - max(self._taken.ahead, 0.0)
         return await self._store.mailbox(self.name), await self._store.sent_since(self.name, since)
 
     def _restore(self, record: MailboxRecord | None, sent: list[Sent]) -> None:
         """Where it stood, and what it has sent, by the clock that never jumps; nothing is later than now."""
         now = self._clock.monotonic()
         ahead = now - self._clock.now()
-        counted = may_have_gone(sent, self.mailbox.limits.connections)
+        counted = later(may_have_gone(sent, self.mailbox.limits.connections), self._step(sent), self._taken.at)
         self.mailbox.restore(
             record.condition if record else None, [(min(one.at + ahead, now), one.recipients) for one in counted]
         )
+
+    def _step(self, sent: Sequence[Sent]) -> float:
+        """The seconds by which what was sent before this term is later than it says: the clock was set ahead since, or
+        the owner before had one that is behind.
+
+        Then, by this clock, the mailbox was quiet for as long at least; up to a lease less, because of what was lost
+        with its process the end of the lease is written.
+        """
+        seconds, before = self._taken.ahead, [one.at for one in sent if one.at < self._taken.at]
+        quiet = self._taken.at - max(before, default=self._taken.at) + LEASE * self._clock.speed
+        if not before or not STEP * self._clock.speed < seconds <= quiet:
+            return 0.0
+        logs.clock_set_ahead(self.name, seconds=seconds)
+        return seconds
+
+
+def later(sent: Sequence[Sent], seconds: float, until: float) -> list[Sent]:
+    """The same, but what is from before `until` is so many seconds later."""
+    return [replace(one, at=one.at + seconds) if one.at < until else one for one in sent]
 
 
 def may_have_gone(sent: Sequence[Sent], sessions: int) -> list[Sent]:

@@ -33,8 +33,8 @@ OWNED = (
 
 LIVES = _r.until > Moment()
 
-_LIVING = select(_r.id, _r.serves).where(LIVES)
-_HOLDINGS = select(owners).order_by(_o.mailbox)
+_LIVING = select(_r.id, _r.serves, Moment().label("moment")).where(LIVES)
+_HOLDINGS = select(_o.mailbox, _o.replica, _o.token).order_by(_o.mailbox)
 _RELEASE = update(owners).values(replica=None, token=_o.token + 1)
 _MINE = (
     select(_o.mailbox)
@@ -83,5 +83,7 @@ def _beat(connection: Connection, replica: Replica) -> Roll:
 
 
 def _roll(connection: Connection) -> Roll:
-    living = {row.id: row.serves for row in connection.execute(_LIVING)}
-    return Roll(living, tuple(Holding(*row) for row in connection.execute(_HOLDINGS)))
+    living = connection.execute(_LIVING).all()
+    holdings = tuple(Holding(*row) for row in connection.execute(_HOLDINGS))
+    of_a_server = living and connection.dialect.name == "postgresql"
+    return Roll({row.id: row.serves for row in living}, holdings, living[0].moment if of_a_server else None)

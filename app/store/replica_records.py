@@ -19,6 +19,17 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A host's wall clock against another one that outlives its processes: by how many seconds it is `ahead`.
+
+    Only readings against the same `clock` can be compared; an empty one is against none.
+    """
+
+    clock: str = ""
+    ahead: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """A mailbox and whose it was at last; None: it was given back, or is new. `token` is the fence."""
 
@@ -29,19 +40,29 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """The replicas that live, each with what it serves, and every mailbox."""
+    """The replicas that live, each with what it serves, and every mailbox.
+
+    `moment` is the time of the database server's clock (epoch seconds); None: it has none of its own.
+    """
 
     living: dict[UUID, str]
     holdings: tuple[Holding, ...]
+    moment: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A mailbox that is this replica's from now on, and what its owner before left under way: is each in doubt?"""
+    """A mailbox that is this replica's from `at` on (epoch seconds of its wall clock).
+
+    `left` is what its owner before left under way: is each in doubt? By so many seconds the wall clock is `ahead` of
+    that owner's; 0.0 also if that is not known.
+    """
 
     mailbox: str
     token: int
-    left: tuple[tuple[UUID, bool], ...]
+    at: float
+    left: tuple[tuple[UUID, bool], ...] = ()
+    ahead: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.store import allowance, ownership, takeover
 from app.store.records import ANYWHERE
-from app.store.replica_records import Draw, Drawn, Replica, Roll, Taken
+from app.store.replica_records import Draw, Drawn, Reading, Replica, Roll, Taken
 from app.store.writer import Writer
 
 
@@ -25,12 +25,20 @@ class Replicas:
         """This replica lives for another lease; who else does, and whose every mailbox is."""
         return await self._write(ownership.beat, replica)
 
-    async def take(self, replica: UUID, mailboxes: Iterable[str], now: float, *, by_force: bool = False) -> list[Taken]:
+    async def take(
+        self,
+        replica: UUID,
+        mailboxes: Iterable[str],
+        now: float,
+        reading: Reading = Reading(),  # noqa: B008 - it does not change
+        *,
+        by_force: bool = False,
+    ) -> list[Taken]:
         """Own these, as far as nobody who lives does; what their owners before had under way is put back.
 
-        `by_force`: they are known to be dead.
+        `reading` is of the clock that says `now`. `by_force`: they are known to be dead.
         """
-        asked = (takeover.Taking(replica, mailbox, by_force, now, self._jitter) for mailbox in mailboxes)
+        asked = (takeover.Taking(replica, mailbox, by_force, now, reading, self._jitter) for mailbox in mailboxes)
         taken = await asyncio.gather(*(self._write(takeover.take, one, hints=ANYWHERE) for one in asked))
         return [one for one in taken if one]
 

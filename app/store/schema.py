@@ -208,6 +208,8 @@ owners = Table(
     Column("mailbox", Text, primary_key=True),
     Column("replica", Uuid),
     Column("token", BigInteger, nullable=False),  # grows with every owner, and with none: the fence
+    Column("clock", Text),  # against which the owner's wall clock was read when it took the mailbox
+    Column("ahead", Double),  # and by how many seconds it was ahead of that
 )
 
 allowances = Table(

@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, Connection, bindparam, exists, func, or_, select
 
 from app.store.ownership import LIVES
 from app.store.reclaim import LEFT, Orphans, put_back
-from app.store.replica_records import Taken
+from app.store.replica_records import Reading, Taken
 from app.store.schema import ACTIVE, attempts, messages, owners, replicas
 
 _o, _a, _m = owners.c, attempts.c, messages.c
@@ -28,11 +28,12 @@ class Taking:
     mailbox: str
     by_force: bool
     now: float
+    reading: Reading
     jitter: Callable[[], float]
 
 
 _FREE = (
-    select(_o.token)
+    select(_o.token, _o.clock, _o.ahead)
     .where(
         _o.mailbox == bindparam("of"),
         or_(
@@ -55,12 +56,14 @@ def take(connection: Connection, batch: Sequence[Taking]) -> list[Taken | None]:
 
 def _take(connection: Connection, taking: Taking) -> Taken | None:
     of = {"of": taking.mailbox}
-    token: int | None = connection.execute(_FREE, {**of, "by_force": taking.by_force}).scalar()
-    if token is None:
+    before = connection.execute(_FREE, {**of, "by_force": taking.by_force}).first()
+    if before is None:
         return None
     rows = connection.execute(_LEFT, of).all()
     if len(rows) != connection.execute(_HOW_MANY, of).scalar():
         return None
-    connection.execute(_TAKE, {**of, "replica": taking.replica})
+    reading = taking.reading
+    connection.execute(_TAKE, {**of, "replica": taking.replica, "clock": reading.clock, "ahead": reading.ahead})
     left = put_back(connection, rows, Orphans(math.inf, taking.now, taking.jitter))
-    return Taken(taking.mailbox, token + 1, tuple(left))
+    ahead = reading.ahead - before.ahead if reading.clock and reading.clock == before.clock else 0.0
+    return Taken(taking.mailbox, before.token + 1, taking.now, tuple(left), ahead)

@@ -96,6 +96,26 @@ async def test_the_clocks_of_the_hosts_do_not_matter(street: Callable[..., Any],
     assert (account.relayed, account.twice) == (200, 0)
 
 
+@pytest.mark.timeout(300)
+async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(street: Callable[..., Any], figure: Figure) -> None:
+    """By ten minutes: what was sent in this minute by the other's clock still counts in it."""
+    row = await street(speed=4.0, skew=(100.0, -100.0))  # at four times real time, 300 s behind and 300 s ahead
+    await row.up(0)
+    await row.owned_by(0, 1)
+    await row.up(1)
+    callers = Callers(row, 60, random.Random(9), at=[0])
+    await callers.post()
+    await arrived(row, 25)
+    row.signal(0, signal.SIGTERM)
+    await row.owned_by(1, 1)
+    await all_ended(row, within=PATIENCE)
+    account = await settle_accounts(row, callers.accepted)
+    figure("a clock 600 s ahead: relayed / over a limit", f"{account.relayed} / {len(row.simulator.violations)}")
+    assert row.simulator.violations == []
+    assert row.nurse.logged("clock.set_ahead") == 1
+    assert (account.relayed, account.twice) == (60, 0)
+
+
 @pytest.mark.timeout(900)
 async def test_a_database_server_that_restarts(
     street: Callable[..., Any], server: postgres.Server, scale: Scale, figure: Figure

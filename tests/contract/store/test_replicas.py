@@ -1,6 +1,7 @@
 """One replica at a time owns a mailbox. By the database's clock, and held by the fence and not by good manners."""
 
 import asyncio
+import time
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ from app.mail.attempt import Phase
 from app.mail.lifecycle import MessageState
 from app.store import Store
 from app.store.records import Claimed, Sent
-from app.store.replica_records import Holding, Replica, Taken
+from app.store.replica_records import Holding, Reading, Replica, Taken
 from tests.contract.store.build import MAILBOX, NOW, POOL, RELAYED, accept, acceptance, settle
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -117,6 +118,29 @@ async def test_what_was_under_way_is_nobodys_any_more(store: Store) -> None:
         assert email.state in (MessageState.QUEUED, MessageState.DEFERRED)
         assert email.possible_duplicate == (id == marked.id)
         assert [one.phase for one in email.attempts] == [Phase.DOT if id == marked.id else Phase.CONNECT]
+
+
+async def test_the_new_owner_knows_how_far_its_clock_is_ahead_of_the_old_ones(store: Store) -> None:
+    """If both were read against the same one."""
+    for who, reading, ahead in (
+        (ONE, Reading("server", 5.0), 0.0),
+        (OTHER, Reading("server", 605.0), 600.0),
+        (ONE, Reading("server", -5.0), -610.0),
+        (OTHER, Reading("boot", 605.0), 0.0),
+        (ONE, Reading(), 0.0),
+        (OTHER, Reading(), 0.0),
+    ):
+        await store.replicas.beat(replica(who))
+        [taken] = await store.replicas.take(who, [MAILBOX], NOW, reading)
+        assert (taken.at, taken.ahead) == (NOW, ahead)
+        await store.replicas.leave(who)
+
+
+async def test_only_a_server_has_a_clock_of_its_own(store: Store, store_url: str) -> None:
+    """An embedded database's is the host's."""
+    roll = await store.replicas.beat(replica(ONE))
+    assert (roll.moment is None) == store_url.startswith("sqlite")
+    assert roll.moment is None or abs(roll.moment - time.time()) < 60.0
 
 
 async def test_the_new_owner_counts_what_the_old_one_may_have_sent(store: Store) -> None:
