@@ -32,6 +32,7 @@ TROUBLES = (
     "token.failed",
     "credential.rotated",
     "credential.ends",
+    "clock.set_ahead",
     "clock.set_back",
     "webhook.posted",
     "webhook.disabled",
