@@ -247,9 +247,7 @@ class Relay:
             if judged is None:
                 await self._give_back([claimed])
             else:
-                await self._settle(
-                    claimed, *judged
-                )  # first: it is in the commit of this session's next mark, or before
+                await self._settle(claimed, *judged)  # first, so that no mark of a next dot overtakes it
                 await self._keep_condition()
         except StoreUnavailable as error:  # the lease runs out, and reclaim judges what is durable
             logs.store_failed("settle", error, email=claimed.id)
