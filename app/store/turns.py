@@ -63,10 +63,9 @@ def take(connection: Connection, places: Sequence[Place]) -> list[int]:
             lasts[place] = _last(connection, place)
         lasts[place] = max(lasts[place] + 1, lanes[lane])
         taken.append(lasts[place])
+    # In one order everywhere: no deadlock.
     rows = sorted(((_values(place), last) for place, last in lasts.items()), key=lambda row: str(row[0]))
-    _ADVANCE.run(
-        connection, [{**values, "last": last} for values, last in rows]
-    )  # in one order everywhere: no deadlock
+    _ADVANCE.run(connection, [{**values, "last": last} for values, last in rows])
     return taken
 
 
