@@ -46,12 +46,12 @@ check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=1)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
 
-faults: crash replicas ## the fault suite: crash, then replicas (some 27 min; QUICK=1: < 3 min)
+faults: crash replicas ## the fault suite: crash, then replicas (some 30 min; QUICK=1: < 4 min)
 
 crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 17 min; QUICK=1: < 90 s)
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)
 
-replicas: $(READY) ## several Posterns over one PostgreSQL, killed, frozen, cut off (some 20 min; QUICK=1: < 90 s)
+replicas: $(READY) ## several Posterns over one PostgreSQL, killed, frozen, cut off (some 13 min; QUICK=1: < 2 min)
 	@$(BIN)/pytest tests/replicas -q $(if $(QUICK),--quick) $(ARGS)
 
 simulate-scale: $(READY) ## 1,000 mailboxes, 20 replicas, a real PostgreSQL (see deploy/SCALING.md; QUICK=1: < 60 s; JSON=1)
