@@ -46,9 +46,9 @@ check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=1)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
 
-faults: crash replicas ## the fault suite: crash, then replicas (some 30 min; QUICK=1: < 4 min)
+faults: crash replicas ## the fault suite: crash, then replicas (some 35 min; QUICK=1: < 4 min)
 
-crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 17 min; QUICK=1: < 90 s)
+crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 22 min; QUICK=1: < 100 s)
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)
 
 replicas: $(READY) ## several Posterns over one PostgreSQL, killed, frozen, cut off (some 13 min; QUICK=1: < 2 min)
