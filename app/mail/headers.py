@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from email.charset import Charset
 
-from app.mail.address import Address, quoted_string
+from app.mail.address import ATEXT, DOT_ATOM, Address, quoted_string
 
 FOLD = 78  # characters a line should not exceed, RFC 5322 §2.1.1
 LIMIT = 998  # characters a line must not exceed
@@ -26,10 +26,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _PRINTABLE = re.compile("[\t -~]*")
 _EXACT = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")  # printable, and no blank at an end where it would be lost
 _FOLDING_POINT = re.compile("(?<=[!-~]) (?=[!-~])")
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*")
-_DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
-_MESSAGE_ID = re.compile(rf"(?=[^@]{{1,255}}@.{{1,255}}\Z){_DOT_ATOM}@(?:{_DOT_ATOM}|\[[!-Z^-~]*\])")
+_ATOMS = re.compile(rf"[{ATEXT}]+(?: [{ATEXT}]+)*")
+_MESSAGE_ID = re.compile(rf"(?=[^@]{{1,255}}@.{{1,255}}\Z){DOT_ATOM}@(?:{DOT_ATOM}|\[[!-Z^-~]*\])")
 _CONTENT_ID = re.compile("[!-;=?-~]{1,128}")
 
 _UTF8 = Charset("utf-8")
