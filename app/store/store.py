@@ -44,6 +44,7 @@ from app.store import (
 from app.store.administration import Administration
 from app.store.audit_records import Actor
 from app.store.bell import DUE, FREE, Bell
+from app.store.lock_order import LOCK_ORDER
 from app.store.migrations import is_current, migrate
 from app.store.reader import Reader
 from app.store.records import (
@@ -97,7 +98,8 @@ class Store(Administration):
         await asyncio.to_thread(migrate, url)
         reader = Reader(engine.read_engine(url))
         bell = Bell(engine.server(url), reader, {DUE: partial(on_due, ELSEWHERE), FREE: on_free} if on_free else {})
-        return cls(Writer(engine.write_engine(url), bell.ringing(DUE, on_due)), reader, bell)
+        writer = Writer(engine.write_engine(url), bell.ringing(DUE, on_due), LOCK_ORDER)
+        return cls(writer, reader, bell)
 
     async def close(self) -> None:
         """Finish what waits, then let go of the database."""

@@ -15,7 +15,7 @@ import asyncio
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -50,10 +50,14 @@ class _Item:
 
 
 class Writer:
-    """Made on the event loop that its callers run on. `on_due` is called there after work may have become due."""
+    """Made on the event loop that its callers run on. `on_due` is called there after work may have become due.
 
-    def __init__(self, engine: Engine, on_due: OnDue) -> None:
+    `lock_order` gives the place of every verb in a transaction; a verb that is not in it is refused.
+    """
+
+    def __init__(self, engine: Engine, on_due: OnDue, lock_order: Mapping[Verb[Any, Any], int]) -> None:
         self._engine = engine
+        self._lock_order = lock_order
         self._on_due = on_due
         self._loop = asyncio.get_running_loop()
         self._asked: list[_Item] = []  # in this turn of the loop
@@ -76,8 +80,11 @@ class Writer:
         """What `verb` answers for this argument, when it is on the disk. `hints`: where it may have made work due.
 
         `patient`: it may begin a moment later. `in_order`: what was asked before it is not on the disk after it.
-        Raises StoreUnavailable or AlreadyStored: nothing of it was kept then.
+        Raises StoreUnavailable or AlreadyStored: nothing of it was kept then. Raises LookupError for a verb without a
+        place in the lock order.
         """
+        if verb not in self._lock_order:
+            raise LookupError(f"{verb.__module__}.{verb.__qualname__} has no place in the lock order; give it one.")
         if self._closed:
             raise StoreUnavailable("The store is closed: Postern is stopping.")
         item = _Item(verb, argument, hints, self._loop.create_future())
@@ -152,11 +159,14 @@ class Writer:
         began = time.perf_counter()
         connection = self._connect()
         with connection.begin():
-            for verb, items in sorted(batches.items(), key=_name):
+            for verb, items in sorted(batches.items(), key=self._place):
                 results = verb(connection, [item.argument for item in items])
                 for item, result in zip(items, results, strict=True):
                     item.result = result
         metrics.committed(len(group), time.perf_counter() - began)
+
+    def _place(self, batch: tuple[Verb[Any, Any], list[_Item]]) -> int:
+        return self._lock_order[batch[0]]
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -186,11 +196,6 @@ class Writer:
                 item.future.set_exception(item.error)
         if hints := frozenset[Hint]().union(*(item.hints for item in group if item.error is None)):
             self._on_due(hints)
-
-
-def _name(batch: tuple[Verb[Any, Any], list[_Item]]) -> tuple[str, str]:
-    """In one order everywhere: of two processes that lock rows of several verbs, none waits for the other in a ring."""
-    return batch[0].__module__, batch[0].__qualname__
 
 
 def _blame(error: Exception) -> Exception:

@@ -1,0 +1,64 @@
+"""The order in which replicas lock rows: part of what two versions agree on during a rolling upgrade."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import Connection
+
+from app.store import engine
+from app.store.lock_order import LOCK_ORDER
+from app.store.migrations import migrate
+from app.store.writer import Verb, Writer
+
+# One line a verb, in the order of release 0.1. Add a verb where it belongs; never move a line.
+FROZEN = """
+accept.accept allowance.draw audit.refuse claim.claim delays.tell deliveries.claim deliveries.reclaim
+deliveries.replay deliveries.replay_failed deliveries.settle events.announce heartbeat.beat keys.create keys.revise
+keys.revoke keys.rotate keys.touch mailboxes.keep mailboxes.wish ownership.beat ownership.leave ownership.release
+person.cancel person.confirm person.retry reclaim.expire reclaim.reclaim reschedule.reschedule restored.hold
+retention.prune room.shrink setback.bring_forward setback.shorten settle.give_back settle.mark_dot settle.renew
+settle.settle takeover.take webhooks.create webhooks.remove webhooks.revise webhooks.rotate
+"""
+
+
+def test_the_order_is_frozen() -> None:
+    """A verb that moves can deadlock with a replica of the previous version."""
+    names = [
+        f"{verb.__module__.rpartition('.')[2]}.{verb.__qualname__}"
+        for verb in sorted(LOCK_ORDER, key=LOCK_ORDER.__getitem__)
+    ]
+    assert names == FROZEN.split()
+
+
+async def test_a_group_runs_in_that_order(sqlite_url: str) -> None:
+    """Whatever the names, and in whatever order the verbs were asked."""
+    ran: list[str] = []
+
+    def verb(name: str) -> Verb[None, None]:
+        def run(_: Connection, batch: Sequence[None]) -> Sequence[None]:
+            ran.append(name)
+            return batch
+
+        return run
+
+    third, first, second = verb("third"), verb("first"), verb("second")
+    migrate(sqlite_url)
+    writer = Writer(engine.write_engine(sqlite_url), lambda _: None, {first: 1, second: 2, third: 3})
+    pending = [writer.write(one, None) for one in (third, first, second, first)]
+    await asyncio.gather(*pending)
+    await writer.close()
+    assert ran == ["first", "second", "third"]
+
+
+async def test_a_verb_without_a_place_is_refused(sqlite_url: str) -> None:
+    """Before anything of it runs."""
+
+    def unlisted(_: Connection, batch: Sequence[None]) -> Sequence[None]:
+        raise AssertionError
+
+    migrate(sqlite_url)
+    writer = Writer(engine.write_engine(sqlite_url), lambda _: None, {})
+    with pytest.raises(LookupError, match=r"unlisted has no place in the lock order"):
+        await writer.write(unlisted, None)
+    await writer.close()
