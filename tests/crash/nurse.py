@@ -50,10 +50,11 @@ class Child:
 
 
 class Nurse:
-    """Starts Posterns, one after the other. `environment` is what all of them inherit."""
+    """Starts Posterns of the tree at `root`, one after the other. `environment` is what all of them inherit."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], root: Path = ROOT) -> None:
         self.log = folder / "postern.log"
+        self._root = root
         self._environment = environment
         self._nursery: asyncio.subprocess.Process | None = None
         self._children: list[Child] = []
@@ -64,7 +65,7 @@ class Nurse:
             sys.executable,
             "-m",
             "tests.crash.nursery",
-            cwd=ROOT,
+            cwd=self._root,
             env={**plain, "PYTHONFAULTHANDLER": "1", **self._environment},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -97,7 +97,7 @@ class Street:
 
     async def start(self, number: int) -> Child:
         """One of them; it listens some time later."""
-        child = self.children[number] = await self.nurse.start(self._environment(number), time=self._time(number))
+        child = self.children[number] = await self.nurse.start(self.environment(number), time=self._time(number))
         return child
 
     async def up(self, *numbers: int) -> None:
@@ -139,6 +139,14 @@ class Street:
         """As people read it."""
         return f"{gethostname()}:{self.ports[number]}"
 
+    def environment(self, number: int) -> dict[str, str]:
+        """Environment of one of them."""
+        plain = environment_for(self.simulator, self._folder / "data", self.ports[number])
+        for name in ("POSTERN_MAILBOX", "POSTERN_MESSAGES_PER_MINUTE"):
+            del plain[name]
+        config = {"POSTERN_CONFIG": str(self._folder / "postern.toml"), "POSTERN_DATABASE_URL": self.url}
+        return {**plain, **config, **self._settings}
+
     # What the database says.
 
     async def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -175,10 +183,3 @@ class Street:
 
     def _time(self, number: int) -> dict[str, float]:
         return {"speed": self._speed, "origin": self._origin + self._skew[number], **self._rhythm}
-
-    def _environment(self, number: int) -> dict[str, str]:
-        plain = environment_for(self.simulator, self._folder / "data", self.ports[number])
-        for name in ("POSTERN_MAILBOX", "POSTERN_MESSAGES_PER_MINUTE"):
-            del plain[name]
-        config = {"POSTERN_CONFIG": str(self._folder / "postern.toml"), "POSTERN_DATABASE_URL": self.url}
-        return {**plain, **config, **self._settings}
