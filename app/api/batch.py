@@ -19,8 +19,9 @@ from typing_extensions import TypedDict
 from app.api import body, document, idempotency
 from app.api.edge import Edge
 from app.api.errors import BatchRefused, Flaw, Invalid, Problem, in_item
+from app.api.field_warnings import Warned
 from app.api.fields import kind
-from app.api.intake import Intake
+from app.api.intake import Intake, Prepared
 from app.api.keys import Keyring
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_email import CODE, RECEIPT
@@ -29,7 +30,7 @@ from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEM
 from app.api.openapi_types import ID, OTHER_ID, Id, says
 from app.api.schemas import EmailInput
 from app.api.wire import header, success
-from app.store.records import Acceptance, Idempotency, Key
+from app.store.records import Idempotency, Key
 
 PATH = "/emails/batch"
 MOST = 100  # emails in one request
@@ -41,12 +42,12 @@ _PERMISSIVE = {b"strict": False, b"permissive": True}
 class _Sorted:
     """The good items, the others by their place, and the key under which the good ones are to be kept."""
 
-    good: Sequence[Acceptance]
+    good: Sequence[Prepared]
     refused: Sequence[tuple[int, Problem]]
     once: Idempotency | None
 
 
-class KeptItem(TypedDict):
+class KeptItem(Warned):
     """An email of the batch that is on the disk."""
 
     id: Id
@@ -123,8 +124,9 @@ class Batch:
                     raise BatchRefused(found.refused)
                 for _, problem in found.refused:
                     self._intake.refusals.note(request.scope, problem)
-                kept = (await self._intake.keep(found.good, key, found.once)).ids if found.good else ()
-        return _answer(kept, found.refused if permissive else None)
+                good = [prepared.acceptance for prepared in found.good]
+                kept = (await self._intake.keep(good, key, found.once)).ids if good else ()
+        return _answer(_items_kept(kept, found.good), found.refused if permissive else None)
 
     def _held(self, key: Key, token: str | None) -> AbstractContextManager[None]:
         return nullcontext() if token is None else self._intake.in_flight.hold(key.id, PATH, token)
@@ -157,8 +159,15 @@ def _items(value: Any) -> list[Any]:
     return value
 
 
-def _answer(ids: Sequence[UUID], refused: Sequence[tuple[int, Problem]] | None) -> Response:
-    answer: KeptBatch = {"data": [{"id": str(id_)} for id_ in ids]}
+def _items_kept(ids: Sequence[UUID], good: Sequence[Prepared]) -> list[KeptItem]:
+    """Each id with its warnings. A repetition is told the earlier ids, and how many they are was decided then."""
+    if len(ids) != len(good):
+        return [{"id": str(id_)} for id_ in ids]
+    return [{"id": str(id_), **prepared.warned} for id_, prepared in zip(ids, good, strict=True)]
+
+
+def _answer(kept: list[KeptItem], refused: Sequence[tuple[int, Problem]] | None) -> Response:
+    answer: KeptBatch = {"data": kept}
     if refused is not None:
         answer["errors"] = [{"index": index, "message": in_item(index, problem)} for index, problem in refused]
     return success(json.dumps(answer).encode())

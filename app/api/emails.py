@@ -4,6 +4,7 @@ Who wants to wait for an outcome waits for the store to have it, never for a rel
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated
@@ -12,13 +13,13 @@ from uuid import UUID
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from app import logs
 from app.api import body, document, email_object, idempotency, preference
 from app.api.edge import Edge
 from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
-from app.api.intake import INLINE, Intake
+from app.api.field_warnings import Warned
+from app.api.intake import INLINE, Intake, Prepared
 from app.api.keys import Keyring, actor
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_email import CODE, EVERYTHING, RECEIPT, SENT
@@ -38,7 +39,7 @@ from app.api.schemas import EmailInput
 from app.api.wire import changed, path_id, success
 from app.mail.lifecycle import MessageState
 from app.store import explanation
-from app.store.records import Acceptance, Accepted, Change, Email, Idempotency, Key
+from app.store.records import Accepted, Change, Email, Idempotency, Key
 
 SEND = "/emails"
 
@@ -57,7 +58,7 @@ _APPLIED = {"Preference-Applied": "`wait=N`, where that was asked for and done."
 Verb = Callable[..., Awaitable[Change | None]]
 
 
-class Kept(TypedDict):
+class Kept(Warned):
     """The email is on the disk and will be relayed."""
 
     id: Id
@@ -89,9 +90,9 @@ class Emails:
         token = idempotency.key_of(request)
         raw = await body.read(request, self._edge.limits)
         if token is None:
-            return _accepted(await self._accept(key, raw, None))
+            return await self._accept(key, raw, None)
         with self._intake.in_flight.hold(key.id, SEND, token):
-            return _accepted(await self._accept(key, raw, token))
+            return await self._accept(key, raw, token)
 
     @operation(
         "getEmail",
@@ -173,21 +174,22 @@ class Emails:
         log(id_, key=key.name)
         return changed(id_)
 
-    async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Accepted:
+    async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Response:
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(now), now)
         async with self._intake.turn(len(raw)):
             # Small work at once; large work in a thread, so that the others need not wait for it.
-            acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
-            return await self._intake.keep([acceptance], key, once)
+            prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+            kept = await self._intake.keep([prepared.acceptance], key, once)
+        return _accepted(kept, prepared.warned)
 
     def _prepare(
         self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
-    ) -> tuple[Acceptance, Idempotency | None]:
+    ) -> tuple[Prepared, Idempotency | None]:
         value = document.parse(raw)
-        acceptance = self._intake.prepare(value, key, id_, now)
+        prepared = self._intake.prepare(value, key, id_, now)
         once = Idempotency(key.id, SEND, token, document.canonical_digest(value)) if token is not None else None
-        return acceptance, once
+        return prepared, once
 
 
 def not_retryable(change: Change) -> NotRetryable:
@@ -200,5 +202,7 @@ def not_held(change: Change) -> NotHeld:
     return NotHeld(change.state)
 
 
-def _accepted(kept: Accepted) -> Response:
-    return success(b'{"id":"%s"}' % str(kept.ids[0]).encode())
+def _accepted(kept: Accepted, warned: Warned) -> Response:
+    if not warned:  # as nearly always: assembling JSON costs more than the rest of the answer
+        return success(b'{"id":"%s"}' % str(kept.ids[0]).encode())
+    return success(json.dumps({"id": str(kept.ids[0]), **warned}).encode())

@@ -4,14 +4,16 @@ Every function takes what the JSON held and gives what the mail wants, or raises
 """
 
 import re
+from dataclasses import field
 from enum import StrEnum
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from app.api import scheduling
 from app.api.errors import Name
+from app.api.field_warnings import Warnings
 from app.frozen import frozen
 from app.mail.address import Address, AddressError, parse_address
 from app.mail.message import Lane, OnUnknown
@@ -21,6 +23,9 @@ W = TypeVar("W", bound=StrEnum)
 LONGEST_NAME = 128  # characters of a `coalesce` value
 LONGEST_LIFE = 604_800  # seconds
 MANY = 1000  # entries of a list that has no limit of its own
+
+_BLANK = " \t\r\n"
+_WIRE_NAMES = {"sender": "from"}  # where Python allows no such name
 
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _DIGITS = re.compile(r"[0-9]{1,9}")
@@ -34,6 +39,14 @@ class Reading:
     default_sender: str | None
     max_recipients: int
     default_lane: Lane = Lane.NORMAL
+    warnings: Warnings = field(default_factory=Warnings)
+
+
+class Entry(NamedTuple):
+    """An element of a list in the request. `at` is its place in the field, "" for a single value."""
+
+    at: str
+    value: Any
 
 
 def refuse(
@@ -89,12 +102,36 @@ def is_whole(value: Any) -> bool:
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
+def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
+    """Record a change to the field that is being validated. `at` is the place inside it."""
+    name = _WIRE_NAMES.get(info.field_name or "", info.field_name or "")
+    _reading(info).warnings.add(name + at, message)
+
+
 def address(value: Any) -> Address:
     """Exactly one address, as `addr` or `name <addr>`."""
     try:
         return parse_address(plain_text(value))
     except AddressError as error:
         raise refuse(str(error)) from None
+
+
+def entry(given: Entry) -> Address:
+    """One address of a list."""
+    return address(given.value)
+
+
+def optional_entry(given: Entry, info: ValidationInfo) -> Address | None:
+    """One address of a list that may be empty: an empty string, as a form sends it, stands for none."""
+    if isinstance(given.value, str) and not given.value.strip(_BLANK):
+        warn(info, "The value is empty and was taken as absent.", at=given.at)
+        return None
+    return address(given.value)
+
+
+def without_absent(addresses: tuple[Address | None, ...]) -> tuple[Address, ...]:
+    """The addresses that were given."""
+    return tuple(address for address in addresses if address is not None)
 
 
 def sender(value: Any, info: ValidationInfo) -> Address:
@@ -105,21 +142,21 @@ def sender(value: Any, info: ValidationInfo) -> Address:
     return address(given)
 
 
-def addresses(value: Any, info: ValidationInfo) -> list[Any]:
-    """One string, a list, null or []: as a list of what has still to be parsed."""
+def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
+    """One string, a list, null or []: as entries that are not parsed yet."""
     if value is None:
         return []
     if isinstance(value, str):
-        return [value]
+        return [Entry("", value)]
     if not isinstance(value, list):
         raise refuse(f"It must be an address or a list of addresses, not {kind(value)}.")
     limit = _reading(info).max_recipients
     if len(value) > limit:
         raise refuse(f"It has {len(value)} addresses and may have {limit}; send several emails.")
-    return value
+    return [Entry(f"[{index}]", one) for index, one in enumerate(value)]
 
 
-def some_addresses(value: Any, info: ValidationInfo) -> list[Any]:
+def some_addresses(value: Any, info: ValidationInfo) -> list[Entry]:
     """The same, and at least one."""
     given = addresses(value, info)
     if not given:

@@ -11,18 +11,31 @@ from app import logs, metrics, traces
 from app.api import admission, schemas
 from app.api.edge import Edge
 from app.api.errors import IdempotencyMismatch, MessageTooLarge
+from app.api.field_warnings import Warned
 from app.api.fields import Reading
 from app.api.idempotency import InFlight
 from app.api.ids import Ids
 from app.api.policy_errors import BudgetSpent
 from app.api.rates import Rates
 from app.api.refusals import Refusals
+from app.frozen import frozen
 from app.mail import schedule
 from app.mail.compose import compose
 from app.mail.message import Message, Submission
 from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key, Overdrawn
 
 INLINE = 256 * 1024  # octets of a body; parsing and composing more would keep every other request waiting
+
+
+@frozen
+class Prepared:
+    """An email that passed validation, and the `warnings` member of its answer.
+
+    A repeated request with the same Idempotency-Key is validated again, so its answer has the same warnings.
+    """
+
+    acceptance: Acceptance
+    warned: Warned
 
 
 class Intake:
@@ -41,17 +54,18 @@ class Intake:
         times its octets, and the interpreter works on one at a time anyway."""
         return nullcontext() if octets <= INLINE else self._large
 
-    def prepare(self, value: Any, key: Key, id_: UUID, now: float) -> Acceptance:
+    def prepare(self, value: Any, key: Key, id_: UUID, now: float) -> Prepared:
         """All that can be said before the store is asked. Raises Invalid, NotAllowed, MessageTooLarge.
 
         Refers to nothing that changes, so any thread may do it. `now` in epoch seconds.
         """
         policy, limits = key.policy, self._edge.limits
         default_sender = policy.default_sender or self._edge.default_sender
-        submission = schemas.read_email(value, Reading(now, default_sender, limits.max_recipients, policy.default_lane))
+        reading = Reading(now, default_sender, limits.max_recipients, policy.default_lane)
+        submission = schemas.read_email(value, reading)
         admission.check(submission, policy)
         pool = admission.pool_for(submission.sender, self._edge.route, default_sender)
-        return self._compose(submission, id_, key, pool, now)
+        return Prepared(self._compose(submission, id_, key, pool, now), reading.warnings.member())
 
     async def keep(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Accepted:
         """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch, BudgetSpent."""

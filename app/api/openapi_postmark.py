@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
+from app.api.field_warnings import Warned
 from app.api.openapi import Form
 from app.api.openapi_email import NOTHING, ONE_LINE, PLAIN, EmailAddress
 from app.api.openapi_types import AT, ID, OTHER_ID, Id, Timestamp, says
@@ -92,7 +93,7 @@ class PostmarkEmail(TypedDict):
     TemplateModel: NotRequired[NOTHING]
 
 
-class PostmarkSent(TypedDict):
+class PostmarkSent(Warned):
     """It is on the disk and will be relayed."""
 
     To: str

@@ -20,7 +20,8 @@ and the header `Allow`. What Resend offers beyond emails (domains, templates, au
 404 and the reason `unsupported_resource`.
 
 **Requests** are read as JSON whatever their Content-Type says. Unknown members are ignored, and null means the same
-as leaving a member out. Repeated slashes and a slash at the end of a path change nothing. HEAD is answered wherever
+as leaving a member out. A change that was made to an accepted email is reported in the answer's `warnings`, by field.
+Repeated slashes and a slash at the end of a path change nothing. HEAD is answered wherever
 GET is, with the headers alone.
 
 **Every answer** bears `X-Request-Id`: the caller's own if it sent one, else a new one. To an API key that is known it

@@ -19,16 +19,17 @@ from starlette.responses import Response
 from app.api import body, document, idempotency, postmark_email
 from app.api.edge import Edge
 from app.api.errors import Flaw, IdempotencyMismatch, Invalid, NotFound, Problem
+from app.api.field_warnings import Warned
 from app.api.fields import kind
 from app.api.ids import moment_of
-from app.api.intake import INLINE, Intake
+from app.api.intake import INLINE, Intake, Prepared
 from app.api.keys import Keyring
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.openapi_postmark import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
 from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
-from app.api.postmark_errors import IncompatibleJson, MissingToken, TooManyMessages, members
+from app.api.postmark_errors import IncompatibleJson, MissingToken, TooManyMessages, members, place_of
 from app.api.wire import header, success, timestamp
-from app.store.records import Acceptance, Idempotency, Key
+from app.store.records import Idempotency, Key
 
 PATH = "/email"
 BATCH = "/email/batch"
@@ -42,7 +43,7 @@ _OF_BATCH = (
     TooManyMessages(f"The list has {MOST + 1} emails; a batch has {MOST} at most."),
 )
 
-_Prepared = tuple[Sequence[Acceptance | Problem], Idempotency | None]
+_Sorted = tuple[Sequence[Prepared | Problem], Idempotency | None]
 
 
 class Postmark:
@@ -73,9 +74,9 @@ class Postmark:
         with self._held(key, PATH, token):
             prepare = partial(self._prepare_one, key, raw, token, self._intake.ids.new(now), now)
             async with self._intake.turn(len(raw)):
-                acceptance, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
-                kept = await self._intake.keep([acceptance], key, once)
-        return _answer(_sent(acceptance, kept.ids[0]))
+                prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+                kept = await self._intake.keep([prepared.acceptance], key, once)
+        return _answer(_sent(prepared, kept.ids[0]))
 
     @operation(
         "sendPostmarkBatch",
@@ -104,7 +105,7 @@ class Postmark:
             ids = [self._intake.ids.new(now) for _ in range(MOST)]
             async with self._intake.turn(len(raw)):
                 results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
-                good = [result for result in results if isinstance(result, Acceptance)]
+                good = [result.acceptance for result in results if isinstance(result, Prepared)]
                 for result in results:
                     if isinstance(result, Problem):
                         self._intake.refusals.note(request.scope, result)
@@ -112,7 +113,7 @@ class Postmark:
         if len(kept) != len(good):  # a repetition, and meanwhile other emails of the same body are good ones
             raise IdempotencyMismatch
         place = iter(kept)
-        return _answer([_sent(r, next(place)) if isinstance(r, Acceptance) else members(r) for r in results])
+        return _answer([_sent(r, next(place)) if isinstance(r, Prepared) else members(r) for r in results])
 
     async def template(self, request: Request) -> Response:
         """POST /email/withTemplate and the like: always refused, after the key was checked."""
@@ -136,15 +137,15 @@ class Postmark:
 
     def _prepare_one(
         self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
-    ) -> tuple[Acceptance, Idempotency | None]:
+    ) -> tuple[Prepared, Idempotency | None]:
         value = document.parse(raw)
         return self._prepared(value, key, id_, now), _once(key, PATH, token, value)
 
     def _prepare_all(
         self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float
-    ) -> _Prepared:
+    ) -> _Sorted:
         value = document.parse(raw)
-        results: list[Acceptance | Problem] = []
+        results: list[Prepared | Problem] = []
         for item, id_ in zip(_items(value), ids, strict=False):
             try:
                 results.append(self._prepared(item, key, id_, now))
@@ -152,7 +153,7 @@ class Postmark:
                 results.append(problem)
         return results, _once(key, BATCH, token, value)
 
-    def _prepared(self, value: Any, key: Key, id_: UUID, now: float) -> Acceptance:
+    def _prepared(self, value: Any, key: Key, id_: UUID, now: float) -> Prepared:
         if not isinstance(value, dict):
             raise IncompatibleJson(f"An email must be one JSON object, not {kind(value)}.")
         return self._intake.prepare(postmark_email.in_our_words(value), key, id_, now)
@@ -183,15 +184,22 @@ def _items(value: Any) -> list[Any]:
     return value
 
 
-def _sent(acceptance: Acceptance, id_: UUID) -> dict[str, Any]:
+def _sent(prepared: Prepared, id_: UUID) -> dict[str, Any]:
     """`id_` is an earlier one's when the request is a repetition."""
     return {
-        "To": ", ".join(acceptance.head.to),
+        "To": ", ".join(prepared.acceptance.head.to),
         "SubmittedAt": timestamp(moment_of(id_)),
         "MessageID": str(id_),
         "ErrorCode": 0,
         "Message": "OK",
+        **_in_their_words(prepared.warned),
     }
+
+
+def _in_their_words(warned: Warned) -> Warned:
+    if "warnings" not in warned:
+        return warned
+    return {"warnings": [{**one, "field": place_of(one["field"])} for one in warned["warnings"]]}
 
 
 def _answer(content: Any) -> Response:

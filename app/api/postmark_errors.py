@@ -102,11 +102,15 @@ def _numbers(problem: Problem) -> tuple[int, int]:
     return found or _OF_STATUS.get(problem.status, (problem.status, INVALID_EMAIL))
 
 
-def _sentence(place: str, sentence: str) -> str:
-    """With the place in Postmark's words: `Attachments[0].Name`."""
+def place_of(place: str) -> str:
+    """A field of ours with Postmark's names: `Attachments[0].Name`."""
     found = _PLACE.fullmatch(place)
     if not found:
-        return f"{place}: {sentence}" if place else sentence
+        return place
     name, index, rest = found.groups("")
     rest = _OF_ATTACHMENT.get(rest, rest) if name == "attachments" else rest
-    return f"{_THEIRS.get(name, name)}{index}{rest}: {sentence}"
+    return f"{_THEIRS.get(name, name)}{index}{rest}"
+
+
+def _sentence(place: str, sentence: str) -> str:
+    return f"{place_of(place)}: {sentence}" if place else sentence

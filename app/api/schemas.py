@@ -27,8 +27,12 @@ from app.mail.address import Address
 from app.mail.message import Attachment, Lane, OnUnknown, Submission
 
 # What a rule takes is told to it as well: the OpenAPI document describes that, and the rule alone judges.
-_Address = Annotated[Address, PlainValidator(fields.address, told.EmailAddress)]
-_Addresses = Annotated[tuple[_Address, ...], BeforeValidator(fields.addresses, told.ADDRESSES)]
+_Address = Annotated[Address, PlainValidator(fields.entry, told.EmailAddress)]
+_Addresses = Annotated[
+    tuple[Annotated[Address, PlainValidator(fields.optional_entry, told.EmailAddress)], ...],
+    BeforeValidator(fields.addresses, told.ADDRESSES),
+    AfterValidator(fields.without_absent),  # for these rules alone an entry may be None
+]
 _Unsupported = Annotated[None, BeforeValidator(fields.unsupported, told.NOTHING)]
 _Attachments = Annotated[
     tuple[Annotated[Attachment, PlainValidator(attachments.read)], ...],

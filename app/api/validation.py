@@ -8,11 +8,11 @@ from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from app.api import body, document
 from app.api.edge import Edge
-from app.api.intake import INLINE, Intake
+from app.api.field_warnings import Warned
+from app.api.intake import INLINE, Intake, Prepared
 from app.api.keys import Keyring
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.openapi_email import CODE, EVERYTHING, RECEIPT
@@ -24,7 +24,7 @@ from app.store.explanation import estimate
 from app.store.records import Acceptance, Key
 
 
-class Valid(TypedDict):
+class Valid(Warned):
     """The email would be kept."""
 
     object: Literal["validation"]
@@ -70,7 +70,8 @@ class Validation:
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
         async with self._intake.turn(len(raw)):
-            would_be = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+            prepared = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+        would_be = prepared.acceptance
         answer: Valid = {
             "object": "validation",
             "valid": True,
@@ -78,10 +79,11 @@ class Validation:
             "pool": would_be.pool,
             "scheduled_at": timestamp(would_be.scheduled_at),
             "estimated_send_at": timestamp(await self._estimate(would_be, now)),
+            **prepared.warned,
         }
         return success(json.dumps(answer).encode())
 
-    def _prepare(self, key: Key, raw: bytes | bytearray, id_: UUID, now: float) -> Acceptance:
+    def _prepare(self, key: Key, raw: bytes | bytearray, id_: UUID, now: float) -> Prepared:
         return self._intake.prepare(document.parse(raw), key, id_, now)
 
     async def _estimate(self, would_be: Acceptance, now: float) -> float | None:
