@@ -22,6 +22,7 @@ from app.frozen import frozen
 from app.mail import schedule
 from app.mail.compose import compose
 from app.mail.message import Message, Submission
+from app.store.budgets import amount_of
 from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key, Overdrawn
 
 INLINE = 256 * 1024  # octets of a body; parsing and composing more would keep every other request waiting
@@ -71,7 +72,7 @@ class Intake:
         """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch, BudgetSpent."""
         budget = key.policy.budget
         if budget is not None and once is None:  # a repetition costs nothing, and only the store knows it for one
-            self.rates.check(key.id, budget, len(acceptances))
+            self.rates.check(key.id, budget, amount_of(acceptances))
         with traces.step("commit", *(one.id for one in acceptances)):
             kept = await self._edge.store.accept(acceptances, once, budget)
         if isinstance(kept, IdempotencyConflict):
@@ -79,7 +80,7 @@ class Intake:
         if kept.usage is not None:
             self.rates.heard(key.id, kept.usage)
         if isinstance(kept, Overdrawn):
-            raise BudgetSpent(kept.window, len(acceptances), acceptances[0].created_at)
+            raise BudgetSpent(kept.window, amount_of(acceptances), acceptances[0].created_at)
         if not kept.replayed:
             for acceptance in acceptances:
                 _tell(acceptance, key)

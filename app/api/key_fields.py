@@ -91,10 +91,10 @@ def _truth(value: Any) -> bool:
     return value
 
 
-def _budget(value: Any) -> int | None:
+def _budget(rule: Callable[[int], int], value: Any) -> int | None:
     if not is_whole(value):
         raise ValueError(f"It must be a whole number, not {kind(value)}; 0 takes the limit away.")
-    return key_policy.budget(int(value)) if value else None
+    return rule(int(value)) if value else None
 
 
 _RULES: Mapping[str, Callable[[Any], Any]] = {
@@ -106,7 +106,11 @@ _RULES: Mapping[str, Callable[[Any], Any]] = {
     "recipients": partial(_texts, key_policy.recipients),
     "redirect_to": partial(_text_or_none, key_policy.redirect_to),
     "sink": _truth,
-    "messages_per_minute": _budget,
-    "messages_per_day": _budget,
+    "messages_per_minute": partial(_budget, key_policy.budget),
+    "messages_per_day": partial(_budget, key_policy.budget),
+    "recipients_per_minute": partial(_budget, key_policy.budget),
+    "recipients_per_day": partial(_budget, key_policy.budget),
+    "bytes_per_minute": partial(_budget, key_policy.byte_budget),
+    "bytes_per_day": partial(_budget, key_policy.byte_budget),
     "disabled": _truth,
 }

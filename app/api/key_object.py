@@ -23,14 +23,22 @@ REDIRECT_TO = (
 SINK = "Emails are accepted and recorded, and never relayed: they are `canceled`, and say why."
 PER_MINUTE = "Messages in a minute of the clock; null: as many as come."
 PER_DAY = "Messages in a day (UTC); null: as many as come."
+RECIPIENTS_PER_MINUTE = "Recipients in a minute of the clock, over all its messages; null: no limit."
+RECIPIENTS_PER_DAY = "Recipients in a day (UTC), over all its messages; null: no limit."
+BYTES_PER_MINUTE = "Bytes of composed messages in a minute of the clock; null: no limit."
+BYTES_PER_DAY = "Bytes of composed messages in a day (UTC); null: no limit."
 DISABLED = "It is refused until it is enabled again."
 
 
 class Used(TypedDict):
     """What counts against its budgets now."""
 
-    this_minute: int
-    today: int
+    this_minute: Annotated[int, says("Messages.")]
+    today: Annotated[int, says("Messages.")]
+    recipients_this_minute: int
+    recipients_today: int
+    bytes_this_minute: int
+    bytes_today: int
 
 
 class KeyObject(TypedDict):
@@ -48,6 +56,10 @@ class KeyObject(TypedDict):
     sink: Annotated[bool, says(SINK)]
     messages_per_minute: Annotated[int | None, says(PER_MINUTE)]
     messages_per_day: Annotated[int | None, says(PER_DAY)]
+    recipients_per_minute: Annotated[int | None, says(RECIPIENTS_PER_MINUTE)]
+    recipients_per_day: Annotated[int | None, says(RECIPIENTS_PER_DAY)]
+    bytes_per_minute: Annotated[int | None, says(BYTES_PER_MINUTE)]
+    bytes_per_day: Annotated[int | None, says(BYTES_PER_DAY)]
     disabled: Annotated[bool, says(DISABLED)]
     created_at: Timestamp
     last_used_at: Annotated[Timestamp | None, says("To the minute.")]
@@ -78,6 +90,10 @@ def key_object(record: KeyRecord, now: float) -> KeyObject:
         "sink": policy.sink,
         "messages_per_minute": policy.messages_per_minute,
         "messages_per_day": policy.messages_per_day,
+        "recipients_per_minute": policy.recipients_per_minute,
+        "recipients_per_day": policy.recipients_per_day,
+        "bytes_per_minute": policy.bytes_per_minute,
+        "bytes_per_day": policy.bytes_per_day,
         "disabled": key.disabled,
         "created_at": iso(key.created_at),
         "last_used_at": timestamp(record.last_used_at),
@@ -95,4 +111,11 @@ def _used(record: KeyRecord, now: float) -> Used | None:
     if record.key.policy.budget is None:
         return None
     usage = record.usage.at(now)
-    return {"this_minute": usage.minute_used, "today": usage.day_used}
+    return {
+        "this_minute": usage.in_minute.messages,
+        "today": usage.in_day.messages,
+        "recipients_this_minute": usage.in_minute.recipients,
+        "recipients_today": usage.in_day.recipients,
+        "bytes_this_minute": usage.in_minute.bytes,
+        "bytes_today": usage.in_day.bytes,
+    }

@@ -7,12 +7,16 @@ from typing_extensions import TypedDict
 
 from app.api.errors import Name, NotFound
 from app.api.key_object import (
+    BYTES_PER_DAY,
+    BYTES_PER_MINUTE,
     DEFAULT_SENDER,
     DISABLED,
     LANES,
     PER_DAY,
     PER_MINUTE,
     RECIPIENTS,
+    RECIPIENTS_PER_DAY,
+    RECIPIENTS_PER_MINUTE,
     REDIRECT_TO,
     SENDERS,
     SINK,
@@ -24,7 +28,7 @@ from app.api.openapi_email import EmailAddress
 from app.api.openapi_errors import invalid
 from app.api.openapi_types import AT, EVENT_ID, ID, KEY_ID, LATER, Id, Timestamp, says
 from app.api.policy_errors import KeyRevoked
-from app.mail.key_policy import LONGEST_NAME, MOST
+from app.mail.key_policy import LONGEST_NAME, MOST, MOST_BYTES
 from app.mail.message import Lane
 from app.store.audit_records import Action
 from app.store.records import Permission
@@ -35,7 +39,8 @@ _Name: TypeAlias = Annotated[
     str, WithJsonSchema({"type": "string", "format": "key-name", "minLength": 1, "maxLength": LONGEST_NAME})
 ]
 _AddressOrNone: TypeAlias = EmailAddress | Literal[""]
-_Messages: TypeAlias = Annotated[int, Field(ge=0, le=MOST)]
+_Count: TypeAlias = Annotated[int, Field(ge=0, le=MOST)]
+_Bytes: TypeAlias = Annotated[int, Field(ge=0, le=MOST_BYTES)]
 
 
 class _Policy(TypedDict):
@@ -46,8 +51,12 @@ class _Policy(TypedDict):
     recipients: NotRequired[Annotated[_Recipients | None, says(RECIPIENTS)]]
     redirect_to: NotRequired[Annotated[_AddressOrNone | None, says(f"{REDIRECT_TO} Empty: nobody's.")]]
     sink: NotRequired[Annotated[bool | None, says(SINK)]]
-    messages_per_minute: NotRequired[Annotated[_Messages | None, says(f"{PER_MINUTE} 0 takes it away.")]]
-    messages_per_day: NotRequired[Annotated[_Messages | None, says(f"{PER_DAY} 0 takes it away.")]]
+    messages_per_minute: NotRequired[Annotated[_Count | None, says(f"{PER_MINUTE} 0 takes it away.")]]
+    messages_per_day: NotRequired[Annotated[_Count | None, says(f"{PER_DAY} 0 takes it away.")]]
+    recipients_per_minute: NotRequired[Annotated[_Count | None, says(f"{RECIPIENTS_PER_MINUTE} 0 takes it away.")]]
+    recipients_per_day: NotRequired[Annotated[_Count | None, says(f"{RECIPIENTS_PER_DAY} 0 takes it away.")]]
+    bytes_per_minute: NotRequired[Annotated[_Bytes | None, says(f"{BYTES_PER_MINUTE} 0 takes it away.")]]
+    bytes_per_day: NotRequired[Annotated[_Bytes | None, says(f"{BYTES_PER_DAY} 0 takes it away.")]]
     disabled: NotRequired[Annotated[bool | None, says(DISABLED)]]
 
 
@@ -119,6 +128,7 @@ INPUT: dict[str, Any] = {
     "lanes": ["urgent", "normal"],
     "messages_per_minute": 60,
     "messages_per_day": 5000,
+    "recipients_per_day": 8000,
 }
 STAGING = {"name": "shop, staging", "redirect_to": "staging@contoso.com"}
 KEY: dict[str, Any] = {
@@ -134,7 +144,17 @@ KEY: dict[str, Any] = {
     "last_used_at": LATER,
     "revoked_at": None,
     "old_secrets_until": [],
-    "used": {"this_minute": 3, "today": 214},
+    "recipients_per_minute": None,
+    "bytes_per_minute": None,
+    "bytes_per_day": None,
+    "used": {
+        "this_minute": 3,
+        "today": 214,
+        "recipients_this_minute": 5,
+        "recipients_today": 371,
+        "bytes_this_minute": 14_209,
+        "bytes_today": 1_902_114,
+    },
     **INPUT,
 }
 WITH_SECRET = {**KEY, "key": "pst_ZXhhbXBsZS1vZi1hLXNlY3JldA"}

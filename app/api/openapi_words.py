@@ -62,7 +62,7 @@ HEADERS: Mapping[str, Any] = {
     },
     "RateLimitLimit": {
         "description": "On every answer to an API key that is known: messages it may send in this minute or on this "
-        "day, whichever leaves it fewer. 1000000000 without a budget.",
+        "day, whichever leaves it fewer. 1000000000 without a budget of messages.",
         "schema": {"type": "integer", "minimum": 1},
         "example": 60,
     },

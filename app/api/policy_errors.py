@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from app.api.errors import MOST_DETAILS, Name, Problem
-from app.mail.budget import MINUTE, Window
+from app.mail.budget import MINUTE, Amount, Unit, Window
 
 
 class NotAllowed(Problem):
@@ -43,23 +43,31 @@ class RecipientNotAllowed(NotAllowed):
 
 
 class BudgetSpent(Problem):
-    """The API key has handed in as many messages as it may in this minute or on this day. Nothing was kept."""
+    """The API key has submitted as much as it may in this minute or on this day. Nothing was kept."""
 
     status = 429
 
-    def __init__(self, window: Window, count: int, now: float) -> None:
-        of_minute = window.seconds == MINUTE
+    def __init__(self, window: Window, amount: Amount, now: float) -> None:
+        of_minute, count = window.seconds == MINUTE, amount.of(window.unit)
         seconds = max(1, math.ceil(window.end - now))
-        limit = f"{window.limit} message{'s' * (window.limit > 1)} a {'minute' if of_minute else 'day'}"
+        to = "to " if window.unit is Unit.RECIPIENTS else ""
+        limit = f"{to}{_counted(window.limit, window.unit)} a {'minute' if of_minute else 'day'}"
         if count > window.limit:
-            sentence = f"This request has {count} messages, and its API key may send {limit}: send fewer in a request."
+            sentence = (
+                f"This request has {_counted(count, window.unit)}, and its API key may send {limit}: "
+                "send fewer in a request."
+            )
         else:
             sentence = (
-                f"This API key may send {limit}, and {window.remaining} of them are left. "
+                f"This API key may send {limit}, and {window.remaining} of them are left; this request has {count}. "
                 f"Send this again in {seconds} seconds."
             )
         name = Name.RATE_LIMIT_EXCEEDED if of_minute else Name.DAILY_QUOTA_EXCEEDED
-        super().__init__(name, sentence, headers={"retry-after": str(seconds)})
+        super().__init__(name, sentence, reason=f"{window.unit}_budget", headers={"retry-after": str(seconds)})
+
+
+def _counted(count: int, unit: Unit) -> str:
+    return f"{count} {unit if count != 1 else unit.removesuffix('s')}"
 
 
 class KeyRevoked(Problem):

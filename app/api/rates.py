@@ -1,4 +1,4 @@
-"""The rate headers: what an API key has left, on every answer to it. Knows what this process has heard of its use.
+"""The rate headers: the messages an API key has left, on every answer to it, as far as this process has heard.
 
 The store counts, over all processes; it is asked for nothing here. A key without a budget bears a constant.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from app.api.policy_errors import BudgetSpent
-from app.mail.budget import MINUTE, UNUSED, Budget, Usage
+from app.mail.budget import MINUTE, UNUSED, Amount, Budget, Usage
 from app.mail.key_policy import MOST
 from app.store.records import Key
 
@@ -37,18 +37,20 @@ class Rates:
         """The store has said so, perhaps a while ago."""
         self._used[key_id] = usage.joined(self._used.get(key_id, UNUSED))
 
-    def check(self, key_id: UUID, budget: Budget, count: int) -> None:
+    def check(self, key_id: UUID, budget: Budget, amount: Amount) -> None:
         """Refuse what the store would refuse, as far as that is known already. Raises BudgetSpent."""
         now = self._now()
         usage = self._used.get(key_id, UNUSED).at(now)
-        if not budget.takes(usage, count):
-            raise BudgetSpent(budget.tightest(usage), count, now)
+        if (window := budget.exceeded(usage, amount)) is not None:
+            raise BudgetSpent(window, amount, now)
 
     def headers(self, key: Key) -> Headers:
-        """Of the window in which the fewest messages are left."""
+        """Of the window in which the fewest messages are left; constants where messages are not limited."""
         budget = key.policy.budget
         if budget is None:
             return _ENDLESS
         now = self._now()
         window = budget.tightest(self._used.get(key.id, UNUSED).at(now))
+        if window is None:
+            return _ENDLESS
         return _headers(window.limit, window.remaining, max(1, math.ceil(window.end - now)))

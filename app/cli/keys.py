@@ -35,6 +35,10 @@ RedirectTo = Annotated[str | None, typer.Option(help="The one address that gets 
 Sink = Annotated[bool | None, typer.Option("--sink/--no-sink", help="Accept, record, and never relay.")]
 PerMinute = Annotated[int | None, typer.Option(min=0, help="Messages a minute; 0: as many as come.")]
 PerDay = Annotated[int | None, typer.Option(min=0, help="Messages a day (UTC); 0: as many as come.")]
+RecipientsPerMinute = Annotated[int | None, typer.Option(min=0, help="Recipients a minute; 0: no limit.")]
+RecipientsPerDay = Annotated[int | None, typer.Option(min=0, help="Recipients a day (UTC); 0: no limit.")]
+BytesPerMinute = Annotated[int | None, typer.Option(min=0, help="Bytes of composed messages a minute; 0: no limit.")]
+BytesPerDay = Annotated[int | None, typer.Option(min=0, help="Bytes of composed messages a day (UTC); 0: no limit.")]
 
 
 @commands.command()
@@ -49,10 +53,15 @@ def create(
     sink: Sink = None,
     per_minute: PerMinute = None,
     per_day: PerDay = None,
+    recipients_per_minute: RecipientsPerMinute = None,
+    recipients_per_day: RecipientsPerDay = None,
+    bytes_per_minute: BytesPerMinute = None,
+    bytes_per_day: BytesPerDay = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown once and kept only as a hash."""
-    policy = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, per_minute, per_day)
+    policy = _policy(senders, default_sender, lanes, recipients, redirect_to, sink)
+    policy |= _budgets(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
     named = _read("NAME", key_policy.name, name)
     checked = _read("policy", key_policy.checked, Policy(**policy))
     key = Key(uuid4(), named, permission or Permission.SENDING_ACCESS, Clock().now(), checked)
@@ -100,10 +109,15 @@ def update(
     sink: Sink = None,
     per_minute: PerMinute = None,
     per_day: PerDay = None,
+    recipients_per_minute: RecipientsPerMinute = None,
+    recipients_per_day: RecipientsPerDay = None,
+    bytes_per_minute: BytesPerMinute = None,
+    bytes_per_day: BytesPerDay = None,
     disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="Refuse it until it is enabled.")] = None,
 ) -> None:
     """Change what a key may do. What is left out stays; an empty value ("") takes a limit away."""
-    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, per_minute, per_day)
+    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink)
+    changes |= _budgets(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
     revision = KeyRevision(id, changes, Clock().now(), BY)
@@ -142,8 +156,6 @@ def _policy(
     recipients: str | None,
     redirect_to: str | None,
     sink: bool | None,
-    per_minute: int | None,
-    per_day: int | None,
 ) -> dict[str, Any]:
     """The parts of a policy that were given. An empty one takes the limit away."""
     lists = {"senders": key_policy.senders, "lanes": key_policy.lanes, "recipients": key_policy.recipients}
@@ -157,10 +169,26 @@ def _policy(
     for name, text in (("default_sender", default_sender), ("redirect_to", redirect_to)):
         if text is not None:
             policy[name] = _read(_option(name), texts[name], text) if text.strip() else None
-    for name, number in (("messages_per_minute", per_minute), ("messages_per_day", per_day)):
-        if number is not None:
-            policy[name] = _read(_option(name), key_policy.budget, number) if number else None
     return policy if sink is None else {**policy, "sink": sink}
+
+
+_BUDGETS = {
+    "messages_per_minute": key_policy.budget,
+    "messages_per_day": key_policy.budget,
+    "recipients_per_minute": key_policy.budget,
+    "recipients_per_day": key_policy.budget,
+    "bytes_per_minute": key_policy.byte_budget,
+    "bytes_per_day": key_policy.byte_budget,
+}
+
+
+def _budgets(*numbers: int | None) -> dict[str, int | None]:
+    """The budgets that were given, in the order of `_BUDGETS`. 0 takes a limit away."""
+    return {
+        name: _read(_option(name), rule, number) if number else None
+        for (name, rule), number in zip(_BUDGETS.items(), numbers, strict=True)
+        if number is not None
+    }
 
 
 def _option(name: str) -> str:

@@ -12,11 +12,13 @@ from app.mail.budget import Budget
 from app.mail.message import Lane, Submission
 from app.mail.routing import EVERYBODY, PatternError, allowed, pattern
 
-MOST = 1_000_000_000  # messages of a budget
+MOST = 1_000_000_000  # messages or recipients of a budget
+MOST_BYTES = 1_000_000_000_000_000  # of a budget
 LONGEST_NAME = 100  # characters
 
 _KINDS = "Give an address, *@contoso.com, *@*.contoso.com or * alone"
 _REDIRECTED = "[redirected] "
+_UNLIMITED = (None,) * 6
 
 
 class PolicyError(ValueError):
@@ -39,6 +41,10 @@ class Policy:
     sink: bool = False
     messages_per_minute: int | None = None
     messages_per_day: int | None = None
+    recipients_per_minute: int | None = None
+    recipients_per_day: int | None = None
+    bytes_per_minute: int | None = None
+    bytes_per_day: int | None = None
 
     @property
     def default_lane(self) -> Lane:
@@ -48,9 +54,15 @@ class Policy:
     @property
     def budget(self) -> Budget | None:
         """None: nothing is counted."""
-        if self.messages_per_minute is None and self.messages_per_day is None:
-            return None
-        return Budget(self.messages_per_minute, self.messages_per_day)
+        limits = (
+            self.messages_per_minute,
+            self.messages_per_day,
+            self.recipients_per_minute,
+            self.recipients_per_day,
+            self.bytes_per_minute,
+            self.bytes_per_day,
+        )
+        return None if limits == _UNLIMITED else Budget(*limits)
 
     def takes_lane(self, lane: Lane) -> bool:
         """Whether a message may go in this lane."""
@@ -131,9 +143,18 @@ def lanes(texts: Iterable[str]) -> tuple[Lane, ...]:
 
 
 def budget(number: int) -> int:
-    """Messages in a window. Raises PolicyError."""
-    if not 1 <= number <= MOST:
-        raise PolicyError(f"{number} is no budget. Give a whole number from 1 to {MOST}.")
+    """Messages or recipients in a window. Raises PolicyError."""
+    return _limit(number, MOST)
+
+
+def byte_budget(number: int) -> int:
+    """Bytes in a window. Raises PolicyError."""
+    return _limit(number, MOST_BYTES)
+
+
+def _limit(number: int, most: int) -> int:
+    if not 1 <= number <= most:
+        raise PolicyError(f"{number} is no budget. Give a whole number from 1 to {most}.")
     return number
 
 

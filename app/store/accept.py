@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from app.mail.budget import Budget
 from app.mail.lifecycle import SUNK, Event, MessageState, RecipientState, step
 from app.store import budgets, coalesce, events
-from app.store.budgets import Charge
+from app.store.budgets import Charge, amount_of
 from app.store.prepared import Prepared
 from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Overdrawn
 from app.store.schema import contents, idempotency, messages, recipients
@@ -87,7 +87,9 @@ def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> Mapping[UUID
 def _charged(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:
     """The answers, with those changed for which an API key's budget has not enough left."""
     charges = {
-        place: Charge(asked.acceptances[0].key_id, asked.budget, len(asked.ids), asked.acceptances[0].created_at)
+        place: Charge(
+            asked.acceptances[0].key_id, asked.budget, amount_of(asked.acceptances), asked.acceptances[0].created_at
+        )
         for place, (asked, answer) in enumerate(zip(requests, answers, strict=True))
         if asked.budget is not None and isinstance(answer, Accepted) and not answer.replayed
     }
@@ -95,13 +97,13 @@ def _charged(connection: Connection, requests: Sequence[Request], answers: list[
         return answers
     outcomes = budgets.charge(connection, charges)
     overdrawn: dict[tuple[UUID, ...], _Answer] = {}
-    for place, (taken, usage) in outcomes.items():
+    for place, outcome in outcomes.items():
         ids = requests[place].ids
-        if taken:
-            answers[place] = Accepted(ids, usage=usage)
+        if outcome.exceeded is None:
+            answers[place] = Accepted(ids, usage=outcome.usage)
         else:
-            overdrawn[ids] = Overdrawn(usage, charges[place].budget.tightest(usage))
-    _forget(connection, [requests[place].idempotency for place, (taken, _) in outcomes.items() if not taken])
+            overdrawn[ids] = Overdrawn(outcome.usage, outcome.exceeded)
+    _forget(connection, [requests[place].idempotency for place, outcome in outcomes.items() if outcome.exceeded])
     # Who came with the same Idempotency-Key in this group has repeated a request that was not kept.
     return [overdrawn.get(answer.ids, answer) if isinstance(answer, Accepted) else answer for answer in answers]
 

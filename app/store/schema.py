@@ -135,13 +135,17 @@ api_key_secrets = Table(
 )
 
 budgets = Table(
-    "budgets",  # what was used of them; a row for each key that has one and has sent
+    "budgets",  # amounts used; a row for each key that has a budget and has sent
     metadata,
     Column("key_id", Uuid, primary_key=True),
     Column("minute", BigInteger, nullable=False),  # when the window began, in epoch seconds
-    Column("minute_used", BigInteger, nullable=False),
+    Column("minute_used", BigInteger, nullable=False),  # messages
     Column("day", BigInteger, nullable=False),
     Column("day_used", BigInteger, nullable=False),
+    Column("minute_recipients", BigInteger, nullable=False, server_default="0"),
+    Column("minute_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("day_recipients", BigInteger, nullable=False, server_default="0"),
+    Column("day_bytes", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -13,6 +13,7 @@ from tests.contract.test_command_line import NOBODY, bring, failed, postern, sto
 LIMITS = (
     *("--senders", "*@contoso.com,a@fabrikam.com", "--default-sender", "Shop <shop@contoso.com>"),
     *("--lanes", "bulk,normal", "--recipients", "example.com, bob@example.net", "--per-minute", 5, "--per-day", 50),
+    *("--recipients-per-minute", 6, "--recipients-per-day", 60, "--bytes-per-minute", 7000, "--bytes-per-day", 10**11),
 )
 
 
@@ -48,6 +49,8 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
     assert key["permission"] == "sending_access"
     assert key["recipients"] == ["*@example.com", "bob@example.net"]
     assert (key["messages_per_minute"], key["messages_per_day"], key["lanes"]) == (5, 50, ["bulk", "normal"])
+    assert (key["recipients_per_minute"], key["recipients_per_day"]) == (6, 60)
+    assert (key["bytes_per_minute"], key["bytes_per_day"]) == (7000, 10**11)
     listed = postern(tmp_path, "keys", "list").output + postern(tmp_path, "keys", "show", key["id"]).output
     assert "recipients: *@example.com" in listed
     assert secret not in listed
@@ -67,6 +70,8 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
         (("--sink", "--redirect-to", "a@b.example"), "exclude each other"),
         (("--senders", "a@b.example", "--default-sender", "c@b.example"), "not one that this key may send as"),
         (("--per-minute", "-1"), "--per-minute"),
+        (("--recipients-per-day", "-1"), "--recipients-per-day"),
+        (("--bytes-per-day", str(10**16)), "Give a whole number from 1"),
         (("--permission", "god"), "--permission"),
     ],
 )

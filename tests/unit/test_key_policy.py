@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.mail import key_policy
 from app.mail.address import parse_address
-from app.mail.budget import DAY, MINUTE, UNUSED, Budget, Usage
+from app.mail.budget import DAY, MINUTE, UNUSED, Amount, Budget, Unit, Usage
 from app.mail.compose import compose
 from app.mail.key_policy import Policy, PolicyError, checked
 from app.mail.message import Lane, Submission
@@ -29,6 +30,8 @@ EMAIL = Submission(
 counts = st.integers(0, 10**6)
 limits = st.none() | st.integers(1, 10**6)
 moments = st.floats(0, 4e9)
+amounts = st.builds(Amount, counts, counts, counts)
+usages = st.builds(Usage, counts, amounts, counts, amounts)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,7 @@ moments = st.floats(0, 4e9)
         (key_policy.default_sender, "Shop <shop@contoso.com>", "Shop <shop@contoso.com>"),
         (key_policy.lanes, ["Bulk", "normal", "bulk"], (Lane.BULK, Lane.NORMAL)),
         (key_policy.budget, 1, 1),
+        (key_policy.byte_budget, 10**15, 10**15),
     ],
 )
 def test_what_is_taken(rule: object, given: object, is_: object) -> None:
@@ -72,6 +76,8 @@ def test_what_is_taken(rule: object, given: object, is_: object) -> None:
         (key_policy.lanes, ["express"], "'express' is no lane. Give some of urgent, normal, bulk."),
         (key_policy.budget, 0, "Give a whole number from 1"),
         (key_policy.budget, 10**10, "Give a whole number from 1"),
+        (key_policy.byte_budget, 0, "Give a whole number from 1"),
+        (key_policy.byte_budget, 10**16, "Give a whole number from 1"),
         (
             checked,
             Policy(senders=("*@contoso.com",), default_sender="a@fabrikam.com"),
@@ -147,10 +153,11 @@ def test_a_budget_takes_what_fits_in_both_windows(
     """And names the window that leaves fewer, which ends after now."""
     if per_minute is None and per_day is None:
         return
-    budget, usage = Budget(per_minute, per_day), UNUSED.at(now).plus(used)
+    budget, usage = Budget(per_minute, per_day), UNUSED.at(now).plus(Amount(used))
     fits = all(limit is None or used + more <= max(limit, used) for limit in (per_minute, per_day))
-    assert budget.takes(usage, more) == fits
+    assert budget.takes(usage, Amount(more)) == fits
     window = budget.tightest(usage)
+    assert window is not None
     assert window.remaining == min(max(0, limit - used) for limit in (per_minute, per_day) if limit is not None)
     assert window.start <= now < window.end == window.start + window.seconds
     if not fits:
@@ -160,16 +167,51 @@ def test_a_budget_takes_what_fits_in_both_windows(
 @given(now=moments, later=st.floats(0, 3 * DAY), used=counts)
 def test_a_window_is_over_with_the_clock(now: float, later: float, used: int) -> None:
     """The minute's with the minute, the day's at midnight UTC."""
-    then = UNUSED.at(now).plus(used).at(now + later)
+    then = UNUSED.at(now).plus(Amount(used)).at(now + later)
     assert then.minute_used == (used if now // MINUTE == (now + later) // MINUTE else 0)
     assert then.day_used == (used if now // DAY == (now + later) // DAY else 0)
     assert (then.minute, then.day) == ((now + later) // MINUTE * MINUTE, (now + later) // DAY * DAY)
 
 
-@given(one=st.builds(Usage, counts, counts, counts, counts), other=st.builds(Usage, counts, counts, counts, counts))
+@given(one=usages, other=usages)
 def test_what_is_known_from_two_is_known_in_any_order(one: Usage, other: Usage) -> None:
     """Of each window the later; of the same, the most."""
     joined = one.joined(other)
     assert joined == other.joined(one) == joined.joined(one)
     assert (joined.minute, joined.minute_used) in {(it.minute, it.minute_used) for it in (one, other)}
     assert joined.day == max(one.day, other.day)
+
+
+@given(
+    limit=st.integers(1, 50), used=counts, more=counts, now=moments, unit=st.sampled_from(Unit), of_day=st.booleans()
+)
+def test_each_unit_has_a_window_of_its_own(
+    limit: int, used: int, more: int, now: float, unit: Unit, of_day: bool
+) -> None:
+    """A limit on one unit in one window refuses what exceeds it there, whatever the other units are."""
+    of_unit: dict[str, Any] = {f"{unit}_{'per_day' if of_day else 'per_minute'}": limit}
+    budget = Policy(**of_unit).budget
+    assert budget is not None
+    usage = UNUSED.at(now).plus(Amount(**{unit: used}))
+    window = budget.exceeded(usage, Amount(**{unit: more}))
+    assert (window is None) == (more <= max(0, limit - used))
+    others = Amount(**{other: 10**6 for other in Unit if other is not unit})
+    assert budget.exceeded(usage, others) is None
+    if window is not None:
+        assert (window.unit, window.limit, window.seconds) == (unit, limit, DAY if of_day else MINUTE)
+
+
+def test_of_several_full_windows_the_one_that_ends_last_is_named() -> None:
+    """A caller that waits for it is not refused by another one; what can never fit is named first."""
+    budget = Budget(10, 100, recipients_per_minute=20, bytes_per_day=1000)
+    usage = UNUSED.at(NOW).plus(Amount(10, 15, 950))
+    full = budget.exceeded(usage, Amount(1, 6, 51))
+    assert full is not None
+    assert (full.unit, full.seconds) == (Unit.BYTES, DAY)
+    never = budget.exceeded(usage, Amount(1, 21, 51))
+    assert never is not None
+    assert (never.unit, never.seconds) == (Unit.RECIPIENTS, MINUTE)
+    headers = budget.tightest(usage)
+    assert headers is not None
+    assert (headers.unit, headers.remaining) == (Unit.MESSAGES, 0)
+    assert Budget(None, None, bytes_per_day=1).tightest(usage) is None

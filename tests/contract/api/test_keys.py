@@ -19,6 +19,8 @@ POLICY: Json = {
     "recipients": ["example.com"],
     "messages_per_minute": 5,
     "messages_per_day": 50,
+    "recipients_per_day": 60,
+    "bytes_per_day": 10_000_000_000,
 }
 
 
@@ -68,7 +70,16 @@ def test_a_key_is_made_and_read(door: Door) -> None:
         "last_used_at": None,
         "revoked_at": None,
         "old_secrets_until": [],
-        "used": {"this_minute": 0, "today": 0},
+        "recipients_per_minute": None,
+        "bytes_per_minute": None,
+        "used": {
+            "this_minute": 0,
+            "today": 0,
+            "recipients_this_minute": 0,
+            "recipients_today": 0,
+            "bytes_this_minute": 0,
+            "bytes_today": 0,
+        },
     }
     assert ask(door, "GET", f"/keys/{key['id']}") == key
     assert key in ask(door, "GET", "/keys")["data"]
@@ -88,6 +99,7 @@ def test_a_key_is_changed_part_by_part(door: Door) -> None:
         ({"name": "the  shop", "unknown": 5}, {"name": "the shop"}),
         ({"permission": "send_only", "disabled": True}, {"permission": "send_only", "disabled": True}),
         ({"lanes": [], "messages_per_minute": 0}, {"lanes": [], "messages_per_minute": None}),
+        ({"recipients_per_minute": 7, "bytes_per_day": 0}, {"recipients_per_minute": 7, "bytes_per_day": None}),
         ({"senders": [], "default_sender": ""}, {"senders": [], "default_sender": None}),
         ({"recipients": [], "redirect_to": "x@contoso.com"}, {"recipients": [], "redirect_to": "x@contoso.com"}),
         ({"redirect_to": "", "sink": True}, {"redirect_to": None, "sink": True}),
@@ -112,6 +124,10 @@ def test_a_key_is_changed_part_by_part(door: Door) -> None:
         ({"sink": "yes"}, "sink", "true or false"),
         ({"messages_per_day": -1}, "messages_per_day", "from 1"),
         ({"messages_per_minute": 1.5}, "messages_per_minute", "a whole number"),
+        ({"recipients_per_minute": "9"}, "recipients_per_minute", "a whole number"),
+        ({"recipients_per_day": -1}, "recipients_per_day", "Give a whole number from 1"),
+        ({"bytes_per_minute": True}, "bytes_per_minute", "a whole number"),
+        ({"bytes_per_day": 10**16}, "bytes_per_day", "Give a whole number from 1"),
         ({"disabled": 1}, "disabled", "true or false"),
         ({"sink": True, "redirect_to": "a@b.example"}, "", "exclude each other"),
         ({"senders": ["a@b.example"], "default_sender": "c@b.example"}, "", "not one that this key may send as"),

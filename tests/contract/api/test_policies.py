@@ -184,6 +184,62 @@ def test_a_batch_counts_its_messages(still: Door) -> None:
     assert still.count() == 5
 
 
+def letter(recipients: int, size: int = 1) -> Json:
+    """An email to so many, spread over to, cc and bcc, whose text has so many bytes."""
+    to = [f"a{n}@example.com" for n in range(recipients)]
+    third = -(-recipients // 3)
+    fields = {"to": to[:third], "cc": to[third : 2 * third], "bcc": to[2 * third :]}
+    return changed(text="x" * 63 + "\n" if size < 64 else ("x" * 63 + "\n") * (size // 64), **fields)
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "reset"),
+    [
+        ({"recipients_per_minute": 100}, "rate_limit_exceeded", 60),
+        ({"recipients_per_day": 100}, "daily_quota_exceeded", int(DAY - MINUTE_BEGAN % DAY)),
+    ],
+)
+def test_the_budget_of_recipients(still: Door, hand: Hand, policy: Json, name: str, reset: int) -> None:
+    """To, cc and bcc count together, in one email and in a batch; nothing of what is refused is kept or counted."""
+    key = still.make_key(**policy)
+    accepted(still.post(letter(60), key=key))
+    response = still.post(letter(41), key=key)
+    told = refused(response, 429, name)
+    assert "to 100 recipients a" in told["message"]
+    assert "40 of them are left" in told["message"]
+    assert "has 41" in told["message"]
+    assert told["reason"] == "recipients_budget"
+    assert int(response.headers["retry-after"]) == reset
+    assert rates(response) == (1_000_000_000, 1_000_000_000, 60), "the headers are those of messages"
+    assert still.post([letter(20), letter(21)], "/emails/batch", key).status_code == 429
+    assert still.post([letter(20), letter(20)], "/emails/batch", key).status_code == 200
+    assert still.count() == 3
+    told = refused(still.post(letter(101), key=key), 429, name)
+    assert "This request has 101 recipients" in told["message"]
+    hand.at += reset
+    accepted(still.post(letter(100), key=key))
+
+
+def test_the_budget_of_bytes(still: Door, hand: Hand) -> None:
+    """The composed messages count, headers and encoding with them: two of 40 kB have room in 100 kB, three have not."""
+    key = still.make_key(bytes_per_minute=100_000, messages_per_minute=9)
+    assert rates(still.post(letter(1, 40_000), key=key))[1] == 8
+    accepted(still.post(letter(1, 40_000), key=key))
+    response = still.post(letter(1, 40_000), key=key)
+    told = refused(response, 429, "rate_limit_exceeded")
+    assert told["reason"] == "bytes_budget"
+    assert "100000 bytes a minute" in told["message"]
+    assert rates(response)[:2] == (9, 7)
+    email = {"From": SENDER, "To": "a@example.com", "Subject": "x", "TextBody": ("x" * 63 + "\n") * 625}
+    assert still.post(email, "/email", key).status_code == 429
+    hand.at += 60
+    assert still.post(email, "/email", key).status_code == 200
+    used = still.run(still.store.keys())
+    assert [one.usage.in_day.messages for one in used if one.usage.in_day.messages] == [3]
+    sizes = [40_000 < one.usage.in_minute.bytes < 42_000 for one in used if one.usage.in_day.messages]
+    assert sizes == [True]
+
+
 def test_a_repetition_costs_nothing(still: Door) -> None:
     """It is answered though nothing is left; and a refusal uses up no Idempotency-Key."""
     key = still.make_key(messages_per_minute=1)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.mail.budget import DAY, MINUTE, Budget, Usage
+from app.mail.budget import DAY, MINUTE, Amount, Budget, Unit, Usage
 from app.mail.lifecycle import MessageState
 from app.store import Store
 from app.store.records import Acceptance, Accepted, IdempotencyConflict, Overdrawn
-from tests.contract.store.build import KEY, NOW, acceptance, claim, once
+from tests.contract.store.build import CONTENT, KEY, NOW, acceptance, claim, once
 
 MIDNIGHT = int(NOW // DAY) * DAY
 FIVE = Budget(5, None)
@@ -27,7 +27,8 @@ async def test_what_is_kept_is_charged(store: Store) -> None:
     """Message by message, a batch for all of its own; what is beyond the budget is kept not at all."""
     first = await store.accept(some(3), None, FIVE)
     assert isinstance(first, Accepted)
-    assert first.usage == Usage(int(NOW), 3, MIDNIGHT, 3)
+    used = Amount(3, 3, 3 * len(CONTENT))
+    assert first.usage == Usage(int(NOW), used, MIDNIGHT, used)
     over = await store.accept(some(3), None, FIVE)
     assert isinstance(over, Overdrawn)
     assert (over.window.seconds, over.window.remaining, over.window.end) == (MINUTE, 2, NOW + MINUTE)
@@ -98,6 +99,63 @@ async def test_it_is_exact_over_processes(store: Store, store_url: str) -> None:
     kept = [answer for answer in answers if isinstance(answer, Accepted)]
     assert sum(len(answer.ids) for answer in kept) == 60
     assert (await store.counts())[MessageState.QUEUED] == 60
+
+
+LETTER = ("a@example.com", "b@example.com", "c@example.com")
+
+
+@pytest.mark.parametrize(
+    ("budget", "unit", "left"),
+    [
+        (Budget(None, None, recipients_per_minute=7), Unit.RECIPIENTS, 1),
+        (Budget(None, None, recipients_per_day=8), Unit.RECIPIENTS, 2),
+        (Budget(None, None, bytes_per_minute=3 * len(CONTENT) - 1), Unit.BYTES, len(CONTENT) - 1),
+        (Budget(90, 90, 90, 90, 10_000, 2 * len(CONTENT)), Unit.BYTES, 0),
+    ],
+)
+async def test_recipients_and_bytes_have_budgets_of_their_own(
+    store: Store, budget: Budget, unit: Unit, left: int
+) -> None:
+    """Two messages of three recipients have room; the third is refused, and charges nothing of any unit."""
+    for _ in range(2):
+        assert isinstance(await store.accept([acceptance(*LETTER)], None, budget), Accepted)
+    over = await store.accept([acceptance(*LETTER)], once(), budget)
+    assert isinstance(over, Overdrawn)
+    assert (over.window.unit, over.window.remaining) == (unit, left)
+    assert over.usage.in_day == over.usage.in_minute == Amount(2, 6, 2 * len(CONTENT))
+    later = await store.accept([acceptance(*LETTER, created_at=NOW + DAY)], once(), budget)
+    assert isinstance(later, Accepted)
+    assert later.usage is not None
+    assert later.usage.in_day == Amount(1, 3, len(CONTENT))
+
+
+async def test_a_limit_that_is_added_later_knows_the_day_so_far(store: Store) -> None:
+    """With any budget every unit is counted."""
+    assert isinstance(await store.accept([acceptance(*LETTER)], None, Budget(90, None)), Accepted)
+    over = await store.accept([acceptance(*LETTER)], None, Budget(None, None, recipients_per_day=5))
+    assert isinstance(over, Overdrawn)
+    assert (over.window.unit, over.window.remaining) == (Unit.RECIPIENTS, 2)
+
+
+async def test_recipients_and_bytes_are_exact_over_processes(store: Store, store_url: str) -> None:
+    """Two stores on one database that accept at once keep as much as the budget has, and no more."""
+    other = await Store.open(store_url)
+    budget = Budget(None, None, recipients_per_minute=20, bytes_per_day=15 * len(CONTENT))
+    messages = [acceptance(*LETTER[: 1 + n % 3]) for n in range(40)]
+    asked = [(store, other)[n % 2].accept([one], None, budget) for n, one in enumerate(messages)]
+    answers = await asyncio.gather(*asked)
+    await other.close()
+    kept = [one for one, answer in zip(messages, answers, strict=True) if isinstance(answer, Accepted)]
+    recipients = sum(len(one.message.envelope.rcpt_to) for one in kept)
+    assert 18 <= recipients <= 20 or len(kept) == 15
+    assert recipients <= 20
+    assert len(kept) <= 15
+    [usage] = {
+        answer.usage
+        for answer in [await store.accept([acceptance(created_at=NOW)], None, Budget(1, 1))]
+        if isinstance(answer, Overdrawn)
+    }
+    assert usage.in_minute == Amount(len(kept), recipients, len(kept) * len(CONTENT))
 
 
 async def test_a_clock_that_runs_behind_opens_no_window_twice(store: Store) -> None:

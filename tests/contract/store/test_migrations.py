@@ -17,6 +17,7 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     Uuid,
+    bindparam,
     column,
     create_engine,
     insert,
@@ -25,9 +26,11 @@ from sqlalchemy import (
     text,
 )
 
+from app.mail.budget import Amount, Usage
 from app.mail.key_policy import Policy
-from app.store import SchemaTooNew, Store, StoreUnreachable, keys
+from app.store import SchemaTooNew, Store, StoreUnreachable, budgets, keys
 from app.store.engine import create_file, database_file, parse, write_engine
+from app.store.key_records import NewKey
 from app.store.migrations import _config, migrate, revision
 from app.store.records import Key, Permission
 from app.store.schema import metadata
@@ -144,6 +147,28 @@ def test_a_key_from_before_policies_keeps_working(store_url: str) -> None:
         back = [row._asdict() for row in connection.execute(select(BEFORE_POLICIES).order_by(BEFORE_POLICIES.c.id))]
     assert back == [rows[0], {**rows[1], "senders": [], "revoked_at": 5.0}]
     assert migrate(store_url) == revision(store_url)
+
+
+def test_the_use_of_a_budget_outlives_new_counters(store_url: str) -> None:
+    """Messages stay counted, recipients and bytes begin at 0; back, the limits that need them are gone."""
+    day = 1_800_000_000 // 86_400 * 86_400
+    with migrated(store_url, to="0008").begin() as connection:
+        row = {"of": UUID(int=1), "minute": 1_800_000_000, "day": day}
+        statement = (
+            "INSERT INTO budgets (key_id, minute, minute_used, day, day_used) VALUES (:of, :minute, 3, :day, 40)"
+        )
+        connection.execute(text(statement).bindparams(bindparam("of", type_=Uuid())), row)
+    with migrated(store_url, to="head").begin() as connection:
+        usage = budgets.find(connection, UUID(int=1))
+        assert usage == Usage(1_800_000_000, Amount(3), day, Amount(40))
+        policy = Policy(messages_per_day=50, recipients_per_day=60, bytes_per_minute=70)
+        keys.create(connection, [NewKey(Key(UUID(int=1), "shop", Permission.SEND_ONLY, 5.0, policy), b"1" * 32, None)])
+    migrated(store_url, to="0008")
+    with migrated(store_url, to="head").begin() as connection:
+        found = keys.find(connection, b"1" * 32)
+        assert found is not None
+        assert found.key.policy == Policy(messages_per_day=50)
+        assert found.usage == usage
 
 
 BEFORE_POLICIES = table(
