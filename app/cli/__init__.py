@@ -1,14 +1,43 @@
 """The command line: reads settings and arguments, prints for people or programs, ends with a documented exit code."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from app import __version__
 from app.cli import audit, backup, check, demo, emails, keys, mailboxes, migrate, send, serve, simulate
+from app.mail.safe_text import escape_controls
+
+
+@contextmanager
+def _escaping() -> Iterator[None]:
+    """Wrong usage quotes the arguments, and `xargs` may have them from anywhere."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = escape_controls(message)  # type: ignore[attr-defined]  # of every error of usage
+        raise
+
+
+class _Commands(TyperGroup):
+    """The commands, whose errors of usage are safe on a terminal."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        with _escaping():
+            return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _escaping():
+            return super().invoke(ctx)
+
 
 application = typer.Typer(
     name="postern",
+    cls=_Commands,
     help="The one gate between a company's applications and its Office 365 mail.",
     no_args_is_help=True,
     add_completion=False,

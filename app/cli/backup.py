@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.exits import Exit, end, plainly, run
+from app.cli.output import say
 from app.clock import Clock
 from app.settings import StoreSettings, load
 from app.store import BackupRefused, Store, backup
@@ -23,7 +24,7 @@ def save(file: Target) -> None:
     """Copy the embedded database into a file, while Postern runs. PostgreSQL has pg_dump for that."""
     with _refusing():
         backup.save(load(StoreSettings).store_url, file)
-    typer.echo(f"{file} is a whole copy, and it has mail in it: keep it as secret as the mail")
+    say(f"{file} is a whole copy, and it has mail in it: keep it as secret as the mail")
 
 
 def restore(file: Source = None) -> None:
@@ -34,8 +35,8 @@ def restore(file: Source = None) -> None:
     with _refusing():
         url = load(StoreSettings).store_url
         held = _take_back(url, file) if file else _hold(url)
-    typer.echo(f"{held} waiting messages are held, since they may have been relayed after the backup was made;")
-    typer.echo("see: postern emails list --state held, and deploy/RUNBOOK.md")
+    say(f"{held} waiting messages are held, since they may have been relayed after the backup was made;")
+    say("see: postern emails list --state held, and deploy/RUNBOOK.md")
 
 
 def _take_back(url: str, source: Path) -> int:

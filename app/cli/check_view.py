@@ -1,16 +1,14 @@
 """What `postern check` shows: findings under headings for a person, or all of them as JSON. Judges nothing."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import NoReturn
 
 import typer
-from rich.text import Text
 
 from app.cli.exits import Exit
-from app.cli.output import console
+from app.cli.output import console, print_json, styled
 from app.doctor import Finding, Outcome
 
 _MARKS = {
@@ -39,7 +37,7 @@ class Page:
         if len(self._pools) > 1 and finding.about != self._about:
             pool = self._pools.get(finding.about)
             console.print()
-            console.print(Text(finding.about, "bold").append(f" (pool {pool})" if pool else ""), soft_wrap=True)
+            console.print(styled((finding.about, "bold"), f" (pool {pool})" if pool else ""), soft_wrap=True)
         self._about = finding.about
         _print(finding)
 
@@ -47,14 +45,15 @@ class Page:
 def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: bool = False) -> NoReturn:
     """The last words, and the exit code."""
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+        print_json([asdict(finding) for finding in findings])
         raise typer.Exit(code)
     if not shown:
         for finding in findings:
             _print(finding)
     counts = Counter(finding.outcome for finding in findings)
     said = ", ".join(f"{counts[outcome]} {words}" for outcome, words in _COUNTED.items() if counts[outcome])
-    console.print(Text(f"\n{said}", "bold red" if code else "bold green"))
+    console.print()
+    console.print(styled((said, "bold red" if code else "bold green")))
     raise typer.Exit(code)
 
 
@@ -63,10 +62,10 @@ def _print(finding: Finding) -> None:
     mark, style = _MARKS[finding.outcome]
     quiet = "dim" if finding.outcome is Outcome.SKIPPED else ""
     console.print(
-        Text.assemble((f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
+        styled((f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
         soft_wrap=True,
     )
     for name, value in finding.facts.items():
-        console.print(Text(f"   {name}: {value}", "dim"), soft_wrap=True)
+        console.print(styled((f"   {name}: {value}", "dim")), soft_wrap=True)
     if finding.fix:
-        console.print(Text.assemble(("   → ", style), finding.fix), soft_wrap=True)
+        console.print(styled(("   → ", style), finding.fix), soft_wrap=True)

@@ -7,24 +7,25 @@ from email.parser import BytesParser
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.table import Table
-from rich.text import Text
 
-from app.cli.output import console
+from app.cli.output import console, styled
 
 _SERVER, _CLIENT = "cyan", "green"
+_DONE = (" ✓ ", "green")
 
 
 def title() -> None:
     """What this is."""
     console.print(
         Panel.fit(
-            "[bold]Postern[/]  one gate between your applications and Office 365\n"
-            "[dim]everything below runs on this machine; no mail leaves it[/]",
+            Group(
+                styled(("Postern", "bold"), "  one gate between your applications and Office 365"),
+                styled(("everything below runs on this machine; no mail leaves it", "dim")),
+            ),
             border_style="blue",
         )
     )
@@ -32,7 +33,7 @@ def title() -> None:
 
 def step(name: str, what: str) -> None:
     """Something has started."""
-    console.print(f" [green]✓[/] {name:<20} {escape(what)}", soft_wrap=True)
+    console.print(styled(_DONE, f"{name:<20} {what}"), soft_wrap=True)
 
 
 def request(url: str, email: dict[str, Any]) -> None:
@@ -44,7 +45,8 @@ def request(url: str, email: dict[str, Any]) -> None:
 
 def answer(status: int, body: dict[str, Any], seconds: float) -> None:
     """What it is told."""
-    console.print(f"[bold]{status}[/] {escape(json.dumps(body))}  [dim]on the disk, {seconds * 1000:.0f} ms[/]")
+    took = f"  on the disk, {seconds * 1000:.0f} ms"
+    console.print(styled((str(status), "bold"), f" {json.dumps(body)}", (took, "dim")))
 
 
 def life(email: dict[str, Any]) -> None:
@@ -53,11 +55,11 @@ def life(email: dict[str, Any]) -> None:
     console.print(Rule("2  Postern relays it", align="left", style="dim"))
     for attempt in relay["attempts"]:
         for line in attempt["dialogue"]:
-            console.print(Text(f"  {line}", style=_CLIENT if line.startswith("C:") else _SERVER), soft_wrap=True)
+            console.print(styled((f"  {line}", _CLIENT if line.startswith("C:") else _SERVER)), soft_wrap=True)
     for recipient in relay["recipients"]:
-        console.print(f" [green]✓[/] {escape(recipient['address'])} [bold]{recipient['state']}[/]")
+        console.print(styled(_DONE, f"{recipient['address']} ", (recipient["state"], "bold")))
     if relay["explanation"]:
-        console.print(f"   {escape(relay['explanation']['summary'])} {escape(relay['explanation']['fix'])}")
+        console.print(f"   {relay['explanation']['summary']} {relay['explanation']['fix']}")
 
 
 def arrived(content: bytes) -> None:
@@ -65,9 +67,9 @@ def arrived(content: bytes) -> None:
     message = _parse(content)
     headers = Table(box=None, show_header=False, pad_edge=False)
     for name in ("From", "To", "Subject", "Date", "Message-ID"):
-        headers.add_row(f"[bold]{name}[/]", escape(str(message[name])))
+        headers.add_row(styled((name, "bold")), str(message[name]))
     body = message.get_body(("plain",))
-    text = escape(body.get_content().strip()) if body else ""
+    text = body.get_content().strip() if body else ""
     console.print(Rule("3  it has arrived", align="left", style="dim"))
     console.print(Panel(Group(headers, "", text), subtitle=f"{len(content)} bytes", border_style="green"))
 
@@ -76,20 +78,20 @@ def next_steps(url: str, simulator: str, key: str, mailbox: str, console_passwor
     """Where to go from here."""
     body = json.dumps({"from": mailbox, "to": "you@example.net", "subject": "Hello", "text": "It works."})
     console.print(Rule("now you", align="left", style="dim"))
-    console.print(f"API key      [bold]{key}[/]", soft_wrap=True)
-    console.print(f"console      [bold]{url}/console[/]  password [bold]{console_password}[/]", soft_wrap=True)
-    console.print(f"what arrived [bold]{simulator}/messages[/]", soft_wrap=True)
+    console.print(styled("API key      ", (key, "bold")), soft_wrap=True)
+    reached = ("console      ", (f"{url}/console", "bold"), "  password ", (console_password, "bold"))
+    console.print(styled(*reached), soft_wrap=True)
+    console.print(styled("what arrived ", (f"{simulator}/messages", "bold")), soft_wrap=True)
     console.print("send one:")
-    console.print(
-        f"  curl {url}/emails -H 'Authorization: Bearer {key}' -d '{body}'", soft_wrap=True, markup=False, style="bold"
-    )
-    console.print("[dim]Ctrl-C ends it.[/]")
+    command = f"  curl {url}/emails -H 'Authorization: Bearer {key}' -d '{body}'"
+    console.print(styled((command, "bold")), soft_wrap=True)
+    console.print(styled(("Ctrl-C ends it.", "dim")))
 
 
 def another(content: bytes) -> None:
     """One more has arrived."""
     message = _parse(content)
-    console.print(f" [green]✓[/] arrived: {escape(str(message['Subject']))} [dim]for {escape(str(message['To']))}[/]")
+    console.print(styled(_DONE, f"arrived: {message['Subject']} ", (f"for {message['To']}", "dim")))
 
 
 def bye() -> None:

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.table import Table
 
 from app.api.emails import not_held, not_retryable
 from app.cli.exits import Exit, end
-from app.cli.output import AsJson, console, moment, show
+from app.cli.output import AsJson, console, moment, say, show, show_facts, styled
 from app.cli.stored import BY, ask
 from app.clock import Clock
 from app.mail.lifecycle import MessageState
@@ -95,7 +94,7 @@ def _decide(ids: Sequence[UUID], verb: _Verb, done: str, cannot: Callable[[Chang
         if change is None:
             refusals.append(_none(id))
         elif change.happened:
-            typer.echo(f"{id} {done}")
+            say(f"{id} {done}")
         else:
             refusals.append(end(Exit.FAILED, cannot(change) if len(ids) == 1 else f"{id}: {cannot(change)}"))
     if refusals:
@@ -154,26 +153,25 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
 
 
 def _print(email: Email, explanation: Explanation) -> None:
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
-    for name, value in _row(email).items():
-        facts.add_row(name.replace("_", " "), value)
-    facts.add_row("message id", f"<{email.message_id}>")
-    if email.due_at and email.ended_at is None:
-        facts.add_row("next attempt", moment(email.due_at))
-    if email.possible_duplicate:
-        facts.add_row("duplicate", "possible: a reply was lost after the end of the message")
-    if email.content_removed_at:
-        facts.add_row("content", f"removed {moment(email.content_removed_at)}")
-    facts.add_row("why", explanation.summary)
-    facts.add_row("mend", explanation.fix)
-    for recipient in email.recipients:
-        facts.add_row(recipient.address, f"{recipient.state}  {recipient.reply or ''}")
-    console.print(facts)
+    show_facts(_facts(email, explanation))
     for attempt in email.attempts:
-        console.print(f"\n[bold]attempt {attempt.number}[/] {moment(attempt.started_at)} {attempt.mailbox}")
+        started = f" {moment(attempt.started_at)} {attempt.mailbox}"
+        console.print()
+        console.print(styled((f"attempt {attempt.number}", "bold"), started))
         for line in attempt.dialogue:
-            console.print(f"  {line.who}: {line.text}", markup=False)
+            console.print(styled(f"  {line.who}: {line.text}"))
         if attempt.failure:
-            console.print(f"  no reply: {attempt.failure}, {attempt.detail}", markup=False)
+            console.print(styled(f"  no reply: {attempt.failure}, {attempt.detail}"))
+
+
+def _facts(email: Email, explanation: Explanation) -> dict[str, Any]:
+    facts = {name.replace("_", " "): value for name, value in _row(email).items()}
+    facts["message id"] = f"<{email.message_id}>"
+    if email.due_at and email.ended_at is None:
+        facts["next attempt"] = moment(email.due_at)
+    if email.possible_duplicate:
+        facts["duplicate"] = "possible: a reply was lost after the end of the message"
+    if email.content_removed_at:
+        facts["content"] = f"removed {moment(email.content_removed_at)}"
+    facts |= {"why": explanation.summary, "mend": explanation.fix}
+    return facts | {one.address: f"{one.state}  {one.reply or ''}" for one in email.recipients}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import typer
 import uvloop
 
+from app.cli.output import say
 from app.listener import CannotListen
 from app.settings import SettingsError
 from app.store import StoreError
@@ -28,7 +29,7 @@ class Exit(IntEnum):
 
 def end(code: Exit, line: str) -> typer.Exit:
     """One plain line on standard error, and the exception to raise."""
-    typer.echo(f"postern: {line}", err=True)
+    say(f"postern: {line}", err=True)
     return typer.Exit(code)
 
 

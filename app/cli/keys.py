@@ -6,12 +6,11 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid4
 
 import typer
-from rich.table import Table
 
 from app.api.key_object import key_object
 from app.api.keys import LONGEST_OVERLAP, OVERLAP, digest, new_key
 from app.cli.exits import Exit, end
-from app.cli.output import AsJson, console, show
+from app.cli.output import AsJson, console, say, show, show_facts, styled
 from app.cli.stored import BY, ask
 from app.clock import Clock
 from app.mail import key_policy
@@ -87,13 +86,9 @@ def show_(id: Id, as_json: AsJson = False) -> None:
     if as_json:
         show([_object(record)], _COLUMNS, True, none="")
         return
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
     row = _row(record)
-    for name in (*_COLUMNS, "created_at", "revoked_at", "old_secrets_until", "used"):
-        facts.add_row(name.replace("_", " "), str(row[name] or "-"))
-    console.print(facts)
+    names = (*_COLUMNS, "created_at", "revoked_at", "old_secrets_until", "used")
+    show_facts({name.replace("_", " "): row[name] or "-" for name in names})
 
 
 @commands.command()
@@ -123,7 +118,7 @@ def update(
     revision = KeyRevision(id, changes, Clock().now(), BY)
     if _read("policy", lambda it: ask(lambda store: store.revise_key(it)), revision) is None:
         raise _none(id)
-    typer.echo(f"updated {id}")
+    say(f"updated {id}")
 
 
 @commands.command()
@@ -146,7 +141,7 @@ def revoke(id: Id) -> None:
     """Refuse a key from now on. Mail it has sent stays."""
     if not ask(lambda store: store.revoke_key(id, Clock().now(), BY)):
         raise _none(id, "that is not revoked already")
-    typer.echo(f"revoked {id}")
+    say(f"revoked {id}")
 
 
 def _policy(
@@ -207,7 +202,7 @@ def _tell(id: UUID, secret: str, as_json: bool) -> None:
     if as_json and record:
         show([{**_object(record), "key": secret}], _COLUMNS, True, none="")
     else:
-        console.print(f"[bold]{secret}[/]", soft_wrap=True)
+        console.print(styled((secret, "bold")), soft_wrap=True)
         console.print(_SECRET)
 
 
@@ -225,7 +220,7 @@ def _row(record: KeyRecord) -> dict[str, Any]:
     state = "revoked" if key.revoked_at else "disabled" if key.disabled else "in use"
     policy = asdict(key.policy).items()
     limits = [f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in policy if value not in ((), None, False)]
-    return {**_object(record), "state": state, "limits": "\n".join(limits)}
+    return {**_object(record), "state": state, "limits": limits}
 
 
 def _shown(value: Any) -> str:

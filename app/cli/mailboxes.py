@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.exits import Exit, end
-from app.cli.output import AsJson, console, moment, show
+from app.cli.output import AsJson, console, moment, say, show, styled
 from app.cli.stored import BY, ask
 from app.clock import Clock
 from app.mail.health import LONGEST_REASON, one_line
@@ -53,7 +53,7 @@ def release(name: Name) -> None:
 def _wish(name: str, wish: Wish, will_be: str) -> None:
     if not ask(lambda store: store.wish(name, wish, BY)):
         raise end(Exit.FAILED, f"there is no mailbox {name}; see: postern mailboxes list")
-    typer.echo(f"{name} will be {will_be} within a second, or as soon as Postern runs")
+    say(f"{name} will be {will_be} within a second, or as soon as Postern runs")
 
 
 async def _read(store: Store, now: float) -> tuple[list[MailboxRecord], dict[str, MailboxUsage]]:
@@ -81,6 +81,9 @@ def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any
 def _tell(row: dict[str, Any]) -> None:
     """What a table has no room for. Commands are not wrapped, so that they can be copied."""
     if why := row["explanation"]:
-        console.print(f"\n{row['name']}: {why['summary']}\n{why['fix']}", markup=False, soft_wrap=True)
+        console.print()
+        console.print(styled(f"{row['name']}: {why['summary']}"), soft_wrap=True)
+        console.print(why["fix"], soft_wrap=True)
     if row["wish"]:
-        console.print(f"\n{row['name']}: a person wishes {row['wish']}; Postern has not heard it yet.", markup=False)
+        console.print()
+        console.print(styled(f"{row['name']}: a person wishes {row['wish']}; Postern has not heard it yet."))

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.exits import Exit, plainly
+from app.cli.output import say
 from app.settings import StoreSettings, load
 from app.store.migrations import migrate as to_newest
 from app.store.migrations import standing
@@ -19,12 +20,12 @@ def migrate(check: Check = False) -> None:
         if check:
             _check(*standing(url))
         else:
-            typer.echo(f"the database is at revision {to_newest(url)}")
+            say(f"the database is at revision {to_newest(url)}")
 
 
 def _check(there: str | None, here: str) -> None:
     if there == here:
-        typer.echo(f"the database is at revision {here}, as this version has it")
+        say(f"the database is at revision {here}, as this version has it")
         return
-    typer.echo(f"the database is at revision {there or 'none'}; this version brings it to {here}: postern migrate")
+    say(f"the database is at revision {there or 'none'}; this version brings it to {here}: postern migrate")
     raise typer.Exit(Exit.FAILED)

@@ -7,6 +7,7 @@ import httpx
 import typer
 
 from app.cli.exits import Exit, end
+from app.cli.output import say
 
 
 def send(
@@ -30,7 +31,7 @@ def send(
         raise end(Exit.UNAVAILABLE, f"{url} does not answer: {error}. Is `postern serve` running there?") from None
     if not answer.is_success:
         raise end(Exit.FAILED, f"{answer.status_code} {_said(answer)}")
-    typer.echo(answer.json()["id"])
+    say(str(answer.json()["id"]))
 
 
 def _said(answer: httpx.Response) -> str:

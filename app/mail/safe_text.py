@@ -3,6 +3,7 @@
 Python's own escapes stand for such characters (`\\x1b`, `\\u202e`), so a reader sees that one was there. Pure.
 """
 
+import json
 import re
 
 QUOTE_LIMIT = 200  # characters of a value that an error sentence or a log line quotes
@@ -29,6 +30,15 @@ def escape_controls(text: str, *, multiline: bool = False) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _CONTROL.sub(_escape_outside_layout if multiline else _escape, text)
+
+
+def escape_in_json(document: str) -> str:
+    """A JSON document of the same value in which no such character is left but TAB and LF of its layout."""
+    return document if document.isascii() and "\x7f" not in document else _CONTROL.sub(_json_escape, document)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return found.group() if found.group() in _LAYOUT else json.dumps(found.group())[1:-1].replace("\x7f", "\\u007f")
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -1,0 +1,252 @@
+"""Output of every command over values that were chosen to be markup, terminal controls, or invisible."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from app.cli import application, check_view, demo_view
+from app.cli.exits import Exit
+from app.doctor import Finding, Outcome, Step
+from app.mail.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.health import Condition, Health
+from app.mail.key_policy import Policy
+from app.mail.message import Envelope, Message
+from app.mail.reply import Reply
+from app.mail.verdict import Explanation
+from app.store import Store
+from app.store.audit_records import Actor
+from app.store.records import Head, Key, Permission, Wish
+from tests.contract.store import build
+from tests.contract.test_command_line import postern, stored
+
+MARKUP = "[/b] order [red]x[/] [link=http://evil.example]y[/link] :warning:"
+CONTROLS = "\x1b[2J\x1b]8;;http://evil.example\x1b\\z\x9b3m\x7f\x07 a\u202eb\u2066\u200b\u2028 \U000e0041"
+SHOWN = "\\x1b[2J\\x1b]8;;http://evil.example\\x1b\\z\\x9b3m\\x7f\\x07 a\\u202eb\\u2066\\u200b\\u2028 \\U000e0041"
+HOSTILE = MARKUP + CONTROLS
+FORGED = "x\nforged line\r\nand another"
+UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+EMAIL = build.new_id()
+KEY = Key(uuid4(), HOSTILE, Permission.SENDING_ACCESS, build.NOW, Policy(senders=(HOSTILE,), default_sender=HOSTILE))
+
+
+def squeezed(text: str) -> str:
+    """The text however it was wrapped."""
+    return re.sub(r"\s", "", text)
+
+
+def assert_safe(text: str) -> None:
+    """Everything is there, and nothing acts."""
+    assert not UNSAFE.findall(text)
+    assert squeezed(MARKUP) in squeezed(text)
+    assert squeezed(SHOWN) in squeezed(text)
+
+
+def texts(value: Any) -> list[str]:
+    """Every string in a JSON value."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = [*value.values()]
+    return [text for one in value for text in texts(one)] if isinstance(value, list) else []
+
+
+async def filled(store: Store) -> None:
+    """An email, its attempts, a key, a mailbox and an audit with hostile values in each text."""
+    envelope = Envelope("a@contoso.com", (f"{HOSTILE}@example.com",))
+    message = Message(envelope, "id@contoso.com", build.CONTENT)
+    head = Head(HOSTILE, (HOSTILE,), HOSTILE, tags=((HOSTILE, HOSTILE),))
+    await build.accept(store, build.acceptance(id=EMAIL, message=message, head=head))
+    attempt = Attempt(Phase.DOT, failure=Failure(Phase.DOT, FailureKind.CLOSED, HOSTILE))
+    await build.settle(store, await build.claim_one(store), attempt)
+    refused = build.acceptance(message=message, head=head)
+    await build.accept(store, refused)
+    (claimed,) = await build.claim(store, now=build.NOW)
+    await build.settle(store, claimed, Attempt(Phase.DOT, Reply.of(550, [f"5.7.1 {HOSTILE}"])))
+    await store.create_key(KEY, b"digest", Actor(HOSTILE))
+    held = Condition(Health.HELD, build.NOW, explanation=Explanation(HOSTILE, HOSTILE))
+    await store.keep_mailbox(build.MAILBOX, HOSTILE, held)
+    assert await store.wish(build.MAILBOX, Wish(build.NOW, hold=True, reason=HOSTILE), Actor(HOSTILE))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a store that is filled."""
+    path = tmp_path_factory.mktemp("hostile")
+    stored(path, filled)
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("emails", "list"),
+        ("emails", "show", EMAIL),
+        ("keys", "list"),
+        ("keys", "show", KEY.id),
+        ("audit",),
+        ("mailboxes", "list"),
+    ],
+    ids=lambda command: " ".join(map(str, command[:2])),
+)
+def test_a_table_shows_every_character_and_obeys_none(
+    folder: Path, command: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brackets stay, controls are escaped; programs read the very value."""
+    monkeypatch.setenv("COLUMNS", "3000")
+    result = postern(folder, *command)
+    assert result.exit_code == 0, result.output
+    assert_safe(result.stdout)
+    asked = postern(folder, *command, "--json")
+    assert not UNSAFE.findall(asked.stdout)
+    assert any(HOSTILE in text for text in texts(json.loads(asked.stdout)))
+
+
+def test_the_attempts_of_an_email_are_shown_as_they_are(folder: Path) -> None:
+    """What is said of a lost connection, and a reply."""
+    assert "no reply: closed, [/b] order [red]x[/]" in " ".join(postern(folder, "emails", "show", EMAIL).stdout.split())
+    failed = json.loads(postern(folder, "emails", "list", "--state", "done", "--json").stdout)[0]["id"]
+    assert_safe(postern(folder, "emails", "show", failed).stdout)
+
+
+def test_a_value_cannot_forge_a_line_of_a_table(tmp_path: Path) -> None:
+    """A line end inside of one is escaped, too."""
+
+    async def named(store: Store) -> None:
+        await store.create_key(Key(UUID(int=5), FORGED, Permission.FULL_ACCESS, 0.0), b"5", Actor("a\x1b"))
+
+    stored(tmp_path, named)
+    for command in (("keys", "list"), ("keys", "show", UUID(int=5)), ("audit",)):
+        written = postern(tmp_path, *command).stdout
+        assert not [line for line in written.splitlines() if line.strip().startswith(("forged", "and another"))]
+    assert "x\\nforged line\\r\\nand another" in " ".join(postern(tmp_path, "keys", "show", UUID(int=5)).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("emails", "show", HOSTILE),
+        ("emails", "list", "--state", HOSTILE),
+        (HOSTILE,),
+        ("emails", f"--{HOSTILE}"),
+        ("check", "--send-test", HOSTILE),
+        ("check", "--egress", HOSTILE),
+        ("check", "--mailbox", HOSTILE),
+        ("keys", "create", "x", "--senders", HOSTILE),
+        ("keys", "create", "x", "--lanes", HOSTILE),
+        ("keys", "create", "x", "--redirect-to", HOSTILE),
+        ("mailboxes", "hold", HOSTILE),
+        ("mailboxes", "hold", build.MAILBOX, "--reason", HOSTILE),
+        ("simulate", "--faults", HOSTILE),
+        ("backup", f"/dev/null/{HOSTILE}"),
+        ("restore", f"/dev/null/{HOSTILE}"),
+        ("serve", "--role", HOSTILE),
+        ("send", "a@example.com", "--from", "b@contoso.com", "--key", "k", "--url", f"http://127.0.0.1:1/{HOSTILE}"),
+    ],
+    ids=lambda command: "-".join(str(one)[:12] for one in command if not str(one).startswith("[")) or "name",
+)
+def test_an_error_repeats_arguments_escaped(folder: Path, command: tuple[object, ...]) -> None:
+    """Whoever gave them: they may come from `xargs`."""
+    result = postern(folder, *command)
+    assert result.exit_code in (1, 2, 69, 78), result.output
+    assert not UNSAFE.findall(result.output.replace("\r", ""))
+    assert "Traceback" not in result.output
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """A server that may be anybody's."""
+
+    def do_POST(self) -> None:
+        status, body = self.server.answer  # type: ignore[attr-defined]
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(status, "No")
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    with HTTPServer(("127.0.0.1", 0), _Answering) as listening:
+        thread = Thread(target=listening.serve_forever)
+        thread.start()
+        yield listening
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, {"id": HOSTILE}), (422, {"message": HOSTILE + "\nforged"})])
+def test_send_shows_what_the_server_says_escaped(server: HTTPServer, status: int, body: dict[str, str]) -> None:
+    """An id, and a refusal."""
+    server.answer = (status, body)  # type: ignore[attr-defined]
+    line = ["send", "a@example.com", "--from", "b@contoso.com", "--key", "k"]
+    result = CliRunner().invoke(application, [*line, "--url", f"http://127.0.0.1:{server.server_port}"])
+    assert_safe(result.output)
+    assert result.output.count("\n") == 1
+
+
+def test_the_doctor_shows_findings_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its headings, sentences, facts and fixes."""
+    finding = Finding(Step.AUTH, Outcome.FAILED, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
+    page = check_view.Page({HOSTILE: HOSTILE, "another": "pool"})
+    page.show(finding)
+    with pytest.raises(typer.Exit):
+        check_view.finish([finding], Exit.FAILED, as_json=False)
+    written = capsys.readouterr().out
+    assert_safe(written)
+    assert written.count("[link=http://evil.example]") == 2 + 2 * 4
+    with pytest.raises(typer.Exit):
+        check_view.finish([finding], Exit.FAILED, as_json=True)
+    asked = capsys.readouterr().out
+    assert not UNSAFE.findall(asked)
+    assert json.loads(asked)[0]["summary"] == HOSTILE
+
+
+def test_the_demo_shows_an_email_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was asked, what became of it, what arrived."""
+    recipient = {"address": HOSTILE, "state": "relayed"}
+    explanation = {"summary": HOSTILE, "fix": HOSTILE}
+    relay = {"attempts": [{"dialogue": [f"S: {HOSTILE}"]}], "recipients": [recipient], "explanation": explanation}
+    message = EmailMessage()
+    message["Subject"] = MARKUP
+    message["To"] = "a@example.com"
+    message.set_content(HOSTILE)
+    demo_view.title()
+    demo_view.step(HOSTILE, HOSTILE)
+    demo_view.request("http://127.0.0.1", {"subject": HOSTILE})
+    demo_view.answer(200, {"id": HOSTILE}, 0.1)
+    demo_view.life({"relay": relay})
+    demo_view.arrived(message.as_bytes())
+    demo_view.another(message.as_bytes())
+    demo_view.next_steps("http://127.0.0.1", "http://127.0.0.1", "pst_x", HOSTILE, HOSTILE)
+    assert_safe(capsys.readouterr().out)
+
+
+def test_on_a_terminal_there_are_our_own_styles_and_no_links(folder: Path) -> None:
+    """A process with colours: no other escape sequence than a style leaves it."""
+    environment = {
+        **os.environ,
+        "POSTERN_DATA_DIR": str(folder),
+        "FORCE_COLOR": "1",
+        "COLUMNS": "3000",
+        "TERM": "xterm",
+    }
+    line = [sys.executable, "-m", "app", "emails", "show", str(EMAIL)]
+    written = subprocess.run(line, env=environment, capture_output=True, text=True, check=True).stdout
+    plain = re.sub("\x1b\\[[0-9;]*m", "", written)
+    assert plain != written
+    assert_safe(plain)
