@@ -23,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__, logs
+from app.secret_text import without_userinfo
 from app.traces import Offer
 
 PARTING = 3.0  # seconds
@@ -166,4 +167,4 @@ def _quiet() -> None:
 class _Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
-            logs.traces_lost(reason=record.getMessage()[:300])
+            logs.traces_lost(reason=without_userinfo(record.getMessage()[:300]))

@@ -12,13 +12,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.mail.routing import Routes
-from app.settings import rules
+from app.settings import database, rules
 from app.settings.document import CONFIG, TomlFile
 from app.settings.mailbox import MailboxSettings
 from app.settings.names import Names, check_names
 from app.settings.place import PREFIX
 from app.settings.pools import PoolSettings, routes, whole
-from app.settings.sources import FileSecret, FileVariables, SourceError, secrets
+from app.settings.sources import FileSecret, SourceError, Variables, given, secrets
 
 __all__ = [
     "FileSecret",
@@ -43,7 +43,7 @@ class StoreSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database.")
-    database_url: Annotated[str, AfterValidator(rules.database_url)] = Field(
+    database_url: Annotated[str, AfterValidator(database.url)] = Field(
         "",
         description="`postgresql://user:password@host/name`, or `sqlite:///file`; "
         "by default `postern.db` in `POSTERN_DATA_DIR`.",
@@ -64,7 +64,7 @@ class StoreSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, FileVariables(settings_cls), TomlFile(settings_cls)
+        return init_settings, Variables(settings_cls, env_settings), TomlFile(settings_cls)
 
     @property
     def store_url(self) -> str:
@@ -148,7 +148,8 @@ class Settings(StoreSettings, MailboxSettings):
     @field_validator("role")
     @classmethod
     def _shared(cls, given: str, so_far: ValidationInfo) -> str:
-        return rules.role(given, so_far.data.get("database_url"))
+        url = so_far.data.get("database_url")  # None if it is wrong itself
+        return rules.role(given, shared=url is None or database.is_server(url))
 
     @field_validator("pools")
     @classmethod
@@ -171,14 +172,14 @@ class Settings(StoreSettings, MailboxSettings):
 S = TypeVar("S", bound=StoreSettings)
 
 
-def load(kind: type[S], **given: Any) -> S:
-    """The settings from all sources; `given` (from command-line options) wins. Raises SettingsError."""
+def load(kind: type[S], **options: Any) -> S:
+    """The settings from all sources; `options` (of the command line) win. Raises SettingsError."""
     try:
         check_names(_NAMES, os.environ)
-        return kind(**given)
+        return kind(**options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise SettingsError(rules.sentence(first, secret=SECRETS, file=os.environ.get(CONFIG, ""))) from None
+        raise SettingsError(rules.sentence(first, secret=SECRETS, file=given(os.environ, CONFIG) or "")) from None
     except SourceError as error:
         raise SettingsError(str(error)) from None
 

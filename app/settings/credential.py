@@ -79,7 +79,7 @@ def _readable(value: Path | None) -> Path | None:
 
 def _authority(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/"):
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.username is not None:
         raise fault(None, "is not an authority", "Give https:// and the host alone: https://login.microsoftonline.com")
     return value.rstrip("/")
 

@@ -1,6 +1,7 @@
 """postern.toml, named by POSTERN_CONFIG: its keys are the settings' names in lower case, and [[pools]] has tables.
 
-A secret may also be given as `<name>_file`, a path. Checks no values.
+A secret may also be given as `<name>_file`, a path. An empty text means that the setting is not given, as in the
+environment. Checks no values but secrets, which have to be text that can be meant.
 """
 
 import os
@@ -12,7 +13,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-from app.settings.sources import SourceError, file_secret, secrets
+from app.secret_text import SecretTextError, decoded
+from app.settings.sources import SourceError, file_secret, given, plain, secrets
 
 CONFIG = "POSTERN_CONFIG"
 
@@ -29,8 +31,8 @@ class TomlFile(PydanticBaseSettingsSource):
         """The values of the file, none without POSTERN_CONFIG; secret files are read. Raises SourceError."""
         document = read(os.environ)
         names = secrets(self.settings_cls.model_fields)
-        path = os.environ.get(CONFIG, "")
-        _read_secrets(document, names, path)
+        path = given(os.environ, CONFIG)
+        _read_secrets(document, names, f"{path}: ")
         for _, mailboxes in pools(document):
             for place, mailbox in mailboxes:
                 _read_secrets(mailbox, names, f"{path}: {place}.")
@@ -39,16 +41,18 @@ class TomlFile(PydanticBaseSettingsSource):
 
 def read(environ: Mapping[str, str]) -> Table:
     """The file as it is; nothing without POSTERN_CONFIG. Raises SourceError."""
-    path = environ.get(CONFIG)
+    path = given(environ, CONFIG)
     if path is None:
         return {}
     try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
+        return tomllib.loads(decoded(Path(path).read_bytes()))
+    except SecretTextError as error:
+        raise SourceError(f"{CONFIG}: {path!r} {error}") from None
     except OSError as error:
         raise SourceError(
             f"{CONFIG}: {path!r} cannot be read: {error.strerror}. Give the path of postern.toml."
         ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise SourceError(f"{CONFIG}: {path!r} is not TOML: {error}. Correct that line.") from None
 
 
@@ -66,7 +70,10 @@ def _tables(parent: Table, key: str, place: str) -> Iterator[tuple[str, Table]]:
 
 
 def _read_secrets(table: Table, names: set[str], place: str) -> None:
-    """`password_file` becomes `password`."""
+    """`password_file` becomes `password`. What is empty is left out."""
+    texts = plain(table, names, lambda name: f"{place}{name}")
+    table.clear()
+    table.update(texts)
     for name in sorted(names):
         file = f"{name}_file"
         if file not in table:

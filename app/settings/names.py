@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.settings.document import CONFIG, pools, read
 from app.settings.place import PREFIX, variable
-from app.settings.sources import SourceError
+from app.settings.sources import SourceError, given
 
 # What Kubernetes and old container links add for a Service that is called postern.
 _SERVICE_LINK = re.compile(r"POSTERN_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
@@ -29,7 +29,7 @@ def check_names(known: Names, environ: Mapping[str, str]) -> None:
     _check_file(known, environ)
     variables = {variable(field) for field in known.top - {_TABLES}} | {CONFIG}
     for name in sorted(environ):
-        plain = name.removesuffix("_FILE") if name not in variables else name
+        plain = name.removesuffix("_FILE") if name not in {*variables, f"{CONFIG}_FILE"} else name
         if not name.startswith(PREFIX) or plain in variables or _SERVICE_LINK.fullmatch(name):
             continue
         if plain == variable(_TABLES):
@@ -38,7 +38,7 @@ def check_names(known: Names, environ: Mapping[str, str]) -> None:
 
 
 def _check_file(known: Names, environ: Mapping[str, str]) -> None:
-    document, path = read(environ), environ.get(CONFIG, "")
+    document, path = read(environ), given(environ, CONFIG) or ""
     files = {f"{name}_file" for name in known.secret}
     _check_table(document, known.top | files, path)
     for (place, pool), mailboxes in pools(document):

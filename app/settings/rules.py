@@ -14,7 +14,7 @@ from app.mail.address import AddressError, parse_address
 from app.mail.routing import PatternError, pattern
 from app.settings.place import path, variable
 
-_SERVER = re.compile(r"postgres(ql)?://[^/]*/[^/?]")
+_VISIBLE = re.compile("[!-~]+")
 _ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
@@ -26,6 +26,7 @@ _MISSING = {
     "mailboxes": "Give the pool at least one mailbox under [[pools.mailboxes]]",
 }
 
+_MAKE_KEY = "Make one with: openssl rand -hex 24"
 _WHOLE = ("is not a whole number", "Give digits only")
 _NUMBER = ("is not a number", "Give digits, with a point if needed")
 _TRUTH = ("is neither yes nor no", "Give true or false")
@@ -59,6 +60,7 @@ def sentence(error: ErrorDetails, *, secret: frozenset[str], file: str) -> str:
     if what is None:
         what, mend = _plain(error["type"], context, error["msg"], field)
     hidden = context.get("hide") or error["type"] == "missing" or isinstance(field, int) or field in secret
+    hidden = hidden or all(sign in str(error["input"]) for sign in ("//", "@"))  # a URL with a user and a password
     shown = f"{error['input']!r:.80} " if not hidden and isinstance(error["input"], str | int | float) else ""
     return f"{in_file(place, file)}: {shown}{what}. {mend}."
 
@@ -154,22 +156,9 @@ def pool_name(value: str) -> str:
     )
 
 
-def database_url(value: str) -> str:
-    """`sqlite:///path`, `postgresql://user@host/name`, or nothing. It may hold a password."""
-    file = value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value
-    if not value or file or _SERVER.match(value):
-        return value
-    raise fault(
-        None,
-        "is not a database that keeps mail",
-        "Give sqlite:///path/to/postern.db or postgresql://user:password@host/name",
-        hide="@" in value,
-    )
-
-
-def role(value: str, url: str | None) -> str:
-    """`all` alone works an embedded database, which has one process. `url` is None if it is wrong itself."""
-    if value == "all" or url is None or _SERVER.match(url):
+def role(value: str, *, shared: bool) -> str:
+    """`all` alone works an embedded database, which has one process; `shared` ones are on a server."""
+    if value == "all" or shared:
         return value
     raise fault(
         None,
@@ -181,9 +170,8 @@ def role(value: str, url: str | None) -> str:
 def host_name(value: str) -> str:
     """A DNS name or an address: no scheme, no port."""
     if "://" in value:
-        raise fault(
-            None, "is a URL", f"Give the host alone: {value.split('://')[1].split(':', maxsplit=1)[0].strip('/')}"
-        )
+        host = re.split("[:/?#]", value.split("://", 1)[1].rpartition("@")[2], maxsplit=1)[0]
+        raise fault(None, "is a URL", f"Give the host alone: {host}")
     if _is_address(value) or _NAME.fullmatch(value):
         return value
     if value.count(":") == 1:
@@ -246,9 +234,13 @@ def ca_file(value: Path | None) -> Path | None:
 
 
 def api_key(value: Any) -> Any:
-    """Long enough not to be guessed."""
-    if value is not None and len(value.get_secret_value()) < 16:
-        raise fault(None, "is shorter than 16 characters", "Make one with: openssl rand -hex 24")
+    """Long enough not to be guessed, and such that an HTTP header can carry it (RFC 6750 §2.1)."""
+    if value is None:
+        return value
+    if not _VISIBLE.fullmatch(value.get_secret_value()):
+        raise fault(None, "has a blank or a character outside ASCII, which HTTP headers cannot carry", _MAKE_KEY)
+    if len(value.get_secret_value()) < 16:
+        raise fault(None, "is shorter than 16 characters", _MAKE_KEY)
     return value
 
 

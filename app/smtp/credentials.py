@@ -8,6 +8,7 @@ from typing import Protocol
 from app.mail.ending import Ending
 from app.mail.office365.remedy import OAUTH
 from app.mail.verdict import Explanation
+from app.secret_text import SecretTextError, checked, decoded
 
 
 class Mechanism(StrEnum):
@@ -60,8 +61,14 @@ class SecretFile:
     path: Path
 
     def read(self) -> str:
-        """The secret, without the line end that editors put there. Raises CredentialUnavailable."""
-        return octets(self.path).decode("utf-8", "replace").rstrip("\r\n")
+        """The secret, read as at the start: without what editors put around it. Raises CredentialUnavailable."""
+        try:
+            secret = checked(decoded(octets(self.path)))
+        except SecretTextError as error:
+            raise CredentialUnavailable(f"The file {self.path} {error}", "credential-file") from None
+        if not secret:
+            raise _empty(self.path)
+        return secret
 
 
 def octets(path: Path) -> bytes:
@@ -72,8 +79,12 @@ def octets(path: Path) -> bytes:
         reason = error.strerror or "no reason given"
         raise CredentialUnavailable(f"The file {path} cannot be read: {reason}.", "credential-file") from None
     if not content.strip():
-        raise CredentialUnavailable(f"The file {path} is empty.", "credential-file")
+        raise _empty(path)
     return content
+
+
+def _empty(path: Path) -> CredentialUnavailable:
+    return CredentialUnavailable(f"The file {path} is empty.", "credential-file")
 
 
 def revealed(secret: str | SecretFile) -> str:

@@ -1,0 +1,54 @@
+"""The rule for POSTERN_DATABASE_URL, which may hold a password: it is never shown, nor is a part of it.
+
+A password with a reserved character would be cut there, and the rest of it would be taken for a host or a path, which
+errors show. So a URL is refused unless it can be read in one way alone (RFC 3986 §3.2).
+"""
+
+import re
+
+from app.secret_text import SecretTextError, checked
+from app.settings.rules import fault
+
+_SERVER = re.compile(r"postgres(?:ql)?://(?P<authority>[^/?#]*)(?P<rest>.*)")
+_NAME = re.compile(r"/[^/?]")  # of a database, behind the host
+_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
+_RIGHT = "Give sqlite:///path/to/postern.db or postgresql://user:password@host/name"
+_ENCODE = (
+    "Percent-encode each of @ : / # ? % [ ] in the user and in the password: @ is %40, : is %3A, / is %2F, # is %23"
+)
+
+
+def url(value: str) -> str:
+    """`sqlite:///path`, `postgresql://user@host/name`, or nothing."""
+    try:
+        checked(value)
+    except SecretTextError as error:
+        raise fault(None, error.fault, error.fix, hide=True) from None
+    file = value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value
+    if not value or file:
+        return value
+    server = _SERVER.fullmatch(value)
+    if server is None:
+        raise fault(None, "is not a database that keeps mail", _RIGHT, hide=any(sign in value for sign in "@?="))
+    _check(server["authority"], server["rest"])
+    return value
+
+
+def is_server(value: str) -> bool:
+    """Whether it names a database server, which several processes can share."""
+    return _SERVER.match(value) is not None
+
+
+def _check(authority: str, rest: str) -> None:
+    """Raises a fault, which never shows the URL."""
+    user, at, host = authority.rpartition("@")
+    unreserved = "@" not in user + rest and user.count(":") <= 1 and "#" not in rest and not _PERCENT.search(user)
+    if not unreserved or " " in authority + rest:
+        what = "has a reserved character in it that is not percent-encoded, or more than one @"
+        raise fault(None, what, _ENCODE, hide=True)
+    if not _PORT.fullmatch(host):
+        what = "has a port that is no number" if at else "has a port that is no number, or a password without its @"
+        raise fault(None, what, f"{_ENCODE}. {_RIGHT}", hide=True)
+    if not _NAME.match(rest):
+        raise fault(None, "is not a database that keeps mail", _RIGHT, hide=True)
