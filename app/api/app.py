@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import unsupported, waiting
 from app.api.attachment_list import Attachments
+from app.api.attempt_limit import AttemptLimiter
 from app.api.audit import Audit
 from app.api.batch import Batch
 from app.api.changes import Changes
@@ -92,10 +93,11 @@ def create_entrance(draining: Callable[[], bool], bytes_in_flight: int, root_pat
 
 def lead(entrance: Entrance, edge: Edge, *, public: bool = True) -> None:
     """To the routes. Not `public`: only to what machines inside ask of a process."""
-    app, rates, refusals = _plain_app(), Rates(edge.clock.now), Refusals(edge.store, edge.clock)
+    app, rates, attempts = _plain_app(), Rates(edge.clock.now), AttemptLimiter(edge.clock.now)
+    refusals = Refusals(edge.store, edge.clock, attempts)
     keyring = Keyring(edge.store, edge.clock, rates)
     if public:
-        _add_routes(app, edge, keyring, Intake(edge, rates, refusals))
+        _add_routes(app, edge, keyring, Intake(edge, rates, refusals, attempts))
     else:
         for path, methods, endpoint in _of_health(edge, keyring):
             app.add_api_route(path, endpoint, methods=[*methods])
@@ -129,7 +131,7 @@ def _add_routes(app: FastAPI, edge: Edge, keyring: Keyring, intake: Intake) -> N
     for path, methods, endpoint in (
         ("/openapi.json", _GET, docs.specification),
         ("/docs", _GET, docs.page),
-        *_of_an_email(emails, Changes(edge, keyring), Attachments(edge, keyring)),
+        *_of_an_email(emails, Changes(edge, keyring, intake.refusals), Attachments(edge, keyring)),
         *_beside_emails(edge, keyring),
         *_of_webhooks(edge, keyring),
         *_of_keys(edge, keyring),

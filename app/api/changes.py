@@ -22,6 +22,7 @@ from app.api.openapi_email import SEND_TIME
 from app.api.openapi_errors import invalid
 from app.api.openapi_shared import ID_PART, OF_ONE, changed_email
 from app.api.openapi_types import AT, says
+from app.api.refusals import Refusals
 from app.api.wire import changed, path_id
 from app.mail.lifecycle import MessageState
 from app.store.records import Change
@@ -42,9 +43,10 @@ _OF_TIME = (
 class Changes:
     """PATCH /emails/{id} and POST /emails/{id}/cancel."""
 
-    def __init__(self, edge: Edge, keyring: Keyring) -> None:
+    def __init__(self, edge: Edge, keyring: Keyring, refusals: Refusals) -> None:
         self._edge = edge
         self._keyring = keyring
+        self._sums = refusals
 
     @operation(
         "rescheduleEmail",
@@ -83,8 +85,8 @@ class Changes:
         """POST /emails/{id}/cancel: it is never sent. The body is not read: the SDKs send all sorts of nothing."""
         key = await self._keyring.reader(request)
         id_ = path_id(request)
-        now, by = self._edge.clock.now(), actor(request, key)
-        _check(id_, await self._edge.store.cancel(id_, now, key.scope, scheduled=True, by=by))
+        _check(id_, await self._edge.store.cancel(id_, self._edge.clock.now(), key.scope, scheduled=True))
+        await self._sums.canceled(id_, actor(request, key))
         logs.canceled(id_, key=key.name)
         return changed(id_)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app import logs, metrics, traces
 from app.api import admission, schemas
+from app.api.attempt_limit import AttemptLimiter
 from app.api.edge import Edge
 from app.api.errors import IdempotencyMismatch, MessageTooLarge
 from app.api.field_warnings import Warned
@@ -42,9 +43,10 @@ class Prepared:
 class Intake:
     """One for all routes: it hands out the ids, and knows which Idempotency-Keys are being answered."""
 
-    def __init__(self, edge: Edge, rates: Rates, refusals: Refusals) -> None:
+    def __init__(self, edge: Edge, rates: Rates, refusals: Refusals, attempts: AttemptLimiter) -> None:
         self._edge = edge
         self.rates = rates
+        self.attempts = attempts
         self.refusals = refusals
         self.ids = Ids()
         self.in_flight = InFlight()

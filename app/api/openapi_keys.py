@@ -105,12 +105,16 @@ class AuditEntry(TypedDict):
     id: Id
     created_at: Timestamp
     action: Action
-    subject: Annotated[str, says("To what: a key, an email, a mailbox, or the request that was refused.")]
+    subject: Annotated[
+        str, says("To what: a key, an email, a mailbox, or the request that was refused; of several, the first.")
+    ]
     actor: Annotated[str, says("The name of an API key, or `command line`, or `nobody known`.")]
     key_id: Annotated[Id | None, says("The API key of that name.")]
     request_id: str | None
     details: Annotated[dict[str, Any], says("What was changed, from what to what; or how it was refused.")]
-    times: Annotated[int, says("The same refusal of the same key is one entry for each hour.", ge=1)]
+    times: Annotated[
+        int, says("The same refusal, or cancellations, of the same key are one entry for each hour.", ge=1)
+    ]
     last_at: Timestamp
 
 

@@ -15,7 +15,7 @@ from app.api.errors import (
 from app.api.openapi import Answer, Link, Parameter, Place
 from app.api.openapi_errors import NO_EMAIL, invalid
 from app.api.openapi_types import ID, Id
-from app.api.policy_errors import BudgetSpent, LaneNotAllowed, RecipientNotAllowed, SenderNotAllowed
+from app.api.policy_errors import BudgetSpent, LaneNotAllowed, RecipientNotAllowed, SenderNotAllowed, TooManyAttempts
 from app.mail.budget import DAY, MINUTE, Amount, Unit, Window
 
 ID_PART = Parameter("id", Id, "The id of the email, as it was answered.", place=Place.PATH)
@@ -58,10 +58,12 @@ OF_EMAIL = (
     LaneNotAllowed("urgent", ("normal", "bulk")),
     RecipientNotAllowed([("to[0]", "anna@example.com")], ("*@contoso.com",)),
 )
+TOO_MANY = TooManyAttempts(600, 40)
 OF_BUDGET = (
     BudgetSpent(Window(MINUTE, 1_763_975_880, 60, 60), Amount(1, 1, 912), 1_763_975_920.0),
     BudgetSpent(Window(DAY, 1_763_942_400, 5_000, 4_980), Amount(50, 50, 45_600), 1_763_975_920.0),
     BudgetSpent(Window(DAY, 1_763_942_400, 8_000, 7_900, Unit.RECIPIENTS), Amount(1, 150, 5_210), 1_763_975_920.0),
+    TOO_MANY,
 )
 
 

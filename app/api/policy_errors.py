@@ -70,6 +70,21 @@ def _counted(count: int, unit: Unit) -> str:
     return f"{count} {unit if count != 1 else unit.removesuffix('s')}"
 
 
+class TooManyAttempts(Problem):
+    """The API key has made too many requests in this minute that stored nothing: validations and refused sends."""
+
+    status = 429
+
+    def __init__(self, limit: int, seconds: int) -> None:
+        super().__init__(
+            Name.RATE_LIMIT_EXCEEDED,
+            f"This API key has made {limit} validations and refused requests in this minute, which is the limit. "
+            f"Correct the requests that are refused, and send this again in {seconds} seconds.",
+            reason="too_many_attempts",
+            headers={"retry-after": str(seconds)},
+        )
+
+
 class KeyRevoked(Problem):
     """A revoked key stays so."""
 

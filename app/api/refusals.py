@@ -1,19 +1,24 @@
-"""Sends that were refused, on their way into the audit. Counted here and written down together, never one by one.
+"""Audit entries that are summed: refused sends, and the cancellations that callers make of scheduled emails.
 
-The same refusal of the same key is one entry for each hour, so a flood of them costs a sum in memory. What was refused
-in the last moment before a crash may be missing.
+The same refusal, or cancellation, of the same key is one entry for each hour, so a flood of them costs a sum in memory.
+A refusal is written a moment later; one in the last second before a crash may be missing. Changes by administrators are
+never summed: they are written in the transaction of the change.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from starlette.types import Scope
 
 from app import logs
+from app.api.attempt_limit import AttemptLimiter
 from app.api.errors import Problem
 from app.clock import Clock
+from app.mail.lifecycle import MessageState
 from app.store import Store, StoreError
 from app.store.audit_records import Action, Actor, Entry, Refusal
 from app.store.records import Key
@@ -21,9 +26,10 @@ from app.store.records import Key
 PERIOD = 3600  # seconds: of one entry
 _REST = 1.0  # seconds between two writes
 _LONGEST = 500  # characters of a message
+_WAS_QUEUED = {"was": MessageState.QUEUED.value}
 _PATHS = frozenset({"/emails", "/emails/batch", "/email", "/email/batch"})
 
-_Kind = tuple[UUID | None, int, str, str | None, int]
+_Kind = tuple[UUID | str | int | None, ...]  # one entry each
 
 
 class Caller:
@@ -36,11 +42,12 @@ class Caller:
 
 
 class Refusals:
-    """What was not written down yet."""
+    """The sums that are not written yet. Each refusal counts against the limit of attempts too."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, attempts: AttemptLimiter) -> None:
         self._store = store
         self._clock = clock
+        self._attempts = attempts
         self._counted: dict[_Kind, Refusal] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -49,12 +56,24 @@ class Refusals:
         if scope["path"] not in _PATHS or scope["method"] != "POST" or problem.status >= 500:
             return
         now, key = self._clock.now(), scope["caller"].key
+        if key is not None:
+            self._attempts.count(key.id)
         kind = (key and key.id, problem.status, problem.name.value, problem.reason, int(now // PERIOD))
+        self._add(kind, partial(_entry, scope, key, problem), now)
+
+    async def canceled(self, id_: UUID, by: Actor) -> None:
+        """This scheduled email was cancelled. Written when it returns; later, if the store does not answer."""
+        now = self._clock.now()
+        entry = partial(Entry, by=by, action=Action.EMAIL_CANCELED, subject=str(id_), details=_WAS_QUEUED)
+        self._add((by.key_id, Action.EMAIL_CANCELED.value, int(now // PERIOD)), entry, now)
+        await asyncio.shield(self._write())  # a caller that leaves takes no other sums with it
+
+    def _add(self, kind: _Kind, entry: Callable[[float], Entry], now: float) -> None:
         known = self._counted.get(kind)
         self._counted[kind] = (
             replace(known, last_at=now, times=known.times + 1)
             if known
-            else Refusal(_entry(scope, key, problem, now), now, 1, "/".join(map(str, kind)))
+            else Refusal(entry(now), now, 1, "/".join(map(str, kind)))
         )
         if self._task is None:
             self._task = asyncio.ensure_future(self._write_soon())

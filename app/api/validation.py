@@ -16,7 +16,7 @@ from app.api.intake import INLINE, Intake, Prepared
 from app.api.keys import Keyring
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.openapi_email import CODE, EVERYTHING, RECEIPT
-from app.api.openapi_shared import OF_EMAIL
+from app.api.openapi_shared import OF_EMAIL, TOO_MANY
 from app.api.openapi_types import LATER, Timestamp, says
 from app.api.schemas import EmailInput
 from app.api.wire import success, timestamp
@@ -60,12 +60,14 @@ class Validation:
         needs=Needs.HOLDER,
         body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
         answer=Answer("It would be kept. Nothing was.", Valid, {"valid": _VALID}),
-        refuses=OF_EMAIL,
-        description="All that sending does but keeping it, with the same errors. An Idempotency-Key is not used up.",
+        refuses=(*OF_EMAIL, TOO_MANY),
+        description="All that sending does but keeping it, with the same errors. An Idempotency-Key is not used up. "
+        "No budget counts it; an API key has a limit of its own for requests that store nothing.",
     )
     async def validate(self, request: Request) -> Response:
         """POST /emails/validate: 200, or what POST /emails would answer. Nothing is kept, no Idempotency-Key used."""
         key = await self._keyring.holder(request)
+        self._intake.attempts.validate(key)
         raw = await body.read(request, self._edge.limits)
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)

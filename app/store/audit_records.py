@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The same refusal of the same key, `times` times from `at` to `last_at`. `once` names it and its period."""
+    """The same refusal, or action, of a key, `times` times from `at` to `last_at`. `once` names it and its period."""
 
     entry: Entry
     last_at: float

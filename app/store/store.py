@@ -254,8 +254,7 @@ class Store(Administration):
 
     async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
         """The newest messages of a key (None: of all), without their attempts."""
-        asked = Selection(key_id=key_id, state=state)
-        return list((await self._read(partial(listing.page, asked=asked, limit=limit, now=0.0))).emails)
+        return list((await self.page(Selection(key_id=key_id, state=state), limit, 0.0)).emails)
 
     async def page(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> Page:
         """At most `limit` of what is asked for: the newest, or the oldest. What it costs is bounded."""

@@ -237,6 +237,29 @@ def test_what_a_person_decides_is_in_the_audit(tmp_path: Path) -> None:
         assert entry["details"] == {"was": "queued"}
 
 
+def test_cancellations_of_a_key_are_one_entry(tmp_path: Path) -> None:
+    """However many, with the first one's id and their number; another key has its own, a retry a single entry."""
+    with open_door(tmp_path) as door:
+        full, other = door.make_key(Permission.FULL_ACCESS), door.make_key()
+        first, *rest = (door.send(scheduled_at="in 1 hour") for _ in range(40))
+        others = accepted(door.post(changed(scheduled_at="in 1 hour"), key=other))
+        for id_ in (first, *rest[:20]):
+            assert door.post(path=f"/emails/{id_}/cancel").status_code == 200
+        assert door.post(path=f"/emails/{others}/cancel", key=other).status_code == 200
+        for id_ in rest[20:]:
+            assert door.post(path=f"/emails/{id_}/cancel", key=full).status_code == 200
+        entries = door.get("/audit", key=full).json()["data"]
+        found = {(one["action"], one["subject"], one["times"]) for one in entries}
+        assert found == {
+            ("email.canceled", first, 21),
+            ("email.canceled", others, 1),
+            ("email.canceled", rest[20], 19),
+        }
+        for name in ("a", "b"):
+            assert door.post({"name": name}, "/keys", full).status_code == 200
+        assert [one["times"] for one in door.get("/audit", key=full).json()["data"]][:2] == [1, 1]
+
+
 def test_the_audit_is_read_page_by_page(door: Door) -> None:
     """`after` is the last one of the page before."""
     for _ in range(5):

@@ -258,6 +258,41 @@ def test_what_is_refused_costs_nothing(still: Door) -> None:
     accepted(still.post(MINIMAL, key=key))
 
 
+@pytest.mark.parametrize(
+    ("policy", "limit"), [({}, 600), ({"messages_per_minute": 2}, 10), ({"messages_per_minute": 15}, 15)]
+)
+def test_validations_are_limited(still: Door, hand: Hand, policy: Json, limit: int) -> None:
+    """Good ones and bad ones; other keys are not concerned, nor is the budget of messages, nor the next minute."""
+    key, other = still.make_key(**policy), still.make_key()
+    hand.at = MINUTE_BEGAN + 20
+    for number in range(limit):
+        body = changed(to=...) if number % 2 else MINIMAL
+        assert still.post(body, "/emails/validate", key).status_code == (422 if number % 2 else 200)
+    response = still.post(MINIMAL, "/emails/validate", key)
+    assert refused(response, 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
+    assert response.headers["retry-after"] == "40"
+    assert still.post(MINIMAL, "/emails/validate", other).status_code == 200
+    assert still.run(still.store.audit(None, 9)) == []
+    if policy:
+        assert rates(still.post(MINIMAL, key=key))[1] == policy["messages_per_minute"] - 1
+    hand.at = MINUTE_BEGAN + 60
+    assert still.post(MINIMAL, "/emails/validate", key).status_code == 200
+
+
+def test_refused_sends_are_limited(still: Door, hand: Hand) -> None:
+    """In whatever shape; then the body is not even read. The next minute everything goes again."""
+    key = still.make_key()
+    for path, body in (("/emails", b"{"), ("/emails/batch", [{}]), ("/email", {"From": SENDER})):
+        for _ in range(200):
+            assert 400 <= still.post(body, path, key).status_code < 423
+    for path in ("/emails", "/emails/batch", "/email", "/email/batch"):
+        assert still.post(b"{", path, key).status_code == 429
+    assert refused(still.post(MINIMAL, key=key), 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
+    accepted(still.post(MINIMAL, key=still.make_key()))
+    hand.at += 60
+    accepted(still.post(MINIMAL, key=key))
+
+
 def test_a_budget_is_one_over_processes(tmp_path: Path) -> None:
     """And what another has used is heard of with the next look at the key."""
     with open_door(tmp_path) as one, open_door(tmp_path) as other:
