@@ -1,11 +1,19 @@
 """`python -m app` and `postern` are the same."""
 
+import sys
+
+from app import log_capture, logs
 from app.cli import application
 
 
 def main() -> None:
     """Run the command line."""
-    application()
+    log_capture.install()
+    try:
+        application()
+    except Exception as error:
+        logs.crashed("command line", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,23 +4,20 @@ Never content, never a credential: the functions take facts (ids, codes, seconds
 be masked; those of our own mailboxes stay, because what mends a mailbox names it.
 """
 
-import json
-import re
 import sys
-import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
-from pydantic_core import PydanticSerializationError, to_json
+from app.log_format import render
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _TROUBLE = frozenset({"warning", "error"})
 # The events that are warnings or errors: they are counted from 0, by these names.
 TROUBLES = (
+    "library",
     "crashed",
     "email.lease_lost",
     "email.reclaimed",
@@ -40,19 +37,12 @@ TROUBLES = (
     "traces.lost",
     "store.failed",
 )
-_ADDRESS = re.compile(r'(?:"[^"]*"|[^\s"<>@,;:()\[\]]+)@([\w.-]*\w)')
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-
-# Never with local variables, which both of structlog's defaults print: they hold keys, passwords and mail.
-_for_people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-_with_traceback = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
 
 
 class _Log:
-    """The one thing of a process that is set and not passed along. structlog only renders: a line through its loggers
-    costs as much as composing an email."""
+    """The log of the process: the one object that is set and not passed along. It does not use structlog's loggers: a
+    line through them costs as much as composing an email."""
 
     def __init__(self) -> None:
         self.human = True
@@ -81,9 +71,7 @@ class _Log:
         facts = {"timestamp": stamp, "level": level, "event": event, **facts}
         if request_id := _request_id.get():
             facts["request_id"] = request_id
-        if self.shown is not None:
-            facts = _masked(facts, self.shown)
-        line = str(_for_people(None, level, facts)) if self.human else _json(facts)
+        line = render(level, facts, human=self.human, shown=self.shown)
         try:
             sys.stderr.write(line + "\n")
         except OSError:  # a full disk under the log must not cost an email
@@ -111,30 +99,6 @@ def bind_request(request_id: str) -> None:
     _request_id.set(request_id)
 
 
-def _masked(facts: dict[str, Any], shown: frozenset[str]) -> dict[str, Any]:
-    """The facts with no part of an address before its @, wherever one stands in them."""
-
-    def hidden(found: re.Match[str]) -> str:
-        return found.group() if found.group().lower() in shown else f"***@{found.group(1)}"
-
-    if (error := facts.pop("exc_info", None)) is not None:
-        facts["exception"] = "".join(traceback.format_exception(error))
-    return {
-        name: _ADDRESS.sub(hidden, value) if isinstance(value, str) and "@" in value else value
-        for name, value in facts.items()
-    }
-
-
-def _json(facts: dict[str, Any]) -> str:
-    """In ASCII. What is no Unicode (the name of a file need not be) takes the slow encoder, which escapes it."""
-    if "exc_info" in facts:
-        _with_traceback(None, "", facts)
-    try:
-        return to_json(facts, fallback=repr, ensure_ascii=True).decode()
-    except PydanticSerializationError:
-        return json.dumps(facts, default=repr)
-
-
 def started(*, url: str, role: str, mailboxes: int, mailbox: str, upstream: str) -> None:
     """Postern listens, and does the whole work or half of it."""
     _log.info("started", url=url, role=role, mailboxes=mailboxes, mailbox=mailbox, upstream=upstream)
@@ -160,8 +124,14 @@ def superseded(email: UUID, *, key: str) -> None:
     _log.info("email.superseded", email=str(email), key=key)
 
 
+def library(*, severe: bool, logger: str, message: str, error: BaseException | None = None) -> None:
+    """A package that Postern uses has logged a warning or an error, or Python has warned. A traceback if it had one."""
+    write = _log.error if severe else _log.warning
+    write("library", logger=logger, message=message, exc_info=error)
+
+
 def crashed(where: str, error: BaseException, *, email: UUID | None = None) -> None:
-    """A bug of ours: the only place where a traceback is written. `email` where it was about one."""
+    """A bug of ours, with a traceback. `email` where it was about one."""
     of = {} if email is None else {"email": str(email)}
     _log.error("crashed", where=where, **of, exc_info=error)
 

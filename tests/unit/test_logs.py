@@ -40,7 +40,7 @@ def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str], human: 
 
 def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever came from outside: it cannot end a line, speak to a terminal, or keep the line from being written."""
-    odd = "\n\x1b[2J\x9b\u2028\ud800ü"
+    odd = "\n\x1b[2J\x7f\x9b\u2028\ud800ü"
     for told in (odd, odd.replace("\ud800", "")):
         logs.configure(human=False)
         logs.refused(status=404, name="not_found", message=told, method="GET", path="/", client="127.0.0.1")
@@ -48,6 +48,7 @@ def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) 
         assert line.isascii()
         assert line.count("\n") == 1
         assert "\x1b" not in line
+        assert "\x7f" not in line
         facts = json.loads(line)
         assert (facts["event"], facts["level"], facts["message"]) == ("request.refused", "info", told)
         assert facts["timestamp"].endswith("Z")
@@ -81,6 +82,63 @@ def test_addresses_can_be_masked(capsys: pytest.CaptureFixture[str]) -> None:
         assert "***@example.net" in written
         assert "-Identity noreply@contoso.com" in written
         assert "test_addresses_can_be_masked" in written
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ('"a\\"b"@example.net', "***@example.net"),
+        ('<"ada \\"the\\" l."@example.net>', "<***@example.net>"),
+        ('"back\\\\"@example.net', "***@example.net"),
+        ('"ada@home"@example.net', "***@example.net"),
+        ('said "ada@example.net is full", "a\\"b"@example.net', 'said "***@example.net is full", ***@example.net'),
+        ('an "open quote ada@example.net', 'an "open quote ***@example.net'),
+        ("/emails/ada@example.net/x,bob@example.org", "***@example.net/x,***@example.org"),
+        ("noreply@contoso.com, not@contoso.com", "noreply@contoso.com, ***@contoso.com"),
+        ("@example.net a@ @ a@-", "@example.net a@ @ a@-"),
+        ("a@b.c@d.e", "***@b.c@d.e"),
+    ],
+)
+def test_every_form_of_a_local_part_is_masked(capsys: pytest.CaptureFixture[str], text: str, masked: str) -> None:
+    """Quoted ones with quotation marks and @ inside, too, and nothing else is."""
+    logs.configure(human=False, shown=frozenset({"noreply@contoso.com"}))
+    logs.refused(status=404, name="not_found", message=text, method="GET", path="/", client="127.0.0.1")
+    assert json.loads(capsys.readouterr().err)["message"] == masked
+
+
+@pytest.mark.parametrize("human", [True, False])
+@pytest.mark.parametrize("shown", [None, frozenset({"noreply@contoso.com"})])
+def test_no_line_repeats_more_than_some_hundred_characters_of_a_value(
+    capsys: pytest.CaptureFixture[str], human: bool, shown: frozenset[str] | None
+) -> None:
+    """Whatever the value is: a path, a reply, the words of an exception."""
+    logs.configure(human=human, shown=shown)
+    huge = "x" * 5_000_000
+    logs.refused(status=404, name="not_found", message=huge, method=huge, path=f"/{huge} @x", client="127.0.0.1")
+    assert len(capsys.readouterr().err) < 2500
+    try:
+        raise ValueError(huge)
+    except ValueError as error:
+        logs.crashed(huge, error)
+        logs.store_failed(huge, error)
+    written = capsys.readouterr().err
+    assert len(written) < 6000
+    assert "ValueError: xxx" in written
+
+
+def test_for_people_what_acts_on_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """In values with blanks and without, and in the words of an exception; colours are ours alone."""
+    logs.configure(human=True)
+    for odd in ("\x1b[2J\x9b\u202e\x7f\u200b", "a b\x1b[2J\x9b\u202e\x7f\u200b\nforged"):
+        logs.refused(status=404, name="not_found", message=odd, method=odd, path=odd, client=odd)
+        try:
+            raise ValueError(odd)
+        except ValueError as error:
+            logs.crashed(odd, error)
+    written = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)
+    assert not re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", written)
+    assert "\\u202e" in written
+    assert "\\x1b[2J" in written
 
 
 def test_a_name_is_a_name_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:

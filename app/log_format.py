@@ -1,0 +1,96 @@
+"""Rendering of a log line: values cut, addresses masked, then JSON or text for people. Knows no event.
+
+Whatever a value repeats of a caller or an upstream is bounded here, before anything is matched in it.
+"""
+
+import json
+import re
+import traceback
+from typing import Any
+
+import structlog
+from pydantic_core import PydanticSerializationError, to_json
+
+from app.mail.safe_text import cut, escape_controls
+
+LONGEST_VALUE = 500  # characters of one value, and of one line of a traceback
+_MOST_LINES = 200  # of a traceback
+_FIRST_LINES = 20  # that are shown of a longer one, with the last
+
+# One pass from left to right: where an address ends, or where its local part may begin at the earliest.
+_MARK = re.compile(r'@([\w.-]*\w)|[\s"<>@,;:()\[\]]')
+_LONGEST_LOCAL = 320  # characters of a quoted local part; a quotation mark further back belongs to something else
+
+_for_people = structlog.dev.ConsoleRenderer()
+
+
+def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[str] | None) -> str:
+    """One line, or for people several if there is a traceback. With `shown` every address but these is masked."""
+    if (error := facts.pop("exc_info", None)) is not None:
+        facts["exception"] = _traceback(error)
+    plain = not human and shown is None
+    for name, value in facts.items():
+        if isinstance(value, str) and not (plain and len(value) <= LONGEST_VALUE):
+            facts[name] = _value(name, value, human, shown)
+    return str(_for_people(None, level, facts)) if human else _json(facts)
+
+
+def mask(text: str, shown: frozenset[str]) -> str:
+    """The text with `***` for the local part of each address that is not in `shown`. Linear in its length."""
+    spans: list[tuple[int, int]] = []  # of the local parts
+    earliest = 0
+    for found in _MARK.finditer(text):
+        if found[1] is None:
+            earliest = found.end()
+            continue
+        at = found.start()
+        start = _quoted_start(text, at) if text[at - 1 : at] == '"' else earliest
+        while spans and start <= spans[-1][0]:  # an @ inside of the quotation marks
+            spans.pop()
+        if start < at and text[start : found.end()].lower() not in shown:
+            spans.append((start, at))
+        earliest = found.end()
+    pieces, kept = [], 0
+    for start, end in spans:
+        pieces += [text[kept:start], "***"]
+        kept = end
+    return "".join([*pieces, text[kept:]])
+
+
+def _quoted_start(text: str, at: int) -> int:
+    """The index of the quotation mark that begins the quoted string before `at` (RFC 5321 §4.1.2 Quoted-string)."""
+    earliest = max(0, at - _LONGEST_LOCAL)
+    opening = at - 1
+    while (opening := text.rfind('"', earliest, opening)) >= 0:
+        escapes = opening
+        while escapes > earliest and text[escapes - 1] == "\\":
+            escapes -= 1
+        if (opening - escapes) % 2 == 0:
+            return opening
+    return earliest
+
+
+def _value(name: str, text: str, human: bool, shown: frozenset[str] | None) -> str:
+    is_traceback = name == "exception"
+    if not is_traceback:
+        text = cut(text, LONGEST_VALUE)
+    if shown is not None and "@" in text:
+        text = mask(text, shown)
+    return escape_controls(text, multiline=is_traceback) if human else text
+
+
+def _traceback(error: BaseException) -> str:
+    """Lines of code and the exception's own words, never the values of variables: they hold keys and mail."""
+    lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[:_FIRST_LINES], "…", *lines[_FIRST_LINES - _MOST_LINES :]]
+    return "\n".join(cut(line, LONGEST_VALUE) for line in lines)
+
+
+def _json(facts: dict[str, Any]) -> str:
+    """In ASCII. What is no Unicode (the name of a file need not be) takes the slow encoder, which escapes it."""
+    try:
+        line = to_json(facts, fallback=repr, ensure_ascii=True).decode()
+    except PydanticSerializationError:
+        line = json.dumps(facts, default=repr)
+    return line.replace("\x7f", "\\u007f") if "\x7f" in line else line
