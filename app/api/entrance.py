@@ -14,7 +14,7 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
 from app import logs
-from app.api import postmark_errors
+from app.api import paths, postmark_errors
 from app.api.body import ROOM, Room
 from app.api.errors import Crashed, MalformedBody, MethodNotAllowed, NotFound, Problem, Unavailable, answer
 from app.api.rates import Rates
@@ -22,11 +22,9 @@ from app.api.refusals import Caller, Refusals
 from app.api.wire import header
 from app.store import StoreError
 
-_SLASHES = re.compile("/{2,}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
 _CUT = "Postern stopped before it was done. Send the request again, with the same Idempotency-Key if it had one."
 _ids = random.Random()  # noqa: S311 - they tell requests apart, they keep no secret
-_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Entrance:
@@ -40,7 +38,7 @@ class Entrance:
     def __init__(
         self, app: FastAPI, draining: Callable[[], bool], bytes_in_flight: int = 0, root_path: str = ""
     ) -> None:
-        self._below = f"{root_path}/" if root_path else ""
+        self._root_path = root_path
         self._draining = draining
         self._room = Room(bytes_in_flight)
         self.lead_to(app)
@@ -62,7 +60,8 @@ class Entrance:
             await self._routes(scope, receive, send)
             return
         request_id, caller = _request_id(scope), Caller()
-        facts = {"app": self._app, "path": self._path(scope["path"]), "request_id": request_id.decode()}
+        path = paths.route_path(scope["path"], self._root_path)
+        facts = {"app": self._app, "path": path, "request_id": request_id.decode()}
         scope.update(facts | {"caller": caller, ROOM: self._room})
         logs.bind_request(scope["request_id"])
         started, problem = False, None
@@ -76,6 +75,7 @@ class Entrance:
             await send(message)
 
         try:
+            paths.check(scope)
             self._check_draining(scope["path"])
             await self._routes(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
@@ -96,14 +96,8 @@ class Entrance:
         if self._refusals:
             await self._refusals.close()
 
-    def _path(self, given: str) -> str:
-        path = _plain(given)
-        if self._below and f"{path}/".startswith(self._below):
-            return path[len(self._below) - 1 :] or "/"
-        return path
-
     def _check_draining(self, path: str) -> None:
-        if self._draining() and path not in _ALWAYS_ANSWERED:
+        if self._draining() and path not in paths.INTERNAL:
             raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
 
 
@@ -113,13 +107,6 @@ def _request_id(scope: Scope) -> bytes:
     if given and _REQUEST_ID.fullmatch(given):
         return given
     return _ids.randbytes(12).hex().encode()
-
-
-def _plain(path: str) -> str:
-    """`//emails` and `/emails/` are `/emails`: some SDKs join their base URL so. Never a redirect."""
-    if "//" in path or path.endswith("/"):
-        return _SLASHES.sub("/", path).rstrip("/") or "/"
-    return path
 
 
 def _problem(error: BaseException, scope: Scope) -> Problem:

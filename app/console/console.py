@@ -152,14 +152,26 @@ def _request_id(request: Request) -> str:
 
 
 def beside(console: Console, api: ASGIApp, root_path: str = "") -> ASGIApp:
-    """Both as one application: what is below HOME goes to the console, whether a gateway has taken `root_path` off or
-    not."""
+    """Both as one application: paths below HOME go to the console, whether a gateway has removed `root_path` or not.
+
+    Only where the request has exactly the bytes of HOME: a gateway that closes it compares them.
+    """
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(root_path)
-        if scope["type"] == "http" and (path == HOME or path.startswith(f"{HOME}/")):
+        if scope["type"] == "http" and _is_below_home(scope["raw_path"], root_path) and _is_plain(path):
             await console({**scope, "path": path}, receive, send)
         else:
             await api(scope, receive, send)
 
     return either
+
+
+def _is_below_home(raw_path: bytes, root_path: str) -> bool:
+    path = raw_path.removeprefix(root_path.encode())
+    return path == HOME.encode() or path.startswith(f"{HOME}/".encode())
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a gateway and Postern read it alike: without control characters and dot segments."""
+    return path.isprintable() and not {".", ".."} & {*path.split("/")}

@@ -88,8 +88,11 @@ def installed(kind: str) -> str | None:
 
 
 @contextmanager
-def gateway(kind: str, *upstreams: int, parts: Sequence[str] = ()) -> Iterator[Gateway]:
-    """One in front of these ports of 127.0.0.1. `parts` are names of its optional files, without their endings."""
+def gateway(
+    kind: str, *upstreams: int, parts: Sequence[str] = (), edited: tuple[str, str] = ("", "")
+) -> Iterator[Gateway]:
+    """One in front of these ports of 127.0.0.1. `parts` are names of its optional files, without their endings; in
+    their texts the first string of `edited` is replaced by the second."""
     with tempfile.TemporaryDirectory(prefix="gateway-") as name:
         folder, port = Path(name), _free_port()
         certificates = _certificates()
@@ -99,6 +102,8 @@ def gateway(kind: str, *upstreams: int, parts: Sequence[str] = ()) -> Iterator[G
         (folder / "tls.crt").write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
         (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
         command, environment = (_nginx if kind == "nginx" else _caddy)(folder, port, upstreams, parts)
+        for part in (each for each in folder.glob("*/*") if each.suffix in (".conf", ".caddy")):
+            part.write_text(part.read_text().replace(*edited))
         log = folder / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(

@@ -23,7 +23,9 @@ async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: 
             simulator, tmp_path, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
         )
         async with house(simulator, settings) as home:
-            with gateway(kind, home.postern._listener.port, parts=("prefix",) if prefix else ()) as front:
+            with gateway(
+                kind, home.postern._listener.port, parts=("console", "prefix") if prefix else ("console",)
+            ) as front:
                 url = f"{front.url.replace('localhost', '127.0.0.1')}{prefix}/"
                 transport = httpx.AsyncHTTPTransport(verify=front.trust(), local_address="127.0.0.2")
                 async with httpx.AsyncClient(base_url=url, transport=transport, timeout=PATIENCE) as client:

@@ -49,10 +49,10 @@ def test_a_body_near_the_limit(caller: httpx.Client) -> None:
 
 def test_the_request_id(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
     """The caller's own comes back and stands in Postern's log; what is none is replaced by the gateway."""
-    assert check_error(caller.get("/nope", headers={"x-request-id": ID}))["request_id"] == ID
+    assert check_error(caller.get("/emails/nope/nope", headers={"x-request-id": ID}))["request_id"] == ID
     assert ID in capsys.readouterr().err
     for odd in (b"a b", b"x" * 129, b'"', "ü".encode()):
-        made = check_error(caller.get("/nope", headers={b"x-request-id": odd}))["request_id"]
+        made = check_error(caller.get("/emails/nope/nope", headers={b"x-request-id": odd}))["request_id"]
         assert len(made) >= 32
         assert made in capsys.readouterr().err
 
@@ -60,7 +60,7 @@ def test_the_request_id(caller: httpx.Client, capsys: pytest.CaptureFixture[str]
 def test_who_asked(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
     """Postern logs the caller's address, whatever the caller says of itself."""
     forged = {"x-forwarded-for": "203.0.113.9", "forwarded": "for=203.0.113.9", "x-real-ip": "203.0.113.9"}
-    refused(caller.get("/nope", headers=forged), 404, "not_found")
+    refused(caller.get("/emails/nope/nope", headers=forged), 404, "not_found")
     logged = capsys.readouterr().err
     assert "127.0.0.2" in logged
     assert "203.0.113.9" not in logged
@@ -92,7 +92,7 @@ def test_the_log(front: Gateway, caller: httpx.Client, inner: Door) -> None:
     """Has no key, no query and nothing of an email."""
     caller.get("/emails", params={"to": "secret-recipient@example.net"})
     caller.post("/emails", json={**MINIMAL, "subject": "secret-subject"})
-    caller.get("/nope/logged")
-    logged = front.until_logged("/nope/logged")
+    caller.get("/emails/nope/logged")
+    logged = front.until_logged("/emails/nope/logged")
     for secret in (inner.key, "secret-recipient", "secret-subject"):
         assert secret not in logged

@@ -1,12 +1,18 @@
 """README.md names every route, and none that is not there."""
 
 import re
+import socket
 from pathlib import Path
 
+import pytest
+
 from app.api.unsupported import METHODS
-from tests.contract.api.door import Door
+from tests.contract.api.door import INSIDE, Door, refused
+from tests.gateway.gateways import DEPLOY
+from tests.gateway.spellings import spellings
 
 README = Path(__file__).parents[3] / "README.md"
+ALLOWED = re.compile(r"\^/\((?:\?:)?([a-z|\\.-]+)\)")
 ID = "0c6a1b52-0f3b-7c3f-8000-000000000000"
 
 
@@ -29,10 +35,53 @@ def test_what_can_be_read_can_be_asked_for_by_head(door: Door) -> None:
 
 
 def test_a_trailing_slash_changes_nothing(door: Door) -> None:
-    """S8, for every route: never a redirect, and the same answer."""
-    for path, methods in door.routes().items():
+    """S8, for every route of callers: never a redirect, and the same answer."""
+    routes = {path: methods for path, methods in door.routes().items() if path not in INSIDE}
+    for path, methods in routes.items():
         concrete = re.sub(r"\{[a-z_]+(:path)?\}", ID, path)
         for method in methods - {"HEAD"}:
             plain, slashed = (door.client.request(method, f"{door.url}{p}") for p in (concrete, f"/{concrete}/"))
             assert plain.status_code == slashed.status_code, (method, path)
             assert plain.status_code // 100 in (2, 4), (method, path, plain.text)
+
+
+@pytest.mark.parametrize("file", ["nginx/nginx.conf", "caddy/Caddyfile"])
+def test_the_gateways_pass_what_is_public(door: Door, file: str) -> None:
+    """Their lists have the first part of every path but those that ask for no key."""
+    [listed] = ALLOWED.findall((DEPLOY / file).read_text("utf-8"))
+    public = {path.split("/")[1] for path in door.routes() if path not in INSIDE}
+    assert sorted(listed.replace("\\", "").split("|")) == sorted(public)
+
+
+@pytest.mark.direct("what is for machines inside is not passed on: tests/gateway")
+def test_an_internal_path_has_one_spelling(door: Door) -> None:
+    """Any other is refused, so that no rule of a gateway can be passed by."""
+    exact = tuple(f" {path} HTTP/".encode() for path in INSIDE)
+    asked = [each for each in spellings() if not any(path in each for path in exact) and not _is_exact_target(each)]
+    assert len(asked) >= 750
+    for request in asked:
+        with socket.create_connection(("127.0.0.1", door.port), timeout=20) as connection:
+            connection.sendall(request)
+            with connection.makefile("rb") as stream:
+                answer = stream.read()
+        assert int(answer.split()[1]) >= 400, request
+        assert b"# HELP" not in answer, request
+
+
+def _is_exact_target(request: bytes) -> bool:
+    """Whether the path of the request target is an internal one: a query, or a scheme and host, may be around it."""
+    target = request.split(b" ", 2)[1].split(b"?")[0].split(b"#")[0].lower()
+    return any(target.endswith(path.encode()) and target.count(b"/") in (1, 3) for path in INSIDE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/emails%0a", "/emails/%00", "/mailboxes/%0a/hold", "/emails/%c2%85", "/docs%7f", "/%1b"),
+        *("/x/%2e%2e/emails", "/emails/%2e%2e", "/%2e/emails"),
+    ],
+)
+def test_control_characters_and_dot_segments(door: Door, path: str) -> None:
+    """404, with the characters escaped."""
+    body = refused(door.get(path), 404, "not_found")
+    assert body["message"].isprintable()

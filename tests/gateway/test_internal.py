@@ -1,0 +1,104 @@
+"""No spelling of an internal path leads through a gateway to what it answers, nor to the console until it is opened."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+from pydantic import SecretStr
+
+from app.simulator import Simulator
+from tests.contract.console.operator import CONSOLE_PASSWORD
+from tests.gateway.conftest import FORWARDER
+from tests.gateway.gateways import Gateway, gateway
+from tests.gateway.spellings import INTERNAL, spellings
+from tests.house import ACCOUNT, house, settings_for
+
+_CONTENT = re.compile(rb"# HELP|# TYPE|postern_|\"relaying\"|\"status\":\s*\"ok\"|<html|console/login", re.IGNORECASE)
+
+
+def ask(front: Gateway, request: bytes) -> tuple[int, bytes]:
+    """The status (0: no answer that is HTTP) and all bytes of the answer."""
+    with front.connect() as connection, connection.makefile("rb") as stream:
+        connection.sendall(request)
+        answer = stream.read()
+    found = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
+    return int(found.group(1)) if found else 0, answer
+
+
+async def get(front: Gateway, path: str) -> tuple[int, bytes]:
+    """The same for a plain GET."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    return await anyio.to_thread.run_sync(ask, front, request)
+
+
+@asynccontextmanager
+async def everything(
+    kind: str, folder: Path, *parts: str, edited: tuple[str, str] = ("", "")
+) -> AsyncIterator[Gateway]:
+    """A gateway before a whole Postern that has a console and its metrics on the same port."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        prefix = "/mail" if "prefix" in parts else ""
+        password = SecretStr(CONSOLE_PASSWORD)
+        settings = settings_for(
+            simulator, folder, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
+        )
+        async with house(simulator, settings) as home:
+            with gateway(kind, home.postern._listener.port, parts=parts, edited=edited) as front:
+                yield front
+
+
+def leaks(front: Gateway) -> list[tuple[bytes, int, bytes]]:
+    """Every spelling whose answer is a success, a redirect, or has content of an internal path."""
+    return [
+        (request, status, answer[:300])
+        for request in spellings()
+        for status, answer in [ask(front, request)]
+        if (status < 400 and answer) or _CONTENT.search(answer)
+    ]
+
+
+@pytest.mark.parametrize("parts", [(), ("prefix",)], ids=["plain", "prefix"])
+async def test_no_spelling_reaches_an_internal_path(kind: str, tmp_path: Path, parts: tuple[str, ...]) -> None:
+    """Of more than a thousand."""
+    assert len(spellings()) >= 750
+    async with everything(kind, tmp_path, *parts) as front:
+        found = await anyio.to_thread.run_sync(leaks, front)
+    assert not found, found
+
+
+@pytest.mark.parametrize("prefix", ["", "/mail"])
+async def test_the_console_is_opened_to_named_networks(kind: str, tmp_path: Path, prefix: str) -> None:
+    """By the optional part; to an address outside them it is 403, and the internal paths stay closed."""
+    parts = ("console", "prefix") if prefix else ("console",)
+    async with everything(kind, tmp_path, *parts) as front:
+        for path, status in (("/console/login", 200), ("/console", 303), ("/metrics", 404), ("/console%0a", 404)):
+            answered, answer = await get(front, f"{prefix}{path}")
+            assert answered == status, answer
+
+
+async def test_the_console_is_closed_to_other_networks(kind: str, tmp_path: Path) -> None:
+    """403, in the form of Postern's errors; the API is as open as ever."""
+    async with everything(kind, tmp_path, "console", edited=("127.0.0.0/8", "192.0.2.0/24")) as front:
+        status, answer = await get(front, "/console/login")
+        assert (status, b"not open to this address" in answer) == (403, True), answer
+        assert (await get(front, "/emails"))[0] == 401
+
+
+@pytest.mark.parametrize("path", INTERNAL)
+async def test_the_root_path_is_removed_once(kind: str, tmp_path: Path, path: str) -> None:
+    """Neither twice nor in another case, by gateway and Postern together."""
+    async with everything(kind, tmp_path, "prefix") as front:
+        for before in ("/mail", "/mail/mail", "/MAIL", "/mail/MAIL", "/mail//mail"):
+            status, answer = await get(front, f"{before}{path}")
+            assert status == 404, answer
+
+
+async def test_strict_transport_security(kind: str, tmp_path: Path) -> None:
+    """RFC 6797: in every answer over TLS, of Postern's and of the gateway's own."""
+    async with everything(kind, tmp_path) as front:
+        for path in ("/emails", "/docs", "/nope", "/metrics"):
+            _, answer = await get(front, path)
+            assert answer.lower().count(b"strict-transport-security: max-age=31536000") == 1, answer
