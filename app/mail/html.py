@@ -2,12 +2,11 @@
 
 The tokens are cut by one expression that gives nothing back (possessive), so the time is linear in the input whatever
 the input is. The standard library's parser is not used for this: in Python 3.11 unclosed tags cost it quadratic time.
+Text, tags and attributes are bounded, so the memory is too: real emails stay far below the bounds.
 """
 
 import html
 import re
-from collections.abc import Iterator
-from itertools import count, repeat
 
 _TOKEN = re.compile(
     r"""
@@ -23,6 +22,15 @@ _HIDDEN = {name: re.compile(rf"</{name}(?=[\s/>])[^>]*+(?:>|\Z)", re.I) for name
 _INVISIBLE = "\u00ad\u034f\u061c\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # what pads a preheader
 _ANY_INVISIBLE = re.compile(f"[{_INVISIBLE}]")
 
+TEXT_LIMIT = 1 << 20  # characters of text; the rest of the HTML is left out
+TAG_LIMIT = 1_000_000  # tags that are read; the rest of the HTML is left out
+CUT = "[...]"  # the last line of a text that was cut
+_VALUE_LIMIT = 8192  # characters of an attribute's value; a longer one counts as absent
+
+# More digits than any character needs. Python refuses to convert thousands of them, leading zeros included.
+_LONG_REFERENCE = re.compile(r"&#(?=[0-9]{20})0*+([0-9]*+)(;?+)")
+_NO_CHARACTER = str(0x110000)
+
 _PARAGRAPHS = frozenset({"address", "blockquote", "dl", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "p", "table"})
 _DEEPEST = 8  # list levels that are indented; without an end to it, nested lists could blow up the text
 _LINES = frozenset(
@@ -37,8 +45,11 @@ def text_from_html(source: str) -> str:
     """Paragraphs, lists, table rows and links as people write them in plain text; lines joined by LF, or ""."""
     page = _Page()
     position = 0
-    while token := _TOKEN.search(source, position):
-        page.data(source[position : token.start()])
+    for _ in range(TAG_LIMIT):
+        token = _TOKEN.search(source, position)
+        page.data(source, position, token.start() if token else len(source))
+        if token is None or page.is_full:
+            return page.text()
         position = token.end()
         name = (token["name"] or "").lower()
         if token["end"]:
@@ -48,31 +59,48 @@ def text_from_html(source: str) -> str:
             position = closing.end() if closing else len(source)
         elif name:
             page.start(name, token["attributes"])
-    page.data(source[position:])
+    page.is_full = True
     return page.text()
+
+
+def unescape(source: str) -> str:
+    """`source` with its character references replaced (HTML, §13.2.5.72), whatever number of digits they have."""
+    if "&#" in source and _LONG_REFERENCE.search(source):
+        source = _LONG_REFERENCE.sub(_shortened, source)
+    return html.unescape(source)
+
+
+def _shortened(reference: re.Match[str]) -> str:
+    digits, end = reference.groups()
+    return f"&#{digits if len(digits) <= len(_NO_CHARACTER) else _NO_CHARACTER}{end}" if digits else f"&#0{end}"
 
 
 class _Page:
     """The text so far: finished lines, and the pieces of the line being written."""
 
     def __init__(self) -> None:
+        self.is_full = False  # nothing more is taken, and the text says that it was cut
+        self._room = TEXT_LIMIT  # characters
         self._lines: list[str] = []
         self._line: list[str] = []
         self._blank = False  # a blank line is due before the next one
         self._space = ""  # the blanks due before the next word
         self._mark = ""  # a list item's bullet or number, due before its first word
-        self._lists: list[Iterator[str]] = []  # the marks of each open list
+        self._lists: list[int] = []  # of each open list: the number of its next item, or 0 if it has bullets
         self._link: list[str] = []  # the words of the open link
         self._target = ""
         self._verbatim = 0
 
-    def data(self, source: str) -> None:
+    def data(self, source: str, start: int, end: int) -> None:
         """Text between tags."""
-        text = html.unescape(source) if "&" in source else source
+        text = source[start : min(end, start + TEXT_LIMIT)]
+        if "&" in text:
+            text = unescape(text)
         if self._verbatim:
             self._preformatted(text)
         elif text:
             self._flowing(text)
+        self.is_full = self._room < 0 or end - start > TEXT_LIMIT
 
     def start(self, name: str, source: str) -> None:
         """A start tag with its attributes unread."""
@@ -81,14 +109,14 @@ class _Page:
                 self._break()
             case "a":
                 self._close_link()
-                self._target = _target(_attributes(source).get("href", ""))
+                self._target = _target(_attribute(source, "href"))
             case "img":
-                self._write(" ".join(_attributes(source).get("alt", "").split()))
+                self._write(" ".join(_attribute(source, "alt").split()))
             case "li":
                 self._item()
             case "ul" | "ol":
                 self._paragraph() if not self._lists else self._flush()
-                self._lists.append((f"{number}. " for number in count(1)) if name == "ol" else repeat("- "))
+                self._lists.append(1 if name == "ol" else 0)
             case "td" | "th":
                 self._cell()
             case "hr":
@@ -118,10 +146,11 @@ class _Page:
                 self._block(name)
 
     def text(self) -> str:
-        """All of it."""
+        """All of it, or as much as TEXT_LIMIT allows."""
         self._close_link()
         self._flush()
-        return "\n".join(self._lines).strip("\n")
+        text = "\n".join(self._lines).strip("\n")
+        return f"{text[:TEXT_LIMIT]}\n\n{CUT}".lstrip("\n") if self.is_full else text
 
     def _flowing(self, text: str) -> None:
         words = text.split()
@@ -139,12 +168,16 @@ class _Page:
         if self._target:
             self._link.append(words)
         if self._line and self._space:
-            self._line.append(self._space)
+            self._append(self._space)
         elif self._mark:
-            self._line.append(self._mark)
+            self._append(self._mark)
             self._mark = " " * len(self._mark)
-        self._line.append(words)
+        self._append(words)
         self._space = ""
+
+    def _append(self, piece: str) -> None:
+        self._line.append(piece)
+        self._room -= len(piece)
 
     def _flush(self) -> None:
         """End the line being written, if there is one."""
@@ -152,6 +185,7 @@ class _Page:
             if self._blank and self._lines and self._lines[-1]:
                 self._lines.append("")
             self._lines.append("".join(self._line).rstrip())
+            self._room -= 1
             self._line.clear()
             self._blank = False
         self._space = ""
@@ -173,7 +207,10 @@ class _Page:
 
     def _item(self) -> None:
         self._flush()
-        mark = next(self._lists[-1]) if self._lists else "- "
+        number = self._lists[-1] if self._lists else 0
+        if number:
+            self._lists[-1] += 1
+        mark = f"{number}. " if number else "- "
         self._mark = "  " * min(len(self._lists) - 1, _DEEPEST) + mark
 
     def _cell(self) -> None:
@@ -186,10 +223,10 @@ class _Page:
 
     def _preformatted(self, text: str) -> None:
         first, *others = text.expandtabs().splitlines() or [""]
-        self._line.append(first)
+        self._append(first)
         for line in others:
             self._flush_verbatim()
-            self._line.append(line)
+            self._append(line)
         if text.endswith("\n"):
             self._flush_verbatim()
 
@@ -205,6 +242,7 @@ class _Page:
         if not target or _bare(target) == _bare(words):
             return
         if words and not self._line and self._lines:
+            self._room -= len(target)
             self._lines[-1] += f" ({target})"  # the words stood in a block of their own inside the link
             return
         space, self._space = self._space, " " if words else self._space
@@ -212,11 +250,13 @@ class _Page:
         self._space = space
 
 
-def _attributes(source: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in _ATTRIBUTE.findall(source):
-        found.setdefault(name.lower(), html.unescape(value.strip("\"'")))
-    return found
+def _attribute(source: str, name: str) -> str:
+    """The value of the first attribute of this name, or "". The others are passed over without being kept."""
+    for found in _ATTRIBUTE.finditer(source):
+        if len(found[1]) == len(name) and found[1].lower() == name:
+            value = found[2] or ""
+            return unescape(value.strip("\"'")) if len(value) <= _VALUE_LIMIT else ""
+    return ""
 
 
 def _target(href: str) -> str:

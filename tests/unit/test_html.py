@@ -1,10 +1,12 @@
 """Text from HTML: what a reader of plain text should see, and no input that takes long."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.html import text_from_html
+from app.mail.html import CUT, TEXT_LIMIT, text_from_html
 
 CASES = {
     "words": ("Hello  \n  world", "Hello world"),
@@ -129,3 +131,60 @@ def test_hostile_input(piece: str) -> None:
     """No repetition of an unfinished construct swells; if one took quadratic time, the suite's timeout would say so."""
     source = piece * (400_000 // len(piece))
     assert len(text_from_html(source)) < 10 * len(source)
+
+
+NO_CHARACTER = "\ufffd"
+REFERENCES = {
+    "&#" + "0" * 5_000 + "65;": "A",
+    "&#" + "0" * 5_000 + "128512": "\U0001f600",
+    "&#" + "0" * 5_000 + ";": NO_CHARACTER,
+    "&#" + "9" * 5_000 + ";": NO_CHARACTER,
+    "&#" + "1" * 5_000 + "x": NO_CHARACTER + "x",
+    "&#x" + "0" * 5_000 + "41;": "A",
+    "&#x" + "f" * 5_000 + ";": NO_CHARACTER,
+    "&#00000000000000000001000000;": "\U000f4240",
+    "&#00000000000000000001114112;": NO_CHARACTER,
+    "&#1114112;": NO_CHARACTER,
+    "&#xD800;": NO_CHARACTER,
+    "&#55357;&#56832;": NO_CHARACTER * 2,
+    "&#0;": NO_CHARACTER,
+    "&#x0;": NO_CHARACTER,
+    "&#x110000;": NO_CHARACTER,
+    "&#;": "&#;",
+    "&#x;": "&#x;",
+}
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda reference: f"{reference[:5]}, {len(reference)}")
+def test_numeric_references(reference: str) -> None:
+    """Any number of digits is read; a number without a character gives U+FFFD, as in a browser."""
+    text = REFERENCES[reference]
+    assert text_from_html(f"a{reference}") == f"a{text}"
+    assert text_from_html(f"<img alt='a{reference}'>") == f"a{text}"
+    assert text_from_html(f"<a href='http://x/{reference}'>b</a>") == f"b (http://x/{text})"
+
+
+@pytest.mark.parametrize("piece", ["ab ", "<ol>", "<a b=c "])
+def test_memory_is_bounded(piece: str) -> None:
+    """Of a page no list of all its words, open lists or attributes is made."""
+    source = piece * (1_500_000 // len(piece))
+    tracemalloc.start()
+    text_from_html(source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24 << 20
+
+
+@pytest.mark.parametrize("piece", ["ab ", "<p>ab</p>", "<pre>\tab</pre>"])
+def test_a_long_text_is_cut(piece: str) -> None:
+    """Only beyond the limit, and then its last line says so."""
+    assert text_from_html(piece * 20_000 + "end").endswith("end")
+    text = text_from_html(piece * (TEXT_LIMIT // 2 + 1))
+    assert text.endswith(f"\n\n{CUT}")
+    assert TEXT_LIMIT * 0.9 < len(text) <= TEXT_LIMIT + len(f"\n\n{CUT}")
+
+
+def test_many_tags_are_cut() -> None:
+    """Tags without text have a limit of their own."""
+    assert text_from_html("a" + "<b></b>" * 400_000 + "b") == "ab"
+    assert text_from_html("a" + "<b></b>" * 600_000 + "b") == f"a\n\n{CUT}"
