@@ -13,13 +13,12 @@ from app.mail import office365
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.office365 import entra
 from app.mail.office365.remedy import SMTP_AUTH_ON
-from app.mail.reply import Reply
-from app.mail.rule import ANY, AUTH, MESSAGE, OPENING, TRANSACTION, Heard, Rule
+from app.mail.reply import EnhancedStatus, Reply
+from app.mail.rule import ANY, AUTH, LOGIN_CODES, MESSAGE, OPENING, TRANSACTION, Heard, Rule
 from app.mail.verdict import Action, Confidence, Explanation, Scope, Verdict
 
 _CODES_4 = range(400, 500)
 _CODES_5 = range(500, 600)
-_NOT_LOGGED_IN = (530, 534, 535, 538)  # RFC 4954 §6: no fault of a message, whenever it is said
 
 DEFAULTS: tuple[Rule, ...] = (
     Rule(
@@ -84,7 +83,7 @@ DEFAULTS: tuple[Rule, ...] = (
     Rule(
         name="not-logged-in",
         phases=TRANSACTION,
-        codes=_NOT_LOGGED_IN,
+        codes=LOGIN_CODES,
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
@@ -263,16 +262,20 @@ def _by_code(rules: Sequence[Rule]) -> Mapping[int, tuple[Rule, ...]]:
 
 
 _EXCHANGE = _by_code(office365.RULES)
-# Exchange's 530 at MAIL can say why the login before it had failed: `530 5.7.57 ... Error: 535 5.7.139 ...`.
-_CAUSE = re.compile(r"\berror:\s*([45]\d\d)\s+", re.IGNORECASE)
+# Exchange's refusal at MAIL can include the cause of the failed login: `530 5.7.57 ... Error: 535 5.7.139 ...`.
+_CAUSE = re.compile(r"\berror: ?([45]\d\d) +", re.IGNORECASE)
+_NOT_LOGGED_IN_STATUS = EnhancedStatus(5, 7, 57)
 
 
 def _rule(phase: Phase, reply: Reply) -> Rule:
     if reply.code in _EXCHANGE:
-        if reply.code == 530 and (cause := _CAUSE.search(reply.text)):
-            return _rule(Phase.AUTH, Reply.of(int(cause[1]), [reply.text[cause.end() :]]))
-        heard = Heard.of(reply)
-        for rule in _EXCHANGE[reply.code]:
+        heard, rules = Heard.of(reply), _EXCHANGE[reply.code]
+        if (reply.code == 530 or heard.status == _NOT_LOGGED_IN_STATUS) and (cause := _CAUSE.search(heard.text)):
+            return _rule(Phase.AUTH, Reply.of(int(cause[1]), [heard.text[cause.end() :]]))
+        for rule in rules:
+            if rule.knows_text(phase, heard):
+                return rule
+        for rule in rules:
             if rule.knows(phase, heard):
                 return rule
     for rule in DEFAULTS:

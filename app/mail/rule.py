@@ -16,6 +16,10 @@ MESSAGE = frozenset({Phase.DATA, Phase.CONTENT, Phase.DOT})
 TRANSACTION = ENVELOPE | MESSAGE
 ANY = frozenset(Phase)
 
+# RFC 4954 §6: the login is missing or refused, which is no fault of a message in whatever phase the server says it.
+LOGIN_CODES = (530, 534, 535, 538)
+REFUSALS = frozenset(range(500, 600)) - frozenset(LOGIN_CODES)  # the codes that can fail a message
+
 _SMTP = re.compile(r"\s*smtp;\s*", re.IGNORECASE)
 _NOT_NAME = re.compile(r"[^\w.]+")
 
@@ -26,6 +30,14 @@ def enhanced(*codes: str) -> frozenset[EnhancedStatus]:
     if any(status is None or str(status) != code for status, code in zip(parsed, codes, strict=True)):
         raise ValueError(f"not enhanced status codes: {codes}")
     return frozenset(status for status in parsed if status is not None)
+
+
+def between(first: str, last: str) -> frozenset[EnhancedStatus]:
+    """All enhanced codes of one subject from `first` to `last`, both included. Raises ValueError."""
+    (low,), (high,) = enhanced(first), enhanced(last)
+    if low[:2] != high[:2] or low > high:
+        raise ValueError(f"not a range of enhanced status codes: {first} to {last}")
+    return frozenset(EnhancedStatus(low.klass, low.subject, detail) for detail in range(low.detail, high.detail + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,8 @@ class Heard:
 class Rule:
     """Replies in `phases` with a code in `codes`, exactly one of `statuses`, and the words. Words are lower case.
 
+    A reply with one of the sentences in `text` matches whatever its enhanced code is. Policy checks `text` of all rules
+    before the codes of any: a sentence says more than a code, and servers give several codes with one sentence.
     Without an enhanced code a reply is known by one of `instead`, or, if a rule has none, by its other words.
     """
 
@@ -62,6 +76,8 @@ class Rule:
     confidence: Confidence = Confidence.LOW
     known: bool = True  # False for the defaults, which know a code and nothing of Exchange
     statuses: frozenset[EnhancedStatus] = frozenset()
+    text: tuple[str, ...] = ()  # sentences that have this meaning only
+    none_of: tuple[str, ...] = ()  # words that exclude a reply, also one with a sentence of `text`
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
     exception: tuple[str, ...] = ()  # one of these in the name of an exception
@@ -80,6 +96,10 @@ class Rule:
     def knows(self, phase: Phase, heard: Heard) -> bool:
         """True if the rule knows the reply. Whoever asks has compared the code."""
         return phase in self.phases and self._knows_status(heard) and self._knows_words(heard)
+
+    def knows_text(self, phase: Phase, heard: Heard) -> bool:
+        """True if the reply has a sentence that has this rule's meaning only. The caller has compared the code."""
+        return phase in self.phases and _has(heard, self.text) and not _has(heard, self.none_of)
 
     def verdict(self, reply: Reply) -> Verdict:
         """What the reply means."""
@@ -100,20 +120,26 @@ class Rule:
         )
 
     def _knows_status(self, heard: Heard) -> bool:
+        qualified = bool(self.all_of or self.any_of or self.exception)
         if not self.statuses:
-            return True
+            return qualified or not self.text
         if heard.status is not None:
             return heard.status in self.statuses
         if self.instead:
-            return any(word in heard.text for word in self.instead)
-        return bool(self.all_of or self.any_of or self.exception)
+            return _has(heard, self.instead)
+        return qualified
 
     def _knows_words(self, heard: Heard) -> bool:
         return (
             all(word in heard.text for word in self.all_of)
-            and (not self.any_of or any(word in heard.text for word in self.any_of))
+            and (not self.any_of or _has(heard, self.any_of))
+            and not _has(heard, self.none_of)
             and (not self.exception or any(name in heard.exceptions for name in self.exception))
         )
+
+
+def _has(heard: Heard, words: tuple[str, ...]) -> bool:
+    return any(word in heard.text for word in words)
 
 
 def _behind_smtp(reply: Reply) -> EnhancedStatus | None:

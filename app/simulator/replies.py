@@ -268,4 +268,43 @@ THROTTLED_INVALID_RECIPIENTS = Text(
     Phase.DOT, "550 5.2.255 Sender throttled due to continuous invalid recipients errors."
 )
 
+# The sending side: its login, endpoint, tenant and pace. The code and the enhanced status vary for one sentence.
+NOT_AUTHENTICATED_550 = Text(
+    Phase.MAIL,
+    "550 5.7.57 SMTP; Client was not authenticated to send anonymous mail during MAIL FROM [{frontend}]",
+)
+NO_SEND_AS_PERMISSION_571 = Text(
+    Phase.MAIL, "550 5.7.1 Client does not have permissions to send as this sender [{frontend}]"
+)
+NO_SEND_ON_BEHALF_PERMISSION = Text(
+    Phase.DOT, "550 5.7.61 Client does not have permissions to send on behalf of the from address [Hostname={backend}]"
+)
+DIRECT_SEND = Text(
+    Phase.RCPT,
+    "550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization from unauthorized sources "
+    "[{frontend}]",
+)
+BANNED_IP = Text(Phase.RCPT, "550 5.7.606 Access denied, banned sending IP [192.0.2.7] (AS16012609) [{frontend}]")
+TENANT_OVER_THRESHOLD = Text(Phase.DOT, "550 5.7.705 Access denied, tenant has exceeded threshold [Hostname={backend}]")
+TENANT_OVER_THRESHOLD_707 = Text(
+    Phase.DOT, "550 5.7.707 Access denied, tenant has exceeded threshold [Hostname={backend}]"
+)
+MAILBOX_DISABLED = Text(
+    Phase.DOT,
+    "554 5.2.1 mailbox disabled; STOREDRV.Submission.Exception:AccountDisabledException.MapiExceptionAccountDisabled; "
+    "Failed to process message due to a permanent exception with message Cannot open mailbox. [Hostname={backend}]",
+)
+MESSAGE_LIMIT = Text(
+    Phase.DOT, "432 4.3.2 STOREDRV.ClientSubmit; exceeded the message limit per account [Hostname={backend}]"
+)
+CONNECTION_LIMIT = Text(
+    Phase.GREETING,
+    "421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing transmission channel",
+)
+SIZE_EXCEEDED_523 = Text(Phase.DOT, "552 5.2.3 Message size exceeds fixed maximum message size [Hostname={backend}]")
+CONTENT_IS_SPAM = Text(
+    Phase.DOT,
+    "554 5.7.520 Message blocked because it contains content identified as spam. AS(4810) [Hostname={backend}]",
+)
+
 ROWS: Mapping[str, Text] = {name.lower(): text for name, text in dict(globals()).items() if isinstance(text, Text)}

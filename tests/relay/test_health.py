@@ -66,6 +66,11 @@ async def until_logins(simulator: Simulator, count: int) -> None:
         "throttled_send_as_denied",
         "concurrent_connections",
         "submission_rate",
+        "message_limit",
+        "not_authenticated_550",
+        "direct_send",
+        "mailbox_disabled",
+        "tenant_over_threshold_707",
     ],
 )
 @autojump

@@ -1,33 +1,10 @@
 """What Exchange says, word for word as far as it is published, and which row of the policy is to know it."""
 
-from typing import NamedTuple
-
 from app.mail.attempt import Phase
+from tests.unit import office365_sender_texts
+from tests.unit.office365_sample import OTHER_BACK, OTHER_FRONT, PERMANENT, SPAM, SUBMISSION, UNSUCCESSFUL, Sample
 
-FRONT = "[FR4P281CA0258.DEUP281.PROD.OUTLOOK.COM 2026-05-17T18:38:18.362Z 08DEB430F51D1974]"
-BACK = "[Hostname=SYBP282MB2635.AUSP282.PROD.OUTLOOK.COM]"
-OTHER_FRONT = "[SN2PR00CA0018.namprd00.prod.outlook.com]"
-OTHER_BACK = "[Hostname=AM0PR02MB0001.eurprd02.prod.outlook.com]"
-
-_UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
-_SUBMISSION = "STOREDRV.Submission.Exception:"
-_PERMANENT = "; Failed to process message due to a permanent exception with message "
-_SPAM = (
-    f"554 5.2.0 {_SUBMISSION}OutboundSpamException{_PERMANENT}WASCL UserAction verdict is not None. Actual verdict is "
-)
-
-
-class Sample(NamedTuple):
-    """One reply and the row that is to know it."""
-
-    rule: str
-    phase: Phase
-    text: str  # one line; the places {front} and {back} take the tail of the day
-
-    def line(self, front: str = FRONT, back: str = BACK) -> str:
-        """The reply as it comes from this front end and back end."""
-        return self.text.replace("{front}", front).replace("{back}", back)
-
+__all__ = ["OTHER_BACK", "OTHER_FRONT", "SAMPLES", "Sample"]
 
 _OPENING = (
     Sample(
@@ -65,40 +42,40 @@ _LOGIN = (
     Sample(
         "smtp-auth-disabled-tenant",
         Phase.AUTH,
-        _UNSUCCESSFUL + "SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled "
+        UNSUCCESSFUL + "SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled "
         "for more information. {front}",
     ),
     Sample(
         "smtp-auth-disabled-mailbox",
         Phase.AUTH,
-        _UNSUCCESSFUL + "SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled "
+        UNSUCCESSFUL + "SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled "
         "for more information. {front}",
     ),
     Sample(
         "security-defaults",
         Phase.AUTH,
-        _UNSUCCESSFUL + "user is locked by your organization's security defaults policy. Contact your administrator. "
+        UNSUCCESSFUL + "user is locked by your organization's security defaults policy. Contact your administrator. "
         "{front}",
     ),
     Sample(
         "conditional-access",
         Phase.AUTH,
-        _UNSUCCESSFUL + "the request did not meet the criteria to be authenticated successfully. Contact your "
+        UNSUCCESSFUL + "the request did not meet the criteria to be authenticated successfully. Contact your "
         "administrator. {front}",
     ),
-    Sample("basic-auth-disabled", Phase.AUTH, _UNSUCCESSFUL + "basic authentication is disabled. {front}"),
-    Sample("credentials-incorrect", Phase.AUTH, _UNSUCCESSFUL + "the user credentials were incorrect. {front}"),
-    Sample("account-locked", Phase.AUTH, _UNSUCCESSFUL + "account locked. Contact your administrator. {front}"),
-    Sample("account-issue", Phase.AUTH, _UNSUCCESSFUL + "account has an issue. Contact your administrator. {front}"),
-    Sample("sts-unreachable", Phase.AUTH, _UNSUCCESSFUL + "the federated STS service was unreachable. {front}"),
-    Sample("sts-unreachable", Phase.AUTH, _UNSUCCESSFUL + "federated STS service was unreachable. {front}"),
-    Sample("sts-without-https", Phase.AUTH, _UNSUCCESSFUL + "the federated STS URL does not support HTTPS. {front}"),
+    Sample("basic-auth-disabled", Phase.AUTH, UNSUCCESSFUL + "basic authentication is disabled. {front}"),
+    Sample("credentials-incorrect", Phase.AUTH, UNSUCCESSFUL + "the user credentials were incorrect. {front}"),
+    Sample("account-locked", Phase.AUTH, UNSUCCESSFUL + "account locked. Contact your administrator. {front}"),
+    Sample("account-issue", Phase.AUTH, UNSUCCESSFUL + "account has an issue. Contact your administrator. {front}"),
+    Sample("sts-unreachable", Phase.AUTH, UNSUCCESSFUL + "the federated STS service was unreachable. {front}"),
+    Sample("sts-unreachable", Phase.AUTH, UNSUCCESSFUL + "federated STS service was unreachable. {front}"),
+    Sample("sts-without-https", Phase.AUTH, UNSUCCESSFUL + "the federated STS URL does not support HTTPS. {front}"),
     Sample(
         "organization-disallows",
         Phase.AUTH,
-        _UNSUCCESSFUL + "the organization configuration doesn't allow this authentication request. {front}",
+        UNSUCCESSFUL + "the organization configuration doesn't allow this authentication request. {front}",
     ),
-    Sample("login-against-policy", Phase.AUTH, _UNSUCCESSFUL + "user or tenant not allowed. {front}"),
+    Sample("login-against-policy", Phase.AUTH, UNSUCCESSFUL + "user or tenant not allowed. {front}"),
     Sample(
         "basic-auth-retired",
         Phase.AUTH,
@@ -169,14 +146,14 @@ _MAILBOX = (
     Sample(
         "mailbox-logon-failure",
         Phase.DOT,
-        f"430 4.2.0 STOREDRV; mailbox logon failure; {_SUBMISSION}ConnectionFailedTransientException."
+        f"430 4.2.0 STOREDRV; mailbox logon failure; {SUBMISSION}ConnectionFailedTransientException."
         "MapiExceptionLogonFailed; Failed to process message due to a transient exception with message Unable to "
         "open message store. {back}",
     ),
     Sample(
         "submission-quota",
         Phase.DOT,
-        f"554 5.2.0 {_SUBMISSION}SubmissionQuotaExceededException{_PERMANENT}The message can't be submitted because "
+        f"554 5.2.0 {SUBMISSION}SubmissionQuotaExceededException{PERMANENT}The message can't be submitted because "
         "the sender's submission quota was exceeded. {back}",
     ),
     Sample("submission-quota", Phase.DOT, "550 5.2.2 Submission quota exceeded"),
@@ -188,40 +165,40 @@ _MAILBOX = (
     Sample(
         "folder-full",
         Phase.DOT,
-        f"554 4.3.2 mailbox busy; {_SUBMISSION}QuotaExceededException.MapiExceptionMessagePerFolderCountQuotaExceeded"
-        f"{_PERMANENT}Cannot submit message. {{back}}",
+        f"554 4.3.2 mailbox busy; {SUBMISSION}QuotaExceededException.MapiExceptionMessagePerFolderCountQuotaExceeded"
+        f"{PERMANENT}Cannot submit message. {{back}}",
     ),
     Sample(
         "mailbox-full",
         Phase.DOT,
-        f"554 5.2.2 mailbox full; {_SUBMISSION}QuotaExceededException.MapiExceptionShutoffQuotaExceeded{_PERMANENT}"
+        f"554 5.2.2 mailbox full; {SUBMISSION}QuotaExceededException.MapiExceptionShutoffQuotaExceeded{PERMANENT}"
         "Cannot save changes made to an item. {back}",
     ),
     Sample(
         "mailbox-full",
         Phase.DOT,
-        f"554 5.2.2 mailbox full; {_SUBMISSION}QuotaExceededException.MapiExceptionQuotaExceeded {{back}}",
+        f"554 5.2.2 mailbox full; {SUBMISSION}QuotaExceededException.MapiExceptionQuotaExceeded {{back}}",
     ),
     Sample(
         "mailbox-full",
         Phase.DOT,
         "554 5.2.2 Mailbox full. Visit https://aka.ms/mailboxfull for more information.; "
-        f"{_SUBMISSION}QuotaExceededException.MapiExceptionQuotaExceeded{_PERMANENT}[BeginDiagnosticData]Cannot submit "
+        f"{SUBMISSION}QuotaExceededException.MapiExceptionQuotaExceeded{PERMANENT}[BeginDiagnosticData]Cannot submit "
         "message. 1.84300:01000000[EndDiagnosticData] {back}",
     ),
     Sample(
         "mailbox-license",
         Phase.DOT,
-        f"554 5.2.0 {_SUBMISSION}InvalidLicenseException{_PERMANENT}The mailbox has no license. {{back}}",
+        f"554 5.2.0 {SUBMISSION}InvalidLicenseException{PERMANENT}The mailbox has no license. {{back}}",
     ),
-    Sample("outbound-spam-suspended", Phase.DOT, _SPAM + "Suspend, ShowTierUpgrade. {back}"),
-    Sample("outbound-spam-suspended", Phase.DOT, _SPAM + "HipSend, ShowTierUpgrade. {back}"),
-    Sample("outbound-spam-suspended", Phase.DOT, _SPAM + "HipNotify, ShowTierUpgrade. {back}"),
-    Sample("outbound-spam-quota", Phase.DOT, _SPAM + "RefuseQuota, ShowTierUpgrade. {back}"),
-    Sample("outbound-spam-tier", Phase.DOT, _SPAM + "ShowTierUpgrade. {back}"),
-    Sample("outbound-spam-throttled", Phase.DOT, _SPAM + "Throttle. {back}"),
-    Sample("outbound-spam-throttled", Phase.DOT, _SPAM + "TransientError. {back}"),
-    Sample("outbound-spam", Phase.DOT, _SPAM + "SomethingNew. {back}"),
+    Sample("outbound-spam-suspended", Phase.DOT, SPAM + "Suspend, ShowTierUpgrade. {back}"),
+    Sample("outbound-spam-suspended", Phase.DOT, SPAM + "HipSend, ShowTierUpgrade. {back}"),
+    Sample("outbound-spam-suspended", Phase.DOT, SPAM + "HipNotify, ShowTierUpgrade. {back}"),
+    Sample("outbound-spam-quota", Phase.DOT, SPAM + "RefuseQuota, ShowTierUpgrade. {back}"),
+    Sample("outbound-spam-tier", Phase.DOT, SPAM + "ShowTierUpgrade. {back}"),
+    Sample("outbound-spam-throttled", Phase.DOT, SPAM + "Throttle. {back}"),
+    Sample("outbound-spam-throttled", Phase.DOT, SPAM + "TransientError. {back}"),
+    Sample("outbound-spam", Phase.DOT, SPAM + "SomethingNew. {back}"),
     Sample("throttled-mailbox-full", Phase.DOT, "550 5.2.251 Sender throttled due to continuous mailbox full errors."),
     Sample(
         "throttled-send-as-denied", Phase.DOT, "550 5.2.252 Sender throttled due to continuous send as denied errors."
@@ -246,20 +223,20 @@ _CONTENT = (
         "send-as-denied",
         Phase.DOT,
         "554 5.2.252 SendAsDenied; a@contoso.example not allowed to send as b@contoso.example; "
-        f"{_SUBMISSION}SendAsDeniedException.MapiExceptionSendAsDenied{_PERMANENT}[BeginDiagnosticData]Cannot submit "
+        f"{SUBMISSION}SendAsDeniedException.MapiExceptionSendAsDenied{PERMANENT}[BeginDiagnosticData]Cannot submit "
         "message. 0.35250:0A009A11, 1.36674:0A000000[EndDiagnosticData] {back}",
     ),
     Sample(
         "send-as-denied",
         Phase.DOT,
-        f"554 5.2.0 {_SUBMISSION}SendAsDeniedException.MapiExceptionSendAsDenied{_PERMANENT}Cannot submit message. "
+        f"554 5.2.0 {SUBMISSION}SendAsDeniedException.MapiExceptionSendAsDenied{PERMANENT}Cannot submit message. "
         "{back}",
     ),
     Sample(
         "over-send-size",
         Phase.DOT,
         "554 5.2.0 STOREDRV.Deliver.Exception:MapiExceptionMaxSubmissionExceeded; Message size exceeds maximum size "
-        f"limit.; {_SUBMISSION}MessageSubmissionExceededException.MapiExceptionMaxSubmissionExceeded; Failed to "
+        f"limit.; {SUBMISSION}MessageSubmissionExceededException.MapiExceptionMaxSubmissionExceeded; Failed to "
         "process message due to a permanent exception {back}",
     ),
     Sample("header-too-large", Phase.DOT, "552 5.3.4 Header size exceeds fixed maximum size"),
@@ -267,10 +244,10 @@ _CONTENT = (
     Sample(
         "store-transient",
         Phase.DOT,
-        f"451 4.2.0 {_SUBMISSION}StorageTransientException; Failed to process message due to a transient exception "
+        f"451 4.2.0 {SUBMISSION}StorageTransientException; Failed to process message due to a transient exception "
         "with message The store is busy. {back}",
     ),
-    Sample("store-transient", Phase.DOT, f"554 5.2.0 {_SUBMISSION}ServerThrottledException{_PERMANENT}Busy. {{back}}"),
+    Sample("store-transient", Phase.DOT, f"554 5.2.0 {SUBMISSION}ServerThrottledException{PERMANENT}Busy. {{back}}"),
     Sample("back-end-fault", Phase.DOT, "451 4.3.111 Temporary server error. Please try again later MRH1 {back}"),
     Sample(
         "several-from-addresses",
@@ -281,7 +258,7 @@ _CONTENT = (
     Sample(
         "invalid-content",
         Phase.DOT,
-        f"554 5.6.0 {_SUBMISSION}ConversionFailedException{_PERMANENT}Content conversion failed. {{back}}",
+        f"554 5.6.0 {SUBMISSION}ConversionFailedException{PERMANENT}Content conversion failed. {{back}}",
     ),
     Sample(
         "bare-line-feeds",
@@ -294,8 +271,8 @@ _CONTENT = (
         Phase.DOT,
         "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant {back}",
     ),
-    Sample("store-deferred", Phase.DOT, f"450 4.2.0 {_SUBMISSION}MailboxInfoStaleException {{back}}"),
-    Sample("store-refused", Phase.DOT, f"554 5.2.0 {_SUBMISSION}SomethingPermanentException{_PERMANENT}No. {{back}}"),
+    Sample("store-deferred", Phase.DOT, f"450 4.2.0 {SUBMISSION}MailboxInfoStaleException {{back}}"),
+    Sample("store-refused", Phase.DOT, f"554 5.2.0 {SUBMISSION}SomethingPermanentException{PERMANENT}No. {{back}}"),
 )
 
 _OUTBOUND = (
@@ -345,4 +322,12 @@ _OUTBOUND = (
     Sample("expired-on-the-way", Phase.DOT, "450 4.4.7 Message expired"),
 )
 
-SAMPLES: tuple[Sample, ...] = (*_OPENING, *_LOGIN, *_ENVELOPE, *_MAILBOX, *_CONTENT, *_OUTBOUND)
+SAMPLES: tuple[Sample, ...] = (
+    *_OPENING,
+    *_LOGIN,
+    *_ENVELOPE,
+    *_MAILBOX,
+    *_CONTENT,
+    *_OUTBOUND,
+    *office365_sender_texts.SAMPLES,
+)

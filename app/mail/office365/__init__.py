@@ -4,13 +4,14 @@ The first row that knows a reply decides. The files follow the dialogue; a row t
 that asks for less, and so the lockouts stand before the errors they are named after.
 """
 
-from app.mail.office365 import content, envelope, login, mailbox, opening, outbound, throttling
+from app.mail.office365 import content, endpoint, envelope, login, mailbox, opening, outbound, throttling
 from app.mail.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     *opening.RULES,
     *login.RULES,
     *throttling.RULES,
+    *endpoint.RULES,
     *envelope.RULES,
     *mailbox.RULES,
     *content.RULES,

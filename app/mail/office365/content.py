@@ -5,7 +5,7 @@ from functools import partial
 from app.mail.attempt import Phase
 from app.mail.office365 import sources
 from app.mail.office365.remedy import NOTHING, SEND_AS, powershell
-from app.mail.rule import MESSAGE, Rule, enhanced
+from app.mail.rule import MESSAGE, REFUSALS, Rule, enhanced
 from app.mail.verdict import Action, Confidence, Scope
 
 _SENDING = MESSAGE | {Phase.MAIL}
@@ -17,13 +17,14 @@ _OURS = (
     "The application cannot mend this: Postern wrote the message. Please report it with the reply and the message's id."
 )
 
-_fails = partial(Rule, phases=_SENDING, codes=(550, 552, 554), action=Action.FAIL, scope=Scope.MESSAGE)
+_fails = partial(Rule, phases=_SENDING, codes=REFUSALS, action=Action.FAIL, scope=Scope.MESSAGE)
 
 RULES: tuple[Rule, ...] = (
     _fails(
         name="send-as-denied",
         statuses=enhanced("5.2.252", "5.2.0"),
         any_of=("sendasdenied", "not allowed to send as"),
+        text=("sendasdenied;", "sendasdeniedexception"),
         counts="send-as-denied",
         summary="The mailbox may not send as this From address.",
         fix=SEND_AS,
@@ -34,15 +35,40 @@ RULES: tuple[Rule, ...] = (
         name="over-send-size",
         statuses=enhanced("5.2.0", "5.2.3"),
         exception=("maxsubmissionexceeded", "messagesubmissionexceeded"),
+        text=("sendsizelimit.sender", "sendsizelimit.org", "message too large for this sender"),
         summary="The message is larger than this mailbox may send.",
         fix=_SMALLER,
         source="pm2-health #52",
         confidence=Confidence.MEDIUM,
     ),
     _fails(
+        name="recipient-size-limit",
+        scope=Scope.RECIPIENT,
+        text=("recipsizelimit", "message too large for this recipient"),
+        statuses=enhanced("5.2.3"),
+        any_of=("recipient",),
+        instead=("recipsizelimit",),
+        summary="The message is larger than a recipient's mailbox accepts.",
+        fix="Send a smaller message, for instance a link in place of an attachment.",
+        source=sources.RATE_LIMITS,
+        confidence=Confidence.LOW,
+    ),
+    _fails(
+        name="recipient-mailbox",
+        scope=Scope.RECIPIENT,
+        statuses=enhanced("5.2.1", "5.2.2"),
+        all_of=("storedrv.deliver",),
+        none_of=("storedrv.submission",),
+        summary="The recipient's mailbox is disabled or full.",
+        fix="Ask the recipient's administrator, then retry the message.",
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.LOW,
+    ),
+    _fails(
         name="header-too-large",
         statuses=enhanced("5.3.4"),
         any_of=("header size",),
+        text=("header size exceeds fixed maximum",),
         summary="The message's header is too large, most likely because of very many recipients or custom headers.",
         fix="Send to fewer recipients at once, or give fewer and shorter custom headers.",
         source="MailKit #904",
@@ -51,6 +77,7 @@ RULES: tuple[Rule, ...] = (
     _fails(
         name="too-large",
         statuses=enhanced("5.3.4"),
+        text=("message size exceeds fixed maximum",),
         instead=("message size exceeds",),
         summary="The message is larger than Exchange takes.",
         fix=_SMALLER,
@@ -82,10 +109,22 @@ RULES: tuple[Rule, ...] = (
         source="datalust #101",
         confidence=Confidence.MEDIUM,
     ),
+    Rule(
+        name="front-end-proxy-failed",
+        phases=_SENDING | {Phase.RCPT},
+        codes=range(400, 600),
+        text=("proxy session setup failed on frontend",),
+        action=Action.DEFER,
+        scope=Scope.MESSAGE,
+        summary="Office 365 could not pass the session on to the server that holds the mailbox.",
+        fix=NOTHING,
+        source=sources.RESPONSES,
+        confidence=Confidence.LOW,
+    ),
     _fails(
         name="several-from-addresses",
         statuses=enhanced("5.1.20"),
-        instead=("multiple from addresses",),
+        text=("multiple from addresses",),
         summary="The message has several From addresses and no Sender.",
         fix="Give one From address.",
         source=sources.NON_DELIVERY,
@@ -94,7 +133,7 @@ RULES: tuple[Rule, ...] = (
     _fails(
         name="bare-line-feeds",
         statuses=enhanced("5.6.11"),
-        instead=("bare linefeeds",),
+        text=("bare linefeeds",),
         summary="The message has line ends that SMTP does not allow (bare line feeds).",
         fix=_OURS,
         source=sources.NON_DELIVERY,
@@ -103,7 +142,7 @@ RULES: tuple[Rule, ...] = (
     _fails(
         name="from-header",
         statuses=enhanced("5.7.512"),
-        instead=("rfc 5322 section 3.6.2",),
+        text=("rfc 5322 section 3.6.2",),
         summary="Exchange finds no valid From header in the message.",
         fix="Give one plain From address. If there is one already, please report this with the message's id.",
         source=sources.NON_DELIVERY,
@@ -112,7 +151,7 @@ RULES: tuple[Rule, ...] = (
     _fails(
         name="invalid-content",
         statuses=enhanced("5.6.0"),
-        instead=("invalid message content", "conversionfailed"),
+        text=("invalid message content", "conversionfailedexception"),
         summary="Exchange cannot read the message's structure or one of its attachments.",
         fix="Send it again without its attachments: if that goes, the last attachment added is the damaged one. If it "
         "does not, please report it with the message's id.",

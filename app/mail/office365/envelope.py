@@ -3,23 +3,32 @@
 from app.mail.attempt import Phase
 from app.mail.office365 import sources
 from app.mail.office365.remedy import LOGS_IN_AGAIN, NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
-from app.mail.rule import MESSAGE, TRANSACTION, Rule, enhanced
+from app.mail.rule import AUTH, MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.verdict import Action, Confidence, Scope
 
 _MAIL = frozenset({Phase.MAIL})
 _RCPT = frozenset({Phase.RCPT})
-_RELAY = (
-    "Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587: this reply belongs to the other "
-    "way in, on port 25, which knows no login."
+_NO_RIGHT = (
+    "permissions to send as this sender",
+    "permission to send as this sender",
+    "permissions to send on behalf of",
+    "permission to send on behalf of",
+    "permissions to send as the sender",
+    "permission to send as the sender",
 )
 
 RULES: tuple[Rule, ...] = (
     Rule(
         name="not-authenticated",
-        phases=TRANSACTION,
-        codes=(530,),
+        phases=AUTH | TRANSACTION,
+        codes=range(500, 600),
         statuses=enhanced("5.7.57"),
-        instead=("not authenticated to send",),
+        text=(
+            "client was not authenticated",
+            "client not authenticated",
+            "not authenticated to send",
+            "anonymous client",
+        ),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
@@ -31,9 +40,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="submission-rate",
         phases=TRANSACTION,
-        codes=(421,),
-        statuses=enhanced("4.4.2"),
-        any_of=("submission rate",),
+        codes=range(400, 500),
+        statuses=enhanced("4.4.2", "4.3.2"),
+        any_of=("submission rate", "message limit per"),
+        text=("submission rate for this client has exceeded", "exceeded the message limit"),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         pause=60.0,
@@ -41,21 +51,21 @@ RULES: tuple[Rule, ...] = (
         summary="The mailbox has sent more messages in a minute than Exchange allows.",
         fix="Nothing to do; Postern waits a minute and goes on more slowly. If other programs send through the same "
         "mailbox, give each its own, or lower POSTERN_MESSAGES_PER_MINUTE.",
-        source=sources.RATE_LIMITS,
+        source=f"{sources.RATE_LIMITS}; {sources.LOG}",
         confidence=Confidence.LOW,
     ),
     Rule(
         name="no-send-as-right",
-        phases=_MAIL | MESSAGE,
-        codes=(550, 554),
-        statuses=enhanced("5.7.60"),
-        instead=("does not have permissions to send as this sender",),
+        phases=TRANSACTION,
+        codes=REFUSALS,
+        statuses=enhanced("5.7.60", "5.7.61"),
+        text=_NO_RIGHT,
         action=Action.FAIL,
         scope=Scope.MESSAGE,
         counts="send-as-denied",
         summary="The mailbox may not send as this From address.",
         fix=SEND_AS,
-        source=sources.FIX_APPLICATIONS,
+        source=f"{sources.FIX_APPLICATIONS}; {sources.RESPONSES}",
         confidence=Confidence.HIGH,
     ),
     Rule(
@@ -74,7 +84,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="too-many-recipients",
         phases=_RCPT,
-        codes=(452,),
+        codes=range(400, 500),
         statuses=enhanced("4.5.3"),
         instead=("too many recipients",),
         action=Action.DEFER,
@@ -89,7 +99,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="too-many-recipients-later",
         phases=_MAIL | MESSAGE,
-        codes=(452,),
+        codes=range(400, 500),
         statuses=enhanced("4.5.3"),
         instead=("too many recipients",),
         action=Action.DEFER,
@@ -128,34 +138,6 @@ RULES: tuple[Rule, ...] = (
         fix="Correct the address in the application and send again.",
         source=sources.RFC_3463,
         confidence=Confidence.MEDIUM,
-    ),
-    Rule(
-        name="unable-to-relay",
-        phases=TRANSACTION,
-        codes=(550, 554),
-        statuses=enhanced("5.7.1", "5.7.54"),
-        any_of=("unable to relay",),
-        action=Action.DEFER,
-        scope=Scope.HOST,
-        hold=True,
-        summary="The server treats Postern as a stranger that may not send to other domains.",
-        fix=_RELAY,
-        source=sources.SUBMISSION,
-        confidence=Confidence.LOW,
-    ),
-    Rule(
-        name="tenant-attribution",
-        phases=TRANSACTION,
-        codes=(550, 554),
-        statuses=enhanced("5.7.64"),
-        instead=("tenantattribution", "relay access denied"),
-        action=Action.DEFER,
-        scope=Scope.HOST,
-        hold=True,
-        summary="The server cannot tell to which organization the mail belongs.",
-        fix=_RELAY,
-        source=sources.FIX_APPLICATIONS,
-        confidence=Confidence.LOW,
     ),
     Rule(
         name="recipient-busy",

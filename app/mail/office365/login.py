@@ -7,7 +7,7 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.remedy import BASIC_AUTH_CHECKS, LOGS_IN_AGAIN, OAUTH, OAUTH_CHECKS, SMTP_AUTH_ON, powershell
-from app.mail.rule import AUTH, TRANSACTION, Rule, enhanced
+from app.mail.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.verdict import Action, Confidence, Scope
 
 _LOGIN = AUTH | TRANSACTION
@@ -15,7 +15,7 @@ _POLICY = enhanced("5.7.139")
 _FIFTEEN_MINUTES = 900.0
 
 _refused = partial(
-    Rule, phases=_LOGIN, codes=(535,), statuses=_POLICY, action=Action.DEFER, scope=Scope.MAILBOX, hold=True
+    Rule, phases=_LOGIN, codes=range(500, 600), statuses=_POLICY, action=Action.DEFER, scope=Scope.MAILBOX, hold=True
 )
 _deferred = partial(Rule, phases=AUTH, action=Action.DEFER, scope=Scope.MAILBOX)
 
@@ -23,6 +23,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="smtp-auth-disabled-tenant",
         any_of=("disabled for the tenant",),
+        text=("smtpclientauthentication is disabled for the tenant",),
         summary="Sending by SMTP is switched off in your organization, and the mailbox has no exception.",
         fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
         source=sources.SMTP_AUTH,
@@ -31,6 +32,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="smtp-auth-disabled-mailbox",
         any_of=("disabled for the mailbox",),
+        text=("smtpclientauthentication is disabled for the mailbox",),
         summary="Sending by SMTP is switched off for this mailbox.",
         fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
         source=sources.SMTP_AUTH,
@@ -39,6 +41,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="security-defaults",
         any_of=("security defaults",),
+        text=("locked by your organization's security defaults",),
         summary="Your organization's security defaults forbid a login with a password.",
         fix=f"{OAUTH} Security defaults need not be switched off for that.",
         source=sources.FIX_APPLICATIONS,
@@ -47,6 +50,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="conditional-access",
         any_of=("did not meet the criteria",),
+        text=("did not meet the criteria to be authenticated",),
         summary="A Conditional Access policy of your organization refuses this login, by its method or from this "
         "place.",
         fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in names "
@@ -58,6 +62,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="basic-auth-disabled",
         any_of=("basic authentication is disabled",),
+        text=("authentication unsuccessful, basic authentication is disabled",),
         summary="A login with a password is switched off for this mailbox; personal Outlook.com accounts never have "
         "it.",
         fix=f"{OAUTH} To keep the password for now, allow it in the mailbox's authentication policy: "
@@ -68,6 +73,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="credentials-incorrect",
         any_of=("user credentials were incorrect",),
+        text=("the user credentials were incorrect",),
         summary="The password or the user name is wrong, or sign-in is blocked for the user.",
         fix="Sign in with the same user name and password at https://outlook.office.com. If that fails, reset the "
         "password and see that sign-in is not blocked (https://admin.microsoft.com, Users, Active users); then set "
@@ -91,6 +97,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="account-issue",
         any_of=("account has an issue",),
+        text=("authentication unsuccessful, account has an issue",),
         summary="Microsoft sees something wrong with the account: it may be disabled, blocked or without a license.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
         f"Licenses and apps an Exchange Online license must be ticked. {LOGS_IN_AGAIN}",
@@ -100,6 +107,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="sts-unreachable",
         any_of=("sts service was unreachable",),
+        text=("federated sts service was unreachable",),
         pause=300.0,
         hold=False,
         summary="Microsoft cannot reach your organization's own sign-in server (AD FS), so the password was not "
@@ -112,6 +120,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="sts-without-https",
         any_of=("sts url does not support https",),
+        text=("federated sts url does not support https",),
         summary="Your organization's own sign-in server (AD FS) does not offer the secure connection that Microsoft "
         "asks for.",
         fix=f"Tell whoever runs AD FS: its address must answer over HTTPS with TLS 1.2. {LOGS_IN_AGAIN}",
@@ -141,10 +150,41 @@ _BY_POLICY: tuple[Rule, ...] = (
 
 _REFUSED: tuple[Rule, ...] = (
     _refused(
+        name="tenant-locked-out",
+        scope=Scope.TENANT,
+        statuses=enhanced("5.7.3"),
+        any_of=("tenant locked out",),
+        text=("authentication unsuccessful. tenant locked out",),
+        summary="Microsoft has locked your organization out, so none of its mailboxes may log in.",
+        fix="Sign in at https://admin.microsoft.com as an administrator and check Billing, Your products: a "
+        "subscription may have ended. Otherwise ask Microsoft there: Support, New service request.",
+        source=sources.RESPONSES,
+        confidence=Confidence.LOW,
+    ),
+    _refused(
+        name="submission-disabled",
+        statuses=enhanced("5.7.1"),
+        any_of=("submission has been disabled for this account",),
+        text=("submission has been disabled for this account",),
+        summary="An administrator has switched off sending for this account.",
+        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        source=sources.RESPONSES,
+        confidence=Confidence.LOW,
+    ),
+    _refused(
+        name="submit-denied",
+        statuses=enhanced("5.7.1"),
+        any_of=("permissions to submit to this server",),
+        text=("permissions to submit to this server",),
+        summary="The mailbox that has logged in may not send through this server.",
+        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        source=sources.RESPONSES,
+        confidence=Confidence.LOW,
+    ),
+    _refused(
         name="basic-auth-retired",
-        codes=(535, 550),
         statuses=enhanced("5.7.30"),
-        instead=("basic authentication is not supported",),
+        text=("basic authentication is not supported",),
         summary="Microsoft has switched off logins with a password (Basic authentication) for your organization.",
         fix=f"{OAUTH} Microsoft switches passwords off by default at the end of December 2026; an administrator can "
         "switch them on again for the time being. In the second half of 2027 Microsoft announces the final date.",
@@ -153,9 +193,8 @@ _REFUSED: tuple[Rule, ...] = (
     ),
     _refused(
         name="token-expired",
-        codes=(501, 535),
         statuses=enhanced("5.5.127", "5.7.142", "5.7.143"),
-        instead=("token will expire soon", "expired token"),
+        text=("token will expire soon", "expired token"),
         pause=60.0,
         hold=False,
         summary="The OAuth token was too old, or about to expire. Postern logs in again with a new one.",
@@ -166,7 +205,7 @@ _REFUSED: tuple[Rule, ...] = (
     _refused(
         name="api-permissions",
         statuses=enhanced("5.7.144"),
-        instead=("invalid api permissions",),
+        text=("invalid api permissions",),
         summary="The OAuth app lacks the permission to send mail.",
         fix="At https://entra.microsoft.com, App registrations, the app, API permissions: add Office 365 Exchange "
         f"Online, Application permissions, SMTP.SendAsApp, and grant admin consent. {LOGS_IN_AGAIN}",
@@ -175,9 +214,8 @@ _REFUSED: tuple[Rule, ...] = (
     ),
     _refused(
         name="app-not-allowed",
-        codes=(535, 550),
         statuses=enhanced("5.7.240"),
-        instead=("not allowed for use with this high volume email",),
+        text=("not allowed for use with this high volume email",),
         summary="The OAuth app may not use this High Volume Email account.",
         fix="Let it use the account: "
         + powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
@@ -188,6 +226,7 @@ _REFUSED: tuple[Rule, ...] = (
     ),
     _refused(
         name="authentication-unsuccessful",
+        codes=(530, 534, 535, 538),
         statuses=enhanced("5.7.3"),
         instead=("authentication unsuccessful",),
         summary="The login is refused without a reason: a wrong password, or an OAuth app without a right to the "
@@ -197,11 +236,21 @@ _REFUSED: tuple[Rule, ...] = (
         confidence=Confidence.HIGH,
     ),
     _refused(
+        name="authentication-unsuccessful-later",
+        codes=REFUSALS,
+        statuses=enhanced("5.7.0", "5.7.1", "5.7.3", "5.7.8"),
+        any_of=("authentication unsuccessful",),
+        summary="The server says in the middle of the session that the login was refused, without a reason.",
+        fix=f"{SMTP_AUTH_ON} {BASIC_AUTH_CHECKS} {OAUTH_CHECKS}",
+        source=sources.OAUTH,
+        confidence=Confidence.LOW,
+    ),
+    _refused(
         name="authentication-type",
         phases=AUTH,
         codes=(504,),
         statuses=enhanced("5.7.4"),
-        instead=("unrecognized authentication type",),
+        text=("unrecognized authentication type",),
         summary="The server does not know the kind of login. It happens once in a while under load, too.",
         fix="Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587, and that no proxy stands "
         "between; Postern tries again by itself.",
@@ -213,7 +262,7 @@ _REFUSED: tuple[Rule, ...] = (
         phases=AUTH,
         codes=(501,),
         statuses=enhanced("5.5.121", "5.5.122", "5.5.123", "5.5.124", "5.5.125", "5.5.126"),
-        instead=("invalid xoauth2",),
+        text=("invalid xoauth2",),
         summary="The server cannot read the OAuth login that Postern sent.",
         fix="Check that POSTERN_MAILBOX is a plain address and that POSTERN_TENANT_ID and POSTERN_TOKEN_SCOPE belong "
         "to this cloud. If they do, this is a fault of Postern: please report it with the reply.",

@@ -23,7 +23,10 @@ _DAILY = (
     "often, add a second mailbox, or see what else sends through this one."
 )
 
-_waits = partial(Rule, phases=_SENDING, codes=(550, 552, 554), action=Action.DEFER, scope=Scope.MAILBOX)
+_DELIVERY = ("storedrv.deliver",)  # the recipient's mailbox, not the sending one
+_QUOTA = ("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded")
+
+_waits = partial(Rule, phases=_SENDING, codes=range(500, 600), action=Action.DEFER, scope=Scope.MAILBOX)
 _judged_spam = partial(_waits, confidence=Confidence.MEDIUM, source=sources.LOG)
 _SPAM = ("outboundspamexception", "wascl useraction verdict")
 
@@ -33,6 +36,7 @@ _LIMITS: tuple[Rule, ...] = (
         phases=TRANSACTION,
         codes=(432,),
         statuses=enhanced("4.3.2"),
+        text=("concurrent connections limit exceeded", "sender thread limit exceeded"),
         instead=("concurrent connections limit", "sender thread limit"),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
@@ -46,9 +50,9 @@ _LIMITS: tuple[Rule, ...] = (
     ),
     Rule(
         name="mailbox-logon-failure",
-        phases=_SENDING,
-        codes=(430, 451, 550, 554),
-        any_of=("mapiexceptionlogonfailed", "mailbox logon failure"),
+        phases=TRANSACTION,
+        codes=range(400, 600),
+        text=("mapiexceptionlogonfailed", "mailbox logon failure"),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         pause=300.0,
@@ -62,8 +66,10 @@ _LIMITS: tuple[Rule, ...] = (
     ),
     _waits(
         name="submission-quota",
+        phases=TRANSACTION,
         statuses=enhanced("5.2.0", "5.2.2"),
-        any_of=("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded"),
+        any_of=_QUOTA,
+        text=_QUOTA,
         pause=_AN_HOUR,
         summary="The mailbox has reached its daily limit of recipients.",
         fix=_DAILY,
@@ -74,7 +80,7 @@ _LIMITS: tuple[Rule, ...] = (
         name="daily-recipient-limit",
         phases=TRANSACTION,
         statuses=enhanced("5.1.90"),
-        instead=("daily limit for message recipients",),
+        text=("daily limit for message recipients",),
         pause=_AN_HOUR,
         summary="The mailbox has reached its daily limit of recipients.",
         fix=_DAILY,
@@ -94,6 +100,7 @@ _LIMITS: tuple[Rule, ...] = (
     _waits(
         name="mailbox-full",
         statuses=enhanced("5.2.2", "5.2.0"),
+        none_of=_DELIVERY,
         any_of=("mailbox full", "aka.ms/mailboxfull", "shutoffquotaexceeded", "mapiexceptionquotaexceeded"),
         pause=_AN_HOUR,
         counts="mailbox-full",
@@ -101,6 +108,20 @@ _LIMITS: tuple[Rule, ...] = (
         fix=_EMPTY,
         source=sources.CONCURRENCY,
         confidence=Confidence.HIGH,
+    ),
+    _waits(
+        name="mailbox-disabled",
+        statuses=enhanced("5.2.1", "5.2.0"),
+        none_of=_DELIVERY,
+        any_of=("mailbox disabled", "accountdisabled", "account disabled", "account is disabled", "mailboxdisabled"),
+        text=("mailbox disabled; storedrv.submission", "exception:accountdisabledexception"),
+        pause=_AN_HOUR,
+        hold=True,
+        summary="The sending mailbox is disabled.",
+        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
+        "Licenses and apps an Exchange Online license must be ticked. A mailbox that was deleted must be restored.",
+        source=sources.LOG,
+        confidence=Confidence.MEDIUM,
     ),
     _waits(
         name="mailbox-license",
@@ -170,4 +191,21 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*_LIMITS, *_OUTBOUND_SPAM)
+_ORGANIZATION: tuple[Rule, ...] = (
+    Rule(
+        name="organization-queue-full",
+        phases=TRANSACTION,
+        codes=range(400, 600),
+        text=("organization queue quota exceeded",),
+        action=Action.DEFER,
+        scope=Scope.TENANT,
+        pause=300.0,
+        summary="Too much of your organization's mail is waiting at Microsoft.",
+        fix="Nothing to do; Postern tries again every few minutes. What waits there can be seen at "
+        "https://admin.exchange.microsoft.com, Reports, Mail flow.",
+        source=sources.RESPONSES,
+        confidence=Confidence.LOW,
+    ),
+)
+
+RULES: tuple[Rule, ...] = (*_LIMITS, *_OUTBOUND_SPAM, *_ORGANIZATION)

@@ -2,7 +2,7 @@
 
 from app.mail.attempt import Phase
 from app.mail.office365 import sources
-from app.mail.office365.remedy import NOTHING
+from app.mail.office365.remedy import EHLO_NAME, NOTHING
 from app.mail.rule import ANY, AUTH, OPENING, TRANSACTION, Rule, enhanced
 from app.mail.verdict import Action, Confidence, Scope
 
@@ -12,7 +12,7 @@ RULES: tuple[Rule, ...] = (
         phases=ANY,
         codes=(421,),
         statuses=enhanced("4.7.66"),
-        instead=("tls 1.0 and 1.1 are not supported", "aka.ms/smtp_auth_tls"),
+        text=("tls 1.0 and 1.1 are not supported", "aka.ms/smtp_auth_tls"),
         action=Action.DEFER,
         scope=Scope.HOST,
         hold=True,
@@ -37,6 +37,22 @@ RULES: tuple[Rule, ...] = (
         confidence=Confidence.MEDIUM,
     ),
     Rule(
+        name="connection-limit",
+        phases=ANY,
+        codes=(421,),
+        statuses=enhanced("4.3.2"),
+        any_of=("maximum number of concurrent",),
+        text=("maximum number of concurrent connections", "maximum number of concurrent server connections"),
+        action=Action.DEFER,
+        scope=Scope.HOST,
+        pause=5.0,
+        summary="The server has as many connections as it allows, in all or from this address.",
+        fix="Nothing to do; it is sent again on a new connection. If it continues, lower POSTERN_CONNECTIONS, or check "
+        "how many other programs send from the same internet address.",
+        source=f"{sources.RESPONSES}; smtp-field-manual (2025)",
+        confidence=Confidence.MEDIUM,
+    ),
+    Rule(
         name="session-timed-out",
         phases=ANY,
         codes=(421,),
@@ -55,22 +71,23 @@ RULES: tuple[Rule, ...] = (
         phases=frozenset({Phase.EHLO, Phase.STARTTLS}),
         codes=(501,),
         statuses=enhanced("5.5.4"),
-        instead=("invalid domain name",),
+        text=("invalid domain name",),
         action=Action.DEFER,
         scope=Scope.HOST,
         hold=True,
         summary="Office 365 does not accept the name by which Postern introduces itself (EHLO).",
-        fix="Set POSTERN_EHLO_NAME to a plain host name such as postern.example.com: letters, digits, hyphens and "
-        "dots, no underscore, no dot at the end. Then restart Postern.",
+        fix=EHLO_NAME,
         source="fastapi-mail #205",
         confidence=Confidence.HIGH,
     ),
     Rule(
         name="starttls-first",
         phases=ANY,
-        codes=(530,),
+        codes=range(400, 600),
         statuses=enhanced("5.7.0"),
-        instead=("must issue a starttls command first",),
+        any_of=("starttls",),
+        instead=("issue a starttls command",),
+        text=("must issue a starttls command first", "starttls is required to send mail"),
         action=Action.DEFER,
         scope=Scope.HOST,
         hold=True,
@@ -85,7 +102,7 @@ RULES: tuple[Rule, ...] = (
         phases=ANY,
         codes=(500,),
         statuses=enhanced("5.3.3"),
-        instead=("unrecognized command",),
+        text=("unrecognized command",),
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=5.0,

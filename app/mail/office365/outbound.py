@@ -7,7 +7,7 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.remedy import NOTHING, SUPPORT, UNBLOCK
-from app.mail.rule import TRANSACTION, Rule, enhanced
+from app.mail.rule import AUTH, REFUSALS, TRANSACTION, Rule, between, enhanced
 from app.mail.verdict import Action, Scope
 
 _AN_HOUR = 3_600.0
@@ -16,14 +16,24 @@ _EXTERNAL = (
     "What else sends to external recipients can be seen at https://admin.exchange.microsoft.com, Reports, Mail flow."
 )
 
-_reported = partial(Rule, phases=TRANSACTION, codes=(550, 554), source=sources.NON_DELIVERY)
-_blocked = partial(_reported, action=Action.DEFER, scope=Scope.TENANT, hold=True, pause=_AN_HOUR)
+_reported = partial(Rule, phases=TRANSACTION, codes=REFUSALS, source=sources.NON_DELIVERY)
+_blocked = partial(
+    _reported,
+    phases=AUTH | TRANSACTION,
+    codes=range(500, 600),
+    action=Action.DEFER,
+    scope=Scope.TENANT,
+    hold=True,
+    pause=_AN_HOUR,
+)
 _undeliverable = partial(_reported, action=Action.FAIL, scope=Scope.RECIPIENT)
 
 RULES: tuple[Rule, ...] = (
     _blocked(
         name="sender-restricted",
         statuses=enhanced("5.1.8"),
+        any_of=("access denied", "outbound"),
+        text=("bad outbound sender",),
         instead=("bad outbound sender",),
         scope=Scope.MAILBOX,
         summary="Microsoft has restricted the mailbox, because what it sent was taken for spam.",
@@ -32,6 +42,8 @@ RULES: tuple[Rule, ...] = (
     _blocked(
         name="account-banned",
         statuses=enhanced("5.7.501", "5.7.502", "5.7.503"),
+        text=("spam abuse detected",),
+        instead=("access denied, banned sender",),
         scope=Scope.MAILBOX,
         summary="Microsoft has banned the account from sending, because of spam.",
         fix=SUPPORT,
@@ -39,7 +51,7 @@ RULES: tuple[Rule, ...] = (
     _blocked(
         name="trial-external-limit",
         statuses=enhanced("5.7.232"),
-        instead=("trial tenant has exceeded its daily limit",),
+        text=("trial tenant has exceeded its daily limit",),
         summary="Your trial organization has reached its daily limit of external recipients.",
         fix=f"{_EXTERNAL} A paid license has a higher limit.",
         source=sources.TENANT_LIMIT,
@@ -47,7 +59,7 @@ RULES: tuple[Rule, ...] = (
     _blocked(
         name="tenant-external-limit",
         statuses=enhanced("5.7.233"),
-        instead=("tenant external recipient rate limit",),
+        text=("tenant external recipient rate limit", "tenant has exceeded its daily limit"),
         summary="Your organization has reached its daily limit of external recipients.",
         fix=_EXTERNAL,
         source=sources.TENANT_LIMIT,
@@ -60,23 +72,35 @@ RULES: tuple[Rule, ...] = (
         "Domains, and make it part of the mailbox's address.",
     ),
     _blocked(
-        name="tenant-over-threshold",
-        statuses=enhanced("5.7.705"),
-        instead=("tenant has exceeded threshold",),
-        summary="Microsoft has blocked your organization's outgoing mail, because of too much spam or bulk mail.",
-        fix=SUPPORT,
-    ),
-    _blocked(
         name="address-not-accepted",
         statuses=enhanced("5.7.708"),
-        instead=("traffic not accepted from this ip",),
+        text=("traffic not accepted from this ip",),
         summary="Microsoft does not accept your organization's mail from this internet address; mostly seen with "
         "trials.",
         fix=SUPPORT,
     ),
+    _reported(
+        name="tenant-block-list",
+        statuses=enhanced("5.7.703"),
+        any_of=("allow block list", "allow/block list", "blocked by your organization"),
+        text=("tenant allow block list", "tenant allow/block list", "tenant recipient block policy"),
+        action=Action.FAIL,
+        scope=Scope.MESSAGE,
+        summary="A recipient is on your own organization's block list, so the message is refused for all.",
+        fix="Take the address off the list at https://security.microsoft.com/tenantAllowBlockList, or send without it.",
+    ),
+    _blocked(
+        name="tenant-over-threshold",
+        statuses=between("5.7.700", "5.7.749"),
+        text=("tenant has exceeded threshold", "tenant exceeded threshold"),
+        summary="Microsoft has blocked your organization's outgoing mail, because of too much spam or bulk mail.",
+        fix=SUPPORT,
+        source=sources.TENANT_BLOCK,
+    ),
     _blocked(
         name="unregistered-domain",
         statuses=enhanced("5.7.750"),
+        text=("blocked from sending from unregistered domain",),
         instead=("unregistered domain",),
         summary="Microsoft has blocked your organization, because it sends from domains that are not registered with "
         "it.",
@@ -90,22 +114,37 @@ RULES: tuple[Rule, ...] = (
         fix=SUPPORT,
     ),
     _reported(
-        name="tenant-block-list",
-        statuses=enhanced("5.7.703"),
-        instead=("tenant allow block list",),
-        action=Action.FAIL,
-        scope=Scope.MESSAGE,
-        summary="A recipient is on your own organization's block list, so the message is refused for all.",
-        fix="Take the address off the list at https://security.microsoft.com/tenantAllowBlockList, or send without it.",
-    ),
-    _reported(
         name="forwarding-forbidden",
         statuses=enhanced("5.7.520"),
-        instead=("does not allow external forwarding",),
+        any_of=("forward", "as(7555)"),
+        instead=("external forwarding",),
+        text=("does not allow external forwarding",),
         action=Action.FAIL,
         scope=Scope.MESSAGE,
         summary="Your organization forbids forwarding to external addresses.",
         fix="Send directly, or allow it at https://security.microsoft.com, Policies, Anti-spam, Anti-spam outbound "
+        "policy.",
+    ),
+    _reported(
+        name="content-is-spam",
+        statuses=enhanced("5.7.520"),
+        any_of=("spam", "as(48"),
+        instead=("identified as spam",),
+        text=("content identified as spam", "rejected as spam", "as(4810)"),
+        action=Action.FAIL,
+        scope=Scope.MESSAGE,
+        summary="Microsoft takes this message's content for spam and has not sent it.",
+        fix="Change the text, the links or the attachments, and send it only to recipients who expect it. If the "
+        "content is right, report it to Microsoft at https://security.microsoft.com, Submissions.",
+        source=sources.LOG,
+    ),
+    _reported(
+        name="outbound-policy",
+        statuses=enhanced("5.7.520"),
+        action=Action.FAIL,
+        scope=Scope.MESSAGE,
+        summary="Microsoft's outbound filter has refused this message; the reply says why.",
+        fix="Check the outbound rules at https://security.microsoft.com, Policies, Anti-spam, Anti-spam outbound "
         "policy.",
     ),
     _reported(
@@ -126,10 +165,17 @@ RULES: tuple[Rule, ...] = (
     ),
     _undeliverable(
         name="recipient-policy",
-        statuses=enhanced("5.7.1", "5.7.124", "5.7.133", "5.7.134", "5.7.135", "5.7.136"),
+        statuses=enhanced("5.7.1", "5.7.12", "5.7.13", "5.7.124", "5.7.133", "5.7.134", "5.7.135", "5.7.136"),
         summary="A rule of your own or of the recipient's organization forbids this message.",
         fix="Ask your administrator for the mail flow rules (https://admin.exchange.microsoft.com, Mail flow, Rules), "
         "and the recipient's administrator whether mail from you is allowed.",
+    ),
+    _undeliverable(
+        name="refused-by-recipient",
+        statuses=enhanced("5.7.504", "5.7.505", "5.7.507", "5.7.513"),
+        text=("using customer block list",),
+        summary="The recipient's organization refuses this address or mail from this sender.",
+        fix="Check the address, and ask the recipient's administrator whether mail from you is allowed.",
     ),
     _undeliverable(
         name="authentication-of-domain",

@@ -15,6 +15,11 @@ LOGS_IN_AGAIN = (
     "Then wait: Postern tries the login again by itself, and Microsoft may need an hour to apply the change."
 )
 
+EHLO_NAME = (
+    "Set POSTERN_EHLO_NAME to a plain host name such as postern.example.com: letters, digits, hyphens and dots, no "
+    "underscore, no dot at the end. Then restart Postern."
+)
+
 SMTP_AUTH_ON = (
     "Switch SMTP on for the mailbox: at https://admin.microsoft.com choose Users, Active users, the mailbox, Mail, "
     "Manage email apps, tick Authenticated SMTP and save; or "

@@ -5,6 +5,7 @@ CONCURRENCY = "learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submis
 CONTINUOUS_ERRORS = (
     "learn.microsoft.com/exchange/mail-flow-best-practices/continuous-error-throttling-smtp-auth-submissions"
 )
+DIRECT_SEND = "techcommunity.microsoft.com 4408790 (Direct Send in Exchange Online)"
 DEPRECATION = "techcommunity.microsoft.com 4489835 (Basic authentication timeline, January 2026)"
 FIX_APPLICATIONS = "MicrosoftDocs/OfficeDocs-Support: fix-issues-with-printers-scanners-and-lob-applications"
 HIGH_VOLUME = "learn.microsoft.com: troubleshoot-high-volume-email-m365"
@@ -14,7 +15,12 @@ NOT_AUTHENTICATED = "MicrosoftDocs/OfficeDocs-Support: fix-error-code-5-7-57"
 OAUTH = "MicrosoftDocs/office-developer-exchange-docs: how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth"
 SMTP_AUTH = "MicrosoftDocs/OfficeDocs-Exchange: authenticated-client-smtp-submission"
 SUBMISSION = "MicrosoftDocs/OfficeDocs-Exchange: how-to-set-up-a-multifunction-device-or-application"
+RESPONSES = "Exchange Server's table of replies (Microsoft.Exchange.Data.Transport.SmtpResponse)"
 RATE_LIMITS = "MicrosoftDocs/OfficeDocs-Exchange: message-rate-limits"
+TENANT_BLOCK = (
+    "learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online/"
+    "fix-error-code-5-7-700-through-5-7-750"
+)
 TENANT_LIMIT = "techcommunity.microsoft.com 4372797 (tenant external recipient rate limit)"
 
 # Others; issues of public projects are named by project and number where they are used

@@ -16,7 +16,7 @@ _WAIT = (
 _locked_out = partial(
     Rule,
     phases=AUTH | TRANSACTION,
-    codes=(550,),
+    codes=range(500, 600),
     action=Action.DEFER,
     scope=Scope.MAILBOX,
     pause=_A_DAY,
@@ -28,7 +28,7 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-mailbox-full",
         statuses=enhanced("5.2.251"),
-        instead=("continuous mailbox full errors",),
+        text=("continuous mailbox full errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it was full and mail was sent from it all the "
         "same.",
         fix="Empty the mailbox's Sent Items and Deleted Items, and keep no copies of what Postern sends: "
@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
         name="throttled-send-as-denied",
         statuses=enhanced("5.2.252"),
         all_of=("throttled", "send as denied"),
+        text=("continuous send as denied errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it sent too often as an address it may not use.",
         fix="Find the application that sends from a foreign address (the failed messages name it) and stop it, or "
         "grant the right: "
@@ -48,7 +49,7 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-invalid-license",
         statuses=enhanced("5.2.253"),
-        instead=("continuous invalid license errors",),
+        text=("continuous invalid license errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it has no valid license.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
         "Exchange Online license." + _WAIT,
@@ -56,7 +57,7 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-too-many-recipients",
         statuses=enhanced("5.2.254"),
-        instead=("continuous too many recipients errors",),
+        text=("continuous too many recipients errors",),
         summary="Exchange has locked the mailbox out of SMTP, because messages had too many recipients again and "
         "again.",
         fix="Let the application send to fewer recipients at once, or raise the mailbox's limit: "
@@ -66,9 +67,16 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-invalid-recipients",
         statuses=enhanced("5.2.255"),
-        instead=("continuous invalid recipients errors",),
+        text=("continuous invalid recipients errors",),
         summary="Exchange has locked the mailbox out of SMTP, because of too many invalid recipient addresses.",
         fix="Find the application that sends to bad addresses (the failed messages name it) and clean its list."
         + _WAIT,
+    ),
+    _locked_out(
+        name="throttled-continuous-errors",
+        text=("sender throttled due to continuous",),
+        all_of=("sender throttled due to continuous",),
+        summary="Exchange has locked the mailbox out of SMTP, because of the same error again and again.",
+        fix="The reply names the error. Correct its cause in the application or in the mailbox." + _WAIT,
     ),
 )
