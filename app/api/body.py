@@ -9,13 +9,16 @@ from starlette.types import Receive, Scope
 
 from app.api.edge import Limits
 from app.api.errors import MalformedBody
-from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom
+from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom, UnsupportedCoding
 from app.api.wire import header
 from app.listener import WHOLE
 
 SMALL = 64 * 1024  # octets of a body that need no room: what is urgent is small, and there are only so many connections
 ROOM = "postern.room"  # in the scope of every request: the Room
 _HELD = "postern.held"  # and how much of it the request has
+
+
+_CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}  # and the only value that is read
 
 
 class Room:
@@ -39,9 +42,10 @@ class Room:
 
 
 async def read(request: Request, limits: Limits) -> bytes | bytearray:
-    """The whole body. Raises BodyTooLarge and NoRoom (before reading, if the length is told), BodyTooSlow,
-    MalformedBody."""
+    """The whole body. Raises BodyTooLarge and NoRoom (before reading, if the length is told), UnsupportedCoding,
+    BodyTooSlow, MalformedBody."""
     scope = request.scope
+    _check_codings(scope)
     hold = partial(scope[ROOM].hold, scope)
     if WHOLE in scope:  # as nearly always: a timer would cost more than the reading
         return await _collect(request.receive, limits.max_body_bytes, hold)
@@ -57,6 +61,17 @@ async def read(request: Request, limits: Limits) -> bytes | bytearray:
             return await _collect(request.receive, limits.max_body_bytes, hold)
     except TimeoutError:
         raise BodyTooSlow(limits.body_seconds) from None
+
+
+def _check_codings(scope: Scope) -> None:
+    """Raise UnsupportedCoding for a body that is compressed, as its header fields say."""
+    for name, value in scope["headers"]:
+        if name in _CODINGS and value.strip().lower() not in (b"", _CODINGS[name]):
+            field, given = name.decode().title(), value.decode("latin-1")[:100]
+            raise UnsupportedCoding(
+                f"The request has the header {field}: {given}. Send the body uncompressed, without that header.",
+                unread=WHOLE not in scope,
+            )
 
 
 async def _collect(receive: Receive, limit: int, hold: Callable[[int, bool], None]) -> bytes | bytearray:

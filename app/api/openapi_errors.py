@@ -22,10 +22,11 @@ from app.api.errors import (
     RestrictedKey,
     Unavailable,
 )
+from app.api.json_limits import MAX_BYTES_AS_NUMBERS, MAX_VALUES
 from app.api.openapi import JSON, Form, Needs, Operation
 from app.api.openapi_types import ID, says
 from app.api.openapi_words import HEADERS
-from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom
+from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom, TooManyValues, UnsupportedCoding
 from app.store.records import Permission
 
 REQUEST_ID = "5b0f6d0c3f6f4c1a9f0e7d21"
@@ -63,6 +64,10 @@ _OF_KEY: Mapping[Needs, tuple[Problem, ...]] = {
 _OF_BODY = (
     MalformedBody("The request body is not valid JSON in UTF-8: EOF while parsing an object at line 1 column 9."),
     BodyTooLarge(52_428_800, unread=False),
+    TooManyValues(MAX_VALUES, MAX_BYTES_AS_NUMBERS),
+    UnsupportedCoding(
+        "The request has the header Content-Encoding: gzip. Send the body uncompressed, without that header."
+    ),
     BodyTooSlow(60.0),
     NoRoom(unread=False),
 )

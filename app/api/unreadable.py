@@ -74,6 +74,30 @@ class BodyTooLarge(Problem):
         self.unread = unread
 
 
+class TooManyValues(Problem):
+    """The JSON of the body has so many values that they would take many times its bytes."""
+
+    status = 413
+
+    def __init__(self, values: int, numbers: int) -> None:
+        super().__init__(
+            Name.VALIDATION_ERROR,
+            f"The JSON in the request body has more than {values} values, or more than {numbers} bytes as numbers. "
+            "Send files as base64 strings, and leave out the members that Postern does not use.",
+            reason="too_many_values",
+        )
+
+
+class UnsupportedCoding(Problem):
+    """The body is in an encoding that is not read here."""
+
+    status = 415
+
+    def __init__(self, what: str, *, unread: bool = False) -> None:
+        super().__init__(Name.VALIDATION_ERROR, what, reason="unsupported_encoding", headers=_CLOSE if unread else None)
+        self.unread = unread
+
+
 class BodyTooSlow(Problem):
     """The body did not arrive in time."""
 
