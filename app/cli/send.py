@@ -1,13 +1,18 @@
 """`postern send`: one email through a running Postern, as any caller sends it."""
 
-import os
-from typing import Annotated
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import httpx
 import typer
 
-from app.cli.exits import Exit, end
+from app.cli.exits import Exit, end, plainly
 from app.cli.output import say
+from app.settings import CallerSettings, caller_key, load
+
+_NEAR = ("", "localhost", "local", "localdomain", "internal")  # the last labels of names inside a network
 
 
 def send(
@@ -21,21 +26,64 @@ def send(
     ] = None,
 ) -> None:
     """Send one email and print its id."""
-    secret = key or os.environ.get("POSTERN_API_KEY")
-    if not secret:
-        raise end(Exit.CONFIG, "POSTERN_API_KEY: is missing. Set it to an API key (postern keys create NAME).")
+    secret = _secret(key)
     email = {"from": sender, "to": to, "subject": subject, "text": text}
+    answer = _post(url, secret, email)
+    if not answer.is_success:
+        raise end(Exit.FAILED, f"{answer.status_code} {_member(answer, 'message') or answer.reason_phrase}")
+    id = _member(answer, "id")
+    if id is None:
+        raise end(Exit.FAILED, f"{url} answered {answer.status_code} without an id. Is it a Postern?")
+    say(id)
+
+
+def is_local(host: str) -> bool:
+    """Whether this is a host of this machine or of its network, which no proxy is asked for."""
     try:
-        answer = httpx.post(f"{url}/emails", json=email, headers={"Authorization": f"Bearer {secret}"}, timeout=30)
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        name = host.lower().removesuffix(".")
+        return "." not in name or name.rpartition(".")[2] in _NEAR
+    return not address.is_global
+
+
+def _secret(key: str | None) -> str:
+    with plainly():
+        if key is not None:
+            return caller_key("--key", key)
+        given = load(CallerSettings).api_key
+    if given is None:
+        raise end(Exit.CONFIG, "POSTERN_API_KEY: is missing. Set it to an API key (postern keys create NAME).")
+    return given.get_secret_value()
+
+
+def _post(url: str, secret: str, email: Mapping[str, Any]) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    try:
+        parsed = httpx.URL(f"{url.rstrip('/')}/emails")
+        if parsed.userinfo:
+            raise end(Exit.CONFIG, "--url: has a user in it. Give the address alone; the key is POSTERN_API_KEY.")
+        with httpx.Client(trust_env=not is_local(parsed.host), verify=_trust(), timeout=30) as client:
+            return client.post(parsed, content=json.dumps(email), headers=headers)
     except httpx.TransportError as error:
         raise end(Exit.UNAVAILABLE, f"{url} does not answer: {error}. Is `postern serve` running there?") from None
-    if not answer.is_success:
-        raise end(Exit.FAILED, f"{answer.status_code} {_said(answer)}")
-    say(str(answer.json()["id"]))
+    except httpx.InvalidURL as error:
+        raise end(Exit.CONFIG, f"--url: {url} is not a URL: {error}. Give one such as http://127.0.0.1:8025.") from None
+    except (ImportError, ValueError) as error:  # of a proxy in the environment; a socks one needs another package
+        raise end(Exit.CONFIG, f"The proxy in HTTPS_PROXY or ALL_PROXY cannot be used: {_reason(error)}.") from None
 
 
-def _said(answer: httpx.Response) -> str:
+def _trust() -> Any:
+    """The certificates that httpx trusts, and those of SSL_CERT_FILE, with a proxy or without."""
+    return httpx.create_ssl_context()
+
+
+def _reason(error: Exception) -> str:
+    return "SOCKS is not supported" if isinstance(error, ImportError) else "it is not an http or https URL"
+
+
+def _member(answer: httpx.Response, name: str) -> str | None:
     try:
-        return str(answer.json()["message"])
+        return str(answer.json()[name])
     except (ValueError, KeyError, TypeError):
-        return answer.reason_phrase
+        return None

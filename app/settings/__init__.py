@@ -12,21 +12,24 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.mail.routing import Routes
+from app.secret_text import stripped
 from app.settings import database, rules
 from app.settings.document import CONFIG, TomlFile
 from app.settings.mailbox import MailboxSettings
 from app.settings.names import Names, check_names
 from app.settings.place import PREFIX
 from app.settings.pools import PoolSettings, routes, whole
-from app.settings.sources import FileSecret, SourceError, Variables, given, secrets
+from app.settings.sources import FileSecret, SourceError, Variables, check_secret, given, secrets
 
 __all__ = [
+    "CallerSettings",
     "FileSecret",
     "MailboxSettings",
     "PoolSettings",
     "Settings",
     "SettingsError",
     "StoreSettings",
+    "caller_key",
     "load",
 ]
 
@@ -37,10 +40,31 @@ class SettingsError(Exception):
     """One plain line: the variable, the fault, the mend."""
 
 
-class StoreSettings(BaseSettings):
-    """What the commands need that only read or change the store."""
+class _Sourced(BaseSettings):
+    """Settings from the three sources."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, Variables(settings_cls, env_settings), TomlFile(settings_cls)
+
+
+class CallerSettings(_Sourced):
+    """The settings of a caller: `postern send`."""
+
+    api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = None
+
+
+class StoreSettings(_Sourced):
+    """The settings of the commands that only read or change the store."""
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database.")
     database_url: Annotated[str, AfterValidator(database.url)] = Field(
@@ -54,17 +78,6 @@ class StoreSettings(BaseSettings):
     log_addresses: Literal["full", "masked"] = Field(
         "full", description="`masked`: lines show no address before its `@`, but for the mailboxes' own."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, Variables(settings_cls, env_settings), TomlFile(settings_cls)
 
     @property
     def store_url(self) -> str:
@@ -169,7 +182,7 @@ class Settings(StoreSettings, MailboxSettings):
         return tuple(pattern for pool in self.pools for pattern in pool.senders)
 
 
-S = TypeVar("S", bound=StoreSettings)
+S = TypeVar("S", bound=_Sourced)
 
 
 def load(kind: type[S], **options: Any) -> S:
@@ -182,6 +195,19 @@ def load(kind: type[S], **options: Any) -> S:
         raise SettingsError(rules.sentence(first, secret=SECRETS, file=given(os.environ, CONFIG) or "")) from None
     except SourceError as error:
         raise SettingsError(str(error)) from None
+
+
+def caller_key(place: str, given: str) -> str:
+    """An API key that was given otherwise, read as POSTERN_API_KEY is. Raises SettingsError, which names the place."""
+    try:
+        key = check_secret(place, stripped(given))
+    except SourceError as error:
+        raise SettingsError(str(error)) from None
+    if not key:
+        raise SettingsError(f"{place}: is empty. Give an API key (postern keys create NAME).")
+    if not rules.VISIBLE.fullmatch(key):
+        raise SettingsError(f"{place}: {rules.NO_HEADER}. Give the key as it was made.")
+    return key
 
 
 SECRETS = frozenset(secrets(Settings.model_fields))

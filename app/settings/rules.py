@@ -14,7 +14,8 @@ from app.mail.address import AddressError, parse_address
 from app.mail.routing import PatternError, pattern
 from app.settings.place import path, variable
 
-_VISIBLE = re.compile("[!-~]+")
+VISIBLE = re.compile("[!-~]+")  # RFC 9110 §5.5, without obs-text
+NO_HEADER = "has a blank or a character outside ASCII, which HTTP headers cannot carry"
 _ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
@@ -237,8 +238,8 @@ def api_key(value: Any) -> Any:
     """Long enough not to be guessed, and such that an HTTP header can carry it (RFC 6750 §2.1)."""
     if value is None:
         return value
-    if not _VISIBLE.fullmatch(value.get_secret_value()):
-        raise fault(None, "has a blank or a character outside ASCII, which HTTP headers cannot carry", _MAKE_KEY)
+    if not VISIBLE.fullmatch(value.get_secret_value()):
+        raise fault(None, NO_HEADER, _MAKE_KEY)
     if len(value.get_secret_value()) < 16:
         raise fault(None, "is shorter than 16 characters", _MAKE_KEY)
     return value
