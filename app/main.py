@@ -23,6 +23,7 @@ from app.api import Edge, create_entrance, create_metrics_app, lead
 from app.api import Limits as BodyLimits
 from app.api.keys import digest
 from app.api.unreadable import below
+from app.background import run_periodically
 from app.clock import Clock
 from app.console import Console, Desk, beside
 from app.doctor import Rounds, Sessions
@@ -38,7 +39,7 @@ from app.scrape import Scrape
 from app.settings import Settings
 from app.settings.telemetry import traces_wanted
 from app.smtp import tls
-from app.smtp.expiry import News, Watch
+from app.smtp.expiry import LOOK, News, Watch
 from app.store import AlreadyStored, Store, StoreUnreachable
 from app.store.audit_records import Actor
 from app.store.engine import database_file
@@ -147,8 +148,10 @@ class Postern:
                 cases.append(wiring.case(pool, one, login, self.settings.max_message_bytes))
                 if relays:
                     self.fleet.add(pool.name, one.mailbox, limits(one), partial(wiring.sessions, one, login))
-                    watch = asyncio.create_task(Watch(one.mailbox, login, self.clock, self._announce).keep())
-                    stack.callback(watch.cancel)
+                    watch = Watch(one.mailbox, login, self.clock, self._announce)
+                    every = LOOK / self.clock.speed
+                    loop = run_periodically("credential expiry", watch.advance, interval=every)
+                    stack.callback(asyncio.create_task(loop).cancel)
         file = database_file(self.settings.store_url)
         sessions = Sessions(self.fleet.logged_in, self.fleet.slot)
         self.rounds = Rounds(self.store, self.clock, cases, sessions, file and file.parent)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
 
-from app import logs
+from app.background import run_periodically
 from app.clock import Clock
 from app.relay.mailbox import DAY, OF_A_DAY
 from app.store import Store, StoreUnavailable
@@ -69,7 +69,9 @@ class Budget:
     def start(self) -> None:
         """Draw the first ones."""
         self._want(self._part)
-        self._keeper = asyncio.create_task(self._keep())
+        self._keeper = asyncio.create_task(
+            run_periodically("tenant quota", self._refill, interval=USED_WITHIN / self._clock.speed, wake=self._short)
+        )
 
     async def stop(self) -> None:
         """Give back what is unused."""
@@ -84,21 +86,12 @@ class Budget:
         self._wanted = max(self._wanted, min(weight, self.limit), self._part)
         self._short.set()
 
-    async def _keep(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(USED_WITHIN / self._clock.speed):
-                    await self._short.wait()
-            try:
-                await self._draw(self._wanted)
-            except StoreUnavailable as error:
-                logs.store_failed("draw", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("budget", error)
-            self._short.clear()
-            if self._left < self._wanted:
-                await asyncio.sleep(LOOK)
-            self._wanted = 0
+    async def _refill(self) -> None:
+        """Draw what is wanted; when there is less, do not ask again for a while."""
+        wanted, self._wanted = self._wanted, 0
+        await self._draw(wanted)
+        if self._left < wanted:
+            await asyncio.sleep(LOOK)
 
     async def _draw(self, amount: int) -> None:
         """In the place of what is left, which goes back."""

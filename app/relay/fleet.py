@@ -15,10 +15,11 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from app import logs
+from app.background import run_periodically
 from app.clock import Clock
 from app.relay.budget import Budget
 from app.relay.front import LOOK, Fronts
-from app.relay.leases import Leases
+from app.relay.leases import KEEP, Leases
 from app.relay.mailbox import Limits, Mailbox, Spent
 from app.relay.share import share
 from app.relay.term import Berth, Term
@@ -144,12 +145,15 @@ class Fleet:
         except StoreUnavailable as error:
             if self._alone:
                 raise
-            logs.store_failed("beat", error)
+            logs.store_failed("heartbeat", error)
         self._keepers = [
-            asyncio.create_task(self._leases.keep()),
-            asyncio.create_task(self._keep()),
-            asyncio.create_task(self._fronts.watch()),
-            asyncio.create_task(self._listen()),
+            asyncio.create_task(loop)
+            for loop in (
+                run_periodically("lease renewal", self._leases.advance, interval=KEEP),
+                run_periodically("heartbeat", self._beat, interval=self._rhythm.beat, wake=self._look),
+                run_periodically("operator requests", self._hear_wishes, interval=LOOK),
+                self._fronts.watch(),
+            )
         ]
         await asyncio.gather(*(term.begun.wait() for term in self._terms.values()))
 
@@ -172,31 +176,11 @@ class Fleet:
         with suppress(StoreUnavailable):  # then it is not heard of
             await self._store.replicas.leave(self._id)
 
-    async def _keep(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._rhythm.beat):
-                    await self._look.wait()
-            self._look.clear()
-            try:
-                await self._beat()
-            except StoreUnavailable as error:
-                logs.store_failed("beat", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("fleet", error)
-
-    async def _listen(self) -> None:
-        """Hear every second what people wish."""
-        while True:
-            try:
-                for name, wish in (await self._store.wishes()).items():
-                    if name in self._terms:
-                        self._terms[name].relay.hear(wish)
-            except StoreUnavailable as error:
-                logs.store_failed("listen", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("wishes", error)
-            await asyncio.sleep(LOOK)
+    async def _hear_wishes(self) -> None:
+        """Pass on the requests of operators."""
+        for name, wish in (await self._store.wishes()).items():
+            if name in self._terms:
+                self._terms[name].relay.hear(wish)
 
     async def _beat(self) -> None:
         asked = self._clock.now()

@@ -7,12 +7,11 @@ has found it for all, until the next hint. Claims nothing itself.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
-from app import logs
+from app.background import run_periodically
 from app.clock import Clock
 from app.relay.mailbox import Room
-from app.store import Store, StoreUnavailable
+from app.store import Store
 from app.store.records import Hint
 
 LOOK = 1.0  # real seconds: the longest rest, because a hint is only a hint
@@ -108,20 +107,8 @@ class Fronts:
             front.hint(urgent=hint.urgent)
 
     async def watch(self) -> None:
-        """Hint at what becomes due, whoever wrote it. To be cancelled."""
-        while True:
-            rest = LOOK
-            try:
-                rest = await self._look()
-            except StoreUnavailable as error:
-                logs.store_failed("look", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("fronts", error)
-            await asyncio.sleep(min(rest, REST))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(rest - REST):
-                    await self._emptied.wait()
-            self._emptied.clear()
+        """Hint at what becomes due, whichever process wrote it. To be cancelled."""
+        await run_periodically("due messages", self._look, interval=LOOK, pause=REST, wake=self._emptied)
 
     async def _look(self) -> float:
         """How long to rest (real seconds) before the next look."""

@@ -6,13 +6,12 @@ one had under way is put back at the take-over (app/store/takeover.py).
 The same look every few seconds sees that the wall clock was set back: then what waits by it is brought forward.
 """
 
-import asyncio
 from uuid import UUID
 
 from app import logs
 from app.clock import Clock
 from app.relay import telling
-from app.store import Store, StoreUnavailable
+from app.store import Store
 from app.store.records import Claimed
 
 LEASE = 60.0  # real seconds: how long a claim lives without renewal
@@ -43,18 +42,11 @@ class Leases:
         """It is settled, given back, or left to run out."""
         self._held.pop(claimed.lease, None)
 
-    async def keep(self) -> None:
-        """Renew and sweep for as long as the process lives. To be cancelled."""
-        while True:
-            try:
-                await self._renew()
-                await self._mind_the_clock()
-                await self._sweep()
-            except StoreUnavailable as error:
-                logs.store_failed("renew", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("lease keeper", error)
-            await asyncio.sleep(KEEP)
+    async def advance(self) -> None:
+        """Renew, check the clock, put back what was dropped. Raises StoreUnavailable."""
+        await self._renew()
+        await self._mind_the_clock()
+        await self._sweep()
 
     async def _renew(self) -> None:
         if not self._held:

@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from app import logs
+from app.background import run_periodically
 from app.clock import Clock
 from app.frozen import frozen
-from app.store import Store, StoreUnavailable
+from app.store import Store
 from app.store.retention import Bounds
 
 LOOK = 60.0  # real seconds between looks for what has become old
@@ -38,23 +39,13 @@ class Retention:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(run_periodically("retention", self.advance, interval=LOOK))
 
     async def stop(self) -> None:
         """End between two steps; a step is a commit, and whole."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.advance()
-            except StoreUnavailable as error:
-                logs.store_failed("retention", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("retention", error)
-            await asyncio.sleep(LOOK)
 
     async def advance(self) -> None:
         """Remove all that is old by now. Raises StoreUnavailable."""

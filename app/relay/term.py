@@ -7,10 +7,10 @@ whatever was under way here; then nothing is waited for.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app import logs
+from app.background import wait
 from app.clock import Clock
 from app.relay.front import Front
 from app.relay.leases import LEASE, STEP, Leases
@@ -83,9 +83,7 @@ class Term:
                 return
             except StoreUnavailable as error:
                 logs.store_failed("take over", error)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN):
-                    await self._over.wait()
+            await wait(self._over, AGAIN)
 
     async def _read(self) -> tuple[MailboxRecord | None, list[Sent]]:
         since = self._clock.now() - DAY - max(self._taken.ahead, 0.0)

@@ -7,10 +7,10 @@ lease ends, under the same id. Any number of processes may do this at the same t
 import asyncio
 import random
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 
 from app import logs, metrics
+from app.background import run_periodically
 from app.clock import Clock
 from app.mail import schedule
 from app.mail.webhook import LONGEST_WISH, delay
@@ -77,7 +77,9 @@ class Webhooks:
         if alone:
             now = self._clock.now()
             await self._store.reclaim_events(now, now + LEASE * self._clock.speed)
-        self._dispatcher = asyncio.create_task(self._dispatch())
+        self._dispatcher = asyncio.create_task(
+            run_periodically("webhooks", self._advance, interval=LOOK, wake=self._wake, stopping=lambda: self._stopping)
+        )
 
     async def stop(self, drain: float) -> None:
         """Take nothing more, wait for what is on its way, but not long; the rest is told after the restart."""
@@ -92,19 +94,6 @@ class Webhooks:
             task.cancel()
         await asyncio.gather(*self._trying, return_exceptions=True)
         await self._courier.close()
-
-    async def _dispatch(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                await self._advance()
-            except StoreUnavailable as error:
-                logs.store_failed("webhooks", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("webhooks", error)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    await self._wake.wait()
 
     async def _advance(self) -> None:
         now, moment = self._clock.now(), asyncio.get_running_loop().time()

@@ -7,11 +7,11 @@ truth: what is in memory here can be lost at any moment.
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from app import logs, traces
+from app.background import run_periodically
 from app.clock import Clock
 from app.mail import lifecycle
 from app.mail.attempt import Attempt
@@ -71,7 +71,9 @@ class Relay:
     async def start(self) -> None:
         """Begin. Raises StoreUnavailable."""
         await self._keep_condition()
-        self._dispatcher = asyncio.create_task(self._dispatch())
+        self._dispatcher = asyncio.create_task(
+            run_periodically("claim", self._advance, interval=LOOK, wake=self._wake, stopping=self._stopping.is_set)
+        )
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._mailbox.limits.connections)]
 
     async def stop(self, drain: float) -> None:
@@ -91,22 +93,13 @@ class Relay:
 
     # The dispatcher: decides what may be claimed.
 
-    async def _dispatch(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.clear()
-            self._front.rise(self.wake)
-            rest = LOOK * self._clock.speed
-            try:
-                rest = await self._advance()
-            except StoreUnavailable as error:
-                logs.store_failed("claim", error)
-            except Exception as error:  # a bug must not end the loop
-                logs.crashed("relay dispatcher", error)
-            if rest > 0 and not self._stopping.is_set():
-                await self._rest(rest)
-
     async def _advance(self) -> float:
-        """One step; the answer is how long to rest (seconds of the clock) before the next."""
+        """One step; returns the real seconds to wait before the next."""
+        self._front.rise(self.wake)
+        return min(await self._step() / self._clock.speed, LOOK)
+
+    async def _step(self) -> float:
+        """Seconds of the clock to wait before the next step."""
         await self._obey()
         if not self._mailbox.relays and not self._mailbox.probe_due:
             return self._mailbox.wait()
@@ -203,11 +196,6 @@ class Relay:
             others=room.others,
             patient=self._hands.waiting,
         )
-
-    async def _rest(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(seconds / self._clock.speed, LOOK)):
-                await self._wake.wait()
 
     # The workers: offer one after the other; the settling of some goes on while the next is offered.
 

@@ -12,7 +12,7 @@ from app.mail.verdict import Explanation
 from app.smtp.credentials import Credentials
 
 DAY = 86_400.0
-LOOK = 3600.0  # seconds between looks
+LOOK = 3600.0  # seconds of the clock between looks
 STEPS = (30, 7, 1, 0)  # days
 
 
@@ -48,16 +48,15 @@ class Watch:
         self._announce = announce
         self._told: tuple[float, float] | None = None  # the date, and the step at which it was told
 
-    async def keep(self) -> None:
-        """Look now and then hourly. To be cancelled."""
-        while True:
-            try:
-                if (news := self.look()) is not None:
-                    await self._announce(news)
-            except Exception as error:  # a bug must not end the watch
-                logs.crashed("credential watch", error)
-                self._told = None  # not to everybody: once more at the next look
-            await self._clock.sleep(LOOK)
+    async def advance(self) -> None:
+        """Look and announce. What could not be announced is announced again at the next look."""
+        if (news := self.look()) is None:
+            return
+        try:
+            await self._announce(news)
+        except BaseException:
+            self._told = None
+            raise
 
     def look(self) -> News | None:
         """Tell once at each step; a new date begins anew. Answers what was told."""

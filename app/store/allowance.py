@@ -41,9 +41,11 @@ def _draw(connection: Connection, wish: Draw) -> Drawn | None:
         connection.execute(_GIVE_BACK, {"of": wish.before, "unused": wish.unused})
     connection.execute(_FORGET)
     remaining = max(0, wish.limit - _counted(connection, wish))
-    id, given = uuid4(), min(wish.amount, remaining)
-    if given:
-        _write(connection, id, given, wish.lasts)
+    given = min(wish.amount, remaining)
+    if not given:  # what is cancelled later still belongs to the row before
+        return Drawn(wish.before or _NIL, 0, remaining)
+    id = uuid4()
+    _write(connection, id, given, wish.lasts)
     return Drawn(id, given, remaining - given)
 
 

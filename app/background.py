@@ -1,0 +1,61 @@
+"""Supervised loop: repeats one step for as long as the process lives. A bug in the step or a database that does not
+answer is logged and does not end the loop. Knows no subject."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from app import logs
+from app.store import StoreUnavailable
+
+Step = Callable[[], Awaitable[float | None]]
+
+
+async def run_periodically(
+    name: str,
+    step: Step,
+    *,
+    interval: float,
+    pause: float = 0.0,
+    wake: asyncio.Event | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run `step` now and then every `interval` real seconds, until it is cancelled or `stopping` is true.
+
+    A step that returns seconds is repeated after those instead. `wake` ends the wait early, but not within `pause`
+    real seconds. `name` is in the log of a failure.
+    """
+    while not stopping():
+        if wake is not None:
+            wake.clear()
+        rest = await _supervised(name, step)
+        if not stopping():
+            await _wait(interval if rest is None else rest, pause, wake)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for `event`, at most `seconds`; whether it is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+async def _supervised(name: str, step: Step) -> float | None:
+    try:
+        return await step()
+    except StoreUnavailable as error:
+        logs.store_failed(name, error)
+    except Exception as error:  # a bug must not end the loop
+        logs.crashed(name, error)
+    return None
+
+
+async def _wait(seconds: float, pause: float, wake: asyncio.Event | None) -> None:
+    if wake is None:
+        await asyncio.sleep(seconds)
+        return
+    if pause:
+        await asyncio.sleep(min(seconds, pause))
+    if seconds > pause:
+        await wait(wake, seconds - pause)
