@@ -33,6 +33,7 @@ TROUBLES = (
     "clock.set_back",
     "webhook.posted",
     "webhook.disabled",
+    "disk.almost_full",
     "store.awaited",
     "traces.lost",
     "store.failed",
@@ -313,6 +314,16 @@ def key_changed(api_key: UUID, *, what: str, key: str) -> None:
 def store_awaited(error: BaseException, *, seconds: float) -> None:
     """The database cannot be opened; it is tried again in so many seconds, for as long as it takes."""
     _log.error("store.awaited", error=str(error), again_in=round(seconds, 1))
+
+
+def disk_almost_full(*, free: int, reserve: int) -> None:
+    """Less than the reserve is free on the database's disk: no email is accepted until there is more. Bytes."""
+    _log.error("disk.almost_full", free=free, reserve=reserve)
+
+
+def disk_has_room(*, free: int, reserve: int) -> None:
+    """The database's disk has room again, and emails are accepted. Bytes."""
+    _log.info("disk.has_room", free=free, reserve=reserve)
 
 
 def traces_lost(*, reason: str) -> None:

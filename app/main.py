@@ -36,12 +36,13 @@ from app.relay.fleet import Fleet, Rhythm
 from app.relay.retention import Keep, Retention
 from app.relay.webhooks import Webhooks
 from app.scrape import Scrape
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.settings.telemetry import traces_wanted
 from app.smtp import tls
 from app.smtp.expiry import LOOK, News, Watch
 from app.store import AlreadyStored, Store, StoreUnreachable
 from app.store.audit_records import Actor
+from app.store.disk_guard import DiskGuard, ReserveTooLarge
 from app.store.engine import database_file
 from app.store.owner import OwnerLock
 from app.store.records import Hint, Key, Permission
@@ -103,6 +104,7 @@ class Postern:
             for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=True):
                 logs.reclaimed(email, in_doubt=in_doubt)
         await self._keep_first_key()
+        await self._start_disk_guard(stack)
         self.fleet = self._fleet(alone=alone)
         if settings.role != "api":
             await self._start_webhooks(stack, alone=alone)
@@ -116,6 +118,15 @@ class Postern:
         self._application = self._with_console(entrance, edge)
         stack.push_async_callback(entrance.close)
         stack.push_async_callback(self._listener.stop)  # first of all
+
+    async def _start_disk_guard(self, stack: AsyncExitStack) -> None:
+        file = database_file(self.settings.store_url)
+        try:
+            self.disk = DiskGuard(file and file.parent, self.settings.min_free_bytes)
+        except ReserveTooLarge as error:
+            raise SettingsError(f"POSTERN_MIN_FREE_BYTES: {error} Give less, or 0 for no reserve.") from None
+        self.disk.start()
+        stack.push_async_callback(self.disk.stop)
 
     async def _open_store(self, *, patient: bool) -> Store:
         """`patient`: a database server that is not there may come, and to end would only mean to be started again."""
@@ -154,7 +165,7 @@ class Postern:
                     stack.callback(asyncio.create_task(loop).cancel)
         file = database_file(self.settings.store_url)
         sessions = Sessions(self.fleet.logged_in, self.fleet.slot)
-        self.rounds = Rounds(self.store, self.clock, cases, sessions, file and file.parent)
+        self.rounds = Rounds(self.store, self.clock, cases, sessions, file and file.parent, lambda: self.disk.low)
         stack.callback(self.rounds.close)
         await self._start_metrics(stack)
         if relays:
@@ -239,6 +250,7 @@ class Postern:
             examine=self.rounds.examine,
             draining=lambda: self._draining,
             counted=self._scrape.text if settings.metrics_port is None else None,
+            take_disk=self.disk.take,
             private_webhooks=settings.webhook_private_addresses,
             root_path=settings.root_path,
         )

@@ -97,6 +97,14 @@ _ends = Gauge(
     registry=_registry,
 )
 _posts = Counter("postern_webhook_posts", "Events posted to webhooks, by outcome.", ["outcome"], registry=_registry)
+_disk_free = Gauge(
+    "postern_disk_free_bytes", "Free space on the disk of an embedded database; 0 over PostgreSQL.", registry=_registry
+)
+_disk_reserve = Gauge(
+    "postern_disk_reserve_bytes",
+    "Free space below which no email is accepted; 0 over PostgreSQL.",
+    registry=_registry,
+)
 _troubles = Counter(
     "postern_troubles", "Warnings and errors in the log, by the event they tell of.", ["event"], registry=_registry
 )
@@ -118,6 +126,7 @@ __all__ = [
     "committed",
     "credential_ends",
     "deferred",
+    "disk",
     "expect_troubles",
     "expose",
     "failed",
@@ -210,6 +219,12 @@ def credential_ends(mailbox: str, what: str, at: float) -> None:
 def webhook_posted(outcome: str) -> None:
     """An event was posted to one webhook, and what came of it is settled."""
     _posts.labels(outcome).inc()
+
+
+def disk(free: int, reserve: int) -> None:
+    """The disk of the database was measured, in bytes."""
+    _disk_free.set(free)
+    _disk_reserve.set(reserve)
 
 
 def troubled(event: str) -> None:

@@ -111,7 +111,7 @@ class Batch:
     async def send(self, request: Request) -> Response:
         """POST /emails/batch: 200 with the ids, in order, once all that is kept is on the disk."""
         key = await self._keyring.holder(request)
-        self._intake.attempts.send(key)
+        self._intake.admit(key)
         token = idempotency.key_of(request)
         permissive = _permissive(request)
         raw = await body.read(request, self._edge.limits)

@@ -41,5 +41,6 @@ class Edge:
     examine: Callable[[], Awaitable[Examined]]
     draining: Callable[[], bool]
     counted: Callable[[], Awaitable[bytes]] | None  # the text of GET /metrics; None: it has a port of its own
+    take_disk: Callable[[int], bool] = lambda _: True  # whether a message of so many bytes may be stored
     private_webhooks: bool = False  # webhooks may lead to addresses that are not public, and by plain http
     root_path: str = ""  # what a gateway has before our paths; it may take it off or leave it

@@ -87,7 +87,7 @@ class Emails:
     async def send(self, request: Request) -> Response:
         """POST /emails: 200 with the id once the email is on the disk."""
         key = await self._keyring.holder(request)
-        self._intake.attempts.send(key)
+        self._intake.admit(key)
         token = idempotency.key_of(request)
         raw = await body.read(request, self._edge.limits)
         if token is None:

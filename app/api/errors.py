@@ -291,6 +291,21 @@ class Unavailable(Problem):
         )
 
 
+class DiskAlmostFull(Problem):
+    """The email is fine, but the rest of the disk is reserved for what was accepted before."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            Name.APPLICATION_ERROR,
+            "The disk of Postern's database is almost full, so no email is accepted now. Nothing was stored; send this "
+            "again later. An administrator has to make room: deploy/RUNBOOK.md, The disk.",
+            reason="disk_almost_full",
+            headers={"retry-after": "30"},
+        )
+
+
 class NotReady(Problem):
     """Emails should go elsewhere. What the answer would say if it were a success, it says beside the error."""
 

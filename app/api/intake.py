@@ -11,7 +11,7 @@ from app import logs, metrics, traces
 from app.api import admission, schemas
 from app.api.attempt_limit import AttemptLimiter
 from app.api.edge import Edge
-from app.api.errors import IdempotencyMismatch, MessageTooLarge
+from app.api.errors import DiskAlmostFull, IdempotencyMismatch, MessageTooLarge
 from app.api.field_warnings import Warned
 from app.api.fields import Reading
 from app.api.idempotency import InFlight
@@ -52,6 +52,12 @@ class Intake:
         self.in_flight = InFlight()
         self._large = asyncio.Lock()
 
+    def admit(self, key: Key) -> None:
+        """Check what is known before the body is read. Raises TooManyAttempts, DiskAlmostFull."""
+        self.attempts.send(key)
+        if not self._edge.take_disk(0):
+            raise DiskAlmostFull
+
     def turn(self, octets: int) -> AbstractAsyncContextManager[None]:
         """From the JSON to the disk. Of large bodies one at a time: as text, value and message at once it takes several
         times its octets, and the interpreter works on one at a time anyway."""
@@ -71,10 +77,13 @@ class Intake:
         return Prepared(self._compose(submission, id_, key, pool, now), reading.warnings.member())
 
     async def keep(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Accepted:
-        """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch, BudgetSpent."""
-        budget = key.policy.budget
+        """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch, BudgetSpent,
+        DiskAlmostFull."""
+        budget, amount = key.policy.budget, amount_of(acceptances)
         if budget is not None and once is None:  # a repetition costs nothing, and only the store knows it for one
-            self.rates.check(key.id, budget, amount_of(acceptances))
+            self.rates.check(key.id, budget, amount)
+        if not self._edge.take_disk(amount.bytes):
+            raise DiskAlmostFull
         with traces.step("commit", *(one.id for one in acceptances)):
             kept = await self._edge.store.accept(acceptances, once, budget)
         if isinstance(kept, IdempotencyConflict):
@@ -82,7 +91,7 @@ class Intake:
         if kept.usage is not None:
             self.rates.heard(key.id, kept.usage)
         if isinstance(kept, Overdrawn):
-            raise BudgetSpent(kept.window, amount_of(acceptances), acceptances[0].created_at)
+            raise BudgetSpent(kept.window, amount, acceptances[0].created_at)
         if not kept.replayed:
             for acceptance in acceptances:
                 _tell(acceptance, key)

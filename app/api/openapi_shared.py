@@ -6,6 +6,7 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.errors import (
+    DiskAlmostFull,
     IdempotencyInFlight,
     IdempotencyMismatch,
     InvalidIdempotencyKey,
@@ -64,6 +65,7 @@ OF_BUDGET = (
     BudgetSpent(Window(DAY, 1_763_942_400, 5_000, 4_980), Amount(50, 50, 45_600), 1_763_975_920.0),
     BudgetSpent(Window(DAY, 1_763_942_400, 8_000, 7_900, Unit.RECIPIENTS), Amount(1, 150, 5_210), 1_763_975_920.0),
     TOO_MANY,
+    DiskAlmostFull(),
 )
 
 

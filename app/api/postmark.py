@@ -129,7 +129,7 @@ class Postmark:
 
     async def _asked(self, request: Request) -> tuple[Key, str | None, bytes | bytearray]:
         key = await self._keyring.holder(_with_bearer(request))
-        self._intake.attempts.send(key)
+        self._intake.admit(key)
         token = idempotency.key_of(request)
         return key, token, await body.read(request, self._edge.limits)
 

@@ -22,6 +22,7 @@ from app.mail.moment import iso
 from app.mail.readiness import (
     LITTLE_ROOM,
     NO_DATABASE,
+    NO_ROOM,
     OTHER_SCHEMA,
     Check,
     Examined,
@@ -59,16 +60,23 @@ class _Refusal:
 
 
 class Rounds:
-    """The looks of one process. `disk` is where an embedded database lies."""
+    """The looks of one process. `disk` is where an embedded database lies, `low` whether it is too full for emails."""
 
     def __init__(
-        self, store: Store, clock: Clock, cases: Sequence[Case], sessions: Sessions, disk: Path | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        cases: Sequence[Case],
+        sessions: Sessions,
+        disk: Path | None = None,
+        low: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._clock = clock
         self._cases = cases
         self._sessions = sessions
         self._disk = disk
+        self._low = low
         self._known: Mapping[str, Condition | None] = {}  # as the last quick look has found them
         self._refused: dict[str, _Refusal] = {}
         self._seen: dict[str, float] = {}  # when each mailbox was last looked at
@@ -108,8 +116,13 @@ class Rounds:
             logs.store_failed("readiness", StoreUnavailable(f"It did not answer in {STORE_ANSWERS:g} s."))
             return Readiness((NO_DATABASE,), relaying=False)
         reasons, relaying = of_mailboxes(conditions, self._clock.now())
-        first = [*([] if ours else [OTHER_SCHEMA]), *([LITTLE_ROOM] if self._disk and _little(self._disk) else [])]
+        first = [*([] if ours else [OTHER_SCHEMA]), *self._of_disk()]
         return Readiness((*first, *reasons), relaying)
+
+    def _of_disk(self) -> list[Reason]:
+        if self._low():
+            return [NO_ROOM]
+        return [LITTLE_ROOM] if self._disk and _little(self._disk) else []
 
     async def _conditions(self) -> dict[str, Condition | None]:
         """Of the mailboxes of the settings; the store may know others from earlier."""

@@ -43,6 +43,7 @@ class Reason:
     check: str
     why: Explanation
     mailbox: str = ""
+    grave: bool = False  # no email can be accepted, whatever is checked
 
     def shown(self, *, names: bool) -> dict[str, str]:
         """For the wire; without `names` nobody learns which mailboxes there are."""
@@ -61,7 +62,7 @@ class Readiness:
     @property
     def status(self) -> Status:
         """The gravest of the reasons decides."""
-        if any(reason.check in _GRAVE for reason in self.reasons):
+        if any(reason.grave or reason.check in _GRAVE for reason in self.reasons):
             return Status.NOT_READY
         return Status.DEGRADED if self.reasons else Status.READY
 
@@ -97,6 +98,15 @@ LITTLE_ROOM = Reason(
         "The disk of the database is almost full; when it is, no email can be accepted.",
         "Make room on it or make it larger; shorter retention keeps less.",
     ),
+)
+NO_ROOM = Reason(
+    Check.DISK,
+    Explanation(
+        "The disk of the database has less free space than is reserved (POSTERN_MIN_FREE_BYTES), so no email is "
+        "accepted. Mail that was accepted is relayed on.",
+        "Make room on the disk or make it larger; emails are accepted again by themselves within a second.",
+    ),
+    grave=True,
 )
 _UNKNOWN = Explanation(
     "No relay has taken the mailbox over yet.", "See that a Postern with the role all or relay runs on this database."

@@ -145,6 +145,11 @@ class Settings(StoreSettings, MailboxSettings):
     keep_audit_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         365, description="Days for which the audit is kept: who changed what, and which sends were refused."
     )
+    min_free_bytes: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="Free space on SQLite's disk below which emails are answered 503; 0: none. By default 128 MiB, "
+        "or a tenth of a smaller disk.",
+    )
     webhook_private_addresses: bool = Field(
         False, description="Whether webhooks may lead to addresses that are not public, and by plain http."
     )

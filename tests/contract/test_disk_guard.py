@@ -1,0 +1,116 @@
+"""Before SQLite's disk is full, emails are refused and accepted mail is relayed on: on a real file system of 64 MiB."""
+
+import asyncio
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.main import Postern
+from app.settings import SettingsError
+from app.simulator import Simulator
+from tests.crash.disks import MIB, Disk, full
+from tests.house import ACCOUNT, EMAIL, MAILBOX, PATIENCE, House, house, settings_for
+
+POSTMARK = {"From": MAILBOX, "To": "ada@example.net", "Subject": "Hello", "TextBody": "Hello"}
+SENDS: tuple[tuple[str, Any], ...] = (
+    ("/emails", EMAIL),
+    ("/emails/batch", [EMAIL]),
+    ("/email", POSTMARK),
+    ("/email/batch", [POSTMARK]),
+)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A data folder on a file system of its own."""
+    with full(tmp_path.resolve()) as disk:
+        yield disk
+
+
+def fill(disk: Disk, left: int) -> None:
+    """Leave so many bytes free."""
+    with (disk.data / "filler").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk.data).free - left)
+
+
+async def until(at_home: House, status: int) -> dict[str, Any]:
+    """The answer of /readyz once it has this status."""
+    async with asyncio.timeout(PATIENCE):
+        while (answer := await at_home.caller.get("/readyz")).status_code != status:
+            await asyncio.sleep(0.05)
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+@pytest.mark.direct("a gateway passes no /readyz on")
+async def test_an_almost_full_disk_refuses_emails_and_relays_on(disk: Disk, tmp_path: Path) -> None:
+    """503 with the reason, before anything fails; everything else works, and a free disk is used again by itself."""
+    async with (
+        Simulator(accounts=[ACCOUNT]) as simulator,
+        house(simulator, settings_for(simulator, tmp_path, data_dir=disk.data)) as at_home,
+    ):
+        assert (await at_home.caller.post(f"/mailboxes/{MAILBOX}/hold")).status_code == 200
+        waiting = [await at_home.post() for _ in range(3)]
+        fill(disk, 4 * MIB)
+        stands = await until(at_home, 503)
+        assert stands["reasons"][0]["check"] == "disk"
+        assert "POSTERN_MIN_FREE_BYTES" in stands["reasons"][0]["summary"]
+        for path, body in SENDS:
+            answer = await at_home.caller.post(path, json=body)
+            assert answer.status_code == 503, path
+            assert answer.headers["retry-after"] == "30"
+            if not path.startswith("/email/") and path != "/email":
+                assert (answer.json()["name"], answer.json()["reason"]) == ("application_error", "disk_almost_full")
+        assert (await at_home.caller.post("/emails/validate", json=EMAIL)).status_code == 200
+        assert (await at_home.caller.get("/emails")).status_code == 200
+        assert (await at_home.caller.post("/keys", json={"name": "shop"})).status_code == 200
+        assert (await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")).status_code == 200
+        for id in waiting:
+            assert (await at_home.until(id, "done"))["last_event"] == "sent"
+        counted = (await at_home.caller.get("/metrics")).text
+        assert "\npostern_disk_reserve_bytes 6.7" in counted
+        disk.end()
+        assert (await until(at_home, 200))["status"] == "degraded", "less than 256 MiB are free on such a disk"
+        await at_home.until(await at_home.post(), "done")
+
+
+async def test_a_message_that_would_use_up_the_reserve_is_refused(disk: Disk, tmp_path: Path) -> None:
+    """Between two measurements too; a small one still has room."""
+    large = {"filename": "a.bin", "content": base64.b64encode(bytes(10 * MIB)).decode()}
+    async with (
+        Simulator(accounts=[ACCOUNT]) as simulator,
+        house(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=44 * MIB)) as at_home,
+    ):
+        answer = await at_home.caller.post("/emails", json={**EMAIL, "attachments": [large]})
+        assert (answer.status_code, answer.json()["reason"]) == (503, "disk_almost_full")
+        await at_home.until(await at_home.post(), "done")
+
+
+@pytest.mark.direct("a gateway passes no /readyz on")
+@pytest.mark.parametrize(("reserve", "status"), [(32 * MIB, 503), (0, 200)])
+async def test_a_disk_that_is_almost_full_at_the_start(disk: Disk, tmp_path: Path, reserve: int, status: int) -> None:
+    """Postern starts and says so, and accepts as soon as there is room. Without a reserve it accepts at once."""
+    fill(disk, 16 * MIB)
+    async with (
+        Simulator(accounts=[ACCOUNT]) as simulator,
+        house(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=reserve)) as at_home,
+    ):
+        await until(at_home, status)
+        assert (await at_home.caller.post("/emails", json=EMAIL)).status_code == status
+        disk.end()
+        await until(at_home, 200)
+        await at_home.until(await at_home.post(), "done")
+
+
+async def test_a_reserve_larger_than_the_disk_is_refused(tmp_path: Path) -> None:
+    """At the start, by the name of the setting, with both sizes."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, min_free_bytes=10**18)
+        with pytest.raises(SettingsError, match=r"^POSTERN_MIN_FREE_BYTES: 10+ bytes .* has \d+ in all\. Give less"):
+            async with Postern(settings):
+                pass
