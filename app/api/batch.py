@@ -133,11 +133,11 @@ class Batch:
         return nullcontext() if token is None else self._intake.in_flight.hold(key.id, PATH, token)
 
     def _sort(self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float) -> _Sorted:
-        value = document.parse(raw)
+        value, repaired = document.parse_email(raw)
         good, refused = [], []
         for index, (item, id_) in enumerate(zip(_items(value), ids, strict=False)):
             try:
-                good.append(self._intake.prepare(item, key, id_, now))
+                good.append(self._intake.prepare(item, key, id_, now, repaired=repaired))
             except Problem as problem:
                 refused.append((index, problem))
         once = None if token is None else Idempotency(key.id, PATH, token, document.canonical_digest(value))

@@ -4,6 +4,7 @@ After that it may be on its way at any moment, and what a caller was told would 
 what waits longer with `postern emails cancel`.
 """
 
+import math
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -101,7 +102,7 @@ def _scheduled_at(given: Any, now: float) -> float | None:
     if not isinstance(value, str):
         raise Invalid([Flaw("scheduled_at", f"It must be a string, not {kind(value)}.")])
     try:
-        return scheduling.parse(value, now)
+        return scheduling.parse(value, now, grace=math.inf)
     except scheduling.SchedulingError as error:
         raise Invalid([Flaw("scheduled_at", str(error))]) from None
 

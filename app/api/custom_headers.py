@@ -4,10 +4,14 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pydantic import ValidationInfo
+
 from app.api import fields
 from app.api.fields import refuse
 from app.frozen import frozen
-from app.mail.headers import HeaderError, check_header, check_message_id, is_reserved
+from app.mail.address import Address, AddressError
+from app.mail.custom_fields import addresses, check_custom_field
+from app.mail.headers import HeaderError, check_message_id, is_reserved, reason_withheld, unfold
 from app.mail.message import Lane, OnUnknown
 
 T = TypeVar("T")
@@ -23,9 +27,10 @@ class CustomHeaders:
     on_unknown: OnUnknown | None = None
     lane: Lane | None = None
     coalesce: str | None = None
+    reply_to: tuple[Address, ...] = ()
 
 
-def read(value: Any) -> CustomHeaders:
+def read(value: Any, info: ValidationInfo) -> CustomHeaders:
     """An object, null, or the empty list that PHP makes of an empty object."""
     if value is None or value == []:
         return CustomHeaders()
@@ -34,6 +39,7 @@ def read(value: Any) -> CustomHeaders:
     if len(value) > fields.MANY:
         raise refuse(f"It has {len(value)} headers and may have {fields.MANY}.")
     given = [(name, _as_text(name, content)) for name, content in value.items() if content is not None]
+    _warn_of_withheld(given, info)
     own = {name.lower(): (f".{name}", content) for name, content in given}
 
     def ours(member: str, rule: Callable[[Any, str], T]) -> T:
@@ -41,19 +47,44 @@ def read(value: Any) -> CustomHeaders:
         return rule(content, at)
 
     return CustomHeaders(
-        forwarded=tuple((name, _checked(name, content)) for name, content in given if not is_reserved(name)),
+        forwarded=tuple((name, _checked(name, content, info)) for name, content in given if not is_reserved(name)),
         message_id=_message_id(*own.get("message-id", ("", ""))),
         expires_in=ours("expires-in", fields.expires_in),
         on_unknown=ours("on-unknown", fields.on_unknown),
         lane=ours("lane", fields.lane),
         coalesce=ours("coalesce", fields.coalesce),
+        reply_to=_reply_to(*own.get("reply-to", ("", "")), info),
     )
+
+
+def _warn_of_withheld(given: list[tuple[str, str]], info: ValidationInfo) -> None:
+    for name, _ in given:
+        reason = reason_withheld(name)
+        if reason is not None:
+            fields.warn(info, f"The header was not sent. {reason}", at=f".{name}")
+
+
+def _reply_to(at: str, value: str, info: ValidationInfo) -> tuple[Address, ...]:
+    """The addresses of a Reply-To header, unless the member `reply_to` has some."""
+    if not value.strip(" \t") or "reply_to" not in info.data:  # where `reply_to` itself was refused, that is enough
+        return ()
+    try:
+        found = addresses(value)
+    except AddressError as error:
+        if info.data["reply_to"]:
+            return ()
+        raise refuse(f"{error} Or leave it out, and use the member `reply_to`.", at=at) from None
+    if not info.data["reply_to"]:
+        return fields.limited(found, info, at)
+    if found != info.data["reply_to"]:
+        fields.warn(info, "The header was not sent: the member `reply_to` holds.", at=at)
+    return ()
 
 
 def _as_text(name: str, value: Any) -> str:
     match value:
         case str():
-            return value
+            return unfold(value)
         case bool():
             return "true" if value else "false"
         case int():
@@ -63,9 +94,11 @@ def _as_text(name: str, value: Any) -> str:
     raise refuse(f"It must be a string, a number or a boolean, not {fields.kind(value)}.", at=f".{name}")
 
 
-def _checked(name: str, value: str) -> str:
+def _checked(name: str, value: str, info: ValidationInfo) -> str:
+    if fields.is_repaired(value, info):
+        raise refuse("It contains half of a surrogate pair, which is no character; send UTF-8.", at=f".{name}")
     try:
-        check_header(name, value)
+        check_custom_field(name, value)
     except HeaderError as error:
         raise refuse(str(error), at=f".{name}") from None
     return value

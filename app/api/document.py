@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from app.api import json_limits
 from app.api.errors import Flaw, Invalid, MalformedBody
+from app.api.lone_surrogates import without_lone_surrogates
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_OR_32 = re.compile(rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff|\x00{0,3}[\t\n\r -~]\x00|\x00{1,3}[\t\n\r -~]")
@@ -38,6 +39,12 @@ def parse(raw: bytes | bytearray) -> Any:
         if "hex escape" in str(error):
             _name_surrogate(raw)
         raise MalformedBody(_sentence(raw, error)) from None
+
+
+def parse_email(raw: bytes | bytearray) -> tuple[Any, bool]:
+    """The value, and whether lone surrogates in it were replaced by U+FFFD. Raises MalformedBody."""
+    repaired = without_lone_surrogates(raw)
+    return (parse(raw), False) if repaired is None else (parse(repaired), True)
 
 
 def canonical_digest(value: Any) -> bytes:

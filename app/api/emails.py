@@ -187,8 +187,8 @@ class Emails:
     def _prepare(
         self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
     ) -> tuple[Prepared, Idempotency | None]:
-        value = document.parse(raw)
-        prepared = self._intake.prepare(value, key, id_, now)
+        value, repaired = document.parse_email(raw)
+        prepared = self._intake.prepare(value, key, id_, now, repaired=repaired)
         once = Idempotency(key.id, SEND, token, document.canonical_digest(value)) if token is not None else None
         return prepared, once
 

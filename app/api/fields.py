@@ -4,6 +4,7 @@ Every function takes what the JSON held and gives what the mail wants, or raises
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import field
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar, cast
@@ -15,15 +16,19 @@ from app.api import scheduling
 from app.api.errors import Name
 from app.api.field_warnings import Warnings
 from app.frozen import frozen
-from app.mail.address import Address, AddressError, parse_address
+from app.mail.address import Address, AddressError, read_address
+from app.mail.headers import unfold
 from app.mail.message import Lane, OnUnknown
 
 W = TypeVar("W", bound=StrEnum)
+L = TypeVar("L", bound=Sequence[Any])
 
 LONGEST_NAME = 128  # characters of a `coalesce` value
 LONGEST_LIFE = 604_800  # seconds
 MANY = 1000  # entries of a list that has no limit of its own
 
+ABSENT = "The value is empty and was taken as absent."
+REPLACEMENT = "\ufffd"
 _BLANK = " \t\r\n"
 _WIRE_NAMES = {"sender": "from"}  # where Python allows no such name
 
@@ -40,6 +45,7 @@ class Reading:
     max_recipients: int
     default_lane: Lane = Lane.NORMAL
     warnings: Warnings = field(default_factory=Warnings)
+    repaired: bool = False  # lone surrogates anywhere in the request became U+FFFD
 
 
 class Entry(NamedTuple):
@@ -108,25 +114,51 @@ def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
     _reading(info).warnings.add(name + at, message)
 
 
-def address(value: Any) -> Address:
-    """Exactly one address, as `addr` or `name <addr>`."""
+def content(value: Any, info: ValidationInfo) -> str:
+    """A string, without the NUL that no mail may hold (RFC 5322 §2.1)."""
+    if not isinstance(value, str):
+        raise refuse(f"It must be a string, not {kind(value)}.")
+    warn_of_repair(value, info)
+    if "\0" not in value:
+        return value
+    warn(info, "NUL characters were removed; no email can have them.")
+    return value.replace("\0", "")
+
+
+def warn_of_repair(value: str, info: ValidationInfo, *, at: str = "") -> None:
+    """Record that a lone surrogate was replaced before the JSON was parsed."""
+    if is_repaired(value, info):
+        warn(info, "Half of a surrogate pair, which is no character, was replaced by U+FFFD.", at=at)
+
+
+def is_repaired(value: str, info: ValidationInfo) -> bool:
+    """Whether the value may have had a lone surrogate."""
+    return _reading(info).repaired and REPLACEMENT in value
+
+
+def address(value: Any, info: ValidationInfo, at: str = "") -> Address:
+    """Exactly one address, as `addr` or `name <addr>`. `at` is the place inside the field, for warnings."""
     try:
-        return parse_address(plain_text(value))
+        found, changes = read_address(unfold(plain_text(value)))
     except AddressError as error:
         raise refuse(str(error)) from None
+    for change in changes:
+        warn(info, change, at=at)
+    warn_of_repair(found.display_name, info, at=at)
+    return found
 
 
-def entry(given: Entry) -> Address:
+def entry(given: Entry, info: ValidationInfo) -> Address:
     """One address of a list."""
-    return address(given.value)
+    return address(given.value, info, given.at)
 
 
 def optional_entry(given: Entry, info: ValidationInfo) -> Address | None:
     """One address of a list that may be empty: an empty string, as a form sends it, stands for none."""
     if isinstance(given.value, str) and not given.value.strip(_BLANK):
-        warn(info, "The value is empty and was taken as absent.", at=given.at)
+        warn(info, ABSENT, at=given.at)
         return None
-    return address(given.value)
+    return address(given.value, info, given.at)
 
 
 def without_absent(addresses: tuple[Address | None, ...]) -> tuple[Address, ...]:
@@ -134,12 +166,22 @@ def without_absent(addresses: tuple[Address | None, ...]) -> tuple[Address, ...]
     return tuple(address for address in addresses if address is not None)
 
 
+def given(value: Any, info: ValidationInfo) -> Any:
+    """The value of an optional field; None for an empty string, as a form sends it."""
+    if isinstance(value, str) and not value.strip(_BLANK):
+        warn(info, ABSENT)
+        return None
+    return value
+
+
 def sender(value: Any, info: ValidationInfo) -> Address:
     """The given sender, or the one of the key or of the relay."""
-    given = _reading(info).default_sender if value is None else value
-    if given is None:
+    default = _reading(info).default_sender
+    if default is not None:
+        value = given(value, info)
+    if value is None and default is None:
         raise missing("The sender is missing; give its address, or set a default sender for this API key.")
-    return address(given)
+    return address(default if value is None else value, info)
 
 
 def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
@@ -150,41 +192,48 @@ def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
         return [Entry("", value)]
     if not isinstance(value, list):
         raise refuse(f"It must be an address or a list of addresses, not {kind(value)}.")
+    return [Entry(f"[{index}]", one) for index, one in enumerate(limited(value, info))]
+
+
+def limited(value: L, info: ValidationInfo, at: str = "") -> L:
+    """The same list, unless it has too many addresses."""
     limit = _reading(info).max_recipients
     if len(value) > limit:
-        raise refuse(f"It has {len(value)} addresses and may have {limit}; send several emails.")
-    return [Entry(f"[{index}]", one) for index, one in enumerate(value)]
+        raise refuse(f"It has {len(value)} addresses and may have {limit}; send several emails.", at=at)
+    return value
 
 
 def some_addresses(value: Any, info: ValidationInfo) -> list[Entry]:
-    """The same, and at least one."""
-    given = addresses(value, info)
-    if not given:
+    """The same, and at least one. A tuple is no JSON: it is for Postmark's emails that have Cc or Bcc alone."""
+    if value == ():
+        return []
+    found = addresses(value, info)
+    if not found:
         raise missing("The recipient is missing; give at least one address.")
-    return given
+    return found
 
 
-def subject(value: Any) -> str:
-    """One line that is not empty."""
-    if value is None or value == "":
+def subject(value: Any, info: ValidationInfo) -> str:
+    """One line that is not empty. It may come folded (RFC 5322 §2.2.3)."""
+    text = "" if value is None else unfold(content(value, info))
+    if not text:
         raise missing("The subject is missing; give one that is not empty.")
-    text = plain_text(value)
     if "\r" in text or "\n" in text:
         raise refuse("The subject contains a line break; put it on one line.")
     return text
 
 
-def html(value: Any) -> str | None:
+def html(value: Any, info: ValidationInfo) -> str | None:
     """A string or null."""
-    return None if value is None else plain_text(value)
+    return None if value is None else content(value, info)
 
 
 def text(value: Any, info: ValidationInfo) -> str | None:
     """A string or null; one of html and text has to say something."""
-    given = None if value is None else plain_text(value)
-    if not given and not info.data.get("html", "unjudged"):
+    text = None if value is None else content(value, info)
+    if not text and not info.data.get("html", "unjudged"):
         raise missing("The content is missing; give an html or a text that is not empty.")
-    return given
+    return text
 
 
 def tag(value: Any) -> tuple[str, str]:

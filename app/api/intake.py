@@ -63,14 +63,15 @@ class Intake:
         times its octets, and the interpreter works on one at a time anyway."""
         return nullcontext() if octets <= INLINE else self._large
 
-    def prepare(self, value: Any, key: Key, id_: UUID, now: float) -> Prepared:
+    def prepare(self, value: Any, key: Key, id_: UUID, now: float, *, repaired: bool) -> Prepared:
         """All that can be said before the store is asked. Raises Invalid, NotAllowed, MessageTooLarge.
 
-        Refers to nothing that changes, so any thread may do it. `now` in epoch seconds.
+        Refers to nothing that changes, so any thread may do it. `now` in epoch seconds. `repaired`: lone surrogates in
+        the request were replaced.
         """
         policy, limits = key.policy, self._edge.limits
         default_sender = policy.default_sender or self._edge.default_sender
-        reading = Reading(now, default_sender, limits.max_recipients, policy.default_lane)
+        reading = Reading(now, default_sender, limits.max_recipients, policy.default_lane, repaired=repaired)
         submission = schemas.read_email(value, reading)
         admission.check(submission, policy)
         pool = admission.pool_for(submission.sender, self._edge.route, default_sender)

@@ -18,10 +18,21 @@ _MAILBOX = {
     "examples": ["Ada Lovelace <ada@example.net>"],
 }
 EmailAddress = TypeAliasType("EmailAddress", Annotated[str, WithJsonSchema(_MAILBOX)])
-ADDRESSES: TypeAlias = EmailAddress | Annotated[list[EmailAddress], Field(max_length=50)] | None
+_EMPTY = {
+    "type": "string",
+    "pattern": r"^[ \t\r\n]*$",
+    "description": "A form value that was left empty: taken as absent.",
+}
+OPTIONAL_ADDRESS: TypeAlias = EmailAddress | Annotated[str, WithJsonSchema(_EMPTY)] | None
+ADDRESSES: TypeAlias = (
+    OPTIONAL_ADDRESS | Annotated[list[EmailAddress | Annotated[str, WithJsonSchema(_EMPTY)]], Field(max_length=50)]
+)
 SOME_ADDRESSES: TypeAlias = EmailAddress | Annotated[list[EmailAddress], Field(min_length=1, max_length=50)]
-PLAIN: TypeAlias = Annotated[str, Field(pattern=r"^[^\u0000]*$")]
-ONE_LINE: TypeAlias = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n\u0000]+$")]
+PLAIN: TypeAlias = str
+ONE_LINE: TypeAlias = Annotated[
+    str, Field(min_length=1, pattern=r"^(\r\n[ \t]|[^\r\n])*[^\r\n\u0000](\r\n[ \t]|[^\r\n])*$")
+]
+NOT_EMPTY = {"type": "string", "minLength": 1, "pattern": r"[^\u0000]"}
 NOTHING: TypeAlias = Annotated[None, Field(description="Not available here: anything but null is refused.")]
 HEADERS: TypeAlias = Annotated[
     Any,
@@ -34,7 +45,7 @@ HEADERS: TypeAlias = Annotated[
                     "propertyNames": {"pattern": "^[!-9;-~]{1,76}$"},
                     "additionalProperties": {
                         "type": ["string", "number", "boolean", "null"],
-                        "pattern": r"^[^\r\n\u0000]*$",
+                        "pattern": r"^(\r\n[ \t]|[^\r\n\u0000])*$",
                     },
                 },
                 {"type": "array", "maxItems": 0, "description": "What PHP makes of an empty object."},
@@ -50,8 +61,8 @@ SEND_TIME: TypeAlias = Annotated[
             "type": "string",
             "format": "send-time",
             "description": "ISO 8601 such as `2026-11-24T09:00:00Z` (UTC without an offset), or a delay such as "
-            "`in 10 minutes` (seconds, minutes, hours, days, weeks). At most 30 days ahead; a time that has passed "
-            "means at once.",
+            "`in 10 minutes` (seconds, minutes, hours, days, weeks). `UTC` and `GMT` are read as `Z`. At most 30 days "
+            "ahead; a time up to one hour in the past means at once.",
             "examples": ["in 10 minutes"],
         }
     ),
@@ -124,8 +135,10 @@ HTML = "The email as HTML. One of `html` and `text` must not be empty."
 TEXT = "The email as plain text. Left out, it is made from the html; empty, there is none."
 OF_HEADERS = (
     "Further header fields. Those that the email's own members decide (From, Subject, Content-… and the like) are "
-    "ignored, a valid `Message-ID` is honoured. `X-Postern-Lane`, `X-Postern-Expires-In`, `X-Postern-On-Unknown` and "
-    "`X-Postern-Coalesce` mean the members of these names and are not forwarded."
+    "ignored, a valid `Message-ID` is honoured, and `Reply-To` is used where `reply_to` is absent. What only servers "
+    "write (Resent-…, Authentication-Results, ARC-…, X-MS-Exchange-… and the like) is not sent, with a warning. A "
+    "folded value (CRLF before a blank or TAB) is unfolded. `X-Postern-Lane`, `X-Postern-Expires-In`, "
+    "`X-Postern-On-Unknown` and `X-Postern-Coalesce` mean the members of these names and are not forwarded."
 )
 EXPIRES_IN = "Seconds after which it is not relayed any more: a code that comes too late is worse than none."
 ON_UNKNOWN = (
@@ -141,9 +154,7 @@ def needed(schema: dict[str, Any]) -> None:
     """What no type can say: which members have to be there."""
     schema.pop("default", None)
     schema["required"] = ["to", "subject"]
-    schema["anyOf"] = [
-        {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in ("html", "text")
-    ]
+    schema["anyOf"] = [{"required": [name], "properties": {name: NOT_EMPTY}} for name in ("html", "text")]
     for member in schema["properties"].values():
         member.pop("default", None)
 

@@ -10,23 +10,22 @@ from typing_extensions import TypedDict
 
 from app.api.field_warnings import Warned
 from app.api.openapi import Form
-from app.api.openapi_email import NOTHING, ONE_LINE, PLAIN, EmailAddress
+from app.api.openapi_email import NOT_EMPTY, NOTHING, ONE_LINE, OPTIONAL_ADDRESS, PLAIN
 from app.api.openapi_types import AT, ID, OTHER_ID, Id, Timestamp, says
 from app.api.postmark_email import LONGEST, LONGEST_NAME
 from app.api.postmark_errors import render
 
 _LIST = {"type": "string", "format": "mailboxes", "examples": ["ada@example.net, Charles <charles@example.net>"]}
 _NOBODY = {"type": "string", "pattern": "^[ \t,]*$"}
-_Addresses: TypeAlias = Annotated[str, WithJsonSchema(_LIST)]
 _AddressesOrNone: TypeAlias = Annotated[str | None, WithJsonSchema({"anyOf": [_LIST, _NOBODY, {"type": "null"}]})]
 _SCALAR = {"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\u0000]*$", "maxLength": LONGEST}
 
 
 def _needed(schema: dict[str, Any]) -> None:
-    """What no type can say: one of the two bodies has to be there."""
-    schema["anyOf"] = [
-        {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
-        for name in ("HtmlBody", "TextBody")
+    """What no type can say: one of the two bodies, and one of the three kinds of recipients, has to be there."""
+    schema["allOf"] = [
+        {"anyOf": [{"required": [name], "properties": {name: kind}} for name in names]}
+        for names, kind in ((("HtmlBody", "TextBody"), NOT_EMPTY), (("To", "Cc", "Bcc"), _LIST))
     ]
 
 
@@ -37,7 +36,9 @@ class PostmarkHeader(TypedDict):
     Value: NotRequired[
         Annotated[
             Any,
-            WithJsonSchema({"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\r\n\u0000]*$"}),
+            WithJsonSchema(
+                {"type": ["string", "number", "boolean", "null"], "pattern": r"^(\r\n[ \t]|[^\r\n\u0000])*$"}
+            ),
             says("Without it the field is left out."),
         ]
     ]
@@ -63,8 +64,12 @@ class PostmarkAttachment(TypedDict):
 class PostmarkEmail(TypedDict):
     """An email in Postmark's words. Others are ignored: TrackOpens, TrackLinks, MessageStream and the like."""
 
-    From: NotRequired[Annotated[EmailAddress | None, says("Left out where there is a default sender.")]]
-    To: Annotated[_Addresses, says("Up to 50 addresses, with commas between them.")]
+    From: NotRequired[Annotated[OPTIONAL_ADDRESS, says("Left out where there is a default sender.")]]
+    To: NotRequired[
+        Annotated[
+            _AddressesOrNone, says("Up to 50 addresses, with commas between them. May be left out beside Cc, Bcc.")
+        ]
+    ]
     Cc: NotRequired[_AddressesOrNone]
     Bcc: NotRequired[_AddressesOrNone]
     ReplyTo: NotRequired[_AddressesOrNone]

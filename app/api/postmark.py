@@ -139,25 +139,25 @@ class Postmark:
     def _prepare_one(
         self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
     ) -> tuple[Prepared, Idempotency | None]:
-        value = document.parse(raw)
-        return self._prepared(value, key, id_, now), _once(key, PATH, token, value)
+        value, repaired = document.parse_email(raw)
+        return self._prepared(value, key, id_, now, repaired), _once(key, PATH, token, value)
 
     def _prepare_all(
         self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float
     ) -> _Sorted:
-        value = document.parse(raw)
+        value, repaired = document.parse_email(raw)
         results: list[Prepared | Problem] = []
         for item, id_ in zip(_items(value), ids, strict=False):
             try:
-                results.append(self._prepared(item, key, id_, now))
+                results.append(self._prepared(item, key, id_, now, repaired))
             except Problem as problem:
                 results.append(problem)
         return results, _once(key, BATCH, token, value)
 
-    def _prepared(self, value: Any, key: Key, id_: UUID, now: float) -> Prepared:
+    def _prepared(self, value: Any, key: Key, id_: UUID, now: float, repaired: bool) -> Prepared:
         if not isinstance(value, dict):
             raise IncompatibleJson(f"An email must be one JSON object, not {kind(value)}.")
-        return self._intake.prepare(postmark_email.in_our_words(value), key, id_, now)
+        return self._intake.prepare(postmark_email.in_our_words(value), key, id_, now, repaired=repaired)
 
 
 def _with_bearer(request: Request) -> Request:

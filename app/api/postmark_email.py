@@ -39,6 +39,8 @@ def in_our_words(email: Mapping[str, Any]) -> dict[str, Any]:
     for theirs in _ADDRESSES:
         if isinstance(email.get(theirs), str):
             ours[MEMBERS[theirs]] = split(email[theirs])
+    if not ours.get("to") and (_some(email, "Cc") or _some(email, "Bcc")):
+        ours["to"] = ()  # for the rules of ours: nobody, and that is right
     ours["headers"] = _headers(email.get("Headers"))
     ours["attachments"] = _attachments(email.get("Attachments"))
     ours["tags"] = [*_tag(email.get("Tag")), *_metadata(email.get("Metadata"))]
@@ -57,6 +59,10 @@ def split(text: str) -> list[str]:
             start = mark.end()
     parts.append(text[start:])
     return [bare for part in parts if (bare := part.strip(" \t"))]
+
+
+def _some(email: Mapping[str, Any], name: str) -> bool:
+    return isinstance(email.get(name), str) and bool(split(email[name]))
 
 
 def _headers(given: Any) -> Any:

@@ -4,10 +4,12 @@ import re
 from datetime import UTC, datetime
 
 HORIZON = 30 * 86_400  # seconds ahead at most
+GRACE = 3600  # seconds in the past at most: a clock that is slow, or a request that was repeated for a while
 
 _UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _RELATIVE = re.compile(r"in\s+(\d{1,9})\s+(second|sec|minute|min|hour|day|week)s?", re.IGNORECASE | re.ASCII)
-_SPACED_OFFSET = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")  # as Ruby prints it
+_SPACED_OFFSET = re.compile(r"(?<=\d)\s++(?=[+-]\d\d(?::?\d\d)?\Z)", re.ASCII)  # as Ruby and PostgreSQL print it
+_UTC = re.compile(r"(?<=\d)\s*+(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.ASCII)  # the one zone with a single meaning
 _LONGEST = 64  # characters; no form of a time is longer
 
 
@@ -15,14 +17,19 @@ class SchedulingError(ValueError):
     """One plain sentence: what is wrong with the time, and what would be right."""
 
 
-def parse(text: str, now: float) -> float | None:
-    """Epoch seconds, or None when the time has passed: then the email goes at once. Raises SchedulingError."""
+def parse(text: str, now: float, *, grace: float = GRACE) -> float | None:
+    """Epoch seconds, or None when the time has passed, `grace` seconds ago at most: then the email goes at once.
+
+    Raises SchedulingError.
+    """
     due = _relative(text, now) if text[:3].lower() == "in " else moment(text)
     if due is None:
         raise SchedulingError(
             "It is not a time; write ISO 8601 like 2026-11-23T20:08:28Z, or a delay like `in 10 minutes`"
-            " (seconds, minutes, hours, days or weeks)."
+            " (seconds, minutes, hours, days or weeks). A zone is an offset such as +02:00, or UTC."
         )
+    if due < now - grace:
+        raise SchedulingError("It is more than one hour in the past; give a later time, or leave it out to send now.")
     if due > now + HORIZON:
         raise SchedulingError("It is more than 30 days ahead; choose an earlier time, or send it later.")
     return due if due > now else None
@@ -41,7 +48,7 @@ def moment(text: str) -> float | None:
     if len(text) > _LONGEST:
         return None
     try:
-        time = datetime.fromisoformat(_SPACED_OFFSET.sub("", text.strip()).upper())
+        time = datetime.fromisoformat(_SPACED_OFFSET.sub("", _UTC.sub("+00:00", text.strip())).upper())
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

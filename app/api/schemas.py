@@ -71,7 +71,7 @@ class EmailInput(BaseModel):
 
     template: _Unsupported = None
     topic_id: _Unsupported = None
-    sender: Annotated[Address, PlainValidator(fields.sender, told.EmailAddress | None)] = _required("from", told.FROM)
+    sender: Annotated[Address, PlainValidator(fields.sender, told.OPTIONAL_ADDRESS)] = _required("from", told.FROM)
     to: Annotated[tuple[_Address, ...], BeforeValidator(fields.some_addresses, told.SOME_ADDRESSES)] = _required(
         "to", "One recipient, or up to 50."
     )
@@ -110,7 +110,7 @@ class EmailInput(BaseModel):
             text=self.text,
             cc=self.cc,
             bcc=self.bcc,
-            reply_to=self.reply_to,
+            reply_to=self.reply_to or self.headers.reply_to,
             headers=self.headers.forwarded,
             attachments=self.attachments,
             tags=self.tags,

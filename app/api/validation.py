@@ -86,7 +86,8 @@ class Validation:
         return success(json.dumps(answer).encode())
 
     def _prepare(self, key: Key, raw: bytes | bytearray, id_: UUID, now: float) -> Prepared:
-        return self._intake.prepare(document.parse(raw), key, id_, now)
+        value, repaired = document.parse_email(raw)
+        return self._intake.prepare(value, key, id_, now, repaired=repaired)
 
     async def _estimate(self, would_be: Acceptance, now: float) -> float | None:
         if would_be.sunk:

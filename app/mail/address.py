@@ -5,13 +5,13 @@ or behind a display name, and exactly one of it. Display names are read as peopl
 """
 
 import re
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
 from typing import NoReturn
 
 import idna
 
 from app.frozen import frozen
+from app.mail.display_name import visible
+from app.mail.encoded_words import decode_encoded_words
 
 
 class AddressError(ValueError):
@@ -55,29 +55,43 @@ _ODD_IN_LOCAL = re.compile(r'[()<>\[\]:;,\\"]')
 _NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]|^ | $')  # RFC 5322 §3.2.3 specials
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _SEPARATOR = re.compile("[,;]")
+_IN_BRACKETS = re.compile("<[^<>@]*+@[^<>]*+>")
+_BLANKS = " \t"
+_TAB_REPLACED = "A TAB in the display name was replaced by a space."
+_INVISIBLE_REMOVED = "Invisible or direction-changing characters were removed from the display name."
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# A display name whose < and > stand within quotation marks, and outside of them nothing that separates addresses.
+_QUOTED_NAME = re.compile(r'((?:"(?:[^"\\]|\\.)*+"|[^"<>,;@])*+)<([^<>]*+)>')
 
-MAX_LOCAL = 64  # octets, RFC 5321 §4.5.3.1.1
+MAX_TEXT = 1_000  # characters of an address with its display name
+# Bytes. RFC 5321 §4.5.3.1.1 asks every server for 64; Exchange takes 315, and 571 for the whole address
+# (Microsoft.Exchange.Data.SmtpAddress: MaxEmailNameLength, MaxLength), which 315 + @ + 253 cannot reach.
+MAX_LOCAL = 315
 MAX_DOMAIN = 253  # octets of a name as written (RFC 1035 §2.3.4 counts 255 on the wire)
-MAX_PATH = 254  # octets of the addr-spec: 256 with the angle brackets, RFC 5321 §4.5.3.1.3
 
 
 def parse_address(text: str) -> Address:
     """The one address that `text` is: `addr` or `name <addr>`. Raises AddressError."""
+    return read_address(text)[0]
+
+
+def read_address(text: str) -> tuple[Address, tuple[str, ...]]:
+    """The same, and a sentence for each change that was made to the display name."""
+    if len(text) > MAX_TEXT:
+        _refuse(f"The address is longer than {MAX_TEXT} characters; shorten the name before it.")
     common = _COMMON.fullmatch(text)
     if common:
         name, local, domain = common.groups("")
-        if len(local) <= MAX_LOCAL and len(local) + len(domain) < MAX_PATH:
-            return Address(local, domain.lower(), name)
-    _check_characters(text)
-    name, spec = _name_and_spec(text.strip(" "))
+        if len(local) <= MAX_LOCAL and len(domain) <= MAX_DOMAIN:
+            return Address(local, domain.lower(), name), ()
+    _check_surrogates(text)
+    name, spec = _name_and_spec(text.strip(_BLANKS))
+    _check_characters(spec)
     local, domain = _local_and_domain(spec)
     _check_local(local)
-    address = Address(local, _host_name(domain), name)
-    if len(address.addr_spec.encode()) > MAX_PATH:
-        _refuse(f"The address is longer than {MAX_PATH} octets; use a shorter one.")
-    return address
+    shown, changes = _display_name(name)
+    return Address(local, _host_name(domain), shown), changes
 
 
 def quoted_string(text: str) -> str:
@@ -92,32 +106,51 @@ def _refuse(sentence: str) -> NoReturn:
 def _check_characters(text: str) -> None:
     if _UNFIT.search(text):
         _refuse("The address contains a line break or another control character; remove it.")
+
+
+def _check_surrogates(text: str) -> None:
     if _SURROGATE.search(text):
         _refuse("The address contains half of a surrogate pair, which is no character; send well-formed Unicode.")
 
 
 def _name_and_spec(text: str) -> tuple[str, str]:
-    """The display name, plain, and what should be the addr-spec."""
+    """The display name as written, and what should be the addr-spec."""
     opening, closing = text.count("<"), text.count(">")
     if not opening and not closing:
         return "", text
     if opening > 1 or closing > 1:
-        _refuse("There is more than one < or >; give exactly one address, such as Anna <anna@example.com>.")
+        quoted = _QUOTED_NAME.fullmatch(text)
+        if not quoted:
+            _refuse(
+                "There is more than one < or > outside of quotation marks; give exactly one address, such as "
+                "Anna <anna@example.com>."
+            )
+        return quoted[1].strip(_BLANKS), quoted[2].strip(" ")
     if not text.endswith(">") or not opening:
         _refuse("The address must end with its part in < >, such as Anna <anna@example.com>.")
     name, _, spec = text[:-1].partition("<")
-    return _display_name(name.strip(" ")), spec.strip(" ")
+    return name.strip(_BLANKS), spec.strip(" ")
 
 
-def _display_name(text: str) -> str:
+def _display_name(text: str) -> tuple[str, tuple[str, ...]]:
+    """The name as it is shown, and a sentence for each change."""
+    if not text:
+        return "", ()
+    decoded = _decoded_name(text)
+    blank = decoded.replace("\t", " ")
+    _check_characters(blank)
+    shown = visible(blank)
+    changes = ((_TAB_REPLACED, blank != decoded), (_INVISIBLE_REMOVED, shown != blank))
+    return shown.strip(" "), tuple(sentence for sentence, made in changes if made)
+
+
+def _decoded_name(text: str) -> str:
     quoted = _QUOTED.fullmatch(text)
     if quoted:
         text = re.sub(r"\\(.)", r"\1", quoted[1])
     elif any("@" in part and _is_spec(part.strip(" ")) for part in _SEPARATOR.split(text)[:-1]):
         _refuse("There is more than one address; give each as an element of its own.")
-    if "=?" in text:
-        text = _decoded(text)
-    return text.strip(" ")
+    return _decoded(text) if "=?" in text else text
 
 
 def _is_spec(text: str) -> bool:
@@ -125,14 +158,11 @@ def _is_spec(text: str) -> bool:
 
 
 def _decoded(name: str) -> str:
-    """The name without RFC 2047 encoding; as it is if that cannot be read."""
-    try:
-        decoded = str(make_header(decode_header(name)))
-    except (HeaderParseError, LookupError, UnicodeError, ValueError):
-        return name
-    _check_characters(decoded)
-    if "<" in decoded or ">" in decoded:
-        _refuse("The encoded display name contains < or >; leave them out.")
+    """The name without RFC 2047 encoding; as it is where that cannot be read."""
+    decoded = decode_encoded_words(name)
+    _check_surrogates(decoded)
+    if _IN_BRACKETS.search(decoded) and not _IN_BRACKETS.search(name):
+        _refuse("The encoded display name contains < or > around an address; leave them out.")
     return decoded
 
 
@@ -157,9 +187,11 @@ def _check_local(local: str) -> None:
     if not local:
         _refuse("The address has nothing before the @; write it like anna@example.com.")
     if len(local.encode()) > MAX_LOCAL:
-        _refuse(f"The part before the @ is longer than {MAX_LOCAL} octets; use a shorter address.")
+        _refuse(f"The part before the @ is longer than {MAX_LOCAL} bytes; use a shorter address.")
     if _LOCAL_ASCII.fullmatch(local) or _QUOTED_LOCAL.fullmatch(local):
         return
+    if "\ufffd" in local:
+        _refuse("The part before the @ contains U+FFFD, which stands for a character that was lost; correct it.")
     if not local.isprintable():
         _refuse("The part before the @ contains an invisible character; type the address anew instead of pasting it.")
     odd = _ODD_IN_LOCAL.search(local)
@@ -175,6 +207,8 @@ def _host_name(domain: str) -> str:
         _refuse("The address has nothing after the @; write it like anna@example.com.")
     if domain.startswith("["):
         _refuse("The address has an IP address after the @, which Exchange does not take; use a domain name.")
+    if len(domain) > MAX_DOMAIN:
+        _refuse(_fault_of_domain(domain))
     if not domain.isascii():
         try:
             domain = idna.encode(domain, uts46=True).decode("ascii")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
-from app.mail import body, headers
+from app.mail import body, custom_fields, headers
 from app.mail.address import Address
 from app.mail.body import Entity
 from app.mail.html import text_from_html
@@ -54,9 +54,9 @@ def _fields(submission: Submission, message_id: str, now: datetime) -> Iterator[
     yield f"Date: {_date(now)}\r\nMessage-ID: <{message_id}>\r\nMIME-Version: 1.0\r\n"
     for name, value in submission.headers:
         if not headers.is_reserved(name):
-            yield headers.verbatim(name, value)
+            yield custom_fields.custom_field(name, value)
     if submission.original_to:
-        yield headers.verbatim("X-Postern-Original-To", ", ".join(submission.original_to))
+        yield custom_fields.custom_field("X-Postern-Original-To", ", ".join(submission.original_to))
 
 
 def _date(now: datetime) -> str:

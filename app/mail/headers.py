@@ -1,5 +1,7 @@
 """Header fields as text with CRLF: checked, folded, encoded (RFC 5322 §2.2, RFC 2047). Never the body, never MIME.
 
+A caller's own fields are in `custom_fields`.
+
 Every value passes `check_header` or is built from characters that cannot end a line, so no caller can add a header.
 """
 
@@ -19,13 +21,32 @@ RESERVED = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("content-", "x-postern-")
+# Fields that would be a false statement in a caller's hand, with the reason that the caller reads.
+_RESENDING = (
+    "It belongs to a message that a person sends on (RFC 5322 §3.6.6) and may name other senders and recipients."
+)
+_RECEIVED = "Only the server that receives or signs a message may write it."
+_EXCHANGE = "Exchange uses it for its own decisions about spam, routing and trust."
+_WITHHELD = {
+    "resent-": _RESENDING,
+    "authentication-results": _RECEIVED,
+    "arc-": _RECEIVED,
+    "dkim-signature": _RECEIVED,
+    "domainkey-signature": _RECEIVED,
+    "received-spf": _RECEIVED,
+    "x-ms-exchange-": _EXCHANGE,
+    "x-microsoft-antispam": _EXCHANGE,
+    "x-forefront-": _EXCHANGE,
+    "x-exchange-": _EXCHANGE,
+    "x-originatororg": _EXCHANGE,
+}
 
 _NAME = re.compile("[!-9;-~]{1,76}")  # ftext, RFC 5322 §3.6.8; short enough to leave room for a value on its line
 _BREAKING = re.compile("[\r\n\0]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PRINTABLE = re.compile("[\t -~]*")
 _EXACT = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")  # printable, and no blank at an end where it would be lost
-_FOLDING_POINT = re.compile("(?<=[!-~]) (?=[!-~])")
+_BLANKS = re.compile("([ \t]+)")
+_FOLDED_LINE = re.compile("\r\n(?=[ \t])")
 _ATOMS = re.compile(rf"[{ATEXT}]+(?: [{ATEXT}]+)*")
 _MESSAGE_ID = re.compile(rf"(?=[^@]{{1,255}}@.{{1,255}}\Z){DOT_ATOM}@(?:{DOT_ATOM}|\[[!-Z^-~]*\])")
 _CONTENT_ID = re.compile("[!-;=?-~]{1,128}")
@@ -44,7 +65,18 @@ class HeaderError(ValueError):
 def is_reserved(name: str) -> bool:
     """True for a header that the message's own fields decide, or that is meant for Postern: never taken over."""
     lower = name.lower()
-    return lower in RESERVED or lower.startswith(_RESERVED_PREFIXES)
+    return lower in RESERVED or lower.startswith(_RESERVED_PREFIXES) or reason_withheld(name) is not None
+
+
+def reason_withheld(name: str) -> str | None:
+    """The reason, in one sentence, why a caller's field of this name is never sent; None for any other field."""
+    lower = name.lower()
+    return next((reason for prefix, reason in _WITHHELD.items() if lower.startswith(prefix)), None)
+
+
+def unfold(value: str) -> str:
+    """`value` on one line: CRLF before a blank or TAB is folding (RFC 5322 §2.2.3). Other line breaks stay."""
+    return _FOLDED_LINE.sub("", value) if "\r" in value else value
 
 
 def check_header(name: str, value: str) -> None:
@@ -81,16 +113,9 @@ def check_content_id(value: str) -> None:
 def unstructured(name: str, text: str) -> str:
     """The field of human text (RFC 5322 §3.6.5): what is read is exactly `text`."""
     if _EXACT.fullmatch(text) and "=?" not in text:
-        return _folded(name, text)
+        return folded(name, text) or encoded(name, text)
     check_header(name, text)
-    return _encoded(name, text)
-
-
-def verbatim(name: str, value: str) -> str:
-    """A caller's field: as written where that can be carried (it may be structured), else as encoded words."""
-    check_header(name, value)
-    value = value.strip(" \t")
-    return _folded(name, value) if _PRINTABLE.fullmatch(value) else _encoded(name, value)
+    return encoded(name, text)
 
 
 def address_list(name: str, addresses: Sequence[Address]) -> str:
@@ -98,7 +123,7 @@ def address_list(name: str, addresses: Sequence[Address]) -> str:
     lines = f"{name}:"
     column = len(lines)
     for number, address in enumerate(addresses):
-        item = _mailbox(address)
+        item = mailbox(address)
         lines += "," if number else ""
         fits = column + len(item) + 3 <= FOLD and "\r" not in item
         lines += (" " if fits or not number else "\r\n ") + item
@@ -106,19 +131,20 @@ def address_list(name: str, addresses: Sequence[Address]) -> str:
     return lines + "\r\n"
 
 
-def _mailbox(address: Address) -> str:
+def mailbox(address: Address) -> str:
     """name-addr or addr-spec, RFC 5322 §3.4."""
     name, spec = address.display_name, address.addr_spec
     check_value(spec)
     if not name:
         return spec
-    phrase = _phrase(name)
-    last = len(phrase) - phrase.rfind("\n") - 1
+    words = phrase(name)
+    last = len(words) - words.rfind("\n") - 1
     blank = " " if _ADDRESS_FIELD + last + len(spec) + len(" <>,") <= FOLD else "\r\n "
-    return f"{phrase}{blank}<{spec}>"
+    return f"{words}{blank}<{spec}>"
 
 
-def _phrase(name: str) -> str:
+def phrase(name: str) -> str:
+    """A display name (RFC 5322 §3.2.5) as atoms, a quoted-string or encoded words."""
     if len(name) <= _LONGEST_NAME and "=?" not in name:
         if _ATOMS.fullmatch(name):
             return name
@@ -128,23 +154,26 @@ def _phrase(name: str) -> str:
     return "\r\n ".join(encoded_words(name, _WORD - _ADDRESS_FIELD))
 
 
-def _folded(name: str, value: str) -> str:
-    """`value` on lines of at most FOLD characters where a single space allows it; never beyond LIMIT."""
+def folded(name: str, value: str) -> str | None:
+    """`value` on lines of at most FOLD characters where white space allows it. None if a line is beyond LIMIT."""
     if len(name) + len(value) + 2 <= FOLD:
         return f"{name}: {value}\r\n"
-    words = _FOLDING_POINT.split(value)
-    if max(map(len, words)) + len(name) + 2 > LIMIT:
-        return _encoded(name, value)
+    words = _BLANKS.split(value)
+    # A first word that has no room beside the name has a line of its own.
     lines, line = [], f"{name}: {words[0]}"
-    for word in words[1:]:
-        if len(line) + 1 + len(word) > FOLD:
+    if len(line) > LIMIT:
+        lines, line = [f"{name}:"], f" {words[0]}"
+    for blank, word in zip(words[1::2], words[2::2], strict=True):
+        if len(line) + len(blank) + len(word) > FOLD:
             lines.append(line)
             line = ""
-        line += " " + word
-    return "\r\n".join([*lines, line, ""])
+        line += blank + word
+    lines.append(line)
+    return "\r\n".join([*lines, ""]) if max(map(len, lines)) <= LIMIT else None
 
 
-def _encoded(name: str, text: str) -> str:
+def encoded(name: str, text: str) -> str:
+    """`text` as encoded words, on lines of at most 76 characters."""
     words = encoded_words(text, max(_WORD - len(name) - 2, 16))
     return f"{name}: " + "\r\n ".join(words) + "\r\n"
 

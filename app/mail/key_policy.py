@@ -9,6 +9,7 @@ from dataclasses import replace
 from app.frozen import frozen
 from app.mail.address import Address, AddressError, parse_address
 from app.mail.budget import Budget
+from app.mail.custom_fields import CONTACT_FIELDS
 from app.mail.message import Lane, Submission
 from app.mail.routing import EVERYBODY, PatternError, allowed, pattern
 
@@ -81,7 +82,11 @@ class Policy:
         ]
 
     def outgoing(self, submission: Submission) -> Submission:
-        """The message as it is to be relayed: as it was handed in, or redirected."""
+        """The message as it is to be relayed: as it was handed in, or redirected.
+
+        Redirected, it leads nobody to the people of the real sender: without Reply-To, and without the fields for
+        receipts, bounces, subscriptions and followups.
+        """
         if self.redirect_to is None:
             return submission
         everyone = (*submission.to, *submission.cc, *submission.bcc)
@@ -90,6 +95,8 @@ class Policy:
             to=(parse_address(self.redirect_to),),
             cc=(),
             bcc=(),
+            reply_to=(),
+            headers=tuple((name, value) for name, value in submission.headers if name.lower() not in CONTACT_FIELDS),
             subject=_REDIRECTED + submission.subject,
             original_to=tuple(address.addr_spec for address in everyone),
         )

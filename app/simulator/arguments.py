@@ -100,7 +100,7 @@ def _check(address: str, refusal: str, *, smtputf8: bool) -> None:
     if (
         not at
         or not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local))
-        or len(local.encode("utf-8", "replace")) > 64
+        or len(local.encode("utf-8", "replace")) > 315  # as Exchange has it: SmtpAddress.MaxEmailNameLength
     ):
         raise Refused(refusal)
     if not address.isascii() and (not smtputf8 or not _is_unicode(address)):

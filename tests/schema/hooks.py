@@ -5,6 +5,7 @@ Its program loads it (SCHEMATHESIS_HOOKS).
 
 import base64
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
 from uuid import uuid5
@@ -25,7 +26,9 @@ _ID = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.@_-"
 for name, strategy in {
     "mailbox": st.sampled_from(_MAILBOXES),
     "mailboxes": st.lists(st.sampled_from(_MAILBOXES), min_size=1, max_size=5).map(", ".join),
-    "send-time": st.sampled_from(["in 10 minutes", "in 1 hour", "in 2 days", "2026-11-24T09:00:00Z"]),
+    "send-time": st.sampled_from(
+        ["in 10 minutes", "in 1 hour", "in 2 days", f"{datetime.now(UTC) + timedelta(1):%FT%TZ}"]
+    ),
     "seconds": st.integers(1, 604_800).map(str),
     "printable": _PLAIN.filter(str.isprintable),
     "content-id": st.text(_ID, min_size=1, max_size=128),

@@ -117,6 +117,27 @@ def test_a_key_redirects_everything(door: Door) -> None:
     assert [one["address"] for one in email["relay"]["recipients"]] == ["staging@contoso.com"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Disposition-Notification-To", "return-receipt-to", "X-Confirm-Reading-To", "Errors-To", "Mail-Followup-To"),
+        *("Mail-Reply-To", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Owner", "List-Help", "X-Reply-To"),
+    ],
+)
+def test_a_redirected_email_leads_to_nobody_else(door: Door, name: str) -> None:
+    """An answer, a receipt or a click in staging must not reach the people of the real sender."""
+    headers = {name: "<mailto:real@contoso.com>" if name.startswith("List") else "real@contoso.com", "X-Kept": "1"}
+    body = changed(reply_to="real@contoso.com", headers=headers | {"In-Reply-To": "<a@x.com>", "List-Id": "<l.x.com>"})
+    message = door.message(accepted(door.post(body, key=door.make_key(redirect_to="staging@contoso.com"))))
+    assert "real@contoso.com" not in message.as_string()
+    assert name not in message
+    assert (message["x-kept"], message["in-reply-to"], message["list-id"]) == ("1", "<a@x.com>", "<l.x.com>")
+    assert "real@contoso.com" in door.message(accepted(door.post(body))).as_string()
+    header = changed(headers={"Reply-To": "real@contoso.com"})
+    redirected = accepted(door.post(header, key=door.make_key(redirect_to="staging@contoso.com")))
+    assert "reply-to" not in door.message(redirected)
+
+
 def test_a_sink_records_and_never_relays(door: Door) -> None:
     """It is canceled, says why, and can be read; also what is scheduled."""
     key = door.make_key(sink=True)

@@ -65,7 +65,7 @@ def sent(response: httpx.Response) -> str:
 
 def checked(told: Json) -> str:
     """The same for what stands for one email of a batch."""
-    assert told.keys() == {"To", "SubmittedAt", "MessageID", "ErrorCode", "Message"}
+    assert told.keys() - {"warnings"} == {"To", "SubmittedAt", "MessageID", "ErrorCode", "Message"}
     assert (told["ErrorCode"], told["Message"]) == (0, "OK")
     assert abs((datetime.now(UTC) - datetime.fromisoformat(told["SubmittedAt"])).total_seconds()) < 600
     assert str(UUID(told["MessageID"])) == told["MessageID"]
@@ -90,6 +90,45 @@ def parts(message: EmailMessage) -> dict[str, tuple[str | None, str | None, byte
         for part in message.walk()
         if part.get_content_disposition()
     }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"To": ..., "Bcc": "bob@example.com"},
+        {"To": ..., "Cc": "bob@example.com"},
+        {"To": "", "Cc": "bob@example.com", "Bcc": "eve@example.com"},
+        {"To": None, "Bcc": '"Doe, Jane" <jane@example.com>, bob@example.com'},
+        {"To": " , ", "Bcc": "bob@example.com"},
+    ],
+)
+def test_cc_or_bcc_alone(door: Door, changes: Json) -> None:
+    """Is enough, as it is for Postmark; in a batch as well."""
+    body = email(**changes)
+    answers = [post(door, body).json(), *post(door, [body, email()], "/email/batch").json()]
+    assert [checked(answer) and answer["To"] for answer in answers] == ["", "", "anna@example.com"]
+    message = door.message(answers[0]["MessageID"])
+    assert ("to" in message, "cc" in message, "bcc" in message) == (False, "Cc" in changes, False)
+    shown = door.get(f"/emails/{answers[0]['MessageID']}").json()
+    assert shown["to"] == []
+    assert len(shown["relay"]["recipients"]) == sum(str(changes.get(name, "")).count("@") for name in ("Cc", "Bcc"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"To": ...}, {"To": "", "Cc": "", "Bcc": ""}, {"To": ..., "Bcc": " , "}, {"To": ..., "Cc": [""]}]
+)
+def test_nobody_at_all(door: Door, changes: Json) -> None:
+    """Is refused."""
+    assert wrong(post(door, email(**changes)), 422, 300).startswith("To: The recipient is missing")
+
+
+def test_warnings_in_their_words(door: Door) -> None:
+    """A change is reported beside the success, and only then."""
+    assert "warnings" not in post(door, email()).json()
+    answer = post(door, email(To="An\u202ena <anna@example.com>", Subject="Hi\0", TextBody="a\ud83d")).json()
+    assert [one["field"] for one in answer["warnings"]] == ["To[0]", "Subject", "TextBody"]
+    (item,) = post(door, [email(Headers=[{"Name": "Resent-To", "Value": "a@x.com"}])], "/email/batch").json()
+    assert [one["field"] for one in item["warnings"]] == ["Headers.Resent-To"]
 
 
 def test_every_member(door: Door) -> None:

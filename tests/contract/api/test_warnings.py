@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract.api.door import MINIMAL, Door, Json, changed
+from tests.contract.api.door import MINIMAL, SENDER, Door, Json, changed, refused
 
 EMPTY = "The value is empty and was taken as absent."
 
@@ -44,6 +44,84 @@ def test_empty_form_values_are_absent(door: Door, change: Json, fields: list[str
     shown = door.get(f"/emails/{door.send(**change)}").json()
     kept = [value for name in ("cc", "bcc", "reply_to") for value in shown[name]]
     assert kept == [value for value in change.get("cc", []) if value.strip()]
+
+
+@pytest.mark.parametrize(
+    ("change", "read", "field"),
+    [
+        ({"subject": "Hi\0 Anna"}, ("subject", "Hi Anna"), "subject"),
+        ({"text": "a\0b\0"}, ("text", "ab"), "text"),
+        ({"html": "<p>a\0b</p>"}, ("html", "<p>ab</p>"), "html"),
+        ({"subject": "Hi \ud83d"}, ("subject", "Hi \ufffd"), "subject"),
+        ({"subject": "\ude00 Hi \ud83d\ude00"}, ("subject", "\ufffd Hi 😀"), "subject"),
+        ({"text": "a\ud83d\ud83d\ude00b"}, ("text", "a\ufffd😀b"), "text"),
+        ({"html": "<p>\ud83d</p>"}, ("html", "<p>\ufffd</p>"), "html"),
+        ({"to": ["A \ud83d <a@example.com>"]}, ("to", ["A \ufffd <a@example.com>"]), "to[0]"),
+        ({"from": f"A\udc00 <{SENDER}>"}, ("from", f"A\ufffd <{SENDER}>"), "from"),
+        ({"from": f"Anna\tSmith <{SENDER}>"}, ("from", f"Anna Smith <{SENDER}>"), "from"),
+        ({"cc": "=?utf-8?q?Anna=09Smith?= <a@example.com>"}, ("cc", ["Anna Smith <a@example.com>"]), "cc"),
+        ({"to": ["b@x.com", "\u202eannA <a@x.com>"]}, ("to", ["b@x.com", "annA <a@x.com>"]), "to[1]"),
+        ({"bcc": ["An\u200bna <a@x.com>"]}, ("bcc", ["Anna <a@x.com>"]), "bcc[0]"),
+        ({"reply_to": "Anna\u200e\ufeff <a@x.com>"}, ("reply_to", ["Anna <a@x.com>"]), "reply_to"),
+    ],
+    ids=ascii,
+)
+def test_characters_no_mail_can_have(door: Door, change: Json, read: tuple[str, Any], field: str) -> None:
+    """Are removed or replaced, and the email goes."""
+    assert [place for place, _ in warned(door, MINIMAL | change)] == [field]
+    shown = door.get(f"/emails/{door.post(MINIMAL | change).json()['id']}").json()
+    assert shown[read[0]] == read[1]
+
+
+def test_a_whole_surrogate_pair_is_a_character(door: Door) -> None:
+    """Nothing is changed, nor is what only looks like an escape, nor U+FFFD that the caller wrote."""
+    subject = "😀 \\ud83d \ufffd"
+    assert warned(door, changed(subject=subject)) == []
+    assert door.get(f"/emails/{door.send(subject=subject)}").json()["subject"] == subject
+
+
+@pytest.mark.parametrize("path", ["/emails", "/emails/validate"])
+def test_a_lone_surrogate_deep_in_a_large_body(door: Door, path: str) -> None:
+    """It is found wherever it stands, also in a member that is ignored."""
+    assert warned(door, changed(text="😀" * 50_000 + "\ud83d"), path) != []
+    assert warned(door, changed(ignored=[["x"] * 10_000, {"deep": "\ud83d"}]), path) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"to": "a\ud83d@example.com"}, "to[0]"),
+        ({"to": "a@exam\ud83dple.com"}, "to[0]"),
+        ({"from": "no\ud83dreply@contoso.com"}, "from"),
+        ({"headers": {"X-A": "a\ud83d"}}, "headers.X-A"),
+        ({"headers": {"X\ud83d": "a"}}, "headers.X\ufffd"),
+        ({"tags": [{"name": "a\ud83d"}]}, "tags[0].name"),
+    ],
+    ids=ascii,
+)
+def test_where_a_character_may_not_be_replaced(door: Door, change: Json, field: str) -> None:
+    """An address, a header or a tag would be another one."""
+    refused(door.post(MINIMAL | change), 422, "validation_error", field)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Resent-From", "resent-to", "Resent-Bcc", "Resent-Message-ID", "Authentication-Results", "ARC-Seal"),
+        *("ARC-Authentication-Results", "Received-SPF", "DKIM-Signature", "X-MS-Exchange-Organization-SCL"),
+        *("x-ms-exchange-organization-authas", "X-Microsoft-Antispam", "X-Forefront-Antispam-Report"),
+    ],
+)
+def test_headers_that_only_servers_write(door: Door, name: str) -> None:
+    """Are not sent, and the caller reads why."""
+    headers = {name: "evil@example.com", "X-Kept": "1"}
+    ((field, message),) = warned(door, changed(headers=headers))
+    assert field == f"headers.{name}"
+    assert message.startswith("The header was not sent. ")
+    sent = door.message(door.send(headers=headers))
+    assert name not in sent
+    assert sent["x-kept"] == "1"
+    assert "evil@example.com" not in sent.as_string()
 
 
 def test_each_item_of_a_batch_has_its_own(door: Door) -> None:
