@@ -33,6 +33,7 @@ TROUBLES = (
     "clock.set_back",
     "webhook.posted",
     "webhook.disabled",
+    "key.ignored",
     "disk.almost_full",
     "store.awaited",
     "traces.lost",
@@ -307,8 +308,13 @@ def webhook_changed(webhook: UUID, *, what: str, key: str) -> None:
 
 
 def key_changed(api_key: UUID, *, what: str, key: str) -> None:
-    """A person has made, changed or revoked an API key, by this one."""
+    """An API key was made, changed or revoked, by this one; `settings` is POSTERN_API_KEY at a start."""
     _log.info("key.changed", api_key=str(api_key), what=what, key=key)
+
+
+def key_ignored(api_key: UUID) -> None:
+    """The secret in POSTERN_API_KEY was replaced or revoked before and is refused: set the newer or a fresh one."""
+    _log.warning("key.ignored", api_key=str(api_key))
 
 
 def store_awaited(error: BaseException, *, seconds: float) -> None:

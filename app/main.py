@@ -10,11 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from socket import gethostname
 from typing import Self
-from uuid import UUID, uuid5
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,16 +39,15 @@ from app.settings import Settings, SettingsError
 from app.settings.telemetry import traces_wanted
 from app.smtp import tls
 from app.smtp.expiry import LOOK, News, Watch
-from app.store import AlreadyStored, Store, StoreUnreachable
-from app.store.audit_records import Actor
+from app.store import Store, StoreUnreachable
 from app.store.disk_guard import DiskGuard, ReserveTooLarge
 from app.store.engine import database_file
 from app.store.owner import OwnerLock
-from app.store.records import Hint, Key, Permission
+from app.store.records import Hint
+from app.store.setting_key import BY, Outcome
 from app.wiring import Wiring, limits
 
 AGAIN = 5.0  # seconds until a database server that is not there is tried again
-_SETTING_KEY = UUID("5f1f0a8e-9a55-4e0c-8d56-7c1d3a0f6b11")  # names the key that POSTERN_API_KEY gives
 
 
 class Postern:
@@ -103,7 +101,7 @@ class Postern:
         if alone:
             for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=True):
                 logs.reclaimed(email, in_doubt=in_doubt)
-        await self._keep_first_key()
+        await self._apply_setting_key()
         await self._start_disk_guard(stack)
         self.fleet = self._fleet(alone=alone)
         if settings.role != "api":
@@ -200,15 +198,18 @@ class Postern:
         if fleet := getattr(self, "fleet", None):
             fleet.look()
 
-    async def _keep_first_key(self) -> None:
-        if (secret := self.settings.api_key) is None:
+    async def _apply_setting_key(self) -> None:
+        secret = self.settings.api_key
+        if secret is None and self.settings.role == "relay":  # which has no API, and need not have its key
             return
-        hashed = digest(secret.get_secret_value())
-        if await self.store.find_key(hashed) is None:
-            id = uuid5(_SETTING_KEY, hashed.hex())
-            key = Key(id, "POSTERN_API_KEY", Permission.FULL_ACCESS, self.clock.now())
-            with suppress(AlreadyStored):  # by another replica, a moment ago
-                await self.store.create_key(key, hashed, Actor("settings"))
+        hashed = None if secret is None else digest(secret.get_secret_value())
+        applied = await self.store.apply_setting(hashed, self.clock.now())
+        for id in applied.revoked:
+            logs.key_changed(id, what=Outcome.REVOKED, key=BY.name)
+        if applied.key is not None and applied.outcome in (Outcome.CREATED, Outcome.REPLACED):
+            logs.key_changed(applied.key, what=applied.outcome, key=BY.name)
+        elif applied.key is not None and applied.outcome is Outcome.IGNORED:
+            logs.key_ignored(applied.key)
 
     async def _door(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)

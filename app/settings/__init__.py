@@ -120,7 +120,8 @@ class Settings(StoreSettings, MailboxSettings):
         "", description="Path below which a gateway shows Postern, such as `/mail`."
     )
     api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = Field(
-        None, description="A first API key with full access, at least 16 characters."
+        None,
+        description="An API key with full access, at least 16 characters; another value replaces it at the next start.",
     )
     console_password: Annotated[SecretStr | None, AfterValidator(rules.console_password)] = Field(
         None, description="Opens the operators' page at `/console`, at least 12 characters; without it there is none."

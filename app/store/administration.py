@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from app.store import audit, keys, mailboxes
+from app.store import audit, keys, mailboxes, setting_key
 from app.store.audit_records import Actor, AuditRecord, Refusal
 from app.store.key_records import KeyRecord, KeyRevision, KeyRotation, NewKey, Presented, Revocation
 from app.store.reader import Reader
@@ -44,6 +44,10 @@ class Administration:
     async def revoke_key(self, id: UUID, now: float, by: Actor | None = None) -> bool:
         """Whether there was such a key, not revoked before."""
         return await self._write(keys.revoke, Revocation(id, now, by))
+
+    async def apply_setting(self, digest: bytes | None, now: float) -> setting_key.Applied:
+        """Make the key of POSTERN_API_KEY the one of this secret's digest; None: the setting is not given."""
+        return await self._write(setting_key.apply, setting_key.Setting(digest, now))
 
     async def find_key(self, digest: bytes) -> Presented | None:
         """The key of the secret with this digest. Revoked ones too: the caller judges."""

@@ -8,17 +8,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
-from uuid import uuid5
 
 import httpx
 import schemathesis
 from hypothesis import strategies as st
 
 from app.api.keys import digest
-from app.main import _SETTING_KEY
+from app.store.setting_key import first_id
 from tests.house import KEY
 
-_OWN = str(uuid5(_SETTING_KEY, digest(KEY).hex()))
+_OWN = str(first_id(digest(KEY)))
 _PLAIN = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=128)
 _MAILBOXES = ["noreply@contoso.com", "Contoso <noreply@contoso.com>", "ada@example.net", '"Doe, Jane" <j@example.net>']
 _ID = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.@_-"
