@@ -10,6 +10,7 @@ import base64
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -57,7 +58,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The server answered a step with 4yz or 5yz. The connection is closed."""
+    """The server answered a step with 4yz or 5yz, or the login with one more challenge. The connection is closed."""
 
     phase: Phase
     reply: Reply
@@ -65,8 +66,8 @@ class Refused:
 
     @property
     def of_login(self) -> bool:
-        """True if the secret was not good enough (RFC 4954 §6)."""
-        return self.phase is Phase.AUTH and self.reply.code == _CREDENTIALS_INVALID
+        """True if the server did not accept the secret (RFC 4954 §6), or asked for more after it."""
+        return self.phase is Phase.AUTH and self.reply.code in (_CREDENTIALS_INVALID, _CHALLENGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,10 @@ class _Opening:
         return await self._step(Phase.AUTH, command, seconds, partial(log_in, secret.username, secret.value))
 
     async def _step(self, phase: Phase, command: str, seconds: float, speak: _Speak) -> Reply | None:
-        """One exchange. A refusal is returned; anything else but success raises."""
+        """One exchange. A refusal is returned; anything else but success raises.
+
+        A login that ends with another challenge is a refusal: there is no more to send (RFC 4954 §4).
+        """
         self._watch.enter(phase)
         if self._channel is not None and self._channel.unread:
             return self._judged(await self._channel.reply(seconds), wanted=False)
@@ -258,7 +262,7 @@ class _Opening:
 
     def _judged(self, reply: Reply, *, wanted: bool = True) -> Reply | None:
         self._dialogue.server(reply)
-        if reply.code >= _REFUSAL:
+        if reply.code >= _REFUSAL or (wanted and self._watch.phase is Phase.AUTH and reply.code == _CHALLENGE):
             return reply
         if not (wanted and reply.positive):
             raise ChannelLost(FailureKind.PROTOCOL, f"{self._upstream.host} answered {reply.code} out of turn.")
@@ -298,8 +302,18 @@ class _Opening:
         return greeted
 
     async def _refused(self, reply: Reply) -> Refused:
+        if reply.code == _CHALLENGE:
+            await self._cancel_login()
         await self._quit()
         return Refused(self._watch.phase, reply, self._dialogue.lines())
+
+    async def _cancel_login(self) -> None:
+        """Answer a challenge with `*` (RFC 4954 §4), so that QUIT is not taken for a part of the login."""
+        channel = cast("Channel", self._channel)  # a login comes after the greeting
+        channel.listener = None
+        with suppress(ChannelLost):
+            channel.write(b"*\r\n")
+            await channel.reply(self._upstream.timeouts.quit)
 
     async def _quit(self) -> None:
         if self._channel is not None:

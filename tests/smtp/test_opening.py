@@ -8,6 +8,8 @@ import pytest
 
 from app.mail.attempt import FailureKind, Phase
 from app.mail.ending import Ending
+from app.mail.policy import judge_reply
+from app.mail.verdict import Scope
 from app.simulator import Door, Drop, Fault, Garbage, Half, Point, Reset, Say, Silence, SlowWrite
 from app.smtp.credentials import CredentialUnavailable, Mechanism, Password, Secret
 from app.smtp.session import Refused, Session, SessionFailed, open_session
@@ -169,6 +171,67 @@ async def test_a_server_that_echoes_the_login_does_not_publish_it(ways: Ways, cu
     assert isinstance(refused, Refused)
     assert refused.reply.text == "Unrecognized command '****'"
     assert refused.dialogue[-1].text == "500 5.3.3 Unrecognized command '****'"
+
+
+DETAIL = b"334 eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiQmVhcmVyIn0=\r\n"
+
+
+@pytest.mark.parametrize("first", [DETAIL, b"334 \r\n", b"334\r\n"])
+@pytest.mark.parametrize("second", [DETAIL, b"334 \r\n"])
+async def test_a_second_challenge_after_the_token_is_a_refused_login(ways: Ways, first: bytes, second: bytes) -> None:
+    """The login is cancelled with `*` (RFC 4954 section 4) and judged by the row for it; the mailbox is held."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN)
+        await talk.tls()
+        await talk.ask(SECURE)
+        await talk.ask(first)  # to the token
+        assert await talk.ask(second) == b"\r\n"
+        assert await talk.ask(b"501 5.7.0 Authentication cancelled\r\n") == b"*\r\n"
+        assert await talk.ask(b"221 bye\r\n") == b"QUIT\r\n"
+
+    peer = await ways.peer(script)
+    refused = await open_session(ways.to(peer), Token())
+    assert isinstance(refused, Refused)
+    assert (refused.phase, refused.reply.code, refused.of_login) == (Phase.AUTH, 334, True)
+    verdict = judge_reply(refused.phase, refused.reply)
+    assert (verdict.rule, verdict.scope, verdict.hold) == ("challenge-after-token", Scope.MAILBOX, True)
+    await peer.done()
+
+
+async def test_a_challenge_and_then_a_refusal_is_that_refusal(ways: Ways) -> None:
+    """The empty answer to the first challenge gets the final reply."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN)
+        await talk.tls()
+        await talk.ask(SECURE)
+        await talk.ask(DETAIL)
+        await talk.ask(b"535 5.7.3 Authentication unsuccessful\r\n")
+        await talk.ask(b"221 bye\r\n")
+
+    refused = await open_session(ways.to(await ways.peer(script)), Token())
+    assert isinstance(refused, Refused)
+    assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
+
+
+async def test_a_challenge_after_the_password_is_a_refused_login(ways: Ways) -> None:
+    """AUTH LOGIN has two challenges; a third one asks for what there is not. The server may not answer the `*`."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN)
+        await talk.tls()
+        await talk.ask(SECURE)
+        await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
+        await talk.ask(b"334 VG9rZW46\r\n")
+        assert (await talk.rest()).endswith(b"*\r\n")
+
+    refused = await ways.enter(await ways.peer(script), Timeouts(quit=0.2))
+    assert isinstance(refused, Refused)
+    assert judge_reply(refused.phase, refused.reply).rule == "challenge-after-token"
 
 
 @pytest.mark.parametrize("stray", [b"421 4.7.66 TLS 1.0 and 1.1 are not supported.\r\n", b"250 2.1.0 Sender OK\r\n"])

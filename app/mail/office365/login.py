@@ -274,9 +274,9 @@ _REFUSED: tuple[Rule, ...] = (
         phases=AUTH,
         codes=(334,),
         statuses=frozenset(),
-        summary="The server refused the OAuth token and asked for something more instead of saying why.",
-        fix="Check POSTERN_TOKEN_SCOPE (https://outlook.office365.com/.default), the app's permission SMTP.SendAsApp "
-        "and its right to the mailbox: "
+        summary="The server did not accept the OAuth token or the password and asked for more instead of saying why.",
+        fix="With OAuth, check POSTERN_TOKEN_SCOPE (https://outlook.office365.com/.default), the app's permission "
+        "SMTP.SendAsApp and its right to the mailbox: "
         + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess"),
         source="email-oauth2-proxy #372; sasl-xoauth2 README",
         confidence=Confidence.LOW,
