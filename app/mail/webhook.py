@@ -7,9 +7,10 @@ Resend SDKs as far as a relay knows them, and three of our own.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from app.mail.public_address import is_public
 from app.mail.schedule import SPREAD
 
 LONGEST_URL = 2048  # characters
@@ -37,7 +38,8 @@ NEVER = frozenset(
 )
 
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")  # RFC 3986 §2
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_LONGEST_NAME = 253  # characters
 
 
 class TargetError(ValueError):
@@ -67,6 +69,8 @@ def target(url: str, *, private: bool) -> Target:
         raise TargetError("It must be a URL such as https://example.com/webhook.")
     if parts.scheme == "http" and not private:
         raise TargetError("It must begin with https://; plain http is for private addresses, which are not allowed.")
+    if not _is_host(parts.hostname):
+        raise TargetError("Its host is not a host name: labels of 1 to 63 letters, digits, '-' or '_' between dots.")
     if parts.username is not None or parts.fragment:
         raise TargetError("It has a user or a fragment, which are not sent; leave them out.")
     if not private and _is_address(parts.hostname) and not is_public(parts.hostname):
@@ -85,25 +89,17 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         raise TargetError("It must be a URL such as https://example.com/webhook.") from None
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, also the one inside an address of transition."""
-    ip = ip_address(address.partition("%")[0])
-    inner = _embedded(ip) if isinstance(ip, IPv6Address) else None
-    if inner is not None:
-        return is_public(str(inner))
-    site_local = isinstance(ip, IPv6Address) and ip.is_site_local
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or site_local)
-
-
 def delay(tries: int, jitter: float) -> float | None:
     """Seconds until the next try after so many that failed (1 or more); None: there is none. `jitter` is in -1..1."""
     return SCHEDULE[tries] * (1 + SPREAD * jitter) if tries < len(SCHEDULE) else None
 
 
-def _embedded(ip: IPv6Address) -> IPv4Address | None:
-    if ip in _NAT64:
-        return IPv4Address(int(ip) & 0xFFFF_FFFF)
-    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+def _is_host(host: str) -> bool:
+    """True for an address, and for a name of at most 253 characters (RFC 1123 §2.1) whose labels DNS can look up."""
+    if _is_address(host):
+        return True
+    name = host.removesuffix(".")
+    return len(name) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in name.split("."))
 
 
 def _is_address(host: str) -> bool:

@@ -10,13 +10,14 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpcore
 from standardwebhooks import Webhook as Signer
 
-from app import __version__
+from app import __version__, logs
 from app.clock import Clock
+from app.mail import retry_after
+from app.mail.safe_text import cut, escape_controls
 from app.mail.webhook import Target, TargetError, target
 from app.relay.guard import AddressRefused, Guard, Resolve, resolve
 from app.store.webhook_records import Due, Secret, Webhook
@@ -39,7 +40,7 @@ class Answer:
 
 
 class Courier:
-    """Posts events. Keeps connections for a while; close it at the end."""
+    """Posts events. Keeps connections for a while; close it at the end. Only cancelling raises from `post`."""
 
     def __init__(
         self, clock: Clock, trust: ssl.SSLContext, *, private: bool = False, resolve: Resolve = resolve
@@ -55,7 +56,7 @@ class Courier:
         )
 
     async def post(self, webhook: Webhook, due: Due) -> Answer:
-        """Tell it. Whatever goes wrong on the way is an answer without a status."""
+        """Send it. Any error on the way is an answer without a status, so that each try is counted."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 return await self._post(target(webhook.endpoint, private=self._private), webhook, due)
@@ -64,7 +65,10 @@ class Courier:
         except (AddressRefused, TargetError) as refusal:
             return Answer(0, str(refusal))
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            return Answer(0, f"{type(error).__name__}: {error}"[:KEPT])
+            return Answer(0, _line(f"{type(error).__name__}: {error}"))
+        except Exception as error:  # an event whose try is not counted would be sent for ever
+            logs.crashed(f"posting {due.event_id}", error)
+            return Answer(0, _line(f"It could not be posted ({type(error).__name__}); the log has the details."))
 
     async def close(self) -> None:
         """End the connections."""
@@ -98,6 +102,11 @@ def signatures(secrets: Sequence[Secret], due: Due, now: float) -> str:
     return " ".join(Signer(secret.value).sign(str(due.event_id), moment, due.payload) for secret in valid)
 
 
+def _line(text: str) -> str:
+    """`text` as it can be stored and shown."""
+    return escape_controls(cut(text, KEPT))
+
+
 async def _beginning(response: httpcore.Response) -> str:
     """What a person reads of it; the rest is not waited for."""
     content = b""
@@ -109,11 +118,6 @@ async def _beginning(response: httpcore.Response) -> str:
 
 
 def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: float) -> float:
-    """Seconds, from a number or a date (RFC 9110 §10.2.3); 0 without one that can be read."""
-    given = next((value.decode("latin-1").strip() for name, value in headers if name.lower() == b"retry-after"), "")
-    if given.isdecimal() and given.isascii():
-        return float(given[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - now)
-    except ValueError:
-        return 0.0
+    """Seconds; 0 without a header that can be read."""
+    given = next((value.decode("latin-1") for name, value in headers if name.lower() == b"retry-after"), "")
+    return retry_after.from_header(given, now)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import httpcore
 
-from app.mail.webhook import is_public
+from app.mail.public_address import is_public
 
 CONNECT = 5.0  # seconds for one address, so that a dead one leaves time for the next
 
@@ -22,8 +22,11 @@ class AddressRefused(Exception):  # noqa: N818 - it names the fact
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the system's order. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """The addresses of a name, in the system's order. Raises OSError, AddressRefused."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a label that is empty or has more than 63 characters
+        raise AddressRefused(f"{host} is not a host name.") from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

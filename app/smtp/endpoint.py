@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from app.mail import retry_after
 from app.mail.office365 import entra
 from app.smtp.credentials import CredentialUnavailable
 
@@ -137,8 +138,7 @@ def _sentence(host: str, status: int, said: Mapping[str, Any], text: str, error:
 
 
 def _patience(answer: requests.Response) -> float | None:
-    after = answer.headers.get("Retry-After", "")
-    return float(after) if after.isdigit() else None
+    return retry_after.from_number(answer.headers.get("Retry-After", ""))
 
 
 def _reason(error: requests.RequestException) -> str:

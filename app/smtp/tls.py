@@ -11,6 +11,7 @@ def context(ca_file: Path | None) -> ssl.SSLContext:
     """
     made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.hostname_checks_common_name = False  # the name must be in subjectAltName (RFC 9525 §2)
     return made
 
 
@@ -29,5 +30,6 @@ def verifies(candidate: ssl.SSLContext) -> bool:
     return (
         candidate.verify_mode is ssl.CERT_REQUIRED
         and candidate.check_hostname
+        and not candidate.hostname_checks_common_name
         and candidate.minimum_version >= ssl.TLSVersion.TLSv1_2
     )

@@ -1,5 +1,7 @@
 """Where a POST may go: one address that was checked, by a certificate that bears the name."""
 
+import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -146,3 +148,96 @@ async def test_an_answer_is_read_as_far_as_a_person_reads() -> None:
             await courier.close()
         assert (answer.status, len(answer.text)) == (503, 500)
         assert answer.retry_after == pytest.approx(seconds, abs=1)
+
+
+async def test_a_wish_for_time_never_breaks_a_try() -> None:
+    """Dates out of every range, numbers that are none, text of any length: no error, and a bounded wait."""
+    now = Clock(origin=1_800_000_000.0, speed=1e-9)
+    wishes = (
+        *("Fri, 31 Dec 99999 23:59:59 GMT", "Thu, 01 Jan 10000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        *("Mon, 01 Jan 0000 00:00:00 GMT", "Mon, 99 Foo 2027 99:99:99 +9999", "Fri, 31 Dec 9999 23:59:59 -9999", ","),
+        *(
+            "NaN",
+            "inf",
+            "-inf",
+            "1e999",
+            "1.5",
+            "-1",
+            "0x10",
+            "x" * 8000,
+            "9" * 8000,
+            "Mon, 01 Jan 0001 00:00:00 +0100",
+        ),
+    )
+    for given in wishes:
+        async with Receiver(lambda _, given=given: Reply(503, {"Retry-After": given})) as receiver:  # type: ignore[misc] # a default
+            courier = Courier(now, tls.context(None), private=True)
+            answer = await courier.post(webhook(receiver.url), due())
+            await courier.close()
+        assert answer.status == 503, given
+        assert 0.0 <= answer.retry_after < 3e11, given
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a..b", ".b", "a" * 64, "a." * 127 + "com", "xn--a" + "b" * 60 + ".example", "[fe80::1%25eth0]", "..", "%00"],
+)
+@pytest.mark.parametrize("private", [True, False])
+async def test_a_host_that_no_name_server_can_be_asked_for_is_a_failed_try(host: str, private: bool) -> None:
+    """Also one that was stored before such hosts were refused."""
+    courier = Courier(Clock(), tls.context(None), private=private)
+    answer = await courier.post(webhook(f"https://{host}/hook"), due())
+    await courier.close()
+    assert answer.status == 0
+    assert answer.text
+
+
+async def test_a_resolver_that_cannot_encode_a_name_is_a_failed_try() -> None:
+    """UnicodeError is what the standard library raises for an empty or too long label."""
+
+    async def unable(host: str, port: int) -> Sequence[str]:
+        raise UnicodeError("label empty or too long")
+
+    courier = Courier(Clock(), tls.context(None), resolve=unable)
+    answer = await courier.post(webhook("https://hooks.contoso.com/"), due())
+    await courier.close()
+    assert (answer.status, "UnicodeError" in answer.text) == (0, True)
+
+
+async def test_a_secret_that_cannot_sign_is_a_failed_try() -> None:
+    """The try is counted and says which error it was."""
+    broken = Webhook(uuid4(), "https://hooks.contoso.com/", ("email.sent",), 0.0, (Secret("whsec_A"),))
+    courier = Courier(Clock(), tls.context(None), resolve=Names([PUBLIC]))
+    answer = await courier.post(broken, due())
+    await courier.close()
+    assert (answer.status, answer.text.startswith("It could not be posted (")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x00\xff\xfe nonsense\r\n\r\n",
+        b"HTTP/1.1 2000 So\r\n\r\n",
+        b"HTTP/1.1 999 \xff\r\ncontent-length: x\r\n\r\n",
+        b"HTTP/1.1 200 So\r\ncontent-length: -5\r\n\r\n",
+        b"HTTP/1.1 200 So\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 So\r\n" + b"x: y\r\n" * 50_000 + b"\r\n",
+    ],
+)
+async def test_an_answer_that_is_no_http_is_a_failed_try(garbage: bytes) -> None:
+    """Bad lines, lengths, chunks and headers without end."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(garbage)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        courier = Courier(Clock(), tls.context(None), private=True)
+        answer = await courier.post(webhook(f"http://127.0.0.1:{port}/"), due())
+        await courier.close()
+    assert answer.status == 0
+    assert answer.text.isprintable()

@@ -1,8 +1,12 @@
 """At least once, in order, whatever befalls the receiver (api.md §6 and §7, W2 and W5)."""
 
 import asyncio
+from uuid import uuid4
+
+import pytest
 
 from app.mail.webhook import SCHEDULE
+from app.store.webhook_records import Secret, Webhook
 from tests.clock import JumpingClock, LoopClock, autojump
 from tests.house import House
 from tests.webhooks.conftest import Open
@@ -177,6 +181,34 @@ async def test_a_receiver_that_asks_for_time_gets_it(open_house: Open) -> None:
         await at_home.post()
         await receiver.until(lambda: len(receiver.taken) == 2, 200)
         assert min(got.at for got in receiver.taken) - receiver.got[0].at >= 119
+
+
+@pytest.mark.parametrize("wish", ["Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -9999", "1e999", ","])
+@autojump
+async def test_a_wish_out_of_range_is_a_counted_try(open_house: Open, wish: str) -> None:
+    """It is written down as any other try, and the next one comes by the schedule."""
+    async with open_house() as at_home, Receiver(lambda _: Reply(500, {"retry-after": wish})) as receiver:
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post()
+        await receiver.until(lambda: len(receiver.got) == 2)
+        attempts = await settled(at_home, made["id"], receiver.got[0].id, 2)
+        assert [one["http_status_code"] for one in attempts] == [500, 500]
+
+
+@autojump
+async def test_an_endpoint_that_is_no_host_is_a_counted_try(open_house: Open) -> None:
+    """As a version before this one may have stored it. A new one is refused."""
+    async with open_house() as at_home:
+        refused = await at_home.caller.post("/webhooks", json={"endpoint": "https://a..b/", "events": ["email.sent"]})
+        assert refused.status_code == 422
+        assert "host name" in refused.json()["message"]
+        made = Webhook(uuid4(), "https://a..b/hook", ("email.sent",), 0.0, (Secret("whsec_" + "A" * 32),))
+        await at_home.postern.store.create_webhook(made)
+        await at_home.post()
+        (event,) = await statuses(at_home, str(made.id), attempting=1)
+        attempts = await settled(at_home, str(made.id), event["id"], 2)
+        assert {one["http_status_code"] for one in attempts} == {0}
+        assert all("host name" in one["response"] for one in attempts)
 
 
 @autojump
