@@ -47,8 +47,9 @@ class Console:
 
     def __init__(self, desk: Desk) -> None:
         self._clock = desk.clock
+        self._store = desk.store
         self._sessions = Sessions(desk.password)
-        door, email, mailbox = Door(self._sessions, desk.clock), EmailPage(desk), MailboxPage(desk)
+        door, email, mailbox = Door(self._sessions, desk.store, desk.clock), EmailPage(desk), MailboxPage(desk)
         one_email, one_mailbox = f"{HOME}/emails/{{id:uuid}}", f"{HOME}/mailboxes/{{name}}"
         self._router = Router(
             [
@@ -127,7 +128,7 @@ class Console:
     async def _visit(self, request: Request) -> Visit:
         """Who it is; of a form also that it is one of ours. Raises Refusal."""
         now = self._clock.now()
-        session = self._session(request, now)
+        session = await self._session_in_force(request, now)
         if request.method != "POST":
             return Visit(request, self._sessions, session, now)
         fields = await form(request)
@@ -135,13 +136,22 @@ class Console:
             raise EXPIRED
         return Visit(request, self._sessions, session, now, fields)
 
-    def _session(self, request: Request, now: float) -> Session | None:
+    def _read_cookies(self, request: Request, now: float) -> list[Session]:
+        """An operator's session first. The store is not asked."""
         cookies = (request.cookies.get(name) for name in (COOKIE, GUEST))
-        return next((found for cookie in cookies if (found := self._sessions.read(cookie, now))), None)
+        return [found for cookie in cookies if (found := self._sessions.read(cookie, now))]
+
+    async def _session_in_force(self, request: Request, now: float) -> Session | None:
+        """The first one that was not logged out."""
+        for session in self._read_cookies(request, now):
+            if not session.operator or not await self._store.session_ended(session.nonce):
+                return session
+        return None
 
     def _sorry(self, request: Request, refusal: Refusal) -> Response:
         now = self._clock.now()
-        visit = Visit(request, self._sessions, self._session(request, now), now)
+        session = next(iter(self._read_cookies(request, now)), None)
+        visit = Visit(request, self._sessions, session, now)
         return visit.page("refusal.html", refusal.status, title=refusal.title, sentence=str(refusal))
 
 

@@ -1,13 +1,12 @@
 """The way in and out: the password, once it is right, begins a session. The password itself goes nowhere."""
 
-import math
-
 from starlette.responses import Response
 
 from app import logs
 from app.clock import Clock
 from app.console.session import Guard, Sessions
 from app.console.visit import Visit
+from app.store import Store
 
 _WRONG = "That is not the password."
 
@@ -15,8 +14,9 @@ _WRONG = "That is not the password."
 class Door:
     """The login page, and the button that ends a session."""
 
-    def __init__(self, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, sessions: Sessions, store: Store, clock: Clock) -> None:
         self._sessions = sessions
+        self._store = store
         self._clock = clock
         self._guard = Guard()
 
@@ -27,23 +27,20 @@ class Door:
         return self._asked(visit, 200)
 
     async def enter(self, visit: Visit) -> Response:
-        """POST /console/login: slower with each wrong password."""
-        address, now = visit.request.client.host if visit.request.client else "", self._clock.monotonic()
-        if wait := self._guard.wait(address, now):
-            sorry = self._asked(visit, 429, f"Too many wrong passwords: try again in {math.ceil(wait)} s.")
-            sorry.headers["retry-after"] = str(math.ceil(wait))
-            return sorry
+        """POST /console/login: each attempt waits by those before it; the right password always gets in."""
+        address = visit.request.client.host if visit.request.client else ""
+        await self._clock.sleep(self._guard.begin(address, self._clock.monotonic()))
         if not self._sessions.knows(visit.form.get("password", "")):
-            self._guard.wrong(address, now)
             logs.console_refused(address)
             return self._asked(visit, 403, _WRONG)
+        self._guard.succeed(address)
         logs.console_entered(address)
         return visit.keep(visit.redirect(), self._sessions.begin(visit.now, operator=True))
 
     async def leave(self, visit: Visit) -> Response:
         """POST /console/logout."""
         if visit.session is not None:
-            self._sessions.end(visit.session, visit.now)
+            await self._store.end_session(visit.session.nonce, visit.session.until, visit.now)
         return visit.forget(visit.redirect("/login"))
 
     def _asked(self, visit: Visit, status: int, wrong: str = "") -> Response:

@@ -1,23 +1,26 @@
-"""Who is at the console: sealed cookies, the tokens of forms, and how often a password may be guessed.
+"""Sessions of the console: sealed cookies, the tokens of forms, and the delay of attempts to log in.
 
-A session is in its cookie and nowhere else, so that every replica with the same password knows it. Its key comes from
-the password by scrypt: a cookie that was stolen does not make the password easy to find, and a new password ends all
-sessions.
+A session is in its cookie, so that every replica with the same password knows it; the store has those that were logged
+out. The key of the seal comes from the password by scrypt: a cookie that was stolen does not make the password easy to
+find, and a new password ends all sessions.
 """
 
 import hmac
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import scrypt, sha256
 from ipaddress import IPv6Address, ip_address
 
 LIFE = 8 * 3600.0  # seconds of a session
-GUESSES, ALL_GUESSES = 5, 60  # wrong passwords in a minute from one address, and from all of them
-MINUTE = 60.0
+LONGEST_DELAY = 5.0  # seconds that an attempt waits at most, whatever was tried before
+_FREE = 3  # attempts of one address in a minute that do not wait
+_FIRST_DELAY = 0.25  # seconds of the next one; each one more doubles it
+_COUNTED = 9  # attempts of one address after which the delay grows no more
+_ALL = 12  # attempts of all addresses that count as one of each
+_MINUTE = 60.0
 _ADDRESSES = 1000  # remembered at once
-_ENDED = 1000  # sessions that were logged out, remembered until they would have ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,6 @@ class Sessions:
     def __init__(self, password: str) -> None:
         self._key = scrypt(password.encode(), salt=b"postern console", n=2**14, r=8, p=1, dklen=32)
         self._password = sha256(password.encode()).digest()
-        self._ended: dict[str, float] = {}
 
     def knows(self, password: str) -> bool:
         """Whether it is the password; no time taken tells how much of it is right."""
@@ -51,21 +53,14 @@ class Sessions:
         return f"{body}.{self._sealed('cookie', body)}"
 
     def read(self, cookie: str | None, now: float) -> Session | None:
-        """The session of a cookie that is ours and not over."""
+        """The session of a cookie that is ours and not over. The store knows whether it was logged out."""
         body, _, seal = (cookie or "").rpartition(".")
         if not (seal.isascii() and hmac.compare_digest(seal, self._sealed("cookie", body))):
             return None
         kind, until, nonce = body.split(".")
-        if now >= float(until) or nonce in self._ended:
+        if now >= float(until):
             return None
         return Session(kind == "operator", float(until), nonce)
-
-    def end(self, session: Session, now: float) -> None:
-        """Logged out: its cookie opens nothing any more in this process, whoever has it."""
-        self._ended = {nonce: until for nonce, until in self._ended.items() if until > now}
-        while len(self._ended) >= _ENDED:
-            del self._ended[next(iter(self._ended))]
-        self._ended[session.nonce] = session.until
 
     def token(self, session: Session) -> str:
         """What a form of this session has to bear, which no other site can know."""
@@ -80,30 +75,41 @@ class Sessions:
 
 
 class Guard:
-    """Counts the wrong passwords of the last minute, by address. Times are those of one monotonic clock, in seconds."""
+    """Delays attempts to log in by those of the last minute, and refuses none: who has the password always gets in.
+
+    An attempt waits before its password is compared, so that the delay says nothing of it. Counted are the attempts of
+    an address, and those of all. Times are those of one monotonic clock, in seconds.
+    """
 
     def __init__(self) -> None:
-        self._wrong: dict[str, deque[float]] = {}
-        self._all: deque[float] = deque(maxlen=ALL_GUESSES)
+        self._own: dict[str, deque[float]] = {}
+        self._all: deque[float] = deque(maxlen=_COUNTED * _ALL)
 
-    def wait(self, address: str, now: float) -> float:
-        """Seconds until this address may try again; 0 for now."""
-        own = self._wrong.get(_network(address), ())
-        return max(_wait(own, GUESSES, now), _wait(self._all, ALL_GUESSES, now))
-
-    def wrong(self, address: str, now: float) -> None:
-        """It was the wrong one."""
+    def begin(self, address: str, now: float) -> float:
+        """An attempt begins; the seconds that it has to wait."""
         network = _network(address)
-        mine = self._wrong.pop(network, None) or deque(maxlen=GUESSES)
-        while len(self._wrong) >= _ADDRESSES:
-            del self._wrong[next(iter(self._wrong))]
-        self._wrong[network] = mine
-        mine.append(now)
+        own = self._own.pop(network, None) or deque(maxlen=_COUNTED)
+        while len(self._own) >= _ADDRESSES:
+            del self._own[next(iter(self._own))]
+        self._own[network] = own
+        delay = max(_delay(_recent(own, now)), _delay(_recent(self._all, now) // _ALL))
+        own.append(now)
         self._all.append(now)
+        return delay
+
+    def succeed(self, address: str) -> None:
+        """It had the password, and is not counted any more."""
+        for attempts in (self._own.get(_network(address)), self._all):
+            if attempts:
+                attempts.pop()
 
 
-def _wait(tries: Sequence[float], most: int, now: float) -> float:
-    return 0.0 if len(tries) < most else max(0.0, tries[0] + MINUTE - now)
+def _recent(attempts: Iterable[float], now: float) -> int:
+    return sum(at > now - _MINUTE for at in attempts)
+
+
+def _delay(attempts: int) -> float:
+    return 0.0 if attempts < _FREE else min(LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (attempts - _FREE))
 
 
 def _network(address: str) -> str:

@@ -257,7 +257,7 @@ def metadata_days(value: int, content: int) -> int:
 
 
 def console_password(value: Any) -> Any:
-    """Long enough not to be guessed at the pace that the console allows."""
+    """Long enough not to be guessed: attempts are slowed down, but never refused."""
     if value is not None and len(value.get_secret_value()) < 12:
         raise fault(None, "is shorter than 12 characters", "Make one with: openssl rand -hex 12")
     return value

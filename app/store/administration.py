@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from app.store import audit, keys, mailboxes, setting_key
+from app.store import audit, ended_sessions, keys, mailboxes, setting_key
 from app.store.audit_records import Actor, AuditRecord, Refusal
 from app.store.key_records import KeyRecord, KeyRevision, KeyRotation, NewKey, Presented, Revocation
 from app.store.reader import Reader
@@ -56,6 +56,16 @@ class Administration:
     async def touch_key(self, id: UUID, now: float) -> None:
         """A key was used."""
         await self._write(keys.touch, (id, now), patient=True)
+
+    # Sessions of the console
+
+    async def end_session(self, id: str, until: float, now: float) -> None:
+        """A session was logged out; its cookie would end at `until`."""
+        await self._write(ended_sessions.end, ended_sessions.EndedSession(id, until, now))
+
+    async def session_ended(self, id: str) -> bool:
+        """Whether it was logged out."""
+        return await self._read(partial(ended_sessions.has_ended, id=id))
 
     # Audit
 

@@ -231,6 +231,14 @@ heartbeat = Table(
     Column("beats", Integer, nullable=False),
 )
 
+ended_sessions = Table(
+    "ended_sessions",  # of the console, logged out before their time
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("until", Double, nullable=False),  # when their cookies end anyway
+    sqlite_with_rowid=False,
+)
+
 webhooks = Table(
     "webhooks",
     metadata,

@@ -1,6 +1,6 @@
-"""Sessions and guesses by themselves: what is believed, for how long, and how much is remembered."""
+"""Sessions of the console and delays of attempts to log in, without a console around them."""
 
-from app.console.session import ALL_GUESSES, GUESSES, LIFE, Guard, Sessions
+from app.console.session import LIFE, LONGEST_DELAY, Guard, Sessions
 
 PASSWORD = "a-password-for-the-console"
 NOW = 1_000_000.0
@@ -32,19 +32,6 @@ def test_a_token_is_of_one_session() -> None:
     assert others.read(sessions.cookie(one), NOW) is None
 
 
-def test_sessions_that_were_ended_are_forgotten_with_their_time() -> None:
-    """So that nothing grows."""
-    sessions = Sessions(PASSWORD)
-    for number in range(3000):
-        sessions.end(sessions.begin(NOW, operator=True), NOW + number / 1000)
-    last = sessions.begin(NOW, operator=True)
-    sessions.end(last, NOW)
-    assert sessions.read(sessions.cookie(last), NOW) is None
-    assert len(sessions._ended) <= 1000
-    sessions.end(sessions.begin(NOW + 2 * LIFE, operator=True), NOW + 2 * LIFE)
-    assert len(sessions._ended) == 1
-
-
 def test_the_password_and_nothing_else() -> None:
     """Whatever is typed."""
     sessions = Sessions(PASSWORD)
@@ -53,32 +40,49 @@ def test_the_password_and_nothing_else() -> None:
         assert not sessions.knows(other)
 
 
-def test_five_guesses_in_any_minute() -> None:
-    """The next one may come a minute after the first of the last five."""
+def test_each_attempt_of_an_address_waits_longer() -> None:
+    """Up to a bound that never grows; a minute later all is as before."""
     guard = Guard()
-    for second in range(GUESSES):
-        assert guard.wait("192.0.2.1", second) == 0
-        guard.wrong("192.0.2.1", second)
-    assert guard.wait("192.0.2.1", 10) == 50
-    assert guard.wait("192.0.2.2", 10) == 0
-    assert guard.wait("192.0.2.1", 60) == 0
-    guard.wrong("192.0.2.1", 60)
-    assert guard.wait("192.0.2.1", 60) == 1
+    delays = [guard.begin("192.0.2.1", second / 10) for second in range(30)]
+    assert delays[:9] == [0, 0, 0, 0.25, 0.5, 1, 2, 4, LONGEST_DELAY]
+    assert {*delays[9:]} == {LONGEST_DELAY}
+    assert guard.begin("192.0.2.2", 10) == 0
+    assert guard.begin("192.0.2.1", 63) == 0
+
+
+def test_attempts_at_once_are_counted_when_they_begin() -> None:
+    """Many at the same moment wait as if one had come after the other."""
+    guard = Guard()
+    assert [guard.begin("192.0.2.1", 7.0) for _ in range(5)] == [0, 0, 0, 0.25, 0.5]
+
+
+def test_the_right_password_counts_for_nothing() -> None:
+    """Who logs in again and again does not wait, and takes nothing from what others have tried."""
+    guard = Guard()
+    for second in range(50):
+        assert guard.begin("192.0.2.1", second / 10) == 0
+        guard.succeed("192.0.2.1")
+    for _ in range(4):
+        guard.begin("192.0.2.1", 6)
+    guard.succeed("192.0.2.1")
+    assert guard.begin("192.0.2.1", 6) == 0.25
 
 
 def test_one_network_of_ipv6_is_one_address() -> None:
     """Whoever has one of its addresses has all 2^64 of them."""
     guard = Guard()
-    for number in range(GUESSES):
-        guard.wrong(f"2001:db8::{number}", 0)
-    assert guard.wait("2001:db8::ffff:1", 1) == 59
-    assert guard.wait("2001:db8:0:1::1", 1) == 0
+    for number in range(8):
+        guard.begin(f"2001:db8::{number}", 0)
+    assert guard.begin("2001:db8::ffff:1", 1) == LONGEST_DELAY
+    assert guard.begin("2001:db8:0:1::1", 1) == 0
 
 
 def test_all_addresses_together() -> None:
-    """Many of them guess no faster than ALL_GUESSES a minute, and cost no more memory."""
+    """Many of them are slowed down too, each by the same bound at most, and cost no more memory."""
     guard = Guard()
-    for number in range(5000):
-        guard.wrong(f"10.0.{number // 256}.{number % 256}", number / 1000)
-    assert guard.wait("192.0.2.1", 5) == (5000 - ALL_GUESSES) / 1000 + 55
-    assert len(guard._wrong) <= 1000
+    delays = [guard.begin(f"10.0.{number // 256}.{number % 256}", number / 1000) for number in range(5000)]
+    assert delays[:36] == [0] * 36
+    assert max(delays) == LONGEST_DELAY
+    assert guard.begin("192.0.2.1", 5) == LONGEST_DELAY
+    assert guard.begin("192.0.2.2", 66) == 0
+    assert len(guard._own) <= 1000

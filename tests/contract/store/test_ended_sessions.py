@@ -1,0 +1,30 @@
+"""Sessions of the console that were logged out: known to all, and forgotten when their cookies have ended anyway."""
+
+import asyncio
+
+from app.store import Store
+
+
+async def test_a_session_is_ended_for_every_process(store_url: str) -> None:
+    """And no other one is; twice is as good as once."""
+    one, two = await Store.open(store_url), await Store.open(store_url)
+    try:
+        await asyncio.gather(one.end_session("a", 2000.0, 1000.0), two.end_session("a", 2000.0, 1000.0))
+        await one.end_session("a", 2000.0, 1001.0)
+        assert [await store.session_ended(id) for store in (one, two) for id in ("a", "b")] == [True, False] * 2
+    finally:
+        await one.close()
+        await two.close()
+
+
+async def test_it_is_forgotten_with_its_time(store_url: str) -> None:
+    """So that nothing grows."""
+    store = await Store.open(store_url)
+    try:
+        for number in range(20):
+            await store.end_session(str(number), 2000.0 + number, 1000.0)
+        await store.end_session("last", 9000.0, 2009.0)
+        ended = [await store.session_ended(str(number)) for number in range(20)]
+        assert ended == [False] * 10 + [True] * 10
+    finally:
+        await store.close()
