@@ -1,25 +1,23 @@
-"""Attachments as the SDKs send them (api.md §2): in four forms, all made into canonical base64 without decoding it.
+"""Attachments as the SDKs send them (api.md §2): their members, and the names of those that came without one.
 
 Nothing is ever fetched: a remote `path` is refused (it would let a caller reach into the relay's own network).
 """
 
-import base64
-import binascii
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from app.api import attachment_content
 from app.api.errors import Name
-from app.api.fields import kind, refuse
+from app.api.fields import Entry, kind, refuse, warn
 from app.mail import parameters
 from app.mail.headers import HeaderError, check_content_id
 from app.mail.message import Attachment
 
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_WHITE_SPACE = b" \t\r\n\v\f"
 _LONGEST_NAME = 255
 _LONGEST_TYPE = 255
 _NOT_IN_A_NAME = {*map(chr, range(32)), "\x7f"}
@@ -45,20 +43,27 @@ def _media_types() -> mimetypes.MimeTypes:
 _TYPES = _media_types()
 
 
-def read(value: Any) -> Attachment:
+def read(given: Entry, info: ValidationInfo) -> Attachment:
     """One attachment; a nameless one has the filename "" until `named`. Raises what `refuse` makes."""
+    value = given.value
     if not isinstance(value, dict):
         raise _refuse(f"It must be an object, not {kind(value)}.")
     content = value.get("content")
     if content is None:
         raise _without_content(value)
     filename = _filename(value.get("filename"))
-    content_type = _content_type(_first(value, "content_type", "contentType"), filename)
-    encoded = _encoded(content)
-    if encoded is None:
-        content_type, encoded = _literal(content, content_type)
+    declared = _first(value, "content_type", "contentType")
+    content_type = _content_type(declared, filename)
+    encoding = attachment_content.encoding_of(value.get("encoding"))
+    found = attachment_content.read(content, encoding, is_text=_is_text(content_type))
+    if found.media_type and not declared:
+        content_type = _more_exact(_content_type(found.media_type, ""), content_type)
+    if found.is_literal:
+        content_type = _with_charset(content_type)
+    if found.warning:
+        warn(info, found.warning, at=f"{given.at}.content")
     content_id = _content_id(_first(value, "content_id", "contentId", "inline_content_id"))
-    return Attachment(filename, content_type, encoded, content_id)
+    return Attachment(filename, content_type, found.base64, content_id)
 
 
 def named(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
@@ -87,55 +92,6 @@ def _without_content(value: Mapping[str, Any]) -> PydanticCustomError:
     )
 
 
-def _encoded(content: Any) -> bytes | None:
-    """Canonical base64 of the content, or None when it is a text that is no base64."""
-    if isinstance(content, str):
-        return canonical(content)
-    octets = content
-    if isinstance(content, dict) and content.get("type") == "Buffer":
-        octets = content.get("data")
-    if not isinstance(octets, list):
-        raise _refuse(f"It must be base64, a list of octets or a Buffer, not {kind(content)}.", ".content")
-    if float in (kinds := set(map(type, octets))):  # 35.0 is a whole number in JSON too
-        octets = [int(octet) if type(octet) is float and octet.is_integer() else octet for octet in octets]
-        kinds = set(map(type, octets))
-    if not kinds <= {int}:
-        raise _refuse(
-            "The list contains something that is no whole number; octets are numbers from 0 to 255.", ".content"
-        )
-    try:
-        return binascii.b2a_base64(bytes(octets), newline=False)
-    except ValueError:
-        raise _refuse(
-            "The list contains a number that is no octet; octets are numbers from 0 to 255.", ".content"
-        ) from None
-
-
-def canonical(text: str) -> bytes | None:
-    """Strict base64 without its white space (RFC 4648 §4), or None. Never decoded: the checks run at memory speed."""
-    if not text.isascii():
-        return None
-    data = text.encode("ascii").translate(None, _WHITE_SPACE)
-    digits = data.rstrip(b"=")
-    if len(data) % 4 or len(data) - len(digits) > 2 or digits.translate(None, _ALPHABET):
-        return None
-    last = binascii.b2a_base64(binascii.a2b_base64(data[-4:]), newline=False)
-    return data if data.endswith(last) else data[:-4] + last  # unused bits of the last digit are set to zero
-
-
-def _literal(content: str, content_type: str) -> tuple[str, bytes]:
-    """A text that is not base64 is itself, if the type says text: Laravel sends calendars so."""
-    media_type, settings = parameters.content_type(content_type)
-    if not media_type.startswith("text/"):
-        raise _refuse(
-            "It is not base64; encode the file as RFC 4648 says, padded with = to a multiple of four characters.",
-            ".content",
-        )
-    if "charset" not in settings:
-        content_type += "; charset=utf-8"
-    return content_type, base64.b64encode(content.encode())
-
-
 def _filename(value: Any) -> str:
     if value is None or value is False:
         return ""
@@ -157,6 +113,21 @@ def _content_type(value: Any, filename: str) -> str:
     if parameters.content_type(value)[0] == parameters.OCTET_STREAM:
         return parameters.OCTET_STREAM
     return value
+
+
+def _more_exact(of_url: str, of_name: str) -> str:
+    """Browsers write application/octet-stream into the data: URL of a file that they do not know."""
+    return of_name if of_url == parameters.OCTET_STREAM else of_url
+
+
+def _with_charset(content_type: str) -> str:
+    """A text that came as characters is sent in UTF-8."""
+    has_charset = "charset" in parameters.content_type(content_type)[1]
+    return f"{content_type}; charset=utf-8" if _is_text(content_type) and not has_charset else content_type
+
+
+def _is_text(content_type: str) -> bool:
+    return parameters.content_type(content_type)[0].startswith("text/")
 
 
 def _content_id(value: Any) -> str | None:

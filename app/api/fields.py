@@ -192,7 +192,7 @@ def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
         return [Entry("", value)]
     if not isinstance(value, list):
         raise refuse(f"It must be an address or a list of addresses, not {kind(value)}.")
-    return [Entry(f"[{index}]", one) for index, one in enumerate(limited(value, info))]
+    return numbered(limited(value, info))
 
 
 def limited(value: L, info: ValidationInfo, at: str = "") -> L:
@@ -263,6 +263,11 @@ def entries(value: Any) -> list[Any]:
     if len(value) > MANY:
         raise refuse(f"It has {len(value)} entries and may have {MANY}.")
     return value
+
+
+def numbered(values: list[Any]) -> list[Entry]:
+    """The entries with their places."""
+    return [Entry(f"[{index}]", one) for index, one in enumerate(values)]
 
 
 def scheduled_at(value: Any, info: ValidationInfo) -> float | None:

@@ -97,8 +97,9 @@ _BASE64 = Annotated[
         {
             "type": "string",
             "format": "base64",
-            "description": "Base64 (RFC 4648 §4), white space ignored. With a `content_type` of `text/…`, what is no "
-            "base64 is the text itself.",
+            "description": "Base64 (RFC 4648 §4), white space ignored, or a `data:` URL. Where the media type is "
+            "`text/…`, a string that cannot be base64 is the text itself: it has other characters, or several words. "
+            "`encoding` decides where a string could be either.",
         }
     ),
 ]
@@ -108,13 +109,19 @@ class AttachmentInput(TypedDict):
     """A file. A remote `path` is never fetched."""
 
     content: _BASE64 | _OCTETS | Buffer
+    encoding: NotRequired[
+        Annotated[
+            Literal["base64", "utf-8"] | None,
+            says("`base64`: the string is nothing else. `utf-8`: the characters of the string are the file."),
+        ]
+    ]
     filename: NotRequired[
         Annotated[str, Field(max_length=255, pattern=r"^[^\u0000-\u001f\u007f]*$")] | Literal[False] | None
     ]
     content_type: NotRequired[
         Annotated[
             str | None,
-            says("By default guessed from the filename. Also as `contentType`."),
+            says("By default that of a `data:` URL, else guessed from the filename. Also as `contentType`."),
             WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 255, "pattern": "^[ -~]*$"}, {"type": "null"}]}),
         ]
     ]

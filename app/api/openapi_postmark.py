@@ -51,6 +51,7 @@ class PostmarkAttachment(TypedDict):
         Annotated[str, Field(max_length=255, pattern=r"^[^\u0000-\u001f\u007f]*$")] | Literal[False] | None
     ]
     Content: Annotated[str, WithJsonSchema({"type": "string", "format": "base64"})]
+    Encoding: NotRequired[Annotated[Literal["base64", "utf-8"] | None, says("Not Postmark's: see `encoding`.")]]
     ContentType: NotRequired[Annotated[str, Field(max_length=255, pattern="^[ -~]*$")] | None]
     ContentID: NotRequired[
         Annotated[

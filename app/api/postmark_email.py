@@ -24,7 +24,13 @@ MEMBERS = {
     "Attachments": "attachments",
     "TemplateId": "template",
 }
-ATTACHMENT = {"Name": "filename", "Content": "content", "ContentType": "content_type", "ContentID": "content_id"}
+ATTACHMENT = {
+    "Name": "filename",
+    "Content": "content",
+    "ContentType": "content_type",
+    "ContentID": "content_id",
+    "Encoding": "encoding",  # not Postmark's, but our errors name it
+}
 
 _ADDRESSES = ("To", "Cc", "Bcc", "ReplyTo")
 _TEMPLATE = ("TemplateId", "TemplateAlias", "TemplateModel")

@@ -36,6 +36,7 @@ _Addresses = Annotated[
 _Unsupported = Annotated[None, BeforeValidator(fields.unsupported, told.NOTHING)]
 _Attachments = Annotated[
     tuple[Annotated[Attachment, PlainValidator(attachments.read)], ...],
+    BeforeValidator(fields.numbered),
     BeforeValidator(fields.entries, Annotated[list[told.AttachmentInput], Field(max_length=fields.MANY)] | None),
     AfterValidator(attachments.named),
 ]
