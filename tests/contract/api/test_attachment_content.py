@@ -11,8 +11,8 @@ from tests.contract.api.door import MINIMAL, Door, Json, changed, refused
 
 BYTES = random.Random(5).randbytes(300)
 BASE64 = base64.b64encode(BYTES).decode()
-NAMES = ["a.csv", "a.txt", "a.md", "a.ics", "a.html", "a.png", "a.pdf", "a.json", "a"]
-TEXTS = ["a.csv", "a.txt", "a.md", "a.ics", "a.html"]
+NAMES = ["a.csv", "a.txt", "a.ics", "a.png", "a"]
+TEXTS = ["a.csv", "a.txt", "a.ics"]
 ENCODED = {"MIME": (76, "\r\n"), "PEM": (64, "\n"), "uuencode": (60, "\n"), "joined by a shell": (76, " ")}
 
 
@@ -127,7 +127,8 @@ def test_a_text_is_itself(door: Door, name: str, content: str) -> None:
     """Several words, or what base64 has no character for; every other type refuses it."""
     assert file_of(door, filename=name, content=content) == content.encode()
     assert not warned(door, filename=name, content=content)
-    is_refused(door, filename="a.png", content=content + ".")
+    if name == TEXTS[0]:  # once is enough
+        is_refused(door, filename="a.png", content=content + ".")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -208,8 +209,8 @@ def test_a_text_is_sent_in_utf8(door: Door, content_type: str) -> None:
     assert sent(door, filename="a.json", content="{}", encoding="utf-8").get_content_charset() is None
 
 
-@pytest.mark.parametrize("place", [0, 1, 65_535, 65_536, 70_000])
-@pytest.mark.parametrize("number", [256, -1, 1.5, "1", None, True])
+@pytest.mark.parametrize("place", [0, 65_535, 65_536])
+@pytest.mark.parametrize("number", [256, 1.5, "1", True])
 def test_a_bad_number_anywhere(door: Door, place: int, number: Any) -> None:
     """One sentence, however long the list is."""
     numbers: list[Any] = [1] * 70_001
