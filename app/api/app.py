@@ -131,7 +131,7 @@ def _add_routes(app: FastAPI, edge: Edge, keyring: Keyring, intake: Intake) -> N
     for path, methods, endpoint in (
         ("/openapi.json", _GET, docs.specification),
         ("/docs", _GET, docs.page),
-        *_of_an_email(emails, Changes(edge, keyring, intake.refusals), Attachments(edge, keyring)),
+        *_of_an_email(emails, Changes(edge, keyring, intake.refusals, intake.attempts), Attachments(edge, keyring)),
         *_beside_emails(edge, keyring),
         *_of_webhooks(edge, keyring),
         *_of_keys(edge, keyring),

@@ -1,7 +1,8 @@
-"""Limit on the requests of an API key that store nothing: validations, and sends that are refused. In memory.
+"""Limit on the requests of an API key that cost as much as a send and that no budget counts. In memory.
 
-Each costs the CPU of a send, and no budget counts it. So this process counts them by the clock's minute, and refuses
-more before the body is read. Nothing of it is stored: a budget of messages is used by stored messages alone.
+They are validations, reschedules (which write the content again, and an event for each webhook), and refused sends. So
+this process counts them by the clock's minute, and refuses more before the body is read. Nothing of it is stored: a
+budget of messages is used by stored messages alone.
 """
 
 import math
@@ -13,7 +14,7 @@ from app.mail.budget import MINUTE
 from app.store.records import Key
 
 MOST = 600  # in a minute, where the key's budget of messages does not say more, or less for validations
-LEAST_VALIDATIONS = 10  # in a minute, however small the key's budget is
+LEAST = 10  # validations and reschedules in a minute, however small the key's budget is
 
 
 class AttemptLimiter:
@@ -24,10 +25,10 @@ class AttemptLimiter:
         self._minute = 0
         self._counted: dict[UUID, int] = {}  # of this minute
 
-    def validate(self, key: Key) -> None:
-        """Count a validation. Raises TooManyAttempts."""
+    def admit(self, key: Key) -> None:
+        """Count a validation or a reschedule. Raises TooManyAttempts."""
         per_minute = key.policy.messages_per_minute
-        self._check(key, MOST if per_minute is None else max(per_minute, LEAST_VALIDATIONS))
+        self._check(key, MOST if per_minute is None else max(per_minute, LEAST))
         self.count(key.id)
 
     def send(self, key: Key) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from app import logs
 from app.api import body, document, scheduling
+from app.api.attempt_limit import AttemptLimiter
 from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, Name, NoEmail, NotScheduled
 from app.api.fields import kind
@@ -21,7 +22,7 @@ from app.api.keys import Keyring, actor
 from app.api.openapi import Body, Needs, Tag, operation
 from app.api.openapi_email import SEND_TIME
 from app.api.openapi_errors import invalid
-from app.api.openapi_shared import ID_PART, OF_ONE, changed_email
+from app.api.openapi_shared import ID_PART, OF_ONE, TOO_MANY, changed_email
 from app.api.openapi_types import AT, says
 from app.api.refusals import Refusals
 from app.api.wire import changed, path_id
@@ -44,10 +45,11 @@ _OF_TIME = (
 class Changes:
     """PATCH /emails/{id} and POST /emails/{id}/cancel."""
 
-    def __init__(self, edge: Edge, keyring: Keyring, refusals: Refusals) -> None:
+    def __init__(self, edge: Edge, keyring: Keyring, refusals: Refusals, attempts: AttemptLimiter) -> None:
         self._edge = edge
         self._keyring = keyring
         self._sums = refusals
+        self._attempts = attempts
 
     @operation(
         "rescheduleEmail",
@@ -57,13 +59,14 @@ class Changes:
         parameters=(ID_PART,),
         body=Body(Reschedule, {"a moment": {"scheduled_at": AT}, "a delay": {"scheduled_at": "in 2 hours"}}),
         answer=changed_email("It goes at the new time."),
-        refuses=(*OF_ONE, *_OF_TIME, NotScheduled(MessageState.DONE)),
+        refuses=(*OF_ONE, *_OF_TIME, NotScheduled(MessageState.DONE), TOO_MANY),
         description="Only before the time that it is scheduled for.",
     )
     async def reschedule(self, request: Request) -> Response:
         """PATCH /emails/{id}: another `scheduled_at`. A time that has passed sends it at once."""
         key = await self._keyring.reader(request)
         id_ = path_id(request)
+        self._attempts.admit(key)
         given = document.parse(await body.read(request, self._edge.limits))
         now = self._edge.clock.now()
         at = _scheduled_at(given, now)

@@ -71,15 +71,15 @@ def _counted(count: int, unit: Unit) -> str:
 
 
 class TooManyAttempts(Problem):
-    """The API key has made too many requests in this minute that stored nothing: validations and refused sends."""
+    """The API key has made too many requests in this minute that no budget counts."""
 
     status = 429
 
     def __init__(self, limit: int, seconds: int) -> None:
         super().__init__(
             Name.RATE_LIMIT_EXCEEDED,
-            f"This API key has made {limit} validations and refused requests in this minute, which is the limit. "
-            f"Correct the requests that are refused, and send this again in {seconds} seconds.",
+            f"This API key has made {limit} validations, reschedules and refused sends in this minute, which is the "
+            f"limit. Correct the requests that are refused, and send this again in {seconds} seconds.",
             reason="too_many_attempts",
             headers={"retry-after": str(seconds)},
         )

@@ -67,7 +67,7 @@ class Validation:
     async def validate(self, request: Request) -> Response:
         """POST /emails/validate: 200, or what POST /emails would answer. Nothing is kept, no Idempotency-Key used."""
         key = await self._keyring.holder(request)
-        self._intake.attempts.validate(key)
+        self._intake.attempts.admit(key)
         raw = await body.read(request, self._edge.limits)
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)

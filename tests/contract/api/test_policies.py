@@ -300,6 +300,27 @@ def test_validations_are_limited(still: Door, hand: Hand, policy: Json, limit: i
     assert still.post(MINIMAL, "/emails/validate", key).status_code == 200
 
 
+def test_reschedules_are_limited(still: Door, hand: Hand) -> None:
+    """Each writes the content again: as many as validations, and together with them; a cancellation always goes."""
+    key = still.make_key(messages_per_minute=2)
+    path = f"/emails/{accepted(still.post(changed(scheduled_at='in 1 hour'), key=key))}"
+    for number in range(10):
+        if number % 2:
+            assert still.post(MINIMAL, "/emails/validate", key).status_code == 200
+        else:
+            assert moved(still, path, key).status_code == 200
+    assert refused(moved(still, path, key), 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
+    hand.at += 60
+    assert moved(still, path, key).status_code == 200
+    assert still.post(path=f"{path}/cancel", key=key).status_code == 200
+
+
+def moved(door: Door, path: str, key: str) -> httpx.Response:
+    """The answer to another time."""
+    headers = {"authorization": f"Bearer {key}"}
+    return door.client.patch(path, json={"scheduled_at": "in 2 hours"}, headers=headers)
+
+
 def test_refused_sends_are_limited(still: Door, hand: Hand) -> None:
     """In whatever shape; then the body is not even read. The next minute everything goes again."""
     key = still.make_key()
