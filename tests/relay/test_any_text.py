@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from email.message import EmailMessage
@@ -112,8 +113,8 @@ def leaf(number: int, part: str) -> Read:
 
 
 def name_of(header: str) -> Read:
-    """The display name of the one who is there."""
-    return lambda _, message: one_of(header, message)[0]
+    """The display name of the one who is there, without what no reader sees."""
+    return lambda _, message: visible(one_of(header, message)[0])
 
 
 def message_id(parsed: EmailMessage, _: Message) -> str:
@@ -140,7 +141,33 @@ def quoted(text: str) -> str:
 
 def plain_name(text: str) -> Any:
     """Read without blanks around it. Encoded words in it are decoded, and what they would be is not told here."""
-    return UNKNOWN if "=?" in text else text.strip(" ")
+    return UNKNOWN if "=?" in text else visible(one_line(text).replace("\t", " "))
+
+
+def visible(name: str) -> str:
+    """Without format characters (Unicode's Cf), fillers and joiners: some of them are taken out, some stay."""
+    unseen = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e00ff]"
+    return "".join(one for one in re.sub(unseen, "", name) if unicodedata.category(one) != "Cf").strip(" ")
+
+
+def one_line(text: str) -> str:
+    """RFC 5322 §2.2.3."""
+    return re.sub("\r\n(?=[ \t])", "", text)
+
+
+def repaired(text: str) -> str:
+    """Half of a surrogate pair is read as U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def html_lines(text: str) -> bytes | None:
+    """None where there is no html."""
+    return lines(without_nul(text)) if without_nul(text) else None
+
+
+def without_nul(text: str) -> str:
+    """No mail may hold one."""
+    return text.replace("\0", "")
 
 
 def literal(text: str) -> bytes:
@@ -162,9 +189,14 @@ def header(text: str) -> list[str]:
 
 
 FIELDS = {
-    "subject": Field(lambda text: {"subject": text}, "subject", lambda parsed, _: str(parsed["Subject"])),
-    "text": Field(lambda text: {"text": text}, "text", leaf(0, "content"), lines),
-    "html": Field(lambda text: {"html": text}, "html", html_of, lambda text: lines(text) if text else None),
+    "subject": Field(
+        lambda text: {"subject": text},
+        "subject",
+        lambda parsed, _: str(parsed["Subject"]),
+        lambda text: one_line(without_nul(text)),
+    ),
+    "text": Field(lambda text: {"text": text}, "text", leaf(0, "content"), lambda text: lines(without_nul(text))),
+    "html": Field(lambda text: {"html": text}, "html", html_of, html_lines),
     "from": Field(lambda text: {"from": quoted(text)}, "from", name_of("From"), plain_name),
     "to": Field(lambda text: {"to": quoted(text)}, "to[0]", name_of("To"), plain_name),
     "cc": Field(lambda text: {"cc": quoted(text)}, "cc[0]", name_of("Cc"), plain_name, lambda _: ["Cc"]),
@@ -179,7 +211,7 @@ FIELDS = {
         lambda text: {"headers": {"X-Any": text}},
         "headers.X-Any",
         lambda _, message: Either({unfolded(raw(message)["X-Any"]), decoded(raw(message)["X-Any"])}),
-        lambda text: text.strip(" \t"),
+        lambda text: one_line(text).strip(" \t"),
         lambda _: ["X-Any"],
     ),
     "headers' names": Field(lambda text: {"headers": {text: "value"}}, "headers", absent, absent, header),
@@ -289,7 +321,7 @@ def arrived(field: Field, text: str, email: Mapping[str, Any], seen: Seen, shown
         assert {name.lower() for name in part.keys()} <= allowed  # noqa: SIM118 - keys of a message may repeat
         assert len(part.keys()) == len(set(part.keys()))
     read = field.shown(shown) if field.shown else field.read(parsed(message), message)
-    meant = field.meant(text)
+    meant = field.meant(repaired(text))
     assert meant is UNKNOWN or any(one in each(meant) for one in each(read))
 
 
@@ -308,7 +340,7 @@ def addresses(member: str | None) -> list[str]:
     """Of these emails: a bare one, its domain in A-labels, or the mailbox behind a name."""
     if member is None:
         return []
-    local, _, domain = member.strip(" ").rpartition("@")
+    local, _, domain = one_line(member).strip(" \t").rpartition("@")
     return [MAILBOX if member.endswith(f"<{MAILBOX}>") else f"{local}@{idna.encode(domain, uts46=True).decode()}"]
 
 

@@ -1,0 +1,268 @@
+"""Tricks to send as somebody else, to somebody who is not allowed, or with a header that nobody may write.
+
+Each is refused, or is an email of the allowed sender to allowed recipients: read by the standard library, as stored.
+"""
+
+import email
+import json
+from email.header import decode_header, make_header
+from email.utils import getaddresses
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.contract.api.door import SENDER, Door, Json
+
+ALLOWED = "anna@example.com"
+BOSS = "ceo@contoso.com"
+EVE = "eve@example.org"
+EMAIL: Json = {"from": SENDER, "to": ALLOWED, "subject": "s", "text": "t"}
+
+SENDERS = [
+    BOSS,
+    f"{SENDER} <{BOSS}>",
+    f'"{SENDER}" <{BOSS}>',
+    f"{SENDER}, {BOSS}",
+    f"{BOSS}, {SENDER}",
+    f"<{SENDER}> <{BOSS}>",
+    f"<{BOSS}> <{SENDER}>",
+    f'"<{BOSS}>" <{SENDER}>',
+    f'"Boss <{BOSS}>" <{SENDER}>',
+    f'"{SENDER}> <" <{BOSS}>',
+    f"({SENDER}) <{BOSS}>",
+    f"{BOSS} ({SENDER})",
+    f"Boss ({BOSS}) <{SENDER}>",
+    f"=?utf-8?q?{BOSS.replace('@', '=40')}?= <{SENDER}>",
+    f"=?utf-8?q?=3C{BOSS.replace('@', '=40')}=3E?= <{SENDER}>",
+    f"=?utf-8?b?PGNlb0Bjb250b3NvLmNvbT4=?= <{SENDER}>",
+    f'"=?utf-8?q?a=22_=3C{BOSS}=3E=2C?=" <{SENDER}>',
+    f"=?utf-8?q?a=0D=0AFrom=3A_{BOSS}?= <{SENDER}>",
+    f"Boss\r\nFrom: {BOSS}\r\nX: <{SENDER}>",
+    f"Boss\r\n From: {BOSS} <{SENDER}>",
+    f"{SENDER}\r\n{BOSS}",
+    f"{SENDER}\0{BOSS}",
+    f"{SENDER}\0",
+    f"{SENDER.upper()}",
+    "noreply+ceo@contoso.com",
+    "ceo+noreply@contoso.com",
+    '"noreply"@contoso.com',
+    '"noreply@contoso.com "@contoso.com',
+    r'"no\reply"@contoso.com',
+    "noreply(ceo)@contoso.com",
+    "noreply@contoso.com.",
+    "noreply@.contoso.com",
+    "noreply@contoso.com@fabrikam.com",
+    "noreply%fabrikam.com@contoso.com",
+    "fabrikam.com!noreply@contoso.com",
+    f"@fabrikam.com:{SENDER}",
+    f"<@contoso.com:{BOSS}>",
+    "noreply@contoso。com",
+    "noreply@\u24d2ontoso.com",
+    "noreply@contoso.c\u043em",
+    "noreply@c\u043entoso.com",
+    "noreply@xn--contoso-123.com",
+    "noreply@xn--cntoso-bvg.com",
+    "noreply@con\u00adtoso.com",
+    "noreply@con\u200btoso.com",
+    "nore\u200bply@contoso.com",
+    "n\u043ereply@contoso.com",
+    "noreply\u202e@contoso.com",
+    "noreply@[127.0.0.1]",
+    "noreply@localhost",
+    "<>",
+    "",
+    "postmaster",
+    f"Staff: {SENDER}, {BOSS};",
+    f"Staff: {SENDER};",
+    "undisclosed-recipients:;",
+    f"{SENDER} {BOSS}",
+    f"{SENDER};{BOSS}",
+    f"{SENDER}\t<{BOSS}>",
+    [SENDER, BOSS],
+    {"email": BOSS},
+    0,
+]
+
+RECIPIENTS = [
+    EVE,
+    f"{ALLOWED}, {EVE}",
+    f"{ALLOWED};{EVE}",
+    f"{ALLOWED} {EVE}",
+    f"{ALLOWED} <{EVE}>",
+    f'"{ALLOWED}" <{EVE}>',
+    f'"{ALLOWED}> <" <{EVE}>',
+    f"<{ALLOWED}> <{EVE}>",
+    f"<{ALLOWED}>, <{EVE}>",
+    f'"x" <{ALLOWED}>, "y" <{EVE}>',
+    f"=?utf-8?q?{ALLOWED}?= <{EVE}>",
+    f"=?utf-8?q?x=2C_{EVE.replace('@', '=40')}=2C?= <{ALLOWED}>",
+    f"{ALLOWED}\r\nRCPT TO:<{EVE}>",
+    f"{ALLOWED}\r\n ,{EVE}",
+    f"{ALLOWED}>\r\nRCPT TO:<{EVE}",
+    f"x\r\nBcc: {EVE}\r\n <{ALLOWED}>",
+    f"{ALLOWED}\0{EVE}",
+    "eve%example.org@example.com",
+    "example.org!eve@example.com",
+    f"@example.com:{EVE}",
+    f"<@example.com,@example.org:{ALLOWED}>",
+    "anna@example.com@example.org",
+    "anna@example.com.example.org",
+    "anna@example.org#@example.com",
+    "anna@example.com.",
+    "anna@sub.example.com",
+    "anna@example。com",
+    "anna@ex\u00e4mple.com",
+    "anna@xn--exmple-cua.com",
+    "anna@ex\u0430mple.com",
+    "ANNA@EXAMPLE.COM",
+    '"anna"@example.com',
+    f'"{EVE}"@example.com',
+    f'"{EVE}> "@example.com',
+    f"Staff: {ALLOWED}, {EVE};",
+    f"Staff: {EVE};",
+    [ALLOWED, EVE],
+    [[EVE]],
+    [f"{ALLOWED}", f"{ALLOWED}, {EVE}"],
+    {"address": EVE},
+]
+
+HEADERS = [
+    {"From": BOSS},
+    {"from": BOSS},
+    {"FROM ": BOSS},
+    {" From": BOSS},
+    {"From\t": BOSS},
+    {"From:": BOSS},
+    {"Fr\u043em": BOSS},
+    {"From\r\nX": BOSS},
+    {"X\r\nFrom": BOSS},
+    {"X: 1\r\nFrom": BOSS},
+    {"": BOSS},
+    {"Sender": BOSS},
+    {"sENDER": BOSS},
+    {"Return-Path": f"<{BOSS}>"},
+    {"Resent-From": BOSS, "Resent-To": EVE},
+    {"resent-sender": BOSS, "resent-bcc": EVE},
+    {"Bcc": EVE},
+    {"bcc": EVE},
+    {"Cc": EVE},
+    {"To": EVE},
+    {"Apparently": f"x\r\nBcc: {EVE}"},
+    {"Apparently": f"x\nBcc: {EVE}"},
+    {"Apparently": f"x\rBcc: {EVE}"},
+    {"Apparently": f"x\r\n\r\nBcc: {EVE}"},
+    {"Apparently": f"x\r\n \r\nBcc: {EVE}"},
+    {"Apparently": f"x\x85Bcc: {EVE}"},
+    {"Apparently": f"x\u2028Bcc: {EVE}"},
+    {"Apparently": f"=?utf-8?q?x=0D=0ABcc=3A_{EVE}?="},
+    {"Errors-To": f"Ä\x0bBcc <{ALLOWED}>"},
+    {"List-Unsubscribe": f"<https://x.example/ä\r\nBcc: {EVE}>"},
+    {"Reply-To": f"{ALLOWED}\r\nBcc: {EVE}"},
+    {"Message-ID": f"<a@b>\r\nBcc: {EVE}"},
+    {"Subject": "other"},
+    {"Date": "Thu, 1 Jan 1970 00:00:00 +0000"},
+    {"Received": "from contoso.com"},
+    {"DKIM-Signature": "v=1; d=contoso.com"},
+    {"Authentication-Results": "contoso.com; spf=pass"},
+    {"ARC-Seal": "i=1"},
+    {"X-MS-Exchange-Organization-SCL": "-1"},
+    {"X-MS-Exchange-Organization-AuthAs": "Internal"},
+    {"Content-Type": "text/html"},
+    {"MIME-Version": "2.0"},
+    {"X-Postern-Original-To": BOSS},
+]
+
+_OURS = {"from", "to", "subject", "date", "message-id", "mime-version", "content-type", "content-transfer-encoding"}
+
+
+@pytest.fixture(scope="module")
+def key(door: Door) -> str:
+    """May send as one sender, to one domain."""
+    return door.make_key(senders=(SENDER,), recipients=("*@example.com",))
+
+
+def stored(door: Door, content: bytes, key: str) -> str | None:
+    """The id of the email, None if it was refused. What was stored is from the sender, to the domain."""
+    before = door.count()
+    response = door.post(content, key=key)
+    if response.status_code != 200:
+        assert response.status_code in (400, 403, 422), response.text
+        assert door.count() == before
+        return None
+    id_ = str(response.json()["id"])
+    raw = door.run(door.store.content(UUID(id_)))
+    assert raw is not None
+    message = email.message_from_bytes(raw)
+    assert [spec.lower() for _, spec in getaddresses(message.get_all("From", []))] == [SENDER]
+    assert not message.get_all("Sender", []) + message.get_all("Bcc", [])
+    names = [name.lower() for name in message.keys()]  # noqa: SIM118 - the names of a message may repeat
+    assert all(names.count(name) == 1 for name in _OURS)
+    shown = door.get(f"/emails/{id_}").json() if key == door.key else door.get(f"/emails/{id_}", key=key).json()
+    recipients = [one["address"] for one in shown["relay"]["recipients"]]
+    assert {one.rpartition("@")[2] for one in recipients} == {"example.com"}
+    named = getaddresses([str(make_header(decode_header(value))) for value in message.get_all("To", [])])
+    assert {spec.rpartition("@")[2] for _, spec in named if "@" in spec} <= {"example.com"}
+    return id_
+
+
+@pytest.mark.parametrize("sender", SENDERS, ids=ascii)
+def test_as_somebody_else(door: Door, key: str, sender: Any) -> None:
+    """Nothing is stored that is not from the allowed sender."""
+    stored(door, json.dumps(EMAIL | {"from": sender}).encode(), key)
+
+
+@pytest.mark.parametrize("field", ["to", "cc", "bcc"])
+@pytest.mark.parametrize("recipient", RECIPIENTS, ids=ascii)
+def test_to_somebody_else(door: Door, key: str, field: str, recipient: Any) -> None:
+    """Nothing is stored that has a recipient outside of the allowed domain."""
+    stored(door, json.dumps(EMAIL | {field: recipient}).encode(), key)
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=ascii)
+def test_with_headers_of_somebody_else(door: Door, key: str, headers: Json) -> None:
+    """No header of a caller names another sender or recipient, ends a line or stands for a server's word."""
+    id_ = stored(door, json.dumps(EMAIL | {"headers": headers}).encode(), key)
+    if id_ is not None:
+        message = door.message(id_)
+        others = {name.lower() for name in message} - _OURS
+        assert others <= {"apparently", "errors-to", "list-unsubscribe"}
+        assert (message["subject"], message["mime-version"]) == ("s", "1.0")
+        assert "example.org" not in str(message["to"])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        f'"from": "{SENDER}", "from": "{BOSS}"',
+        f'"from": "{BOSS}", "from": "{SENDER}"',
+        f'"from": "{SENDER}", "From": "{BOSS}"',
+        f'"from": "{SENDER}", "sender": "{BOSS}"',
+        f'"from": "{SENDER}", "\\u0066rom": "{BOSS}"',
+        f'"from": "{SENDER}", "to": "{EVE}"',
+        f'"from": "{SENDER}", "bcc": "{EVE}", "bcc": []',
+        f'"from": "{SENDER}", "bcc": [], "bcc": "{EVE}"',
+        f'"from": "{SENDER}", "headers": {{"X-A": "1"}}, "headers": {{"Bcc": "{EVE}"}}',
+        f'"from": "{SENDER}", "headers": {{"X-A": "1", "X-A": "2\\r\\nBcc: {EVE}"}}',
+    ],
+)
+def test_members_that_come_twice(door: Door, key: str, members: str) -> None:
+    """One of them counts, everywhere the same one."""
+    stored(door, f'{{"to": "{ALLOWED}", "subject": "s", "text": "t", {members}}}'.encode(), key)
+
+
+def test_the_plain_email_goes(door: Door, key: str) -> None:
+    """And the one with a name, so that the tricks are not refused for another reason."""
+    for sender in (SENDER, f"Contoso <{SENDER}>", f'"A -> B" <{SENDER}>'):
+        assert stored(door, json.dumps(EMAIL | {"from": sender}).encode(), key)
+
+
+@pytest.mark.parametrize("bcc", ["hidden@example.com", ["H <hidden@example.com>"]])
+def test_bcc_is_nowhere_in_the_message(door: Door, key: str, bcc: Any) -> None:
+    """In the envelope alone; also where it is the only recipient of a Postmark email."""
+    id_ = stored(door, json.dumps(EMAIL | {"bcc": bcc}).encode(), key)
+    assert id_ is not None
+    assert b"hidden" not in (door.run(door.store.content(UUID(id_))) or b"")
+    only = {"From": SENDER, "Bcc": "hidden@example.com", "Subject": "s", "TextBody": "t"}
+    told = door.post(only, "/email", key=key).json()
+    assert b"hidden" not in (door.run(door.store.content(UUID(told["MessageID"]))) or b"")
