@@ -88,8 +88,10 @@ class Budget:
 
     async def _refill(self) -> None:
         """Draw what is wanted; when there is less, do not ask again for a while."""
-        wanted, self._wanted = self._wanted, 0
+        wanted = self._wanted
         await self._draw(wanted)
+        self._wanted = 0  # while it drew, nothing could begin: what was wanted meanwhile is the same
+        self._short.clear()
         if self._left < wanted:
             await asyncio.sleep(LOOK)
 

@@ -223,7 +223,10 @@ class Relay:
         traces.begin()
         attempt = await offer(claimed, self._store, self._sessions)
         verdicts = judge(attempt, claimed.envelope.rcpt_to)
-        self._mailbox.end(recipients)
+        if attempt.entering:  # the upstream has not seen this message, so it counts nowhere
+            self._mailbox.cancel(recipients)
+        else:
+            self._mailbox.end(recipients)
         self._mailbox.learn(claimed.id, attempt, [*verdicts.values()])
         if self._mailbox.condition != self._kept:
             self._adapt()
