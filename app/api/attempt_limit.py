@@ -6,6 +6,7 @@ budget of messages is used by stored messages alone.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from app.api.policy_errors import TooManyAttempts
 from app.mail.budget import MINUTE
 from app.store.records import Key
 
-MOST = 600  # in a minute, where the key's budget of messages does not say more, or less for validations
+MOST = 600  # of each kind in a minute, where the key's budget of messages does not give another number
 LEAST = 10  # validations and reschedules in a minute, however small the key's budget is
 
 
@@ -23,33 +24,38 @@ class AttemptLimiter:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._minute = 0
-        self._counted: dict[UUID, int] = {}  # of this minute
+        self._admitted: Counter[UUID] = Counter()  # of this minute
+        self._refused: Counter[UUID] = Counter()
 
     def admit(self, key: Key) -> None:
         """Count a validation or a reschedule. Raises TooManyAttempts."""
+        self._begin_minute()
         per_minute = key.policy.messages_per_minute
-        self._check(key, MOST if per_minute is None else max(per_minute, LEAST))
-        self.count(key.id)
+        limit = MOST if per_minute is None else max(per_minute, LEAST)
+        if self._admitted[key.id] + self._refused[key.id] >= limit:
+            raise self._too_many(limit)
+        self._admitted[key.id] += 1
 
     def send(self, key: Key) -> None:
-        """Check before a send. Raises TooManyAttempts."""
-        self._check(key, max(key.policy.messages_per_minute or 0, MOST))
-
-    def count(self, key_id: UUID) -> None:
-        """Count a request, or an item of a batch, that was refused."""
-        self._begin_minute()
-        self._counted[key_id] = self._counted.get(key_id, 0) + 1
-
-    def _check(self, key: Key, limit: int) -> None:
-        if self._counted.get(key.id, 0) < limit:  # a count of the minute before is larger at most
+        """Check before a send: refused ones count alone. Raises TooManyAttempts."""
+        if not self._refused:
             return
         self._begin_minute()
-        if self._counted.get(key.id, 0) >= limit:
-            now = self._now()
-            raise TooManyAttempts(limit, max(1, math.ceil((self._minute + 1) * MINUTE - now)))
+        limit = max(key.policy.messages_per_minute or 0, MOST)
+        if self._refused[key.id] >= limit:
+            raise self._too_many(limit)
+
+    def count(self, key_id: UUID) -> None:
+        """Count a send, or an item of a batch, that was refused."""
+        self._begin_minute()
+        self._refused[key_id] += 1
+
+    def _too_many(self, limit: int) -> TooManyAttempts:
+        return TooManyAttempts(limit, max(1, math.ceil((self._minute + 1) * MINUTE - self._now())))
 
     def _begin_minute(self) -> None:
         minute = int(self._now() // MINUTE)
         if minute != self._minute:
             self._minute = minute
-            self._counted.clear()
+            self._admitted.clear()
+            self._refused.clear()
