@@ -8,14 +8,20 @@ import contextlib
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.connection_limits import ConnectionLimits
+
 KEEP_ALIVE = 75  # seconds; longer than the usual gateway's, so that the gateway closes first
+MIN_READ_RATE = 1024  # bytes a second of an answer that a caller has to read, on average
+RESERVED_SECONDS = 2.0  # in which a connection beyond the limits has to ask for an internal path
+INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # answered beyond the limits of connections
+_STORABLE = frozenset({b"docs", b"openapi.json", b"style.css", b"icon.svg"})  # the last part of a path: no data in it
 _SEGMENT = 256 * 1024  # octets that come at once, at most
 _NOTHING: Any = deque(maxlen=0)
 WHOLE = "postern.whole"  # in the scope of a request whose body is here to its end: nobody will have to wait for it
@@ -41,6 +47,7 @@ class Bounds:
     )
     head_octets: int = 64 * 1024  # of a head beyond its first segment
     connections: int = 900  # a process often has 1,024 descriptors, and the store and the upstream need some
+    connections_of_one: int = 450  # from one address that is no gateway
     answers: Mapping[int, bytes] = field(default_factory=_Bare)  # whole responses, by status: 400, 408, 431, 503
 
 
@@ -72,7 +79,8 @@ class Listener:
             access_log=False,
             server_header=False,
             lifespan="off",
-            http=type("Protocol", (_Protocol,), {"bounds": bounds or Bounds()}),
+            http=_protocol(bounds or Bounds(), forwarders),
+            headers=[("cache-control", "no-store")],
             ws="none",
             proxy_headers=bool(forwarders),
             forwarded_allow_ips=list(forwarders),
@@ -112,6 +120,7 @@ class _Protocol(HttpToolsProtocol):
     """
 
     bounds: ClassVar[Bounds]
+    admission: ClassVar[ConnectionLimits]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._open = self._in_head = False  # a message has begun; its head has not ended
@@ -119,13 +128,21 @@ class _Protocol(HttpToolsProtocol):
         self._late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         super().connection_made(cast("asyncio.Transport", _Joining(cast("asyncio.Transport", transport), self.loop)))
-        if len(self.connections) > self.bounds.connections:
-            self._refuse(503)
-        else:
-            self._wait()
+        self._charged: tuple[Hashable, ...] | None = self.admission.admit(self.client[0] if self.client else None)
+        self._patience = self.bounds.seconds
+        if self._charged is None:
+            self._patience = min(RESERVED_SECONDS, self.bounds.seconds)
+            if not self.admission.reserve(self):
+                self._refuse(503)
+                return
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._charged is None:
+            self.admission.unreserve(self)
+        else:
+            self.admission.leave(self._charged)
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -145,7 +162,14 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        path = self.url.partition(b"?")[0]
+        if self._charged is None and path not in INTERNAL:
+            self.app = self._refuse_request
         super().on_headers_complete()
+        if self._charged is None:
+            self.cycle.keep_alive = False
+        if path.rpartition(b"/")[2] in _STORABLE:
+            self.cycle.default_headers = []
         self.headers = _NOTHING  # whatever comes as trailers
 
     def on_body(self, body: bytes) -> None:
@@ -175,6 +199,19 @@ class _Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(400)
 
+    def give_way(self) -> bool:
+        """Close, if no request is being answered."""
+        if not self._is_answered():
+            return False
+        self.admission.unreserve(self)
+        self._refuse(503)
+        return True
+
+    async def _refuse_request(self, *_: object) -> None:
+        """In place of the application."""
+        self.cycle.disconnected = True
+        self._refuse(503)
+
     def _go_on(self, octets: int) -> None:
         """Something came, and the message has not ended."""
         self._beside += octets
@@ -192,7 +229,7 @@ class _Protocol(HttpToolsProtocol):
 
     def _wait(self) -> None:
         if self._late is None:
-            self._late = self.loop.call_later(self.bounds.seconds, self._cut)
+            self._late = self.loop.call_later(self._patience, self._cut)
 
     def _stop_waiting(self) -> None:
         if self._late is not None:
@@ -204,6 +241,8 @@ class _Protocol(HttpToolsProtocol):
         self._late = None
         if not self._is_answered():
             self._wait()
+        elif self._charged is None:
+            self._refuse(503)
         elif self._in_head:
             self._refuse(408)
         elif self._open:
@@ -217,7 +256,7 @@ class _Protocol(HttpToolsProtocol):
 
     def _look(self, size: int) -> None:
         left = self.transport.get_write_buffer_size()
-        if left < size:
+        if left <= size - MIN_READ_RATE * self.bounds.seconds:
             self._watch(left)
         else:
             self.transport.abort()
@@ -227,6 +266,11 @@ class _Protocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(self.bounds.answers[status])
             self.transport.close()
+
+
+def _protocol(bounds: Bounds, gateways: Sequence[str]) -> type[_Protocol]:
+    limits = ConnectionLimits(bounds.connections, bounds.connections_of_one, gateways)
+    return type("Protocol", (_Protocol,), {"bounds": bounds, "admission": limits})
 
 
 class _Joining:

@@ -21,6 +21,7 @@ from app import logs, metrics, traces
 from app.api import Edge, create_entrance, create_metrics_app, lead
 from app.api import Limits as BodyLimits
 from app.api.keys import digest
+from app.api.memory import Room
 from app.api.unreadable import below
 from app.background import run_periodically
 from app.clock import Clock
@@ -91,8 +92,8 @@ class Postern:
         logs.count_troubles(metrics.troubled)
         alone = _own(settings.store_url, stack)
         counted = settings.metrics_port is None
-        room, root_path = _bytes_in_flight(settings), settings.root_path
-        entrance = create_entrance(lambda: self._draining, room, root_path, counted=counted)
+        room = Room(_bytes_in_flight(settings), settings.max_body_bytes)
+        entrance = create_entrance(lambda: self._draining, room, settings.root_path, counted=counted)
         self._application: ASGIApp = entrance
         door = traces.around(entrance if settings.console_password is None else self._door)
         self._listener = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)

@@ -27,6 +27,7 @@ from app.api.key_routes import Keys
 from app.api.keys import Keyring
 from app.api.listing import Listing
 from app.api.mailboxes import Mailboxes
+from app.api.memory import Room
 from app.api.postmark import BATCH, PATH, TEMPLATES, Postmark
 from app.api.rates import Rates
 from app.api.refusals import Refusals
@@ -71,13 +72,13 @@ class PlainRoute(APIRoute):
 
 def create_app(edge: Edge) -> Entrance:
     """The whole inbound edge as one ASGI application."""
-    room, root_path = edge.limits.max_bytes_in_flight, edge.root_path
-    entrance = create_entrance(edge.draining, room, root_path, counted=False)
+    room = Room(edge.limits.max_bytes_in_flight, edge.limits.max_body_bytes)
+    entrance = create_entrance(edge.draining, room, edge.root_path, counted=False)
     lead(entrance, edge)
     return entrance
 
 
-def create_entrance(draining: Callable[[], bool], bytes_in_flight: int, root_path: str, *, counted: bool) -> Entrance:
+def create_entrance(draining: Callable[[], bool], room: Room, root_path: str, *, counted: bool) -> Entrance:
     """The same before there is a store: until it is `lead` somewhere, whoever has mail is told to come again.
 
     `counted`: /metrics is asked for here.
@@ -88,7 +89,7 @@ def create_entrance(draining: Callable[[], bool], bytes_in_flight: int, root_pat
     if counted:
         app.add_api_route("/metrics", Counted(waiting.text).counted, methods=[*_GET])
     app.router.default = waiting.nothing_yet
-    return Entrance(app, draining, bytes_in_flight, root_path)
+    return Entrance(app, draining, room, root_path)
 
 
 def lead(entrance: Entrance, edge: Edge, *, public: bool = True) -> None:

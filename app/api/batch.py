@@ -23,6 +23,7 @@ from app.api.field_warnings import Warned
 from app.api.fields import kind
 from app.api.intake import Intake, Prepared
 from app.api.keys import Keyring
+from app.api.memory import turn
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_email import CODE, RECEIPT
 from app.api.openapi_errors import invalid
@@ -119,7 +120,7 @@ class Batch:
             # In a thread: a hundred emails take as long as a hundred requests, and those would let others between.
             now = self._edge.clock.now()
             ids = [self._intake.ids.new(now) for _ in range(MOST)]
-            async with self._intake.turn(len(raw)):
+            async with turn(request.scope, len(raw)):
                 found = await asyncio.to_thread(self._sort, key, raw, token, ids, now)
                 if found.refused and not permissive:
                     raise BatchRefused(found.refused)

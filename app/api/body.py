@@ -1,4 +1,7 @@
-"""Reading a request's body: never more octets than the limit, never longer than the limit. Parses nothing."""
+"""Reading a request's body: never more bytes, more memory or more time than the limits. Parses nothing.
+
+Memory is charged as the bytes arrive, never by what a caller announces, and they have to arrive at a minimum rate.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -9,58 +12,45 @@ from starlette.types import Receive, Scope
 
 from app.api.edge import Limits
 from app.api.errors import MalformedBody
-from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom, UnsupportedCoding
+from app.api.memory import ROOM, SMALL
+from app.api.refusals import KEY_CHECKED_FOR
+from app.api.unreadable import BodyTooLarge, BodyTooSlow, UnsupportedCoding
 from app.api.wire import header
 from app.listener import WHOLE
-
-SMALL = 64 * 1024  # octets of a body that need no room: what is urgent is small, and there are only so many connections
-ROOM = "postern.room"  # in the scope of every request: the Room
-_HELD = "postern.held"  # and how much of it the request has
-
 
 _CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}  # and the only value that is read
 
 
-class Room:
-    """The memory set aside for bodies, over all requests: what is read and worked on at one moment."""
-
-    def __init__(self, octets: int) -> None:
-        self._left = octets
-
-    def hold(self, scope: Scope, octets: int, unread: bool) -> None:
-        """Have room for this much in all, until `free`. Raises NoRoom."""
-        more = octets - scope.get(_HELD, 0)
-        if more > self._left:
-            raise NoRoom(unread=unread)
-        if more > 0:
-            self._left -= more
-            scope[_HELD] = octets
-
-    def free(self, scope: Scope) -> None:
-        """The request is over."""
-        self._left += scope.pop(_HELD, 0)
-
-
-async def read(request: Request, limits: Limits) -> bytes | bytearray:
-    """The whole body. Raises BodyTooLarge and NoRoom (before reading, if the length is told), UnsupportedCoding,
-    BodyTooSlow, MalformedBody."""
-    scope = request.scope
+async def read(request: Request, limits: Limits, most: int | None = None) -> bytes | bytearray:
+    """The whole body, of `most` bytes instead of the usual limit. Raises BodyTooLarge and NoRoom (before reading, if
+    the length is announced), UnsupportedCoding, BodyTooSlow, MalformedBody, and InvalidKey if the API key was revoked
+    meanwhile."""
+    scope, limit = request.scope, most or limits.max_body_bytes
     _check_codings(scope)
-    hold = partial(scope[ROOM].hold, scope)
     if WHOLE in scope:  # as nearly always: a timer would cost more than the reading
-        return await _collect(request.receive, limits.max_body_bytes, hold)
+        return await _collect(request.receive, limit, scope)
     declared = header(scope, b"content-length") or b""
     if declared.isdigit():
         unread = header(scope, b"expect") is None
-        if int(declared) > limits.max_body_bytes:
-            raise BodyTooLarge(limits.max_body_bytes, unread=unread)
-        if int(declared) > SMALL:
-            hold(int(declared), unread)
+        if int(declared) > limit:
+            raise BodyTooLarge(limit, unread=unread)
+        scope[ROOM].check(scope, int(declared), unread)
+    now = asyncio.get_running_loop().time
+    began = now()
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            return await _collect(request.receive, limits.max_body_bytes, hold)
+        async with asyncio.timeout(min(limits.body_seconds, limits.body_grace_seconds)) as timer:
+            body = await _collect(request.receive, limit, scope, partial(_extend, timer, began, limits))
     except TimeoutError:
-        raise BodyTooSlow(limits.body_seconds) from None
+        raise BodyTooSlow(limits.body_seconds, limits.body_bytes_per_second) from None
+    if now() - began >= KEY_CHECKED_FOR:
+        await scope["caller"].check_again()
+    return body
+
+
+def _extend(timer: asyncio.Timeout, began: float, limits: Limits, size: int) -> None:
+    """Allow the time that so many bytes take at the minimum rate."""
+    allowed = limits.body_grace_seconds + size / limits.body_bytes_per_second
+    timer.reschedule(began + min(limits.body_seconds, allowed))
 
 
 def _check_codings(scope: Scope) -> None:
@@ -74,7 +64,9 @@ def _check_codings(scope: Scope) -> None:
             )
 
 
-async def _collect(receive: Receive, limit: int, hold: Callable[[int, bool], None]) -> bytes | bytearray:
+async def _collect(
+    receive: Receive, limit: int, scope: Scope, arrived: Callable[[int], None] | None = None
+) -> bytes | bytearray:
     body: bytes | bytearray = b""
     more = True
     while more:
@@ -87,7 +79,9 @@ async def _collect(receive: Receive, limit: int, hold: Callable[[int, bool], Non
         if size > limit:
             raise BodyTooLarge(limit, unread=more)
         if size > SMALL:
-            hold(size, more)
+            scope[ROOM].hold(scope, size, more)
+        if arrived is not None:
+            arrived(size)
         if isinstance(body, bytearray):
             body += chunk
         else:  # most bodies come in one piece and are not copied

@@ -19,6 +19,7 @@ from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, Name, NoEmail, NotScheduled
 from app.api.fields import kind
 from app.api.keys import Keyring, actor
+from app.api.memory import SMALL
 from app.api.openapi import Body, Needs, Tag, operation
 from app.api.openapi_email import SEND_TIME
 from app.api.openapi_errors import invalid
@@ -67,7 +68,7 @@ class Changes:
         key = await self._keyring.reader(request)
         id_ = path_id(request)
         self._attempts.admit(key)
-        given = document.parse(await body.read(request, self._edge.limits))
+        given = document.parse(await body.read(request, self._edge.limits, SMALL))
         now = self._edge.clock.now()
         at = _scheduled_at(given, now)
         change = await self._edge.store.reschedule(id_, now if at is None else at, now, key.scope)

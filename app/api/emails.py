@@ -13,14 +13,16 @@ from uuid import UUID
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from app import logs
 from app.api import body, document, email_object, idempotency, preference
 from app.api.edge import Edge
 from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.field_warnings import Warned
-from app.api.intake import INLINE, Intake, Prepared
+from app.api.intake import Intake, Prepared
 from app.api.keys import Keyring, actor
+from app.api.memory import INLINE, turn
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_email import CODE, EVERYTHING, RECEIPT, SENT
 from app.api.openapi_shared import (
@@ -91,9 +93,9 @@ class Emails:
         token = idempotency.key_of(request)
         raw = await body.read(request, self._edge.limits)
         if token is None:
-            return await self._accept(key, raw, None)
+            return await self._accept(request.scope, key, raw, None)
         with self._intake.in_flight.hold(key.id, SEND, token):
-            return await self._accept(key, raw, token)
+            return await self._accept(request.scope, key, raw, token)
 
     @operation(
         "getEmail",
@@ -111,7 +113,7 @@ class Emails:
         email, waited = await self._email(id_, key), False
         seconds = preference.wait(request.scope)
         if seconds is not None:
-            waited = email.state in _OVER or await self._outcomes.wait(id_, seconds)
+            waited = email.state in _OVER or await self._outcomes.wait(id_, seconds, key.id)
             email = await self._email(id_, key)
         response = success(await self._rendered(email))
         if waited:
@@ -175,10 +177,10 @@ class Emails:
         log(id_, key=key.name)
         return changed(id_)
 
-    async def _accept(self, key: Key, raw: bytes | bytearray, token: str | None) -> Response:
+    async def _accept(self, scope: Scope, key: Key, raw: bytes | bytearray, token: str | None) -> Response:
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(now), now)
-        async with self._intake.turn(len(raw)):
+        async with turn(scope, len(raw)):
             # Small work at once; large work in a thread, so that the others need not wait for it.
             prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
             kept = await self._intake.keep([prepared.acceptance], key, once)

@@ -6,6 +6,7 @@ One wrapper and not a stack of them: at every layer each message of each request
 import asyncio
 import random
 import re
+import sys
 from collections.abc import Callable
 
 from fastapi import FastAPI
@@ -15,13 +16,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app import logs
 from app.api import paths, postmark_errors
-from app.api.body import ROOM, Room
 from app.api.errors import Crashed, MalformedBody, MethodNotAllowed, NotFound, Problem, Unavailable, answer
+from app.api.memory import ROOM, Room
 from app.api.rates import Rates
 from app.api.refusals import Caller, Refusals
 from app.api.wire import header
+from app.quota import Quota, network
 from app.store import StoreError
 
+PIECE = 64 * 1024  # bytes of an answer that are written at once
+REQUESTS_OF_ONE = 450  # that one address, or one API key, may have under way: half of the connections
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
 _CUT = "Postern stopped before it was done. Send the request again, with the same Idempotency-Key if it had one."
 _ids = random.Random()  # noqa: S311 - they tell requests apart, they keep no secret
@@ -36,11 +40,12 @@ class Entrance:
     """
 
     def __init__(
-        self, app: FastAPI, draining: Callable[[], bool], bytes_in_flight: int = 0, root_path: str = ""
+        self, app: FastAPI, draining: Callable[[], bool], room: Room | None = None, root_path: str = ""
     ) -> None:
         self._root_path = root_path
         self._draining = draining
-        self._room = Room(bytes_in_flight)
+        self._room = room or Room(0)
+        self._requests = Quota(sys.maxsize, REQUESTS_OF_ONE)
         self.lead_to(app)
 
     def lead_to(self, app: FastAPI, rates: Rates | None = None, refusals: Refusals | None = None) -> None:
@@ -59,7 +64,7 @@ class Entrance:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        request_id, caller = _request_id(scope), Caller()
+        request_id, caller = _request_id(scope), Caller(self._requests)
         path = paths.route_path(scope["path"], self._root_path)
         facts = {"app": self._app, "path": path, "request_id": request_id.decode()}
         scope.update(facts | {"caller": caller, ROOM: self._room})
@@ -72,11 +77,13 @@ class Entrance:
                 started = True
                 left = self._rates.headers(caller.key) if self._rates and caller.key else ()
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *left]
+            elif len(message.get("body", b"")) > PIECE:
+                await _send_in_pieces(message, send)
+                return
             await send(message)
 
         try:
-            paths.check(scope)
-            self._check_draining(scope["path"])
+            self._admit(scope, caller)
             await self._routes(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
             problem = _problem(error, scope)
@@ -84,21 +91,42 @@ class Entrance:
                 raise
         finally:
             self._room.free(scope)
+            if problem is None or started:
+                caller.leave()
         if problem is not None:
-            problem.__context__ = None  # it would keep what was read of the body as long as the answer takes
-            if self._refusals:
-                self._refusals.note(scope, problem)
-            form = postmark_errors.render(problem) if postmark_errors.speaks(scope) else None
-            await answer(problem.with_traceback(None), scope, form)(scope, receive, send_with_id)
+            await self._refuse(problem, scope, receive, send_with_id)
+
+    async def _refuse(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+        problem.__context__ = None  # it would keep what was read of the body as long as the answer takes
+        if self._refusals:
+            self._refusals.note(scope, problem)
+        form = postmark_errors.render(problem) if postmark_errors.speaks(scope) else None
+        try:
+            await answer(problem.with_traceback(None), scope, form)(scope, receive, send)
+        finally:
+            scope["caller"].leave()
 
     async def close(self) -> None:
         """Write down what is not yet, once nobody asks any more."""
         if self._refusals:
             await self._refusals.close()
 
-    def _check_draining(self, path: str) -> None:
-        if self._draining() and path not in paths.INTERNAL:
+    def _admit(self, scope: Scope, caller: Caller) -> None:
+        paths.check(scope)
+        if scope["path"] in paths.INTERNAL:
+            return
+        if client := scope.get("client"):
+            caller.enter(network(client[0]))
+        if self._draining():
             raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
+
+
+async def _send_in_pieces(message: Message, send: Send) -> None:
+    """A large body, no faster than the caller reads it: what waits for the caller is then charged until it is sent."""
+    content = message["body"]
+    for at in range(0, len(content), PIECE):
+        more = message.get("more_body", False) or at + PIECE < len(content)
+        await send({"type": message["type"], "body": content[at : at + PIECE], "more_body": more})
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -1,8 +1,6 @@
 """What every way to hand in an email has in common: from its JSON to an Acceptance, and from there to the disk."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -26,8 +24,6 @@ from app.mail.message import Message, Submission
 from app.store.budgets import amount_of
 from app.store.records import Acceptance, Accepted, Head, Idempotency, IdempotencyConflict, Key, Overdrawn
 
-INLINE = 256 * 1024  # octets of a body; parsing and composing more would keep every other request waiting
-
 
 @frozen
 class Prepared:
@@ -50,18 +46,12 @@ class Intake:
         self.refusals = refusals
         self.ids = Ids()
         self.in_flight = InFlight()
-        self._large = asyncio.Lock()
 
     def admit(self, key: Key) -> None:
         """Check what is known before the body is read. Raises TooManyAttempts, DiskAlmostFull."""
         self.attempts.send(key)
         if not self._edge.take_disk(0):
             raise DiskAlmostFull
-
-    def turn(self, octets: int) -> AbstractAsyncContextManager[None]:
-        """From the JSON to the disk. Of large bodies one at a time: as text, value and message at once it takes several
-        times its octets, and the interpreter works on one at a time anyway."""
-        return nullcontext() if octets <= INLINE else self._large
 
     def prepare(self, value: Any, key: Key, id_: UUID, now: float, *, repaired: bool) -> Prepared:
         """All that can be said before the store is asked. Raises Invalid, NotAllowed, MessageTooLarge.

@@ -19,6 +19,7 @@ from app.api.edge import Edge
 from app.api.errors import NotFound
 from app.api.key_object import KeyObject, KeyWithSecret, key_object
 from app.api.keys import Keyring, actor, digest, new_key
+from app.api.memory import SMALL
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.policy_errors import KeyRevoked
 from app.api.wire import success
@@ -139,7 +140,7 @@ class Keys:
 
     async def _asked(self, request: Request) -> tuple[Key, dict[str, Any]]:
         admin = await self._keyring.administrator(request)
-        return admin, webhook_fields.members(await body.read(request, self._edge.limits))
+        return admin, webhook_fields.members(await body.read(request, self._edge.limits, SMALL))
 
     async def _record(self, id_: UUID) -> KeyRecord:
         record = await self._edge.store.key(id_)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from app.api.errors import InvalidKey, MissingKey, RestrictedKey
 from app.api.rates import Rates
+from app.api.refusals import KEY_CHECKED_FOR
 from app.api.wire import header
 from app.clock import Clock
 from app.store import Store, StoreError
@@ -19,7 +20,6 @@ from app.store.key_records import Presented
 from app.store.records import Key, Permission
 
 _PREFIX = "pst_"
-_FRESH = 1.0  # seconds a found key is believed before the store is asked again; so long a revoked one may still work
 _ROOM = 4096  # keys remembered at once
 OVERLAP = 86_400  # seconds for which the old secret works beside a new one
 LONGEST_OVERLAP = 30 * 86_400
@@ -62,7 +62,7 @@ class Keyring:
         presented = await self._find(sha256(_bearer(request)).digest())
         if presented is None or not self._works(presented):
             raise InvalidKey
-        request.scope["caller"].key = presented.key
+        request.scope["caller"].identify(presented.key, partial(self.holder, request))
         return presented.key
 
     async def reader(self, request: Request) -> Key:
@@ -87,7 +87,7 @@ class Keyring:
         now = self._clock.monotonic()
         found = self._found.get(hashed)
         if found is None or now >= found.until:
-            found = _Found(asyncio.ensure_future(self._store.find_key(hashed)), now + _FRESH)
+            found = _Found(asyncio.ensure_future(self._store.find_key(hashed)), now + KEY_CHECKED_FOR)
             found.presented.add_done_callback(partial(self._heard, hashed))
             if len(self._found) >= _ROOM:
                 self._found.clear()

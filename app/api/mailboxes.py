@@ -15,6 +15,7 @@ from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, NotFound
 from app.api.fields import kind
 from app.api.keys import Keyring, actor
+from app.api.memory import SMALL
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_errors import invalid
 from app.api.openapi_types import AT, Timestamp, says
@@ -210,7 +211,7 @@ class Mailboxes:
 
     async def _wish(self, request: Request, *, hold: bool) -> Response:
         key = await self._keyring.administrator(request)
-        reason = _reason(await body.read(request, self._edge.limits)) if hold else ""
+        reason = _reason(await body.read(request, self._edge.limits, SMALL)) if hold else ""
         name: str = request.path_params["name"]
         wish = Wish(self._edge.clock.now(), hold, reason)
         if not (name.isprintable() and await self._edge.store.wish(name, wish, actor(request, key))):

@@ -26,7 +26,7 @@ from app.api.json_limits import MAX_BYTES_AS_NUMBERS, MAX_VALUES
 from app.api.openapi import JSON, Form, Needs, Operation
 from app.api.openapi_types import ID, says
 from app.api.openapi_words import HEADERS
-from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom, TooManyValues, UnsupportedCoding
+from app.api.unreadable import BodyTooLarge, BodyTooSlow, NoRoom, TooManyRequests, TooManyValues, UnsupportedCoding
 from app.store.records import Permission
 
 REQUEST_ID = "5b0f6d0c3f6f4c1a9f0e7d21"
@@ -68,7 +68,7 @@ _OF_BODY = (
     UnsupportedCoding(
         "The request has the header Content-Encoding: gzip. Send the body uncompressed, without that header."
     ),
-    BodyTooSlow(60.0),
+    BodyTooSlow(60.0, 4096),
     NoRoom(unread=False),
 )
 _STOPPING = Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
@@ -90,6 +90,8 @@ USUAL = Form(Error, _usual)
 def problems(told: Operation) -> list[Problem]:
     """Everything that the operation may answer but a success."""
     common: list[Problem] = [*_OF_KEY[told.needs]]
+    if told.needs is not Needs.NOTHING:
+        common.append(TooManyRequests(450))
     if told.body is not None:
         common += _OF_BODY
     if told.asks_store:

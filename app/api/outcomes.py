@@ -4,15 +4,18 @@ It is asked once every LOOK seconds for all who wait, and not at all while nobod
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from uuid import UUID
 
 from app.clock import Clock
 from app.frozen import frozen
+from app.quota import Quota
 from app.store import Store, StoreError
 
 LOOK = 0.25  # seconds
 ROOM = 1000  # who may wait at once
+ROOM_OF_ONE = 225  # of one API key: half of the requests that it may have under way
 
 
 @frozen
@@ -30,17 +33,23 @@ class Outcomes:
         self._clock = clock
         self._draining = draining
         self._waiters: list[_Waiter] = []
+        self._of_key = Quota(sys.maxsize, ROOM_OF_ONE)
         self._looking: asyncio.Task[None] | None = None
 
-    async def wait(self, id: UUID, seconds: float) -> bool:
-        """Until the email is done or cancelled, the time is over, or Postern stops. False: too many wait already."""
-        if len(self._waiters) >= ROOM:
+    async def wait(self, id: UUID, seconds: float, key_id: UUID | None = None) -> bool:
+        """Until the email is done or cancelled, the time is over, or Postern stops. False: too many wait already, in
+        all or with this API key."""
+        holders = () if key_id is None else (key_id,)
+        if len(self._waiters) >= ROOM or not self._of_key.take(1, holders):
             return False
         waiter = _Waiter(id, self._clock.monotonic() + seconds, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
-        await waiter.over
+        try:
+            await waiter.over
+        finally:
+            self._of_key.give_back(1, holders)
         return True
 
     async def _look(self) -> None:

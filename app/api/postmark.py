@@ -22,8 +22,9 @@ from app.api.errors import Flaw, IdempotencyMismatch, Invalid, NotFound, Problem
 from app.api.field_warnings import Warned
 from app.api.fields import kind
 from app.api.ids import moment_of
-from app.api.intake import INLINE, Intake, Prepared
+from app.api.intake import Intake, Prepared
 from app.api.keys import Keyring
+from app.api.memory import INLINE, turn
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.openapi_postmark import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
 from app.api.openapi_shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
@@ -73,7 +74,7 @@ class Postmark:
         now = self._edge.clock.now()
         with self._held(key, PATH, token):
             prepare = partial(self._prepare_one, key, raw, token, self._intake.ids.new(now), now)
-            async with self._intake.turn(len(raw)):
+            async with turn(request.scope, len(raw)):
                 prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
                 kept = await self._intake.keep([prepared.acceptance], key, once)
         return _answer(_sent(prepared, kept.ids[0]))
@@ -103,7 +104,7 @@ class Postmark:
         now = self._edge.clock.now()
         with self._held(key, BATCH, token):
             ids = [self._intake.ids.new(now) for _ in range(MOST)]
-            async with self._intake.turn(len(raw)):
+            async with turn(request.scope, len(raw)):
                 results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
                 good = [result.acceptance for result in results if isinstance(result, Prepared)]
                 for result in results:

@@ -6,7 +6,7 @@ never summed: they are written in the transaction of the change.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,12 +17,15 @@ from starlette.types import Scope
 from app import logs
 from app.api.attempt_limit import AttemptLimiter
 from app.api.errors import Problem
+from app.api.unreadable import TooManyRequests
 from app.clock import Clock
 from app.mail.lifecycle import MessageState
+from app.quota import Quota
 from app.store import Store, StoreError
 from app.store.audit_records import Action, Actor, Entry, Refusal
 from app.store.records import Key
 
+KEY_CHECKED_FOR = 1.0  # seconds a found API key is believed before the store is asked again
 PERIOD = 3600  # seconds: of one entry
 _REST = 1.0  # seconds between two writes
 _LONGEST = 500  # characters of a message
@@ -33,12 +36,44 @@ _Kind = tuple[UUID | str | int | None, ...]  # one entry each
 
 
 class Caller:
-    """Whose request it is, once that is known. One for each request."""
+    """Whose request it is: the address, and the API key once that is known. One for each request.
 
-    __slots__ = ("key",)
+    The request is charged to both, until `leave`.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_address", "_requests", "check_again", "key")
+
+    def __init__(self, requests: Quota) -> None:
         self.key: Key | None = None
+        self.check_again: Callable[[], Awaitable[object]] = _nothing
+        self._requests = requests
+        self._address: str | None = None
+
+    def enter(self, address: str) -> None:
+        """The address of the request. Raises TooManyRequests."""
+        self._charge(address)
+        self._address = address
+
+    def identify(self, key: Key, check_again: Callable[[], Awaitable[object]]) -> None:
+        """The key of the request; `check_again` finds out whether it still counts. Raises TooManyRequests."""
+        if self.key is None:
+            self._charge(key.id)
+        self.key, self.check_again = key, check_again
+
+    def leave(self) -> None:
+        """The request has been answered."""
+        if self._address is not None:
+            self._requests.give_back(1, (self._address,))
+        if self.key is not None:
+            self._requests.give_back(1, (self.key.id,))
+
+    def _charge(self, holder: Hashable) -> None:
+        if not self._requests.take(1, (holder,)):
+            raise TooManyRequests(self._requests.share)
+
+
+async def _nothing() -> None:
+    pass
 
 
 class Refusals:

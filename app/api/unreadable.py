@@ -103,17 +103,32 @@ class BodyTooSlow(Problem):
 
     status = 408
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, rate: int) -> None:
         super().__init__(
             Name.VALIDATION_ERROR,
-            f"The request body did not arrive within {seconds:g} seconds. Send the request again.",
+            f"The request body did not arrive within {seconds:g} seconds, or it arrived at less than {rate} bytes a "
+            "second. Send the request again.",
             reason="body_timeout",
             headers=_CLOSE,
         )
 
 
+class TooManyRequests(Problem):
+    """One address, or one API key, has so many requests under way that others would find no place."""
+
+    status = 429
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            Name.RATE_LIMIT_EXCEEDED,
+            f"This address or this API key has {most} requests under way already. Wait for their answers.",
+            reason="too_many_requests_under_way",
+            headers={"retry-after": _SOON},
+        )
+
+
 class NoRoom(Problem):
-    """The bodies that are being read and worked on fill the memory that is set aside for them."""
+    """What is being read and worked on fills the memory that is set aside for it, or the share of the caller."""
 
     status = 503
 
@@ -136,7 +151,13 @@ def below() -> Mapping[int, bytes]:
 
 def _whole(problem: Problem) -> bytes:
     content = wire_form(problem, None)
-    headers = {**problem.headers, **_CLOSE, "content-type": "application/json", "content-length": str(len(content))}
+    headers = {
+        **problem.headers,
+        **_CLOSE,
+        "cache-control": "no-store",
+        "content-type": "application/json",
+        "content-length": str(len(content)),
+    }
     lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + content

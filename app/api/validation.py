@@ -12,8 +12,9 @@ from starlette.responses import Response
 from app.api import body, document
 from app.api.edge import Edge
 from app.api.field_warnings import Warned
-from app.api.intake import INLINE, Intake, Prepared
+from app.api.intake import Intake, Prepared
 from app.api.keys import Keyring
+from app.api.memory import INLINE, turn
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.openapi_email import CODE, EVERYTHING, RECEIPT
 from app.api.openapi_shared import OF_EMAIL, TOO_MANY
@@ -71,7 +72,7 @@ class Validation:
         raw = await body.read(request, self._edge.limits)
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
-        async with self._intake.turn(len(raw)):
+        async with turn(request.scope, len(raw)):
             prepared = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
         would_be = prepared.acceptance
         answer: Valid = {

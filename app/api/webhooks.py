@@ -15,6 +15,7 @@ from app.api import openapi_webhooks as told
 from app.api.edge import Edge
 from app.api.errors import Flaw, Invalid, NotFound
 from app.api.keys import Keyring
+from app.api.memory import SMALL
 from app.api.openapi import Answer, Body, Needs, Tag, operation
 from app.api.wire import success
 from app.store.records import Key
@@ -229,7 +230,7 @@ class Webhooks:
 
     async def _asked(self, request: Request) -> tuple[Key, dict[str, Any]]:
         key = await self._keyring.administrator(request)
-        return key, webhook_fields.members(await body.read(request, self._edge.limits))
+        return key, webhook_fields.members(await body.read(request, self._edge.limits, SMALL))
 
     @property
     def _endpoint(self) -> Any:

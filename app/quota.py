@@ -1,0 +1,56 @@
+"""An amount that callers share: so much in all, and so much for one holder (an address, an API key).
+
+Connections, requests in flight, memory and waiting readers are all charged to a `Quota`.
+"""
+
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+_IPV6_NETWORK = 64  # bits of an IPv6 address that name a caller, who may choose the others freely
+
+
+class Quota:
+    """How much is taken, in all and by each holder. Belongs to one thread."""
+
+    def __init__(self, limit: int, share: int) -> None:
+        self.limit = limit
+        self.share = share
+        self._taken = 0
+        self._by: dict[Hashable, int] = {}
+
+    def take(self, amount: int, holders: Sequence[Hashable] = ()) -> bool:
+        """Charge the amount, in all and to each holder. False: it exceeds the limit or a share; nothing is charged."""
+        if self._taken + amount > self.limit:
+            return False
+        for holder in holders:
+            if self._by.get(holder, 0) + amount > self.share:
+                return False
+        self._taken += amount
+        for holder in holders:
+            self._by[holder] = self._by.get(holder, 0) + amount
+        return True
+
+    def give_back(self, amount: int, holders: Sequence[Hashable] = ()) -> None:
+        """Undo a `take`."""
+        self._taken -= amount
+        for holder in holders:
+            left = self._by[holder] - amount
+            if left:
+                self._by[holder] = left
+            else:
+                del self._by[holder]
+
+
+@lru_cache(4096)
+def network(address: str) -> str:
+    """The address by which a caller is counted: an IPv4 address, also in IPv6 form, or an IPv6 network of 64 bits."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(IPv6Address(int(found) >> _IPV6_NETWORK << _IPV6_NETWORK))
