@@ -1,21 +1,33 @@
-"""HTTP to a token endpoint: MSAL's client, with bounded times, verified TLS, no redirects. The only user of requests.
+"""HTTP to a token endpoint: MSAL's client, with a total deadline, a size limit, verified TLS and no redirects.
 
 A refusal becomes an exception here, because only here are the status and the whole answer known; MSAL passes it on.
+MSAL is synchronous: a request runs on an event loop of its own in MSAL's thread, since only there does a deadline hold
+for name lookup, handshake, headers and body together, however slowly each of them comes.
 """
 
+import asyncio
+import json
 import re
+import ssl
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import requests
+import httpx
 
 from app.mail import retry_after
 from app.mail.office365 import entra
+from app.smtp import tls
 from app.smtp.credentials import CredentialUnavailable
 
-_TIMES = (5.0, 10.0)  # seconds to connect, and to wait for each part of the answer
+DEADLINE = 15.0  # seconds for all requests that one token needs
+LARGEST_ANSWER = 256 * 1024  # bytes; Microsoft Entra's largest, its OpenID configuration, has some 2,000
+_CONNECT = 5.0  # seconds
+_HEADERS = {"Connection": "close", "Accept-Encoding": "identity"}  # needed for a second or two in an hour
 _CHALLENGE = 401  # with WWW-Authenticate: Azure Arc's first answer, which MSAL deals with
 _OK, _SERVER_ERROR = 200, 500
 _BUSY = frozenset({408, 429})
@@ -34,22 +46,43 @@ class Refused(CredentialUnavailable):
 
 
 class Passing(CredentialUnavailable):
-    """No answer, or one that asks for patience. `after` is what Retry-After says, in seconds."""
+    """No answer, or one that asks for patience. `after` is what Retry-After says, in seconds.
 
-    def __init__(self, sentence: str, code: str = "", after: float | None = None) -> None:
+    `spent`: asking again at once costs as much time or memory for as little.
+    """
+
+    def __init__(self, sentence: str, code: str = "", after: float | None = None, *, spent: bool = False) -> None:
         super().__init__(sentence, code)
         self.after = after
+        self.spent = spent
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response in the form that MSAL reads."""
+
+    status_code: int
+    text: str = field(repr=False)
+    headers: httpx.Headers = field(repr=False)
+
+    def raise_for_status(self) -> None:
+        """Do nothing: an Endpoint returns no answer that is not a success."""
+
+
+class _TooLarge(Exception):  # noqa: N818 - it names the fact
+    """The answer has more bytes than is allowed."""
 
 
 class Endpoint:
-    """What MSAL wants of an HTTP client. `identity`: for the managed identity endpoint, which no proxy can reach."""
+    """The HTTP client of MSAL, for one token. `identity`: for the managed identity endpoint, which no proxy can reach.
 
-    def __init__(self, ca_file: Path | None, *, identity: bool = False) -> None:
-        self._verify: str | bool = True if ca_file is None else str(ca_file)
+    Its deadline begins when it is made.
+    """
+
+    def __init__(self, ca_file: Path | None, *, identity: bool = False, deadline: float = DEADLINE) -> None:
+        self._trust = tls.context(ca_file)
         self._identity = identity
-        self._session = requests.Session()
-        self._session.trust_env = not identity  # HTTPS_PROXY and its kin
-        self._session.headers["Connection"] = "close"  # it is needed for a second or two in an hour
+        self._ends = time.monotonic() + deadline
 
     def __enter__(self) -> Self:
         return self
@@ -57,34 +90,52 @@ class Endpoint:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def get(self, url: str, **more: Any) -> requests.Response:
+    def get(self, url: str, **more: Any) -> Answer:
         """Raises Refused, Passing."""
         return self._ask("GET", url, more)
 
-    def post(self, url: str, **more: Any) -> requests.Response:
+    def post(self, url: str, **more: Any) -> Answer:
         """Raises Refused, Passing."""
         return self._ask("POST", url, more)
 
     def close(self) -> None:
-        """Close its connections."""
-        self._session.close()
+        """Nothing is open between two requests."""
 
-    def _ask(self, method: str, url: str, more: Mapping[str, Any]) -> requests.Response:
+    def _ask(self, method: str, url: str, more: Mapping[str, Any]) -> Answer:
         host = urlsplit(url).hostname or url
+        code = "identity-endpoint" if self._identity else ""
         try:
-            answer = self._session.request(
-                method, url, timeout=_TIMES, verify=self._verify, allow_redirects=False, **more
-            )
-        except requests.exceptions.SSLError:
-            why = f"The certificate of {host} cannot be trusted."
-            raise Passing(why, "token-endpoint-untrusted") from None
-        except requests.RequestException as error:
-            code = "identity-endpoint" if self._identity else ""
+            answer = asyncio.run(self._exchange(method, url, more))
+        except TimeoutError:
+            raise Passing(f"{host} did not answer in time.", code, spent=True) from None
+        except _TooLarge:
+            raise Passing(f"{host} sent more than {LARGEST_ANSWER:,} bytes.", code, spent=True) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            if _is_tls(error):
+                why = f"The certificate of {host} cannot be trusted."
+                raise Passing(why, "token-endpoint-untrusted") from None
             raise Passing(f"{host} {_reason(error)}.", code) from None
         self._check(host, answer)
         return answer
 
-    def _check(self, host: str, answer: requests.Response) -> None:
+    async def _exchange(self, method: str, url: str, more: Mapping[str, Any]) -> Answer:
+        """One request. Raises TimeoutError, _TooLarge, httpx.HTTPError, httpx.InvalidURL, OSError."""
+        client = httpx.AsyncClient(
+            verify=self._trust,
+            trust_env=not self._identity,  # HTTPS_PROXY and NO_PROXY
+            timeout=httpx.Timeout(None, connect=_CONNECT),
+            follow_redirects=False,
+        )
+        headers = {**_HEADERS, **_given(more.get("headers"))}
+        params, data = _given(more.get("params")), _given(more.get("data"))
+        async with (
+            asyncio.timeout(self._ends - time.monotonic()),
+            client,
+            client.stream(method, url, headers=headers, params=params or None, data=data or None) as response,
+        ):
+            return Answer(response.status_code, await _body(response), response.headers)
+
+    def _check(self, host: str, answer: Answer) -> None:
         """Raise for whatever is no success."""
         if answer.status_code == _CHALLENGE and self._identity and "WWW-Authenticate" in answer.headers:
             return
@@ -104,13 +155,36 @@ class Endpoint:
         return status >= _SERVER_ERROR or status in _BUSY or (self._identity and status in _IDENTITY_BUSY)
 
 
-def _document(answer: requests.Response) -> Mapping[str, Any]:
+async def _body(response: httpx.Response) -> str:
+    """The body as text. It is read as it came, without decompression. Raises _TooLarge."""
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > LARGEST_ANSWER:
+            raise _TooLarge
+    return content.decode("utf-8", "replace")
+
+
+def _given(parameters: Mapping[str, str | bytes | None] | None) -> dict[str, str]:
+    """Parameters as MSAL expects a client to send them: None is not sent, and a signed assertion comes as bytes."""
+    given = {name: value for name, value in (parameters or {}).items() if value is not None}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in given.items()}
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """True if TLS is the cause of an error."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _document(answer: Answer) -> Mapping[str, Any]:
     """The JSON object, or {"error": ""} for whatever else came: MSAL never sees what it cannot read."""
-    try:
-        said = answer.json()
-    except ValueError:
-        return {"error": ""}
-    return said if isinstance(said, dict) else {"error": ""}
+    with suppress(ValueError, RecursionError):
+        said = json.loads(answer.text)
+        if isinstance(said, dict):
+            return said
+    return {"error": ""}
 
 
 def _word(error: object) -> str:
@@ -124,7 +198,8 @@ def _code(said: Mapping[str, Any], text: str, error: str) -> str:
     """The name by which a row knows it: the AADSTS number if one does, else OAuth's error."""
     if _UNKNOWN_IDENTITY.search(text):
         return "identity-unknown"
-    numbers = [*_NUMBER.findall(text), *(f"AADSTS{number}" for number in said.get("error_codes") or ())]
+    listed = said.get("error_codes")
+    numbers = _NUMBER.findall(text) + [f"AADSTS{one}" for one in (listed if isinstance(listed, list) else ())]
     return next((number for number in numbers if entra.row(number)), error)
 
 
@@ -137,11 +212,15 @@ def _sentence(host: str, status: int, said: Mapping[str, Any], text: str, error:
     return f"{host} answered {status}{f' ({names})' if names else ''}{known}."
 
 
-def _patience(answer: requests.Response) -> float | None:
+def _patience(answer: Answer) -> float | None:
     return retry_after.from_number(answer.headers.get("Retry-After", ""))
 
 
-def _reason(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
         return "did not answer in time"
-    return "cannot be reached" if isinstance(error, requests.ConnectionError) else "gave no readable answer"
+    return (
+        "cannot be reached"
+        if isinstance(error, httpx.NetworkError | httpx.ProxyError | OSError)
+        else "gave no readable answer"
+    )

@@ -4,6 +4,8 @@ Every file is read at every use, so that a new secret, certificate or federated 
 it is synchronous and belongs into a thread. The only importer of msal.
 """
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from app.smtp.credentials import CredentialUnavailable, SecretFile, octets, reve
 from app.smtp.endpoint import Endpoint, Passing, Refused
 
 _ANY = "/.default"
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 _INVALID_CLIENT = "invalid_client"
 
 
@@ -190,8 +193,11 @@ def _taken(ask: Callable[[], Any]) -> Token:
     try:
         answer = ask()
         token = Token(answer["access_token"], float(answer["expires_in"]))
-    except (KeyError, TypeError, ValueError):
-        raise CredentialUnavailable("The token endpoint answered with something that is no token.") from None
+        usable = _TOKEN.fullmatch(token.value) is not None and math.isfinite(token.lifetime)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise CredentialUnavailable("The token endpoint answered with something that is no token.")
     if token.lifetime <= 0:
         raise CredentialUnavailable("The token endpoint gave a token that has ended: is this machine's clock right?")
     return token

@@ -14,6 +14,7 @@ from app import logs, metrics
 from app.clock import Clock
 from app.mail.ending import Ending
 from app.smtp.credentials import CredentialUnavailable, Mechanism, Secret
+from app.smtp.daemon_executor import DaemonExecutor
 from app.smtp.endpoint import Passing
 from app.smtp.grants import Grant, Token
 
@@ -23,6 +24,7 @@ AGAIN = 30.0  # seconds after a renewal that failed, while the old token serves
 _TRIES = 3
 _PATIENCE = 10.0  # seconds between two tries; who asks for more gets it between two logins
 _LONGEST = 300.0  # seconds that Retry-After is believed for
+_THREADS = DaemonExecutor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,15 @@ class TokenSource:
             reraise=True,
         )
         try:
-            token: Token = await tries(asyncio.to_thread, self._grant.fetch)
+            token: Token = await tries(self._in_thread)
         except CredentialUnavailable as failure:
             return self._fail(failure)
         self._keep(token)
         return token.value
+
+    async def _in_thread(self) -> Token:
+        """One try. Cancelling it does not wait for the thread."""
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, self._grant.fetch)
 
     def _keep(self, token: Token) -> None:
         now, lifetime = self._clock.monotonic(), token.lifetime
@@ -142,7 +148,7 @@ _backoff = wait_random_exponential(multiplier=1.0, max=4.0)
 
 
 def _may_help(error: BaseException) -> bool:
-    return isinstance(error, Passing) and (error.after is None or error.after <= _PATIENCE)
+    return isinstance(error, Passing) and not error.spent and (error.after is None or error.after <= _PATIENCE)
 
 
 def _wait(state: RetryCallState) -> float:

@@ -1,0 +1,303 @@
+"""A token endpoint that drips, floods or sends garbage costs bounded time and memory, and delays no stop."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+import threading
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from app.clock import Clock
+from app.smtp.credentials import CredentialUnavailable
+from app.smtp.endpoint import LARGEST_ANSWER, Endpoint, Passing
+from app.smtp.grants import ClientSecret, Registration
+from app.smtp.oauth import TokenSource
+from tests.entra import CLIENT
+
+BUFFERS = 16 * 1024 * 1024  # bytes that the buffers of two sockets can hold, with room
+PATIENCE = 20.0  # seconds until a test that waits in vain fails
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+Script = Callable[["Line"], Awaitable[None]]
+
+
+class Line:
+    """One connection of the server: what was sent on it, and whether the client has ended it."""
+
+    def __init__(self, path: str, writer: asyncio.StreamWriter) -> None:
+        self.path = path
+        self.sent = 0
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        """Write, as fast as the client takes it. Raises OSError when the client is gone."""
+        self._writer.write(data)
+        await self._writer.drain()
+        self.sent += len(data)
+
+    async def forever(self, data: bytes, *, pause: float = 0.0) -> None:
+        """Write the same again and again."""
+        while True:
+            await self.send(data)
+            await asyncio.sleep(pause)
+
+
+class Hostile:
+    """A TLS server on loopback that plays one script for each request."""
+
+    def __init__(self, script: Script, folder: Path) -> None:
+        self.lines: list[Line] = []
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+        self.ca_file = folder / "ca.pem"
+        self._script = script
+        self._serving: set[asyncio.Task[None]] = set()
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.ca_file)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(self._context)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Hostile"]:
+        """While it listens."""
+        server = await asyncio.start_server(self._accept, "localhost", 0, ssl=self._context)
+        self.url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def registration(self) -> Registration:
+        """For an app whose authority this is."""
+        return Registration(self.url, "contoso.com", CLIENT, "https://outlook.office365.com/.default", self.ca_file)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.ensure_future(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.lines.append(line := Line(head.split()[1].decode(), writer))
+                self.begun.set()
+                await self._script(line)
+                writer.close()  # what is in the buffers still goes
+                await writer.wait_closed()
+        finally:
+            writer.transport.abort()
+            self.ended.set()
+
+
+Open = Callable[[Script], AbstractAsyncContextManager[Hostile]]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Open:
+    """A server with a script."""
+    return lambda script: Hostile(script, tmp_path).listening()
+
+
+async def ask(there: Hostile, deadline: float) -> CredentialUnavailable:
+    """Why a request fails."""
+    with Endpoint(there.ca_file, deadline=deadline) as endpoint, pytest.raises(CredentialUnavailable) as caught:
+        await asyncio.to_thread(endpoint.post, f"{there.url}/token", data={"a": "b"})
+    return caught.value
+
+
+async def body_by_drops(line: Line) -> None:
+    """Each byte in time, the answer never."""
+    await line.send(HEAD + b"content-length: 100000\r\n\r\n")
+    await line.forever(b" ", pause=0.01)
+
+
+async def headers_by_drops(line: Line) -> None:
+    """The same before the body."""
+    await line.send(HEAD)
+    await line.forever(b"x", pause=0.01)
+
+
+async def chunks_by_drops(line: Line) -> None:
+    """The same in chunks."""
+    await line.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+    await line.forever(b"1\r\n \r\n", pause=0.01)
+
+
+async def informed_for_ever(line: Line) -> None:
+    """Interim responses only (RFC 9110 section 15.2)."""
+    await line.forever(b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=0.01)
+
+
+async def silent(line: Line) -> None:
+    """Nothing at all."""
+    await asyncio.sleep(PATIENCE)
+
+
+@pytest.mark.parametrize("script", [body_by_drops, headers_by_drops, chunks_by_drops, informed_for_ever])
+async def test_who_drips_is_left_at_the_deadline(hostile: Open, script: Script) -> None:
+    """It is a deadline over all of it, and asking again at once would be as long."""
+    async with hostile(script) as there:
+        refused = await ask(there, deadline=0.5)
+        assert isinstance(refused, Passing)
+        assert (str(refused), refused.spent) == ("localhost did not answer in time.", True)
+        async with asyncio.timeout(PATIENCE):
+            await there.ended.wait()  # the connection is closed
+
+
+async def test_the_deadline_is_one_for_all_requests_of_a_token(hostile: Open) -> None:
+    """A second request has what the first one has left."""
+
+    async def good(line: Line) -> None:
+        await line.send(HEAD + b"content-length: 2\r\n\r\n{}")
+
+    async with hostile(good) as there:
+        with Endpoint(there.ca_file, deadline=0.0) as endpoint, pytest.raises(Passing, match="in time"):
+            await asyncio.to_thread(endpoint.get, f"{there.url}/openid-configuration")
+        assert there.lines == []
+
+
+def bomb() -> bytes:
+    """Some 100 KB that become 100 MB."""
+    packer = zlib.compressobj(wbits=31)
+    return b"".join(packer.compress(b" " * 1_000_000) for _ in range(100)) + packer.flush()
+
+
+async def flood(line: Line) -> None:
+    """600 MB that say so."""
+    await line.send(HEAD + b"content-length: 600000000\r\n\r\n")
+    await line.forever(b"x" * 65_536)
+
+
+async def flood_of_chunks(line: Line) -> None:
+    """Without end, and without saying so."""
+    await line.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+    await line.forever(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+
+
+async def flood_until_closed(line: Line) -> None:
+    """The body ends with the connection."""
+    await line.send(HEAD + b"\r\n")
+    await line.forever(b"x" * 65_536)
+
+
+async def flood_of_headers(line: Line) -> None:
+    """A header of 600 MB."""
+    await line.send(HEAD + b"x: ")
+    await line.forever(b"x" * 65_536)
+
+
+@pytest.mark.parametrize("script", [flood, flood_of_chunks, flood_until_closed, flood_of_headers])
+async def test_who_floods_is_left_at_the_limit(hostile: Open, script: Script) -> None:
+    """Counted in the bytes that the server could write before the connection was closed."""
+    async with hostile(script) as there:
+        refused = await ask(there, deadline=PATIENCE)
+        assert isinstance(refused, Passing)
+        async with asyncio.timeout(PATIENCE):
+            await there.ended.wait()
+        assert there.lines[0].sent < BUFFERS
+    if script is not flood_of_headers:
+        assert (str(refused), refused.spent) == (f"localhost sent more than {LARGEST_ANSWER:,} bytes.", True)
+
+
+async def test_nothing_is_decompressed(hostile: Open) -> None:
+    """What is packed was not asked for and is not read."""
+    packed = bomb()
+
+    async def send(line: Line) -> None:
+        await line.send(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed)
+
+    async with hostile(send) as there:
+        refused = await ask(there, deadline=PATIENCE)
+        assert str(refused) == "localhost answered 200."
+
+
+GARBAGE: dict[str, Any] = {
+    "no JSON": b"\x00\xff\xfe",
+    "deep": b"[" * 200_000,
+    "deep object": b'{"a":' * 40_000,
+    "a list": b"[]",
+    "numbers for words": b'{"error":1,"error_codes":7,"error_description":[],"trace_id":{}}',
+    "codes that are none": b'{"error":"x","error_codes":[null,{},"\\u0000"]}',
+    "a long number": b'{"error":' + b"9" * 5_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+@pytest.mark.parametrize("status", [200, 400, 503])
+async def test_garbage_is_a_refusal_in_a_sentence(hostile: Open, name: str, status: int) -> None:
+    """For the discovery of the authority as for the token."""
+    body = GARBAGE[name]
+
+    async def send(line: Line) -> None:
+        await line.send(b"HTTP/1.1 %d So\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body)
+
+    async with hostile(send) as there:
+        refused = await ask(there, deadline=PATIENCE)
+        assert str(refused).startswith(f"localhost answered {status}")
+        with pytest.raises(CredentialUnavailable):
+            await asyncio.to_thread(ClientSecret(there.registration(), "made-up-secret").fetch)
+
+
+TOKENS: dict[str, dict[str, Any]] = {
+    "no text": {"access_token": 7, "expires_in": 3600},
+    "a line end": {"access_token": "a\r\nb", "expires_in": 3600},
+    "not ASCII": {"access_token": "tökén", "expires_in": 3600},
+    "empty": {"access_token": "", "expires_in": 3600},
+    "no lifetime": {"access_token": "abc"},
+    "not a number": {"access_token": "abc", "expires_in": "NaN"},
+    "without end": {"access_token": "abc", "expires_in": "1e999"},
+    "words": {"access_token": "abc", "expires_in": "soon"},
+    "a list": {"access_token": "abc", "expires_in": [1]},
+}
+
+
+@pytest.mark.parametrize("name", TOKENS)
+async def test_what_is_no_token_is_not_used(hostile: Open, name: str) -> None:
+    """It would be sent to the mail server, or be kept for ever."""
+
+    async def send(line: Line) -> None:
+        said: dict[str, Any] = {"token_type": "Bearer", **TOKENS[name]}
+        if "openid-configuration" in line.path:
+            said = {f"{part}_endpoint": f"{there.url}/{part}" for part in ("token", "authorization")}
+            said["issuer"] = f"{there.url}/contoso.com/v2.0"
+        body = json.dumps(said).encode()
+        await line.send(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
+
+    async with hostile(send) as there:
+        with pytest.raises(CredentialUnavailable, match="no token"):
+            await asyncio.to_thread(ClientSecret(there.registration(), "made-up-secret").fetch)
+        assert there.lines[-1].path == "/token"
+
+
+async def test_who_asks_for_a_token_can_be_stopped_at_any_moment(hostile: Open) -> None:
+    """Cancelling does not wait for the thread, and the thread does not keep the loop, nor the process, from ending."""
+    async with hostile(silent) as there:
+        stopped, begun = threading.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        async def scenario() -> None:
+            source = TokenSource(ClientSecret(there.registration(), "made-up-secret"), Clock())
+            asking = asyncio.create_task(source.token())
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there.begun.wait(), loop))
+            loop.call_soon_threadsafe(begun.set)
+            asking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asking
+
+        def run() -> None:
+            asyncio.run(scenario())  # as at SIGTERM: what is left is cancelled, and its threads are waited for
+            stopped.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+        assert await asyncio.to_thread(stopped.wait, PATIENCE / 4)  # sooner than the endpoint's deadline
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name == "daemon-call")
