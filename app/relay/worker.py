@@ -81,6 +81,7 @@ class Relay:
         if self._dispatcher is None:
             return
         self._stopping.set()
+        self._sessions.stop_opening()  # else a slow server, or a slow token endpoint, delays the stop
         self.wake()
         await self._dispatcher
         self._front.rise(self.wake)

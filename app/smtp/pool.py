@@ -64,6 +64,7 @@ class Pool:
         self._idle: list[_Idle] = []  # the last one in is the first one out
         self._lent: set[Session] = set()
         self._opening = 0
+        self._openings: set[asyncio.Timeout] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._too_old: dict[Session, float] = {}  # when each session's age is over
         self._waiters: deque[asyncio.Future[Session | _Decision]] = deque()
@@ -135,15 +136,8 @@ class Pool:
         return len(self._idle), len(self._lent), self._opening
 
     async def close(self, timeout: float) -> None:
-        """QUIT what is idle, wait `timeout` seconds for what is lent, then abort it. Nothing is lent any more.
-
-        An opening under way when the time is over ends by its own timeouts, or with the task that awaits it.
-        """
-        self._closed = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(_stopped())
-        self._waiters.clear()
+        """QUIT what is idle, wait `timeout` seconds for what is lent, then abort it. Nothing is lent any more."""
+        self.stop_opening()
         self._retire_all_idle()
         self._released()
         try:
@@ -151,6 +145,16 @@ class Pool:
                 await self._empty.wait()
         except TimeoutError:
             await self._abort_all()
+
+    def stop_opening(self) -> None:
+        """Lend nothing any more, and end every opening under way: no message was sent on it, and none will be."""
+        self._closed = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(_stopped())
+        self._waiters.clear()
+        for opening in self._openings:
+            opening.reschedule(asyncio.get_running_loop().time())
 
     # Decisions: nothing here awaits.
 
@@ -267,7 +271,7 @@ class Pool:
         """Use a slot recorded as opening: the session is lent, or the slot is free again."""
         opened: Session | Refused | None = None
         try:
-            opened = await self._open()
+            opened = await self._until_opened()
         finally:
             self._opening -= 1
             if isinstance(opened, Session):
@@ -279,6 +283,21 @@ class Pool:
             self._give_back(opened)
             raise _stopped()
         return opened
+
+    async def _until_opened(self) -> Session | Refused:
+        """Open, until `stop_opening` ends it. Raises SessionFailed."""
+        if self._closed:
+            raise _stopped()
+        try:
+            async with asyncio.timeout(None) as opening:
+                self._openings.add(opening)
+                return await self._open()
+        except TimeoutError:
+            if opening.expired():
+                raise _stopped() from None
+            raise
+        finally:
+            self._openings.discard(opening)
 
     async def _send_on_kept(
         self, session: Session, envelope: Envelope, content: bytes, before_dot: BeforeDot

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.simulator import Call, Delay, Fault, Limits, Moment, Point, Simulator
+from app.simulator import Call, Delay, Fault, Limits, Moment, Point, Silence, Simulator
 from tests.clock import LoopClock, autojump
 from tests.house import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, PATIENCE, house, settings_for
 
@@ -51,6 +51,23 @@ async def test_a_stop_whose_time_is_over_cuts_and_says_so(tmp_path: Path) -> Non
             email = await at_home.until(id, "deferred")
             assert email["relay"]["possible_duplicate"]
             assert email["relay"]["attempts"][0]["phase"] == "dot"
+
+
+@pytest.mark.parametrize("point", [Point.GREETING, Point.EHLO, Point.STARTTLS, Point.AUTH])
+@autojump
+async def test_a_stop_does_not_wait_for_a_session_that_opens(tmp_path: Path, point: Point) -> None:
+    """A server that is silent before the login is done delays no stop; the message goes after the next start."""
+    clock = LoopClock()
+    async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
+        settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
+        silent = simulator.faults.add(Fault(at=point, do=Silence(), times=1))
+        async with house(simulator, settings, clock) as at_home:
+            id = await at_home.post()
+            await silent.wait(PATIENCE)
+            stopping = clock.monotonic()
+        assert clock.monotonic() - stopping < 1.0  # of the loop's own time
+        async with house(simulator, settings, clock) as at_home:
+            assert (await at_home.until(id, "done"))["last_event"] == "sent"
 
 
 @pytest.mark.parametrize(

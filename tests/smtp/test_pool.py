@@ -309,6 +309,46 @@ async def test_closing_does_not_wait_for_ever(ways: Ways) -> None:
     assert pool.counts() == (0, 0, 0)
 
 
+class Stuck:
+    """Never opens."""
+
+    async def __call__(self) -> Session | Refused:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    def forget(self) -> None:
+        """It remembers no failure."""
+
+
+async def test_closing_ends_every_opening_and_every_wait_for_one() -> None:
+    """No message was sent on it. Whoever asks afterwards is told the same."""
+    pool = Pool(Stuck(), 2)
+    asking = [asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go)) for _ in range(4)]
+    warming = asyncio.create_task(pool.warm())
+    await asyncio.sleep(0)
+    assert pool.counts() == (0, 0, 2)
+    pool.stop_opening()
+    async with asyncio.timeout(5):
+        ends = await asyncio.gather(*asking, pool.deliver(ENVELOPE, CONTENT, go), return_exceptions=True)
+        await pool.close(3600.0)
+    assert [end.failure.kind for end in ends if isinstance(end, SessionFailed)] == [FailureKind.STOPPED] * 5
+    assert await warming is None  # there was no room for one more
+    assert pool.counts() == (0, 0, 0)
+
+
+async def test_closing_ends_a_login_without_a_message() -> None:
+    """As the dispatcher makes it after trouble; and a task that is cancelled itself stays cancelled."""
+    pool = Pool(Stuck(), 2)
+    warming, cancelled = asyncio.create_task(pool.warm()), asyncio.create_task(pool.warm())
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    pool.stop_opening()
+    with pytest.raises(SessionFailed):
+        await warming
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+
+
 async def test_closing_replaces_nothing(ways: Ways, pools: list[Pool]) -> None:
     """A kept session that goes while the pool closes is a failure: nothing is opened any more."""
     simulator = await ways.simulator()
