@@ -15,7 +15,7 @@ from app.api import attachment_content
 from app.api.errors import Name
 from app.api.fields import Entry, kind, refuse, warn
 from app.mail import parameters
-from app.mail.headers import HeaderError, check_content_id
+from app.mail.inline_files import Renamed, Unused, bare_id
 from app.mail.message import Attachment
 
 _LONGEST_NAME = 255
@@ -72,6 +72,15 @@ def named(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
         attachment if attachment.filename else replace(attachment, filename=_name(number, attachment.content_type))
         for number, attachment in enumerate(attachments, 1)
     )
+
+
+def content_id_warning(change: Unused | Renamed) -> str:
+    """The sentence for a content id that is not sent as it was given."""
+    if isinstance(change, Renamed):
+        return f"It cannot be a Content-ID as it stands; the file and the html use {change.content_id} instead."
+    if change.is_twin:
+        return "Another attachment has this content id already; the file is sent as an ordinary attachment, without it."
+    return "The html has no `cid:` reference to it; the file is sent as an ordinary attachment."
 
 
 def _refuse(sentence: str, at: str = "", reason: str | None = None) -> PydanticCustomError:
@@ -131,16 +140,15 @@ def _is_text(content_type: str) -> bool:
 
 
 def _content_id(value: Any) -> str | None:
+    """The caller's own; `app/mail/inline_files.py` makes a safe one of it if the html shows the file."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise _refuse(f"It must be a string, not {kind(value)}.", ".content_id")
-    bare = value.strip().removeprefix("<").removesuffix(">")
-    try:
-        check_content_id(bare)
-    except HeaderError as error:
-        raise _refuse(str(error), ".content_id") from None
-    return bare
+    bare = bare_id(value).replace("\t", " ")
+    if not _NOT_IN_A_NAME.isdisjoint(bare):
+        raise _refuse("The content id contains a line break or another control character; remove it.", ".content_id")
+    return bare or None
 
 
 def _name(number: int, content_type: str) -> str:

@@ -128,8 +128,12 @@ class AttachmentInput(TypedDict):
     content_id: NotRequired[
         Annotated[
             str | None,
-            says("Shows the file inside the html as `cid:…`. Also as `contentId` or `inline_content_id`."),
-            WithJsonSchema({"anyOf": [{"type": "string", "format": "content-id", "maxLength": 130}, {"type": "null"}]}),
+            says(
+                "Shows the file inside the html as `cid:…`; without a reference it is an ordinary attachment. It may "
+                "be any text: where it cannot be a Content-ID, one is made and the html is changed to it. Also as "
+                "`contentId` or `inline_content_id`."
+            ),
+            WithJsonSchema({"anyOf": [{"type": "string", "format": "content-id"}, {"type": "null"}]}),
         ]
     ]
 

@@ -45,7 +45,7 @@ class PostmarkHeader(TypedDict):
 
 
 class PostmarkAttachment(TypedDict):
-    """A file. With a `ContentID` it is shown inside the html."""
+    """A file. With a `ContentID` to which the html refers, it is shown inside the html."""
 
     Name: NotRequired[
         Annotated[str, Field(max_length=255, pattern=r"^[^\u0000-\u001f\u007f]*$")] | Literal[False] | None
@@ -56,7 +56,7 @@ class PostmarkAttachment(TypedDict):
     ContentID: NotRequired[
         Annotated[
             str | None,
-            WithJsonSchema({"anyOf": [{"type": "string", "format": "content-id", "maxLength": 130}, {"type": "null"}]}),
+            WithJsonSchema({"anyOf": [{"type": "string", "format": "content-id"}, {"type": "null"}]}),
         ]
     ]
 

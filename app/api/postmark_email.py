@@ -97,11 +97,7 @@ def _attachments(given: Any) -> Any:
 
 
 def _attachment(given: Mapping[str, Any]) -> dict[str, Any]:
-    ours = {name: given.get(theirs) for theirs, name in ATTACHMENT.items()}
-    content_id = ours["content_id"]
-    if isinstance(content_id, str) and content_id[:4].lower() == "cid:":
-        ours["content_id"] = content_id[4:]
-    return ours
+    return {name: given.get(theirs) for theirs, name in ATTACHMENT.items()}
 
 
 def _tag(given: Any) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 Everything wrong with a request is told at once; the first flaw, in the order of the members here, decides its name.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import (
@@ -23,6 +24,7 @@ from app.api.custom_headers import CustomHeaders
 from app.api.errors import MOST_DETAILS, Flaw, Invalid, Name
 from app.api.fields import Reading
 from app.api.openapi_types import says
+from app.mail import inline_files
 from app.mail.address import Address
 from app.mail.message import Attachment, Lane, OnUnknown, Submission
 
@@ -85,7 +87,9 @@ class EmailInput(BaseModel):
     headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read, told.HEADERS)] = says(
         told.OF_HEADERS, default=CustomHeaders()
     )
-    attachments: _Attachments = says("Files; those with a `content_id` are shown inside the html.", default=())
+    attachments: _Attachments = says(
+        "Files; those to whose `content_id` the html refers are shown inside it.", default=()
+    )
     tags: _Tags = says("Words by which emails are found again; they are not sent.", default=())
     scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at, told.SEND_TIME | None)] = _also(
         "scheduled_at", "scheduledAt"
@@ -129,10 +133,21 @@ def read_email(value: Any, reading: Reading) -> Submission:
     if not isinstance(value, dict):
         raise Invalid([Flaw("", f"An email must be one JSON object, not {fields.kind(value)}.")])
     try:
-        return EmailInput.model_validate(value, context=reading).submission(reading.default_lane)
+        email = EmailInput.model_validate(value, context=reading)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise Invalid([_flaw(details) for details in found[:MOST_DETAILS]]) from None
+    return _linked(email.submission(reading.default_lane), reading)
+
+
+def _linked(submission: Submission, reading: Reading) -> Submission:
+    """The submission with each file inline or apart, and with content ids that can be sent."""
+    linked = inline_files.link(submission.html, submission.attachments)
+    if linked.attachments is submission.attachments:
+        return submission
+    for change in linked.changes:
+        reading.warnings.add(f"attachments[{change.place}].content_id", attachments.content_id_warning(change))
+    return replace(submission, html=linked.html, attachments=linked.attachments)
 
 
 def _flaw(details: ErrorDetails) -> Flaw:

@@ -73,7 +73,7 @@ def _root(submission: Submission, key: str) -> Entity:
     """
     inline, apart = [], []
     for file in submission.attachments:
-        if file.content_id and submission.html:  # without html there is nothing that could show it
+        if file.content_id and file.is_inline and submission.html:  # without html there is nothing that could show it
             inline.append(body.attachment(file, "inline"))
         else:
             apart.append(body.attachment(file, "attachment"))

@@ -38,7 +38,8 @@ class Attachment:
     filename: str
     content_type: str
     base64: bytes
-    content_id: str | None = None  # without <>; present means: shown inline (RFC 2392)
+    content_id: str | None = None  # without <> (RFC 2392)
+    is_inline: bool = True  # the html shows it by its content id
 
     @property
     def size(self) -> int:

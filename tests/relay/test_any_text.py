@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from email.message import EmailMessage
+from html import escape, unescape
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -85,7 +86,7 @@ TEXTS = st.lists(st.sampled_from(ATTACKS) | st.text(max_size=8), max_size=6).map
 UNKNOWN = object()
 
 
-class Either(set[str]):
+class Either(set[str | None]):
     """One of these: a caller's own encoded words are carried as they are, and read as they are or decoded."""
 
 
@@ -178,6 +179,11 @@ def literal(text: str) -> bytes:
         return text.encode()
 
 
+def shown_in(html: bytes) -> str:
+    """The content id to which the image refers."""
+    return unescape(html.decode()).partition("cid:")[2].rpartition('"')[0]
+
+
 def file(**members: Any) -> dict[str, Any]:
     """An email with one attachment."""
     return {"attachments": [{"filename": "a.bin", "content": "aGk=", **members}]}
@@ -250,10 +256,16 @@ FIELDS = {
         lambda text: file(content_type=text), "attachments[0].content_type", leaf(1, "content"), lambda _: b"hi"
     ),
     "content_id": Field(
+        lambda text: {"html": f'<img src="cid:{escape(text)}">', **file(content_id=text)},
+        "attachments[0].content_id",
+        lambda _, message: leaves(message)[2].content_id in (None, shown_in(leaves(message)[1].content)),
+        lambda text: True,
+    ),
+    "content_id not used": Field(
         lambda text: {"html": "<p>", **file(content_id=text)},
         "attachments[0].content_id",
         leaf(2, "content_id"),
-        lambda text: text.strip().removeprefix("<").removesuffix(">") or None,
+        lambda text: Either({text.strip().removeprefix("<").removesuffix(">") or None, None}),
     ),
 }  # fmt: skip
 

@@ -107,9 +107,9 @@ def test_t8_inline(door: Door, name: str) -> None:
     assert image.get_payload(decode=True) == OCTETS
 
 
-@pytest.mark.parametrize("content_id", ["a" * 129, "a b", "a\r\nX: 1", 5])
+@pytest.mark.parametrize("content_id", ["a\r\nX: 1", 5])
 def test_t8_bad_content_id(door: Door, content_id: Any) -> None:
-    """At most 128 characters that a header can hold."""
+    """A text without control characters: all others are tests of their own (test_content_ids)."""
     file = {"content": BASE64, "content_id": content_id}
     refused(door.post(changed(attachments=[file])), 422, "invalid_attachment", "attachments[0].content_id")
 

@@ -230,7 +230,7 @@ def test_postmarks_header_opens_nothing_else(door: Door) -> None:
         ({"Headers": [{"Name": str(n), "Value": ""} for n in range(1001)]}, 300, "Headers: "),
         ({"Attachments": [{"Name": "a", "Content": "?"}]}, 300, "Attachments[0].Content: "),
         ({"Attachments": [{"Name": "a"}]}, 300, "Attachments[0].Content: "),
-        ({"Attachments": [{"Content": "aGk=", "ContentID": "cid:a b"}]}, 300, "Attachments[0].ContentID: "),
+        ({"Attachments": [{"Content": "aGk=", "ContentID": "cid:a\nb"}]}, 300, "Attachments[0].ContentID: "),
         ({"Attachments": ["a"]}, 300, "Attachments[0]: "),
         ({"Attachments": {}}, 300, "Attachments: "),
         ({"Tag": []}, 300, "Tag: "),
