@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from app.api import attachment_content
 from app.api.errors import Name
-from app.api.fields import Entry, kind, refuse, warn
+from app.api.fields import Entry, kind, refuse, warn, warn_of_repair
 from app.mail import parameters
 from app.mail.inline_files import Renamed, Unused, bare_id
 from app.mail.message import Attachment
@@ -52,6 +52,9 @@ def read(given: Entry, info: ValidationInfo) -> Attachment:
     if content is None:
         raise _without_content(value)
     filename = _filename(value.get("filename"))
+    warn_of_repair(filename, info, at=f"{given.at}.filename")
+    if isinstance(content, str):
+        warn_of_repair(content, info, at=f"{given.at}.content")
     declared = _first(value, "content_type", "contentType")
     content_type = _content_type(declared, filename)
     encoding = attachment_content.encoding_of(value.get("encoding"))

@@ -6,12 +6,12 @@ time and with one copy of the text at most.
 
 import re
 
-_REPLACEMENT = rb"\ufffd"
-# Runs without a backslash, pairs, and every other escape, up to a lone surrogate. Nothing is matched twice.
+_REPLACEMENT = rb"\ufffd"  # as long as what it replaces
+_HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+# Runs without a backslash, pairs, and every other escape, up to a run of lone surrogates. Nothing is matched twice.
 _NEXT = re.compile(
-    rb"(?:[^\\]++|\\(?:[^u]|u(?:(?![dD][89a-fA-F])|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})))*+"
-    rb"(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
-    re.DOTALL,
+    rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|%b%b)*+((?:%b|%b(?!%b))++)" % (_HIGH, _LOW, _LOW, _HIGH, _LOW), re.DOTALL
 )
 
 
@@ -24,6 +24,6 @@ def without_lone_surrogates(raw: bytes | bytearray) -> bytearray | None:
         return None
     text = bytearray(raw)
     while found is not None:
-        text[found.start(1) : found.end()] = _REPLACEMENT
+        text[found.start(1) : found.end()] = _REPLACEMENT * ((found.end() - found.start(1)) // len(_REPLACEMENT))
         found = _NEXT.match(raw, found.end())
     return text

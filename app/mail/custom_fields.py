@@ -6,6 +6,7 @@ encoded words, a URL is percent-encoded, and lines are folded where the syntax o
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from urllib.parse import quote
 
 import idna
@@ -27,6 +28,7 @@ URL_FIELDS = frozenset(
 )
 ID_FIELDS = frozenset({"references", "in-reply-to"})
 LIST_ID = "list-id"
+MAX_ADDRESSES = 1_000  # of one field
 # Fields that lead an answer, a receipt or a click to others than the sender.
 CONTACT_FIELDS = ADDRESS_FIELDS | URL_FIELDS | {"list-unsubscribe-post", "return-receipt-requested"}
 _STRUCTURED = ADDRESS_FIELDS | URL_FIELDS | ID_FIELDS | {LIST_ID}
@@ -71,9 +73,11 @@ def addresses(value: str) -> tuple[Address, ...]:
     try:
         return (parse_address(value),)
     except AddressError:
-        parts = [part for part in _parts(value) if part]
+        parts = list(islice((part for part in _parts(value) if part), MAX_ADDRESSES + 1))
         if len(parts) < 2:
             raise
+        if len(parts) > MAX_ADDRESSES:
+            raise AddressError(f"There are more than {MAX_ADDRESSES} addresses; give fewer.") from None
         return tuple(map(parse_address, parts))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.address import Address
+from app.mail.address import Address, AddressError
 from app.mail.custom_fields import ADDRESS_FIELDS, ID_FIELDS, URL_FIELDS, addresses, check_custom_field, custom_field
 from app.mail.display_name import visible
 from app.mail.encoded_words import decode_encoded_words
@@ -70,6 +70,13 @@ def test_a_first_word_with_no_room_beside_the_name_has_its_own_line() -> None:
     """It fits on a line of their own."""
     url = f"<https://x.example/{'a' * 970}>"
     assert custom_field("List-Unsubscribe", url) == f"List-Unsubscribe:\r\n {url}\r\n"
+
+
+def test_a_list_has_an_end() -> None:
+    """Of 1,000 addresses at most: no value can cost more than that."""
+    assert len(addresses(",".join(["a@x.com"] * 1000))) == 1000
+    with pytest.raises(AddressError, match="more than 1000 addresses"):
+        addresses(",".join(["a@x.com"] * 1001))
 
 
 def test_addresses_of_a_list() -> None:

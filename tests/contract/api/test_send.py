@@ -193,6 +193,11 @@ def test_s12_wrong_value(door: Door, change: dict[str, Any], field: str) -> None
         ("=?utf-8?q?J=C3=B6rg?= <j@example.com>", "Jörg", "j@example.com"),
         ("Ünï Cödé <u@example.com>", "Ünï Cödé", "u@example.com"),
         ("u@bücher.example", "", "u@xn--bcher-kva.example"),
+        (f"reply+{'0f' * 40}@reply.example.com", "", f"reply+{'0f' * 40}@reply.example.com"),
+        (f"A <{'a' * 315}@example.com>", "A", f"{'a' * 315}@example.com"),
+        ('"A -> B Logistics" <a@example.com>', "A -> B Logistics", "a@example.com"),
+        ('"a <b> c" <a@example.com>', "a <b> c", "a@example.com"),
+        ("=?punycode?q?abc-?= <a@example.com>", "=?punycode?q?abc-?=", "a@example.com"),
     ],
 )
 def test_s13_names_and_domains(door: Door, given: str, name: str, spec: str) -> None:

@@ -80,6 +80,13 @@ def test_a_whole_surrogate_pair_is_a_character(door: Door) -> None:
     assert door.get(f"/emails/{door.send(subject=subject)}").json()["subject"] == subject
 
 
+def test_half_a_character_in_a_file(door: Door) -> None:
+    """In its name and in a file that is sent as text."""
+    file = {"filename": "r\ud83d.txt", "content": "a - \ud83d", "content_type": "text/plain"}
+    fields = [field for field, _ in warned(door, changed(attachments=[{"content": "aGk="}, file]))]
+    assert fields == ["attachments[1].filename", "attachments[1].content"]
+
+
 @pytest.mark.parametrize("path", ["/emails", "/emails/validate"])
 def test_a_lone_surrogate_deep_in_a_large_body(door: Door, path: str) -> None:
     """It is found wherever it stands, also in a member that is ignored."""
