@@ -94,7 +94,11 @@ def create_entrance(draining: Callable[[], bool], room: Room, root_path: str, *,
 
 def lead(entrance: Entrance, edge: Edge, *, public: bool = True) -> None:
     """To the routes. Not `public`: only to what machines inside ask of a process."""
-    app, rates, attempts = _plain_app(), Rates(edge.clock.now), AttemptLimiter(edge.clock.now)
+    app, rates, attempts = (
+        _plain_app(),
+        Rates(edge.clock.now),
+        AttemptLimiter(edge.clock.now, edge.limits.attempts_per_minute),
+    )
     refusals = Refusals(edge.store, edge.clock, attempts)
     keyring = Keyring(edge.store, edge.clock, rates)
     if public:

@@ -14,15 +14,18 @@ from app.api.policy_errors import TooManyAttempts
 from app.mail.budget import MINUTE
 from app.store.records import Key
 
-MOST = 600  # of each kind in a minute, where the key's budget of messages does not give another number
 LEAST = 10  # validations and reschedules in a minute, however small the key's budget is
 
 
 class AttemptLimiter:
-    """The counts of this process. `now` gives epoch seconds."""
+    """The counts of this process. `now` gives epoch seconds.
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    `most`: of each kind in a minute, where the key's budget of messages does not give another number.
+    """
+
+    def __init__(self, now: Callable[[], float], most: int) -> None:
         self._now = now
+        self._most = most
         self._minute = 0
         self._admitted: Counter[UUID] = Counter()  # of this minute
         self._refused: Counter[UUID] = Counter()
@@ -31,7 +34,7 @@ class AttemptLimiter:
         """Count a validation or a reschedule. Raises TooManyAttempts."""
         self._begin_minute()
         per_minute = key.policy.messages_per_minute
-        limit = MOST if per_minute is None else max(per_minute, LEAST)
+        limit = self._most if per_minute is None else max(per_minute, LEAST)
         if self._admitted[key.id] + self._refused[key.id] >= limit:
             raise self._too_many(limit)
         self._admitted[key.id] += 1
@@ -41,7 +44,7 @@ class AttemptLimiter:
         if not self._refused:
             return
         self._begin_minute()
-        limit = max(key.policy.messages_per_minute or 0, MOST)
+        limit = max(key.policy.messages_per_minute or 0, self._most)
         if self._refused[key.id] >= limit:
             raise self._too_many(limit)
 

@@ -19,6 +19,7 @@ class Limits:
     max_message_bytes: int  # of the composed message, as the upstream counts it
     max_bytes_in_flight: int  # of the bodies of all requests at one moment
     max_recipients: int = 50  # in each of to, cc, bcc and reply_to
+    attempts_per_minute: int = 600  # validations and refused sends of a key without a budget of messages
     body_seconds: float = 60.0  # for the whole body to arrive
     body_grace_seconds: float = 10.0  # for a body to begin; after that the minimum rate counts
     body_bytes_per_second: int = 4096  # the minimum rate at which a body arrives, on average

@@ -44,7 +44,9 @@ Json = dict[str, Any]
 SENDER = "noreply@contoso.com"
 INSIDE = ("/healthz", "/readyz", "/metrics")  # what no gateway passes on
 NUL = pytest.mark.direct("it refuses a NUL in a path by itself: tests/gateway", "nginx")
-LIMITS = Limits(max_body_bytes=4 << 20, max_message_bytes=1 << 20, max_bytes_in_flight=64 << 20)
+LIMITS = Limits(
+    max_body_bytes=4 << 20, max_message_bytes=1 << 20, max_bytes_in_flight=64 << 20, attempts_per_minute=1_000_000
+)
 MINIMAL: Json = {"from": SENDER, "to": "anna@example.com", "subject": "Hello", "text": "Hi Anna"}
 
 

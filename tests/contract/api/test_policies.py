@@ -17,7 +17,7 @@ from app.mail.budget import DAY
 from app.store.audit_records import AuditRecord
 from app.store.key_records import KeyRotation
 from app.store.records import Permission
-from tests.contract.api.door import MINIMAL, SENDER, Door, Json, accepted, changed, open_door, refused
+from tests.contract.api.door import MINIMAL, SENDER, Door, Json, accepted, changed, open_door, refused, small
 
 MINUTE_BEGAN = 1_800_000_000.0  # epoch seconds
 SOON = 20.0  # seconds that a test waits for what is written beside the answers
@@ -55,7 +55,7 @@ def hand() -> Hand:
 @pytest.fixture
 def still(tmp_path: Path, hand: Hand) -> Iterator[Door]:
     """A server whose time stands."""
-    with open_door(tmp_path, clock=HandClock(hand=hand)) as door:
+    with open_door(tmp_path, clock=HandClock(hand=hand), limits=small(attempts_per_minute=600)) as door:
         yield door
 
 
