@@ -264,21 +264,29 @@ def _by_code(rules: Sequence[Rule]) -> Mapping[int, tuple[Rule, ...]]:
 _EXCHANGE = _by_code(office365.RULES)
 # Exchange's refusal at MAIL can include the cause of the failed login: `530 5.7.57 ... Error: 535 5.7.139 ...`.
 _CAUSE = re.compile(r"\berror: ?([45]\d\d) +", re.IGNORECASE)
+# The part of the store driver that submits speaks of the sending mailbox, also in a reply to RCPT.
+_OF_SENDER = "storedrv.submission"
 _NOT_LOGGED_IN_STATUS = EnhancedStatus(5, 7, 57)
 
 
 def _rule(phase: Phase, reply: Reply) -> Rule:
     if reply.code in _EXCHANGE:
-        heard, rules = Heard.of(reply), _EXCHANGE[reply.code]
+        heard = Heard.of(reply)
         if (reply.code == 530 or heard.status == _NOT_LOGGED_IN_STATUS) and (cause := _CAUSE.search(heard.text)):
             return _rule(Phase.AUTH, Reply.of(int(cause[1]), [heard.text[cause.end() :]]))
-        for rule in rules:
-            if rule.knows_text(phase, heard):
-                return rule
-        for rule in rules:
-            if rule.knows(phase, heard):
-                return rule
+        if (row := _row(phase, reply.code, heard)) is not None:
+            return row
     for rule in DEFAULTS:
         if reply.code in rule.codes and phase in rule.phases:
             return rule
     return DEFAULTS[-1]  # it knows every reply
+
+
+def _row(phase: Phase, code: int, heard: Heard) -> Rule | None:
+    """Exchange's row for a reply: the first whose sentence it has, else the first that knows it by code and words."""
+    if phase is Phase.RCPT and _OF_SENDER in heard.text:
+        phase = Phase.DOT
+    rules = _EXCHANGE[code]
+    by_text = (rule for rule in rules if rule.knows_text(phase, heard))
+    by_code = (rule for rule in rules if rule.knows(phase, heard))
+    return next(by_text, None) or next(by_code, None)

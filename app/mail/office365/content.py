@@ -54,17 +54,6 @@ RULES: tuple[Rule, ...] = (
         confidence=Confidence.LOW,
     ),
     _fails(
-        name="recipient-mailbox",
-        scope=Scope.RECIPIENT,
-        statuses=enhanced("5.2.1", "5.2.2"),
-        all_of=("storedrv.deliver",),
-        none_of=("storedrv.submission",),
-        summary="The recipient's mailbox is disabled or full.",
-        fix="Ask the recipient's administrator, then retry the message.",
-        source=sources.NON_DELIVERY,
-        confidence=Confidence.LOW,
-    ),
-    _fails(
         name="header-too-large",
         statuses=enhanced("5.3.4"),
         any_of=("header size",),
@@ -76,7 +65,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _fails(
         name="too-large",
-        statuses=enhanced("5.3.4"),
+        statuses=enhanced("5.3.4", "5.2.3"),
         text=("message size exceeds fixed maximum",),
         instead=("message size exceeds",),
         summary="The message is larger than Exchange takes.",

@@ -3,7 +3,7 @@
 from app.mail.attempt import Phase
 from app.mail.office365 import sources
 from app.mail.office365.remedy import LOGS_IN_AGAIN, NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
-from app.mail.rule import AUTH, MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
+from app.mail.rule import AUTH, LOGIN_CODES, MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.verdict import Action, Confidence, Scope
 
 _MAIL = frozenset({Phase.MAIL})
@@ -28,7 +28,9 @@ RULES: tuple[Rule, ...] = (
             "client not authenticated",
             "not authenticated to send",
             "anonymous client",
+            "authentication required",
         ),
+        none_of=("resolver.", "delivery restriction", "sender was not authenticated"),  # of a group or a mailbox
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
@@ -42,8 +44,8 @@ RULES: tuple[Rule, ...] = (
         phases=TRANSACTION,
         codes=range(400, 500),
         statuses=enhanced("4.4.2", "4.3.2"),
-        any_of=("submission rate", "message limit per"),
-        text=("submission rate for this client has exceeded", "exceeded the message limit"),
+        any_of=("submission rate", "message limit", "rate limit"),
+        text=("submission rate for this client has exceeded", "exceeded the message limit", "message rate limit"),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         pause=60.0,
@@ -67,6 +69,20 @@ RULES: tuple[Rule, ...] = (
         fix=SEND_AS,
         source=f"{sources.FIX_APPLICATIONS}; {sources.RESPONSES}",
         confidence=Confidence.HIGH,
+    ),
+    Rule(
+        name="no-send-as-login",
+        phases=AUTH | TRANSACTION,
+        codes=LOGIN_CODES,
+        statuses=enhanced("5.7.60", "5.7.61"),
+        text=_NO_RIGHT,
+        action=Action.DEFER,
+        scope=Scope.MAILBOX,
+        hold=True,
+        summary="The server wants a login that may send as this From address.",
+        fix=SEND_AS,
+        source=sources.RESPONSES,
+        confidence=Confidence.LOW,
     ),
     Rule(
         name="invalid-sender",

@@ -8,7 +8,7 @@ from functools import partial
 from app.mail.attempt import Phase
 from app.mail.office365 import sources
 from app.mail.office365.remedy import UNBLOCK, powershell
-from app.mail.rule import MESSAGE, TRANSACTION, Rule, enhanced
+from app.mail.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.verdict import Action, Confidence, Scope
 
 _AN_HOUR, _A_DAY = 3_600.0, 86_400.0
@@ -23,7 +23,6 @@ _DAILY = (
     "often, add a second mailbox, or see what else sends through this one."
 )
 
-_DELIVERY = ("storedrv.deliver",)  # the recipient's mailbox, not the sending one
 _QUOTA = ("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded")
 
 _waits = partial(Rule, phases=_SENDING, codes=range(500, 600), action=Action.DEFER, scope=Scope.MAILBOX)
@@ -87,6 +86,20 @@ _LIMITS: tuple[Rule, ...] = (
         source=sources.NON_DELIVERY,
         confidence=Confidence.MEDIUM,
     ),
+    Rule(
+        name="recipient-mailbox",
+        phases=_SENDING,
+        codes=REFUSALS,
+        statuses=enhanced("5.2.1", "5.2.2"),
+        all_of=("storedrv.deliver",),
+        none_of=("storedrv.submission",),
+        action=Action.FAIL,
+        scope=Scope.RECIPIENT,
+        summary="The recipient's mailbox is disabled or full.",
+        fix="Ask the recipient's administrator, then retry the message.",
+        source=sources.NON_DELIVERY,
+        confidence=Confidence.LOW,
+    ),
     _waits(
         name="folder-full",
         exception=("messageperfoldercountquotaexceeded",),
@@ -100,7 +113,6 @@ _LIMITS: tuple[Rule, ...] = (
     _waits(
         name="mailbox-full",
         statuses=enhanced("5.2.2", "5.2.0"),
-        none_of=_DELIVERY,
         any_of=("mailbox full", "aka.ms/mailboxfull", "shutoffquotaexceeded", "mapiexceptionquotaexceeded"),
         pause=_AN_HOUR,
         counts="mailbox-full",
@@ -112,9 +124,16 @@ _LIMITS: tuple[Rule, ...] = (
     _waits(
         name="mailbox-disabled",
         statuses=enhanced("5.2.1", "5.2.0"),
-        none_of=_DELIVERY,
-        any_of=("mailbox disabled", "accountdisabled", "account disabled", "account is disabled", "mailboxdisabled"),
-        text=("mailbox disabled; storedrv.submission", "exception:accountdisabledexception"),
+        any_of=(
+            "mailbox disabled",
+            "mailboxdisabled",
+            "mailbox cannot be accessed",
+            "accountdisabled",
+            "mailboxunavailableexception",
+            "account disabled",
+            "account is disabled",
+        ),
+        text=("mailbox disabled; storedrv.submission", "storedrv.submission.exception:accountdisabled"),
         pause=_AN_HOUR,
         hold=True,
         summary="The sending mailbox is disabled.",

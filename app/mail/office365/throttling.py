@@ -28,7 +28,7 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-mailbox-full",
         statuses=enhanced("5.2.251"),
-        text=("continuous mailbox full errors",),
+        text=("mailbox full errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it was full and mail was sent from it all the "
         "same.",
         fix="Empty the mailbox's Sent Items and Deleted Items, and keep no copies of what Postern sends: "
@@ -39,7 +39,7 @@ RULES: tuple[Rule, ...] = (
         name="throttled-send-as-denied",
         statuses=enhanced("5.2.252"),
         all_of=("throttled", "send as denied"),
-        text=("continuous send as denied errors",),
+        text=("send as denied errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it sent too often as an address it may not use.",
         fix="Find the application that sends from a foreign address (the failed messages name it) and stop it, or "
         "grant the right: "
@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-invalid-license",
         statuses=enhanced("5.2.253"),
-        text=("continuous invalid license errors",),
+        text=("invalid license errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it has no valid license.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
         "Exchange Online license." + _WAIT,
@@ -57,7 +57,7 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-too-many-recipients",
         statuses=enhanced("5.2.254"),
-        text=("continuous too many recipients errors",),
+        text=("too many recipients errors",),
         summary="Exchange has locked the mailbox out of SMTP, because messages had too many recipients again and "
         "again.",
         fix="Let the application send to fewer recipients at once, or raise the mailbox's limit: "
@@ -67,7 +67,7 @@ RULES: tuple[Rule, ...] = (
     _locked_out(
         name="throttled-invalid-recipients",
         statuses=enhanced("5.2.255"),
-        text=("continuous invalid recipients errors",),
+        text=("invalid recipients errors",),
         summary="Exchange has locked the mailbox out of SMTP, because of too many invalid recipient addresses.",
         fix="Find the application that sends to bad addresses (the failed messages name it) and clean its list."
         + _WAIT,
