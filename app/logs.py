@@ -188,6 +188,11 @@ def confirmed(email: UUID, *, key: str) -> None:
     _log.info("email.confirmed", email=str(email), key=key)
 
 
+def erased(emails: int, *, key: str, scrubbed: bool) -> None:
+    """So many emails were erased, by this API key. `scrubbed`: nothing of them is left in SQLite's files."""
+    _log.info("emails.erased", emails=emails, key=key, scrubbed=scrubbed)
+
+
 def rescheduled(email: UUID, *, at: float, key: str) -> None:
     """An email is to be sent at another time (epoch seconds), by this API key."""
     _log.info("email.rescheduled", email=str(email), at=datetime.fromtimestamp(at, UTC).isoformat(), key=key)

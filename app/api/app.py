@@ -21,6 +21,7 @@ from app.api.docs import Docs
 from app.api.edge import Edge
 from app.api.emails import Emails
 from app.api.entrance import Entrance
+from app.api.erasure import Erasures
 from app.api.health import Health
 from app.api.intake import Intake
 from app.api.key_routes import Keys
@@ -43,7 +44,7 @@ _GET = ("GET", "HEAD")
 class _ButWords(StringConvertor):
     """One part of a path, but for those that are routes of their own: another method of theirs is 405 and no id."""
 
-    regex = "(?!(?:batch|validate)$)[^/]+"
+    regex = "(?!(?:batch|validate|erase)$)[^/]+"
 
 
 class _ButBatch(PathConvertor):
@@ -136,7 +137,12 @@ def _add_routes(app: FastAPI, edge: Edge, keyring: Keyring, intake: Intake) -> N
     for path, methods, endpoint in (
         ("/openapi.json", _GET, docs.specification),
         ("/docs", _GET, docs.page),
-        *_of_an_email(emails, Changes(edge, keyring, intake.refusals, intake.attempts), Attachments(edge, keyring)),
+        *_of_an_email(
+            emails,
+            Changes(edge, keyring, intake.refusals, intake.attempts),
+            Attachments(edge, keyring),
+            Erasures(edge, keyring),
+        ),
         *_beside_emails(edge, keyring),
         *_of_webhooks(edge, keyring),
         *_of_keys(edge, keyring),
@@ -156,7 +162,7 @@ def _add_postmark(app: FastAPI, postmark: Postmark) -> None:
     app.add_api_route(rest, postmark.nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
-def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments) -> Sequence[_Route]:
+def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments, erasures: Erasures) -> Sequence[_Route]:
     return (
         ("/emails/{id:but_words}", _GET, emails.show),
         ("/emails/{id:but_words}", ("PATCH",), changes.reschedule),
@@ -166,6 +172,8 @@ def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments) -> 
         ("/emails/{id}/attachments/{attachment_id}/content", _GET, attachments.download),
         ("/emails/{id}/retry", _POST, emails.retry),
         ("/emails/{id}/confirm", _POST, emails.confirm),
+        ("/emails/{id}/erase", _POST, erasures.erase),
+        ("/emails/erase", _POST, erasures.erase_address),
     )
 
 

@@ -31,8 +31,8 @@ class Audit:
         parameters=told.PAGE,
         answer=Answer("The newest first.", told.AuditPage, {"one": told.listed(told.ENTRY)}),
         refuses=told.OF_PAGE,
-        description="Changes of keys; mailboxes held and released; emails retried, confirmed and cancelled; sends that "
-        "were refused. A refusal is there a second or so after it was answered.",
+        description="Changes of keys; mailboxes held and released; emails retried, confirmed, cancelled and erased; "
+        "sends that were refused. A refusal is there a second or so after it was answered.",
     )
     async def list_(self, request: Request) -> Response:
         """GET /audit: page by page, the newest first."""

@@ -221,6 +221,17 @@ class NotHeld(Problem):
         )
 
 
+class NotOver(Problem):
+    """The email is not over, so it cannot be erased."""
+
+    def __init__(self, state: MessageState) -> None:
+        how = "Cancel it with `postern emails cancel`, or wait until it is over, then erase it."
+        if state is MessageState.ACTIVE:
+            how = "It is being relayed now: wait until it is over, then erase it."
+        sentence = f"The email is {state}. Only an email that is done or cancelled can be erased. {how}"
+        super().__init__(Name.VALIDATION_ERROR, sentence, reason="not_over")
+
+
 class MethodNotAllowed(Problem):
     """The path exists, the method does not."""
 

@@ -86,5 +86,13 @@ def changed_email(description: str) -> Answer:
 
 def next_steps(id: str) -> dict[str, Link]:
     """What can be done with an email whose id is at this place of an answer."""
-    operations = ("getEmail", "rescheduleEmail", "cancelEmail", "retryEmail", "confirmEmail", "listAttachments")
+    operations = (
+        "getEmail",
+        "rescheduleEmail",
+        "cancelEmail",
+        "retryEmail",
+        "confirmEmail",
+        "listAttachments",
+        "eraseEmail",
+    )
     return {operation: Link(operation, {"id": id}) for operation in operations}

@@ -19,6 +19,7 @@ from app.api.attempt_limit import AttemptLimiter
 from app.api.errors import Problem
 from app.api.unreadable import TooManyRequests
 from app.clock import Clock
+from app.log_format import mask
 from app.mail.lifecycle import MessageState
 from app.quota import Quota
 from app.store import Store, StoreError
@@ -146,5 +147,9 @@ def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry
     if problem.reason is not None:
         details["reason"] = problem.reason
     return Entry(
-        now, by, Action.SEND_REFUSED, f"POST {scope['path']}", {**details, "message": problem.message[:_LONGEST]}
+        now,
+        by,
+        Action.SEND_REFUSED,
+        f"POST {scope['path']}",
+        {**details, "message": mask(problem.message[:_LONGEST], frozenset())},
     )

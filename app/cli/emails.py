@@ -8,17 +8,22 @@ from uuid import UUID
 import typer
 
 from app.api.emails import not_held, not_retryable
+from app.api.errors import NotOver
 from app.cli.exits import Exit, end
 from app.cli.output import AsJson, console, moment, say, show, show_facts, styled
 from app.cli.stored import BY, ask
 from app.clock import Clock
+from app.mail import erasure
+from app.mail.address import AddressError
 from app.mail.lifecycle import MessageState
 from app.mail.verdict import Explanation
 from app.store import Store
+from app.store.erase import Outcome
 from app.store.explanation import waits, why
 from app.store.records import AttemptRecord, Change, Email
 
 commands = typer.Typer(help="Messages and what became of them.", no_args_is_help=True)
+_LISTED = 100  # ids in an error
 _COLUMNS = ("id", "created_at", "state", "from", "to", "subject")
 
 Id = Annotated[UUID, typer.Argument(help="The id that POST /emails answered.")]
@@ -77,6 +82,50 @@ def confirm(ids: Ids) -> None:
     """Say that a held message has arrived, as Message trace shows. It is done and never offered again."""
     done = "is done; it counts as relayed"
     _decide(ids, Store.confirm, done, lambda change: not_held(change).message)
+
+
+@commands.command()
+def erase(
+    ids: Annotated[list[UUID] | None, typer.Argument(metavar="[ID...]", help="Ids of emails that are over.")] = None,
+    address: Annotated[str | None, typer.Option(help="Every email to this address, or with answers to it.")] = None,
+    vacuum: Annotated[bool, typer.Option("--vacuum", help="Rewrite a SQLite file however large it is.")] = False,
+) -> None:
+    """Erase content, names, addresses and dialogue of what is over; ids, times, states and counts stay."""
+    if (not ids) is (address is None):
+        raise typer.BadParameter("give ids, or --address")
+    failures = _erase_ids(ids) if ids else _erase_address(address or "")
+    if not ask(lambda store: store.scrub(whole=vacuum)):
+        say("The database file was not rewritten: its unused parts may still have remains. Repeat it with --vacuum.")
+    if failures:
+        raise failures[0]
+
+
+def _erase_ids(ids: Sequence[UUID]) -> list[typer.Exit]:
+    outcomes = ask(lambda store: store.erase(ids, Clock().now(), BY))
+    failures = []
+    for id, outcome in outcomes.items():
+        if outcome is Outcome.MISSING:
+            failures.append(_none(id))
+        elif isinstance(outcome, MessageState):
+            failures.append(end(Exit.FAILED, f"{id}: {NotOver(outcome).message}"))
+        else:
+            say(f"{id} is erased")
+    return failures
+
+
+def _erase_address(address: str) -> list[typer.Exit]:
+    """The address is not repeated in what is printed: that may be kept."""
+    try:
+        spec = erasure.normal(address)
+    except AddressError as error:
+        raise typer.BadParameter(f"--address: {error}") from None
+    found = ask(lambda store: store.erase_address(spec, Clock().now(), BY))
+    say(f"{found.count} emails are erased")
+    if not found.waiting:
+        return []
+    listed = " ".join(map(str, found.waiting[:_LISTED]))
+    sentence = f"{len(found.waiting)} emails with this address are not over. Cancel them or wait, then repeat: {listed}"
+    return [end(Exit.FAILED, sentence)]
 
 
 async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None:

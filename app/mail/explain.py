@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from app.mail.erasure import ERASED
 from app.mail.health import Condition, Health
 from app.mail.lifecycle import MessageState
 from app.mail.verdict import Explanation
@@ -48,6 +49,8 @@ def explain(
 
     A queued message has no reason of its own: what put it back was its mailbox's trouble (lifecycle, rule 3).
     """
+    if told == ERASED:
+        return ERASED
     if state in _WAITING and scheduled_at is not None:
         return Explanation(
             f"It is to be sent at {_time(scheduled_at)}.", "Nothing to do; until then it can be cancelled."

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from app.store import audit, ended_sessions, keys, mailboxes, setting_key
+from app.mail.lifecycle import MessageState
+from app.store import audit, ended_sessions, erase, keys, mailboxes, room, setting_key
 from app.store.audit_records import Actor, AuditRecord, Refusal
+from app.store.erase import Erased, Erasure, Outcome
 from app.store.key_records import KeyRecord, KeyRevision, KeyRotation, NewKey, Presented, Revocation
 from app.store.reader import Reader
-from app.store.records import Key, Wish
+from app.store.records import FIRST_ID, Key, Wish
+from app.store.retention import AT_ONCE
 from app.store.writer import Writer
 
 
@@ -18,6 +21,7 @@ class Administration:
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._write = writer.write
         self._read = reader.read
+        self._run = reader.run
 
     # Keys
 
@@ -76,6 +80,45 @@ class Administration:
     async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
         """The newest entries, those before an entry if one is given."""
         return await self._read(partial(audit.page, before=before, limit=limit))
+
+    # Erasure
+
+    async def erase(self, ids: Sequence[UUID], now: float, by: Actor) -> dict[UUID, Outcome | MessageState]:
+        """Erase these emails, in small steps; of each the outcome, or its state if it is not over and stays.
+
+        Call `scrub` afterwards.
+        """
+        return await self._erase(ids, now, by, "id")
+
+    async def erase_address(self, address: str, now: float, by: Actor) -> Erased:
+        """The same for every email with this address (see `app.mail.erasure.normal`)."""
+        count, waiting, after = 0, list[UUID](), FIRST_ID
+        while True:
+            found = await self._read(partial(erase.find, address=address, after=after))
+            outcomes = await self._erase(found.over, now, by, "address")
+            count += sum(outcome is Outcome.ERASED for outcome in outcomes.values())
+            waiting += found.waiting
+            waiting += (id for id, outcome in outcomes.items() if isinstance(outcome, MessageState))
+            if found.last is None:
+                return Erased(count, tuple(waiting))
+            after = found.last
+
+    async def scrub(self, *, whole: bool = False) -> bool:
+        """Remove what erased rows have left in an embedded database's files. False: some may be left.
+
+        Files of more than `room.VACUUMED` bytes are not rewritten unless `whole` asks for it: writers wait meanwhile.
+        """
+        return await self._run(partial(room.scrub, whole=whole))
+
+    async def _erase(
+        self, ids: Sequence[UUID], now: float, by: Actor, asked: str
+    ) -> dict[UUID, Outcome | MessageState]:
+        left, outcomes = list(dict.fromkeys(ids)), dict[UUID, Outcome | MessageState]()
+        while left:
+            step = Erasure(tuple(left[:AT_ONCE]), now, by, asked)
+            outcomes |= await self._write(erase.erase, step, patient=True)
+            left = [id for id in left if id not in outcomes]
+        return outcomes
 
     # Mailboxes
 

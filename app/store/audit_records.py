@@ -19,6 +19,7 @@ class Action(StrEnum):
     EMAIL_RETRIED = "email.retried"
     EMAIL_CONFIRMED = "email.confirmed"
     EMAIL_CANCELED = "email.canceled"
+    EMAIL_ERASED = "email.erased"
     SEND_REFUSED = "send.refused"
 
 

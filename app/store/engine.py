@@ -34,6 +34,7 @@ _WRITER = {
     "wal_autocheckpoint": "8192",  # pages: some 32 MiB, so that few commits have to copy the log back
     "journal_size_limit": str(64 * 1024 * 1024),
     "cache_size": "-16384",  # KiB
+    "secure_delete": "ON",  # what is deleted is overwritten with zeros, so that an erasure leaves nothing in the file
 }
 _READER = {"query_only": "ON"}
 _NEW = {"auto_vacuum": "INCREMENTAL"}  # before anything is in it: see room.py

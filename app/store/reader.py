@@ -25,6 +25,10 @@ class Reader:
         """What `question` answers. Raises StoreUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, question)
 
+    async def run(self, work: Callable[[Engine], R]) -> R:
+        """The same outside of a transaction, with the driver's own errors."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, self._engine)
+
     def close(self) -> None:
         """Wait for those who read, then close the connections."""
         self._threads.shutdown()

@@ -343,6 +343,7 @@ Index("api_key_secrets_by_handle", api_key_secrets.c.handle)
 Index("api_key_secrets_of_key", api_key_secrets.c.key_id)
 Index("webhooks_by_status", webhooks.c.status)
 Index("webhook_deliveries_of", webhook_deliveries.c.webhook_id, webhook_deliveries.c.event_id, unique=True)
+Index("webhook_deliveries_about", webhook_deliveries.c.subject)  # for an erasure
 Index(
     "webhook_deliveries_due",
     *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.next_at, webhook_deliveries.c.number),

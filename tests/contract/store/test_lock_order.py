@@ -14,8 +14,8 @@ from app.store.writer import Verb, Writer
 # One line a verb, in the order of release 0.1. Add a verb where it belongs; never move a line.
 FROZEN = """
 accept.accept allowance.draw audit.refuse claim.claim delays.tell deliveries.claim deliveries.reclaim
-deliveries.replay deliveries.replay_failed deliveries.settle events.announce heartbeat.beat keys.create keys.revise
-keys.revoke keys.rotate keys.touch setting_key.apply ended_sessions.end
+deliveries.replay deliveries.replay_failed deliveries.settle erase.erase events.announce heartbeat.beat keys.create
+keys.revise keys.revoke keys.rotate keys.touch setting_key.apply ended_sessions.end
 mailboxes.keep mailboxes.wish ownership.beat ownership.leave ownership.release
 person.cancel person.confirm person.retry reclaim.expire reclaim.reclaim reschedule.reschedule restored.hold
 retention.prune room.shrink setback.bring_forward setback.shorten settle.give_back settle.mark_dot settle.renew

@@ -1,0 +1,75 @@
+"""Remains of an erased email: codes, counts and times, with placeholders for names and addresses. Pure."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.mail.address import parse_address
+from app.mail.verdict import Explanation
+
+ERASED = Explanation(
+    "It was erased: its content, subject, names, addresses and SMTP dialogue were removed on request.",
+    "Nothing to do. Its id, times, states and counts are kept until retention removes them.",
+)
+SUBJECT = "(erased)"
+_DOMAIN = "erased.invalid"  # RFC 2606 §2: never a real one
+ADDRESS = f"erased@{_DOMAIN}"
+_CODES = re.compile(r"\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?")  # RFC 5321 §4.2, RFC 3463
+_LISTS = ("to", "cc", "bcc", "reply_to")
+
+
+def normal(address: str) -> str:
+    """The addr-spec to compare by: without a display name, in lower case, with A-labels. Raises AddressError."""
+    return parse_address(address.strip()).addr_spec.lower()
+
+
+def has_address(head: Mapping[str, Any], recipients: Sequence[str], address: str) -> bool:
+    """Whether an email was addressed to `address` (see `normal`), or asked for answers to it.
+
+    `head` is as it was given to the API; `recipients` are those of the envelope, which a redirection has changed.
+    """
+    in_brackets = f"<{address}>"
+    entries = (entry.lower() for name in _LISTS for entry in head[name])
+    return any(one.lower() == address for one in recipients) or any(
+        entry == address or entry.endswith(in_brackets) for entry in entries
+    )
+
+
+def recipient(position: int) -> str:
+    """The placeholder of the recipient at this position, from 0 on: two of one email differ."""
+    return f"erased-{position + 1}@{_DOMAIN}"
+
+
+def head(given: Mapping[str, Any], mail_from: str) -> dict[str, Any]:
+    """The head without names, addresses, subject, tags and headers. The sending mailbox stays."""
+    lists = {name: [ADDRESS] * len(given[name]) for name in _LISTS}
+    return {"sender": mail_from, "subject": SUBJECT, "tags": [], **lists}
+
+
+def message_id(given: str, addresses: Sequence[str], own: str) -> str:
+    """The Message-ID, by which Message trace finds the email; another one if a caller has put an address into it."""
+    lower = given.lower()
+    return f"{own}@{_DOMAIN}" if any(one.lower() in lower for one in addresses) else given
+
+
+def reply(text: str | None) -> str | None:
+    """The codes of a reply, without its text."""
+    found = _CODES.match(text or "")
+    return found.group() if found else None
+
+
+def payload(kept: str, mail_from: str, identity: str, placeholders: Mapping[str, str]) -> str:
+    """The payload of a webhook's event about an email, erased. `placeholders` are by address, in lower case."""
+    event = json.loads(kept)
+    data, relay = event["data"], event["data"]["relay"]
+    data |= {"from": mail_from, "to": [ADDRESS] * len(data["to"]), "subject": SUBJECT, "tags": {}, "headers": []}
+    data["message_id"] = f"<{identity}>"
+    if "failed" in data:
+        reason = data["failed"]["reason"]
+        data["failed"]["reason"] = reason if reason == "expired" else reply(reason) or ERASED.summary
+    relay["explanation"] = {"summary": ERASED.summary, "fix": ERASED.fix}
+    for one in relay["recipients"]:
+        one["address"] = placeholders.get(one["address"].lower(), ADDRESS)
+        one["reply"] = reply(one["reply"])
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,259 @@
+"""Erasure: everything personal leaves the tables and the file, and ids, times, states and counts stay."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.mail import erasure
+from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.message import OnUnknown
+from app.mail.webhook import EventType
+from app.store import Store
+from app.store.audit_records import Action, Actor
+from app.store.engine import database_file, write_engine
+from app.store.erase import Erased, Outcome
+from app.store.records import Accepted, Email, Head, IdempotencyConflict, Selection
+from app.store.retention import AT_ONCE, Bounds
+from app.store.schema import metadata
+from tests.contract.store.build import (
+    DEFERRED,
+    LOST,
+    NOW,
+    REFUSED,
+    RELAYED,
+    accept,
+    acceptance,
+    claim,
+    claim_one,
+    once,
+    settle,
+)
+from tests.contract.store.test_webhooks import listen, take
+
+BY = Actor("command line")
+PERSON = "ada.lovelace@example.net"
+SECRETS = (b"lovelace", b"Lovelace", b"difference-engine", b"Analytical")
+ERASED = Outcome.ERASED
+
+
+def personal(*to: str, **changes: Any) -> Any:
+    """An email that is full of one person."""
+    to = to or (PERSON,)
+    head = Head(
+        "Analytical Society <a@contoso.com>",
+        tuple(f"Ada Lovelace <{one}>" for one in to),
+        "Your difference-engine, Ada Lovelace",
+        reply_to=(f"Ada <{PERSON}>",),
+        tags=(("person", "ada-lovelace"),),
+        headers=(("X-Person", PERSON),),
+    )
+    content = b"Subject: Your difference-engine\r\n\r\nDear Ada Lovelace, " + b"difference-engine " * 400
+    return acceptance(*to, **{"head": head, "content": content, "coalesce": f"code {PERSON}", **changes})
+
+
+async def over(store: Store, attempt: Any = REFUSED, **changes: Any) -> UUID:
+    """One that was relayed or has failed."""
+    (id,) = await accept(store, personal(**changes))
+    assert await settle(store, await claim_one(store), attempt)
+    return id
+
+
+async def read(store: Store, id: UUID) -> Email:
+    """It, as it is kept."""
+    email = await store.get(id)
+    assert email is not None
+    return email
+
+
+def rows(url: str) -> str:
+    """Every row of every table but for the audit, as text."""
+    engine = write_engine(url)
+    with engine.begin() as connection:
+        tables = [table for table in metadata.sorted_tables if table.name != "idempotency"]
+        found = [str(tuple(row)) for table in tables for row in connection.execute(table.select())]
+    engine.dispose()
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize(("attempt", "state"), [(RELAYED, RecipientState.RELAYED), (REFUSED, RecipientState.FAILED)])
+async def test_what_goes_and_what_stays(store: Store, store_url: str, attempt: Any, state: RecipientState) -> None:
+    """After it was relayed, and after it has failed."""
+    id = await over(store, attempt)
+    before = await read(store, id)
+    assert await store.erase([id], NOW + 60, BY) == {id: ERASED}
+    after = await read(store, id)
+    assert (await store.content(id), after.content_removed_at) == (None, NOW + 60)
+    for name in ("id", "key_id", "pool", "lane", "state", "size", "created_at", "ended_at", "mailbox", "message_id"):
+        assert getattr(after, name) == getattr(before, name), name
+    assert after.explanation == erasure.ERASED
+    assert (after.head.sender, after.head.to, after.head.subject) == ("a@contoso.com", (erasure.ADDRESS,), "(erased)")
+    assert (after.head.tags, after.head.headers) == ((), ())
+    assert [(one.address, one.state) for one in after.recipients] == [("erased-1@erased.invalid", state)]
+    [tried] = after.attempts
+    assert (tried.dialogue, tried.detail) == ((), None)
+    assert tried.replies == (("250 2.0.0",) if attempt is RELAYED else ("550 5.7.1",))
+    assert (tried.started_at, tried.ended_at, tried.phase) == (NOW, NOW, before.attempts[0].phase)
+    kept = rows(store_url)
+    for secret in SECRETS:
+        assert secret.decode() not in kept
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_is_not_over_stays_as_it_is(store: Store, held: bool) -> None:
+    """Held, queued, under way: the answer is its state. Once it was cancelled it goes."""
+    (id,) = await accept(store, personal(on_unknown=OnUnknown.HOLD))
+    if held:
+        claimed = await claim_one(store)
+        assert await store.erase([id], NOW, BY) == {id: MessageState.ACTIVE}
+        assert await settle(store, claimed, LOST)
+    state = MessageState.HELD if held else MessageState.QUEUED
+    assert await store.erase([id], NOW, BY) == {id: state}, held
+    assert (await read(store, id)).head.subject == "Your difference-engine, Ada Lovelace"
+    assert await store.erase_address(PERSON, NOW, BY) == Erased(0, (id,))
+    await store.cancel(id, NOW)
+    assert await store.erase([id], NOW, BY) == {id: ERASED}
+    assert (await read(store, id)).state is MessageState.CANCELLED
+
+
+async def test_sunk_deferred_and_after_retention(store: Store) -> None:
+    """One that was never relayed goes, one that is tried again does not; and a content that is gone is no obstacle."""
+    (sunk,) = await accept(store, personal(sunk=True))
+    pruned = await over(store)
+    (deferred,) = await accept(store, personal())
+    assert await settle(store, await claim_one(store), DEFERRED)
+    await store.prune(Bounds(NOW, contents=NOW, messages=0.0, events=0.0))
+    found = await store.erase([sunk, pruned, deferred, UUID(int=1)], NOW + 5, BY)
+    assert found == {sunk: ERASED, pruned: ERASED, deferred: MessageState.DEFERRED, UUID(int=1): Outcome.MISSING}
+    assert (await read(store, pruned)).content_removed_at == NOW
+
+
+async def test_it_is_idempotent(store: Store) -> None:
+    """The second time changes nothing, and is not in the audit."""
+    id = await over(store)
+    await store.erase([id], NOW, BY)
+    first = await read(store, id)
+    assert await store.erase([id, id], NOW + 1, BY) == {id: Outcome.ALREADY_ERASED}
+    assert await store.erase_address(PERSON, NOW + 1, BY) == Erased(0, ())
+    assert await read(store, id) == first
+    assert [one.entry.action for one in await store.audit(None, 10)] == [Action.EMAIL_ERASED]
+
+
+async def test_a_repeated_request_sends_nothing(store: Store) -> None:
+    """The Idempotency-Key is known as before, and another body with it is refused as before."""
+    first, again = personal(), personal()
+    assert isinstance(await store.accept([first], once()), Accepted)
+    assert await settle(store, await claim_one(store), RELAYED)
+    await store.erase([first.id], NOW, BY)
+    assert await store.accept([again], once()) == Accepted((first.id,), replayed=True)
+    assert isinstance(await store.accept([again], once(fingerprint=b"other")), IdempotencyConflict)
+
+
+@pytest.mark.parametrize("spelled", [PERSON, "Ada.Lovelace@EXAMPLE.net", f'"Lovelace, Ada" <{PERSON}>'])
+async def test_by_address(store: Store, spelled: str) -> None:
+    """Every email to it or with answers to it, however it is spelled; with others' data in it; and nobody else's."""
+    mine = [await over(store, RELAYED) for _ in range(3)]
+    other = Head("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
+    (bobs,) = await accept(store, acceptance("bob@example.net", head=other))
+    assert await settle(store, await claim_one(store), RELAYED)
+    assert await store.erase_address(erasure.normal(spelled), NOW, BY) == Erased(3, ())
+    assert (await read(store, bobs)).head.subject == "Hello Bob"
+    assert (await read(store, mine[0])).head.subject == "(erased)"
+    assert (await store.page(Selection(recipient=PERSON), 10, NOW)).emails == ()
+    [entry] = [one.entry for one in await store.audit(None, 10)]
+    assert PERSON not in json.dumps(dict(entry.details)) + entry.subject
+    assert entry.subject == "3 emails"
+    assert sorted(entry.details["ids"]) == sorted(str(id) for id in mine)
+
+
+@pytest.mark.parametrize(
+    ("lists", "envelope"),
+    [
+        ({"to": (f"Ada <{PERSON.upper()}>",)}, (PERSON,)),
+        ({"to": ("bob@example.net",), "cc": (PERSON,)}, ("bob@example.net", PERSON)),
+        ({"to": ("bob@example.net",), "bcc": (PERSON,)}, ("bob@example.net", PERSON)),
+        ({"to": ("bob@example.net",), "reply_to": (PERSON,)}, ("bob@example.net",)),
+        ({"to": (PERSON,)}, ("staging@contoso.com",)),
+        ({"to": ("x@example.net", PERSON, "y@example.net")}, ("x@example.net", PERSON, "y@example.net")),
+    ],
+    ids=["to", "cc", "bcc", "reply_to", "redirected", "three"],
+)
+async def test_wherever_the_address_stands(store: Store, lists: Any, envelope: tuple[str, ...]) -> None:
+    """Also where a redirection keeps it out of the envelope; each recipient has a placeholder of its own."""
+    head = Head(sender="a@contoso.com", subject="Hello", **lists)
+    (id,) = await accept(store, acceptance(*envelope, head=head))
+    assert await settle(store, await claim_one(store), RELAYED)
+    assert await store.erase_address(PERSON, NOW, BY) == Erased(1, ())
+    addresses = [one.address for one in (await read(store, id)).recipients]
+    assert addresses == [f"erased-{number + 1}@erased.invalid" for number in range(len(envelope))]
+
+
+async def test_in_bounded_steps(store: Store) -> None:
+    """Many go in several commits, and all of them go; who accepts meanwhile is served."""
+    count = 3 * AT_ONCE + 7
+    ids = await accept(store, *(personal(coalesce=None) for _ in range(count)))
+    for id in ids:
+        await store.cancel(id, NOW)
+    erased, fresh = await asyncio.gather(store.erase_address(PERSON, NOW, BY), accept(store))
+    assert erased == Erased(count, ())
+    assert len(fresh) == 1
+    entries = [one.entry for one in await store.audit(None, 100) if one.entry.action is Action.EMAIL_ERASED]
+    assert len(entries) >= 4
+    assert all(len(entry.details["ids"]) <= AT_ONCE for entry in entries)
+    assert sum(len(entry.details["ids"]) for entry in entries) == count
+
+
+async def test_events_of_webhooks(store: Store, store_url: str) -> None:
+    """Pending ones are still sent, erased; what was sent is erased where it is stored."""
+    endpoint = await listen(store, *EventType)
+    id = await over(store)
+    await store.erase([id], NOW, BY)
+    kept = rows(store_url)
+    for secret in SECRETS:
+        assert secret.decode() not in kept
+    [due] = await take(store, endpoint)
+    data = json.loads(due.payload)["data"]
+    assert due.type is EventType.FAILED
+    assert (data["email_id"], data["to"], data["subject"]) == (str(id), [erasure.ADDRESS], "(erased)")
+    assert data["failed"] == {"reason": "550 5.7.1"}
+    assert data["relay"]["recipients"] == [
+        {"address": "erased-1@erased.invalid", "state": "failed", "reply": "550 5.7.1"}
+    ]
+
+
+@pytest.fixture
+async def full(sqlite_url: str) -> AsyncIterator[tuple[Store, Path]]:
+    """An embedded database, and its file."""
+    store = await Store.open(sqlite_url)
+    yield store, Path(str(database_file(sqlite_url)))
+    await store.close()
+
+
+async def test_the_bytes_go_from_the_file(full: tuple[Store, Path]) -> None:
+    """Also from pages that were split or freed before, and from the write-ahead log; others' mail is untouched."""
+    store, file = full
+    await listen(store, *EventType)
+    other = Head("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
+    for _ in range(200):
+        (id,) = await accept(store, personal(coalesce=None))
+        await accept(store, acceptance("bob@example.net", head=other, content=b"Subject: Bob\r\n\r\nHello" * 40))
+        claimed = await claim(store, 2)
+        for one in claimed:
+            assert await settle(store, one, REFUSED if one.id == id else RELAYED)
+    octets = bytes_of(file)
+    assert [secret for secret in SECRETS if secret not in octets] == []
+    assert (await store.erase_address(PERSON, NOW, BY)).count == 200
+    assert await store.scrub()
+    octets = bytes_of(file)
+    assert [secret for secret in SECRETS if secret in octets] == []
+    assert b"Hello Bob" in octets
+
+
+def bytes_of(file: Path) -> bytes:
+    """Database and write-ahead log, read by another process: to close a file here would drop SQLite's locks on it."""
+    return subprocess.run(["cat", file, f"{file}-wal"], capture_output=True, check=True).stdout

@@ -1,0 +1,88 @@
+"""`postern emails erase` beside a running Postern: what is printed, shown afterwards, and left in the files."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+
+from app.simulator import Fault, Point, Say, Simulator
+from tests.contract.console.operator import CONSOLE_PASSWORD, visitor
+from tests.contract.test_command_line import NOBODY, bring, command, failed, postern
+from tests.house import ACCOUNT, House, house, settings_for
+
+PERSON = "ada.lovelace@example.net"
+SECRETS = (b"lovelace", b"Lovelace", b"difference engine")
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    """Postern with a console, and an upstream that repeats the address in a refusal."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        simulator.faults.add(Fault(at=Point.RCPT, do=Say(f"550 5.1.1 <{PERSON}> no such user"), recipient=PERSON))
+        settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
+        async with house(simulator, settings) as home:
+            yield home
+
+
+async def bytes_of(*files: Path) -> bytes:
+    """Read by another process: to close a file here would drop the locks that SQLite holds on it (fcntl(2))."""
+    reading = await asyncio.create_subprocess_exec("cat", *files, stdout=asyncio.subprocess.PIPE)
+    read, _ = await reading.communicate()
+    return read
+
+
+async def personal(home: House) -> UUID:
+    """An email that has failed for her."""
+    id = await home.post(
+        to=[f"Ada Lovelace <{PERSON}>", "bob@example.net"], subject="Your difference engine", text="Dear Ada Lovelace"
+    )
+    await home.until(id, "done")
+    return id
+
+
+@pytest.mark.parametrize("by_address", [True, False])
+async def test_beside_a_running_postern(home: House, tmp_path: Path, by_address: bool) -> None:
+    """The command prints no address, every page renders, and neither file nor write-ahead log has the person."""
+    id = await personal(home)
+    other = await home.post(to="carol@example.net", subject="For Carol")
+    await home.until(other, "done")
+    arguments = ("--address", f"Ada <{PERSON.upper()}>") if by_address else (id,)
+    printed = await command(tmp_path, "emails", "erase", *arguments)
+    assert printed == ("1 emails are erased\n" if by_address else f"{id} is erased\n")
+    files = await bytes_of(*tmp_path.glob("*.db*"))
+    assert b"For Carol" in files
+    assert [secret for secret in SECRETS if secret in files] == []
+    for words in (("show", id), ("show", id, "--json"), ("list",), ("list", "--json")):
+        shown = await command(tmp_path, "emails", *words)
+        assert "(erased)" in shown
+        assert "ovelace" not in shown
+    async with visitor(home) as operator:
+        await operator.log_in()
+        for path in (f"/emails/{id}", "/emails", "/audit"):
+            assert "ovelace" not in await operator.open(path)
+            assert "ovelace" not in operator.page.text
+        assert "email.erased" in operator.shows
+    assert (await home.email(id))["last_event"] == "failed"
+
+
+def test_what_is_not_over_is_left_and_named(tmp_path: Path) -> None:
+    """Exit code 1 with its id and what to do; after `cancel` it goes."""
+    id = bring(tmp_path, "held")
+    failed(postern(tmp_path, "emails", "erase", id), 1, "postern emails cancel")
+    by_address = postern(tmp_path, "emails", "erase", "--address", "b@example.com")
+    assert (by_address.exit_code, by_address.stdout) == (1, "0 emails are erased\n")
+    assert str(id) in by_address.stderr
+    assert postern(tmp_path, "emails", "cancel", id).exit_code == 0
+    assert postern(tmp_path, "emails", "erase", "--address", "b@example.com").stdout == "1 emails are erased\n"
+    assert postern(tmp_path, "emails", "erase", id).stdout == f"{id} is erased\n"
+
+
+def test_what_is_asked_wrongly(tmp_path: Path) -> None:
+    """2 for neither ids nor an address, for both, and for what is no address; 1 for an unknown id."""
+    for words in ((), (NOBODY, "--address", "a@example.net"), ("--address", "nobody"), ("nope",)):
+        assert postern(tmp_path, "emails", "erase", *words).exit_code == 2
+    failed(postern(tmp_path, "emails", "erase", NOBODY), 1, f"there is no message {NOBODY}")
+    assert postern(tmp_path, "emails", "erase", "--address", "a@example.net").stdout == "0 emails are erased\n"
