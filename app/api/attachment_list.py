@@ -5,11 +5,9 @@ API and asks for the API key like every other: there are no links here that open
 """
 
 import asyncio
-import email
-import email.policy
 import json
-from email.message import EmailMessage
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
@@ -20,6 +18,7 @@ from typing_extensions import TypedDict
 from app.api.edge import Edge
 from app.api.errors import Name, NoEmail, NotFound
 from app.api.keys import Keyring
+from app.api.memory import hold, turn
 from app.api.openapi import Answer, Link, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_errors import invalid
 from app.api.openapi_shared import ID_PART, OF_ONE
@@ -27,6 +26,9 @@ from app.api.openapi_types import AT, ID, OTHER_ID, Id, Timestamp, says
 from app.api.wire import path_id, success
 from app.frozen import frozen
 from app.mail.moment import iso
+from app.mail.parts import Part, parts
+
+T = TypeVar("T")
 
 PROMISED = 3600.0  # seconds for which an answer's `download_url` is promised to work
 
@@ -36,11 +38,18 @@ class File:
     """One attachment. `disposition` is inline or attachment."""
 
     id: UUID
-    filename: str
-    content_type: str
-    disposition: str
-    content_id: str | None
-    octets: bytes
+    part: Part
+
+    @property
+    def filename(self) -> str:
+        """As it was sent; "" without one."""
+        return self.part.head.get_filename() or ""
+
+    @property
+    def content_id(self) -> str | None:
+        """Without its angle brackets."""
+        found = self.part.head["Content-ID"]
+        return None if found is None else str(found).strip().removeprefix("<").removesuffix(">")
 
 
 class ListedAttachment(TypedDict):
@@ -108,9 +117,8 @@ class Attachments:
     )
     async def list_(self, request: Request) -> Response:
         """GET /emails/{id}/attachments: all of them, in the order of the message."""
-        id_, files = await self._read(request)
         until = self._edge.clock.now() + PROMISED
-        data = [self._object(id_, file, until) for file in files]
+        data = await self._read(request, lambda id_, files: [self._object(id_, file, until) for file in files])
         return success(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
 
     @operation(
@@ -124,9 +132,9 @@ class Attachments:
     )
     async def show(self, request: Request) -> Response:
         """GET /emails/{id}/attachments/{attachment_id}."""
-        id_, file = await self._one(request)
         until = self._edge.clock.now() + PROMISED
-        return success(json.dumps({"object": "attachment", **self._object(id_, file, until)}).encode())
+        found = await self._one(request, lambda id_, file: self._object(id_, file, until))
+        return success(json.dumps({"object": "attachment", **found}).encode())
 
     @operation(
         "downloadAttachment",
@@ -145,61 +153,59 @@ class Attachments:
         refuses=(*OF_ONE, _BAD_FILE, _NO_FILE, _NOT_KEPT),
     )
     async def download(self, request: Request) -> Response:
-        """GET /emails/{id}/attachments/{attachment_id}/content: the octets, which no browser is to show as a page."""
-        _, file = await self._one(request)
+        """GET /emails/{id}/attachments/{attachment_id}/content: the bytes, which no browser is to show as a page."""
+        content_type, filename, content = await self._one(request, _decoded)
         headers = {
-            "content-type": file.content_type,
-            "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",  # RFC 6266 §4.3
+            "content-type": content_type,
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",  # RFC 6266 §4.3
             "x-content-type-options": "nosniff",
         }
-        return Response(file.octets, headers=headers)
+        return Response(content, headers=headers)
 
-    async def _one(self, request: Request) -> tuple[UUID, File]:
+    async def _one(self, request: Request, answer: Callable[[UUID, File], T]) -> T:
         wanted = path_id(request, "attachment_id")
-        id_, files = await self._read(request)
-        for file in files:
-            if file.id == wanted:
-                return id_, file
-        raise NotFound(f"The email {id_} has no attachment {wanted}.")
 
-    async def _read(self, request: Request) -> tuple[UUID, list[File]]:
+        def find(id_: UUID, files: Sequence[File]) -> T:
+            for file in files:
+                if file.id == wanted:
+                    return answer(id_, file)
+            raise NotFound(f"The email {id_} has no attachment {wanted}.")
+
+        return await self._read(request, find)
+
+    async def _read(self, request: Request, answer: Callable[[UUID, Sequence[File]], T]) -> T:
+        """What `answer` makes of the files, while the content is in memory."""
         key = await self._keyring.reader(request)
         id_ = path_id(request)
-        if await self._edge.store.get(id_, key.scope) is None:
+        email = await self._edge.store.get(id_, key.scope)
+        if email is None:
             raise NoEmail(id_)
-        content = await self._edge.store.content(id_)
-        if content is None:
-            raise NotFound(f"The content of the email {id_} is not kept any more.", reason="content_not_kept")
-        return id_, await asyncio.to_thread(files_of, id_, content)
+        hold(request.scope, email.size)
+        async with turn(request.scope, email.size):
+            content = await self._edge.store.content(id_)
+            if content is None:
+                raise NotFound(f"The content of the email {id_} is not kept any more.", reason="content_not_kept")
+            return await asyncio.to_thread(lambda: answer(id_, files_of(id_, content)))
 
     def _object(self, id_: UUID, file: File, until: float) -> ListedAttachment:
         return {
             "id": str(file.id),
             "filename": file.filename,
-            "size": len(file.octets),
-            "content_type": file.content_type,
-            "content_disposition": file.disposition,
+            "size": file.part.size,
+            "content_type": file.part.head.get_content_type(),
+            "content_disposition": file.part.disposition or "attachment",
             "content_id": file.content_id,
             "download_url": f"{self._edge.root_path}/emails/{id_}/attachments/{file.id}/content",
             "expires_at": iso(until),
         }
 
 
+def _decoded(_: UUID, file: File) -> tuple[str, str, bytes]:
+    """What a download needs, without the message."""
+    return file.part.head.get_content_type(), file.filename, file.part.decoded()
+
+
 def files_of(id_: UUID, content: bytes) -> list[File]:
     """From the bytes that are relayed. Costs milliseconds and more: not for the event loop."""
-    message = email.message_from_bytes(content, policy=email.policy.default)
-    parts = [part for part in message.walk() if part.get_content_disposition() is not None]
-    return [_file(id_, place, part) for place, part in enumerate(parts)]
-
-
-def _file(id_: UUID, place: int, part: EmailMessage) -> File:
-    content_id = part["Content-ID"]
-    octets = part.get_payload(decode=True)
-    return File(
-        id=uuid5(id_, str(place)),  # the content never changes, so neither does this
-        filename=part.get_filename() or "",
-        content_type=part.get_content_type(),
-        disposition=part.get_content_disposition() or "attachment",
-        content_id=None if content_id is None else str(content_id).strip().removeprefix("<").removesuffix(">"),
-        octets=octets if isinstance(octets, bytes) else b"",
-    )
+    files = [part for part in parts(content) if part.disposition is not None]
+    return [File(uuid5(id_, str(place)), part) for place, part in enumerate(files)]  # the content never changes

@@ -1,17 +1,14 @@
 """An email as GET shows it: every key of api.md §3, and under `relay` what only a relay knows. Reads no store."""
 
-import email
-import email.policy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
 from app.api.openapi_types import Id, Timestamp, says
 from app.api.wire import timestamp
+from app.mail import parts
 from app.mail.attempt import FailureKind, Phase
 from app.mail.last_event import LastEvent
 from app.mail.lifecycle import MessageState, RecipientState
@@ -121,27 +118,13 @@ class EmailObject(ListedEmail):
     relay: Relay
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The readable parts of a message; None when there is none, or the content was pruned."""
-
-    html: str | None = None
-    text: str | None = None
-
-
-def texts(content: bytes) -> Texts:
-    """From the bytes that are relayed. Costs milliseconds: not for the event loop."""
-    message = email.message_from_bytes(content, policy=email.policy.default)
-    return Texts(_body(message, "html"), _body(message, "plain"))
-
-
-def render(mail: Email, content: Texts, prospect: Prospect, now: float) -> bytes:
-    """The JSON object. `now` in epoch seconds."""
+def render(mail: Email, content: bytes | None, prospect: Prospect, now: float) -> bytes:
+    """The JSON object, with the texts of the content that is kept. `now` in epoch seconds."""
     shown: EmailObject = {
         "object": "email",
         **_head(mail),
-        "html": content.html,
-        "text": content.text,
+        "html": parts.text(content, "html") if content else None,
+        "text": parts.text(content, "plain") if content else None,
         **_standing(mail, now),
         "tags": [{"name": name, "value": value} for name, value in mail.head.tags],
         "relay": _relay(mail, prospect),
@@ -174,14 +157,6 @@ def _standing(mail: Email, now: float) -> _Standing:
         "last_event": last_event(mail, now),
         "scheduled_at": timestamp(mail.scheduled_at),
     }
-
-
-def _body(message: EmailMessage, subtype: str) -> str | None:
-    part = message.get_body((subtype,))
-    if part is None:
-        return None
-    # Composing gave it CRLF and a last line end; most callers wrote neither.
-    return str(part.get_content()).replace("\r\n", "\n").removesuffix("\n")
 
 
 def _relay(mail: Email, prospect: Prospect) -> Relay:

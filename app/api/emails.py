@@ -22,7 +22,7 @@ from app.api.errors import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.field_warnings import Warned
 from app.api.intake import Intake, Prepared
 from app.api.keys import Keyring, actor
-from app.api.memory import INLINE, turn
+from app.api.memory import INLINE, hold, turn
 from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
 from app.api.openapi_email import CODE, EVERYTHING, RECEIPT, SENT
 from app.api.openapi_shared import (
@@ -115,7 +115,7 @@ class Emails:
         if seconds is not None:
             waited = email.state in _OVER or await self._outcomes.wait(id_, seconds, key.id)
             email = await self._email(id_, key)
-        response = success(await self._rendered(email))
+        response = success(await self._rendered(request.scope, email))
         if waited:
             response.headers["preference-applied"] = f"wait={seconds}"
         return response
@@ -156,13 +156,18 @@ class Emails:
             raise NoEmail(id_)
         return email
 
-    async def _rendered(self, email: Email) -> bytes:
-        content = await self._edge.store.content(email.id) if email.content_removed_at is None else None
-        texts = await asyncio.to_thread(email_object.texts, content) if content else email_object.Texts()
+    async def _rendered(self, scope: Scope, email: Email) -> bytes:
         now = self._edge.clock.now()
         outlook = await self._edge.store.outlook(email.id, now) if explanation.waits(email, now) else None
         prospect = explanation.prospect(email, outlook, self._edge.capacities, now)
-        return email_object.render(email, texts, prospect, now)
+        size = email.size if email.content_removed_at is None else 0
+        hold(scope, size)
+        async with turn(scope, size):
+            content = await self._edge.store.content(email.id) if size else None
+            render = partial(email_object.render, email, content, prospect, now)
+            rendered = render() if size <= INLINE else await asyncio.to_thread(render)
+        hold(scope, len(rendered))
+        return rendered
 
     async def _decide(
         self, request: Request, verb: Verb, impossible: Callable[[Change], Problem], log: Callable[..., None]

@@ -4,10 +4,8 @@ Of its content only the structure is shown: which parts, how large. What they sa
 """
 
 import asyncio
-import email as rfc5322
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from email import policy
 from uuid import UUID
 
 from starlette.responses import Response
@@ -16,6 +14,7 @@ from app import logs
 from app.console.desk import Desk
 from app.console.emails import word
 from app.console.visit import WHO, Refusal, Visit
+from app.mail import parts as mime
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources
 from app.store.audit_records import Actor
 from app.store.explanation import prospect, waits
@@ -121,12 +120,7 @@ def doubtful(email: Email) -> bool:
 
 def parts(content: bytes) -> list[Part]:
     """The structure. Costs milliseconds: not for the event loop."""
-    message = rfc5322.message_from_bytes(content, policy=policy.default)
-    leaves = (part for part in message.walk() if not part.is_multipart())
-    return [
-        Part(part.get_content_type(), part.get_filename() or "", len(part.get_payload(decode=True) or b""))
-        for part in leaves
-    ]
+    return [Part(one.head.get_content_type(), one.head.get_filename() or "", one.size) for one in mime.parts(content)]
 
 
 def _id(visit: Visit) -> UUID:
