@@ -4,12 +4,29 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tests.deploy.licences import needed, written
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+# The first versions without the vulnerabilities that were known in November 2026.
+FIXED = {
+    "aiosmtplib": "5.1.2",  # CVE-2026-55558
+    "cryptography": "46.0.7",  # CVE-2026-26007, CVE-2026-34073, CVE-2026-39892
+    "httpcore": "1.0.9",  # which needs h11 0.16: CVE-2025-43859
+    "idna": "3.15",  # CVE-2024-3651, CVE-2026-45409
+    "jinja2": "3.1.6",  # CVE-2025-27516
+    "pyjwt": "2.13",  # CVE-2026-32597, and four of May 2026
+    "requests": "2.33",  # CVE-2024-47081, CVE-2026-25645
+    "starlette": "1.0.1",  # CVE-2025-62727, and the Host header of May 2026
+    "urllib3": "2.7",  # CVE-2026-21441, CVE-2026-44432
+}
 FREE = re.compile(r"MIT|BSD|Apache|ISC|PSF|Mozilla Public License 2\.0|MPL-2\.0|LGPL-3\.0-only")
 
 
@@ -58,3 +75,15 @@ def test_the_image_takes_what_is_pinned() -> None:
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON}", "${PYTHON}"]
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
     assert '\nENTRYPOINT ["postern"]\nCMD ["serve"]\n' in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_no_vulnerable_version_is_allowed(name: str) -> None:
+    """By the lower bound, for who installs without the lock; and the lock is above it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    bounds = {need.name: need.specifier for need in map(Requirement, project["dependencies"])}
+    (bound,) = (one for one in bounds[name] if one.operator in (">=", "=="))
+    assert Version(bound.version) >= Version(FIXED[name])
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    [pinned] = re.findall(rf"^{name}==(\S+)", lock, re.MULTILINE)
+    assert Version(pinned) >= Version(bound.version)
