@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from hashlib import sha256
 
 from starlette.requests import Request
 
-from app.api.errors import InvalidKey, MissingKey, RestrictedKey
+from app.api.errors import InvalidKey, MissingKey, RestrictedKey, Unavailable
 from app.api.rates import Rates
 from app.api.refusals import KEY_CHECKED_FOR
 from app.api.wire import header
@@ -21,6 +22,8 @@ from app.store.records import Key, Permission
 
 _PREFIX = "pst_"
 _ROOM = 4096  # keys remembered at once
+_MOST_WAITING = 2000  # keys that have not worked here, to be looked up
+_FLOOD = "Too many unknown API keys are waiting to be looked up. Nothing was kept; try again in a moment."
 OVERLAP = 86_400  # seconds for which the old secret works beside a new one
 LONGEST_OVERLAP = 30 * 86_400
 _LAZY = 60.0  # seconds; for so long a use of a key is not written down again
@@ -55,10 +58,13 @@ class Keyring:
         self._clock = clock
         self._rates = rates
         self._found: dict[bytes, _Found] = {}
+        self._known: dict[bytes, None] = {}  # the digests of keys that have worked here
+        self._unknown = asyncio.Lock()
+        self._waiting = 0  # lookups of keys that are not among the known ones
         self._touching: set[asyncio.Task[None]] = set()
 
     async def holder(self, request: Request) -> Key:
-        """The key of the request. Raises MissingKey, InvalidKey, and StoreUnavailable."""
+        """The key of the request. Raises MissingKey, InvalidKey, Unavailable, and StoreUnavailable."""
         presented = await self._find(sha256(_bearer(request)).digest())
         if presented is None or not self._works(presented):
             raise InvalidKey
@@ -87,12 +93,29 @@ class Keyring:
         now = self._clock.monotonic()
         found = self._found.get(hashed)
         if found is None or now >= found.until:
-            found = _Found(asyncio.ensure_future(self._store.find_key(hashed)), now + KEY_CHECKED_FOR)
+            found = _Found(asyncio.ensure_future(self._asked(hashed)), now + KEY_CHECKED_FOR)
             found.presented.add_done_callback(partial(self._heard, hashed))
             if len(self._found) >= _ROOM:
-                self._found.clear()
+                self._found = {one: of for one, of in self._found.items() if one in self._known}
             self._found[hashed] = found
         return found.presented.result() if found.presented.done() else await asyncio.shield(found.presented)
+
+    def _asked(self, hashed: bytes) -> Coroutine[None, None, Presented | None]:
+        """Keys that have not worked here yet are looked up one at a time: a flood of wrong ones takes one reader of the
+        store, and a key that has worked never waits for it. Raises Unavailable."""
+        if hashed in self._known:
+            return self._store.find_key(hashed)
+        if self._waiting >= _MOST_WAITING:
+            raise Unavailable(_FLOOD, retry_after=1)
+        self._waiting += 1
+        return self._in_turn(hashed)
+
+    async def _in_turn(self, hashed: bytes) -> Presented | None:
+        try:
+            async with self._unknown:
+                return await self._store.find_key(hashed)
+        finally:
+            self._waiting -= 1
 
     def _heard(self, hashed: bytes, asked: asyncio.Future[Presented | None]) -> None:
         """A failure is not remembered; a key that was found is written down as used, if that was a while ago."""
@@ -101,13 +124,22 @@ class Keyring:
             return
         presented, now = asked.result(), self._clock.now()
         if presented is None or not self._works(presented):
+            self._known.pop(hashed, None)
             return
+        self._remember(hashed)
         if presented.usage is not None:
             self._rates.heard(presented.key.id, presented.usage)
         if presented.last_used_at is None or now >= presented.last_used_at + _LAZY:
             task = asyncio.ensure_future(self._touch(presented.key, now))
             self._touching.add(task)
             task.add_done_callback(self._touching.discard)
+
+    def _remember(self, hashed: bytes) -> None:
+        """The last ones that have worked; fewer than fit, so that others have room beside them."""
+        self._known.pop(hashed, None)
+        while len(self._known) >= _ROOM // 2:
+            del self._known[next(iter(self._known))]
+        self._known[hashed] = None
 
     async def _touch(self, key: Key, now: float) -> None:
         with suppress(StoreError):  # the next one who comes with it tries again

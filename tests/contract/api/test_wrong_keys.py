@@ -1,0 +1,120 @@
+"""Wrong API keys: they cannot be guessed, and a flood of them costs who has a right one nothing."""
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from starlette.requests import Request
+
+from app.api.errors import InvalidKey, Unavailable
+from app.api.keys import Keyring, digest
+from app.api.rates import Rates
+from app.api.refusals import Caller
+from app.clock import Clock
+from app.simulator import Simulator
+from app.store import Store
+from app.store.key_records import Presented
+from app.store.records import Key, Permission
+from tests.clock import LoopClock, autojump
+from tests.house import ACCOUNT, EMAIL, house, settings_for
+
+RIGHT, NEW = "a-key-that-has-worked", "a-key-that-is-new-here"
+
+
+class Watched(Store):
+    """A store that knows how many lookups it had at once."""
+
+    now, most, times = 0, 0, 0
+
+    async def find_key(self, digest: bytes) -> Presented | None:
+        self.now += 1
+        self.times += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().find_key(digest)
+        finally:
+            self.now -= 1
+
+
+def request(secret: str) -> Request:
+    """With this key."""
+    headers = [(b"authorization", f"Bearer {secret}".encode())]
+    return Request({"type": "http", "headers": headers, "caller": Caller()})
+
+
+async def outcome(keyring: Keyring, secret: str) -> bool:
+    """Whether the key is one."""
+    try:
+        await keyring.holder(request(secret))
+    except InvalidKey:
+        return False
+    return True
+
+
+async def opened(folder: Path, clock: Clock) -> tuple[Watched, Keyring]:
+    """A store with two keys, one of which has worked."""
+    store = await Watched.open(f"sqlite:///{folder}/postern.db")
+    for secret in (RIGHT, NEW):
+        await store.create_key(Key(uuid4(), "shop", Permission.SENDING_ACCESS, clock.now()), digest(secret))
+    keyring = Keyring(store, clock, Rates(clock.now))
+    assert await outcome(keyring, RIGHT)
+    return store, keyring
+
+
+@autojump
+async def test_wrong_keys_are_looked_up_one_at_a_time(tmp_path: Path) -> None:
+    """Beside them those that have worked; a new one has its turn among them."""
+    store, keyring = await opened(tmp_path, LoopClock())
+    await asyncio.sleep(2)  # of the loop: nothing that was found is believed any more
+    store.most = 0
+    wrong = [asyncio.create_task(outcome(keyring, f"a-wrong-key-{number}")) for number in range(300)]
+    await asyncio.sleep(0)
+    assert await outcome(keyring, RIGHT)
+    assert not all(task.done() for task in wrong)
+    assert await outcome(keyring, NEW)
+    assert not any(await asyncio.gather(*wrong))
+    assert store.most == 2
+    await store.close()
+
+
+@autojump
+async def test_the_same_wrong_key_is_looked_up_once_a_second(tmp_path: Path) -> None:
+    """However often it comes, and however many others; and it does not push a right one out."""
+    store, keyring = await opened(tmp_path, LoopClock())
+    for number in range(5000):
+        assert not await outcome(keyring, f"a-wrong-key-{number % 4500}")
+        if number % 1000 == 0:
+            before = store.times
+            assert await outcome(keyring, RIGHT)
+            assert store.times - before <= 1
+    await store.close()
+
+
+@autojump
+async def test_what_waits_is_bounded(tmp_path: Path) -> None:
+    """Whoever comes to a full line is asked to come again; a key that has worked has no line."""
+    store, keyring = await opened(tmp_path, LoopClock())
+    await asyncio.sleep(2)
+    wrong = [asyncio.create_task(outcome(keyring, f"a-wrong-key-{number}")) for number in range(2500)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await outcome(keyring, NEW)
+    assert await outcome(keyring, RIGHT)
+    ended = await asyncio.gather(*wrong, return_exceptions=True)
+    assert {type(one) for one in ended} == {bool, Unavailable}
+    assert await outcome(keyring, NEW)
+    await store.close()
+
+
+async def test_a_flood_from_outside(tmp_path: Path) -> None:
+    """All are refused, and mail goes on."""
+    async with Simulator([ACCOUNT]) as simulator, house(simulator, settings_for(simulator, tmp_path)) as home:
+
+        async def post(secret: str) -> int:
+            answer = await home.caller.post("/emails", json=EMAIL, headers={"authorization": f"Bearer {secret}"})
+            return answer.status_code
+
+        flood = [asyncio.create_task(post(f"a-wrong-key-{number}")) for number in range(200)]
+        await home.post()
+        assert {*await asyncio.gather(*flood)} == {403}
