@@ -12,6 +12,7 @@ from app.api.keys import Keyring, digest
 from app.api.rates import Rates
 from app.api.refusals import Caller
 from app.clock import Clock
+from app.quota import Quota
 from app.simulator import Simulator
 from app.store import Store
 from app.store.key_records import Presented
@@ -40,7 +41,7 @@ class Watched(Store):
 def request(secret: str) -> Request:
     """With this key."""
     headers = [(b"authorization", f"Bearer {secret}".encode())]
-    return Request({"type": "http", "headers": headers, "caller": Caller()})
+    return Request({"type": "http", "headers": headers, "caller": Caller(Quota(10_000, 10_000))})
 
 
 async def outcome(keyring: Keyring, secret: str) -> bool:
