@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 _HERE = Path(__file__).parent
 _CODE = re.compile("`([^`]+)`")
 _STRONG = re.compile(r"\*\*([^*]+)\*\*")
+_NOT_IN_ANCHOR = re.compile("[^a-z0-9]+")
 _BLANK_LINE = re.compile(r"\n{2,}")
 _MOST_WORDS = 12  # of an enumeration that are shown inside a line
 
@@ -127,4 +128,4 @@ def _pretty(value: Any) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub("[^a-z0-9]+", "-", text.lower())
+    return _NOT_IN_ANCHOR.sub("-", text.lower())

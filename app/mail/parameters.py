@@ -12,6 +12,7 @@ _TYPE = re.compile(rf"[ \t]*({_TOKEN}{{1,127}})/({_TOKEN}{{1,127}})")
 _PARAMETER = re.compile(
     rf'[ \t]*;[ \t]*({_ATTRIBUTE}{{1,60}})[ \t]*=[ \t]*(?:({_TOKEN}+)|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")'
 )
+_QUOTED_PAIR = re.compile(r"\\(.)")
 _END = re.compile(r"[ \t;]*")
 _PLAIN_TOKEN = re.compile("[A-Za-z0-9_-]+")  # the harmless tokens; any other is quoted, for readers that stumble
 _PLAIN_QUOTED = re.compile(r"(?!.*=\?)[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?")  # nothing that needs a backslash
@@ -29,7 +30,7 @@ def content_type(text: str) -> tuple[str, Mapping[str, str]]:
     while following := _PARAMETER.match(text, match.end()):
         match = following
         name, token, quoted = match.groups()
-        parameters.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", quoted) if token is None else token)
+        parameters.setdefault(name.lower(), _QUOTED_PAIR.sub(r"\1", quoted) if token is None else token)
     return (kind, parameters) if _END.fullmatch(text, match.end()) else (OCTET_STREAM, {})
 
 

@@ -10,7 +10,7 @@ from app.simulator import replies
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _UDOMAIN = re.compile(
-    r"[^\s@<>\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+(?:\.[^\s@<>\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+)*"
+    r"[^\s@<>\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]++(?:\.[^\s@<>\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]++)*+"
 )
 _DOT_STRING = re.compile(r"[^\s\x00-\x20()<>\[\]:;@\\,.\"\x7f]+(?:\.[^\s\x00-\x20()<>\[\]:;@\\,.\"\x7f]+)*")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"')

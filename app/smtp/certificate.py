@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 _PEM = b"-----BEGIN "
-_KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z ]{0,40}PRIVATE KEY)-----")
 
 
 class CertificateError(ValueError):
@@ -51,11 +51,12 @@ class ClientCertificate:
 
 
 def _from_pem(content: bytes, password: bytes | None) -> tuple[object, list[x509.Certificate]]:
-    found = _KEY.search(content)
-    if found is None:
+    begin = _BEGIN.search(content)
+    end = content.find(b"-----END %s-----" % begin[1], begin.end()) if begin else -1
+    if begin is None or end < 0:
         raise CertificateError("holds no private key")
-    locked = b"ENCRYPTED" in found.group()
-    key = load_pem_private_key(found.group(), password if locked else None)
+    block = content[begin.start() : content.index(b"-----", end + 5) + 5]
+    key = load_pem_private_key(block, password if b"ENCRYPTED" in block else None)
     return key, x509.load_pem_x509_certificates(content) if b"BEGIN CERTIFICATE" in content else []
 
 

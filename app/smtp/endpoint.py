@@ -33,7 +33,8 @@ _OK, _SERVER_ERROR = 200, 500
 _BUSY = frozenset({408, 429})
 _IDENTITY_BUSY = frozenset({404, 410})  # of the identity endpoint (Microsoft Learn, "how to use VM token")
 _NUMBER = re.compile(r"\bAADSTS\d{4,}")
-_UNKNOWN_IDENTITY = re.compile(r"identity (was )?not found|no .*managed identity found", re.IGNORECASE)
+_UNKNOWN_IDENTITY = re.compile(r"identity (was )?not found|no .{0,60}managed identity found", re.IGNORECASE)
+_ERROR = re.compile(r"[A-Za-z_]{1,60}")
 _TRACE = re.compile(r"[0-9a-fA-F-]{36}")
 
 
@@ -191,7 +192,7 @@ def _word(error: object) -> str:
     """OAuth's error, and nothing that could be anything else (RFC 6749 §5.2); Service Fabric nests it."""
     if isinstance(error, dict):
         error = error.get("code")
-    return error if isinstance(error, str) and re.fullmatch(r"[A-Za-z_]{1,60}", error) else ""
+    return error if isinstance(error, str) and _ERROR.fullmatch(error) else ""
 
 
 def _code(said: Mapping[str, Any], text: str, error: str) -> str:
