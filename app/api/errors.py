@@ -19,8 +19,11 @@ from starlette.types import Scope
 from app import logs
 from app.api.lingering import Lingering
 from app.mail.lifecycle import MessageState
+from app.mail.safe_text import cut
 
 MOST_DETAILS = 20  # flaws that one answer names
+LONGEST_FIELD = 200  # characters of the place of a flaw
+LONGEST_MESSAGE = 600  # characters of a sentence
 
 
 class Name(StrEnum):
@@ -75,11 +78,15 @@ class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not
         details: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
+        """Text of the caller in `message` and `details` is cut: an answer repeats a few hundred characters of it."""
         self.name = name
-        self.message = message
+        self.message = cut(message, LONGEST_MESSAGE)
+        super().__init__(self.message)
         self.reason = reason
-        self.details = details
+        self.details = [
+            {"field": cut(one["field"], LONGEST_FIELD), "message": cut(one["message"], LONGEST_MESSAGE)}
+            for one in details
+        ]
         self.headers = headers or {}
 
 

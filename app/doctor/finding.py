@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from app.mail.safe_text import cut
+
+_LONGEST_TEXT = 2000  # characters; an SPF record has some hundred
+
 
 class Outcome(StrEnum):
     """How a step has ended."""
@@ -50,6 +54,13 @@ class Finding:
     fix: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     about: str = ""
+
+    def __post_init__(self) -> None:
+        """Cut each text: an upstream, a name server or a token endpoint may have sent any length of it."""
+        for name in ("summary", "fix", "about"):
+            object.__setattr__(self, name, cut(getattr(self, name), _LONGEST_TEXT))
+        facts = {cut(name): cut(value, _LONGEST_TEXT) for name, value in self.facts.items()}
+        object.__setattr__(self, "facts", facts)
 
 
 def ok(step: Step, summary: str, facts: Mapping[str, str] | None = None) -> Finding:

@@ -53,6 +53,7 @@ _LOCAL_ASCII = re.compile(DOT_ATOM, re.ASCII)
 _QUOTED_LOCAL = re.compile(r'"(?:[^"\\]|\\.)*"')  # RFC 5321 §4.1.2 Quoted-string
 _ODD_IN_LOCAL = re.compile(r'[()<>\[\]:;,\\"]')
 _NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]|^ | $')  # RFC 5322 §3.2.3 specials
+_QUOTED_PAIR = re.compile(r"\\(.)")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _SEPARATOR = re.compile("[,;]")
 _IN_BRACKETS = re.compile("<[^<>@]*+@[^<>]*+>")
@@ -147,7 +148,7 @@ def _display_name(text: str) -> tuple[str, tuple[str, ...]]:
 def _decoded_name(text: str) -> str:
     quoted = _QUOTED.fullmatch(text)
     if quoted:
-        text = re.sub(r"\\(.)", r"\1", quoted[1])
+        text = _QUOTED_PAIR.sub(r"\1", quoted[1])
     elif any("@" in part and _is_spec(part.strip(" ")) for part in _SEPARATOR.split(text)[:-1]):
         _refuse("There is more than one address; give each as an element of its own.")
     return _decoded(text) if "=?" in text else text

@@ -16,6 +16,7 @@ from app.settings.place import path, variable
 
 VISIBLE = re.compile("[!-~]+")  # RFC 9110 §5.5, without obs-text
 NO_HEADER = "has a blank or a character outside ASCII, which HTTP headers cannot carry"
+_END_OF_HOST = re.compile("[:/?#]")
 _ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
@@ -171,7 +172,7 @@ def role(value: str, *, shared: bool) -> str:
 def host_name(value: str) -> str:
     """A DNS name or an address: no scheme, no port."""
     if "://" in value:
-        host = re.split("[:/?#]", value.split("://", 1)[1].rpartition("@")[2], maxsplit=1)[0]
+        host = _END_OF_HOST.split(value.split("://", 1)[1].rpartition("@")[2], maxsplit=1)[0]
         raise fault(None, "is a URL", f"Give the host alone: {host}")
     if _is_address(value) or _NAME.fullmatch(value):
         return value
