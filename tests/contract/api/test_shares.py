@@ -259,3 +259,22 @@ async def test_keys_take_turns() -> None:
 def test_how_an_address_is_counted(address: str, counted: str) -> None:
     """An IPv6 caller has 2^64 addresses."""
     assert network(address) == counted
+
+
+def test_no_answer_is_stored_by_caches(door: Door) -> None:
+    """But for the specification, which holds no data: mail, keys and errors stay between the caller and Postern."""
+    id_ = door.send()
+    for path in ("/emails", f"/emails/{id_}", f"/emails/{id_}/attachments", "/nowhere", "/healthz", "/keys"):
+        assert door.get(path).headers.get_list("cache-control") == ["no-store"]
+    assert door.post(MINIMAL).headers.get_list("cache-control") == ["no-store"]
+    assert door.post(b"{").headers.get_list("cache-control") == ["no-store"]
+    assert b"\r\ncache-control: no-store\r\n" in below_application(door)
+    for path in ("/docs", "/openapi.json"):
+        assert "cache-control" not in door.get(path).headers
+
+
+def below_application(door: Door) -> bytes:
+    """An answer that the application does not see."""
+    with door.connect() as connection:
+        connection.sendall(b"no HTTP\r\n\r\n")
+        return ended(connection)
