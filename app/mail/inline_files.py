@@ -18,6 +18,7 @@ from app.mail.html import unescape
 from app.mail.message import Attachment
 
 REFERENCE_LIMIT = 10_000  # `cid:` references that are read; no email has as many
+_READ_LIMIT = 5_000_000  # characters that are compared with the ids, over all references of one html
 _ID_LIMIT = 4096  # characters of a reference, as it is written in the html
 _PREFIX_LIMIT = 32  # beginnings of a value that are tried as an id
 _SAFE = re.compile(r"(?!.*=\?)[A-Za-z0-9!$*+./=@_~-]{1,128}")  # needs no escaping in HTML, CSS and URLs
@@ -133,13 +134,14 @@ def _folded(text: str) -> str:
 
 def _rewritten(html: str, files: _Files) -> str:
     pieces: list[str] = []
-    position = copied = 0
+    position = copied = read = 0
     for _ in range(REFERENCE_LIMIT):
         found = _REFERENCE.search(html, position)
-        if not found:
+        if not found or read > _READ_LIMIT:
             break
         position = found.end()
         for end in _ends(html, position, found[1][0]):
+            read += end - position
             reference = files.reference(html[position:end])
             if reference is not None:
                 pieces += (html[copied:position], reference)
