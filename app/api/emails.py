@@ -118,6 +118,8 @@ class Emails:
         response = success(await self._rendered(request.scope, email))
         if waited:
             response.headers["preference-applied"] = f"wait={seconds}"
+        elif seconds is not None:  # too many wait: their connections are not to stay open, too
+            response.headers["connection"] = "close"
         return response
 
     @operation(
