@@ -1,0 +1,213 @@
+"""Every regular expression and parser that reads text from outside takes time in proportion to its length.
+
+Growth is measured, never time. A new pattern is found by itself, if it is compiled into a global of its module.
+"""
+
+import ast
+import importlib
+import pkgutil
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from starlette.requests import cookie_parser
+
+import app
+from app.api import attachment_content, document, preference, query, scheduling
+from app.api.fields import Reading
+from app.api.schemas import read_email
+from app.log_format import mask
+from app.mail import custom_fields, headers, key_policy, parameters, safe_text, webhook
+from app.mail.address import parse_address
+from app.mail.attempt import Attempt, Phase
+from app.mail.html import text_from_html
+from app.mail.policy import judge
+from app.mail.reply import Reply
+from app.simulator import arguments, content
+from app.smtp import dialogue
+from tests.unit.growth import grows_too_fast, pumped
+
+APP = Path(app.__file__).parent
+PARAMETRIZED = "attachment_content.py"  # its pattern has a number in it; the parser of attachments is measured below
+METHODS = ("search", "match", "fullmatch", "sub", "findall", "finditer", "split")
+
+
+class Found(NamedTuple):
+    """A pattern, and the methods by which its module uses it."""
+
+    place: str
+    pattern: re.Pattern[Any]
+    methods: tuple[str, ...]
+
+
+def modules() -> Iterator[Any]:
+    """All of the application but what cannot be imported without an extra."""
+    for info in pkgutil.walk_packages(app.__path__, "app."):
+        if info.name not in ("app.__main__", "app.otlp") and ".migrations." not in info.name:
+            yield importlib.import_module(info.name)
+
+
+def patterns() -> list[Found]:
+    """Those in module globals, alone or in a collection; each once."""
+    sources = "\n".join(path.read_text("utf-8") for path in APP.rglob("*.py"))
+    found: dict[re.Pattern[Any], Found] = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+            for one in values:
+                if isinstance(one, re.Pattern):
+                    own = Path(module.__file__).read_text("utf-8")
+                    used = _used(name, own) or _used(name, sources)
+                    found.setdefault(one, Found(f"{module.__name__}.{name}", one, used))
+    return [*found.values()]
+
+
+def _used(name: str, source: str) -> tuple[str, ...]:
+    calls = re.findall(rf"\b{re.escape(name)}(?:\[\w+\])?\.({'|'.join(METHODS)})\(", source)
+    return tuple(sorted({*calls}))
+
+
+FOUND = patterns()
+
+
+def worked(pattern: re.Pattern[Any], method: str) -> Callable[[str], object]:
+    """The method of the pattern to its end, over text or bytes."""
+
+    def run(text: str) -> object:
+        subject: Any = text.encode("utf-8", "surrogatepass") if isinstance(pattern.pattern, bytes) else text
+        if method == "sub":
+            return pattern.sub(subject[:0], subject)
+        result: Any = getattr(pattern, method)(subject)
+        return deque(result, maxlen=0) if method == "finditer" else result
+
+    return run
+
+
+def assert_linear(run: Callable[[str], object], *words: str, alphabet: str = "") -> None:
+    """No hostile text costs it more than in proportion."""
+    assert [text(12) for text in pumped(words, alphabet) if grows_too_fast(run, text)] == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("found", FOUND, ids=[found.place for found in FOUND])
+def test_a_pattern_is_linear(found: Found) -> None:
+    """By each method that the code uses, over texts that are made of its own characters."""
+    source = (
+        found.pattern.pattern if isinstance(found.pattern.pattern, str) else found.pattern.pattern.decode("latin-1")
+    )
+    marks = dict.fromkeys(char for char in source if char.isascii() and not char.isalnum() and char.isprintable())
+    for method in found.methods or ("search", "fullmatch"):
+        assert_linear(worked(found.pattern, method), alphabet="".join(marks)[:9] + "a1")
+
+
+def test_every_pattern_is_found() -> None:
+    """None is made within a function, and none is given as text to a function of `re`."""
+    assert len(FOUND) > 60
+    for path in APP.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        inner = {id(node) for body in ast.walk(tree) if isinstance(body, ast.FunctionDef) for node in ast.walk(body)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "re":
+                assert node.attr not in METHODS or path.name == PARAMETRIZED, (path, node.lineno)
+                assert node.attr != "compile" or id(node) not in inner, (path, node.lineno)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "method", "text"),
+    [
+        (r"[^\s@]+@x", "search", "a"),  # quadratic: each start reads to the end
+        (r"\s+x", "search", " "),
+        (r'"(?:[^"\\]|\\.)*"', "findall", '\\"'),
+        (r"(a+)+b", "match", "a"),  # exponential
+        (r"(?:a|a)*b", "match", "a"),
+        (r"a.*b", "search", "a"),
+    ],
+)
+def test_what_is_not_linear_is_noticed(pattern: str, method: str, text: str) -> None:
+    """The test of the test."""
+    assert grows_too_fast(worked(re.compile(pattern), method), lambda size: (text * size)[:size])
+    assert not grows_too_fast(worked(re.compile("a++b|[^@]++@|x"), "match"), lambda size: (text * size)[:size])
+
+
+def _prefer(text: str) -> object:
+    return preference.wait({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
+
+
+def _email(member: str) -> Callable[[str], object]:
+    reading = Reading(1_800_000_000.0, "noreply@contoso.com", 50)
+    email = {"from": "a@contoso.com", "to": "b@example.com", "subject": "s", "text": "t"}
+
+    def run(text: str) -> object:
+        try:
+            return read_email({**email, member: {"X-A": text} if member == "headers" else text}, reading)
+        except Exception as error:  # a refusal, which is an answer too
+            return error
+
+    return run
+
+
+def _query(name: str) -> Callable[[str], object]:
+    def run(text: str) -> object:
+        try:
+            return query.read({name: text}, None)
+        except Exception as error:
+            return error
+
+    return run
+
+
+def _refusable(run: Callable[[str], object]) -> Callable[[str], object]:
+    def tried(text: str) -> object:
+        try:
+            return run(text)
+        except Exception as error:
+            return error
+
+    return tried
+
+
+def _judged(text: str) -> object:
+    return judge(Attempt(Phase.DOT, Reply.of(550, [text])), ("a@example.com",))
+
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    "address": parse_address,
+    "header": lambda text: headers.unstructured("X-A", text),
+    "header as written": lambda text: custom_fields.custom_field("References", text),
+    "list header": lambda text: custom_fields.custom_field("List-Unsubscribe", text),
+    "folding": headers.unfold,
+    "display name": lambda text: parse_address(f"{text} <a@example.com>"),
+    "message id": headers.check_message_id,
+    "mime parameters": parameters.content_type,
+    "html": text_from_html,
+    "prefer": _prefer,
+    "time": lambda text: scheduling.parse(text, 0.0),
+    "json": lambda text: document.parse(text.encode("utf-8", "surrogatepass")),
+    "webhook URL": lambda text: webhook.target(text, private=False),
+    "masking": lambda text: mask(text, frozenset()),
+    "escaping": safe_text.escape_controls,
+    "escaping in JSON": safe_text.escape_in_json,
+    "cookies": cookie_parser,
+    "dialogue": lambda text: dialogue.mask(text, ["a secret"]),
+    "upstream reply": _judged,
+    "simulator MAIL": lambda text: arguments.mail(f"FROM:{text}", smtputf8_offered=True),
+    "simulator MAIL with brackets": lambda text: arguments.mail(f"FROM:<{text}>", smtputf8_offered=True),
+    "simulator RCPT": lambda text: arguments.rcpt(f"TO:<a@{text}>", smtputf8=True),
+    "simulator EHLO": arguments.ehlo_name,
+    "simulator head": lambda text: content.head(text.encode("utf-8", "surrogatepass")),
+    "attachment": lambda text: attachment_content.read(text, None, is_text=True),
+    "key policy senders": lambda text: key_policy.senders([text]),
+    "key policy recipients": lambda text: key_policy.recipients([text]),
+    **{f"email {name}": _email(name) for name in ("from", "to", "subject", "html", "headers", "scheduled_at", "tags")},
+    **{f"query {name}": _query(name) for name in ("to", "tag", "created_after", "q", "limit", "last_event")},
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_parser_is_linear(name: str) -> None:
+    """Over hostile texts, most of which it refuses."""
+    assert_linear(_refusable(PARSERS[name]))
