@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from app.mail.safe_text import cut, escape_controls
 
 LONGEST_VALUE = 500  # characters of one value, and of one line of a traceback
+LONGEST_FIX = 2000  # characters of a fix, whose words are Postern's own
 _MOST_LINES = 200  # of a traceback
 _FIRST_LINES = 20  # that are shown of a longer one, with the last
 
@@ -73,7 +74,7 @@ def _quoted_start(text: str, at: int) -> int:
 def _value(name: str, text: str, human: bool, shown: frozenset[str] | None) -> str:
     is_traceback = name == "exception"
     if not is_traceback:
-        text = cut(text, LONGEST_VALUE)
+        text = cut(text, LONGEST_FIX if name == "fix" else LONGEST_VALUE)
     if shown is not None and "@" in text:
         text = mask(text, shown)
     return escape_controls(text, multiline=is_traceback) if human else text

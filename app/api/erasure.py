@@ -14,6 +14,7 @@ from app.api.errors import Flaw, Invalid, Name, NoEmail, NotOver
 from app.api.fields import kind
 from app.api.keys import Keyring, actor
 from app.api.openapi import Answer, Body, Needs, Tag, operation
+from app.api.openapi_email import EmailAddress
 from app.api.openapi_errors import invalid
 from app.api.openapi_shared import ID_PART, OF_ONE, changed_email
 from app.api.openapi_types import ID, Id, says
@@ -32,7 +33,7 @@ _UNREADABLE = "The address has no @; write it like anna@example.com."
 class Person(TypedDict):
     """Whose emails are to be erased. Other members are ignored."""
 
-    address: Annotated[str, says("One address. Upper and lower case are the same, and a display name is ignored.")]
+    address: Annotated[EmailAddress, says("One address, in any case; a display name is ignored.")]
 
 
 class ErasureObject(TypedDict):

@@ -70,8 +70,9 @@ def _tables(parent: Table, key: str, place: str) -> Iterator[tuple[str, Table]]:
 
 
 def _read_secrets(table: Table, names: set[str], place: str) -> None:
-    """`password_file` becomes `password`. What is empty is left out."""
-    texts = plain(table, names, lambda name: f"{place}{name}")
+    """`password_file` becomes `password`. What is empty is left out, but not a secret: it was written down."""
+    empty = {name: text for name, text in table.items() if name in names and text == ""}
+    texts = empty | plain(table, names, lambda name: f"{place}{name}")
     table.clear()
     table.update(texts)
     for name in sorted(names):

@@ -194,13 +194,13 @@ def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 def test_empty_in_the_environment_leaves_what_the_file_says(desk: Desk) -> None:
-    """And empty in the file leaves the default, or what stands above."""
+    """Empty in the file leaves the default; but an empty secret of a mailbox was written down, and takes no other's."""
     text = 'mailbox = "noreply@contoso.com"\npassword = ""\npassword_file = ""\nlog_level = "debug"\nehlo_name = ""\n'
     settings = desk.load(text, LOG_LEVEL="", PASSWORD=SECRET)
     assert (settings.log_level, settings.ehlo, password(settings)) == ("debug", "contoso.com", SECRET)
     pools = '[[pools]]\nname = "one"\n[[pools.mailboxes]]\nmailbox = "one@contoso.com"\npassword = ""\n'
-    (pool,) = desk.load(pools, PASSWORD=SECRET).pools
-    assert password(pool.mailboxes[0]) == SECRET
+    with pytest.raises(SettingsError, match=r"pools\[0\].mailboxes\[0\].password: is missing. Set it"):
+        desk.load(pools, PASSWORD=SECRET)
 
 
 @pytest.mark.parametrize("before", [b"", BOM], ids=["plain", "byte order mark"])

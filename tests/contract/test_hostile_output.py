@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from app.cli import application, check_view, demo_view
 from app.cli.exits import Exit
+from app.cli.output import console
 from app.doctor import Finding, Outcome, Step
 from app.mail.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.health import Condition, Health
@@ -89,6 +90,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def wide() -> Iterator[None]:
+    """A terminal so wide that no cell is folded."""
+    before = console.width
+    console.width = 3000
+    yield
+    console.width = before
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -101,11 +111,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda command: " ".join(map(str, command[:2])),
 )
-def test_a_table_shows_every_character_and_obeys_none(
-    folder: Path, command: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_shows_every_character_and_obeys_none(folder: Path, command: tuple[object, ...], wide: None) -> None:
     """Brackets stay, controls are escaped; programs read the very value."""
-    monkeypatch.setenv("COLUMNS", "3000")
     result = postern(folder, *command)
     assert result.exit_code == 0, result.output
     assert_safe(result.stdout)

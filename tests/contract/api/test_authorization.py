@@ -70,7 +70,7 @@ class Row:
 
 
 POSTMARK = {"From": SENDER, "To": "anna@example.com", "Subject": "Hello", "TextBody": "Hi Anna"}
-NOT_POSSIBLE = (422, "validation_error")  # a scheduled email is neither retried nor confirmed
+NOT_POSSIBLE = (422, "validation_error")  # a scheduled email is not retried, confirmed or erased
 
 TABLE: Mapping[tuple[str, str], Row] = {
     ("POST", "/emails"): Row(Needs.ANY, MINIMAL, sends=True),
@@ -87,6 +87,8 @@ TABLE: Mapping[tuple[str, str], Row] = {
     ("GET", "/emails/{id}/attachments/{attachment_id}/content"): Row(Needs.READ),
     ("POST", "/emails/{id}/retry"): Row(Needs.ADMINISTRATION, answer=NOT_POSSIBLE),
     ("POST", "/emails/{id}/confirm"): Row(Needs.ADMINISTRATION, answer=NOT_POSSIBLE),
+    ("POST", "/emails/{id}/erase"): Row(Needs.ADMINISTRATION, answer=NOT_POSSIBLE),
+    ("POST", "/emails/erase"): Row(Needs.ADMINISTRATION, {"address": "nobody@example.com"}),
     ("GET", "/mailboxes"): Row(Needs.ADMINISTRATION),
     ("POST", "/mailboxes/{name}/hold"): Row(Needs.ADMINISTRATION, {"reason": "matrix"}),
     ("POST", "/mailboxes/{name}/release"): Row(Needs.ADMINISTRATION),
