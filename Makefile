@@ -34,7 +34,7 @@ test-postgres: $(READY) ## the store's tests over PostgreSQL, which has to be in
 gateways: $(READY) ## nginx and Caddy (installed) in front: their own tests, the API's cases and the SDKs through each (some five minutes)
 	@$(BIN)/pytest tests/gateway -n 2 --dist loadfile -q $(ARGS)
 	@for kind in nginx caddy; do GATEWAY=$$kind $(BIN)/pytest -n 2 --dist worksteal -q $(ARGS) \
-		tests/contract/api tests/contract/test_resend_sdk.py tests/sdks || exit 1; done
+		tests/contract/api tests/contract/service/test_resend_sdk.py tests/sdks || exit 1; done
 
 check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
 	@$(BIN)/ruff format --check app tests

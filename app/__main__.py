@@ -2,13 +2,14 @@
 
 import sys
 
-from app import log_capture, logs
+from app import logs
 from app.cli import application
+from app.logs import capture
 
 
 def main() -> None:
     """Run the command line."""
-    log_capture.install()
+    capture.install()
     try:
         application()
     except Exception as error:

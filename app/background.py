@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from app import logs
-from app.store import StoreUnavailable
+from app.store import StoreUnavailableError
 
 Step = Callable[[], Awaitable[float | None]]
 
@@ -44,7 +44,7 @@ async def wait(event: asyncio.Event, seconds: float) -> bool:
 async def _supervised(name: str, step: Step) -> float | None:
     try:
         return await step()
-    except StoreUnavailable as error:
+    except StoreUnavailableError as error:
         logs.store_failed(name, error)
     except Exception as error:  # a bug must not end the loop
         logs.crashed(name, error)

@@ -17,52 +17,52 @@ from typing import Self
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import logs, metrics, traces
-from app.api import Edge, create_entrance, create_metrics_app, lead
+from app import logs, metrics, tracing
+from app.api import ApiContext, create_metrics_app, create_middleware, mount_routes
 from app.api import Limits as BodyLimits
-from app.api.keys import digest
-from app.api.memory import Room
-from app.api.unreadable import below
+from app.api.auth.authenticator import digest
+from app.api.http.memory_budget import Room
+from app.api.problems.transport import transport_responses
 from app.background import run_periodically
 from app.clock import Clock
-from app.console import Console, Desk, beside
-from app.doctor import Rounds, Sessions
-from app.listener import Bounds, Listener
-from app.mail.ending import Ending
-from app.mail.forecast import Capacity
-from app.mail.notice import of_credential
-from app.relay.courier import Courier
-from app.relay.fleet import Fleet, Rhythm
-from app.relay.retention import Keep, Retention
-from app.relay.webhooks import Webhooks
-from app.scrape import Scrape
+from app.console import Console, ConsoleContext, mount_console
+from app.doctor import HealthMonitor, Sessions
+from app.http_server.server import HttpServer, ServerLimits
+from app.mail.credential_expiry import CredentialExpiry
+from app.mail.send_estimate import Capacity
+from app.mail.webhook.payload import credential_event
+from app.mailbox_factory import MailboxFactory, limits
+from app.metrics_exporter import MetricsExporter
+from app.relay.coordinator import HeartbeatConfig, MailboxCoordinator
+from app.retention import Retention, RetentionPeriods
 from app.settings import Settings, SettingsError
-from app.settings.telemetry import traces_wanted
+from app.settings.tracing import traces_wanted
 from app.smtp import tls
-from app.smtp.expiry import LOOK, News, Watch
-from app.store import Store, StoreUnreachable
-from app.store.disk_guard import DiskGuard, ReserveTooLarge
-from app.store.engine import database_file
-from app.store.owner import OwnerLock
-from app.store.records import Hint
-from app.store.setting_key import BY, Outcome
-from app.wiring import Wiring, limits
+from app.smtp.auth.expiry_monitor import CHECK_INTERVAL, CredentialExpiryMonitor, ExpiryNotice
+from app.store import Store, StoreUnreachableError
+from app.store.db.disk_guard import DiskGuard, ReserveTooLarge
+from app.store.db.engine import database_file
+from app.store.db.file_lock import DatabaseFileLock
+from app.store.keys.setting_key import BY, Outcome
+from app.store.records import WorkHint
+from app.webhooks.dispatcher import WebhookDispatcher
+from app.webhooks.sender import WebhookSender
 
-AGAIN = 5.0  # seconds until a database server that is not there is tried again
+DATABASE_RETRY_DELAY = 5.0  # seconds until a database server that is not there is tried again
 
 
 class Postern:
     """One running Postern. `async with Postern(settings) as postern: postern.url`."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, rhythm: Rhythm | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, rhythm: HeartbeatConfig | None = None) -> None:
         """`rhythm` is how a replica stays alive for the others."""
         self.settings = settings
         self.clock = clock or Clock()
         self._rhythm = rhythm
         self._draining = False
-        self._endings: dict[str, Callable[[], Ending | None]] = {}
+        self._endings: dict[str, Callable[[], CredentialExpiry | None]] = {}
         self._stack = AsyncExitStack()
-        self._metrics: Listener | None = None
+        self._metrics: HttpServer | None = None
 
     async def __aenter__(self) -> Self:
         """Start. Raises StoreError, CannotListen."""
@@ -88,32 +88,32 @@ class Postern:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        metrics.expect_troubles(logs.TROUBLES)
-        logs.count_troubles(metrics.troubled)
-        alone = _own(settings.store_url, stack)
+        metrics.declare_alerts(logs.ALERT_EVENTS)
+        logs.count_alerts(metrics.alert_logged)
+        alone = _lock_database(settings.store_url, stack)
         counted = settings.metrics_port is None
         room = Room(_bytes_in_flight(settings), settings.max_body_bytes)
-        entrance = create_entrance(lambda: self._draining, room, settings.root_path, counted=counted)
+        entrance = create_middleware(lambda: self._draining, room, settings.root_path, counted=counted)
         self._application: ASGIApp = entrance
-        door = traces.around(entrance if settings.console_password is None else self._door)
+        door = tracing.wrap_application(entrance if settings.console_password is None else self._dispatch)
         self._listener = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
         self.store = await self._open_store(patient=not alone)
         stack.push_async_callback(self.store.close)
         if alone:
-            for email, in_doubt in await self.store.reclaim(self.clock.now(), everything=True):
+            for email, in_doubt in await self.store.recover(self.clock.now(), everything=True):
                 logs.reclaimed(email, in_doubt=in_doubt)
         await self._apply_setting_key()
         await self._start_disk_guard(stack)
-        self.fleet = self._fleet(alone=alone)
+        self.coordinator = self._coordinator(alone=alone)
         if settings.role != "api":
             await self._start_webhooks(stack, alone=alone)
-        await self._start_fleet(stack)
-        keep = Keep(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
+        await self._start_coordinator(stack)
+        keep = RetentionPeriods(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
         self.retention = Retention(self.store, self.clock, keep)
         self.retention.start()
         stack.push_async_callback(self.retention.stop)
-        edge = self._edge()
-        lead(entrance, edge, public=settings.role != "relay")
+        edge = self._context()
+        mount_routes(entrance, edge, public=settings.role != "relay")
         self._application = self._with_console(entrance, edge)
         stack.push_async_callback(entrance.close)
         stack.push_async_callback(self._listener.stop)  # first of all
@@ -131,48 +131,52 @@ class Postern:
         """`patient`: a database server that is not there may come, and to end would only mean to be started again."""
         while True:
             try:
-                return await Store.open(self.settings.store_url, on_due=self._due, on_free=self._free)
-            except StoreUnreachable as error:
+                return await Store.open(
+                    self.settings.store_url, on_due=self._work_due, on_mailbox_free=self._mailbox_free
+                )
+            except StoreUnreachableError as error:
                 if not patient:
                     raise
-                logs.store_awaited(error, seconds=AGAIN)
-            await asyncio.sleep(AGAIN)
+                logs.store_awaited(error, seconds=DATABASE_RETRY_DELAY)
+            await asyncio.sleep(DATABASE_RETRY_DELAY)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
-        courier = Courier(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
-        webhooks = Webhooks(self.store, self.clock, courier)
+        courier = WebhookSender(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
+        webhooks = WebhookDispatcher(self.store, self.clock, courier)
         await webhooks.start(alone=alone)
         stack.push_async_callback(webhooks.stop, self.settings.drain_seconds)
 
-    async def _announce(self, news: News) -> None:
-        what = of_credential(self.clock.now(), news.mailbox, news.what, news.at, news.why, step=f"{news.step:g}")
-        await self.store.announce(what)
+    async def _announce(self, news: ExpiryNotice) -> None:
+        what = credential_event(self.clock.now(), news.mailbox, news.what, news.at, news.why, step=f"{news.step:g}")
+        await self.store.publish_event(what)
 
-    async def _start_fleet(self, stack: AsyncExitStack) -> None:
+    async def _start_coordinator(self, stack: AsyncExitStack) -> None:
         """Only who relays logs in of itself, and looks after what it logs in with."""
-        wiring, cases, relays = Wiring(self.clock), [], self.settings.role != "api"
+        wiring, cases, relays = MailboxFactory(self.clock), [], self.settings.role != "api"
         for pool in self.settings.pools:
             for one in pool.mailboxes:
                 login = wiring.credentials(one)
                 self._endings[one.mailbox] = login.ending
-                cases.append(wiring.case(pool, one, login, self.settings.max_message_bytes))
+                cases.append(wiring.check_target(pool, one, login, self.settings.max_message_bytes))
                 if relays:
-                    self.fleet.add(pool.name, one.mailbox, limits(one), partial(wiring.sessions, one, login))
-                    watch = Watch(one.mailbox, login, self.clock, self._announce)
-                    every = LOOK / self.clock.speed
+                    self.coordinator.add(pool.name, one.mailbox, limits(one), partial(wiring.sessions, one, login))
+                    watch = CredentialExpiryMonitor(one.mailbox, login, self.clock, self._announce)
+                    every = CHECK_INTERVAL / self.clock.speed
                     loop = run_periodically("credential expiry", watch.advance, interval=every)
                     stack.callback(asyncio.create_task(loop).cancel)
         file = database_file(self.settings.store_url)
-        sessions = Sessions(self.fleet.logged_in, self.fleet.slot)
-        self.rounds = Rounds(self.store, self.clock, cases, sessions, file and file.parent, lambda: self.disk.low)
-        stack.callback(self.rounds.close)
+        sessions = Sessions(self.coordinator.logged_in, self.coordinator.slot)
+        self.health_monitor = HealthMonitor(
+            self.store, self.clock, cases, sessions, file and file.parent, lambda: self.disk.low
+        )
+        stack.callback(self.health_monitor.close)
         await self._start_metrics(stack)
         if relays:
-            stack.push_async_callback(self.fleet.stop, self.settings.drain_seconds)
-            await self.fleet.start()
+            stack.push_async_callback(self.coordinator.stop, self.settings.drain_seconds)
+            await self.coordinator.start()
 
-    def _fleet(self, *, alone: bool) -> Fleet:
-        return Fleet(
+    def _coordinator(self, *, alone: bool) -> MailboxCoordinator:
+        return MailboxCoordinator(
             self.store,
             self.clock,
             f"{gethostname()}:{self._listener.port}",
@@ -185,18 +189,18 @@ class Postern:
         """Before the relay, so that a port of their own is there to the end of a drain."""
         settings = self.settings
         mailboxes = {one.mailbox: pool.name for pool in settings.pools for one in pool.mailboxes}
-        self._scrape = Scrape(self.store, self.clock, mailboxes, self.fleet.loads)
+        self._scrape = MetricsExporter(self.store, self.clock, mailboxes, self.coordinator.loads)
         stack.callback(self._scrape.close)
         if settings.metrics_port is not None:
             door = create_metrics_app(self._scrape.text)
             self._metrics = await _listen(stack, door, settings.host, settings.metrics_port)
 
-    def _due(self, hints: frozenset[Hint]) -> None:
-        if fleet := getattr(self, "fleet", None):
+    def _work_due(self, hints: frozenset[WorkHint]) -> None:
+        if fleet := getattr(self, "coordinator", None):
             fleet.due(hints)
 
-    def _free(self) -> None:
-        if fleet := getattr(self, "fleet", None):
+    def _mailbox_free(self) -> None:
+        if fleet := getattr(self, "coordinator", None):
             fleet.look()
 
     async def _apply_setting_key(self) -> None:
@@ -212,27 +216,27 @@ class Postern:
         elif applied.key is not None and applied.outcome is Outcome.IGNORED:
             logs.key_ignored(applied.key)
 
-    async def _door(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
 
-    def _with_console(self, api: ASGIApp, edge: Edge) -> ASGIApp:
+    def _with_console(self, api: ASGIApp, edge: ApiContext) -> ASGIApp:
         if (password := self.settings.console_password) is None or self.settings.role == "relay":
             return api
-        desk = Desk(
+        desk = ConsoleContext(
             store=self.store,
             clock=self.clock,
             password=password.get_secret_value(),
             pools={one.mailbox: pool.name for pool in self.settings.pools for one in pool.mailboxes},
             capacities=edge.capacities,
-            endings=self._endings,
-            ready=self.rounds.stand,
-            examine=self.rounds.examine,
+            credential_expiries=self._endings,
+            readiness=self.health_monitor.readiness,
+            deep_check=self.health_monitor.deep_check,
         )
-        return beside(Console(desk), api, self.settings.root_path)
+        return mount_console(Console(desk), api, self.settings.root_path)
 
-    def _edge(self) -> Edge:
+    def _context(self) -> ApiContext:
         settings, routes = self.settings, self.settings.routes
-        return Edge(
+        return ApiContext(
             store=self.store,
             clock=self.clock,
             route=routes.route,
@@ -242,23 +246,23 @@ class Postern:
                 for pool in settings.pools
                 for one in pool.mailboxes
             },
-            endings=self._endings,
+            credential_expiries=self._endings,
             limits=BodyLimits(
                 max_body_bytes=settings.max_body_bytes,
                 max_message_bytes=settings.max_message_bytes,
                 max_bytes_in_flight=_bytes_in_flight(settings),
             ),
-            ready=self.rounds.stand,
-            examine=self.rounds.examine,
+            readiness=self.health_monitor.readiness,
+            deep_check=self.health_monitor.deep_check,
             draining=lambda: self._draining,
-            counted=self._scrape.text if settings.metrics_port is None else None,
+            metrics_text=self._scrape.text if settings.metrics_port is None else None,
             take_disk=self.disk.take,
-            private_webhooks=settings.webhook_private_addresses,
+            allow_private_webhooks=settings.webhook_private_addresses,
             root_path=settings.root_path,
         )
 
 
-async def serve(settings: Settings, clock: Clock | None = None, rhythm: Rhythm | None = None) -> None:
+async def serve(settings: Settings, clock: Clock | None = None, rhythm: HeartbeatConfig | None = None) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -275,22 +279,24 @@ def traced(environment: Mapping[str, str]) -> Iterator[None]:
     if not traces_wanted(environment):
         yield
         return
-    spans = importlib.import_module("app.otlp").Spans.exported()  # by name: without the extra it cannot be imported
-    traces.record(spans)
+    spans = importlib.import_module(
+        "app.tracing_otel"
+    ).Spans.exported()  # by name: without the extra it cannot be imported
+    tracing.record(spans)
     try:
         yield
     finally:
-        traces.record(None)
+        tracing.record(None)
         spans.close()
 
 
-async def _serve(settings: Settings, clock: Clock | None, rhythm: Rhythm | None, stop: asyncio.Event) -> None:
+async def _serve(settings: Settings, clock: Clock | None, rhythm: HeartbeatConfig | None, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         starting = asyncio.create_task(stack.enter_async_context(Postern(settings, clock, rhythm)))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            _tell_started(await starting)
+            _log_started(await starting)
             await stopping
         starting.cancel()
         stopping.cancel()
@@ -303,14 +309,16 @@ def _bytes_in_flight(settings: Settings) -> int:
 
 async def _listen(
     stack: AsyncExitStack, application: ASGIApp, host: str, port: int, forwarders: Sequence[str] = ()
-) -> Listener:
-    listener = Listener(application, host, port, bounds=Bounds(answers=below()), forwarders=forwarders)
+) -> HttpServer:
+    listener = HttpServer(
+        application, host, port, bounds=ServerLimits(answers=transport_responses()), forwarders=forwarders
+    )
     await listener.start()
     stack.push_async_callback(listener.stop)
     return listener
 
 
-def _tell_started(postern: Postern) -> None:
+def _log_started(postern: Postern) -> None:
     settings = postern.settings
     every = [one for pool in settings.pools for one in pool.mailboxes]
     upstreams = sorted({f"{one.smtp_host}:{one.smtp_port}" for one in every})
@@ -330,12 +338,12 @@ def configure_logs(settings: Settings) -> None:
     logs.configure(human=human, level=settings.log_level, shown=own if settings.log_addresses == "masked" else None)
 
 
-def _own(url: str, stack: AsyncExitStack) -> bool:
+def _lock_database(url: str, stack: AsyncExitStack) -> bool:
     """True if this process now owns an embedded database: whatever was under way there is nobody's any more."""
     file = database_file(url)
     if file is None:
         return False
-    lock = OwnerLock(file)
+    lock = DatabaseFileLock(file)
     lock.acquire()
     stack.callback(lock.release)
     return True

@@ -21,9 +21,9 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
 from app import __version__
-from app.mail.attempt import Phase
 from app.mail.lifecycle import Event
-from app.mail.message import Lane
+from app.mail.message.message import Lane
+from app.mail.outcome.attempt import Phase
 
 _WAIT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0)
 _EXCHANGE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -96,7 +96,9 @@ _ends = Gauge(
     ["mailbox", "credential"],
     registry=_registry,
 )
-_posts = Counter("postern_webhook_posts", "Events posted to webhooks, by outcome.", ["outcome"], registry=_registry)
+_webhook_posts = Counter(
+    "postern_webhook_posts", "Events posted to webhooks, by outcome.", ["outcome"], registry=_registry
+)
 _disk_free = Gauge(
     "postern_disk_free_bytes", "Free space on the disk of an embedded database; 0 over PostgreSQL.", registry=_registry
 )
@@ -105,7 +107,7 @@ _disk_reserve = Gauge(
     "Free space below which no email is accepted; 0 over PostgreSQL.",
     registry=_registry,
 )
-_troubles = Counter(
+_alerts = Counter(
     "postern_troubles", "Warnings and errors in the log, by the event they tell of.", ["event"], registry=_registry
 )
 
@@ -122,24 +124,24 @@ for _outcome in ("renewed", "failed"):
 __all__ = [
     "CONTENT_TYPE",
     "accepted",
+    "alert_logged",
     "attempted",
     "committed",
     "credential_ends",
+    "declare_alerts",
     "deferred",
     "disk",
-    "expect_troubles",
     "expose",
     "failed",
     "held",
     "in_doubt",
-    "judged",
     "phase_took",
     "relayed",
-    "token_kept",
     "token_requested",
-    "troubled",
+    "token_stored",
     "unknown_reply",
-    "webhook_posted",
+    "verdict_reached",
+    "webhook_sent",
 ]
 
 
@@ -179,7 +181,7 @@ def attempted(outcome: Event) -> None:
     _of(_attempts, outcome).inc()
 
 
-def judged(rule: str) -> None:
+def verdict_reached(rule: str) -> None:
     """One recipient of one attempt was judged by this rule."""
     _of(_verdicts, rule).inc()
 
@@ -205,7 +207,7 @@ def token_requested(outcome: str) -> None:
     _tokens.labels(outcome).inc()
 
 
-def token_kept(client: str, *, at: float, until: float) -> None:
+def token_stored(client: str, *, at: float, until: float) -> None:
     """The app has a new access token, from one moment to the other (epoch seconds)."""
     _issued.labels(client).set(at)
     _runs_out.labels(client).set(until)
@@ -216,9 +218,9 @@ def credential_ends(mailbox: str, what: str, at: float) -> None:
     _ends.labels(mailbox, what).set(at)
 
 
-def webhook_posted(outcome: str) -> None:
+def webhook_sent(outcome: str) -> None:
     """An event was posted to one webhook, and what came of it is settled."""
-    _posts.labels(outcome).inc()
+    _webhook_posts.labels(outcome).inc()
 
 
 def disk(free: int, reserve: int) -> None:
@@ -227,15 +229,15 @@ def disk(free: int, reserve: int) -> None:
     _disk_reserve.set(reserve)
 
 
-def troubled(event: str) -> None:
+def alert_logged(event: str) -> None:
     """A warning or an error was logged: one of the events of app/logs."""
-    _troubles.labels(event).inc()
+    _alerts.labels(event).inc()
 
 
-def expect_troubles(events: Iterable[str]) -> None:
+def declare_alerts(events: Iterable[str]) -> None:
     """These may come: at 0 until then."""
     for event in events:
-        _troubles.labels(event)
+        _alerts.labels(event)
 
 
 def expose() -> bytes:

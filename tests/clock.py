@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from app.clock import Clock
-from app.store.writer import Writer
+from app.store.db.writer import Writer
 
 TURN = 1e-6  # seconds that a turn of the loop takes: else who rests for less than a float can tell is never rested
 LONGEST_JUMP = 1.0  # seconds, so that a mistake about silence costs no more
@@ -78,7 +78,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
 
     def _working(self) -> bool:
         """Whether a thread has something to do. What is patient waits in the loop's time until it is handed over."""
-        return bool(self._in_threads - {item.future for writer in self._writers for item in writer._patient})
+        return bool(self._in_threads - {item.future for writer in self._writers for item in writer._batchable})
 
     def _count(self, future: asyncio.Future[Any]) -> None:
         self._in_threads.add(future)

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from app.simulator import Simulator
 from app.simulator.entra import SCOPE, TENANT, App, Entra, Federation
-from app.smtp.grants import Registration
+from app.smtp.auth.grants import Registration
 
 CLIENT = "11c4c1f8-97a5-4d8a-b0cf-6a1e2f0d7c01"
 SECRET = "made-up~client.secret_for-tests"

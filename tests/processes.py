@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from app.simulator import Simulator
-from tests.house import KEY, MAILBOX, PASSWORD
+from tests.harness import KEY, MAILBOX, PASSWORD
 
 
 @dataclass

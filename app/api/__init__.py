@@ -1,6 +1,6 @@
 """The inbound edge: HTTP in, a commit, an answer. Never sees SMTP and never waits for a relay."""
 
-from app.api.app import create_app, create_entrance, create_metrics_app, lead
-from app.api.edge import Edge, Limits
+from app.api.app import create_app, create_metrics_app, create_middleware, mount_routes
+from app.api.context import ApiContext, Limits
 
-__all__ = ["Edge", "Limits", "create_app", "create_entrance", "create_metrics_app", "lead"]
+__all__ = ["ApiContext", "Limits", "create_app", "create_metrics_app", "create_middleware", "mount_routes"]

@@ -10,30 +10,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api import unsupported, waiting
-from app.api.attachment_list import Attachments
-from app.api.attempt_limit import AttemptLimiter
-from app.api.audit import Audit
-from app.api.batch import Batch
-from app.api.changes import Changes
-from app.api.counted import Counted
-from app.api.docs import Docs
-from app.api.edge import Edge
-from app.api.emails import Emails
-from app.api.entrance import Entrance
-from app.api.erasure import Erasures
-from app.api.health import Health
-from app.api.intake import Intake
-from app.api.key_routes import Keys
-from app.api.keys import Keyring
-from app.api.listing import Listing
-from app.api.mailboxes import Mailboxes
-from app.api.memory import Room
-from app.api.postmark import BATCH, PATH, TEMPLATES, Postmark
-from app.api.rates import Rates
-from app.api.refusals import Refusals
-from app.api.validation import Validation
-from app.api.webhooks import Webhooks
+from app.api.api_keys.audit_route import AuditRoute
+from app.api.api_keys.routes import KeyRoutes
+from app.api.auth.attempt_limit import AttemptLimiter
+from app.api.auth.authenticator import Authenticator
+from app.api.auth.rate_limit_headers import RateLimitHeaders
+from app.api.auth.refusal_audit import RefusalAudit
+from app.api.context import ApiContext
+from app.api.emails.attachment_routes import AttachmentRoutes
+from app.api.emails.batch_routes import BatchRoute
+from app.api.emails.erase_routes import Erasures
+from app.api.emails.list_route import ListRoute
+from app.api.emails.routes import EmailRoutes
+from app.api.emails.schedule_routes import ScheduleRoutes
+from app.api.emails.validate_route import ValidateRoute
+from app.api.http.memory_budget import Room
+from app.api.mailboxes import MailboxRoutes
+from app.api.openapi.routes import DocsRoutes
+from app.api.operations.health import HealthRoutes
+from app.api.operations.metrics import MetricsRoute
+from app.api.postmark.routes import BATCH, PATH, TEMPLATES, PostmarkRoutes
+from app.api.server import starting, unsupported
+from app.api.server.middleware import RequestMiddleware
+from app.api.submission.pipeline import SubmissionPipeline
+from app.api.webhooks.routes import WebhookRoutes
 
 _Route = tuple[str, Sequence[str], Callable[[Request], Awaitable[Response]]]
 
@@ -41,20 +41,20 @@ _POST = ("POST",)
 _GET = ("GET", "HEAD")
 
 
-class _ButWords(StringConvertor):
+class _ExceptActions(StringConvertor):
     """One part of a path, but for those that are routes of their own: another method of theirs is 405 and no id."""
 
     regex = "(?!(?:batch|validate|erase)$)[^/]+"
 
 
-class _ButBatch(PathConvertor):
+class _ExceptBatch(PathConvertor):
     """The same for the rest of a path."""
 
     regex = "(?!batch$).*"
 
 
-register_url_convertor("but_words", _ButWords())
-register_url_convertor("but_batch", _ButBatch())
+register_url_convertor("but_words", _ExceptActions())
+register_url_convertor("but_batch", _ExceptBatch())
 
 
 class PlainRoute(APIRoute):
@@ -71,50 +71,50 @@ class PlainRoute(APIRoute):
         self.app = app
 
 
-def create_app(edge: Edge) -> Entrance:
+def create_app(edge: ApiContext) -> RequestMiddleware:
     """The whole inbound edge as one ASGI application."""
     room = Room(edge.limits.max_bytes_in_flight, edge.limits.max_body_bytes)
-    entrance = create_entrance(edge.draining, room, edge.root_path, counted=False)
-    lead(entrance, edge)
+    entrance = create_middleware(edge.draining, room, edge.root_path, counted=False)
+    mount_routes(entrance, edge)
     return entrance
 
 
-def create_entrance(draining: Callable[[], bool], room: Room, root_path: str, *, counted: bool) -> Entrance:
+def create_middleware(draining: Callable[[], bool], room: Room, root_path: str, *, counted: bool) -> RequestMiddleware:
     """The same before there is a store: until it is `lead` somewhere, whoever has mail is told to come again.
 
     `counted`: /metrics is asked for here.
     """
     app = _plain_app()
-    app.add_api_route("/healthz", waiting.alive, methods=[*_GET])
-    app.add_api_route("/readyz", waiting.ready, methods=[*_GET])
+    app.add_api_route("/healthz", starting.alive, methods=[*_GET])
+    app.add_api_route("/readyz", starting.ready, methods=[*_GET])
     if counted:
-        app.add_api_route("/metrics", Counted(waiting.text).counted, methods=[*_GET])
-    app.router.default = waiting.nothing_yet
-    return Entrance(app, draining, room, root_path)
+        app.add_api_route("/metrics", MetricsRoute(starting.text).get, methods=[*_GET])
+    app.router.default = starting.starting_application
+    return RequestMiddleware(app, draining, room, root_path)
 
 
-def lead(entrance: Entrance, edge: Edge, *, public: bool = True) -> None:
+def mount_routes(entrance: RequestMiddleware, edge: ApiContext, *, public: bool = True) -> None:
     """To the routes. Not `public`: only to what machines inside ask of a process."""
     app, rates, attempts = (
         _plain_app(),
-        Rates(edge.clock.now),
+        RateLimitHeaders(edge.clock.now),
         AttemptLimiter(edge.clock.now, edge.limits.attempts_per_minute),
     )
-    refusals = Refusals(edge.store, edge.clock, attempts)
-    keyring = Keyring(edge.store, edge.clock, rates)
+    refusals = RefusalAudit(edge.store, edge.clock, attempts)
+    keyring = Authenticator(edge.store, edge.clock, rates)
     if public:
-        _add_routes(app, edge, keyring, Intake(edge, rates, refusals, attempts))
+        _add_routes(app, edge, keyring, SubmissionPipeline(edge, rates, refusals, attempts))
     else:
-        for path, methods, endpoint in _of_health(edge, keyring):
+        for path, methods, endpoint in _health_routes(edge, keyring):
             app.add_api_route(path, endpoint, methods=[*methods])
-    entrance.lead_to(app, rates, refusals)
+    entrance.set_routes(app, rates, refusals)
 
 
-def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> Entrance:
+def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> RequestMiddleware:
     """GET /metrics alone."""
     app = _plain_app()
-    app.add_api_route("/metrics", Counted(text).counted, methods=[*_GET])
-    return Entrance(app, lambda: False)
+    app.add_api_route("/metrics", MetricsRoute(text).get, methods=[*_GET])
+    return RequestMiddleware(app, lambda: False)
 
 
 def _plain_app() -> FastAPI:
@@ -123,37 +123,37 @@ def _plain_app() -> FastAPI:
     return app
 
 
-def _add_routes(app: FastAPI, edge: Edge, keyring: Keyring, intake: Intake) -> None:
+def _add_routes(app: FastAPI, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
     """The first that fits is taken, so POST /emails, which has to be quick, stands at the top."""
-    nothing = unsupported.Unsupported(keyring).refuse
-    emails = Emails(edge, keyring, intake)
+    nothing = unsupported.UnsupportedRoutes(keyring).refuse
+    emails = EmailRoutes(edge, keyring, intake)
     app.add_api_route("/emails", emails.send, methods=["POST"])
-    app.add_api_route("/emails", Listing(edge, keyring).list_, methods=[*_GET])
+    app.add_api_route("/emails", ListRoute(edge, keyring).list_, methods=[*_GET])
     for path in unsupported.BEFORE_EMAILS:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
-    app.add_api_route("/emails/batch", Batch(edge, keyring, intake).send, methods=["POST"])
-    app.add_api_route("/emails/validate", Validation(edge, keyring, intake).validate, methods=["POST"])
-    docs = Docs(app.router.routes, edge.root_path)
+    app.add_api_route("/emails/batch", BatchRoute(edge, keyring, intake).send, methods=["POST"])
+    app.add_api_route("/emails/validate", ValidateRoute(edge, keyring, intake).validate, methods=["POST"])
+    docs = DocsRoutes(app.router.routes, edge.root_path)
     for path, methods, endpoint in (
         ("/openapi.json", _GET, docs.specification),
         ("/docs", _GET, docs.page),
-        *_of_an_email(
+        *_email_routes(
             emails,
-            Changes(edge, keyring, intake.refusals, intake.attempts),
-            Attachments(edge, keyring),
+            ScheduleRoutes(edge, keyring, intake.refusals, intake.attempts),
+            AttachmentRoutes(edge, keyring),
             Erasures(edge, keyring),
         ),
-        *_beside_emails(edge, keyring),
-        *_of_webhooks(edge, keyring),
-        *_of_keys(edge, keyring),
+        *_emails_collection_routes(edge, keyring),
+        *_webhook_routes(edge, keyring),
+        *_key_routes(edge, keyring),
     ):
         app.add_api_route(path, endpoint, methods=[*methods])
-    _add_postmark(app, Postmark(edge, keyring, intake))
+    _add_postmark(app, PostmarkRoutes(edge, keyring, intake))
     for path in unsupported.PATHS:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
-def _add_postmark(app: FastAPI, postmark: Postmark) -> None:
+def _add_postmark(app: FastAPI, postmark: PostmarkRoutes) -> None:
     app.add_api_route(PATH, postmark.send, methods=["POST"])
     app.add_api_route(BATCH, postmark.send_batch, methods=["POST"])
     for path in TEMPLATES:
@@ -162,7 +162,9 @@ def _add_postmark(app: FastAPI, postmark: Postmark) -> None:
     app.add_api_route(rest, postmark.nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
-def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments, erasures: Erasures) -> Sequence[_Route]:
+def _email_routes(
+    emails: EmailRoutes, changes: ScheduleRoutes, attachments: AttachmentRoutes, erasures: Erasures
+) -> Sequence[_Route]:
     return (
         ("/emails/{id:but_words}", _GET, emails.show),
         ("/emails/{id:but_words}", ("PATCH",), changes.reschedule),
@@ -177,8 +179,8 @@ def _of_an_email(emails: Emails, changes: Changes, attachments: Attachments, era
     )
 
 
-def _of_webhooks(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
-    webhooks = Webhooks(edge, keyring)
+def _webhook_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
+    webhooks = WebhookRoutes(edge, keyring)
     return (
         ("/webhooks", _GET, webhooks.list_),
         ("/webhooks", _POST, webhooks.create),
@@ -194,8 +196,8 @@ def _of_webhooks(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
     )
 
 
-def _of_keys(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
-    keys = Keys(edge, keyring)
+def _key_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
+    keys = KeyRoutes(edge, keyring)
     return (
         ("/keys", _GET, keys.list_),
         ("/keys", _POST, keys.create),
@@ -203,24 +205,24 @@ def _of_keys(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
         ("/keys/{id}", ("PATCH",), keys.revise),
         ("/keys/{id}", ("DELETE",), keys.revoke),
         ("/keys/{id}/rotate", _POST, keys.rotate),
-        ("/audit", _GET, Audit(edge, keyring).list_),
+        ("/audit", _GET, AuditRoute(edge, keyring).list_),
     )
 
 
-def _beside_emails(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
-    mailboxes = Mailboxes(edge, keyring)
+def _emails_collection_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
+    mailboxes = MailboxRoutes(edge, keyring)
     return (
         ("/mailboxes", _GET, mailboxes.list_),
         ("/mailboxes/{name}/hold", _POST, mailboxes.hold),
         ("/mailboxes/{name}/release", _POST, mailboxes.release),
-        *_of_health(edge, keyring),
+        *_health_routes(edge, keyring),
     )
 
 
-def _of_health(edge: Edge, keyring: Keyring) -> Sequence[_Route]:
-    health = Health(edge, keyring)
+def _health_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
+    health = HealthRoutes(edge, keyring)
     return (
         ("/healthz", _GET, health.alive),
         ("/readyz", _GET, health.ready),
-        *([] if edge.counted is None else [("/metrics", _GET, Counted(edge.counted).counted)]),
+        *([] if edge.metrics_text is None else [("/metrics", _GET, MetricsRoute(edge.metrics_text).get)]),
     )

@@ -10,26 +10,26 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app import logs
-from app.api import body, document
-from app.api.edge import Edge
-from app.api.errors import Flaw, Invalid, NotFound
-from app.api.fields import kind
-from app.api.keys import Keyring, actor
-from app.api.memory import SMALL
-from app.api.openapi import Answer, Body, Needs, Parameter, Place, Tag, operation
-from app.api.openapi_errors import invalid
-from app.api.openapi_types import AT, Timestamp, says
-from app.api.wire import success, timestamp
-from app.mail.ending import Ending
-from app.mail.explain import named
-from app.mail.health import LONGEST_REASON, Health, one_line
-from app.mail.moment import iso
-from app.mail.verdict import Explanation
-from app.store.explanation import standing
-from app.store.records import MailboxRecord, MailboxUsage, Wish
+from app.api.auth.authenticator import Authenticator, actor
+from app.api.context import ApiContext
+from app.api.http import body, strict_json
+from app.api.http.headers import json_ok, timestamp
+from app.api.http.memory_budget import SMALL
+from app.api.openapi.errors import invalid
+from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
+from app.api.openapi.types import AT, Timestamp, describe
+from app.api.problems.problem import FieldError, Invalid, NotFound
+from app.api.submission.fields import json_type
+from app.mail.credential_expiry import CredentialExpiry
+from app.mail.explain import fill_placeholders
+from app.mail.mailbox_health import MAX_REASON, Health, one_line
+from app.mail.outcome.verdict import Explanation
+from app.mail.timestamps import iso
+from app.store.read.status import condition_at
+from app.store.records import HoldRequest, MailboxRecord, MailboxUsage
 
 
-class Why(TypedDict):
+class ExplanationObject(TypedDict):
     """In plain words: what is so, and what mends it."""
 
     summary: str
@@ -39,9 +39,9 @@ class Why(TypedDict):
 class UsageObject(TypedDict):
     """What it has used of its limits, whichever process relayed."""
 
-    connections: Annotated[int, says("Those that carry a message at this moment.")]
+    connections: Annotated[int, describe("Those that carry a message at this moment.")]
     messages_last_minute: int
-    recipients_last_day: Annotated[int, says("Of the last 24 hours; the window slides.")]
+    recipients_last_day: Annotated[int, describe("Of the last 24 hours; the window slides.")]
 
 
 class LimitsObject(TypedDict):
@@ -55,9 +55,9 @@ class LimitsObject(TypedDict):
 class CredentialObject(TypedDict):
     """What it logs in with ends by its date."""
 
-    what: Annotated[str, says("`password` or `client certificate`.", examples=["password"])]
+    what: Annotated[str, describe("`password` or `client certificate`.", examples=["password"])]
     ends_at: Timestamp
-    explanation: Why
+    explanation: ExplanationObject
 
 
 class MailboxObject(TypedDict):
@@ -66,16 +66,16 @@ class MailboxObject(TypedDict):
     object: Literal["mailbox"]
     name: str
     pool: str
-    health: Annotated[Health, says("`open` relays, `paused` rests until a moment, `held` until its login works.")]
+    health: Annotated[Health, describe("`open` relays, `paused` rests until a moment, `held` until its login works.")]
     since: Timestamp
-    until: Annotated[Timestamp | None, says("The end of a pause, or the next login of a held one.")]
-    connections: Annotated[int | None, says("So many at once; null: as many as the settings allow.")]
-    owner: Annotated[str | None, says("The replica that relays through it; null: none just now.")]
-    wish: Annotated[Literal["hold", "release"] | None, says("What a person asked for and its relay has not heard.")]
+    until: Annotated[Timestamp | None, describe("The end of a pause, or the next login of a held one.")]
+    connections: Annotated[int | None, describe("So many at once; null: as many as the settings allow.")]
+    owner: Annotated[str | None, describe("The replica that relays through it; null: none just now.")]
+    wish: Annotated[Literal["hold", "release"] | None, describe("What a person asked for and its relay has not heard.")]
     usage: UsageObject
-    limits: Annotated[LimitsObject | None, says("null: it is not in the settings of this process any more.")]
-    credential: Annotated[CredentialObject | None, says("null: it has no end that can be known.")]
-    explanation: Why | None
+    limits: Annotated[LimitsObject | None, describe("null: it is not in the settings of this process any more.")]
+    credential: Annotated[CredentialObject | None, describe("null: it has no end that can be known.")]
+    explanation: ExplanationObject | None
 
 
 class MailboxList(TypedDict):
@@ -91,14 +91,13 @@ class HoldInput(TypedDict):
 
     reason: NotRequired[
         Annotated[
-            Annotated[str, WithJsonSchema({"type": "string", "format": "printable", "maxLength": LONGEST_REASON})]
-            | None,
-            says("Shown wherever the mailbox is; 200 characters of it."),
+            Annotated[str, WithJsonSchema({"type": "string", "format": "printable", "maxLength": MAX_REASON})] | None,
+            describe("Shown wherever the mailbox is; 200 characters of it."),
         ]
     ]
 
 
-class Wished(TypedDict):
+class MailboxHoldResponse(TypedDict):
     """What was asked for is written down, and its relay does it in a moment."""
 
     object: Literal["mailbox"]
@@ -124,14 +123,14 @@ _MAILBOX = {
         "fix": "Set-CASMailbox -Identity noreply@contoso.com -SmtpClientAuthenticationDisabled $false",
     },
 }
-_NAME_PART = Parameter("name", str, "The mailbox's address.", "noreply@contoso.com", Place.PATH)
+_NAME_PART = Parameter("name", str, "The mailbox's address.", "noreply@contoso.com", ParameterIn.PATH)
 _NO_MAILBOX = NotFound("There is no mailbox nobody@contoso.com. GET /mailboxes names them all.")
 
 
-class Mailboxes:
+class MailboxRoutes:
     """The routes under /mailboxes, all of them for administrators."""
 
-    def __init__(self, edge: Edge, keyring: Keyring) -> None:
+    def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
         self._edge = edge
         self._keyring = keyring
 
@@ -139,7 +138,7 @@ class Mailboxes:
         "listMailboxes",
         "See where the mailboxes stand",
         tag=Tag.MAILBOXES,
-        needs=Needs.ADMINISTRATOR,
+        needs=RequiredPermission.ADMINISTRATOR,
         answer=Answer(
             "All of them, and why each that does not relay does not.",
             MailboxList,
@@ -148,25 +147,25 @@ class Mailboxes:
     )
     async def list_(self, request: Request) -> Response:
         """GET /mailboxes: where each stands, and why."""
-        await self._keyring.administrator(request)
+        await self._keyring.full_access(request)
         now = self._edge.clock.now()
         records, used = await self._edge.store.mailboxes(), await self._edge.store.usage(now)
         data = [self._mailbox(record, used[record.name], now) for record in records if record.name in used]
-        return success(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
+        return json_ok(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
 
     @operation(
         "holdMailbox",
         "Hold a mailbox",
         tag=Tag.MAILBOXES,
-        needs=Needs.ADMINISTRATOR,
+        needs=RequiredPermission.ADMINISTRATOR,
         parameters=(_NAME_PART,),
         body=Body(HoldInput, {"a reason": {"reason": "audit"}}, required=False),
         answer=Answer(
             "It relays nothing more until a person releases it.",
-            Wished,
+            MailboxHoldResponse,
             {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "hold"}},
         ),
-        refuses=(_NO_MAILBOX, invalid("reason", "It has 201 characters; give 200 at most.")),
+        errors=(_NO_MAILBOX, invalid("reason", "It has 201 characters; give 200 at most.")),
     )
     async def hold(self, request: Request) -> Response:
         """POST /mailboxes/{name}/hold: it relays nothing more until a person releases it."""
@@ -176,14 +175,14 @@ class Mailboxes:
         "releaseMailbox",
         "Release a mailbox",
         tag=Tag.MAILBOXES,
-        needs=Needs.ADMINISTRATOR,
+        needs=RequiredPermission.ADMINISTRATOR,
         parameters=(_NAME_PART,),
         answer=Answer(
             "It logs in once, and relays if that works.",
-            Wished,
+            MailboxHoldResponse,
             {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "release"}},
         ),
-        refuses=(_NO_MAILBOX,),
+        errors=(_NO_MAILBOX,),
         description="A body is not read.",
     )
     async def release(self, request: Request) -> Response:
@@ -191,8 +190,11 @@ class Mailboxes:
         return await self._wish(request, hold=False)
 
     def _mailbox(self, record: MailboxRecord, used: MailboxUsage, now: float) -> MailboxObject:
-        condition = standing(record, now)
-        capacity, ending = self._edge.capacities.get(record.name), self._edge.endings.get(record.name, _no_end)()
+        condition = condition_at(record, now)
+        capacity, ending = (
+            self._edge.capacities.get(record.name),
+            self._edge.credential_expiries.get(record.name, _no_end)(),
+        )
         return {
             "object": "mailbox",
             "name": record.name,
@@ -202,7 +204,7 @@ class Mailboxes:
             "until": timestamp(condition.until),
             "connections": condition.connections,
             "owner": record.owner,
-            "wish": None if record.wish is None else record.wish.word,
+            "wish": None if record.wish is None else record.wish.description,
             "usage": cast("UsageObject", asdict(used)),
             "limits": None if capacity is None else cast("LimitsObject", asdict(capacity)),
             "credential": None if ending is None else _credential(ending, record.name),
@@ -210,22 +212,22 @@ class Mailboxes:
         }
 
     async def _wish(self, request: Request, *, hold: bool) -> Response:
-        key = await self._keyring.administrator(request)
+        key = await self._keyring.full_access(request)
         reason = _reason(await body.read(request, self._edge.limits, SMALL)) if hold else ""
         name: str = request.path_params["name"]
-        wish = Wish(self._edge.clock.now(), hold, reason)
-        if not (name.isprintable() and await self._edge.store.wish(name, wish, actor(request, key))):
+        wish = HoldRequest(self._edge.clock.now(), hold, reason)
+        if not (name.isprintable() and await self._edge.store.request_hold(name, wish, actor(request, key))):
             raise NotFound(f"There is no mailbox {name}. GET /mailboxes names them all.")
-        logs.wished(name, wish=wish.word, key=key.name)
-        return success(json.dumps({"object": "mailbox", "name": name, "wish": wish.word}).encode())
+        logs.mailbox_hold_requested(name, wish=wish.description, key=key.name)
+        return json_ok(json.dumps({"object": "mailbox", "name": name, "wish": wish.description}).encode())
 
 
-def _credential(ending: Ending, mailbox: str) -> CredentialObject:
-    why = named(ending.explanation, {"mailbox": mailbox})
+def _credential(ending: CredentialExpiry, mailbox: str) -> CredentialObject:
+    why = fill_placeholders(ending.explanation, {"mailbox": mailbox})
     return {"what": ending.what, "ends_at": iso(ending.at), "explanation": _why(why)}
 
 
-def _why(explanation: Explanation) -> Why:
+def _why(explanation: Explanation) -> ExplanationObject:
     return {"summary": explanation.summary, "fix": explanation.fix}
 
 
@@ -236,15 +238,15 @@ def _no_end() -> None:
 def _reason(raw: bytes | bytearray) -> str:
     if not raw.strip():
         return ""
-    value = document.parse(raw)
+    value = strict_json.parse(raw)
     if not isinstance(value, dict):
-        raise Invalid([Flaw("", f"The request body must be one JSON object or empty, not {kind(value)}.")])
+        raise Invalid([FieldError("", f"The request body must be one JSON object or empty, not {json_type(value)}.")])
     given = value.get("reason")
     if given is None:
         return ""
     if not isinstance(given, str):
-        raise Invalid([Flaw("reason", f"It must be a string, not {kind(given)}.")])
+        raise Invalid([FieldError("reason", f"It must be a string, not {json_type(given)}.")])
     try:
         return one_line(given)
     except ValueError as error:
-        raise Invalid([Flaw("reason", str(error))]) from None
+        raise Invalid([FieldError("reason", str(error))]) from None

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.audit import entry
+from app.api.api_keys.audit_route import entry
 from app.cli.output import AsJson, show
-from app.cli.stored import ask
-from app.store.audit_records import AuditRecord
+from app.cli.store_access import with_store
+from app.store.keys.audit_records import AuditRecord
 
 _COLUMNS = ("created_at", "actor", "action", "subject", "times", "details")
 
@@ -17,7 +17,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Changes of keys and mailboxes, decisions about emails, and sends that were refused."""
-    rows = [_row(record, as_json) for record in ask(lambda store: store.audit(None, limit))]
+    rows = [_row(record, as_json) for record in with_store(lambda store: store.audit(None, limit))]
     show(rows, _COLUMNS, as_json, none="Nothing was written down yet.")
 
 

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from app.cli.exits import Exit, end, plainly, run
+from app.cli.exit_codes import Exit, end, report_errors, run
 from app.cli.output import say
 from app.clock import Clock
 from app.settings import StoreSettings, load
-from app.store import BackupRefused, Store, backup
-from app.store.engine import database_file
-from app.store.owner import OwnerLock
+from app.store import BackupError, Store
+from app.store.db import backup
+from app.store.db.engine import database_file
+from app.store.db.file_lock import DatabaseFileLock
 
 Target = Annotated[Path, typer.Argument(help="A new file.")]
 Source = Annotated[Path | None, typer.Argument(help="One that `postern backup` made. None for PostgreSQL.")]
@@ -41,7 +42,7 @@ def restore(file: Source = None) -> None:
 
 def _take_back(url: str, source: Path) -> int:
     now = datetime.fromtimestamp(Clock().now(), UTC)
-    lock = OwnerLock(backup.embedded(url))
+    lock = DatabaseFileLock(backup.embedded(url))
     lock.acquire()
     try:
         with backup.taken_back(url, source, f".before-{now:%Y%m%dT%H%M%SZ}") as part:
@@ -52,7 +53,7 @@ def _take_back(url: str, source: Path) -> int:
 
 def _hold(url: str) -> int:
     if file := database_file(url):
-        raise BackupRefused(f"Give the file of the backup: {file} is an embedded database.")
+        raise BackupError(f"Give the file of the backup: {file} is an embedded database.")
     return run(_held(url))
 
 
@@ -66,8 +67,8 @@ async def _held(url: str) -> int:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    with plainly():
+    with report_errors():
         try:
             yield
-        except BackupRefused as error:
+        except BackupError as error:
             raise end(Exit.FAILED, str(error)) from None

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from app import logs
-from app.cli.check_view import Page, finish
-from app.cli.exits import Exit, run
+from app.cli.check_view import FindingPrinter, finish
+from app.cli.exit_codes import Exit, run
 from app.cli.output import AsJson, console
 from app.clock import Clock
-from app.doctor import Case, Finding, Outcome, Step, examine
-from app.mail.address import Address, AddressError, parse_address
+from app.doctor import CheckTarget, Finding, Outcome, Step, examine
+from app.mail.message.address import Address, AddressError, parse_address
+from app.mailbox_factory import MailboxFactory
 from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError, load
-from app.wiring import Wiring
 
 _DNS = 53
 _MOST = 20  # mailboxes named when one is not found
@@ -51,7 +51,7 @@ def check(
         findings = run(examine(cases))
     else:
         with console.status("checking"):
-            findings = run(examine(cases, Page({one.mailbox: pool.name for pool, one in chosen}).show))
+            findings = run(examine(cases, FindingPrinter({one.mailbox: pool.name for pool, one in chosen}).show))
     failed = any(finding.outcome is Outcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
 
@@ -74,10 +74,10 @@ def _cases(
     to: Address | None,
     egress: str | None,
     server: tuple[str, int] | None,
-) -> Iterator[Case]:
-    wiring = Wiring(Clock())
+) -> Iterator[CheckTarget]:
+    wiring = MailboxFactory(Clock())
     for pool, one in chosen:
-        case = wiring.case(pool, one, wiring.credentials(one), settings.max_message_bytes)
+        case = wiring.check_target(pool, one, wiring.credentials(one), settings.max_message_bytes)
         yield replace(case, test_to=to, egress=egress, name_server=server)
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from app.cli.exits import Exit
+from app.cli.exit_codes import Exit
 from app.cli.output import console, print_json, styled
 from app.doctor import Finding, Outcome
 
@@ -25,7 +25,7 @@ _COUNTED = {
 }
 
 
-class Page:
+class FindingPrinter:
     """Findings as they come. With more than one mailbox each thing that was examined has its heading."""
 
     def __init__(self, pools: Mapping[str, str]) -> None:

@@ -15,12 +15,12 @@ from pydantic import SecretStr
 
 from app import logs
 from app.cli import demo_view as view
-from app.cli.exits import Exit, end, plainly, run
-from app.listener import Listener
+from app.cli.exit_codes import Exit, end, report_errors, run
+from app.http_server.server import HttpServer
 from app.main import Postern
 from app.settings import Settings, load
 from app.simulator import Account, Simulator
-from app.simulator.control import control as control_of
+from app.simulator.control_api import control as control_of
 
 MAILBOX = "noreply@contoso.com"
 WAIT = 30  # seconds for the first email to arrive
@@ -38,7 +38,7 @@ class Stage:
     """Everything the demo has started."""
 
     simulator: Simulator
-    control: Listener
+    control: HttpServer
     postern: Postern
     key: str
     console_password: str
@@ -79,7 +79,7 @@ async def _set(stack: AsyncExitStack, folder: Path, port: int) -> Stage:
     await stack.enter_async_context(simulator)
     ca_file = folder / "simulator-ca.pem"
     simulator.write_ca(ca_file)
-    control = Listener(control_of(simulator), "127.0.0.1", 0)
+    control = HttpServer(control_of(simulator), "127.0.0.1", 0)
     await control.start()
     stack.push_async_callback(control.stop)
     view.step("pretend Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
@@ -93,7 +93,7 @@ async def _set(stack: AsyncExitStack, folder: Path, port: int) -> Stage:
 def _settings(
     folder: Path, port: int, simulator: Simulator, ca_file: Path, password: str, key: str, console_password: str
 ) -> Settings:
-    with plainly():
+    with report_errors():
         return load(
             Settings,
             mailbox=MAILBOX,

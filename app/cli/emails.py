@@ -7,19 +7,19 @@ from uuid import UUID
 
 import typer
 
-from app.api.emails import not_held, not_retryable
-from app.api.errors import NotOver
-from app.cli.exits import Exit, end
+from app.api.emails.routes import not_held, not_retryable
+from app.api.problems.problem import NotOver
+from app.cli.exit_codes import Exit, end
 from app.cli.output import AsJson, console, moment, say, show, show_facts, styled
-from app.cli.stored import BY, ask
+from app.cli.store_access import BY, with_store
 from app.clock import Clock
 from app.mail import erasure
-from app.mail.address import AddressError
 from app.mail.lifecycle import MessageState
-from app.mail.verdict import Explanation
+from app.mail.message.address import AddressError
+from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.erase import Outcome
-from app.store.explanation import waits, why
+from app.store.read.status import waits, why
 from app.store.records import AttemptRecord, Change, Email
 
 commands = typer.Typer(help="Messages and what became of them.", no_args_is_help=True)
@@ -41,7 +41,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """The newest messages."""
-    emails = ask(lambda store: store.find(None, state=state, limit=limit))
+    emails = with_store(lambda store: store.find(None, state=state, limit=limit))
     if only_ids:
         typer.echo("".join(f"{email.id}\n" for email in emails), nl=False)
         return
@@ -51,7 +51,7 @@ def list_(
 @commands.command("show")
 def show_(id: Id, as_json: AsJson = False) -> None:
     """One message: its recipients, its attempts with the SMTP dialogue, and what is wrong if something is."""
-    found = ask(lambda store: _explained(store, id))
+    found = with_store(lambda store: _explained(store, id))
     if found is None:
         raise _none(id)
     if as_json:
@@ -94,14 +94,14 @@ def erase(
     if (not ids) is (address is None):
         raise typer.BadParameter("give ids, or --address")
     failures = _erase_ids(ids) if ids else _erase_address(address or "")
-    if not ask(lambda store: store.scrub(whole=vacuum)):
+    if not with_store(lambda store: store.scrub(whole=vacuum)):
         say("The database file was not rewritten: its unused parts may still have remains. Repeat it with --vacuum.")
     if failures:
         raise failures[0]
 
 
 def _erase_ids(ids: Sequence[UUID]) -> list[typer.Exit]:
-    outcomes = ask(lambda store: store.erase(ids, Clock().now(), BY))
+    outcomes = with_store(lambda store: store.erase(ids, Clock().now(), BY))
     failures = []
     for id, outcome in outcomes.items():
         if outcome is Outcome.MISSING:
@@ -119,7 +119,7 @@ def _erase_address(address: str) -> list[typer.Exit]:
         spec = erasure.normal(address)
     except AddressError as error:
         raise typer.BadParameter(f"--address: {error}") from None
-    found = ask(lambda store: store.erase_address(spec, Clock().now(), BY))
+    found = with_store(lambda store: store.erase_address(spec, Clock().now(), BY))
     say(f"{found.count} emails are erased")
     if not found.waiting:
         return []
@@ -132,14 +132,14 @@ async def _explained(store: Store, id: UUID) -> tuple[Email, Explanation] | None
     if (email := await store.get(id)) is None:
         return None
     now = Clock().now()
-    outlook = await store.outlook(id, now) if waits(email, now) else None
+    outlook = await store.queue_position(id, now) if waits(email, now) else None
     return email, why(email, outlook.mailboxes if outlook else (), now)
 
 
 def _decide(ids: Sequence[UUID], verb: _Verb, done: str, cannot: Callable[[Change], str]) -> None:
     """Each by itself; the command has failed if one of them has."""
     refusals = []
-    for id, change in zip(ids, ask(lambda store: _all(store, verb, ids)), strict=True):
+    for id, change in zip(ids, with_store(lambda store: _all(store, verb, ids)), strict=True):
         if change is None:
             refusals.append(_none(id))
         elif change.happened:

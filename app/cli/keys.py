@@ -7,15 +7,15 @@ from uuid import UUID, uuid4
 
 import typer
 
-from app.api.key_object import key_object
-from app.api.keys import LONGEST_OVERLAP, OVERLAP, digest, new_key
-from app.cli.exits import Exit, end
+from app.api.api_keys.view import key_object
+from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP, digest, new_key
+from app.cli.exit_codes import Exit, end
 from app.cli.output import AsJson, console, say, show, show_facts, styled
-from app.cli.stored import BY, ask
+from app.cli.store_access import BY, with_store
 from app.clock import Clock
 from app.mail import key_policy
 from app.mail.key_policy import Policy, PolicyError
-from app.store.key_records import KeyRecord, KeyRevision, KeyRotation
+from app.store.keys.records import KeyRecord, KeyRevision, KeyRotation
 from app.store.records import Key, Permission
 
 T = TypeVar("T")
@@ -62,17 +62,17 @@ def create(
     policy = _policy(senders, default_sender, lanes, recipients, redirect_to, sink)
     policy |= _budgets(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
     named = _read("NAME", key_policy.name, name)
-    checked = _read("policy", key_policy.checked, Policy(**policy))
+    checked = _read("policy", key_policy.validate, Policy(**policy))
     key = Key(uuid4(), named, permission or Permission.SENDING_ACCESS, Clock().now(), checked)
     secret = new_key()
-    ask(lambda store: store.create_key(key, digest(secret), BY))
+    with_store(lambda store: store.create_key(key, digest(secret), BY))
     _tell(key.id, secret, as_json)
 
 
 @commands.command("list")
 def list_(as_json: AsJson = False) -> None:
     """All keys, without their secrets."""
-    records = ask(lambda store: store.keys())
+    records = with_store(lambda store: store.keys())
     rows = [_object(record) if as_json else _row(record) for record in records]
     show(rows, _COLUMNS, as_json, none="No keys yet: postern keys create NAME")
 
@@ -80,7 +80,7 @@ def list_(as_json: AsJson = False) -> None:
 @commands.command("show")
 def show_(id: Id, as_json: AsJson = False) -> None:
     """One key: what it may do, what it has used, and until when its secrets work."""
-    record = ask(lambda store: store.key(id))
+    record = with_store(lambda store: store.key(id))
     if record is None:
         raise _none(id)
     if as_json:
@@ -116,7 +116,7 @@ def update(
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
     revision = KeyRevision(id, changes, Clock().now(), BY)
-    if _read("policy", lambda it: ask(lambda store: store.revise_key(it)), revision) is None:
+    if _read("policy", lambda it: with_store(lambda store: store.revise_key(it)), revision) is None:
         raise _none(id)
     say(f"updated {id}")
 
@@ -125,13 +125,13 @@ def update(
 def rotate(
     id: Id,
     overlap: Annotated[
-        int, typer.Option(min=0, max=LONGEST_OVERLAP, help="Seconds for which the old secret works.")
-    ] = OVERLAP,
+        int, typer.Option(min=0, max=MAX_OVERLAP, help="Seconds for which the old secret works.")
+    ] = DEFAULT_OVERLAP,
     as_json: AsJson = False,
 ) -> None:
     """Give a key a new secret, shown once. The old one works for a while beside it."""
     secret, now = new_key(), Clock().now()
-    if not ask(lambda store: store.rotate_key(KeyRotation(id, digest(secret), now, now + overlap, BY))):
+    if not with_store(lambda store: store.rotate_key(KeyRotation(id, digest(secret), now, now + overlap, BY))):
         raise _none(id, "that is in use")
     _tell(id, secret, as_json)
 
@@ -139,7 +139,7 @@ def rotate(
 @commands.command()
 def revoke(id: Id) -> None:
     """Refuse a key from now on. Mail it has sent stays."""
-    if not ask(lambda store: store.revoke_key(id, Clock().now(), BY)):
+    if not with_store(lambda store: store.revoke_key(id, Clock().now(), BY)):
         raise _none(id, "that is not revoked already")
     say(f"revoked {id}")
 
@@ -198,7 +198,7 @@ def _read(hint: str, rule: Callable[[Any], T], value: Any) -> T:
 
 
 def _tell(id: UUID, secret: str, as_json: bool) -> None:
-    record = ask(lambda store: store.key(id))
+    record = with_store(lambda store: store.key(id))
     if as_json and record:
         show([{**_object(record), "key": secret}], _COLUMNS, True, none="")
     else:

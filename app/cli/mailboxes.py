@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.exits import Exit, end
+from app.cli.exit_codes import Exit, end
 from app.cli.output import AsJson, console, moment, say, show, styled
-from app.cli.stored import BY, ask
+from app.cli.store_access import BY, with_store
 from app.clock import Clock
-from app.mail.health import LONGEST_REASON, one_line
+from app.mail.mailbox_health import MAX_REASON, one_line
 from app.store import Store
-from app.store.explanation import standing
-from app.store.records import MailboxRecord, MailboxUsage, Wish
+from app.store.read.status import condition_at
+from app.store.records import HoldRequest, MailboxRecord, MailboxUsage
 
 commands = typer.Typer(help="Mailboxes: whether they relay, and why not.", no_args_is_help=True)
 _COLUMNS = ("name", "pool", "owner", "health", "since", "until", "messages_last_minute", "recipients_last_day")
@@ -23,7 +23,7 @@ Name = Annotated[str, typer.Argument(help="The mailbox, such as noreply@contoso.
 def list_(as_json: AsJson = False) -> None:
     """All that ever relayed: by which replica now, open, paused until when, or held; and what mends it."""
     now = Clock().now()
-    records, used = ask(lambda store: _read(store, now))
+    records, used = with_store(lambda store: _read(store, now))
     rows = [_row(record, used[record.name], now) for record in records if record.name in used]
     show(rows, _COLUMNS, as_json, none="No mailboxes yet: they are known once Postern has run.")
     if not as_json:
@@ -34,11 +34,11 @@ def list_(as_json: AsJson = False) -> None:
 @commands.command()
 def hold(
     name: Name,
-    reason: Annotated[str, typer.Option(help=f"Why, for others; up to {LONGEST_REASON} characters.")] = "",
+    reason: Annotated[str, typer.Option(help=f"Why, for others; up to {MAX_REASON} characters.")] = "",
 ) -> None:
     """Relay nothing more through a mailbox until it is released. Its messages wait."""
     try:
-        wish = Wish(Clock().now(), hold=True, reason=one_line(reason))
+        wish = HoldRequest(Clock().now(), hold=True, reason=one_line(reason))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--reason") from None
     _wish(name, wish, "held")
@@ -47,11 +47,11 @@ def hold(
 @commands.command()
 def release(name: Name) -> None:
     """Let a held mailbox log in at once, and relay if that works."""
-    _wish(name, Wish(Clock().now(), hold=False), "released")
+    _wish(name, HoldRequest(Clock().now(), hold=False), "released")
 
 
-def _wish(name: str, wish: Wish, will_be: str) -> None:
-    if not ask(lambda store: store.wish(name, wish, BY)):
+def _wish(name: str, wish: HoldRequest, will_be: str) -> None:
+    if not with_store(lambda store: store.request_hold(name, wish, BY)):
         raise end(Exit.FAILED, f"there is no mailbox {name}; see: postern mailboxes list")
     say(f"{name} will be {will_be} within a second, or as soon as Postern runs")
 
@@ -61,7 +61,7 @@ async def _read(store: Store, now: float) -> tuple[list[MailboxRecord], dict[str
 
 
 def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any]:
-    condition = standing(record, now)
+    condition = condition_at(record, now)
     why = condition.explanation
     return {
         "name": record.name,
@@ -73,7 +73,7 @@ def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any
         "connections": condition.connections,
         "messages_last_minute": used.messages_last_minute,
         "recipients_last_day": used.recipients_last_day,
-        "wish": record.wish and record.wish.word,
+        "wish": record.wish and record.wish.description,
         "explanation": why and {"summary": why.summary, "fix": why.fix},
     }
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.exits import Exit, plainly
+from app.cli.exit_codes import Exit, report_errors
 from app.cli.output import say
 from app.settings import StoreSettings, load
 from app.store.migrations import migrate as to_newest
@@ -15,7 +15,7 @@ Check = Annotated[bool, typer.Option("--check", help="Change nothing: exit 0 if 
 
 def migrate(check: Check = False) -> None:
     """Bring the database to this version's schema. `postern serve` does the same when it starts."""
-    with plainly():
+    with report_errors():
         url = load(StoreSettings).store_url
         if check:
             _check(*standing(url))

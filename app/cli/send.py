@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from app.cli.exits import Exit, end, plainly
+from app.cli.exit_codes import Exit, end, report_errors
 from app.cli.output import say
 from app.settings import CallerSettings, caller_key, load
 
@@ -48,7 +48,7 @@ def is_local(host: str) -> bool:
 
 
 def _secret(key: str | None) -> str:
-    with plainly():
+    with report_errors():
         if key is not None:
             return caller_key("--key", key)
         given = load(CallerSettings).api_key

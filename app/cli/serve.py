@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app import main
-from app.cli.exits import plainly, run
+from app.cli.exit_codes import report_errors, run
 from app.settings import Settings, load
 
 
@@ -19,7 +19,7 @@ def serve(
     """Accept mail over HTTP and relay it, until SIGTERM."""
     options = {"host": host, "port": port, "role": role}
     given = {name: value for name, value in options.items() if value is not None}
-    with plainly():
+    with report_errors():
         settings = load(Settings, **given)
     main.configure_logs(settings)
     run(main.serve(settings))

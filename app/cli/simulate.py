@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from app import logs
-from app.cli.exits import Exit, end, run
+from app.cli.exit_codes import Exit, end, run
 from app.cli.output import console
 from app.clock import Clock
-from app.simulator import Account, Door, Fault, Simulator
+from app.simulator import Account, Fault, ServerProfile, Simulator
 from app.simulator import load as load_faults
 from app.simulator.entra import TENANT, App, Entra
 from app.simulator.run import Ports
@@ -44,7 +44,11 @@ def simulate(
     logs.configure(human=True)
     account = Account(mailbox, password=_text(password_file) or password, send_as=tuple(send_as or ()))
     simulator = Simulator(
-        clock=Clock(speed=speed), door=Door(names=tuple(name or ())), faults=_script(faults), keep=keep, folder=folder
+        clock=Clock(speed=speed),
+        door=ServerProfile(names=tuple(name or ())),
+        faults=_script(faults),
+        keep=keep,
+        folder=folder,
     )
     entra = Entra(simulator, [App(CLIENT, secrets=(MADE_UP,))]) if oauth else None
     simulator.accounts.add(replace(account, token_ok=entra.token_ok) if entra else account)

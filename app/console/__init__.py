@@ -4,7 +4,7 @@ It stands over the same store verbs as the API, needs no script and loads nothin
 shows no content of an email, and exists only where POSTERN_CONSOLE_PASSWORD is set.
 """
 
-from app.console.console import Console, beside
-from app.console.desk import Desk
+from app.console.console import Console, mount_console
+from app.console.context import ConsoleContext
 
-__all__ = ["Console", "Desk", "beside"]
+__all__ = ["Console", "ConsoleContext", "mount_console"]

@@ -12,60 +12,60 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.console.audit import Audit
-from app.console.desk import Desk
-from app.console.door import Door
+from app.console.audit import AuditPage
+from app.console.context import ConsoleContext
 from app.console.email import EmailPage
-from app.console.emails import Emails
+from app.console.emails import EmailListPage
+from app.console.login import LoginPage
 from app.console.mailbox import MailboxPage
-from app.console.overview import Overview
-from app.console.page import FILES, file
+from app.console.overview import OverviewPage
+from app.console.request import ASKED, COOKIE, GUEST, HOME, ConsoleRequest, PageError, form
 from app.console.session import Session, Sessions
-from app.console.visit import ASKED, COOKIE, GUEST, HOME, Refusal, Visit, form
-from app.console.webhooks import Webhooks
+from app.console.templates_env import FILES, file
+from app.console.webhooks import WebhookPage
 from app.store import StoreError
 
 ANSWERS = 15.0  # seconds in which a page is made
 EXAMINES = 38.0  # and one for which the doctor looks
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._~:+/=@-]{1,128}", re.ASCII)
-_Endpoint = Callable[[Visit], Awaitable[Response]]
+_Endpoint = Callable[[ConsoleRequest], Awaitable[Response]]
 
-UNREAD = Refusal(503, "The store does not answer", "Nothing could be read; try again in a moment.")
-UNHEARD = Refusal(
+UNREAD = PageError(503, "The store does not answer", "Nothing could be read; try again in a moment.")
+UNHEARD = PageError(
     503,
     "The store does not answer",
     "What you asked for may be done or not: look again in a moment, before you repeat it.",
 )
-EXPIRED = Refusal(403, "Not done", "The form was not of this session, or the session is over. Go back and try again.")
-NOWHERE = Refusal(404, "Nothing here", "There is no such page.")
-CRASHED = Refusal(500, "Something is wrong with Postern", "The log has it under the event `crashed`.")
+EXPIRED = PageError(403, "Not done", "The form was not of this session, or the session is over. Go back and try again.")
+NOWHERE = PageError(404, "Nothing here", "There is no such page.")
+CRASHED = PageError(500, "Something is wrong with Postern", "The log has it under the event `crashed`.")
 
 
 class Console:
     """All pages below HOME."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ConsoleContext) -> None:
         self._clock = desk.clock
         self._store = desk.store
         self._sessions = Sessions(desk.password)
-        door, email, mailbox = Door(self._sessions, desk.store, desk.clock), EmailPage(desk), MailboxPage(desk)
+        door, email, mailbox = LoginPage(self._sessions, desk.store, desk.clock), EmailPage(desk), MailboxPage(desk)
         one_email, one_mailbox = f"{HOME}/emails/{{id:uuid}}", f"{HOME}/mailboxes/{{name}}"
         self._router = Router(
             [
                 *(Route(f"{HOME}/{name}", self._file) for name in FILES),
                 Route(f"{HOME}/login", self._anybody(door.show), methods=["GET"]),
-                Route(f"{HOME}/login", self._anybody(door.enter), methods=["POST"]),
-                Route(f"{HOME}/logout", self._operator(door.leave), methods=["POST"]),
-                Route(HOME, self._operator(Overview(desk).show), methods=["GET"]),
-                Route(f"{HOME}/emails", self._operator(Emails(desk).show), methods=["GET"]),
+                Route(f"{HOME}/login", self._anybody(door.log_in), methods=["POST"]),
+                Route(f"{HOME}/logout", self._operator(door.log_out), methods=["POST"]),
+                Route(HOME, self._operator(OverviewPage(desk).show), methods=["GET"]),
+                Route(f"{HOME}/emails", self._operator(EmailListPage(desk).show), methods=["GET"]),
                 Route(one_email, self._operator(email.show), methods=["GET"]),
                 Route(one_email, self._operator(email.decide), methods=["POST"]),
                 Route(one_mailbox, self._operator(mailbox.show), methods=["GET"]),
                 Route(one_mailbox, self._operator(mailbox.wish), methods=["POST"]),
                 Route(f"{one_mailbox}/examine", self._operator(mailbox.examine, EXAMINES), methods=["POST"]),
-                Route(f"{HOME}/audit", self._operator(Audit(desk).show), methods=["GET"]),
-                Route(f"{HOME}/webhooks", self._operator(Webhooks(desk).show), methods=["GET"]),
+                Route(f"{HOME}/audit", self._operator(AuditPage(desk).show), methods=["GET"]),
+                Route(f"{HOME}/webhooks", self._operator(WebhookPage(desk).show), methods=["GET"]),
             ],
             redirect_slashes=False,
         )
@@ -85,7 +85,7 @@ class Console:
         try:
             await self._router(scope, receive, send_with_id)
         except HTTPException as error:
-            sorry = NOWHERE if error.status_code == 404 else Refusal(error.status_code, "Not possible", error.detail)
+            sorry = NOWHERE if error.status_code == 404 else PageError(error.status_code, "Not possible", error.detail)
             answer = self._sorry(Request(scope, receive), sorry)
             answer.headers.update(error.headers or {})
             await answer(scope, receive, send_with_id)
@@ -100,7 +100,7 @@ class Console:
         return run
 
     def _operator(self, endpoint: _Endpoint, seconds: float = ANSWERS) -> Callable[[Request], Awaitable[Response]]:
-        async def only(visit: Visit) -> Response:
+        async def only(visit: ConsoleRequest) -> Response:
             if visit.session is not None and visit.session.operator:
                 return await endpoint(visit)
             if visit.from_elsewhere:
@@ -116,7 +116,7 @@ class Console:
         try:
             async with asyncio.timeout(seconds):
                 return await endpoint(await self._visit(request))
-        except Refusal as refusal:
+        except PageError as refusal:
             return self._sorry(request, refusal)
         except (StoreError, TimeoutError) as error:
             logs.store_failed(f"{request.method} {HOME}", error)
@@ -125,16 +125,16 @@ class Console:
             logs.crashed(f"{request.method} {HOME}", error)
             return self._sorry(request, CRASHED)
 
-    async def _visit(self, request: Request) -> Visit:
+    async def _visit(self, request: Request) -> ConsoleRequest:
         """Who it is; of a form also that it is one of ours. Raises Refusal."""
         now = self._clock.now()
         session = await self._session_in_force(request, now)
         if request.method != "POST":
-            return Visit(request, self._sessions, session, now)
+            return ConsoleRequest(request, self._sessions, session, now)
         fields = await form(request)
-        if session is None or not self._sessions.bears(session, fields.get("token", "")):
+        if session is None or not self._sessions.check_csrf_token(session, fields.get("token", "")):
             raise EXPIRED
-        return Visit(request, self._sessions, session, now, fields)
+        return ConsoleRequest(request, self._sessions, session, now, fields)
 
     def _read_cookies(self, request: Request, now: float) -> list[Session]:
         """An operator's session first. The store is not asked."""
@@ -148,10 +148,10 @@ class Console:
                 return session
         return None
 
-    def _sorry(self, request: Request, refusal: Refusal) -> Response:
+    def _sorry(self, request: Request, refusal: PageError) -> Response:
         now = self._clock.now()
         session = next(iter(self._read_cookies(request, now)), None)
-        visit = Visit(request, self._sessions, session, now)
+        visit = ConsoleRequest(request, self._sessions, session, now)
         return visit.page("refusal.html", refusal.status, title=refusal.title, sentence=str(refusal))
 
 
@@ -161,7 +161,7 @@ def _request_id(request: Request) -> str:
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
 
 
-def beside(console: Console, api: ASGIApp, root_path: str = "") -> ASGIApp:
+def mount_console(console: Console, api: ASGIApp, root_path: str = "") -> ASGIApp:
     """Both as one application: paths below HOME go to the console, whether a gateway has removed `root_path` or not.
 
     Only where the request has exactly the bytes of HOME: a gateway that closes it compares them.

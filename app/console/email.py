@@ -11,18 +11,18 @@ from uuid import UUID
 from starlette.responses import Response
 
 from app import logs
-from app.console.desk import Desk
+from app.console.context import ConsoleContext
 from app.console.emails import word
-from app.console.visit import WHO, Refusal, Visit
-from app.mail import parts as mime
+from app.console.request import WHO, ConsoleRequest, PageError
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources
-from app.store.audit_records import Actor
-from app.store.explanation import prospect, waits
+from app.mail.message import stored_parts as mime
+from app.store.keys.audit_records import Actor
+from app.store.read.status import delivery_status, waits
 from app.store.records import Change, Email
 
 LARGE = 8 * 2**20  # octets, beyond which the structure is not looked for
-NO_EMAIL = Refusal(404, "Nothing here", "There is no such email; what is over is kept for a while only.")
-UNSURE = Refusal(
+NO_EMAIL = PageError(404, "Nothing here", "There is no such email; what is over is kept for a while only.")
+UNSURE = PageError(
     400, "Not done", "It may have arrived already. Look for its Message-ID in Message trace first, then tick the box."
 )
 
@@ -47,7 +47,7 @@ DONE = {
 class EmailPage:
     """The page."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ConsoleContext) -> None:
         self._desk = desk
         store = desk.store
         self._words: Mapping[str, Callable[[UUID, float, Actor], Awaitable[Change | None]]] = {
@@ -56,28 +56,28 @@ class EmailPage:
             "confirm": lambda id, now, by: store.confirm(id, now, by=by),
         }
 
-    async def show(self, visit: Visit) -> Response:
+    async def show(self, visit: ConsoleRequest) -> Response:
         """GET /console/emails/{id}."""
         store, now = self._desk.store, visit.now
         if (email := await store.get(_id(visit))) is None:
             raise NO_EMAIL
-        outlook = await store.outlook(email.id, now) if waits(email, now) else None
+        outlook = await store.queue_position(email.id, now) if waits(email, now) else None
         return visit.page(
             "email.html",
             email=email,
             word=word(email, now),
-            prospect=prospect(email, outlook, self._desk.capacities, now),
+            prospect=delivery_status(email, outlook, self._desk.capacities, now),
             parts=await self._parts(email),
             may=may(email),
             doubtful=doubtful(email),
             done=DONE.get(visit.query.get("done", ""), ""),
         )
 
-    async def decide(self, visit: Visit) -> Response:
+    async def decide(self, visit: ConsoleRequest) -> Response:
         """POST /console/emails/{id}: a person's word. What may send it twice asks for a tick as well."""
         id, what = _id(visit), visit.form.get("what", "")
         if what not in self._words:
-            raise Refusal(400, "Not done", "There is no such word about an email.")
+            raise PageError(400, "Not done", "There is no such word about an email.")
         if what == "retry" and visit.form.get("sure") != "yes":
             email = await self._desk.store.get(id)
             if email is not None and doubtful(email):
@@ -123,6 +123,6 @@ def parts(content: bytes) -> list[Part]:
     return [Part(one.head.get_content_type(), one.head.get_filename() or "", one.size) for one in mime.parts(content)]
 
 
-def _id(visit: Visit) -> UUID:
+def _id(visit: ConsoleRequest) -> UUID:
     id: UUID = visit.request.path_params["id"]
     return id

@@ -7,13 +7,12 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from app.console.desk import Desk
-from app.console.visit import Visit
-from app.mail.address import AddressError, parse_address
-from app.mail.last_event import LastEvent
-from app.mail.lifecycle import MessageState
-from app.mail.message import Lane
-from app.store.last_event import last_event
+from app.console.context import ConsoleContext
+from app.console.request import ConsoleRequest
+from app.mail.lifecycle import LastEvent, MessageState
+from app.mail.message.address import AddressError, parse_address
+from app.mail.message.message import Lane
+from app.store.read.last_event import last_event
 from app.store.records import FIRST_ID, LAST_ID, Email, Page, Selection
 
 ROWS = 50
@@ -25,13 +24,13 @@ STATES = {
 FILTERS = ("state", "to", "from", "lane", "subject")
 
 
-class Emails:
+class EmailListPage:
     """The page."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ConsoleContext) -> None:
         self._desk = desk
 
-    async def show(self, visit: Visit) -> Response:
+    async def show(self, visit: ConsoleRequest) -> Response:
         """GET /console/emails. What is wrong with a filter is said, and nothing is looked for."""
         given = {name: visit.query.get(name, "").strip() for name in FILTERS}
         wrong = ""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from app.console.desk import Desk
-from app.mail.ending import Ending
-from app.mail.forecast import Capacity
-from app.mail.health import Condition
-from app.store.explanation import standing
+from app.console.context import ConsoleContext
+from app.mail.credential_expiry import CredentialExpiry
+from app.mail.mailbox_health import MailboxCondition
+from app.mail.send_estimate import Capacity
+from app.store.read.status import condition_at
 from app.store.records import MailboxRecord, MailboxUsage
 
 _NOTHING_USED = MailboxUsage(0, 0, 0)
@@ -20,12 +20,12 @@ class MailboxView:
 
     name: str
     pool: str
-    condition: Condition | None
+    condition: MailboxCondition | None
     wish: str
     owner: str  # the replica that relays for it now; "" for nobody
     used: MailboxUsage
     capacity: Capacity
-    ending: Ending | None
+    ending: CredentialExpiry | None
 
     @property
     def health(self) -> str:
@@ -39,22 +39,22 @@ class MailboxView:
 
 
 def mailbox_view(
-    desk: Desk, name: str, records: Mapping[str, MailboxRecord], usage: Mapping[str, MailboxUsage], now: float
+    desk: ConsoleContext, name: str, records: Mapping[str, MailboxRecord], usage: Mapping[str, MailboxUsage], now: float
 ) -> MailboxView:
     """What is known of a mailbox of the settings."""
     record = records.get(name)
     return MailboxView(
         name=name,
         pool=desk.pools[name],
-        condition=standing(record, now) if record else None,
+        condition=condition_at(record, now) if record else None,
         owner=(record and record.owner) or "",
-        wish=record.wish.word if record and record.wish else "",
+        wish=record.wish.description if record and record.wish else "",
         used=usage.get(name, _NOTHING_USED),
         capacity=desk.capacities[name],
-        ending=desk.endings[name](),
+        ending=desk.credential_expiries[name](),
     )
 
 
-def where(name: str) -> str:
+def mailbox_path(name: str) -> str:
     """The mailbox's page, below the console."""
     return f"/mailboxes/{quote(name)}"

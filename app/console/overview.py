@@ -8,18 +8,18 @@ from typing import Literal
 
 from starlette.responses import Response
 
-from app.console.desk import Desk
-from app.console.mailbox_view import MailboxView, mailbox_view, where
-from app.console.visit import Visit
-from app.fresh import Fresh
-from app.mail.ending import Ending
-from app.mail.explain import named
-from app.mail.health import Health
-from app.mail.message import Lane
+from app.cached_result import CachedResult
+from app.console.context import ConsoleContext
+from app.console.mailbox_view import MailboxView, mailbox_path, mailbox_view
+from app.console.request import ConsoleRequest
+from app.mail.credential_expiry import CredentialExpiry
+from app.mail.explain import fill_placeholders
+from app.mail.mailbox_health import Health
+from app.mail.message.message import Lane
+from app.mail.outcome.verdict import Explanation
 from app.mail.readiness import Check, Readiness
-from app.mail.verdict import Explanation
 from app.store.records import Backlog, MailboxRecord, MailboxUsage, Waiting
-from app.store.webhook_records import Status, Webhook
+from app.store.webhooks.records import Status, Webhook
 
 GOOD_FOR = 3.0  # seconds: what is counted is counted once for all who look
 SOON = 30 * 86_400.0  # seconds before a credential's end
@@ -33,14 +33,14 @@ class Trouble:
     why: Explanation
     about: str = ""
     link: str = ""
-    grave: bool = False
+    severe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
+class UpcomingExpiry:
     """What ends soon, and whose it is."""
 
-    ending: Ending
+    ending: CredentialExpiry
     mailboxes: Sequence[str]
 
 
@@ -68,16 +68,16 @@ class LaneView:
     oldest: float | None
 
 
-class Overview:
+class OverviewPage:
     """The page."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ConsoleContext) -> None:
         self._desk = desk
-        self._fresh = Fresh(self._look, GOOD_FOR, desk.clock.monotonic)
+        self._fresh = CachedResult(self._load, GOOD_FOR, desk.clock.monotonic)
 
-    async def show(self, visit: Visit) -> Response:
+    async def show(self, visit: ConsoleRequest) -> Response:
         """GET /console."""
-        stands = await self._desk.ready()
+        stands = await self._desk.readiness()
         if any(reason.check == Check.STORE for reason in stands.reasons):
             return visit.page("overview.html", 503, stands=stands, troubles=[*_of(stands)], found=None)
         found = await self._fresh.get()
@@ -91,7 +91,7 @@ class Overview:
             "overview.html", stands=stands, troubles=troubles, found=found, mailboxes=mailboxes, coming=coming
         )
 
-    async def _look(self) -> _Found:
+    async def _load(self) -> _Found:
         store, now = self._desk.store, self._desk.clock.now()
         backlog = await store.backlog([*dict.fromkeys(self._desk.pools.values())], now)
         return _Found(
@@ -117,8 +117,8 @@ def _lanes(backlog: Backlog, pools: Iterable[str], now: float) -> list[LaneView]
 def _of(stands: Readiness) -> Iterator[Trouble]:
     for reason in stands.reasons:
         shown = reason.shown(names=True)
-        link = where(reason.mailbox) if reason.mailbox else ""
-        yield Trouble(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, grave=True)
+        link = mailbox_path(reason.mailbox) if reason.mailbox else ""
+        yield Trouble(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, severe=True)
 
 
 def _beyond(found: _Found) -> Iterator[Trouble]:
@@ -129,23 +129,23 @@ def _beyond(found: _Found) -> Iterator[Trouble]:
     for one in found.webhooks:
         if one.status is Status.DISABLED and one.reason:
             why = Explanation(f"A webhook is disabled: {one.reason}", _ENABLE)
-            yield Trouble(named(why, {"id": str(one.id)}), link="/webhooks")
+            yield Trouble(fill_placeholders(why, {"id": str(one.id)}), link="/webhooks")
 
 
-def _coming(mailboxes: Sequence[MailboxView], now: float) -> list[Coming]:
+def _coming(mailboxes: Sequence[MailboxView], now: float) -> list[UpcomingExpiry]:
     """Which credentials end soon, the first of them first; what several mailboxes have in common is told once."""
-    of: dict[Ending, list[str]] = defaultdict(list)
+    of: dict[CredentialExpiry, list[str]] = defaultdict(list)
     for one in mailboxes:
         if one.ending is not None and (one.ending.announced or one.ending.at - now < SOON):
             of[one.ending].append(one.name)
     return [
-        Coming(replace(ending, explanation=_named(ending.explanation, names)), names)
+        UpcomingExpiry(replace(ending, explanation=_named(ending.explanation, names)), names)
         for ending, names in sorted(of.items(), key=lambda one: one[0].at)
     ]
 
 
 def _named(why: Explanation, names: Sequence[str]) -> Explanation:
-    return named(why, {"mailbox": names[0]}) if len(names) == 1 else why
+    return fill_placeholders(why, {"mailbox": names[0]}) if len(names) == 1 else why
 
 
 _DECIDE = "Look at each: retry it, confirm that it has arrived, or cancel it."

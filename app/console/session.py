@@ -39,7 +39,7 @@ class Sessions:
         self._key = scrypt(password.encode(), salt=b"postern console", n=2**14, r=8, p=1, dklen=32)
         self._password = sha256(password.encode()).digest()
 
-    def knows(self, password: str) -> bool:
+    def check_password(self, password: str) -> bool:
         """Whether it is the password; no time taken tells how much of it is right."""
         return hmac.compare_digest(sha256(password.encode("utf-8", "surrogatepass")).digest(), self._password)
 
@@ -50,12 +50,12 @@ class Sessions:
     def cookie(self, session: Session) -> str:
         """As its visitor keeps it."""
         body = f"{'operator' if session.operator else 'guest'}.{session.until:.0f}.{session.nonce}"
-        return f"{body}.{self._sealed('cookie', body)}"
+        return f"{body}.{self._sign('cookie', body)}"
 
     def read(self, cookie: str | None, now: float) -> Session | None:
         """The session of a cookie that is ours and not over. The store knows whether it was logged out."""
         body, _, seal = (cookie or "").rpartition(".")
-        if not (seal.isascii() and hmac.compare_digest(seal, self._sealed("cookie", body))):
+        if not (seal.isascii() and hmac.compare_digest(seal, self._sign("cookie", body))):
             return None
         kind, until, nonce = body.split(".")
         if now >= float(until):
@@ -64,17 +64,17 @@ class Sessions:
 
     def token(self, session: Session) -> str:
         """What a form of this session has to bear, which no other site can know."""
-        return self._sealed("form", session.nonce)
+        return self._sign("form", session.nonce)
 
-    def bears(self, session: Session, token: str) -> bool:
+    def check_csrf_token(self, session: Session, token: str) -> bool:
         """Whether it is that token."""
         return token.isascii() and hmac.compare_digest(token, self.token(session))
 
-    def _sealed(self, purpose: str, text: str) -> str:
+    def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}:{text}".encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
 
-class Guard:
+class LoginThrottle:
     """Delays attempts to log in by those of the last minute, and refuses none: who has the password always gets in.
 
     An attempt waits before its password is compared, so that the delay says nothing of it. Counted are the attempts of

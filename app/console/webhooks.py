@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from app.console.desk import Desk
-from app.console.visit import Visit
-from app.store.webhook_records import Delivery, DeliveryState, Webhook
+from app.console.context import ConsoleContext
+from app.console.request import ConsoleRequest
+from app.store.webhooks.records import Delivery, DeliveryState, Webhook
 
 EVENTS = 20  # of each, the newest
 
@@ -28,13 +28,13 @@ class WebhookView:
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-class Webhooks:
+class WebhookPage:
     """The page."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ConsoleContext) -> None:
         self._desk = desk
 
-    async def show(self, visit: Visit) -> Response:
+    async def show(self, visit: ConsoleRequest) -> Response:
         """GET /console/webhooks."""
         store = self._desk.store
         views = [

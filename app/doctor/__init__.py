@@ -5,9 +5,9 @@ It sends no mail unless it is asked to, logs in once at most to each mailbox, an
     findings = await examine([case], tell=print)
 """
 
-from app.doctor.case import Bounds, Case
 from app.doctor.doctor import examine
 from app.doctor.finding import Finding, Outcome, Step
-from app.doctor.readiness import Rounds, Sessions
+from app.doctor.probes import HealthMonitor, Sessions
+from app.doctor.target import CheckTarget, StepTimeouts
 
-__all__ = ["Bounds", "Case", "Finding", "Outcome", "Rounds", "Sessions", "Step", "examine"]
+__all__ = ["CheckTarget", "Finding", "HealthMonitor", "Outcome", "Sessions", "Step", "StepTimeouts", "examine"]

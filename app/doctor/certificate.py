@@ -8,11 +8,11 @@ from typing import Self
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from app.doctor.case import Case
 from app.doctor.finding import Finding, Step, failed, ok, warn
-from app.mail.attempt import Failure, FailureKind
+from app.doctor.target import CheckTarget
+from app.mail.outcome.attempt import Failure, FailureKind
 from app.mail.policy import WITHOUT_REPLY
-from app.smtp.session import Shown
+from app.smtp.handshake import TlsInfo
 
 _SOON = 7 * 86_400.0  # seconds
 _WRONG_HOST = "mismatch"  # OpenSSL's word in "Hostname mismatch" and "IP address mismatch"
@@ -53,7 +53,7 @@ class Certificate:
         }
 
 
-def trusted(case: Case, shown: Shown) -> Finding:
+def trusted(case: CheckTarget, shown: TlsInfo) -> Finding:
     """The chain and the name were verified in the handshake."""
     its = Certificate.parse(shown.certificate)
     left = its.ends - case.clock.now()
@@ -67,7 +67,7 @@ def trusted(case: Case, shown: Shown) -> Finding:
     return ok(Step.CERTIFICATE, f"The certificate is for {case.upstream.host} and its chain is trusted.", its.facts())
 
 
-def distrusted(case: Case, failure: Failure, shown: Shown | None) -> Finding:
+def distrusted(case: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
     """Why, and who shows it. `shown` is from a second look; None if there was none."""
     policy = WITHOUT_REPLY[FailureKind.CERTIFICATE]
     if shown is None:
@@ -77,7 +77,7 @@ def distrusted(case: Case, failure: Failure, shown: Shown | None) -> Finding:
     return failed(Step.CERTIFICATE, f"{failure.detail} {why}", fix or policy.fix, its.facts())
 
 
-def no_tls(case: Case, failure: Failure, shown: Shown | None) -> Finding:
+def no_tls(case: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
     """STARTTLS was not offered, or no handshake came about."""
     policy = WITHOUT_REPLY[FailureKind.TLS]
     if shown is None or shown.version not in _OLD_TLS:
@@ -91,7 +91,7 @@ def day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _why(case: Case, failure: Failure, its: Certificate) -> tuple[str, str]:
+def _why(case: CheckTarget, failure: Failure, its: Certificate) -> tuple[str, str]:
     """The cause, and a mend if it is another than policy's."""
     now, host = case.clock.now(), case.upstream.host
     if now >= its.ends:
@@ -110,7 +110,7 @@ def _why(case: Case, failure: Failure, its: Certificate) -> tuple[str, str]:
     return f"It comes from {its.issuer}, whom this machine does not trust and who stands between here and {host}.", ""
 
 
-def _clock_or_renewal(case: Case, now: float) -> str:
+def _clock_or_renewal(case: CheckTarget, now: float) -> str:
     return (
         f"This machine believes that it is {day(now)}: if that is wrong, set its clock (NTP). If it is right, whoever "
         f"shows this certificate for {case.upstream.host} must renew it; Microsoft's own are always current, so look "

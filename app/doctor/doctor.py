@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from app.doctor.case import Case
-from app.doctor.domain import examine_domains
+from app.doctor.domain_records import examine_domains
 from app.doctor.finding import Finding, Outcome, Step, ok, skipped
+from app.doctor.handshake import STEPS as OPENING
+from app.doctor.handshake import open_up
 from app.doctor.login import credential, log_in
 from app.doctor.network import look_up, reach
-from app.doctor.opening import STEPS as OPENING
-from app.doctor.opening import open_up
 from app.doctor.senders import send_test, try_senders
-from app.smtp.credentials import Secret
-from app.smtp.session import Session, Upstream
+from app.doctor.target import CheckTarget
+from app.smtp.auth.credentials import Secret
+from app.smtp.handshake import Session, Upstream
 
 Tell = Callable[[Finding], None]
 Admit = Callable[[str], AbstractAsyncContextManager[Finding | None]]
 
 
-async def examine(cases: Sequence[Case], tell: Tell = lambda _: None) -> list[Finding]:
+async def examine(cases: Sequence[CheckTarget], tell: Tell = lambda _: None) -> list[Finding]:
     """Every finding about one mailbox or more, each also told as soon as it is there.
 
     It ends within the sum of the cases' bounds.
@@ -40,7 +40,7 @@ async def examine(cases: Sequence[Case], tell: Tell = lambda _: None) -> list[Fi
     return examination.findings
 
 
-async def examine_logins(cases: Sequence[Case], tell: Tell, admit: Admit) -> None:
+async def examine_logins(cases: Sequence[CheckTarget], tell: Tell, admit: Admit) -> None:
     """The way to each upstream, and one login to each mailbox inside what `admit` gives; a finding that it gives is
     told instead of a login.
 
@@ -65,7 +65,7 @@ class _Examination:
             self.findings.append(whole := replace(finding, about=about))
             self._tell(whole)
 
-    async def run(self, cases: Sequence[Case]) -> None:
+    async def run(self, cases: Sequence[CheckTarget]) -> None:
         """The settings are right already, or there would be no case."""
         self.tell("", ok(Step.SETTINGS, "The settings can be read.", _facts(cases)))
         for case in cases:
@@ -74,7 +74,7 @@ class _Examination:
         for case in cases:
             await self._admitted(case, self._opened[case.upstream])
 
-    async def _way(self, case: Case) -> Finding | None:
+    async def _way(self, case: CheckTarget) -> Finding | None:
         """Mailboxes whose names in EHLO differ share the network alone."""
         there = (case.upstream.host, case.upstream.port, case.upstream.ipv4_only)
         if there not in self._reached:
@@ -84,7 +84,7 @@ class _Examination:
             return why
         return await self._opening(case)
 
-    async def _network(self, case: Case) -> Finding | None:
+    async def _network(self, case: CheckTarget) -> Finding | None:
         finding, addresses = await look_up(case)
         self.tell(case.where, finding)
         if finding.outcome is Outcome.FAILED:
@@ -94,14 +94,14 @@ class _Examination:
         self.tell(case.where, *findings)
         return _failed(findings)
 
-    async def _opening(self, case: Case) -> Finding | None:
+    async def _opening(self, case: CheckTarget) -> Finding | None:
         findings = await open_up(case)
         self.tell(case.where, *findings)
         if (why := _failed(findings)) is not None:
             self._skip(case.where, OPENING[OPENING.index(why.step) + 1 :], why)
         return why
 
-    async def _admitted(self, case: Case, way: Finding | None) -> None:
+    async def _admitted(self, case: CheckTarget, way: Finding | None) -> None:
         if self._admit is None:
             await self._mailbox(case, way)
             return
@@ -111,12 +111,12 @@ class _Examination:
             else:
                 self.tell(case.mailbox, instead)
 
-    async def _mailbox(self, case: Case, way: Finding | None) -> None:
+    async def _mailbox(self, case: CheckTarget, way: Finding | None) -> None:
         finding, secret = await credential(case)
         self.tell(case.mailbox, finding)
         await self._inside(case, secret, way or (finding if finding.outcome is Outcome.FAILED else None))
 
-    async def _inside(self, case: Case, secret: Secret | None, why: Finding | None) -> None:
+    async def _inside(self, case: CheckTarget, secret: Secret | None, why: Finding | None) -> None:
         """What needs a login."""
         session = None
         if why is None and secret is not None:
@@ -134,12 +134,12 @@ class _Examination:
         finally:
             await session.quit()
 
-    def _after_login(self, case: Case) -> tuple[Step, ...]:
+    def _after_login(self, case: CheckTarget) -> tuple[Step, ...]:
         if self._admit is not None:
             return ()
         return (Step.SENDER, Step.TEST_MESSAGE) if case.test_to else (Step.SENDER,)
 
-    async def _on(self, case: Case, session: Session) -> None:
+    async def _on(self, case: CheckTarget, session: Session) -> None:
         self.tell(case.mailbox, *await try_senders(case, session))
         if case.test_to is None:
             return
@@ -153,7 +153,7 @@ class _Examination:
             self.tell(about, *(skipped(step, f"Not tried, because the step {why.step} failed.") for step in steps))
 
 
-def _facts(cases: Sequence[Case]) -> dict[str, str]:
+def _facts(cases: Sequence[CheckTarget]) -> dict[str, str]:
     upstreams = ", ".join(dict.fromkeys(case.where for case in cases))
     if len(cases) == 1:
         return {"mailbox": cases[0].mailbox, "upstream": upstreams}

@@ -3,21 +3,21 @@
 import asyncio
 from dataclasses import dataclass, replace
 
-from app.doctor import causes
-from app.doctor.case import Case
+from app.doctor import diagnosis
 from app.doctor.certificate import day
-from app.doctor.claims import Claims, judge
 from app.doctor.finding import Finding, Outcome, Step, ok, warn
-from app.mail.attempt import Failure, FailureKind, Phase
-from app.mail.ending import Ending
-from app.smtp.credentials import CredentialUnavailable, Mechanism, Secret
-from app.smtp.session import Refused, Session, SessionFailed, open_session
+from app.doctor.target import CheckTarget
+from app.doctor.token_claims import Claims, judge
+from app.mail.credential_expiry import CredentialExpiry
+from app.mail.outcome.attempt import Failure, FailureKind, Phase
+from app.smtp.auth.credentials import CredentialError, Mechanism, Secret
+from app.smtp.handshake import RefusedError, Session, SessionError, open_session
 
 _SOON = 30 * 86_400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class AtHand:
+class FixedCredentials:
     """A credential that has been had already: nobody is asked for a token twice."""
 
     it: Secret
@@ -30,17 +30,17 @@ class AtHand:
         """There is no other one: one examination is one login."""
         return False
 
-    def ending(self) -> Ending | None:
+    def ending(self) -> CredentialExpiry | None:
         """Asked of whom it comes from."""
         return None
 
 
-async def credential(case: Case) -> tuple[Finding, Secret | None]:
+async def credential(case: CheckTarget) -> tuple[Finding, Secret | None]:
     """The secret, and what can be said of it without showing it."""
     try:
         async with asyncio.timeout(case.bounds.credential):
             secret = await case.credentials.secret()
-    except CredentialUnavailable as error:
+    except CredentialError as error:
         return _unavailable(case, str(error), error.code), None
     except TimeoutError:
         return _unavailable(case, f"There was no answer in {case.bounds.credential:g} s."), None
@@ -48,18 +48,18 @@ async def credential(case: Case) -> tuple[Finding, Secret | None]:
     return (_ends(case, finding) if finding.outcome is Outcome.OK else finding), secret
 
 
-async def log_in(case: Case, secret: Secret) -> tuple[Finding, Session | None]:
+async def log_in(case: CheckTarget, secret: Secret) -> tuple[Finding, Session | None]:
     """One AUTH, and no second one whatever comes of it."""
     try:
         async with asyncio.timeout(case.bounds.login):
-            end = await open_session(case.impatient, AtHand(secret))
-    except SessionFailed as failed:
-        return causes.of_failure(case, Step.AUTH, failed.failure), None
+            end = await open_session(case.with_short_timeouts, FixedCredentials(secret))
+    except SessionError as failed:
+        return diagnosis.of_failure(case, Step.AUTH, failed.failure), None
     except TimeoutError:
         late = Failure(Phase.AUTH, FailureKind.TIMEOUT, f"{case.where} did not answer in {case.bounds.login:g} s.")
-        return causes.of_failure(case, Step.AUTH, late), None
-    if isinstance(end, Refused):
-        return causes.of_reply(case, Step.AUTH, end.phase, end.reply, _known(secret)), None
+        return diagnosis.of_failure(case, Step.AUTH, late), None
+    if isinstance(end, RefusedError):
+        return diagnosis.of_reply(case, Step.AUTH, end.phase, end.reply, _known(secret)), None
     facts = {"mailbox": secret.username, "mechanism": f"AUTH {secret.mechanism}"}
     return ok(Step.AUTH, "The mailbox is logged in.", facts), end
 
@@ -67,27 +67,27 @@ async def log_in(case: Case, secret: Secret) -> tuple[Finding, Session | None]:
 _PASSWORD = ok(Step.CREDENTIAL, "There is a password.")
 
 
-def _unavailable(case: Case, detail: str, code: str = "") -> Finding:
-    return causes.of_failure(case, Step.CREDENTIAL, Failure(Phase.AUTH, FailureKind.CREDENTIAL, detail, code))
+def _unavailable(case: CheckTarget, detail: str, code: str = "") -> Finding:
+    return diagnosis.of_failure(case, Step.CREDENTIAL, Failure(Phase.AUTH, FailureKind.CREDENTIAL, detail, code))
 
 
-def _ends(case: Case, finding: Finding) -> Finding:
+def _ends(case: CheckTarget, finding: Finding) -> Finding:
     """A warning if the credential ends soon, or if its end has been announced."""
     ending = case.credentials.ending()
     if ending is None or not (ending.announced or ending.at - case.clock.now() < _SOON):
         return finding
     why = ending.explanation
     facts = {**finding.facts, f"the {ending.what} ends": day(ending.at)}
-    fix = causes.filled(why.fix, {"mailbox": case.mailbox})
+    fix = diagnosis.fill_placeholders(why.fix, {"mailbox": case.mailbox})
     return warn(Step.CREDENTIAL, f"{finding.summary} {why.summary}", fix, facts)
 
 
-def _token(case: Case, token: str) -> Finding:
+def _token(case: CheckTarget, token: str) -> Finding:
     claims = Claims.read(token)
     if claims is None:
         return ok(Step.CREDENTIAL, "There is a token. It cannot be read here; Exchange will say whether it is good.")
     finding = judge(claims, case.clock.now())
-    return replace(finding, fix=causes.filled(finding.fix, {"mailbox": case.mailbox, **claims.known}))
+    return replace(finding, fix=diagnosis.fill_placeholders(finding.fix, {"mailbox": case.mailbox, **claims.known}))
 
 
 def _known(secret: Secret) -> dict[str, str]:

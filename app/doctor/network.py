@@ -4,19 +4,19 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
-from app.doctor import causes
-from app.doctor.case import Case
+from app.doctor import diagnosis
 from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
-from app.mail.attempt import Failure, FailureKind
+from app.doctor.target import CheckTarget
+from app.mail.outcome.attempt import Failure, FailureKind
 from app.mail.policy import WITHOUT_REPLY
-from app.smtp.connect import STAGGER, Address, nobody, race, resolve
+from app.smtp.happy_eyeballs import STAGGER, Address, connect_error, race, resolve
 
 _MOST = 4  # addresses tried of each family
 _STEPS = {socket.AF_INET: Step.TCP_IPV4, socket.AF_INET6: Step.TCP_IPV6}
 _NAMES = {Step.TCP_IPV4: "IPv4", Step.TCP_IPV6: "IPv6"}
 
 
-async def look_up(case: Case) -> tuple[Finding, list[Address]]:
+async def look_up(case: CheckTarget) -> tuple[Finding, list[Address]]:
     """The upstream's addresses, asked for as the relay asks for them."""
     host = case.upstream.host
     try:
@@ -33,7 +33,7 @@ async def look_up(case: Case) -> tuple[Finding, list[Address]]:
     return ok(Step.DNS, f"{host} has {len(addresses)} address{'es' if len(addresses) != 1 else ''}.", facts), addresses
 
 
-async def reach(case: Case, addresses: Sequence[Address]) -> list[Finding]:
+async def reach(case: CheckTarget, addresses: Sequence[Address]) -> list[Finding]:
     """TCP over each family, side by side. One that works is enough for Postern, so the other is a warning at most."""
     tried = {
         step: _connect(case, [one for one in addresses if one.family == family][:_MOST])
@@ -48,32 +48,32 @@ async def reach(case: Case, addresses: Sequence[Address]) -> list[Finding]:
     ]
 
 
-def _left_out(case: Case, step: Step) -> bool:
+def _left_out(case: CheckTarget, step: Step) -> bool:
     return step is Step.TCP_IPV6 and case.upstream.ipv4_only
 
 
-def _absent(case: Case, step: Step) -> Finding:
+def _absent(case: CheckTarget, step: Step) -> Finding:
     if _left_out(case, step):
         return skipped(step, "IPv6 is not used (POSTERN_IPV4_ONLY).")
     return skipped(step, f"{case.upstream.host} has no {_NAMES[step]} address.")
 
 
-async def _connect(case: Case, addresses: Sequence[Address]) -> Failure | None:
+async def _connect(case: CheckTarget, addresses: Sequence[Address]) -> Failure | None:
     sock, errors = await race(addresses, case.bounds.tcp - _MOST * STAGGER)
     if sock is None:
-        return nobody(case.upstream.host, case.upstream.port, errors).failure
+        return connect_error(case.upstream.host, case.upstream.port, errors).failure
     sock.close()
     return None
 
 
-def _judge(case: Case, step: Step, failure: Failure | None, *, works: bool, alone: bool) -> Finding:
+def _judge(case: CheckTarget, step: Step, failure: Failure | None, *, works: bool, alone: bool) -> Finding:
     name = _NAMES[step]
     if failure is None:
         return ok(step, f"TCP {case.upstream.port} is open over {name}.")
     if step is Step.TCP_IPV6 and failure.kind is FailureKind.UNREACHABLE and not alone:
         return skipped(step, "This machine has no way out over IPv6.")
     if not works:
-        return causes.of_failure(case, step, failure)
+        return diagnosis.of_failure(case, step, failure)
     if step is Step.TCP_IPV6:
         return warn(
             step,
@@ -81,4 +81,4 @@ def _judge(case: Case, step: Step, failure: Failure | None, *, works: bool, alon
             "IPv4 is tried.",
             "Set POSTERN_IPV4_ONLY=true, or have whoever runs the network mend IPv6.",
         )
-    return warn(step, f"{failure.detail} IPv4 does not get through; IPv6 is used.", causes.how_to_test(case))
+    return warn(step, f"{failure.detail} IPv4 does not get through; IPv6 is used.", diagnosis.how_to_test(case))

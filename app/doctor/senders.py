@@ -4,23 +4,23 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from app.doctor import causes
-from app.doctor.case import Case
+from app.doctor import diagnosis
 from app.doctor.finding import Finding, Step, failed, ok, skipped
-from app.mail.address import Address
-from app.mail.attempt import Attempt, Failure, FailureKind, Phase
-from app.mail.compose import compose
-from app.mail.message import Submission
+from app.doctor.target import CheckTarget
+from app.mail.message.address import Address
+from app.mail.message.compose import compose
+from app.mail.message.message import Submission
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.outcome.verdict import Action
 from app.mail.policy import judge
-from app.mail.verdict import Action
-from app.smtp.session import Session, SessionFailed
+from app.smtp.handshake import Session, SessionError
 
 _MOST = 10  # senders tried: enough to see, and not a burst
 _WILD = frozenset("*?[")
 _TEXT = "This is a test message, sent by `postern check`.\n\nIf you can read it, the whole path works.\n"
 
 
-async def try_senders(case: Case, session: Session) -> list[Finding]:
+async def try_senders(case: CheckTarget, session: Session) -> list[Finding]:
     """MAIL FROM and RSET for each address; patterns have none to try."""
     patterns = [skipped(Step.SENDER, _of_pattern(one)) for one in case.senders if _WILD & set(one)]
     addresses = list(dict.fromkeys([case.mailbox, case.sender.addr_spec, *_addresses(case)]))
@@ -36,7 +36,7 @@ async def try_senders(case: Case, session: Session) -> list[Finding]:
     return [*findings, *more, *patterns]
 
 
-async def send_test(case: Case, session: Session, to: Address) -> Finding:
+async def send_test(case: CheckTarget, session: Session, to: Address) -> Finding:
     """Send one message and say what Exchange answers: the only way to see a missing Send As."""
     message = compose(
         Submission(sender=case.sender, to=(to,), subject="A test from Postern", text=_TEXT),
@@ -46,11 +46,11 @@ async def send_test(case: Case, session: Session, to: Address) -> Finding:
     try:
         async with asyncio.timeout(case.bounds.message):
             attempt = await session.send(message.envelope, message.content, _go)
-    except SessionFailed as failed_:
-        return causes.of_failure(case, Step.TEST_MESSAGE, failed_.failure)
+    except SessionError as failed_:
+        return diagnosis.of_failure(case, Step.TEST_MESSAGE, failed_.failure)
     except TimeoutError:
         failure = Failure(session.phase, FailureKind.TIMEOUT, f"{case.where} did not answer in time.")
-        return causes.of_failure(case, Step.TEST_MESSAGE, failure)
+        return diagnosis.of_failure(case, Step.TEST_MESSAGE, failure)
     return _answered(case, attempt, to, message.message_id)
 
 
@@ -59,7 +59,7 @@ async def _go() -> bool:
     return True
 
 
-def _addresses(case: Case) -> list[str]:
+def _addresses(case: CheckTarget) -> list[str]:
     return [one for one in case.senders if not _WILD & set(one)]
 
 
@@ -67,16 +67,16 @@ def _of_pattern(pattern: str) -> str:
     return f"{pattern} is a pattern: there is no one address to try."
 
 
-async def _try_one(case: Case, session: Session, address: str, deadline: float) -> Finding:
+async def _try_one(case: CheckTarget, session: Session, address: str, deadline: float) -> Finding:
     try:
         async with asyncio.timeout_at(deadline):
             reply = await session.try_sender(address)
-    except SessionFailed as failed_:
-        return causes.of_failure(case, Step.SENDER, failed_.failure)
+    except SessionError as failed_:
+        return diagnosis.of_failure(case, Step.SENDER, failed_.failure)
     except TimeoutError:
-        return causes.of_failure(case, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No answer in time."))
+        return diagnosis.of_failure(case, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No answer in time."))
     if not reply.positive:
-        return causes.of_reply(case, Step.SENDER, Phase.MAIL, reply, {"from-address": address})
+        return diagnosis.of_reply(case, Step.SENDER, Phase.MAIL, reply, {"from-address": address})
     if address.lower() == case.mailbox.lower():
         return ok(Step.SENDER, f"{address} may send: it is the mailbox itself.", {"reply": str(reply)})
     return ok(
@@ -87,7 +87,7 @@ async def _try_one(case: Case, session: Session, address: str, deadline: float) 
     )
 
 
-def _answered(case: Case, attempt: Attempt, to: Address, message_id: str) -> Finding:
+def _answered(case: CheckTarget, attempt: Attempt, to: Address, message_id: str) -> Finding:
     verdict = judge(attempt, [to.addr_spec])[to.addr_spec]
     facts = {"from": case.sender.addr_spec, "message id": f"<{message_id}>", "reply": verdict.reply or ""}
     if verdict.action is Action.RELAYED:
@@ -97,4 +97,9 @@ def _answered(case: Case, attempt: Attempt, to: Address, message_id: str) -> Fin
             facts,
         )
     known = {"mailbox": case.mailbox, "from-address": case.sender.addr_spec}
-    return failed(Step.TEST_MESSAGE, verdict.explanation.summary, causes.filled(verdict.explanation.fix, known), facts)
+    return failed(
+        Step.TEST_MESSAGE,
+        verdict.explanation.summary,
+        diagnosis.fill_placeholders(verdict.explanation.fix, known),
+        facts,
+    )

@@ -6,10 +6,10 @@ No address is tested against it. Macros are not expanded: an include with one is
 import re
 from dataclasses import dataclass, field
 
-from app.doctor.records import Records
+from app.doctor.dns_client import DnsClient
 
-MOST_LOOKUPS = 10  # RFC 7208 §4.6.4
-_ENOUGH = 2 * MOST_LOOKUPS  # by then the verdict stands
+MAX_LOOKUPS = 10  # RFC 7208 §4.6.4
+_ENOUGH = 2 * MAX_LOOKUPS  # by then the verdict stands
 _TERM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:[:/](.*))?", re.IGNORECASE)
 _MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)", re.IGNORECASE)
 _ASKS = frozenset({"include", "a", "mx", "ptr", "exists"})
@@ -26,7 +26,7 @@ class Spf:
     faults: list[str] = field(default_factory=list)
 
 
-async def evaluate(records: Records, domain: str, exchange: str) -> Spf:
+async def evaluate(records: DnsClient, domain: str, exchange: str) -> Spf:
     """The record of `domain`, followed to its end; `exchange` is the name whose inclusion lets Exchange send.
 
     Raises Unanswered.
@@ -34,14 +34,14 @@ async def evaluate(records: Records, domain: str, exchange: str) -> Spf:
     own = _spf(await records.txt(domain))
     found = Spf(own)
     if len(own) == 1:
-        await _Walk(records, exchange, found).follow(domain, own[0], passing=True, within=frozenset({domain}))
+        await _Evaluation(records, exchange, found).follow(domain, own[0], passing=True, within=frozenset({domain}))
     return found
 
 
-class _Walk:
+class _Evaluation:
     """One evaluation: terms from left to right, includes and redirects in depth."""
 
-    def __init__(self, records: Records, exchange: str, found: Spf) -> None:
+    def __init__(self, records: DnsClient, exchange: str, found: Spf) -> None:
         self._records = records
         self._exchange = exchange
         self._found = found

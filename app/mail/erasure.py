@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.mail.address import parse_address
-from app.mail.verdict import Explanation
+from app.mail.message.address import parse_address
+from app.mail.outcome.verdict import Explanation
 
 ERASED = Explanation(
     "It was erased: its content, subject, names, addresses and SMTP dialogue were removed on request.",

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from app.mail.erasure import ERASED
-from app.mail.health import Condition, Health
 from app.mail.lifecycle import MessageState
-from app.mail.verdict import Explanation
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.outcome.verdict import Explanation
 
 _NOTHING = "Nothing to do."
 WAITS = Explanation("It waits for its turn.", _NOTHING)
@@ -22,7 +22,7 @@ FAILED = Explanation("It was not relayed.", "Read the last reply for the cause, 
 
 _ANEW = "Send it anew if it is still wanted: its content is not kept any more, so it cannot be retried."
 
-_ELSE = {
+_OTHER = {
     MessageState.QUEUED: WAITS,
     MessageState.ACTIVE: ACTIVE,
     MessageState.DEFERRED: DEFERRED,
@@ -40,7 +40,7 @@ def explain(
     *,
     relayed: bool,
     scheduled_at: float | None = None,
-    mailbox: tuple[str, Condition] | None = None,
+    mailbox: tuple[str, MailboxCondition] | None = None,
     kept: bool = True,
 ) -> Explanation:
     """Why a message stands where it does. `told` was kept with it; `relayed`: every recipient is; `scheduled_at` is in
@@ -58,13 +58,13 @@ def explain(
     if state in _WAITING and mailbox is not None and mailbox[1].health is not Health.OPEN:
         return at_rest(*mailbox)
     if told is None or state in _UNTOLD:
-        told = SENT if relayed and state is MessageState.DONE else _ELSE[state]
+        told = SENT if relayed and state is MessageState.DONE else _OTHER[state]
     return told if kept or relayed else Explanation(told.summary, _ANEW)
 
 
-def at_rest(name: str, condition: Condition) -> Explanation:
+def at_rest(name: str, condition: MailboxCondition) -> Explanation:
     """Why a mailbox relays nothing, as those read it whose messages wait."""
-    why = named(condition.explanation or WAITS, {"mailbox": name})
+    why = fill_placeholders(condition.explanation or WAITS, {"mailbox": name})
     rests = "Held" if condition.health is Health.HELD else "Paused"
     until = "" if condition.until is None else f", tried again at {_time(condition.until)}"
     return Explanation(
@@ -74,7 +74,7 @@ def at_rest(name: str, condition: Condition) -> Explanation:
     )
 
 
-def named(explanation: Explanation, known: Mapping[str, str]) -> Explanation:
+def fill_placeholders(explanation: Explanation, known: Mapping[str, str]) -> Explanation:
     """The same with each <name> of its fix that is known in its place."""
     fix = explanation.fix
     for name, value in known.items():

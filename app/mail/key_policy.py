@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from app.frozen import frozen
-from app.mail.address import Address, AddressError, parse_address
-from app.mail.budget import Budget
-from app.mail.custom_fields import CONTACT_FIELDS
-from app.mail.message import Lane, Submission
+from app.mail.message.address import Address, AddressError, parse_address
+from app.mail.message.custom_fields import CONTACT_FIELDS
+from app.mail.message.message import Lane, Submission
+from app.mail.rate_limit import RateLimit
 from app.mail.routing import EVERYBODY, PatternError, allowed, pattern
 
-MOST = 1_000_000_000  # messages or recipients of a budget
+MAX_ITEMS = 1_000_000_000  # messages or recipients of a budget
 MOST_BYTES = 1_000_000_000_000_000  # of a budget
-LONGEST_NAME = 100  # characters
+MAX_NAME = 100  # characters
 
 _KINDS = "Give an address, *@contoso.com, *@*.contoso.com or * alone"
 _REDIRECTED = "[redirected] "
@@ -53,7 +53,7 @@ class Policy:
         return Lane.NORMAL if self.takes_lane(Lane.NORMAL) else self.lanes[0]
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> RateLimit | None:
         """None: nothing is counted."""
         limits = (
             self.messages_per_minute,
@@ -63,13 +63,13 @@ class Policy:
             self.bytes_per_minute,
             self.bytes_per_day,
         )
-        return None if limits == _UNLIMITED else Budget(*limits)
+        return None if limits == _UNLIMITED else RateLimit(*limits)
 
     def takes_lane(self, lane: Lane) -> bool:
         """Whether a message may go in this lane."""
         return not self.lanes or lane in self.lanes
 
-    def strangers(self, submission: Submission) -> list[tuple[str, Address]]:
+    def disallowed_recipients(self, submission: Submission) -> list[tuple[str, Address]]:
         """The recipients that are not taken, each with its field, like `cc[1]`."""
         if not self.recipients:
             return []
@@ -81,7 +81,7 @@ class Policy:
             if not allowed(address, self.recipients)
         ]
 
-    def outgoing(self, submission: Submission) -> Submission:
+    def apply_redirect(self, submission: Submission) -> Submission:
         """The message as it is to be relayed: as it was handed in, or redirected.
 
         Redirected, it leads nobody to the people of the real sender: without Reply-To, and without the fields for
@@ -102,7 +102,7 @@ class Policy:
         )
 
 
-def checked(policy: Policy) -> Policy:
+def validate(policy: Policy) -> Policy:
     """The policy, if its parts go together. Raises PolicyError."""
     if policy.default_sender and policy.senders and not allowed(parse_address(policy.default_sender), policy.senders):
         raise PolicyError(
@@ -119,8 +119,8 @@ def checked(policy: Policy) -> Policy:
 def name(text: str) -> str:
     """What a key is for, on one line. Raises PolicyError."""
     line = " ".join(text.split())
-    if not 1 <= len(line) <= LONGEST_NAME or not line.isprintable():
-        raise PolicyError(f"A name has 1 to {LONGEST_NAME} characters that can be shown. Give one such as shop.")
+    if not 1 <= len(line) <= MAX_NAME or not line.isprintable():
+        raise PolicyError(f"A name has 1 to {MAX_NAME} characters that can be shown. Give one such as shop.")
     return line
 
 
@@ -151,7 +151,7 @@ def lanes(texts: Iterable[str]) -> tuple[Lane, ...]:
 
 def budget(number: int) -> int:
     """Messages or recipients in a window. Raises PolicyError."""
-    return _limit(number, MOST)
+    return _limit(number, MAX_ITEMS)
 
 
 def byte_budget(number: int) -> int:

@@ -12,9 +12,9 @@ from dataclasses import replace
 from enum import StrEnum
 
 from app.frozen import frozen
-from app.mail import schedule
-from app.mail.message import OnUnknown
-from app.mail.verdict import Action, Explanation, Verdict
+from app.mail import retry_schedule
+from app.mail.message.message import OnUnknown
+from app.mail.outcome.verdict import Action, Explanation, Verdict
 
 
 class MessageState(StrEnum):
@@ -34,6 +34,17 @@ class RecipientState(StrEnum):
     PENDING = "pending"
     RELAYED = "relayed"
     FAILED = "failed"
+
+
+class LastEvent(StrEnum):
+    """State of an email as callers and their SDKs read it. Computed from the message's state, never stored."""
+
+    QUEUED = "queued"
+    SCHEDULED = "scheduled"
+    SENT = "sent"
+    DELIVERY_DELAYED = "delivery_delayed"
+    FAILED = "failed"
+    CANCELED = "canceled"
 
 
 class Event(StrEnum):
@@ -69,16 +80,16 @@ TRANSITIONS: Mapping[MessageState, Mapping[Event, MessageState]] = {
 }
 
 
-class ImpossibleTransition(Exception):  # noqa: N818 - it names the fact
+class InvalidTransitionError(Exception):
     """A bug: `event` cannot befall a message in `state`."""
 
 
-def step(state: MessageState, event: Event) -> MessageState:
+def next_state(state: MessageState, event: Event) -> MessageState:
     """The state after `event`. Raises ImpossibleTransition."""
     try:
         return TRANSITIONS[state][event]
     except KeyError:
-        raise ImpossibleTransition(f"{event} cannot befall a message that is {state}") from None
+        raise InvalidTransitionError(f"{event} cannot befall a message that is {state}") from None
 
 
 def sources(event: Event) -> frozenset[MessageState]:
@@ -87,7 +98,7 @@ def sources(event: Event) -> frozenset[MessageState]:
 
 
 @frozen
-class Standing:
+class DeliveryState:
     """What is known of an ACTIVE message before its attempt is settled. Times are epoch seconds."""
 
     due_since: float  # when it was first to be relayed: its age counts from here
@@ -117,7 +128,7 @@ class Settlement:
     @property
     def state(self) -> MessageState:
         """The state the message takes."""
-        return step(MessageState.ACTIVE, self.event)
+        return next_state(MessageState.ACTIVE, self.event)
 
 
 EXPIRED = Explanation(
@@ -158,7 +169,7 @@ ASSUMED_SENT = Explanation(
 )
 
 
-def settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+def settle(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
     """What becomes of an ACTIVE message judged so, one verdict for each recipient offered.
 
     `now` is in epoch seconds; `jitter` in -1..1 spreads the next offers. Pure.
@@ -168,7 +179,7 @@ def settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitt
     return _settle(standing, verdicts, now, jitter)
 
 
-def _settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+def _settle(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
     pending = [verdict for verdict in verdicts.values() if verdict.action is Action.DEFER]
     recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
     if not pending:
@@ -178,7 +189,7 @@ def _settle(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jit
     why = pending[0].explanation
     if all(verdict.scope.beyond_message for verdict in pending):
         return Settlement(Event.GIVE_BACK, now, recipients, False, why)
-    delay = _delay(pending, schedule.delay(now - standing.due_since, jitter), len(pending) < len(verdicts))
+    delay = _delay(pending, retry_schedule.retry_delay(now - standing.due_since, jitter), len(pending) < len(verdicts))
     return Settlement(Event.DEFER, min(now + delay, standing.expires_at), recipients, False, why)
 
 
@@ -202,7 +213,7 @@ def expire(recipients: Mapping[str, Outcome]) -> dict[str, Outcome]:
     }
 
 
-def _in_doubt(standing: Standing, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+def _in_doubt(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
     if standing.on_unknown is OnUnknown.ASSUME_SENT:
         assumed = {address: _assume_sent(verdict) for address, verdict in verdicts.items()}
         settlement = _settle(standing, assumed, now, jitter)

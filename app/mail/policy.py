@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from app.mail import office365
-from app.mail.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.office365 import entra
-from app.mail.office365.remedy import SMTP_AUTH_ON
-from app.mail.reply import EnhancedStatus, Reply
-from app.mail.rule import ANY, AUTH, LOGIN_CODES, MESSAGE, OPENING, TRANSACTION, Heard, Rule
-from app.mail.verdict import Action, Confidence, Explanation, Scope, Verdict
+from app.mail.office365.fixes import SMTP_AUTH_ON
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.mail.outcome.rule import ANY, AUTH, LOGIN_CODES, MESSAGE, OPENING, TRANSACTION, NormalizedReply, Rule
+from app.mail.outcome.verdict import Action, Confidence, Explanation, Scope, Verdict
 
 _CODES_4 = range(400, 500)
 _CODES_5 = range(500, 600)
@@ -271,7 +271,7 @@ _NOT_LOGGED_IN_STATUS = EnhancedStatus(5, 7, 57)
 
 def _rule(phase: Phase, reply: Reply) -> Rule:
     if reply.code in _EXCHANGE:
-        heard = Heard.of(reply)
+        heard = NormalizedReply.of(reply)
         if (reply.code == 530 or heard.status == _NOT_LOGGED_IN_STATUS) and (cause := _CAUSE.search(heard.text)):
             return _rule(Phase.AUTH, Reply.of(int(cause[1]), [heard.text[cause.end() :]]))
         if (row := _row(phase, reply.code, heard)) is not None:
@@ -282,11 +282,11 @@ def _rule(phase: Phase, reply: Reply) -> Rule:
     return DEFAULTS[-1]  # it knows every reply
 
 
-def _row(phase: Phase, code: int, heard: Heard) -> Rule | None:
+def _row(phase: Phase, code: int, heard: NormalizedReply) -> Rule | None:
     """Exchange's row for a reply: the first whose sentence it has, else the first that knows it by code and words."""
     if phase is Phase.RCPT and _OF_SENDER in heard.text:
         phase = Phase.DOT
     rules = _EXCHANGE[code]
     by_text = (rule for rule in rules if rule.knows_text(phase, heard))
-    by_code = (rule for rule in rules if rule.knows(phase, heard))
+    by_code = (rule for rule in rules if rule.matches(phase, heard))
     return next(by_text, None) or next(by_code, None)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from app.mail.explain import named
-from app.mail.health import Condition, Health, at
-from app.mail.verdict import Explanation
+from app.mail.explain import fill_placeholders
+from app.mail.mailbox_health import Health, MailboxCondition, as_of
+from app.mail.outcome.verdict import Explanation
 
 
 class Status(StrEnum):
@@ -47,7 +47,7 @@ class Reason:
 
     def shown(self, *, names: bool) -> dict[str, str]:
         """For the wire; without `names` nobody learns which mailboxes there are."""
-        why = named(self.why, {"mailbox": self.mailbox}) if names and self.mailbox else self.why
+        why = fill_placeholders(self.why, {"mailbox": self.mailbox}) if names and self.mailbox else self.why
         whose = {"mailbox": self.mailbox} if names and self.mailbox else {}
         return {"check": self.check, **whose, "summary": why.summary, "fix": why.fix}
 
@@ -68,7 +68,7 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class DeepCheck:
     """What the doctor found at every mailbox at the moment `at` (epoch seconds): each finding as `postern check` gives
     it, and of those that failed the reason."""
 
@@ -117,18 +117,18 @@ _BY_PERSON = Explanation(
 )
 
 
-def of_mailboxes(conditions: Mapping[str, Condition | None], now: float) -> tuple[list[Reason], bool]:
+def of_mailboxes(conditions: Mapping[str, MailboxCondition | None], now: float) -> tuple[list[Reason], bool]:
     """Why each mailbox that relays nothing does not, and whether any is not held. None: no relay has it yet."""
     reasons, relaying = [], False
     for name, kept in conditions.items():
-        condition = kept and at(kept, now, 0)
+        condition = kept and as_of(kept, now, 0)
         relaying = relaying or condition is None or condition.health is not Health.HELD
         if (why := _why(condition)) is not None:
             reasons.append(Reason(Check.MAILBOX, why, name))
     return reasons, relaying
 
 
-def _why(condition: Condition | None) -> Explanation | None:
+def _why(condition: MailboxCondition | None) -> Explanation | None:
     if condition is None:
         return _UNKNOWN
     if condition.health is Health.OPEN:

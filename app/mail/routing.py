@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 
-from app.mail.address import Address, AddressError, parse_address
+from app.mail.message.address import Address, AddressError, parse_address
 
 EVERYBODY = "*"
 _EVERYBODY_TOO = "*@*"

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 
 from app import logs
-from app.mail.attempt import Attempt
-from app.mail.verdict import Verdict
-from app.smtp.pool import Pool
-from app.smtp.session import SessionFailed
-from app.store import Store, StoreUnavailable
-from app.store.records import Claimed, Record
+from app.mail.outcome.attempt import Attempt
+from app.mail.outcome.verdict import Verdict
+from app.smtp.handshake import SessionError
+from app.smtp.pool import SessionPool
+from app.store import Store, StoreUnavailableError
+from app.store.records import AttemptLog, Claimed
 
 
-async def offer(claimed: Claimed, store: Store, pool: Pool) -> Attempt:
+async def attempt_delivery(claimed: Claimed, store: Store, pool: SessionPool) -> Attempt:
     """Relay the content to the pending recipients over a session of the pool. Raises StoreUnavailable."""
     content = claimed.content or await store.content(claimed.id)
     if content is None:
@@ -22,27 +22,27 @@ async def offer(claimed: Claimed, store: Store, pool: Pool) -> Attempt:
 
     try:
         return await pool.deliver(claimed.envelope, content, before_dot)
-    except SessionFailed as failed:
+    except SessionError as failed:
         return attempt_of(failed)
 
 
-async def enter(pool: Pool) -> Attempt | None:
+async def attempt_login(pool: SessionPool) -> Attempt | None:
     """Open a session and log in, nothing more. None when that worked (or a session stands open)."""
     try:
-        return await pool.warm()
-    except SessionFailed as failed:
+        return await pool.ensure_open()
+    except SessionError as failed:
         return attempt_of(failed)
 
 
-def attempt_of(failed: SessionFailed) -> Attempt:
+def attempt_of(failed: SessionError) -> Attempt:
     """The attempt that got no reply, as a value."""
     return Attempt(failed.failure.phase, None, failed.failure, failed.refused, failed.dialogue)
 
 
-def record_of(attempt: Attempt, verdicts: Mapping[str, Verdict], ended_at: float) -> Record:
+def record_of(attempt: Attempt, verdicts: Mapping[str, Verdict], ended_at: float) -> AttemptLog:
     """What is kept of it for people."""
     refused = tuple(f"{address}: {reply}" for address, reply in attempt.refused.items())
-    return Record(
+    return AttemptLog(
         ended_at=ended_at,
         phase=attempt.phase,
         failure=attempt.failure.kind if attempt.failure else None,
@@ -60,6 +60,6 @@ async def _mark(claimed: Claimed, store: Store) -> bool:
         if await store.mark_dot(claimed):
             return True
         logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="before the final dot")
-    except StoreUnavailable as error:
+    except StoreUnavailableError as error:
         logs.store_failed("mark_dot", error, email=claimed.id)
     return False

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from app import logs
 from app.clock import Clock
-from app.relay import telling
+from app.relay import reporting
 from app.store import Store
 from app.store.records import Claimed
 
-LEASE = 60.0  # real seconds: how long a claim lives without renewal
-STEP = 1.0  # real seconds by which the wall clock goes back without anybody minding
-KEEP = 5.0  # real seconds between renewals, and between looks for what was dropped
+LEASE_SECONDS = 60.0  # real seconds: how long a claim lives without renewal
+CLOCK_STEP = 1.0  # real seconds by which the wall clock goes back without anybody minding
+RENEW_INTERVAL = 5.0  # real seconds between renewals, and between looks for what was dropped
 GRACE = 3600.0  # seconds after which what was dropped elsewhere is picked up, if nobody owns its mailbox any more
 
 
@@ -32,7 +32,7 @@ class Leases:
 
     def until(self, now: float) -> float:
         """When a lease taken or renewed `now` runs out (epoch seconds). Real time, however fast the clock runs."""
-        return now + LEASE * self._clock.speed
+        return now + LEASE_SECONDS * self._clock.speed
 
     def take(self, claimed: Claimed) -> None:
         """It is ours until it is dropped."""
@@ -45,7 +45,7 @@ class Leases:
     async def advance(self) -> None:
         """Renew, check the clock, put back what was dropped. Raises StoreUnavailable."""
         await self._renew()
-        await self._mind_the_clock()
+        await self._check_clock()
         await self._sweep()
 
     async def _renew(self) -> None:
@@ -57,20 +57,20 @@ class Leases:
             if lease not in kept and (lost := self._held.get(lease)):
                 logs.lease_lost(lost.id, mailbox=lost.mailbox, where="at renewal")
 
-    async def _mind_the_clock(self) -> None:
+    async def _check_clock(self) -> None:
         now = self._clock.now()
         ahead = now - self._clock.monotonic()
         # A new process does not know how far the clocks were apart, but the store knows how late it was.
-        back = (await self._store.latest() or now) - now if self._ahead is None else self._ahead - ahead
-        if back > STEP * self._clock.speed:
-            emails = await self._store.bring_forward(now, self.until(now))
+        back = (await self._store.latest_timestamp() or now) - now if self._ahead is None else self._ahead - ahead
+        if back > CLOCK_STEP * self._clock.speed:
+            emails = await self._store.apply_clock_change(now, self.until(now))
             logs.clock_set_back(seconds=back, emails=emails)
         self._ahead = ahead
 
     async def _sweep(self) -> None:
         now = self._clock.now()
-        mine = await self._store.reclaim(now, owner=self._replica)
-        for email, in_doubt in mine + await self._store.reclaim(now, grace=GRACE):
+        mine = await self._store.recover(now, owner=self._replica)
+        for email, in_doubt in mine + await self._store.recover(now, grace=GRACE):
             logs.reclaimed(email, in_doubt=in_doubt)
         for email in await self._store.expire(now):
-            telling.expired(email)
+            reporting.record_expired(email)

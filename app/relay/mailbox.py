@@ -10,14 +10,14 @@ from uuid import UUID
 
 from app import logs
 from app.clock import Clock
-from app.mail import health
-from app.mail.attempt import Attempt
-from app.mail.explain import named
-from app.mail.health import Condition, Health
-from app.mail.verdict import Verdict
-from app.relay.breaker import REST, Breaker
-from app.relay.pace import Window
-from app.store.records import Wish
+from app.mail import mailbox_health
+from app.mail.explain import fill_placeholders
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.outcome.attempt import Attempt
+from app.mail.outcome.verdict import Verdict
+from app.relay.circuit_breaker import COOLDOWN, CircuitBreaker
+from app.relay.sliding_window import SlidingWindow
+from app.store.records import HoldRequest
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -37,21 +37,21 @@ class Limits:
     urgent_connections: int = 1  # kept for urgent mail, where there is more than one
 
 
-class Room(NamedTuple):
+class Headroom(NamedTuple):
     """How many messages may begin now: so many in all, and of those so many that are not urgent."""
 
-    all: int
-    others: int
+    total: int
+    non_urgent: int
 
 
-class Spent(NamedTuple):
+class LimitUsage(NamedTuple):
     """How much of its own limits it has used up: a share of the minute's messages, and what is left of the day."""
 
     pace: float
     recipients_left: int
 
 
-class Day(Protocol):
+class DailyQuota(Protocol):
     """Recipients of a day, a mailbox's or a tenant's, counted as a Window does; `kept` of them for urgent mail."""
 
     limit: int
@@ -68,25 +68,25 @@ class Day(Protocol):
 class Mailbox:
     """Condition, pace and the count of what is under way. Everything on the event loop, nothing awaits."""
 
-    def __init__(self, name: str, limits: Limits, clock: Clock, tenant: Day | None = None) -> None:
+    def __init__(self, name: str, limits: Limits, clock: Clock, tenant: DailyQuota | None = None) -> None:
         """`tenant` counts the recipients of a day over all mailboxes, if that is limited too."""
         self.name = name
         self.limits = limits
         self._clock = clock
-        self._condition = Condition(since=clock.now())
-        self._breaker = Breaker()
-        self._messages = Window(limits.messages_per_minute, MINUTE)
+        self._condition = MailboxCondition(since=clock.now())
+        self._breaker = CircuitBreaker()
+        self._messages = SlidingWindow(limits.messages_per_minute, MINUTE)
         self._kept_of_a_minute = min(limits.messages_per_minute // _OF_A_MINUTE, 10)
         self._recipients = day(limits.recipients_per_day)
-        self._days: list[Day] = [self._recipients, *([tenant] if tenant else [])]
+        self._days: list[DailyQuota] = [self._recipients, *([tenant] if tenant else [])]
 
     # Its condition.
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> MailboxCondition:
         """Where it stands now."""
         if self._condition.until is not None or self._condition.grows_at is not None:  # else time changes nothing
-            self._become(health.at(self._condition, self._clock.now(), self.limits.connections))
+            self._become(mailbox_health.as_of(self._condition, self._clock.now(), self.limits.connections))
         return self._condition
 
     @property
@@ -107,64 +107,64 @@ class Mailbox:
     @property
     def at_once(self) -> int | None:
         """How many messages may be in hand while it is on trial; None: as many as one likes."""
-        return 1 if self._condition.trial else None
+        return 1 if self._condition.half_open else None
 
-    def restore(self, condition: Condition | None, sent: Sequence[tuple[float, int]]) -> None:
+    def restore(self, condition: MailboxCondition | None, sent: Sequence[tuple[float, int]]) -> None:
         """Take over where it stood, and what it has sent: of each message the moment (monotonic) and its recipients."""
         self._condition = condition or self._condition
         self._messages.restore((at, 1) for at, _ in sent)
         self._recipients.restore(sent)
 
-    def learn(self, message: UUID | None, attempt: Attempt, verdicts: Sequence[Verdict]) -> None:
+    def observe(self, message: UUID | None, attempt: Attempt, verdicts: Sequence[Verdict]) -> None:
         """Learn from the end of one attempt; None: it was a login without a message."""
         now = self._clock.now()
-        condition = health.after(
-            self.condition, verdicts, now, entering=attempt.entering, limit=self.limits.connections
+        condition = mailbox_health.after_attempt(
+            self.condition, verdicts, now, during_login=attempt.during_login, limit=self.limits.connections
         )
         if message and (tripped := self._breaker.observe(message, verdicts, now)):
-            condition = health.paused(condition, tripped, REST, now, entering=False)
+            condition = mailbox_health.paused(condition, tripped, COOLDOWN, now, during_login=False)
         self._become(condition)
 
-    def entered(self) -> None:
+    def login_succeeded(self) -> None:
         """A login without a message has worked."""
-        self._become(health.entered(self.condition, self._clock.now()))
+        self._become(mailbox_health.after_login(self.condition, self._clock.now()))
 
-    def obey(self, wish: Wish) -> None:
+    def apply_operator_request(self, wish: HoldRequest) -> None:
         """A person holds or releases it."""
         now = self._clock.now()
         self._become(
-            health.held_by_person(self._condition, wish.reason, now)
+            mailbox_health.held_by_person(self._condition, wish.reason, now)
             if wish.hold
-            else health.released(self._condition, now)
+            else mailbox_health.released(self._condition, now)
         )
 
-    def _become(self, condition: Condition) -> None:
+    def _become(self, condition: MailboxCondition) -> None:
         before, self._condition = self._condition, condition
         if condition.health is not before.health:
-            _tell(self.name, condition)
+            _log_change(self.name, condition)
 
     # Its pace.
 
     @property
-    def others_at_once(self) -> int:
+    def non_urgent_at_once(self) -> int:
         """How many sessions may be busy with mail that is not urgent."""
         return max(1, self.connections - self.limits.urgent_connections)
 
-    def room(self) -> Room:
+    def room(self) -> Headroom:
         """How many messages may begin now."""
         now = self._clock.monotonic()
         if not self.relays or any(day.room(now) < 1 for day in self._days):
-            return Room(0, 0)
+            return Headroom(0, 0)
         room = max(0, self._messages.room(now) - self._held_back)
         if any(day.room(now) <= day.kept for day in self._days):
-            return Room(room, 0)
-        return Room(room, min(room, self._messages.spare(now, self._kept_of_a_minute)))
+            return Headroom(room, 0)
+        return Headroom(room, min(room, self._messages.room_after_reserve(now, self._kept_of_a_minute)))
 
-    def spent(self) -> Spent:
+    def usage(self) -> LimitUsage:
         """How much of its limits is used up."""
         now = self._clock.monotonic()
         used = self._messages.limit - self._messages.room(now)
-        return Spent(used / self._messages.limit, max(0, self._recipients.room(now)))
+        return LimitUsage(used / self._messages.limit, max(0, self._recipients.room(now)))
 
     @property
     def _held_back(self) -> int:
@@ -181,10 +181,10 @@ class Mailbox:
         minute = self._messages.wait(now, 1 + self._held_back)
         return max(minute, *(day.wait(now, recipients) for day in self._days))
 
-    def wait_for_others(self) -> float:
+    def wait_for_non_urgent(self) -> float:
         """Seconds until a message that is not urgent may begin; 0 for now."""
         now = self._clock.monotonic()
-        minute = self._messages.wait_for_spare(now, self._kept_of_a_minute)
+        minute = self._messages.wait_for_room_after_reserve(now, self._kept_of_a_minute)
         minute = max(minute, self._messages.wait(now, 1 + self._held_back))
         return max(minute, *(day.wait(now, day.kept + 1) for day in self._days))
 
@@ -212,13 +212,13 @@ class Mailbox:
             day.end(now, recipients)
 
 
-def day(recipients: int) -> Window:
+def day(recipients: int) -> SlidingWindow:
     """So many recipients in any day, with a part that is kept for urgent mail."""
-    return Window(recipients, DAY, kept=recipients // OF_A_DAY)
+    return SlidingWindow(recipients, DAY, kept=recipients // OF_A_DAY)
 
 
-def _tell(name: str, condition: Condition) -> None:
-    why = named(condition.explanation, {"mailbox": name}) if condition.explanation else None
+def _log_change(name: str, condition: MailboxCondition) -> None:
+    why = fill_placeholders(condition.explanation, {"mailbox": name}) if condition.explanation else None
     match condition.health:
         case Health.OPEN:
             logs.mailbox_open(name)

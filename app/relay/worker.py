@@ -10,36 +10,43 @@ from collections.abc import Mapping, Sequence
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from app import logs, traces
+from app import logs, tracing
 from app.background import run_periodically
 from app.clock import Clock
 from app.mail import lifecycle
-from app.mail.attempt import Attempt
-from app.mail.health import Condition
-from app.mail.message import Lane
+from app.mail.mailbox_health import MailboxCondition
+from app.mail.message.message import Lane
+from app.mail.outcome.attempt import Attempt
+from app.mail.outcome.verdict import Verdict
 from app.mail.policy import judge
-from app.mail.verdict import Verdict
-from app.relay import telling
-from app.relay.delivery import enter, offer, record_of
-from app.relay.front import LOOK, Front
-from app.relay.hands import Hands
+from app.relay import reporting
+from app.relay.delivery import attempt_delivery, attempt_login, record_of
 from app.relay.leases import Leases
-from app.relay.mailbox import Mailbox, Room
-from app.smtp.pool import Pool
-from app.store import Store, StoreUnavailable
-from app.store.records import Claimed, Record, Wish
+from app.relay.mailbox import Headroom, Mailbox
+from app.relay.prefetch import PrefetchBuffer
+from app.relay.wakeups import POLL_INTERVAL, Wakeups
+from app.smtp.pool import SessionPool
+from app.store import Store, StoreUnavailableError
+from app.store.records import AttemptLog, Claimed, HoldRequest
 
-AHEAD = 16  # messages claimed per session, so that a fast upstream never waits for the disk
+PREFETCH_PER_SESSION = 16  # messages claimed per session, so that a fast upstream never waits for the disk
 
 
-class Relay:
+class MailboxWorker:
     """One mailbox's outbound loop over what waits in its pool, of which `front` knows.
 
     `fence` is the token under which this replica owns the mailbox.
     """
 
     def __init__(
-        self, store: Store, front: Front, fence: int, mailbox: Mailbox, sessions: Pool, leases: Leases, clock: Clock
+        self,
+        store: Store,
+        front: Wakeups,
+        fence: int,
+        mailbox: Mailbox,
+        sessions: SessionPool,
+        leases: Leases,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._front = front
@@ -48,11 +55,11 @@ class Relay:
         self._sessions = sessions
         self._leases = leases
         self._clock = clock
-        self._hands = Hands(mailbox.others_at_once)
+        self._hands = PrefetchBuffer(mailbox.non_urgent_at_once)
         self._wake = asyncio.Event()
-        self._kept: Condition | None = None  # the mailbox's condition as the store has it
-        self._wish: Wish | None = None  # a person's, as heard last
-        self._fulfilled: Wish | None = None
+        self._kept: MailboxCondition | None = None  # the mailbox's condition as the store has it
+        self._wish: HoldRequest | None = None  # a person's, as heard last
+        self._fulfilled: HoldRequest | None = None
         self._stopping = asyncio.Event()
         self._cut = False
         self._dispatcher: asyncio.Task[None] | None = None
@@ -63,7 +70,7 @@ class Relay:
         """There may be work: only a hint."""
         self._wake.set()
 
-    def hear(self, wish: Wish) -> None:
+    def operator_request_arrived(self, wish: HoldRequest) -> None:
         """A person wishes something of this mailbox."""
         self._wish = wish
         self.wake()
@@ -72,7 +79,9 @@ class Relay:
         """Begin. Raises StoreUnavailable."""
         await self._keep_condition()
         self._dispatcher = asyncio.create_task(
-            run_periodically("claim", self._advance, interval=LOOK, wake=self._wake, stopping=self._stopping.is_set)
+            run_periodically(
+                "claim", self._advance, interval=POLL_INTERVAL, wake=self._wake, stopping=self._stopping.is_set
+            )
         )
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._mailbox.limits.connections)]
 
@@ -84,7 +93,7 @@ class Relay:
         self._sessions.stop_opening()  # else a slow server, or a slow token endpoint, delays the stop
         self.wake()
         await self._dispatcher
-        self._front.rise(self.wake)
+        self._front.unpark(self.wake)
         self._front.pass_on()  # perhaps it was this one's turn
         self._hands.close()
         await self._sessions.close(drain)
@@ -96,61 +105,61 @@ class Relay:
 
     async def _advance(self) -> float:
         """One step; returns the real seconds to wait before the next."""
-        self._front.rise(self.wake)
-        return min(await self._step() / self._clock.speed, LOOK)
+        self._front.unpark(self.wake)
+        return min(await self._step() / self._clock.speed, POLL_INTERVAL)
 
     async def _step(self) -> float:
         """Seconds of the clock to wait before the next step."""
-        await self._obey()
+        await self._apply_operator_request()
         if not self._mailbox.relays and not self._mailbox.probe_due:
             return self._mailbox.wait()
-        if (self._mailbox.probe_due or self._mailbox.condition.unproven) and not await self._prove():
+        if (self._mailbox.probe_due or self._mailbox.condition.unproven) and not await self._probe_login():
             return 0.0
         free = self._free()
-        long = LOOK * self._clock.speed  # for want of hands: a worker that has finished wakes us
-        if free.all < 1:
+        long = POLL_INTERVAL * self._clock.speed  # for want of hands: a worker that has finished wakes us
+        if free.total < 1:
             return long
         may = self._mailbox.room()
-        if may.all < 1:
+        if may.total < 1:
             return self._mailbox.wait() or long
-        room = Room(min(may.all, free.all), min(may.others, free.others))
-        if self._front.worth(room):
+        room = Headroom(min(may.total, free.total), min(may.non_urgent, free.non_urgent))
+        if self._front.may_have_work(room):
             return await self._claim(room)
-        self._front.rest(self.wake, room)
-        return (may.others < 1 and self._mailbox.wait_for_others()) or long
+        self._front.park(self.wake, room)
+        return (may.non_urgent < 1 and self._mailbox.wait_for_non_urgent()) or long
 
-    def _free(self) -> Room:
+    def _free(self) -> Headroom:
         """How many there are hands for."""
         held, urgent, at_once = self._hands.total, self._hands.urgent, self._mailbox.at_once
         if at_once is not None:
             free = max(0, at_once - held)
-            return Room(free, free)
-        hands = self._mailbox.others_at_once * AHEAD
+            return Headroom(free, free)
+        hands = self._mailbox.non_urgent_at_once * PREFETCH_PER_SESSION
         others = hands - (held - urgent)
         if others < hands // 2:
             others = 0  # many at once cost one commit
-        return Room(self._mailbox.connections * AHEAD - urgent, others)
+        return Headroom(self._mailbox.connections * PREFETCH_PER_SESSION - urgent, others)
 
     @property
     def _wanting(self) -> bool:
         """True if the dispatcher has something to do, now that hands were freed."""
-        return not self._mailbox.relays or (not self._front.empty and self._free().others > 0)
+        return not self._mailbox.relays or (not self._front.empty and self._free().non_urgent > 0)
 
-    async def _obey(self) -> None:
+    async def _apply_operator_request(self) -> None:
         """Do as a person wishes, once; when that could not be written down, again."""
         if (wish := self._wish) and wish != self._fulfilled:
-            self._mailbox.obey(wish)
+            self._mailbox.apply_operator_request(wish)
             self._sessions.forget()
             await self._keep_condition(heard=wish.at)
             self._fulfilled = wish
 
-    async def _prove(self) -> bool:
+    async def _probe_login(self) -> bool:
         """Log in without a message, because the last time the upstream was not reached or refused us."""
-        attempt = await enter(self._sessions)
+        attempt = await attempt_login(self._sessions)
         if attempt is None:
-            self._mailbox.entered()
+            self._mailbox.login_succeeded()
         else:
-            self._mailbox.learn(None, attempt, [*judge(attempt, [self._mailbox.name]).values()])
+            self._mailbox.observe(None, attempt, [*judge(attempt, [self._mailbox.name]).values()])
         await self._keep_condition()
         return attempt is None
 
@@ -159,22 +168,22 @@ class Relay:
         condition = self._mailbox.condition
         if condition != self._kept or heard is not None:
             self._adapt()
-            await self._store.keep_mailbox(self._mailbox.name, self._front.pool, condition, heard)
+            await self._store.save_condition(self._mailbox.name, self._front.pool, condition, heard)
             self._kept = condition
 
     def _adapt(self) -> None:
         """Sessions beyond what the condition allows end."""
         self._sessions.resize(self._mailbox.connections)
-        self._hands.others = self._mailbox.others_at_once
+        self._hands.others = self._mailbox.non_urgent_at_once
 
-    async def _claim(self, room: Room) -> float:
+    async def _claim(self, room: Headroom) -> float:
         begun, now = self._front.begin(), self._clock.now()
         claimed = await self._ask(room, now)
         if claimed is None:  # the mailbox is another's, and this ends at the next beat
             self._front.pass_on()
-            return LOOK * self._clock.speed
+            return POLL_INTERVAL * self._clock.speed
         urgent = sum(message.lane is Lane.URGENT for message in claimed)
-        self._front.learn(begun, now, room, urgent, len(claimed) - urgent)
+        self._front.record_claim(begun, now, room, urgent, len(claimed) - urgent)
         for index, message in enumerate(claimed):
             recipients = len(message.envelope.rcpt_to)
             if not self._mailbox.begin(recipients):
@@ -182,20 +191,20 @@ class Relay:
                 return self._mailbox.wait(recipients)
             self._leases.take(message)
             self._hands.put(message)
-            traces.claimed(message.id, message.traceparent, message.mailbox, now)
+            tracing.claimed(message.id, message.traceparent, message.mailbox, now)
             logs.claimed(message.id, mailbox=message.mailbox, number=message.number, lane=message.lane)
         return 0.0
 
-    async def _ask(self, room: Room, now: float) -> list[Claimed] | None:
+    async def _ask(self, room: Headroom, now: float) -> list[Claimed] | None:
         return await self._store.claim(
             self._front.pool,
             self._mailbox.name,
-            room.all,
+            room.total,
             now,
             self._leases.until(now),
             fence=self._fence,
-            others=room.others,
-            patient=self._hands.waiting,
+            others=room.non_urgent,
+            batchable=self._hands.waiting,
         )
 
     # The workers: offer one after the other; the settling of some goes on while the next is offered.
@@ -203,7 +212,7 @@ class Relay:
     async def _work(self) -> None:
         while (claimed := await self._hands.take()) is not None:
             try:
-                attempt = await self._offer(claimed)
+                attempt = await self._attempt(claimed)
             except Exception as error:  # a bug costs this message one lease, not the loop
                 logs.crashed("offer", error, email=claimed.id)
                 self._mailbox.end(len(claimed.envelope.rcpt_to))
@@ -215,23 +224,23 @@ class Relay:
             self._settling.add(settling)
             settling.add_done_callback(self._settling.discard)
 
-    async def _offer(self, claimed: Claimed) -> tuple[Attempt, Mapping[str, Verdict]] | None:
+    async def _attempt(self, claimed: Claimed) -> tuple[Attempt, Mapping[str, Verdict]] | None:
         """The attempt and its judgement, from which the mailbox has learned; None when it was not offered."""
         recipients = len(claimed.envelope.rcpt_to)
         if self._stopping.is_set() or not self._mailbox.relays:
             self._mailbox.cancel(recipients)
             return None
-        traces.begin()
-        attempt = await offer(claimed, self._store, self._sessions)
+        tracing.begin()
+        attempt = await attempt_delivery(claimed, self._store, self._sessions)
         verdicts = judge(attempt, claimed.envelope.rcpt_to)
-        if attempt.entering:  # the upstream has not seen this message, so it counts nowhere
+        if attempt.during_login:  # the upstream has not seen this message, so it counts nowhere
             self._mailbox.cancel(recipients)
         else:
             self._mailbox.end(recipients)
-        self._mailbox.learn(claimed.id, attempt, [*verdicts.values()])
+        self._mailbox.observe(claimed.id, attempt, [*verdicts.values()])
         if self._mailbox.condition != self._kept:
             self._adapt()
-        telling.judged(attempt, verdicts.values())
+        reporting.record_verdicts(attempt, verdicts.values())
         return attempt, verdicts
 
     async def _finish(self, claimed: Claimed, judged: tuple[Attempt, Mapping[str, Verdict]] | None) -> None:
@@ -241,7 +250,7 @@ class Relay:
             else:
                 await self._settle(claimed, *judged)  # first, so that no mark of a next dot overtakes it
                 await self._keep_condition()
-        except StoreUnavailable as error:  # the lease runs out, and reclaim judges what is durable
+        except StoreUnavailableError as error:  # the lease runs out, and reclaim judges what is durable
             logs.store_failed("settle", error, email=claimed.id)
         except Exception as error:  # as above
             logs.crashed("settling", error, email=claimed.id)
@@ -262,21 +271,21 @@ class Relay:
     async def _settle(self, claimed: Claimed, attempt: Attempt, verdicts: Mapping[str, Verdict]) -> None:
         now = self._clock.now()
         jitter = random.uniform(-1, 1)  # noqa: S311 - it spreads load, it keeps no secret
-        settlement = lifecycle.settle(claimed.standing, verdicts, now, jitter)
+        settlement = lifecycle.settle(claimed.delivery_state, verdicts, now, jitter)
         record = record_of(attempt, verdicts, now)
         if not await self._saved(claimed, settlement, record):
             logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="at settling")
             return
-        telling.settled(claimed, attempt, verdicts.values(), settlement, record)
+        reporting.record_settled(claimed, attempt, verdicts.values(), settlement, record)
 
-    async def _saved(self, claimed: Claimed, settlement: lifecycle.Settlement, record: Record) -> bool:
+    async def _saved(self, claimed: Claimed, settlement: lifecycle.Settlement, record: AttemptLog) -> bool:
         """Settle, again and again while the store is unavailable: only here is it known how the attempt ended."""
         try:
             return await self._store.settle(claimed, settlement, record)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             logs.store_failed("settle", error, email=claimed.id)
         again = AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
+            retry=retry_if_exception_type(StoreUnavailableError),
             wait=wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1),
             stop=self._give_up,
             reraise=True,

@@ -13,13 +13,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from app.mail.routing import Routes
 from app.secret_text import stripped
-from app.settings import database, rules
-from app.settings.document import CONFIG, TomlFile
+from app.settings import database, validators
+from app.settings.location import PREFIX
 from app.settings.mailbox import MailboxSettings
-from app.settings.names import Names, check_names
-from app.settings.place import PREFIX
 from app.settings.pools import PoolSettings, routes, whole
-from app.settings.sources import FileSecret, SourceError, Variables, check_secret, given, secrets
+from app.settings.secret_files import FileSecret, SourceError, Variables, check_secret, given, secrets
+from app.settings.toml_file import CONFIG, TomlFile
+from app.settings.unknown_names import Names, check_names
 
 __all__ = [
     "CallerSettings",
@@ -60,7 +60,7 @@ class _Sourced(BaseSettings):
 class CallerSettings(_Sourced):
     """The settings of a caller: `postern send`."""
 
-    api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = None
+    api_key: Annotated[SecretStr | None, AfterValidator(validators.api_key)] = None
 
 
 class StoreSettings(_Sourced):
@@ -94,36 +94,36 @@ class Settings(StoreSettings, MailboxSettings):
         "all",
         description="`all`; or `api` (accepts, never relays) and `relay` (relays, no API), both on PostgreSQL only.",
     )
-    mailbox: Annotated[str, AfterValidator(rules.mailbox)] = Field(
+    mailbox: Annotated[str, AfterValidator(validators.mailbox)] = Field(
         "", validate_default=False, description="The Office 365 mailbox that sends, such as `noreply@contoso.com`."
     )
-    senders: Annotated[tuple[str, ...], NoDecode, BeforeValidator(rules.patterns)] = Field(
+    senders: Annotated[tuple[str, ...], NoDecode, BeforeValidator(validators.patterns)] = Field(
         (), description="Senders it may send as, as patterns with commas: `*@contoso.com`. By default itself alone."
     )
-    default_sender: Annotated[str | None, AfterValidator(rules.sender)] = Field(
+    default_sender: Annotated[str | None, AfterValidator(validators.sender)] = Field(
         None, description="`From` of a message that names none."
     )
     tenant_recipients_per_day: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Recipients outside the organization in any 24 h for all mailboxes together."
     )
     host: str = Field("127.0.0.1", description="Address to listen on; in the container `0.0.0.0`.")
-    port: Annotated[int, BeforeValidator(rules.listen_port), Field(ge=0, le=65535)] = Field(
+    port: Annotated[int, BeforeValidator(validators.listen_port), Field(ge=0, le=65535)] = Field(
         8025, description="Port to listen on; 0 takes a free one."
     )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         None, description="A port for `/metrics` alone, which is then not on `POSTERN_PORT`; 0 takes a free one."
     )
-    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(rules.networks)] = Field(
+    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(validators.networks)] = Field(
         (), description="Gateways whose `X-Forwarded-For` and `-Proto` are believed: addresses or networks with commas."
     )
-    root_path: Annotated[str, AfterValidator(rules.root_path)] = Field(
+    root_path: Annotated[str, AfterValidator(validators.root_path)] = Field(
         "", description="Path below which a gateway shows Postern, such as `/mail`."
     )
-    api_key: Annotated[SecretStr | None, AfterValidator(rules.api_key)] = Field(
+    api_key: Annotated[SecretStr | None, AfterValidator(validators.api_key)] = Field(
         None,
         description="An API key with full access, at least 16 characters; another value replaces it at the next start.",
     )
-    console_password: Annotated[SecretStr | None, AfterValidator(rules.console_password)] = Field(
+    console_password: Annotated[SecretStr | None, AfterValidator(validators.console_password)] = Field(
         None, description="Opens the operators' page at `/console`, at least 12 characters; without it there is none."
     )
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024 * MIB)] = Field(
@@ -162,13 +162,13 @@ class Settings(StoreSettings, MailboxSettings):
     @field_validator("keep_metadata_days")
     @classmethod
     def _not_shorter(cls, given: int, so_far: ValidationInfo) -> int:
-        return rules.metadata_days(given, so_far.data.get("keep_content_days", 0))
+        return validators.metadata_days(given, so_far.data.get("keep_content_days", 0))
 
     @field_validator("role")
     @classmethod
     def _shared(cls, given: str, so_far: ValidationInfo) -> str:
         url = so_far.data.get("database_url")  # None if it is wrong itself
-        return rules.role(given, shared=url is None or database.is_server(url))
+        return validators.role(given, shared=url is None or database.is_server(url))
 
     @field_validator("pools")
     @classmethod
@@ -198,7 +198,7 @@ def load(kind: type[S], **options: Any) -> S:
         return kind(**options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise SettingsError(rules.sentence(first, secret=SECRETS, file=given(os.environ, CONFIG) or "")) from None
+        raise SettingsError(validators.sentence(first, secret=SECRETS, file=given(os.environ, CONFIG) or "")) from None
     except SourceError as error:
         raise SettingsError(str(error)) from None
 
@@ -211,8 +211,8 @@ def caller_key(place: str, given: str) -> str:
         raise SettingsError(str(error)) from None
     if not key:
         raise SettingsError(f"{place}: is empty. Give an API key (postern keys create NAME).")
-    if not rules.VISIBLE.fullmatch(key):
-        raise SettingsError(f"{place}: {rules.NO_HEADER}. Give the key as it was made.")
+    if not validators.VISIBLE.fullmatch(key):
+        raise SettingsError(f"{place}: {validators.NO_HEADER}. Give the key as it was made.")
     return key
 
 

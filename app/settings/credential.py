@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, WrapValidator, model_validator
 
-from app.settings import rules
-from app.settings.place import Place
-from app.settings.rules import fault
-from app.settings.sources import FileSecret
-from app.smtp.certificate import CertificateError, ClientCertificate
+from app.settings import validators
+from app.settings.location import Place
+from app.settings.secret_files import FileSecret
+from app.settings.validators import setting_error
+from app.smtp.auth.client_certificate import CertificateError, ClientCertificate
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DOMAIN = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
@@ -51,19 +51,19 @@ def _tenant(value: str | None) -> str | None:
     if value is None or _GUID.fullmatch(value) or _DOMAIN.fullmatch(value):
         return value
     what = "is for users of any organization" if value.lower() in _FOR_ALL else "is neither an id nor a domain"
-    raise fault(None, what, "Give the Directory (tenant) ID of the app's Overview at " + _ENTRA)
+    raise setting_error(None, what, "Give the Directory (tenant) ID of the app's Overview at " + _ENTRA)
 
 
 def _client(value: str | None) -> str | None:
     if value is None or _GUID.fullmatch(value):
         return value
-    raise fault(None, "is no id", "Give the Application (client) ID of the app's Overview at " + _ENTRA)
+    raise setting_error(None, "is no id", "Give the Application (client) ID of the app's Overview at " + _ENTRA)
 
 
 def _client_secret(value: Any) -> Any:
     """A secret never looks like an id, but people copy the column beside it."""
     if value is not None and _GUID.fullmatch(value.get_secret_value()):
-        raise fault(None, "is the secret's id", "Give its Value, which is shown only once, when it is made")
+        raise setting_error(None, "is the secret's id", "Give its Value, which is shown only once, when it is made")
     return value
 
 
@@ -71,24 +71,34 @@ def _readable(value: Path | None) -> Path | None:
     if value is None:
         return value
     if "-----BEGIN" in str(value):  # asked first: as a path it is too long for some systems, whose error would show it
-        raise fault(None, "holds the certificate itself", "Give the path of the file here, without _FILE", hide=True)
+        raise setting_error(
+            None, "holds the certificate itself", "Give the path of the file here, without _FILE", hide=True
+        )
     if not os.path.isfile(value):  # which takes a value that cannot be a path for no file
-        raise fault(None, "is not a file that can be read", "Give the path of the file, readable for Postern's user")
+        raise setting_error(
+            None, "is not a file that can be read", "Give the path of the file, readable for Postern's user"
+        )
     return value
 
 
 def _authority(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.username is not None:
-        raise fault(None, "is not an authority", "Give https:// and the host alone: https://login.microsoftonline.com")
+        raise setting_error(
+            None, "is not an authority", "Give https:// and the host alone: https://login.microsoftonline.com"
+        )
     return value.rstrip("/")
 
 
 def _scope(value: str) -> str:
     if urlsplit(value).hostname == "graph.microsoft.com":
-        raise fault(None, "is for Microsoft Graph, and Exchange refuses such a token", f"Give {_WORLDWIDE.token_scope}")
+        raise setting_error(
+            None, "is for Microsoft Graph, and Exchange refuses such a token", f"Give {_WORLDWIDE.token_scope}"
+        )
     if not value.startswith("https://") or not value.endswith("/.default"):
-        raise fault(None, "is no scope for an app", f"Give one that ends with /.default: {_WORLDWIDE.token_scope}")
+        raise setting_error(
+            None, "is no scope for an app", f"Give one that ends with /.default: {_WORLDWIDE.token_scope}"
+        )
     return value
 
 
@@ -134,7 +144,7 @@ class CredentialSettings(BaseModel):
     token_scope: Annotated[str, AfterValidator(_scope)] = Field(
         _WORLDWIDE.token_scope, description="For what they are asked for; by default as `POSTERN_CLOUD` says."
     )
-    token_ca_file: Annotated[Path | None, AfterValidator(rules.ca_file)] = Field(
+    token_ca_file: Annotated[Path | None, AfterValidator(validators.ca_file)] = Field(
         None, description="PEM file with the CA to trust at the token endpoint instead of the usual ones."
     )
 
@@ -165,10 +175,10 @@ def check_certificate(path: Path, password: SecretStr | None, place: Place) -> N
         ClientCertificate.load(path.read_bytes(), password.get_secret_value() if password else None)
     except OSError as error:
         what, mend = f"{str(path)!r} cannot be read: {error.strerror}", "Let Postern's user read it"
-        raise fault(place.of("client_certificate"), what, mend) from None
+        raise setting_error(place.of("client_certificate"), what, mend) from None
     except CertificateError as error:
         what, mend = f"{str(path)!r} {error}", "Give a PEM or PFX file with the certificate and its RSA key"
-        raise fault(place.of("client_certificate"), what, mend) from None
+        raise setting_error(place.of("client_certificate"), what, mend) from None
 
 
 def _one_way(ways: list[str], app: list[str], place: Place) -> None:
@@ -176,22 +186,22 @@ def _one_way(ways: list[str], app: list[str], place: Place) -> None:
     called = place.beside
     if app and not ways:
         first, second, third = map(called, ("client_certificate", "federated_token_file", "managed_identity"))
-        raise fault(place.of("client_secret"), "is missing", f"Set it, or {first}, {second} or {third}=true")
+        raise setting_error(place.of("client_secret"), "is missing", f"Set it, or {first}, {second} or {third}=true")
     if not ways:
         mend = f"Set it to the mailbox's password or App Password, or set {called('tenant_id')}, "
         mend += f"{called('client_id')} and {called('client_secret')} for OAuth 2.0"
-        raise fault(place.of("password"), "is missing", mend)
+        raise setting_error(place.of("password"), "is missing", mend)
     both = ways + app if ways[0] == "password" else ways
     if len(both) > 1:
-        raise fault(place.of(both[1]), f"is given together with {called(ways[0])}", "Keep one of them")
+        raise setting_error(place.of(both[1]), f"is given together with {called(ways[0])}", "Keep one of them")
 
 
 def _need(given: CredentialSettings, name: str, mend: str, place: Place) -> None:
     if not getattr(given, name):
-        raise fault(place.of(name), "is missing", mend)
+        raise setting_error(place.of(name), "is missing", mend)
 
 
 def _only_with(given: CredentialSettings, name: str, other: str, place: Place) -> None:
     if getattr(given, name) and not getattr(given, other):
         what = f"is given without {place.beside(other)}"
-        raise fault(place.of(name), what, "Set that one too, or take this one out")
+        raise setting_error(place.of(name), what, "Set that one too, or take this one out")

@@ -7,7 +7,7 @@ errors show. So a URL is refused unless it can be read in one way alone (RFC 398
 import re
 
 from app.secret_text import SecretTextError, checked
-from app.settings.rules import fault
+from app.settings.validators import setting_error
 
 _SERVER = re.compile(r"postgres(?:ql)?://(?P<authority>[^/?#]*)(?P<rest>.*)")
 _NAME = re.compile(r"/[^/?]")  # of a database, behind the host
@@ -24,13 +24,15 @@ def url(value: str) -> str:
     try:
         checked(value)
     except SecretTextError as error:
-        raise fault(None, error.fault, error.fix, hide=True) from None
+        raise setting_error(None, error.fault, error.fix, hide=True) from None
     file = value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value
     if not value or file:
         return value
     server = _SERVER.fullmatch(value)
     if server is None:
-        raise fault(None, "is not a database that keeps mail", _RIGHT, hide=any(sign in value for sign in "@?="))
+        raise setting_error(
+            None, "is not a database that keeps mail", _RIGHT, hide=any(sign in value for sign in "@?=")
+        )
     _check(server["authority"], server["rest"])
     return value
 
@@ -46,9 +48,9 @@ def _check(authority: str, rest: str) -> None:
     unreserved = "@" not in user + rest and user.count(":") <= 1 and "#" not in rest and not _PERCENT.search(user)
     if not unreserved or " " in authority + rest:
         what = "has a reserved character in it that is not percent-encoded, or more than one @"
-        raise fault(None, what, _ENCODE, hide=True)
+        raise setting_error(None, what, _ENCODE, hide=True)
     if not _PORT.fullmatch(host):
         what = "has a port that is no number" if at else "has a port that is no number, or a password without its @"
-        raise fault(None, what, f"{_ENCODE}. {_RIGHT}", hide=True)
+        raise setting_error(None, what, f"{_ENCODE}. {_RIGHT}", hide=True)
     if not _NAME.match(rest):
-        raise fault(None, "is not a database that keeps mail", _RIGHT, hide=True)
+        raise setting_error(None, "is not a database that keeps mail", _RIGHT, hide=True)

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from app.settings import rules
+from app.settings import validators
 from app.settings.credential import OF_A_WAY, WAYS, CredentialSettings, check_login
-from app.settings.place import Place
-from app.settings.rules import fault
+from app.settings.location import Place
+from app.settings.validators import setting_error
 
 
 class MailboxSettings(CredentialSettings):
@@ -21,17 +21,17 @@ class MailboxSettings(CredentialSettings):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    mailbox: Annotated[str, AfterValidator(rules.mailbox)] = Field(
+    mailbox: Annotated[str, AfterValidator(validators.mailbox)] = Field(
         description="The Office 365 mailbox that sends, such as `noreply@contoso.com`."
     )
-    smtp_host: Annotated[str, AfterValidator(rules.host_name)] = Field(
+    smtp_host: Annotated[str, AfterValidator(validators.host_name)] = Field(
         "smtp.office365.com", description="The submission host, as a name; by default as `POSTERN_CLOUD` says."
     )
-    smtp_port: Annotated[int, AfterValidator(rules.smtp_port)] = Field(587, description="Its port (STARTTLS).")
-    smtp_ca_file: Annotated[Path | None, AfterValidator(rules.ca_file)] = Field(
+    smtp_port: Annotated[int, AfterValidator(validators.smtp_port)] = Field(587, description="Its port (STARTTLS).")
+    smtp_ca_file: Annotated[Path | None, AfterValidator(validators.ca_file)] = Field(
         None, description="PEM file with the CA to trust instead of the system's."
     )
-    ehlo_name: Annotated[str, AfterValidator(rules.ehlo_name)] = Field(
+    ehlo_name: Annotated[str, AfterValidator(validators.ehlo_name)] = Field(
         "", description="Name in EHLO; by default the mailbox's domain."
     )
     ipv4_only: bool = Field(False, description="Never use IPv6 to the upstream.")
@@ -73,7 +73,7 @@ def _checked(given: M, place: Place) -> M:
     if given.urgent_connections >= given.connections:
         what = f"{given.urgent_connections} leaves none of the {given.connections} connections of {given.mailbox}"
         mend = f"Give {given.connections - 1} or less, or more connections"
-        raise fault(place.of("urgent_connections"), f"{what} for other mail", mend)
+        raise setting_error(place.of("urgent_connections"), f"{what} for other mail", mend)
     return given
 
 
@@ -95,4 +95,4 @@ def _check_app(own: MailboxSettings, top: Mapping[str, Any], place: Place) -> No
         return
     if own.client_id.lower() != top["client_id"].lower():
         what = f"is another app than that of {place.beside('client_secret')}"
-        raise fault(place.of("client_id"), what, "Give the client_secret of this app beside it")
+        raise setting_error(place.of("client_id"), what, "Give the client_secret of this app beside it")

@@ -8,13 +8,13 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.mail.address import parse_address
+from app.mail.message.address import parse_address
 from app.mail.routing import Routes
-from app.settings import rules
+from app.settings import validators
 from app.settings.credential import check_certificate
+from app.settings.location import Place, variable
 from app.settings.mailbox import MailboxSettings
-from app.settings.place import Place, variable
-from app.settings.rules import fault
+from app.settings.validators import setting_error
 
 ALONE = "default"  # the pool of the one mailbox
 _OF_ONE_MAILBOX = ("mailbox", "senders", "default_sender")
@@ -25,14 +25,14 @@ class PoolSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    name: Annotated[str, AfterValidator(rules.pool_name)] = Field(
+    name: Annotated[str, AfterValidator(validators.pool_name)] = Field(
         description="Its name: lower-case letters, digits, `_` and `-`."
     )
-    senders: Annotated[tuple[str, ...], BeforeValidator(rules.patterns)] = Field(
+    senders: Annotated[tuple[str, ...], BeforeValidator(validators.patterns)] = Field(
         (),
         description="Senders that every mailbox of it may send as, as patterns. By default the mailboxes themselves.",
     )
-    default_sender: Annotated[str | None, AfterValidator(rules.sender)] = Field(
+    default_sender: Annotated[str | None, AfterValidator(validators.sender)] = Field(
         None, description="`From` of a message that names none; the first pool that has one counts."
     )
     mailboxes: tuple[MailboxSettings, ...] = Field(min_length=1, description="`[[pools.mailboxes]]`, at least one.")
@@ -48,7 +48,7 @@ def whole(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tuple[PoolSe
     for name in _OF_ONE_MAILBOX:
         if top[name]:
             mend = "Move it into a pool, or take [[pools]] out of postern.toml"
-            raise fault(variable(name), "is given together with [[pools]]", mend)
+            raise setting_error(variable(name), "is given together with [[pools]]", mend)
     placed = [
         [one.completed(top, f"pools[{i}].mailboxes[{j}]") for j, one in enumerate(pool.mailboxes)]
         for i, pool in enumerate(pools)
@@ -66,14 +66,14 @@ def routes(pools: Iterable[PoolSettings]) -> Routes:
 
 def _alone(top: Mapping[str, Any]) -> PoolSettings:
     if not top["mailbox"]:
-        raise fault(variable("mailbox"), "is missing", "Set it, for example to noreply@contoso.com")
+        raise setting_error(variable("mailbox"), "is missing", "Set it, for example to noreply@contoso.com")
     only = MailboxSettings.alone(top)
     _check_certificates([(only, Place())])
     facts = {"name": ALONE, "senders": top["senders"], "default_sender": top["default_sender"]}
     pool = _with(PoolSettings.model_construct(**facts), [only])
     if _stray(pool, routes([pool])):
         mend = f"Add it to {variable('senders')}, or give one of these"
-        raise fault(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", mend)
+        raise setting_error(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", mend)
     return pool
 
 
@@ -106,7 +106,9 @@ def _check_pools(pools: Sequence[PoolSettings]) -> None:
     for i, pool in each:
         if _stray(pool, all_):
             what = f"{pool.default_sender!r} is not a sender of this pool"
-            raise fault(f"pools[{i}].default_sender", what, f"Add it to pools[{i}].senders, or give one of these")
+            raise setting_error(
+                f"pools[{i}].default_sender", what, f"Add it to pools[{i}].senders, or give one of these"
+            )
 
 
 def _once(values: Iterable[tuple[str, str]], mend: str) -> None:
@@ -114,7 +116,7 @@ def _once(values: Iterable[tuple[str, str]], mend: str) -> None:
     seen: dict[str, str] = {}
     for value, place in values:
         if (first := seen.setdefault(value, place)) != place:
-            raise fault(place, f"{value!r} is also in {first}", mend)
+            raise setting_error(place, f"{value!r} is also in {first}", mend)
 
 
 def _stray(pool: PoolSettings, all_: Routes) -> bool:

@@ -12,27 +12,27 @@ It asserts nothing; it remembers what it saw, and plays the fault script it is g
 
 from app.simulator import replies
 from app.simulator.account import Account
-from app.simulator.actions import (
+from app.simulator.fault_actions import (
     Call,
     Delay,
     Drop,
     Endless,
+    FaultContext,
     Garbage,
     Half,
     Kill,
     LongLine,
-    Moment,
     Reset,
     Say,
     Silence,
     SlowRead,
     SlowWrite,
 )
-from app.simulator.door import Certificate, Door
 from app.simulator.faults import Armed, Fault, Faults, Point, load
 from app.simulator.limits import Limits, OverMinute
-from app.simulator.memory import Login, Seen, SessionSeen, Violation
+from app.simulator.recorder import Login, ReceivedMessage, RecordedSession, Violation
 from app.simulator.server import Simulator
+from app.simulator.server_profile import Certificate, ServerProfile
 
 __all__ = [
     "Account",
@@ -40,10 +40,10 @@ __all__ = [
     "Call",
     "Certificate",
     "Delay",
-    "Door",
     "Drop",
     "Endless",
     "Fault",
+    "FaultContext",
     "Faults",
     "Garbage",
     "Half",
@@ -51,13 +51,13 @@ __all__ = [
     "Limits",
     "Login",
     "LongLine",
-    "Moment",
     "OverMinute",
     "Point",
+    "ReceivedMessage",
+    "RecordedSession",
     "Reset",
     "Say",
-    "Seen",
-    "SessionSeen",
+    "ServerProfile",
     "Silence",
     "Simulator",
     "SlowRead",

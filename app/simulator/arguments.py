@@ -27,7 +27,7 @@ class Mail:
     smtputf8: bool
 
 
-class Refused(Exception):  # noqa: N818 - it names the fact
+class ArgumentError(Exception):
     """The arguments are not acceptable; the message is the reply."""
 
 
@@ -58,10 +58,10 @@ def rcpt(argument: str, *, smtputf8: bool) -> str:
 
 def _path(argument: str, word: str, refusal: str) -> tuple[str, str]:
     if argument[: len(word)].upper() != word:
-        raise Refused(replies.INVALID_ARGUMENTS)
+        raise ArgumentError(replies.INVALID_ARGUMENTS)
     match = _PATH.fullmatch(argument, len(word))
     if match is None:
-        raise Refused(refusal)
+        raise ArgumentError(refusal)
     return match[1], match[2] or ""
 
 
@@ -71,7 +71,7 @@ def _parameters(text: str, offered: "Mapping[str, Callable[[str], bool]]") -> di
         name, _, value = word.partition("=")
         name = name.upper()
         if name in given or name not in offered or not offered[name](value):
-            raise Refused(replies.INVALID_ARGUMENTS)
+            raise ArgumentError(replies.INVALID_ARGUMENTS)
         given[name] = value
     return given
 
@@ -102,12 +102,12 @@ def _check(address: str, refusal: str, *, smtputf8: bool) -> None:
         or not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local))
         or len(local.encode("utf-8", "replace")) > 315  # as Exchange has it: SmtpAddress.MaxEmailNameLength
     ):
-        raise Refused(refusal)
+        raise ArgumentError(refusal)
     if not address.isascii() and (not smtputf8 or not _is_unicode(address)):
-        raise Refused(refusal)
+        raise ArgumentError(refusal)
     form = _DOMAIN if domain.isascii() else _UDOMAIN
     if not form.fullmatch(domain) and not _is_literal(domain):
-        raise Refused(refusal)
+        raise ArgumentError(refusal)
 
 
 def _is_unicode(text: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from app.simulator import replies
 from app.simulator.account import Account
 from app.simulator.faults import Point
-from app.simulator.memory import Login
+from app.simulator.recorder import Login
 from app.simulator.session import Session
 
 

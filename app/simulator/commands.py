@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from app.simulator import arguments, replies
 from app.simulator.auth import auth
-from app.simulator.door import Door
+from app.simulator.data_commands import bdat, data
 from app.simulator.faults import Point
-from app.simulator.office import DOOR_HOST
+from app.simulator.server_profile import ServerProfile
 from app.simulator.session import Session
-from app.simulator.submission import bdat, data
+from app.simulator.state import DOOR_HOST
 
 
 async def ehlo(session: Session, argument: str) -> None:
@@ -56,7 +56,7 @@ def _offer(session: Session) -> str:
     return "\n".join(lines)
 
 
-def _security(door: Door, *, secure: bool) -> list[str]:
+def _security(door: ServerProfile, *, secure: bool) -> list[str]:
     if secure:
         return [" ".join(("AUTH", *door.mechanisms))] if door.mechanisms else []
     return ["STARTTLS"] if door.starttls else []

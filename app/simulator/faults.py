@@ -21,8 +21,8 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as validated
 
-from app.mail.attempt import Phase
-from app.simulator.actions import Action, Moment, Say
+from app.mail.outcome.attempt import Phase
+from app.simulator.fault_actions import Action, FaultContext, Say
 from app.simulator.replies import ROWS
 
 
@@ -75,7 +75,7 @@ class Fault:
         say = Say(text.text, close=text.startswith("421") if close is None else close)
         return cls(at=_POINTS[text.phase], do=say, **{"name": row, **when})
 
-    def is_for(self, moment: Moment) -> bool:
+    def is_for(self, moment: FaultContext) -> bool:
         """True if it is meant for this mailbox, sender and one of these recipients."""
         if self.mailbox is not None and self.mailbox.lower() != moment.mailbox.lower():
             return False
@@ -107,7 +107,7 @@ class Armed:
     fired: int = 0
     _struck: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
-    def reach(self, moment: Moment, chance: random.Random) -> bool:
+    def reach(self, moment: FaultContext, chance: random.Random) -> bool:
         """Count the point as reached; True if it is due."""
         if not self.fault.is_for(moment):
             return False
@@ -116,7 +116,7 @@ class Armed:
             return False
         return self.fault.probability == 1 or chance.random() < self.fault.probability
 
-    async def strike(self, moment: Moment) -> bool:
+    async def strike(self, moment: FaultContext) -> bool:
         """Do it. True if it stands in the place of the reply."""
         self.fired += 1
         self._struck.set()
@@ -159,7 +159,7 @@ class Faults:
     def __iter__(self) -> Iterator[Armed]:
         return chain.from_iterable(self._at.values())
 
-    async def strike(self, moment: Moment, only: Armed | None = None) -> bool:
+    async def strike(self, moment: FaultContext, only: Armed | None = None) -> bool:
         """Let those that are due strike (or `only` one). True if one stands in the place of the reply."""
         reached = [only] if only else self.at(Point(moment.point))
         for armed in [armed for armed in reached if armed.reach(moment, self._chance)]:

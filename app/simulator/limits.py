@@ -40,7 +40,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class MailboxBook:
+class MailboxUsage:
     """What one mailbox has used."""
 
     sending: set[int] = field(default_factory=set)  # slots in use
@@ -50,12 +50,12 @@ class MailboxBook:
     recipients: int = 0  # the sum of `day`
 
 
-class Books:
+class UsageLedger:
     """The books of every mailbox."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._of: defaultdict[str, MailboxBook] = defaultdict(MailboxBook)
+        self._of: defaultdict[str, MailboxUsage] = defaultdict(MailboxUsage)
         self._slots = count(1)
 
     def take_slot(self, mailbox: str, now: float) -> int | None:

@@ -8,7 +8,7 @@ the known part is given and the rest is the shortest that is plausible. ROWS has
 from collections.abc import Mapping
 from typing import Self
 
-from app.mail.attempt import Phase
+from app.mail.outcome.attempt import Phase
 
 
 class Text(str):

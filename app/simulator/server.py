@@ -10,17 +10,17 @@ from typing import Self
 from app import logs
 from app.clock import Clock
 from app.simulator.account import Account, Accounts
-from app.simulator.dialogue import converse
-from app.simulator.door import Door
+from app.simulator.command_loop import converse
+from app.simulator.connection import SmtpConnection
 from app.simulator.faults import Fault, Faults
-from app.simulator.limits import Books, Limits
-from app.simulator.memory import Login, Memory, Seen, SessionSeen, Violation
-from app.simulator.office import Office
+from app.simulator.limits import Limits, UsageLedger
+from app.simulator.recorder import Login, ReceivedMessage, RecordedSession, Recorder, Violation
+from app.simulator.server_profile import ServerProfile
 from app.simulator.session import Session
-from app.simulator.wire import Wire
+from app.simulator.state import SimulatorState
 
 _LIMITS = Limits()
-_DOOR = Door()
+_DOOR = ServerProfile()
 _SHUTDOWN = 2.0  # seconds
 
 
@@ -35,7 +35,7 @@ class Simulator:
         accounts: Iterable[Account] = (),
         clock: Clock | None = None,
         limits: Limits = _LIMITS,
-        door: Door = _DOOR,
+        door: ServerProfile = _DOOR,
         *,
         faults: Iterable[Fault] = (),
         seed: int = 0,
@@ -44,11 +44,11 @@ class Simulator:
     ) -> None:
         self.host = "127.0.0.1"
         self.port = 0
-        self._memory = Memory(keep, folder)
-        self._office = Office(
+        self._memory = Recorder(keep, folder)
+        self._office = SimulatorState(
             accounts=Accounts(accounts),
             clock=clock or Clock(),
-            books=Books(limits),
+            books=UsageLedger(limits),
             memory=self._memory,
             faults=Faults(seed),
             door=door,
@@ -56,7 +56,7 @@ class Simulator:
         for fault in faults:
             self.faults.add(fault)
         self._server: asyncio.Server | None = None
-        self._open: dict[Wire, asyncio.Task[None]] = {}
+        self._open: dict[SmtpConnection, asyncio.Task[None]] = {}
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one, which `port` then gives."""
@@ -85,10 +85,10 @@ class Simulator:
     ) -> None:
         await self.stop()
 
-    def _connected(self) -> Wire:
+    def _connected(self) -> SmtpConnection:
         return _Connection(self)
 
-    def serve(self, wire: Wire) -> None:
+    def serve(self, wire: SmtpConnection) -> None:
         """Begin the session of a new connection."""
         session = Session(self._office, wire)
         self._memory.session(session.seen)
@@ -97,7 +97,7 @@ class Simulator:
         wire.gone.add_done_callback(lambda _: self._open.pop(wire, None))
         task.add_done_callback(lambda _: self._ended(wire, task))
 
-    def _ended(self, wire: Wire, task: asyncio.Task[None]) -> None:
+    def _ended(self, wire: SmtpConnection, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             logs.crashed("simulator", error)
             wire.abort()
@@ -105,17 +105,17 @@ class Simulator:
     # What was seen.
 
     @property
-    def messages(self) -> list[Seen]:
+    def messages(self) -> list[ReceivedMessage]:
         """Every message whose content came to its end, accepted or not, oldest first."""
         return self._memory.messages
 
     @property
-    def accepted(self) -> list[Seen]:
+    def accepted(self) -> list[ReceivedMessage]:
         """Those that were accepted."""
         return [message for message in self._memory.messages if message.accepted]
 
     @property
-    def sessions(self) -> list[SessionSeen]:
+    def sessions(self) -> list[RecordedSession]:
         """Every connection, oldest first."""
         return self._memory.sessions
 
@@ -161,12 +161,12 @@ class Simulator:
         return self._office.clock
 
     @property
-    def door(self) -> Door:
+    def door(self) -> ServerProfile:
         """The door for the connections to come."""
         return self._office.door
 
     @door.setter
-    def door(self, door: Door) -> None:
+    def door(self, door: ServerProfile) -> None:
         self._office.door = door
 
     @property
@@ -187,14 +187,14 @@ class Simulator:
 
     def tls(self) -> ssl.SSLContext:
         """A context with its good certificate, for another server beside it."""
-        return self._office.certificates.context(Door(names=self.door.names))
+        return self._office.certificates.context(ServerProfile(names=self.door.names))
 
     def write_ca(self, path: Path | str) -> None:
         """Write `ca_pem` to a file."""
         Path(path).write_text(self.ca_pem, encoding="ascii")
 
 
-class _Connection(Wire):
+class _Connection(SmtpConnection):
     """A wire that gives itself to the simulator when it is connected."""
 
     def __init__(self, simulator: Simulator) -> None:

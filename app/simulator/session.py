@@ -7,11 +7,11 @@ from email.utils import format_datetime
 
 from app.simulator import replies
 from app.simulator.account import Account
-from app.simulator.actions import Moment
+from app.simulator.connection import SmtpConnection
+from app.simulator.fault_actions import FaultContext
 from app.simulator.faults import Armed, Point
-from app.simulator.memory import SessionSeen
-from app.simulator.office import BACKEND, DOOR_HOST, FRONTEND, Office
-from app.simulator.wire import Wire
+from app.simulator.recorder import RecordedSession
+from app.simulator.state import BACKEND, DOOR_HOST, FRONTEND, SimulatorState
 
 # Points at which something is about to be carried out and answered.
 _COMMANDS = frozenset(Point) - {Point.CONNECT, Point.TLS, Point.CONTENT, Point.ACCEPTED, Point.REPLY, Point.IDLE}
@@ -33,10 +33,10 @@ class Transaction:
 class Session:
     """One connection as Exchange knows it."""
 
-    def __init__(self, office: Office, wire: Wire) -> None:
+    def __init__(self, office: SimulatorState, wire: SmtpConnection) -> None:
         self.office = office
         self.wire = wire
-        self.seen = SessionSeen(secrets.token_hex(8).upper(), office.clock.now())
+        self.seen = RecordedSession(secrets.token_hex(8).upper(), office.clock.now())
         self.greeted = False
         self.account: Account | None = None
         self.transaction: Transaction | None = None
@@ -107,7 +107,7 @@ class Session:
         if not self.office.faults.at(point):
             return False
         transaction = self.transaction
-        moment = Moment(
+        moment = FaultContext(
             wire=self.wire,
             clock=self.office.clock,
             session=self.seen,

@@ -4,11 +4,11 @@ import socket
 import ssl
 from collections.abc import Mapping
 
-from app.mail.attempt import Failure, FailureKind, Line, Phase
-from app.mail.reply import Reply
+from app.mail.outcome.attempt import Failure, FailureKind, Line, Phase
+from app.mail.outcome.reply import Reply
 
 
-class SessionFailed(Exception):  # noqa: N818 - it names the fact
+class SessionError(Exception):
     """No reply came. `refused` holds the refusals of recipients that did come before, by address."""
 
     def __init__(
@@ -48,6 +48,6 @@ def classify(error: BaseException, host: str) -> tuple[FailureKind, str]:
 
 def failed(
     phase: Phase, kind: FailureKind, detail: str, dialogue: tuple[Line, ...] = (), *, code: str = ""
-) -> SessionFailed:
+) -> SessionError:
     """The exception for a session that never came to a transaction."""
-    return SessionFailed(Failure(phase, kind, detail, code), None, dialogue)
+    return SessionError(Failure(phase, kind, detail, code), None, dialogue)

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
-from app.mail.attempt import Attempt, Failure, FailureKind, Phase
-from app.mail.message import Envelope
-from app.smtp.session import Refused, Session, SessionFailed
-from app.smtp.transaction import BeforeDot
+from app.mail.message.message import Envelope
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.smtp.handshake import RefusedError, Session, SessionError
+from app.smtp.session import BeforeDot
 
 _GONE = frozenset({FailureKind.CLOSED, FailureKind.TIMEOUT})
 _CLOSING = 421
@@ -32,10 +32,10 @@ class _Idle(NamedTuple):
     until: float
 
 
-class Opening(Protocol):
+class OpenSession(Protocol):
     """Opens the sessions of one mailbox (app/smtp/turnstile.py)."""
 
-    async def __call__(self) -> Session | Refused:
+    async def __call__(self) -> Session | RefusedError:
         """A session, or why there is none. Raises SessionFailed."""
         ...
 
@@ -44,12 +44,12 @@ class Opening(Protocol):
         ...
 
 
-class Pool:
+class SessionPool:
     """Lends sessions of one mailbox. `open` makes one; `idle`, `age` (seconds) and `count` (messages) end one."""
 
     def __init__(
         self,
-        open: Opening,  # noqa: A002 - the word for it
+        open: OpenSession,  # noqa: A002 - the word for it
         size: int,
         *,
         idle: float = 45.0,
@@ -83,21 +83,21 @@ class Pool:
             if attempt is not None:
                 return attempt
             lent = await self._open_one()
-        if isinstance(lent, Refused):
+        if isinstance(lent, RefusedError):
             return _attempt(lent)
         try:
             return await lent.send(envelope, content, before_dot)
         finally:
             self._give_back(lent)
 
-    async def warm(self) -> Attempt | None:
+    async def ensure_open(self) -> Attempt | None:
         """See that a session stands open, if there is room for one. None when fine. Raises SessionFailed."""
         self._sweep()
         if self._idle or self._used >= self._size:
             return None
         self._opening += 1
         opened = await self._open_one()
-        if isinstance(opened, Refused):
+        if isinstance(opened, RefusedError):
             return _attempt(opened)
         self._give_back(opened)
         return None
@@ -109,7 +109,7 @@ class Pool:
         return bool(self._idle or self._lent)
 
     @contextmanager
-    def slot(self) -> Iterator[bool]:
+    def reserve_slot(self) -> Iterator[bool]:
         """Keep a slot free for a session that somebody else opens meanwhile. False: there was none, do not open it."""
         self._sweep()
         free = not self._closed and self._used < self._size
@@ -241,7 +241,7 @@ class Pool:
 
     # I/O, each step upon a decision already recorded.
 
-    async def _lend(self) -> Session | Refused:
+    async def _lend(self) -> Session | RefusedError:
         if self._closed:
             raise _stopped()
         decision = _Decision.WAIT if self._waiters else self._decide()
@@ -267,9 +267,9 @@ class Pool:
             self._opening -= 1
             self._released()
 
-    async def _open_one(self) -> Session | Refused:
+    async def _open_one(self) -> Session | RefusedError:
         """Use a slot recorded as opening: the session is lent, or the slot is free again."""
-        opened: Session | Refused | None = None
+        opened: Session | RefusedError | None = None
         try:
             opened = await self._until_opened()
         finally:
@@ -284,7 +284,7 @@ class Pool:
             raise _stopped()
         return opened
 
-    async def _until_opened(self) -> Session | Refused:
+    async def _until_opened(self) -> Session | RefusedError:
         """Open, until `stop_opening` ends it. Raises SessionFailed."""
         if self._closed:
             raise _stopped()
@@ -308,7 +308,7 @@ class Pool:
             attempt = await session.send(envelope, content, before_dot)
             gone = self._may_replace(attempt.phase) and attempt.reply is not None and attempt.reply.code == _CLOSING
             return None if gone else attempt
-        except SessionFailed as failed:
+        except SessionError as failed:
             gone = self._may_replace(failed.failure.phase) and failed.failure.kind in _GONE
             if not gone:
                 raise
@@ -335,9 +335,9 @@ class Pool:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
 
-def _attempt(refused: Refused) -> Attempt:
+def _attempt(refused: RefusedError) -> Attempt:
     return Attempt(refused.phase, refused.reply, None, {}, refused.dialogue)
 
 
-def _stopped() -> SessionFailed:
-    return SessionFailed(Failure(Phase.CONNECT, FailureKind.STOPPED, "Postern is stopping."))
+def _stopped() -> SessionError:
+    return SessionError(Failure(Phase.CONNECT, FailureKind.STOPPED, "Postern is stopping."))

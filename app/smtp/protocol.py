@@ -9,18 +9,18 @@ import socket
 import struct
 from collections import deque
 
-from app.mail.attempt import FailureKind
-from app.mail.reply import Reply
+from app.mail.outcome.attempt import FailureKind
+from app.mail.outcome.reply import Reply
 
-LONGEST_LINE = 8 * 1024  # octets; RFC 5321 §4.5.3.1.5 says 512, Exchange's diagnostics are longer
-LONGEST_REPLY = 64 * 1024
-MOST_LINES = 100
+MAX_LINE = 8 * 1024  # octets; RFC 5321 §4.5.3.1.5 says 512, Exchange's diagnostics are longer
+MAX_REPLY = 64 * 1024
+MAX_REPLY_LINES = 100
 _KNOWN = 16  # replies
 _READ = 16 * 1024  # octets taken at once
 _RESET = struct.pack("ii", 1, 0)
 
 
-class NotSmtp(Exception):  # noqa: N818 - it names the fact
+class ProtocolError(Exception):
     """What came is no reply. Its text is one plain sentence."""
 
 
@@ -38,7 +38,7 @@ class ReplyParser:
         self._known: dict[bytes, Reply] = {}  # a server says the same few sentences for every message
 
     @property
-    def amid(self) -> bool:
+    def incomplete(self) -> bool:
         """True if a reply has begun and is not whole."""
         return bool(self._partial or self._lines)
 
@@ -47,8 +47,8 @@ class ReplyParser:
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
             self._line(line.removesuffix(b"\r"))
-        if len(self._partial) > LONGEST_LINE:
-            raise NotSmtp("The server sent a line that is too long for SMTP.")
+        if len(self._partial) > MAX_LINE:
+            raise ProtocolError("The server sent a line that is too long for SMTP.")
 
     def _line(self, line: bytes) -> None:
         if not self._lines and (known := self._known.get(line)) is not None:
@@ -68,12 +68,12 @@ class ReplyParser:
 
     def _check(self, line: bytes, code: bytes, mark: bytes) -> None:
         if not (len(code) == 3 and code.isdigit() and b"2" <= code[:1] <= b"5" and mark in (b" ", b"-", b"")):
-            raise NotSmtp("The server sent a line that is not SMTP.")
+            raise ProtocolError("The server sent a line that is not SMTP.")
         if self._lines and code != self._code:
-            raise NotSmtp("The server sent a reply with two different codes.")
+            raise ProtocolError("The server sent a reply with two different codes.")
         self._size += len(line)
-        if len(line) > LONGEST_LINE or self._size > LONGEST_REPLY or len(self._lines) >= MOST_LINES:
-            raise NotSmtp("The server sent a reply that is too long for SMTP.")
+        if len(line) > MAX_LINE or self._size > MAX_REPLY or len(self._lines) >= MAX_REPLY_LINES:
+            raise ProtocolError("The server sent a reply that is too long for SMTP.")
 
 
 def readable(text: str) -> str:
@@ -81,7 +81,7 @@ def readable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
-class ChannelLost(Exception):  # noqa: N818 - it names the fact
+class ConnectionLostError(Exception):
     """No reply will come any more."""
 
     def __init__(self, kind: FailureKind, detail: str) -> None:
@@ -90,7 +90,7 @@ class ChannelLost(Exception):  # noqa: N818 - it names the fact
         self.detail = detail
 
 
-class Channel(asyncio.BufferedProtocol):
+class SmtpChannel(asyncio.BufferedProtocol):
     """One side of an SMTP conversation on a connected `transport`. One task at a time may wait on it.
 
     `listener` is told everything too, until it is set to None: so long another protocol opens the session,
@@ -101,7 +101,7 @@ class Channel(asyncio.BufferedProtocol):
 
     def __init__(self, transport: asyncio.Transport, listener: asyncio.Protocol | None = None) -> None:
         self.listener = listener
-        self.lost: ChannelLost | None = None
+        self.lost: ConnectionLostError | None = None
         self._transport = transport
         self._socket = transport.get_extra_info("socket")
         self._parser = ReplyParser()
@@ -122,7 +122,7 @@ class Channel(asyncio.BufferedProtocol):
         data = bytes(self._buffer[:nbytes])
         try:
             self._parser.feed(data)
-        except NotSmtp as fault:
+        except ProtocolError as fault:
             self.abort(FailureKind.PROTOCOL, str(fault))
         if self.listener is not None:
             self.listener.data_received(data)
@@ -159,12 +159,12 @@ class Channel(asyncio.BufferedProtocol):
     @property
     def unread(self) -> bool:
         """True if a reply, or a part of one, or the end has come that nobody asked for yet."""
-        return self.lost is not None or bool(self._replies) or self._parser.amid
+        return self.lost is not None or bool(self._replies) or self._parser.incomplete
 
     @property
     def open(self) -> bool:
         """True if a command can be sent and its reply told from others."""
-        return not (self.lost or self._replies or self._parser.amid or self._transport.is_closing())
+        return not (self.lost or self._replies or self._parser.incomplete or self._transport.is_closing())
 
     def write(self, data: bytes | memoryview) -> None:
         """Hand over to the transport. Raises ChannelLost."""
@@ -197,7 +197,7 @@ class Channel(asyncio.BufferedProtocol):
     def _blocked(self) -> bool:
         return self._paused and not self._replies and self.lost is None
 
-    def abort(self, kind: FailureKind, detail: str) -> ChannelLost:
+    def abort(self, kind: FailureKind, detail: str) -> ConnectionLostError:
         """Close at once; neither our buffers nor the kernel's may send any more. Returns why the channel is lost.
 
         Closing a socket sends what the kernel still holds, and that could be a final dot; a reset does not.
@@ -217,7 +217,7 @@ class Channel(asyncio.BufferedProtocol):
             if self.open:
                 self.write(b"QUIT\r\n")
                 await self.reply(seconds)
-        except ChannelLost:
+        except ConnectionLostError:
             return
         finally:
             self._lose(FailureKind.CLOSED, "The session has ended.")
@@ -245,13 +245,13 @@ class Channel(asyncio.BufferedProtocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _lose(self, kind: FailureKind, detail: str) -> ChannelLost:
+    def _lose(self, kind: FailureKind, detail: str) -> ConnectionLostError:
         if self.lost is None:
-            self.lost = ChannelLost(kind, detail)
+            self.lost = ConnectionLostError(kind, detail)
         self._wake()
         return self._again(self.lost)
 
     @staticmethod
-    def _again(lost: ChannelLost) -> ChannelLost:
+    def _again(lost: ConnectionLostError) -> ConnectionLostError:
         """A fresh copy: one exception object raised twice would collect tracebacks."""
-        return ChannelLost(lost.kind, lost.detail)
+        return ConnectionLostError(lost.kind, lost.detail)

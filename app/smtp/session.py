@@ -1,341 +1,300 @@
-"""A session from TCP to login, step by step, so that the phase is known at each. The only importer of aiosmtplib.
+"""Mail transactions (RFC 5321 §3.3), pipelined where offered (RFC 2920): two round trips each on an open session.
 
-aiosmtplib speaks: greeting, EHLO, STARTTLS, AUTH. Our Channel sits between it and the transport and hears
-everything first, so that nothing said out of turn is overlooked; after the login it is alone on the transport.
-No secret and no mail leaves before the certificate and the host name are verified. No type of aiosmtplib's escapes.
+Rule 1: the phase only moves forward, and is DOT from the moment before the write that holds the final dot.
+Rule 2: that write happens last, only after `before_dot` said True, and only while nothing was said out of turn.
+Rule 3: whatever ends a transaction without a reply to the dot closes the connection at once, so that nothing
+        that is still buffered can leave later.
 """
 
-import asyncio
-import base64
-import socket
-import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
-from typing import cast
 
-import aiosmtplib
-
-from app.mail.attempt import FailureKind, Line, Phase
-from app.mail.reply import Reply
-from app.smtp import tls
-from app.smtp.connect import connect
-from app.smtp.credentials import Credentials, CredentialUnavailable, Mechanism, Secret
-from app.smtp.dialogue import Dialogue, mask
-from app.smtp.failure import SessionFailed, classify, failed
-from app.smtp.protocol import Channel, ChannelLost, readable
-from app.smtp.stopwatch import Stopwatch
+from app.mail.message.message import Envelope
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase
+from app.mail.outcome.reply import Reply
+from app.smtp import dot_stuffing as data
+from app.smtp.failure import SessionError
+from app.smtp.phase_timer import PhaseTimer
+from app.smtp.protocol import ConnectionLostError, SmtpChannel
 from app.smtp.timeouts import Timeouts
-from app.smtp.transaction import Session
+from app.smtp.transcript import Transcript
 
-__all__ = ["Greeted", "Refused", "Session", "SessionFailed", "Shown", "Upstream", "greet", "look", "open_session"]
-
-_BUFFER = 128 * 1024  # octets in the transport before writing pauses
-_CHALLENGE = 334
-_CREDENTIALS_INVALID = 535
-_SUCCESS, _REFUSAL, _LAST_CODE = 200, 400, 599
-_Speak = Callable[[], Awaitable[aiosmtplib.SMTPResponse]]
-_Step = Callable[[], Awaitable[Reply | None]]
+BeforeDot = Callable[[], Awaitable[bool]]
+_GO_AHEAD = 354
+_CLOSING = 421
+_REFUSAL = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """Where to relay to and how. `tls` must verify chain and host name, and ask for TLS 1.2 at least."""
+class Session:
+    """An authenticated session over verified TLS. One task at a time sends on it.
 
-    host: str
-    port: int
-    ehlo_name: str
-    tls: ssl.SSLContext
-    ipv4_only: bool = False
-    timeouts: Timeouts = field(default_factory=Timeouts)
-
-    def __post_init__(self) -> None:
-        """Refuse a context that would let an unverified server through."""
-        if not tls.verifies(self.tls):
-            raise ValueError("the TLS context does not verify the server")
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The server answered a step with 4yz or 5yz, or the login with one more challenge. The connection is closed."""
-
-    phase: Phase
-    reply: Reply
-    dialogue: tuple[Line, ...]
-
-    @property
-    def of_login(self) -> bool:
-        """True if the server did not accept the secret (RFC 4954 §6), or asked for more after it."""
-        return self.phase is Phase.AUTH and self.reply.code in (_CREDENTIALS_INVALID, _CHALLENGE)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a server shows in the TLS handshake: the version, the cipher, its own certificate (DER)."""
-
-    version: str
-    cipher: str
-    certificate: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Greeted:
-    """What a server says before a login. `extensions` as offered under TLS: keyword in upper case, parameters."""
-
-    banner: str
-    shown: Shown
-    extensions: Mapping[str, str]
-
-
-async def open_session(upstream: Upstream, credentials: Credentials) -> Session | Refused:
-    """Connect, encrypt, verify and log in. Raises SessionFailed when a step got no reply or cannot be taken.
-
-    When the login is refused and the credentials have another secret for it (a new token), it is tried once more.
+    Its owner (the pool) decides on its end: `quit` when it may still speak, `abort` when it must be silent.
     """
-    secret = await _secret(credentials)
-    opened = await _log_in(upstream, secret)
-    if isinstance(opened, Refused) and opened.of_login and credentials.refused(secret):
-        opened = await _log_in(upstream, await _secret(credentials), opened.dialogue)
-    return opened
-
-
-async def greet(upstream: Upstream) -> Greeted | Refused:
-    """Connect, encrypt, verify, and say goodbye instead of logging in. Raises SessionFailed."""
-    return await _Opening(upstream, await _connected(upstream), upstream.tls).greet()
-
-
-async def look(upstream: Upstream) -> Shown | Refused:
-    """Who answers there, without believing it: nothing is said after the handshake. Raises SessionFailed.
-
-    For a person who must find out whose certificate it is that cannot be trusted.
-    """
-    return await _Opening(upstream, await _connected(upstream), tls.onlooker()).look()
-
-
-async def _secret(credentials: Credentials) -> Secret:
-    try:
-        return await credentials.secret()
-    except CredentialUnavailable as error:
-        raise failed(Phase.AUTH, FailureKind.CREDENTIAL, str(error), code=error.code) from None
-
-
-async def _log_in(upstream: Upstream, secret: Secret, before: tuple[Line, ...] = ()) -> Session | Refused:
-    return await _Opening(upstream, await _connected(upstream), upstream.tls, before).log_in(secret)
-
-
-async def _connected(upstream: Upstream) -> socket.socket:
-    seconds, watch = upstream.timeouts.connect, Stopwatch(Phase.CONNECT)
-    try:
-        return await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=seconds)
-    finally:
-        watch.stop()
-
-
-class _Opening:
-    """The steps between TCP and the first MAIL. Used once."""
 
     def __init__(
-        self, upstream: Upstream, sock: socket.socket, context: ssl.SSLContext, before: tuple[Line, ...] = ()
+        self,
+        channel: SmtpChannel,
+        extensions: Mapping[str, str],
+        timeouts: Timeouts,
+        dialogue: tuple[Line, ...] = (),
     ) -> None:
-        self._upstream = upstream
-        self._sock = sock
-        self._hidden: tuple[str, ...] = ()  # what must not be seen in a reply
-        self._watch = Stopwatch(Phase.GREETING)
-        self._dialogue = Dialogue(before)
-        self._shown: Shown | None = None  # since the handshake
-        self._channel: Channel | None = None
-        self._smtp = aiosmtplib.SMTP(
-            hostname=upstream.host,
-            sock=sock,
-            local_hostname=upstream.ehlo_name,
-            start_tls=False,  # a step of its own
-            tls_context=context,
-            timeout=None,  # ours
-        )
+        self.extensions = extensions  # EHLO keyword in upper case: its parameters
+        self.opened_at = time.monotonic()
+        self.sent = 0  # transactions begun
+        self._transaction: Transaction | None = None
+        self._channel = channel
+        self._timeouts = timeouts
+        self._opening = dialogue
+        self._spent = False
 
-    async def log_in(self, secret: Secret) -> Session | Refused:
-        """Every step, or none: the connection is closed."""
-        login = partial(self._login, secret)
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._ehlo_again, login)
-        return refused or self._take_over()
+    @property
+    def phase(self) -> Phase:
+        """Where the latest transaction stands; AUTH before the first."""
+        return self._transaction.phase if self._transaction else Phase.AUTH
 
-    async def greet(self) -> Greeted | Refused:
-        """All but the login."""
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at, self._ehlo_again)
-        return refused or await self._goodbye()
+    @property
+    def reused(self) -> bool:
+        """True if a transaction was begun on it before."""
+        return self.sent > 0
 
-    async def look(self) -> Shown | Refused:
-        """As far as the handshake, and away."""
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at)
-        if refused is not None:
-            return refused
-        self._abort()
-        return cast("Shown", self._shown)  # the last step
+    @property
+    def alive(self) -> bool:
+        """True if another transaction may begin: in step, still open, and nothing was said while it was idle."""
+        return not self._spent and self._channel.open
 
-    async def _walk(self, *steps: _Step) -> Refused | None:
-        """Take every step, or close the connection."""
+    @property
+    def open(self) -> bool:
+        """True if it can still be told QUIT."""
+        return self._channel.open
+
+    async def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Attempt:
+        """Offer one message. `content` is CRLF lines, not dot-stuffed.
+
+        `before_dot` is awaited once, when all but the end of the content is sent, and must make durable that the
+        message may be taken; False forbids it. Raises SessionFailed. Whatever goes wrong, the session is spent.
+        """
+        dialogue = Transcript(self._opening)
+        self._opening = ()
+        self.sent += 1
+        self._spent = True
+        self._check(envelope, dialogue)
+        self._transaction = Transaction(self._channel, self.extensions, self._timeouts, dialogue, envelope, content)
+        attempt = await self._transaction.run(before_dot)
+        self._spent = not (attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive)
+        return attempt
+
+    async def try_sender(self, mail_from: str) -> Reply:
+        """The answer to MAIL FROM, taken back with RSET (RFC 5321 §4.1.1.5): no mail. Raises SessionFailed."""
+        parameter = "" if mail_from.isascii() or "SMTPUTF8" not in self.extensions else " SMTPUTF8"
         try:
-            for step in steps:
-                if (refusal := await step()) is not None:
-                    return await self._refused(refusal)
-        except (ChannelLost, aiosmtplib.SMTPException, OSError) as error:
-            kind, detail = self._why(error)
-            self._abort()
-            raise failed(self._watch.phase, kind, detail, self._dialogue.lines()) from None
+            reply = await self._ask(f"MAIL FROM:<{mail_from}>{parameter}")
+            if reply.positive and not (await self._ask("RSET")).positive:
+                raise self._channel.abort(FailureKind.PROTOCOL, "The server does not take RSET.")
+        except ConnectionLostError as lost:
+            self._channel.abort(lost.kind, lost.detail)
+            raise SessionError(Failure(Phase.MAIL, lost.kind, lost.detail)) from None
         except BaseException:
-            self._abort()
+            self.abort()  # what is answered later would be taken for the answer to something else
+            raise
+        if reply.code == _CLOSING:
+            self._channel.abort(FailureKind.CLOSED, "The server closed the session.")
+        return reply
+
+    async def quit(self) -> None:
+        """Say goodbye, so that the server frees the slot, and close. Takes `timeouts.quit` at most."""
+        await self._channel.quit(self._timeouts.quit)
+
+    def abort(self) -> None:
+        """Close at once; a transaction under way fails with what it knows."""
+        self._channel.abort(FailureKind.STOPPED, "Postern closed the connection.")
+
+    async def _ask(self, command: str) -> Reply:
+        """The answer: a success or a refusal. What was said before anybody asked is an answer only if it refuses."""
+        in_step = self._channel.open
+        if in_step:
+            self._channel.write(_octets(command))
+        reply = await self._channel.reply(self._timeouts.mail)
+        if reply.code >= _REFUSAL or (in_step and reply.positive):
+            return reply
+        raise ConnectionLostError(FailureKind.PROTOCOL, f"The server answered {reply.code} out of turn.")
+
+    def _check(self, envelope: Envelope, dialogue: Transcript) -> None:
+        if envelope.smtputf8 and "SMTPUTF8" not in self.extensions:
+            what = "The server takes no addresses beyond ASCII (it does not offer SMTPUTF8)."
+            raise SessionError(Failure(Phase.MAIL, FailureKind.CAPABILITY, what), None, dialogue.lines())
+
+
+class Transaction:
+    """One envelope and its content offered once on an open channel. Used once."""
+
+    __slots__ = ("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_refused", "_timeouts", "_watch")
+
+    def __init__(
+        self,
+        channel: SmtpChannel,
+        extensions: Mapping[str, str],
+        timeouts: Timeouts,
+        dialogue: Transcript,
+        envelope: Envelope,
+        content: bytes,
+    ) -> None:
+        self._watch = PhaseTimer(Phase.MAIL)
+        self._channel = channel
+        self._extensions = extensions
+        self._timeouts = timeouts
+        self._dialogue = dialogue
+        self._envelope = envelope
+        self._content = content
+        self._refused: dict[str, Reply] = {}
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self._watch.phase
+
+    async def run(self, before_dot: BeforeDot) -> Attempt:
+        """Offer it. Raises SessionFailed; on that, and on any other exception, the channel is closed."""
+        try:
+            return await self._run_commands() or await self._upload(before_dot)
+        except ConnectionLostError as lost:
+            self._channel.abort(lost.kind, lost.detail)
+            failure = Failure(self.phase, lost.kind, lost.detail)
+            raise SessionError(failure, self._refused, self._dialogue.lines()) from None
+        except BaseException:
+            self._channel.abort(FailureKind.STOPPED, "Postern gave the attempt up.")
             raise
         finally:
             self._watch.stop()
-        return None
 
-    # The steps: each returns a refusal, or None to go on.
+    # The envelope.
 
-    async def _greeting(self) -> Reply | None:
-        refusal = await self._step(Phase.GREETING, "", self._upstream.timeouts.greeting, self._smtp.connect)
-        if refusal is None:
-            self._listen()
-        return refusal
-
-    async def _ehlo(self, phase: Phase = Phase.EHLO) -> Reply | None:
-        command = f"EHLO {self._upstream.ehlo_name}"
-        return await self._step(phase, command, self._upstream.timeouts.ehlo, self._smtp.ehlo)
-
-    async def _starttls(self) -> Reply | None:
-        self._watch.enter(Phase.STARTTLS)
-        if not self._smtp.supports_extension("starttls"):
-            raise ChannelLost(FailureKind.TLS, f"{self._upstream.host} does not offer STARTTLS.")
-        plain = self._channel
-        refusal = await self._step(Phase.STARTTLS, "STARTTLS", self._upstream.timeouts.starttls, self._smtp.starttls)
+    async def _run_commands(self) -> Attempt | None:
+        """MAIL, RCPT and DATA. None when the content may follow, else how it ended."""
+        if not self._channel.open:
+            return await self._interrupted()
+        mail, recipients = self._mail(), [f"RCPT TO:<{address}>" for address in self._envelope.rcpt_to]
+        if self._pipelining:
+            self._write(mail, *recipients, "DATA")
+        refusal = await self._command(Phase.MAIL, mail, self._timeouts.mail)
         if refusal is not None:
-            return refusal
-        if plain is not None and plain.unread:  # aiosmtplib would discard it (RFC 3207 §4.2)
-            raise ChannelLost(FailureKind.TLS, "Somebody sent plain text after STARTTLS, before TLS began.")
-        self._listen()
-        return None
+            return await self._refuse(refusal, len(recipients))
+        return await self._recipients(recipients)
 
-    async def _look_at(self) -> Reply | None:
-        """Keep what the handshake has shown while the transport is there; aiosmtplib raises when it is not."""
-        handshake: ssl.SSLObject = self._smtp.get_transport_info("ssl_object")
-        cipher = handshake.cipher()
-        certificate = handshake.getpeercert(binary_form=True)
-        self._shown = Shown(handshake.version() or "", cipher[0] if cipher else "", certificate or b"")
-        return None
+    async def _recipients(self, commands: list[str]) -> Attempt | None:
+        refusal = None
+        for address, command in zip(self._envelope.rcpt_to, commands, strict=True):
+            refusal = await self._command(Phase.RCPT, command, self._timeouts.rcpt)
+            if refusal is None:
+                continue
+            if refusal.code == _CLOSING:
+                return self._ended(refusal)
+            self._refused[address] = refusal
+        if refusal is not None and len(self._refused) == len(commands):
+            return await self._refuse(refusal, 0)
+        refusal = await self._command(Phase.DATA, "DATA", self._timeouts.data)
+        return None if refusal is None else self._ended(refusal)
 
-    async def _ehlo_again(self) -> Reply | None:
-        """What was offered in plain text counts for nothing (RFC 3207 §4.2). The phase does not go back."""
-        return await self._ehlo(Phase.STARTTLS)
+    def _mail(self) -> str:
+        command = f"MAIL FROM:<{self._envelope.mail_from}>"
+        if "SIZE" in self._extensions:
+            command += f" SIZE={len(self._content)}"
+        if "8BITMIME" in self._extensions and not self._content.isascii():
+            command += " BODY=8BITMIME"
+        return f"{command} SMTPUTF8" if self._envelope.smtputf8 else command
 
-    async def _login(self, secret: Secret) -> Reply | None:
-        self._watch.enter(Phase.AUTH)
-        self._hidden = _hidden(secret)
-        offered = self._smtp.server_auth_methods
-        if secret.mechanism.lower() not in offered:
-            instead = ", ".join(offered).upper() or "no login at all"
-            lacking = f"{self._upstream.host} does not offer AUTH {secret.mechanism}; it offers {instead}."
-            raise ChannelLost(FailureKind.CAPABILITY, lacking)
-        log_in = self._smtp.auth_login if secret.mechanism is Mechanism.LOGIN else self._smtp.auth_xoauth2
-        command = f"AUTH {secret.mechanism} ****"
-        seconds = self._upstream.timeouts.auth
-        return await self._step(Phase.AUTH, command, seconds, partial(log_in, secret.username, secret.value))
-
-    async def _step(self, phase: Phase, command: str, seconds: float, speak: _Speak) -> Reply | None:
-        """One exchange. A refusal is returned; anything else but success raises.
-
-        A login that ends with another challenge is a refusal: there is no more to send (RFC 4954 §4).
-        """
+    async def _command(self, phase: Phase, command: str, seconds: float) -> Reply | None:
+        """The refusal of one command, or None. With pipelining it has been sent already."""
         self._watch.enter(phase)
-        if self._channel is not None and self._channel.unread:
-            return self._judged(await self._channel.reply(seconds), wanted=False)
-        if command:
-            self._dialogue.client(command)
-        try:
-            async with asyncio.timeout(seconds):
-                code, text = await speak()
-        except aiosmtplib.SMTPResponseException as answer:
-            code, text = answer.code, answer.message
-        if not _SUCCESS <= code <= _LAST_CODE:
-            raise ChannelLost(FailureKind.PROTOCOL, f"{self._upstream.host} sent what is not SMTP.")
-        self._hear()
-        return self._judged(Reply.of(code, [readable(line) for line in self._masked(text).split("\n")]))
-
-    def _judged(self, reply: Reply, *, wanted: bool = True) -> Reply | None:
+        if not self._pipelining:
+            self._write(command)
+        self._dialogue.client(command)
+        reply = self._channel.read() or await self._channel.reply(seconds)
         self._dialogue.server(reply)
-        if reply.code >= _REFUSAL or (wanted and self._watch.phase is Phase.AUTH and reply.code == _CHALLENGE):
-            return reply
-        if not (wanted and reply.positive):
-            raise ChannelLost(FailureKind.PROTOCOL, f"{self._upstream.host} answered {reply.code} out of turn.")
-        return None
+        accepted = reply.code == _GO_AHEAD if phase is Phase.DATA else reply.positive
+        return None if accepted else self._refusal(reply)
 
-    # The transport between aiosmtplib and us.
+    def _refusal(self, reply: Reply) -> Reply:
+        if reply.code < _REFUSAL:
+            raise ConnectionLostError(FailureKind.PROTOCOL, f"The server answered {reply.code} out of turn.")
+        return reply
 
-    def _listen(self) -> None:
-        """Put a Channel before aiosmtplib's protocol on its present transport."""
-        if self._smtp.transport is None:
-            raise ChannelLost(FailureKind.CLOSED, f"{self._upstream.host} closed the connection.")
-        transport = cast("asyncio.Transport", self._smtp.transport)  # it says BaseTransport
-        transport.set_write_buffer_limits(high=_BUFFER)
-        self._channel = Channel(transport, self._smtp.protocol)
-        transport.set_protocol(self._channel)
+    def _write(self, *commands: str) -> None:
+        self._channel.write(_octets(*commands))
 
-    def _hear(self) -> None:
-        """Forget what aiosmtplib has read of what the Channel heard: challenges, then one reply."""
-        while self._channel is not None and (heard := self._channel.read()) is not None:
-            if heard.code != _CHALLENGE:
+    @property
+    def _pipelining(self) -> bool:
+        return "PIPELINING" in self._extensions
+
+    # The content.
+
+    async def _upload(self, before_dot: BeforeDot) -> Attempt:
+        self._watch.enter(Phase.CONTENT)
+        self._dialogue.client(f"({len(self._content)} octets of content)")
+        rest = data.chunks(self._content)
+        piece = next(rest)
+        for following in rest:
+            self._channel.write(piece)
+            await self._channel.drained(self._timeouts.stall)
+            if not self._channel.open:
+                return await self._interrupted()
+            piece = following
+        if not await before_dot():
+            raise ConnectionLostError(FailureKind.STOPPED, "The message was no longer ours to send.")
+        if not self._channel.open:
+            return await self._interrupted()
+        return await self._finish(piece)
+
+    async def _finish(self, last: bytes | memoryview) -> Attempt:
+        self._watch.enter(Phase.DOT)
+        self._channel.write(last)
+        self._dialogue.client(".")
+        reply = await self._channel.reply(self._timeouts.final_reply(len(self._content)))
+        self._dialogue.server(reply)
+        return self._ended(reply if reply.positive else self._refusal(reply))
+
+    async def _interrupted(self) -> Attempt:
+        """The server spoke, or left, before its turn. The dot never leaves."""
+        reply = await self._channel.reply(self._timeouts.data)
+        self._dialogue.server(reply)
+        attempt = self._ended(self._refusal(reply))
+        self._channel.abort(FailureKind.CLOSED, "The server refused before the message was whole.")
+        return attempt
+
+    # The end.
+
+    def _ended(self, reply: Reply) -> Attempt:
+        if reply.code == _CLOSING:
+            self._channel.abort(FailureKind.CLOSED, "The server closed the session.")
+        return Attempt(self.phase, reply, None, self._refused, self._dialogue.lines())
+
+    async def _refuse(self, reply: Reply, unanswered: int) -> Attempt:
+        """Nobody is left to send to. `unanswered` recipients of the batch are still to be answered."""
+        attempt = self._ended(reply)
+        if self._pipelining and reply.code != _CLOSING:
+            await self._step_out(unanswered)
+        return attempt
+
+    async def _step_out(self, unanswered: int) -> None:
+        """Read the rest of the batch, so that QUIT can follow; a go-ahead gets an empty mail that goes to nobody.
+
+        RFC 2920 §3.1. The refusal stands whatever happens here.
+        """
+        seconds = self._timeouts.quit
+        try:
+            answers = [await self._channel.reply(seconds) for _ in range(unanswered)]
+            if (await self._channel.reply(seconds)).code != _GO_AHEAD:
                 return
-
-    def _take_over(self) -> Session:
-        channel = cast("Channel", self._channel)  # set since the greeting
-        channel.listener = None
-        return Session(channel, self._extensions(), self._upstream.timeouts, self._dialogue.lines())
-
-    def _extensions(self) -> dict[str, str]:
-        return {keyword.upper(): value for keyword, value in self._smtp.esmtp_extensions.items()}
-
-    # The end without a session.
-
-    async def _goodbye(self) -> Greeted:
-        shown = cast("Shown", self._shown)  # a step before
-        greeted = Greeted(self._dialogue.lines()[0].text, shown, self._extensions())
-        await self._quit()
-        return greeted
-
-    async def _refused(self, reply: Reply) -> Refused:
-        if reply.code == _CHALLENGE:
-            await self._cancel_login()
-        await self._quit()
-        return Refused(self._watch.phase, reply, self._dialogue.lines())
-
-    async def _cancel_login(self) -> None:
-        """Answer a challenge with `*` (RFC 4954 §4), so that QUIT is not taken for a part of the login."""
-        channel = cast("Channel", self._channel)  # a login comes after the greeting
-        channel.listener = None
-        with suppress(ChannelLost):
-            channel.write(b"*\r\n")
-            await channel.reply(self._upstream.timeouts.quit)
-
-    async def _quit(self) -> None:
-        if self._channel is not None:
-            self._channel.listener = None
-            await self._channel.quit(self._upstream.timeouts.quit)
-
-    def _abort(self) -> None:
-        if self._channel is not None:
-            self._channel.listener = None
-            self._channel.abort(FailureKind.STOPPED, "The session was not opened.")
-        self._sock.close()  # a no-op once a transport has closed it
-
-    def _why(self, error: Exception) -> tuple[FailureKind, str]:
-        if self._channel is not None and self._channel.lost is not None:
-            error = self._channel.lost
-        return (error.kind, error.detail) if isinstance(error, ChannelLost) else classify(error, self._upstream.host)
-
-    def _masked(self, text: str) -> str:
-        """Exchange echoes commands it does not know, and a line of a login out of step would be one."""
-        return mask(text, self._hidden) if self._hidden else text
+            if any(answer.positive for answer in answers):
+                self._channel.abort(FailureKind.PROTOCOL, "The server took recipients without a sender.")
+                return
+            self._channel.write(b".\r\n")
+            await self._channel.reply(seconds)
+        except ConnectionLostError:
+            return
 
 
-def _hidden(secret: Secret) -> tuple[str, ...]:
-    bearer = f"user={secret.username}\x01auth=Bearer {secret.value}\x01\x01"
-    return (secret.value, *(base64.b64encode(it.encode()).decode() for it in (secret.value, bearer)))
+def _octets(*commands: str) -> bytes:
+    text = "\r\n".join((*commands, ""))
+    if text.count("\n") != len(commands) or text.count("\r") != len(commands):
+        raise ValueError("an address holds a line end")
+    return text.encode()

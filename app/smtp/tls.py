@@ -15,7 +15,7 @@ def context(ca_file: Path | None) -> ssl.SSLContext:
     return made
 
 
-def onlooker() -> ssl.SSLContext:
+def unverified_context() -> ssl.SSLContext:
     """A context that believes everybody and takes TLS 1.0, to see who answers. No Upstream takes it (`verifies`)."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False

@@ -1,23 +1,23 @@
 """The only package that knows SQL. What is kept is kept by verbs; what they take and give is in `records`."""
 
 from app.store.errors import (
-    AlreadyOwned,
-    AlreadyStored,
-    BackupRefused,
-    SchemaTooNew,
+    AlreadyOwnedError,
+    AlreadyStoredError,
+    BackupError,
+    SchemaTooNewError,
     StoreError,
-    StoreUnavailable,
-    StoreUnreachable,
+    StoreUnavailableError,
+    StoreUnreachableError,
 )
 from app.store.store import Store
 
 __all__ = [
-    "AlreadyOwned",
-    "AlreadyStored",
-    "BackupRefused",
-    "SchemaTooNew",
+    "AlreadyOwnedError",
+    "AlreadyStoredError",
+    "BackupError",
+    "SchemaTooNewError",
     "Store",
     "StoreError",
-    "StoreUnavailable",
-    "StoreUnreachable",
+    "StoreUnavailableError",
+    "StoreUnreachableError",
 ]

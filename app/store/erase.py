@@ -17,10 +17,10 @@ from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
 from app.mail import erasure
 from app.mail.erasure import ERASED
 from app.mail.lifecycle import MessageState
-from app.store import audit
-from app.store.audit_records import Action, Actor, Entry
-from app.store.prepared import Prepared
-from app.store.retention import AT_ONCE, OCTETS
+from app.store.db.prepared import PreparedStatement
+from app.store.keys import audit
+from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.retention import BATCH_SIZE, MAX_BYTES_AT_ONCE
 from app.store.schema import attempts, contents, messages, recipients, webhook_deliveries, webhook_events
 
 SCAN = 1_000  # messages that one search compares
@@ -88,20 +88,20 @@ _TO_PART = select(_r.message_id, _r.address).where(
     _r.message_id > bindparam("after"), _r.message_id <= bindparam("last")
 )
 
-_REMOVE_CONTENT = Prepared(delete(contents).where(contents.c.message_id == _OF))
-_MESSAGE = Prepared(
+_REMOVE_CONTENT = PreparedStatement(delete(contents).where(contents.c.message_id == _OF))
+_MESSAGE = PreparedStatement(
     update(messages).where(_m.id == _OF).values(coalesce=None),
     sets=("head", "message_id", "explanation", "content_removed_at"),
 )
-_RECIPIENT = Prepared(
+_RECIPIENT = PreparedStatement(
     update(recipients).where(_r.message_id == _OF, _r.address == bindparam("was")), sets=("address", "reply")
 )
-_ATTEMPT = Prepared(
+_ATTEMPT = PreparedStatement(
     update(attempts).where(_a.message_id == _OF, _a.number == bindparam("which")).values(detail=None),
     sets=("replies", "verdicts", "dialogue"),
 )
-_DELIVERY = Prepared(update(webhook_deliveries).where(_d.number == bindparam("which")), sets=("history",))
-_EVENT = Prepared(update(webhook_events).where(_e.id == _OF), sets=("payload",))
+_DELIVERY = PreparedStatement(update(webhook_deliveries).where(_d.number == bindparam("which")), sets=("history",))
+_EVENT = PreparedStatement(update(webhook_events).where(_e.id == _OF), sets=("payload",))
 
 
 def erase(connection: Connection, batch: Sequence[Erasure]) -> list[dict[UUID, Outcome | MessageState]]:
@@ -139,7 +139,11 @@ def _is_due(row: _Row) -> bool:
 def _bounded(rows: Sequence[_Row]) -> Iterator[_Row]:
     """The first ones, up to AT_ONCE rows and OCTETS of content, but always one."""
     sums = accumulate(row.size for row in rows)
-    return (row for row, so_far in zip(rows[:AT_ONCE], sums, strict=False) if so_far <= OCTETS or row is rows[0])
+    return (
+        row
+        for row, so_far in zip(rows[:BATCH_SIZE], sums, strict=False)
+        if so_far <= MAX_BYTES_AT_ONCE or row is rows[0]
+    )
 
 
 def _answer(id: UUID, rows: Mapping[UUID, _Row], chosen: Mapping[UUID, _Row]) -> Outcome | MessageState | None:

@@ -7,31 +7,31 @@ class StoreError(Exception):
     """The store could not do what was asked. Its text is one plain line for a person."""
 
 
-class StoreUnreachable(StoreError):  # noqa: N818 - these names say the fact
+class StoreUnreachableError(StoreError):
     """The database could not be opened."""
 
 
-class SchemaTooNew(StoreError):  # noqa: N818
+class SchemaTooNewError(StoreError):
     """The database was written by a newer Postern."""
 
 
-class AlreadyOwned(StoreError):  # noqa: N818
+class AlreadyOwnedError(StoreError):
     """Another process works this database file."""
 
 
-class BackupRefused(StoreError):  # noqa: N818
+class BackupError(StoreError):
     """A copy cannot be made, or not be taken back."""
 
 
-class AlreadyStored(StoreError):  # noqa: N818
+class AlreadyStoredError(StoreError):
     """An id or a digest that has to be unique is stored already; nothing of this request was kept."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818
+class StoreUnavailableError(StoreError):
     """The database took nothing of what was asked: full, read-only, locked, or the connection is lost."""
 
     @classmethod
-    def because(cls, error: DBAPIError) -> "StoreUnavailable":
+    def because(cls, error: DBAPIError) -> "StoreUnavailableError":
         """With the database's own words and what mends it."""
         return cls(f"The database did not do it: {_words(error)}. {_mend(error)}")
 

@@ -7,14 +7,13 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from app.frozen import frozen
-from app.mail.attempt import FailureKind, Line, Phase
-from app.mail.budget import Usage, Window
-from app.mail.health import Condition
 from app.mail.key_policy import Policy
-from app.mail.last_event import LastEvent
-from app.mail.lifecycle import MessageState, RecipientState, Standing
-from app.mail.message import Envelope, Lane, Message, OnUnknown
-from app.mail.verdict import Explanation
+from app.mail.lifecycle import DeliveryState, LastEvent, MessageState, RecipientState
+from app.mail.mailbox_health import MailboxCondition
+from app.mail.message.message import Envelope, Lane, Message, OnUnknown
+from app.mail.outcome.attempt import FailureKind, Line, Phase
+from app.mail.outcome.verdict import Explanation
+from app.mail.rate_limit import Usage, Window
 
 FIRST_ID = UUID(int=0)
 LAST_ID = UUID(int=(1 << 128) - 1)
@@ -52,7 +51,7 @@ class Key:
 
 
 @frozen
-class Hint:
+class WorkHint:
     """There may be work: in this pool (None: in any), and even urgent. Not `here`: every process has heard it."""
 
     pool: str | None = None
@@ -60,8 +59,8 @@ class Hint:
     here: bool = True
 
 
-ANYWHERE = frozenset({Hint()})
-ELSEWHERE = frozenset({Hint(here=False)})
+ANYWHERE = frozenset({WorkHint()})
+ELSEWHERE = frozenset({WorkHint(here=False)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class MessageSummary:
     """What a person reads of a message without its content. Addresses as the caller wrote them, rendered."""
 
     sender: str
@@ -96,7 +95,7 @@ class Acceptance:
     key_id: UUID
     pool: str
     message: Message
-    head: Head
+    head: MessageSummary
     created_at: float
     due_at: float
     expires_at: float
@@ -122,7 +121,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Overdrawn:
+class RateLimited:
     """The API key's budget has not enough left in this window. Nothing was kept, and nothing charged."""
 
     usage: Usage
@@ -146,14 +145,14 @@ class Claimed:
     envelope: Envelope
     message_id: str
     size: int  # octets of the content
-    standing: Standing
+    delivery_state: DeliveryState
     lane: Lane = Lane.NORMAL
     content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is offered
     traceparent: str | None = None
 
 
 @frozen
-class Record:
+class AttemptLog:
     """How an attempt ended, as kept for people. `verdicts` has per address the rule's name and the action."""
 
     ended_at: float
@@ -202,7 +201,7 @@ class Email:
     lane: Lane
     state: MessageState
     message_id: str
-    head: Head
+    head: MessageSummary
     size: int
     created_at: float
     due_at: float | None
@@ -255,7 +254,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class HoldRequest:
     """What a person wishes for a mailbox: to be held, or released."""
 
     at: float
@@ -263,7 +262,7 @@ class Wish:
     reason: str = ""
 
     @property
-    def word(self) -> Literal["hold", "release"]:
+    def description(self) -> Literal["hold", "release"]:
         """As it is read."""
         return "hold" if self.hold else "release"
 
@@ -274,18 +273,18 @@ class MailboxRecord:
 
     name: str
     pool: str
-    condition: Condition
-    wish: Wish | None = None
+    condition: MailboxCondition
+    wish: HoldRequest | None = None
     owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SendRecord:
     """One message a mailbox has offered: for its windows of pace and of recipients a day."""
 
     at: float  # the latest moment at which the upstream can have counted it
     recipients: int
-    sure: bool = True  # False: its process died, and perhaps it was never offered
+    confirmed: bool = True  # False: its process died, and perhaps it was never offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +297,7 @@ class MailboxUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class QueuePosition:
     """What a waiting message waits for, by the name of each mailbox of its pool."""
 
     ahead: int | None  # messages that go before it; None: it is not due yet

@@ -11,18 +11,19 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from app.frozen import frozen
-from app.store import audit, deliveries
-from app.store.accept import REMEMBERED
-from app.store.prepared import Prepared
+from app.store.db.prepared import PreparedStatement
+from app.store.keys import audit
+from app.store.queue.accept import REMEMBERED
 from app.store.schema import EMPTIED, STORED, attempts, contents, idempotency, messages, recipients
+from app.store.webhooks import deliveries
 
-AT_ONCE = 50  # rows in one step: accepts wait for it
-OCTETS = 4 * 1024 * 1024  # of contents in one step, which may be one larger message
+BATCH_SIZE = 50  # rows in one step: accepts wait for it
+MAX_BYTES_AT_ONCE = 4 * 1024 * 1024  # of contents in one step, which may be one larger message
 _LOCK = 0x70727565  # any number that only this has among Postern's: PostgreSQL's advisory locks are named by numbers
 
 
 @frozen
-class Bounds:
+class RetentionCutoffs:
     """What has ended, or happened, by these moments is removed. Times are epoch seconds."""
 
     now: float
@@ -34,34 +35,34 @@ class Bounds:
 
 _m, _k = messages.c, idempotency.c
 
-_FULL = Prepared(
+_FULL = PreparedStatement(
     select(_m.id, _m.size)
     .where(STORED, _m.ended_at <= bindparam("before"))
     .order_by(_m.ended_at)
-    .limit(AT_ONCE)
+    .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
-_EMPTY = Prepared(
+_EMPTY = PreparedStatement(
     select(_m.id)
     .where(EMPTIED, _m.ended_at <= bindparam("before"))
     .order_by(_m.ended_at)
-    .limit(AT_ONCE)
+    .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
-_USED = Prepared(
+_USED = PreparedStatement(
     select(_k.key_id, _k.endpoint, _k.key)
     .where(_k.created_at <= bindparam("before"))
     .order_by(_k.created_at)
-    .limit(AT_ONCE)
+    .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
-_REMOVE_CONTENT = Prepared(delete(contents).where(contents.c.message_id == bindparam("of")))
-_MARK = Prepared(update(messages).where(_m.id == bindparam("of")), sets=("content_removed_at",))
+_REMOVE_CONTENT = PreparedStatement(delete(contents).where(contents.c.message_id == bindparam("of")))
+_MARK = PreparedStatement(update(messages).where(_m.id == bindparam("of")), sets=("content_removed_at",))
 _REMOVE = tuple(  # in this order, so that no foreign key has to look for them
-    Prepared(delete(table).where(column == bindparam("of")))
+    PreparedStatement(delete(table).where(column == bindparam("of")))
     for table, column in ((recipients, recipients.c.message_id), (attempts, attempts.c.message_id), (messages, _m.id))
 )
-_FORGET_KEY = Prepared(
+_FORGET_KEY = PreparedStatement(
     delete(idempotency).where(
         *(_k.key_id == bindparam("holder"), _k.endpoint == bindparam("at"), _k.key == bindparam("named")),
         _k.created_at <= bindparam("before"),
@@ -69,12 +70,12 @@ _FORGET_KEY = Prepared(
 )
 
 
-def prune(connection: Connection, batch: Sequence[Bounds]) -> list[int]:
+def prune(connection: Connection, batch: Sequence[RetentionCutoffs]) -> list[int]:
     """One step for each; how many rows it removed something of. 0: there is nothing left, or another does it."""
     return [_prune(connection, bounds) for bounds in batch]
 
 
-def _prune(connection: Connection, bounds: Bounds) -> int:
+def _prune(connection: Connection, bounds: RetentionCutoffs) -> int:
     if not _alone(connection):
         return 0
     return (
@@ -93,18 +94,22 @@ def _alone(connection: Connection) -> bool:
     return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar())
 
 
-def _empty(connection: Connection, bounds: Bounds) -> int:
+def _empty(connection: Connection, bounds: RetentionCutoffs) -> int:
     """Contents go; what is known of the message stays."""
     found = _FULL.all(connection, {"before": bounds.contents})
     sums = accumulate(row.size for row in found)
-    rows = [{"of": row.id} for row, so_far in zip(found, sums, strict=True) if so_far <= OCTETS or row is found[0]]
+    rows = [
+        {"of": row.id}
+        for row, so_far in zip(found, sums, strict=True)
+        if so_far <= MAX_BYTES_AT_ONCE or row is found[0]
+    ]
     if rows:
         _REMOVE_CONTENT.run(connection, rows)
         _MARK.run(connection, [{**row, "content_removed_at": bounds.now} for row in rows])
     return len(rows)
 
 
-def _forget(connection: Connection, bounds: Bounds) -> int:
+def _forget(connection: Connection, bounds: RetentionCutoffs) -> int:
     """What is left of a message goes: recipients, attempts with their transcripts, and its row."""
     rows = [{"of": row.id} for row in _EMPTY.all(connection, {"before": bounds.messages})]
     for statement in _REMOVE if rows else ():
@@ -112,7 +117,7 @@ def _forget(connection: Connection, bounds: Bounds) -> int:
     return len(rows)
 
 
-def _forget_keys(connection: Connection, bounds: Bounds) -> int:
+def _forget_keys(connection: Connection, bounds: RetentionCutoffs) -> int:
     before = bounds.now - REMEMBERED
     rows = [_key_row(row, before) for row in _USED.all(connection, {"before": before})]
     if rows:

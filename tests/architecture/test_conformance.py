@@ -11,7 +11,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 CASES = re.findall(r"^([A-Z]\d+) ", (TESTS / "architecture" / "conformance.txt").read_text("utf-8"), re.MULTILINE)
 NAMED = re.compile(r"test_((?:[a-z]\d+_)+)")
-SOCKETS = {"Door", "House", "Open", "open_door"}  # by which a test has a Postern that listens
+SOCKETS = {"ApiServer", "Harness", "Open", "open_server"}  # by which a test has a Postern that listens
 
 
 @cache

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app import metrics
 from app.mail.lifecycle import TRANSITIONS, MessageState
-from app.scrape import Kept, Moment
+from app.metrics_exporter import SnapshotCollector, StoreSnapshot
 from app.settings import Settings
 from app.store.records import Backlog
 
@@ -45,7 +45,7 @@ def test_every_metric_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(postern_\w+)[^`]*` \| (.*) \|$", readme, re.MULTILINE))
     told = dict(re.findall(r"^# HELP (postern_\w+) (.*)$", metrics.expose().decode(), re.MULTILINE))
-    now = Moment(Kept(0.0, Backlog({}, {}, 0, None), {}), {}, [])
+    now = SnapshotCollector(StoreSnapshot(0.0, Backlog({}, {}, 0, None), {}), {}, [])
     expected = told | {family.name: family.documentation for family in now.collect()}
     assert set(rows) == set(expected)
     for name, help in expected.items():

@@ -27,8 +27,8 @@ class Told:
 
 
 def events() -> list[Told]:
-    """Those of app/logs.py, in its order."""
-    tree = ast.parse((ROOT / "app/logs.py").read_text("utf-8"))
+    """Those of app/logs/__init__.py, in its order."""
+    tree = ast.parse((ROOT / "app/logs/__init__.py").read_text("utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     return [told for function in functions if (told := _told(function)) is not None]
 
@@ -74,9 +74,9 @@ def test_every_line_is_written_by_a_function_of_its_own() -> None:
     """No event has two functions, every function that others call is one, and what the code calls is there."""
     told = events()
     assert len({one.event for one in told}) == len(told)
-    tree = ast.parse((ROOT / "app/logs.py").read_text("utf-8"))
+    tree = ast.parse((ROOT / "app/logs/__init__.py").read_text("utf-8"))
     public = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")}
-    assert len(public - {"configure", "count_troubles", "bind_request"}) == len(told)
+    assert len(public - {"configure", "count_alerts", "bind_request"}) == len(told)
     called = {
         name
         for path in (ROOT / "app").rglob("*.py")
@@ -87,7 +87,7 @@ def test_every_line_is_written_by_a_function_of_its_own() -> None:
 
 def test_what_is_counted_as_trouble_is_what_is_logged_as_such() -> None:
     """The alerts count these by their names, from 0."""
-    assert set(logs.TROUBLES) == {one.event for one in events() if {"warning", "error"} & {*one.levels}}
+    assert set(logs.ALERT_EVENTS) == {one.event for one in events() if {"warning", "error"} & {*one.levels}}
 
 
 def test_a_line_about_an_email_names_it() -> None:

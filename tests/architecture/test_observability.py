@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from app import metrics
-from app.scrape import Kept, Moment
+from app.metrics_exporter import SnapshotCollector, StoreSnapshot
 from app.store.records import Backlog
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -42,7 +42,10 @@ def queries() -> Iterator[str]:
 def known() -> set[str]:
     """The series that a Postern tells, and those that the rules make of them."""
     told = dict(re.findall(r"^# TYPE (\w+) (\w+)$", metrics.expose().decode(), re.MULTILINE))
-    told |= {family.name: family.type for family in Moment(Kept(0.0, Backlog({}, {}, 0, None), {}), {}, []).collect()}
+    told |= {
+        family.name: family.type
+        for family in SnapshotCollector(StoreSnapshot(0.0, Backlog({}, {}, 0, None), {}), {}, []).collect()
+    }
     parts = {
         f"{name}_{part}" for name, kind in told.items() if kind == "histogram" for part in ("bucket", "sum", "count")
     }

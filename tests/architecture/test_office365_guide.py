@@ -18,7 +18,7 @@ from app.mail.office365 import RULES
 from app.mail.office365.entra import ROWS
 from app.settings import Settings
 from app.settings.credential import CLOUDS
-from app.smtp.certificate import ClientCertificate
+from app.smtp.auth.client_certificate import ClientCertificate
 from tests.architecture import powershell
 from tests.architecture.powershell import Command, PowerShellError
 

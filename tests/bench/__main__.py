@@ -12,9 +12,9 @@ from tests.bench import report
 from tests.bench.composing import Figures
 from tests.bench.contestants import CONTESTANTS, Measure
 from tests.bench.goals import GOALS, ROWS, Goal, outcome
-from tests.bench.processes import Unavailable
+from tests.bench.processes import UnavailableError
 from tests.bench.progress import say
-from tests.bench.stage import Stage
+from tests.bench.setup import Stage
 
 
 class Run:
@@ -40,7 +40,7 @@ class Run:
             if name not in self._started:
                 self._started[name] = CONTESTANTS[name](stage)
             figures = self._started[name]()
-        except Unavailable as reason:
+        except UnavailableError as reason:
             self.absent[name] = str(reason)
             say(f"{name} is left out: {reason}")
             return

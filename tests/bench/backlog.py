@@ -17,8 +17,8 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from app.store import Store
-from app.store.engine import write_engine
-from app.store.retention import AT_ONCE, Bounds
+from app.store.db.engine import write_engine
+from app.store.retention import BATCH_SIZE, RetentionCutoffs
 from tests.bench.composing import Figures
 from tests.contract.store.build import (
     DAY,
@@ -60,7 +60,7 @@ def behind(waiting: int, url: str) -> Callable[[], Figures]:
         _fill_over(connection, done, waiting, _OVER)
     _vacuum(url)
     rounds = iter(range(1_000_000))
-    return lambda: asyncio.run(_measure(url, done, _OLD + next(rounds) * _STEPS * AT_ONCE))
+    return lambda: asyncio.run(_measure(url, done, _OLD + next(rounds) * _STEPS * BATCH_SIZE))
 
 
 async def _begin(url: str) -> tuple[UUID, UUID]:
@@ -108,7 +108,7 @@ def _vacuum(url: str) -> None:
 async def _measure(url: str, done: UUID, first: int) -> Figures:
     """Medians in milliseconds."""
     with _transaction(url) as connection:
-        _fill_over(connection, done, _STEPS * AT_ONCE, first, ended_at=f"{NOW - 100 * DAY} + n")
+        _fill_over(connection, done, _STEPS * BATCH_SIZE, first, ended_at=f"{NOW - 100 * DAY} + n")
     store = await Store.open(url)
     kept = acceptance()
     await accept(store, kept)
@@ -125,7 +125,7 @@ async def _measure(url: str, done: UUID, first: int) -> Figures:
 async def _get(store: Store, id: UUID) -> None:
     """What GET /emails/{id} reads of a waiting message."""
     await store.get(id)
-    await store.outlook(id, NOW)
+    await store.queue_position(id, NOW)
 
 
 async def _claims(store: Store) -> float:
@@ -142,7 +142,7 @@ async def _claims(store: Store) -> float:
 
 async def _prunes(store: Store) -> float:
     """A step that removes contents and one that removes the rest."""
-    bounds = Bounds(NOW, contents=NOW - 50 * DAY, messages=NOW - 50 * DAY, events=0.0)
+    bounds = RetentionCutoffs(NOW, contents=NOW - 50 * DAY, messages=NOW - 50 * DAY, events=0.0)
     spent = await _time(lambda: store.prune(bounds), 2 * _STEPS)
     assert await store.prune(bounds) == 0
     return spent

@@ -10,9 +10,9 @@ from functools import partial
 from random import Random
 from uuid import UUID
 
-from app.mail.address import parse_address
-from app.mail.compose import compose
-from app.mail.message import Attachment, Submission
+from app.mail.message.address import parse_address
+from app.mail.message.compose import compose
+from app.mail.message.message import Attachment, Submission
 
 _SECONDS = 0.3  # that one measurement takes
 _ID = UUID("01939f5e-0000-7000-8000-000000000000")

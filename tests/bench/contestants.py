@@ -7,9 +7,9 @@ from typing import Final
 
 from tests.bench import backlog, composing, services
 from tests.bench.composing import Figures
-from tests.bench.processes import Process, Unavailable
+from tests.bench.processes import Process, UnavailableError
 from tests.bench.services import Service
-from tests.bench.stage import Stage
+from tests.bench.setup import Stage
 
 POSTERN: Final = "Postern"
 NODE: Final = "Node service"
@@ -51,7 +51,7 @@ def _post(service: Service, stage: Stage, count: int) -> Figures:
     if service.relays:
         seen = stage.sink.seen()
         if service.durable and seen["count"] != count:
-            raise Unavailable(f"of {count} mails it accepted, {seen['count']} arrived")
+            raise UnavailableError(f"of {count} mails it accepted, {seen['count']} arrived")
         seconds = seen["last"] - posted["began"]
         figures |= {
             "sustained": seen["count"] / seconds,
@@ -86,7 +86,7 @@ def _relay(process: Process, stage: Stage, count: int) -> Figures:
         seconds: float = process.hear(_LIMIT)
         seen = stage.sink.seen()
         if seen["count"] != number:
-            raise Unavailable(f"of {number} mails the sink saw {seen['count']}")
+            raise UnavailableError(f"of {number} mails the sink saw {seen['count']}")
         cpu = (process.cpu() - before) / number * 1000
     return {"relayed": count / seconds, "cpu": cpu, "sink": seen["cpu"] / seconds}
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import uvloop
 
-from app.mail.message import Envelope
+from app.mail.message.message import Envelope
 from app.smtp import tls
-from app.smtp.credentials import Password
-from app.smtp.pool import Pool
-from app.smtp.session import Refused, Session, Upstream, open_session
-from app.smtp.turnstile import Turnstile
+from app.smtp.auth.credentials import Password
+from app.smtp.handshake import RefusedError, Session, Upstream, open_session
+from app.smtp.login_gate import LoginGate
+from app.smtp.pool import SessionPool
 
 CONNECTIONS = 3
 
 
-def make() -> Pool:
+def make() -> SessionPool:
     """The pool as app/main.py makes it."""
     credentials = Password(os.environ["SMTP_USER"], os.environ["SMTP_PASSWORD"])
     upstream = Upstream(
@@ -32,13 +32,13 @@ def make() -> Pool:
         ipv4_only=True,
     )
 
-    async def open_one() -> Session | Refused:
+    async def open_one() -> Session | RefusedError:
         return await open_session(upstream, credentials)
 
-    return Pool(Turnstile(open_one), CONNECTIONS)
+    return SessionPool(LoginGate(open_one), CONNECTIONS)
 
 
-async def relay(pool: Pool, envelope: Envelope, content: bytes, count: int) -> float:
+async def relay(pool: SessionPool, envelope: Envelope, content: bytes, count: int) -> float:
     """Seconds for `count` messages, offered as the relay's workers do: one after the other on each connection."""
 
     async def at_once() -> bool:

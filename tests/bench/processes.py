@@ -19,7 +19,7 @@ _PATIENCE = 10.0  # seconds to end by itself
 _START = 30.0  # seconds to begin
 
 
-class Unavailable(Exception):  # noqa: N818 - it names the fact
+class UnavailableError(Exception):
     """Something cannot be measured here. Its text is one plain line: why, and what mends it."""
 
 
@@ -80,7 +80,7 @@ class Process:
         while b"\n" not in self._unread:
             ready, _, _ = select.select([self._child.stdout], [], [], max(0.0, until - time.monotonic()))
             if not ready:
-                raise Unavailable(f"{self.name} gave no answer for {seconds:.0f} s")
+                raise UnavailableError(f"{self.name} gave no answer for {seconds:.0f} s")
             if not (data := os.read(self._child.stdout.fileno(), 65536)):
                 raise self._ended()
             self._unread += data
@@ -104,12 +104,12 @@ class Process:
                 return attempt()
             except OSError:  # urllib's errors are such too
                 time.sleep(0.05)
-        raise Unavailable(f"{self.name} did not {what} within {_START:.0f} s")
+        raise UnavailableError(f"{self.name} did not {what} within {_START:.0f} s")
 
-    def _ended(self) -> Unavailable:
+    def _ended(self) -> UnavailableError:
         status = self._child.wait(_PATIENCE)
         said = self._errors.read_text("utf-8", "replace").strip().splitlines() if self._errors else []
-        return Unavailable(f"{self.name} ended with status {status}{': ' + said[-1] if said else ''}")
+        return UnavailableError(f"{self.name} ended with status {status}{': ' + said[-1] if said else ''}")
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from tests.bench.processes import Process, Unavailable, free_port
+from tests.bench.processes import Process, UnavailableError, free_port
 from tests.bench.progress import say
-from tests.bench.stage import CACHE, MAILBOX, PASSWORD, Stage
+from tests.bench.setup import CACHE, MAILBOX, PASSWORD, Stage
 
 KEY = "a-key-for-the-bench-alone"
 _NODE = Path(__file__).parent / "peers" / "node"
@@ -51,7 +51,7 @@ def postern(stage: Stage) -> Service:
     }
     environment = {f"POSTERN_{name}": value for name, value in settings.items()}
     if odd := sorted(name for name in os.environ if name.startswith("POSTERN_") and name not in environment):
-        raise Unavailable(f"{odd[0]} is set here and would change what is measured: unset it")
+        raise UnavailableError(f"{odd[0]} is set here and would change what is measured: unset it")
     process = stage.start("postern", [stage.python, "-m", "app", "serve"], environment, silent=True)
     process.is_well(f"http://127.0.0.1:{port}/readyz")
     return Service(port, [process], 4000, 500, headers={"authorization": f"Bearer {KEY}"})
@@ -88,7 +88,7 @@ def _uvicorn(stage: Stage, name: str, *, count: int, warm_up: int, relays: bool)
 
 def _redis(stage: Stage) -> tuple[Process, int]:
     if not (server := shutil.which("redis-server")):
-        raise Unavailable("there is no redis-server: apt-get install -y redis-server")
+        raise UnavailableError("there is no redis-server: apt-get install -y redis-server")
     port, folder = free_port(), stage.folder / "redis"
     folder.mkdir()
     settings = {
@@ -110,7 +110,7 @@ def _redis(stage: Stage) -> tuple[Process, int]:
 def node_folder() -> Path:
     """A folder outside of the repository with the Node peers and their packages, installed when they are missing."""
     if not shutil.which("node") or not shutil.which("npm"):
-        raise Unavailable("there is no node with npm: apt-get install -y nodejs npm")
+        raise UnavailableError("there is no node with npm: apt-get install -y nodejs npm")
     package = _NODE / "package.json"
     folder = CACHE / f"node-{sha256(package.read_bytes()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,8 +127,8 @@ def _install(folder: Path) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL, check=False)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"npm install took longer than {_INSTALL:.0f} s") from None
+        raise UnavailableError(f"npm install took longer than {_INSTALL:.0f} s") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
-        raise Unavailable(f"npm install failed: {lines[0]}")
+        raise UnavailableError(f"npm install failed: {lines[0]}")
     (folder / ".installed").touch()

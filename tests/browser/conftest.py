@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from app.simulator import Simulator
 from tests.contract.console.operator import CONSOLE_PASSWORD
-from tests.house import ACCOUNT, House, house, settings_for
+from tests.harness import ACCOUNT, Harness, harness, settings_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -31,11 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def home(tmp_path: Path) -> AsyncIterator[House]:
+async def home(tmp_path: Path) -> AsyncIterator[Harness]:
     """A whole Postern with a console, and its upstream."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
-        async with house(simulator, settings) as home:
+        async with harness(simulator, settings) as home:
             yield home
 
 
@@ -49,7 +49,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(home: House, chromium: Browser) -> AsyncIterator[Visitor]:
+async def visitor(home: Harness, chromium: Browser) -> AsyncIterator[Visitor]:
     """Opens a browser of somebody's own, at the login page; `options` are those of its context."""
     async with AsyncExitStack() as stack:
 

@@ -9,7 +9,7 @@ from playwright.async_api import Page, Route, expect
 from app.simulator import Drop, Fault, Point, Say
 from tests.browser.conftest import Visitor
 from tests.contract.console.operator import CONSOLE_PASSWORD
-from tests.house import MAILBOX, House
+from tests.harness import MAILBOX, Harness
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,7 +30,7 @@ async def log_in(page: Page, password: str = CONSOLE_PASSWORD) -> Page:
     return page
 
 
-async def held(home: House, page: Page) -> UUID:
+async def held(home: Harness, page: Page) -> UUID:
     """An email waits for a mailbox whose login was refused; the overview shows it."""
     home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
     id = await home.post(subject="It waits")
@@ -39,7 +39,7 @@ async def held(home: House, page: Page) -> UUID:
     return id
 
 
-async def test_a_walk(home: House, visitor: Visitor) -> None:
+async def test_a_walk(home: Harness, visitor: Visitor) -> None:
     """In by the password alone; the held mailbox with its fix, released; a failed email, retried; and out. All of it
     without JavaScript."""
     page = await visitor(java_script_enabled=False)
@@ -60,7 +60,7 @@ async def test_a_walk(home: House, visitor: Visitor) -> None:
     await expect(page.get_by_label("Console password")).to_be_visible()
 
 
-async def a_failed_one_is_retried(home: House, page: Page) -> None:
+async def a_failed_one_is_retried(home: Harness, page: Page) -> None:
     """Found by its state; the dialogue says why."""
     home.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.10 RESOLVER.ADR.RecipientNotFound"), times=1))
     failed = await home.post(subject="Your receipt")
@@ -76,7 +76,7 @@ async def a_failed_one_is_retried(home: House, page: Page) -> None:
     assert email["last_event"] == "sent"
 
 
-async def test_a_second_copy_asks_for_a_tick(home: House, visitor: Visitor) -> None:
+async def test_a_second_copy_asks_for_a_tick(home: Harness, visitor: Visitor) -> None:
     """The browser does not even send the form without it."""
     home.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
     id = await home.post(on_unknown="hold")
@@ -93,7 +93,7 @@ async def test_a_second_copy_asks_for_a_tick(home: House, visitor: Visitor) -> N
     assert len(home.simulator.messages) == 2
 
 
-async def test_nothing_that_others_wrote_runs(home: House, visitor: Visitor) -> None:
+async def test_nothing_that_others_wrote_runs(home: Harness, visitor: Visitor) -> None:
     """Not of a subject, a name, a tag, a file's name, a reply or a reason; and no page breaks its own policy."""
     page = await log_in(await visitor())
     said: list[str] = []
@@ -117,7 +117,7 @@ async def test_nothing_that_others_wrote_runs(home: House, visitor: Visitor) -> 
 @pytest.mark.parametrize(
     "origin", ["http://elsewhere.example", "http://127.0.0.1:9"], ids=["another site", "a neighbour"]
 )
-async def test_no_other_page_can_act(home: House, visitor: Visitor, origin: str) -> None:
+async def test_no_other_page_can_act(home: Harness, visitor: Visitor, origin: str) -> None:
     """A form that another page sends with this browser does nothing, though a neighbour's bears the cookie."""
     await home.until(await home.post(), "done")
     page = await log_in(await visitor())
@@ -139,7 +139,7 @@ async def test_no_other_page_can_act(home: House, visitor: Visitor, origin: str)
     assert home.mailbox.relays
 
 
-async def test_a_link_from_elsewhere(home: House, visitor: Visitor) -> None:
+async def test_a_link_from_elsewhere(home: Harness, visitor: Visitor) -> None:
     """From an alert or a chat: the browser keeps the cookie back at first, and who is in still comes to the page."""
     page = await log_in(await visitor(java_script_enabled=False))
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -177,7 +177,7 @@ PALE = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_on_a_phone_by_day_and_night(home: House, visitor: Visitor, scheme: str) -> None:
+async def test_on_a_phone_by_day_and_night(home: Harness, visitor: Visitor, scheme: str) -> None:
     """No page is wider than the screen, and all text stands out from what is behind it (WCAG 2: 4.5 to 1)."""
     page = await log_in(await visitor(color_scheme=scheme, **PHONE))
     await home.post(subject="A" * 300, lane="bulk", scheduled_at="in 1 hour", to=f"{'a' * 60}@{'b' * 60}.example.net")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.desk import Desk
+from tests.config.toml_fixture import TomlFixture
 
 
 @pytest.fixture(autouse=True)
@@ -16,5 +16,5 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    return Desk(tmp_path / "postern.toml", monkeypatch)
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TomlFixture:
+    return TomlFixture(tmp_path / "postern.toml", monkeypatch)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.clock import Clock
+from app.mailbox_factory import MailboxFactory
 from app.settings import Settings, SettingsError, load
-from app.smtp.oauth import OAuth
-from app.wiring import Wiring
+from app.smtp.auth.oauth import OAuth
 from tests.entra import CLIENT, certificate, key_pem, pem, pfx
 
 TENANT = "5ba7e6d2-70f3-4c43-9d86-3c1b8a3f1e10"
@@ -194,7 +194,7 @@ async def test_a_secret_from_a_file_is_read_at_every_use(monkeypatch: pytest.Mon
     none = {"POSTERN_TENANT_ID": None, "POSTERN_CLIENT_ID": None, "POSTERN_CLIENT_SECRET": None}
     give(monkeypatch, {**none, "POSTERN_PASSWORD_FILE": str(file)})
     settings = load(Settings)
-    login = Wiring(Clock()).credentials(settings.pools[0].mailboxes[0])
+    login = MailboxFactory(Clock()).credentials(settings.pools[0].mailboxes[0])
     assert (await login.secret()).value == "first"
     file.write_text("second\n")
     assert (await login.secret()).value == "second"
@@ -204,7 +204,7 @@ async def test_a_secret_from_a_file_is_read_at_every_use(monkeypatch: pytest.Mon
 def test_each_way_has_its_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The certificate knows its last day, the password the retirement of Basic authentication."""
     give(monkeypatch, {})
-    login = Wiring(Clock()).credentials(load(Settings).pools[0].mailboxes[0])
+    login = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0])
     assert isinstance(login, OAuth)
     assert login.ending() is None
     assert "made-up~client.secret" not in repr(login)
@@ -212,12 +212,12 @@ def test_each_way_has_its_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path:
     file.write_text(pem(certificate(ends=timedelta(days=20))) + key_pem())
     monkeypatch.delenv("POSTERN_CLIENT_SECRET")
     monkeypatch.setenv("POSTERN_CLIENT_CERTIFICATE", str(file))
-    ending = Wiring(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).ending()
+    ending = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).ending()
     assert ending is not None
     assert ending.what == "client certificate"
     for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_CERTIFICATE"):
         monkeypatch.delenv(f"POSTERN_{name}")
     monkeypatch.setenv("POSTERN_PASSWORD", "a-password")
-    ending = Wiring(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).ending()
+    ending = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).ending()
     assert ending is not None
     assert ending.what == "password"

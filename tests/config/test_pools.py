@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.mail.address import parse_address
+from app.mail.message.address import parse_address
 from app.settings import FileSecret, MailboxSettings, PoolSettings, Settings, StoreSettings, load
-from tests.config.desk import APP, HIDDEN, ONE, OTHER, SECRET, TENANT, TWO, Desk, mailbox, pool
+from tests.config.toml_fixture import APP, HIDDEN, ONE, OTHER, SECRET, TENANT, TWO, TomlFixture, mailbox, pool
 from tests.entra import CLIENT, certificate, key_pem, pem
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def value(secret: object) -> str | None:
     return None if secret is None else str(secret.get_secret_value())  # type: ignore[attr-defined] # a SecretStr
 
 
-def test_the_environment_alone_is_one_pool_of_one_mailbox(desk: Desk) -> None:
+def test_the_environment_alone_is_one_pool_of_one_mailbox(toml: TomlFixture) -> None:
     """Whoever reads the pools needs no second way for one mailbox."""
     variables = {
         "MAILBOX": "NoReply@contoso.com",
@@ -30,7 +30,7 @@ def test_the_environment_alone_is_one_pool_of_one_mailbox(desk: Desk) -> None:
         "CONNECTIONS": "2",
         "EHLO_NAME": "relay.contoso.com",
     }
-    settings = desk.load('default_sender = "Contoso <noreply@contoso.com>"', **variables)
+    settings = toml.load('default_sender = "Contoso <noreply@contoso.com>"', **variables)
     [only] = settings.pools
     [it] = only.mailboxes
     assert (only.name, only.senders) == ("default", ("noreply@contoso.com",))
@@ -41,10 +41,10 @@ def test_the_environment_alone_is_one_pool_of_one_mailbox(desk: Desk) -> None:
     assert value(it.password) == "x"
 
 
-def test_one_app_serves_all_mailboxes(desk: Desk) -> None:
+def test_one_app_serves_all_mailboxes(toml: TomlFixture) -> None:
     """What stands at the top level holds wherever nothing else is said; each greets with its own domain."""
     top = APP + 'cloud = "gcc-high"\nmessages_per_minute = 20\n'
-    settings = desk.load(top + ONE + 'connections = 2\n[[pools.mailboxes]]\nmailbox = "b@fabrikam.com"\n')
+    settings = toml.load(top + ONE + 'connections = 2\n[[pools.mailboxes]]\nmailbox = "b@fabrikam.com"\n')
     first, second = every(settings)
     for one in (first, second):
         assert (one.tenant_id, one.client_id, value(one.client_secret)) == (TENANT, CLIENT, SECRET)
@@ -54,10 +54,10 @@ def test_one_app_serves_all_mailboxes(desk: Desk) -> None:
     assert (first.ehlo, second.ehlo) == ("contoso.com", "fabrikam.com")
 
 
-def test_a_mailbox_may_be_in_another_cloud(desk: Desk) -> None:
+def test_a_mailbox_may_be_in_another_cloud(toml: TomlFixture) -> None:
     """Its cloud decides over what the top level says of host, authority and scope; what it says itself, over that."""
     top = APP + 'smtp_host = "relay.contoso.com"\n'
-    settings = desk.load(top + ONE + TWO + 'cloud = "china"\nauthority = "https://login.contoso.cn"\n')
+    settings = toml.load(top + ONE + TWO + 'cloud = "china"\nauthority = "https://login.contoso.cn"\n')
     first, second = every(settings)
     assert (first.smtp_host, first.authority) == ("relay.contoso.com", "https://login.microsoftonline.com")
     assert (second.smtp_host, second.authority) == ("smtp.partner.outlook.cn", "https://login.contoso.cn")
@@ -91,10 +91,10 @@ LOGIN = (
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_login_of_its_own_takes_the_place_of_the_other(desk: Desk, name: str) -> None:
+def test_a_login_of_its_own_takes_the_place_of_the_other(toml: TomlFixture, name: str) -> None:
     """Nothing of the app's own login is left beside it, and its ids only where they can be the same."""
     lines, expected = OWN[name]
-    settings = desk.load(APP + 'client_secret_next = "next"\n' + mailbox(lines) + TWO)
+    settings = toml.load(APP + 'client_secret_next = "next"\n' + mailbox(lines) + TWO)
     own, other = every(settings)
     given = {one: getattr(own, one) for one in LOGIN if getattr(own, one)}
     shown = {one: it if one not in ("password", "client_secret") else value(it) for one, it in given.items()}
@@ -102,90 +102,90 @@ def test_a_login_of_its_own_takes_the_place_of_the_other(desk: Desk, name: str) 
     assert (value(other.client_secret), value(other.client_secret_next)) == (SECRET, "next")
 
 
-def test_an_identity_at_the_top_lends_its_id_to_no_app(desk: Desk) -> None:
+def test_an_identity_at_the_top_lends_its_id_to_no_app(toml: TomlFixture) -> None:
     """The client id of a managed identity is no app's."""
     top = f'tenant_id = "{TENANT}"\nclient_id = "{CLIENT}"\nmanaged_identity = true\n'
-    line = desk.refused(top + mailbox('client_secret = "own"'))
+    line = toml.refused(top + mailbox('client_secret = "own"'))
     assert line.startswith("postern.toml: pools[0].mailboxes[0].client_id: is missing.")
-    own = every(desk.load(top + mailbox(f'client_secret = "own"\nclient_id = "{OTHER}"')))[0]
+    own = every(toml.load(top + mailbox(f'client_secret = "own"\nclient_id = "{OTHER}"')))[0]
     assert (own.client_id, own.managed_identity) == (OTHER, False)
 
 
 @pytest.mark.parametrize("table", ["", ONE])
-def test_a_secret_may_be_in_a_file(desk: Desk, tmp_path: Path, table: str) -> None:
+def test_a_secret_may_be_in_a_file(toml: TomlFixture, tmp_path: Path, table: str) -> None:
     """At the top level of the file, and of a mailbox; it remembers where it is from, to be read again."""
     (tmp_path / "secret").write_text("from a file\n")
     line = f'password_file = "{tmp_path}/secret"\n'
-    settings = desk.load(table + line, **({} if table else {"MAILBOX": "one@contoso.com"}))
+    settings = toml.load(table + line, **({} if table else {"MAILBOX": "one@contoso.com"}))
     [one] = every(settings)
     assert isinstance(one.password, FileSecret)
     assert (one.password.path, value(one.password)) == (tmp_path / "secret", "from a file")
 
 
-def test_the_environment_wins_over_a_secret_file(desk: Desk, tmp_path: Path) -> None:
+def test_the_environment_wins_over_a_secret_file(toml: TomlFixture, tmp_path: Path) -> None:
     """As over every other line at the top level of the file."""
     (tmp_path / "secret").write_text("from a file\n")
     text = APP.replace("client_secret = ", "#") + f'client_secret_file = "{tmp_path}/secret"\n' + ONE
-    assert value(every(desk.load(text))[0].client_secret) == "from a file"
-    assert value(every(desk.load(text, CLIENT_SECRET="from there"))[0].client_secret) == "from there"
+    assert value(every(toml.load(text))[0].client_secret) == "from a file"
+    assert value(every(toml.load(text, CLIENT_SECRET="from there"))[0].client_secret) == "from there"
 
 
-def test_senders_find_their_pool(desk: Desk) -> None:
+def test_senders_find_their_pool(toml: TomlFixture) -> None:
     """The mailboxes themselves where none are given; the more specific pattern wins; the first default is all's."""
     text = APP + pool("a", '"a@contoso.com"', '"B@contoso.com"')
     text += pool("rest", '"c@contoso.com"', more='senders = ["*@contoso.com", "*@bücher.example"]')
     text += pool("d", '"d@fabrikam.com"', more='default_sender = "D <d@fabrikam.com>"')
-    settings = desk.load(text)
+    settings = toml.load(text)
     senders = ["b@contoso.com", "anna@contoso.com", "anna@xn--bcher-kva.example", "D@fabrikam.com", "e@fabrikam.com"]
     assert [settings.routes.route(parse_address(one)) for one in senders] == ["a", "rest", "rest", "d", None]
     assert settings.routes.default_sender == "D <d@fabrikam.com>"
     assert settings.pools[0].senders == ("a@contoso.com", "b@contoso.com")
 
 
-def test_urgent_mail_has_a_connection_where_there_are_two(desk: Desk) -> None:
+def test_urgent_mail_has_a_connection_where_there_are_two(toml: TomlFixture) -> None:
     """One by default; with a single connection there is none to spare, whatever is wished."""
     text = APP + pool("a", '"a@contoso.com"', '"b@contoso.com"\nconnections = 1', '"c@contoso.com"\nconnections = 9')
-    assert [one.urgent_connections for one in every(desk.load(text))] == [1, 0, 1]
-    assert [one.urgent_connections for one in every(desk.load("urgent_connections = 2\n" + text))] == [2, 0, 2]
-    assert [one.urgent_connections for one in every(desk.load("urgent_connections = 0\n" + text))] == [0, 0, 0]
+    assert [one.urgent_connections for one in every(toml.load(text))] == [1, 0, 1]
+    assert [one.urgent_connections for one in every(toml.load("urgent_connections = 2\n" + text))] == [2, 0, 2]
+    assert [one.urgent_connections for one in every(toml.load("urgent_connections = 0\n" + text))] == [0, 0, 0]
 
 
-def test_the_budget_of_the_tenant(desk: Desk) -> None:
+def test_the_budget_of_the_tenant(toml: TomlFixture) -> None:
     """None unless it is given."""
-    assert desk.load(APP + ONE).tenant_recipients_per_day is None
-    assert desk.load("tenant_recipients_per_day = 22_059\n" + APP + ONE).tenant_recipients_per_day == 22_059
+    assert toml.load(APP + ONE).tenant_recipients_per_day is None
+    assert toml.load("tenant_recipients_per_day = 22_059\n" + APP + ONE).tenant_recipients_per_day == 22_059
 
 
-def test_a_thousand_mailboxes_are_read_at_once(desk: Desk, tmp_path: Path) -> None:
+def test_a_thousand_mailboxes_are_read_at_once(toml: TomlFixture, tmp_path: Path) -> None:
     """One certificate for all is opened once."""
     (tmp_path / "app.pem").write_text(pem(certificate()) + key_pem())
     app = APP.replace(f'client_secret = "{SECRET}"', f'client_certificate = "{tmp_path}/app.pem"')
     text = app + "".join(pool(f"p{n}", f'"a{n}@contoso.com"', f'"b{n}@contoso.com"') for n in range(500))
-    settings = desk.load(text)
+    settings = toml.load(text)
     assert len(every(settings)) == 1000
     assert settings.routes.route(parse_address("b499@contoso.com")) == "p499"
 
 
-def test_commands_over_the_store_read_no_secret(desk: Desk) -> None:
+def test_commands_over_the_store_read_no_secret(toml: TomlFixture) -> None:
     """`postern keys create` works where the secrets are not mounted."""
-    desk.path.write_text('client_secret_file = "/nowhere/secret"\n' + ONE + 'password_file = "/nowhere/secret"\n')
-    desk.patch.setenv("POSTERN_CONFIG", str(desk.path))
+    toml.path.write_text('client_secret_file = "/nowhere/secret"\n' + ONE + 'password_file = "/nowhere/secret"\n')
+    toml.patch.setenv("POSTERN_CONFIG", str(toml.path))
     assert load(StoreSettings).store_url == "sqlite:///data/postern.db"
 
 
-def test_no_secret_is_shown(desk: Desk) -> None:
+def test_no_secret_is_shown(toml: TomlFixture) -> None:
     """Not by the settings, nor by what they are made of."""
-    settings = desk.load(APP + f'client_secret_next = "{HIDDEN}"\n' + mailbox(f'password = "{HIDDEN}"') + TWO)
+    settings = toml.load(APP + f'client_secret_next = "{HIDDEN}"\n' + mailbox(f'password = "{HIDDEN}"') + TWO)
     assert HIDDEN not in f"{settings!r}{settings}{settings.pools}{every(settings)}"
     assert SECRET not in f"{settings!r}{settings}{settings.pools}{every(settings)}"
 
 
-def test_the_example_is_right(desk: Desk, tmp_path: Path) -> None:
+def test_the_example_is_right(toml: TomlFixture, tmp_path: Path) -> None:
     """deploy/postern.toml can be used as it is, but for its secrets; the environment wins over it."""
     text = (ROOT / "deploy" / "postern.toml").read_text("utf-8").replace("/run/secrets", str(tmp_path))
     for name in ("client-secret", "fabrikam-client-secret"):
         (tmp_path / name).write_text(f"{name}\n")
-    settings = desk.load(text, PORT="9000")
+    settings = toml.load(text, PORT="9000")
     assert settings.port == 9000
     assert [(one.name, len(one.mailboxes)) for one in settings.pools] == [("shop", 2), ("fabrikam", 1)]
     first, second, other = every(settings)

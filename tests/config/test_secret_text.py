@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import MailboxSettings, Settings, SettingsError, load
-from app.smtp.credentials import CredentialUnavailable, Password, SecretFile
-from tests.config.desk import Desk
+from app.smtp.auth.credentials import CredentialError, Password, SecretFile
+from tests.config.toml_fixture import TomlFixture
 
 SECRET = "correct-horse-battery"
 KEY = "a-key-that-nobody-is-shown"
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_meant_is_refused_by_name(
 async def test_a_file_that_becomes_so_is_no_wrong_password(tmp_path: Path, content: bytes, says: str) -> None:
     """It is not even tried: a rotation went wrong, and the mailbox must not be locked out for it."""
     (tmp_path / "secret").write_bytes(content)
-    with pytest.raises(CredentialUnavailable) as raised:
+    with pytest.raises(CredentialError) as raised:
         await Password("noreply@contoso.com", SecretFile(tmp_path / "secret")).secret()
     assert raised.value.code == "credential-file"
     assert says.partition(".")[0] in str(raised.value)
@@ -193,21 +193,21 @@ def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert password(load(Settings)) == SECRET
 
 
-def test_empty_in_the_environment_leaves_what_the_file_says(desk: Desk) -> None:
+def test_empty_in_the_environment_leaves_what_the_file_says(toml: TomlFixture) -> None:
     """Empty in the file leaves the default; but an empty secret of a mailbox was written down, and takes no other's."""
     text = 'mailbox = "noreply@contoso.com"\npassword = ""\npassword_file = ""\nlog_level = "debug"\nehlo_name = ""\n'
-    settings = desk.load(text, LOG_LEVEL="", PASSWORD=SECRET)
+    settings = toml.load(text, LOG_LEVEL="", PASSWORD=SECRET)
     assert (settings.log_level, settings.ehlo, password(settings)) == ("debug", "contoso.com", SECRET)
     pools = '[[pools]]\nname = "one"\n[[pools.mailboxes]]\nmailbox = "one@contoso.com"\npassword = ""\n'
     with pytest.raises(SettingsError, match=r"pools\[0\].mailboxes\[0\].password: is missing. Set it"):
-        desk.load(pools, PASSWORD=SECRET)
+        toml.load(pools, PASSWORD=SECRET)
 
 
 @pytest.mark.parametrize("before", [b"", BOM], ids=["plain", "byte order mark"])
-def test_the_file_may_begin_with_a_byte_order_mark(desk: Desk, before: bytes) -> None:
+def test_the_file_may_begin_with_a_byte_order_mark(toml: TomlFixture, before: bytes) -> None:
     """As editors of Windows write it; its secrets are read as all others are."""
-    desk.path.write_bytes(before + f'mailbox = "noreply@contoso.com"\r\npassword = "{SECRET}\\n"\r\n'.encode())
-    desk.patch.setenv("POSTERN_CONFIG", str(desk.path))
+    toml.path.write_bytes(before + f'mailbox = "noreply@contoso.com"\r\npassword = "{SECRET}\\n"\r\n'.encode())
+    toml.patch.setenv("POSTERN_CONFIG", str(toml.path))
     assert password(load(Settings)) == SECRET
 
 
@@ -220,21 +220,21 @@ def test_the_file_may_begin_with_a_byte_order_mark(desk: Desk, before: bytes) ->
         ("latin-1", "is not UTF-8 text. Save it as UTF-8."),
     ],
 )
-def test_a_file_in_another_encoding_is_named(desk: Desk, encoding: str, says: str) -> None:
+def test_a_file_in_another_encoding_is_named(toml: TomlFixture, encoding: str, says: str) -> None:
     """In words, and not as an invalid statement."""
-    desk.path.write_bytes('mailbox = "größe@contoso.com"\n'.encode(encoding))
-    desk.patch.setenv("POSTERN_CONFIG", str(desk.path))
-    assert refusal() == f"POSTERN_CONFIG: {str(desk.path)!r} {says}"
+    toml.path.write_bytes('mailbox = "größe@contoso.com"\n'.encode(encoding))
+    toml.patch.setenv("POSTERN_CONFIG", str(toml.path))
+    assert refusal() == f"POSTERN_CONFIG: {str(toml.path)!r} {says}"
 
 
 @pytest.mark.parametrize("value", ['"\\"correct\\""', '"correct\\u0000"', '"""correct\nhorse"""'])
-def test_a_secret_in_the_file_is_checked_too(desk: Desk, value: str) -> None:
+def test_a_secret_in_the_file_is_checked_too(toml: TomlFixture, value: str) -> None:
     """At the top level and in a mailbox's table, each named."""
-    line = desk.refused(f'mailbox = "noreply@contoso.com"\npassword = {value}\n')
+    line = toml.refused(f'mailbox = "noreply@contoso.com"\npassword = {value}\n')
     assert line.startswith("postern.toml: password: ")
     assert "correct" not in line
     table = f'[[pools]]\nname = "one"\n[[pools.mailboxes]]\nmailbox = "one@contoso.com"\npassword = {value}\n'
-    line = desk.refused(table)
+    line = toml.refused(table)
     assert line.startswith("postern.toml: pools[0].mailboxes[0].password: ")
     assert "correct" not in line
 

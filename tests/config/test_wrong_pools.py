@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import SettingsError
-from tests.config.desk import APP, HIDDEN, ONE, OTHER, TENANT, TWO, Desk, mailbox, pool
+from tests.config.toml_fixture import APP, HIDDEN, ONE, OTHER, TENANT, TWO, TomlFixture, mailbox, pool
 from tests.entra import CLIENT, certificate, pfx
 
 FIRST = "postern.toml: pools[0].mailboxes[0]"
@@ -209,11 +209,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_it_has_its_one_line(desk: Desk, name: str) -> None:
+def test_it_has_its_one_line(toml: TomlFixture, name: str) -> None:
     """Word for word, because a person acts on it. No secret is in it."""
     text, line = WRONG[name]
     variables = {"POOLS": "[]"} if name == "a variable for the pools" else {}
-    assert desk.refused(text, **variables) == line
+    assert toml.refused(text, **variables) == line
     assert HIDDEN not in line
 
 
@@ -236,13 +236,13 @@ ONE_MAILBOX = {
 
 
 @pytest.mark.parametrize("name", ONE_MAILBOX)
-def test_one_mailbox_is_named_by_its_variables(desk: Desk, name: str) -> None:
+def test_one_mailbox_is_named_by_its_variables(toml: TomlFixture, name: str) -> None:
     """The same rules, in the words of the environment."""
     variables, line = ONE_MAILBOX[name]
-    assert desk.refused("", MAILBOX="noreply@contoso.com", PASSWORD="x", **variables) == line
+    assert toml.refused("", MAILBOX="noreply@contoso.com", PASSWORD="x", **variables) == line
 
 
-def test_a_certificate_that_does_not_open_is_named_where_it_stands(desk: Desk, tmp_path: Path) -> None:
+def test_a_certificate_that_does_not_open_is_named_where_it_stands(toml: TomlFixture, tmp_path: Path) -> None:
     """In the mailbox's table or above it."""
     (tmp_path / "app.pfx").write_bytes(pfx(certificate(), password="open"))
     ids = f'tenant_id = "{TENANT}"\nclient_id = "{CLIENT}"\n'
@@ -251,21 +251,21 @@ def test_a_certificate_that_does_not_open_is_named_where_it_stands(desk: Desk, t
         (ids + TWO + ONE + lines, f"{FIRST}.client_certificate".replace("[0].m", "[1].m")),
         (ids + lines + ONE, "POSTERN_CLIENT_CERTIFICATE"),
     ):
-        line = desk.refused(text.replace(TWO, TWO + 'password = "x"\n'))
+        line = toml.refused(text.replace(TWO, TWO + 'password = "x"\n'))
         assert line.startswith(f"{place}: '{tmp_path}/app.pfx' does not open with that password")
         assert HIDDEN not in line
 
 
-def test_the_mailbox_in_the_environment_is_named_beside_the_pools(desk: Desk) -> None:
+def test_the_mailbox_in_the_environment_is_named_beside_the_pools(toml: TomlFixture) -> None:
     """It is the usual left-over when a second mailbox comes."""
-    line = desk.refused(APP + ONE, MAILBOX="noreply@contoso.com")
+    line = toml.refused(APP + ONE, MAILBOX="noreply@contoso.com")
     assert line.startswith("POSTERN_MAILBOX: is given together with [[pools]].")
 
 
-def test_a_secret_in_the_place_of_a_table_is_not_shown(desk: Desk) -> None:
+def test_a_secret_in_the_place_of_a_table_is_not_shown(toml: TomlFixture) -> None:
     """Whatever is wrong with the form of the file."""
     for text in (f'pools = [["{HIDDEN}"]]', f'[[pools]]\nname = "a"\n[pools.mailboxes]\npassword = "{HIDDEN}"\n'):
         with pytest.raises(SettingsError) as raised:
-            desk.load(text)
+            toml.load(text)
         assert HIDDEN not in str(raised.value)
         assert "is not a table" in str(raised.value)

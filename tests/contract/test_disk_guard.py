@@ -14,7 +14,7 @@ from app.main import Postern
 from app.settings import SettingsError
 from app.simulator import Simulator
 from tests.crash.disks import MIB, Disk, full
-from tests.house import ACCOUNT, EMAIL, MAILBOX, PATIENCE, House, house, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, PATIENCE, Harness, harness, settings_for
 
 POSTMARK = {"From": MAILBOX, "To": "ada@example.net", "Subject": "Hello", "TextBody": "Hello"}
 SENDS: tuple[tuple[str, Any], ...] = (
@@ -38,7 +38,7 @@ def fill(disk: Disk, left: int) -> None:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk.data).free - left)
 
 
-async def until(at_home: House, status: int) -> dict[str, Any]:
+async def until(at_home: Harness, status: int) -> dict[str, Any]:
     """The answer of /readyz once it has this status."""
     async with asyncio.timeout(PATIENCE):
         while (answer := await at_home.caller.get("/readyz")).status_code != status:
@@ -52,7 +52,7 @@ async def test_an_almost_full_disk_refuses_emails_and_relays_on(disk: Disk, tmp_
     """503 with the reason, before anything fails; everything else works, and a free disk is used again by itself."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        house(simulator, settings_for(simulator, tmp_path, data_dir=disk.data)) as at_home,
+        harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data)) as at_home,
     ):
         assert (await at_home.caller.post(f"/mailboxes/{MAILBOX}/hold")).status_code == 200
         waiting = [await at_home.post() for _ in range(3)]
@@ -84,7 +84,7 @@ async def test_a_message_that_would_use_up_the_reserve_is_refused(disk: Disk, tm
     large = {"filename": "a.bin", "content": base64.b64encode(bytes(10 * MIB)).decode()}
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        house(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=44 * MIB)) as at_home,
+        harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=44 * MIB)) as at_home,
     ):
         answer = await at_home.caller.post("/emails", json={**EMAIL, "attachments": [large]})
         assert (answer.status_code, answer.json()["reason"]) == (503, "disk_almost_full")
@@ -98,7 +98,7 @@ async def test_a_disk_that_is_almost_full_at_the_start(disk: Disk, tmp_path: Pat
     fill(disk, 16 * MIB)
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        house(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=reserve)) as at_home,
+        harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=reserve)) as at_home,
     ):
         await until(at_home, status)
         assert (await at_home.caller.post("/emails", json=EMAIL)).status_code == status

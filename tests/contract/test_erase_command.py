@@ -9,21 +9,21 @@ import pytest
 from pydantic import SecretStr
 
 from app.simulator import Fault, Point, Say, Simulator
+from tests.contract.cli.test_command_line import NOBODY, bring, command, failed, postern
 from tests.contract.console.operator import CONSOLE_PASSWORD, visitor
-from tests.contract.test_command_line import NOBODY, bring, command, failed, postern
-from tests.house import ACCOUNT, House, house, settings_for
+from tests.harness import ACCOUNT, Harness, harness, settings_for
 
 PERSON = "ada.lovelace@example.net"
 SECRETS = (b"lovelace", b"Lovelace", b"difference engine")
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
+async def home(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern with a console, and an upstream that repeats the address in a refusal."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.faults.add(Fault(at=Point.RCPT, do=Say(f"550 5.1.1 <{PERSON}> no such user"), recipient=PERSON))
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
-        async with house(simulator, settings) as home:
+        async with harness(simulator, settings) as home:
             yield home
 
 
@@ -34,7 +34,7 @@ async def bytes_of(*files: Path) -> bytes:
     return read
 
 
-async def personal(home: House) -> UUID:
+async def personal(home: Harness) -> UUID:
     """An email that has failed for her."""
     id = await home.post(
         to=[f"Ada Lovelace <{PERSON}>", "bob@example.net"], subject="Your difference engine", text="Dear Ada Lovelace"
@@ -44,7 +44,7 @@ async def personal(home: House) -> UUID:
 
 
 @pytest.mark.parametrize("by_address", [True, False])
-async def test_beside_a_running_postern(home: House, tmp_path: Path, by_address: bool) -> None:
+async def test_beside_a_running_postern(home: Harness, tmp_path: Path, by_address: bool) -> None:
     """The command prints no address, every page renders, and neither file nor write-ahead log has the person."""
     id = await personal(home)
     other = await home.post(to="carol@example.net", subject="For Carol")

@@ -18,20 +18,20 @@ import typer
 from typer.testing import CliRunner
 
 from app.cli import application, check_view, demo_view
-from app.cli.exits import Exit
+from app.cli.exit_codes import Exit
 from app.cli.output import console
 from app.doctor import Finding, Outcome, Step
-from app.mail.attempt import Attempt, Failure, FailureKind, Phase
-from app.mail.health import Condition, Health
 from app.mail.key_policy import Policy
-from app.mail.message import Envelope, Message
-from app.mail.reply import Reply
-from app.mail.verdict import Explanation
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.message.message import Envelope, Message
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.outcome.reply import Reply
+from app.mail.outcome.verdict import Explanation
 from app.store import Store
-from app.store.audit_records import Actor
-from app.store.records import Head, Key, Permission, Wish
+from app.store.keys.audit_records import Actor
+from app.store.records import HoldRequest, Key, MessageSummary, Permission
+from tests.contract.cli.test_command_line import postern, stored
 from tests.contract.store import build
-from tests.contract.test_command_line import postern, stored
 
 MARKUP = "[/b] order [red]x[/] [link=http://evil.example]y[/link] :warning:"
 CONTROLS = "\x1b[2J\x1b]8;;http://evil.example\x1b\\z\x9b3m\x7f\x07 a\u202eb\u2066\u200b\u2028 \U000e0041"
@@ -68,7 +68,7 @@ async def filled(store: Store) -> None:
     """An email, its attempts, a key, a mailbox and an audit with hostile values in each text."""
     envelope = Envelope("a@contoso.com", (f"{HOSTILE}@example.com",))
     message = Message(envelope, "id@contoso.com", build.CONTENT)
-    head = Head(HOSTILE, (HOSTILE,), HOSTILE, tags=((HOSTILE, HOSTILE),))
+    head = MessageSummary(HOSTILE, (HOSTILE,), HOSTILE, tags=((HOSTILE, HOSTILE),))
     await build.accept(store, build.acceptance(id=EMAIL, message=message, head=head))
     attempt = Attempt(Phase.DOT, failure=Failure(Phase.DOT, FailureKind.CLOSED, HOSTILE))
     await build.settle(store, await build.claim_one(store), attempt)
@@ -77,9 +77,9 @@ async def filled(store: Store) -> None:
     (claimed,) = await build.claim(store, now=build.NOW)
     await build.settle(store, claimed, Attempt(Phase.DOT, Reply.of(550, [f"5.7.1 {HOSTILE}"])))
     await store.create_key(KEY, b"digest", Actor(HOSTILE))
-    held = Condition(Health.HELD, build.NOW, explanation=Explanation(HOSTILE, HOSTILE))
-    await store.keep_mailbox(build.MAILBOX, HOSTILE, held)
-    assert await store.wish(build.MAILBOX, Wish(build.NOW, hold=True, reason=HOSTILE), Actor(HOSTILE))
+    held = MailboxCondition(Health.HELD, build.NOW, explanation=Explanation(HOSTILE, HOSTILE))
+    await store.save_condition(build.MAILBOX, HOSTILE, held)
+    assert await store.request_hold(build.MAILBOX, HoldRequest(build.NOW, hold=True, reason=HOSTILE), Actor(HOSTILE))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_send_shows_what_the_server_says_escaped(server: HTTPServer, status: int
 def test_the_doctor_shows_findings_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     """Its headings, sentences, facts and fixes."""
     finding = Finding(Step.AUTH, Outcome.FAILED, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
-    page = check_view.Page({HOSTILE: HOSTILE, "another": "pool"})
+    page = check_view.FindingPrinter({HOSTILE: HOSTILE, "another": "pool"})
     page.show(finding)
     with pytest.raises(typer.Exit):
         check_view.finish([finding], Exit.FAILED, as_json=False)

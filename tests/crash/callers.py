@@ -9,8 +9,8 @@ from typing import Self
 
 import httpx
 
-from tests.crash.nurse import caller_for
-from tests.house import EMAIL
+from tests.crash.process_control import caller_for
+from tests.harness import EMAIL
 
 LARGE = "a line of a large message\n" * 8000  # some 200 KiB: several pieces, so that a kill finds it half uploaded
 AGAIN = 0.02  # seconds until a door that is shut is tried again

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.nurse import Nurse
+from tests.crash.process_control import ProcessControl
 
 Figure = Callable[[str, object], None]
 NurseFor = Callable[..., Any]
@@ -70,11 +70,11 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 
 @pytest.fixture
-async def nurse(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+async def process_control(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """`await nurse(**environment)`: who starts Posterns. All that were started end with the test."""
     async with AsyncExitStack() as stack:
 
-        async def one(**environment: str) -> Nurse:
-            return await stack.enter_async_context(Nurse(tmp_path, environment))
+        async def one(**environment: str) -> ProcessControl:
+            return await stack.enter_async_context(ProcessControl(tmp_path, environment))
 
         yield one

@@ -14,10 +14,10 @@ from app.simulator import Delay, Fault, Limits, Point, Say, Simulator
 from tests.clock import JumpingClock, LoopClock, autojump
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.nurse import environment_for, free_port
-from tests.crash.reckoning import Received, reckon
-from tests.crash.ring import pretend_office
-from tests.house import ACCOUNT, PATIENCE, House, house, settings_for
+from tests.crash.kill_loop import pretend_office
+from tests.crash.process_control import environment_for, free_port
+from tests.crash.verification import Received, reckon
+from tests.harness import ACCOUNT, PATIENCE, Harness, harness, settings_for
 
 HOUR, DAY = 3600.0, 86_400.0
 JUMPS = {"a day ahead": DAY, "a day back": -DAY, "an hour ahead": HOUR, "an hour back": -HOUR}
@@ -45,13 +45,13 @@ async def test_a_jump_of_the_clock(jump: float, restarted: bool, tmp_path: Path,
     clock = JumpingClock()
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock(), limits=PACE) as simulator, AsyncExitStack() as stack:
         settings = settings_for(simulator, tmp_path, drain_seconds=30)
-        at_home = await stack.enter_async_context(house(simulator, settings, clock))
+        at_home = await stack.enter_async_context(harness(simulator, settings, clock))
         ids = await everywhere(at_home)
         if restarted:
             await stack.aclose()
         clock.jump(jump)
         if restarted:
-            at_home = await stack.enter_async_context(house(simulator, settings, clock))
+            at_home = await stack.enter_async_context(harness(simulator, settings, clock))
         started = clock.monotonic()
         ids += [await at_home.post(to=f"after{number}@example.net") for number in range(10)]
         emails = await all_over(at_home, ids)
@@ -79,19 +79,19 @@ async def test_a_clock_that_began_anew_is_not_one_that_was_set(tmp_path: Path) -
     """As in another sandbox of the same machine: the mailbox was used too lately for the clock to have been set."""
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock(), limits=PACE) as simulator:
         settings = settings_for(simulator, tmp_path)
-        async with house(simulator, settings, JumpingClock()) as at_home:
+        async with harness(simulator, settings, JumpingClock()) as at_home:
             ids = [await at_home.post(to=f"sent{number}@example.net") for number in range(30)]
             await all_over(at_home, ids)
         await asyncio.sleep(61.0)  # of the loop's time
         clock = Begun()
         began = clock.monotonic()
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             ids = [await at_home.post(to=f"after{number}@example.net") for number in range(10)]
             await all_over(at_home, ids)
             assert clock.monotonic() - began < 30.0
 
 
-async def everywhere(at_home: House) -> list[Any]:
+async def everywhere(at_home: Harness) -> list[Any]:
     """Emails in every state: relayed (the window is part full), deferred, on their way, and behind a pause."""
     faults = at_home.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later*", times=4))
@@ -109,7 +109,7 @@ async def everywhere(at_home: House) -> list[Any]:
     return ids
 
 
-async def all_over(at_home: House, ids: list[Any]) -> list[dict[str, Any]]:
+async def all_over(at_home: Harness, ids: list[Any]) -> list[dict[str, Any]]:
     """Every email, when it is over."""
     async with asyncio.timeout(BOUND):
         return [await at_home.until(id, "done", "held") for id in ids]
@@ -117,7 +117,7 @@ async def all_over(at_home: House, ids: list[Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("jump", ["+1d", "-1d"], ids=["a day ahead", "a day back"])
 async def test_a_jump_of_the_machine_s_clock(
-    jump: str, nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
+    jump: str, process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
     """The same with `postern serve` itself, the time of its process being set by libfaketime."""
     library = next((path for path in LIBRARIES if Path(path).exists()), None)
@@ -127,7 +127,7 @@ async def test_a_jump_of_the_machine_s_clock(
         pytest.skip("it is tried in the full form only")
     time_file, port = tmp_path / "time", free_port()
     time_file.write_text("+0", "ascii")
-    keeper = await nurse(
+    keeper = await process_control(
         LD_PRELOAD=library,
         FAKETIME_TIMESTAMP_FILE=str(time_file),
         FAKETIME_CACHE_DURATION="1",

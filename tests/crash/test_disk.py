@@ -13,10 +13,10 @@ import pytest
 
 from tests.crash.conftest import Figure, Scale
 from tests.crash.disks import DISKS, Disk
-from tests.crash.nurse import Child, caller_for, environment_for, free_port
-from tests.crash.reckoning import Received, reckon
-from tests.crash.ring import pretend_office
-from tests.house import EMAIL, PATIENCE
+from tests.crash.kill_loop import pretend_office
+from tests.crash.process_control import Child, caller_for, environment_for, free_port
+from tests.crash.verification import Received, reckon
+from tests.harness import EMAIL, PATIENCE
 
 BOUND = 100.0  # seconds until all is well again: a lease that could not be given back runs out after 60
 
@@ -24,13 +24,13 @@ BOUND = 100.0  # seconds until all is well again: a lease that could not be give
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", DISKS)
 async def test_no_message_is_accepted_that_cannot_be_kept(
-    kind: str, nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
+    kind: str, process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
     """What is answered 200 is kept, the rest hears 503; when the disk is well again, so is Postern, by itself."""
     with DISKS[kind](tmp_path.resolve()) as disk:
         async with pretend_office() as simulator:
             port = free_port()
-            keeper = await nurse(**disk.preload)
+            keeper = await process_control(**disk.preload)
             child = await keeper.start({**environment_for(simulator, disk.data, port), **disk.environment})
             async with caller_for(port) as http:
                 answers = await hard_times(http, scale.posts, disk, child)

@@ -12,19 +12,21 @@ import pytest
 from app.simulator import Point
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.nurse import environment_for, free_port
-from tests.crash.reckoning import Received, reckon
-from tests.crash.ring import BLOCK, Ring, ends, last_house, pretend_office
+from tests.crash.kill_loop import BLOCK, Ring, ends, last_house, pretend_office
+from tests.crash.process_control import environment_for, free_port
+from tests.crash.verification import Received, reckon
 
 CONNECTIONS = 3  # of a mailbox, if nothing else is set
 
 
 @pytest.mark.timeout(2400)
-async def test_accepted_means_kept(nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure) -> None:
+async def test_accepted_means_kept(
+    process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
+) -> None:
     """Kill the process at any moment: no accepted message is lost; a duplicate has one cause, and is flagged."""
     port, data = free_port(), tmp_path / "data"
     async with pretend_office() as simulator:
-        keeper = await nurse()
+        keeper = await process_control()
         environment = environment_for(simulator, data, port)
         async with Callers(port, random.Random(1), pause=0.2) as callers:
             ring = Ring(simulator, keeper, environment, callers, random.Random(2))

@@ -14,20 +14,22 @@ import pytest
 from app.simulator import Simulator
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.nurse import Nurse, environment_for, free_port
-from tests.crash.platter import Platter, build
-from tests.crash.reckoning import Received, reckon
-from tests.crash.ring import ends, last_house, pretend_office
+from tests.crash.disk_image import Platter, build
+from tests.crash.kill_loop import ends, last_house, pretend_office
+from tests.crash.process_control import ProcessControl, environment_for, free_port
+from tests.crash.verification import Received, reckon
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the power cut needs a C compiler (cc)")
 
 
 @pytest.mark.timeout(900)
-async def test_accepted_means_synced(nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure) -> None:
+async def test_accepted_means_synced(
+    process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
+) -> None:
     """A 200 is sent only after the commit reached the disk: whatever was not synced is lost, no accepted message is."""
     platter, chance, by_itself = Platter(tmp_path), random.Random(3), 0
     async with pretend_office() as simulator:
-        async with powered(simulator, nurse, tmp_path, platter) as power:
+        async with powered(simulator, process_control, tmp_path, platter) as power:
             for number in range(scale.cuts):
                 after = chance.randint(1, 700) if number % 2 else -1  # at a write or sync of its own, or at any time
                 by_itself += await power.up_and_down(chance, AFTER=str(after))
@@ -37,7 +39,7 @@ async def test_accepted_means_synced(nurse: Callable[..., Any], tmp_path: Path, 
         callers = power.callers
         async with last_house(simulator, platter.data) as at_home:
             total = reckon(await ends(at_home, callers.accepted), Received(simulator.messages))
-    assert power.nurse.logged("crashed") == 0, power.nurse.tail()
+    assert power.process_control.logged("crashed") == 0, power.process_control.tail()
     figure("power cuts (at its n-th write or sync)", f"{scale.cuts} ({by_itself})")
     figure("posts / 200 read / lost", f"{len(callers.posts)} / {total.emails} / 0")
     figure("relayed / held as unknown", f"{total.relayed} / {total.held_as_unknown}")
@@ -45,10 +47,10 @@ async def test_accepted_means_synced(nurse: Callable[..., Any], tmp_path: Path, 
 
 
 @pytest.mark.timeout(120)
-async def test_the_imitation_can_lose_mail(nurse: Callable[..., Any], tmp_path: Path, figure: Figure) -> None:
+async def test_the_imitation_can_lose_mail(process_control: Callable[..., Any], tmp_path: Path, figure: Figure) -> None:
     """With a log that is not synced at commit (as PRAGMA synchronous=NORMAL or OFF would have it) mail is lost."""
     platter = Platter(tmp_path)
-    async with pretend_office() as simulator, powered(simulator, nurse, tmp_path, platter) as power:
+    async with pretend_office() as simulator, powered(simulator, process_control, tmp_path, platter) as power:
         await power.up_and_down(random.Random(4), LIE="-wal")
         platter.cut(None)
         lost = power.accepted() - platter.kept(tmp_path)
@@ -58,11 +60,11 @@ async def test_the_imitation_can_lose_mail(nurse: Callable[..., Any], tmp_path: 
 
 @asynccontextmanager
 async def powered(
-    simulator: Simulator, nurse: Callable[..., Any], folder: Path, platter: Platter
+    simulator: Simulator, process_control: Callable[..., Any], folder: Path, platter: Platter
 ) -> AsyncIterator["Power"]:
     """Ready for a first start, with callers who wait for it."""
     port = free_port()
-    keeper = await nurse(LD_PRELOAD=str(build(folder)))
+    keeper = await process_control(LD_PRELOAD=str(build(folder)))
     async with Callers(port, random.Random(5), pause=0.03) as callers:
         yield Power(keeper, environment_for(simulator, platter.data, port), platter, callers)
 
@@ -70,8 +72,10 @@ async def powered(
 class Power:
     """A Postern on the platter, with callers before it."""
 
-    def __init__(self, nurse: Nurse, environment: dict[str, str], platter: Platter, callers: Callers) -> None:
-        self.nurse = nurse
+    def __init__(
+        self, process_control: ProcessControl, environment: dict[str, str], platter: Platter, callers: Callers
+    ) -> None:
+        self.process_control = process_control
         self.callers = callers
         self._environment = environment
         self._platter = platter
@@ -79,7 +83,7 @@ class Power:
     async def up_and_down(self, chance: random.Random, **shim: str) -> bool:
         """Start, let it accept, and cut. True if it cut itself."""
         before, wanted = self.callers.answered, chance.randint(1, 60)
-        child = await self.nurse.start({**self._environment, **self._platter.environment(**shim)})
+        child = await self.process_control.start({**self._environment, **self._platter.environment(**shim)})
         async with asyncio.timeout(60):
             while self.callers.answered < before + wanted and not child.ended.is_set():
                 await asyncio.sleep(chance.uniform(0.0, 0.02))

@@ -9,14 +9,14 @@ from uuid import UUID
 
 import pytest
 
-from app.store import Store, StoreUnavailable
-from app.store.retention import Bounds
+from app.store import Store, StoreUnavailableError
+from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import DAY, NOW, accept, acceptance
 from tests.crash.conftest import Figure
 from tests.crash.disks import DISKS
 
 LARGE = 500_000  # octets: a hundred of them fill the log and the file
-BOUNDS = Bounds(NOW + DAY, contents=NOW, messages=NOW, events=0.0)
+BOUNDS = RetentionCutoffs(NOW + DAY, contents=NOW, messages=NOW, events=0.0)
 
 
 @pytest.mark.timeout(120)
@@ -31,7 +31,7 @@ async def test_a_disk_full_of_mail_loses_nothing_and_retention_makes_room(tmp_pa
         kept = await fill(store)
         log = Path(f"{file}-wal").stat().st_size
         await every(store, kept, there=True)
-        with suppress(StoreUnavailable):  # it may find room in what the log has already
+        with suppress(StoreUnavailableError):  # it may find room in what the log has already
             while await store.prune(BOUNDS):
                 pass
 
@@ -61,9 +61,9 @@ async def fill(store: Store) -> list[UUID]:
     while refused < 3:
         try:
             ids += await accept(store, acceptance(content=b"x" * LARGE))
-        except StoreUnavailable:
+        except StoreUnavailableError:
             refused += 1
-    with pytest.raises(StoreUnavailable, match="Free some disk space"):
+    with pytest.raises(StoreUnavailableError, match="Free some disk space"):
         await accept(store, acceptance(content=b"x" * LARGE))
     return ids
 

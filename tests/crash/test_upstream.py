@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from app import wiring
+from app import mailbox_factory
 from app.clock import Clock
 from app.simulator import Drop, Endless, Fault, Garbage, Half, LongLine, Point, Reset, Say, Silence, Simulator
-from app.simulator.actions import Action
+from app.simulator.fault_actions import Action
 from app.smtp.timeouts import Timeouts
 from tests.crash.conftest import Figure, Scale
-from tests.crash.reckoning import Received, Reckoning, reckon
-from tests.crash.ring import ends_of
-from tests.house import ACCOUNT, House, house, settings_for
+from tests.crash.kill_loop import ends_of
+from tests.crash.verification import Received, Reckoning, reckon
+from tests.harness import ACCOUNT, Harness, harness, settings_for
 
 SPEED = 200.0  # a minute in 0.3 s: Exchange's own limits can be kept to
 PATIENT = 0.5  # real seconds for a reply; a busy machine must not be taken for a silent upstream
@@ -82,19 +82,19 @@ async def test_a_reply_that_never_comes(on_unknown: str, most: int, tmp_path: Pa
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Postern that is not as patient as RFC 5321 asks; it has no setting for that."""
-    monkeypatch.setattr(wiring, "Timeouts", partial(Timeouts, **SHORT))
+    monkeypatch.setattr(mailbox_factory, "Timeouts", partial(Timeouts, **SHORT))
 
 
 @asynccontextmanager
-async def upstream(folder: Path, seed: int) -> AsyncIterator[tuple[Simulator, House]]:
+async def upstream(folder: Path, seed: int) -> AsyncIterator[tuple[Simulator, Harness]]:
     """A house on a fast clock, before an upstream with Exchange's own limits."""
     folder.mkdir(exist_ok=True)
     simulator = Simulator(accounts=[ACCOUNT], clock=Clock(SPEED), seed=seed)
-    async with simulator, house(simulator, settings_for(simulator, folder), Clock(SPEED)) as at_home:
+    async with simulator, harness(simulator, settings_for(simulator, folder), Clock(SPEED)) as at_home:
         yield simulator, at_home
 
 
-async def relay_all(at_home: House, name: str, **changes: Any) -> Reckoning:
+async def relay_all(at_home: Harness, name: str, **changes: Any) -> Reckoning:
     """Post, wait for the end of each, and judge."""
     ids = await asyncio.gather(*(at_home.post(to=f"n{number}@example.net", **changes) for number in range(MESSAGES)))
     emails = await ends_of(at_home, ids)

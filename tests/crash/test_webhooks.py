@@ -12,21 +12,23 @@ import pytest
 
 from tests.crash.callers import AGAIN, Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.nurse import caller_for, environment_for, free_port
-from tests.crash.ring import ends, last_house, pretend_office
-from tests.house import PATIENCE
+from tests.crash.kill_loop import ends, last_house, pretend_office
+from tests.crash.process_control import caller_for, environment_for, free_port
+from tests.harness import PATIENCE
 from tests.webhooks.listen import verify
 from tests.webhooks.receiver import Json, Receiver
 
 
 @pytest.mark.timeout(900)
-async def test_every_event_arrives(nurse: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure) -> None:
+async def test_every_event_arrives(
+    process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
+) -> None:
     """At least once, whatever is killed: of each email that the upstream took, its callers hear."""
     port, data, chance = free_port(), tmp_path / "data", random.Random(3)
     kills = max(5, scale.kills // 20)
     async with pretend_office() as simulator, Receiver() as receiver:
         environment = environment_for(simulator, data, port, POSTERN_WEBHOOK_PRIVATE_ADDRESSES="true")
-        keeper = await nurse()
+        keeper = await process_control()
         child = await keeper.start(environment)
         webhook = await made(port, receiver.url)
         async with Callers(port, chance) as callers:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.api import Limits
-from tests.contract.api.door import Door, open_door
+from tests.contract.api.server import ApiServer, open_server
 from tests.gateway.gateways import KINDS, Gateway, gateway, installed
 
 FORWARDER = "127.0.0.1"
@@ -22,15 +22,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A Postern with the default limits that believes the gateway."""
     limits = Limits(max_body_bytes=50 * MIB, max_message_bytes=35 * MIB, max_bytes_in_flight=400 * MIB)
-    with open_door(tmp_path_factory.mktemp("inner"), limits=limits, forwarders=(FORWARDER,)) as door:
+    with open_server(tmp_path_factory.mktemp("inner"), limits=limits, forwarders=(FORWARDER,)) as door:
         yield door
 
 
 @pytest.fixture(scope="session")
-def front(kind: str, inner: Door) -> Iterator[Gateway]:
+def front(kind: str, inner: ApiServer) -> Iterator[Gateway]:
     """The gateway as it stands in deploy/gateway."""
     with gateway(kind, inner.port) as front:
         yield front

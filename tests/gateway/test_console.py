@@ -11,7 +11,7 @@ from app.simulator import Simulator
 from tests.contract.console.operator import CONSOLE_PASSWORD, Operator
 from tests.gateway.conftest import FORWARDER
 from tests.gateway.gateways import gateway
-from tests.house import ACCOUNT, MAILBOX, PATIENCE, house, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PATIENCE, harness, settings_for
 
 
 @pytest.mark.parametrize("prefix", ["", "/mail"])
@@ -22,7 +22,7 @@ async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: 
         settings = settings_for(
             simulator, tmp_path, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
         )
-        async with house(simulator, settings) as home:
+        async with harness(simulator, settings) as home:
             with gateway(
                 kind, home.postern._listener.port, parts=("console", "prefix") if prefix else ("console",)
             ) as front:

@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from tests.contract.api.door import MINIMAL, Door, accepted, check_error, read_response, refused
+from tests.contract.api.server import MINIMAL, ApiServer, accepted, check_error, read_response, refused
 from tests.gateway.gateways import Gateway, gateway
 from tests.gateway.upstream import closed_port, silent
 
@@ -40,7 +40,7 @@ def test_postern_dies_under_a_request(kind: str) -> None:
     assert len(came) == len(set(came))
 
 
-def test_one_replica_is_away(kind: str, inner: Door) -> None:
+def test_one_replica_is_away(kind: str, inner: ApiServer) -> None:
     """Callers notice nothing with nginx, which gives to another what has not left; with Caddy for two seconds."""
     with gateway(kind, closed_port(), inner.port) as front, client_of(front.url, front.trust(), inner.key) as client:
         answers = [client.post("/emails", json=MINIMAL)]
@@ -63,7 +63,7 @@ def test_no_tls(kind: str, front: Gateway) -> None:
         assert "https://" in check_error(response)["message"]
 
 
-def test_a_head_that_is_too_large(kind: str, front: Gateway, inner: Door) -> None:
+def test_a_head_that_is_too_large(kind: str, front: Gateway, inner: ApiServer) -> None:
     """nginx takes 64 KiB and then answers in our form, Caddy 1 MiB and then in words of its own."""
     with client_of(front.url, front.trust(), inner.key) as client:
         headers = {f"x-large-{number}": "x" * 15_000 for number in range(80)}
@@ -86,7 +86,7 @@ def test_what_is_no_request(kind: str, front: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["/%00", "/emails/%00"])
-def test_a_nul_in_a_path(front: Gateway, inner: Door, path: str) -> None:
+def test_a_nul_in_a_path(front: Gateway, inner: ApiServer, path: str) -> None:
     """Is refused, by nginx or by Postern."""
     with client_of(front.url, front.trust(), inner.key) as client:
         assert check_error(client.get(path))["statusCode"] in (400, 404, 422)

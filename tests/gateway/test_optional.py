@@ -7,7 +7,7 @@ import httpx
 import pytest
 import trustme
 
-from tests.contract.api.door import MINIMAL, Door, accepted, check_error, open_door, refused
+from tests.contract.api.server import MINIMAL, ApiServer, accepted, check_error, open_server, refused
 from tests.gateway.conftest import FORWARDER
 from tests.gateway.gateways import Gateway, gateway
 
@@ -23,7 +23,7 @@ def ask(front: Gateway, *, shown: trustme.CA | None = None) -> httpx.Response:
         return client.get(f"{front.url}/emails")
 
 
-def test_mtls(kind: str, inner: Door) -> None:
+def test_mtls(kind: str, inner: ApiServer) -> None:
     """Who shows a certificate of the authority reaches Postern, which asks for the key as ever; nobody else does."""
     with gateway(kind, inner.port, parts=["mtls"]) as front:
         refused(ask(front, shown=front.client_ca), 401, "missing_api_key")
@@ -40,7 +40,7 @@ def test_mtls(kind: str, inner: Door) -> None:
 def test_a_prefix(kind: str, tmp_path: Path) -> None:
     """Below /mail all is as at the top, addresses in answers bear it, and what is for machines inside stays there."""
     with (
-        open_door(tmp_path, root_path="/mail", forwarders=(FORWARDER,)) as door,
+        open_server(tmp_path, root_path="/mail", forwarders=(FORWARDER,)) as door,
         gateway(kind, door.port, parts=["prefix"]) as front,
         httpx.Client(base_url=front.url, verify=front.trust(), timeout=20) as client,
     ):
@@ -56,7 +56,7 @@ def test_a_prefix(kind: str, tmp_path: Path) -> None:
         assert door.get(f"/mail/emails/{id_}").json()["id"] == id_
 
 
-def test_a_limit_for_each_address(kind: str, inner: Door) -> None:
+def test_a_limit_for_each_address(kind: str, inner: ApiServer) -> None:
     """429 in our form that says when to come again. Caddy has no such part: it would need a plugin."""
     if kind == "caddy":
         pytest.skip("deploy/gateway/caddy has no limit")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.contract.api.door import MINIMAL, Door, accepted, check_error, refused
+from tests.contract.api.server import MINIMAL, ApiServer, accepted, check_error, refused
 from tests.gateway.gateways import Gateway
 
 MIB = 1024 * 1024
@@ -14,7 +14,7 @@ ID = "caller-1.2_3"
 
 
 @pytest.fixture(scope="module")
-def caller(front: Gateway, inner: Door) -> Iterator[httpx.Client]:
+def caller(front: Gateway, inner: ApiServer) -> Iterator[httpx.Client]:
     """With a key, over TLS, from an address of its own."""
     transport = httpx.HTTPTransport(verify=front.trust(), local_address="127.0.0.2")
     headers = {"authorization": f"Bearer {inner.key}"}
@@ -23,7 +23,7 @@ def caller(front: Gateway, inner: Door) -> Iterator[httpx.Client]:
         yield caller
 
 
-def test_an_email(caller: httpx.Client, inner: Door) -> None:
+def test_an_email(caller: httpx.Client, inner: ApiServer) -> None:
     """Is kept, and read again."""
     id_ = accepted(caller.post("/emails", json=MINIMAL))
     assert caller.get(f"/emails/{id_}").json()["subject"] == MINIMAL["subject"]
@@ -81,14 +81,14 @@ def test_what_is_for_machines_inside(front: Gateway, path: str) -> None:
     assert b"postern_" not in body
 
 
-def test_any_host(front: Gateway, inner: Door) -> None:
+def test_any_host(front: Gateway, inner: ApiServer) -> None:
     """A call under a name that the gateway does not know is never answered with an empty 200."""
     with httpx.Client(verify=front.trust()) as client:
         response = client.get(f"{front.url}/emails", headers={"host": "elsewhere.example"})
     refused(response, 401, "missing_api_key")
 
 
-def test_the_log(front: Gateway, caller: httpx.Client, inner: Door) -> None:
+def test_the_log(front: Gateway, caller: httpx.Client, inner: ApiServer) -> None:
     """Has no key, no query and nothing of an email."""
     caller.get("/emails", params={"to": "secret-recipient@example.net"})
     caller.post("/emails", json={**MINIMAL, "subject": "secret-subject"})

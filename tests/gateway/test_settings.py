@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.house import ACCOUNT, House, house, settings_for
+from tests.harness import ACCOUNT, Harness, harness, settings_for
 
 FORGED = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
 
 
-async def logged(home: House, capsys: pytest.CaptureFixture[str]) -> str:
+async def logged(home: Harness, capsys: pytest.CaptureFixture[str]) -> str:
     """What is logged of a request that was refused."""
     assert (await home.caller.get("/nope", headers=FORGED)).status_code == 404
     return capsys.readouterr().err
@@ -20,7 +20,7 @@ async def test_a_gateway_is_believed(tmp_path: Path, capsys: pytest.CaptureFixtu
     """Who is named in the setting says who asked."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, forwarded_allow_ips="192.0.2.1, 127.0.0.0/8", root_path="/mail/")
-        async with house(simulator, settings) as home:
+        async with harness(simulator, settings) as home:
             assert "203.0.113.9" in await logged(home, capsys)
             assert (await home.caller.get("/mail/openapi.json")).json()["servers"][0]["url"] == "/mail"
             assert (await home.caller.get("/mail")).status_code == 404
@@ -34,7 +34,7 @@ async def test_nobody_else_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             folder = tmp_path / place
             folder.mkdir()
             settings = settings_for(simulator, folder, forwarded_allow_ips=forwarders)
-            async with house(simulator, settings) as home:
+            async with harness(simulator, settings) as home:
                 line = await logged(home, capsys)
             assert "127.0.0.1" in line
             assert "203.0.113.9" not in line

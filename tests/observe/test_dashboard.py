@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from app.mail.lifecycle import MessageState
-from app.mail.message import Lane
+from app.mail.message.message import Lane
 from app.simulator import Account, Drop, Fault, Point, Say, Simulator
 from app.simulator.entra import TENANT
 from tests.architecture.test_observability import queries
 from tests.entra import CLIENT, app, certificate, key_pem, pem, place
-from tests.house import House, house, settings_for
+from tests.harness import Harness, harness, settings_for
 from tests.observe.prometheus import Prometheus, running
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
@@ -29,7 +29,7 @@ WELL, ILL = "shop@contoso.com", "billing@fabrikam.com"
 
 
 @asynccontextmanager
-async def in_trouble(folder: Path) -> AsyncIterator[tuple[House, Receiver]]:
+async def in_trouble(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
     """A Postern with two mailboxes: one logs in by a certificate, the other's app is refused a token."""
     async with Simulator() as simulator, place(simulator, folder) as there, Receiver() as receiver:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
@@ -44,11 +44,11 @@ async def in_trouble(folder: Path) -> AsyncIterator[tuple[House, Receiver]]:
         changes: dict[str, Any] = {"mailbox": None, "password": None, "senders": None, "pools": pools}
         changes |= {"token_ca_file": there.ca_file, "messages_per_minute": 100_000, "metrics_port": 0}
         settings = settings_for(simulator, folder, webhook_private_addresses=True, **changes)
-        async with house(simulator, settings) as at_home:
+        async with harness(simulator, settings) as at_home:
             yield at_home, receiver
 
 
-async def trouble(at_home: House, receiver: Receiver) -> None:
+async def trouble(at_home: Harness, receiver: Receiver) -> None:
     """What can befall mail, again and again for a while: queries ask for rates."""
     answers = iter([503, 503])
     receiver.answer = lambda _: Reply(next(answers, 200))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.house import ACCOUNT, House, house, settings_for
+from tests.harness import ACCOUNT, Harness, harness, settings_for
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def at_home(simulator: Simulator, tmp_path: Path) -> AsyncIterator[House]:
+async def at_home(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern in front of it, without a bound on the pace."""
     simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
-    async with house(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
+    async with harness(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
         yield at_home

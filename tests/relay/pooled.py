@@ -8,7 +8,7 @@ import httpx
 
 from app.settings import Settings
 from app.simulator import Account, Simulator
-from tests.house import EMAIL, PASSWORD, settings_for
+from tests.harness import EMAIL, PASSWORD, settings_for
 
 MAILBOXES = [f"sender{number}@contoso.com" for number in range(4)]
 

@@ -23,12 +23,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.mail.headers import is_reserved
-from app.mail.message import Envelope, Message
+from app.mail.message.headers import is_reserved
+from app.mail.message.message import Envelope, Message
 from app.simulator import Simulator
-from app.simulator.memory import Seen
-from tests.house import ACCOUNT, EMAIL, KEY, MAILBOX, House, house, settings_for
-from tests.unit.judge import check_wire, decoded, leaves, lines, parsed, people_in, raw, unfolded
+from app.simulator.recorder import ReceivedMessage
+from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, Harness, harness, settings_for
+from tests.unit.mime_oracle import check_wire, decoded, leaves, lines, parsed, people_in, raw, unfolded
 
 EXAMPLES = 40  # of each field
 ATTACKS = [
@@ -271,17 +271,17 @@ FIELDS = {
 
 
 @pytest.fixture
-async def at_home(tmp_path: Path) -> AsyncIterator[House]:
+async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
     """Without a bound on the pace."""
     async with Simulator(accounts=[ACCOUNT], keep=100_000) as simulator:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000, recipients_per_day=100_000)
         facts = settings_for(simulator, tmp_path, messages_per_minute=100_000, recipients_per_day=100_000)
-        async with house(simulator, facts) as home:
+        async with harness(simulator, facts) as home:
             yield home
 
 
 @pytest.mark.parametrize("name", FIELDS)
-async def test_any_text(at_home: House, name: str) -> None:
+async def test_any_text(at_home: Harness, name: str) -> None:
     """Hypothesis is synchronous, so it calls from a thread, as another process would."""
     loop = asyncio.get_running_loop()
 
@@ -321,7 +321,7 @@ def refused(answer: httpx.Response, place: str) -> None:
     assert first.startswith(place) or place.startswith(first), (first, place)
 
 
-def arrived(field: Field, text: str, email: Mapping[str, Any], seen: Seen, shown: dict[str, Any]) -> None:
+def arrived(field: Field, text: str, email: Mapping[str, Any], seen: ReceivedMessage, shown: dict[str, Any]) -> None:
     """As it was meant, and nothing beside it."""
     assert set(seen.recipients) == {address for one in ("to", "cc", "bcc") for address in addresses(email.get(one))}
     assert seen.mail_from == MAILBOX
@@ -337,7 +337,7 @@ def arrived(field: Field, text: str, email: Mapping[str, Any], seen: Seen, shown
     assert meant is UNKNOWN or any(one in each(meant) for one in each(read))
 
 
-def envelope_of(seen: Seen) -> Envelope:
+def envelope_of(seen: ReceivedMessage) -> Envelope:
     """RFC 6531 only for whom it is needed."""
     people = (seen.mail_from, *seen.recipients)
     return Envelope(seen.mail_from, seen.recipients, smtputf8=not all(person.isascii() for person in people))

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from app.mail.message import Attachment, Envelope, Message, Submission
+from app.mail.message.message import Attachment, Envelope, Message, Submission
 from app.simulator import Account, Simulator
-from tests.house import MAILBOX, PASSWORD, PATIENCE, House, house, settings_for
+from tests.harness import MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
 from tests.unit.corpus import CORPUS
-from tests.unit.judge import judge
+from tests.unit.mime_oracle import judge
 
 
 @pytest.fixture
-async def at_home(tmp_path: Path) -> AsyncIterator[House]:
+async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
     """A mailbox that may send as everybody in the corpus."""
     simulator = Simulator(accounts=[Account(MAILBOX, password=PASSWORD, send_as=("*",))])
-    async with simulator, house(simulator, settings_for(simulator, tmp_path, senders="*@*")) as at_home:
+    async with simulator, harness(simulator, settings_for(simulator, tmp_path, senders="*@*")) as at_home:
         yield at_home
 
 
@@ -26,7 +26,7 @@ NOT_AS_GIVEN = {"control_characters", "awkward_names", "empty_attachment", "same
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name not in NOT_AS_GIVEN])
-async def test_a_message_arrives_byte_true(at_home: House, name: str) -> None:
+async def test_a_message_arrives_byte_true(at_home: Harness, name: str) -> None:
     """What arrived is what was stored, octet for octet; its headers, texts and files are what the caller posted."""
     submission = CORPUS[name]
     id = await at_home.post(**request_of(submission))

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from app.mail.health import PROBES, Health
+from app.mail.mailbox_health import PROBE_DELAYS, Health
 from app.simulator import Account, Fault, Limits, Simulator
-from app.store.records import Wish
+from app.store.records import HoldRequest
 from tests.clock import LoopClock, autojump
-from tests.house import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, House, house, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
 
 FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 MINUTE, HOUR = 60.0, 3600.0
 WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 
 
-async def until_health(at_home: House, health: Health) -> None:
+async def until_health(at_home: Harness, health: Health) -> None:
     """Until the mailbox stands so."""
     async with asyncio.timeout(PATIENCE):
         while at_home.mailbox.condition.health is not health:
@@ -31,20 +31,20 @@ async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) ->
     clock = LoopClock(speed=MINUTE)  # the relay looks again after a second of its loop, here after a minute
     async with Simulator(accounts=[WRONG], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             ids = [await at_home.post() for _ in range(500)]
             await until_health(at_home, Health.HELD)
             await until_logins(simulator, 2)
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             await until_health(at_home, Health.HELD)
             await until_logins(simulator, 4)
             times = [login.at for login in simulator.logins]
             waits = [later - sooner for sooner, later in pairwise(times)]
-            for wait, probe in zip(waits, PROBES, strict=False):
+            for wait, probe in zip(waits, PROBE_DELAYS, strict=False):
                 assert probe <= wait <= probe + MINUTE  # as late as the longest rest
             assert len(simulator.logins) == 4
             simulator.accounts.add(ACCOUNT)
-            assert await at_home.postern.store.wish(MAILBOX, Wish(clock.now(), hold=False))
+            assert await at_home.postern.store.request_hold(MAILBOX, HoldRequest(clock.now(), hold=False))
             await simulator.wait_for(500, PATIENCE)
             emails = [await at_home.until(id, "done") for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
@@ -80,7 +80,7 @@ async def test_trouble_behind_the_login_fails_no_message(tmp_path: Path, fault: 
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         armed = simulator.faults.add(Fault.named(fault, times=2))
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             ids = [await at_home.post() for _ in range(12)]
             emails = [await at_home.until(id, "done") for id in ids]
         assert armed.fired == 2
@@ -94,14 +94,14 @@ async def test_a_person_holds_and_releases(tmp_path: Path) -> None:
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
-        async with house(simulator, settings, clock) as at_home:
-            assert await at_home.postern.store.wish(MAILBOX, Wish(1.0, hold=True, reason="audit"))
+        async with harness(simulator, settings, clock) as at_home:
+            assert await at_home.postern.store.request_hold(MAILBOX, HoldRequest(1.0, hold=True, reason="audit"))
             await until_health(at_home, Health.HELD)
             id = await at_home.post()
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             assert at_home.mailbox.condition.health is Health.HELD
             assert simulator.messages == []
-            assert await at_home.postern.store.wish(MAILBOX, Wish(2.0, hold=False))
+            assert await at_home.postern.store.request_hold(MAILBOX, HoldRequest(2.0, hold=False))
             await at_home.until(id, "done")
         assert len(simulator.accepted) == 1
 

@@ -9,9 +9,9 @@ from statistics import median
 import pytest
 
 from app.simulator import Simulator
-from app.simulator.memory import Seen
+from app.simulator.recorder import ReceivedMessage
 from tests.clock import LoopClock, autojump
-from tests.house import house
+from tests.harness import harness
 from tests.relay.pooled import MAILBOXES, accounts, pooled, post
 
 WHOLE = bool(os.environ.get("WHOLE"))  # as `make limits` has it: some two minutes
@@ -34,12 +34,12 @@ async def test_what_is_urgent_overtakes_ten_thousand(tmp_path: Path) -> None:
         restarts = [span * (number + 1) / (RESTARTS + 1) for number in range(RESTARTS)]
         asked: dict[str, float] = {}
         began = clock.now()
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             gate = asyncio.Semaphore(16)
             await asyncio.gather(*(post(at_home.caller, gate, lane="bulk") for _ in range(BULK)))
         while restarts or moments:
             until = began + restarts.pop(0) if restarts else None
-            async with house(simulator, settings, clock) as at_home:
+            async with harness(simulator, settings, clock) as at_home:
                 while moments and (until is None or began + moments[0] < until):
                     await clock.sleep(began + moments.pop(0) - clock.now())
                     subject = f"urgent {len(asked)}"
@@ -66,7 +66,7 @@ def check(simulator: Simulator, asked: dict[str, float]) -> None:
     assert share >= 0.98
 
 
-def subject_of(seen: Seen) -> str:
+def subject_of(seen: ReceivedMessage) -> str:
     """As it arrived."""
     line = next(line for line in seen.content.split(b"\r\n") if line.lower().startswith(b"subject:"))
     return line.partition(b":")[2].strip().decode()

@@ -9,7 +9,7 @@ import pytest
 
 from app import logs, main
 from app.simulator import Fault, Point, Say, Simulator
-from tests.house import EMAIL, MAILBOX, House, house, settings_for
+from tests.harness import EMAIL, MAILBOX, Harness, harness, settings_for
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-async def test_each_step_has_its_line(at_home: House, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_each_step_has_its_line(at_home: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     """Accepted, claimed, attempted, replaced by a newer one: by the email's id, and the caller's by his request's."""
     logs.configure(human=False, level="debug")
     at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
@@ -56,7 +56,7 @@ async def test_the_setting_masks_whoever_is_written_to(
     settings = settings_for(simulator, tmp_path, log_addresses="masked", log_format="json")
     main.configure_logs(settings)
     simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
-    async with house(simulator, settings) as at_home:
+    async with harness(simulator, settings) as at_home:
         await at_home.until(await at_home.post(to="lovelace@example.net"), "done")
         for changes in ({"to": "lovelace@@example.net"}, {"from": "lovelace@example.net"}):
             answer = await at_home.caller.post("/emails", json={**EMAIL, **changes})

@@ -10,15 +10,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from app import __version__
 from app.clock import Clock
 from app.mail import policy
-from app.mail.attempt import FailureKind, Phase
-from app.mail.health import Health
 from app.mail.lifecycle import Event
-from app.mail.message import Lane
+from app.mail.mailbox_health import Health
+from app.mail.message.message import Lane
 from app.mail.office365 import entra
-from app.scrape import Scrape
+from app.mail.outcome.attempt import FailureKind, Phase
+from app.metrics_exporter import MetricsExporter
 from app.simulator import Drop, Fault, Point, Say, Simulator
 from app.store import Store
-from tests.house import MAILBOX, PATIENCE, House, house, settings_for
+from tests.harness import MAILBOX, PATIENCE, Harness, harness, settings_for
 
 RULES = {
     *(rule.name for rule in policy.RULES),
@@ -41,7 +41,7 @@ LABELS = {
 Counts = Counter[tuple[str, tuple[str, ...]]]
 
 
-async def counts(at_home: House) -> Counts:
+async def counts(at_home: Harness) -> Counts:
     """Every counter of the process, by name and label values."""
     answer = await at_home.caller.get("/metrics")
     assert answer.status_code == 200
@@ -55,7 +55,7 @@ async def counts(at_home: House) -> Counts:
     return found
 
 
-async def counted(at_home: House, before: Counts) -> Counts:
+async def counted(at_home: Harness, before: Counts) -> Counts:
     """What was counted since, once an attempt is: its count follows the commit that a caller sees."""
     async with asyncio.timeout(PATIENCE):
         while "postern_attempts_total" not in {name for name, _ in await counts(at_home) - before}:
@@ -63,7 +63,7 @@ async def counted(at_home: House, before: Counts) -> Counts:
     return await counts(at_home) - before
 
 
-async def test_an_email_on_its_way_is_counted(at_home: House) -> None:
+async def test_an_email_on_its_way_is_counted(at_home: Harness) -> None:
     """Once accepted, once relayed; asking again for the same is not another one."""
     before = await counts(at_home)
     for _ in range(2):
@@ -82,7 +82,7 @@ async def test_an_email_on_its_way_is_counted(at_home: House) -> None:
     }
 
 
-async def test_a_reply_that_no_row_knows_is_counted(at_home: House) -> None:
+async def test_a_reply_that_no_row_knows_is_counted(at_home: Harness) -> None:
     """At its phase, which is there at 0 before; its text is not."""
     before = await counts(at_home)
     assert ("postern_unknown_replies_total", ("dot",)) in before
@@ -97,7 +97,7 @@ async def test_a_reply_that_no_row_knows_is_counted(at_home: House) -> None:
     }
 
 
-async def test_each_recipient_is_counted_by_its_rule(at_home: House) -> None:
+async def test_each_recipient_is_counted_by_its_rule(at_home: Harness) -> None:
     """Also one without a reply; and no address gets into a label."""
     before = await counts(at_home)
     at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
@@ -110,7 +110,7 @@ async def test_each_recipient_is_counted_by_its_rule(at_home: House) -> None:
     }
 
 
-async def test_anybody_inside_may_read_them(at_home: House) -> None:
+async def test_anybody_inside_may_read_them(at_home: Harness) -> None:
     """Without a key, in Prometheus' own type; nothing else is possible."""
     for method, status in (("GET", 200), ("HEAD", 200), ("POST", 405)):
         answer = await at_home.caller.request(method, "/metrics", headers={"authorization": "none"})
@@ -128,7 +128,7 @@ def series(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     }
 
 
-async def test_nothing_that_a_caller_sends_becomes_a_series(at_home: House) -> None:
+async def test_nothing_that_a_caller_sends_becomes_a_series(at_home: Harness) -> None:
     """Labels have the values of the code and of the settings: after every kind of request, no other series is there
     than after the first of each."""
 
@@ -157,7 +157,7 @@ async def test_nothing_that_a_caller_sends_becomes_a_series(at_home: House) -> N
     assert latest == first
 
 
-async def test_what_stands_is_told_with_what_was_counted(at_home: House) -> None:
+async def test_what_stands_is_told_with_what_was_counted(at_home: Harness) -> None:
     """Age of the oldest due message, what waits, connections, pace, the day's recipients and the mailbox's health."""
     at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
     await at_home.until(await at_home.post(lane="bulk", to="late@example.net"), "deferred")
@@ -182,7 +182,7 @@ async def test_what_stands_is_told_with_what_was_counted(at_home: House) -> None
 async def test_metrics_may_have_a_port_of_their_own(simulator: Simulator, tmp_path: Path) -> None:
     """Then the API does not tell them, and that port tells nothing else, errors in the API's form."""
     async with (
-        house(simulator, settings_for(simulator, tmp_path, metrics_port=0)) as at_home,
+        harness(simulator, settings_for(simulator, tmp_path, metrics_port=0)) as at_home,
         httpx.AsyncClient(trust_env=False) as prometheus,
     ):
         assert (await at_home.caller.get("/metrics")).json()["name"] == "not_found"
@@ -199,7 +199,7 @@ async def test_a_scrape_outlives_the_database(tmp_path: Path) -> None:
     for file in tmp_path.iterdir():
         file.unlink()
     (tmp_path / "postern.db").write_bytes(b"no database at all, nor ever was" * 1000)
-    scrape = Scrape(store, Clock(), {MAILBOX: "default"})
+    scrape = MetricsExporter(store, Clock(), {MAILBOX: "default"})
     text = (await scrape.text()).decode()
     names = {name for name, _ in series(text)}
     assert "postern_store_up 0.0" in text

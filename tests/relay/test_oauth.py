@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from app import metrics
 from app.clock import Clock
-from app.mail.health import Health
+from app.mail.mailbox_health import Health
 from app.settings import FileSecret
 from app.simulator import Account, Limits, Simulator
 from app.simulator.entra import TENANT
 from tests.clock import LoopClock, autojump
 from tests.entra import CLIENT, SECRET, Place, app, certificate, federated, key_pem, pem, place
-from tests.house import MAILBOX, PATIENCE, House, house, settings_for
+from tests.harness import MAILBOX, PATIENCE, Harness, harness, settings_for
 
 FREE = Limits(connections_sending=1000, messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 SECRET_SETTINGS: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SecretStr(SECRET)}
@@ -33,7 +33,7 @@ async def oauth_house(
     lifetime: float = 4500.0,
     refuse: str | None = None,
     **credential: Any,
-) -> AsyncIterator[tuple[House, Place]]:
+) -> AsyncIterator[tuple[Harness, Place]]:
     """Postern in front of both pretend services, logging in with a token."""
     clock = clock or LoopClock()
     async with (
@@ -44,7 +44,7 @@ async def oauth_house(
         if refuse:
             there.entra.refuse(refuse, times=None)
         settings = settings_for(simulator, folder, **{**facts(there), **(credential or SECRET_SETTINGS)})
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             yield at_home, there
 
 
@@ -58,7 +58,7 @@ def facts(there: Place) -> dict[str, Any]:
     }
 
 
-async def until_health(at_home: House, health: Health) -> None:
+async def until_health(at_home: Harness, health: Health) -> None:
     """Until the mailbox stands so."""
     async with asyncio.timeout(PATIENCE):
         while at_home.mailbox.condition.health is not health:
@@ -159,11 +159,11 @@ async def test_fifty_connections_at_once_are_one_token_request(tmp_path: Path) -
 async def test_a_token_that_is_refused_is_renewed_and_the_mail_goes(tmp_path: Path) -> None:
     """One refused login, one new token; the message knows nothing of it."""
     async with oauth_house(tmp_path) as (at_home, there):
-        there.entra.withdraw()
+        there.entra.revoke()
         there.entra.lifetime = 4000.0
         first = await at_home.post()
         await at_home.until(first, "done")
-        there.entra.withdraw()
+        there.entra.revoke()
         await cut(at_home)
         email = await at_home.until(await at_home.post(), "done")
         assert len(email["relay"]["attempts"]) == 1
@@ -171,7 +171,7 @@ async def test_a_token_that_is_refused_is_renewed_and_the_mail_goes(tmp_path: Pa
         assert there.outcomes == ["ok", "ok"]
 
 
-async def cut(at_home: House) -> None:
+async def cut(at_home: Harness) -> None:
     """End every session, so that the next message logs in again."""
     port = at_home.simulator.port
     await at_home.simulator.stop()
@@ -224,7 +224,7 @@ async def test_an_endpoint_that_is_away_for_a_while_pauses(tmp_path: Path) -> No
         ids = [await at_home.post() for _ in range(10)]
         await until_health(at_home, Health.PAUSED)
         assert at_home.simulator.sessions == []
-        there.entra.relent()
+        there.entra.clear_failures()
         emails = [await at_home.until(id, "done") for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
         assert there.outcomes[-1] == "ok"
@@ -240,7 +240,7 @@ async def test_a_secret_is_rotated_without_a_restart(tmp_path: Path) -> None:
         await at_home.until(await at_home.post(), "done")
         file.write_text("rotated~secret\n")
         there.entra.directory.add(app(secrets=("rotated~secret",)))
-        there.entra.withdraw()
+        there.entra.revoke()
         await cut(at_home)
         await at_home.until(await at_home.post(), "done")
         assert there.outcomes == ["ok", "ok"]

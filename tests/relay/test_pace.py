@@ -7,7 +7,7 @@ import pytest
 
 from app.simulator import Simulator
 from tests.clock import LoopClock, autojump
-from tests.house import ACCOUNT, EMAIL, House, house, settings_for
+from tests.harness import ACCOUNT, EMAIL, Harness, harness, settings_for
 
 MESSAGES = 1000
 MINUTE, LIMIT = 60.0, 30
@@ -20,10 +20,10 @@ async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: P
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
         settings = settings_for(simulator, tmp_path)
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             await post_all(at_home)
             await simulator.wait_for(MESSAGES // 2, 2000)
-        async with house(simulator, settings, clock):
+        async with harness(simulator, settings, clock):
             await simulator.wait_for(MESSAGES, 2000)
         sent = [seen.at for seen in simulator.accepted]
         assert len(sent) == MESSAGES
@@ -34,7 +34,7 @@ async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: P
         assert share >= 0.98
 
 
-async def post_all(at_home: House) -> None:
+async def post_all(at_home: Harness) -> None:
     """As many callers as a company has, all at once."""
     gate = asyncio.Semaphore(16)
 

@@ -8,10 +8,10 @@ from statistics import median
 
 import pytest
 
-from app.mail.health import PROBES
+from app.mail.mailbox_health import PROBE_DELAYS
 from app.simulator import Account, Simulator
 from tests.clock import LoopClock, autojump
-from tests.house import EMAIL, PASSWORD, house
+from tests.harness import EMAIL, PASSWORD, harness
 from tests.relay.pooled import MAILBOXES, accounts, pooled, post
 from tests.relay.test_lanes import MINUTE, WHOLE
 
@@ -32,24 +32,24 @@ async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
     off = Account(SHUT, password="another", send_as=("*@contoso.com",))
     async with (
         Simulator(accounts=[off, *accounts()[1:]], clock=clock) as simulator,
-        house(simulator, pooled(simulator, tmp_path), clock) as at_home,
+        harness(simulator, pooled(simulator, tmp_path), clock) as at_home,
     ):
         gate = asyncio.Semaphore(16)
         ids = [await post(at_home.caller, gate) for _ in range(200)]
         await simulator.wait_for(200, 3600)
         await clock.sleep(1.0)  # until the last of them are settled too
         assert {seen.mailbox for seen in simulator.accepted} == set(MAILBOXES) - {SHUT}
-        shut = at_home.postern.fleet.mailboxes[SHUT]
+        shut = at_home.postern.coordinator.mailboxes[SHUT]
         assert shut.condition.health == "held"
         answers = await asyncio.gather(*(at_home.caller.get(f"/emails/{id}") for id in ids))
         assert {answer.json()["last_event"] for answer in answers} == {"sent"}
-        await clock.sleep(sum(PROBES[:3]) + 3 * LATE)
+        await clock.sleep(sum(PROBE_DELAYS[:3]) + 3 * LATE)
         moments = [login.at for login in simulator.logins if login.mailbox == SHUT]
         waits = [later - sooner for sooner, later in pairwise(moments)]
         assert len(waits) == 3
-        assert all(probe <= wait <= probe + LATE for wait, probe in zip(waits, PROBES, strict=True))
+        assert all(probe <= wait <= probe + LATE for wait, probe in zip(waits, PROBE_DELAYS, strict=True))
         simulator.accounts.add(Account(SHUT, password=PASSWORD, send_as=("*@contoso.com",)))
-        await clock.sleep(PROBES[-1] + LATE)
+        await clock.sleep(PROBE_DELAYS[-1] + LATE)
         assert shut.condition.health == "open"
         for _ in range(120):
             await post(at_home.caller, gate)
@@ -65,7 +65,7 @@ async def test_an_estimate_is_honest(tmp_path: Path) -> None:
     backlog, asked = (5_000, 100) if WHOLE else (1_000, 50)
     async with (
         Simulator(accounts=accounts(), clock=clock) as simulator,
-        house(simulator, pooled(simulator, tmp_path), clock) as at_home,
+        harness(simulator, pooled(simulator, tmp_path), clock) as at_home,
     ):
         gate = asyncio.Semaphore(16)
         said: dict[str, tuple[float, float]] = {}
@@ -91,7 +91,7 @@ async def test_an_estimate_is_honest(tmp_path: Path) -> None:
 async def test_nobody_may_send_as_a_stranger(tmp_path: Path) -> None:
     """Refused at the POST, never discovered after DATA."""
     async with Simulator(accounts=accounts(), clock=LoopClock()) as simulator:
-        async with house(simulator, pooled(simulator, tmp_path), LoopClock()) as at_home:
+        async with harness(simulator, pooled(simulator, tmp_path), LoopClock()) as at_home:
             answer = await at_home.caller.post("/emails", json={**EMAIL, "from": "ceo@fabrikam.com"})
             assert (answer.status_code, answer.json()["reason"]) == (403, "sender_not_allowed")
         assert simulator.messages == []

@@ -6,10 +6,10 @@ from email import policy
 from email.parser import BytesParser
 
 from app.simulator import Drop, Fault, Point, Say
-from tests.house import MAILBOX, PASSWORD, House
+from tests.harness import MAILBOX, PASSWORD, Harness
 
 
-async def test_a_posted_email_arrives_and_says_so(at_home: House) -> None:
+async def test_a_posted_email_arrives_and_says_so(at_home: Harness) -> None:
     """Envelope and content as meant; the caller reads sent, with the attempt's dialogue and no secret in it."""
     id = await at_home.post(to=["Ada <ada@example.net>"], cc="bob@example.net", bcc=["eve@example.org"])
     email = await at_home.until(id, "done")
@@ -26,7 +26,7 @@ async def test_a_posted_email_arrives_and_says_so(at_home: House) -> None:
     assert PASSWORD not in str(email)
 
 
-async def test_recipients_end_each_for_itself(at_home: House) -> None:
+async def test_recipients_end_each_for_itself(at_home: Harness) -> None:
     """One refused, one deferred, one relayed; only the deferred one is offered again."""
     faults = at_home.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
@@ -42,7 +42,7 @@ async def test_recipients_end_each_for_itself(at_home: House) -> None:
     assert [seen.recipients for seen in at_home.simulator.accepted] == [("yes@example.net",)]
 
 
-async def test_a_refused_message_has_failed_with_its_reason(at_home: House) -> None:
+async def test_a_refused_message_has_failed_with_its_reason(at_home: Harness) -> None:
     """SendAsDenied comes after the content; nothing is tried again."""
     at_home.simulator.faults.add(Fault(at=Point.DOT, do=Say("554 5.6.0 Invalid message content")))
     email = await at_home.until(await at_home.post(), "done")
@@ -52,7 +52,7 @@ async def test_a_refused_message_has_failed_with_its_reason(at_home: House) -> N
     assert len(email["relay"]["attempts"]) == 1
 
 
-async def test_a_reply_lost_after_the_dot_is_flagged(at_home: House) -> None:
+async def test_a_reply_lost_after_the_dot_is_flagged(at_home: Harness) -> None:
     """Accepted upstream, then silence: it says so, and is not offered again at once."""
     at_home.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
     email = await at_home.until(await at_home.post(), "deferred")
@@ -61,7 +61,7 @@ async def test_a_reply_lost_after_the_dot_is_flagged(at_home: House) -> None:
     assert len(at_home.simulator.accepted) == 1
 
 
-async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(at_home: House) -> None:
+async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(at_home: Harness) -> None:
     """One failed login is one failed login, however many messages wait."""
     at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful")))
     ids = [await at_home.post() for _ in range(20)]
@@ -75,7 +75,7 @@ async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(at_home: Hous
     assert at_home.simulator.messages == []
 
 
-async def test_many_callers_many_messages_each_once(at_home: House) -> None:
+async def test_many_callers_many_messages_each_once(at_home: Harness) -> None:
     """300 messages by 20 callers over 3 sessions: each arrives once, within the limits."""
 
     async def call(caller: int) -> None:
@@ -92,7 +92,7 @@ async def test_many_callers_many_messages_each_once(at_home: House) -> None:
     assert len(at_home.simulator.sessions) <= 6  # a session ends after 100 messages
 
 
-async def test_what_is_not_http_is_answered_in_the_wire_form(at_home: House) -> None:
+async def test_what_is_not_http_is_answered_in_the_wire_form(at_home: Harness) -> None:
     """Even the server below the application answers so (api.md §1, rule 3)."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(at_home.postern.url.rpartition(":")[2]))
     writer.write(b"EHLO this is not HTTP\r\n\r\n")

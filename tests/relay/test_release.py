@@ -3,10 +3,10 @@
 import asyncio
 
 from app.simulator import Fault, Point, Say
-from tests.house import MAILBOX, PATIENCE, House
+from tests.harness import MAILBOX, PATIENCE, Harness
 
 
-async def test_a_release_right_behind_a_refused_login(at_home: House) -> None:
+async def test_a_release_right_behind_a_refused_login(at_home: Harness) -> None:
     """What was mended works at once: the refusal of a moment ago is nobody's answer."""
     at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
     id = await at_home.post()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from app import retention
 from app.clock import Clock
-from app.relay import retention
 from app.simulator import Simulator
-from tests.house import ACCOUNT, EMAIL, PATIENCE, house, settings_for
+from tests.harness import ACCOUNT, EMAIL, PATIENCE, harness, settings_for
 
 DAY = 86_400.0
 
@@ -27,20 +27,20 @@ class Later(Clock):
 
 async def test_each_goes_after_its_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The content first, then the email; what waits is relayed meanwhile as ever."""
-    monkeypatch.setattr(retention, "LOOK", 0.01)
+    monkeypatch.setattr(retention, "INTERVAL", 0.01)
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, keep_content_days=2, keep_metadata_days=5)
-        async with house(simulator, settings) as at_home:
+        async with harness(simulator, settings) as at_home:
             id = await at_home.post()
             await at_home.until(id, "done")
-        async with house(simulator, settings, Later(days=2.5)) as at_home:
+        async with harness(simulator, settings, Later(days=2.5)) as at_home:
             async with asyncio.timeout(PATIENCE):
                 while (await at_home.email(id))["relay"]["content_removed_at"] is None:
                     await asyncio.sleep(0.01)
             assert (await at_home.email(id))["text"] is None
             young = await at_home.post()
             await at_home.until(young, "done")
-        async with house(simulator, settings, Later(days=6)) as at_home:
+        async with harness(simulator, settings, Later(days=6)) as at_home:
             async with asyncio.timeout(PATIENCE):
                 while (await at_home.caller.get(f"/emails/{id}")).status_code != 404:
                     await asyncio.sleep(0.01)

@@ -21,15 +21,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 
-from app import logs, traces
+from app import logs, tracing
 from app.clock import Clock
-from app.otlp import Spans
 from app.settings import Settings
 from app.simulator import Account, Drop, Fault, Point, Say, Simulator
 from app.simulator.entra import TENANT
+from app.tracing_otel import Spans
 from tests.contract.console.operator import visitor
 from tests.entra import CLIENT, Place, app, place
-from tests.house import EMAIL, PATIENCE, House, house, settings_for
+from tests.harness import EMAIL, PATIENCE, Harness, harness, settings_for
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
 
@@ -117,14 +117,14 @@ def in_trouble(marks: Marks, simulator: Simulator, there: Place, folder: Path) -
     return settings_for(simulator, folder, **changes)
 
 
-async def until_held(at_home: House) -> None:
+async def until_held(at_home: Harness) -> None:
     """Until a mailbox is."""
     async with asyncio.timeout(PATIENCE):
         while "held" not in (await at_home.caller.get("/mailboxes")).text:
             await asyncio.sleep(0.05)
 
 
-async def every_trouble(at_home: House, marks: Marks, there: Place) -> None:
+async def every_trouble(at_home: Harness, marks: Marks, there: Place) -> None:
     """What can go wrong near a credential, and the answers about it."""
     caller, faults = at_home.caller, at_home.simulator.faults
     encoded = base64.b64encode(marks.password.encode()).decode()
@@ -155,7 +155,7 @@ async def every_trouble(at_home: House, marks: Marks, there: Place) -> None:
         await at_home.until(await at_home.post(**{"from": BILLING}), "done", "queued")
 
 
-async def walk(at_home: House, marks: Marks) -> None:
+async def walk(at_home: Harness, marks: Marks) -> None:
     """Every page that a person comes to, logged in or not."""
     async with visitor(at_home) as operator:
         operator.client.event_hooks["response"].append(marks.note)
@@ -169,14 +169,14 @@ async def test_no_secret_is_found_anywhere(tmp_path: Path, capsys: pytest.Captur
     """In whatever form: plain, quoted, in hex or base64; but for the answer that shows a new one by contract."""
     marks, spans, provider = Marks(), InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    traces.record(Spans(provider))
+    tracing.record(Spans(provider))
     try:
         for human in (False, True):
             logs.configure(human=human, level="debug")
             async with Simulator() as simulator, place(simulator, tmp_path) as there:
                 settings = in_trouble(marks, simulator, there, tmp_path)
                 marks.seen.append(("the settings", f"{settings!r} {settings}"))
-                async with house(simulator, settings, Striking()) as at_home:
+                async with harness(simulator, settings, Striking()) as at_home:
                     at_home.caller.headers["Authorization"] = f"Bearer {marks.api_key}"
                     at_home.caller.event_hooks["response"].append(marks.note)
                     await every_trouble(at_home, marks, there)
@@ -184,7 +184,7 @@ async def test_no_secret_is_found_anywhere(tmp_path: Path, capsys: pytest.Captur
                     await at_home.caller.get("/metrics")
     finally:
         logs.configure(human=True)
-        traces.record(None)
+        tracing.record(None)
     log = capsys.readouterr().err
     marks.seen += [("the log", log), *((span.name, span.to_json()) for span in spans.get_finished_spans())]
     for event in ("crashed", "mailbox.held", "token.failed", "webhook.posted", "request.refused", "email.attempted"):

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.simulator import Call, Delay, Fault, Limits, Moment, Point, Silence, Simulator
+from app.simulator import Call, Delay, Fault, FaultContext, Limits, Point, Silence, Simulator
 from tests.clock import LoopClock, autojump
-from tests.house import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, PATIENCE, house, settings_for
+from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, PATIENCE, harness, settings_for
 
 FREE = Limits(messages_per_minute=100_000)
 
@@ -24,12 +24,12 @@ async def test_a_stop_waits_for_what_is_under_way(tmp_path: Path) -> None:
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, connections=1, messages_per_minute=100_000)
         simulator.faults.add(Fault(at=Point.DOT, do=Delay(0.5), nth=1))
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             ids = [await at_home.post() for _ in range(20)]
             await under_way(simulator)
         before = len(simulator.accepted)
         assert 1 <= before < 20
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             for id in ids:
                 email = await at_home.until(id, "done")
                 assert email["last_event"] == "sent"
@@ -44,10 +44,10 @@ async def test_a_stop_whose_time_is_over_cuts_and_says_so(tmp_path: Path) -> Non
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, drain_seconds=0.2, messages_per_minute=100_000)
         simulator.faults.add(Fault(at=Point.DOT, do=Delay(600.0), nth=1))
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             id = await at_home.post()
             await under_way(simulator)
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             email = await at_home.until(id, "deferred")
             assert email["relay"]["possible_duplicate"]
             assert email["relay"]["attempts"][0]["phase"] == "dot"
@@ -61,12 +61,12 @@ async def test_a_stop_does_not_wait_for_a_session_that_opens(tmp_path: Path, poi
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
         silent = simulator.faults.add(Fault(at=point, do=Silence(), times=1))
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             id = await at_home.post()
             await silent.wait(PATIENCE)
             stopping = clock.monotonic()
         assert clock.monotonic() - stopping < 1.0  # of the loop's own time
-        async with house(simulator, settings, clock) as at_home:
+        async with harness(simulator, settings, clock) as at_home:
             assert (await at_home.until(id, "done"))["last_event"] == "sent"
 
 
@@ -80,7 +80,7 @@ async def test_a_kill_at_any_phase_loses_nothing(tmp_path: Path, point: Point, i
         process, url = await serve(simulator, tmp_path)
         killed = asyncio.Event()
 
-        async def kill(_: Moment) -> None:
+        async def kill(_: FaultContext) -> None:
             process.kill()
             await process.wait()
             killed.set()
@@ -90,7 +90,7 @@ async def test_a_kill_at_any_phase_loses_nothing(tmp_path: Path, point: Point, i
             id = (await one.post("/emails", json=EMAIL)).json()["id"]
             async with asyncio.timeout(PATIENCE):
                 await killed.wait()
-        async with house(simulator, settings) as at_home:
+        async with harness(simulator, settings) as at_home:
             email = await at_home.until(id, "deferred" if in_doubt else "done")
             assert email["relay"]["possible_duplicate"] == in_doubt
             assert [attempt["failure"] is not None for attempt in email["relay"]["attempts"]][:1] == [True]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from app.simulator import Delay, Fault, Point, Simulator
 from tests.clock import LoopClock, autojump
-from tests.house import ACCOUNT, PATIENCE, House, house, settings_for
+from tests.harness import ACCOUNT, PATIENCE, Harness, harness, settings_for
 
 TWO = ["ada@example.net", "charles@example.net"]
 
 
-async def used(at_home: House) -> dict[str, int]:
+async def used(at_home: Harness) -> dict[str, int]:
     """As an administrator reads it."""
     answer = await at_home.caller.get("/mailboxes")
     (mailbox,) = answer.json()["data"]
@@ -25,7 +25,7 @@ async def test_usage_is_what_the_upstream_counts(tmp_path: Path) -> None:
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
         slow = simulator.faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))
-        async with house(simulator, settings_for(simulator, tmp_path), clock) as at_home:
+        async with harness(simulator, settings_for(simulator, tmp_path), clock) as at_home:
             assert await used(at_home) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 0}
             for id in [await at_home.post(to=TWO) for _ in range(3)]:
                 await at_home.until(id, "done")

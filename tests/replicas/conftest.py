@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests import postgres
-from tests.crash.conftest import figure, nurse, pytest_terminal_summary
-from tests.replicas.street import Street
+from tests.crash.conftest import figure, process_control, pytest_terminal_summary
+from tests.replicas.cluster import Cluster
 
-__all__ = ["figure", "nurse", "pytest_terminal_summary"]
+__all__ = ["figure", "process_control", "pytest_terminal_summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ def server() -> Iterator[postgres.Server]:
 
 
 @pytest.fixture
-async def street(
-    server: postgres.Server, nurse: Callable[..., Any], tmp_path: Path
+async def cluster(
+    server: postgres.Server, process_control: Callable[..., Any], tmp_path: Path
 ) -> AsyncIterator[Callable[..., Any]]:
     """`await street(mailboxes=..., speed=...)`: replicas over one database, and their upstream. None is started yet."""
     async with AsyncExitStack() as stack:
 
-        async def one(**facts: Any) -> Street:
-            keeper = await nurse()
-            return await stack.enter_async_context(Street(keeper, server.create_database(), tmp_path, **facts))
+        async def one(**facts: Any) -> Cluster:
+            keeper = await process_control()
+            return await stack.enter_async_context(Cluster(keeper, server.create_database(), tmp_path, **facts))
 
         yield one

@@ -9,14 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.simulator import Call, Fault, Limits, Moment, Point
+from app.simulator import Call, Fault, FaultContext, Limits, Point
 from tests import postgres
 from tests.crash.conftest import Figure
-from tests.crash.reckoning import Received
-from tests.house import PATIENCE
+from tests.crash.verification import Received
+from tests.harness import PATIENCE
+from tests.replicas.cluster import Cluster
 from tests.replicas.conftest import Scale
-from tests.replicas.mail import Callers, all_ended, settle_accounts
-from tests.replicas.street import Street
+from tests.replicas.load import Callers, all_ended, settle_accounts
 
 FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 FAST = 60.0  # times real time, so that what is in doubt need not be waited for
@@ -27,7 +27,7 @@ _CUT = """
 """
 
 
-async def arrived(row: Street, count: int) -> None:
+async def arrived(row: Cluster, count: int) -> None:
     """Until the upstream has taken so many."""
     async with asyncio.timeout(PATIENCE):
         while len(row.simulator.messages) < count:
@@ -36,19 +36,19 @@ async def arrived(row: Street, count: int) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("point", [Point.DATA, Point.ACCEPTED])
-async def test_a_frozen_owner_that_wakes_again(street: Callable[..., Any], figure: Figure, point: Point) -> None:
+async def test_a_frozen_owner_that_wakes_again(cluster: Callable[..., Any], figure: Figure, point: Point) -> None:
     """It believes that the mailbox is its own: it claims nothing more, and no dot of it leaves that was not marked.
 
     In doubt is what had its mark and no settlement when it was frozen, and nothing else. Of its one session that is
     one message: no mark is on the disk before the settlement of what went before it.
     """
-    row = await street(speed=FAST, limits=FREE, POSTERN_CONNECTIONS="1", POSTERN_MESSAGES_PER_MINUTE="1000000")
+    row = await cluster(speed=FAST, limits=FREE, POSTERN_CONNECTIONS="1", POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0)
     await row.owned_by(0, 1)
     await row.up(1)
     frozen: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def freeze(moment: Moment) -> None:
+    async def freeze(moment: FaultContext) -> None:
         row.signal(0, signal.SIGSTOP)
         frozen.set_result(moment.recipients[0])
 
@@ -62,7 +62,7 @@ async def test_a_frozen_owner_that_wakes_again(street: Callable[..., Any], figur
     await arrived(row, 50)
     row.signal(0, signal.SIGCONT)
     async with asyncio.timeout(PATIENCE):
-        while not row.nurse.logged("mailbox.lost"):
+        while not row.process_control.logged("mailbox.lost"):
             await asyncio.sleep(0.05)
     await all_ended(row, within=PATIENCE)
     account = await settle_accounts(row, callers.accepted)
@@ -71,13 +71,13 @@ async def test_a_frozen_owner_that_wakes_again(street: Callable[..., Any], figur
     assert {id for (id,) in await row.ask("SELECT id FROM messages WHERE possible_duplicate")} == marked
     copies = len(Received(row.simulator.messages).copies(on_its_way))
     assert copies == (1 if point is Point.DATA else 2)
-    assert row.nurse.logged("crashed") == 0, row.nurse.tail()
+    assert row.process_control.logged("crashed") == 0, row.process_control.tail()
 
 
 @pytest.mark.timeout(300)
-async def test_the_clocks_of_the_hosts_do_not_matter(street: Callable[..., Any], figure: Figure) -> None:
+async def test_the_clocks_of_the_hosts_do_not_matter(cluster: Callable[..., Any], figure: Figure) -> None:
     """Five minutes apart, more than any lease: nobody loses what he has while both live, and a death is seen."""
-    row = await street(mailboxes=4, skew=(-150.0, 150.0), limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
+    row = await cluster(mailboxes=4, skew=(-150.0, 150.0), limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
     await row.owned_by(0, 2)
     await row.owned_by(1, 2)
@@ -85,7 +85,7 @@ async def test_the_clocks_of_the_hosts_do_not_matter(street: Callable[..., Any],
     await callers.post()
     await arrived(row, 200)
     await all_ended(row, within=PATIENCE)  # else the kill finds one that is not settled, and that is in doubt
-    assert (row.nurse.logged("mailbox.lost"), row.nurse.logged("email.reclaimed")) == (0, 0)
+    assert (row.process_control.logged("mailbox.lost"), row.process_control.logged("email.reclaimed")) == (0, 0)
     await row.kill(1)
     await row.owned_by(0, 4)
     account = await settle_accounts(row, callers.accepted)
@@ -97,9 +97,9 @@ async def test_the_clocks_of_the_hosts_do_not_matter(street: Callable[..., Any],
 
 
 @pytest.mark.timeout(300)
-async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(street: Callable[..., Any], figure: Figure) -> None:
+async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(cluster: Callable[..., Any], figure: Figure) -> None:
     """By ten minutes: what was sent in this minute by the other's clock still counts in it."""
-    row = await street(speed=9.0, skew=(37.5, -37.5))  # at nine times real time, 300 s behind and 300 s ahead
+    row = await cluster(speed=9.0, skew=(37.5, -37.5))  # at nine times real time, 300 s behind and 300 s ahead
     await row.up(0)
     await row.owned_by(0, 1)
     await row.up(1)
@@ -112,16 +112,16 @@ async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(street: Callabl
     account = await settle_accounts(row, callers.accepted)
     figure("a clock 600 s ahead: relayed / over a limit", f"{account.relayed} / {len(row.simulator.violations)}")
     assert row.simulator.violations == []
-    assert row.nurse.logged("clock.set_ahead") == 1
+    assert row.process_control.logged("clock.set_ahead") == 1
     assert (account.relayed, account.twice) == (60, 0)
 
 
 @pytest.mark.timeout(900)
 async def test_a_database_server_that_restarts(
-    street: Callable[..., Any], server: postgres.Server, scale: Scale, figure: Figure
+    cluster: Callable[..., Any], server: postgres.Server, scale: Scale, figure: Figure
 ) -> None:
     """Every 200 is kept, whoever else asks is told to come again, and nothing is taken twice without being flagged."""
-    row = await street(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
+    row = await cluster(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
     callers = Callers(row, 1_000_000, random.Random(7), ahead=1_000_000)  # they ask on while nothing is relayed
     posting = asyncio.create_task(callers.post())
@@ -146,13 +146,13 @@ async def test_a_database_server_that_restarts(
     figure("relayed + failed + held, lost", f"{account.relayed} + {account.failed} + {account.held}, 0")
     figure("flagged / taken twice", f"{account.flagged} / {account.twice}")
     assert callers.cut == 0, "the door stayed open"
-    assert row.nurse.logged("crashed") == 0, row.nurse.tail()
+    assert row.process_control.logged("crashed") == 0, row.process_control.tail()
 
 
 @pytest.mark.timeout(300)
-async def test_connections_cut_in_the_middle(street: Callable[..., Any], scale: Scale, figure: Figure) -> None:
+async def test_connections_cut_in_the_middle(cluster: Callable[..., Any], scale: Scale, figure: Figure) -> None:
     """As at a failover: again and again every connection is cut, whatever is in it."""
-    row = await street(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
+    row = await cluster(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
     callers = Callers(row, 1_000_000, random.Random(8))
     posting = asyncio.create_task(callers.post())
@@ -169,4 +169,4 @@ async def test_connections_cut_in_the_middle(street: Callable[..., Any], scale: 
     figure("relayed + failed + held, lost", f"{account.relayed} + {account.failed} + {account.held}, 0")
     figure("flagged / taken twice", f"{account.flagged} / {account.twice}")
     assert callers.cut == 0
-    assert row.nurse.logged("crashed") == 0, row.nurse.tail()
+    assert row.process_control.logged("crashed") == 0, row.process_control.tail()

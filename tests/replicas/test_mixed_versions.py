@@ -14,9 +14,9 @@ import pytest
 
 from app.simulator import Limits
 from tests.crash.conftest import Figure
-from tests.crash.nurse import ROOT, Nurse
-from tests.replicas.mail import Callers, all_ended, settle_accounts
-from tests.replicas.street import Street
+from tests.crash.process_control import ROOT, ProcessControl
+from tests.replicas.cluster import Cluster
+from tests.replicas.load import Callers, all_ended, settle_accounts
 
 PREVIOUS = "66644ea"  # the oldest commit that may run beside this one
 EMAILS = 400
@@ -25,7 +25,7 @@ _SCHEMA = "SELECT version_num FROM alembic_version"
 
 
 @pytest.fixture
-async def previous(tmp_path: Path) -> AsyncIterator[Nurse]:
+async def previous(tmp_path: Path) -> AsyncIterator[ProcessControl]:
     """Start replicas of the previous version, from its own tree."""
     git = shutil.which("git")
     if git is None or subprocess.run([git, "cat-file", "-e", PREVIOUS], cwd=ROOT, check=False).returncode:
@@ -36,20 +36,20 @@ async def previous(tmp_path: Path) -> AsyncIterator[Nurse]:
         tree.extractall(root, filter="data")
     folder = tmp_path / "previous-log"
     folder.mkdir()
-    async with Nurse(folder, {}, root) as nurse:
-        yield nurse
+    async with ProcessControl(folder, {}, root) as process_control:
+        yield process_control
 
 
 @pytest.mark.timeout(300)
 async def test_two_versions_share_a_database(
-    street: Callable[..., Any], previous: Nurse, figure: Figure, tmp_path: Path
+    cluster: Callable[..., Any], previous: ProcessControl, figure: Figure, tmp_path: Path
 ) -> None:
     """Both accept and relay at once, no deadlock, nothing lost; the previous one goes on when the schema is newer."""
-    row: Street = await street(mailboxes=2, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
+    row: Cluster = await cluster(mailboxes=2, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     row.children[0] = await previous.start(row.environment(0))
     await row.ready(0)
     before = await row.ask(_SCHEMA)
-    row.children[1] = await row.nurse.start(row.environment(1))
+    row.children[1] = await row.process_control.start(row.environment(1))
     await row.ready(1)
     callers = Callers(row, EMAILS, random.Random(11))
     refused = asyncio.create_task(_refused(row))
@@ -61,11 +61,11 @@ async def test_two_versions_share_a_database(
     figure("relayed / flagged", f"{account.relayed} / {account.flagged}")
     assert account.relayed == EMAILS
     assert (await row.ask("SELECT count(DISTINCT mailbox) FROM attempts"))[0][0] == 2
-    logs = row.nurse.log.read_text("utf-8") + previous.log.read_text("utf-8")
+    logs = row.process_control.log.read_text("utf-8") + previous.log.read_text("utf-8")
     assert "deadlock" not in logs.lower(), logs[-3000:]
 
 
-async def _refused(row: Street) -> None:
+async def _refused(row: Cluster) -> None:
     """Sends that both replicas refuse and count, in the same transactions as what they accept."""
     for turn in range(40):
         body = {"from": "ceo@fabrikam.com", "to": "a@example.net", "subject": "s", "text": "t"}

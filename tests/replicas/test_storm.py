@@ -9,16 +9,16 @@ import pytest
 
 from tests.crash.conftest import Figure
 from tests.replicas.conftest import Scale
-from tests.replicas.mail import Callers, all_ended, settle_accounts
+from tests.replicas.load import Callers, all_ended, settle_accounts
 
 REPLICAS, MAILBOXES, PER_MINUTE = 3, 12, 30
 PACE = 0.95  # of what live owners allow
 
 
 @pytest.mark.timeout(1500)
-async def test_a_storm_of_kills(street: Callable[..., Any], scale: Scale, figure: Figure) -> None:
+async def test_a_storm_of_kills(cluster: Callable[..., Any], scale: Scale, figure: Figure) -> None:
     """Accepted is relayed, failed or held; a duplicate is flagged; no window of the upstream holds more than it may."""
-    row = await street(replicas=REPLICAS, mailboxes=MAILBOXES, speed=scale.speed)
+    row = await cluster(replicas=REPLICAS, mailboxes=MAILBOXES, speed=scale.speed)
     chance = random.Random(3)
     await row.up(*range(REPLICAS))
     callers = Callers(row, scale.emails, chance)
@@ -52,5 +52,5 @@ async def test_a_storm_of_kills(street: Callable[..., Any], scale: Scale, figure
     figure("limits exceeded", len(row.simulator.violations))
     assert account.accepted == scale.emails
     assert row.simulator.violations == []
-    assert row.nurse.logged("crashed") == 0, row.nurse.tail()
+    assert row.process_control.logged("crashed") == 0, row.process_control.tail()
     assert relayed >= PACE * allowed

@@ -11,9 +11,9 @@ import typer
 from app import logs
 from tests import postgres
 from tests.scale import report
-from tests.scale.gauge import OPTIONS
-from tests.scale.ladder import climb
+from tests.scale.probe import OPTIONS
 from tests.scale.shape import Shape
+from tests.scale.steps import climb
 from tests.scale.virtual import Outcome, simulate
 
 WHOLE, WHOLE_SECONDS = Shape(mailboxes=1000, replicas=20, pools=20), 20.0

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from app.clock import Clock
-from app.mail.attempt import Attempt, Phase
-from app.mail.message import Envelope
-from app.mail.reply import Reply
-from app.smtp.pool import Pool
-from app.smtp.session import Session
-from app.smtp.transaction import BeforeDot
+from app.mail.message.message import Envelope
+from app.mail.outcome.attempt import Attempt, Phase
+from app.mail.outcome.reply import Reply
+from app.smtp.handshake import Session
+from app.smtp.pool import SessionPool
+from app.smtp.session import BeforeDot
 from tests.scale.shape import MINUTE
 
 LOGIN = 1.0  # seconds for TCP, TLS and AUTH
@@ -33,9 +33,9 @@ class Exchange:
         self.chance = random.Random(6)
         self.taken: dict[str, list[float]] = defaultdict(list)
 
-    def sessions(self, mailbox: str) -> Pool:
+    def sessions(self, mailbox: str) -> SessionPool:
         """What the relay borrows from."""
-        return Pool(_Door(self, mailbox), CONNECTIONS, monotonic=self.clock.monotonic)
+        return SessionPool(_Door(self, mailbox), CONNECTIONS, monotonic=self.clock.monotonic)
 
     def between(self, begin: float, end: float) -> int:
         """How many messages it took in this time."""

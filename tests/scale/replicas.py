@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from app.relay.fleet import Fleet, Rhythm
+from app.relay.coordinator import HeartbeatConfig, MailboxCoordinator
 from app.relay.mailbox import Limits
 from app.store import Store
-from app.store.records import Hint
+from app.store.records import WorkHint
 from tests.scale.exchange import Exchange
 from tests.scale.shape import Shape
 
@@ -18,20 +18,20 @@ DRAIN = 10.0  # real seconds
 class Replica:
     """One of them."""
 
-    def __init__(self, name: str, shape: Shape, exchange: Exchange, rhythm: Rhythm) -> None:
+    def __init__(self, name: str, shape: Shape, exchange: Exchange, rhythm: HeartbeatConfig) -> None:
         self._name = name
         self._shape = shape
         self._exchange = exchange
         self._rhythm = rhythm
-        self._fleet: Fleet | None = None
+        self._fleet: MailboxCoordinator | None = None
 
     async def open(self, url: str) -> None:
         """Its store; it relays nothing yet."""
-        self.store = await Store.open(url, on_due=self._due, on_free=self._free)
+        self.store = await Store.open(url, on_due=self._due, on_mailbox_free=self._free)
 
     async def start(self) -> None:
         """Relay."""
-        self._fleet = Fleet(self.store, self._exchange.clock, self._name, alone=False, rhythm=self._rhythm)
+        self._fleet = MailboxCoordinator(self.store, self._exchange.clock, self._name, alone=False, rhythm=self._rhythm)
         for number in range(self._shape.mailboxes):
             name = self._shape.mailbox(number)
             self._fleet.add(self._shape.pool(number), name, Limits(), partial(self._exchange.sessions, name))
@@ -49,16 +49,16 @@ class Replica:
 
     def _free(self) -> None:
         if self._fleet:
-            self._fleet.look()
+            self._fleet.wake_for_free()
 
-    def _due(self, hints: frozenset[Hint]) -> None:
+    def _due(self, hints: frozenset[WorkHint]) -> None:
         if self._fleet:
             self._fleet.due(hints)
 
 
 @asynccontextmanager
 async def opened(
-    url: str, names: Sequence[str], shape: Shape, exchange: Exchange, rhythm: Rhythm
+    url: str, names: Sequence[str], shape: Shape, exchange: Exchange, rhythm: HeartbeatConfig
 ) -> AsyncIterator[list[Replica]]:
     """So many replicas with open stores; they are stopped at the end."""
     replicas = [Replica(name, shape, exchange, rhythm) for name in names]

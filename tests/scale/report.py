@@ -6,9 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.scale.gauge import LEASES, LOOKS, OWNERSHIP, spent
-from tests.scale.ladder import ENOUGH, Rung
+from tests.scale.probe import LEASES, LOOKS, OWNERSHIP, spent
 from tests.scale.shape import A_MINUTE
+from tests.scale.steps import ENOUGH, Rung
 from tests.scale.virtual import Outcome, Phase
 
 SHARE = 0.95  # of N x 30 a minute, under full load

@@ -7,11 +7,11 @@ from itertools import count
 
 import psycopg
 
-from app.api.ids import Ids
 from app.clock import Clock
-from app.mail.message import Envelope, Message, OnUnknown
+from app.mail.message.message import Envelope, Message, OnUnknown
 from app.store import Store
-from app.store.records import Acceptance, Head
+from app.store.db.uuid7 import Ids
+from app.store.records import Acceptance, MessageSummary
 from tests.scale.exchange import LATENCY
 from tests.scale.shape import A_MINUTE, MINUTE, Shape
 
@@ -98,7 +98,7 @@ class Callers:
             key_id=self._shape.key(number),
             pool=self._shape.pool(number),
             message=Message(Envelope("shop@contoso.com", (to,)), f"{id}@contoso.com", _CONTENT),
-            head=Head("Shop <shop@contoso.com>", (to,), "Your receipt"),
+            head=MessageSummary("Shop <shop@contoso.com>", (to,), "Your receipt"),
             created_at=now,
             due_at=now,
             expires_at=now + 5 * DAY,

@@ -8,16 +8,16 @@ than in truth. So the counts are the most that it can be.
 import asyncio
 from dataclasses import dataclass
 
-from app.relay.fleet import Rhythm
+from app.relay.coordinator import HeartbeatConfig
 from tests.bench.progress import say
 from tests.clock import AutojumpLoop, LoopClock
 from tests.scale.exchange import Exchange
-from tests.scale.gauge import Gauge, Reading, difference
+from tests.scale.probe import Gauge, Reading, difference
 from tests.scale.replicas import opened
 from tests.scale.shape import Shape
 from tests.scale.traffic import Callers, history, remember
 
-RHYTHM = Rhythm(lease=600.0)  # by the database's clock, which does not stand
+RHYTHM = HeartbeatConfig(lease=600.0)  # by the database's clock, which does not stand
 SETTLE = 10.0  # seconds until it runs evenly
 BACKLOG = 10.0  # seconds' worth of mail that waits from the beginning
 QUIET = 20.0  # seconds for what is left to go

@@ -13,9 +13,9 @@ import httpx
 import schemathesis
 from hypothesis import strategies as st
 
-from app.api.keys import digest
-from app.store.setting_key import first_id
-from tests.house import KEY
+from app.api.auth.authenticator import digest
+from app.store.keys.setting_key import first_id
+from tests.harness import KEY
 
 _OWN = str(first_id(digest(KEY)))
 _PLAIN = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=128)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.simulator import Simulator
-from tests.house import ACCOUNT, KEY, MAILBOX
+from tests.harness import ACCOUNT, KEY, MAILBOX
 from tests.processes import Process, served
 
 HERE = Path(__file__).parent

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.house import ACCOUNT, House, house, settings_for
+from tests.harness import ACCOUNT, Harness, harness, settings_for
 
 
 @pytest.fixture
-async def at_home(tmp_path: Path) -> AsyncIterator[House]:
+async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern in front of a simulator; webhooks may come back to this machine."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, webhook_private_addresses=True)
-        async with house(simulator, settings) as home:
+        async with harness(simulator, settings) as home:
             yield home

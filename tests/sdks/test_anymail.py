@@ -6,9 +6,9 @@ import os
 from email import policy
 from email.parser import BytesParser
 
-from tests.contract.test_resend_sdk import files
-from tests.house import KEY, PATIENCE, House
-from tests.sdks.shelf import python, run
+from tests.contract.service.test_resend_sdk import files
+from tests.harness import KEY, PATIENCE, Harness
+from tests.sdks.registry import python, run
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver
 
@@ -17,7 +17,7 @@ LOGO = bytes(range(256))
 PACKAGES = ("django-anymail[resend]", "django")
 
 
-async def test_sending(at_home: House) -> None:
+async def test_sending(at_home: Harness) -> None:
     """One with an inline image and a file, a batch with metadata for each recipient, one for later; an error."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     given = {"logo": base64.b64encode(LOGO).decode(), "file": base64.b64encode(FILE).decode()}
@@ -44,7 +44,7 @@ async def test_sending(at_home: House) -> None:
     assert len(at_home.simulator.messages) == 3
 
 
-async def test_the_view_of_its_webhooks(at_home: House) -> None:
+async def test_the_view_of_its_webhooks(at_home: Harness) -> None:
     """A webhook of ours, as it came over the wire, is verified and read by Anymail's view; a forged one is not."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     async with Receiver() as receiver:

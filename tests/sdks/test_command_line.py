@@ -4,11 +4,11 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.house import KEY, PATIENCE, House
-from tests.sdks.shelf import node, output
+from tests.harness import KEY, PATIENCE, Harness
+from tests.sdks.registry import node, output
 
 
-async def test_send_read_cancel(at_home: House, tmp_path: Path) -> None:
+async def test_send_read_cancel(at_home: Harness, tmp_path: Path) -> None:
     """As JSON, which it prints when nobody looks."""
     folder = await asyncio.to_thread(node, "resend-cli@latest")
 

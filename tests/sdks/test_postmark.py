@@ -8,9 +8,9 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import Any
 
-from tests.contract.test_resend_sdk import files
-from tests.house import KEY, PATIENCE, House
-from tests.sdks.shelf import node, python, run
+from tests.contract.service.test_resend_sdk import files
+from tests.harness import KEY, PATIENCE, Harness
+from tests.sdks.registry import node, python, run
 
 FILE = os.urandom(2000)
 LOGO = bytes(range(256))
@@ -36,7 +36,7 @@ EMAIL: dict[str, Any] = {
 }
 
 
-async def means_the_same(at_home: House, told: dict[str, Any]) -> None:
+async def means_the_same(at_home: Harness, told: dict[str, Any]) -> None:
     """The single one and the good one of the batch arrived, each alike; the SDK has read the number of the bad one."""
     await at_home.simulator.wait_for(2, PATIENCE)
     for seen in at_home.simulator.messages:
@@ -57,7 +57,7 @@ async def means_the_same(at_home: House, told: dict[str, Any]) -> None:
     assert {tag["name"]: tag["value"] for tag in shown["tags"]} == {"tag": "invoice", "order": "18"}
 
 
-async def test_node(at_home: House) -> None:
+async def test_node(at_home: Harness) -> None:
     """Its error classes are chosen by status and number."""
     folder = await asyncio.to_thread(node, "postmark@latest")
     told = await run("postmark_node.cjs", folder, EMAIL, KEY, at_home.url, **at_home.environment)
@@ -67,7 +67,7 @@ async def test_node(at_home: House) -> None:
     assert told["template"][1:3] == [422, 1101]
 
 
-async def test_python(at_home: House) -> None:
+async def test_python(at_home: Harness) -> None:
     """Postmarker raises Postmark's number."""
     folder = await asyncio.to_thread(python, "postmarker")
     told = await run("postmark_python.py", folder, EMAIL, KEY, at_home.url + "/", **at_home.environment)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_resend_sdk import files
-from tests.house import KEY, PATIENCE, House
-from tests.sdks.shelf import node, python, run
+from tests.contract.service.test_resend_sdk import files
+from tests.harness import KEY, PATIENCE, Harness
+from tests.sdks.registry import node, python, run
 
 FILE = b"%PDF-1.7\r\n" + os.urandom(2000)
 NODE_WORDS = {"reply_to": "replyTo"}
@@ -31,7 +31,7 @@ EMAIL: dict[str, Any] = {
 }
 
 
-async def arrived(at_home: House) -> EmailMessage:
+async def arrived(at_home: Harness) -> EmailMessage:
     """The one message that the upstream has, parsed by the standard library."""
     await at_home.simulator.wait_for(1, PATIENCE)
     [seen] = at_home.simulator.messages
@@ -61,7 +61,7 @@ def read_the_same(read: dict[str, Any], id: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["resend", "resend==2.19.0", "resend==2.10.0"])
-async def test_python(at_home: House, version: str) -> None:
+async def test_python(at_home: Harness, version: str) -> None:
     """Send, batch, read, move, cancel; and the class of each error that these versions know."""
     folder = await asyncio.to_thread(python, version)
     told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=at_home.url, **at_home.environment)
@@ -81,7 +81,7 @@ async def test_python(at_home: House, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["resend@latest", "resend@6.1.0", "resend@4.0.0"])
-async def test_node(at_home: House, version: str) -> None:
+async def test_node(at_home: Harness, version: str) -> None:
     """The same, with a Buffer as an attachment and names in camel case."""
     folder = await asyncio.to_thread(node, version)
     email = {NODE_WORDS.get(name, name): value for name, value in EMAIL.items()}

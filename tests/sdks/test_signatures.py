@@ -2,13 +2,13 @@
 
 import asyncio
 
-from tests.house import House
-from tests.sdks.shelf import node, run
+from tests.harness import Harness
+from tests.sdks.registry import node, run
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver
 
 
-async def test_node(at_home: House) -> None:
+async def test_node(at_home: Harness) -> None:
     """Each takes the octets that came, and refuses others."""
     folder = await asyncio.to_thread(node, "svix@latest", "standardwebhooks@latest", "resend@latest")
     async with Receiver() as receiver:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from app.clock import Clock
-from app.mail.attempt import Phase
-from app.mail.message import Envelope
+from app.mail.message.message import Envelope
+from app.mail.outcome.attempt import Phase
 from app.simulator import Account, Limits, Simulator
 from app.smtp import tls
-from app.smtp.credentials import Password
-from app.smtp.session import Refused, Session, Upstream, open_session
+from app.smtp.auth.credentials import Password
+from app.smtp.handshake import RefusedError, Session, Upstream, open_session
 from app.smtp.timeouts import Timeouts
-from tests.smtp.peer import Peer, Script
+from tests.smtp.scripted_server import Peer, Script
 
 MAILBOX = "noreply@contoso.com"
 PASSWORD = "a-password-for-tests"
@@ -95,7 +95,7 @@ class Ways:
         server.write_ca(self._folder / "ca.pem")
         return upstream(server, self._folder / "ca.pem", timeouts, **changes)
 
-    async def enter(self, server: Simulator | Peer, timeouts: Timeouts | None = None) -> Session | Refused:
+    async def enter(self, server: Simulator | Peer, timeouts: Timeouts | None = None) -> Session | RefusedError:
         """Whatever opening a session gives."""
         opened = await open_session(self.to(server, timeouts), CREDENTIALS)
         if isinstance(opened, Session):

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from app.smtp import tls
-from app.smtp.endpoint import Endpoint, Passing
+from app.smtp.auth.token_http import TokenHttpClient, TransientTokenError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ async def test_our_own_tls_wants_an_alternative_name(server: tuple[Server, bool]
 async def test_the_token_endpoint_needs_one_too(server: tuple[Server, bool]) -> None:
     """The same rule where the app's secret goes."""
     there, good = server
-    with Endpoint(there.ca_file) as endpoint:
+    with TokenHttpClient(there.ca_file) as endpoint:
         asking = asyncio.to_thread(endpoint.get, f"https://localhost:{there.port}/token")
         if good:
             assert (await asking).status_code == 200
         else:
-            with pytest.raises(Passing, match="cannot be trusted"):
+            with pytest.raises(TransientTokenError, match="cannot be trusted"):
                 await asking
 
 

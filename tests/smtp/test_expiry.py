@@ -8,10 +8,10 @@ import pytest
 
 from app import logs, metrics
 from app.clock import Clock
-from app.mail.ending import Ending
-from app.mail.verdict import Explanation
-from app.smtp.credentials import Mechanism, Password, Secret
-from app.smtp.expiry import DAY, Watch
+from app.mail.credential_expiry import CredentialExpiry
+from app.mail.outcome.verdict import Explanation
+from app.smtp.auth.credentials import Mechanism, Password, Secret
+from app.smtp.auth.expiry_monitor import DAY, CredentialExpiryMonitor
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +21,14 @@ def _as_before() -> Iterator[None]:
 
 
 WHY = Explanation("It ends.", "Make a new one.")
-CERTIFICATE = Ending("client certificate", 4_000_000_000.0, WHY)
+CERTIFICATE = CredentialExpiry("client certificate", 4_000_000_000.0, WHY)
 
 
 @dataclass
 class Mortal:
     """Credentials that end."""
 
-    mortal: Ending | None
+    mortal: CredentialExpiry | None
 
     async def secret(self) -> Secret:
         """Never asked for here."""
@@ -38,7 +38,7 @@ class Mortal:
         """Never."""
         return False
 
-    def ending(self) -> Ending | None:
+    def ending(self) -> CredentialExpiry | None:
         """As it was said."""
         return self.mortal
 
@@ -59,10 +59,10 @@ def test_it_is_told_30_7_and_1_days_before(capsys: pytest.CaptureFixture[str], m
     """Once each, and once when it has ended."""
     logs.configure(human=False)
     credentials = Mortal(CERTIFICATE)
-    watch = Watch("noreply@contoso.com", credentials, at(0, credentials))
+    watch = CredentialExpiryMonitor("noreply@contoso.com", credentials, at(0, credentials))
     for days in (90.5, 31.5, 29.5, 29.4, 10.5, 6.5, 2.5, 0.5, 0.4, -0.5, -3.5):
         monkeypatch.setattr(watch, "_clock", at(days, credentials))
-        watch.look()
+        watch.check()
     assert told(capsys) == [29, 6, 0, -1]
 
 
@@ -70,14 +70,14 @@ def test_a_new_date_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
     """The file was replaced: quiet; and it is told again when the new one comes to its end."""
     logs.configure(human=False)
     credentials = Mortal(CERTIFICATE)
-    watch = Watch("noreply@contoso.com", credentials, at(5.5, credentials))
-    watch.look()
+    watch = CredentialExpiryMonitor("noreply@contoso.com", credentials, at(5.5, credentials))
+    watch.check()
     credentials.mortal = replace(CERTIFICATE, at=CERTIFICATE.at + 365 * DAY)
-    watch.look()
+    watch.check()
     credentials.mortal = replace(CERTIFICATE, at=CERTIFICATE.at + 1 * DAY)
-    watch.look()
+    watch.check()
     credentials.mortal = None
-    watch.look()
+    watch.check()
     assert told(capsys) == [5, 6]
 
 
@@ -87,9 +87,9 @@ def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.
     password = Password("noreply@contoso.com", "a-password-for-tests")
     ending = password.ending()
     assert ending is not None
-    watch = Watch("noreply@contoso.com", password, Clock(origin=ending.at - 400 * DAY))
-    watch.look()
-    watch.look()
+    watch = CredentialExpiryMonitor("noreply@contoso.com", password, Clock(origin=ending.at - 400 * DAY))
+    watch.check()
+    watch.check()
     [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (line["event"], line["date"]) == ("credential.ends", "2026-12-31")
     assert "end of December 2026" in line["reason"]
@@ -100,6 +100,6 @@ def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.
 def test_the_date_is_a_metric() -> None:
     """For whoever watches from outside."""
     credentials = Mortal(CERTIFICATE)
-    Watch("noreply@contoso.com", credentials, at(90, credentials)).look()
+    CredentialExpiryMonitor("noreply@contoso.com", credentials, at(90, credentials)).check()
     labels = 'credential="client certificate",mailbox="noreply@contoso.com"'
     assert f"postern_credential_expires_timestamp_seconds{{{labels}}} 4e+09".encode() in metrics.expose()

@@ -12,10 +12,10 @@ from cryptography import x509
 
 from app.simulator import Simulator
 from app.simulator.entra import IDENTITY_HEADER, SCOPE
-from app.smtp.certificate import ClientCertificate
-from app.smtp.credentials import CredentialUnavailable, SecretFile
-from app.smtp.endpoint import Passing, Refused
-from app.smtp.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Token
+from app.smtp.auth.client_certificate import ClientCertificate
+from app.smtp.auth.credentials import CredentialError, SecretFile
+from app.smtp.auth.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Token
+from app.smtp.auth.token_http import TokenRefusedError, TransientTokenError
 from tests.entra import SECRET, Place, app, certificate, federated, key_pem, pem, pfx, place
 
 
@@ -46,9 +46,9 @@ async def fetch(grant: Grant) -> Token:
     return await asyncio.to_thread(grant.fetch)
 
 
-async def refusal(grant: Grant) -> CredentialUnavailable:
+async def refusal(grant: Grant) -> CredentialError:
     """Why there is no token."""
-    with pytest.raises(CredentialUnavailable) as caught:
+    with pytest.raises(CredentialError) as caught:
         await fetch(grant)
     return caught.value
 
@@ -79,7 +79,7 @@ async def test_a_federated_token_is_read_at_each_use(there: Place, tmp_path: Pat
     file.write_text(federated(exp=int(time.time()) - 3600))
     grant = FederatedToken(there.registration(), file)
     refused = await refusal(grant)
-    assert isinstance(refused, Passing)
+    assert isinstance(refused, TransientTokenError)
     assert refused.code == "AADSTS700024"
     file.write_text(federated() + "\n")
     assert there.entra.token_ok((await fetch(grant)).value)
@@ -113,7 +113,7 @@ async def test_an_identity_that_is_not_there(there: Place, monkeypatch: pytest.M
     assert (await refusal(ManagedIdentity(there.registration()))).code == "identity-unknown"
     await there.entra.stop()
     gone = await refusal(ManagedIdentity(there.registration()))
-    assert isinstance(gone, Passing)
+    assert isinstance(gone, TransientTokenError)
     assert gone.code == "identity-endpoint"
 
 
@@ -166,7 +166,7 @@ async def test_what_is_set_wrong_is_refused_for_good(there: Place, name: str) ->
     """With the number by which a row knows it."""
     changes, code = CHANGES[name]
     refused = await refusal(ClientSecret(there.registration(**changes), SECRET))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, TokenRefusedError)
     assert refused.code == code
     assert code in str(refused)
 
@@ -221,19 +221,19 @@ async def test_trouble_that_may_pass(there: Place, code: str) -> None:
     """Is told apart, with the patience that the endpoint asks for."""
     there.entra.refuse(code, after=7)
     refused = await refusal(ClientSecret(there.registration(), SECRET))
-    assert isinstance(refused, Passing)
+    assert isinstance(refused, TransientTokenError)
     assert refused.after == 7
 
 
 async def test_an_endpoint_that_cannot_be_reached(there: Place) -> None:
     """Nor trusted: then no secret has left."""
     untrusted = await refusal(ClientSecret(there.registration(ca_file=None), SECRET))
-    assert isinstance(untrusted, Passing)
+    assert isinstance(untrusted, TransientTokenError)
     assert untrusted.code == "token-endpoint-untrusted"
     assert there.entra.asked == []
     await there.entra.stop()
     gone = await refusal(ClientSecret(there.registration(), SECRET))
-    assert isinstance(gone, Passing)
+    assert isinstance(gone, TransientTokenError)
     assert str(gone) == "localhost cannot be reached."
 
 

@@ -15,10 +15,10 @@ import pytest
 import trustme
 
 from app.clock import Clock
-from app.smtp.credentials import CredentialUnavailable
-from app.smtp.endpoint import LARGEST_ANSWER, Endpoint, Passing
-from app.smtp.grants import ClientSecret, Registration
-from app.smtp.oauth import TokenSource
+from app.smtp.auth.credentials import CredentialError
+from app.smtp.auth.grants import ClientSecret, Registration
+from app.smtp.auth.oauth import TokenSource
+from app.smtp.auth.token_http import LARGEST_ANSWER, TokenHttpClient, TransientTokenError
 from tests.entra import CLIENT
 
 BUFFERS = 16 * 1024 * 1024  # bytes that the buffers of two sockets can hold, with room
@@ -106,9 +106,9 @@ def hostile(tmp_path: Path) -> Open:
     return lambda script: Hostile(script, tmp_path).listening()
 
 
-async def ask(there: Hostile, deadline: float) -> CredentialUnavailable:
+async def ask(there: Hostile, deadline: float) -> CredentialError:
     """Why a request fails."""
-    with Endpoint(there.ca_file, deadline=deadline) as endpoint, pytest.raises(CredentialUnavailable) as caught:
+    with TokenHttpClient(there.ca_file, deadline=deadline) as endpoint, pytest.raises(CredentialError) as caught:
         await asyncio.to_thread(endpoint.post, f"{there.url}/token", data={"a": "b"})
     return caught.value
 
@@ -146,7 +146,7 @@ async def test_who_drips_is_left_at_the_deadline(hostile: Open, script: Script) 
     """It is a deadline over all of it, and asking again at once would be as long."""
     async with hostile(script) as there:
         refused = await ask(there, deadline=0.5)
-        assert isinstance(refused, Passing)
+        assert isinstance(refused, TransientTokenError)
         assert (str(refused), refused.spent) == ("localhost did not answer in time.", True)
         async with asyncio.timeout(PATIENCE):
             await there.ended.wait()  # the connection is closed
@@ -159,7 +159,10 @@ async def test_the_deadline_is_one_for_all_requests_of_a_token(hostile: Open) ->
         await line.send(HEAD + b"content-length: 2\r\n\r\n{}")
 
     async with hostile(good) as there:
-        with Endpoint(there.ca_file, deadline=0.0) as endpoint, pytest.raises(Passing, match="in time"):
+        with (
+            TokenHttpClient(there.ca_file, deadline=0.0) as endpoint,
+            pytest.raises(TransientTokenError, match="in time"),
+        ):
             await asyncio.to_thread(endpoint.get, f"{there.url}/openid-configuration")
         assert there.lines == []
 
@@ -199,7 +202,7 @@ async def test_who_floods_is_left_at_the_limit(hostile: Open, script: Script) ->
     """Counted in the bytes that the server could write before the connection was closed."""
     async with hostile(script) as there:
         refused = await ask(there, deadline=PATIENCE)
-        assert isinstance(refused, Passing)
+        assert isinstance(refused, TransientTokenError)
         async with asyncio.timeout(PATIENCE):
             await there.ended.wait()
         assert there.lines[0].sent < BUFFERS
@@ -242,7 +245,7 @@ async def test_garbage_is_a_refusal_in_a_sentence(hostile: Open, name: str, stat
     async with hostile(send) as there:
         refused = await ask(there, deadline=PATIENCE)
         assert str(refused).startswith(f"localhost answered {status}")
-        with pytest.raises(CredentialUnavailable):
+        with pytest.raises(CredentialError):
             await asyncio.to_thread(ClientSecret(there.registration(), "made-up-secret").fetch)
 
 
@@ -272,7 +275,7 @@ async def test_what_is_no_token_is_not_used(hostile: Open, name: str) -> None:
         await line.send(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
 
     async with hostile(send) as there:
-        with pytest.raises(CredentialUnavailable, match="no token"):
+        with pytest.raises(CredentialError, match="no token"):
             await asyncio.to_thread(ClientSecret(there.registration(), "made-up-secret").fetch)
         assert there.lines[-1].path == "/token"
 

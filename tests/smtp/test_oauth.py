@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from app.clock import Clock
-from app.mail.attempt import FailureKind, Phase
+from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import Account, Fault, Point, Say, Simulator
-from app.smtp.credentials import CredentialUnavailable
-from app.smtp.grants import ClientSecret
-from app.smtp.oauth import AGAIN, EARLY, OAuth, TokenSource
-from app.smtp.session import Refused, Session, SessionFailed, open_session
+from app.smtp.auth.credentials import CredentialError
+from app.smtp.auth.grants import ClientSecret
+from app.smtp.auth.oauth import AGAIN, EARLY, OAuth, TokenSource
+from app.smtp.handshake import RefusedError, Session, SessionError, open_session
 from tests.entra import SECRET, Place, place
 from tests.smtp.conftest import LIMITS, MAILBOX, upstream
 
@@ -69,7 +69,7 @@ async def test_fifty_who_want_one_share_the_failure(there: Place) -> None:
     there.entra.refuse("AADSTS7000222", times=None)
     tokens = source(there)
     ends = await asyncio.gather(*(tokens.token() for _ in range(50)), return_exceptions=True)
-    assert {type(end) for end in ends} == {CredentialUnavailable}
+    assert {type(end) for end in ends} == {CredentialError}
     assert there.outcomes == ["AADSTS7000222"]
 
 
@@ -110,9 +110,9 @@ async def test_the_old_token_serves_while_the_endpoint_is_away(there: Place) -> 
     assert await tokens.token() == first
     assert len(there.entra.asked) > asked
     hands.at += EARLY
-    with pytest.raises(CredentialUnavailable):
+    with pytest.raises(CredentialError):
         await tokens.token()
-    there.entra.relent()
+    there.entra.clear_failures()
     assert await tokens.token() != first
 
 
@@ -126,7 +126,7 @@ async def test_a_short_trouble_is_not_noticed(there: Place, code: str) -> None:
 
 async def test_what_is_refused_for_good_is_asked_once(there: Place) -> None:
     """With the code that tells a person what to do."""
-    with pytest.raises(CredentialUnavailable) as caught:
+    with pytest.raises(CredentialError) as caught:
         await source(there, secret="wrong~secret").token()
     assert caught.value.code == "AADSTS7000215"
     assert there.outcomes == ["AADSTS7000215"]
@@ -138,7 +138,7 @@ async def test_retry_after_is_kept(there: Place) -> None:
     there.entra.refuse("429", after=60)
     tokens = source(there, hands)
     for _ in range(3):
-        with pytest.raises(CredentialUnavailable):
+        with pytest.raises(CredentialError):
             await tokens.token()
     assert there.outcomes == ["429"]
     hands.at += 60
@@ -167,7 +167,7 @@ async def test_a_refused_token_is_renewed_once(simulator: Simulator, there: Plac
     """It was withdrawn: the same opening logs in with a new one, and both are in the dialogue."""
     tokens = source(there)
     await tokens.token()
-    there.entra.withdraw()
+    there.entra.revoke()
     session = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, tokens))
     assert isinstance(session, Session)
     assert [login.ok for login in simulator.logins] == [False, True]
@@ -179,7 +179,7 @@ async def test_a_new_token_that_is_refused_too_ends_it(simulator: Simulator, the
     """Two logins, no third: then it is not the token."""
     simulator.accounts.add(Account(MAILBOX))
     refused = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there)))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedError)
     assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
     assert [login.ok for login in simulator.logins] == [False, False]
     assert [line.text for line in refused.dialogue].count("AUTH XOAUTH2 ****") == 2
@@ -190,14 +190,14 @@ async def test_another_refusal_is_none_of_the_tokens(simulator: Simulator, there
     """454 is no reason to ask for a new one."""
     simulator.faults.add(Fault(Point.AUTH, Say("454 4.7.0 Temporary authentication failure")))
     refused = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there)))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedError)
     assert len(simulator.logins) == 1
     assert there.outcomes == ["ok"]
 
 
 async def test_without_a_token_nobody_is_called(simulator: Simulator, there: Place) -> None:
     """No connection, no login; the failure bears the code."""
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there, secret="wrong~secret")))
     failure = caught.value.failure
     assert (failure.phase, failure.kind, failure.code) == (Phase.AUTH, FailureKind.CREDENTIAL, "AADSTS7000215")

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.mail.attempt import Attempt, FailureKind, Phase
-from app.mail.message import Envelope
+from app.mail.message.message import Envelope
+from app.mail.outcome.attempt import Attempt, FailureKind, Phase
 from app.simulator import Call, Drop, Fault, Limits, Point, Reset, Say, Silence, Simulator
-from app.smtp.pool import Pool
-from app.smtp.session import Refused, Session, SessionFailed, Upstream, open_session
+from app.smtp.handshake import RefusedError, Session, SessionError, Upstream, open_session
+from app.smtp.pool import SessionPool
 from app.smtp.timeouts import Timeouts
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, Hand, Ways, go, impatient
 
@@ -26,7 +26,7 @@ class Door:
         self.most = 0
         self._upstream = upstream
 
-    async def __call__(self) -> Session | Refused:
+    async def __call__(self) -> Session | RefusedError:
         self.opening += 1
         self.most = max(self.most, self.opening + sum(session.open for session in self.opened))
         try:
@@ -42,15 +42,15 @@ class Door:
 
 
 @pytest.fixture
-async def pools() -> AsyncIterator[list[Pool]]:
+async def pools() -> AsyncIterator[list[SessionPool]]:
     """Pools put in here are closed after the test."""
-    made: list[Pool] = []
+    made: list[SessionPool] = []
     yield made
     for pool in made:
         await pool.close(0.5)
 
 
-async def relayed(pool: Pool, count: int = 1) -> list[Attempt]:
+async def relayed(pool: SessionPool, count: int = 1) -> list[Attempt]:
     """Deliver so many at once; all must be accepted."""
     attempts = await asyncio.gather(*(pool.deliver(ENVELOPE, CONTENT, go) for _ in range(count)))
     for attempt in attempts:
@@ -67,10 +67,10 @@ async def closed(simulator: Simulator, count: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_one_after_the_other_share_a_session(ways: Ways, pools: list[Pool]) -> None:
+async def test_one_after_the_other_share_a_session(ways: Ways, pools: list[SessionPool]) -> None:
     """Two turns for each message after the first."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 3))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3))
     for _ in range(5):
         await relayed(pool)
     assert len(simulator.sessions) == 1
@@ -78,21 +78,21 @@ async def test_one_after_the_other_share_a_session(ways: Ways, pools: list[Pool]
     assert pool.counts() == (1, 0, 0)
 
 
-async def test_many_at_once_share_three(ways: Ways, pools: list[Pool]) -> None:
+async def test_many_at_once_share_three(ways: Ways, pools: list[SessionPool]) -> None:
     """Whoever finds no session waits for one."""
     simulator = await ways.simulator(limits=STRICT)
     door = Door(ways.to(simulator))
-    pools.append(pool := Pool(door, 3))
+    pools.append(pool := SessionPool(door, 3))
     await relayed(pool, 60)
     assert door.most == len(simulator.sessions) == 3
     assert simulator.violations == []
     assert pool.counts() == (3, 0, 0)
 
 
-async def test_the_last_one_in_is_the_first_one_out(ways: Ways, pools: list[Pool]) -> None:
+async def test_the_last_one_in_is_the_first_one_out(ways: Ways, pools: list[SessionPool]) -> None:
     """So that idle ones can grow old and end."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 3))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3))
     await relayed(pool, 3)
     for _ in range(4):
         await relayed(pool)
@@ -103,11 +103,11 @@ async def test_the_last_one_in_is_the_first_one_out(ways: Ways, pools: list[Pool
     "fault", [Say("451 4.3.2 Later"), Say("554 5.2.0 Never"), Say("421 4.3.2 Closing", close=True)]
 )
 @pytest.mark.parametrize("point", [Point.MAIL, Point.RCPT, Point.DATA, Point.DOT])
-async def test_after_a_refusal_a_new_session(ways: Ways, pools: list[Pool], point: Point, fault: Say) -> None:
+async def test_after_a_refusal_a_new_session(ways: Ways, pools: list[SessionPool], point: Point, fault: Say) -> None:
     """The one that was refused on is never used again."""
     simulator = await ways.simulator()
     simulator.faults.add(Fault(point, fault, nth=1))
-    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
     attempt = await pool.deliver(ENVELOPE, CONTENT, go)
     assert str(attempt.reply) == fault.text
     await relayed(pool)
@@ -116,11 +116,11 @@ async def test_after_a_refusal_a_new_session(ways: Ways, pools: list[Pool], poin
 
 @pytest.mark.parametrize("action", [Drop(), Reset(), Silence(), Say("421 4.4.1 Connection timed out", close=True)])
 async def test_a_stale_session_is_replaced_within_the_attempt(
-    ways: Ways, pools: list[Pool], action: Drop | Reset | Silence | Say
+    ways: Ways, pools: list[SessionPool], action: Drop | Reset | Silence | Say
 ) -> None:
     """Gone at MAIL before anything of the message was offered: nobody need know."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator, impatient(Phase.MAIL))), 1))
+    pools.append(pool := SessionPool(Door(ways.to(simulator, impatient(Phase.MAIL))), 1))
     await relayed(pool)
     simulator.faults.add(Fault(Point.MAIL, action, times=1))
     await relayed(pool)
@@ -128,13 +128,13 @@ async def test_a_stale_session_is_replaced_within_the_attempt(
     assert pool.counts() == (1, 0, 0)
 
 
-async def test_it_is_replaced_once(ways: Ways, pools: list[Pool]) -> None:
+async def test_it_is_replaced_once(ways: Ways, pools: list[SessionPool]) -> None:
     """A server that drops every MAIL gets two."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
     await relayed(pool)
     simulator.faults.add(Fault(Point.MAIL, Drop()))
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await pool.deliver(ENVELOPE, CONTENT, go)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
     assert len(simulator.sessions) == 2
@@ -142,22 +142,22 @@ async def test_it_is_replaced_once(ways: Ways, pools: list[Pool]) -> None:
 
 
 @pytest.mark.parametrize("point", [Point.RCPT, Point.DATA, Point.DOT])
-async def test_later_it_is_not_replaced(ways: Ways, pools: list[Pool], point: Point) -> None:
+async def test_later_it_is_not_replaced(ways: Ways, pools: list[SessionPool], point: Point) -> None:
     """What was offered is not offered twice by the pool."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
     await relayed(pool)
     simulator.faults.add(Fault(point, Drop(), times=1))
-    with pytest.raises(SessionFailed):
+    with pytest.raises(SessionError):
         await pool.deliver(ENVELOPE, CONTENT, go)
     assert len(simulator.sessions) == 1
 
 
-async def test_a_session_that_died_while_idle_is_not_lent(ways: Ways, pools: list[Pool]) -> None:
+async def test_a_session_that_died_while_idle_is_not_lent(ways: Ways, pools: list[SessionPool]) -> None:
     """An end, or a word out of turn, that was seen before."""
     simulator = await ways.simulator()
     door = Door(ways.to(simulator))
-    pools.append(pool := Pool(door, 1))
+    pools.append(pool := SessionPool(door, 1))
     await relayed(pool)
     await simulator.stop()
     async with asyncio.timeout(5):
@@ -170,12 +170,12 @@ async def test_a_session_that_died_while_idle_is_not_lent(ways: Ways, pools: lis
 
 @pytest.mark.parametrize(("limit", "sessions"), [({"count": 2}, [2, 2, 1]), ({"age": 25.0}, [3, 2])])
 async def test_a_session_ends_by_count_and_by_age(
-    ways: Ways, pools: list[Pool], limit: dict[str, float], sessions: list[int]
+    ways: Ways, pools: list[SessionPool], limit: dict[str, float], sessions: list[int]
 ) -> None:
     """Five messages, ten seconds apart."""
     simulator = await ways.simulator()
     hand = Hand()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 1, monotonic=hand, **limit))  # type: ignore[arg-type]  # count is an int
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1, monotonic=hand, **limit))  # type: ignore[arg-type]  # count is an int
     for _ in range(5):
         await relayed(pool)
         hand.now += 10
@@ -183,17 +183,17 @@ async def test_a_session_ends_by_count_and_by_age(
     assert all(session.commands[-1] == "QUIT" for session in simulator.sessions[:-1])
 
 
-async def test_an_idle_session_ends_by_itself(ways: Ways, pools: list[Pool]) -> None:
+async def test_an_idle_session_ends_by_itself(ways: Ways, pools: list[SessionPool]) -> None:
     """With QUIT, without any traffic, so that the server frees the slot."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 3, idle=0.05))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3, idle=0.05))
     await relayed(pool, 3)
     await closed(simulator, 3)
     assert [session.commands[-1] for session in simulator.sessions] == ["QUIT"] * 3
     assert pool.counts() == (0, 0, 0)
 
 
-async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: list[Pool]) -> None:
+async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: list[SessionPool]) -> None:
     """Not more than `size` connections, those that are closing included."""
     simulator = await ways.simulator()
     goodbye, leave = asyncio.Event(), asyncio.Event()
@@ -204,7 +204,7 @@ async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: li
 
     simulator.faults.add(Fault(Point.QUIT, Call(linger)))
     door = Door(ways.to(simulator))
-    pools.append(pool := Pool(door, 1, count=1))
+    pools.append(pool := SessionPool(door, 1, count=1))
     await relayed(pool)
     await goodbye.wait()
     second = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
@@ -216,32 +216,32 @@ async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: li
     assert len(simulator.sessions) == 2
 
 
-async def test_warming(ways: Ways, pools: list[Pool]) -> None:
+async def test_warming(ways: Ways, pools: list[SessionPool]) -> None:
     """One session is opened, once; a refusal is an attempt, a failure raises."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 2))
-    assert await pool.warm() is None
-    assert await pool.warm() is None
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 2))
+    assert await pool.ensure_open() is None
+    assert await pool.ensure_open() is None
     assert pool.counts() == (1, 0, 0)
     assert len(simulator.logins) == 1
     await relayed(pool)
     simulator.faults.add(Fault(Point.AUTH, Say("535 5.7.3 Authentication unsuccessful"), nth=1))
     simulator.faults.add(Fault(Point.AUTH, Drop(), nth=2))
-    pools.append(cold := Pool(Door(ways.to(simulator)), 2))
-    refused = await cold.warm()
+    pools.append(cold := SessionPool(Door(ways.to(simulator)), 2))
+    refused = await cold.ensure_open()
     assert refused is not None
     assert refused.reply is not None
     assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
-    with pytest.raises(SessionFailed):
-        await cold.warm()
+    with pytest.raises(SessionError):
+        await cold.ensure_open()
     assert cold.counts() == (0, 0, 0)
 
 
-async def test_a_refused_opening_is_an_attempt(ways: Ways, pools: list[Pool]) -> None:
+async def test_a_refused_opening_is_an_attempt(ways: Ways, pools: list[SessionPool]) -> None:
     """With its phase, its reply and its dialogue; the slot is free again."""
     simulator = await ways.simulator()
     simulator.faults.add(Fault(Point.AUTH, Say("535 5.7.139 Authentication unsuccessful"), times=1))
-    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
     attempt = await pool.deliver(ENVELOPE, CONTENT, go)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.AUTH, 535)
@@ -249,10 +249,10 @@ async def test_a_refused_opening_is_an_attempt(ways: Ways, pools: list[Pool]) ->
     await relayed(pool)
 
 
-async def test_resizing(ways: Ways, pools: list[Pool]) -> None:
+async def test_resizing(ways: Ways, pools: list[SessionPool]) -> None:
     """Fewer: idle ones end. More: whoever waits goes on."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 3))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3))
     await relayed(pool, 3)
     pool.resize(1)
     await closed(simulator, 2)
@@ -275,13 +275,13 @@ async def test_closing_waits_for_what_is_lent(ways: Ways) -> None:
         await on.wait()
         return True
 
-    pool = Pool(Door(ways.to(simulator)), 2)
+    pool = SessionPool(Door(ways.to(simulator)), 2)
     await relayed(pool, 2)
     sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, held))
     await reached.wait()
     closing = asyncio.create_task(pool.close(10))
     await closed(simulator, 1)
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await pool.deliver(ENVELOPE, CONTENT, go)
     assert caught.value.failure.kind is FailureKind.STOPPED
     on.set()
@@ -295,15 +295,15 @@ async def test_closing_does_not_wait_for_ever(ways: Ways) -> None:
     """What is lent after the time is over is aborted, with the phase it was in; who waits is told."""
     simulator = await ways.simulator()
     struck = simulator.faults.add(Fault(Point.DOT, Silence()))
-    pool = Pool(Door(ways.to(simulator)), 1)
+    pool = SessionPool(Door(ways.to(simulator)), 1)
     sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
     waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
     await struck.wait(5)
     await pool.close(0.01)
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await sending
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.DOT, FailureKind.STOPPED)
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await waiting
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONNECT, FailureKind.STOPPED)
     assert pool.counts() == (0, 0, 0)
@@ -312,7 +312,7 @@ async def test_closing_does_not_wait_for_ever(ways: Ways) -> None:
 class Stuck:
     """Never opens."""
 
-    async def __call__(self) -> Session | Refused:
+    async def __call__(self) -> Session | RefusedError:
         await asyncio.Event().wait()
         raise AssertionError("nobody sets it")
 
@@ -322,37 +322,37 @@ class Stuck:
 
 async def test_closing_ends_every_opening_and_every_wait_for_one() -> None:
     """No message was sent on it. Whoever asks afterwards is told the same."""
-    pool = Pool(Stuck(), 2)
+    pool = SessionPool(Stuck(), 2)
     asking = [asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go)) for _ in range(4)]
-    warming = asyncio.create_task(pool.warm())
+    warming = asyncio.create_task(pool.ensure_open())
     await asyncio.sleep(0)
     assert pool.counts() == (0, 0, 2)
     pool.stop_opening()
     async with asyncio.timeout(5):
         ends = await asyncio.gather(*asking, pool.deliver(ENVELOPE, CONTENT, go), return_exceptions=True)
         await pool.close(3600.0)
-    assert [end.failure.kind for end in ends if isinstance(end, SessionFailed)] == [FailureKind.STOPPED] * 5
+    assert [end.failure.kind for end in ends if isinstance(end, SessionError)] == [FailureKind.STOPPED] * 5
     assert await warming is None  # there was no room for one more
     assert pool.counts() == (0, 0, 0)
 
 
 async def test_closing_ends_a_login_without_a_message() -> None:
     """As the dispatcher makes it after trouble; and a task that is cancelled itself stays cancelled."""
-    pool = Pool(Stuck(), 2)
-    warming, cancelled = asyncio.create_task(pool.warm()), asyncio.create_task(pool.warm())
+    pool = SessionPool(Stuck(), 2)
+    warming, cancelled = asyncio.create_task(pool.ensure_open()), asyncio.create_task(pool.ensure_open())
     await asyncio.sleep(0)
     cancelled.cancel()
     pool.stop_opening()
-    with pytest.raises(SessionFailed):
+    with pytest.raises(SessionError):
         await warming
     with pytest.raises(asyncio.CancelledError):
         await cancelled
 
 
-async def test_closing_replaces_nothing(ways: Ways, pools: list[Pool]) -> None:
+async def test_closing_replaces_nothing(ways: Ways, pools: list[SessionPool]) -> None:
     """A kept session that goes while the pool closes is a failure: nothing is opened any more."""
     simulator = await ways.simulator()
-    pools.append(pool := Pool(Door(ways.to(simulator)), 1))
+    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
     await relayed(pool)
     closing: list[asyncio.Task[None]] = []
 
@@ -362,7 +362,7 @@ async def test_closing_replaces_nothing(ways: Ways, pools: list[Pool]) -> None:
 
     simulator.faults.add(Fault(Point.MAIL, Call(close)))
     simulator.faults.add(Fault(Point.MAIL, Drop()))
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await pool.deliver(ENVELOPE, CONTENT, go)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
     await closing[0]
@@ -379,7 +379,7 @@ async def test_in_any_weather(ways: Ways, seed: int) -> None:
         simulator.faults.add(Fault(point, Say("421 4.3.2 Closing", close=True), probability=0.05))
         simulator.faults.add(Fault(point, Say("451 4.3.2 Later"), probability=0.05))
     door = Door(ways.to(simulator, Timeouts(quit=0.5)))
-    pool = Pool(door, 3, count=5)
+    pool = SessionPool(door, 3, count=5)
     certain = 0
 
     async def one(number: int) -> None:
@@ -387,7 +387,7 @@ async def test_in_any_weather(ways: Ways, seed: int) -> None:
         envelope = Envelope(MAILBOX, (f"person-{number}@example.net",))
         try:
             attempt = await pool.deliver(envelope, CONTENT, go)
-        except SessionFailed:
+        except SessionError:
             return
         certain += attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive
 
@@ -408,16 +408,16 @@ async def test_in_any_weather(ways: Ways, seed: int) -> None:
     assert not any(session.open for session in door.opened)
 
 
-async def test_a_slot_for_somebody_else(ways: Ways, pools: list[Pool]) -> None:
+async def test_a_slot_for_somebody_else(ways: Ways, pools: list[SessionPool]) -> None:
     """While it is kept, one session less is opened; who waits goes on when it is free again, and none is left over."""
     door = Door(ways.to(await ways.simulator()))
-    pools.append(pool := Pool(door, 1))
-    with pool.slot() as free, pool.slot() as second:
+    pools.append(pool := SessionPool(door, 1))
+    with pool.reserve_slot() as free, pool.reserve_slot() as second:
         assert (free, second) == (True, False)
         waiting = asyncio.create_task(relayed(pool))
         await asyncio.sleep(0)
         assert (door.most, pool.logged_in) == (0, False)
     await waiting
-    with pool.slot() as free:
+    with pool.reserve_slot() as free:
         assert not free
     assert (door.most, pool.logged_in, pool.counts()) == (1, True, (1, 0, 0))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.reply import EnhancedStatus, Reply
-from app.smtp.protocol import LONGEST_LINE, MOST_LINES, NotSmtp, ReplyParser
+from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.smtp.protocol import MAX_LINE, MAX_REPLY_LINES, ProtocolError, ReplyParser
 
 STREAM = b"250-first\r\n250-second\n250 last\r\n354 go\r\n250\r\n550 5.2.252 SendAsDenied; [Hostname=X]\r\n"
 REPLIES = [
@@ -23,9 +23,9 @@ FAULTS = {
     "digits of another script": "٢٥٠ ok\r\n".encode(),
     "an empty line": b"\r\n",
     "two codes": b"250-one\r\n251 two\r\n",
-    "a long line": b"250 " + b"x" * LONGEST_LINE + b"\r\n",
-    "a long line without end": b"250 " + b"x" * LONGEST_LINE,
-    "many lines": b"250-x\r\n" * (MOST_LINES + 1),
+    "a long line": b"250 " + b"x" * MAX_LINE + b"\r\n",
+    "a long line without end": b"250 " + b"x" * MAX_LINE,
+    "many lines": b"250-x\r\n" * (MAX_REPLY_LINES + 1),
     "a long reply": (b"250-" + b"x" * 8000 + b"\r\n") * 9,
 }
 
@@ -37,14 +37,14 @@ def test_the_same_replies_however_they_are_cut(cuts: list[int]) -> None:
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(STREAM)], strict=True):
         parser.feed(STREAM[start:end])
     assert list(parser.replies) == REPLIES
-    assert not parser.amid
+    assert not parser.incomplete
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_no_reply_is_refused(fault: str) -> None:
     """And what was whole before it still counts."""
     parser = ReplyParser()
-    with pytest.raises(NotSmtp):
+    with pytest.raises(ProtocolError):
         parser.feed(b"250 ok\r\n" + FAULTS[fault])
     assert list(parser.replies) == [Reply(250, None, "ok")]
 
@@ -53,9 +53,9 @@ def test_a_reply_that_has_begun_is_known() -> None:
     """A connection with half a reply on it is not in step."""
     parser = ReplyParser()
     parser.feed(b"250-more to come\r\n")
-    assert parser.amid
+    assert parser.incomplete
     parser.feed(b"250 done\r\n")
-    assert not parser.amid
+    assert not parser.incomplete
 
 
 def test_control_characters_are_not_kept() -> None:

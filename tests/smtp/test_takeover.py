@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from app.mail.attempt import FailureKind, Phase
-from app.smtp.session import Greeted, Session, SessionFailed, greet
+from app.mail.outcome.attempt import FailureKind, Phase
+from app.smtp.handshake import ServerInfo, Session, SessionError, greet
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Ways, go, impatient
-from tests.smtp.peer import GO_AHEAD, PLAIN, SECURE, Peer, Talk
+from tests.smtp.scripted_server import GO_AHEAD, PLAIN, SECURE, Peer, Talk
 
 OK = b"250 ok\r\n250 ok\r\n"
 LARGE = HEADER + (b"x" * 76 + b"\r\n") * 60_000
@@ -93,7 +93,7 @@ def test_the_end_of_the_connection_reaches_us(run: Runner, tmp_path: Path, end: 
                 assert attempt.reply is not None
                 assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 421)
             else:
-                with pytest.raises(SessionFailed) as caught:
+                with pytest.raises(SessionError) as caught:
                     await session.send(ENVELOPE, CONTENT, go)
                 assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
 
@@ -114,8 +114,8 @@ def test_last_words_and_the_end_in_one_segment(run: Runner, tmp_path: Path) -> N
         async with AsyncExitStack() as stack:
             ways = Ways(tmp_path, stack)
             greeted = await greet(ways.to(await ways.peer(script)))
-            assert isinstance(greeted, Greeted)
-            assert greeted.shown.certificate
+            assert isinstance(greeted, ServerInfo)
+            assert greeted.tls.certificate
             assert greeted.extensions["AUTH"] == "LOGIN XOAUTH2"
 
     run(scenario())
@@ -184,7 +184,7 @@ def test_nothing_leaves_after_an_abort(run: Runner, tmp_path: Path) -> None:
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script, receive_buffer=4096, timeouts=impatient(Phase.DOT))
-            with pytest.raises(SessionFailed) as caught:
+            with pytest.raises(SessionError) as caught:
                 await session.send(ENVELOPE, LARGE[:200_000], go)
             assert caught.value.failure.phase is Phase.DOT
             over.set()
@@ -206,7 +206,7 @@ def test_a_failed_handshake_leaves_nothing_open(run: Runner, tmp_path: Path) -> 
             ways = Ways(tmp_path, stack)
             peer = await ways.peer(script)
             Peer(script, tmp_path)  # another authority takes the place of the file
-            with pytest.raises(SessionFailed) as caught:
+            with pytest.raises(SessionError) as caught:
                 await ways.session(peer)
             assert caught.value.failure.kind is FailureKind.CERTIFICATE
             async with asyncio.timeout(5):

@@ -5,11 +5,11 @@ import tracemalloc
 
 import pytest
 
-from app.mail.attempt import FailureKind, Phase
-from app.mail.message import Envelope
-from app.smtp.session import Session, SessionFailed
+from app.mail.message.message import Envelope
+from app.mail.outcome.attempt import FailureKind, Phase
+from app.smtp.handshake import Session, SessionError
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Ways, go, impatient
-from tests.smtp.peer import GO_AHEAD, SECURE_IN_STEP, Talk
+from tests.smtp.scripted_server import GO_AHEAD, SECURE_IN_STEP, Talk
 
 OK = b"250 ok\r\n250 ok\r\n"
 NO_DOT = b"\r\n.\r\n"
@@ -65,7 +65,7 @@ async def test_a_forbidden_dot_does_not_leave(ways: Ways, content: bytes) -> Non
 
     peer = await ways.peer(script)
     asked.session = session = await ways.session(peer)
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, content, asked)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.STOPPED)
     await peer.done()
@@ -134,7 +134,7 @@ async def test_thanks_before_the_dot_are_no_answer(ways: Ways) -> None:
 
     peer = await ways.peer(script)
     session = await ways.session(peer)
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, CONTENT, slow)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.PROTOCOL)
     await peer.done()
@@ -154,7 +154,7 @@ async def test_after_a_timeout_nothing_leaves(ways: Ways) -> None:
 
     peer = await ways.peer(script, receive_buffer=4096)
     session = await ways.session(peer, impatient(Phase.DOT))
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, PIECES, go)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.DOT, FailureKind.TIMEOUT)
     assert caught.value.failure.in_doubt
@@ -201,7 +201,7 @@ async def test_a_link_that_takes_nothing_is_given_up(ways: Ways) -> None:
 
     peer = await ways.peer(script, receive_buffer=4096)
     session = await ways.session(peer, impatient(Phase.CONTENT))
-    with pytest.raises(SessionFailed) as caught:
+    with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, LARGE, go)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.TIMEOUT)
     peer.talks[0].go_on()

@@ -12,9 +12,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from app.settings import SettingsError
-from app.settings.telemetry import traces_wanted
+from app.settings.tracing import traces_wanted
 from app.simulator import Simulator
-from tests.house import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD
+from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD
 from tests.webhooks.receiver import Receiver
 
 

@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, StatusCode
 
-from app import traces
-from app.otlp import Spans
+from app import tracing
 from app.simulator import Fault, Point, Say, Simulator
-from tests.house import ACCOUNT, EMAIL, MAILBOX, PATIENCE, House, house, settings_for
+from app.tracing_otel import Spans
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, PATIENCE, Harness, harness, settings_for
 
 Named = dict[str, ReadableSpan]
 
@@ -30,22 +30,22 @@ async def seen() -> AsyncIterator[InMemorySpanExporter]:
     """What was recorded, while spans are made."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    traces.record(Spans(provider))
+    tracing.record(Spans(provider))
     yield exporter
-    traces.record(None)
+    tracing.record(None)
     provider.shutdown()
 
 
 @pytest.fixture
-async def at_home(seen: InMemorySpanExporter, tmp_path: Path) -> AsyncIterator[House]:
+async def at_home(seen: InMemorySpanExporter, tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern before a simulator."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
-        async with house(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
+        async with harness(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
             yield at_home
 
 
-async def sent(at_home: House, seen: InMemorySpanExporter, state: str = "done", **changes: str) -> Named:
+async def sent(at_home: Harness, seen: InMemorySpanExporter, state: str = "done", **changes: str) -> Named:
     """The spans of one email's trace, by name, once its attempt is told."""
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "mine"}
     answer = await at_home.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
@@ -89,7 +89,7 @@ def parents(spans: Named) -> dict[str, str]:
     }
 
 
-async def test_a_trace_leads_through_the_store(at_home: House, seen: InMemorySpanExporter) -> None:
+async def test_a_trace_leads_through_the_store(at_home: Harness, seen: InMemorySpanExporter) -> None:
     """Every step is there once, under the step that it is a part of, in its order."""
     spans = await sent(at_home, seen)
     assert parents(spans) == {
@@ -108,7 +108,7 @@ async def test_a_trace_leads_through_the_store(at_home: House, seen: InMemorySpa
     assert whole.end_time == inside[-1].end_time
 
 
-async def test_spans_hold_facts_and_nothing_of_the_mail(at_home: House, seen: InMemorySpanExporter) -> None:
+async def test_spans_hold_facts_and_nothing_of_the_mail(at_home: Harness, seen: InMemorySpanExporter) -> None:
     """Ids, names and numbers; no recipient, no subject, no word of the upstream's."""
     at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
     spans = await sent(at_home, seen, to="lovelace@example.net", subject="Nobody's business", text="Most secret")
@@ -134,7 +134,7 @@ async def test_spans_hold_facts_and_nothing_of_the_mail(at_home: House, seen: In
         assert not [word for word in ("lovelace", "business", "secret", "is unknown") if word in told], told
 
 
-async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: House, seen: InMemorySpanExporter) -> None:
+async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: Harness, seen: InMemorySpanExporter) -> None:
     """And a request that is refused is a span too, named by its route and not by its path."""
     at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now")))
     spans = await sent(at_home, seen, "deferred")
@@ -149,7 +149,7 @@ async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: House, see
 
 
 @pytest.mark.parametrize("given", ["", "00-nonsense", f"00-{'0' * 32}-{PARENT}-01", "00-00-00-00"])
-async def test_another_header_begins_a_new_trace(at_home: House, seen: InMemorySpanExporter, given: str) -> None:
+async def test_another_header_begins_a_new_trace(at_home: Harness, seen: InMemorySpanExporter, given: str) -> None:
     """The email goes its way."""
     answer = await at_home.caller.post("/emails", json=EMAIL, headers=[("traceparent", given)])
     await at_home.until(answer.json()["id"], "done")
@@ -161,12 +161,12 @@ async def test_a_trace_leads_on_after_a_restart(seen: InMemorySpanExporter, tmp_
     """The store has it: whoever relays the email, and whenever."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path)
-        async with house(simulator, settings) as before:
+        async with harness(simulator, settings) as before:
             headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
             answer = await before.caller.post(
                 "/emails", json={**EMAIL, "scheduled_at": "in 2 seconds"}, headers=headers
             )
         assert [span.name for span in of_trace(seen)] == ["commit", "POST /emails"]
-        async with house(simulator, settings) as after:
+        async with harness(simulator, settings) as after:
             await after.until(answer.json()["id"], "done")
     assert "relay" in [span.name for span in of_trace(seen)]

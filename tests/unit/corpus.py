@@ -7,8 +7,8 @@ import base64
 import random
 from collections.abc import Callable, Iterator, Mapping
 
-from app.mail.address import Address, parse_address
-from app.mail.message import Attachment, Submission
+from app.mail.message.address import Address, parse_address
+from app.mail.message.message import Attachment, Submission
 
 SHOP = parse_address("Contoso Shop <noreply@contoso.example>")
 ANNA = parse_address("Anna Smith <anna@example.com>")

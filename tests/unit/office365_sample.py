@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from app.mail.attempt import Phase
+from app.mail.outcome.attempt import Phase
 
 FRONT = "[FR4P281CA0258.DEUP281.PROD.OUTLOOK.COM 2026-05-17T18:38:18.362Z 08DEB430F51D1974]"
 BACK = "[Hostname=SYBP282MB2635.AUSP282.PROD.OUTLOOK.COM]"

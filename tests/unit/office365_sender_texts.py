@@ -1,6 +1,6 @@
 """Public replies that speak of the sending side: its tenant, mailbox, endpoint and pace; and their look-alikes."""
 
-from app.mail.attempt import Phase
+from app.mail.outcome.attempt import Phase
 from tests.unit.office365_sample import PERMANENT, SUBMISSION, Sample
 
 SAMPLES: tuple[Sample, ...] = (

@@ -1,6 +1,6 @@
 """What Exchange says, word for word as far as it is published, and which row of the policy is to know it."""
 
-from app.mail.attempt import Phase
+from app.mail.outcome.attempt import Phase
 from tests.unit import office365_sender_texts
 from tests.unit.office365_sample import OTHER_BACK, OTHER_FRONT, PERMANENT, SPAM, SUBMISSION, UNSUCCESSFUL, Sample
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.address import Address, AddressError, parse_address
+from app.mail.message.address import Address, AddressError, parse_address
 
 TAKEN = [
     ("anna@example.com", Address("anna", "example.com")),

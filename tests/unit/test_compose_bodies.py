@@ -5,10 +5,10 @@ from email.message import Message as Parsed
 
 import pytest
 
-from app.mail.body import base64_lines
-from app.mail.message import Attachment, Submission
+from app.mail.message.message import Attachment, Submission
+from app.mail.message.mime import base64_lines
 from tests.unit.corpus import ANNA, CORPUS, LOGO, SHOP, file
-from tests.unit.judge import judge, leaves, parsed, raw
+from tests.unit.mime_oracle import judge, leaves, parsed, raw
 from tests.unit.test_compose import composed
 
 PDF = file("a.pdf", "application/pdf", b"%PDF-1.7")

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail import headers
-from app.mail.address import Address
-from app.mail.headers import HeaderError, check_content_id, check_header, check_message_id, is_reserved
-from app.mail.message import Attachment, Submission
+from app.mail.message import headers
+from app.mail.message.address import Address
+from app.mail.message.headers import HeaderError, check_content_id, check_header, check_message_id, is_reserved
+from app.mail.message.message import Attachment, Submission
 from tests.unit.corpus import ANNA, CORPUS, SHOP
-from tests.unit.judge import judge, people_in, raw
+from tests.unit.mime_oracle import judge, people_in, raw
 from tests.unit.test_compose import composed
 
 

@@ -1,6 +1,6 @@
 """Sessions of the console and delays of attempts to log in, without a console around them."""
 
-from app.console.session import LIFE, LONGEST_DELAY, Guard, Sessions
+from app.console.session import LIFE, LONGEST_DELAY, LoginThrottle, Sessions
 
 PASSWORD = "a-password-for-the-console"
 NOW = 1_000_000.0
@@ -26,23 +26,23 @@ def test_a_token_is_of_one_session() -> None:
     """And of one password."""
     sessions, others = Sessions(PASSWORD), Sessions("another-password-than-that")
     one, two = sessions.begin(NOW, operator=True), sessions.begin(NOW, operator=True)
-    assert sessions.bears(one, sessions.token(one))
-    assert not sessions.bears(two, sessions.token(one))
-    assert not others.bears(one, sessions.token(one))
+    assert sessions.check_csrf_token(one, sessions.token(one))
+    assert not sessions.check_csrf_token(two, sessions.token(one))
+    assert not others.check_csrf_token(one, sessions.token(one))
     assert others.read(sessions.cookie(one), NOW) is None
 
 
 def test_the_password_and_nothing_else() -> None:
     """Whatever is typed."""
     sessions = Sessions(PASSWORD)
-    assert sessions.knows(PASSWORD)
+    assert sessions.check_password(PASSWORD)
     for other in ("", PASSWORD[:-1], PASSWORD + " ", PASSWORD.upper(), "\udcff", "é" * 10_000):
-        assert not sessions.knows(other)
+        assert not sessions.check_password(other)
 
 
 def test_each_attempt_of_an_address_waits_longer() -> None:
     """Up to a bound that never grows; a minute later all is as before."""
-    guard = Guard()
+    guard = LoginThrottle()
     delays = [guard.begin("192.0.2.1", second / 10) for second in range(30)]
     assert delays[:9] == [0, 0, 0, 0.25, 0.5, 1, 2, 4, LONGEST_DELAY]
     assert {*delays[9:]} == {LONGEST_DELAY}
@@ -52,13 +52,13 @@ def test_each_attempt_of_an_address_waits_longer() -> None:
 
 def test_attempts_at_once_are_counted_when_they_begin() -> None:
     """Many at the same moment wait as if one had come after the other."""
-    guard = Guard()
+    guard = LoginThrottle()
     assert [guard.begin("192.0.2.1", 7.0) for _ in range(5)] == [0, 0, 0, 0.25, 0.5]
 
 
 def test_the_right_password_counts_for_nothing() -> None:
     """Who logs in again and again does not wait, and takes nothing from what others have tried."""
-    guard = Guard()
+    guard = LoginThrottle()
     for second in range(50):
         assert guard.begin("192.0.2.1", second / 10) == 0
         guard.succeed("192.0.2.1")
@@ -70,7 +70,7 @@ def test_the_right_password_counts_for_nothing() -> None:
 
 def test_one_network_of_ipv6_is_one_address() -> None:
     """Whoever has one of its addresses has all 2^64 of them."""
-    guard = Guard()
+    guard = LoginThrottle()
     for number in range(8):
         guard.begin(f"2001:db8::{number}", 0)
     assert guard.begin("2001:db8::ffff:1", 1) == LONGEST_DELAY
@@ -79,7 +79,7 @@ def test_one_network_of_ipv6_is_one_address() -> None:
 
 def test_all_addresses_together() -> None:
     """Many of them are slowed down too, each by the same bound at most, and cost no more memory."""
-    guard = Guard()
+    guard = LoginThrottle()
     delays = [guard.begin(f"10.0.{number // 256}.{number % 256}", number / 1000) for number in range(5000)]
     assert delays[:36] == [0] * 36
     assert max(delays) == LONGEST_DELAY

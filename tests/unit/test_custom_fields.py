@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.address import Address, AddressError
-from app.mail.custom_fields import ADDRESS_FIELDS, ID_FIELDS, URL_FIELDS, addresses, check_custom_field, custom_field
-from app.mail.display_name import visible
-from app.mail.encoded_words import decode_encoded_words
-from app.mail.headers import HeaderError
+from app.mail.message.address import Address, AddressError
+from app.mail.message.custom_fields import (
+    ADDRESS_FIELDS,
+    ID_FIELDS,
+    URL_FIELDS,
+    addresses,
+    check_custom_field,
+    custom_field,
+)
+from app.mail.message.display_name import visible
+from app.mail.message.encoded_words import decode_encoded_words
+from app.mail.message.headers import HeaderError
 
 STRUCTURED = sorted(ADDRESS_FIELDS | URL_FIELDS | ID_FIELDS | {"list-id"})
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, include_characters="\t"), max_size=1500)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.mail.attempt import Failure, FailureKind, Phase
 from app.mail.office365 import entra
+from app.mail.outcome.attempt import Failure, FailureKind, Phase
+from app.mail.outcome.verdict import Action, Scope
 from app.mail.policy import judge_failure
-from app.mail.verdict import Action, Scope
 
 
 def failure(code: str) -> Failure:

@@ -3,7 +3,7 @@
 import pytest
 
 from app.mail import erasure
-from app.mail.address import AddressError
+from app.mail.message.address import AddressError
 
 
 @pytest.mark.parametrize(("text", "left"), [

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail import key_policy
-from app.mail.address import parse_address
-from app.mail.budget import DAY, MINUTE, UNUSED, Amount, Budget, Unit, Usage
-from app.mail.compose import compose
-from app.mail.key_policy import Policy, PolicyError, checked
-from app.mail.message import Lane, Submission
+from app.mail.key_policy import Policy, PolicyError, validate
+from app.mail.message.address import parse_address
+from app.mail.message.compose import compose
+from app.mail.message.message import Lane, Submission
+from app.mail.rate_limit import DAY, MINUTE, UNUSED, Amount, RateLimit, Unit, Usage
 
 NOW = 1_800_000_000.0
 EMAIL = Submission(
@@ -79,12 +79,12 @@ def test_what_is_taken(rule: object, given: object, is_: object) -> None:
         (key_policy.byte_budget, 0, "Give a whole number from 1"),
         (key_policy.byte_budget, 10**16, "Give a whole number from 1"),
         (
-            checked,
+            validate,
             Policy(senders=("*@contoso.com",), default_sender="a@fabrikam.com"),
             "not one that this key may send as",
         ),
-        (checked, Policy(recipients=("*",), sink=True), "exclude each other"),
-        (checked, Policy(redirect_to="a@b.example", sink=True), "exclude each other"),
+        (validate, Policy(recipients=("*",), sink=True), "exclude each other"),
+        (validate, Policy(redirect_to="a@b.example", sink=True), "exclude each other"),
     ],
 )
 def test_what_is_refused(rule: object, given: object, says: str) -> None:
@@ -97,11 +97,11 @@ def test_what_is_refused(rule: object, given: object, says: str) -> None:
 
 def test_no_policy_forbids_nothing() -> None:
     """And changes nothing."""
-    free = checked(Policy())
+    free = validate(Policy())
     assert free.default_lane is Lane.NORMAL
     assert all(map(free.takes_lane, Lane))
-    assert free.strangers(EMAIL) == []
-    assert free.outgoing(EMAIL) is EMAIL
+    assert free.disallowed_recipients(EMAIL) == []
+    assert free.apply_redirect(EMAIL) is EMAIL
     assert free.budget is None
 
 
@@ -117,7 +117,7 @@ def test_the_lane_of_a_message_that_names_none(lanes: tuple[Lane, ...], default:
 def test_strangers_are_named_by_field() -> None:
     """In to, cc and bcc."""
     guarded = Policy(recipients=("*@example.com",))
-    assert [(field, one.addr_spec) for field, one in guarded.strangers(EMAIL)] == [
+    assert [(field, one.addr_spec) for field, one in guarded.disallowed_recipients(EMAIL)] == [
         ("cc[0]", "bob@example.net"),
         ("bcc[0]", "ç@example.org"),
     ]
@@ -125,7 +125,7 @@ def test_strangers_are_named_by_field() -> None:
 
 def test_a_redirected_message_goes_to_one_address_alone() -> None:
     """It says for whom it was, in the subject that it was redirected, and is else as it was handed in."""
-    outgoing = Policy(redirect_to="staging@contoso.com").outgoing(EMAIL)
+    outgoing = Policy(redirect_to="staging@contoso.com").apply_redirect(EMAIL)
     message = compose(outgoing, id=UUID(int=1), now=datetime.fromtimestamp(NOW, UTC))
     assert message.envelope.rcpt_to == ("staging@contoso.com",)
     read = message_from_bytes(message.content, policy=policy.default)
@@ -139,7 +139,7 @@ def test_a_redirected_message_goes_to_one_address_alone() -> None:
 def test_every_original_recipient_is_in_the_header(addresses: list[str]) -> None:
     """However many there are, and no line is longer than it may be."""
     to = tuple(map(parse_address, addresses))
-    outgoing = Policy(redirect_to="staging@contoso.com").outgoing(replace(EMAIL, to=to, cc=(), bcc=()))
+    outgoing = Policy(redirect_to="staging@contoso.com").apply_redirect(replace(EMAIL, to=to, cc=(), bcc=()))
     message = compose(outgoing, id=UUID(int=1), now=datetime.fromtimestamp(NOW, UTC))
     header = str(message_from_bytes(message.content, policy=policy.compat32)["X-Postern-Original-To"])
     assert " ".join(header.split()) == ", ".join(address.addr_spec for address in to)
@@ -153,7 +153,7 @@ def test_a_budget_takes_what_fits_in_both_windows(
     """And names the window that leaves fewer, which ends after now."""
     if per_minute is None and per_day is None:
         return
-    budget, usage = Budget(per_minute, per_day), UNUSED.at(now).plus(Amount(used))
+    budget, usage = RateLimit(per_minute, per_day), UNUSED.at(now).plus(Amount(used))
     fits = all(limit is None or used + more <= max(limit, used) for limit in (per_minute, per_day))
     assert budget.takes(usage, Amount(more)) == fits
     window = budget.tightest(usage)
@@ -203,7 +203,7 @@ def test_each_unit_has_a_window_of_its_own(
 
 def test_of_several_full_windows_the_one_that_ends_last_is_named() -> None:
     """A caller that waits for it is not refused by another one; what can never fit is named first."""
-    budget = Budget(10, 100, recipients_per_minute=20, bytes_per_day=1000)
+    budget = RateLimit(10, 100, recipients_per_minute=20, bytes_per_day=1000)
     usage = UNUSED.at(NOW).plus(Amount(10, 15, 950))
     full = budget.exceeded(usage, Amount(1, 6, 51))
     assert full is not None
@@ -214,4 +214,4 @@ def test_of_several_full_windows_the_one_that_ends_last_is_named() -> None:
     headers = budget.tightest(usage)
     assert headers is not None
     assert (headers.unit, headers.remaining) == (Unit.MESSAGES, 0)
-    assert Budget(None, None, bytes_per_day=1).tightest(usage) is None
+    assert RateLimit(None, None, bytes_per_day=1).tightest(usage) is None

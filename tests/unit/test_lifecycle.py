@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from app.mail import lifecycle
 from app.mail.lifecycle import (
     TRANSITIONS,
+    DeliveryState,
     Event,
-    ImpossibleTransition,
+    InvalidTransitionError,
     MessageState,
     RecipientState,
-    Standing,
+    next_state,
     settle,
-    step,
 )
-from app.mail.message import OnUnknown
-from app.mail.verdict import Action, Explanation, Scope, Verdict
+from app.mail.message.message import OnUnknown
+from app.mail.outcome.verdict import Action, Explanation, Scope, Verdict
 
 WHY = Explanation("so it is", "do this")
 A, B = "ada@example.net", "bob@example.net"
@@ -28,10 +28,10 @@ def verdict(action: Action, scope: Scope = Scope.MESSAGE, **more: object) -> Ver
     return Verdict(action, scope, WHY, "a-rule", "250 ok", **more)  # type: ignore[arg-type]  # test shorthand
 
 
-def standing(**more: object) -> Standing:
+def standing(**more: object) -> DeliveryState:
     """A young message that expires at 1000."""
     facts = {"due_since": 0.0, "expires_at": 1000.0, "on_unknown": OnUnknown.RETRY_ONCE, "unknown_before": 0}
-    return Standing(**{**facts, **more})  # type: ignore[arg-type]  # test shorthand
+    return DeliveryState(**{**facts, **more})  # type: ignore[arg-type]  # test shorthand
 
 
 RELAYED, FAILED = verdict(Action.RELAYED), verdict(Action.FAIL)
@@ -128,8 +128,8 @@ def test_what_is_not_in_the_table_cannot_happen() -> None:
         (MessageState.QUEUED, Event.CONFIRM),
         (MessageState.ACTIVE, Event.RETRY),
     ]:
-        with pytest.raises(ImpossibleTransition):
-            step(state, event)
+        with pytest.raises(InvalidTransitionError):
+            next_state(state, event)
 
 
 def test_every_state_is_reached_and_every_event_is_used() -> None:

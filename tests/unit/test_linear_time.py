@@ -16,18 +16,22 @@ import pytest
 from starlette.requests import cookie_parser
 
 import app
-from app.api import attachment_content, document, preference, query, scheduling
-from app.api.fields import Reading
-from app.api.schemas import read_email
-from app.log_format import mask
-from app.mail import custom_fields, headers, key_policy, parameters, safe_text, webhook
-from app.mail.address import parse_address
-from app.mail.attempt import Attempt, Phase
-from app.mail.html import text_from_html
+from app.api.emails import list_query
+from app.api.http import prefer, strict_json
+from app.api.submission import attachment_content, send_time
+from app.api.submission.fields import ValidationContext
+from app.api.submission.schema import read_email
+from app.logs.format import mask
+from app.mail import key_policy, safe_text
+from app.mail.message import custom_fields, headers, mime_parameters
+from app.mail.message.address import parse_address
+from app.mail.message.html_to_text import text_from_html
+from app.mail.outcome.attempt import Attempt, Phase
+from app.mail.outcome.reply import Reply
 from app.mail.policy import judge
-from app.mail.reply import Reply
+from app.mail.webhook import rules
 from app.simulator import arguments, content
-from app.smtp import dialogue
+from app.smtp import transcript
 from tests.unit.growth import grows_too_fast, pumped
 
 APP = Path(app.__file__).parent
@@ -46,7 +50,7 @@ class Found(NamedTuple):
 def modules() -> Iterator[Any]:
     """All of the application but what cannot be imported without an extra."""
     for info in pkgutil.walk_packages(app.__path__, "app."):
-        if info.name not in ("app.__main__", "app.otlp") and ".migrations." not in info.name:
+        if info.name not in ("app.__main__", "app.tracing_otel") and ".migrations." not in info.name:
             yield importlib.import_module(info.name)
 
 
@@ -133,11 +137,11 @@ def test_what_is_not_linear_is_noticed(pattern: str, method: str, text: str) -> 
 
 
 def _prefer(text: str) -> object:
-    return preference.wait({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
+    return prefer.wait({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
 
 
 def _email(member: str) -> Callable[[str], object]:
-    reading = Reading(1_800_000_000.0, "noreply@contoso.com", 50)
+    reading = ValidationContext(1_800_000_000.0, "noreply@contoso.com", 50)
     email = {"from": "a@contoso.com", "to": "b@example.com", "subject": "s", "text": "t"}
 
     def run(text: str) -> object:
@@ -152,7 +156,7 @@ def _email(member: str) -> Callable[[str], object]:
 def _query(name: str) -> Callable[[str], object]:
     def run(text: str) -> object:
         try:
-            return query.read({name: text}, None)
+            return list_query.read({name: text}, None)
         except Exception as error:
             return error
 
@@ -181,17 +185,17 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "folding": headers.unfold,
     "display name": lambda text: parse_address(f"{text} <a@example.com>"),
     "message id": headers.check_message_id,
-    "mime parameters": parameters.content_type,
+    "mime parameters": mime_parameters.content_type,
     "html": text_from_html,
     "prefer": _prefer,
-    "time": lambda text: scheduling.parse(text, 0.0),
-    "json": lambda text: document.parse(text.encode("utf-8", "surrogatepass")),
-    "webhook URL": lambda text: webhook.target(text, private=False),
+    "time": lambda text: send_time.parse(text, 0.0),
+    "json": lambda text: strict_json.parse(text.encode("utf-8", "surrogatepass")),
+    "webhook URL": lambda text: rules.target(text, private=False),
     "masking": lambda text: mask(text, frozenset()),
     "escaping": safe_text.escape_controls,
     "escaping in JSON": safe_text.escape_in_json,
     "cookies": cookie_parser,
-    "dialogue": lambda text: dialogue.mask(text, ["a secret"]),
+    "dialogue": lambda text: transcript.mask(text, ["a secret"]),
     "upstream reply": _judged,
     "simulator MAIL": lambda text: arguments.mail(f"FROM:{text}", smtputf8_offered=True),
     "simulator MAIL with brackets": lambda text: arguments.mail(f"FROM:<{text}>", smtputf8_offered=True),

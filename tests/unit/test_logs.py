@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from app import logs
-from app.mail.attempt import Phase
 from app.mail.lifecycle import Event
+from app.mail.outcome.attempt import Phase
 
 
 @pytest.fixture(autouse=True)

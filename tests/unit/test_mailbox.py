@@ -6,14 +6,16 @@ from uuid import UUID
 import pytest
 
 from app.clock import Clock
-from app.mail.attempt import Attempt, Phase
-from app.mail.health import GROW
-from app.mail.reply import Reply
-from app.mail.verdict import Action, Explanation, Scope, Verdict
-from app.relay.mailbox import DAY, Limits, Mailbox, Room
-from app.relay.pace import Window
+from app.mail.mailbox_health import GROW_AFTER
+from app.mail.outcome.attempt import Attempt, Phase
+from app.mail.outcome.reply import Reply
+from app.mail.outcome.verdict import Action, Explanation, Scope, Verdict
+from app.relay.mailbox import DAY, Headroom, Limits, Mailbox
+from app.relay.sliding_window import SlidingWindow
 
-SLOWED = Verdict(Action.DEFER, Scope.MAILBOX, Explanation("too fast", "wait"), "rate", pause=5.0, slow=True)
+SLOWED = Verdict(
+    Action.DEFER, Scope.MAILBOX, Explanation("too fast", "wait"), "rate", pause=5.0, reduce_concurrency=True
+)
 RELAYED = Verdict(Action.RELAYED, Scope.MESSAGE, Explanation("done", "nothing"), "relayed")
 ANSWERED = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]))
 
@@ -51,52 +53,52 @@ def send(mailbox: Mailbox, count: int, recipients: int = 1) -> None:
 def test_a_part_is_kept_for_urgent_mail(clock: Hands) -> None:
     """Five of thirty in a minute at first; all of them for what is urgent."""
     mailbox = Mailbox("m", Limits(), clock)
-    assert mailbox.room() == Room(30, 25)
+    assert mailbox.room() == Headroom(30, 25)
     send(mailbox, 25)
-    assert mailbox.room() == Room(5, 0)
+    assert mailbox.room() == Headroom(5, 0)
     assert mailbox.wait() == 0.0
-    assert 0.0 < mailbox.wait_for_others() < 60.0
+    assert 0.0 < mailbox.wait_for_non_urgent() < 60.0
 
 
 def test_the_pace_falls_with_the_sessions_and_grows_back(clock: Hands) -> None:
     """After a throttling reply a third of the sessions sends a third of the pace, and step by step the whole again."""
     mailbox = Mailbox("m", Limits(), clock)
-    mailbox.learn(UUID(int=1), ANSWERED, [SLOWED])
-    assert mailbox.room() == Room(0, 0)
+    mailbox.observe(UUID(int=1), ANSWERED, [SLOWED])
+    assert mailbox.room() == Headroom(0, 0)
     clock.move(6.0)
-    mailbox.learn(UUID(int=2), ANSWERED, [RELAYED])
-    assert (mailbox.connections, mailbox.room().all) == (1, 10)
+    mailbox.observe(UUID(int=2), ANSWERED, [RELAYED])
+    assert (mailbox.connections, mailbox.room().total) == (1, 10)
     send(mailbox, 10)
-    assert mailbox.room().all == 0
+    assert mailbox.room().total == 0
     assert mailbox.wait() == 60.0
-    assert mailbox.wait_for_others() >= 60.0
-    clock.move(GROW)
-    assert (mailbox.condition.connections, mailbox.room().all) == (2, 20)
-    clock.move(GROW)
-    assert (mailbox.condition.connections, mailbox.room().all) == (None, 30)
+    assert mailbox.wait_for_non_urgent() >= 60.0
+    clock.move(GROW_AFTER)
+    assert (mailbox.condition.connections, mailbox.room().total) == (2, 20)
+    clock.move(GROW_AFTER)
+    assert (mailbox.condition.connections, mailbox.room().total) == (None, 30)
 
 
 def test_a_part_of_the_day_is_kept_too(clock: Hands) -> None:
     """Two in a hundred recipients, because the next ones are hours away."""
     mailbox = Mailbox("m", Limits(messages_per_minute=1000, recipients_per_day=100), clock)
     send(mailbox, 97)
-    assert mailbox.room().others > 0
+    assert mailbox.room().non_urgent > 0
     send(mailbox, 1)
-    assert mailbox.room() == Room(902, 0)
-    assert mailbox.wait_for_others() > 80_000
+    assert mailbox.room() == Headroom(902, 0)
+    assert mailbox.wait_for_non_urgent() > 80_000
     send(mailbox, 2)
-    assert mailbox.room() == Room(0, 0)
+    assert mailbox.room() == Headroom(0, 0)
 
 
 def test_the_tenant_has_a_budget_of_its_own(clock: Hands) -> None:
     """Whoever of its mailboxes has used it."""
-    tenant = Window(10, DAY)
+    tenant = SlidingWindow(10, DAY)
     first, second = (Mailbox(name, Limits(), clock, tenant) for name in "ab")
     send(first, 1, recipients=8)
     assert second.begin(2)
     assert not first.begin(1)
-    assert first.room() == second.room() == Room(0, 0)
+    assert first.room() == second.room() == Headroom(0, 0)
     second.cancel(2)
-    assert first.room().all > 0
+    assert first.room().total > 0
     clock.move(DAY + 60)
     assert second.begin(10)

@@ -3,15 +3,15 @@
 import pytest
 
 from app.mail import office365
-from app.mail.attempt import Attempt, Phase
-from app.mail.lifecycle import Event, RecipientState, Standing, settle
-from app.mail.message import OnUnknown
+from app.mail.lifecycle import DeliveryState, Event, RecipientState, settle
+from app.mail.message.message import OnUnknown
+from app.mail.outcome.attempt import Attempt, Phase
+from app.mail.outcome.reply import Reply
+from app.mail.outcome.verdict import Action, Scope, Verdict
 from app.mail.policy import judge, judge_reply
-from app.mail.reply import Reply
-from app.mail.verdict import Action, Scope, Verdict
 from tests.unit.office365_texts import SAMPLES, Sample
 
-STANDING = Standing(due_since=0.0, expires_at=432_000.0, on_unknown=OnUnknown.RETRY_ONCE, unknown_before=0)
+STANDING = DeliveryState(due_since=0.0, expires_at=432_000.0, on_unknown=OnUnknown.RETRY_ONCE, unknown_before=0)
 ADA, BOB, EVE = "ada@example.net", "bob@example.net", "eve@example.net"
 HOUR, DAY = 3600.0, 86_400.0
 
@@ -89,13 +89,13 @@ def test_how_long_who_rests(rule: str, scope: Scope, pause: float, hold: bool) -
 
 def test_only_what_was_too_fast_is_slowed() -> None:
     """Fewer connections help against these and nothing else."""
-    slow = {rule.name for rule in office365.RULES if rule.slow}
+    slow = {rule.name for rule in office365.RULES if rule.reduce_concurrency}
     assert slow == {"concurrent-connections", "submission-rate", "outbound-spam-throttled"}
 
 
 def test_what_leads_to_a_lockout_is_counted() -> None:
     """By the five classes of Microsoft's page on continuous errors; the lockouts themselves count nothing more."""
-    counted = {rule.name: rule.counts for rule in office365.RULES if rule.counts}
+    counted = {rule.name: rule.lockout_class for rule in office365.RULES if rule.lockout_class}
     assert counted == {
         "send-as-denied": "send-as-denied",
         "no-send-as-right": "send-as-denied",
@@ -112,7 +112,7 @@ def test_what_leads_to_a_lockout_is_counted() -> None:
 def test_a_forbidden_sender_fails_its_own_message_only(rule: str) -> None:
     """The mailbox goes on for others; the breaker counts."""
     verdict = verdict_of(rule)
-    assert (verdict.action, verdict.scope, verdict.counts) == (Action.FAIL, Scope.MESSAGE, "send-as-denied")
+    assert (verdict.action, verdict.scope, verdict.lockout_class) == (Action.FAIL, Scope.MESSAGE, "send-as-denied")
     assert not verdict.pause
     assert not verdict.hold
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail import office365, policy
-from app.mail.attempt import Phase
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.mail.outcome.rule import Rule, enhanced
+from app.mail.outcome.verdict import Action, Verdict
 from app.mail.policy import judge_reply
-from app.mail.reply import EnhancedStatus, Reply
-from app.mail.rule import Rule, enhanced
-from app.mail.verdict import Action, Verdict
 from app.simulator import replies
 from tests.unit.office365_texts import OTHER_BACK, OTHER_FRONT, SAMPLES, Sample
 
@@ -43,7 +43,7 @@ def test_no_row_is_out_of_reach() -> None:
 def test_every_number_of_a_row_is_used() -> None:
     """What a row asks for is written as Exchange writes it: small letters for comparing, exact numbers."""
     for rule in office365.RULES:
-        words = (*rule.all_of, *rule.any_of, *rule.exception, *rule.instead)
+        words = (*rule.all_of, *rule.any_of, *rule.exception, *rule.text_fallback)
         assert all(word == " ".join(word.lower().split()) for word in words), rule.name
         classes = {code // 100 for code in rule.codes}
         assert all(status.klass in classes for status in rule.statuses), rule.name

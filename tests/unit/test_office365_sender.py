@@ -3,11 +3,11 @@
 import pytest
 
 from app.mail import office365
-from app.mail.attempt import Phase
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.reply import Reply
+from app.mail.outcome.rule import ENVELOPE, LOGIN_CODES, MESSAGE, between
+from app.mail.outcome.verdict import Action, Scope, Verdict
 from app.mail.policy import judge_reply
-from app.mail.reply import Reply
-from app.mail.rule import ENVELOPE, LOGIN_CODES, MESSAGE, between
-from app.mail.verdict import Action, Scope, Verdict
 from tests.unit import office365_sender_texts
 from tests.unit.office365_texts import SAMPLES, Sample
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from app.mail import parts
-from app.mail.address import Address
-from app.mail.compose import compose
-from app.mail.message import Attachment, Submission
+from app.mail.message import stored_parts
+from app.mail.message.address import Address
+from app.mail.message.compose import compose
+from app.mail.message.message import Attachment, Submission
 
 SENDER = Address("noreply", "contoso.com")
 FILES = [
@@ -47,7 +47,7 @@ def test_as_the_standard_library_finds_them(html: str | None, text: str | None, 
     content = compose(submission, id=UUID(int=1), now=datetime(2026, 1, 1, tzinfo=UTC)).content
     message = email.message_from_bytes(content, policy=email.policy.default)
     leaves = [part for part in message.walk() if not part.is_multipart()]
-    found = [*parts.parts(content)]
+    found = [*stored_parts.parts(content)]
     assert [part.decoded() for part in found] == [part.get_payload(decode=True) for part in leaves]
     assert [part.size for part in found] == [len(part.decoded()) for part in found]
     assert [part.disposition for part in found] == [part.get_content_disposition() for part in leaves]
@@ -55,7 +55,7 @@ def test_as_the_standard_library_finds_them(html: str | None, text: str | None, 
     for subtype in ("html", "plain"):
         body = message.get_body((subtype,))
         shown = None if body is None else body.get_content().replace("\r\n", "\n").removesuffix("\n")
-        assert parts.text(content, subtype) == shown
+        assert stored_parts.text(content, subtype) == shown
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,5 @@ def test_as_the_standard_library_finds_them(html: str | None, text: str | None, 
 )  # fmt: skip
 def test_whatever_it_is(content: bytes) -> None:
     """A message that is cut off, or was not composed here, ends with what was found."""
-    for part in parts.parts(content):
+    for part in stored_parts.parts(content):
         assert part.size == len(part.decoded())

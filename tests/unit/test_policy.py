@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail import policy
-from app.mail.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.mail.outcome.reply import Reply
+from app.mail.outcome.rule import AUTH, OPENING, TRANSACTION
+from app.mail.outcome.verdict import Action, Scope
 from app.mail.policy import judge, judge_failure, judge_reply
-from app.mail.reply import Reply
-from app.mail.rule import AUTH, OPENING, TRANSACTION
-from app.mail.verdict import Action, Scope
 from tests.unit.office365_texts import SAMPLES, Sample
 
 TO = ("ada@example.net", "bob@example.net")
@@ -86,7 +86,7 @@ def test_trouble_beyond_the_message_rests_somebody(phase: Phase, code: int, text
     verdict = judge_reply(phase, Reply.of(code, [text]))
     rests = verdict.pause > 0 or verdict.hold
     assert rests == (verdict.action is Action.DEFER and verdict.scope.beyond_message)
-    assert rests or not verdict.slow
+    assert rests or not verdict.reduce_concurrency
 
 
 @given(st.sampled_from(sorted(TRANSACTION)), st.sampled_from([530, 534, 535, 538]), TEXT)

@@ -4,18 +4,18 @@ import asyncio
 
 import pytest
 
-from app.fresh import Fresh
-from app.mail.health import Condition, Health
+from app.cached_result import CachedResult
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.outcome.verdict import Explanation
 from app.mail.readiness import LITTLE_ROOM, NO_DATABASE, OTHER_SCHEMA, STOPPING, Readiness, Reason, Status, of_mailboxes
-from app.mail.verdict import Explanation
 
 WHY = Explanation("SMTP AUTH is switched off for this mailbox.", "Set-CASMailbox -Identity <mailbox>")
 NAME = "noreply@contoso.com"
 
 
-def condition(health: Health, until: float | None = None, why: Explanation | None = WHY) -> Condition:
+def condition(health: Health, until: float | None = None, why: Explanation | None = WHY) -> MailboxCondition:
     """Of a mailbox that came to it at the beginning."""
-    return Condition(health=health, until=until, rest=until or 0.0, explanation=why)
+    return MailboxCondition(health=health, until=until, cooldown=until or 0.0, explanation=why)
 
 
 @pytest.mark.parametrize("grave", [NO_DATABASE, OTHER_SCHEMA, STOPPING], ids=lambda reason: reason.check)
@@ -36,7 +36,7 @@ def test_what_only_waits_degrades() -> None:
 def test_one_that_is_not_held_relays() -> None:
     """A pause ends by itself, and one that nobody has taken over yet may be well."""
     held = condition(Health.HELD, 300.0)
-    for other in (condition(Health.PAUSED, 60.0), None, Condition()):
+    for other in (condition(Health.PAUSED, 60.0), None, MailboxCondition()):
         assert of_mailboxes({"held@contoso.com": held, NAME: other}, now=10.0)[1]
 
 
@@ -70,7 +70,7 @@ class Spring:
         self.now = 0.0
         self.gate = asyncio.Event()
         self.error: Exception | None = None
-        self.fresh = Fresh(self.make, 10.0, lambda: self.now)
+        self.fresh = CachedResult(self.make, 10.0, lambda: self.now)
 
     async def make(self) -> int:
         self.made += 1

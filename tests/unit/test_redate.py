@@ -6,10 +6,9 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.address import Address
-from app.mail.compose import compose
-from app.mail.message import Submission
-from app.mail.redate import redate
+from app.mail.message.address import Address
+from app.mail.message.compose import compose, redate
+from app.mail.message.message import Submission
 
 ID = UUID(int=7)
 MOMENTS = st.floats(0, 4e9)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.address import parse_address
+from app.mail.message.address import parse_address
 from app.mail.routing import PatternError, Routes, allowed, pattern
 
 TAKEN = [

@@ -11,9 +11,9 @@ import pytest
 from app.clock import Clock
 from app.simulator import Simulator
 from tests.clock import LoopClock
-from tests.house import ACCOUNT, House, house, settings_for
+from tests.harness import ACCOUNT, Harness, harness, settings_for
 
-Open = Callable[..., AbstractAsyncContextManager[House]]
+Open = Callable[..., AbstractAsyncContextManager[Harness]]
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def open_house(tmp_path: Path) -> Open:
     """A Postern before a simulator; opened again in one test it has the same database."""
 
     @asynccontextmanager
-    async def open_one(clock: Clock | None = None, **settings: Any) -> AsyncIterator[House]:
+    async def open_one(clock: Clock | None = None, **settings: Any) -> AsyncIterator[Harness]:
         clock = clock or LoopClock()
         async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
             simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
             facts = {"messages_per_minute": 100_000, "webhook_private_addresses": True, **settings}
-            async with house(simulator, settings_for(simulator, tmp_path, **facts), clock) as at_home:
+            async with harness(simulator, settings_for(simulator, tmp_path, **facts), clock) as at_home:
                 yield at_home
 
     return open_one

@@ -8,12 +8,12 @@ import resend
 import standardwebhooks
 import svix.webhooks
 
-from app.mail.webhook import EventType
-from tests.house import PATIENCE, House
+from app.mail.webhook.rules import EventType
+from tests.harness import PATIENCE, Harness
 from tests.webhooks.receiver import Got, Json
 
 
-async def listen(at_home: House, url: str, *events: str) -> Json:
+async def listen(at_home: Harness, url: str, *events: str) -> Json:
     """A new webhook as its maker reads it."""
     answer = await at_home.caller.post("/webhooks", json={"endpoint": url, "events": list(events or EventType)})
     assert answer.status_code == 200, answer.text
@@ -21,7 +21,7 @@ async def listen(at_home: House, url: str, *events: str) -> Json:
     return made
 
 
-async def ask(at_home: House, method: str, path: str, **body: Any) -> Json:
+async def ask(at_home: Harness, method: str, path: str, **body: Any) -> Json:
     """What the API answers, which has to be a success."""
     answer = await at_home.caller.request(method, path, json=body or None)
     assert answer.status_code == 200, answer.text
@@ -29,13 +29,13 @@ async def ask(at_home: House, method: str, path: str, **body: Any) -> Json:
     return value
 
 
-async def events_of(at_home: House, webhook: str, query: str = "") -> list[Json]:
+async def events_of(at_home: Harness, webhook: str, query: str = "") -> list[Json]:
     """What an endpoint was told and is to be told, the newest first."""
     page: list[Json] = (await ask(at_home, "GET", f"/webhooks/{webhook}/events{query}"))["data"]
     return page
 
 
-async def statuses(at_home: House, webhook: str, **wanted: int) -> list[Json]:
+async def statuses(at_home: Harness, webhook: str, **wanted: int) -> list[Json]:
     """The newest events of an endpoint, once so many of them have these statuses: what came is written down later."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -45,7 +45,7 @@ async def statuses(at_home: House, webhook: str, **wanted: int) -> list[Json]:
             await asyncio.sleep(0.1)
 
 
-async def settled(at_home: House, webhook: str, event: str, tries: int) -> list[Json]:
+async def settled(at_home: Harness, webhook: str, event: str, tries: int) -> list[Json]:
     """The tries of an event, the newest first, once so many are written down."""
     path = f"/webhooks/{webhook}/events/{event}/attempts"
     async with asyncio.timeout(PATIENCE):

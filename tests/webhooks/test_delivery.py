@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from app.mail.webhook import SCHEDULE
-from app.store.webhook_records import Secret, Webhook
+from app.mail.webhook.rules import RETRY_DELAYS
+from app.store.webhooks.records import Secret, Webhook
 from tests.clock import JumpingClock, LoopClock, autojump
-from tests.house import House
+from tests.harness import Harness
 from tests.webhooks.conftest import Open
 from tests.webhooks.listen import ask, events_of, listen, settled, statuses, verify
 from tests.webhooks.receiver import Got, Receiver, Reply
@@ -39,7 +39,7 @@ async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(
         print(f"events: {len(ids(receiver.taken))}, posts: {len(receiver.got)}")
 
 
-async def post_all(at_home: House) -> set[str]:
+async def post_all(at_home: Harness) -> set[str]:
     """As many callers as a company has, all at once; the ids."""
     gate = asyncio.Semaphore(16)
 
@@ -83,7 +83,7 @@ async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_repl
         await receiver.until(lambda: len(receiver.got) == 1)
         assert await at_home.postern.store.cancel(id, clock.now())
         path = f"/webhooks/{made['id']}"
-        for tries, seconds in enumerate(SCHEDULE[1:], start=1):
+        for tries, seconds in enumerate(RETRY_DELAYS[1:], start=1):
             await settled(at_home, made["id"], receiver.got[0].id, tries)
             if seconds > 60:
                 clock.jump(0.79 * seconds - 4)  # the jitter is a fifth

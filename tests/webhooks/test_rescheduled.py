@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.mail.schedule import PATIENCE
+from app.mail.retry_schedule import DELAY_NOTICE_AFTER
 from tests.clock import JumpingClock, autojump
 from tests.webhooks.conftest import Open
 from tests.webhooks.listen import listen
@@ -41,14 +41,14 @@ async def test_a_delay_is_counted_from_the_new_time(open_house: Open) -> None:
     clock = JumpingClock()
     async with open_house(clock) as at_home, Receiver() as receiver:
         await listen(at_home, receiver.url, "email.delivery_delayed", "email.canceled")
-        await at_home.postern.fleet.stop(1.0)
+        await at_home.postern.coordinator.stop(1.0)
         id = await at_home.post(scheduled_at="in 3 hours")
         assert (await at_home.caller.patch(f"/emails/{id}", json={"scheduled_at": "in 1 hour"})).status_code == 200
         due = datetime.fromisoformat((await at_home.email(id))["scheduled_at"]).timestamp()
-        clock.jump(due + PATIENCE + 1 - clock.now())
+        clock.jump(due + DELAY_NOTICE_AFTER + 1 - clock.now())
         await receiver.until(lambda: len(receiver.taken) == 1)
-        assert datetime.fromisoformat(receiver.taken[0].event["created_at"]).timestamp() < due + PATIENCE + 60
-        clock.jump(3 * PATIENCE)
+        assert datetime.fromisoformat(receiver.taken[0].event["created_at"]).timestamp() < due + DELAY_NOTICE_AFTER + 60
+        clock.jump(3 * DELAY_NOTICE_AFTER)
         await clock.sleep(60)
         assert await at_home.postern.store.cancel(id, clock.now())
         await receiver.until(lambda: len(receiver.taken) == 2)

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from app.clock import Clock
-from tests.house import KEY
+from tests.harness import KEY
 from tests.webhooks.conftest import Open
 from tests.webhooks.listen import settled, verify
 from tests.webhooks.receiver import Receiver

@@ -4,11 +4,11 @@ The first row that knows a reply decides. The files follow the dialogue; a row t
 that asks for less, and so the lockouts stand before the errors they are named after.
 """
 
-from app.mail.office365 import content, endpoint, envelope, login, mailbox, opening, outbound, throttling
-from app.mail.rule import Rule
+from app.mail.office365 import connect, content, endpoint, envelope, login, mailbox, outbound, throttling
+from app.mail.outcome.rule import Rule
 
 RULES: tuple[Rule, ...] = (
-    *opening.RULES,
+    *connect.RULES,
     *login.RULES,
     *throttling.RULES,
     *endpoint.RULES,

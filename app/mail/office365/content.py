@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from app.mail.attempt import Phase
 from app.mail.office365 import sources
-from app.mail.office365.remedy import NOTHING, SEND_AS, powershell
-from app.mail.rule import MESSAGE, REFUSALS, Rule, enhanced
-from app.mail.verdict import Action, Confidence, Scope
+from app.mail.office365.fixes import NOTHING, SEND_AS, powershell
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.rule import MESSAGE, REFUSALS, Rule, enhanced
+from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _SENDING = MESSAGE | {Phase.MAIL}
 _SMALLER = (
@@ -25,7 +25,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.2.252", "5.2.0"),
         any_of=("sendasdenied", "not allowed to send as"),
         text=("sendasdenied;", "sendasdeniedexception"),
-        counts="send-as-denied",
+        lockout_class="send-as-denied",
         summary="The mailbox may not send as this From address.",
         fix=SEND_AS,
         source="vaultwarden #1008; notifuse #250; MailKit #1176",
@@ -47,7 +47,7 @@ RULES: tuple[Rule, ...] = (
         text=("recipsizelimit", "message too large for this recipient"),
         statuses=enhanced("5.2.3"),
         any_of=("recipient",),
-        instead=("recipsizelimit",),
+        text_fallback=("recipsizelimit",),
         summary="The message is larger than a recipient's mailbox accepts.",
         fix="Send a smaller message, for instance a link in place of an attachment.",
         source=sources.RATE_LIMITS,
@@ -67,7 +67,7 @@ RULES: tuple[Rule, ...] = (
         name="too-large",
         statuses=enhanced("5.3.4", "5.2.3"),
         text=("message size exceeds fixed maximum",),
-        instead=("message size exceeds",),
+        text_fallback=("message size exceeds",),
         summary="The message is larger than Exchange takes.",
         fix=_SMALLER,
         source=sources.RATE_LIMITS,

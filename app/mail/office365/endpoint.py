@@ -6,9 +6,9 @@ The cause is neither the message nor the mailbox, so the host is held and no mes
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.remedy import EHLO_NAME
-from app.mail.rule import AUTH, TRANSACTION, Rule, between, enhanced
-from app.mail.verdict import Action, Confidence, Scope
+from app.mail.office365.fixes import EHLO_NAME
+from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, between, enhanced
+from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _AN_HOUR = 3_600.0
 _SUBMISSION_HOST = (

@@ -7,7 +7,7 @@ numbers may change. The names with a hyphen are causes on this side. Judges noth
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app.mail.verdict import Explanation
+from app.mail.outcome.verdict import Explanation
 
 _CODES = "learn.microsoft.com/entra/identity-platform/reference-error-codes"
 _FEDERATION = "learn.microsoft.com/entra/workload-id/workload-identity-federation"

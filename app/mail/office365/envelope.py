@@ -1,10 +1,10 @@
 """Replies to MAIL FROM and RCPT TO: who may send, to whom, how much at once."""
 
-from app.mail.attempt import Phase
 from app.mail.office365 import sources
-from app.mail.office365.remedy import LOGS_IN_AGAIN, NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
-from app.mail.rule import AUTH, LOGIN_CODES, MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
-from app.mail.verdict import Action, Confidence, Scope
+from app.mail.office365.fixes import LOGS_IN_AGAIN, NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.rule import AUTH, LOGIN_CODES, MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
+from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _MAIL = frozenset({Phase.MAIL})
 _RCPT = frozenset({Phase.RCPT})
@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         pause=60.0,
-        slow=True,
+        reduce_concurrency=True,
         summary="The mailbox has sent more messages in a minute than Exchange allows.",
         fix="Nothing to do; Postern waits a minute and goes on more slowly. If other programs send through the same "
         "mailbox, give each its own, or lower POSTERN_MESSAGES_PER_MINUTE.",
@@ -64,7 +64,7 @@ RULES: tuple[Rule, ...] = (
         text=_NO_RIGHT,
         action=Action.FAIL,
         scope=Scope.MESSAGE,
-        counts="send-as-denied",
+        lockout_class="send-as-denied",
         summary="The mailbox may not send as this From address.",
         fix=SEND_AS,
         source=f"{sources.FIX_APPLICATIONS}; {sources.RESPONSES}",
@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
         phases=_MAIL,
         codes=(501, 550, 553),
         statuses=enhanced("5.1.7"),
-        instead=("invalid address",),
+        text_fallback=("invalid address",),
         action=Action.FAIL,
         scope=Scope.MESSAGE,
         summary="The sender's address is not a valid address.",
@@ -102,7 +102,7 @@ RULES: tuple[Rule, ...] = (
         phases=_RCPT,
         codes=range(400, 500),
         statuses=enhanced("4.5.3"),
-        instead=("too many recipients",),
+        text_fallback=("too many recipients",),
         action=Action.DEFER,
         scope=Scope.RECIPIENT,
         delay=0.0,
@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
         phases=_MAIL | MESSAGE,
         codes=range(400, 500),
         statuses=enhanced("4.5.3"),
-        instead=("too many recipients",),
+        text_fallback=("too many recipients",),
         action=Action.DEFER,
         scope=Scope.MESSAGE,
         summary="Exchange does not take so many recipients in one message just now.",
@@ -131,10 +131,10 @@ RULES: tuple[Rule, ...] = (
         phases=TRANSACTION,
         codes=(550, 554),
         statuses=enhanced("5.5.3"),
-        instead=("resolver.adr.reciplimit", "too many recipients"),
+        text_fallback=("resolver.adr.reciplimit", "too many recipients"),
         action=Action.FAIL,
         scope=Scope.MESSAGE,
-        counts="too-many-recipients",
+        lockout_class="too-many-recipients",
         summary="The message has more recipients than the mailbox may send to at once.",
         fix="Send to fewer recipients at once, or raise the mailbox's limit (at most 1000): "
         + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
@@ -146,10 +146,10 @@ RULES: tuple[Rule, ...] = (
         phases=_RCPT,
         codes=(501, 550, 553),
         statuses=enhanced("5.1.3", "5.1.4", "5.1.5", "5.1.6"),
-        instead=("invalid address", "reserved by rfc 2606", "single label domain"),
+        text_fallback=("invalid address", "reserved by rfc 2606", "single label domain"),
         action=Action.FAIL,
         scope=Scope.RECIPIENT,
-        counts="invalid-recipient",
+        lockout_class="invalid-recipient",
         summary="The recipient's address is not one that Exchange can send to.",
         fix="Correct the address in the application and send again.",
         source=sources.RFC_3463,

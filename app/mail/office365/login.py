@@ -6,9 +6,9 @@ Exchange also gives these texts later in the session, at MAIL or after the final
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.remedy import BASIC_AUTH_CHECKS, LOGS_IN_AGAIN, OAUTH, OAUTH_CHECKS, SMTP_AUTH_ON, powershell
-from app.mail.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced
-from app.mail.verdict import Action, Confidence, Scope
+from app.mail.office365.fixes import BASIC_AUTH_CHECKS, LOGS_IN_AGAIN, OAUTH, OAUTH_CHECKS, SMTP_AUTH_ON, powershell
+from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced
+from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _LOGIN = AUTH | TRANSACTION
 _POLICY = enhanced("5.7.139")
@@ -228,7 +228,7 @@ _REFUSED: tuple[Rule, ...] = (
         name="authentication-unsuccessful",
         codes=(530, 534, 535, 538),
         statuses=enhanced("5.7.3"),
-        instead=("authentication unsuccessful",),
+        text_fallback=("authentication unsuccessful",),
         summary="The login is refused without a reason: a wrong password, or an OAuth app without a right to the "
         "mailbox.",
         fix=f"{SMTP_AUTH_ON} {BASIC_AUTH_CHECKS} {OAUTH_CHECKS}",
@@ -300,7 +300,7 @@ _DEFERRED: tuple[Rule, ...] = (
         name="login-not-now",
         codes=(454,),
         statuses=enhanced("4.7.0"),
-        instead=("temporary authentication failure",),
+        text_fallback=("temporary authentication failure",),
         pause=60.0,
         summary="Office 365 could not check the login just now.",
         fix="Nothing to do; Postern tries again by itself.",

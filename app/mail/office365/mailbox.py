@@ -5,11 +5,11 @@ They end in 5yz as often as not, and all of them mean: wait.
 
 from functools import partial
 
-from app.mail.attempt import Phase
 from app.mail.office365 import sources
-from app.mail.office365.remedy import UNBLOCK, powershell
-from app.mail.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
-from app.mail.verdict import Action, Confidence, Scope
+from app.mail.office365.fixes import UNBLOCK, powershell
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
+from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _AN_HOUR, _A_DAY = 3_600.0, 86_400.0
 _SENDING = MESSAGE | {Phase.MAIL}
@@ -36,11 +36,11 @@ _LIMITS: tuple[Rule, ...] = (
         codes=(432,),
         statuses=enhanced("4.3.2"),
         text=("concurrent connections limit exceeded", "sender thread limit exceeded"),
-        instead=("concurrent connections limit", "sender thread limit"),
+        text_fallback=("concurrent connections limit", "sender thread limit"),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         pause=5.0,
-        slow=True,
+        reduce_concurrency=True,
         summary="More than three connections were sending through this mailbox at the same time.",
         fix="Nothing to do; Postern goes on with fewer connections. If other programs send through the same mailbox, "
         "give each its own, or lower POSTERN_CONNECTIONS.",
@@ -104,7 +104,7 @@ _LIMITS: tuple[Rule, ...] = (
         name="folder-full",
         exception=("messageperfoldercountquotaexceeded",),
         pause=_AN_HOUR,
-        counts="mailbox-full",
+        lockout_class="mailbox-full",
         summary="A folder of the mailbox holds as many messages as it can, most likely Sent Items.",
         fix=_EMPTY,
         source="support.servicenow.com KB0751248",
@@ -115,7 +115,7 @@ _LIMITS: tuple[Rule, ...] = (
         statuses=enhanced("5.2.2", "5.2.0"),
         any_of=("mailbox full", "aka.ms/mailboxfull", "shutoffquotaexceeded", "mapiexceptionquotaexceeded"),
         pause=_AN_HOUR,
-        counts="mailbox-full",
+        lockout_class="mailbox-full",
         summary="The sending mailbox is full, most likely with the copies in Sent Items.",
         fix=_EMPTY,
         source=sources.CONCURRENCY,
@@ -147,7 +147,7 @@ _LIMITS: tuple[Rule, ...] = (
         all_of=("storedrv", "license"),
         pause=_AN_HOUR,
         hold=True,
-        counts="license",
+        lockout_class="license",
         summary="Exchange finds no valid license for the mailbox.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
         "Exchange Online license.",
@@ -196,7 +196,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         any_of=("throttle", "transienterror"),
         exception=("outboundspam",),
         pause=900.0,
-        slow=True,
+        reduce_concurrency=True,
         summary="Microsoft slows the mailbox down, because what it sends looks like spam.",
         fix="Nothing to do now: Postern waits 15 minutes and goes on more slowly. If it comes back: " + UNBLOCK,
     ),

@@ -6,9 +6,9 @@ Should one come as a reply it means the same. All are LOW: none was seen as a re
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.remedy import NOTHING, SUPPORT, UNBLOCK
-from app.mail.rule import AUTH, REFUSALS, TRANSACTION, Rule, between, enhanced
-from app.mail.verdict import Action, Scope
+from app.mail.office365.fixes import NOTHING, SUPPORT, UNBLOCK
+from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, between, enhanced
+from app.mail.outcome.verdict import Action, Scope
 
 _AN_HOUR = 3_600.0
 _EXTERNAL = (
@@ -34,7 +34,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.1.8"),
         any_of=("access denied", "outbound"),
         text=("bad outbound sender",),
-        instead=("bad outbound sender",),
+        text_fallback=("bad outbound sender",),
         scope=Scope.MAILBOX,
         summary="Microsoft has restricted the mailbox, because what it sent was taken for spam.",
         fix=UNBLOCK,
@@ -43,7 +43,7 @@ RULES: tuple[Rule, ...] = (
         name="account-banned",
         statuses=enhanced("5.7.501", "5.7.502", "5.7.503"),
         text=("spam abuse detected",),
-        instead=("access denied, banned sender",),
+        text_fallback=("access denied, banned sender",),
         scope=Scope.MAILBOX,
         summary="Microsoft has banned the account from sending, because of spam.",
         fix=SUPPORT,
@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
         name="unregistered-domain",
         statuses=enhanced("5.7.750"),
         text=("blocked from sending from unregistered domain",),
-        instead=("unregistered domain",),
+        text_fallback=("unregistered domain",),
         summary="Microsoft has blocked your organization, because it sends from domains that are not registered with "
         "it.",
         fix="Add every domain you send from at https://admin.microsoft.com, Settings, Domains. Then ask Microsoft to "
@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
         name="forwarding-forbidden",
         statuses=enhanced("5.7.520"),
         any_of=("forward", "as(7555)"),
-        instead=("external forwarding",),
+        text_fallback=("external forwarding",),
         text=("does not allow external forwarding",),
         action=Action.FAIL,
         scope=Scope.MESSAGE,
@@ -129,7 +129,7 @@ RULES: tuple[Rule, ...] = (
         name="content-is-spam",
         statuses=enhanced("5.7.520"),
         any_of=("spam", "as(48"),
-        instead=("identified as spam",),
+        text_fallback=("identified as spam",),
         text=("content identified as spam", "rejected as spam", "as(4810)"),
         action=Action.FAIL,
         scope=Scope.MESSAGE,
@@ -159,7 +159,7 @@ RULES: tuple[Rule, ...] = (
     _undeliverable(
         name="unknown-recipient",
         statuses=enhanced("5.1.1", "5.1.10", "5.4.1"),
-        counts="invalid-recipient",
+        lockout_class="invalid-recipient",
         summary="The recipient does not exist, or its domain does not take mail for it.",
         fix="Correct the address in the application and send again.",
     ),

@@ -3,9 +3,9 @@
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.remedy import powershell
-from app.mail.rule import AUTH, TRANSACTION, Rule, enhanced
-from app.mail.verdict import Action, Confidence, Scope
+from app.mail.office365.fixes import powershell
+from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced
+from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _A_DAY = 86_400.0
 _WAIT = (

@@ -6,10 +6,10 @@ async with Simulator(accounts) as simulator, Entra(simulator, [App(CLIENT, secre
     entra.refuse("AADSTS7000222", times=1)
 """
 
-from app.simulator.entra.denial import Denial
+from app.simulator.entra.denial import DenialError
 from app.simulator.entra.directory import App, Asked, Directory, Federation
 from app.simulator.entra.endpoints import IDENTITY_HEADER
 from app.simulator.entra.server import Entra
 from app.simulator.entra.tokens import SCOPE, TENANT
 
-__all__ = ["IDENTITY_HEADER", "SCOPE", "TENANT", "App", "Asked", "Denial", "Directory", "Entra", "Federation"]
+__all__ = ["IDENTITY_HEADER", "SCOPE", "TENANT", "App", "Asked", "DenialError", "Directory", "Entra", "Federation"]

@@ -28,7 +28,7 @@ _TEXTS = {
 _UNAUTHORIZED = frozenset({"invalid_client"})  # RFC 6749 §5.2 lets it be 401, and Entra does
 
 
-class Denial(Exception):  # noqa: N818 - it names the fact
+class DenialError(Exception):
     """A request that gets no token. `code` is an AADSTS number, or an HTTP status alone such as "503"."""
 
     def __init__(self, code: str, error: str = "", after: int | None = None) -> None:

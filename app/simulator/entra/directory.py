@@ -10,7 +10,7 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from app.simulator.entra.denial import Denial
+from app.simulator.entra.denial import DenialError
 
 _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ALGORITHMS = ["PS256", "RS256"]
@@ -63,16 +63,16 @@ class Directory:
         """
         app = self._apps.get(form.get("client_id", ""))
         if app is None:
-            raise Denial("AADSTS700016")
+            raise DenialError("AADSTS700016")
         if "client_assertion" in form:
             if form.get("client_assertion_type") != _JWT_BEARER:
-                raise Denial("AADSTS50027")
+                raise DenialError("AADSTS50027")
             return _assertion(app, form["client_assertion"], audience)
         if "client_secret" not in form:
-            raise Denial("AADSTS7000218")
+            raise DenialError("AADSTS7000218")
         shown = form["client_secret"].encode()
         if not any(compare_digest(shown, secret.encode()) for secret in app.secrets):
-            raise Denial("AADSTS7000215")
+            raise DenialError("AADSTS7000215")
         return "secret"
 
 
@@ -81,7 +81,7 @@ def _assertion(app: App, assertion: str, audience: str) -> str:
         header = jwt.get_unverified_header(assertion)
         claims: dict[str, Any] = jwt.decode(assertion, options={"verify_signature": False})
     except jwt.InvalidTokenError:
-        raise Denial("AADSTS50027") from None
+        raise DenialError("AADSTS50027") from None
     if claims.get("iss") == app.client_id:
         _own(app, assertion, header, audience)
         return "certificate"
@@ -93,23 +93,23 @@ def _own(app: App, assertion: str, header: Mapping[str, Any], audience: str) -> 
     """Signed by a certificate of the app, which the header names by its thumbprint."""
     found = [certificate for certificate in map(_parsed, app.certificates) if _is_named(header, certificate)]
     if not found:
-        raise Denial("AADSTS700027")
+        raise DenialError("AADSTS700027")
     required = ["aud", "exp", "iss", "jti", "sub"]
     _verify(assertion, found[0].public_key(), audience, {"require": required})
     if jwt.decode(assertion, options={"verify_signature": False})["sub"] != app.client_id:
-        raise Denial("AADSTS700021")
+        raise DenialError("AADSTS700021")
 
 
 def _federated(app: App, assertion: str, claims: Mapping[str, Any]) -> None:
     """Signed by another issuer whom the app trusts for one subject; matched letter by letter."""
     known = [one for one in app.federations if one.issuer == claims.get("iss")]
     if not known:
-        raise Denial("AADSTS700211")
+        raise DenialError("AADSTS700211")
     known = [one for one in known if one.subject == claims.get("sub")]
     if not known:
-        raise Denial("AADSTS700213")
+        raise DenialError("AADSTS700213")
     if known[0].audience != claims.get("aud"):
-        raise Denial("AADSTS700212")
+        raise DenialError("AADSTS700212")
     _verify(assertion, known[0].key, known[0].audience, {"require": ["exp", "iss", "sub"]})
 
 
@@ -117,13 +117,13 @@ def _verify(assertion: str, key: Any, audience: str, options: Any) -> None:
     try:
         jwt.decode(assertion, key, algorithms=_ALGORITHMS, audience=audience, options=options)
     except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
-        raise Denial("AADSTS700024") from None
+        raise DenialError("AADSTS700024") from None
     except jwt.InvalidAudienceError:
-        raise Denial("AADSTS700023") from None
+        raise DenialError("AADSTS700023") from None
     except jwt.MissingRequiredClaimError:
-        raise Denial("AADSTS50027") from None
+        raise DenialError("AADSTS50027") from None
     except jwt.InvalidTokenError:
-        raise Denial("AADSTS700027") from None
+        raise DenialError("AADSTS700027") from None
 
 
 def _parsed(pem: str) -> x509.Certificate:

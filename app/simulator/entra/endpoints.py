@@ -8,7 +8,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from app.simulator.entra.denial import Denial
+from app.simulator.entra.denial import DenialError
 from app.simulator.entra.sts import NO_IDENTITY, Sts
 
 IDENTITY_HEADER = "made-up-identity-header"  # what App Service gives in the environment
@@ -20,7 +20,7 @@ def application(sts: Sts) -> FastAPI:
     app = FastAPI(title="Postern's Entra simulator")
     app.state.sts = sts
     app.include_router(_routes)
-    app.add_exception_handler(Denial, _denied)
+    app.add_exception_handler(DenialError, _denied)
     return app
 
 
@@ -33,7 +33,7 @@ Service = Annotated[Sts, Depends(_sts)]
 
 
 def _denied(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Denial)  # noqa: S101 - it is registered for nothing else
+    assert isinstance(error, DenialError)  # noqa: S101 - it is registered for nothing else
     return JSONResponse(error.body(_sts(request).clock.now()), error.status, error.headers)
 
 
@@ -58,7 +58,7 @@ async def instance_metadata(
         return JSONResponse({"error": "bad_request", "error_description": "Required metadata header missing"}, 400)
     try:
         return sts.identify(client_id, resource)
-    except Denial as denial:
+    except DenialError as denial:
         if denial.code != NO_IDENTITY:
             raise
         return JSONResponse({"error": "invalid_request", "error_description": "Identity not found"}, 400)
@@ -73,7 +73,7 @@ async def app_service(
         return JSONResponse({"statusCode": 401, "message": "Unauthorized"}, 401)
     try:
         return sts.identify(client_id, resource)
-    except Denial as denial:
+    except DenialError as denial:
         if denial.code != NO_IDENTITY:
             raise
         message = "No User Assigned or Delegated Managed Identity found for specified ClientId."

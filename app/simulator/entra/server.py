@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from app.listener import Listener
+from app.http_server.server import HttpServer
 from app.simulator.entra.directory import App
 from app.simulator.entra.endpoints import application
 from app.simulator.entra.sts import Sts
@@ -26,11 +26,11 @@ class Entra(Sts):
     ) -> None:
         super().__init__(simulator.clock, apps, lifetime=lifetime, scope=scope, identities=identities)
         self._simulator = simulator
-        self._listener: Listener | None = None
+        self._listener: HttpServer | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one. Raises CannotListen."""
-        self._listener = Listener(application(self), host, port, tls=self._simulator.tls())
+        self._listener = HttpServer(application(self), host, port, tls=self._simulator.tls())
         await self._listener.start()
         name = next(iter(self._simulator.door.names), "localhost")
         self.authority = f"https://{name}:{self._listener.port}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.clock import Clock
-from app.simulator.entra.denial import Denial
+from app.simulator.entra.denial import DenialError
 from app.simulator.entra.directory import App, Asked, Directory
 from app.simulator.entra.tokens import SCOPE, TENANT, Tokens
 
@@ -15,7 +15,7 @@ NO_IDENTITY = "400"
 
 @dataclass(slots=True)
 class _Scripted:
-    denial: Denial
+    denial: DenialError
     times: int | None  # None: for ever
 
 
@@ -49,13 +49,13 @@ class Sts:
 
     def refuse(self, code: str, *, times: int | None = 1, error: str = "", after: int | None = None) -> None:
         """Answer the next requests so: an AADSTS number, or a status such as "503". None: until `relent`."""
-        self._script.append(_Scripted(Denial(code, error, after), times))
+        self._script.append(_Scripted(DenialError(code, error, after), times))
 
-    def relent(self) -> None:
+    def clear_failures(self) -> None:
         """Take out what `refuse` has put in."""
         self._script.clear()
 
-    def withdraw(self) -> None:
+    def revoke(self) -> None:
         """The SMTP side refuses every token that was given until now."""
         self._tokens.withdraw()
 
@@ -86,7 +86,7 @@ class Sts:
             self._play()
             self._check(tenant, form)
             how = self.directory.admit(form, self.token_endpoint(tenant))
-        except Denial as denial:
+        except DenialError as denial:
             self._remember(client, how, denial.code)
             raise
         self._remember(client, how, "ok")
@@ -99,8 +99,8 @@ class Sts:
         try:
             self._play()
             if client not in self._identities or resource.rstrip("/") != self._resource:
-                raise Denial(NO_IDENTITY)
-        except Denial as denial:
+                raise DenialError(NO_IDENTITY)
+        except DenialError as denial:
             self._remember(client, "identity", denial.code)
             raise
         self._remember(client, "identity", "ok")
@@ -116,11 +116,11 @@ class Sts:
     def _check(self, tenant: str, form: Mapping[str, str]) -> None:
         _check_tenant(tenant)
         if form.get("grant_type") != "client_credentials":
-            raise Denial("AADSTS900144")
+            raise DenialError("AADSTS900144")
         if not form.get("scope", "").endswith(_ANY):
-            raise Denial("AADSTS1002012")
+            raise DenialError("AADSTS1002012")
         if form["scope"] != self._scope:
-            raise Denial("AADSTS500011")
+            raise DenialError("AADSTS500011")
 
     def _play(self) -> None:
         if not self._script:
@@ -138,4 +138,4 @@ class Sts:
 
 def _check_tenant(tenant: str) -> None:
     if tenant != TENANT:
-        raise Denial("AADSTS90002")
+        raise DenialError("AADSTS90002")

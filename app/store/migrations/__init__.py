@@ -14,8 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from app.store.engine import create_file, database_file, write_engine
-from app.store.errors import SchemaTooNew, StoreUnavailable, StoreUnreachable
+from app.store.db.engine import create_file, database_file, write_engine
+from app.store.errors import SchemaTooNewError, StoreUnavailableError, StoreUnreachableError
 
 _LOCK = 0x706F7374  # any number that only Postern uses: PostgreSQL's advisory locks are named by numbers
 
@@ -70,7 +70,7 @@ def _transaction(url: str, file: Path | None = None) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
-        raise StoreUnreachable(str(StoreUnavailable.because(error))) from None
+        raise StoreUnreachableError(str(StoreUnavailableError.because(error))) from None
     finally:
         engine.dispose()
 
@@ -104,7 +104,7 @@ def _refuse_unknown(current: str | None) -> None:
     scripts = ScriptDirectory.from_config(_config())
     known = [script.revision for script in scripts.walk_revisions()]
     if current is not None and current not in known:
-        raise SchemaTooNew(
+        raise SchemaTooNewError(
             f"The database has schema {current}; this Postern knows up to {known[0]}. "
             "Start the version that wrote it or a newer one."
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.api.door import Door, open_door
+from tests.contract.api.server import ApiServer, open_server
 from tests.gateway.gateways import asked_for, trust_from_now_on
 
 
@@ -26,7 +26,7 @@ def trusted() -> None:
 
 
 @pytest.fixture(scope="session")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A server with the usual limits and no default sender."""
-    with open_door(tmp_path_factory.mktemp("api")) as door:
-        yield door
+    with open_server(tmp_path_factory.mktemp("api")) as server:
+        yield server

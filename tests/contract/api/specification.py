@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.contract.api.door import Json, open_door
+from tests.contract.api.server import Json, open_server
 
 FILE = Path(__file__).parents[3] / "deploy" / "openapi.json"
 
@@ -43,5 +43,5 @@ def _closed(part: Any) -> Any:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, open_door(Path(folder)) as door:
-        FILE.write_text(as_file(door.get("/openapi.json").json()), "utf-8")
+    with tempfile.TemporaryDirectory() as folder, open_server(Path(folder)) as server:
+        FILE.write_text(as_file(server.get("/openapi.json").json()), "utf-8")

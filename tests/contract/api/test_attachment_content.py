@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.api.door import MINIMAL, Door, Json, changed, refused
+from tests.contract.api.server import MINIMAL, ApiServer, Json, changed, refused
 
 BYTES = random.Random(5).randbytes(300)
 BASE64 = base64.b64encode(BYTES).decode()
@@ -16,26 +16,26 @@ TEXTS = ["a.csv", "a.txt", "a.ics"]
 ENCODED = {"MIME": (76, "\r\n"), "PEM": (64, "\n"), "uuencode": (60, "\n"), "joined by a shell": (76, " ")}
 
 
-def sent(door: Door, **file: Any) -> EmailMessage:
+def sent(server: ApiServer, **file: Any) -> EmailMessage:
     """The one file of an email sent with it."""
-    parts = door.message(door.send(attachments=[file])).walk()
+    parts = server.message(server.send(attachments=[file])).walk()
     (part,) = (part for part in parts if part.get_content_disposition() is not None)
     return part
 
 
-def file_of(door: Door, **file: Any) -> bytes:
+def file_of(server: ApiServer, **file: Any) -> bytes:
     """Its bytes."""
-    payload = sent(door, **file).get_payload(decode=True)
+    payload = sent(server, **file).get_payload(decode=True)
     assert isinstance(payload, bytes)
     return payload
 
 
-def is_refused(door: Door, place: str = ".content", **file: Any) -> Json:
-    return refused(door.post(changed(attachments=[file])), 422, "invalid_attachment", f"attachments[0]{place}")
+def is_refused(server: ApiServer, place: str = ".content", **file: Any) -> Json:
+    return refused(server.post(changed(attachments=[file])), 422, "invalid_attachment", f"attachments[0]{place}")
 
 
-def warned(door: Door, **file: Any) -> list[str]:
-    answer = door.post(changed(attachments=[file])).json()
+def warned(server: ApiServer, **file: Any) -> list[str]:
+    answer = server.post(changed(attachments=[file])).json()
     return [warning["field"] for warning in answer.get("warnings", [])]
 
 
@@ -53,9 +53,9 @@ def warned(door: Door, **file: Any) -> list[str]:
         (f"data:image/png;base64,{BASE64}", BYTES),
     ],
 )
-def test_a_data_url_is_what_it_holds(door: Door, name: str, url: str, content: bytes) -> None:
+def test_a_data_url_is_what_it_holds(server: ApiServer, name: str, url: str, content: bytes) -> None:
     """RFC 2397, for every filename."""
-    assert file_of(door, filename=name, content=url) == content
+    assert file_of(server, filename=name, content=url) == content
 
 
 @pytest.mark.parametrize(
@@ -74,44 +74,44 @@ def test_a_data_url_is_what_it_holds(door: Door, name: str, url: str, content: b
         ({"filename": "a.csv", "content": "data:image/gif;base64,aGk=", "content_type": ""}, "image/gif", None),
     ],
 )
-def test_the_media_type_of_a_data_url(door: Door, file: Json, media_type: str, charset: str | None) -> None:
+def test_the_media_type_of_a_data_url(server: ApiServer, file: Json, media_type: str, charset: str | None) -> None:
     """It counts unless there is a content_type, and more than the filename if it says anything."""
-    part = sent(door, **file)
+    part = sent(server, **file)
     assert (part.get_content_type(), part.get_content_charset()) == (media_type, charset)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("url", ["data:text/csv;base64,YSxiC", "data:text/csv;base64,_-_-", "data:;base64,\u00fc"])
-def test_a_data_url_without_base64(door: Door, name: str, url: str) -> None:
+def test_a_data_url_without_base64(server: ApiServer, name: str, url: str) -> None:
     """Refused, never sent as those characters."""
-    is_refused(door, filename=name, content=url)
+    is_refused(server, filename=name, content=url)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ENCODED)
-def test_wrapped_base64(door: Door, name: str, kind: str) -> None:
+def test_wrapped_base64(server: ApiServer, name: str, kind: str) -> None:
     """The lines of every encoder, with padding and without."""
     length, separator = ENCODED[kind]
     for content in (BYTES, BYTES[:299], BYTES[:298], BYTES[:57]):
         encoded = base64.b64encode(content).decode()
         lines = [encoded[start : start + length] for start in range(0, len(encoded), length)]
-        assert file_of(door, filename=name, content=separator.join(lines)) == content
-        assert file_of(door, filename=name, content=f"\n {separator.join(lines)}{separator}") == content
+        assert file_of(server, filename=name, content=separator.join(lines)) == content
+        assert file_of(server, filename=name, content=f"\n {separator.join(lines)}{separator}") == content
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("content", ["YSxiCg", "YSxiC", "_-_-", "-_8=", "YSxiCg=", "1234567", "hello", "2024-11-30"])
-def test_one_word_is_base64_or_refused(door: Door, name: str, content: str) -> None:
+def test_one_word_is_base64_or_refused(server: ApiServer, name: str, content: str) -> None:
     """Also base64url, and base64 without padding: nobody gets a file of those characters. The answer says how to."""
-    answer = is_refused(door, filename=name, content=content)
+    answer = is_refused(server, filename=name, content=content)
     assert ('"encoding": "utf-8"' in answer["message"]) is (name in TEXTS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("content", ["12345678", "1234", "YSxi", "abcdefgh1234", "KEY="])
-def test_one_word_is_decoded(door: Door, name: str, content: str) -> None:
+def test_one_word_is_decoded(server: ApiServer, name: str, content: str) -> None:
     """For every filename alike."""
-    assert file_of(door, filename=name, content=content) == base64.b64decode(content)
+    assert file_of(server, filename=name, content=content) == base64.b64decode(content)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -123,12 +123,12 @@ def test_one_word_is_decoded(door: Door, name: str, content: str) -> None:
         "\n".join(["0123456789abcdef"] * 3),
     ],
 )
-def test_a_text_is_itself(door: Door, name: str, content: str) -> None:
+def test_a_text_is_itself(server: ApiServer, name: str, content: str) -> None:
     """Several words, or what base64 has no character for; every other type refuses it."""
-    assert file_of(door, filename=name, content=content) == content.encode()
-    assert not warned(door, filename=name, content=content)
+    assert file_of(server, filename=name, content=content) == content.encode()
+    assert not warned(server, filename=name, content=content)
     if name == TEXTS[0]:  # once is enough
-        is_refused(door, filename="a.png", content=content + ".")
+        is_refused(server, filename="a.png", content=content + ".")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,39 +136,39 @@ def test_a_text_is_itself(door: Door, name: str, content: str) -> None:
 @pytest.mark.parametrize(
     "content", ["12345678", "1234567", "aGk=", "data:text/csv;base64,YSxiCg==", "Gr\u00fc\u00dfe", ""]
 )
-def test_the_caller_says_text(door: Door, name: str, encoding: str, content: str) -> None:
+def test_the_caller_says_text(server: ApiServer, name: str, encoding: str, content: str) -> None:
     """`encoding` decides alone, and then there is no doubt to warn of."""
     file = {"filename": name, "content": content, "encoding": encoding}
-    assert file_of(door, **file) == content.encode()
-    assert not warned(door, **file)
+    assert file_of(server, **file) == content.encode()
+    assert not warned(server, **file)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_caller_says_base64(door: Door, name: str) -> None:
+def test_the_caller_says_base64(server: ApiServer, name: str) -> None:
     """Then a text is refused, whatever it is called."""
     for content in ("12345678", "1234 5678", "YSxi", "data:text/csv;base64,YSxi"):
         file = {"filename": name, "content": content, "encoding": "base64"}
-        assert file_of(door, **file) == base64.b64decode(content.rpartition(",")[2])
-        assert not warned(door, **file)
+        assert file_of(server, **file) == base64.b64decode(content.rpartition(",")[2])
+        assert not warned(server, **file)
     for content in ("a,b", "hello world", "YSxiCg", "_-_-"):
-        is_refused(door, filename=name, content=content, encoding="base64")
+        is_refused(server, filename=name, content=content, encoding="base64")
 
 
 @pytest.mark.parametrize("encoding", ["hex", "base64url", "utf-16", "7bit", " "])
-def test_another_encoding(door: Door, encoding: str) -> None:
+def test_another_encoding(server: ApiServer, encoding: str) -> None:
     """Refused by name."""
-    is_refused(door, ".encoding", content="aGk=", encoding=encoding)
+    is_refused(server, ".encoding", content="aGk=", encoding=encoding)
 
 
 @pytest.mark.parametrize("encoding", [None, "", 5, [], {}, True])
-def test_no_encoding(door: Door, encoding: Any) -> None:
+def test_no_encoding(server: ApiServer, encoding: Any) -> None:
     """The same as leaving it out: another program may mean something else by this name."""
-    assert file_of(door, filename="a.txt", content="aGk=", encoding=encoding) == b"hi"
+    assert file_of(server, filename="a.txt", content="aGk=", encoding=encoding) == b"hi"
 
 
-def test_numbers_have_no_encoding(door: Door) -> None:
+def test_numbers_have_no_encoding(server: ApiServer) -> None:
     """A list is bytes."""
-    assert file_of(door, filename="a.txt", content=[104, 105], encoding="utf-8") == b"hi"
+    assert file_of(server, filename="a.txt", content=[104, 105], encoding="utf-8") == b"hi"
 
 
 @pytest.mark.parametrize(
@@ -182,45 +182,45 @@ def test_numbers_have_no_encoding(door: Door) -> None:
         ({"filename": "code.txt", "content": base64.b64encode(bytes(range(255))).decode()}, []),
     ],
 )
-def test_a_short_text_in_doubt(door: Door, file: Json, fields: list[str]) -> None:
+def test_a_short_text_in_doubt(server: ApiServer, file: Json, fields: list[str]) -> None:
     """A word that is decoded to no text is warned of where a text was due."""
-    assert warned(door, **file) == fields
+    assert warned(server, **file) == fields
 
 
-def test_a_warning_names_the_place(door: Door) -> None:
+def test_a_warning_names_the_place(server: ApiServer) -> None:
     """Of the second file of the second email of a batch, and in Postmark's words."""
     files = [{"filename": "a.txt", "content": text} for text in ("aGVsbG8h", "12345678")]
-    answer = door.post([MINIMAL, changed(attachments=files)], "/emails/batch").json()
+    answer = server.post([MINIMAL, changed(attachments=files)], "/emails/batch").json()
     assert [one["field"] for one in answer["data"][1]["warnings"]] == ["attachments[1].content"]
     theirs = {"From": MINIMAL["from"], "To": "a@example.com", "Subject": "x", "TextBody": "x"}
     theirs["Attachments"] = [{"Name": "a.txt", "Content": "12345678", "ContentType": "text/plain"}]
-    answer = door.post(theirs, "/email").json()
+    answer = server.post(theirs, "/email").json()
     assert [one["field"] for one in answer["warnings"]] == ["Attachments[0].Content"]
     theirs["Attachments"][0]["Encoding"] = "utf-8"
-    assert "warnings" not in door.post(theirs, "/email").json()
+    assert "warnings" not in server.post(theirs, "/email").json()
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "Text/Plain", "TEXT/CSV; header=present"])
-def test_a_text_is_sent_in_utf8(door: Door, content_type: str) -> None:
+def test_a_text_is_sent_in_utf8(server: ApiServer, content_type: str) -> None:
     """A text that came as characters names its charset, in whatever case its type is written."""
-    part = sent(door, filename="a", content="a, b", content_type=content_type)
+    part = sent(server, filename="a", content="a, b", content_type=content_type)
     assert part.get_payload(decode=True) == b"a, b"
     assert part.get_content_charset() == "utf-8"
-    assert sent(door, filename="a.json", content="{}", encoding="utf-8").get_content_charset() is None
+    assert sent(server, filename="a.json", content="{}", encoding="utf-8").get_content_charset() is None
 
 
 @pytest.mark.parametrize("place", [0, 65_535, 65_536])
 @pytest.mark.parametrize("number", [256, 1.5, "1", True])
-def test_a_bad_number_anywhere(door: Door, place: int, number: Any) -> None:
+def test_a_bad_number_anywhere(server: ApiServer, place: int, number: Any) -> None:
     """One sentence, however long the list is."""
     numbers: list[Any] = [1] * 70_001
     numbers[place] = number
-    answer = is_refused(door, content=numbers)
+    answer = is_refused(server, content=numbers)
     assert len(answer["details"]) == 1
 
 
-def test_a_long_list_of_numbers(door: Door) -> None:
+def test_a_long_list_of_numbers(server: ApiServer) -> None:
     """As whole numbers and as floats: the same bytes."""
     content = random.Random(6).randbytes(140_000)
-    assert file_of(door, content=list(content)) == content
-    assert file_of(door, content=[float(number) for number in content]) == content
+    assert file_of(server, content=list(content)) == content
+    assert file_of(server, content=[float(number) for number in content]) == content

@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.keys import digest, new_key
-from app.mail.health import Condition, Health
-from app.mail.message import Lane
-from app.store.key_records import KeyRevision, KeyRotation
+from app.api.auth.authenticator import digest, new_key
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.message.message import Lane
+from app.store.keys.records import KeyRevision, KeyRotation
 from app.store.records import Permission
-from tests.contract.api.door import MINIMAL, SENDER, Door, check_error, open_door
+from tests.contract.api.server import MINIMAL, SENDER, ApiServer, check_error, open_server
 
 
 class Needs(Enum):
@@ -125,7 +125,7 @@ EVERY = {**TABLE, **HEADS}
 class Matrix:
     """One server, its keys, and what the paths name. Requests go past any gateway: those hide some paths."""
 
-    door: Door
+    server: ApiServer
     http: httpx.Client
     headers: Mapping[Kind, Mapping[str, str]]
     parts: Mapping[str, str]
@@ -156,11 +156,11 @@ class Matrix:
 def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
     """The server for the whole matrix."""
     with (
-        open_door(tmp_path_factory.mktemp("matrix")) as door,
-        httpx.Client(base_url=door.direct, timeout=20, trust_env=False) as http,
+        open_server(tmp_path_factory.mktemp("matrix")) as server,
+        httpx.Client(base_url=server.direct, timeout=20, trust_env=False) as http,
     ):
-        door.run(door.store.keep_mailbox(SENDER, "main", Condition(Health.OPEN, door.clock.now())))
-        found = Matrix(door, http, headers_of(door), {})
+        server.run(server.store.save_condition(SENDER, "main", MailboxCondition(Health.OPEN, server.clock.now())))
+        found = Matrix(server, http, headers_of(server), {})
         hook = {"endpoint": "https://example.com/", "events": ["email.scheduled"]}
         webhook = found.ask("POST", "/webhooks", Kind.FULL_ACCESS, hook).json()["id"]
         file = {"filename": "a.txt", "content": "SGVsbG8="}
@@ -171,30 +171,30 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
         [event] = found.ask("GET", f"/webhooks/{webhook}/events", Kind.FULL_ACCESS).json()["data"]
         key = found.ask("POST", "/keys", Kind.FULL_ACCESS, {"name": "shop"}).json()["id"]
         parts = {"emails": email.json()["id"], "webhooks": webhook, "keys": key, "name": SENDER}
-        yield Matrix(door, http, found.headers, {**parts, "attachment_id": attachment["id"], "event_id": event["id"]})
+        yield Matrix(server, http, found.headers, {**parts, "attachment_id": attachment["id"], "event_id": event["id"]})
 
 
-def headers_of(door: Door) -> dict[Kind, Mapping[str, str]]:
+def headers_of(server: ApiServer) -> dict[Kind, Mapping[str, str]]:
     """A header for each kind of key."""
-    disabled, revoked, expired = (door.make_key(Permission.FULL_ACCESS) for _ in range(3))
-    now = door.clock.now()
-    ids = {secret: door.run(door.store.find_key(digest(secret))) for secret in (disabled, revoked, expired)}
+    disabled, revoked, expired = (server.make_key(Permission.FULL_ACCESS) for _ in range(3))
+    now = server.clock.now()
+    ids = {secret: server.run(server.store.find_key(digest(secret))) for secret in (disabled, revoked, expired)}
     found = {secret: presented.key.id for secret, presented in ids.items() if presented is not None}
-    door.run(door.store.revise_key(KeyRevision(found[disabled], {"disabled": True}, now, None)))
-    door.run(door.store.revoke_key(found[revoked], now))
-    door.run(door.store.rotate_key(KeyRotation(found[expired], digest(new_key()), now, now - 1, None)))
-    full = door.make_key(Permission.FULL_ACCESS)
+    server.run(server.store.revise_key(KeyRevision(found[disabled], {"disabled": True}, now, None)))
+    server.run(server.store.revoke_key(found[revoked], now))
+    server.run(server.store.rotate_key(KeyRotation(found[expired], digest(new_key()), now, now - 1, None)))
+    full = server.make_key(Permission.FULL_ACCESS)
     secrets = {
         Kind.WRONG: new_key(),
         Kind.MALFORMED: f"{full} {full}",
         Kind.DISABLED: disabled,
         Kind.REVOKED: revoked,
         Kind.EXPIRED: expired,
-        Kind.SEND_ONLY: door.make_key(Permission.SEND_ONLY),
-        Kind.OWNER: door.make_key(),
-        Kind.STRANGER: door.make_key(),
-        Kind.POLICY: door.make_key(senders=("shop@contoso.com",), lanes=(Lane.BULK,), recipients=("*@example.org",)),
-        Kind.SINK: door.make_key(sink=True),
+        Kind.SEND_ONLY: server.make_key(Permission.SEND_ONLY),
+        Kind.OWNER: server.make_key(),
+        Kind.STRANGER: server.make_key(),
+        Kind.POLICY: server.make_key(senders=("shop@contoso.com",), lanes=(Lane.BULK,), recipients=("*@example.org",)),
+        Kind.SINK: server.make_key(sink=True),
         Kind.FULL_ACCESS: full,
     }
     bearers: dict[Kind, Mapping[str, str]] = {it: {"authorization": f"Bearer {key}"} for it, key in secrets.items()}
@@ -271,7 +271,7 @@ def test_the_table_has_every_operation_of_the_specification(matrix: Matrix) -> N
 def test_a_path_outside_the_specification_asks_for_a_key(matrix: Matrix) -> None:
     """What the relay has not, such as Resend's domains or Postmark's templates, is said to holders of a key alone."""
     live = matrix.http.get("/openapi.json").json()["paths"]
-    hidden = {path for path, methods in matrix.door.routes().items() if path not in live and "GET" in methods}
+    hidden = {path for path, methods in matrix.server.routes().items() if path not in live and "GET" in methods}
     assert len(hidden) > 5
     for path in hidden:
         concrete = path.replace("{rest}", "x").replace("{id}", "x")

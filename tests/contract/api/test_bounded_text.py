@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app import logs
-from tests.contract.api.door import MINIMAL, Door
+from tests.contract.api.server import MINIMAL, ApiServer
 
 HUGE = "x" * 10_000
 LONGEST_ANSWER = 20_000  # bytes: 20 flaws, each with its place and its sentence
@@ -49,18 +49,18 @@ def _check(door_answer: Any, lines: str) -> None:
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_member_is_not_repeated_at_length(
-    door: Door, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    server: ApiServer, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever is wrong with it."""
     email = MINIMAL | changes
     for path, body in (("/emails", email), ("/emails/batch", [email] * 2)):
         capsys.readouterr()
-        _check(door.client.post(path, json=body), capsys.readouterr().err)
+        _check(server.client.post(path, json=body), capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("size", [300, 9000])
 def test_a_path_a_query_and_a_header_are_not_repeated_at_length(
-    door: Door, size: int, capsys: pytest.CaptureFixture[str]
+    server: ApiServer, size: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Names, ids, methods, cursors and keys."""
     text = "y" * size
@@ -77,13 +77,13 @@ def test_a_path_a_query_and_a_header_are_not_repeated_at_length(
         ("GET", "/emails/x", {"Prefer": f'wait="{text}'}),
     ]
     for method, path, headers in asked:
-        answer = door.client.request(method, path, headers=headers, json=MINIMAL if method == "POST" else None)
+        answer = server.client.request(method, path, headers=headers, json=MINIMAL if method == "POST" else None)
         _check(answer, capsys.readouterr().err)
         assert len(answer.content) < 2000
 
 
-def test_a_method_of_any_length_is_answered_in_short(door: Door) -> None:
+def test_a_method_of_any_length_is_answered_in_short(server: ApiServer) -> None:
     """405 or 400, and never the whole word."""
-    with door.connect() as connection:
+    with server.connect() as connection:
         connection.sendall(b"A" * 30_000 + b" /emails HTTP/1.1\r\nHost: x\r\n\r\n")
         assert len(connection.recv(100_000)) < 2000

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from tests.contract.api.door import MINIMAL, Door, Json, refused
+from tests.contract.api.server import MINIMAL, ApiServer, Json, refused
 
 PNG = base64.b64encode(b"\x89PNG").decode()
 NOT_SAFE = [
@@ -29,12 +29,12 @@ class Sent(NamedTuple):
     warned: list[str]
 
 
-def sent(door: Door, html: str | None, *content_ids: str | None, **changes: Any) -> Sent:
+def sent(server: ApiServer, html: str | None, *content_ids: str | None, **changes: Any) -> Sent:
     """With one file for each content id."""
     files = [{"filename": f"{n}.png", "content": PNG, "content_id": one} for n, one in enumerate(content_ids)]
-    response = door.post(MINIMAL | {"html": html, "attachments": files} | changes)
+    response = server.post(MINIMAL | {"html": html, "attachments": files} | changes)
     assert response.status_code == 200, response.text
-    parts = [*door.message(response.json()["id"]).walk()]
+    parts = [*server.message(response.json()["id"]).walk()]
     page = next((part for part in parts if part.get_content_type() == "text/html"), None)
     return Sent(
         [part.get_content_subtype() for part in parts if part.is_multipart()],
@@ -63,9 +63,9 @@ def apart(file: EmailMessage, content_id: str | None = None) -> bool:
 
 @pytest.mark.parametrize("content_id", [*SAFE, *NOT_SAFE])
 @pytest.mark.parametrize("html", [None, "", "<p>x</p>", '<img src="cid:other">', "<p>cid: or cid:elsewhere</p>"])
-def test_an_id_that_is_not_used(door: Door, html: str | None, content_id: str) -> None:
+def test_an_id_that_is_not_used(server: ApiServer, html: str | None, content_id: str) -> None:
     """The file is an ordinary attachment."""
-    message = sent(door, html, content_id)
+    message = sent(server, html, content_id)
     assert "related" not in message.shape
     assert message.shape[0] == "mixed"
     assert apart(message.files[0], content_id if content_id in SAFE else None)
@@ -75,10 +75,10 @@ def test_an_id_that_is_not_used(door: Door, html: str | None, content_id: str) -
 
 @pytest.mark.parametrize("given", ["{}", "<{}>", "cid:{}", "CID:{}", " <cid:{}> ", "cid:<{}>"])
 @pytest.mark.parametrize("content_id", [*SAFE, *NOT_SAFE])
-def test_any_id_is_shown(door: Door, content_id: str, given: str) -> None:
+def test_any_id_is_shown(server: ApiServer, content_id: str, given: str) -> None:
     """Under a safe id, and the html refers to it."""
     html = f'<p><img src="cid:{escape(content_id)}"> <img src="cid:{quote(content_id, safe="")}"></p>'
-    message = sent(door, html, given.format(content_id))
+    message = sent(server, html, given.format(content_id))
     assert message.shape == ["alternative", "related"]
     (file,) = message.files
     assert re.fullmatch(r"[A-Za-z0-9.@_/+=-]{1,128}", shown(file))
@@ -115,9 +115,9 @@ def test_any_id_is_shown(door: Door, content_id: str, given: str) -> None:
     ],
 )
 @pytest.mark.parametrize("content_id", ["logo", "my-logo_1.png", "logo@x", "Größe.png"])
-def test_references(door: Door, html: str, content_id: str) -> None:
+def test_references(server: ApiServer, html: str, content_id: str) -> None:
     """As mail programs find them: in attributes, style sheets and Outlook's comments."""
-    message = sent(door, html.format(content_id), content_id)
+    message = sent(server, html.format(content_id), content_id)
     assert "related" in message.shape
     assert re.sub("&#58;|&#x3a;", ":", message.html).lower().count(f"cid:{shown(message.files[0])}".lower()) == 1
 
@@ -137,16 +137,16 @@ def test_references(door: Door, html: str, content_id: str) -> None:
         ("a&b", "a&amp;b", False),
     ],
 )
-def test_another_spelling(door: Door, content_id: str, reference: str, kept: bool) -> None:
+def test_another_spelling(server: ApiServer, content_id: str, reference: str, kept: bool) -> None:
     """Escaped references stay where they are right; what differs in case or form is written as the Content-ID."""
-    message = sent(door, f'<img src="cid:{reference}">', content_id)
+    message = sent(server, f'<img src="cid:{reference}">', content_id)
     assert references(message.html) == [shown(message.files[0])]
     assert (f'cid:{reference}"' in message.html) is kept
 
 
-def test_only_what_is_used_is_shown(door: Door) -> None:
+def test_only_what_is_used_is_shown(server: ApiServer) -> None:
     """The others are attachments, and what looks alike is not taken for it."""
-    message = sent(door, '<img src="cid:b"><img src="cid:b"><img src="cid:c d">', "a", "b", "bb", "c d", "c", None)
+    message = sent(server, '<img src="cid:b"><img src="cid:b"><img src="cid:c d">', "a", "b", "bb", "c d", "c", None)
     assert message.shape == ["mixed", "alternative", "related"]
     assert [shown(file) for file in message.files[:2]] == references(message.html)[1:]
     assert all(map(apart, message.files[2:], ["a", "bb", "c", None]))
@@ -155,41 +155,41 @@ def test_only_what_is_used_is_shown(door: Door) -> None:
 
 
 @pytest.mark.parametrize("content_id", ["logo", "my logo.png"])
-def test_one_id_twice(door: Door, content_id: str) -> None:
+def test_one_id_twice(server: ApiServer, content_id: str) -> None:
     """The first is shown, the other one is an attachment: nothing is hidden."""
-    message = sent(door, f'<img src="cid:{content_id}">', content_id, content_id)
+    message = sent(server, f'<img src="cid:{content_id}">', content_id, content_id)
     assert references(message.html) == [shown(message.files[0])]
     assert apart(message.files[1])
     assert "attachments[1].content_id" in message.warned
 
 
-def test_ids_that_differ_in_case(door: Door) -> None:
+def test_ids_that_differ_in_case(server: ApiServer) -> None:
     """Each reference leads to its own."""
-    message = sent(door, '<img src="cid:LOGO"><img src="cid:logo">', "logo", "LOGO")
+    message = sent(server, '<img src="cid:LOGO"><img src="cid:logo">', "logo", "LOGO")
     assert [shown(file) for file in message.files] == ["logo", "LOGO"]
     assert references(message.html) == ["LOGO", "logo"]
     assert message.warned == []
 
 
 @pytest.mark.parametrize("content_id", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "\x1b[0m", "a\x7fb", "a>\r\n\r\n<b"])
-def test_control_characters_are_refused(door: Door, content_id: str) -> None:
+def test_control_characters_are_refused(server: ApiServer, content_id: str) -> None:
     """They were never meant."""
     files = [{"content": PNG, "content_id": content_id}]
-    response = door.post(MINIMAL | {"html": f'<img src="cid:{content_id}">', "attachments": files})
+    response = server.post(MINIMAL | {"html": f'<img src="cid:{content_id}">', "attachments": files})
     refused(response, 422, "invalid_attachment", "attachments[0].content_id")
 
 
 @pytest.mark.parametrize("content_id", ["cid:my logo.png", "cid:Übersicht.png", "my logo.png"])
-def test_postmark(door: Door, content_id: str) -> None:
+def test_postmark(server: ApiServer, content_id: str) -> None:
     """As Symfony's transport sends it: the filename, with `cid:` before it."""
     email: Json = {"From": MINIMAL["from"], "To": "a@example.com", "Subject": "x"}
     email["HtmlBody"] = f'<img src="cid:{content_id.removeprefix("cid:")}">'
     email["Attachments"] = [{"Name": "my logo.png", "Content": PNG, "ContentID": content_id}]
     for path, body in (("/email", email), ("/email/batch", [email])):
-        answer = door.post(body, path).json()
+        answer = server.post(body, path).json()
         (one,) = answer if isinstance(answer, list) else [answer]
         assert [warning["field"] for warning in one["warnings"]] == ["Attachments[0].ContentID"]
-        parts = [*door.message(one["MessageID"]).walk()]
+        parts = [*server.message(one["MessageID"]).walk()]
         (page,) = (part for part in parts if part.get_content_type() == "text/html")
         assert references(page.get_content()) == [shown(parts[-1])]
 
@@ -197,7 +197,7 @@ def test_postmark(door: Door, content_id: str) -> None:
 @pytest.mark.parametrize(
     "piece", ['"cid:', '"cid:a b" ', "=cid:x ", "(cid:", "=    ", "cid:", "'cid:&#58;", ";cid:%41"]
 )
-def test_hostile_html(door: Door, piece: str) -> None:
+def test_hostile_html(server: ApiServer, piece: str) -> None:
     """Is sent as it is; if a repetition took quadratic time, the suite's timeout would say so."""
     html = piece * (300_000 // len(piece))
-    assert sent(door, html, "a" * 5000, "<" * 100, text="x").html.strip() == html.strip()
+    assert sent(server, html, "a" * 5000, "<" * 100, text="x").html.strip() == html.strip()

@@ -7,17 +7,17 @@ from uuid import UUID
 
 import pytest
 
-from tests.contract.api.door import MINIMAL, Door, Json, changed, refused
+from tests.contract.api.server import MINIMAL, ApiServer, Json, changed, refused
 
 IDS = [f"<{number:02}.{'0123456789abcdef' * 3}@mail.example.com>" for number in range(20)]
 URLS = [f"https://news.example.com/leave?token={character * 480}" for character in "ab"]
 BOTH = f"<{URLS[0]}>,<{URLS[1]}>"
 
 
-def bytes_of(door: Door, headers: Json) -> str:
+def bytes_of(server: ApiServer, headers: Json) -> str:
     """The value of the one header as it is on the wire, unfolded."""
     (name,) = headers
-    content = door.run(door.store.content(UUID(door.send(headers=headers))))
+    content = server.run(server.store.content(UUID(server.send(headers=headers))))
     assert content is not None
     assert max(map(len, content.split(b"\r\n"))) <= 998
     value = email.message_from_bytes(content)[name]
@@ -39,30 +39,30 @@ def decoded(text: str) -> str:
         ("one\r\n ", "one"),
     ],
 )
-def test_a_folded_value_is_unfolded(door: Door, value: str, read: str) -> None:
+def test_a_folded_value_is_unfolded(server: ApiServer, value: str, read: str) -> None:
     """CRLF before a blank or TAB is folding (RFC 5322 §2.2.3): Symfony folds every long header."""
-    assert door.message(door.send(headers={"X-Note": value}))["X-Note"] == read
+    assert server.message(server.send(headers={"X-Note": value}))["X-Note"] == read
 
 
-def test_a_folded_subject_and_name(door: Door) -> None:
+def test_a_folded_subject_and_name(server: ApiServer) -> None:
     """Likewise."""
-    message = door.message(door.send(subject="Hello\r\n Anna", to="Anna\r\n Smith <anna@example.com>"))
+    message = server.message(server.send(subject="Hello\r\n Anna", to="Anna\r\n Smith <anna@example.com>"))
     assert message["subject"] == "Hello Anna"
     assert message["to"] == "Anna Smith <anna@example.com>"
 
 
 @pytest.mark.parametrize("separator", ["\t", " ", "\r\n\t", "\r\n "])
-def test_references_keep_their_identifiers(door: Door, separator: str) -> None:
+def test_references_keep_their_identifiers(server: ApiServer, separator: str) -> None:
     """However they are separated: a thread lives by them."""
-    message = door.message(door.send(headers={"References": separator.join(IDS)}))
+    message = server.message(server.send(headers={"References": separator.join(IDS)}))
     assert str(message["References"]).split() == IDS
     assert b"=?" not in message.as_bytes()
 
 
 @pytest.mark.parametrize("value", [BOTH, BOTH.replace(",", ", "), BOTH.replace(",", ",\t")])
-def test_long_urls_stay_urls(door: Door, value: str) -> None:
+def test_long_urls_stay_urls(server: ApiServer, value: str) -> None:
     """A list is folded after its commas; one-click unsubscribe reads the URLs (RFC 8058)."""
-    message = door.message(door.send(headers={"List-Unsubscribe": value}))
+    message = server.message(server.send(headers={"List-Unsubscribe": value}))
     urls = [url.strip().strip("<>") for url in str(message["List-Unsubscribe"]).split(",")]
     assert urls == URLS
 
@@ -77,10 +77,10 @@ def test_long_urls_stay_urls(door: Door, value: str) -> None:
     ],
 )
 def test_address_headers_encode_the_phrase_alone(
-    door: Door, name: str, value: str, read: list[tuple[str, str]]
+    server: ApiServer, name: str, value: str, read: list[tuple[str, str]]
 ) -> None:
     """Or the receipt goes nowhere."""
-    raw = bytes_of(door, {name: value})
+    raw = bytes_of(server, {name: value})
     assert [(decoded(display), spec) for display, spec in getaddresses([raw])] == read
 
 
@@ -103,15 +103,15 @@ def test_address_headers_encode_the_phrase_alone(
         ("List-Unsubscribe", "<https://x.example/a>,<mailto:a@x.com>", "<https://x.example/a>,<mailto:a@x.com>"),
     ],
 )
-def test_structure_is_not_encoded(door: Door, name: str, value: str, wire: str) -> None:
+def test_structure_is_not_encoded(server: ApiServer, name: str, value: str, wire: str) -> None:
     """Encoded words stand for phrases, never for URLs and identifiers (RFC 2047 §5)."""
-    assert bytes_of(door, {name: value}) == wire
+    assert bytes_of(server, {name: value}) == wire
 
 
-def test_free_text_is_encoded(door: Door) -> None:
+def test_free_text_is_encoded(server: ApiServer) -> None:
     """What is no list and no URL arrives as it was written."""
     for value in ("Größe 42", "ü" * 2000, "t" * 2000):
-        assert door.message(door.send(headers={"X-Note": value}))["X-Note"] == value
+        assert server.message(server.send(headers={"X-Note": value}))["X-Note"] == value
 
 
 @pytest.mark.parametrize(
@@ -126,28 +126,28 @@ def test_free_text_is_encoded(door: Door) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["Reply-To", "reply-to", "REPLY-TO"])
-def test_reply_to_header(door: Door, name: str, value: str, read: list[str]) -> None:
+def test_reply_to_header(server: ApiServer, name: str, value: str, read: list[str]) -> None:
     """Is used as `reply_to` where that is absent: answers must not go to noreply."""
     absences: list[Json] = [{}, {"reply_to": None}, {"reply_to": []}, {"reply_to": ""}]
     for absent in absences:
-        id_ = door.send(headers={name: value}, **absent)
-        assert door.get(f"/emails/{id_}").json()["reply_to"] == read
-        assert len(door.message(id_).get_all("Reply-To", [])) == bool(read)
+        id_ = server.send(headers={name: value}, **absent)
+        assert server.get(f"/emails/{id_}").json()["reply_to"] == read
+        assert len(server.message(id_).get_all("Reply-To", [])) == bool(read)
 
 
-def test_reply_to_header_beside_the_member(door: Door) -> None:
+def test_reply_to_header_beside_the_member(server: ApiServer) -> None:
     """The member holds; another address in the header is reported, the same is not."""
     same = changed(reply_to="a@x.com", headers={"Reply-To": "a@x.com"})
-    assert "warnings" not in door.post(same).json()
+    assert "warnings" not in server.post(same).json()
     for other in ("b@x.com", "A <a@x.com>"):
-        answer = door.post(changed(reply_to="a@x.com", headers={"Reply-To": other})).json()
+        answer = server.post(changed(reply_to="a@x.com", headers={"Reply-To": other})).json()
         assert [one["field"] for one in answer["warnings"]] == ["headers.Reply-To"]
-        assert door.message(answer["id"])["Reply-To"] == "a@x.com"
-    refused(door.post(MINIMAL | {"headers": {"Reply-To": "x"}}), 422, "validation_error", "headers.Reply-To")
+        assert server.message(answer["id"])["Reply-To"] == "a@x.com"
+    refused(server.post(MINIMAL | {"headers": {"Reply-To": "x"}}), 422, "validation_error", "headers.Reply-To")
 
 
-def test_reply_to_header_in_postmarks_words(door: Door) -> None:
+def test_reply_to_header_in_postmarks_words(server: ApiServer) -> None:
     """The same rule."""
     body = {"From": MINIMAL["from"], "To": "a@x.com", "Subject": "s", "TextBody": "t"}
-    answer = door.post(body | {"Headers": [{"Name": "reply-to", "Value": "support@contoso.com"}]}, "/email").json()
-    assert door.message(answer["MessageID"])["Reply-To"] == "support@contoso.com"
+    answer = server.post(body | {"Headers": [{"Name": "reply-to", "Value": "support@contoso.com"}]}, "/email").json()
+    assert server.message(answer["MessageID"])["Reply-To"] == "support@contoso.com"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.api.door import MINIMAL, Door, accepted, check_error
+from tests.contract.api.server import MINIMAL, ApiServer, accepted, check_error
 
 LEAVES = (
     st.none()
@@ -70,15 +70,15 @@ QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthC
 
 
 @pytest.fixture
-def own(door: Door) -> str:
+def own(server: ApiServer) -> str:
     """A key of the test's own: most of its requests are refused, and that is limited for each key."""
-    return door.make_key()
+    return server.make_key()
 
 
-def check(door: Door, octets: bytes, own: str, key: str | None = None) -> None:
+def check(server: ApiServer, octets: bytes, own: str, key: str | None = None) -> None:
     """A success or an error of the caller's, in the form of either."""
     headers = {"authorization": f"Bearer {own}"} | ({} if key is None else {"idempotency-key": key})
-    response = door.client.post("/emails", content=octets, headers=headers)
+    response = server.client.post("/emails", content=octets, headers=headers)
     if response.status_code == 200:
         accepted(response)
     else:
@@ -88,20 +88,20 @@ def check(door: Door, octets: bytes, own: str, key: str | None = None) -> None:
 
 @QUICK
 @given(st.dictionaries(FIELDS, VALUES, max_size=5))
-def test_e5_any_values_in_a_good_email(door: Door, own: str, changes: dict[str, Any]) -> None:
+def test_e5_any_values_in_a_good_email(server: ApiServer, own: str, changes: dict[str, Any]) -> None:
     """Each member may be anything."""
-    check(door, json.dumps(MINIMAL | changes).encode(), own)
+    check(server, json.dumps(MINIMAL | changes).encode(), own)
 
 
 @QUICK
 @given(VALUES)
-def test_e5_any_json(door: Door, own: str, value: Any) -> None:
+def test_e5_any_json(server: ApiServer, own: str, value: Any) -> None:
     """Anything at all."""
-    check(door, json.dumps(value).encode(), own, key="fuzz")
+    check(server, json.dumps(value).encode(), own, key="fuzz")
 
 
 @QUICK
 @given(st.binary(max_size=200) | st.text(max_size=50).map(lambda text: b'{"from": "' + text.encode("utf-8", "replace")))
-def test_e5_any_octets(door: Door, own: str, octets: bytes) -> None:
+def test_e5_any_octets(server: ApiServer, own: str, octets: bytes) -> None:
     """No JSON either."""
-    check(door, octets, own)
+    check(server, octets, own)

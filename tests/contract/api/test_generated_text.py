@@ -2,20 +2,20 @@
 
 import pytest
 
-from tests.contract.api.door import Door
+from tests.contract.api.server import ApiServer
 
 REFERENCES = {"decimal": "&#" + "9" * 5_000 + ";", "hexadecimal": "&#x" + "f" * 5_000 + ";"}
 
 
-def text_of(door: Door, html: str) -> str:
+def text_of(server: ApiServer, html: str) -> str:
     """As GET shows it."""
-    text = door.get(f"/emails/{door.send(html=html, text=None)}").json()["text"]
+    text = server.get(f"/emails/{server.send(html=html, text=None)}").json()["text"]
     assert isinstance(text, str)
     return text
 
 
 @pytest.mark.parametrize("kind", REFERENCES)
 @pytest.mark.parametrize("page", ["a{}", "<img alt='a{}'>", "<a href='#{0}'>a{0}</a>", "<pre>a{}</pre>"])
-def test_numeric_references_of_any_length(door: Door, kind: str, page: str) -> None:
+def test_numeric_references_of_any_length(server: ApiServer, kind: str, page: str) -> None:
     """They are accepted, and stand for U+FFFD in the text."""
-    assert text_of(door, page.format(REFERENCES[kind])).strip() == "a\ufffd"
+    assert text_of(server, page.format(REFERENCES[kind])).strip() == "a\ufffd"

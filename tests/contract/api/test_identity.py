@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.contract.api.door import SENDER, Door, Json
+from tests.contract.api.server import SENDER, ApiServer, Json
 
 ALLOWED = "anna@example.com"
 BOSS = "ceo@contoso.com"
@@ -177,28 +177,28 @@ _OURS = {"from", "to", "subject", "date", "message-id", "mime-version", "content
 
 
 @pytest.fixture(scope="module")
-def key(door: Door) -> str:
+def key(server: ApiServer) -> str:
     """May send as one sender, to one domain."""
-    return door.make_key(senders=(SENDER,), recipients=("*@example.com",))
+    return server.make_key(senders=(SENDER,), recipients=("*@example.com",))
 
 
-def stored(door: Door, content: bytes, key: str) -> str | None:
+def stored(server: ApiServer, content: bytes, key: str) -> str | None:
     """The id of the email, None if it was refused. What was stored is from the sender, to the domain."""
-    before = door.count()
-    response = door.post(content, key=key)
+    before = server.count()
+    response = server.post(content, key=key)
     if response.status_code != 200:
         assert response.status_code in (400, 403, 422), response.text
-        assert door.count() == before
+        assert server.count() == before
         return None
     id_ = str(response.json()["id"])
-    raw = door.run(door.store.content(UUID(id_)))
+    raw = server.run(server.store.content(UUID(id_)))
     assert raw is not None
     message = email.message_from_bytes(raw)
     assert [spec.lower() for _, spec in getaddresses(message.get_all("From", []))] == [SENDER]
     assert not message.get_all("Sender", []) + message.get_all("Bcc", [])
     names = [name.lower() for name in message.keys()]  # noqa: SIM118 - the names of a message may repeat
     assert all(names.count(name) == 1 for name in _OURS)
-    shown = door.get(f"/emails/{id_}").json() if key == door.key else door.get(f"/emails/{id_}", key=key).json()
+    shown = server.get(f"/emails/{id_}").json() if key == server.key else server.get(f"/emails/{id_}", key=key).json()
     recipients = [one["address"] for one in shown["relay"]["recipients"]]
     assert {one.rpartition("@")[2] for one in recipients} == {"example.com"}
     named = getaddresses([str(make_header(decode_header(value))) for value in message.get_all("To", [])])
@@ -207,24 +207,24 @@ def stored(door: Door, content: bytes, key: str) -> str | None:
 
 
 @pytest.mark.parametrize("sender", SENDERS, ids=ascii)
-def test_as_somebody_else(door: Door, key: str, sender: Any) -> None:
+def test_as_somebody_else(server: ApiServer, key: str, sender: Any) -> None:
     """Nothing is stored that is not from the allowed sender."""
-    stored(door, json.dumps(EMAIL | {"from": sender}).encode(), key)
+    stored(server, json.dumps(EMAIL | {"from": sender}).encode(), key)
 
 
 @pytest.mark.parametrize("field", ["to", "cc", "bcc"])
 @pytest.mark.parametrize("recipient", RECIPIENTS, ids=ascii)
-def test_to_somebody_else(door: Door, key: str, field: str, recipient: Any) -> None:
+def test_to_somebody_else(server: ApiServer, key: str, field: str, recipient: Any) -> None:
     """Nothing is stored that has a recipient outside of the allowed domain."""
-    stored(door, json.dumps(EMAIL | {field: recipient}).encode(), key)
+    stored(server, json.dumps(EMAIL | {field: recipient}).encode(), key)
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=ascii)
-def test_with_headers_of_somebody_else(door: Door, key: str, headers: Json) -> None:
+def test_with_headers_of_somebody_else(server: ApiServer, key: str, headers: Json) -> None:
     """No header of a caller names another sender or recipient, ends a line or stands for a server's word."""
-    id_ = stored(door, json.dumps(EMAIL | {"headers": headers}).encode(), key)
+    id_ = stored(server, json.dumps(EMAIL | {"headers": headers}).encode(), key)
     if id_ is not None:
-        message = door.message(id_)
+        message = server.message(id_)
         others = {name.lower() for name in message} - _OURS
         assert others <= {"apparently", "errors-to", "list-unsubscribe"}
         assert (message["subject"], message["mime-version"]) == ("s", "1.0")
@@ -246,23 +246,23 @@ def test_with_headers_of_somebody_else(door: Door, key: str, headers: Json) -> N
         f'"from": "{SENDER}", "headers": {{"X-A": "1", "X-A": "2\\r\\nBcc: {EVE}"}}',
     ],
 )
-def test_members_that_come_twice(door: Door, key: str, members: str) -> None:
+def test_members_that_come_twice(server: ApiServer, key: str, members: str) -> None:
     """One of them counts, everywhere the same one."""
-    stored(door, f'{{"to": "{ALLOWED}", "subject": "s", "text": "t", {members}}}'.encode(), key)
+    stored(server, f'{{"to": "{ALLOWED}", "subject": "s", "text": "t", {members}}}'.encode(), key)
 
 
-def test_the_plain_email_goes(door: Door, key: str) -> None:
+def test_the_plain_email_goes(server: ApiServer, key: str) -> None:
     """And the one with a name, so that the tricks are not refused for another reason."""
     for sender in (SENDER, f"Contoso <{SENDER}>", f'"A -> B" <{SENDER}>'):
-        assert stored(door, json.dumps(EMAIL | {"from": sender}).encode(), key)
+        assert stored(server, json.dumps(EMAIL | {"from": sender}).encode(), key)
 
 
 @pytest.mark.parametrize("bcc", ["hidden@example.com", ["H <hidden@example.com>"]])
-def test_bcc_is_nowhere_in_the_message(door: Door, key: str, bcc: Any) -> None:
+def test_bcc_is_nowhere_in_the_message(server: ApiServer, key: str, bcc: Any) -> None:
     """In the envelope alone; also where it is the only recipient of a Postmark email."""
-    id_ = stored(door, json.dumps(EMAIL | {"bcc": bcc}).encode(), key)
+    id_ = stored(server, json.dumps(EMAIL | {"bcc": bcc}).encode(), key)
     assert id_ is not None
-    assert b"hidden" not in (door.run(door.store.content(UUID(id_))) or b"")
+    assert b"hidden" not in (server.run(server.store.content(UUID(id_))) or b"")
     only = {"From": SENDER, "Bcc": "hidden@example.com", "Subject": "s", "TextBody": "t"}
-    told = door.post(only, "/email", key=key).json()
-    assert b"hidden" not in (door.run(door.store.content(UUID(told["MessageID"]))) or b"")
+    told = server.post(only, "/email", key=key).json()
+    assert b"hidden" not in (server.run(server.store.content(UUID(told["MessageID"]))) or b"")

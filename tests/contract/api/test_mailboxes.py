@@ -7,13 +7,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.mail.forecast import Capacity
-from app.mail.health import Condition, Health
-from app.mail.verdict import Explanation
-from app.smtp.credentials import BASIC_ENDS
-from app.store.records import MailboxRecord, Permission, Wish
-from app.store.replica_records import Replica
-from tests.contract.api.door import Door, Json, check_error, open_door, refused
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.outcome.verdict import Explanation
+from app.mail.send_estimate import Capacity
+from app.smtp.auth.credentials import BASIC_AUTH_ENDS_AT
+from app.store.mailboxes.records import Replica
+from app.store.records import HoldRequest, MailboxRecord, Permission
+from tests.contract.api.server import ApiServer, Json, check_error, open_server, refused
 
 WHY = Explanation("SMTP AUTH is switched off for it.", "Run Set-CASMailbox.")
 WAYS = ("hold", "release")
@@ -21,40 +21,42 @@ _serial = count(1)
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A server, and a caller with full access."""
-    with open_door(tmp_path_factory.mktemp("mailboxes")) as door:
-        door.client.headers["authorization"] = f"Bearer {door.make_key(Permission.FULL_ACCESS)}"
-        yield door
+    with open_server(tmp_path_factory.mktemp("mailboxes")) as server:
+        server.client.headers["authorization"] = f"Bearer {server.make_key(Permission.FULL_ACCESS)}"
+        yield server
 
 
-def keep(door: Door, condition: Condition | None = None) -> str:
+def keep(server: ApiServer, condition: MailboxCondition | None = None) -> str:
     """A mailbox that stands so; its name."""
     name = f"box{next(_serial):03}@contoso.com"
-    door.run(door.store.keep_mailbox(name, "main", condition or Condition(since=door.clock.now())))
+    server.run(server.store.save_condition(name, "main", condition or MailboxCondition(since=server.clock.now())))
     return name
 
 
-def listed(door: Door) -> dict[str, Json]:
+def listed(server: ApiServer) -> dict[str, Json]:
     """GET /mailboxes, by name."""
-    response = door.get("/mailboxes")
+    response = server.get("/mailboxes")
     assert response.status_code == 200, response.text
     body = response.json()
     assert (body["object"], body["has_more"]) == ("list", False)
     return {one["name"]: one for one in body["data"]}
 
 
-def record(door: Door, name: str) -> MailboxRecord:
+def record(server: ApiServer, name: str) -> MailboxRecord:
     """As its relay reads it."""
-    found = door.run(door.store.mailbox(name))
+    found = server.run(server.store.mailbox(name))
     assert found is not None
     return found
 
 
-def test_what_is_said_of_a_mailbox(door: Door) -> None:
+def test_what_is_said_of_a_mailbox(server: ApiServer) -> None:
     """All members, always."""
-    name = keep(door, Condition(Health.HELD, 1_800_000_000.0, 1_800_000_300.25, 300, WHY, 1, True, 2, 1_800_000_060.0))
-    assert listed(door)[name] == {
+    name = keep(
+        server, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.25, 300, WHY, 1, True, 2, 1_800_000_060.0)
+    )
+    assert listed(server)[name] == {
         "object": "mailbox",
         "name": name,
         "pool": "main",
@@ -69,75 +71,75 @@ def test_what_is_said_of_a_mailbox(door: Door) -> None:
         "credential": None,
         "explanation": {"summary": WHY.summary, "fix": WHY.fix},
     }
-    name = keep(door)
-    door.run(door.store.replicas.beat(Replica(UUID(int=5), "postern-1:8025", "all", (name,), 3600.0)))
-    door.run(door.store.replicas.take(UUID(int=5), [name], 0.0))
-    well = listed(door)[name]
+    name = keep(server)
+    server.run(server.store.replicas.heartbeat(Replica(UUID(int=5), "postern-1:8025", "all", (name,), 3600.0)))
+    server.run(server.store.replicas.acquire(UUID(int=5), [name], 0.0))
+    well = listed(server)[name]
     assert well["owner"] == "postern-1:8025"
     assert (well["health"], well["until"], well["connections"], well["explanation"]) == ("open", None, None, None)
 
 
-def test_what_its_settings_say(door: Door) -> None:
+def test_what_its_settings_say(server: ApiServer) -> None:
     """Its limits, and what of its login ends by its date."""
-    name = keep(door)
-    door.capacities[name] = Capacity(20, 5_000, 2)
-    door.endings[name] = lambda: BASIC_ENDS
-    shown = listed(door)[name]
+    name = keep(server)
+    server.capacities[name] = Capacity(20, 5_000, 2)
+    server.endings[name] = lambda: BASIC_AUTH_ENDS_AT
+    shown = listed(server)[name]
     assert shown["limits"] == {"messages_per_minute": 20, "recipients_per_day": 5_000, "connections": 2}
     assert (shown["credential"]["what"], shown["credential"]["ends_at"]) == ("password", "2026-12-31T00:00:00.000Z")
     assert "Basic authentication" in shown["credential"]["explanation"]["summary"]
 
 
-def test_mailboxes_are_listed_by_name(door: Door) -> None:
+def test_mailboxes_are_listed_by_name(server: ApiServer) -> None:
     """So that a page does not jump."""
-    names = [keep(door) for _ in range(3)]
-    assert [name for name in listed(door) if name in names] == names
+    names = [keep(server) for _ in range(3)]
+    assert [name for name in listed(server) if name in names] == names
 
 
-def test_a_pause_that_is_over_is_over(door: Door) -> None:
+def test_a_pause_that_is_over_is_over(server: ApiServer) -> None:
     """Though its relay had no reason to write that yet."""
-    now = door.clock.now()
-    over = keep(door, Condition(Health.PAUSED, now - 60, now - 30, 30, WHY))
-    lasts = keep(door, Condition(Health.PAUSED, now, now + 3600, 3600, WHY))
-    shown = listed(door)
+    now = server.clock.now()
+    over = keep(server, MailboxCondition(Health.PAUSED, now - 60, now - 30, 30, WHY))
+    lasts = keep(server, MailboxCondition(Health.PAUSED, now, now + 3600, 3600, WHY))
+    shown = listed(server)
     assert (shown[over]["health"], shown[over]["until"], shown[over]["explanation"]) == ("open", None, None)
     assert (shown[lasts]["health"], shown[lasts]["explanation"]["fix"]) == ("paused", WHY.fix)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": null, "x": 1}', b'{"reason": "  two\\n lines "}'])
-def test_a_mailbox_is_to_be_held(door: Door, content: bytes) -> None:
+def test_a_mailbox_is_to_be_held(server: ApiServer, content: bytes) -> None:
     """Its relay finds the wish, and the reason in one line."""
-    name = keep(door)
-    before = door.clock.now()
-    response = door.post(content, f"/mailboxes/{name}/hold")
+    name = keep(server)
+    before = server.clock.now()
+    response = server.post(content, f"/mailboxes/{name}/hold")
     assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "hold"})
-    wish = record(door, name).wish
+    wish = record(server, name).wish
     assert wish is not None
     assert (wish.hold, wish.reason) == (True, "two lines" if b"two" in content else "")
-    assert before <= wish.at <= door.clock.now()
-    assert listed(door)[name]["wish"] == "hold"
+    assert before <= wish.at <= server.clock.now()
+    assert listed(server)[name]["wish"] == "hold"
 
 
-def test_a_mailbox_is_to_be_released(door: Door) -> None:
+def test_a_mailbox_is_to_be_released(server: ApiServer) -> None:
     """The last wish counts; a body is ignored; once heard it is no wish any more."""
-    name = keep(door)
-    door.post(b"", f"/mailboxes/{name}/hold")
+    name = keep(server)
+    server.post(b"", f"/mailboxes/{name}/hold")
     for _ in range(2):
-        response = door.post(b"no JSON", f"/mailboxes/{name}/release")
+        response = server.post(b"no JSON", f"/mailboxes/{name}/release")
         assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "release"})
-    wish = record(door, name).wish
+    wish = record(server, name).wish
     assert wish is not None
-    assert wish == Wish(wish.at, hold=False)
-    door.run(door.store.keep_mailbox(name, "main", Condition(), wish.at))
-    assert listed(door)[name]["wish"] is None
+    assert wish == HoldRequest(wish.at, hold=False)
+    server.run(server.store.save_condition(name, "main", MailboxCondition(), wish.at))
+    assert listed(server)[name]["wish"] is None
 
 
 @pytest.mark.parametrize("spelled", ["box@contoso.com", "box%40contoso.com", "box%40contoso%2ecom"])
-def test_the_name_in_the_path(door: Door, spelled: str) -> None:
+def test_the_name_in_the_path(server: ApiServer, spelled: str) -> None:
     """Raw or percent-encoded."""
-    door.run(door.store.keep_mailbox("box@contoso.com", "main", Condition()))
+    server.run(server.store.save_condition("box@contoso.com", "main", MailboxCondition()))
     head = f"POST /mailboxes/{spelled}/hold HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
-    response = door.raw(f"{head}Authorization: {door.client.headers['authorization']}\r\n\r\n".encode())
+    response = server.raw(f"{head}Authorization: {server.client.headers['authorization']}\r\n\r\n".encode())
     assert (response.status_code, response.json()["name"]) == (200, "box@contoso.com")
 
 
@@ -152,40 +154,40 @@ def test_the_name_in_the_path(door: Door, spelled: str) -> None:
         (b'{"reason": "\\ud800"}', 422, "reason"),
     ],
 )
-def test_a_reason_that_cannot_be_shown(door: Door, content: bytes, status: int, says: str) -> None:
+def test_a_reason_that_cannot_be_shown(server: ApiServer, content: bytes, status: int, says: str) -> None:
     """Says what is wrong, and nothing is wished."""
-    name = keep(door)
-    body = refused(door.post(content, f"/mailboxes/{name}/hold"), status, "validation_error")
+    name = keep(server)
+    body = refused(server.post(content, f"/mailboxes/{name}/hold"), status, "validation_error")
     assert says in body["message"]
-    assert record(door, name).wish is None
+    assert record(server, name).wish is None
 
 
-def test_a_reason_of_200_characters(door: Door) -> None:
+def test_a_reason_of_200_characters(server: ApiServer) -> None:
     """The limit itself is allowed, in characters and not in octets."""
-    name = keep(door)
-    assert door.post({"reason": "ü" * 200}, f"/mailboxes/{name}/hold").status_code == 200
-    wish = record(door, name).wish
+    name = keep(server)
+    assert server.post({"reason": "ü" * 200}, f"/mailboxes/{name}/hold").status_code == 200
+    wish = record(server, name).wish
     assert wish is not None
     assert wish.reason == "ü" * 200
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["nobody@contoso.com", "%ff", "BOX@contoso.com%20"])
-def test_an_unknown_mailbox(door: Door, way: str, name: str) -> None:
+def test_an_unknown_mailbox(server: ApiServer, way: str, name: str) -> None:
     """404, and where the names are."""
-    assert "GET /mailboxes" in refused(door.post(b"", f"/mailboxes/{name}/{way}"), 404, "not_found")["message"]
+    assert "GET /mailboxes" in refused(server.post(b"", f"/mailboxes/{name}/{way}"), 404, "not_found")["message"]
 
 
-def test_who_may(door: Door) -> None:
+def test_who_may(server: ApiServer) -> None:
     """A full-access key; others hear so, and wish nothing."""
-    name = keep(door)
+    name = keep(server)
     for permission in (Permission.SENDING_ACCESS, Permission.SEND_ONLY):
-        key = door.make_key(permission)
-        answers = [door.get("/mailboxes", key), *(door.post(b"", f"/mailboxes/{name}/{way}", key) for way in WAYS)]
+        key = server.make_key(permission)
+        answers = [server.get("/mailboxes", key), *(server.post(b"", f"/mailboxes/{name}/{way}", key) for way in WAYS)]
         for answer in answers:
             assert "full_access" in refused(answer, 401, "restricted_api_key")["message"]
-    refused(httpx.get(f"{door.url}/mailboxes"), 401, "missing_api_key")
-    assert record(door, name).wish is None
+    refused(httpx.get(f"{server.url}/mailboxes"), 401, "missing_api_key")
+    assert record(server, name).wish is None
 
 
 @pytest.mark.parametrize(
@@ -196,14 +198,14 @@ def test_who_may(door: Door) -> None:
         ("DELETE", "/mailboxes/x@contoso.com/release", "POST"),
     ],
 )
-def test_a_wrong_method(door: Door, method: str, path: str, allow: str) -> None:
+def test_a_wrong_method(server: ApiServer, method: str, path: str, allow: str) -> None:
     """405, with what is allowed."""
-    response = door.client.request(method, path)
+    response = server.client.request(method, path)
     refused(response, 405, "method_not_allowed")
     assert response.headers["allow"] == allow
 
 
-def test_nothing_else_is_there(door: Door) -> None:
+def test_nothing_else_is_there(server: ApiServer) -> None:
     """One mailbox by itself, or another verb."""
     for path in ("/mailboxes/x@contoso.com", "/mailboxes/x@contoso.com/pause", "/mailboxes/hold"):
-        assert check_error(door.post(b"", path))["name"] == "not_found"
+        assert check_error(server.post(b"", path))["name"] == "not_found"

@@ -10,21 +10,22 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.api import body as api_body
-from app.api import entrance, outcomes
-from app.api import keys as api_keys
-from app.api.memory import INLINE, Room
-from app.api.refusals import Caller
+from app.api.auth import authenticator as api_keys
+from app.api.auth.refusal_audit import Caller
+from app.api.emails import outcome_waiter
+from app.api.http import body as api_body
+from app.api.http.memory_budget import INLINE, Room
+from app.api.server import middleware
 from app.mail.key_policy import Policy
 from app.quota import Quota, network
 from app.store.records import Key, Permission
-from tests.contract.api.door import (
+from tests.contract.api.server import (
     MINIMAL,
-    Door,
+    ApiServer,
     accepted,
     changed,
     check_error,
-    open_door,
+    open_server,
     read_response,
     refused,
     small,
@@ -38,45 +39,45 @@ PLAIN = json.dumps(MINIMAL).encode()
 ANOTHER = ("127.0.0.2", 0)  # a second caller's address
 
 
-def connect(door: Door, source: tuple[str, int] = ("127.0.0.1", 0)) -> socket.socket:
+def connect(server: ApiServer, source: tuple[str, int] = ("127.0.0.1", 0)) -> socket.socket:
     """A connection from this address."""
-    return socket.create_connection(("127.0.0.1", door.port), timeout=20, source_address=source)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20, source_address=source)
 
 
-def posted(door: Door, connection: socket.socket, body: bytes = PLAIN, *lines: str) -> None:
+def posted(server: ApiServer, connection: socket.socket, body: bytes = PLAIN, *lines: str) -> None:
     """POST an email that is accepted."""
-    connection.sendall(head(door, f"Content-Length: {len(body)}", *lines) + body)
+    connection.sendall(head(server, f"Content-Length: {len(body)}", *lines) + body)
     accepted(read_response(connection))
 
 
 def test_announced_bytes_are_not_charged(tmp_path: Path) -> None:
     """Uploads that announce the largest body and send one byte leave the memory to others, of the same key, too."""
     limits = small(max_bytes_in_flight=8 << 20, max_body_bytes=4 << 20)
-    with open_door(tmp_path, limits=limits) as door, ExitStack() as stack:
+    with open_server(tmp_path, limits=limits) as server, ExitStack() as stack:
         for _ in range(6):
-            connection = stack.enter_context(door.connect())
-            connection.sendall(head(door, f"Content-Length: {4 << 20}", "Expect: 100-continue"))
+            connection = stack.enter_context(server.connect())
+            connection.sendall(head(server, f"Content-Length: {4 << 20}", "Expect: 100-continue"))
             assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             connection.sendall(b"{")
         for _ in range(3):
-            accepted(door.post(LARGE))
+            accepted(server.post(LARGE))
 
 
 def test_one_key_gets_half_of_the_memory(tmp_path: Path) -> None:
     """What it has sent counts; another key, from another address, has the other half."""
     limits = small(max_bytes_in_flight=1_000_000, max_body_bytes=400_000)
-    with open_door(tmp_path, limits=limits) as door, ExitStack() as stack:
-        first, second = door.key, door.make_key()
-        connection = stack.enter_context(door.connect())
-        connection.sendall(head(door, f"Content-Length: {len(LARGE)}", "Expect: 100-continue"))
+    with open_server(tmp_path, limits=limits) as server, ExitStack() as stack:
+        first, second = server.key, server.make_key()
+        connection = stack.enter_context(server.connect())
+        connection.sendall(head(server, f"Content-Length: {len(LARGE)}", "Expect: 100-continue"))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(LARGE[:-10])
-        while (answer := door.post(LARGE, key=first)).status_code == 200:
+        while (answer := server.post(LARGE, key=first)).status_code == 200:
             pass
         assert refused(answer, 503, "application_error")["reason"] == "too_much_in_flight"
-        door.key = second
-        with connect(door, ANOTHER) as other:
-            posted(door, other, LARGE)
+        server.key = second
+        with connect(server, ANOTHER) as other:
+            posted(server, other, LARGE)
         connection.sendall(LARGE[-10:])
         accepted(read_response(connection))
 
@@ -85,11 +86,11 @@ def test_one_key_gets_half_of_the_memory(tmp_path: Path) -> None:
 def test_a_body_has_to_arrive_at_a_rate(tmp_path: Path, chunked: bool) -> None:
     """A byte now and then is not enough, whatever its length; who sends fast enough may take longer than the grace."""
     limits = small(body_grace_seconds=0.3, body_bytes_per_second=100_000)
-    with open_door(tmp_path, limits=limits) as door:
+    with open_server(tmp_path, limits=limits) as server:
         line = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000"
-        with door.connect() as connection:
+        with server.connect() as connection:
             connection.settimeout(0.05)
-            connection.sendall(head(door, line))
+            connection.sendall(head(server, line))
             answer = b""
             while not answer:
                 try:
@@ -97,130 +98,130 @@ def test_a_body_has_to_arrive_at_a_rate(tmp_path: Path, chunked: bool) -> None:
                 except TimeoutError:
                     connection.sendall(b"1\r\n{\r\n" if chunked else b"{")
             assert refused(read_response(connection), 408, "validation_error")["reason"] == "body_timeout"
-        began = door.clock.monotonic()
-        with door.connect() as connection:
-            connection.sendall(head(door, f"Content-Length: {len(LARGE)}") + LARGE[:250_000])
-            while door.clock.monotonic() < began + 0.6:
-                door.send()
+        began = server.clock.monotonic()
+        with server.connect() as connection:
+            connection.sendall(head(server, f"Content-Length: {len(LARGE)}") + LARGE[:250_000])
+            while server.clock.monotonic() < began + 0.6:
+                server.send()
             connection.sendall(LARGE[250_000:])
             accepted(read_response(connection))
 
 
 def test_a_body_that_ends_after_its_key_was_revoked(tmp_path: Path) -> None:
     """Is refused: the key is checked again before the email is kept."""
-    with pytest.MonkeyPatch.context() as patch, open_door(tmp_path) as door:
+    with pytest.MonkeyPatch.context() as patch, open_server(tmp_path) as server:
         for module in (api_body, api_keys):
             patch.setattr(module, "KEY_CHECKED_FOR", 0.0)
-        administrator, door.key = door.make_key(Permission.FULL_ACCESS), door.make_key(Permission.SEND_ONLY)
-        (id_,) = (key["id"] for key in door.get("/keys", administrator).json()["data"] if "send_only" in key["name"])
+        administrator, server.key = server.make_key(Permission.FULL_ACCESS), server.make_key(Permission.SEND_ONLY)
+        (id_,) = (key["id"] for key in server.get("/keys", administrator).json()["data"] if "send_only" in key["name"])
         bearer = {"authorization": f"Bearer {administrator}"}
         for revoked in (False, True):
-            with door.connect() as connection:
-                connection.sendall(head(door, f"Content-Length: {len(PLAIN)}", "Expect: 100-continue"))
+            with server.connect() as connection:
+                connection.sendall(head(server, f"Content-Length: {len(PLAIN)}", "Expect: 100-continue"))
                 assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
                 if revoked:
-                    assert door.client.delete(f"/keys/{id_}", headers=bearer).status_code == 200
+                    assert server.client.delete(f"/keys/{id_}", headers=bearer).status_code == 200
                 connection.sendall(PLAIN)
                 answer = read_response(connection)
                 refused(answer, 403, "invalid_api_key") if revoked else accepted(answer)
-        assert door.count() == 1
+        assert server.count() == 1
 
 
 def test_connections_of_one_address(tmp_path: Path) -> None:
     """More are refused, but for the checks of operators; another address is served."""
-    with open_door(tmp_path, connections_of_one=3) as door, ExitStack() as stack:
-        door.client.close()
+    with open_server(tmp_path, connections_of_one=3) as server, ExitStack() as stack:
+        server.client.close()
         for _ in range(3):
-            connection = stack.enter_context(connect(door))
-            connection.sendall(head(door, path="/healthz", method="GET"))
+            connection = stack.enter_context(connect(server))
+            connection.sendall(head(server, path="/healthz", method="GET"))
             assert read_response(connection).status_code == 200
         for path in ("/healthz", "/readyz", "/metrics", "/healthz?a=b"):
-            with connect(door) as one_more:
-                one_more.sendall(head(door, path=path, method="GET"))
+            with connect(server) as one_more:
+                one_more.sendall(head(server, path=path, method="GET"))
                 answer = read_response(one_more)
                 assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         for path in ("/emails", "//healthz", "/healthz/", "/docs"):
-            with connect(door) as one_more:
-                one_more.sendall(head(door, path=path, method="GET"))
+            with connect(server) as one_more:
+                one_more.sendall(head(server, path=path, method="GET"))
                 assert bare(ended(one_more))[1]["reason"] == "too_many_connections"
-        with connect(door, ANOTHER) as other:
-            posted(door, other)
+        with connect(server, ANOTHER) as other:
+            posted(server, other)
 
 
 def test_silent_connections_do_not_keep_the_reserved_ones(tmp_path: Path) -> None:
     """The oldest that asks nothing gives way, so /healthz is answered at once however many are open."""
-    with open_door(tmp_path, connections=2) as door, ExitStack() as stack:
-        door.client.close()
+    with open_server(tmp_path, connections=2) as server, ExitStack() as stack:
+        server.client.close()
         for _ in range(100):
-            stack.enter_context(connect(door)).sendall(b"GET /hea")
+            stack.enter_context(connect(server)).sendall(b"GET /hea")
         for source in (("127.0.0.1", 0), ANOTHER):
-            with connect(door, source) as one_more:
-                one_more.sendall(head(door, path="/healthz", method="GET"))
+            with connect(server, source) as one_more:
+                one_more.sendall(head(server, path="/healthz", method="GET"))
                 assert read_response(one_more).status_code == 200
 
 
 def test_connections_of_a_gateway(tmp_path: Path) -> None:
     """Are not limited by its address; its callers' requests are, by theirs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entrance, "REQUESTS_OF_ONE", 2)
-        with open_door(tmp_path, connections_of_one=3, forwarders=("127.0.0.0/8",)) as door, ExitStack() as stack:
-            id_ = door.send(scheduled_at="in 1 hour")
-            waits = head(door, "Prefer: wait=30", "X-Forwarded-For: 192.0.2.1", path=f"/emails/{id_}", method="GET")
-            waiting = [stack.enter_context(connect(door)) for _ in range(6)]
+        patch.setattr(middleware, "REQUESTS_OF_ONE", 2)
+        with open_server(tmp_path, connections_of_one=3, forwarders=("127.0.0.0/8",)) as server, ExitStack() as stack:
+            id_ = server.send(scheduled_at="in 1 hour")
+            waits = head(server, "Prefer: wait=30", "X-Forwarded-For: 192.0.2.1", path=f"/emails/{id_}", method="GET")
+            waiting = [stack.enter_context(connect(server)) for _ in range(6)]
             for connection in waiting:
                 connection.sendall(waits)
-            door.key = door.make_key()
-            with connect(door) as other:
-                posted(door, other, PLAIN, "X-Forwarded-For: 192.0.2.2")
+            server.key = server.make_key()
+            with connect(server) as other:
+                posted(server, other, PLAIN, "X-Forwarded-For: 192.0.2.2")
             told = check_error(read_response(waiting[5]))
             assert (told["statusCode"], told["reason"]) == (429, "too_many_requests_under_way")
-            door.draining = True  # who waits is answered
+            server.draining = True  # who waits is answered
 
 
 def test_requests_of_one_key(tmp_path: Path) -> None:
     """From however many addresses; another key is answered, and the same one when the first have been."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entrance, "REQUESTS_OF_ONE", 2)
-        with open_door(tmp_path) as door, ExitStack() as stack:
-            id_ = door.send(scheduled_at="in 1 hour")
-            waits = head(door, "Prefer: wait=30", path=f"/emails/{id_}", method="GET")
-            waiting = [stack.enter_context(connect(door, (f"127.0.0.{n}", 0))) for n in (1, 2)]
+        patch.setattr(middleware, "REQUESTS_OF_ONE", 2)
+        with open_server(tmp_path) as server, ExitStack() as stack:
+            id_ = server.send(scheduled_at="in 1 hour")
+            waits = head(server, "Prefer: wait=30", path=f"/emails/{id_}", method="GET")
+            waiting = [stack.enter_context(connect(server, (f"127.0.0.{n}", 0))) for n in (1, 2)]
             for connection in waiting:
                 connection.sendall(waits)
-            while (answer := door.post(MINIMAL)).status_code == 200:
+            while (answer := server.post(MINIMAL)).status_code == 200:
                 for connection in select.select(waiting, [], [], 0)[0]:  # it came while a POST was under way
                     assert read_response(connection).status_code == 429
                     connection.sendall(waits)
             assert answer.headers["retry-after"] == "1"
             assert refused(answer, 429, "rate_limit_exceeded")["reason"] == "too_many_requests_under_way"
-            door.key, first = door.make_key(), door.key
-            with connect(door, ("127.0.0.3", 0)) as other:
-                posted(door, other)
-            door.draining = True  # who waits is answered
+            server.key, first = server.make_key(), server.key
+            with connect(server, ("127.0.0.3", 0)) as other:
+                posted(server, other)
+            server.draining = True  # who waits is answered
             for connection in waiting:
                 assert read_response(connection).status_code == 200
-            door.draining = False
-            accepted(door.post(MINIMAL, key=first))
+            server.draining = False
+            accepted(server.post(MINIMAL, key=first))
 
 
 def test_waiters_of_one_key(tmp_path: Path) -> None:
     """Beyond the share the answer comes at once, and does not say that it waited; another key waits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outcomes, "ROOM_OF_ONE", 1)
-        with open_door(tmp_path) as door, ExitStack() as stack:
-            id_ = door.send(scheduled_at="in 1 hour")
+        patch.setattr(outcome_waiter, "ROOM_OF_ONE", 1)
+        with open_server(tmp_path) as server, ExitStack() as stack:
+            id_ = server.send(scheduled_at="in 1 hour")
             applied = True
             while applied:  # whoever comes first waits
-                connection = stack.enter_context(door.connect())
-                connection.sendall(head(door, "Prefer: wait=30", path=f"/emails/{id_}", method="GET"))
-                answer = door.client.get(f"/emails/{id_}", headers={"prefer": "wait=1"})
+                connection = stack.enter_context(server.connect())
+                connection.sendall(head(server, "Prefer: wait=30", path=f"/emails/{id_}", method="GET"))
+                answer = server.client.get(f"/emails/{id_}", headers={"prefer": "wait=1"})
                 applied = "preference-applied" in answer.headers
-            door.key = door.make_key(Permission.FULL_ACCESS)
-            answer = door.client.get(
-                f"/emails/{id_}", headers={"prefer": "wait=1", "authorization": f"Bearer {door.key}"}
+            server.key = server.make_key(Permission.FULL_ACCESS)
+            answer = server.client.get(
+                f"/emails/{id_}", headers={"prefer": "wait=1", "authorization": f"Bearer {server.key}"}
             )
             assert answer.headers["preference-applied"] == "wait=1"
-            door.draining = True  # who waits is answered
+            server.draining = True  # who waits is answered
 
 
 def scope_of(number: int) -> dict[str, object]:
@@ -264,20 +265,20 @@ def test_how_an_address_is_counted(address: str, counted: str) -> None:
     assert network(address) == counted
 
 
-def test_no_answer_is_stored_by_caches(door: Door) -> None:
+def test_no_answer_is_stored_by_caches(server: ApiServer) -> None:
     """But for the specification, which holds no data: mail, keys and errors stay between the caller and Postern."""
-    id_ = door.send()
+    id_ = server.send()
     for path in ("/emails", f"/emails/{id_}", f"/emails/{id_}/attachments", "/nowhere", "/healthz", "/keys"):
-        assert door.get(path).headers.get_list("cache-control") == ["no-store"]
-    assert door.post(MINIMAL).headers.get_list("cache-control") == ["no-store"]
-    assert door.post(b"{").headers.get_list("cache-control") == ["no-store"]
-    assert b"\r\ncache-control: no-store\r\n" in below_application(door)
+        assert server.get(path).headers.get_list("cache-control") == ["no-store"]
+    assert server.post(MINIMAL).headers.get_list("cache-control") == ["no-store"]
+    assert server.post(b"{").headers.get_list("cache-control") == ["no-store"]
+    assert b"\r\ncache-control: no-store\r\n" in below_application(server)
     for path in ("/docs", "/openapi.json"):
-        assert "cache-control" not in door.get(path).headers
+        assert "cache-control" not in server.get(path).headers
 
 
-def below_application(door: Door) -> bytes:
+def below_application(server: ApiServer) -> bytes:
     """An answer that the application does not see."""
-    with door.connect() as connection:
+    with server.connect() as connection:
         connection.sendall(b"no HTTP\r\n\r\n")
         return ended(connection)

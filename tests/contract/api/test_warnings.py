@@ -5,25 +5,25 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract.api.door import MINIMAL, SENDER, Door, Json, changed, refused
+from tests.contract.api.server import MINIMAL, SENDER, ApiServer, Json, changed, refused
 
 EMPTY = "The value is empty and was taken as absent."
 
 
-def warned(door: Door, body: Json, path: str = "/emails") -> list[tuple[str, str]]:
+def warned(server: ApiServer, body: Json, path: str = "/emails") -> list[tuple[str, str]]:
     """The warnings of an accepted email, each as field and message."""
-    response = door.post(body, path)
+    response = server.post(body, path)
     assert response.status_code == 200, response.text
     answer = response.json()
     assert answer.get("warnings") != []
     return [(one["field"], one["message"]) for one in answer.get("warnings", [])]
 
 
-def test_none_without_a_change(door: Door) -> None:
+def test_none_without_a_change(server: ApiServer) -> None:
     """The member is left out."""
     for path in ("/emails", "/emails/validate"):
-        assert "warnings" not in door.post(MINIMAL, path).json()
-    assert door.post([MINIMAL], "/emails/batch").json()["data"][0].keys() == {"id"}
+        assert "warnings" not in server.post(MINIMAL, path).json()
+    assert server.post([MINIMAL], "/emails/batch").json()["data"][0].keys() == {"id"}
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_none_without_a_change(door: Door) -> None:
         ({"cc": "", "bcc": "", "reply_to": [""]}, ["cc", "bcc", "reply_to[0]"]),
     ],
 )
-def test_empty_form_values_are_absent(door: Door, change: Json, fields: list[str]) -> None:
+def test_empty_form_values_are_absent(server: ApiServer, change: Json, fields: list[str]) -> None:
     """A form sends an empty string for an address that nobody filled in."""
     for path in ("/emails", "/emails/validate"):
-        assert warned(door, MINIMAL | change, path) == [(field, EMPTY) for field in fields]
-    shown = door.get(f"/emails/{door.send(**change)}").json()
+        assert warned(server, MINIMAL | change, path) == [(field, EMPTY) for field in fields]
+    shown = server.get(f"/emails/{server.send(**change)}").json()
     kept = [value for name in ("cc", "bcc", "reply_to") for value in shown[name]]
     assert kept == [value for value in change.get("cc", []) if value.strip()]
 
@@ -66,32 +66,32 @@ def test_empty_form_values_are_absent(door: Door, change: Json, fields: list[str
     ],
     ids=ascii,
 )
-def test_characters_no_mail_can_have(door: Door, change: Json, read: tuple[str, Any], field: str) -> None:
+def test_characters_no_mail_can_have(server: ApiServer, change: Json, read: tuple[str, Any], field: str) -> None:
     """Are removed or replaced, and the email goes."""
-    assert [place for place, _ in warned(door, MINIMAL | change)] == [field]
-    shown = door.get(f"/emails/{door.post(MINIMAL | change).json()['id']}").json()
+    assert [place for place, _ in warned(server, MINIMAL | change)] == [field]
+    shown = server.get(f"/emails/{server.post(MINIMAL | change).json()['id']}").json()
     assert shown[read[0]] == read[1]
 
 
-def test_a_whole_surrogate_pair_is_a_character(door: Door) -> None:
+def test_a_whole_surrogate_pair_is_a_character(server: ApiServer) -> None:
     """Nothing is changed, nor is what only looks like an escape, nor U+FFFD that the caller wrote."""
     subject = "😀 \\ud83d \ufffd"
-    assert warned(door, changed(subject=subject)) == []
-    assert door.get(f"/emails/{door.send(subject=subject)}").json()["subject"] == subject
+    assert warned(server, changed(subject=subject)) == []
+    assert server.get(f"/emails/{server.send(subject=subject)}").json()["subject"] == subject
 
 
-def test_half_a_character_in_a_file(door: Door) -> None:
+def test_half_a_character_in_a_file(server: ApiServer) -> None:
     """In its name and in a file that is sent as text."""
     file = {"filename": "r\ud83d.txt", "content": "a - \ud83d", "content_type": "text/plain"}
-    fields = [field for field, _ in warned(door, changed(attachments=[{"content": "aGk="}, file]))]
+    fields = [field for field, _ in warned(server, changed(attachments=[{"content": "aGk="}, file]))]
     assert fields == ["attachments[1].filename", "attachments[1].content"]
 
 
 @pytest.mark.parametrize("path", ["/emails", "/emails/validate"])
-def test_a_lone_surrogate_deep_in_a_large_body(door: Door, path: str) -> None:
+def test_a_lone_surrogate_deep_in_a_large_body(server: ApiServer, path: str) -> None:
     """It is found wherever it stands, also in a member that is ignored."""
-    assert warned(door, changed(text="😀" * 50_000 + "\ud83d"), path) != []
-    assert warned(door, changed(ignored=[["x"] * 10_000, {"deep": "\ud83d"}]), path) == []
+    assert warned(server, changed(text="😀" * 50_000 + "\ud83d"), path) != []
+    assert warned(server, changed(ignored=[["x"] * 10_000, {"deep": "\ud83d"}]), path) == []
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_a_lone_surrogate_deep_in_a_large_body(door: Door, path: str) -> None:
     ],
     ids=ascii,
 )
-def test_where_a_character_may_not_be_replaced(door: Door, change: Json, field: str) -> None:
+def test_where_a_character_may_not_be_replaced(server: ApiServer, change: Json, field: str) -> None:
     """An address, a header or a tag would be another one."""
-    refused(door.post(MINIMAL | change), 422, "validation_error", field)
+    refused(server.post(MINIMAL | change), 422, "validation_error", field)
 
 
 @pytest.mark.parametrize(
@@ -119,38 +119,38 @@ def test_where_a_character_may_not_be_replaced(door: Door, change: Json, field: 
         *("x-ms-exchange-organization-authas", "X-Microsoft-Antispam", "X-Forefront-Antispam-Report"),
     ],
 )
-def test_headers_that_only_servers_write(door: Door, name: str) -> None:
+def test_headers_that_only_servers_write(server: ApiServer, name: str) -> None:
     """Are not sent, and the caller reads why."""
     headers = {name: "evil@example.com", "X-Kept": "1"}
-    ((field, message),) = warned(door, changed(headers=headers))
+    ((field, message),) = warned(server, changed(headers=headers))
     assert field == f"headers.{name}"
     assert message.startswith("The header was not sent. ")
-    sent = door.message(door.send(headers=headers))
+    sent = server.message(server.send(headers=headers))
     assert name not in sent
     assert sent["x-kept"] == "1"
     assert "evil@example.com" not in sent.as_string()
 
 
-def test_each_item_of_a_batch_has_its_own(door: Door) -> None:
+def test_each_item_of_a_batch_has_its_own(server: ApiServer) -> None:
     """Beside its id."""
-    data = door.post([MINIMAL, changed(cc=""), changed(bcc=[""])], "/emails/batch").json()["data"]
+    data = server.post([MINIMAL, changed(cc=""), changed(bcc=[""])], "/emails/batch").json()["data"]
     assert [[one["field"] for one in item.get("warnings", [])] for item in data] == [[], ["cc"], ["bcc[0]"]]
 
 
-def test_a_repetition_has_the_same(door: Door) -> None:
+def test_a_repetition_has_the_same(server: ApiServer) -> None:
     """The request is validated again, so the answer to the same Idempotency-Key is the same."""
     once = str(uuid4())
-    first, second = (door.post(changed(cc=""), Idempotency_Key=once).json() for _ in range(2))
+    first, second = (server.post(changed(cc=""), Idempotency_Key=once).json() for _ in range(2))
     assert first == second
     assert first["warnings"]
 
 
-def test_they_are_bounded(door: Door) -> None:
+def test_they_are_bounded(server: ApiServer) -> None:
     """20 of an email."""
-    assert len(warned(door, changed(cc=[""] * 50))) == 20
+    assert len(warned(server, changed(cc=[""] * 50))) == 20
 
 
 @pytest.mark.parametrize("empty", ["", [""]])
-def test_a_recipient_is_needed(door: Door, empty: Any) -> None:
+def test_a_recipient_is_needed(server: ApiServer, empty: Any) -> None:
     """An empty `to` is no recipient."""
-    assert door.post(changed(to=empty)).status_code == 422
+    assert server.post(changed(to=empty)).status_code == 422

@@ -7,18 +7,18 @@ from uuid import uuid4
 import pytest
 from starlette.requests import Request
 
-from app.api.errors import InvalidKey, Unavailable
-from app.api.keys import Keyring, digest
-from app.api.rates import Rates
-from app.api.refusals import Caller
+from app.api.auth.authenticator import Authenticator, digest
+from app.api.auth.rate_limit_headers import RateLimitHeaders
+from app.api.auth.refusal_audit import Caller
+from app.api.problems.problem import InvalidKey, Unavailable
 from app.clock import Clock
 from app.quota import Quota
 from app.simulator import Simulator
 from app.store import Store
-from app.store.key_records import Presented
+from app.store.keys.records import AuthenticatedKey
 from app.store.records import Key, Permission
 from tests.clock import LoopClock, autojump
-from tests.house import ACCOUNT, EMAIL, house, settings_for
+from tests.harness import ACCOUNT, EMAIL, harness, settings_for
 
 RIGHT, NEW = "a-key-that-has-worked", "a-key-that-is-new-here"
 
@@ -28,7 +28,7 @@ class Watched(Store):
 
     now, most, times = 0, 0, 0
 
-    async def find_key(self, digest: bytes) -> Presented | None:
+    async def find_key(self, digest: bytes) -> AuthenticatedKey | None:
         self.now += 1
         self.times += 1
         self.most = max(self.most, self.now)
@@ -44,21 +44,21 @@ def request(secret: str) -> Request:
     return Request({"type": "http", "headers": headers, "caller": Caller(Quota(10_000, 10_000))})
 
 
-async def outcome(keyring: Keyring, secret: str) -> bool:
+async def outcome(keyring: Authenticator, secret: str) -> bool:
     """Whether the key is one."""
     try:
-        await keyring.holder(request(secret))
+        await keyring.any_key(request(secret))
     except InvalidKey:
         return False
     return True
 
 
-async def opened(folder: Path, clock: Clock) -> tuple[Watched, Keyring]:
+async def opened(folder: Path, clock: Clock) -> tuple[Watched, Authenticator]:
     """A store with two keys, one of which has worked."""
     store = await Watched.open(f"sqlite:///{folder}/postern.db")
     for secret in (RIGHT, NEW):
         await store.create_key(Key(uuid4(), "shop", Permission.SENDING_ACCESS, clock.now()), digest(secret))
-    keyring = Keyring(store, clock, Rates(clock.now))
+    keyring = Authenticator(store, clock, RateLimitHeaders(clock.now))
     assert await outcome(keyring, RIGHT)
     return store, keyring
 
@@ -110,7 +110,7 @@ async def test_what_waits_is_bounded(tmp_path: Path) -> None:
 
 async def test_a_flood_from_outside(tmp_path: Path) -> None:
     """All are refused, and mail goes on."""
-    async with Simulator([ACCOUNT]) as simulator, house(simulator, settings_for(simulator, tmp_path)) as home:
+    async with Simulator([ACCOUNT]) as simulator, harness(simulator, settings_for(simulator, tmp_path)) as home:
 
         async def post(secret: str) -> int:
             answer = await home.caller.post("/emails", json=EMAIL, headers={"authorization": f"Bearer {secret}"})

@@ -7,7 +7,7 @@ from html import unescape
 
 import httpx
 
-from tests.house import PATIENCE, House
+from tests.harness import PATIENCE, Harness
 
 CONSOLE_PASSWORD = "a-console-password-for-tests"
 TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')
@@ -52,7 +52,7 @@ class Operator:
 
 
 @asynccontextmanager
-async def visitor(home: House) -> AsyncIterator[Operator]:
+async def visitor(home: Harness) -> AsyncIterator[Operator]:
     """Somebody with an empty browser."""
     async with httpx.AsyncClient(base_url=home.postern.url, timeout=PATIENCE, trust_env=False) as client:
         yield Operator(client)

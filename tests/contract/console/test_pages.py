@@ -13,7 +13,7 @@ import pytest
 
 from app.simulator import Drop, Fault, Point, Say
 from tests.contract.console.operator import Operator
-from tests.house import MAILBOX, PATIENCE, House
+from tests.harness import MAILBOX, PATIENCE, Harness
 
 PROBE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&"
 
@@ -28,7 +28,7 @@ async def until(operator: Operator, path: str, words: str, status: int = 200) ->
             await asyncio.sleep(0.05)
 
 
-async def held(home: House, operator: Operator) -> UUID:
+async def held(home: Harness, operator: Operator) -> UUID:
     """An email waits for a mailbox that is held; its id."""
     home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
     id = await home.post(subject="It waits")
@@ -36,7 +36,7 @@ async def held(home: House, operator: Operator) -> UUID:
     return id
 
 
-async def test_all_is_well(home: House, operator: Operator) -> None:
+async def test_all_is_well(home: Harness, operator: Operator) -> None:
     """It says so, and what the mailbox has used of its limits."""
     await home.until(await home.post(), "done")
     shown = await until(operator, "", "1 of 30 emails")
@@ -46,7 +46,7 @@ async def test_all_is_well(home: House, operator: Operator) -> None:
     assert "What ends soon 2026-12-31 00:00:00 UTC : the password of noreply@contoso.com" in shown
 
 
-async def test_a_held_mailbox_is_seen_mended_and_released(home: House, operator: Operator) -> None:
+async def test_a_held_mailbox_is_seen_mended_and_released(home: Harness, operator: Operator) -> None:
     """The fix stands before the cause; a release logs in, and what waited goes."""
     id = await held(home, operator)
     shown = await until(operator, "", "normal default 1 0 0 0")
@@ -65,7 +65,7 @@ async def test_a_held_mailbox_is_seen_mended_and_released(home: House, operator:
     await until(operator, f"/mailboxes/{MAILBOX}", "open in the pool default")
 
 
-async def test_holding_a_mailbox(home: House, operator: Operator) -> None:
+async def test_holding_a_mailbox(home: Harness, operator: Operator) -> None:
     """With a reason for the others, which is shown as it was written."""
     await home.until(await home.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
@@ -91,7 +91,7 @@ async def test_wishes_that_cannot_be(operator: Operator) -> None:
         assert words in answer.text
 
 
-async def test_the_doctor(home: House, operator: Operator) -> None:
+async def test_the_doctor(home: Harness, operator: Operator) -> None:
     """One login at most in a minute, whoever asks and however often; no mail."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     shown = await operator.submit(f"/mailboxes/{MAILBOX}/examine")
@@ -104,7 +104,7 @@ async def test_the_doctor(home: House, operator: Operator) -> None:
     assert home.simulator.messages == []
 
 
-async def test_the_doctor_when_it_is_broken(home: House, operator: Operator) -> None:
+async def test_the_doctor_when_it_is_broken(home: Harness, operator: Operator) -> None:
     """Its cause and its fix, the fix first."""
     await home.simulator.stop()
     await operator.open(f"/mailboxes/{MAILBOX}")
@@ -113,7 +113,7 @@ async def test_the_doctor_when_it_is_broken(home: House, operator: Operator) -> 
     assert shown.index("POSTERN_SMTP_PORT (587)") < shown.index("refused the connection")
 
 
-async def doubtful(home: House) -> UUID:
+async def doubtful(home: Harness) -> UUID:
     """The connection died after the final dot."""
     home.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
     id = await home.post(on_unknown="hold", subject="Lost")
@@ -121,7 +121,7 @@ async def doubtful(home: House) -> UUID:
     return id
 
 
-async def test_a_retry_that_may_duplicate_asks_twice(home: House, operator: Operator) -> None:
+async def test_a_retry_that_may_duplicate_asks_twice(home: Harness, operator: Operator) -> None:
     """Without the tick nothing is done, whatever the browser checks."""
     id = await doubtful(home)
     shown = await operator.open(f"/emails/{id}")
@@ -135,7 +135,7 @@ async def test_a_retry_that_may_duplicate_asks_twice(home: House, operator: Oper
     assert len(home.simulator.messages) == 2
 
 
-async def test_a_doubtful_email_is_confirmed(home: House, operator: Operator) -> None:
+async def test_a_doubtful_email_is_confirmed(home: Harness, operator: Operator) -> None:
     """It counts as sent and is not offered again; the overview had asked for it."""
     id = await doubtful(home)
     assert "1 email is held until a person decides." in await until(operator, "", "1 email is held")
@@ -146,7 +146,7 @@ async def test_a_doubtful_email_is_confirmed(home: House, operator: Operator) ->
     assert len(home.simulator.messages) == 1
 
 
-async def test_a_failed_email_is_retried(home: House, operator: Operator) -> None:
+async def test_a_failed_email_is_retried(home: Harness, operator: Operator) -> None:
     """To whom it has failed for alone, once the cause is mended."""
     home.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBE}"), times=1, recipient="ada@*"))
     id = await home.post(to=["ada@example.net", "bob@example.net"])
@@ -160,7 +160,7 @@ async def test_a_failed_email_is_retried(home: House, operator: Operator) -> Non
     assert "sent" in await operator.open(f"/emails/{id}")
 
 
-async def test_what_waits_is_cancelled(home: House, operator: Operator) -> None:
+async def test_what_waits_is_cancelled(home: Harness, operator: Operator) -> None:
     """Once; the second word finds it differently."""
     id = await home.post(scheduled_at="in 1 hour")
     await operator.open(f"/emails/{id}")
@@ -171,7 +171,7 @@ async def test_what_waits_is_cancelled(home: House, operator: Operator) -> None:
     assert "Nothing was done" in await operator.submit(f"/emails/{id}", what="cancel")
 
 
-async def test_an_email_shows_its_structure_and_not_its_content(home: House, operator: Operator) -> None:
+async def test_an_email_shows_its_structure_and_not_its_content(home: Harness, operator: Operator) -> None:
     """Subject, addresses, parts and dialogue; what it says stays between sender and recipient."""
     file = {"filename": "bill <b>.pdf", "content": "AAAA", "content_type": "application/pdf"}
     id = await home.post(subject=f"Bill {PROBE}", text="SECRET-TEXT", html="<p>SECRET-HTML</p>", attachments=[file])
@@ -185,7 +185,7 @@ async def test_an_email_shows_its_structure_and_not_its_content(home: House, ope
         assert hidden not in operator.page.text
 
 
-async def test_the_list_finds_what_the_api_finds(home: House, operator: Operator) -> None:
+async def test_the_list_finds_what_the_api_finds(home: Harness, operator: Operator) -> None:
     """By state, recipient, sender, lane and subject, alone and together; a wrong filter says what is right."""
     await home.until(await home.post(subject="A receipt", to="bob@example.net"), "done")
     await home.post(subject="Later", lane="bulk", scheduled_at="in 1 hour", **{"from": "shop@contoso.com"})
@@ -216,7 +216,7 @@ def subjects(operator: Operator) -> Sequence[str]:
     return [row.split("</a>")[0].rpartition(">")[2] for row in rows]
 
 
-async def test_pages_of_the_list(home: House, operator: Operator) -> None:
+async def test_pages_of_the_list(home: Harness, operator: Operator) -> None:
     """Older and newer lead through all of them and back, with the filters kept."""
     for number in range(120):
         await home.post(subject=f"No. {number:03}", scheduled_at="in 1 hour")
@@ -242,7 +242,7 @@ async def follow(operator: Operator, way: str) -> None:
     assert operator.page.status_code == 200
 
 
-async def test_the_webhooks(home: House, operator: Operator) -> None:
+async def test_the_webhooks(home: Harness, operator: Operator) -> None:
     """What waits for each, how it failed last, and nothing of the query in which people put secrets."""
     body: dict[str, Any] = {"endpoint": "https://hooks.example.invalid/in?token=SECRET", "events": ["email.sent"]}
     assert (await home.caller.post("/webhooks", json=body)).status_code == 200
@@ -254,7 +254,7 @@ async def test_the_webhooks(home: House, operator: Operator) -> None:
     assert "SECRET" not in operator.page.text
 
 
-async def test_a_store_that_takes_nothing(home: House, operator: Operator, tmp_path: Path) -> None:
+async def test_a_store_that_takes_nothing(home: Harness, operator: Operator, tmp_path: Path) -> None:
     """The overview still says what is wrong and what mends it."""
     with closing(sqlite3.connect(tmp_path / "postern.db", timeout=20)) as other:
         other.execute("ALTER TABLE heartbeat RENAME TO gone")
@@ -268,7 +268,7 @@ async def test_a_store_that_takes_nothing(home: House, operator: Operator, tmp_p
 
 
 async def test_what_a_person_did_is_written_down(
-    home: House, operator: Operator, capfd: pytest.CaptureFixture[str]
+    home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """In the log and in the audit, as done at the console."""
     id = await home.post(scheduled_at="in 1 hour")
@@ -281,7 +281,7 @@ async def test_what_a_person_did_is_written_down(
     assert f"console email.canceled {id}" in await operator.open("/audit")
 
 
-async def test_pages_of_the_audit(home: House, operator: Operator) -> None:
+async def test_pages_of_the_audit(home: Harness, operator: Operator) -> None:
     """The newest first, and older ones behind them."""
     await home.until(await home.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
@@ -298,7 +298,7 @@ async def test_pages_of_the_audit(home: House, operator: Operator) -> None:
     assert "not one that the list has given" in await operator.open("/audit", 400, query={"before": "x"})
 
 
-async def test_addresses_are_relative(home: House, operator: Operator) -> None:
+async def test_addresses_are_relative(home: Harness, operator: Operator) -> None:
     """So that a gateway may put whatever it likes before them: all links of a page lead to pages of the console."""
     id = await home.post()
     for path in ("", "/", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/nowhere/at/all"):

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.contract.doctor.clinic import LIMITS, Clinic, account, zone
+from tests.contract.doctor.fixtures import LIMITS, DoctorEnvironment, account, zone
 from tests.contract.doctor.name_server import NameServer
 
 
 @pytest.fixture
-async def clinic(tmp_path: Path) -> AsyncIterator[Clinic]:
+async def environment(tmp_path: Path) -> AsyncIterator[DoctorEnvironment]:
     """A healthy one."""
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(Simulator([account()], limits=LIMITS))
         names = await stack.enter_async_context(NameServer(zone()))
-        yield Clinic(simulator, names, tmp_path, stack)
+        yield DoctorEnvironment(simulator, names, tmp_path, stack)

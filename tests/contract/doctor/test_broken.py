@@ -12,21 +12,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.doctor import Bounds, Finding, Outcome, Step
-from app.doctor.opening import STEPS as OPENING
-from app.mail.address import parse_address
-from app.simulator import Door, Drop, Fault, Garbage, Point, Say, Silence
+from app.doctor import Finding, Outcome, Step, StepTimeouts
+from app.doctor.handshake import STEPS as OPENING
+from app.mail.message.address import parse_address
+from app.simulator import Drop, Fault, Garbage, Point, Say, ServerProfile, Silence
 from app.simulator.entra import SCOPE, TENANT, Entra
-from app.smtp.grants import ClientSecret, Registration
-from app.smtp.oauth import OAuth, TokenSource
-from tests.contract.doctor.clinic import (
+from app.smtp.auth.grants import ClientSecret, Registration
+from app.smtp.auth.oauth import OAuth, TokenSource
+from tests.contract.doctor.fixtures import (
     CLIENT,
     MAILBOX,
     OBJECT,
     PASSWORD,
     TOKEN,
     Bearer,
-    Clinic,
+    DoctorEnvironment,
     account,
     black_hole,
     bounds,
@@ -39,7 +39,7 @@ from tests.contract.doctor.clinic import (
 )
 from tests.entra import SECRET, app
 
-Break = Callable[[Clinic], Awaitable[None]]
+Break = Callable[[DoctorEnvironment], Awaitable[None]]
 FAILED, WARN = Outcome.FAILED, Outcome.WARN
 OTHER = "shop@contoso.com"
 ADA = parse_address("ada@example.net")
@@ -58,8 +58,8 @@ class Broken(NamedTuple):
 def changed(**changes: Any) -> Break:
     """Something about the mailbox."""
 
-    async def do(clinic: Clinic) -> None:
-        clinic.changes.update(changes)
+    async def do(environment: DoctorEnvironment) -> None:
+        environment.changes.update(changes)
 
     return do
 
@@ -67,9 +67,9 @@ def changed(**changes: Any) -> Break:
 def bears(**claims: Any) -> Break:
     """A token that says so; Exchange takes it all the same."""
 
-    async def do(clinic: Clinic) -> None:
-        clinic.simulator.accounts.add(account(token_ok=lambda _: True))
-        clinic.changes["credentials"] = Bearer(token(**claims))
+    async def do(environment: DoctorEnvironment) -> None:
+        environment.simulator.accounts.add(account(token_ok=lambda _: True))
+        environment.changes["credentials"] = Bearer(token(**claims))
 
     return do
 
@@ -77,8 +77,8 @@ def bears(**claims: Any) -> Break:
 def upstream(**changes: Any) -> Break:
     """Something about the way there."""
 
-    async def do(clinic: Clinic) -> None:
-        clinic.of_upstream.update(changes)
+    async def do(environment: DoctorEnvironment) -> None:
+        environment.of_upstream.update(changes)
 
     return do
 
@@ -86,8 +86,8 @@ def upstream(**changes: Any) -> Break:
 def door(**face: Any) -> Break:
     """The server's face."""
 
-    async def do(clinic: Clinic) -> None:
-        clinic.simulator.door = Door(**face)
+    async def do(environment: DoctorEnvironment) -> None:
+        environment.simulator.door = ServerProfile(**face)
 
     return do
 
@@ -95,11 +95,11 @@ def door(**face: Any) -> Break:
 def says(row: str, *, by_password: bool = True, **changes: Any) -> Break:
     """One of Exchange's own refusals."""
 
-    async def do(clinic: Clinic) -> None:
+    async def do(environment: DoctorEnvironment) -> None:
         if by_password:
-            password(clinic)
-        clinic.changes.update(changes)
-        clinic.simulator.faults.add(Fault.named(row))
+            password(environment)
+        environment.changes.update(changes)
+        environment.simulator.faults.add(Fault.named(row))
 
     return do
 
@@ -107,9 +107,9 @@ def says(row: str, *, by_password: bool = True, **changes: Any) -> Break:
 def fault(point: Point, action: Any, **changes: float) -> Break:
     """A fault of the connection; `changes` of the bounds, where it keeps the doctor waiting."""
 
-    async def do(clinic: Clinic) -> None:
-        clinic.changes["bounds"] = bounds(**changes)
-        clinic.simulator.faults.add(Fault(point, action))
+    async def do(environment: DoctorEnvironment) -> None:
+        environment.changes["bounds"] = bounds(**changes)
+        environment.simulator.faults.add(Fault(point, action))
 
     return do
 
@@ -117,49 +117,49 @@ def fault(point: Point, action: Any, **changes: float) -> Break:
 def entra(refuse: str = "", scope: str = SCOPE, *, reachable: bool = True) -> Break:
     """A token endpoint, and a mailbox that asks there."""
 
-    async def do(clinic: Clinic) -> None:
-        there = await clinic.stack.enter_async_context(Entra(clinic.simulator, [app()], scope=scope))
+    async def do(environment: DoctorEnvironment) -> None:
+        there = await environment.stack.enter_async_context(Entra(environment.simulator, [app()], scope=scope))
         if refuse:
             there.refuse(refuse, times=None)
-        clinic.simulator.write_ca(clinic.folder / "ca.pem")
-        registration = Registration(there.authority, TENANT, CLIENT, scope, clinic.folder / "ca.pem")
-        source = TokenSource(ClientSecret(registration, SECRET), clinic.simulator.clock)
-        clinic.changes["credentials"] = OAuth(MAILBOX, source)
-        clinic.changes["bounds"] = bounds(credential=18.0 if reachable else 1.0)
+        environment.simulator.write_ca(environment.folder / "ca.pem")
+        registration = Registration(there.authority, TENANT, CLIENT, scope, environment.folder / "ca.pem")
+        source = TokenSource(ClientSecret(registration, SECRET), environment.simulator.clock)
+        environment.changes["credentials"] = OAuth(MAILBOX, source)
+        environment.changes["bounds"] = bounds(credential=18.0 if reachable else 1.0)
         if not reachable:
             await there.stop()
 
     return do
 
 
-async def closed_port(clinic: Clinic) -> None:
-    await clinic.simulator.stop()
+async def closed_port(environment: DoctorEnvironment) -> None:
+    await environment.simulator.stop()
 
 
-async def black_holed_port(clinic: Clinic) -> None:
-    clinic.of_upstream["port"] = clinic.stack.enter_context(black_hole(socket.AF_INET, "127.0.0.1"))
-    clinic.changes["bounds"] = bounds(tcp=1.5)
+async def black_holed_port(environment: DoctorEnvironment) -> None:
+    environment.of_upstream["port"] = environment.stack.enter_context(black_hole(socket.AF_INET, "127.0.0.1"))
+    environment.changes["bounds"] = bounds(tcp=1.5)
 
 
-async def ipv6_black_hole(clinic: Clinic) -> None:
-    clinic.stack.enter_context(black_hole(socket.AF_INET6, "::1", clinic.simulator.port))
-    patch = clinic.stack.enter_context(pytest.MonkeyPatch.context())
+async def ipv6_black_hole(environment: DoctorEnvironment) -> None:
+    environment.stack.enter_context(black_hole(socket.AF_INET6, "::1", environment.simulator.port))
+    patch = environment.stack.enter_context(pytest.MonkeyPatch.context())
     patch.setattr(socket, "getaddrinfo", hosts((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")))
-    clinic.of_upstream["ipv4_only"] = False
-    clinic.changes["bounds"] = bounds(tcp=1.5)
+    environment.of_upstream["ipv4_only"] = False
+    environment.changes["bounds"] = bounds(tcp=1.5)
 
 
-async def wrong_password(clinic: Clinic) -> None:
-    password(clinic, "another-password-than-that")
+async def wrong_password(environment: DoctorEnvironment) -> None:
+    password(environment, "another-password-than-that")
 
 
-async def wrong_object_id(clinic: Clinic) -> None:
-    clinic.simulator.accounts.add(account(token=None))
+async def wrong_object_id(environment: DoctorEnvironment) -> None:
+    environment.simulator.accounts.add(account(token=None))
 
 
-async def no_send_as(clinic: Clinic) -> None:
-    clinic.simulator.accounts.add(account(send_as=()))
-    clinic.changes.update(senders=(OTHER,), sender=parse_address(OTHER), test_to=ADA)
+async def no_send_as(environment: DoctorEnvironment) -> None:
+    environment.simulator.accounts.add(account(send_as=()))
+    environment.changes.update(senders=(OTHER,), sender=parse_address(OTHER), test_to=ADA)
 
 
 TLS_1_0 = {"tls_minimum": ssl.TLSVersion.TLSv1, "tls_maximum": ssl.TLSVersion.TLSv1}
@@ -284,13 +284,15 @@ WITH_TEST = {"silence after the dot"}
 
 
 @pytest.mark.parametrize("name", TABLE)
-async def test_each_has_its_own_cause_and_fix(clinic: Clinic, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_each_has_its_own_cause_and_fix(
+    environment: DoctorEnvironment, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The step that failed says why and what mends it; what needs it is skipped and says so."""
     row = TABLE[name]
-    await row.broken(clinic)
+    await row.broken(environment)
     if name in WITH_TEST:
-        clinic.changes["test_to"] = ADA
-    findings = await examined(clinic)
+        environment.changes["test_to"] = ADA
+    findings = await examined(environment)
     assert outcomes(findings, FAILED) == ([] if row.outcome is WARN else [row.step])
     finding = next(one for one in findings if one.step is row.step and one.outcome is not Outcome.OK)
     assert finding.outcome is row.outcome
@@ -298,16 +300,16 @@ async def test_each_has_its_own_cause_and_fix(clinic: Clinic, name: str, capfd: 
     assert row.fix in finding.fix
     assert "<mailbox>" not in told(findings)
     spared(findings, row)
-    assert len(clinic.simulator.logins) <= 1
-    assert clinic.simulator.messages == [] or clinic.changes.get("test_to")
+    assert len(environment.simulator.logins) <= 1
+    assert environment.simulator.messages == [] or environment.changes.get("test_to")
     nothing_leaks(told(findings) + "".join(capfd.readouterr()))
 
 
-async def examined(clinic: Clinic) -> list[Finding]:
+async def examined(environment: DoctorEnvironment) -> list[Finding]:
     """Within the bounds of the case, and a little for a machine that is busy."""
-    limits: Bounds = clinic.changes.get("bounds", Bounds())
-    async with asyncio.timeout(sum(getattr(limits, name) for name in Bounds.__slots__) - limits.domain + 5):
-        return await clinic.examine()
+    limits: StepTimeouts = environment.changes.get("bounds", StepTimeouts())
+    async with asyncio.timeout(sum(getattr(limits, name) for name in StepTimeouts.__slots__) - limits.domain + 5):
+        return await environment.examine()
 
 
 def spared(findings: Sequence[Finding], row: Broken) -> None:
@@ -327,26 +329,26 @@ def nothing_leaks(text: str) -> None:
     assert not [secret for secret in secrets if secret in text]
 
 
-async def test_a_token_for_another_service_is_not_tried(clinic: Clinic) -> None:
+async def test_a_token_for_another_service_is_not_tried(environment: DoctorEnvironment) -> None:
     """It would be a failed login for sure, and failed logins lock a mailbox out."""
-    await entra(scope=GRAPH)(clinic)
-    findings = await clinic.examine()
+    await entra(scope=GRAPH)(environment)
+    findings = await environment.examine()
     assert of(findings, Step.CREDENTIAL).facts["audience"] == "https://graph.microsoft.com"
     assert of(findings, Step.AUTH).summary == "Not tried, because the step credential failed."
-    assert clinic.simulator.logins == []
+    assert environment.simulator.logins == []
 
 
-async def test_a_certificate_that_is_not_trusted_is_shown(clinic: Clinic) -> None:
+async def test_a_certificate_that_is_not_trusted_is_shown(environment: DoctorEnvironment) -> None:
     """Whose it is, for which names, until when: to find out who stands in between."""
-    await door(certificate="foreign")(clinic)
-    facts = of(await clinic.examine(), Step.CERTIFICATE).facts
+    await door(certificate="foreign")(environment)
+    facts = of(await environment.examine(), Step.CERTIFICATE).facts
     assert "trustme" in facts["issued by"]
     assert "localhost" in facts["for"]
-    assert clinic.simulator.logins == []
+    assert environment.simulator.logins == []
 
 
 def test_the_bounds_together_are_a_minute_and_a_half() -> None:
     """The domain's records are asked for beside the rest."""
-    limits = Bounds()
-    assert sum(getattr(limits, name) for name in Bounds.__slots__) - limits.domain <= 90
+    limits = StepTimeouts()
+    assert sum(getattr(limits, name) for name in StepTimeouts.__slots__) - limits.domain <= 90
     assert limits.domain <= 90

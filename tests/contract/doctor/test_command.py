@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli import application
 from app.simulator import Account
-from tests.contract.doctor.clinic import MAILBOX, PASSWORD, Clinic, account, zone
+from tests.contract.doctor.fixtures import MAILBOX, PASSWORD, DoctorEnvironment, account, zone
 
 SHOP = "shop@contoso.com"
 BILLING = "billing@fabrikam.com"
@@ -20,34 +20,34 @@ Check: TypeAlias = Callable[..., Any]
 
 
 @pytest.fixture
-def check(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Check:
+def check(environment: DoctorEnvironment, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Run the command over two pools with three mailboxes, in a thread of its own."""
     for mailbox in (SHOP, BILLING):
-        clinic.simulator.accounts.add(Account(mailbox, password=PASSWORD))
-    clinic.simulator.accounts.add(account(send_as=(SHOP,)))
-    clinic.simulator.write_ca(clinic.folder / "ca.pem")
-    clinic.names.zone.update(zone("fabrikam.com"))
-    (clinic.folder / "secret").write_text(PASSWORD)
-    monkeypatch.setenv("POSTERN_CONFIG", str(clinic.folder / "postern.toml"))
-    host, port = clinic.names.address
+        environment.simulator.accounts.add(Account(mailbox, password=PASSWORD))
+    environment.simulator.accounts.add(account(send_as=(SHOP,)))
+    environment.simulator.write_ca(environment.folder / "ca.pem")
+    environment.names.zone.update(zone("fabrikam.com"))
+    (environment.folder / "secret").write_text(PASSWORD)
+    monkeypatch.setenv("POSTERN_CONFIG", str(environment.folder / "postern.toml"))
+    host, port = environment.names.address
 
     async def run(*arguments: str, billing: str = PASSWORD) -> Result:
-        (clinic.folder / "postern.toml").write_text(document(clinic, billing))
+        (environment.folder / "postern.toml").write_text(document(environment, billing))
         line = ["check", "--name-server", f"{host}:{port}", "--egress", "203.0.113.7", *arguments]
         return await asyncio.to_thread(CliRunner().invoke, application, line)
 
     return run
 
 
-def document(clinic: Clinic, billing: str) -> str:
+def document(environment: DoctorEnvironment, billing: str) -> str:
     """Of `billing` the last mailbox has the password."""
     return f"""
 smtp_host = "localhost"
-smtp_port = {clinic.simulator.port}
-smtp_ca_file = "{clinic.folder}/ca.pem"
+smtp_port = {environment.simulator.port}
+smtp_ca_file = "{environment.folder}/ca.pem"
 ehlo_name = "relay.contoso.com"
 ipv4_only = true
-password_file = "{clinic.folder}/secret"
+password_file = "{environment.folder}/secret"
 
 [[pools]]
 name = "shop"
@@ -70,12 +70,12 @@ def headings(result: Result) -> list[str]:
     return [line for before, line in pairwise(lines) if not before][:-1]
 
 
-async def test_every_mailbox_has_its_heading(clinic: Clinic, check: Check) -> None:
+async def test_every_mailbox_has_its_heading(environment: DoctorEnvironment, check: Check) -> None:
     """With its pool; what they share stands above."""
     result = await check()
     assert result.exit_code == 0, result.output
     assert headings(result) == [
-        f"localhost:{clinic.simulator.port}",
+        f"localhost:{environment.simulator.port}",
         f"{MAILBOX} (pool shop)",
         f"{SHOP} (pool shop)",
         f"{BILLING} (pool billing)",
@@ -84,26 +84,28 @@ async def test_every_mailbox_has_its_heading(clinic: Clinic, check: Check) -> No
         "203.0.113.7",
     ]
     assert result.stdout.count(" starttls ") == 1
-    assert clinic.simulator.messages == []
+    assert environment.simulator.messages == []
 
 
-async def test_one_mailbox_has_no_heading(clinic: Clinic, check: Check) -> None:
+async def test_one_mailbox_has_no_heading(environment: DoctorEnvironment, check: Check) -> None:
     """Upper and lower case are one; nobody else is logged in."""
     result = await check("--mailbox", "Billing@Fabrikam.com")
     assert result.exit_code == 0, result.output
     assert headings(result) == []
-    assert [login.mailbox for login in clinic.simulator.logins] == [BILLING]
+    assert [login.mailbox for login in environment.simulator.logins] == [BILLING]
     assert "contoso.com takes mail" not in result.stdout
 
 
-async def test_a_mailbox_that_is_not_there_is_told_with_those_that_are(clinic: Clinic, check: Check) -> None:
+async def test_a_mailbox_that_is_not_there_is_told_with_those_that_are(
+    environment: DoctorEnvironment, check: Check
+) -> None:
     """Nothing is tried."""
     result = await check("--mailbox", "shop@contoso.org")
     assert (result.exit_code, result.stdout) == (2, "")
     said = " ".join(result.stderr.replace("│", " ").split())
     assert "There is no mailbox shop@contoso.org in the settings." in said
     assert f"There are: {MAILBOX}, {SHOP}, {BILLING}." in said
-    assert clinic.simulator.sessions == []
+    assert environment.simulator.sessions == []
 
 
 async def test_one_that_failed_decides_how_it_ends(check: Check) -> None:
@@ -116,7 +118,7 @@ async def test_one_that_failed_decides_how_it_ends(check: Check) -> None:
     assert not [secret for secret in SECRETS if secret in result.output]
 
 
-async def test_for_a_program_each_finding_says_what_it_is_about(clinic: Clinic, check: Check) -> None:
+async def test_for_a_program_each_finding_says_what_it_is_about(environment: DoctorEnvironment, check: Check) -> None:
     """One array; the members are those that README.md names."""
     result = await check("--json", billing=SECRETS[1])
     assert result.exit_code == 1
@@ -124,7 +126,9 @@ async def test_for_a_program_each_finding_says_what_it_is_about(clinic: Clinic, 
     assert {tuple(finding) for finding in findings} == {("step", "outcome", "summary", "fix", "facts", "about")}
     assert [(one["about"], one["step"]) for one in findings if one["outcome"] == "failed"] == [(BILLING, "auth")]
     assert [one["about"] for one in findings if one["step"] == "auth"] == [MAILBOX, SHOP, BILLING]
-    assert [one["about"] for one in findings if one["step"] == "starttls"] == [f"localhost:{clinic.simulator.port}"]
+    assert [one["about"] for one in findings if one["step"] == "starttls"] == [
+        f"localhost:{environment.simulator.port}"
+    ]
 
 
 async def test_a_wrong_setting_is_a_finding(check: Check) -> None:

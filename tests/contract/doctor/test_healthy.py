@@ -5,15 +5,15 @@ import socket
 import pytest
 
 from app.doctor import Outcome, Step, examine
-from app.mail.address import parse_address
-from app.simulator import Door
-from tests.contract.doctor.clinic import (
+from app.mail.message.address import parse_address
+from app.simulator import ServerProfile
+from tests.contract.doctor.fixtures import (
     CLIENT,
     MAILBOX,
     OBJECT,
     PASSWORD,
     TOKEN,
-    Clinic,
+    DoctorEnvironment,
     hosts,
     of,
     outcomes,
@@ -22,29 +22,29 @@ from tests.contract.doctor.clinic import (
 )
 
 
-async def test_all_is_in_order(clinic: Clinic) -> None:
+async def test_all_is_in_order(environment: DoctorEnvironment) -> None:
     """Every step once, in order, told as it is found; IPv6 is left out because the settings say so."""
     heard: list[Step] = []
-    findings = await examine([clinic.case()], lambda finding: heard.append(finding.step))
+    findings = await examine([environment.case()], lambda finding: heard.append(finding.step))
     assert [one.step for one in findings] == heard
     assert heard == [step for step in Step if step is not Step.TEST_MESSAGE]
     assert outcomes(findings, Outcome.SKIPPED) == [Step.TCP_IPV6]
     assert len(outcomes(findings, Outcome.OK)) == len(heard) - 1
 
 
-async def test_nothing_is_sent_and_one_login_is_made(clinic: Clinic) -> None:
+async def test_nothing_is_sent_and_one_login_is_made(environment: DoctorEnvironment) -> None:
     """Three connections: TCP alone, one to look, one to log in; the latter two are ended in order."""
-    await clinic.examine()
-    assert clinic.simulator.messages == []
-    assert [login.ok for login in clinic.simulator.logins] == [True]
-    verbs = [[command.split()[0] for command in session.commands] for session in clinic.simulator.sessions]
+    await environment.examine()
+    assert environment.simulator.messages == []
+    assert [login.ok for login in environment.simulator.logins] == [True]
+    verbs = [[command.split()[0] for command in session.commands] for session in environment.simulator.sessions]
     look = ["EHLO", "STARTTLS", "EHLO"]
     assert verbs == [[], [*look, "QUIT"], [*look, "AUTH", "MAIL", "RSET", "QUIT"]]
 
 
-async def test_the_token_is_read_and_never_shown(clinic: Clinic) -> None:
+async def test_the_token_is_read_and_never_shown(environment: DoctorEnvironment) -> None:
     """Audience, permissions, expiry, and the object id that Exchange must know."""
-    findings = await clinic.examine()
+    findings = await environment.examine()
     facts = of(findings, Step.CREDENTIAL).facts
     assert facts["audience"] == "https://outlook.office365.com"
     assert facts["permissions"] == "SMTP.SendAsApp"
@@ -53,57 +53,59 @@ async def test_the_token_is_read_and_never_shown(clinic: Clinic) -> None:
     assert not [part for part in TOKEN.split(".") if part in told(findings)]
 
 
-async def test_a_password_goes_and_its_end_is_announced(clinic: Clinic) -> None:
+async def test_a_password_goes_and_its_end_is_announced(environment: DoctorEnvironment) -> None:
     """A warning, because Microsoft switches passwords off."""
-    password(clinic)
-    findings = await clinic.examine()
+    password(environment)
+    findings = await environment.examine()
     assert outcomes(findings, Outcome.WARN) == [Step.CREDENTIAL]
     assert "December 2026" in of(findings, Step.CREDENTIAL).summary
     assert "SMTP.SendAsApp" in of(findings, Step.CREDENTIAL).fix
     assert PASSWORD not in told(findings)
 
 
-async def test_the_facts_are_those_of_the_server(clinic: Clinic) -> None:
+async def test_the_facts_are_those_of_the_server(environment: DoctorEnvironment) -> None:
     """What a person compares: greeting, certificate, offers."""
-    findings = await clinic.examine()
+    findings = await environment.examine()
     assert of(findings, Step.GREETING).facts["banner"].startswith("220 ")
     assert "TLSv1.3" in of(findings, Step.STARTTLS).summary
     assert "localhost" in of(findings, Step.CERTIFICATE).facts["for"]
     assert "AUTH LOGIN XOAUTH2" in of(findings, Step.CAPABILITIES).facts["offered"]
 
 
-async def test_each_sender_is_tried_and_taken_back(clinic: Clinic) -> None:
+async def test_each_sender_is_tried_and_taken_back(environment: DoctorEnvironment) -> None:
     """Addresses once each; a pattern has none, and MAIL FROM alone proves little."""
-    clinic.changes["senders"] = ("*@contoso.com", "shop@contoso.com", MAILBOX)
-    clinic.changes["sender"] = parse_address("Shop <shop@contoso.com>")
-    findings = await clinic.examine()
+    environment.changes["senders"] = ("*@contoso.com", "shop@contoso.com", MAILBOX)
+    environment.changes["sender"] = parse_address("Shop <shop@contoso.com>")
+    findings = await environment.examine()
     mailbox, shop, pattern = [one for one in findings if one.step is Step.SENDER]
     assert "is the mailbox itself" in mailbox.summary
     assert "proves little" in shop.summary
     assert (pattern.outcome, "is a pattern" in pattern.summary) == (Outcome.SKIPPED, True)
-    said = [command for command in clinic.simulator.sessions[-1].commands if command.startswith(("MAIL", "RSET"))]
+    said = [command for command in environment.simulator.sessions[-1].commands if command.startswith(("MAIL", "RSET"))]
     assert said == ["MAIL FROM:<noreply@contoso.com>", "RSET", "MAIL FROM:<shop@contoso.com>", "RSET"]
 
 
-async def test_one_message_is_sent_when_asked(clinic: Clinic) -> None:
+async def test_one_message_is_sent_when_asked(environment: DoctorEnvironment) -> None:
     """Over the same login; the finding has Exchange's words."""
-    clinic.changes["test_to"] = parse_address("ada@example.net")
-    findings = await clinic.examine()
-    [message] = clinic.simulator.accepted
+    environment.changes["test_to"] = parse_address("ada@example.net")
+    findings = await environment.examine()
+    [message] = environment.simulator.accepted
     finding = of(findings, Step.TEST_MESSAGE)
     assert finding.outcome is Outcome.OK
     assert finding.facts["reply"].startswith("250 2.0.0 OK")
     assert finding.facts["message id"].encode() in message.content
     assert message.recipients == ("ada@example.net",) or list(message.recipients) == ["ada@example.net"]
-    assert len(clinic.simulator.logins) == 1
+    assert len(environment.simulator.logins) == 1
 
 
-async def test_a_stranger_in_microsofts_place_is_noticed(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stranger_in_microsofts_place_is_noticed(
+    environment: DoctorEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The name is Microsoft's, the greeting is not."""
     monkeypatch.setattr(socket, "getaddrinfo", hosts((socket.AF_INET, "127.0.0.1")))
-    clinic.of_upstream["host"] = "smtp.office365.com"
-    assert of(await clinic.examine(), Step.GREETING).outcome is Outcome.OK
-    clinic.simulator.door = Door(greeting="220 *************************")
-    finding = of(await clinic.examine(), Step.GREETING)
+    environment.of_upstream["host"] = "smtp.office365.com"
+    assert of(await environment.examine(), Step.GREETING).outcome is Outcome.OK
+    environment.simulator.door = ServerProfile(greeting="220 *************************")
+    finding = of(await environment.examine(), Step.GREETING)
     assert finding.outcome is Outcome.WARN
     assert "not in Microsoft's words" in finding.summary

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from app.doctor import Case, Finding, Outcome, Step, examine
-from app.mail.address import parse_address
+from app.doctor import CheckTarget, Finding, Outcome, Step, examine
+from app.mail.message.address import parse_address
 from app.simulator import Account
-from app.smtp.credentials import Password
-from tests.contract.doctor.clinic import MAILBOX, PASSWORD, Clinic, outcomes, password, told, zone
+from app.smtp.auth.credentials import Password
+from tests.contract.doctor.fixtures import MAILBOX, PASSWORD, DoctorEnvironment, outcomes, password, told, zone
 
 OTHER = "shop@fabrikam.com"
 THIRD = "news@contoso.com"
@@ -18,10 +18,10 @@ INSIDE = [Step.CREDENTIAL, Step.AUTH, Step.SENDER]
 RECORDS = [Step.MX, Step.SPF, Step.DKIM, Step.DMARC]
 
 
-def another(clinic: Clinic, case: Case, mailbox: str, secret: str = PASSWORD) -> Case:
+def another(environment: DoctorEnvironment, case: CheckTarget, mailbox: str, secret: str = PASSWORD) -> CheckTarget:
     """Its neighbour, who has an account."""
-    clinic.simulator.accounts.add(Account(mailbox, password=PASSWORD))
-    clinic.names.zone.update(zone(mailbox.rpartition("@")[2]))
+    environment.simulator.accounts.add(Account(mailbox, password=PASSWORD))
+    environment.names.zone.update(zone(mailbox.rpartition("@")[2]))
     sender = parse_address(mailbox)
     return replace(case, mailbox=mailbox, credentials=Password(mailbox, secret), senders=(mailbox,), sender=sender)
 
@@ -31,16 +31,16 @@ def about(findings: Sequence[Finding], what: str) -> list[Step]:
     return [one.step for one in findings if one.about == what]
 
 
-def logins(clinic: Clinic) -> list[tuple[str, bool]]:
+def logins(environment: DoctorEnvironment) -> list[tuple[str, bool]]:
     """Who logged in, and whether it worked."""
-    return [(login.mailbox, login.ok) for login in clinic.simulator.logins]
+    return [(login.mailbox, login.ok) for login in environment.simulator.logins]
 
 
-async def test_what_they_share_is_examined_once(clinic: Clinic) -> None:
+async def test_what_they_share_is_examined_once(environment: DoctorEnvironment) -> None:
     """The host, and each domain; each mailbox is logged in once, one after the other."""
-    password(clinic)
-    first = clinic.case()
-    cases = [first, another(clinic, first, OTHER), another(clinic, first, THIRD)]
+    password(environment)
+    first = environment.case()
+    cases = [first, another(environment, first, OTHER), another(environment, first, THIRD)]
     findings = await examine(cases)
     assert outcomes(findings, Outcome.FAILED) == []
     assert findings[0].facts == {"mailboxes": "3", "upstream": first.where}
@@ -48,16 +48,16 @@ async def test_what_they_share_is_examined_once(clinic: Clinic) -> None:
     assert [about(findings, one.mailbox) for one in cases] == [INSIDE] * 3
     assert [about(findings, one) for one in ("contoso.com", "fabrikam.com")] == [RECORDS] * 2
     assert about(findings, "203.0.113.7") == [Step.PTR]
-    assert logins(clinic) == [(MAILBOX, True), (OTHER, True), (THIRD, True)]
-    assert len(clinic.simulator.sessions) == 5  # TCP alone, one to look, one for each login
+    assert logins(environment) == [(MAILBOX, True), (OTHER, True), (THIRD, True)]
+    assert len(environment.simulator.sessions) == 5  # TCP alone, one to look, one for each login
 
 
-async def test_what_is_about_one_thing_stands_together(clinic: Clinic) -> None:
+async def test_what_is_about_one_thing_stands_together(environment: DoctorEnvironment) -> None:
     """So that it can have one heading, also while it is told."""
-    password(clinic)
-    first = clinic.case()
+    password(environment)
+    first = environment.case()
     heard: list[str] = []
-    findings = await examine([first, another(clinic, first, OTHER)], lambda finding: heard.append(finding.about))
+    findings = await examine([first, another(environment, first, OTHER)], lambda finding: heard.append(finding.about))
     assert heard == [one.about for one in findings]
     assert list(dict.fromkeys(heard)) == [
         "", first.where, MAILBOX, OTHER, "contoso.com", "fabrikam.com", "203.0.113.7",
@@ -65,38 +65,38 @@ async def test_what_is_about_one_thing_stands_together(clinic: Clinic) -> None:
     assert sum(left != right for left, right in pairwise(heard)) == 6
 
 
-async def test_another_name_in_ehlo_is_tried_too(clinic: Clinic) -> None:
+async def test_another_name_in_ehlo_is_tried_too(environment: DoctorEnvironment) -> None:
     """The network is the same; whether the server takes the name is not."""
-    password(clinic)
-    first = clinic.case()
-    other = another(clinic, first, OTHER)
+    password(environment)
+    first = environment.case()
+    other = another(environment, first, OTHER)
     other = replace(other, upstream=replace(other.upstream, ehlo_name="my_host."))
     findings = await examine([first, other])
     assert about(findings, first.where) == [*NETWORK, *OPENING, *OPENING]
     assert outcomes(findings, Outcome.FAILED) == [Step.EHLO]
-    assert logins(clinic) == [(MAILBOX, True)]
+    assert logins(environment) == [(MAILBOX, True)]
     skipped = [one.step for one in findings if one.outcome is Outcome.SKIPPED and one.about == OTHER]
     assert skipped == [Step.AUTH, Step.SENDER]
 
 
-async def test_a_mailbox_that_is_ill_spares_the_others(clinic: Clinic) -> None:
+async def test_a_mailbox_that_is_ill_spares_the_others(environment: DoctorEnvironment) -> None:
     """Its login is refused once; the others are examined all the same, and its own secret is not told."""
-    password(clinic)
-    first = clinic.case()
-    ill = another(clinic, first, OTHER, secret="another-password-than-that")
+    password(environment)
+    first = environment.case()
+    ill = another(environment, first, OTHER, secret="another-password-than-that")
     findings = await examine([ill, first])
-    assert logins(clinic) == [(OTHER, False), (MAILBOX, True)]
+    assert logins(environment) == [(OTHER, False), (MAILBOX, True)]
     [failed] = [one for one in findings if one.outcome is Outcome.FAILED]
     assert (failed.step, failed.about) == (Step.AUTH, OTHER)
     assert "another-password-than-that" not in told(findings)
 
 
-async def test_a_host_that_is_not_reached_spares_all(clinic: Clinic) -> None:
+async def test_a_host_that_is_not_reached_spares_all(environment: DoctorEnvironment) -> None:
     """Said once about the host, and of every mailbox that it was not tried."""
-    password(clinic)
-    first = clinic.case()
-    cases = [first, another(clinic, first, OTHER)]
-    await clinic.simulator.stop()
+    password(environment)
+    first = environment.case()
+    cases = [first, another(environment, first, OTHER)]
+    await environment.simulator.stop()
     findings = await examine(cases)
     assert outcomes(findings, Outcome.FAILED) == [Step.TCP_IPV4]
     for mailbox in (MAILBOX, OTHER):
@@ -104,12 +104,12 @@ async def test_a_host_that_is_not_reached_spares_all(clinic: Clinic) -> None:
         assert {one.summary for one in spared} == {"Not tried, because the step tcp-ipv4 failed."}
 
 
-async def test_each_sends_its_test_message(clinic: Clinic) -> None:
+async def test_each_sends_its_test_message(environment: DoctorEnvironment) -> None:
     """From the sender of its own pool."""
-    password(clinic)
-    clinic.changes["test_to"] = parse_address("ada@example.net")
-    first = clinic.case()
-    findings = await examine([first, another(clinic, first, OTHER)])
+    password(environment)
+    environment.changes["test_to"] = parse_address("ada@example.net")
+    first = environment.case()
+    findings = await examine([first, another(environment, first, OTHER)])
     sent = [one for one in findings if one.step is Step.TEST_MESSAGE]
     assert [(one.about, one.facts["from"]) for one in sent] == [(MAILBOX, MAILBOX), (OTHER, OTHER)]
-    assert len(clinic.simulator.accepted) == 2
+    assert len(environment.simulator.accepted) == 2

@@ -43,7 +43,7 @@ async def test_a_token(entra: Entra, http: httpx.AsyncClient) -> None:
     assert 1500 < len(token) < 4000
     assert entra.token_ok(token)
     assert not entra.token_ok(token + "x")
-    entra.withdraw()
+    entra.revoke()
     assert not entra.token_ok(token)
     assert [(asked.client_id, asked.how, asked.outcome) for asked in entra.asked] == [(CLIENT, "secret", "ok")]
 
@@ -96,7 +96,7 @@ async def test_the_script(entra: Entra, http: httpx.AsyncClient) -> None:
     answers = [await http.post(TOKEN, data=FORM) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [503, 503, 401, 429, 429]
     assert answers[0].headers["Retry-After"] == "5"
-    entra.relent()
+    entra.clear_failures()
     assert (await http.post(TOKEN, data=FORM)).status_code == 200
 
 

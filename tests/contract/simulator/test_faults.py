@@ -15,11 +15,11 @@ from app.simulator import (
     Drop,
     Endless,
     Fault,
+    FaultContext,
     Garbage,
     Half,
     Kill,
     LongLine,
-    Moment,
     Point,
     Reset,
     Say,
@@ -320,9 +320,9 @@ async def test_a_kill_before_acceptance_loses_the_message(sim: Simulator, ready:
 
 async def test_a_function_can_be_called_at_a_point(sim: Simulator, ready: Ready) -> None:
     """It gets the moment: who, what for whom, and where."""
-    met: list[Moment] = []
+    met: list[FaultContext] = []
 
-    async def note(moment: Moment) -> None:
+    async def note(moment: FaultContext) -> None:
         met.append(moment)
 
     client = await ready(sim)

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from app.simulator import Account, Limits, OverMinute, Simulator
-from app.simulator.limits import Books
+from app.simulator.limits import UsageLedger
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, content, expect
 from tests.contract.simulator.conftest import Ready, Start
 
@@ -90,7 +90,7 @@ async def test_the_31st_message_in_a_minute_is_written_down(start: Start, ready:
 
 def test_the_minute_and_the_day_slide() -> None:
     """Each message counts for 60 s, each recipient for 24 h, from its own acceptance on."""
-    books = Books(Limits(messages_per_minute=2, recipients_per_day=10))
+    books = UsageLedger(Limits(messages_per_minute=2, recipients_per_day=10))
     books.count(MAILBOX, 4, 0.0)
     books.count(MAILBOX, 6, 20.0)
     assert books.minute_free_at(MAILBOX, 30.0) == 60.0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.attempt import Phase
-from app.mail.reply import Reply
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.reply import Reply
 from app.simulator import Account, Drop, Fault, Garbage, Limits, Point, Say, Simulator, load, replies
 from app.simulator.faults import as_json, parse
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, matches, walk

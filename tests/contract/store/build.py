@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 from weakref import WeakKeyDictionary
 
 from app.mail import lifecycle, policy
-from app.mail.attempt import Attempt, Failure, FailureKind, Line, Phase
 from app.mail.lifecycle import Settlement
-from app.mail.message import Envelope, Message, OnUnknown
-from app.mail.reply import Reply
+from app.mail.message.message import Envelope, Message, OnUnknown
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase
+from app.mail.outcome.reply import Reply
 from app.store import Store
-from app.store.records import Acceptance, Accepted, Claimed, Head, Idempotency, Record
-from app.store.replica_records import Replica
+from app.store.mailboxes.records import Replica
+from app.store.records import Acceptance, Accepted, AttemptLog, Claimed, Idempotency, MessageSummary
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY = 86_400.0
@@ -48,7 +48,7 @@ def acceptance(*to: str, **changes: Any) -> Acceptance:
         "key_id": KEY,
         "pool": POOL,
         "message": Message(envelope, f"{id}@contoso.com", changes.pop("content", CONTENT)),
-        "head": Head("Ä <a@contoso.com>", envelope.rcpt_to, "Grüße", tags=(("kind", "welcome"),)),
+        "head": MessageSummary("Ä <a@contoso.com>", envelope.rcpt_to, "Grüße", tags=(("kind", "welcome"),)),
         "created_at": NOW,
         "due_at": NOW,
         "expires_at": NOW + 5 * DAY,
@@ -74,12 +74,12 @@ async def owned(store: Store, mailbox: str = MAILBOX) -> int:
     """The fence of a mailbox that belongs to the tests' one replica; taken once for each store that is open."""
     fences = _fences.setdefault(store, {})
     if mailbox not in fences:
-        roll = await store.replicas.beat(Replica(WORKER, "tests", "all", (mailbox,), 86_400.0))
-        [mine] = [one for one in roll.holdings if one.mailbox == mailbox]
+        roll = await store.replicas.heartbeat(Replica(WORKER, "tests", "all", (mailbox,), 86_400.0))
+        [mine] = [one for one in roll.owners if one.mailbox == mailbox]
         if mine.replica == WORKER:
             fences[mailbox] = mine.token
         else:
-            [taken] = await store.replicas.take(WORKER, [mailbox], NOW)
+            [taken] = await store.replicas.acquire(WORKER, [mailbox], NOW)
             fences[mailbox] = taken.token
     return fences[mailbox]
 
@@ -99,11 +99,11 @@ async def claim_one(store: Store, now: float = NOW, **changes: Any) -> Claimed:
     return claimed
 
 
-def judged(claimed: Claimed, attempt: Attempt, now: float = NOW) -> tuple[Settlement, Record]:
+def judged(claimed: Claimed, attempt: Attempt, now: float = NOW) -> tuple[Settlement, AttemptLog]:
     """What the relay makes of an attempt."""
     verdicts = policy.judge(attempt, claimed.envelope.rcpt_to)
-    settlement = lifecycle.settle(claimed.standing, verdicts, now, 0.0)
-    record = Record(
+    settlement = lifecycle.settle(claimed.delivery_state, verdicts, now, 0.0)
+    record = AttemptLog(
         ended_at=now,
         phase=attempt.phase,
         failure=attempt.failure.kind if attempt.failure else None,

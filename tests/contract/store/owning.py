@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from app.store.owner import OwnerLock
+from app.store.db.file_lock import DatabaseFileLock
 
 if __name__ == "__main__":
-    OwnerLock(Path(sys.argv[1])).acquire()
+    DatabaseFileLock(Path(sys.argv[1])).acquire()
     print("owned", flush=True)
     sys.stdin.readline()

@@ -10,16 +10,16 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, event
 
-from app.mail.budget import Budget
 from app.mail.key_policy import Policy
-from app.mail.last_event import LastEvent
-from app.mail.lifecycle import MessageState
-from app.mail.message import Lane
-from app.store import Store, listing
-from app.store.audit_records import Action, Actor, Entry, Refusal
-from app.store.key_records import KeyRevision, KeyRotation
+from app.mail.lifecycle import LastEvent, MessageState
+from app.mail.message.message import Lane
+from app.mail.rate_limit import RateLimit
+from app.store import Store
+from app.store.keys.audit_records import Action, Actor, Entry, Refusal
+from app.store.keys.records import KeyRevision, KeyRotation
+from app.store.read import listing
 from app.store.records import Key, Permission, Selection
-from app.store.retention import Bounds
+from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import (
     DAY,
     DEFERRED,
@@ -67,11 +67,11 @@ async def every_verb(store: Store) -> None:
     await store.renew([one.lease], NOW + 90)
     await store.give_back([two])
     await settle(store, one, RELAYED)
-    await store.outlook(two.id, NOW)
+    await store.queue_position(two.id, NOW)
     await store.cancel(two.id, NOW)
     await store.retry(one.id, NOW)
     await store.confirm(one.id, NOW)
-    await store.reclaim(NOW + 100)
+    await store.recover(NOW + 100)
     await store.expire(NOW + 1e9)
     await store.get(one.id, KEY)
     await store.content(one.id)
@@ -80,8 +80,8 @@ async def every_verb(store: Store) -> None:
     for asked in LISTS:
         for oldest_first in (False, True):
             await store.page(asked, 20, NOW, oldest_first=oldest_first)
-    assert await store.prune(Bounds(NOW + 2 * DAY, contents=NOW + 2e9, messages=0.0, events=0.0))
-    while await store.prune(Bounds(NOW + 2 * DAY, contents=NOW + 2e9, messages=NOW + 2e9, events=0.0)):
+    assert await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=0.0, events=0.0))
+    while await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=NOW + 2e9, events=0.0)):
         pass
     await store.next_due("default")
     await store.backlog(["default"], NOW)
@@ -98,14 +98,14 @@ async def keys_and_audit(store: Store) -> None:
     await store.touch_key(key.id, NOW)
     for _ in range(2):
         await store.accept([acceptance()], once("budget"), key.policy.budget)
-        await store.accept([acceptance(sunk=True)], None, Budget(1, None))
+        await store.accept([acceptance(sunk=True)], None, RateLimit(1, None))
     await store.revise_key(KeyRevision(key.id, {"disabled": True}, NOW, by))
     await store.rotate_key(KeyRotation(key.id, b"other", NOW, NOW, by))
     await store.key(key.id)
     await store.revoke_key(key.id, NOW, by)
     await store.refuse([Refusal(Entry(NOW, by, Action.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")])
     await store.audit((await store.audit(None, 2))[-1].id, 20)
-    await store.prune(Bounds(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW + 1))
+    await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW + 1))
 
 
 @pytest.fixture
@@ -188,12 +188,12 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
         "claim": lambda: claim(store, 1),
         "settle": lambda: settled(store),
         "get": lambda: store.get(kept.id),
-        "outlook": lambda: store.outlook(kept.id, NOW),
+        "outlook": lambda: store.queue_position(kept.id, NOW),
         "find": lambda: store.find(KEY),
         "next_due": lambda: store.next_due("default"),
-        "reclaim": lambda: store.reclaim(NOW),
+        "reclaim": lambda: store.recover(NOW),
         "expire": lambda: store.expire(NOW),
-        "prune": lambda: store.prune(Bounds(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
+        "prune": lambda: store.prune(RetentionCutoffs(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
         **{f"{asked}": partial(store.page, asked, 20, NOW) for asked in LISTS},
     }
 

@@ -12,14 +12,14 @@ import pytest
 
 from app.mail import erasure
 from app.mail.lifecycle import MessageState, RecipientState
-from app.mail.message import OnUnknown
-from app.mail.webhook import EventType
+from app.mail.message.message import OnUnknown
+from app.mail.webhook.rules import EventType
 from app.store import Store
-from app.store.audit_records import Action, Actor
-from app.store.engine import database_file, write_engine
+from app.store.db.engine import database_file, write_engine
 from app.store.erase import Erased, Outcome
-from app.store.records import Accepted, Email, Head, IdempotencyConflict, Selection
-from app.store.retention import AT_ONCE, Bounds
+from app.store.keys.audit_records import Action, Actor
+from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary, Selection
+from app.store.retention import BATCH_SIZE, RetentionCutoffs
 from app.store.schema import metadata
 from tests.contract.store.build import (
     DEFERRED,
@@ -34,7 +34,7 @@ from tests.contract.store.build import (
     once,
     settle,
 )
-from tests.contract.store.test_webhooks import listen, take
+from tests.contract.store.webhooks.test_webhooks import listen, take
 
 BY = Actor("command line")
 PERSON = "ada.lovelace@example.net"
@@ -45,7 +45,7 @@ ERASED = Outcome.ERASED
 def personal(*to: str, **changes: Any) -> Any:
     """An email that is full of one person."""
     to = to or (PERSON,)
-    head = Head(
+    head = MessageSummary(
         "Analytical Society <a@contoso.com>",
         tuple(f"Ada Lovelace <{one}>" for one in to),
         "Your difference-engine, Ada Lovelace",
@@ -127,7 +127,7 @@ async def test_sunk_deferred_and_after_retention(store: Store) -> None:
     pruned = await over(store)
     (deferred,) = await accept(store, personal())
     assert await settle(store, await claim_one(store), DEFERRED)
-    await store.prune(Bounds(NOW, contents=NOW, messages=0.0, events=0.0))
+    await store.prune(RetentionCutoffs(NOW, contents=NOW, messages=0.0, events=0.0))
     found = await store.erase([sunk, pruned, deferred, UUID(int=1)], NOW + 5, BY)
     assert found == {sunk: ERASED, pruned: ERASED, deferred: MessageState.DEFERRED, UUID(int=1): Outcome.MISSING}
     assert (await read(store, pruned)).content_removed_at == NOW
@@ -158,7 +158,7 @@ async def test_a_repeated_request_sends_nothing(store: Store) -> None:
 async def test_by_address(store: Store, spelled: str) -> None:
     """Every email to it or with answers to it, however it is spelled; with others' data in it; and nobody else's."""
     mine = [await over(store, RELAYED) for _ in range(3)]
-    other = Head("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
+    other = MessageSummary("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
     (bobs,) = await accept(store, acceptance("bob@example.net", head=other))
     assert await settle(store, await claim_one(store), RELAYED)
     assert await store.erase_address(erasure.normal(spelled), NOW, BY) == Erased(3, ())
@@ -185,7 +185,7 @@ async def test_by_address(store: Store, spelled: str) -> None:
 )
 async def test_wherever_the_address_stands(store: Store, lists: Any, envelope: tuple[str, ...]) -> None:
     """Also where a redirection keeps it out of the envelope; each recipient has a placeholder of its own."""
-    head = Head(sender="a@contoso.com", subject="Hello", **lists)
+    head = MessageSummary(sender="a@contoso.com", subject="Hello", **lists)
     (id,) = await accept(store, acceptance(*envelope, head=head))
     assert await settle(store, await claim_one(store), RELAYED)
     assert await store.erase_address(PERSON, NOW, BY) == Erased(1, ())
@@ -195,7 +195,7 @@ async def test_wherever_the_address_stands(store: Store, lists: Any, envelope: t
 
 async def test_in_bounded_steps(store: Store) -> None:
     """Many go in several commits, and all of them go; who accepts meanwhile is served."""
-    count = 3 * AT_ONCE + 7
+    count = 3 * BATCH_SIZE + 7
     ids = await accept(store, *(personal(coalesce=None) for _ in range(count)))
     for id in ids:
         await store.cancel(id, NOW)
@@ -204,7 +204,7 @@ async def test_in_bounded_steps(store: Store) -> None:
     assert len(fresh) == 1
     entries = [one.entry for one in await store.audit(None, 100) if one.entry.action is Action.EMAIL_ERASED]
     assert len(entries) >= 4
-    assert all(len(entry.details["ids"]) <= AT_ONCE for entry in entries)
+    assert all(len(entry.details["ids"]) <= BATCH_SIZE for entry in entries)
     assert sum(len(entry.details["ids"]) for entry in entries) == count
 
 
@@ -238,7 +238,7 @@ async def test_the_bytes_go_from_the_file(full: tuple[Store, Path]) -> None:
     """Also from pages that were split or freed before, and from the write-ahead log; others' mail is untouched."""
     store, file = full
     await listen(store, *EventType)
-    other = Head("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
+    other = MessageSummary("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
     for _ in range(200):
         (id,) = await accept(store, personal(coalesce=None))
         await accept(store, acceptance("bob@example.net", head=other, content=b"Subject: Bob\r\n\r\nHello" * 40))

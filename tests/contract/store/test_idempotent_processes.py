@@ -10,7 +10,7 @@ import httpx
 
 from app.simulator import Simulator
 from app.store import Store
-from tests.house import ACCOUNT, EMAIL, KEY, PATIENCE
+from tests.harness import ACCOUNT, EMAIL, KEY, PATIENCE
 from tests.processes import served
 
 PROCESSES = 4

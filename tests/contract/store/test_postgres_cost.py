@@ -15,11 +15,12 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event
 
-from app.store import Store, listing
-from app.store.retention import Bounds
+from app.store import Store
+from app.store.read import listing
+from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import KEY, NOW, accept, acceptance, claim
 from tests.contract.store.test_cost import LISTS, every_verb, settled
-from tests.house import PATIENCE
+from tests.harness import PATIENCE
 
 _TELL = """
     LOAD 'auto_explain';
@@ -139,12 +140,12 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
         "claim": lambda: claim(store, 1),
         "settle": lambda: settled(store),
         "get": lambda: store.get(kept.id),
-        "outlook": lambda: store.outlook(kept.id, NOW),
+        "outlook": lambda: store.queue_position(kept.id, NOW),
         "find": lambda: store.find(KEY),
         "next_due": lambda: store.next_due("default"),
-        "reclaim": lambda: store.reclaim(NOW),
+        "reclaim": lambda: store.recover(NOW),
         "expire": lambda: store.expire(NOW),
-        "prune": lambda: store.prune(Bounds(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
+        "prune": lambda: store.prune(RetentionCutoffs(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
         **{f"{asked}": partial(store.page, asked, 20, NOW) for asked in LISTS},
     }
 

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import text
 
 from app.mail.lifecycle import MessageState
-from app.mail.message import OnUnknown
-from app.store import Store, retention, room
-from app.store.engine import write_engine
+from app.mail.message.message import OnUnknown
+from app.store import Store, retention
+from app.store.db import vacuum
+from app.store.db.engine import write_engine
 from app.store.records import Accepted, Change, Email
-from app.store.retention import Bounds
+from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import (
     DAY,
     DEFERRED,
@@ -37,12 +38,12 @@ LATER = NOW + 100 * DAY
 TABLES = ("messages", "recipients", "attempts", "contents", "idempotency")
 
 
-def bounds(contents: float = 0.0, messages: float = 0.0, now: float = NOW) -> Bounds:
+def bounds(contents: float = 0.0, messages: float = 0.0, now: float = NOW) -> RetentionCutoffs:
     """Nothing is old, but for what is given."""
-    return Bounds(now, contents=contents, messages=messages, events=0.0)
+    return RetentionCutoffs(now, contents=contents, messages=messages, events=0.0)
 
 
-async def prune(store: Store, asked: Bounds) -> list[int]:
+async def prune(store: Store, asked: RetentionCutoffs) -> list[int]:
     """Until there is nothing left; what each step removed."""
     steps = []
     while part := await store.prune(asked):
@@ -132,12 +133,12 @@ async def test_a_step_is_small(store: Store, store_url: str, monkeypatch: pytest
     sizes = [10, 10, 300, 10, 60, 60]
     for number, size in enumerate(sizes):
         await ended(store, now=NOW + number, content=b"x" * size)
-    monkeypatch.setattr(retention, "OCTETS", 100)
+    monkeypatch.setattr(retention, "MAX_BYTES_AT_ONCE", 100)
     assert await prune(store, bounds(contents=LATER)) == [2, 1, 2, 1]
-    many = retention.AT_ONCE + 1
+    many = retention.BATCH_SIZE + 1
     for id in await accept(store, *(acceptance() for _ in range(many))):
         await store.cancel(id, NOW)
-    assert max(await prune(store, bounds(LATER, LATER))) == retention.AT_ONCE
+    assert max(await prune(store, bounds(LATER, LATER))) == retention.BATCH_SIZE
     assert rows(store_url)["messages"] == 0
 
 
@@ -167,7 +168,7 @@ async def test_what_somebody_holds_is_left_for_later(postgres_url: str) -> None:
 @pytest.fixture
 async def small(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Path]]:
     """A store whose file is kept tight, and the file."""
-    monkeypatch.setattr(room, "SLACK", 16)
+    monkeypatch.setattr(vacuum, "SLACK", 16)
     store = await Store.open(sqlite_url)
     yield store, Path(sqlite_url.removeprefix("sqlite:///"))
     await store.close()
@@ -197,7 +198,7 @@ async def test_room_goes_back_to_the_file_system(small: tuple[Store, Path]) -> N
     freed = []
     while part := await store.shrink():
         freed.append(part)
-    assert max(freed) <= room.AT_ONCE < sum(freed)
+    assert max(freed) <= vacuum.PAGES_AT_ONCE < sum(freed)
     assert pages(file) <= before - sum(freed) < before / 10
     assert await store.content(kept) is not None
     with closing(sqlite3.connect(file)) as connection:

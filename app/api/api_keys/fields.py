@@ -1,0 +1,116 @@
+"""The members of an API key as JSON become the parts that the store keeps. The rules are `mail/key_policy`'s.
+
+Null means the same as leaving a member out. What is empty ("", [], 0, false) takes a limit away. Everything that is
+wrong is told at once.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP
+from app.api.problems.problem import ErrorName, FieldError, Invalid
+from app.api.submission.fields import MAX_ITEMS, is_whole, json_type
+from app.mail import key_policy
+from app.mail.key_policy import Policy, PolicyError, validate
+from app.store.records import Permission
+
+_OF_KEY = frozenset({"name", "permission", "disabled"})  # and not of its policy
+
+
+def changes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that are given; members of other names are ignored. Raises Invalid."""
+    found: dict[str, Any] = {}
+    flaws = []
+    for member, rule in _RULES.items():
+        if given.get(member) is not None:
+            try:
+                found[member] = rule(given[member])
+            except ValueError as error:
+                flaws.append(FieldError(member, str(error)))
+    if flaws:
+        raise Invalid(flaws)
+    return found
+
+
+def new(given: Mapping[str, Any]) -> tuple[str, Permission, Policy, bool]:
+    """Name, permission, policy, and whether it is disabled. Raises Invalid."""
+    found = changes(given)
+    if "name" not in found:
+        sentence = "The name is missing; say what the key is for."
+        raise Invalid([FieldError("name", sentence, ErrorName.MISSING_REQUIRED_FIELD)])
+    try:
+        policy = validate(Policy(**{it: value for it, value in found.items() if it not in _OF_KEY}))
+    except PolicyError as error:
+        raise conflict(error) from None
+    return found["name"], found.get("permission", Permission.SENDING_ACCESS), policy, found.get("disabled", False)
+
+
+def conflict(error: PolicyError) -> Invalid:
+    """Each part is right, and together they are not."""
+    return Invalid([FieldError("", str(error), reason="policy_conflict")])
+
+
+def overlap(given: Mapping[str, Any]) -> int:
+    """Seconds for which the secret in force goes on working. Raises Invalid."""
+    value = given.get("overlap")
+    if value is None:
+        return DEFAULT_OVERLAP
+    if not is_whole(value) or not 0 <= value <= MAX_OVERLAP:
+        raise Invalid([FieldError("overlap", f"It must be a whole number of seconds from 0 to {MAX_OVERLAP}.")])
+    return int(value)
+
+
+def _text(rule: Callable[[str], Any], value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"It must be a string, not {json_type(value)}.")
+    return rule(value)
+
+
+def _text_or_none(rule: Callable[[str], Any], value: Any) -> Any:
+    return None if value == "" else _text(rule, value)
+
+
+def _texts(rule: Callable[[list[str]], Any], value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError("It must be a list of strings.")
+    if len(value) > MAX_ITEMS:
+        raise ValueError(f"It has {len(value)} entries and may have {MAX_ITEMS}.")
+    return rule(value)
+
+
+def _permission(value: Any) -> Permission:
+    if not isinstance(value, str) or value not in {*Permission}:
+        raise ValueError(f"It must be one of {', '.join(Permission)}.")
+    return Permission(value)
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"It must be true or false, not {json_type(value)}.")
+    return value
+
+
+def _budget(rule: Callable[[int], int], value: Any) -> int | None:
+    if not is_whole(value):
+        raise ValueError(f"It must be a whole number, not {json_type(value)}; 0 takes the limit away.")
+    return rule(int(value)) if value else None
+
+
+_RULES: Mapping[str, Callable[[Any], Any]] = {
+    "name": partial(_text, key_policy.name),
+    "permission": _permission,
+    "senders": partial(_texts, key_policy.senders),
+    "default_sender": partial(_text_or_none, key_policy.default_sender),
+    "lanes": partial(_texts, key_policy.lanes),
+    "recipients": partial(_texts, key_policy.recipients),
+    "redirect_to": partial(_text_or_none, key_policy.redirect_to),
+    "sink": _boolean,
+    "messages_per_minute": partial(_budget, key_policy.budget),
+    "messages_per_day": partial(_budget, key_policy.budget),
+    "recipients_per_minute": partial(_budget, key_policy.budget),
+    "recipients_per_day": partial(_budget, key_policy.budget),
+    "bytes_per_minute": partial(_budget, key_policy.byte_budget),
+    "bytes_per_day": partial(_budget, key_policy.byte_budget),
+    "disabled": _boolean,
+}

@@ -1,0 +1,121 @@
+"""An API key as administrators read it, over HTTP and at the command line. Its secret is never in it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from typing_extensions import TypedDict
+
+from app.api.http.headers import timestamp
+from app.api.openapi.types import Id, Timestamp, describe
+from app.mail.message.message import Lane
+from app.mail.timestamps import iso
+from app.store.keys.records import KeyRecord
+from app.store.records import Permission
+
+SENDERS = "Patterns of senders: an address, `*@contoso.com`, `*@*.contoso.com` or `*`. Empty: all of the pools."
+DEFAULT_SENDER = "`from` of an email that names none."
+LANES = "The lanes it may send in; empty: all. Without `normal`, the first is for emails that name none."
+RECIPIENTS = "Patterns of those it may send to, or domains; empty: everybody."
+REDIRECT_TO = (
+    "One address that gets everything instead. Who was meant stands in the header X-Postern-Original-To, and the "
+    "subject begins with `[redirected]`."
+)
+SINK = "Emails are accepted and recorded, and never relayed: they are `canceled`, and say why."
+PER_MINUTE = "Messages in a minute of the clock; null: as many as come."
+PER_DAY = "Messages in a day (UTC); null: as many as come."
+RECIPIENTS_PER_MINUTE = "Recipients in a minute of the clock, over all its messages; null: no limit."
+RECIPIENTS_PER_DAY = "Recipients in a day (UTC), over all its messages; null: no limit."
+BYTES_PER_MINUTE = "Bytes of composed messages in a minute of the clock; null: no limit."
+BYTES_PER_DAY = "Bytes of composed messages in a day (UTC); null: no limit."
+DISABLED = "It is refused until it is enabled again."
+
+
+class Used(TypedDict):
+    """What counts against its budgets now."""
+
+    this_minute: Annotated[int, describe("Messages.")]
+    today: Annotated[int, describe("Messages.")]
+    recipients_this_minute: int
+    recipients_today: int
+    bytes_this_minute: int
+    bytes_today: int
+
+
+class KeyObject(TypedDict):
+    """An API key, and what it may send."""
+
+    object: Literal["key"]
+    id: Id
+    name: str
+    permission: Permission
+    senders: Annotated[Sequence[str], describe(SENDERS)]
+    default_sender: Annotated[str | None, describe(DEFAULT_SENDER)]
+    lanes: Annotated[Sequence[Lane], describe(LANES)]
+    recipients: Annotated[Sequence[str], describe(RECIPIENTS)]
+    redirect_to: Annotated[str | None, describe(REDIRECT_TO)]
+    sink: Annotated[bool, describe(SINK)]
+    messages_per_minute: Annotated[int | None, describe(PER_MINUTE)]
+    messages_per_day: Annotated[int | None, describe(PER_DAY)]
+    recipients_per_minute: Annotated[int | None, describe(RECIPIENTS_PER_MINUTE)]
+    recipients_per_day: Annotated[int | None, describe(RECIPIENTS_PER_DAY)]
+    bytes_per_minute: Annotated[int | None, describe(BYTES_PER_MINUTE)]
+    bytes_per_day: Annotated[int | None, describe(BYTES_PER_DAY)]
+    disabled: Annotated[bool, describe(DISABLED)]
+    created_at: Timestamp
+    last_used_at: Annotated[Timestamp | None, describe("To the minute.")]
+    revoked_at: Timestamp | None
+    old_secrets_until: Annotated[list[Timestamp], describe("When those that were replaced, and still work, end.")]
+    used: Annotated[Used | None, describe("null without a budget.")]
+
+
+class KeyWithSecret(KeyObject):
+    """An API key with its secret, which is shown this once."""
+
+    key: Annotated[str, describe("What callers send as `Authorization: Bearer <key>`. Only its hash is kept.")]
+
+
+def key_object(record: KeyRecord, now: float) -> KeyObject:
+    """As it stands at `now` (epoch seconds)."""
+    key, policy = record.key, record.key.policy
+    return {
+        "object": "key",
+        "id": str(key.id),
+        "name": key.name,
+        "permission": key.permission,
+        "senders": policy.senders,
+        "default_sender": policy.default_sender,
+        "lanes": policy.lanes,
+        "recipients": policy.recipients,
+        "redirect_to": policy.redirect_to,
+        "sink": policy.sink,
+        "messages_per_minute": policy.messages_per_minute,
+        "messages_per_day": policy.messages_per_day,
+        "recipients_per_minute": policy.recipients_per_minute,
+        "recipients_per_day": policy.recipients_per_day,
+        "bytes_per_minute": policy.bytes_per_minute,
+        "bytes_per_day": policy.bytes_per_day,
+        "disabled": key.disabled,
+        "created_at": iso(key.created_at),
+        "last_used_at": timestamp(record.last_used_at),
+        "revoked_at": timestamp(key.revoked_at),
+        "old_secrets_until": [iso(until) for until in _endings(record, now)],
+        "used": _used(record, now),
+    }
+
+
+def _endings(record: KeyRecord, now: float) -> list[float]:
+    return [one.expires_at for one in record.secrets if one.expires_at is not None and one.expires_at > now]
+
+
+def _used(record: KeyRecord, now: float) -> Used | None:
+    if record.key.policy.budget is None:
+        return None
+    usage = record.usage.at(now)
+    return {
+        "this_minute": usage.in_minute.messages,
+        "today": usage.in_day.messages,
+        "recipients_this_minute": usage.in_minute.recipients,
+        "recipients_today": usage.in_day.recipients,
+        "bytes_this_minute": usage.in_minute.bytes,
+        "bytes_today": usage.in_day.bytes,
+    }

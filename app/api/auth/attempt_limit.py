@@ -1,0 +1,64 @@
+"""Limit on the requests of an API key that cost as much as a send and that no budget counts. In memory.
+
+They are validations, reschedules (which write the content again, and an event for each webhook), and refused sends. So
+this process counts them by the clock's minute, and refuses more before the body is read. Nothing of it is stored: a
+budget of messages is used by stored messages alone.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from uuid import UUID
+
+from app.api.problems.key_policy import TooManyAttempts
+from app.mail.rate_limit import MINUTE
+from app.store.records import Key
+
+LEAST = 10  # validations and reschedules in a minute, however small the key's budget is
+
+
+class AttemptLimiter:
+    """The counts of this process. `now` gives epoch seconds.
+
+    `most`: of each kind in a minute, where the key's budget of messages does not give another number.
+    """
+
+    def __init__(self, now: Callable[[], float], most: int) -> None:
+        self._now = now
+        self._most = most
+        self._minute = 0
+        self._admitted: Counter[UUID] = Counter()  # of this minute
+        self._refused: Counter[UUID] = Counter()
+
+    def admit(self, key: Key) -> None:
+        """Count a validation or a reschedule. Raises TooManyAttempts."""
+        self._begin_minute()
+        per_minute = key.policy.messages_per_minute
+        limit = self._most if per_minute is None else max(per_minute, LEAST)
+        if self._admitted[key.id] + self._refused[key.id] >= limit:
+            raise self._too_many(limit)
+        self._admitted[key.id] += 1
+
+    def send(self, key: Key) -> None:
+        """Check before a send: refused ones count alone. Raises TooManyAttempts."""
+        if not self._refused:
+            return
+        self._begin_minute()
+        limit = max(key.policy.messages_per_minute or 0, self._most)
+        if self._refused[key.id] >= limit:
+            raise self._too_many(limit)
+
+    def count(self, key_id: UUID) -> None:
+        """Count a send, or an item of a batch, that was refused."""
+        self._begin_minute()
+        self._refused[key_id] += 1
+
+    def _too_many(self, limit: int) -> TooManyAttempts:
+        return TooManyAttempts(limit, max(1, math.ceil((self._minute + 1) * MINUTE - self._now())))
+
+    def _begin_minute(self) -> None:
+        minute = int(self._now() // MINUTE)
+        if minute != self._minute:
+            self._minute = minute
+            self._admitted.clear()
+            self._refused.clear()

@@ -1,0 +1,155 @@
+"""Audit entries that are summed: refused sends, and the cancellations that callers make of scheduled emails.
+
+The same refusal, or cancellation, of the same key is one entry for each hour, so a flood of them costs a sum in memory.
+A refusal is written a moment later; one in the last second before a crash may be missing. Changes by administrators are
+never summed: they are written in the transaction of the change.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from starlette.types import Scope
+
+from app import logs
+from app.api.auth.attempt_limit import AttemptLimiter
+from app.api.problems.problem import Problem
+from app.api.problems.transport import TooManyRequests
+from app.clock import Clock
+from app.logs.format import mask
+from app.mail.lifecycle import MessageState
+from app.quota import Quota
+from app.store import Store, StoreError
+from app.store.keys.audit_records import Action, Actor, Entry, Refusal
+from app.store.records import Key
+
+KEY_CHECKED_FOR = 1.0  # seconds a found API key is believed before the store is asked again
+AUDIT_PERIOD = 3600  # seconds: of one entry
+_WRITE_INTERVAL = 1.0  # seconds between two writes
+_MAX_SUBJECT = 500  # characters of a message
+_WAS_QUEUED = {"was": MessageState.QUEUED.value}
+_PATHS = frozenset({"/emails", "/emails/batch", "/email", "/email/batch"})
+
+_Kind = tuple[UUID | str | int | None, ...]  # one entry each
+
+
+class Caller:
+    """Whose request it is: the address, and the API key once that is known. One for each request.
+
+    The request is charged to both, until `leave`.
+    """
+
+    __slots__ = ("_address", "_requests", "check_again", "key")
+
+    def __init__(self, requests: Quota) -> None:
+        self.key: Key | None = None
+        self.check_again: Callable[[], Awaitable[object]] = _nothing
+        self._requests = requests
+        self._address: str | None = None
+
+    def enter(self, address: str) -> None:
+        """The address of the request. Raises TooManyRequests."""
+        self._charge(address)
+        self._address = address
+
+    def identify(self, key: Key, check_again: Callable[[], Awaitable[object]]) -> None:
+        """The key of the request; `check_again` finds out whether it still counts. Raises TooManyRequests."""
+        if self.key is None:
+            self._charge(key.id)
+        self.key, self.check_again = key, check_again
+
+    def leave(self) -> None:
+        """The request has been answered."""
+        if self._address is not None:
+            self._requests.give_back(1, (self._address,))
+        if self.key is not None:
+            self._requests.give_back(1, (self.key.id,))
+
+    def _charge(self, holder: Hashable) -> None:
+        if not self._requests.take(1, (holder,)):
+            raise TooManyRequests(self._requests.share)
+
+
+async def _nothing() -> None:
+    pass
+
+
+class RefusalAudit:
+    """The sums that are not written yet. Each refusal counts against the limit of attempts too."""
+
+    def __init__(self, store: Store, clock: Clock, attempts: AttemptLimiter) -> None:
+        self._store = store
+        self._clock = clock
+        self._attempts = attempts
+        self._counted: dict[_Kind, Refusal] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def record(self, scope: Scope, problem: Problem) -> None:
+        """This was the answer, or a part of it. What was no send, or no refusal of ours, is left out."""
+        if scope["path"] not in _PATHS or scope["method"] != "POST" or problem.status >= 500:
+            return
+        now, key = self._clock.now(), scope["caller"].key
+        if key is not None:
+            self._attempts.count(key.id)
+        kind = (key and key.id, problem.status, problem.name.value, problem.reason, int(now // AUDIT_PERIOD))
+        self._add(kind, partial(_entry, scope, key, problem), now)
+
+    async def canceled(self, id_: UUID, by: Actor) -> None:
+        """This scheduled email was cancelled. Written when it returns; later, if the store does not answer."""
+        now = self._clock.now()
+        entry = partial(Entry, by=by, action=Action.EMAIL_CANCELED, subject=str(id_), details=_WAS_QUEUED)
+        self._add((by.key_id, Action.EMAIL_CANCELED.value, int(now // AUDIT_PERIOD)), entry, now)
+        await asyncio.shield(self._write())  # a caller that leaves takes no other sums with it
+
+    def _add(self, kind: _Kind, entry: Callable[[float], Entry], now: float) -> None:
+        known = self._counted.get(kind)
+        self._counted[kind] = (
+            replace(known, last_at=now, times=known.times + 1)
+            if known
+            else Refusal(entry(now), now, 1, "/".join(map(str, kind)))
+        )
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._write_soon())
+
+    async def close(self) -> None:
+        """Write down what is left."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._write()
+
+    async def _write_soon(self) -> None:
+        try:
+            while self._counted:
+                await asyncio.sleep(_WRITE_INTERVAL)
+                await self._write()
+        finally:
+            self._task = None
+
+    async def _write(self) -> None:
+        counted, self._counted = self._counted, {}
+        if not counted:
+            return
+        try:
+            await self._store.refuse([*counted.values()])
+        except StoreError as error:
+            logs.store_failed("audit", error)
+            for kind, one in counted.items():
+                more = self._counted.get(kind)
+                self._counted[kind] = replace(one, last_at=more.last_at, times=one.times + more.times) if more else one
+
+
+def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry:
+    by = Actor(key.name if key else "nobody known", key.id if key else None, scope["request_id"])
+    details: dict[str, Any] = {"status": problem.status, "name": problem.name.value}
+    if problem.reason is not None:
+        details["reason"] = problem.reason
+    return Entry(
+        now,
+        by,
+        Action.SEND_REFUSED,
+        f"POST {scope['path']}",
+        {**details, "message": mask(problem.message[:_MAX_SUBJECT], frozenset())},
+    )

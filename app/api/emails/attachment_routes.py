@@ -1,0 +1,211 @@
+"""The files of an email as it is relayed: GET /emails/{id}/attachments, one of them, and its octets.
+
+They are read from the content that is kept, so they are there as long as that is. A `download_url` is a path of this
+API and asks for the API key like every other: there are no links here that open mail to whoever holds them.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import quote
+from uuid import UUID, uuid5
+
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from app.api.auth.authenticator import Authenticator
+from app.api.context import ApiContext
+from app.api.http.headers import json_ok, path_id
+from app.api.http.memory_budget import hold, turn
+from app.api.openapi.errors import invalid
+from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn, RequiredPermission, Tag, operation
+from app.api.openapi.shared import ID_PART, OF_ONE
+from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
+from app.api.problems.problem import ErrorName, NoEmail, NotFound
+from app.frozen import frozen
+from app.mail.message.stored_parts import Part, parts
+from app.mail.timestamps import iso
+
+T = TypeVar("T")
+
+PROMISED = 3600.0  # seconds for which an answer's `download_url` is promised to work
+
+
+@frozen
+class File:
+    """One attachment. `disposition` is inline or attachment."""
+
+    id: UUID
+    part: Part
+
+    @property
+    def filename(self) -> str:
+        """As it was sent; "" without one."""
+        return self.part.head.get_filename() or ""
+
+    @property
+    def content_id(self) -> str | None:
+        """Without its angle brackets."""
+        found = self.part.head["Content-ID"]
+        return None if found is None else str(found).strip().removeprefix("<").removesuffix(">")
+
+
+class ListedAttachment(TypedDict):
+    """A file of an email."""
+
+    id: Id
+    filename: str
+    size: Annotated[int, describe("Octets.", ge=0)]
+    content_type: str
+    content_disposition: Annotated[str, describe("`inline` when the html shows it, else `attachment`.")]
+    content_id: str | None
+    download_url: Annotated[str, describe("A path of this API, which asks for the API key like every other.")]
+    expires_at: Annotated[Timestamp, describe("Until then the path is promised to work.")]
+
+
+class AttachmentObject(ListedAttachment):
+    """A file of an email, by itself."""
+
+    object: Literal["attachment"]
+
+
+class AttachmentList(TypedDict):
+    """The files of an email, in its order."""
+
+    object: Literal["list"]
+    has_more: Literal[False]
+    data: list[ListedAttachment]
+
+
+_FILE = {
+    "id": OTHER_ID,
+    "filename": "invoice.pdf",
+    "size": 48213,
+    "content_type": "application/pdf",
+    "content_disposition": "attachment",
+    "content_id": None,
+    "download_url": f"/emails/{ID}/attachments/{OTHER_ID}/content",
+    "expires_at": AT,
+}
+_NOT_KEPT = NotFound(f"The content of the email {ID} is not kept any more.", reason="content_not_kept")
+_NO_FILE = NotFound(f"The email {ID} has no attachment {OTHER_ID}.")
+_BAD_FILE = invalid("attachment_id", "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)
+_FILE_PART = Parameter("attachment_id", Id, "The id of the file, from the list.", place=ParameterIn.PATH)
+_OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
+
+
+class AttachmentRoutes:
+    """The three routes."""
+
+    def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
+        self._edge = edge
+        self._keyring = keyring
+
+    @operation(
+        "listAttachments",
+        "List the files of an email",
+        tag=Tag.ATTACHMENTS,
+        needs=RequiredPermission.READER,
+        parameters=(ID_PART,),
+        answer=Answer(
+            "All of them.", AttachmentList, {"one file": {"object": "list", "has_more": False, "data": [_FILE]}}
+        ),
+        errors=(*OF_ONE, _NOT_KEPT),
+        links={"getAttachment": Link("getAttachment", _OF_FILE), "download": Link("downloadAttachment", _OF_FILE)},
+    )
+    async def list_(self, request: Request) -> Response:
+        """GET /emails/{id}/attachments: all of them, in the order of the message."""
+        until = self._edge.clock.now() + PROMISED
+        data = await self._read(request, lambda id_, files: [self._object(id_, file, until) for file in files])
+        return json_ok(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
+
+    @operation(
+        "getAttachment",
+        "See one file of an email",
+        tag=Tag.ATTACHMENTS,
+        needs=RequiredPermission.READER,
+        parameters=(ID_PART, _FILE_PART),
+        answer=Answer("The file.", AttachmentObject, {"a file": {"object": "attachment", **_FILE}}),
+        errors=(*OF_ONE, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+    )
+    async def show(self, request: Request) -> Response:
+        """GET /emails/{id}/attachments/{attachment_id}."""
+        until = self._edge.clock.now() + PROMISED
+        found = await self._one(request, lambda id_, file: self._object(id_, file, until))
+        return json_ok(json.dumps({"object": "attachment", **found}).encode())
+
+    @operation(
+        "downloadAttachment",
+        "Download one file of an email",
+        tag=Tag.ATTACHMENTS,
+        needs=RequiredPermission.READER,
+        parameters=(ID_PART, _FILE_PART),
+        answer=Answer(
+            "Its octets, under its own media type.",
+            media_type="*/*",
+            headers={
+                "Content-Disposition": "`attachment` with the filename (RFC 6266): no browser shows it as a page.",
+                "X-Content-Type-Options": "`nosniff`.",
+            },
+        ),
+        errors=(*OF_ONE, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+    )
+    async def download(self, request: Request) -> Response:
+        """GET /emails/{id}/attachments/{attachment_id}/content: the bytes, which no browser is to show as a page."""
+        content_type, filename, content = await self._one(request, _decoded)
+        headers = {
+            "content-type": content_type,
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",  # RFC 6266 §4.3
+            "x-content-type-options": "nosniff",
+        }
+        return Response(content, headers=headers)
+
+    async def _one(self, request: Request, answer: Callable[[UUID, File], T]) -> T:
+        wanted = path_id(request, "attachment_id")
+
+        def find(id_: UUID, files: Sequence[File]) -> T:
+            for file in files:
+                if file.id == wanted:
+                    return answer(id_, file)
+            raise NotFound(f"The email {id_} has no attachment {wanted}.")
+
+        return await self._read(request, find)
+
+    async def _read(self, request: Request, answer: Callable[[UUID, Sequence[File]], T]) -> T:
+        """What `answer` makes of the files, while the content is in memory."""
+        key = await self._keyring.read_access(request)
+        id_ = path_id(request)
+        email = await self._edge.store.get(id_, key.scope)
+        if email is None:
+            raise NoEmail(id_)
+        hold(request.scope, email.size)
+        async with turn(request.scope, email.size):
+            content = await self._edge.store.content(id_)
+            if content is None:
+                raise NotFound(f"The content of the email {id_} is not kept any more.", reason="content_not_kept")
+            return await asyncio.to_thread(lambda: answer(id_, files_of(id_, content)))
+
+    def _object(self, id_: UUID, file: File, until: float) -> ListedAttachment:
+        return {
+            "id": str(file.id),
+            "filename": file.filename,
+            "size": file.part.size,
+            "content_type": file.part.head.get_content_type(),
+            "content_disposition": file.part.disposition or "attachment",
+            "content_id": file.content_id,
+            "download_url": f"{self._edge.root_path}/emails/{id_}/attachments/{file.id}/content",
+            "expires_at": iso(until),
+        }
+
+
+def _decoded(_: UUID, file: File) -> tuple[str, str, bytes]:
+    """What a download needs, without the message."""
+    return file.part.head.get_content_type(), file.filename, file.part.decoded()
+
+
+def files_of(id_: UUID, content: bytes) -> list[File]:
+    """From the bytes that are relayed. Costs milliseconds and more: not for the event loop."""
+    files = [part for part in parts(content) if part.disposition is not None]
+    return [File(uuid5(id_, str(place)), part) for place, part in enumerate(files)]  # the content never changes

@@ -1,0 +1,128 @@
+"""The query of GET /emails: which emails, how many, and from where on. Everything wrong with it is told at once."""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from app.api.problems.problem import FieldError, Invalid
+from app.api.submission import send_time
+from app.frozen import frozen
+from app.mail.lifecycle import LastEvent
+from app.mail.message.address import parse_address
+from app.mail.message.message import Lane
+from app.store.db import uuid7
+from app.store.records import FIRST_ID, LAST_ID, Selection
+
+DEFAULT_PAGE, MAX_PAGE = 20, 100  # emails on a page
+MAX_TEXT = 200  # characters of `q`
+
+W = TypeVar("W", bound=StrEnum)
+
+_LIMIT = re.compile("0*[1-9][0-9]?|0*100", re.ASCII)
+_TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
+
+
+@frozen
+class Query:
+    """A page of what is asked for: the newest of it, or the oldest after a `before`."""
+
+    asked: Selection
+    limit: int
+    oldest_first: bool
+
+
+def read(given: Mapping[str, str], key_id: UUID | None) -> Query:
+    """What the parameters mean; those of other names are ignored. `key_id`: only that key's. Raises Invalid."""
+    flaws = []
+    found: dict[str, Any] = dict.fromkeys(_RULES)
+    for name, rule in _RULES.items():
+        if name in given:
+            try:
+                found[name] = rule(given[name])
+            except ValueError as error:
+                flaws.append(FieldError(name, str(error)))
+    if "after" in given and "before" in given:
+        flaws.append(FieldError("after", "Give `after` or `before`, not both."))
+    if flaws:
+        raise Invalid(flaws)
+    return Query(_asked(found, key_id), found["limit"] or DEFAULT_PAGE, found["before"] is not None)
+
+
+def _asked(found: Mapping[str, Any], key_id: UUID | None) -> Selection:
+    """The list goes from the newest to the oldest: what is after an email in it was accepted before it."""
+    before = found["before"]
+    starts = [found["created_after"], before and UUID(int=min(before.int + 1, LAST_ID.int))]
+    ends = [found["created_before"], found["after"]]
+    return Selection(
+        key_id=key_id,
+        last_event=found["last_event"],
+        recipient=found["to"],
+        sender=found["from"],
+        tag=found["tag"],
+        lane=found["lane"],
+        subject=found["q"],
+        start=max((one for one in starts if one), default=FIRST_ID),
+        end=min((one for one in ends if one), default=LAST_ID),
+    )
+
+
+def _limit(text: str) -> int:
+    if not _LIMIT.fullmatch(text):
+        raise ValueError(f"It must be a whole number from 1 to {MAX_PAGE}.")
+    return int(text)
+
+
+def _cursor(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValueError("It must be the id of an email, as a page of the list has it.") from None
+
+
+def _word(words: type[W], text: str) -> W:
+    try:
+        return words(text.strip().lower())
+    except ValueError:
+        raise ValueError(f"It must be one of {', '.join(words)}.") from None
+
+
+def _address(text: str) -> str:
+    return parse_address(text).addr_spec
+
+
+def _tag(text: str) -> tuple[str, str | None]:
+    tag = _TAG.fullmatch(text)
+    if tag is None:
+        raise ValueError("It must be the name of a tag, or `name:value`.")
+    return tag[1], tag[2]
+
+
+def _moment(text: str) -> UUID:
+    at = send_time.moment(text)
+    if at is None:
+        raise ValueError("It must be a time in ISO 8601 like 2026-11-23T20:08:28Z; write a + in it as %2B.")
+    return uuid7.first_at(at)
+
+
+def _part(text: str) -> str:
+    if not 1 <= len(text) <= MAX_TEXT or "\0" in text:
+        raise ValueError(f"It must be 1 to {MAX_TEXT} characters of the subject.")
+    return text
+
+
+_RULES: Mapping[str, Callable[[str], Any]] = {
+    "limit": _limit,
+    "after": _cursor,
+    "before": _cursor,
+    "last_event": partial(_word, LastEvent),
+    "to": _address,
+    "from": _address,
+    "tag": _tag,
+    "lane": partial(_word, Lane),
+    "created_after": _moment,
+    "created_before": _moment,
+    "q": _part,
+}

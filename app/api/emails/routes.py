@@ -1,0 +1,219 @@
+"""POST /emails, GET /emails/{id} and what a person decides about one email. Never relays.
+
+Who wants to wait for an outcome waits for the store to have it, never for a relay.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import WithJsonSchema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app import logs
+from app.api.auth.authenticator import Authenticator, actor
+from app.api.context import ApiContext
+from app.api.emails import view
+from app.api.emails.outcome_waiter import OutcomeWaiter
+from app.api.http import body, idempotency, prefer, strict_json
+from app.api.http.headers import email_id_response, json_ok, path_id
+from app.api.http.memory_budget import INLINE, hold, turn
+from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT, SENT
+from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
+from app.api.openapi.shared import (
+    ID_PART,
+    IDEMPOTENCY_KEY,
+    OF_BUDGET,
+    OF_EMAIL,
+    OF_IDEMPOTENCY,
+    OF_ONE,
+    email_id_answer,
+    next_steps,
+)
+from app.api.openapi.types import ID, Id
+from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem
+from app.api.submission.pipeline import Prepared, SubmissionPipeline
+from app.api.submission.schema import EmailInput
+from app.api.submission.warnings import Warned
+from app.mail.lifecycle import MessageState
+from app.store.read import status
+from app.store.records import Accepted, Change, Email, Idempotency, Key
+
+SEND = "/emails"
+
+_OVER = frozenset({MessageState.DONE, MessageState.CANCELLED})
+
+_PREFER = Parameter(
+    "Prefer",
+    Annotated[str, WithJsonSchema({"type": "string"})],
+    "`wait=N` (RFC 7240): answer as soon as the outcome is known, or after N seconds, 30 at most. `Preference-Applied` "
+    "says that it was done. Anything else is ignored.",
+    "wait=10",
+    ParameterIn.HEADER,
+)
+_APPLIED = {"Preference-Applied": "`wait=N`, where that was asked for and done."}
+
+Verb = Callable[..., Awaitable[Change | None]]
+
+
+class AcceptedEmail(Warned):
+    """The email is on the disk and will be relayed."""
+
+    id: Id
+
+
+class EmailRoutes:
+    """The routes under /emails."""
+
+    def __init__(self, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
+        self._edge = edge
+        self._keyring = keyring
+        self._intake = intake
+        self._outcomes = OutcomeWaiter(edge.store, edge.clock, edge.draining)
+
+    @operation(
+        "sendEmail",
+        "Send an email",
+        tag=Tag.EMAILS,
+        needs=RequiredPermission.HOLDER,
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
+        answer=Answer("It is on the disk, and is relayed from there.", AcceptedEmail, {"kept": {"id": ID}}),
+        errors=(*OF_EMAIL, *OF_BUDGET, *OF_IDEMPOTENCY),
+        links=next_steps("$response.body#/id"),
+    )
+    async def send(self, request: Request) -> Response:
+        """POST /emails: 200 with the id once the email is on the disk."""
+        key = await self._keyring.any_key(request)
+        self._intake.admit(key)
+        token = idempotency.key_of(request)
+        raw = await body.read(request, self._edge.limits)
+        if token is None:
+            return await self._accept(request.scope, key, raw, None)
+        with self._intake.in_flight.hold(key.id, SEND, token):
+            return await self._accept(request.scope, key, raw, token)
+
+    @operation(
+        "getEmail",
+        "See what became of an email",
+        tag=Tag.EMAILS,
+        needs=RequiredPermission.READER,
+        parameters=(ID_PART, _PREFER),
+        answer=Answer("Where it stands.", view.EmailObject, {"sent": SENT}, headers=_APPLIED),
+        errors=OF_ONE,
+    )
+    async def show(self, request: Request) -> Response:
+        """GET /emails/{id}: where it stands, with its content while that is kept. `Prefer: wait=N`: once it is over."""
+        key = await self._keyring.read_access(request)
+        id_ = path_id(request)
+        email, waited = await self._email(id_, key), False
+        seconds = prefer.wait(request.scope)
+        if seconds is not None:
+            waited = email.state in _OVER or await self._outcomes.wait(id_, seconds, key.id)
+            email = await self._email(id_, key)
+        response = json_ok(await self._rendered(request.scope, email))
+        if waited:
+            response.headers["preference-applied"] = f"wait={seconds}"
+        elif seconds is not None:  # too many wait: their connections are not to stay open, too
+            response.headers["connection"] = "close"
+        return response
+
+    @operation(
+        "retryEmail",
+        "Offer an email again",
+        tag=Tag.DECISIONS,
+        needs=RequiredPermission.ADMINISTRATOR,
+        parameters=(ID_PART,),
+        answer=email_id_answer("It is in the queue again."),
+        errors=(*OF_ONE, NotRetryable(MessageState.CANCELLED), NotRetryable(MessageState.DONE, kept=False)),
+        description="For an email that is held, or whose recipients failed in part or all. Who has it already is not "
+        "offered it again. A body is not read.",
+    )
+    async def retry(self, request: Request) -> Response:
+        """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
+        return await self._decide(request, self._edge.store.retry, not_retryable, logs.retried)
+
+    @operation(
+        "confirmEmail",
+        "Say that a held email has arrived",
+        tag=Tag.DECISIONS,
+        needs=RequiredPermission.ADMINISTRATOR,
+        parameters=(ID_PART,),
+        answer=email_id_answer("It counts as sent."),
+        errors=(*OF_ONE, NotHeld(MessageState.QUEUED)),
+        description="For an email of which nobody knows whether it arrived, once it was found in Message trace. "
+        "A body is not read.",
+    )
+    async def confirm(self, request: Request) -> Response:
+        """POST /emails/{id}/confirm: a held email has arrived, as somebody has seen in Message trace."""
+        return await self._decide(request, self._edge.store.confirm, not_held, logs.confirmed)
+
+    async def _email(self, id_: UUID, key: Key) -> Email:
+        email = await self._edge.store.get(id_, key.scope)
+        if email is None:
+            raise NoEmail(id_)
+        return email
+
+    async def _rendered(self, scope: Scope, email: Email) -> bytes:
+        now = self._edge.clock.now()
+        outlook = await self._edge.store.queue_position(email.id, now) if status.waits(email, now) else None
+        prospect = status.delivery_status(email, outlook, self._edge.capacities, now)
+        size = email.size if email.content_removed_at is None else 0
+        hold(scope, size)
+        async with turn(scope, size):
+            content = await self._edge.store.content(email.id) if size else None
+            render = partial(view.render, email, content, prospect, now)
+            rendered = render() if size <= INLINE else await asyncio.to_thread(render)
+        hold(scope, len(rendered))
+        return rendered
+
+    async def _decide(
+        self, request: Request, verb: Verb, impossible: Callable[[Change], Problem], log: Callable[..., None]
+    ) -> Response:
+        key = await self._keyring.full_access(request)
+        id_ = path_id(request)
+        change = await verb(id_, self._edge.clock.now(), by=actor(request, key))
+        if change is None:
+            raise NoEmail(id_)
+        if not change.happened:
+            raise impossible(change)
+        log(id_, key=key.name)
+        return email_id_response(id_)
+
+    async def _accept(self, scope: Scope, key: Key, raw: bytes | bytearray, token: str | None) -> Response:
+        now = self._edge.clock.now()
+        prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(now), now)
+        async with turn(scope, len(raw)):
+            # Small work at once; large work in a thread, so that the others need not wait for it.
+            prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+            kept = await self._intake.commit([prepared.acceptance], key, once)
+        return _accepted(kept, prepared.warned)
+
+    def _prepare(
+        self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
+    ) -> tuple[Prepared, Idempotency | None]:
+        value, repaired = strict_json.parse_email(raw)
+        prepared = self._intake.build(value, key, id_, now, repaired=repaired)
+        once = Idempotency(key.id, SEND, token, strict_json.canonical_digest(value)) if token is not None else None
+        return prepared, once
+
+
+def not_retryable(change: Change) -> NotRetryable:
+    """Why an email cannot be retried."""
+    return NotRetryable(change.state, kept=change.kept)
+
+
+def not_held(change: Change) -> NotHeld:
+    """Why an email cannot be confirmed."""
+    return NotHeld(change.state)
+
+
+def _accepted(kept: Accepted, warned: Warned) -> Response:
+    if not warned:  # as nearly always: assembling JSON costs more than the rest of the answer
+        return json_ok(b'{"id":"%s"}' % str(kept.ids[0]).encode())
+    return json_ok(json.dumps({"id": str(kept.ids[0]), **warned}).encode())

@@ -1,0 +1,99 @@
+"""POST /emails/validate: everything that POST /emails does with an email but keeping it."""
+
+import asyncio
+import json
+from functools import partial
+from typing import Annotated, Literal
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.auth.authenticator import Authenticator
+from app.api.context import ApiContext
+from app.api.http import body, strict_json
+from app.api.http.headers import json_ok, timestamp
+from app.api.http.memory_budget import INLINE, turn
+from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT
+from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
+from app.api.openapi.shared import OF_EMAIL, TOO_MANY
+from app.api.openapi.types import LATER, Timestamp, describe
+from app.api.submission.pipeline import Prepared, SubmissionPipeline
+from app.api.submission.schema import EmailInput
+from app.api.submission.warnings import Warned
+from app.store.read.status import estimate
+from app.store.records import Acceptance, Key
+
+
+class Valid(Warned):
+    """The email would be kept."""
+
+    object: Literal["validation"]
+    valid: Literal[True]
+    size: Annotated[int, describe("Octets of the composed message, as Office 365 counts them.")]
+    pool: Annotated[str, describe("The mailboxes that would relay it, by the name of their pool.")]
+    scheduled_at: Timestamp | None
+    estimated_send_at: Timestamp | None
+
+
+_VALID = {
+    "object": "validation",
+    "valid": True,
+    "size": 1187,
+    "pool": "default",
+    "scheduled_at": None,
+    "estimated_send_at": LATER,
+}
+
+
+class ValidateRoute:
+    """The route."""
+
+    def __init__(self, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
+        self._edge = edge
+        self._keyring = keyring
+        self._intake = intake
+
+    @operation(
+        "validateEmail",
+        "Try an email without sending it",
+        tag=Tag.EMAILS,
+        needs=RequiredPermission.HOLDER,
+        body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
+        answer=Answer("It would be kept. Nothing was.", Valid, {"valid": _VALID}),
+        errors=(*OF_EMAIL, TOO_MANY),
+        description="All that sending does but keeping it, with the same errors. An Idempotency-Key is not used up. "
+        "No budget counts it; an API key has a limit of its own for requests that store nothing.",
+    )
+    async def validate(self, request: Request) -> Response:
+        """POST /emails/validate: 200, or what POST /emails would answer. Nothing is kept, no Idempotency-Key used."""
+        key = await self._keyring.any_key(request)
+        self._intake.attempts.admit(key)
+        raw = await body.read(request, self._edge.limits)
+        now = self._edge.clock.now()
+        prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
+        async with turn(request.scope, len(raw)):
+            prepared = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+        would_be = prepared.acceptance
+        answer: Valid = {
+            "object": "validation",
+            "valid": True,
+            "size": len(would_be.message.content),
+            "pool": would_be.pool,
+            "scheduled_at": timestamp(would_be.scheduled_at),
+            "estimated_send_at": timestamp(await self._estimate(would_be, now)),
+            **prepared.warned,
+        }
+        return json_ok(json.dumps(answer).encode())
+
+    def _prepare(self, key: Key, raw: bytes | bytearray, id_: UUID, now: float) -> Prepared:
+        value, repaired = strict_json.parse_email(raw)
+        return self._intake.build(value, key, id_, now, repaired=repaired)
+
+    async def _estimate(self, would_be: Acceptance, now: float) -> float | None:
+        if would_be.sunk:
+            return None
+        if would_be.due_at > now:
+            return would_be.due_at
+        outlook = await self._edge.store.position_of_next(would_be.pool, would_be.lane, would_be.key_id, now)
+        return estimate(now, outlook, self._edge.capacities, now)

@@ -1,0 +1,201 @@
+"""An email as GET shows it: every key of api.md §3, and under `relay` what only a relay knows. Reads no store."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from typing_extensions import TypedDict
+
+from app.api.http.headers import timestamp
+from app.api.openapi.types import Id, Timestamp, describe
+from app.mail.lifecycle import LastEvent, MessageState, RecipientState
+from app.mail.message import stored_parts
+from app.mail.message.message import Lane
+from app.mail.outcome.attempt import FailureKind, Phase
+from app.mail.timestamps import iso
+from app.store.read.last_event import last_event
+from app.store.read.status import DeliveryStatus
+from app.store.records import AttemptRecord, Email
+
+_WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
+
+
+_Sender = TypedDict("_Sender", {"from": str})
+
+
+class _SummaryFields(_Sender):
+    id: Id
+    message_id: Annotated[
+        str, describe("The Message-ID of every attempt, with its <>: Message trace knows it by that.")
+    ]
+    to: Sequence[str]
+    cc: Sequence[str]
+    bcc: Sequence[str]
+    reply_to: Sequence[str]
+    subject: str
+
+
+class _DeliveryFields(TypedDict):
+    created_at: Timestamp
+    last_event: Annotated[LastEvent, describe("`sent`: Office 365 has accepted it for every recipient.")]
+    scheduled_at: Timestamp | None
+
+
+class ListedEmail(_SummaryFields, _DeliveryFields):
+    """An email in a list: without what is long."""
+
+
+class Tag(TypedDict):
+    """A word by which emails are found again."""
+
+    name: str
+    value: str
+
+
+class Recipient(TypedDict):
+    """One address to which the email goes, and what was last answered about it."""
+
+    address: str
+    state: RecipientState
+    reply: str | None
+
+
+class Failure(TypedDict):
+    """Why there was no answer."""
+
+    kind: FailureKind
+    detail: str | None
+
+
+class Attempt(TypedDict):
+    """One offer to Office 365."""
+
+    number: Annotated[int, describe("From 1 on.")]
+    mailbox: str
+    started_at: Timestamp
+    ended_at: Annotated[Timestamp | None, describe("null while it is under way.")]
+    phase: Annotated[Phase, describe("How far it came.")]
+    replies: Sequence[str]
+    failure: Annotated[Failure | None, describe("null when everything was answered.")]
+    verdict: Annotated[
+        Mapping[str, str], describe("By address: the rule that judged, and what became of the recipient.")
+    ]
+    in_doubt: Annotated[bool, describe("The connection died when the whole message may have been accepted already.")]
+    dialogue: Annotated[list[str], describe("What was said: C is Postern, S is Office 365. No credential, no content.")]
+
+
+class Explanation(TypedDict):
+    """In plain words: what is so, and what mends it."""
+
+    summary: str
+    fix: str
+
+
+class Relay(TypedDict):
+    """What only a relay knows."""
+
+    state: MessageState
+    lane: Lane
+    pool: Annotated[str, describe("The mailboxes that may relay it, by the name of their pool.")]
+    mailbox: Annotated[str | None, describe("The one that did, or does.")]
+    position: Annotated[
+        int | None, describe("Its place in the queue; 1 goes next. null when it is not waiting its turn.")
+    ]
+    estimated_send_at: Timestamp | None
+    next_attempt_at: Timestamp | None
+    expires_at: Annotated[Timestamp, describe("When it ends, relayed or not.")]
+    possible_duplicate: Annotated[bool, describe("It was offered again after it was perhaps accepted.")]
+    content_removed_at: Annotated[
+        Timestamp | None,
+        describe("When html, text and files were removed, days after its end. null while they are kept."),
+    ]
+    recipients: list[Recipient]
+    attempts: list[Attempt]
+    explanation: Explanation
+
+
+class EmailObject(ListedEmail):
+    """An email and what became of it."""
+
+    object: Literal["email"]
+    html: Annotated[str | None, describe("null without one, and once the content is not kept any more.")]
+    text: Annotated[str | None, describe("null without one, and once the content is not kept any more.")]
+    tags: list[Tag]
+    relay: Relay
+
+
+def render(mail: Email, content: bytes | None, prospect: DeliveryStatus, now: float) -> bytes:
+    """The JSON object, with the texts of the content that is kept. `now` in epoch seconds."""
+    shown: EmailObject = {
+        "object": "email",
+        **_summary_fields(mail),
+        "html": stored_parts.text(content, "html") if content else None,
+        "text": stored_parts.text(content, "plain") if content else None,
+        **_delivery_fields(mail, now),
+        "tags": [{"name": name, "value": value} for name, value in mail.head.tags],
+        "relay": _relay(mail, prospect),
+    }
+    return json.dumps(shown).encode()
+
+
+def listed(mail: Email, now: float) -> ListedEmail:
+    """The same as an element of a list: without what is long."""
+    return {**_summary_fields(mail), **_delivery_fields(mail, now)}
+
+
+def _summary_fields(mail: Email) -> _SummaryFields:
+    head = mail.head
+    return {
+        "id": str(mail.id),
+        "message_id": f"<{mail.message_id}>",
+        "from": head.sender,
+        "to": head.to,
+        "cc": head.cc,
+        "bcc": head.bcc,
+        "reply_to": head.reply_to,
+        "subject": head.subject,
+    }
+
+
+def _delivery_fields(mail: Email, now: float) -> _DeliveryFields:
+    return {
+        "created_at": iso(mail.created_at),
+        "last_event": last_event(mail, now),
+        "scheduled_at": timestamp(mail.scheduled_at),
+    }
+
+
+def _relay(mail: Email, prospect: DeliveryStatus) -> Relay:
+    return {
+        "state": mail.state,
+        "lane": mail.lane,
+        "pool": mail.pool,
+        "mailbox": mail.mailbox,
+        "position": prospect.position,
+        "estimated_send_at": timestamp(prospect.estimated_send_at),
+        "next_attempt_at": timestamp(mail.due_at) if mail.state in _WAITING else None,
+        "expires_at": iso(mail.expires_at),
+        "possible_duplicate": mail.possible_duplicate,
+        "content_removed_at": timestamp(mail.content_removed_at),
+        "recipients": [
+            {"address": recipient.address, "state": recipient.state, "reply": recipient.reply}
+            for recipient in mail.recipients
+        ],
+        "attempts": [_attempt(attempt) for attempt in mail.attempts],
+        "explanation": {"summary": prospect.why.summary, "fix": prospect.why.fix},
+    }
+
+
+def _attempt(attempt: AttemptRecord) -> Attempt:
+    return {
+        "number": attempt.number,
+        "mailbox": attempt.mailbox,
+        "started_at": iso(attempt.started_at),
+        "ended_at": timestamp(attempt.ended_at),
+        "phase": attempt.phase,
+        "replies": attempt.replies,
+        "failure": None if attempt.failure is None else {"kind": attempt.failure, "detail": attempt.detail},
+        "verdict": dict(attempt.verdicts),
+        "in_doubt": attempt.in_doubt,
+        "dialogue": [f"{line.who}: {line.text}" for line in attempt.dialogue],
+    }

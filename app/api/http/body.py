@@ -1,0 +1,89 @@
+"""Reading a request's body: never more bytes, more memory or more time than the limits. Parses nothing.
+
+Memory is charged as the bytes arrive, never by what a caller announces, and they have to arrive at a minimum rate.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope
+
+from app.api.auth.refusal_audit import KEY_CHECKED_FOR
+from app.api.context import Limits
+from app.api.http.headers import header
+from app.api.http.memory_budget import ROOM, SMALL
+from app.api.problems.problem import MalformedBody
+from app.api.problems.transport import BodyTooLarge, RequestBodyTimeout, UnsupportedCoding
+from app.http_server.server import BODY_COMPLETE
+
+_CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}  # and the only value that is read
+
+
+async def read(request: Request, limits: Limits, most: int | None = None) -> bytes | bytearray:
+    """The whole body, of `most` bytes instead of the usual limit. Raises BodyTooLarge and NoRoom (before reading, if
+    the length is announced), UnsupportedCoding, BodyTooSlow, MalformedBody, and InvalidKey if the API key was revoked
+    meanwhile."""
+    scope, limit = request.scope, most or limits.max_body_bytes
+    _check_codings(scope)
+    if BODY_COMPLETE in scope:  # as nearly always: a timer would cost more than the reading
+        return await _collect(request.receive, limit, scope)
+    declared = header(scope, b"content-length") or b""
+    if declared.isdigit():
+        unread = header(scope, b"expect") is None
+        if int(declared) > limit:
+            raise BodyTooLarge(limit, unread=unread)
+        scope[ROOM].check(scope, int(declared), unread)
+    now = asyncio.get_running_loop().time
+    began = now()
+    try:
+        async with asyncio.timeout(min(limits.body_seconds, limits.body_grace_seconds)) as timer:
+            body = await _collect(request.receive, limit, scope, partial(_extend, timer, began, limits))
+    except TimeoutError:
+        raise RequestBodyTimeout(limits.body_seconds, limits.body_bytes_per_second) from None
+    if now() - began >= KEY_CHECKED_FOR:
+        await scope["caller"].check_again()
+    return body
+
+
+def _extend(timer: asyncio.Timeout, began: float, limits: Limits, size: int) -> None:
+    """Allow the time that so many bytes take at the minimum rate."""
+    allowed = limits.body_grace_seconds + size / limits.body_bytes_per_second
+    timer.reschedule(began + min(limits.body_seconds, allowed))
+
+
+def _check_codings(scope: Scope) -> None:
+    """Raise UnsupportedCoding for a body that is compressed, as its header fields say."""
+    for name, value in scope["headers"]:
+        if name in _CODINGS and value.strip().lower() not in (b"", _CODINGS[name]):
+            field, given = name.decode().title(), value.decode("latin-1")[:100]
+            raise UnsupportedCoding(
+                f"The request has the header {field}: {given}. Send the body uncompressed, without that header.",
+                unread=BODY_COMPLETE not in scope,
+            )
+
+
+async def _collect(
+    receive: Receive, limit: int, scope: Scope, arrived: Callable[[int], None] | None = None
+) -> bytes | bytearray:
+    body: bytes | bytearray = b""
+    more = True
+    while more:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise MalformedBody("The connection ended before the whole body had arrived.")
+        more = event.get("more_body", False)
+        chunk = event.get("body", b"")
+        size = len(body) + len(chunk)
+        if size > limit:
+            raise BodyTooLarge(limit, unread=more)
+        if size > SMALL:
+            scope[ROOM].hold(scope, size, more)
+        if arrived is not None:
+            arrived(size)
+        if isinstance(body, bytearray):
+            body += chunk
+        else:  # most bodies come in one piece and are not copied
+            body = bytearray(body + chunk) if body else chunk
+    return body

@@ -1,0 +1,46 @@
+"""What every route does with HTTP itself: reading one header or an id in the path, and answering a success."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app.api.problems.problem import ErrorName, FieldError, Invalid
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first value of the header, as it came; None without the header. `name` is in lower case."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    for given, value in headers:
+        if given == name:
+            return value
+    return None
+
+
+def path_id(request: Request, name: str = "id") -> UUID:
+    """The `{id}` of the path, or another of its parts. Raises Invalid."""
+    try:
+        return UUID(request.path_params[name])
+    except ValueError:
+        raise Invalid(
+            [FieldError(name, "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)]
+        ) from None
+
+
+def json_ok(content: bytes) -> Response:
+    """A success is exactly 200 with a JSON object (api.md §1, rule 1)."""
+    return Response(content, media_type="application/json")
+
+
+def email_id_response(id_: UUID) -> Response:
+    """The answer to whatever changes an email."""
+    return json_ok(b'{"object":"email","id":"%s"}' % str(id_).encode())
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Epoch seconds as `2026-11-23T20:08:28.367Z`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

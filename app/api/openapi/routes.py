@@ -1,0 +1,78 @@
+"""GET /openapi.json and GET /docs: the specification, and the same as a page to read. They hold no data, so they ask
+for no key; they are made once, when somebody first asks."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from app.api.http.headers import json_ok
+from app.api.openapi import page as docs_page
+from app.api.openapi.document import document
+from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
+from app.frozen import frozen
+
+
+@frozen
+class _Made:
+    specification: bytes
+    page: bytes
+    policy: str
+
+
+class DocsRoutes:
+    """The two routes. `routes` are those that are described: all that there are when somebody first asks."""
+
+    def __init__(self, routes: Sequence[BaseRoute], root_path: str) -> None:
+        self._routes = routes
+        self._root_path = root_path
+        self._made: _Made | None = None
+
+    @operation(
+        "getSpecification",
+        "Get this specification",
+        tag=Tag.OPERATION,
+        needs=RequiredPermission.NOTHING,
+        answer=Answer("OpenAPI 3.1.", dict[str, Any]),
+        asks_store=False,
+    )
+    async def specification(self, _: Request) -> Response:
+        """GET /openapi.json."""
+        return json_ok((await self._make()).specification)
+
+    @operation(
+        "getDocumentation",
+        "Read this specification",
+        tag=Tag.OPERATION,
+        needs=RequiredPermission.NOTHING,
+        answer=Answer(
+            "A page that needs nothing from elsewhere and runs no script.",
+            media_type="text/html",
+            headers={"Content-Security-Policy": "Nothing is loaded, and nothing but the page's own style is applied."},
+        ),
+        asks_store=False,
+    )
+    async def page(self, _: Request) -> Response:
+        """GET /docs."""
+        made = await self._make()
+        headers = {
+            "content-security-policy": made.policy,
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+        }
+        return Response(made.page, headers=headers, media_type="text/html")
+
+    async def _make(self) -> _Made:
+        if self._made is None:
+            self._made = await asyncio.to_thread(_make, [*self._routes], self._root_path)
+        return self._made
+
+
+def _make(routes: Sequence[BaseRoute], root_path: str) -> _Made:
+    told = document(routes, root_path)
+    page, policy = docs_page.render(told)
+    return _Made(json.dumps(told).encode(), page, policy)

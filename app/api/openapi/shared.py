@@ -1,0 +1,104 @@
+"""What several routes say of themselves in the same words: parameters, errors, answers, and the next steps."""
+
+from typing import Annotated, Literal
+
+from pydantic import WithJsonSchema
+from typing_extensions import TypedDict
+
+from app.api.openapi.errors import NO_EMAIL, invalid
+from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn
+from app.api.openapi.types import ID, Id
+from app.api.problems.key_policy import (
+    BudgetSpent,
+    LaneNotAllowed,
+    RecipientNotAllowed,
+    SenderNotAllowed,
+    TooManyAttempts,
+)
+from app.api.problems.problem import (
+    DiskAlmostFull,
+    ErrorName,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    InvalidIdempotencyKey,
+    MessageTooLarge,
+)
+from app.mail.rate_limit import DAY, MINUTE, Amount, Unit, Window
+
+ID_PART = Parameter("id", Id, "The id of the email, as it was answered.", place=ParameterIn.PATH)
+
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"})],
+    "For 24 hours the same key and body give the same answer and one email. A request that is refused uses none up.",
+    place=ParameterIn.HEADER,
+)
+OF_IDEMPOTENCY = (InvalidIdempotencyKey(), IdempotencyMismatch(), IdempotencyInFlight())
+
+BAD_ID = invalid("id", "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)
+OF_ONE = (BAD_ID, NO_EMAIL)
+
+OF_EMAIL = (
+    invalid("subject", "The subject is missing; give one that is not empty.", ErrorName.MISSING_REQUIRED_FIELD),
+    invalid("to", "It has 51 addresses and may have 50; send several emails."),
+    invalid(
+        "template",
+        "This relay has no templates and no topics; leave it out and send the finished html or text.",
+        reason="unsupported_field",
+    ),
+    invalid(
+        "attachments[0].content",
+        "It must be base64, a list of octets or a Buffer, not a number.",
+        ErrorName.INVALID_ATTACHMENT,
+    ),
+    invalid(
+        "attachments[0].path",
+        "This relay fetches no remote files; send the file itself as `content`, in base64.",
+        ErrorName.INVALID_ATTACHMENT,
+        "remote_attachments_disabled",
+    ),
+    MessageTooLarge(41_204_812, 36_700_160, attachments=True),
+    MessageTooLarge(41_204_812, 36_700_160, attachments=False),
+    SenderNotAllowed(
+        "sales@fabrikam.com", "Use the address of a mailbox, or add this sender to a pool in the settings."
+    ),
+    LaneNotAllowed("urgent", ("normal", "bulk")),
+    RecipientNotAllowed([("to[0]", "anna@example.com")], ("*@contoso.com",)),
+)
+TOO_MANY = TooManyAttempts(600, 40)
+OF_BUDGET = (
+    BudgetSpent(Window(MINUTE, 1_763_975_880, 60, 60), Amount(1, 1, 912), 1_763_975_920.0),
+    BudgetSpent(Window(DAY, 1_763_942_400, 5_000, 4_980), Amount(50, 50, 45_600), 1_763_975_920.0),
+    BudgetSpent(Window(DAY, 1_763_942_400, 8_000, 7_900, Unit.RECIPIENTS), Amount(1, 150, 5_210), 1_763_975_920.0),
+    TOO_MANY,
+    DiskAlmostFull(),
+)
+
+
+class EmailIdResponse(TypedDict):
+    """The email that was changed."""
+
+    object: Literal["email"]
+    id: Id
+
+
+EMAIL_ID = {"object": "email", "id": ID}
+
+
+def email_id_answer(description: str) -> Answer:
+    """The answer to whatever changes an email."""
+    return Answer(description, EmailIdResponse, {"changed": EMAIL_ID})
+
+
+def next_steps(id: str) -> dict[str, Link]:
+    """What can be done with an email whose id is at this place of an answer."""
+    operations = (
+        "getEmail",
+        "rescheduleEmail",
+        "cancelEmail",
+        "retryEmail",
+        "confirmEmail",
+        "listAttachments",
+        "eraseEmail",
+    )
+    return {operation: Link(operation, {"id": id}) for operation in operations}

@@ -1,0 +1,209 @@
+"""POST /email and POST /email/batch: Postmark's words for what POST /emails does, for callers with Postmark's SDKs.
+
+A request is put into our own words (`postmark_email`) and goes the way of every other: same keys, policies, limits,
+idempotency, commit. Only what is answered has Postmark's shape; what is refused gets it in `postmark_errors`.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.auth.authenticator import Authenticator
+from app.api.context import ApiContext
+from app.api.http import body, idempotency, strict_json
+from app.api.http.headers import header, json_ok, timestamp
+from app.api.http.memory_budget import INLINE, turn
+from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
+from app.api.openapi.shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
+from app.api.postmark import translate
+from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, place_of
+from app.api.postmark.schema import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
+from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound, Problem
+from app.api.submission.fields import json_type
+from app.api.submission.pipeline import Prepared, SubmissionPipeline
+from app.api.submission.warnings import Warned
+from app.store.db.uuid7 import moment_of
+from app.store.records import Idempotency, Key
+
+PATH = "/email"
+BATCH = "/email/batch"
+TEMPLATES = ("/email/withTemplate", "/email/batchWithTemplates")
+MOST = 500  # emails in one request, as many as Postmark's SDKs put into one
+
+_TOKEN = "The API key may come in the header X-Postmark-Server-Token instead."  # noqa: S105
+_NO_OBJECT = IncompatibleJson("An email must be one JSON object, not a list.")
+_OF_BATCH = (
+    IncompatibleJson("The list has no emails."),
+    TooManyMessages(f"The list has {MOST + 1} emails; a batch has {MOST} at most."),
+)
+
+_Sorted = tuple[Sequence[Prepared | Problem], Idempotency | None]
+
+
+class PostmarkRoutes:
+    """The routes under /email."""
+
+    def __init__(self, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
+        self._edge = edge
+        self._keyring = keyring
+        self._intake = intake
+
+    @operation(
+        "sendPostmarkEmail",
+        "Send an email in Postmark's words",
+        tag=Tag.POSTMARK,
+        needs=RequiredPermission.HOLDER,
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(PostmarkEmail, {"a receipt": RECEIPT, "a one-time code": CODE}),
+        answer=Answer("It is on the disk, and is relayed from there.", PostmarkSent, {"kept": SENT}),
+        errors=(*OF_EMAIL, *OF_BUDGET, *OF_IDEMPOTENCY, _NO_OBJECT),
+        description=_TOKEN,
+        links=next_steps("$response.body#/MessageID"),
+        form=FORM,
+    )
+    async def send(self, request: Request) -> Response:
+        """POST /email: 200 with the MessageID once the email is on the disk."""
+        key, token, raw = await self._asked(request)
+        now = self._edge.clock.now()
+        with self._held(key, PATH, token):
+            prepare = partial(self._prepare_one, key, raw, token, self._intake.ids.new(now), now)
+            async with turn(request.scope, len(raw)):
+                prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+                kept = await self._intake.commit([prepared.acceptance], key, once)
+        return _answer(_sent(prepared, kept.ids[0]))
+
+    @operation(
+        "sendPostmarkBatch",
+        "Send up to 500 emails in Postmark's words",
+        tag=Tag.POSTMARK,
+        needs=RequiredPermission.HOLDER,
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(
+            Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MOST)], {"two emails": [RECEIPT, CODE]}
+        ),
+        answer=Answer(
+            "In the order of the request: what was kept, and what is wrong with the others.",
+            ANSWERS,
+            {"one of two": SENT_BATCH},
+        ),
+        errors=(*OF_BUDGET, *OF_IDEMPOTENCY, *_OF_BATCH),
+        description=_TOKEN,
+        links=next_steps("$response.body#/0/MessageID"),
+        form=FORM,
+    )
+    async def send_batch(self, request: Request) -> Response:
+        """POST /email/batch: 200 with a list, in order: of each email its MessageID, or what is wrong with it."""
+        key, token, raw = await self._asked(request)
+        now = self._edge.clock.now()
+        with self._held(key, BATCH, token):
+            ids = [self._intake.ids.new(now) for _ in range(MOST)]
+            async with turn(request.scope, len(raw)):
+                results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
+                good = [result.acceptance for result in results if isinstance(result, Prepared)]
+                for result in results:
+                    if isinstance(result, Problem):
+                        self._intake.refusals.record(request.scope, result)
+                kept = (await self._intake.commit(good, key, once)).ids if good else ()
+        if len(kept) != len(good):  # a repetition, and meanwhile other emails of the same body are good ones
+            raise IdempotencyMismatch
+        place = iter(kept)
+        return _answer([_sent(r, next(place)) if isinstance(r, Prepared) else members(r) for r in results])
+
+    async def template(self, request: Request) -> Response:
+        """POST /email/withTemplate and the like: always refused, after the key was checked."""
+        await self._keyring.any_key(_with_bearer(request))
+        sentence = "This relay has no templates. Send the finished HtmlBody or TextBody to /email."
+        raise Invalid([FieldError("template", sentence, reason="unsupported_field")])
+
+    async def nothing(self, request: Request) -> Response:
+        """Whatever else Postmark has under /email: not here."""
+        await self._keyring.any_key(_with_bearer(request))
+        sentence = f"{request.scope['path']} is not available on this relay. Use POST /email and POST /email/batch."
+        raise NotFound(sentence, reason="unsupported_resource")
+
+    async def _asked(self, request: Request) -> tuple[Key, str | None, bytes | bytearray]:
+        key = await self._keyring.any_key(_with_bearer(request))
+        self._intake.admit(key)
+        token = idempotency.key_of(request)
+        return key, token, await body.read(request, self._edge.limits)
+
+    def _held(self, key: Key, path: str, token: str | None) -> AbstractContextManager[None]:
+        return nullcontext() if token is None else self._intake.in_flight.hold(key.id, path, token)
+
+    def _prepare_one(
+        self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
+    ) -> tuple[Prepared, Idempotency | None]:
+        value, repaired = strict_json.parse_email(raw)
+        return self._prepared(value, key, id_, now, repaired), _once(key, PATH, token, value)
+
+    def _prepare_all(
+        self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float
+    ) -> _Sorted:
+        value, repaired = strict_json.parse_email(raw)
+        results: list[Prepared | Problem] = []
+        for item, id_ in zip(_items(value), ids, strict=False):
+            try:
+                results.append(self._prepared(item, key, id_, now, repaired))
+            except Problem as problem:
+                results.append(problem)
+        return results, _once(key, BATCH, token, value)
+
+    def _prepared(self, value: Any, key: Key, id_: UUID, now: float, repaired: bool) -> Prepared:
+        if not isinstance(value, dict):
+            raise IncompatibleJson(f"An email must be one JSON object, not {json_type(value)}.")
+        return self._intake.build(translate.to_native(value), key, id_, now, repaired=repaired)
+
+
+def _with_bearer(request: Request) -> Request:
+    """The same request with Postmark's token as our key, so that the keyring has one door. A Bearer is good too."""
+    token = header(request.scope, b"x-postmark-server-token")
+    if token is None or not token.strip():
+        if header(request.scope, b"authorization") is None:
+            raise MissingToken
+        return request
+    bearer = (b"authorization", b"Bearer " + token.strip())
+    return Request({**request.scope, "headers": [bearer, *request.scope["headers"]]}, request.receive)
+
+
+def _once(key: Key, path: str, token: str | None, value: Any) -> Idempotency | None:
+    return None if token is None else Idempotency(key.id, path, token, strict_json.canonical_digest(value))
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise IncompatibleJson(f"The request body must be a list of emails, not {json_type(value)}.")
+    if not value:
+        raise IncompatibleJson("The list has no emails.")
+    if len(value) > MOST:
+        raise TooManyMessages(f"The list has {len(value)} emails; a batch has {MOST} at most.")
+    return value
+
+
+def _sent(prepared: Prepared, id_: UUID) -> dict[str, Any]:
+    """`id_` is an earlier one's when the request is a repetition."""
+    return {
+        "To": ", ".join(prepared.acceptance.head.to),
+        "SubmittedAt": timestamp(moment_of(id_)),
+        "MessageID": str(id_),
+        "ErrorCode": 0,
+        "Message": "OK",
+        **_in_their_words(prepared.warned),
+    }
+
+
+def _in_their_words(warned: Warned) -> Warned:
+    if "warnings" not in warned:
+        return warned
+    return {"warnings": [{**one, "field": place_of(one["field"])} for one in warned["warnings"]]}
+
+
+def _answer(content: Any) -> Response:
+    return json_ok(json.dumps(content).encode())

@@ -1,0 +1,140 @@
+"""An email in Postmark's words, put into ours. Judges only what the words of ours have no place for.
+
+Left out, because it changes nothing that arrives: TrackOpens, TrackLinks, MessageStream, InlineCss. A template would
+change it, so it becomes our `template`, which is refused.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from app.api.problems.problem import FieldError, Invalid
+from app.api.submission.fields import MAX_ITEMS, json_type
+
+MEMBERS = {
+    "From": "from",
+    "To": "to",
+    "Cc": "cc",
+    "Bcc": "bcc",
+    "ReplyTo": "reply_to",
+    "Subject": "subject",
+    "HtmlBody": "html",
+    "TextBody": "text",
+    "Headers": "headers",
+    "Attachments": "attachments",
+    "TemplateId": "template",
+}
+ATTACHMENT = {
+    "Name": "filename",
+    "Content": "content",
+    "ContentType": "content_type",
+    "ContentID": "content_id",
+    "Encoding": "encoding",  # not Postmark's, but our errors name it
+}
+
+_ADDRESSES = ("To", "Cc", "Bcc", "ReplyTo")
+_TEMPLATE = ("TemplateId", "TemplateAlias", "TemplateModel")
+LONGEST = 1000  # characters of a Tag or of a value in Metadata
+LONGEST_NAME = 256
+_MARKS = re.compile(r'\\.|[",]', re.DOTALL)
+
+
+def to_native(email: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of POST /emails that means the same. Raises Invalid, the places in our words too."""
+    ours = {name: email[theirs] for theirs, name in MEMBERS.items() if theirs in email}
+    for theirs in _ADDRESSES:
+        if isinstance(email.get(theirs), str):
+            ours[MEMBERS[theirs]] = split(email[theirs])
+    if not ours.get("to") and (_some(email, "Cc") or _some(email, "Bcc")):
+        ours["to"] = ()  # for the rules of ours: nobody, and that is right
+    ours["headers"] = _headers(email.get("Headers"))
+    ours["attachments"] = _attachments(email.get("Attachments"))
+    ours["tags"] = [*_tag(email.get("Tag")), *_metadata(email.get("Metadata"))]
+    ours["template"] = next((email[name] for name in _TEMPLATE if email.get(name) is not None), None)
+    return ours
+
+
+def split(text: str) -> list[str]:
+    """The addresses of a list with commas (RFC 5322 §3.4); a comma within quotation marks is part of a name."""
+    parts, start, quoted = [], 0, False
+    for mark in _MARKS.finditer(text):
+        if mark[0] == '"':
+            quoted = not quoted
+        elif mark[0] == "," and not quoted:
+            parts.append(text[start : mark.start()])
+            start = mark.end()
+    parts.append(text[start:])
+    return [bare for part in parts if (bare := part.strip(" \t"))]
+
+
+def _some(email: Mapping[str, Any], name: str) -> bool:
+    return isinstance(email.get(name), str) and bool(split(email[name]))
+
+
+def _headers(given: Any) -> Any:
+    """`[{"Name", "Value"}]` as an object."""
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        raise _flaw(
+            "headers", f'It must be a list like [{{"Name": "X-Reference", "Value": "42"}}], not {json_type(given)}.'
+        )
+    if len(given) > MAX_ITEMS:
+        raise _flaw("headers", f"It has {len(given)} headers and may have {MAX_ITEMS}.")
+    headers: dict[str, Any] = {}
+    for place, header in enumerate(given):
+        name = header.get("Name") if isinstance(header, dict) else None
+        if not isinstance(name, str):
+            raise _flaw(f"headers[{place}]", 'It must be an object like {"Name": "X-Reference", "Value": "42"}.')
+        if name in headers:
+            raise _flaw(f"headers[{place}]", "There is a header of this name already; give each once.")
+        headers[name] = header.get("Value")
+    return headers
+
+
+def _attachments(given: Any) -> Any:
+    if not isinstance(given, list):
+        return given
+    return [_attachment(one) if isinstance(one, dict) else one for one in given]
+
+
+def _attachment(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given.get(theirs) for theirs, name in ATTACHMENT.items()}
+
+
+def _tag(given: Any) -> list[tuple[str, str]]:
+    if given is None or given == "":
+        return []
+    return [("tag", _text("tag", given))]
+
+
+def _metadata(given: Any) -> list[tuple[str, str]]:
+    """Each entry as a tag: told in GET /emails and in webhooks, and not to those who get the email."""
+    if given is None:
+        return []
+    if not isinstance(given, dict):
+        raise _flaw("metadata", f'It must be an object like {{"customer": "42"}}, not {json_type(given)}.')
+    if len(given) > MAX_ITEMS:
+        raise _flaw("metadata", f"It has {len(given)} entries and may have {MAX_ITEMS}.")
+    for name in given:
+        if not 1 <= len(name) <= LONGEST_NAME or "\0" in name:
+            raise _flaw("metadata", f"A name in it must have 1 to {LONGEST_NAME} characters, none of them NUL.")
+    return [(name, _text(f"metadata.{name}", value)) for name, value in given.items() if value is not None]
+
+
+def _text(place: str, value: Any) -> str:
+    """Postmark makes a text of whatever is given as metadata."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case str() if len(value) <= LONGEST and "\0" not in value:
+            return value
+        case str():
+            raise _flaw(place, f"It must have at most {LONGEST} characters, none of them NUL.")
+    raise _flaw(place, f"It must be a string, not {json_type(value)}.")
+
+
+def _flaw(place: str, sentence: str) -> Invalid:
+    return Invalid([FieldError(place, sentence)])

@@ -1,0 +1,96 @@
+"""What an API key's policy refuses, each with field, fault and mend. Beside `errors` it alone knows status codes."""
+
+import math
+from collections.abc import Sequence
+
+from app.api.problems.problem import MAX_DETAILS, ErrorName, Problem
+from app.mail.rate_limit import MINUTE, Amount, Unit, Window
+
+
+class NotAllowed(Problem):
+    """This API key may not send this email. The first thing that is wrong decides; all are told."""
+
+    status = 403
+
+    def __init__(self, reason: str, wrong: Sequence[tuple[str, str]]) -> None:
+        field, sentence = wrong[0]
+        details = [{"field": at, "message": why} for at, why in wrong[:MAX_DETAILS]]
+        super().__init__(ErrorName.VALIDATION_ERROR, f"{field}: {sentence}", reason=reason, details=details)
+
+
+class SenderNotAllowed(NotAllowed):
+    """Nobody here may send as this address."""
+
+    def __init__(self, sender: str, mend: str) -> None:
+        super().__init__("sender_not_allowed", [("from", f"{sender} may not be used as a sender here. {mend}")])
+
+
+class LaneNotAllowed(NotAllowed):
+    """The API key is confined to other lanes."""
+
+    def __init__(self, lane: str, lanes: Sequence[str]) -> None:
+        sentence = f"This API key may not send in the lane {lane}. Use {' or '.join(lanes)}, or leave it out."
+        super().__init__("lane_not_allowed", [("lane", sentence)])
+
+
+class RecipientNotAllowed(NotAllowed):
+    """The API key may send to some recipients alone."""
+
+    def __init__(self, strangers: Sequence[tuple[str, str]], recipients: Sequence[str]) -> None:
+        mend = f"It may send to {', '.join(recipients)}."
+        sentences = [(field, f"This API key may not send to {address}. {mend}") for field, address in strangers]
+        super().__init__("recipient_not_allowed", sentences)
+
+
+class BudgetSpent(Problem):
+    """The API key has submitted as much as it may in this minute or on this day. Nothing was kept."""
+
+    status = 429
+
+    def __init__(self, window: Window, amount: Amount, now: float) -> None:
+        of_minute, count = window.seconds == MINUTE, amount.of(window.unit)
+        seconds = max(1, math.ceil(window.end - now))
+        to = "to " if window.unit is Unit.RECIPIENTS else ""
+        limit = f"{to}{_counted(window.limit, window.unit)} a {'minute' if of_minute else 'day'}"
+        if count > window.limit:
+            sentence = (
+                f"This request has {_counted(count, window.unit)}, and its API key may send {limit}: "
+                "send fewer in a request."
+            )
+        else:
+            sentence = (
+                f"This API key may send {limit}, and {window.remaining} of them are left; this request has {count}. "
+                f"Send this again in {seconds} seconds."
+            )
+        name = ErrorName.RATE_LIMIT_EXCEEDED if of_minute else ErrorName.DAILY_QUOTA_EXCEEDED
+        super().__init__(name, sentence, reason=f"{window.unit}_budget", headers={"retry-after": str(seconds)})
+
+
+def _counted(count: int, unit: Unit) -> str:
+    return f"{count} {unit if count != 1 else unit.removesuffix('s')}"
+
+
+class TooManyAttempts(Problem):
+    """The API key has made too many requests in this minute that no budget counts."""
+
+    status = 429
+
+    def __init__(self, limit: int, seconds: int) -> None:
+        super().__init__(
+            ErrorName.RATE_LIMIT_EXCEEDED,
+            f"This API key has made {limit} validations, reschedules and refused sends in this minute, which is the "
+            f"limit. Correct the requests that are refused, and send this again in {seconds} seconds.",
+            reason="too_many_attempts",
+            headers={"retry-after": str(seconds)},
+        )
+
+
+class KeyRevoked(Problem):
+    """A revoked key stays so."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            "The key is revoked, which cannot be undone. Make a new one.",
+            reason="key_revoked",
+        )

@@ -1,0 +1,376 @@
+"""Every answer that is not a success: status codes and the wire form of an error. What is refused before anybody knows
+what was asked is in `unreadable`.
+
+The form is api.md §1: `{"statusCode", "name", "message"}`, one of 21 names, and as extra members `reason`, `details`
+and `request_id`. Never members named type, code or error: the SDKs' parsers trip over them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app import logs
+from app.api.http.draining_response import DrainingResponse
+from app.mail.lifecycle import MessageState
+from app.mail.safe_text import cut
+
+MAX_DETAILS = 20  # flaws that one answer names
+LONGEST_FIELD = 200  # characters of the place of a flaw
+LONGEST_MESSAGE = 600  # characters of a sentence
+
+
+class ErrorName(StrEnum):
+    """The names that every official SDK can parse. There are no others."""
+
+    INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
+    VALIDATION_ERROR = "validation_error"
+    MISSING_API_KEY = "missing_api_key"
+    RESTRICTED_API_KEY = "restricted_api_key"
+    INVALID_API_KEY = "invalid_api_key"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    INVALID_IDEMPOTENT_REQUEST = "invalid_idempotent_request"
+    CONCURRENT_IDEMPOTENT_REQUESTS = "concurrent_idempotent_requests"
+    INVALID_ATTACHMENT = "invalid_attachment"
+    INVALID_FROM_ADDRESS = "invalid_from_address"
+    INVALID_ACCESS = "invalid_access"
+    INVALID_PARAMETER = "invalid_parameter"
+    INVALID_REGION = "invalid_region"
+    MISSING_REQUIRED_FIELD = "missing_required_field"
+    MONTHLY_QUOTA_EXCEEDED = "monthly_quota_exceeded"
+    DAILY_QUOTA_EXCEEDED = "daily_quota_exceeded"
+    RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
+    SECURITY_ERROR = "security_error"
+    APPLICATION_ERROR = "application_error"
+    INTERNAL_SERVER_ERROR = "internal_server_error"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with a request: where, and in one sentence what is wrong and what mends it."""
+
+    field: str
+    message: str
+    name: ErrorName = ErrorName.VALIDATION_ERROR
+    reason: str | None = None
+
+
+class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not always an error of theirs
+    """A request that is refused. The subclasses know the facts; `answer` turns any of them into a response."""
+
+    status: int = 422
+    unread: bool = False  # the caller is still sending the body
+    members: Mapping[str, object] = MappingProxyType({})  # what else the answer says
+
+    def __init__(
+        self,
+        name: ErrorName,
+        message: str,
+        *,
+        reason: str | None = None,
+        details: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Text of the caller in `message` and `details` is cut: an answer repeats a few hundred characters of it."""
+        self.name = name
+        self.message = cut(message, LONGEST_MESSAGE)
+        super().__init__(self.message)
+        self.reason = reason
+        self.details = [
+            {"field": cut(one["field"], LONGEST_FIELD), "message": cut(one["message"], LONGEST_MESSAGE)}
+            for one in details
+        ]
+        self.headers = headers or {}
+
+
+class Invalid(Problem):
+    """The request can be read, but its values cannot be used. The first flaw decides; all are told."""
+
+    def __init__(self, flaws: Sequence[FieldError]) -> None:
+        first = flaws[0]
+        super().__init__(
+            first.name,
+            f"{first.field}: {first.message}" if first.field else first.message,
+            reason=first.reason,
+            details=[{"field": flaw.field, "message": flaw.message} for flaw in flaws],
+        )
+
+
+class BatchRefused(Problem):
+    """Items of a batch are refused, and with them the batch. The first one decides; all are told, by their place."""
+
+    def __init__(self, refused: Sequence[tuple[int, Problem]]) -> None:
+        _, first = refused[0]
+        details = [detail for index, problem in refused for detail in _of_item(index, problem)]
+        super().__init__(
+            first.name, in_item(*refused[0]), reason=first.reason, details=details[:MAX_DETAILS], headers=first.headers
+        )
+        self.status = first.status
+
+
+def in_item(index: int, problem: Problem) -> str:
+    """What is wrong with the item of a batch at this place (from 0), like `[2].to: It must be …`."""
+    named = problem.details and problem.details[0]["field"]
+    return f"[{index}].{problem.message}" if named else f"[{index}]: {problem.message}"
+
+
+def _of_item(index: int, problem: Problem) -> list[Mapping[str, str]]:
+    if not problem.details:
+        return [{"field": f"[{index}]", "message": problem.message}]
+    return [
+        {**detail, "field": f"[{index}].{detail['field']}" if detail["field"] else f"[{index}]"}
+        for detail in problem.details
+    ]
+
+
+class MalformedBody(Problem):
+    """The body is no JSON, or ended early."""
+
+    status = 400
+
+    def __init__(self, what: str) -> None:
+        super().__init__(ErrorName.VALIDATION_ERROR, what)
+
+
+class MissingKey(Problem):
+    """No API key came with the request."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.MISSING_API_KEY,
+            "There is no API key in the request. Send it in the header `Authorization: Bearer <key>`.",
+            headers={"www-authenticate": "Bearer"},
+        )
+
+
+class RestrictedKey(Problem):
+    """A key was used for something that its permission does not cover."""
+
+    status = 401
+
+    def __init__(self, has: str, needs: Sequence[str]) -> None:
+        super().__init__(
+            ErrorName.RESTRICTED_API_KEY,
+            f"This API key has the permission {has}. Use a key with the permission {' or '.join(needs)}.",
+            headers={"www-authenticate": "Bearer"},
+        )
+
+
+class InvalidKey(Problem):
+    """The key is unknown, disabled, revoked or was replaced: the caller cannot tell which."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.INVALID_API_KEY,
+            "The API key is unknown, disabled, or was revoked or replaced. `postern keys list` shows them.",
+        )
+
+
+class NotFound(Problem):
+    """There is nothing at this address, or nothing that this key may see."""
+
+    status = 404
+
+    def __init__(self, what: str, *, reason: str | None = None) -> None:
+        super().__init__(ErrorName.NOT_FOUND, what, reason=reason)
+
+
+class NoEmail(NotFound):
+    """No email has this id, or it is another key's: the caller cannot tell which."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(f"There is no email {id_}, or this API key may not see it.")
+
+
+class NotScheduled(Problem):
+    """The email cannot be rescheduled or cancelled: it goes, went, or was cancelled."""
+
+    def __init__(self, state: MessageState) -> None:
+        stands = f"{state} and due" if state is MessageState.QUEUED else state
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            f"The email is {stands}. It can be rescheduled or cancelled only before the time it is scheduled for; "
+            "what waits after that, an administrator takes back with `postern emails cancel`.",
+            reason="not_scheduled",
+        )
+
+
+class NotRetryable(Problem):
+    """The email is in no state to be put back."""
+
+    def __init__(self, state: MessageState, *, kept: bool = True) -> None:
+        can = "Only an email that is held, or done with a failed recipient, can be retried."
+        if not kept:
+            can = "Its content is not kept any more, so it cannot be retried: send it anew."
+        reason = "not_retryable" if kept else "content_not_kept"
+        super().__init__(ErrorName.VALIDATION_ERROR, f"The email is {state}. {can}", reason=reason)
+
+
+class NotHeld(Problem):
+    """The outcome of the email is known, or still to come: there is nothing to confirm."""
+
+    def __init__(self, state: MessageState) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            f"The email is {state}. Only an email that is held can be confirmed.",
+            reason="not_held",
+        )
+
+
+class NotOver(Problem):
+    """The email is not over, so it cannot be erased."""
+
+    def __init__(self, state: MessageState) -> None:
+        how = "Cancel it with `postern emails cancel`, or wait until it is over, then erase it."
+        if state is MessageState.ACTIVE:
+            how = "It is being relayed now: wait until it is over, then erase it."
+        sentence = f"The email is {state}. Only an email that is done or cancelled can be erased. {how}"
+        super().__init__(ErrorName.VALIDATION_ERROR, sentence, reason="not_over")
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status = 405
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(
+            ErrorName.METHOD_NOT_ALLOWED, f"{method} is not possible here; use {allowed}.", headers={"allow": allowed}
+        )
+
+
+class InvalidIdempotencyKey(Problem):
+    """The Idempotency-Key header cannot be used."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.INVALID_IDEMPOTENCY_KEY, "The header Idempotency-Key must be 1 to 256 printable ASCII characters."
+        )
+
+
+class IdempotencyMismatch(Problem):
+    """The Idempotency-Key was used before with another body."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.INVALID_IDEMPOTENT_REQUEST,
+            "This Idempotency-Key was used before with a different body. Use a new key for a new email.",
+        )
+
+
+class IdempotencyInFlight(Problem):
+    """Another request with the same Idempotency-Key has not been answered yet."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.CONCURRENT_IDEMPOTENT_REQUESTS,
+            "Another request with this Idempotency-Key is still being answered. Wait for it, then repeat this one.",
+            headers={"retry-after": "1"},
+        )
+
+
+class MessageTooLarge(Problem):
+    """The composed message is larger than the upstream takes."""
+
+    def __init__(self, size: int, limit: int, *, attachments: bool) -> None:
+        super().__init__(
+            ErrorName.INVALID_ATTACHMENT if attachments else ErrorName.VALIDATION_ERROR,
+            f"Encoded for the mail the message has {size} octets, and the limit is {limit}. "
+            + ("Send smaller attachments, or links to them." if attachments else "Shorten the html or the text."),
+            reason="message_too_large",
+        )
+
+
+class Unavailable(Problem):
+    """The request is fine, but cannot be kept now."""
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: int, details: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(
+            ErrorName.APPLICATION_ERROR, message, details=details, headers={"retry-after": str(max(1, retry_after))}
+        )
+
+
+class DiskAlmostFull(Problem):
+    """The email is fine, but the rest of the disk is reserved for what was accepted before."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.APPLICATION_ERROR,
+            "The disk of Postern's database is almost full, so no email is accepted now. Nothing was stored; send this "
+            "again later. An administrator has to make room: deploy/RUNBOOK.md, The disk.",
+            reason="disk_almost_full",
+            headers={"retry-after": "30"},
+        )
+
+
+class NotReady(Problem):
+    """Emails should go elsewhere. What the answer would say if it were a success, it says beside the error."""
+
+    status = 503
+
+    def __init__(self, stands: Mapping[str, Any]) -> None:
+        why = " ".join(reason["summary"] for reason in stands["reasons"])
+        super().__init__(ErrorName.APPLICATION_ERROR, f"Postern is not ready: {why}", headers={"retry-after": "5"})
+        self.members = stands
+
+
+class InternalError(Problem):
+    """A bug of ours."""
+
+    status = 500
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.APPLICATION_ERROR, "Postern failed at this request. The log has the cause under its request_id."
+        )
+
+
+def answer(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None) -> Response:
+    """The response in the wire form, or in another `form`: its status and body. What was the caller's is logged here,
+    once."""
+    status, content = form or (problem.status, wire_form(problem, scope.get("request_id")))
+    if status < 500:
+        logs.refused(
+            status=status,
+            name=problem.name,
+            message=problem.message,
+            method=scope["method"],
+            path=scope["path"],
+            client=(scope.get("client") or ("",))[0],
+        )
+    kind = DrainingResponse if problem.unread else Response
+    return kind(content, status, dict(problem.headers), media_type="application/json")
+
+
+def wire_form(problem: Problem, request_id: str | None) -> bytes:
+    """The content of an error, as JSON."""
+    members: dict[str, object] = {"statusCode": problem.status, "name": problem.name, "message": problem.message}
+    members |= problem.members
+    if problem.reason is not None:
+        members["reason"] = problem.reason
+    if problem.details:
+        members["details"] = list(problem.details)
+    if request_id is not None:
+        members["request_id"] = request_id
+    return json.dumps(members).encode()

@@ -1,0 +1,170 @@
+"""What is refused before anybody knows what was asked: no HTTP, too large, too slow, too much at once.
+
+Some of it is found below the application, by `app/listener.py`, which is given the answers as octets.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from app.api.problems.problem import ErrorName, Problem, wire_form
+
+_CLOSE = {"connection": "close"}
+_RETRY_AFTER = "1"  # second after which there may be room again
+
+
+class NotHttp(Problem):
+    """What came cannot be read as HTTP/1.1 at all."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR, "This is not an HTTP/1.1 request. Check the client or the gateway."
+        )
+
+
+class RequestHeadTimeout(Problem):
+    """The request line and the header fields did not arrive in time."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            "The head of the request did not arrive in time. Send it at once.",
+            reason="too_slow",
+        )
+
+
+class HeadTooLarge(Problem):
+    """The request line and the header fields are larger than any client's."""
+
+    status = 431
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            "The head of the request is too large. Put what is long into the body.",
+            reason="head_too_large",
+        )
+
+
+class TooManyConnections(Problem):
+    """More callers are connected than there is room for."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorName.APPLICATION_ERROR,
+            "Too many connections are open. Close those that you do not use, and try again in a moment.",
+            reason="too_many_connections",
+            headers={"retry-after": _RETRY_AFTER},
+        )
+
+
+class BodyTooLarge(Problem):
+    """More octets than one request may have."""
+
+    status = 413
+
+    def __init__(self, limit: int, *, unread: bool) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            f"The request body is larger than {limit} octets. Send smaller files, and as base64 instead of numbers.",
+            reason="body_too_large",
+            headers=_CLOSE,
+        )
+        self.unread = unread
+
+
+class TooManyValues(Problem):
+    """The JSON of the body has so many values that they would take many times its bytes."""
+
+    status = 413
+
+    def __init__(self, values: int, numbers: int) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            f"The JSON in the request body has more than {values} values, or more than {numbers} bytes as numbers. "
+            "Send files as base64 strings, and leave out the members that Postern does not use.",
+            reason="too_many_values",
+        )
+
+
+class UnsupportedCoding(Problem):
+    """The body is in an encoding that is not read here."""
+
+    status = 415
+
+    def __init__(self, what: str, *, unread: bool = False) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR, what, reason="unsupported_encoding", headers=_CLOSE if unread else None
+        )
+        self.unread = unread
+
+
+class RequestBodyTimeout(Problem):
+    """The body did not arrive in time."""
+
+    status = 408
+
+    def __init__(self, seconds: float, rate: int) -> None:
+        super().__init__(
+            ErrorName.VALIDATION_ERROR,
+            f"The request body did not arrive within {seconds:g} seconds, or it arrived at less than {rate} bytes a "
+            "second. Send the request again.",
+            reason="body_timeout",
+            headers=_CLOSE,
+        )
+
+
+class TooManyRequests(Problem):
+    """One address, or one API key, has so many requests under way that others would find no place."""
+
+    status = 429
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            ErrorName.RATE_LIMIT_EXCEEDED,
+            f"This address or this API key has {most} requests under way already. Wait for their answers.",
+            reason="too_many_requests_under_way",
+            headers={"retry-after": _RETRY_AFTER},
+        )
+
+
+class BodyBudgetExhausted(Problem):
+    """What is being read and worked on fills the memory that is set aside for it, or the share of the caller."""
+
+    status = 503
+
+    def __init__(self, *, unread: bool) -> None:
+        super().__init__(
+            ErrorName.APPLICATION_ERROR,
+            "Too many large requests are under way. Nothing was kept; try again in a moment.",
+            reason="too_much_in_flight",
+            headers={"retry-after": _RETRY_AFTER, **_CLOSE},
+        )
+        self.unread = unread
+
+
+def transport_responses() -> Mapping[int, bytes]:
+    """The answers that are given below the application, by status: whole responses, after which the line is closed."""
+    return {
+        problem.status: _response_bytes(problem)
+        for problem in (NotHttp(), RequestHeadTimeout(), HeadTooLarge(), TooManyConnections())
+    }
+
+
+def _response_bytes(problem: Problem) -> bytes:
+    content = wire_form(problem, None)
+    headers = {
+        **problem.headers,
+        **_CLOSE,
+        "cache-control": "no-store",
+        "content-type": "application/json",
+        "content-length": str(len(content)),
+    }
+    lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content

@@ -1,0 +1,179 @@
+"""What happens to every request around the routes, and which exception becomes which answer. Knows no route.
+
+One wrapper and not a stack of them: at every layer each message of each request would pass two more calls.
+"""
+
+import asyncio
+import random
+import re
+import sys
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope, Send
+
+from app import logs
+from app.api.auth.rate_limit_headers import RateLimitHeaders
+from app.api.auth.refusal_audit import Caller, RefusalAudit
+from app.api.http.headers import header
+from app.api.http.memory_budget import ROOM, Room
+from app.api.postmark import errors
+from app.api.problems.problem import (
+    InternalError,
+    MalformedBody,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    Unavailable,
+    answer,
+)
+from app.api.server import paths
+from app.quota import Quota, network
+from app.store import StoreError
+
+PIECE = 64 * 1024  # bytes of an answer that are written at once
+REQUESTS_OF_ONE = 450  # that one address, or one API key, may have under way: half of the connections
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
+_STOPPED = "Postern stopped before it was done. Send the request again, with the same Idempotency-Key if it had one."
+_ids = random.Random()  # noqa: S311 - they tell requests apart, they keep no secret
+
+
+class RequestMiddleware:
+    """The routes of `app` as one ASGI application.
+
+    It takes the place of FastAPI's own layers (telemetry, body limit, error pages, exit stacks), which have nothing to
+    do here. `draining` is true once a stop began: then new requests go elsewhere, and those inside are finished.
+    `root_path` may stand before any path: a gateway takes it off or does not.
+    """
+
+    def __init__(
+        self, app: FastAPI, draining: Callable[[], bool], room: Room | None = None, root_path: str = ""
+    ) -> None:
+        self._root_path = root_path
+        self._draining = draining
+        self._room = room or Room(0)
+        self._requests = Quota(sys.maxsize, REQUESTS_OF_ONE)
+        self.set_routes(app)
+
+    def set_routes(
+        self, app: FastAPI, rates: RateLimitHeaders | None = None, refusals: RefusalAudit | None = None
+    ) -> None:
+        """These routes from now on."""
+        self._app = app
+        self._routes = app.router
+        self._rates = rates
+        self._refusals = refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Every answer bears X-Request-Id, and what is left to the caller's API key.
+
+        Every exception becomes an answer: further out the server would drop the connection. Only half an answer cannot
+        be mended: closing the connection tells the caller so.
+        """
+        if scope["type"] != "http":
+            await self._routes(scope, receive, send)
+            return
+        request_id, caller = _request_id(scope), Caller(self._requests)
+        path = paths.route_path(scope["path"], self._root_path)
+        facts = {"app": self._app, "path": path, "request_id": request_id.decode()}
+        scope.update(facts | {"caller": caller, ROOM: self._room})
+        logs.bind_request(scope["request_id"])
+        started, problem = False, None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                left = self._rates.headers(caller.key) if self._rates and caller.key else ()
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *left]
+            elif len(message.get("body", b"")) > PIECE:
+                await _send_in_pieces(message, send)
+                return
+            await send(message)
+
+        try:
+            self._admit(scope, caller)
+            await self._routes(scope, receive, send_with_id)
+        except (Exception, asyncio.CancelledError) as error:
+            problem = _problem(error, scope)
+            if started:
+                raise
+        finally:
+            self._room.free(scope)
+            if problem is None or started:
+                caller.leave()
+        if problem is not None:
+            await self._refuse(problem, scope, receive, send_with_id)
+
+    async def _refuse(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+        problem.__context__ = None  # it would keep what was read of the body as long as the answer takes
+        if self._refusals:
+            self._refusals.record(scope, problem)
+        form = errors.render(problem) if errors.is_postmark_request(scope) else None
+        try:
+            await answer(problem.with_traceback(None), scope, form)(scope, receive, send)
+        finally:
+            scope["caller"].leave()
+
+    async def close(self) -> None:
+        """Write down what is not yet, once nobody asks any more."""
+        if self._refusals:
+            await self._refusals.close()
+
+    def _admit(self, scope: Scope, caller: Caller) -> None:
+        paths.check(scope)
+        if scope["path"] in paths.INTERNAL:
+            return
+        if client := scope.get("client"):
+            caller.enter(network(client[0]))
+        if self._draining():
+            raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
+
+
+async def _send_in_pieces(message: Message, send: Send) -> None:
+    """A large body, no faster than the caller reads it: what waits for the caller is then charged until it is sent."""
+    content = message["body"]
+    for at in range(0, len(content), PIECE):
+        more = message.get("more_body", False) or at + PIECE < len(content)
+        await send({"type": message["type"], "body": content[at : at + PIECE], "more_body": more})
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The caller's own, if it can be put into a log, else a new one."""
+    given = header(scope, b"x-request-id")
+    if given and _REQUEST_ID.fullmatch(given):
+        return given
+    return _ids.randbytes(12).hex().encode()
+
+
+def _problem(error: BaseException, scope: Scope) -> Problem:
+    """What the caller is told. Not Found and the like are what Starlette's router raises by itself; cancelled is what
+    has not ended when a stop has waited long enough."""
+    match error:
+        case Problem():
+            return error
+        case StoreError():
+            logs.store_failed(f"{scope['method']} {scope['path']}", error)
+            sorry = "The email store takes nothing at the moment. Nothing was kept; try again."
+            return Unavailable(sorry, retry_after=5)
+        case asyncio.CancelledError():
+            return Unavailable(_STOPPED, retry_after=5)
+        case HTTPException(status_code=404):
+            return NotFound(f"There is nothing at {scope['path']}.")
+        case HTTPException(status_code=405):
+            return MethodNotAllowed(scope["method"], _allowed(scope))
+        case HTTPException() if error.status_code < 500:
+            return MalformedBody(str(error.detail))
+    logs.crashed(f"{scope['method']} {scope['path']}", error)
+    return InternalError()
+
+
+def _allowed(scope: Scope) -> str:
+    """The methods of every route at this path: Starlette would name those of the first one only."""
+    methods: set[str] = set()
+    for route in scope["app"].routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return ", ".join(sorted(methods))

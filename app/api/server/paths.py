@@ -1,0 +1,39 @@
+"""Which path of the API a request asks for, however a gateway or an SDK has written it. Knows no route."""
+
+import re
+
+from starlette.types import Scope
+
+from app.api.problems.problem import NotFound
+from app.mail import safe_text
+
+INTERNAL = frozenset({"/healthz", "/readyz", "/metrics"})  # they ask for no key: no gateway may pass them on
+_SLASHES = re.compile("/{2,}")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f]|/[.]{1,2}(?:/|$)")  # controls, dot segments
+
+
+def route_path(given: str, root_path: str) -> str:
+    """The path for the routes: slashes joined, and `root_path` removed once, if it is there in the same case."""
+    path = _joined(given)
+    if root_path and f"{path}/".startswith(f"{root_path}/"):
+        return path[len(root_path) :] or "/"
+    return path
+
+
+def check(scope: Scope) -> None:
+    """Refuse control characters, dot segments, and any other spelling of an internal path. Raises NotFound.
+
+    A gateway compares paths before Postern reads them. What both read differently would pass its rules; so an internal
+    path is answered only where the request has exactly its bytes.
+    """
+    path: str = scope["path"]
+    if _UNSAFE.search(path) or (path in INTERNAL and scope["raw_path"] != path.encode()):
+        shown = safe_text.escape_controls(safe_text.cut(path))
+        raise NotFound(f"There is nothing at {shown}.")
+
+
+def _joined(path: str) -> str:
+    """`//emails` and `/emails/` are `/emails`: some SDKs join their base URL so. Never a redirect."""
+    if "//" in path or path.endswith("/"):
+        return _SLASHES.sub("/", path).rstrip("/") or "/"
+    return path

@@ -1,0 +1,36 @@
+"""What a Postern answers that has no store yet: it lives, it is not ready, and whoever has mail comes again."""
+
+from typing import NoReturn
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app import metrics
+from app.api.http.headers import json_ok
+from app.api.problems.problem import NotReady, Unavailable
+from app.mail.readiness import NO_DATABASE, Status
+
+RETRY_AFTER = 5  # seconds
+
+
+async def alive(_: Request) -> Response:
+    """GET /healthz: the process answers, and to start it again would mend nothing."""
+    return json_ok(b'{"status":"ok"}')
+
+
+async def ready(_: Request) -> Response:
+    """GET /readyz: not yet."""
+    reasons = [NO_DATABASE.shown(names=False)]
+    raise NotReady({"status": Status.NOT_READY, "relaying": False, "reasons": reasons})
+
+
+async def text() -> bytes:
+    """For GET /metrics: what was counted."""
+    return metrics.expose()
+
+
+async def starting_application(_scope: Scope, _receive: Receive, _send: Send) -> NoReturn:
+    """Whatever else is asked."""
+    sorry = "Postern is starting, and waits for its database. Nothing was kept; try again."
+    raise Unavailable(sorry, retry_after=RETRY_AFTER)

@@ -1,0 +1,198 @@
+"""The `content` of an attachment as canonical base64: strings, lists of bytes, Node's Buffers. Knows no other member.
+
+A string is read by one rule, in this order:
+1. `encoding` given: `base64` (a `data:` URL of base64 included), or `utf-8`, which makes the characters the file.
+2. A `data:` URL (RFC 2397): what it holds.
+3. Made of the characters of base64 alone, as one word, as lines of one length or with `=` at its end: base64.
+   It must be valid then (RFC 4648 §4), whatever the type is: how many characters it has decides nothing.
+4. Anything else: the text itself if the media type is `text/…`, else base64 with white space in it, or refused.
+"""
+
+import base64
+import binascii
+import re
+from enum import StrEnum
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from pydantic_core import PydanticCustomError
+
+from app.api.problems.problem import ErrorName
+from app.api.submission.fields import json_type, validation_error
+from app.frozen import frozen
+from app.mail.message import mime_parameters
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_WHITE_SPACE = b" \t\r\n\v\f"
+_OF_BASE64 = _ALPHABET + b"-_=" + _WHITE_SPACE  # of base64url too: a word of it is no text either
+_LINE = 60  # characters of the shortest line in which an encoder wraps base64; MIME has 76, PEM has 64
+_BLOCK = 64 * 1024  # entries of a list that are converted at once
+_URL_HEAD = 1024  # characters in which a data: URL has its comma
+_URL_UNITS = re.compile(rb"(?s:%[0-9A-Fa-f]{2}|.){1,65536}+")
+_DOUBTFUL = 64  # characters of a text that might just as well be meant as it stands
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_WORD = re.compile(rb"\S*+")
+_CHARSET = re.compile(r"charset=([A-Za-z0-9][A-Za-z0-9._-]{0,39})", re.IGNORECASE)
+
+_NOT_BASE64 = (
+    "It is not base64; encode the file as RFC 4648 says, padded with = to a multiple of four characters, or send a "
+    "data: URL."
+)
+_NEARLY_BASE64 = (
+    "It has only characters of base64, but is not base64 (RFC 4648 §4, padded with = to a multiple of four). Encode "
+    'the file again, or add `"encoding": "utf-8"` if these characters are the file.'
+)
+_BAD_URL = "The data: URL does not hold base64 after `;base64,`; encode the file as RFC 4648 says."
+_IN_DOUBT = (
+    "It was decoded from base64, and the file is no UTF-8 text. If these characters are the file, add "
+    '`"encoding": "utf-8"`; if not, add `"encoding": "base64"`.'
+)
+
+
+class Encoding(StrEnum):
+    """The caller's word for how a string becomes the file."""
+
+    BASE64 = "base64"
+    UTF_8 = "utf-8"
+
+
+@frozen
+class Content:
+    """The file as canonical base64 (padded, no white space)."""
+
+    base64: bytes
+    media_type: str = ""  # the one that a data: URL has
+    is_literal: bool = False  # the characters of the string are the file
+    warning: str = ""  # for a caller who may have meant something else
+
+
+def encoding_of(value: Any) -> Encoding | None:
+    """The member `encoding`; null, "" and what is no string are the same as leaving it out."""
+    if not isinstance(value, str) or not value:
+        return None
+    name = value.strip().lower()
+    try:
+        return Encoding.UTF_8 if name == "utf8" else Encoding(name)
+    except ValueError:
+        raise _refuse(f"It must be one of {', '.join(Encoding)}.", ".encoding") from None
+
+
+def read(content: Any, encoding: Encoding | None, *, is_text: bool) -> Content:
+    """The file. `is_text` when its media type is `text/…`. Raises what `refuse` makes."""
+    if isinstance(content, str):
+        return _of_string(content, encoding, is_text=is_text)
+    values = content
+    if isinstance(content, dict) and content.get("type") == "Buffer":
+        values = content.get("data")
+    if not isinstance(values, list):
+        raise _refuse(f"It must be base64, a list of bytes or a Buffer, not {json_type(content)}.")
+    return Content(binascii.b2a_base64(_of_numbers(values), newline=False))
+
+
+def _refuse(sentence: str, at: str = ".content") -> PydanticCustomError:
+    return validation_error(sentence, name=ErrorName.INVALID_ATTACHMENT, at=at)
+
+
+def _of_string(text: str, encoding: Encoding | None, *, is_text: bool) -> Content:
+    if encoding is Encoding.UTF_8:
+        return _literal(text)
+    if text[:5].lower() == "data:" and (found := _of_url(text)):
+        return found
+    if encoding is None and is_text and not _is_meant_as_base64(text):
+        return _literal(text)
+    encoded = canonical(text)
+    if encoded is None:
+        raise _refuse(_NEARLY_BASE64 if is_text and encoding is None else _NOT_BASE64)
+    return Content(encoded, warning=_IN_DOUBT if is_text and encoding is None and _is_in_doubt(encoded) else "")
+
+
+def _literal(text: str) -> Content:
+    return Content(base64.b64encode(text.encode()), is_literal=True)
+
+
+def _is_meant_as_base64(text: str) -> bool:
+    """Whether it has the form of base64, valid or not. Several words without that form are a text."""
+    if not text.isascii():
+        return False
+    data = text.encode("ascii").strip(_WHITE_SPACE)
+    if data.translate(None, _OF_BASE64) or b"=" in data.rstrip(b"=" + _WHITE_SPACE):
+        return False
+    if data.endswith(b"=") or len(data.translate(None, _WHITE_SPACE)) == len(data):
+        return True
+    word = _WORD.match(data)
+    length = len(word[0]) if word else 0
+    return length >= _LINE and length % 4 == 0 and _are_lines(data, length)
+
+
+def _are_lines(data: bytes, length: int) -> bool:
+    """Whether all words have this length, and the last one this or less."""
+    return re.fullmatch(rb"(?:\S{%d}\s++)*+\S{1,%d}" % (length, length), data) is not None
+
+
+def _is_in_doubt(encoded: bytes) -> bool:
+    """A short text without padding, such as `12345678`, that decodes to what nobody calls a text."""
+    if len(encoded) > _DOUBTFUL or encoded.endswith(b"="):
+        return False
+    try:
+        return _CONTROL.search(binascii.a2b_base64(encoded).decode()) is not None
+    except UnicodeDecodeError:
+        return True
+
+
+def canonical(text: str) -> bytes | None:
+    """Strict base64 without its white space (RFC 4648 §4), or None. Never decoded: the checks run at memory speed."""
+    if not text.isascii():
+        return None
+    data = text.encode("ascii").translate(None, _WHITE_SPACE)
+    digits = data.rstrip(b"=")
+    if len(data) % 4 or len(data) - len(digits) > 2 or digits.translate(None, _ALPHABET):
+        return None
+    last = binascii.b2a_base64(binascii.a2b_base64(data[-4:]), newline=False)
+    return data if data.endswith(last) else data[:-4] + last  # unused bits of the last digit are set to zero
+
+
+def _of_url(text: str) -> Content | None:
+    """Contents of a data: URL, or None if it is none. Its parameters are not used, but for the charset."""
+    comma = text.find(",", 0, _URL_HEAD)
+    if comma < 0:
+        return None
+    media_type, *settings = (part.strip() for part in text[len("data:") : comma].split(";"))
+    if media_type and mime_parameters.content_type(media_type)[0] != media_type.lower():
+        return None
+    is_base64 = bool(settings) and settings[-1].lower() == "base64"
+    charset = next((found[1] for setting in settings if (found := _CHARSET.fullmatch(setting))), "")
+    if not media_type and not is_base64:
+        media_type, charset = "text/plain", charset or "us-ascii"  # RFC 2397 §2
+    data = text[comma + 1 :].encode()
+    if b"%" in data:
+        data = b"".join(unquote_to_bytes(units[0]) for units in _URL_UNITS.finditer(data))
+    encoded = _padded(data) if is_base64 else binascii.b2a_base64(data, newline=False)
+    if encoded is None:
+        raise _refuse(_BAD_URL)
+    return Content(encoded, f"{media_type}; charset={charset}" if media_type and charset else media_type)
+
+
+def _padded(data: bytes) -> bytes | None:
+    """As browsers read the base64 of a data: URL: the padding may be missing."""
+    digits = data.translate(None, _WHITE_SPACE).rstrip(b"=")
+    return canonical((digits + b"=" * (-len(digits) % 4)).decode()) if digits.isascii() else None
+
+
+def _of_numbers(values: list[Any]) -> bytearray:
+    """Block by block, so that a long list is never there a second time."""
+    found = bytearray()
+    for start in range(0, len(values), _BLOCK):
+        found += _block(values[start : start + _BLOCK])
+    return found
+
+
+def _block(values: list[Any]) -> bytes:
+    if float in (kinds := set(map(type, values))):  # 35.0 is a whole number in JSON too
+        values = [int(value) if type(value) is float and value.is_integer() else value for value in values]
+        kinds = set(map(type, values))
+    if not kinds <= {int}:
+        raise _refuse("The list contains something that is no whole number; bytes are numbers from 0 to 255.")
+    try:
+        return bytes(values)
+    except ValueError:
+        raise _refuse("The list contains a number that is no byte; bytes are numbers from 0 to 255.") from None

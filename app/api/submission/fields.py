@@ -1,0 +1,324 @@
+"""The rules of single fields of an email (api.md §2), each with the sentence the caller reads when it is broken.
+
+Every function takes what the JSON held and gives what the mail wants, or raises what `refuse` makes.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import field
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar, cast
+
+from pydantic import ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from app.api.problems.problem import ErrorName
+from app.api.submission import send_time
+from app.api.submission.warnings import Warnings
+from app.frozen import frozen
+from app.mail.message.address import Address, AddressError, read_address
+from app.mail.message.headers import unfold
+from app.mail.message.message import Lane, OnUnknown
+
+W = TypeVar("W", bound=StrEnum)
+L = TypeVar("L", bound=Sequence[Any])
+
+MAX_NAME = 128  # characters of a `coalesce` value
+MAX_EXPIRES_IN = 604_800  # seconds
+MAX_ITEMS = 1000  # entries of a list that has no limit of its own
+
+ABSENT = "The value is empty and was taken as absent."
+REPLACEMENT = "\ufffd"
+_BLANK = " \t\r\n"
+_WIRE_NAMES = {"sender": "from"}  # where Python allows no such name
+
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_DIGITS = re.compile(r"[0-9]{1,9}")
+
+
+@frozen
+class ValidationContext:
+    """What the rules need to know beside the body. `now` is in epoch seconds."""
+
+    now: float
+    default_sender: str | None
+    max_recipients: int
+    default_lane: Lane = Lane.NORMAL
+    warnings: Warnings = field(default_factory=Warnings)
+    repaired: bool = False  # lone surrogates anywhere in the request became U+FFFD
+
+
+class Entry(NamedTuple):
+    """An element of a list in the request. `at` is its place in the field, "" for a single value."""
+
+    at: str
+    value: Any
+
+
+def validation_error(
+    sentence: str, *, name: ErrorName = ErrorName.VALIDATION_ERROR, at: str = "", reason: str | None = None
+) -> PydanticCustomError:
+    """What a rule raises. `at` is the place inside the field, like `.content` or `[3]`."""
+    return PydanticCustomError(name.value, "{sentence}", {"sentence": sentence, "at": at, "reason": reason})
+
+
+def _reading(info: ValidationInfo) -> ValidationContext:
+    return cast("ValidationContext", info.context)
+
+
+def missing(sentence: str, *, at: str = "") -> PydanticCustomError:
+    """What a rule raises when a value has to be there."""
+    return validation_error(sentence, name=ErrorName.MISSING_REQUIRED_FIELD, at=at)
+
+
+def unsupported(value: Any) -> None:
+    """`template` and `topic_id` change content and consent, so they are never ignored."""
+    if value is not None:
+        sentence = "This relay has no templates and no topics; leave it out and send the finished html or text."
+        raise validation_error(sentence, reason="unsupported_field")
+
+
+def plain_text(value: Any) -> str:
+    """A string without NUL, which no mail may hold (RFC 5322 §2.1)."""
+    if not isinstance(value, str):
+        raise validation_error(f"It must be a string, not {json_type(value)}.")
+    if "\0" in value:
+        raise validation_error("It contains a NUL character; remove it.")
+    return value
+
+
+def json_type(value: Any) -> str:
+    """What a JSON value is, in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+    return "an object"
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number; 35.0 is one in JSON too."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+
+def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
+    """Record a change to the field that is being validated. `at` is the place inside it."""
+    name = _WIRE_NAMES.get(info.field_name or "", info.field_name or "")
+    _reading(info).warnings.add(name + at, message)
+
+
+def content(value: Any, info: ValidationInfo) -> str:
+    """A string, without the NUL that no mail may hold (RFC 5322 §2.1)."""
+    if not isinstance(value, str):
+        raise validation_error(f"It must be a string, not {json_type(value)}.")
+    warn_of_repair(value, info)
+    if "\0" not in value:
+        return value
+    warn(info, "NUL characters were removed; no email can have them.")
+    return value.replace("\0", "")
+
+
+def warn_of_repair(value: str, info: ValidationInfo, *, at: str = "") -> None:
+    """Record that a lone surrogate was replaced before the JSON was parsed."""
+    if is_repaired(value, info):
+        warn(info, "Half of a surrogate pair, which is no character, was replaced by U+FFFD.", at=at)
+
+
+def is_repaired(value: str, info: ValidationInfo) -> bool:
+    """Whether the value may have had a lone surrogate."""
+    return _reading(info).repaired and REPLACEMENT in value
+
+
+def address(value: Any, info: ValidationInfo, at: str = "") -> Address:
+    """Exactly one address, as `addr` or `name <addr>`. `at` is the place inside the field, for warnings."""
+    try:
+        found, changes = read_address(unfold(plain_text(value)))
+    except AddressError as error:
+        raise validation_error(str(error)) from None
+    for change in changes:
+        warn(info, change, at=at)
+    warn_of_repair(found.display_name, info, at=at)
+    return found
+
+
+def entry(given: Entry, info: ValidationInfo) -> Address:
+    """One address of a list."""
+    return address(given.value, info, given.at)
+
+
+def optional_entry(given: Entry, info: ValidationInfo) -> Address | None:
+    """One address of a list that may be empty: an empty string, as a form sends it, stands for none."""
+    if isinstance(given.value, str) and not given.value.strip(_BLANK):
+        warn(info, ABSENT, at=given.at)
+        return None
+    return address(given.value, info, given.at)
+
+
+def without_absent(addresses: tuple[Address | None, ...]) -> tuple[Address, ...]:
+    """The addresses that were given."""
+    return tuple(address for address in addresses if address is not None)
+
+
+def given(value: Any, info: ValidationInfo) -> Any:
+    """The value of an optional field; None for an empty string, as a form sends it."""
+    if isinstance(value, str) and not value.strip(_BLANK):
+        warn(info, ABSENT)
+        return None
+    return value
+
+
+def sender(value: Any, info: ValidationInfo) -> Address:
+    """The given sender, or the one of the key or of the relay."""
+    default = _reading(info).default_sender
+    if default is not None:
+        value = given(value, info)
+    if value is None and default is None:
+        raise missing("The sender is missing; give its address, or set a default sender for this API key.")
+    return address(default if value is None else value, info)
+
+
+def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
+    """One string, a list, null or []: as entries that are not parsed yet."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [Entry("", value)]
+    if not isinstance(value, list):
+        raise validation_error(f"It must be an address or a list of addresses, not {json_type(value)}.")
+    return numbered(limited(value, info))
+
+
+def limited(value: L, info: ValidationInfo, at: str = "") -> L:
+    """The same list, unless it has too many addresses."""
+    limit = _reading(info).max_recipients
+    if len(value) > limit:
+        raise validation_error(f"It has {len(value)} addresses and may have {limit}; send several emails.", at=at)
+    return value
+
+
+def required_addresses(value: Any, info: ValidationInfo) -> list[Entry]:
+    """The same, and at least one. A tuple is no JSON: it is for Postmark's emails that have Cc or Bcc alone."""
+    if value == ():
+        return []
+    found = addresses(value, info)
+    if not found:
+        raise missing("The recipient is missing; give at least one address.")
+    return found
+
+
+def subject(value: Any, info: ValidationInfo) -> str:
+    """One line that is not empty. It may come folded (RFC 5322 §2.2.3)."""
+    text = "" if value is None else unfold(content(value, info))
+    if not text:
+        raise missing("The subject is missing; give one that is not empty.")
+    if "\r" in text or "\n" in text:
+        raise validation_error("The subject contains a line break; put it on one line.")
+    return text
+
+
+def html(value: Any, info: ValidationInfo) -> str | None:
+    """A string or null."""
+    return None if value is None else content(value, info)
+
+
+def text(value: Any, info: ValidationInfo) -> str | None:
+    """A string or null; one of html and text has to say something."""
+    text = None if value is None else content(value, info)
+    if not text and not info.data.get("html", "unjudged"):
+        raise missing("The content is missing; give an html or a text that is not empty.")
+    return text
+
+
+def tag(value: Any) -> tuple[str, str]:
+    """`{"name", "value"?}`. A tuple is no JSON: it is what Postmark's rules have found good (`postmark_email`)."""
+    if isinstance(value, tuple):
+        return cast("tuple[str, str]", value)
+    if not isinstance(value, dict):
+        raise validation_error(
+            f'It must be an object like {{"name": "campaign", "value": "spring"}}, not {json_type(value)}.'
+        )
+    name, content = value.get("name"), value.get("value")
+    if name is None or name == "":
+        raise missing("The name of the tag is missing; give one.", at=".name")
+    return _tag_text(name, ".name"), "" if content in (None, "") else _tag_text(content, ".value")
+
+
+def _tag_text(value: Any, at: str) -> str:
+    if not isinstance(value, str) or not _TAG.fullmatch(value):
+        raise validation_error("It must be 1 to 256 ASCII letters, digits, underscores or hyphens.", at=at)
+    return value
+
+
+def entries(value: Any) -> list[Any]:
+    """A list or null, as a list."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise validation_error(f"It must be a list, not {json_type(value)}.")
+    if len(value) > MAX_ITEMS:
+        raise validation_error(f"It has {len(value)} entries and may have {MAX_ITEMS}.")
+    return value
+
+
+def numbered(values: list[Any]) -> list[Entry]:
+    """The entries with their places."""
+    return [Entry(f"[{index}]", one) for index, one in enumerate(values)]
+
+
+def scheduled_at(value: Any, info: ValidationInfo) -> float | None:
+    """Epoch seconds, or None: at once."""
+    if value is None:
+        return None
+    try:
+        return send_time.parse(plain_text(value), _reading(info).now)
+    except send_time.SchedulingError as error:
+        raise validation_error(str(error)) from None
+
+
+def expires_in(value: Any, at: str = "") -> int | None:
+    """Seconds; as a string too, since headers have nothing else."""
+    if value is None:
+        return None
+    whole = (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and value.is_integer()
+    )
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        value, whole = int(value), True
+    if not whole or not 1 <= value <= MAX_EXPIRES_IN:
+        raise validation_error(f"It must be a whole number of seconds from 1 to {MAX_EXPIRES_IN}.", at=at)
+    return int(value)
+
+
+def on_unknown(value: Any, at: str = "") -> OnUnknown | None:
+    """One of the three words."""
+    return _word(OnUnknown, value, at)
+
+
+def lane(value: Any, at: str = "") -> Lane | None:
+    """One of the three lanes."""
+    return _word(Lane, value, at)
+
+
+def coalesce(value: Any, at: str = "") -> str | None:
+    """Any name for what belongs together."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or not value.isprintable():
+        raise validation_error(f"It must be a string of 1 to {MAX_NAME} printable characters.", at=at)
+    return value
+
+
+def _word(words: type[W], value: Any, at: str) -> W | None:
+    if value is None:
+        return None
+    try:
+        return words(value.strip().lower() if isinstance(value, str) else value)
+    except ValueError:
+        raise validation_error(f"It must be one of {', '.join(words)}.", at=at) from None

@@ -1,0 +1,118 @@
+"""The `headers` of an email: what is forwarded, what is ignored, and what is meant for Postern (api.md §2, §5)."""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pydantic import ValidationInfo
+
+from app.api.submission import fields
+from app.api.submission.fields import validation_error
+from app.frozen import frozen
+from app.mail.message.address import Address, AddressError
+from app.mail.message.custom_fields import addresses, check_custom_field
+from app.mail.message.headers import HeaderError, check_message_id, is_reserved, reason_withheld, unfold
+from app.mail.message.message import Lane, OnUnknown
+
+T = TypeVar("T")
+
+
+@frozen
+class CustomHeaders:
+    """What the headers of one email ask for."""
+
+    forwarded: tuple[tuple[str, str], ...] = ()
+    message_id: str | None = None  # without <>
+    expires_in: int | None = None  # seconds
+    on_unknown: OnUnknown | None = None
+    lane: Lane | None = None
+    coalesce: str | None = None
+    reply_to: tuple[Address, ...] = ()
+
+
+def read(value: Any, info: ValidationInfo) -> CustomHeaders:
+    """An object, null, or the empty list that PHP makes of an empty object."""
+    if value is None or value == []:
+        return CustomHeaders()
+    if not isinstance(value, dict):
+        raise validation_error(f'It must be an object like {{"X-Reference": "42"}}, not {fields.json_type(value)}.')
+    if len(value) > fields.MAX_ITEMS:
+        raise validation_error(f"It has {len(value)} headers and may have {fields.MAX_ITEMS}.")
+    given = [(name, _as_text(name, content)) for name, content in value.items() if content is not None]
+    _warn_of_withheld(given, info)
+    own = {name.lower(): (f".{name}", content) for name, content in given}
+
+    def ours(member: str, rule: Callable[[Any, str], T]) -> T:
+        at, content = own.get(f"x-postern-{member}", ("", None))
+        return rule(content, at)
+
+    return CustomHeaders(
+        forwarded=tuple((name, _checked(name, content, info)) for name, content in given if not is_reserved(name)),
+        message_id=_message_id(*own.get("message-id", ("", ""))),
+        expires_in=ours("expires-in", fields.expires_in),
+        on_unknown=ours("on-unknown", fields.on_unknown),
+        lane=ours("lane", fields.lane),
+        coalesce=ours("coalesce", fields.coalesce),
+        reply_to=_reply_to(*own.get("reply-to", ("", "")), info),
+    )
+
+
+def _warn_of_withheld(given: list[tuple[str, str]], info: ValidationInfo) -> None:
+    for name, _ in given:
+        reason = reason_withheld(name)
+        if reason is not None:
+            fields.warn(info, f"The header was not sent. {reason}", at=f".{name}")
+
+
+def _reply_to(at: str, value: str, info: ValidationInfo) -> tuple[Address, ...]:
+    """The addresses of a Reply-To header, unless the member `reply_to` has some."""
+    if not value.strip(" \t") or "reply_to" not in info.data:  # where `reply_to` itself was refused, that is enough
+        return ()
+    try:
+        found = addresses(value)
+    except AddressError as error:
+        if info.data["reply_to"]:
+            return ()
+        raise validation_error(f"{error} Or leave it out, and use the member `reply_to`.", at=at) from None
+    if not info.data["reply_to"]:
+        return fields.limited(found, info, at)
+    if found != info.data["reply_to"]:
+        fields.warn(info, "The header was not sent: the member `reply_to` holds.", at=at)
+    return ()
+
+
+def _as_text(name: str, value: Any) -> str:
+    match value:
+        case str():
+            return unfold(value)
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float() if math.isfinite(value):
+            return repr(value)
+    raise validation_error(f"It must be a string, a number or a boolean, not {fields.json_type(value)}.", at=f".{name}")
+
+
+def _checked(name: str, value: str, info: ValidationInfo) -> str:
+    if fields.is_repaired(value, info):
+        raise validation_error(
+            "It contains half of a surrogate pair, which is no character; send UTF-8.", at=f".{name}"
+        )
+    try:
+        check_custom_field(name, value)
+    except HeaderError as error:
+        raise validation_error(str(error), at=f".{name}") from None
+    return value
+
+
+def _message_id(at: str, value: str) -> str | None:
+    """The caller's own, if it is one: frameworks add theirs unasked, and a bad one is no reason to lose the email."""
+    if "\r" in value or "\n" in value:
+        raise validation_error("The Message-ID contains a line break; put it on one line.", at=at)
+    bare = value.strip().removeprefix("<").removesuffix(">")
+    try:
+        check_message_id(bare)
+    except HeaderError:
+        return None
+    return bare

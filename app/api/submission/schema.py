@@ -1,0 +1,164 @@
+"""An email as JSON becomes a `Submission`: the members, their aliases and their order. The rules are in `fields`.
+
+Everything wrong with a request is told at once; the first flaw, in the order of the members here, decides its name.
+"""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+
+from app.api.openapi import email_types as told
+from app.api.openapi.types import describe
+from app.api.problems.problem import MAX_DETAILS, ErrorName, FieldError, Invalid
+from app.api.submission import attachments, fields
+from app.api.submission import headers as custom_headers
+from app.api.submission.fields import ValidationContext
+from app.api.submission.headers import CustomHeaders
+from app.mail.message import inline_files
+from app.mail.message.address import Address
+from app.mail.message.message import Attachment, Lane, OnUnknown, Submission
+
+# What a rule takes is told to it as well: the OpenAPI document describes that, and the rule alone judges.
+_Address = Annotated[Address, PlainValidator(fields.entry, told.EmailAddress)]
+_Addresses = Annotated[
+    tuple[Annotated[Address, PlainValidator(fields.optional_entry, told.EmailAddress)], ...],
+    BeforeValidator(fields.addresses, told.ADDRESSES),
+    AfterValidator(fields.without_absent),  # for these rules alone an entry may be None
+]
+_Unsupported = Annotated[None, BeforeValidator(fields.unsupported, told.NOTHING)]
+_Attachments = Annotated[
+    tuple[Annotated[Attachment, PlainValidator(attachments.read)], ...],
+    BeforeValidator(fields.numbered),
+    BeforeValidator(fields.entries, Annotated[list[told.AttachmentInput], Field(max_length=fields.MAX_ITEMS)] | None),
+    AfterValidator(attachments.named),
+]
+_Tags = Annotated[
+    tuple[Annotated[tuple[str, str], PlainValidator(fields.tag)], ...],
+    BeforeValidator(fields.entries, Annotated[list[told.TagInput], Field(max_length=fields.MAX_ITEMS)] | None),
+]
+
+
+def _also(name: str, other: str, what: str = "") -> Any:
+    return describe(
+        f"{what} Also as `{other}`.".strip(),
+        default=None,
+        validate_default=True,
+        validation_alias=AliasChoices(name, other),
+    )
+
+
+def _required(name: str, what: str) -> Any:
+    """The rule itself finds that it is missing, and says so in its own words."""
+    return describe(what, default=None, validate_default=True, validation_alias=name)
+
+
+class EmailInput(BaseModel):
+    """An email to be sent. Unknown members are ignored, and null means the same as leaving a member out."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        json_schema_extra=told.needed,
+    )
+
+    template: _Unsupported = None
+    topic_id: _Unsupported = None
+    sender: Annotated[Address, PlainValidator(fields.sender, told.OPTIONAL_ADDRESS)] = _required("from", told.FROM)
+    to: Annotated[tuple[_Address, ...], BeforeValidator(fields.required_addresses, told.SOME_ADDRESSES)] = _required(
+        "to", "One recipient, or up to 50."
+    )
+    cc: _Addresses = ()
+    bcc: _Addresses = describe("They get it, and no header names them.", default=())
+    reply_to: _Addresses = _also("reply_to", "replyTo", "Where an answer goes.")
+    subject: Annotated[str, BeforeValidator(fields.subject, told.ONE_LINE)] = _required("subject", "One line.")
+    html: Annotated[str | None, BeforeValidator(fields.html, told.PLAIN | None)] = describe(told.HTML, default=None)
+    text: Annotated[str | None, BeforeValidator(fields.text, told.PLAIN | None)] = _required("text", told.TEXT)
+    headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read, told.HEADERS)] = describe(
+        told.OF_HEADERS, default=CustomHeaders()
+    )
+    attachments: _Attachments = describe(
+        "Files; those to whose `content_id` the html refers are shown inside it.", default=()
+    )
+    tags: _Tags = describe("Words by which emails are found again; they are not sent.", default=())
+    scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at, told.SEND_TIME | None)] = _also(
+        "scheduled_at", "scheduledAt"
+    )
+    expires_in: Annotated[int | None, PlainValidator(fields.expires_in, told.SECONDS | None)] = describe(
+        told.EXPIRES_IN, default=None
+    )
+    on_unknown: Annotated[OnUnknown | None, PlainValidator(fields.on_unknown, OnUnknown | None)] = describe(
+        told.ON_UNKNOWN, default=None
+    )
+    lane: Annotated[Lane | None, PlainValidator(fields.lane, Lane | None)] = describe(told.LANE, default=None)
+    coalesce: Annotated[str | None, PlainValidator(fields.coalesce, told.COALESCE | None)] = describe(
+        told.COALESCED, default=None
+    )
+
+    def submission(self, default_lane: Lane) -> Submission:
+        """What is meant. A member counts before the header that says the same."""
+        return Submission(
+            sender=self.sender,
+            to=self.to,
+            subject=self.subject,
+            html=self.html,
+            text=self.text,
+            cc=self.cc,
+            bcc=self.bcc,
+            reply_to=self.reply_to or self.headers.reply_to,
+            headers=self.headers.forwarded,
+            attachments=self.attachments,
+            tags=self.tags,
+            message_id=self.headers.message_id,
+            scheduled_at=self.scheduled_at,
+            expires_in=self.expires_in or self.headers.expires_in,
+            on_unknown=self.on_unknown or self.headers.on_unknown or OnUnknown.RETRY_ONCE,
+            lane=self.lane or self.headers.lane or default_lane,
+            coalesce=self.coalesce or self.headers.coalesce,
+        )
+
+
+def read_email(value: Any, reading: ValidationContext) -> Submission:
+    """The email that a JSON value describes. Raises Invalid."""
+    if not isinstance(value, dict):
+        raise Invalid([FieldError("", f"An email must be one JSON object, not {fields.json_type(value)}.")])
+    try:
+        email = EmailInput.model_validate(value, context=reading)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise Invalid([_flaw(details) for details in found[:MAX_DETAILS]]) from None
+    return _linked(email.submission(reading.default_lane), reading)
+
+
+def _linked(submission: Submission, reading: ValidationContext) -> Submission:
+    """The submission with each file inline or apart, and with content ids that can be sent."""
+    linked = inline_files.link(submission.html, submission.attachments)
+    if linked.attachments is submission.attachments:
+        return submission
+    for change in linked.changes:
+        reading.warnings.add(f"attachments[{change.place}].content_id", attachments.content_id_warning(change))
+    return replace(submission, html=linked.html, attachments=linked.attachments)
+
+
+def _flaw(details: ErrorDetails) -> FieldError:
+    """Every rule raises what `fields.refuse` makes, so its parts are there."""
+    context = details["ctx"]
+    return FieldError(
+        _place(details["loc"]) + context["at"], context["sentence"], ErrorName(details["type"]), context["reason"]
+    )
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    """Like `to[3]`, in the caller's words: `from` is no name that Python allows."""
+    return "".join(f"[{step}]" if isinstance(step, int) else step for step in path).replace("sender", "from")

@@ -1,0 +1,237 @@
+"""What receivers ask of a sender's domain: MX, SPF, DKIM, DMARC, and the PTR of an address. Never the upstream.
+
+None of it stops Postern from sending; it decides whether what was sent is believed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+
+from app.doctor.dns_client import DnsClient, DnsTimeoutError, NxDomainError
+from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
+from app.doctor.spf import MAX_LOOKUPS, Spf, evaluate
+from app.doctor.target import CheckTarget
+
+_EACH = 5.0  # seconds a question to the name server may take
+_MOST = 5  # domains of one mailbox, and domains at once
+_SPF_OF_CLOUD = {".office365.us": "spf.protection.office365.us", ".outlook.cn": "spf.protection.partner.outlook.cn"}
+_SPF = "spf.protection.outlook.com"
+_OF_MICROSOFT = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")  # domains that Microsoft signs for
+_KEYS_AT = (".dkim.mail.microsoft", *_OF_MICROSOFT)
+_SELECTORS = ("selector1", "selector2")
+_POLICIES = ("none", "quarantine", "reject")
+
+_DomainCheck = Callable[[CheckTarget, DnsClient, str], Awaitable[Finding]]
+
+
+async def examine_domains(cases: Sequence[CheckTarget]) -> list[Finding]:
+    """Every check for every domain that a sender may be of, each domain once, then the egress address."""
+    first = cases[0]  # egress and name server are the same for all
+    records = DnsClient(first.name_server, min(_EACH, first.bounds.domain))
+    of_domain, left = _shared_out(cases)
+    few = asyncio.Semaphore(_MOST)
+
+    async def examine(domain: str, case: CheckTarget) -> list[Finding]:
+        async with few:
+            work = [_bounded(case, step, check, records, domain) for step, check in _CHECKS.items()]
+            return await asyncio.gather(*work)
+
+    found = await asyncio.gather(*(examine(domain, case) for domain, case in of_domain.items()))
+    skips = [replace(skipped(Step.MX, f"The records of {one} were not looked at."), about=one) for one in left]
+    ptr = await _bounded(first, Step.PTR, _ptr, records, first.egress or "")
+    return [*(one for row in found for one in row), *skips, ptr]
+
+
+def _shared_out(cases: Sequence[CheckTarget]) -> tuple[dict[str, CheckTarget], list[str]]:
+    """Each domain with the first case that names it, and those that are too many of one case."""
+    of_domain: dict[str, CheckTarget] = {}
+    left: dict[str, None] = {}
+    for case in cases:
+        found = domains(case)
+        left.update(dict.fromkeys(found[_MOST:]))
+        for domain in found[:_MOST]:
+            of_domain.setdefault(domain, case)
+    return of_domain, [domain for domain in left if domain not in of_domain]
+
+
+def domains(case: CheckTarget) -> list[str]:
+    """The domains of the mailbox, the default sender and the allowed ones, but of patterns that name none."""
+    addresses: Iterable[str] = (case.mailbox, case.sender.addr_spec, *case.senders)
+    found = (address.rpartition("@")[2].lower() for address in addresses)
+    return [domain for domain in dict.fromkeys(found) if not set(domain) & set("*?[")]
+
+
+async def _bounded(case: CheckTarget, step: Step, check: _DomainCheck, records: DnsClient, domain: str) -> Finding:
+    """What the name server does not answer is no fault of the domain."""
+    try:
+        async with asyncio.timeout(case.bounds.domain):
+            return replace(await check(case, records, domain), about=domain)
+    except DnsTimeoutError as error:
+        why = str(error)
+    except TimeoutError:
+        why = f"The name server took longer than {case.bounds.domain:g} s."
+    fix = "Check that this machine may ask its name server (UDP and TCP port 53), or name another by --name-server."
+    return replace(warn(step, f"{domain}: {step.upper()} could not be looked up. {why}", fix), about=domain)
+
+
+async def _mx(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
+    try:
+        exchangers = await records.mx(domain)
+    except NxDomainError:
+        fix = (
+            f"Check the sender's address for a typing error. If it is right, register {domain} and add it at {_PORTAL}."
+        )
+        return failed(Step.MX, f"{domain} does not exist in the DNS.", fix)
+    if exchangers and exchangers != [""]:
+        return ok(Step.MX, f"{domain} takes mail.", {"MX": ", ".join(exchangers)})
+    return warn(
+        Step.MX,
+        f"{domain} takes no mail (no MX record), so replies and reports of failed delivery are lost, and many "
+        "receivers mistrust it.",
+        f"Publish the MX record that {_shown_at(domain)} shows.",
+    )
+
+
+async def _spf(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
+    exchange = next((spf for end, spf in _SPF_OF_CLOUD.items() if case.upstream.host.endswith(end)), _SPF)
+    found = await evaluate(records, domain, exchange)
+    facts = {"SPF": " | ".join(found.records) or "none", "lookups": str(found.lookups)}
+    if not found.records:
+        return failed(
+            Step.SPF,
+            f"{domain} has no SPF record, so receivers do not know that Office 365 may send for it.",
+            f"Publish a TXT record at {domain}: `v=spf1 include:{exchange} -all`",
+        )
+    if len(found.records) > 1:
+        return failed(
+            Step.SPF,
+            f"{domain} has {len(found.records)} SPF records; with more than one, receivers count none.",
+            f"Join them into one TXT record at {domain} that begins with v=spf1 once, has the terms of all, among them "
+            f"include:{exchange}, and ends with one `-all`.",
+            facts,
+        )
+    if not found.permits:
+        return failed(
+            Step.SPF,
+            f"The SPF record of {domain} does not let Office 365 send.",
+            f"Add `include:{exchange}` to it, before the `all`.",
+            facts,
+        )
+    return _spf_doubts(domain, found, facts) or ok(Step.SPF, f"{domain} lets Office 365 send (SPF).", facts)
+
+
+def _spf_doubts(domain: str, found: Spf, facts: dict[str, str]) -> Finding | None:
+    if found.lookups > MAX_LOOKUPS:
+        return warn(
+            Step.SPF,
+            f"The SPF record of {domain} costs {found.lookups} lookups or more; receivers give up after {MAX_LOOKUPS} "
+            "and count it as broken.",
+            "Take out includes of services that no longer send, or put their addresses in as ip4: and ip6:.",
+            facts,
+        )
+    if found.faults:
+        why = "; ".join(found.faults[:3])
+        return warn(
+            Step.SPF,
+            f"The SPF record of {domain} is broken for strict receivers: {why}.",
+            "Correct or take out that term.",
+            facts,
+        )
+    if found.everybody:
+        return warn(
+            Step.SPF, f"The SPF record of {domain} lets everybody send (+all).", "End it with `-all` instead.", facts
+        )
+    return None
+
+
+async def _dkim(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
+    if domain.endswith(_OF_MICROSOFT):
+        return skipped(Step.DKIM, f"Microsoft signs mail of {domain} by itself.")
+    names = [f"{selector}._domainkey.{domain}" for selector in _SELECTORS]
+    targets = dict(zip(names, await asyncio.gather(*(records.cname(name) for name in names)), strict=True))
+    facts = {name: target or "none" for name, target in targets.items()}
+    if all(target and target.endswith(_KEYS_AT) for target in targets.values()):
+        return ok(
+            Step.DKIM,
+            f"{domain} has Microsoft's DKIM names. Whether signing is switched on shows only in a message that "
+            "arrived: Authentication-Results says dkim=pass.",
+            facts,
+        )
+    return warn(
+        Step.DKIM,
+        f"{domain} lacks Microsoft's DKIM names, so Office 365 cannot sign its mail as {domain}.",
+        "In Exchange Online PowerShell run "
+        f"`Get-DkimSigningConfig -Identity {domain} | Format-List Selector1CNAME, Selector2CNAME` (if there is none "
+        f"yet: `New-DkimSigningConfig -DomainName {domain} -Enabled $false`), publish both as CNAME records at "
+        f"{' and '.join(names)}, then run `Set-DkimSigningConfig -Identity {domain} -Enabled $true`.",
+        facts,
+    )
+
+
+async def _dmarc(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
+    at, policies = await _dmarc_records(records, domain)
+    if not policies:
+        return warn(
+            Step.DMARC,
+            f"{domain} has no DMARC record; the large receivers ask for one.",
+            f"Publish a TXT record at _dmarc.{domain}: `v=DMARC1; p=none` to begin with, and `p=reject` once SPF and "
+            "DKIM pass for all your mail.",
+        )
+    facts = {f"_dmarc.{at}": " | ".join(policies)}
+    if len(policies) > 1:
+        return warn(
+            Step.DMARC,
+            f"{at} has {len(policies)} DMARC records; with more than one, receivers count none.",
+            f"Keep one TXT record at _dmarc.{at}.",
+            facts,
+        )
+    tags = dict(_tag(part) for part in policies[0].split(";") if "=" in part)
+    policy = tags.get("sp", tags.get("p", "")) if at != domain else tags.get("p", "")
+    if policy.lower() not in _POLICIES:
+        fix = "Give it p=none, p=quarantine or p=reject."
+        return warn(Step.DMARC, f"The DMARC record of {at} has no policy that receivers know.", fix, facts)
+    return ok(Step.DMARC, f"{domain} has the DMARC policy {policy}.", facts)
+
+
+async def _dmarc_records(records: DnsClient, domain: str) -> tuple[str, list[str]]:
+    """Those of the domain, or else of the nearest parent that has one; never of a top level."""
+    labels = domain.split(".")
+    for start in range(max(1, len(labels) - 1)):
+        at = ".".join(labels[start:])
+        texts = await records.txt(f"_dmarc.{at}")
+        if found := [text for text in texts if _tag(text.split(";")[0]) == ("v", "DMARC1")]:
+            return at, found
+    return domain, []
+
+
+def _tag(part: str) -> tuple[str, str]:
+    name, _, value = part.partition("=")
+    return name.strip().lower(), value.strip()
+
+
+async def _ptr(case: CheckTarget, records: DnsClient, address: str) -> Finding:
+    if not address:
+        return skipped(Step.PTR, "No public address of this machine was given (--egress).")
+    names = await records.ptr(address)
+    facts = {"PTR": ", ".join(names) or "none"}
+    back = [name for name in names[:3] if address in await records.addresses(name)]
+    if back:
+        return ok(Step.PTR, f"{address} is {back[0]}, and back.", facts)
+    why = "has no name in the DNS" if not names else "has a name that does not lead back to it"
+    return warn(
+        Step.PTR,
+        f"{address} {why}. Office 365 does not ask for one on port {case.upstream.port}, so mail goes all the same.",
+        "To have it in order, ask whoever gave you the address for a PTR record, and give that name an A or AAAA "
+        "record with the address.",
+        facts,
+    )
+
+
+_PORTAL = "https://admin.microsoft.com, Settings, Domains"
+
+
+def _shown_at(domain: str) -> str:
+    return f"{_PORTAL}, {domain}, DNS records"
+
+
+_CHECKS: dict[Step, _DomainCheck] = {Step.MX: _mx, Step.SPF: _spf, Step.DKIM: _dkim, Step.DMARC: _dmarc}

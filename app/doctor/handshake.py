@@ -1,0 +1,118 @@
+"""From the greeting to what is offered under TLS, on one connection without a login."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from app.doctor import certificate, diagnosis
+from app.doctor.finding import Finding, Step, failed, ok, warn
+from app.doctor.target import CheckTarget
+from app.mail.outcome.attempt import Failure, FailureKind, Line, Phase
+from app.mail.policy import WITHOUT_REPLY
+from app.smtp.handshake import RefusedError, ServerInfo, SessionError, TlsInfo, greet, inspect_certificate
+
+STEPS = (Step.GREETING, Step.EHLO, Step.STARTTLS, Step.CERTIFICATE, Step.CAPABILITIES)
+_ALWAYS = ("SIZE", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")  # what Office 365 has offered since 2017
+_OF_PHASE = {Phase.EHLO: Step.EHLO, Phase.STARTTLS: Step.STARTTLS}
+_MICROSOFT = "Microsoft ESMTP"
+
+
+async def open_up(case: CheckTarget) -> list[Finding]:
+    """The steps as far as they come; the last one may have failed."""
+    try:
+        async with asyncio.timeout(case.bounds.opening):
+            end = await greet(case.with_short_timeouts)
+    except SessionError as failed_:
+        return [*_before(case, failed_.dialogue, failed_.failure), await _unanswered(case, failed_.failure)]
+    except TimeoutError:
+        late = Failure(Phase.GREETING, FailureKind.TIMEOUT, f"{case.where} did not answer in {case.bounds.opening} s.")
+        return [diagnosis.of_failure(case, Step.GREETING, late)]
+    if isinstance(end, RefusedError):
+        step = _OF_PHASE.get(end.phase, Step.GREETING)
+        known = {"ehlo-name": case.upstream.ehlo_name}
+        return [*_done(case, end.dialogue, step), diagnosis.of_reply(case, step, end.phase, end.reply, known)]
+    return _all(case, end)
+
+
+async def _unanswered(case: CheckTarget, failure: Failure) -> Finding:
+    if failure.phase is Phase.STARTTLS and failure.kind is FailureKind.CERTIFICATE:
+        return certificate.distrusted(case, failure, await _look(case))
+    if failure.phase is Phase.STARTTLS and failure.kind is FailureKind.TLS:
+        return certificate.no_tls(case, failure, await _look(case))
+    return diagnosis.of_failure(case, _OF_PHASE.get(failure.phase, Step.GREETING), failure)
+
+
+async def _look(case: CheckTarget) -> TlsInfo | None:
+    """What is shown to somebody who believes everybody."""
+    try:
+        async with asyncio.timeout(case.bounds.certificate):
+            shown = await inspect_certificate(case.with_short_timeouts)
+    except (SessionError, TimeoutError):
+        return None
+    return None if isinstance(shown, RefusedError) else shown
+
+
+def _before(case: CheckTarget, dialogue: tuple[Line, ...], failure: Failure) -> list[Finding]:
+    if failure.kind is FailureKind.CERTIFICATE:
+        return _done(case, dialogue, Step.CERTIFICATE)
+    return _done(case, dialogue, _OF_PHASE.get(failure.phase, Step.GREETING))
+
+
+def _done(case: CheckTarget, dialogue: tuple[Line, ...], until: Step) -> list[Finding]:
+    """What worked before the step that did not."""
+    findings: Mapping[Step, Callable[[], Finding]] = {
+        Step.GREETING: lambda: _greeting(case, dialogue[0].text),
+        Step.EHLO: lambda: _ehlo(case),
+        Step.STARTTLS: lambda: ok(Step.STARTTLS, "STARTTLS is offered."),
+    }
+    return [findings[step]() for step in STEPS[: STEPS.index(until)]]
+
+
+def _all(case: CheckTarget, greeted: ServerInfo) -> list[Finding]:
+    shown = greeted.tls
+    return [
+        _greeting(case, greeted.banner),
+        _ehlo(case),
+        ok(Step.STARTTLS, f"The connection is encrypted with {shown.version}.", {"cipher": shown.cipher}),
+        certificate.trusted(case, shown),
+        _capabilities(case, greeted.extensions),
+    ]
+
+
+def _greeting(case: CheckTarget, banner: str) -> Finding:
+    facts = {"banner": banner}
+    if case.at_microsoft and _MICROSOFT not in banner:
+        return warn(
+            Step.GREETING,
+            "A server greets, but not in Microsoft's words: something between here and Office 365 answers or rewrites "
+            "SMTP.",
+            f"Have the firewall or proxy pass {case.where} through untouched (SMTP inspection, often called fixup).",
+            facts,
+        )
+    return ok(Step.GREETING, "A server greets.", facts)
+
+
+def _ehlo(case: CheckTarget) -> Finding:
+    return ok(Step.EHLO, "The server accepts the name in EHLO.", {"name": case.upstream.ehlo_name})
+
+
+def _capabilities(case: CheckTarget, offered: Mapping[str, str]) -> Finding:
+    facts = {"offered": ", ".join(f"{keyword} {value}".strip() for keyword, value in sorted(offered.items()))}
+    if "AUTH" not in offered:
+        why = WITHOUT_REPLY[FailureKind.PROTOCOL]
+        return failed(Step.CAPABILITIES, "The server offers no login (AUTH), even under TLS.", why.fix, facts)
+    if missing := [keyword for keyword in _ALWAYS if keyword not in offered]:
+        return warn(
+            Step.CAPABILITIES,
+            f"The server does not offer {', '.join(missing)}, which Office 365 always does.",
+            f"Check that {case.where} is the submission host; a proxy that rewrites SMTP takes such things away.",
+            facts,
+        )
+    largest = int(offered["SIZE"]) if offered["SIZE"].isdigit() else 0  # 0: no fixed limit (RFC 1870 §4)
+    if 0 < largest < case.max_message_bytes:
+        return warn(
+            Step.CAPABILITIES,
+            f"The server takes messages of {largest} octets at most, Postern of {case.max_message_bytes}.",
+            f"Set POSTERN_MAX_MESSAGE_BYTES={largest}, so that a message that is too large is refused at once.",
+            facts,
+        )
+    return ok(Step.CAPABILITIES, "The server offers what Postern needs.", facts)

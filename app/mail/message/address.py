@@ -1,0 +1,235 @@
+"""Email addresses: one parser, one plain rendering. Never folds or encodes for a header: that is headers'.
+
+What is taken is what can be relayed: an addr-spec (RFC 5322 §3.4.1 with RFC 6532 local parts) at a host name, alone
+or behind a display name, and exactly one of it. Display names are read as people write them, commas and dots included.
+"""
+
+import re
+from typing import NoReturn
+
+import idna
+
+from app.frozen import frozen
+from app.mail.message.display_name import visible
+from app.mail.message.encoded_words import decode_encoded_words
+
+
+class AddressError(ValueError):
+    """Not one address. Its text is a plain sentence: what is wrong and what mends it. It never repeats the input."""
+
+
+@frozen
+class Address:
+    """One mailbox (RFC 5322 §3.4): `local` as given, `domain` in lower-case A-labels, `display_name` plain or ""."""
+
+    local: str
+    domain: str
+    display_name: str = ""
+
+    @property
+    def addr_spec(self) -> str:
+        """local@domain, as the envelope wants it."""
+        return f"{self.local}@{self.domain}"
+
+    def render(self) -> str:
+        """The address as people and JSON write it, in plain Unicode: `"Doe, John" <j@x.com>`."""
+        if not self.display_name:
+            return self.addr_spec
+        if _NEEDS_QUOTES.search(self.display_name):
+            return f"{quoted_string(self.display_name)} <{self.addr_spec}>"
+        return f"{self.display_name} <{self.addr_spec}>"
+
+
+# Possessive throughout (++, *+): nothing is given back, so the time is linear in the input, and half of what it was.
+_LABEL = "(?!-)[A-Za-z0-9-]{1,63}+(?<!-)"
+_DOMAIN = rf"(?:{_LABEL}\.)++(?=[A-Za-z]){_LABEL}"  # a letter first in the last, so that no IPv4 address is a host name
+ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
+DOT_ATOM = rf"[{ATEXT}]++(?:\.[{ATEXT}]++)*+"
+
+# The common case in one match: a bare ASCII address, or one behind a name of plain words. All else takes the long way.
+_COMMON = re.compile(rf"(?:([A-Za-z0-9]++(?: [A-Za-z0-9]++)*+) ?<)?({DOT_ATOM})@({_DOMAIN})(?(1)>)", re.ASCII)
+_HOST_NAME = re.compile(_DOMAIN, re.ASCII)
+_LOCAL_ASCII = re.compile(DOT_ATOM, re.ASCII)
+_QUOTED_LOCAL = re.compile(r'"(?:[^"\\]|\\.)*"')  # RFC 5321 §4.1.2 Quoted-string
+_ODD_IN_LOCAL = re.compile(r'[()<>\[\]:;,\\"]')
+_NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]|^ | $')  # RFC 5322 §3.2.3 specials
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_SEPARATOR = re.compile("[,;]")
+_IN_BRACKETS = re.compile("<[^<>@]*+@[^<>]*+>")
+_BLANKS = " \t"
+_TAB_REPLACED = "A TAB in the display name was replaced by a space."
+_INVISIBLE_REMOVED = "Invisible or direction-changing characters were removed from the display name."
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# A display name whose < and > stand within quotation marks, and outside of them nothing that separates addresses.
+_QUOTED_NAME = re.compile(r'((?:"(?:[^"\\]|\\.)*+"|[^"<>,;@])*+)<([^<>]*+)>')
+
+MAX_TEXT = 1_000  # characters of an address with its display name
+# Bytes. RFC 5321 §4.5.3.1.1 asks every server for 64; Exchange takes 315, and 571 for the whole address
+# (Microsoft.Exchange.Data.SmtpAddress: MaxEmailNameLength, MaxLength), which 315 + @ + 253 cannot reach.
+MAX_LOCAL = 315
+MAX_DOMAIN = 253  # octets of a name as written (RFC 1035 §2.3.4 counts 255 on the wire)
+
+
+def parse_address(text: str) -> Address:
+    """The one address that `text` is: `addr` or `name <addr>`. Raises AddressError."""
+    return read_address(text)[0]
+
+
+def read_address(text: str) -> tuple[Address, tuple[str, ...]]:
+    """The same, and a sentence for each change that was made to the display name."""
+    if len(text) > MAX_TEXT:
+        _refuse(f"The address is longer than {MAX_TEXT} characters; shorten the name before it.")
+    common = _COMMON.fullmatch(text)
+    if common:
+        name, local, domain = common.groups("")
+        if len(local) <= MAX_LOCAL and len(domain) <= MAX_DOMAIN:
+            return Address(local, domain.lower(), name), ()
+    _check_surrogates(text)
+    name, spec = _name_and_spec(text.strip(_BLANKS))
+    _check_characters(spec)
+    local, domain = _local_and_domain(spec)
+    _check_local(local)
+    shown, changes = _display_name(name)
+    return Address(local, _host_name(domain), shown), changes
+
+
+def quoted_string(text: str) -> str:
+    """`text` as an RFC 5322 §3.2.4 quoted-string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise AddressError(sentence)
+
+
+def _check_characters(text: str) -> None:
+    if _UNFIT.search(text):
+        _refuse("The address contains a line break or another control character; remove it.")
+
+
+def _check_surrogates(text: str) -> None:
+    if _SURROGATE.search(text):
+        _refuse("The address contains half of a surrogate pair, which is no character; send well-formed Unicode.")
+
+
+def _name_and_spec(text: str) -> tuple[str, str]:
+    """The display name as written, and what should be the addr-spec."""
+    opening, closing = text.count("<"), text.count(">")
+    if not opening and not closing:
+        return "", text
+    if opening > 1 or closing > 1:
+        quoted = _QUOTED_NAME.fullmatch(text)
+        if not quoted:
+            _refuse(
+                "There is more than one < or > outside of quotation marks; give exactly one address, such as "
+                "Anna <anna@example.com>."
+            )
+        return quoted[1].strip(_BLANKS), quoted[2].strip(" ")
+    if not text.endswith(">") or not opening:
+        _refuse("The address must end with its part in < >, such as Anna <anna@example.com>.")
+    name, _, spec = text[:-1].partition("<")
+    return name.strip(_BLANKS), spec.strip(" ")
+
+
+def _display_name(text: str) -> tuple[str, tuple[str, ...]]:
+    """The name as it is shown, and a sentence for each change."""
+    if not text:
+        return "", ()
+    decoded = _decoded_name(text)
+    blank = decoded.replace("\t", " ")
+    _check_characters(blank)
+    shown = visible(blank)
+    changes = ((_TAB_REPLACED, blank != decoded), (_INVISIBLE_REMOVED, shown != blank))
+    return shown.strip(" "), tuple(sentence for sentence, made in changes if made)
+
+
+def _decoded_name(text: str) -> str:
+    quoted = _QUOTED.fullmatch(text)
+    if quoted:
+        text = _QUOTED_PAIR.sub(r"\1", quoted[1])
+    elif any("@" in part and _is_spec(part.strip(" ")) for part in _SEPARATOR.split(text)[:-1]):
+        _refuse("There is more than one address; give each as an element of its own.")
+    return _decoded(text) if "=?" in text else text
+
+
+def _is_spec(text: str) -> bool:
+    return _COMMON.fullmatch(text) is not None
+
+
+def _decoded(name: str) -> str:
+    """The name without RFC 2047 encoding; as it is where that cannot be read."""
+    decoded = decode_encoded_words(name)
+    _check_surrogates(decoded)
+    if _IN_BRACKETS.search(decoded) and not _IN_BRACKETS.search(name):
+        _refuse("The encoded display name contains < or > around an address; leave them out.")
+    return decoded
+
+
+def _local_and_domain(spec: str) -> tuple[str, str]:
+    if not spec:
+        _refuse("The address is empty; write it like anna@example.com.")
+    quoted = _QUOTED_LOCAL.match(spec)
+    start = quoted.end() if quoted else 0
+    if "@" not in spec[start:]:
+        _refuse("The address has no @; write it like anna@example.com.")
+    if spec.count("@", start) > 1:
+        if _SEPARATOR.search(spec, start) or " " in spec[start:]:
+            _refuse("There is more than one address; give each as an element of its own.")
+        _refuse("The address has more than one @; write it like anna@example.com.")
+    if " " in spec[start:]:
+        _refuse("The address contains a space; remove it, or write a name as in Anna <anna@example.com>.")
+    at = spec.index("@", start)
+    return spec[:at], spec[at + 1 :]
+
+
+def _check_local(local: str) -> None:
+    if not local:
+        _refuse("The address has nothing before the @; write it like anna@example.com.")
+    if len(local.encode()) > MAX_LOCAL:
+        _refuse(f"The part before the @ is longer than {MAX_LOCAL} bytes; use a shorter address.")
+    if _LOCAL_ASCII.fullmatch(local) or _QUOTED_LOCAL.fullmatch(local):
+        return
+    if "\ufffd" in local:
+        _refuse("The part before the @ contains U+FFFD, which stands for a character that was lost; correct it.")
+    if not local.isprintable():
+        _refuse("The part before the @ contains an invisible character; type the address anew instead of pasting it.")
+    odd = _ODD_IN_LOCAL.search(local)
+    if odd:
+        _refuse(f"The part before the @ contains {odd[0]}, which is only allowed within quotation marks; remove it.")
+    if local[0] == "." or local[-1] == "." or ".." in local:
+        _refuse("The part before the @ begins or ends with a dot or has two in a row; remove the dot.")
+
+
+def _host_name(domain: str) -> str:
+    """The domain in lower-case A-labels (IDNA 2008 after the mapping of UTS #46)."""
+    if not domain:
+        _refuse("The address has nothing after the @; write it like anna@example.com.")
+    if domain.startswith("["):
+        _refuse("The address has an IP address after the @, which Exchange does not take; use a domain name.")
+    if len(domain) > MAX_DOMAIN:
+        _refuse(_fault_of_domain(domain))
+    if not domain.isascii():
+        try:
+            domain = idna.encode(domain, uts46=True).decode("ascii")
+        except idna.IDNAError:
+            _refuse("The domain is not a valid internationalized name (IDNA 2008); correct its spelling.")
+    if _HOST_NAME.fullmatch(domain) and len(domain) <= MAX_DOMAIN:
+        return domain.lower()
+    _refuse(_fault_of_domain(domain))
+
+
+def _fault_of_domain(domain: str) -> str:
+    labels = domain.split(".")
+    if len(labels) == 1:
+        return "The domain has no dot; write it in full, such as example.com."
+    if "" in labels:
+        return "The domain begins or ends with a dot or has two in a row; remove the dot."
+    if len(domain) > MAX_DOMAIN:
+        return f"The domain is longer than {MAX_DOMAIN} octets; use a shorter one."
+    if max(map(len, labels)) > 63:
+        return "A label of the domain is longer than 63 octets; use a shorter one."
+    if labels[-1].isdigit():
+        return "The address has an IP address after the @, which Exchange does not take; use a domain name."
+    return "The domain has a character or a hyphen where it may not stand; only letters, digits, hyphens and dots may."

@@ -1,0 +1,196 @@
+"""Header fields as text with CRLF: checked, folded, encoded (RFC 5322 §2.2, RFC 2047). Never the body, never MIME.
+
+A caller's own fields are in `custom_fields`.
+
+Every value passes `check_header` or is built from characters that cannot end a line, so no caller can add a header.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from email.charset import Charset
+
+from app.mail.message.address import ATEXT, DOT_ATOM, Address, quoted_string
+
+FOLD = 78  # characters a line should not exceed, RFC 5322 §2.1.1
+LIMIT = 998  # characters a line must not exceed
+
+RESERVED = frozenset(
+    {
+        *("from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id"),
+        *("return-path", "received", "dkim-signature", "mime-version"),
+    }
+)
+_RESERVED_PREFIXES = ("content-", "x-postern-")
+# Fields that would be a false statement in a caller's hand, with the reason that the caller reads.
+_RESENDING = (
+    "It belongs to a message that a person sends on (RFC 5322 §3.6.6) and may name other senders and recipients."
+)
+_RECEIVED = "Only the server that receives or signs a message may write it."
+_EXCHANGE = "Exchange uses it for its own decisions about spam, routing and trust."
+_WITHHELD = {
+    "resent-": _RESENDING,
+    "authentication-results": _RECEIVED,
+    "arc-": _RECEIVED,
+    "dkim-signature": _RECEIVED,
+    "domainkey-signature": _RECEIVED,
+    "received-spf": _RECEIVED,
+    "x-ms-exchange-": _EXCHANGE,
+    "x-microsoft-antispam": _EXCHANGE,
+    "x-forefront-": _EXCHANGE,
+    "x-exchange-": _EXCHANGE,
+    "x-originatororg": _EXCHANGE,
+}
+
+_NAME = re.compile("[!-9;-~]{1,76}")  # ftext, RFC 5322 §3.6.8; short enough to leave room for a value on its line
+_BREAKING = re.compile("[\r\n\0]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_EXACT = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")  # printable, and no blank at an end where it would be lost
+_BLANKS = re.compile("([ \t]+)")
+_FOLDED_LINE = re.compile("\r\n(?=[ \t])")
+_ATOMS = re.compile(rf"[{ATEXT}]+(?: [{ATEXT}]+)*")
+_MESSAGE_ID = re.compile(rf"(?=[^@]{{1,255}}@.{{1,255}}\Z){DOT_ATOM}@(?:{DOT_ATOM}|\[[!-Z^-~]*\])")
+_CONTENT_ID = re.compile("[!-;=?-~]{1,128}")
+
+_UTF8 = Charset("utf-8")
+_OVERHEAD = len("=?utf-8?b??=")
+_WORD = 75 - _OVERHEAD  # characters of encoded text in one encoded word, RFC 2047 §2
+_LONGEST_NAME = 60  # characters of a display name that is written on one line
+_ADDRESS_FIELD = len("Reply-To: ")  # the longest start of a line with addresses
+
+
+class HeaderError(ValueError):
+    """Not fit for a header. Its text is a plain sentence: what is wrong and what mends it."""
+
+
+def is_reserved(name: str) -> bool:
+    """True for a header that the message's own fields decide, or that is meant for Postern: never taken over."""
+    lower = name.lower()
+    return lower in RESERVED or lower.startswith(_RESERVED_PREFIXES) or reason_withheld(name) is not None
+
+
+def reason_withheld(name: str) -> str | None:
+    """The reason, in one sentence, why a caller's field of this name is never sent; None for any other field."""
+    lower = name.lower()
+    return next((reason for prefix, reason in _WITHHELD.items() if lower.startswith(prefix)), None)
+
+
+def unfold(value: str) -> str:
+    """`value` on one line: CRLF before a blank or TAB is folding (RFC 5322 §2.2.3). Other line breaks stay."""
+    return _FOLDED_LINE.sub("", value) if "\r" in value else value
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise HeaderError unless `name` can name a header field and `value` can be carried in it."""
+    if not _NAME.fullmatch(name):
+        raise HeaderError("The header's name must be 1 to 76 printable ASCII characters without space and colon.")
+    check_value(value)
+
+
+def check_value(value: str) -> None:
+    """Raise HeaderError if `value` holds what would end its line (CR, LF, NUL) or is no Unicode text."""
+    if _BREAKING.search(value):
+        raise HeaderError("The value contains a line break or NUL; put it on one line.")
+    if not value.isascii() and _SURROGATE.search(value):
+        raise HeaderError(
+            "The value contains half of a surrogate pair, which is no character; send well-formed Unicode."
+        )
+
+
+def check_message_id(value: str) -> None:
+    """Raise HeaderError unless `value`, without <>, is a Message-ID of today (RFC 5322 §3.6.4, no obsolete form)."""
+    if not _MESSAGE_ID.fullmatch(value) or "=?" in value:  # which readers might decode, RFC 2047
+        raise HeaderError(
+            "The Message-ID must look like unique@example.com: words of ASCII with dots between them, and no =?."
+        )
+
+
+def check_content_id(value: str) -> None:
+    """Raise HeaderError unless `value`, without <>, can be a Content-ID (RFC 2392; the usual missing @ is allowed)."""
+    if not _CONTENT_ID.fullmatch(value) or "=?" in value:
+        raise HeaderError("The content id must be 1 to 128 printable ASCII characters without spaces, <, > and =?.")
+
+
+def unstructured(name: str, text: str) -> str:
+    """The field of human text (RFC 5322 §3.6.5): what is read is exactly `text`."""
+    if _EXACT.fullmatch(text) and "=?" not in text:
+        return folded(name, text) or encoded(name, text)
+    check_header(name, text)
+    return encoded(name, text)
+
+
+def address_list(name: str, addresses: Sequence[Address]) -> str:
+    """From, To, Cc or Reply-To (RFC 5322 §3.6.2). Non-ASCII local parts are written raw (RFC 6532)."""
+    lines = f"{name}:"
+    column = len(lines)
+    for number, address in enumerate(addresses):
+        item = mailbox(address)
+        lines += "," if number else ""
+        fits = column + len(item) + 3 <= FOLD and "\r" not in item
+        lines += (" " if fits or not number else "\r\n ") + item
+        column = len(lines) - lines.rfind("\n") - 1
+    return lines + "\r\n"
+
+
+def mailbox(address: Address) -> str:
+    """name-addr or addr-spec, RFC 5322 §3.4."""
+    name, spec = address.display_name, address.addr_spec
+    check_value(spec)
+    if not name:
+        return spec
+    words = phrase(name)
+    last = len(words) - words.rfind("\n") - 1
+    blank = " " if _ADDRESS_FIELD + last + len(spec) + len(" <>,") <= FOLD else "\r\n "
+    return f"{words}{blank}<{spec}>"
+
+
+def phrase(name: str) -> str:
+    """A display name (RFC 5322 §3.2.5) as atoms, a quoted-string or encoded words."""
+    if len(name) <= _LONGEST_NAME and "=?" not in name:
+        if _ATOMS.fullmatch(name):
+            return name
+        if _EXACT.fullmatch(name):
+            return quoted_string(name)
+    check_value(name)
+    return "\r\n ".join(encoded_words(name, _WORD - _ADDRESS_FIELD))
+
+
+def folded(name: str, value: str) -> str | None:
+    """`value` on lines of at most FOLD characters where white space allows it. None if a line is beyond LIMIT."""
+    if len(name) + len(value) + 2 <= FOLD:
+        return f"{name}: {value}\r\n"
+    words = _BLANKS.split(value)
+    # A first word that has no room beside the name has a line of its own.
+    lines, line = [], f"{name}: {words[0]}"
+    if len(line) > LIMIT:
+        lines, line = [f"{name}:"], f" {words[0]}"
+    for blank, word in zip(words[1::2], words[2::2], strict=True):
+        if len(line) + len(blank) + len(word) > FOLD:
+            lines.append(line)
+            line = ""
+        line += blank + word
+    lines.append(line)
+    return "\r\n".join([*lines, ""]) if max(map(len, lines)) <= LIMIT else None
+
+
+def encoded(name: str, text: str) -> str:
+    """`text` as encoded words, on lines of at most 76 characters."""
+    words = encoded_words(text, max(_WORD - len(name) - 2, 16))
+    return f"{name}: " + "\r\n ".join(words) + "\r\n"
+
+
+def encoded_words(text: str, first: int) -> list[str]:
+    """`text` as RFC 2047 encoded words, each with whole characters; `first` is the room for text in the first one."""
+    return [_UTF8.header_encode(chunk) for chunk in _chunks(text.encode(), first // 4 * 3, _WORD // 4 * 3)]
+
+
+def _chunks(data: bytes, first: int, size: int) -> Iterator[str]:
+    """UTF-8 text in pieces of at most `first`, then `size` octets, cut between characters.
+
+    Base64 of a piece is never longer than its room, and Q is only chosen where it is shorter.
+    """
+    start, end = 0, first
+    while start < len(data):
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield data[start:end].decode()
+        start, end = end, end + size

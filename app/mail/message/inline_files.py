@@ -1,0 +1,163 @@
+"""Which files of an email the html shows, by their content ids (RFC 2392), and under which ids they are sent.
+
+A caller's id may be anything, such as a file name with blanks: where it cannot be a Content-ID that every mail program
+finds again, a safe one is made and the references in the html follow it. A file to which nothing refers is an ordinary
+attachment; it keeps a safe id, as Gmail gives one to every attachment. The html is searched, never parsed: mail
+programs find references in attributes, style sheets and Outlook's conditional comments alike. Nothing is rejected.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from app.mail.message.html_to_text import unescape
+from app.mail.message.message import Attachment
+
+REFERENCE_LIMIT = 10_000  # `cid:` references that are read; no email has as many
+_READ_LIMIT = 5_000_000  # characters that are compared with the ids, over all references of one html
+_ID_LIMIT = 4096  # characters of a reference, as it is written in the html
+_PREFIX_LIMIT = 32  # beginnings of a value that are tried as an id
+_SAFE = re.compile(r"(?!.*=\?)[A-Za-z0-9!$*+./=@_~-]{1,128}")  # needs no escaping in HTML, CSS and URLs
+# After what begins a value: an attribute's = or quotation mark, url( or an entity in CSS, the comma of a srcset.
+_REFERENCE = re.compile(r"""([=("',;]\s*+)cid(?::|&\#0*+58;?+|&\#x0*+3a;?+|&colon;)""", re.IGNORECASE)
+_END_IN_QUOTES = {'"': re.compile('"'), "'": re.compile("'")}
+_END = re.compile(r"""["'<>]""")
+_PART_END = re.compile(r"""[\s,;&)\\?\#"'>]""")
+_BLANKS = re.compile(r"\s+")
+
+
+class Unused(NamedTuple):
+    """A file whose content id no reference needs, so it is an ordinary attachment. `is_twin`: an earlier one has it."""
+
+    place: int
+    is_twin: bool
+
+
+class Renamed(NamedTuple):
+    """A file that is shown under another content id than the caller's."""
+
+    place: int
+    content_id: str
+
+
+class Linked(NamedTuple):
+    """The html with its references, the attachments as they are sent, and the changes."""
+
+    html: str | None
+    attachments: tuple[Attachment, ...]
+    changes: Sequence[Unused | Renamed]
+
+
+def bare_id(text: str) -> str:
+    """A content id without what callers put around it: blanks, `<` and `>`, `cid:`."""
+    text = text.strip().removeprefix("<").removesuffix(">").strip()
+    if text[:4].lower() == "cid:":
+        text = text[4:].strip().removeprefix("<").removesuffix(">").strip()
+    return text
+
+
+def link(html: str | None, attachments: tuple[Attachment, ...]) -> Linked:
+    """Match the references in the html with the attachments, whose content ids are as the caller gave them."""
+    if not any(file.content_id for file in attachments):
+        return Linked(html, attachments, ())
+    files = _Files(attachments)
+    html = _rewritten(html, files) if html else html
+    changes = [change for place in files.sent_as if (change := files.change(place))]
+    linked = (
+        replace(file, content_id=files.content_id(place), is_inline=files.is_used(place))
+        for place, file in enumerate(attachments)
+    )
+    return Linked(html, tuple(linked), changes)
+
+
+class _Files:
+    """The attachments by their ids, and which of them were found in the html."""
+
+    def __init__(self, attachments: Sequence[Attachment]) -> None:
+        self.sent_as: dict[int, str] = {}  # by the place, as the next ones
+        self._given: dict[int, str] = {}
+        self._used: set[int] = set()
+        self._exact: dict[str, int] = {}
+        self._folded: dict[str, int] = {}
+        for place, file in enumerate(attachments):
+            if file.content_id:
+                self._given[place] = file.content_id
+                self._exact.setdefault(file.content_id, place)
+                self._folded.setdefault(_folded(file.content_id), place)
+                self.sent_as[place] = _sent_as(file.content_id)
+
+    def is_used(self, place: int) -> bool:
+        """Whether a reference leads to this file."""
+        return place in self._used
+
+    def content_id(self, place: int) -> str | None:
+        """The one under which this file is sent; without a reference neither one that was made nor another file's."""
+        given = self._given.get(place)
+        if given is None or place in self._used:
+            return self.sent_as.get(place)
+        return given if given == self.sent_as[place] and place == self._exact[given] else None
+
+    def change(self, place: int) -> Unused | Renamed | None:
+        """The difference from what the caller gave."""
+        given = self._given[place]
+        if place not in self._used:
+            return Unused(place, self._exact[given] != place)
+        return Renamed(place, self.sent_as[place]) if given != self.sent_as[place] else None
+
+    def reference(self, source: str) -> str | None:
+        """How a reference, without its `cid:`, is to be written. None: it leads to no attachment."""
+        written = source.strip()
+        plain = unescape(written)
+        decoded = unquote(plain)
+        place = next((self._exact[text] for text in (written, plain, decoded) if text in self._exact), None)
+        if place is None:
+            place = self._folded.get(_folded(plain))
+        if place is None:
+            return None
+        self._used.add(place)
+        return source if decoded == self.sent_as[place] else self.sent_as[place]
+
+
+def _sent_as(given: str) -> str:
+    return given if _SAFE.fullmatch(given) else f"{sha256(given.encode()).hexdigest()[:32]}@postern"
+
+
+def _folded(text: str) -> str:
+    """Equal for ids that a person calls the same: letter case, percent-encoding, Unicode's forms of one character."""
+    text = bare_id(unquote(text[:_ID_LIMIT])) + text[_ID_LIMIT:]
+    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _rewritten(html: str, files: _Files) -> str:
+    pieces: list[str] = []
+    position = copied = read = 0
+    for _ in range(REFERENCE_LIMIT):
+        found = _REFERENCE.search(html, position)
+        if not found or read > _READ_LIMIT:
+            break
+        position = found.end()
+        for end in _ends(html, position, found[1][0]):
+            read += end - position
+            reference = files.reference(html[position:end])
+            if reference is not None:
+                pieces += (html[copied:position], reference)
+                position = copied = end
+                break
+    return "".join((*pieces, html[copied:]))
+
+
+def _ends(html: str, start: int, opening: str) -> list[int]:
+    """Where the reference may end, the farthest first: an id may have blanks in it, and a value more than one id."""
+    limit = min(len(html), start + _ID_LIMIT)
+    closing = _END_IN_QUOTES.get(opening, _END).search(html, start, limit)
+    limit = closing.start() if closing else limit
+    ends = [limit]
+    position = start
+    while len(ends) < _PREFIX_LIMIT and (part := _PART_END.search(html, position, limit)):
+        ends.append(part.start())
+        position = part.end()
+    return sorted(ends, reverse=True)

@@ -1,0 +1,171 @@
+"""What a webhook is told: the JSON of each event, in the shape of Resend's with what only a relay knows. Pure.
+
+It is made once, when the event happens, and the same octets are sent at every try. Never a body, and never 20 kB:
+long lists are cut off, each at its own limit.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from app.mail.lifecycle import EXPIRED, MessageState, RecipientState
+from app.mail.mailbox_health import MailboxCondition
+from app.mail.outcome.verdict import Explanation
+from app.mail.timestamps import iso
+from app.mail.webhook.rules import EventType
+
+# Octets of its JSON that each part of an email may take.
+_SUBJECT, _ADDRESS = 1000, 400
+_TO, _TAGS, _HEADERS, _RECIPIENTS = 4000, 2500, 2500, 4000
+_REPLY, _WORDS = 400, 1500
+_WORDS_ALONE = 6000  # of a mailbox or a credential: there is nothing else
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """One event. Those of one `subject` (an email's id, a mailbox's name) are told in their order.
+
+    `once` names what is told a single time, however often and by however many processes it is noticed.
+    """
+
+    type: EventType
+    subject: str
+    at: float  # epoch seconds
+    payload: str
+    once: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmailSnapshot:
+    """An email as it stands after what happened. `explanation` has its names filled in."""
+
+    id: UUID
+    message_id: str
+    state: MessageState
+    created_at: float
+    scheduled_at: float | None
+    sender: str
+    to: Sequence[str]
+    subject: str
+    tags: Sequence[tuple[str, str]]
+    headers: Sequence[tuple[str, str]]
+    mailbox: str | None
+    attempts: int
+    possible_duplicate: bool
+    recipients: Sequence[tuple[str, RecipientState, str | None]]  # address, state, last reply
+    explanation: Explanation
+
+    @property
+    def relayed(self) -> bool:
+        """Whether every recipient has it."""
+        return all(state is RecipientState.RELAYED for _, state, _ in self.recipients)
+
+
+def email_event(kind: EventType, at: float, facts: EmailSnapshot) -> WebhookEvent:
+    """An event in an email's life."""
+    data: dict[str, Any] = {
+        "email_id": str(facts.id),
+        "message_id": f"<{facts.message_id}>",
+        "created_at": iso(facts.created_at),
+        "from": _short(facts.sender, _ADDRESS),
+        "to": _some((_short(address, _ADDRESS) for address in facts.to), _TO),
+        "subject": _short(facts.subject, _SUBJECT),
+        "tags": dict(_some(facts.tags, _TAGS)),
+        "headers": _some(({"name": name, "value": value} for name, value in facts.headers), _HEADERS),
+    }
+    if kind is EventType.SCHEDULED and facts.scheduled_at is not None:
+        data["scheduled_at"] = iso(facts.scheduled_at)
+    if kind is EventType.FAILED:
+        data["failed"] = {"reason": _reason(facts)}
+    return WebhookEvent(kind, facts.id.hex, at, _payload(kind, at, {**data, "relay": _relay(facts)}))
+
+
+def mailbox_event(kind: EventType, at: float, name: str, pool: str, condition: MailboxCondition) -> WebhookEvent:
+    """A mailbox is held, or is not held any more."""
+    data = {
+        "mailbox": name,
+        "pool": pool,
+        "health": condition.health,
+        "since": iso(condition.since),
+        "until": None if condition.until is None else iso(condition.until),
+        "explanation": _explanation(condition.explanation, _WORDS_ALONE),
+    }
+    return WebhookEvent(kind, name, at, _payload(kind, at, data))
+
+
+def credential_event(
+    at: float, mailbox: str, what: str, ends_at: float, why: Explanation, *, step: str
+) -> WebhookEvent:
+    """What a mailbox logs in with ends soon; told once at each `step`."""
+    kind = EventType.CREDENTIAL_EXPIRING
+    words = _explanation(why, _WORDS_ALONE)
+    data = {"mailbox": mailbox, "credential": what, "expires_at": iso(ends_at), "explanation": words}
+    once = f"{kind} {mailbox} {what} {ends_at:.0f} {step}"
+    return WebhookEvent(kind, mailbox, at, _payload(kind, at, data), once)
+
+
+def _payload(kind: EventType, at: float, data: Mapping[str, Any]) -> str:
+    """`created_at` as Resend has it, `timestamp` as Standard Webhooks recommends it."""
+    moment = iso(at)
+    return _json({"type": kind, "created_at": moment, "timestamp": moment, "data": data})
+
+
+def _relay(facts: EmailSnapshot) -> dict[str, Any]:
+    recipients = (
+        {"address": address, "state": state, "reply": None if reply is None else _short(reply, _REPLY)}
+        for address, state, reply in facts.recipients
+    )
+    return {
+        "state": facts.state,
+        "mailbox": facts.mailbox,
+        "attempts": facts.attempts,
+        "possible_duplicate": facts.possible_duplicate,
+        "recipients": _some(recipients, _RECIPIENTS),
+        "explanation": _explanation(facts.explanation, _WORDS),
+    }
+
+
+def _reason(facts: EmailSnapshot) -> str:
+    """One word when its age was over, else what was replied to the first recipient that failed."""
+    if facts.explanation == EXPIRED:
+        return "expired"
+    replies = (reply for _, state, reply in facts.recipients if state is RecipientState.FAILED and reply)
+    return _short(next(replies, facts.explanation.summary), _REPLY)
+
+
+def _explanation(why: Explanation | None, limit: int) -> dict[str, str] | None:
+    return None if why is None else {"summary": _short(why.summary, limit), "fix": _short(why.fix, limit)}
+
+
+def _short(text: str, limit: int) -> str:
+    """Cut off where its JSON would be longer than `limit` octets."""
+    if 6 * len(text) <= limit or _size(text) <= limit:
+        return text
+    kept = text[:limit]
+    while _size(kept) > limit:
+        kept = kept[: len(kept) * 3 // 4]
+    return kept + "…"
+
+
+def _some(items: Iterable[T], limit: int) -> list[T]:
+    """The first ones, as many as fit into `limit` octets of JSON."""
+    kept: list[T] = []
+    for item in items:
+        limit -= _size(item) + 1
+        if limit < 0:
+            break
+        kept.append(item)
+    return kept
+
+
+def _size(value: Any) -> int:
+    return len(_json(value).encode())
+
+
+def _json(value: Any) -> str:
+    """In Unicode, whatever a caller or a server wrote: an event must be one that can be kept and sent."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()

@@ -1,0 +1,129 @@
+"""One mailbox in this replica's hands, from the take-over to the end: it reads back what was sent, then it relays.
+
+A term ends in one of three ways: given back, stopped with the process, or lost to another replica, which counts
+whatever was under way here; then nothing is waited for.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from app import logs
+from app.background import wait
+from app.clock import Clock
+from app.relay.leases import CLOCK_STEP, LEASE_SECONDS, Leases
+from app.relay.mailbox import DAY, DailyQuota, Limits, Mailbox
+from app.relay.wakeups import Wakeups
+from app.relay.worker import MailboxWorker
+from app.smtp.pool import SessionPool
+from app.store import Store, StoreUnavailableError
+from app.store.mailboxes.records import Acquired
+from app.store.records import MailboxRecord, SendRecord
+
+RETRY_DELAY = 1.0  # real seconds until the store is asked again
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxSpec:
+    """What a mailbox needs to relay here. `sessions` makes it a pool of its own for each term."""
+
+    wakeups: Wakeups
+    name: str
+    limits: Limits
+    sessions: Callable[[], SessionPool]
+
+
+class MailboxAssignment:
+    """Begun by `run`, ended by `finish`."""
+
+    def __init__(
+        self, berth: MailboxSpec, taken: Acquired, store: Store, clock: Clock, leases: Leases, tenant: DailyQuota | None
+    ) -> None:
+        self.token = taken.token
+        self.name = berth.name
+        self.mailbox = Mailbox(berth.name, berth.limits, clock, tenant)
+        self.sessions = berth.sessions()
+        self.relay = MailboxWorker(store, berth.wakeups, taken.token, self.mailbox, self.sessions, leases, clock)
+        self.begun = asyncio.Event()
+        self.leaving = False
+        self._taken = taken
+        self._store = store
+        self._clock = clock
+        self._over = asyncio.Event()
+        self._drain = 0.0
+        self._lost = False
+
+    def finish(self, drain: float = 0.0, *, lost: bool = False) -> None:
+        """Claim nothing more, and wait `drain` real seconds for what is on its way. `lost`: it is another's already."""
+        self.leaving = True
+        self._drain, self._lost = drain, lost
+        self._over.set()
+
+    async def run(self) -> None:
+        """To the end, when another may have it."""
+        try:
+            await self._begin()
+            await self._over.wait()
+            await self.relay.stop(self._drain)
+            if not self._lost:
+                await self._store.replicas.release(self.name, self.token)
+                logs.mailbox_given_back(self.name)
+        except StoreUnavailableError as error:
+            logs.store_failed("release", error)  # it is free when this process ends, or is not heard of
+        except Exception as error:  # a bug costs this mailbox its term, not the others theirs
+            logs.crashed(f"term of {self.name}", error)
+
+    async def _begin(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._restore(*await self._read())
+                await self.relay.start()
+                self.begun.set()
+                return
+            except StoreUnavailableError as error:
+                logs.store_failed("take over", error)
+            await wait(self._over, RETRY_DELAY)
+
+    async def _read(self) -> tuple[MailboxRecord | None, list[SendRecord]]:
+        since = self._clock.now() - DAY - max(self._taken.ahead, 0.0)
+        return await self._store.mailbox(self.name), await self._store.sent_since(self.name, since)
+
+    def _restore(self, record: MailboxRecord | None, sent: list[SendRecord]) -> None:
+        """Where it stood, and what it has sent, by the clock that never jumps; nothing is later than now."""
+        now = self._clock.monotonic()
+        ahead = now - self._clock.now()
+        counted = shifted(possibly_sent(sent, self.mailbox.limits.connections), self._step(sent), self._taken.at)
+        self.mailbox.restore(
+            record.condition if record else None, [(min(one.at + ahead, now), one.recipients) for one in counted]
+        )
+
+    def _step(self, sent: Sequence[SendRecord]) -> float:
+        """The seconds by which what was sent before this term is later than it says: the clock was set ahead since, or
+        the owner before had one that is behind.
+
+        Then, by this clock, the mailbox was quiet for as long at least; up to a lease less, because of what was lost
+        with its process the end of the lease is written.
+        """
+        seconds, before = self._taken.ahead, [one.at for one in sent if one.at < self._taken.at]
+        quiet = self._taken.at - max(before, default=self._taken.at) + LEASE_SECONDS * self._clock.speed
+        if not before or not CLOCK_STEP * self._clock.speed < seconds <= quiet:
+            return 0.0
+        logs.clock_set_ahead(self.name, seconds=seconds)
+        return seconds
+
+
+def shifted(sent: Sequence[SendRecord], seconds: float, until: float) -> list[SendRecord]:
+    """The same, but what is from before `until` is so many seconds later."""
+    return [replace(one, at=one.at + seconds) if one.at < until else one for one in sent]
+
+
+def possibly_sent(sent: Sequence[SendRecord], sessions: int) -> list[SendRecord]:
+    """What the upstream may have counted. Of what one dead process had claimed and not marked, no more were on their
+    way than it had sessions: the rest waited for one. What was put back together has one moment."""
+    unsure: defaultdict[float, list[SendRecord]] = defaultdict(list)
+    for one in sent:
+        if not one.confirmed:
+            unsure[one.at].append(one)
+    largest = (sorted(part, key=lambda one: -one.recipients)[:sessions] for part in unsure.values())
+    return [one for one in sent if one.confirmed] + [one for part in largest for one in part]

@@ -1,0 +1,47 @@
+"""Like errors of different messages, counted: this trips before Exchange locks the mailbox out.
+
+After repeated permanent errors of one kind Exchange refuses all SMTP AUTH submissions of a mailbox for an unpublished
+time, some 24 hours ("Fix continuous error throttling for SMTP AUTH submissions", Microsoft Learn).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from uuid import UUID
+
+from app.mail.outcome.verdict import Action, Explanation, Verdict
+
+DISTINCT_MESSAGES = 3  # messages
+FAILURE_WINDOW = 600.0  # seconds
+COOLDOWN = 1800.0  # seconds the mailbox rests
+
+
+class CircuitBreaker:
+    """The latest like errors of one mailbox, with no relayed message between. In memory: a restart begins anew."""
+
+    def __init__(self) -> None:
+        self._errors: defaultdict[str, dict[UUID, float]] = defaultdict(dict)
+
+    def observe(self, message: UUID, verdicts: Iterable[Verdict], now: float) -> Explanation | None:
+        """Count what this message met; the reason to rest, if that was one too many."""
+        for verdict in verdicts:
+            if verdict.action is Action.RELAYED:
+                self._errors.clear()
+            elif verdict.lockout_class and self._count(verdict.lockout_class, message, now) >= DISTINCT_MESSAGES:
+                self._errors.clear()
+                return _because(verdict)
+        return None
+
+    def _count(self, kind: str, message: UUID, now: float) -> int:
+        alike = self._errors[kind]
+        alike[message] = now
+        for old in [id for id, at in alike.items() if at < now - FAILURE_WINDOW]:
+            del alike[old]
+        return len(alike)
+
+
+def _because(verdict: Verdict) -> Explanation:
+    return Explanation(
+        f"{DISTINCT_MESSAGES} messages in a row met the same error, and Exchange locks out a mailbox that goes on so. "
+        f"{verdict.explanation.summary}",
+        verdict.explanation.fix,
+    )

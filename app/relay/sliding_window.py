@@ -1,0 +1,105 @@
+"""A sliding window: at most so much in any period, as the upstream may count it. No clock of its own, no I/O.
+
+The upstream counts a message at some moment between the start of its transaction and our reading of the reply.
+So one that is under way counts, and one that has ended counts from its end: then no window of the upstream can
+hold more than ours, whatever the latency was.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, repeat
+
+_SLACK = 0.1  # of an interval, so that what ends a moment late does not cost the lower lanes their place
+_STEPS = 1500  # entries closer than period / _STEPS are merged (into the later one), so memory is bounded
+
+
+class SlidingWindow:
+    """At most `limit` (messages, recipients) in any `period` seconds. Times are of one monotonic clock, in seconds.
+
+    `kept` is a part of the limit that its user leaves for what matters more; nothing here looks at it.
+    """
+
+    def __init__(self, limit: int, period: float, kept: int = 0) -> None:
+        self.limit = limit
+        self.period = period
+        self.kept = kept
+        self._interval = period / limit
+        self._grain = period / _STEPS
+        self._ended: deque[tuple[float, int]] = deque()
+        self._counted = 0  # ended and under way together
+
+    def room(self, now: float) -> int:
+        """How much may begin now; negative when more was begun than fits."""
+        self._forget(now)
+        return self.limit - self._counted
+
+    def wait(self, now: float, weight: int = 1) -> float:
+        """Seconds until `weight` more could begin if nothing else begins or ends; 0 for now.
+
+        What is under way leaves no later than a period after now, so the answer is never longer than the period.
+        """
+        missing = min(weight, self.limit) - self.room(now)
+        if missing <= 0:
+            return 0.0
+        for ended, freed in self._ended:
+            missing -= freed
+            if missing <= 0:
+                return ended + self.period - now
+        return self.period
+
+    def room_after_reserve(self, now: float, kept: int) -> int:
+        """How many may begin now so that `kept` more, coming at any moment, would not wait for long.
+
+        The k-th of those could begin within k intervals (an interval is period / limit), as if all went evenly. So
+        nothing of the limit is lost by it: what is kept free now is used a moment later.
+        """
+        room = self.room(now)
+        if room <= 0:
+            return 0
+        later = list(islice(self._frees(now), kept))
+        short = next(
+            free
+            for free in range(kept + 1)
+            if all(wait <= self._even(free + k) for k, wait in enumerate(later[: kept - free], 1))
+        )
+        return max(0, room - short)
+
+    def wait_for_room_after_reserve(self, now: float, kept: int) -> float:
+        """Seconds until `spare` is 1 or more if nothing else begins or ends; 0 for now."""
+        frees = chain(repeat(0.0, max(0, self.room(now))), self._frees(now))
+        first, *later = islice(frees, kept + 1)
+        return max(first, *(wait - self._even(k) for k, wait in enumerate(later, 1)), 0.0)
+
+    def _frees(self, now: float) -> Iterator[float]:
+        """Seconds until one more may begin, and one more, when there is no room now; longest for what is under way."""
+        for ended, weight in self._ended:
+            yield from repeat(ended + self.period - now, weight)
+        yield from repeat(self.period)
+
+    def _even(self, count: int) -> float:
+        return (count + _SLACK) * self._interval
+
+    def begin(self, weight: int = 1) -> None:
+        """So much is under way from now on."""
+        self._counted += weight
+
+    def cancel(self, weight: int = 1) -> None:
+        """It was not begun after all: the upstream has seen nothing of it."""
+        self._counted -= weight
+
+    def end(self, now: float, weight: int = 1) -> None:
+        """What was under way has ended."""
+        if self._ended and now - self._ended[-1][0] < self._grain:
+            weight += self._ended.pop()[1]
+        self._ended.append((now, weight))
+
+    def restore(self, ended: Iterable[tuple[float, int]]) -> None:
+        """Count what ended before this process began: the moments, each with its weight. Before the first `begin`."""
+        for at, weight in sorted(ended):
+            self._counted += weight
+            self.end(at, weight)
+
+    def _forget(self, now: float) -> None:
+        horizon = now - self.period
+        while self._ended and self._ended[0][0] <= horizon:
+            self._counted -= self._ended.popleft()[1]

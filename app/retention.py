@@ -1,0 +1,75 @@
+"""Removes what is over and old, step by step, and gives the room back. Never hurries: mail goes first.
+
+Any number of processes may run it over one database; the store lets one at a time do something.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from app import logs
+from app.background import run_periodically
+from app.clock import Clock
+from app.frozen import frozen
+from app.store import Store
+from app.store.retention import RetentionCutoffs
+
+INTERVAL = 60.0  # real seconds between looks for what has become old
+FULL_REST = 0.02  # real seconds between two steps at least; or as long as the step took: others have half of the time
+DAY = 86_400.0
+LOG_INTERVAL = 4.0  # days that a webhook's event is kept at least: its last try comes after three
+
+
+@frozen
+class RetentionPeriods:
+    """How long something is kept after a message has ended, in days."""
+
+    content: float
+    metadata: float
+    audit: float = 365.0
+
+
+class Retention:
+    """The task that removes."""
+
+    def __init__(self, store: Store, clock: Clock, keep: RetentionPeriods) -> None:
+        self._store = store
+        self._clock = clock
+        self._keep = keep
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(run_periodically("retention", self.advance, interval=INTERVAL))
+
+    async def stop(self) -> None:
+        """End between two steps; a step is a commit, and whole."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def advance(self) -> None:
+        """Remove all that is old by now. Raises StoreUnavailable."""
+        now = self._clock.now()
+        metadata = self._keep.metadata
+        bounds = RetentionCutoffs(
+            now,
+            contents=now - self._keep.content * DAY,
+            messages=now - metadata * DAY,
+            events=now - max(metadata, LOG_INTERVAL) * DAY,
+            audit=now - self._keep.audit * DAY,
+        )
+        removed = await _steps(lambda: self._store.prune(bounds))
+        freed = await _steps(self._store.shrink)
+        if removed or freed:
+            logs.pruned(rows=removed, pages=freed)
+
+
+async def _steps(step: Callable[[], Awaitable[int]]) -> int:
+    """Until there is nothing left to do; how much it was."""
+    loop, done = asyncio.get_running_loop(), 0
+    began = loop.time()
+    while part := await step():
+        done += part
+        await asyncio.sleep(max(FULL_REST, loop.time() - began))
+        began = loop.time()
+    return done

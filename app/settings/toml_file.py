@@ -1,0 +1,84 @@
+"""postern.toml, named by POSTERN_CONFIG: its keys are the settings' names in lower case, and [[pools]] has tables.
+
+A secret may also be given as `<name>_file`, a path. An empty text means that the setting is not given, as in the
+environment. Checks no values but secrets, which have to be text that can be meant.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from app.secret_text import SecretTextError, decoded
+from app.settings.secret_files import SourceError, file_secret, given, plain, secrets
+
+CONFIG = "POSTERN_CONFIG"
+
+Table = dict[str, Any]
+
+
+class TomlFile(PydanticBaseSettingsSource):
+    """The file as a source of settings."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> Table:
+        """The values of the file, none without POSTERN_CONFIG; secret files are read. Raises SourceError."""
+        document = read(os.environ)
+        names = secrets(self.settings_cls.model_fields)
+        path = given(os.environ, CONFIG)
+        _read_secrets(document, names, f"{path}: ")
+        for _, mailboxes in pools(document):
+            for place, mailbox in mailboxes:
+                _read_secrets(mailbox, names, f"{path}: {place}.")
+        return document
+
+
+def read(environ: Mapping[str, str]) -> Table:
+    """The file as it is; nothing without POSTERN_CONFIG. Raises SourceError."""
+    path = given(environ, CONFIG)
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(decoded(Path(path).read_bytes()))
+    except SecretTextError as error:
+        raise SourceError(f"{CONFIG}: {path!r} {error}") from None
+    except OSError as error:
+        raise SourceError(
+            f"{CONFIG}: {path!r} cannot be read: {error.strerror}. Give the path of postern.toml."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(f"{CONFIG}: {path!r} is not TOML: {error}. Correct that line.") from None
+
+
+def pools(document: Table) -> Iterator[tuple[tuple[str, Table], list[tuple[str, Table]]]]:
+    """Each pool and its mailboxes, with their places; whatever is no table is left to whom checks values."""
+    for at, pool in _tables(document, "pools", "pools"):
+        yield (at, pool), list(_tables(pool, "mailboxes", f"{at}.mailboxes"))
+
+
+def _tables(parent: Table, key: str, place: str) -> Iterator[tuple[str, Table]]:
+    rows = parent.get(key)
+    for number, row in enumerate(rows if isinstance(rows, list) else []):
+        if isinstance(row, dict):
+            yield f"{place}[{number}]", row
+
+
+def _read_secrets(table: Table, names: set[str], place: str) -> None:
+    """`password_file` becomes `password`. What is empty is left out, but not a secret: it was written down."""
+    empty = {name: text for name, text in table.items() if name in names and text == ""}
+    texts = empty | plain(table, names, lambda name: f"{place}{name}")
+    table.clear()
+    table.update(texts)
+    for name in sorted(names):
+        file = f"{name}_file"
+        if file not in table:
+            continue
+        if name in table:
+            raise SourceError(f"{place}{name}: is given twice, also as {file}. Keep one of them.")
+        table[name] = file_secret(f"{place}{file}", str(table.pop(file)))

@@ -1,0 +1,280 @@
+"""What makes a setting right, and the sentence when it is not: fault and mend. Knows no source of settings."""
+
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from app.mail.message.address import AddressError, parse_address
+from app.mail.routing import PatternError, pattern
+from app.settings.location import path, variable
+
+VISIBLE = re.compile("[!-~]+")  # RFC 9110 §5.5, without obs-text
+NO_HEADER = "has a blank or a character outside ASCII, which HTTP headers cannot carry"
+_END_OF_HOST = re.compile("[:/?#]")
+_ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
+_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
+
+
+_MISSING = {
+    "name": 'Give the pool a name such as "billing"',
+    "mailbox": "Set it, for example to noreply@contoso.com",
+    "mailboxes": "Give the pool at least one mailbox under [[pools.mailboxes]]",
+}
+
+_MAKE_KEY = "Make one with: openssl rand -hex 24"
+_WHOLE = ("is not a whole number", "Give digits only")
+_NUMBER = ("is not a number", "Give digits, with a point if needed")
+_TRUTH = ("is neither yes nor no", "Give true or false")
+_TEXT = ("is not text", "Put it between quotation marks")
+_TABLE = ("is not a table", "Write [[pools]] for each pool and [[pools.mailboxes]] for each of its mailboxes")
+_OF_KIND = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), _WHOLE),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), _NUMBER),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _TRUTH),
+    **dict.fromkeys(("string_type", "path_type"), _TEXT),
+    **dict.fromkeys(("tuple_type", "model_type", "model_attributes_type"), _TABLE),
+}
+
+
+def setting_error(place: str | None, what: str, mend: str, *, hide: bool = False) -> PydanticCustomError:
+    """An error whose sentence is `place: value what. mend.`
+
+    Without a `place` it is the setting at hand, whose value is shown unless it is a secret or `hide`.
+    """
+    return PydanticCustomError(
+        "setting", "{what}", {"what": what, "mend": mend, "place": place or "", "hide": "yes" if hide or place else ""}
+    )
+
+
+def sentence(error: ErrorDetails, *, secret: frozenset[str], file: str) -> str:
+    """One line for a person: the place, the value unless it is a secret, what is wrong, what would be right."""
+    context: Mapping[str, Any] = error.get("ctx") or {}
+    place = context.get("place") or _place(error["loc"])
+    field = error["loc"][-1]
+    what, mend = context.get("what"), context.get("mend")
+    if what is None:
+        what, mend = _plain(error["type"], context, error["msg"], field)
+    hidden = context.get("hide") or error["type"] == "missing" or isinstance(field, int) or field in secret
+    hidden = hidden or all(sign in str(error["input"]) for sign in ("//", "@"))  # a URL with a user and a password
+    shown = f"{error['input']!r:.80} " if not hidden and isinstance(error["input"], str | int | float) else ""
+    return f"{in_file(place, file)}: {shown}{what}. {mend}."
+
+
+def in_file(place: str, file: str) -> str:
+    """With the file's name if the place is one that only the file has."""
+    return f"{file}: {place}" if file and place.startswith("pools") else place
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return path(location) if location[0] == "pools" else variable(str(location[0]))
+
+
+def _plain(kind: str, context: Mapping[str, Any], message: str, field: int | str) -> tuple[str, str]:
+    """pydantic's own errors in our words."""
+    match kind:
+        case "missing":
+            return "is missing", _MISSING[str(field)]
+        case "too_short":
+            return "is empty", _MISSING[str(field)]
+        case "greater_than_equal":
+            return "is too small", f"Give {context['ge']} or more"
+        case "less_than_equal":
+            return "is too large", f"Give {context['le']} or less"
+        case "literal_error":
+            return "is not one of the choices", f"Give {context['expected']}"
+        case _:
+            return _OF_KIND.get(kind, (message[:1].lower() + message[1:], "See the settings in README.md"))
+
+
+def mailbox(value: str) -> str:
+    """One address without a display name, in lower case: a mailbox has one name, in the store too."""
+    try:
+        address = parse_address(value)
+        own = pattern(address.addr_spec)  # which a wildcard in it would not be
+    except (AddressError, PatternError):
+        raise setting_error(None, "is not an email address", "Give one such as noreply@contoso.com") from None
+    if address.display_name:
+        raise setting_error(None, "has a display name", f"Give the address alone: {address.addr_spec}")
+    return own
+
+
+def sender(value: str | None) -> str | None:
+    """One address, with or without a display name."""
+    if value is None:
+        return None
+    try:
+        return parse_address(value).render()
+    except AddressError:
+        raise setting_error(None, "is not an email address", "Give one such as Contoso <noreply@contoso.com>") from None
+
+
+def patterns(value: Any) -> Any:
+    """`*@contoso.com, invoices@contoso.com`, or a list of such, in the form in which they are compared."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise setting_error(
+            None, "is no list of senders", 'Give patterns such as ["*@contoso.com", "invoices@contoso.com"]'
+        )
+    return tuple(dict.fromkeys(_pattern(one) for one in given if one.strip()))
+
+
+def networks(value: Any) -> Any:
+    """`10.1.2.3, 10.2.0.0/16`, or a list of such: whoever they name is believed, so nothing is guessed."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise setting_error(
+            None, "is no list of addresses", 'Give addresses or networks such as ["10.1.2.3", "10.2.0.0/16"]'
+        )
+    return tuple(_network(one.strip()) for one in given if one.strip())
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text)).removesuffix("/32").removesuffix("/128")
+    except ValueError as error:
+        mend = "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16"
+        raise setting_error(None, f"has what is no address or network: {error}", mend) from None
+
+
+def _pattern(text: str) -> str:
+    try:
+        return pattern(text)
+    except PatternError as error:
+        what = f"has a pattern that is no sender: {text.strip()!r:.60}, {error}"
+        raise setting_error(None, what, "Give an address, *@contoso.com, *@*.contoso.com or * alone") from None
+
+
+def pool_name(value: str) -> str:
+    """Short and plain, because it stands in the store, in logs and in metrics."""
+    if _POOL.fullmatch(value):
+        return value
+    raise setting_error(
+        None,
+        "is not the name of a pool",
+        "Give 1 to 63 lower-case letters, digits, _ or -, beginning with a letter or digit, such as billing",
+    )
+
+
+def role(value: str, *, shared: bool) -> str:
+    """`all` alone works an embedded database, which has one process; `shared` ones are on a server."""
+    if value == "all" or shared:
+        return value
+    raise setting_error(
+        None,
+        "shares a database with others, and an embedded one has one process",
+        "Give all, or set POSTERN_DATABASE_URL to postgresql://user:password@host/name",
+    )
+
+
+def host_name(value: str) -> str:
+    """A DNS name or an address: no scheme, no port."""
+    if "://" in value:
+        host = _END_OF_HOST.split(value.split("://", 1)[1].rpartition("@")[2], maxsplit=1)[0]
+        raise setting_error(None, "is a URL", f"Give the host alone: {host}")
+    if _is_address(value) or _NAME.fullmatch(value):
+        return value
+    if value.count(":") == 1:
+        raise setting_error(None, "has a port in it", "Give the host here and the port in POSTERN_SMTP_PORT")
+    raise setting_error(None, "is not a host name", "Give a name such as smtp.office365.com")
+
+
+def smtp_port(value: int) -> int:
+    """Any but the ports of TLS from the first byte."""
+    if value == 465:
+        raise setting_error(
+            None, "is implicit TLS (SSL), which Office 365 does not offer", "It offers STARTTLS on 587 only: give 587"
+        )
+    if not 0 < value < 65536:
+        raise setting_error(None, "is not a port", "Give 587")
+    return value
+
+
+def listen_port(value: Any) -> Any:
+    """A number; Kubernetes puts a URL here when the Service is called postern."""
+    if isinstance(value, str) and value.startswith("tcp://"):
+        raise setting_error(
+            None,
+            "was put there by Kubernetes for a Service of this name",
+            "Set enableServiceLinks: false in the pod, or set POSTERN_PORT yourself",
+        )
+    return value
+
+
+def root_path(value: str) -> str:
+    """`/mail`, or nothing; `/` is nothing too."""
+    plain = value.rstrip("/")
+    if not plain or _ROOT.fullmatch(plain):
+        return plain
+    raise setting_error(None, "is no path", "Give one such as /mail: with a slash before it and no host")
+
+
+def ehlo_name(value: str) -> str:
+    """A full domain name or an address literal (RFC 5321 §4.1.3); Exchange refuses others with 501 5.5.4."""
+    if not value or (_NAME.fullmatch(value) and "." in value):
+        return value
+    if value.startswith("[") and value.endswith("]") and _is_address(value[1:-1].removeprefix("IPv6:")):
+        return value
+    raise setting_error(
+        None, "is not a full domain name", "Give one such as postern.contoso.com: no underscore, no dot at the end"
+    )
+
+
+def ca_file(value: Path | None) -> Path | None:
+    """A PEM file with at least one certificate."""
+    if value is None:
+        return None
+    if not os.path.isfile(value):  # which takes a value too long for a path for no file
+        raise setting_error(
+            None, "is not a file that can be read", "Give the path of a PEM file with the CA's certificate"
+        )
+    try:
+        ssl.create_default_context(cafile=value)
+    except (ssl.SSLError, OSError):
+        raise setting_error(
+            None, "has no certificate in PEM form", "Give a file that begins with BEGIN CERTIFICATE"
+        ) from None
+    return value
+
+
+def api_key(value: Any) -> Any:
+    """Long enough not to be guessed, and such that an HTTP header can carry it (RFC 6750 §2.1)."""
+    if value is None:
+        return value
+    if not VISIBLE.fullmatch(value.get_secret_value()):
+        raise setting_error(None, NO_HEADER, _MAKE_KEY)
+    if len(value.get_secret_value()) < 16:
+        raise setting_error(None, "is shorter than 16 characters", _MAKE_KEY)
+    return value
+
+
+def metadata_days(value: int, content: int) -> int:
+    """Not less than those of the content, which goes first."""
+    if value < content:
+        raise setting_error(
+            None,
+            f"is less than POSTERN_KEEP_CONTENT_DAYS, which is {content}",
+            f"Give {content} or more, or keep contents for {value} days at most",
+        )
+    return value
+
+
+def console_password(value: Any) -> Any:
+    """Long enough not to be guessed: attempts are slowed down, but never refused."""
+    if value is not None and len(value.get_secret_value()) < 12:
+        raise setting_error(None, "is shorter than 12 characters", "Make one with: openssl rand -hex 12")
+    return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True

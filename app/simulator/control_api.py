@@ -1,0 +1,194 @@
+"""The simulator over HTTP: what was seen, as JSON and .eml, and the script, settable while it runs. It asserts nothing.
+
+For one's own machine and CI: there is no login.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
+
+from app.simulator.account import Account
+from app.simulator.faults import Armed, as_json, parse
+from app.simulator.recorder import ReceivedMessage
+from app.simulator.server import Simulator
+
+_routes = APIRouter()
+
+
+def control(simulator: Simulator) -> FastAPI:
+    """The application; it lives beside the simulator in the same event loop."""
+    app = FastAPI(title="Postern's Office 365 simulator")
+    app.state.simulator = simulator
+    app.include_router(_routes)
+    return app
+
+
+def _simulator(request: Request) -> Simulator:
+    simulator: Simulator = request.app.state.simulator
+    return simulator
+
+
+Sim = Annotated[Simulator, Depends(_simulator)]
+
+
+class NewAccount(BaseModel):
+    """A mailbox that may log in from now on."""
+
+    address: str
+    password: str | None = None
+    token: str | None = None
+    send_as: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@_routes.get("/messages")
+async def list_messages(
+    sim: Sim,
+    refused: bool = False,
+    count: Annotated[int, Query(ge=0)] = 0,
+    timeout: Annotated[float, Query(ge=0, le=600)] = 10,
+) -> list[dict[str, Any]]:
+    """The accepted messages, oldest first; with `refused` also the others.
+
+    With `count` the answer waits until so many were accepted, at most `timeout` seconds; then it is 504.
+    """
+    try:
+        await sim.wait_for(count, timeout)
+    except TimeoutError as late:
+        raise HTTPException(504, str(late)) from None
+    return [_summary(seen) for seen in sim.messages if seen.accepted or refused]
+
+
+@_routes.get("/messages/{id}.eml")
+async def message_octets(sim: Sim, id: str) -> Response:
+    """The content as it came in."""
+    return Response(_found(sim, id).content, media_type="message/rfc822")
+
+
+@_routes.get("/messages/{id}")
+async def show_message(sim: Sim, id: str) -> dict[str, Any]:
+    """One message: envelope, headers, and its bodies decoded."""
+    seen = _found(sim, id)
+    parsed = _parsed(seen)
+    return _summary(seen) | {
+        "session": seen.session,
+        "turns": seen.turns,
+        "headers": [[name, str(value)] for name, value in parsed.items()],
+        "text": _body(parsed, "plain"),
+        "html": _body(parsed, "html"),
+        "attachments": [part.get_filename() for part in parsed.iter_attachments()],
+    }
+
+
+@_routes.delete("/messages", status_code=204)
+async def forget(sim: Sim) -> None:
+    """Forget messages, sessions, logins, violations, and what counts against the limits. Faults stay."""
+    sim.forget()
+
+
+@_routes.get("/sessions")
+async def list_sessions(sim: Sim) -> list[dict[str, Any]]:
+    """Every connection with its dialogue."""
+    return [asdict(session) for session in sim.sessions]
+
+
+@_routes.get("/logins")
+async def list_logins(sim: Sim) -> list[dict[str, Any]]:
+    """Every AUTH exchange."""
+    return [login._asdict() for login in sim.logins]
+
+
+@_routes.get("/violations")
+async def list_violations(sim: Sim) -> list[dict[str, Any]]:
+    """Every limit exceeded."""
+    return [violation._asdict() for violation in sim.violations]
+
+
+@_routes.get("/faults")
+async def list_faults(sim: Sim) -> list[dict[str, Any]]:
+    """The script, each fault with how often its point was reached and how often it has struck."""
+    return [_armed(armed) for armed in sim.faults]
+
+
+@_routes.post("/faults", status_code=201)
+async def add_faults(
+    sim: Sim, script: Annotated[dict[str, Any] | list[dict[str, Any]], Body()]
+) -> list[dict[str, Any]]:
+    """Add one fault or several; all or none."""
+    try:
+        faults = [parse(row) for row in (script if isinstance(script, list) else [script])]
+    except (ValueError, TypeError) as error:
+        raise HTTPException(422, str(error)) from None
+    return [_armed(sim.faults.add(fault)) for fault in faults]
+
+
+@_routes.delete("/faults", status_code=204)
+async def clear_faults(sim: Sim, name: str | None = None) -> None:
+    """Take all faults out, or those of that name."""
+    if name is None:
+        sim.faults.clear()
+    else:
+        sim.faults.remove(name)
+
+
+@_routes.get("/ca.pem", response_class=PlainTextResponse)
+async def certificate_authority(sim: Sim) -> str:
+    """The certificate authority to trust."""
+    return sim.ca_pem
+
+
+@_routes.post("/accounts", status_code=201)
+async def add_account(sim: Sim, account: NewAccount) -> dict[str, str]:
+    """Add a mailbox, or put it in the place of the one with its address."""
+    sim.accounts.add(Account(**account.model_dump()))
+    return {"address": account.address}
+
+
+def _found(sim: Simulator, id_: str) -> ReceivedMessage:
+    for seen in sim.messages:
+        if seen.id == id_:
+            return seen
+    raise HTTPException(404, f"no message has the id {id_}")
+
+
+def _parsed(seen: ReceivedMessage) -> EmailMessage:
+    return message_from_bytes(seen.content, EmailMessage, policy=default)
+
+
+def _summary(seen: ReceivedMessage) -> dict[str, Any]:
+    parsed = _parsed(seen)
+    return {
+        "id": seen.id,
+        "mailbox": seen.mailbox,
+        "from": str(parsed["from"] or ""),
+        "to": str(parsed["to"] or ""),
+        "subject": str(parsed["subject"] or ""),
+        "at": seen.at,
+        "size": len(seen.content),
+        "mail_from": seen.mail_from,
+        "recipients": list(seen.recipients),
+        "accepted": seen.accepted,
+        "reply": seen.reply,
+    }
+
+
+def _body(parsed: EmailMessage, kind: str) -> str | None:
+    part = next(_parts(parsed, kind), None)
+    return str(part.get_content()) if part is not None else None
+
+
+def _parts(parsed: EmailMessage, kind: str) -> Iterator[EmailMessage]:
+    for part in parsed.walk():
+        if part.get_content_type() == f"text/{kind}" and not part.is_attachment():
+            yield part
+
+
+def _armed(armed: Armed) -> dict[str, Any]:
+    return as_json(armed.fault) | {"reached": armed.reached, "fired": armed.fired}

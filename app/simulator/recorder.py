@@ -1,0 +1,134 @@
+"""What the simulator has seen: sessions, messages, logins, violations. Only remembers; never judges or answers."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Login(NamedTuple):
+    """One AUTH exchange that came to a verdict. `at` is clock time."""
+
+    at: float
+    mailbox: str
+    mechanism: str
+    ok: bool
+
+
+class Violation(NamedTuple):
+    """One limit exceeded once. `at` is clock time, `what` plain words with the numbers."""
+
+    at: float
+    mailbox: str
+    what: str
+
+
+@dataclass(slots=True)
+class ReceivedMessage:
+    """One message whose content came to its end. `content` is as meant: dots unstuffed, CRLF, without the final dot.
+
+    `reply` is the reply to the final dot, "" if none was sent. `turns` counts the client's turns from MAIL on.
+    """
+
+    id: str
+    session: str
+    mailbox: str
+    mail_from: str
+    recipients: tuple[str, ...]
+    content: bytes = field(repr=False)
+    at: float
+    turns: int
+    reply: str = ""
+    accepted: bool = False
+
+
+@dataclass(slots=True)
+class RecordedSession:
+    """One connection. Credentials are masked in `commands`; content is never among them.
+
+    `turns` counts each time the client spoke after the server had; `messages` and `logins` count accepted messages
+    and AUTH exchanges.
+    """
+
+    id: str
+    opened_at: float
+    closed_at: float | None = None
+    ehlo: list[str] = field(default_factory=list)
+    tls: str | None = None
+    mailbox: str | None = None
+    commands: list[str] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
+    turns: int = 0
+    messages: int = 0
+    logins: int = 0
+
+
+class Recorder:
+    """Keeps the last `keep` of each kind (None: all). Accepted messages also go to `folder` as .eml files."""
+
+    def __init__(self, keep: int | None = None, folder: Path | None = None) -> None:
+        self.messages: list[ReceivedMessage] = []
+        self.sessions: list[RecordedSession] = []
+        self.logins: list[Login] = []
+        self.violations: list[Violation] = []
+        self.accepted = 0  # also those no longer kept
+        self._keep = keep
+        self._folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._waiting: dict[asyncio.Future[None], int] = {}
+
+    def session(self, session: RecordedSession) -> None:
+        """A connection was opened."""
+        self._remember(self.sessions, session)
+
+    def message(self, message: ReceivedMessage) -> None:
+        """A message's content came to its end."""
+        self._remember(self.messages, message)
+
+    def accept(self, message: ReceivedMessage) -> None:
+        """A remembered message now counts as accepted: whoever waited for it goes on."""
+        message.accepted = True
+        self.accepted += 1
+        if self._folder is not None:
+            (self._folder / f"{message.id}.eml").write_bytes(message.content)
+        for future, wanted in self._waiting.items():
+            if self.accepted >= wanted and not future.done():
+                future.set_result(None)
+
+    def login(self, login: Login) -> None:
+        """An AUTH exchange ended."""
+        self._remember(self.logins, login)
+
+    def violation(self, at: float, mailbox: str, what: str) -> None:
+        """A limit was exceeded."""
+        self._remember(self.violations, Violation(at, mailbox, what))
+
+    async def wait_for(self, count: int, timeout: float) -> None:
+        """Until `count` messages were accepted since the last reset. Raises TimeoutError after real seconds."""
+        if self.accepted >= count:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[future] = count
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            raise TimeoutError(f"{self.accepted} of {count} messages were accepted within {timeout} s") from None
+        finally:
+            del self._waiting[future]
+
+    def forget(self) -> None:
+        """As if nothing had been seen; open sessions stay."""
+        self.messages.clear()
+        self.logins.clear()
+        self.violations.clear()
+        self.sessions[:] = [session for session in self.sessions if session.closed_at is None]
+        self.accepted = 0
+
+    def _remember(self, kept: list[_T], item: _T) -> None:
+        kept.append(item)
+        if self._keep is not None and len(kept) > self._keep:
+            del kept[: len(kept) - self._keep]

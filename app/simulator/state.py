@@ -1,0 +1,27 @@
+"""What all sessions share: the tenant's accounts, its limits and books, the memory, the script, the door."""
+
+from dataclasses import dataclass, field
+
+from app.clock import Clock
+from app.simulator.account import Accounts
+from app.simulator.faults import Faults
+from app.simulator.limits import UsageLedger
+from app.simulator.recorder import Recorder
+from app.simulator.server_profile import Certificates, ServerProfile
+
+DOOR_HOST = "SY5P282CA0097.outlook.office365.com"  # as the banner and EHLO give it
+FRONTEND = "SY5P282CA0097.AUSP282.PROD.OUTLOOK.COM"
+BACKEND = "SYBP282MB2635.AUSP282.PROD.OUTLOOK.COM"
+
+
+@dataclass(slots=True)
+class SimulatorState:
+    """The simulated Office 365 behind one port."""
+
+    accounts: Accounts
+    clock: Clock
+    books: UsageLedger
+    memory: Recorder
+    faults: Faults
+    door: ServerProfile
+    certificates: Certificates = field(default_factory=Certificates)

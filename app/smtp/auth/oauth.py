@@ -1,0 +1,158 @@
+"""Access tokens for XOAUTH2: fetched once for all who wait, kept until shortly before they end, never shown.
+
+Rule 1: one request is under way at a time; whoever comes meanwhile shares its end, good or bad.
+Rule 2: a token is renewed 10 minutes before it ends; while that fails the old one still serves.
+Rule 3: a token that the server has refused is forgotten, and only that one.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from app import logs, metrics
+from app.clock import Clock
+from app.mail.credential_expiry import CredentialExpiry
+from app.smtp.auth.credentials import CredentialError, Mechanism, Secret
+from app.smtp.auth.daemon_executor import DaemonExecutor
+from app.smtp.auth.grants import Grant, Token
+from app.smtp.auth.token_http import TransientTokenError
+
+EARLY = 600.0  # seconds; High Volume Email refuses a token that has less (sasl-xoauth2 #110)
+LAST = 60.0  # seconds before its end in which a token is not used any more
+AGAIN = 30.0  # seconds after a renewal that failed, while the old token serves
+_TRIES = 3
+_PATIENCE = 10.0  # seconds between two tries; who asks for more gets it between two logins
+_LONGEST = 300.0  # seconds that Retry-After is believed for
+_THREADS = DaemonExecutor()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Times are those of the clock that never jumps."""
+
+    value: str = field(repr=False)
+    renew_at: float
+    usable_until: float
+
+
+class TokenSource:
+    """The tokens of one (tenant, client, scope), shared by every mailbox that uses them."""
+
+    def __init__(self, grant: Grant, clock: Clock) -> None:
+        self._grant = grant
+        self._clock = clock
+        self._held: _Held | None = None
+        self._flight: asyncio.Task[str | CredentialError] | None = None
+        self._failure: CredentialError | None = None
+        self._rests_until = 0.0  # after a failure
+
+    async def token(self) -> str:
+        """A token that lives for another 10 minutes, or as long as can be had. Raises CredentialUnavailable."""
+        now = self._clock.monotonic()
+        if self._held is not None and now < self._held.renew_at:
+            return self._held.value
+        outcome = self._failure if self._failure and now < self._rests_until else await self._renewed()
+        if isinstance(outcome, str):
+            return outcome
+        if self._held is not None and self._clock.monotonic() < self._held.usable_until:
+            return self._held.value
+        raise CredentialError(str(outcome), outcome.code)
+
+    def forget(self, token: str) -> None:
+        """The server refuses it. A newer one stays."""
+        if self._held is not None and self._held.value == token:
+            self._held = None
+
+    def ending(self) -> CredentialExpiry | None:
+        """What of the grant ends by its date."""
+        return self._grant.ending()
+
+    async def _renewed(self) -> str | CredentialError:
+        """Share the request that is under way, or begin one. One who gives up waiting does not end it."""
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fetch())
+            self._flight.add_done_callback(self._landed)
+        return await asyncio.shield(self._flight)
+
+    def _landed(self, flight: asyncio.Task[str | CredentialError]) -> None:
+        self._flight = None
+        if not flight.cancelled():
+            flight.exception()  # else asyncio complains when nobody waits any more
+
+    async def _fetch(self) -> str | CredentialError:
+        """Fetch one, with a few tries where patience may help. The failure is a value: many wait for it."""
+        tries = AsyncRetrying(
+            retry=retry_if_exception(_may_help),
+            stop=stop_after_attempt(_TRIES),
+            wait=_wait,
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            token: Token = await tries(self._in_thread)
+        except CredentialError as failure:
+            return self._fail(failure)
+        self._keep(token)
+        return token.value
+
+    async def _in_thread(self) -> Token:
+        """One try. Cancelling it does not wait for the thread."""
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, self._grant.fetch)
+
+    def _keep(self, token: Token) -> None:
+        now, lifetime = self._clock.monotonic(), token.lifetime
+        early, last = min(EARLY, lifetime / 2), min(LAST, lifetime / 10)
+        self._held = _Held(token.value, now + lifetime - early, now + lifetime - last)
+        self._failure = None
+        metrics.token_requested("renewed")
+        at = self._clock.now()
+        metrics.token_stored(self._grant.registration.client, at=at, until=at + lifetime)
+        logs.token_renewed(self._grant.registration.client, seconds=lifetime)
+
+    def _fail(self, failure: CredentialError) -> CredentialError:
+        """What is kept of it: the words, and not the frames that hold the secret."""
+        now = self._clock.monotonic()
+        rest = AGAIN if self._held is not None and now < self._held.usable_until else 0.0
+        if isinstance(failure, TransientTokenError) and failure.after is not None:
+            rest = max(rest, min(failure.after, _LONGEST))
+        self._failure = CredentialError(str(failure), failure.code)
+        self._rests_until = now + rest
+        metrics.token_requested("failed")
+        logs.token_failed(self._grant.registration.client, reason=str(failure))
+        return self._failure
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """A mailbox and the source of its app's tokens (AUTH XOAUTH2)."""
+
+    username: str
+    source: TokenSource
+
+    async def secret(self) -> Secret:
+        """A token with time left. Raises CredentialUnavailable."""
+        return Secret(Mechanism.XOAUTH2, self.username, await self.source.token())
+
+    def refused(self, secret: Secret) -> bool:
+        """The token is forgotten, and a new one is worth one more login."""
+        self.source.forget(secret.value)
+        return True
+
+    def ending(self) -> CredentialExpiry | None:
+        """What of the app's credential ends by its date."""
+        return self.source.ending()
+
+
+_backoff = wait_random_exponential(multiplier=1.0, max=4.0)
+
+
+def _may_help(error: BaseException) -> bool:
+    return (
+        isinstance(error, TransientTokenError) and not error.spent and (error.after is None or error.after <= _PATIENCE)
+    )
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return error.after if isinstance(error, TransientTokenError) and error.after is not None else _backoff(state)

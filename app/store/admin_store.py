@@ -1,0 +1,134 @@
+"""What administrators ask of the store: keys, audit, wishes for mailboxes. The part of `Store` that no email passes."""
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+from app.mail.lifecycle import MessageState
+from app.store import erase
+from app.store.db import vacuum
+from app.store.db.reader import Reader
+from app.store.db.writer import Writer
+from app.store.erase import Erased, Erasure, Outcome
+from app.store.keys import audit, ended_sessions, keys, setting_key
+from app.store.keys.audit_records import Actor, AuditRecord, Refusal
+from app.store.keys.records import AuthenticatedKey, KeyRecord, KeyRevision, KeyRotation, NewKey, Revocation
+from app.store.mailboxes import conditions
+from app.store.records import FIRST_ID, HoldRequest, Key
+from app.store.retention import BATCH_SIZE
+
+
+class AdminStore:
+    """Its verbs; get them from a `Store`."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._write = writer.write
+        self._read = reader.read
+        self._run = reader.run
+
+    # Keys
+
+    async def create_key(self, key: Key, digest: bytes, by: Actor | None = None) -> None:
+        """Keep a key by the SHA-256 of its secret. Raises AlreadyStored."""
+        await self._write(keys.create, NewKey(key, digest, by))
+
+    async def keys(self) -> list[KeyRecord]:
+        """All of them, the oldest first, revoked ones too."""
+        return await self._read(keys.every)
+
+    async def key(self, id: UUID) -> KeyRecord | None:
+        """One of them."""
+        return await self._read(partial(keys.get, id=id))
+
+    async def revise_key(self, revision: KeyRevision) -> Key | None:
+        """Change a key; answers it as it is then. None: there is none of that id. Raises PolicyError."""
+        return await self._write(keys.revise, revision)
+
+    async def rotate_key(self, rotation: KeyRotation) -> bool:
+        """Give a key a new secret; the old one works beside it for a while. False: there is no such key in use."""
+        return await self._write(keys.rotate, rotation)
+
+    async def revoke_key(self, id: UUID, now: float, by: Actor | None = None) -> bool:
+        """Whether there was such a key, not revoked before."""
+        return await self._write(keys.revoke, Revocation(id, now, by))
+
+    async def apply_setting(self, digest: bytes | None, now: float) -> setting_key.Applied:
+        """Make the key of POSTERN_API_KEY the one of this secret's digest; None: the setting is not given."""
+        return await self._write(setting_key.apply, setting_key.Setting(digest, now))
+
+    async def find_key(self, digest: bytes) -> AuthenticatedKey | None:
+        """The key of the secret with this digest. Revoked ones too: the caller judges."""
+        return await self._read(partial(keys.find, digest=digest))
+
+    async def touch_key(self, id: UUID, now: float) -> None:
+        """A key was used."""
+        await self._write(keys.touch, (id, now), batchable=True)
+
+    # Sessions of the console
+
+    async def end_session(self, id: str, until: float, now: float) -> None:
+        """A session was logged out; its cookie would end at `until`."""
+        await self._write(ended_sessions.end, ended_sessions.EndedSession(id, until, now))
+
+    async def session_ended(self, id: str) -> bool:
+        """Whether it was logged out."""
+        return await self._read(partial(ended_sessions.has_ended, id=id))
+
+    # Audit
+
+    async def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Write down which sends were refused; the same refusal of one period is one entry."""
+        await self._write(audit.refuse, refusals)
+
+    async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
+        """The newest entries, those before an entry if one is given."""
+        return await self._read(partial(audit.page, before=before, limit=limit))
+
+    # Erasure
+
+    async def erase(self, ids: Sequence[UUID], now: float, by: Actor) -> dict[UUID, Outcome | MessageState]:
+        """Erase these emails, in small steps; of each the outcome, or its state if it is not over and stays.
+
+        Call `scrub` afterwards.
+        """
+        return await self._erase(ids, now, by, "id")
+
+    async def erase_address(self, address: str, now: float, by: Actor) -> Erased:
+        """The same for every email with this address (see `app.mail.erasure.normal`)."""
+        count, waiting, after = 0, list[UUID](), FIRST_ID
+        while True:
+            found = await self._read(partial(erase.find, address=address, after=after))
+            outcomes = await self._erase(found.over, now, by, "address")
+            count += sum(outcome is Outcome.ERASED for outcome in outcomes.values())
+            waiting += found.waiting
+            waiting += (id for id, outcome in outcomes.items() if isinstance(outcome, MessageState))
+            if found.last is None:
+                return Erased(count, tuple(waiting))
+            after = found.last
+
+    async def scrub(self, *, whole: bool = False) -> bool:
+        """Remove what erased rows have left in an embedded database's files. False: some may be left.
+
+        Files of more than `room.VACUUMED` bytes are not rewritten unless `whole` asks for it: writers wait meanwhile.
+        """
+        return await self._run(partial(vacuum.scrub, whole=whole))
+
+    async def _erase(
+        self, ids: Sequence[UUID], now: float, by: Actor, asked: str
+    ) -> dict[UUID, Outcome | MessageState]:
+        left, outcomes = list(dict.fromkeys(ids)), dict[UUID, Outcome | MessageState]()
+        while left:
+            step = Erasure(tuple(left[:BATCH_SIZE]), now, by, asked)
+            outcomes |= await self._write(erase.erase, step, batchable=True)
+            left = [id for id in left if id not in outcomes]
+        return outcomes
+
+    # Mailboxes
+
+    async def hold_requests(self) -> dict[str, HoldRequest]:
+        """By mailbox what people wish of it, and its relay has not done yet."""
+        return await self._read(conditions.hold_requests)
+
+    async def request_hold(self, name: str, wish: HoldRequest, by: Actor | None = None) -> bool:
+        """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
+        return await self._write(conditions.request_hold, conditions.RequestHold(name, wish, by))

@@ -1,0 +1,42 @@
+"""Who works an embedded database: one process at a time. The lock goes with the process, however it ends."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from app.store.errors import AlreadyOwnedError, StoreUnreachableError
+
+
+class DatabaseFileLock:
+    """The lock beside a database file. The command line reads and writes the file without it."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the database file."""
+        self._database = path
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Own the database until `release` or the end of the process. Raises AlreadyOwned, StoreUnreachable."""
+        try:
+            self._database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(f"{self._database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnreachableError(
+                f"{self._database}.lock cannot be made: {error.strerror}. "
+                "Let POSTERN_DATA_DIR name a folder this user may write to."
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise AlreadyOwnedError(
+                f"Another Postern already works {self._database}. End it first, or give this one its own "
+                "POSTERN_DATA_DIR."
+            ) from None
+        self._file = file
+
+    def release(self) -> None:
+        """Let another process own it. The file stays: to remove it would race with who opens it now."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,146 @@
+"""A statement that is compiled once and then run on the driver's own cursor. Knows no table.
+
+SQLAlchemy Core is the one spelling for every database; what it does around each execution costs more than SQLite
+needs for the statement itself. So the verbs of a message's life are compiled once per dialect, with the same
+processing of values and the same errors as Core's own.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Insert, Select, Update
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+
+Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
+Values = Mapping[str, Any]
+_Process = Callable[[Any], Any] | None
+
+
+@dataclass(slots=True)
+class _Form:
+    """The statement in one dialect."""
+
+    sql: str
+    fixed: Any  # the driver's parameters, a list or a dict, with what the statement itself gives
+    given: tuple[tuple[Any, str, _Process], ...]  # where a row's value goes, its name, what makes the driver's of it
+    positional: bool
+    columns: tuple[Any, ...]  # their types
+    row: Any  # a namedtuple
+    processes: tuple[tuple[int, Any], ...] | None = None  # where Python's value is another; since the first result
+
+    def bound(self, values: Values) -> Any:
+        """The driver's parameters."""
+        made = self.fixed.copy()
+        for place, name, process in self.given:
+            value = values.get(name)
+            made[place] = process(value) if process else value
+        return made
+
+    def read(self, cursor: Any, dialect: Dialect) -> list[Any]:
+        """The rows found, with the columns' names."""
+        if self.processes is None:  # they depend on the types that the driver names
+            codes = (described[1] for described in cursor.description)
+            kinds = zip(self.columns, codes, strict=True)
+            made = enumerate(kind.result_processor(dialect, code) for kind, code in kinds)
+            self.processes = tuple((place, process) for place, process in made if process)
+        return [self.row._make(self._made(found)) for found in cursor.fetchall()]
+
+    def _made(self, found: Iterable[Any]) -> list[Any]:
+        values = list(found)
+        for place, process in self.processes or ():
+            values[place] = process(values[place])
+        return values
+
+
+class PreparedStatement:
+    """One statement without expanding parameters. Raises what Core raises: DBAPIError and its kinds."""
+
+    def __init__(self, statement: Statement | Callable[[str], Statement], *, sets: Sequence[str] = ()) -> None:
+        """`sets`: the columns that an update takes from the rows. A function gives the dialect of that name its own."""
+        self._statement = statement
+        self._sets = list(sets) or None
+        self._forms: dict[str, _Form] = {}
+
+    def run(self, connection: Connection, rows: Sequence[Values]) -> int:
+        """Once for each row; how many rows of the table that has changed in all."""
+        form = self._form(connection.dialect)
+        with _cursor(connection, form) as cursor:
+            cursor.executemany(form.sql, [form.bound(row) for row in rows])
+            changed: int = cursor.rowcount
+            return changed
+
+    def each(self, connection: Connection, rows: Sequence[Values]) -> list[bool]:
+        """Once for each row; of each, whether it has changed anything."""
+        form = self._form(connection.dialect)
+        with _cursor(connection, form) as cursor:
+            if form.positional or len(rows) < 2:
+                return [cursor.execute(form.sql, form.bound(row)).rowcount > 0 for row in rows]
+            # psycopg: all at once, and then one answer after the other.
+            cursor.executemany(form.sql, [form.bound(row) for row in rows], returning=True)
+            changed = [cursor.rowcount > 0]
+            while cursor.nextset():
+                changed.append(cursor.rowcount > 0)
+            return changed
+
+    def all(self, connection: Connection, values: Values) -> list[Any]:
+        """Every row found."""
+        form = self._form(connection.dialect)
+        with _cursor(connection, form) as cursor:
+            return form.read(cursor.execute(form.sql, form.bound(values)), connection.dialect)
+
+    def first(self, connection: Connection, values: Values) -> Any:
+        """The first row found, or None."""
+        return next(iter(self.all(connection, values)), None)
+
+    def _form(self, dialect: Dialect) -> _Form:
+        form = self._forms.get(dialect.name)
+        if form is None:
+            statement = self._statement(dialect.name) if callable(self._statement) else self._statement
+            form = self._forms[dialect.name] = _compile(statement, dialect, self._sets)
+        return form
+
+
+def _compile(statement: Statement, dialect: Dialect, sets: list[str] | None) -> _Form:
+    compiled: Any = statement.compile(dialect=dialect, column_keys=sets)
+    names = compiled.positiontup if compiled.positional else compiled.params
+    binds = {name: compiled.binds[name] for name in names}
+    processes = {name: _to_driver(bind.type, dialect) for name, bind in binds.items()}
+    fixed = {name: _fixed(bind, processes[name]) for name, bind in binds.items() if not bind.required}
+    places = list(enumerate(names) if compiled.positional else zip(names, names, strict=True))
+    columns = list(statement.selected_columns) if isinstance(statement, Select) else []
+    return _Form(
+        sql=str(compiled),
+        fixed=[fixed.get(name) for name in names] if compiled.positional else fixed,
+        given=tuple((place, name, processes[name]) for place, name in places if name not in fixed),
+        positional=compiled.positional,
+        columns=tuple(column.type.dialect_impl(dialect) for column in columns),
+        row=namedtuple("Row", [str(column.key) for column in columns]),
+    )
+
+
+def _fixed(bind: Any, process: _Process) -> Any:
+    return process(bind.value) if process else bind.value
+
+
+def _to_driver(kind: Any, dialect: Dialect) -> _Process:
+    process: _Process = kind.dialect_impl(dialect).bind_processor(dialect)
+    return process
+
+
+@contextmanager
+def _cursor(connection: Connection, form: _Form) -> Iterator[Any]:
+    """The driver's cursor; its errors become SQLAlchemy's, without the values: they are mail."""
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except Exception as error:
+        base = connection.dialect.loaded_dbapi.Error
+        if isinstance(error, base):
+            raise DBAPIError.instance(form.sql, None, error, base, hide_parameters=True) from error
+        raise
+    finally:
+        cursor.close()

@@ -1,0 +1,44 @@
+"""Reads beside the writer: a few threads, each with a connection of its own while it reads."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from app.store.db.engine import READERS
+from app.store.errors import StoreUnavailableError, blames_the_item
+
+R = TypeVar("R")
+
+
+class Reader:
+    """Runs functions over a connection, each in one transaction that sees one state of the database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+
+    async def read(self, question: Callable[[Connection], R]) -> R:
+        """What `question` answers. Raises StoreUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, question)
+
+    async def run(self, work: Callable[[Engine], R]) -> R:
+        """The same outside of a transaction, with the driver's own errors."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, self._engine)
+
+    def close(self) -> None:
+        """Wait for those who read, then close the connections."""
+        self._threads.shutdown()
+        self._engine.dispose()
+
+    def _ask(self, question: Callable[[Connection], R]) -> R:
+        try:
+            with self._engine.connect() as connection:
+                return question(connection)
+        except DBAPIError as error:
+            if blames_the_item(error):
+                raise
+            raise StoreUnavailableError.because(error) from error

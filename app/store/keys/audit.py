@@ -1,0 +1,82 @@
+"""Who has changed what, and what was refused: written in the transaction of the change itself. Decides nothing.
+
+The same refusal of the same key is one row for each period, with how often: a flood of them makes no flood of rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select
+
+from app.store.db import uuid7
+from app.store.db.dialect import upsert
+from app.store.keys.audit_records import Action, Actor, AuditRecord, Entry, Refusal
+from app.store.records import LAST_ID
+from app.store.schema import audit
+
+AT_ONCE = 100  # rows that one write removes
+
+_a = audit.c
+_PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).limit(bindparam("limit"))
+_OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit(AT_ONCE)
+
+
+def write(connection: Connection, entries: Iterable[Entry | None]) -> None:
+    """Write them down; what nobody is to answer for is None."""
+    rows = [_row(one, one.at, 1, None) for one in entries if one is not None]
+    if rows:
+        connection.execute(insert(audit), rows)
+
+
+def refuse(connection: Connection, batch: Sequence[Sequence[Refusal]]) -> list[None]:
+    """Add each to the row of its period, or make that."""
+    statement = upsert(connection.dialect.name, audit)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=[_a.once],
+        set_={
+            "times": _a.times + new.times,
+            "last_at": case((_a.last_at < new.last_at, new.last_at), else_=_a.last_at),
+        },
+    )
+    # In one order everywhere, so that two processes cannot wait for each other.
+    refusals = [one for part in batch for one in part]
+    for one in sorted(refusals, key=lambda refusal: refusal.once):
+        connection.execute(statement, _row(one.entry, one.last_at, one.times, one.once))
+    return [None] * len(batch)
+
+
+def page(connection: Connection, before: UUID | None, limit: int) -> list[AuditRecord]:
+    """The newest, or those before this one."""
+    return [_record(row) for row in connection.execute(_PAGE, {"before": before or LAST_ID, "limit": limit})]
+
+
+def prune(connection: Connection, before: float) -> int:
+    """Remove what began before that moment, AT_ONCE at most; how many that were."""
+    old = list(connection.execute(_OLDEST, {"before": uuid7.floor(before)}).scalars())
+    if old:
+        connection.execute(delete(audit).where(_a.id.in_(old)))
+    return len(old)
+
+
+def _row(entry: Entry, last_at: float, times: int, once: str | None) -> dict[str, Any]:
+    return {
+        "id": uuid7.new(entry.at),
+        "at": entry.at,
+        "last_at": last_at,
+        "times": times,
+        "actor": entry.by.name,
+        "key_id": entry.by.key_id,
+        "action": entry.action,
+        "subject": entry.subject,
+        "details": dict(entry.details),
+        "request_id": entry.by.request_id,
+        "once": once,
+    }
+
+
+def _record(row: Row[*tuple[Any, ...]]) -> AuditRecord:
+    by = Actor(row.actor, row.key_id, row.request_id)
+    entry = Entry(row.at, by, Action(row.action), row.subject, row.details)
+    return AuditRecord(row.id, entry, row.last_at, row.times)

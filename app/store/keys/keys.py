@@ -1,0 +1,193 @@
+"""API keys: made, changed, found by a secret, rotated, revoked. Of a secret only the SHA-256 is here.
+
+A secret is looked up by a handle, the first octets of its hash. Whether it is the one, a comparison of the whole hashes
+decides that takes the same time for all.
+"""
+
+import hmac
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+
+from app.mail.key_policy import Policy, validate
+from app.mail.message.message import Lane
+from app.store.keys import audit, rate_limits
+from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.keys.records import AuthenticatedKey, KeyRecord, KeyRevision, KeyRotation, KeySecret, NewKey, Revocation
+from app.store.records import Key, Permission
+from app.store.schema import api_key_secrets, api_keys
+
+HANDLE = 8  # octets of a hash, by which it is looked up
+
+_k, _s = api_keys.c, api_key_secrets.c
+_OF_POLICY = frozenset(field.name for field in fields(Policy))
+
+_THAT = _k.id == bindparam("of")
+_ONE = select(api_keys).where(_THAT)
+_UPDATE = update(api_keys).where(_THAT)
+_REVOKE = _UPDATE.where(_k.revoked_at.is_(None))
+_TOUCH = _UPDATE.where(or_(_k.last_used_at.is_(None), _k.last_used_at < bindparam("at"))).values(
+    last_used_at=bindparam("at")
+)
+_PRESENTED = (
+    select(api_keys, _s.digest, _s.expires_at)
+    .join_from(api_key_secrets, api_keys, _k.id == _s.key_id)
+    .where(_s.handle == bindparam("handle"))
+)
+_SECRETS = select(_s.key_id, _s.created_at, _s.expires_at)
+_REPLACE = (
+    update(api_key_secrets)
+    .where(_s.key_id == bindparam("of"), or_(_s.expires_at.is_(None), _s.expires_at > bindparam("until")))
+    .values(expires_at=bindparam("until"))
+)
+
+
+def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
+    """Keep them. An id or a digest that is there already is refused by the database."""
+    connection.execute(insert(api_keys), [_values(new.key) for new in batch])
+    connection.execute(
+        insert(api_key_secrets), [_secret_row(new.key.id, new.digest, new.key.created_at) for new in batch]
+    )
+    audit.write(
+        connection, [_entry(Action.KEY_CREATED, it.key.id, it.key.created_at, it.by, _told(it)) for it in batch]
+    )
+    return [None] * len(batch)
+
+
+def revise(connection: Connection, batch: Sequence[KeyRevision]) -> list[Key | None]:
+    """The keys as they are then. None: there is no such key. Raises PolicyError for what does not go together."""
+    return [_revise(connection, one) for one in batch]
+
+
+def rotate(connection: Connection, batch: Sequence[KeyRotation]) -> list[bool]:
+    """Whether there is such a key that is not revoked."""
+    return [_rotate(connection, one) for one in batch]
+
+
+def revoke(connection: Connection, batch: Sequence[Revocation]) -> list[bool]:
+    """Whether there was such a key, not revoked before."""
+    return [_revoke(connection, one) for one in batch]
+
+
+def touch(connection: Connection, batch: Sequence[tuple[UUID, float]]) -> list[None]:
+    """They were used at that moment."""
+    for id, at in sorted(batch):  # in one order everywhere: no deadlock
+        connection.execute(_TOUCH, {"of": id, "at": at})
+    return [None] * len(batch)
+
+
+def every(connection: Connection) -> list[KeyRecord]:
+    """The oldest first, revoked ones too."""
+    secrets: dict[UUID, list[KeySecret]] = defaultdict(list)
+    for row in connection.execute(_SECRETS):
+        secrets[row.key_id].append(KeySecret(row.created_at, row.expires_at))
+    rows = connection.execute(select(api_keys).order_by(_k.created_at, _k.id)).all()
+    return [_record(connection, row, secrets[row.id]) for row in rows]
+
+
+def get(connection: Connection, id: UUID) -> KeyRecord | None:
+    """One of them."""
+    row = connection.execute(_ONE, {"of": id}).one_or_none()
+    if row is None:
+        return None
+    secrets = connection.execute(_SECRETS.where(_s.key_id == id))
+    return _record(connection, row, [KeySecret(one.created_at, one.expires_at) for one in secrets])
+
+
+def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
+    """The key of the secret with this digest, whether it may be used or not."""
+    for row in connection.execute(_PRESENTED, {"handle": digest[:HANDLE]}):
+        if hmac.compare_digest(row.digest, digest):
+            key = _key(row)
+            usage = rate_limits.find(connection, key.id) if key.policy.budget else None
+            return AuthenticatedKey(key, row.expires_at, row.last_used_at, usage)
+    return None
+
+
+def _revise(connection: Connection, one: KeyRevision) -> Key | None:
+    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
+    if row is None:
+        return None
+    before = _key(row)
+    policy = {name: value for name, value in one.changes.items() if name in _OF_POLICY}
+    others = {name: value for name, value in one.changes.items() if name not in _OF_POLICY}
+    after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
+    if after != before:
+        connection.execute(_UPDATE.values(_changeable(after)), {"of": one.id})
+        changed = _difference(_shown(before), _shown(after))
+        audit.write(connection, [_entry(Action.KEY_UPDATED, one.id, one.now, one.by, {"name": after.name, **changed})])
+    return after
+
+
+def _rotate(connection: Connection, one: KeyRotation) -> bool:
+    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
+    if row is None or row.revoked_at is not None:
+        return False
+    connection.execute(_REPLACE, {"of": one.id, "until": one.old_until})
+    connection.execute(insert(api_key_secrets), _secret_row(one.id, one.digest, one.now))
+    details = {"name": row.name, "old_secret_until": one.old_until}
+    audit.write(connection, [_entry(Action.KEY_ROTATED, one.id, one.now, one.by, details)])
+    return True
+
+
+def _revoke(connection: Connection, one: Revocation) -> bool:
+    done = connection.execute(_REVOKE, {"of": one.id, "revoked_at": one.now}).rowcount == 1
+    if done:
+        name = connection.execute(_ONE, {"of": one.id}).one().name
+        audit.write(connection, [_entry(Action.KEY_REVOKED, one.id, one.now, one.by, {"name": name})])
+    return done
+
+
+def _entry(action: Action, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]) -> Entry | None:
+    return None if by is None else Entry(now, by, action, str(id), details)
+
+
+def _told(new: NewKey) -> dict[str, Any]:
+    return {name: value for name, value in _shown(new.key).items() if value not in ((), [], None, False)}
+
+
+def _shown(key: Key) -> dict[str, Any]:
+    return {"name": key.name, "permission": key.permission, "disabled": key.disabled, **asdict(key.policy)}
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"before": before[name], "after": value} for name, value in after.items() if value != before[name]}
+
+
+def _secret_row(id: UUID, digest: bytes, now: float) -> dict[str, Any]:
+    return {"digest": digest, "handle": digest[:HANDLE], "key_id": id, "created_at": now}
+
+
+def _values(key: Key) -> dict[str, Any]:
+    return {"id": key.id, "created_at": key.created_at, "revoked_at": key.revoked_at, **_changeable(key)}
+
+
+def _changeable(key: Key) -> dict[str, Any]:
+    unlike = {name: value for name, value in asdict(key.policy).items() if value not in ((), None, False)}
+    return {"name": key.name, "permission": key.permission, "disabled": key.disabled, "policy": unlike}
+
+
+def _record(connection: Connection, row: Row[*tuple[Any, ...]], secrets: Sequence[KeySecret]) -> KeyRecord:
+    newest = sorted(secrets, key=lambda secret: -secret.created_at)
+    return KeyRecord(_key(row), tuple(newest), row.last_used_at, rate_limits.find(connection, row.id))
+
+
+def _key(row: Row[*tuple[Any, ...]]) -> Key:
+    return Key(
+        id=row.id,
+        name=row.name,
+        permission=Permission(row.permission),
+        created_at=row.created_at,
+        policy=_policy(row.policy),
+        disabled=row.disabled,
+        revoked_at=row.revoked_at,
+    )
+
+
+def _policy(stored: Mapping[str, Any]) -> Policy:
+    lists = {name: tuple(stored.get(name, ())) for name in ("senders", "recipients")}
+    return Policy(**{**stored, **lists, "lanes": tuple(map(Lane, stored.get("lanes", ())))})

@@ -1,0 +1,77 @@
+"""What of the API keys goes into the store and comes out, beside the key itself. Times are epoch seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.mail.rate_limit import Usage
+from app.store.keys.audit_records import Actor
+from app.store.records import Key
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """One of a key's secrets as people see it. `expires_at`: until when one that was replaced still works."""
+
+    created_at: float
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key as people see it. `secrets` are the newest first, those too whose time is over."""
+
+    key: Key
+    secrets: tuple[KeySecret, ...]
+    last_used_at: float | None
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatedKey:
+    """The key whose secret somebody came with. `until`: when that secret ends; None: once it is replaced."""
+
+    key: Key
+    until: float | None
+    last_used_at: float | None
+    usage: Usage | None  # None: it has no budget
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to keep, and the SHA-256 of its secret."""
+
+    key: Key
+    digest: bytes
+    by: Actor | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRevision:
+    """Other values for some of a key's parts: `name`, `permission`, `disabled`, and those of its policy."""
+
+    id: UUID
+    changes: Mapping[str, Any]
+    now: float
+    by: Actor | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRotation:
+    """A new secret for a key, from `now`. Those before it work until `old_until` at most."""
+
+    id: UUID
+    digest: bytes
+    now: float
+    old_until: float
+    by: Actor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A key that is to count no more, from `now`."""
+
+    id: UUID
+    now: float
+    by: Actor | None

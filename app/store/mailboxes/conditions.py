@@ -1,0 +1,127 @@
+"""The condition of each mailbox, kept over a restart, and what a person wishes for it. Judges nothing."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.outcome.verdict import Explanation
+from app.store.db.dialect import upsert
+from app.store.keys import audit
+from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.mailboxes.ownership import LIVES
+from app.store.records import HoldRequest, MailboxRecord
+from app.store.schema import mailboxes, owners, replicas
+from app.store.webhooks import outbox
+
+
+@dataclass(frozen=True, slots=True)
+class SaveCondition:
+    """A mailbox's condition as its relay knows it. `heard` is the moment of the wish that led to it."""
+
+    name: str
+    pool: str
+    condition: MailboxCondition
+    heard: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHold:
+    """What a person wishes for a mailbox."""
+
+    name: str
+    wish: HoldRequest
+    by: Actor | None = None  # who is written down to have wished it
+
+
+_b = mailboxes.c
+_OWNER = (
+    select(replicas.c.name)
+    .join(owners, owners.c.replica == replicas.c.id)
+    .where(owners.c.mailbox == _b.name, LIVES)
+    .correlate(mailboxes)
+    .scalar_subquery()
+    .label("owner")
+)
+_ALL = select(mailboxes, _OWNER).order_by(_b.name)
+_ONE = select(mailboxes, _OWNER).where(_b.name == bindparam("name"))
+_WISHES = select(_b.name, _b.wish_at, _b.wish_hold, _b.wish_reason).where(_b.wish_at.is_not(None))
+_HEARD = update(mailboxes).where(_b.name == bindparam("of"), _b.wish_at == bindparam("heard")).values(wish_at=None)
+_WISH = update(mailboxes).where(_b.name == bindparam("of"))
+
+
+def save_condition(connection: Connection, batch: Sequence[SaveCondition]) -> list[None]:
+    """Write each condition; a wish that was heard is fulfilled, a newer one stays."""
+    listeners = outbox.subscriptions(connection)
+    for keeping in batch:
+        before = find(connection, keeping.name) if listeners else None
+        values = {"name": keeping.name, "pool": keeping.pool, **_columns(keeping.condition)}
+        statement = upsert(connection.dialect.name, mailboxes).values(values)
+        connection.execute(statement.on_conflict_do_update(index_elements=[_b.name], set_=values))
+        if keeping.heard is not None:
+            connection.execute(_HEARD, {"of": keeping.name, "heard": keeping.heard})
+        was = before.condition if before else None
+        outbox.mailbox_changed(connection, listeners, keeping.name, keeping.pool, was, keeping.condition)
+    return [None] * len(batch)
+
+
+def hold_requests(connection: Connection) -> dict[str, HoldRequest]:
+    """By mailbox what its relay has not heard yet."""
+    return {name: HoldRequest(at, hold, reason) for name, at, hold, reason in connection.execute(_WISHES)}
+
+
+def request_hold(connection: Connection, batch: Sequence[RequestHold]) -> list[bool]:
+    """Whether there is such a mailbox; its relay hears of the wish within a second."""
+    known = [connection.execute(_WISH, _wish_columns(one)).rowcount == 1 for one in batch]
+    audit.write(connection, [_entry(one) for one, is_known in zip(batch, known, strict=True) if is_known])
+    return known
+
+
+def every(connection: Connection) -> list[MailboxRecord]:
+    """All that ever relayed, by name."""
+    return [_record(row) for row in connection.execute(_ALL)]
+
+
+def find(connection: Connection, name: str) -> MailboxRecord | None:
+    """One of them."""
+    row = connection.execute(_ONE, {"name": name}).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _entry(one: RequestHold) -> Entry | None:
+    if one.by is None:
+        return None
+    action = Action.MAILBOX_HELD if one.wish.hold else Action.MAILBOX_RELEASED
+    return Entry(one.wish.at, one.by, action, one.name, {"reason": one.wish.reason} if one.wish.reason else {})
+
+
+def _columns(condition: MailboxCondition) -> dict[str, Any]:
+    columns = asdict(condition)
+    columns["rest"], columns["entering"] = columns.pop("cooldown"), columns.pop("during_login")
+    return {
+        **columns,
+        "health": str(condition.health),
+        "explanation": asdict(condition.explanation) if condition.explanation else None,
+    }
+
+
+def _wish_columns(one: RequestHold) -> dict[str, Any]:
+    return {"of": one.name, "wish_at": one.wish.at, "wish_hold": one.wish.hold, "wish_reason": one.wish.reason}
+
+
+def _record(row: Row[*tuple[Any, ...]]) -> MailboxRecord:
+    condition = MailboxCondition(
+        health=Health(row.health),
+        since=row.since,
+        until=row.until,
+        cooldown=row.rest,
+        explanation=Explanation(**row.explanation) if row.explanation else None,
+        refusals=row.refusals,
+        during_login=row.entering,
+        connections=row.connections,
+        grows_at=row.grows_at,
+    )
+    wished = None if row.wish_at is None else HoldRequest(row.wish_at, row.wish_hold, row.wish_reason)
+    return MailboxRecord(row.name, row.pool, condition, wished, row.owner)

@@ -1,0 +1,89 @@
+"""Who relays and whose each mailbox is: values that know no SQL."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process that relays. `serves` is the same for all that may own the same `mailboxes`.
+
+    It is believed to live for `lease` seconds after each of its beats, by the database's clock.
+    """
+
+    id: UUID
+    name: str  # for people
+    serves: str
+    mailboxes: tuple[str, ...]
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSkew:
+    """A host's wall clock against another one that outlives its processes: by how many seconds it is `ahead`.
+
+    Only readings against the same `clock` can be compared; an empty one is against none.
+    """
+
+    clock: str = ""
+    ahead: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxOwner:
+    """A mailbox and whose it was at last; None: it was given back, or is new. `token` is the fence."""
+
+    mailbox: str
+    replica: UUID | None
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """The replicas that live, each with what it serves, and every mailbox.
+
+    `moment` is the time of the database server's clock (epoch seconds); None: it has none of its own.
+    """
+
+    replicas: dict[UUID, str]
+    owners: tuple[MailboxOwner, ...]
+    database_time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """A mailbox that is this replica's from `at` on (epoch seconds of its wall clock).
+
+    `left` is what its owner before left under way: is each in doubt? By so many seconds the wall clock is `ahead` of
+    that owner's; 0.0 also if that is not known.
+    """
+
+    mailbox: str
+    token: int
+    at: float
+    unfinished: tuple[tuple[UUID, bool], ...] = ()
+    ahead: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRequest:
+    """A replica's wish for `amount` more recipients of a tenant's day; they count for `lasts` seconds.
+
+    Of what it drew before, as `before`, so much is `unused` and goes back. `since`: when the day began (epoch seconds).
+    """
+
+    amount: int
+    limit: int
+    lasts: float
+    since: float
+    before: UUID | None = None
+    unused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaGrant:
+    """So many recipients are the replica's to offer to, and so many are still there for everybody."""
+
+    id: UUID
+    recipients: int
+    remaining: int

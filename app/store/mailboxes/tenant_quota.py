@@ -1,0 +1,61 @@
+"""What replicas draw of the recipients that a tenant may send to in a day. What is drawn counts as sent, for a day.
+
+So the limit holds over all of them, whatever becomes of one: what a dead replica has not used is lost for a day.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+
+from app.store.db.dialect import DatabaseNow
+from app.store.mailboxes.records import QuotaGrant, QuotaRequest
+from app.store.schema import allowances, attempts, owners
+
+_c = allowances.c
+_NIL = UUID(int=0)  # the row that is locked: one draws at a time
+
+_LOCK = select(_c.id).where(_c.id == _NIL).with_for_update(skip_locked=True)
+_GIVE_BACK = (
+    update(allowances)
+    .where(_c.id == bindparam("of"))
+    .values(recipients=_c.recipients - bindparam("unused", type_=_c.recipients.type))
+)
+_FORGET = delete(allowances).where(_c.until <= DatabaseNow())
+_COUNTED = select(func.count(), func.coalesce(func.sum(_c.recipients), 0)).where(_c.id != _NIL)
+_SENT = select(func.coalesce(func.sum(attempts.c.recipients), 0)).where(
+    attempts.c.mailbox.in_(select(owners.c.mailbox)),
+    or_(attempts.c.ended_at > bindparam("since"), attempts.c.ended_at.is_(None)),
+)
+
+
+def draw_quota(connection: Connection, batch: Sequence[QuotaRequest]) -> list[QuotaGrant | None]:
+    """Of each what there is, at most what it wants. None: somebody else draws just now."""
+    return [_draw_quota(connection, wish) for wish in batch]
+
+
+def _draw_quota(connection: Connection, wish: QuotaRequest) -> QuotaGrant | None:
+    if connection.execute(_LOCK).scalar() is None:
+        return None
+    if wish.before is not None:
+        connection.execute(_GIVE_BACK, {"of": wish.before, "unused": wish.unused})
+    connection.execute(_FORGET)
+    remaining = max(0, wish.limit - _counted(connection, wish))
+    given = min(wish.amount, remaining)
+    if not given:  # what is cancelled later still belongs to the row before
+        return QuotaGrant(wish.before or _NIL, 0, remaining)
+    id = uuid4()
+    _write(connection, id, given, wish.lasts)
+    return QuotaGrant(id, given, remaining - given)
+
+
+def _counted(connection: Connection, wish: QuotaRequest) -> int:
+    draws, recipients = connection.execute(_COUNTED).one()
+    if not draws:  # there was no limit until now
+        recipients = connection.execute(_SENT, {"since": wish.since}).scalar_one()
+        _write(connection, uuid4(), recipients, wish.lasts)
+    return int(recipients)
+
+
+def _write(connection: Connection, id: UUID, recipients: int, lasts: float) -> None:
+    connection.execute(insert(allowances).values(id=id, recipients=recipients, until=DatabaseNow() + lasts))

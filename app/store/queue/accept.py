@@ -1,0 +1,231 @@
+"""Keeps what was accepted: messages, recipients, contents, and the Idempotency-Key they came with. One commit.
+
+The fence against a second request with the same key is the primary key of its row, written in the same transaction
+as the messages: it holds within a group of requests, and between processes. The API key's budget is charged in there
+too, for what is kept and for nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from app.mail.lifecycle import SUNK, Event, MessageState, RecipientState, next_state
+from app.mail.rate_limit import RateLimit
+from app.store.db.dialect import upsert
+from app.store.db.prepared import PreparedStatement
+from app.store.keys import rate_limits
+from app.store.keys.rate_limits import Charge, amount_of
+from app.store.queue import coalesce
+from app.store.queue.fair_queue import LaneKey, assign_turns
+from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
+from app.store.schema import contents, idempotency, messages, recipients
+from app.store.webhooks import outbox
+
+REMEMBERED = 86_400.0  # seconds that an Idempotency-Key counts (api.md §1)
+
+_INSERT_MESSAGE = PreparedStatement(insert(messages))
+_INSERT_RECIPIENT = PreparedStatement(insert(recipients))
+_INSERT_CONTENT = PreparedStatement(insert(contents))
+_i = idempotency.c
+_FORGET = delete(idempotency).where(
+    _i.key_id == bindparam("of"), _i.endpoint == bindparam("at"), _i.key == bindparam("called")
+)
+
+_Key = tuple[UUID, str, str]
+_Answer = Accepted | IdempotencyConflict | RateLimited
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one caller wants kept together. With an Idempotency-Key there is at least one acceptance."""
+
+    acceptances: tuple[Acceptance, ...]
+    idempotency: Idempotency | None
+    budget: RateLimit | None = None
+
+    @property
+    def ids(self) -> tuple[UUID, ...]:
+        """Those of its messages."""
+        return tuple(acceptance.id for acceptance in self.acceptances)
+
+
+def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
+    """Keep them all. A key that was used before keeps nothing, and answers with what it kept then."""
+    first = _remember(connection, [request for request in requests if request.idempotency])
+    answers = _charged(connection, requests, [_answer(request, first) for request in requests])
+    fresh = [
+        acceptance
+        for request, answer in zip(requests, answers, strict=True)
+        if isinstance(answer, Accepted) and not answer.replayed
+        for acceptance in request.acceptances
+    ]
+    replaced = _insert(connection, fresh) if fresh else {}
+    return [_with(answer, replaced) for answer in answers] if replaced else answers
+
+
+def _with(answer: _Answer, replaced: Mapping[UUID, Sequence[UUID]]) -> _Answer:
+    """The answer with what its messages have replaced."""
+    if not isinstance(answer, Accepted) or answer.replayed:
+        return answer
+    return replace(answer, superseded=tuple(old for id in answer.ids for old in replaced.get(id, ())))
+
+
+def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> Mapping[UUID, Sequence[UUID]]:
+    """Answers what they have replaced."""
+    relayed = [one for one in fresh if not one.sunk]
+    turns = {**_turns(connection, relayed), **coalesce.inherited(connection, relayed)}
+    _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id)) for one in fresh])
+    _INSERT_RECIPIENT.run(connection, [row for one in fresh for row in _recipient_rows(one)])
+    _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
+    replaced = coalesce.supersede(connection, relayed)
+    outbox.accepted(connection, relayed)
+    outbox.ended(connection, {one.id: one.created_at for one in fresh if one.sunk})
+    return replaced
+
+
+def _charged(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:
+    """The answers, with those changed for which an API key's budget has not enough left."""
+    charges = {
+        place: Charge(
+            asked.acceptances[0].key_id, asked.budget, amount_of(asked.acceptances), asked.acceptances[0].created_at
+        )
+        for place, (asked, answer) in enumerate(zip(requests, answers, strict=True))
+        if asked.budget is not None and isinstance(answer, Accepted) and not answer.replayed
+    }
+    if not charges:
+        return answers
+    outcomes = rate_limits.charge(connection, charges)
+    overdrawn: dict[tuple[UUID, ...], _Answer] = {}
+    for place, outcome in outcomes.items():
+        ids = requests[place].ids
+        if outcome.exceeded is None:
+            answers[place] = Accepted(ids, usage=outcome.usage)
+        else:
+            overdrawn[ids] = RateLimited(outcome.usage, outcome.exceeded)
+    _forget(connection, [requests[place].idempotency for place, outcome in outcomes.items() if outcome.exceeded])
+    # Who came with the same Idempotency-Key in this group has repeated a request that was not kept.
+    return [overdrawn.get(answer.ids, answer) if isinstance(answer, Accepted) else answer for answer in answers]
+
+
+def _turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
+    """Of those that are due already; the others get theirs when they are."""
+    due = sorted((one for one in fresh if one.due_at <= one.created_at), key=lambda one: (one.due_at, one.id))
+    places = [LaneKey(one.pool, one.lane.rank, one.key_id) for one in due]
+    return dict(zip((one.id for one in due), assign_turns(connection, places), strict=True))
+
+
+def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
+    message = acceptance.message
+    return {
+        "id": acceptance.id,
+        "key_id": acceptance.key_id,
+        "pool": acceptance.pool,
+        "lane": acceptance.lane.rank,
+        "turn": turn,
+        "state": MessageState.QUEUED,
+        "created_at": acceptance.created_at,
+        "scheduled_at": acceptance.scheduled_at,
+        "due_since": acceptance.due_at,
+        "due_at": acceptance.due_at,
+        "expires_at": acceptance.expires_at,
+        "attempts": 0,
+        "unknown": 0,
+        "possible_duplicate": False,
+        "on_unknown": acceptance.on_unknown,
+        "coalesce": acceptance.coalesce,
+        "traceparent": acceptance.traceparent,
+        "message_id": message.message_id,
+        "mail_from": message.envelope.mail_from,
+        "smtputf8": message.envelope.smtputf8,
+        "size": len(message.content),
+        "head": _head(acceptance.head),
+        **(_sunk(acceptance) if acceptance.sunk else {}),
+    }
+
+
+def _sunk(acceptance: Acceptance) -> dict[str, Any]:
+    """As if it had been cancelled at once: nothing that waits is ever found to be it."""
+    state = next_state(MessageState.QUEUED, Event.CANCEL)
+    return {"state": state, "due_at": None, "ended_at": acceptance.created_at, "explanation": asdict(SUNK)}
+
+
+def _head(head: MessageSummary) -> dict[str, Any]:
+    headers = {"headers": head.headers} if head.headers else {}
+    return {
+        **headers,
+        "sender": head.sender,
+        "to": head.to,
+        "subject": head.subject,
+        "cc": head.cc,
+        "bcc": head.bcc,
+        "reply_to": head.reply_to,
+        "tags": head.tags,
+    }
+
+
+def _recipient_rows(acceptance: Acceptance) -> list[dict[str, Any]]:
+    return [
+        {"message_id": acceptance.id, "address": address, "position": position, "state": RecipientState.PENDING}
+        for position, address in enumerate(acceptance.message.envelope.rcpt_to)
+    ]
+
+
+def _answer(request: Request, first: Mapping[_Key, tuple[bytes, tuple[UUID, ...]]]) -> _Answer:
+    asked = request.idempotency
+    if asked is None:
+        return Accepted(request.ids)
+    fingerprint, ids = first[_key(asked)]
+    if ids == request.ids:
+        return Accepted(ids)
+    return Accepted(ids, replayed=True) if fingerprint == asked.fingerprint else IdempotencyConflict()
+
+
+def _forget(connection: Connection, keys: Sequence[Idempotency | None]) -> None:
+    """A request that was not kept uses up no key."""
+    rows = [{"of": one.key_id, "at": one.endpoint, "called": one.key} for one in keys if one is not None]
+    if rows:
+        connection.execute(_FORGET, rows)
+
+
+def _key(asked: Idempotency) -> _Key:
+    return asked.key_id, asked.endpoint, asked.key
+
+
+def _remember(connection: Connection, requests: Sequence[Request]) -> dict[_Key, tuple[bytes, tuple[UUID, ...]]]:
+    """Per key the fingerprint and the ids of the request that had it first: perhaps one of these."""
+    rows = [_key_row(request.idempotency, request) for request in requests if request.idempotency]
+    if not rows:
+        return {}
+    # In one order everywhere, so that two processes cannot wait for each other.
+    rows.sort(key=lambda row: (row["key_id"], row["endpoint"], row["key"]))
+    statement = upsert(connection.dialect.name, idempotency)
+    new, table = statement.excluded, idempotency.c
+    statement = statement.on_conflict_do_update(
+        index_elements=[table.key_id, table.endpoint, table.key],
+        set_={"fingerprint": new.fingerprint, "created_at": new.created_at, "ids": new.ids},
+        where=table.created_at <= new.created_at - REMEMBERED,
+    )
+    connection.execute(statement, rows)
+    # Three lists and not one list of triples, for which SQLite uses no index. What they find too much does no harm.
+    found = connection.execute(
+        select(table.key_id, table.endpoint, table.key, table.fingerprint, table.ids).where(
+            table.key_id.in_({row["key_id"] for row in rows}),
+            table.endpoint.in_({row["endpoint"] for row in rows}),
+            table.key.in_({row["key"] for row in rows}),
+        )
+    )
+    return {(row.key_id, row.endpoint, row.key): (row.fingerprint, tuple(map(UUID, row.ids))) for row in found}
+
+
+def _key_row(asked: Idempotency, request: Request) -> dict[str, Any]:
+    return {
+        "key_id": asked.key_id,
+        "endpoint": asked.endpoint,
+        "key": asked.key,
+        "fingerprint": asked.fingerprint,
+        "created_at": request.acceptances[0].created_at,
+        "ids": [id.hex for id in request.ids],
+    }

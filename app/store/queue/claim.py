@@ -1,0 +1,190 @@
+"""Takes what is due into a worker's hands: state, lease and the open attempt in one transaction.
+
+What rests until a later time gets its turn here, when that time has come: so a claim finds the next messages at the
+front of an index, however many wait behind them or for another day.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
+
+from app.frozen import frozen
+from app.mail.lifecycle import DeliveryState, MessageState, RecipientState
+from app.mail.message.message import Envelope, Lane, OnUnknown
+from app.mail.outcome.attempt import Phase
+from app.store.db.prepared import PreparedStatement
+from app.store.mailboxes.ownership import OWNED
+from app.store.queue.fair_queue import LaneKey, assign_turns, current_turn
+from app.store.records import Claimed
+from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
+
+SMALL = 64 * 1024  # octets of a content that comes with the claim: to read it by itself would cost more than to send it
+ASSIGNED_AT_ONCE = 256  # how many that have become due get their turn in one claim
+_WIDTH = 32  # ids in one IN (...): one length, so that the statement is one
+
+LANES = tuple(Lane)  # by rank
+_URGENT, _LAST = Lane.URGENT.rank, LANES[-1].rank
+
+
+@frozen
+class ClaimRequest:
+    """A worker's wish for at most `limit` messages, of which at most `others` are not urgent. Times: epoch seconds.
+
+    `fence` is the token under which its replica owns the mailbox.
+    """
+
+    pool: str
+    mailbox: str
+    fence: int
+    limit: int
+    non_urgent: int
+    now: float
+    lease_until: float
+
+
+_m, _r = messages.c, recipients.c
+
+_RISEN = PreparedStatement(
+    select(_m.id, _m.lane, _m.key_id, _m.attempts)
+    .where(RESTING, _m.pool == bindparam("pool"), _m.due_at <= bindparam("now"))
+    .order_by(_m.due_at, _m.id)
+    .limit(ASSIGNED_AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_PLACE = PreparedStatement(update(messages).where(_m.id == bindparam("of")).values(turn=bindparam("place")))
+_NEXT = PreparedStatement(
+    select(
+        *(_m.id, _m.lane, _m.mail_from, _m.smtputf8, _m.message_id, _m.size, _m.attempts),
+        *(_m.due_since, _m.expires_at, _m.on_unknown, _m.unknown, _m.traceparent, contents.c.content),
+    )
+    .select_from(messages)
+    .outerjoin(contents, and_(contents.c.message_id == _m.id, _m.size <= SMALL))
+    .where(
+        READY,
+        _m.pool == bindparam("pool"),
+        _m.lane >= bindparam("first"),
+        _m.lane <= bindparam("last"),
+        _m.expires_at > bindparam("now"),
+    )
+    .order_by(_m.lane, _m.turn, _m.id)
+    .limit(bindparam("limit"))
+    .with_for_update(of=messages, skip_locked=True)
+)
+_TAKE = PreparedStatement(
+    update(messages)
+    .where(_m.id == bindparam("taken"), OWNED)
+    .values(
+        state=MessageState.ACTIVE,
+        attempts=_m.attempts + 1,
+        lease=bindparam("token"),
+        lease_until=bindparam("until"),
+        mailbox=bindparam("by"),
+    )
+)
+_OPEN_ATTEMPT = PreparedStatement(
+    insert(attempts).values(phase=Phase.CONNECT, in_doubt=False, replies=[], verdicts={}, dialogue=[]),
+    sets=("message_id", "number", "mailbox", "lease", "recipients", "started_at"),
+)
+_PENDING = PreparedStatement(
+    select(_r.message_id, _r.address)
+    .where(
+        _r.message_id.in_([bindparam(f"id{n}", type_=_r.message_id.type) for n in range(_WIDTH)]),
+        _r.state == RecipientState.PENDING,
+    )
+    .order_by(_r.message_id, _r.position)
+)
+
+
+def claim(connection: Connection, demands: Sequence[ClaimRequest]) -> list[list[Claimed] | None]:
+    """For each demand what is next, None if the mailbox is another's now; a message goes to one demand only."""
+    return [_claim(connection, demand) for demand in demands]
+
+
+def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """By message the recipients that are still to be relayed, in the caller's order."""
+    addresses: dict[UUID, list[str]] = defaultdict(list)
+    for start in range(0, len(ids), _WIDTH):
+        some = [*ids[start : start + _WIDTH]]
+        some += some[-1:] * (_WIDTH - len(some))
+        for row in _PENDING.all(connection, {f"id{n}": id for n, id in enumerate(some)}):
+            addresses[row.message_id].append(row.address)
+    return addresses
+
+
+def _claim(connection: Connection, demand: ClaimRequest) -> list[Claimed] | None:
+    _assign_turns(connection, demand)
+    found = _next(connection, demand)
+    if not found:
+        return []
+    waiting = pending(connection, [row.id for row in found])
+    claimed = [_claimed(row, demand, waiting[row.id]) for row in found]
+    if not _TAKE.run(connection, [_taking(one, demand) for one in claimed]):
+        return None
+    _OPEN_ATTEMPT.run(connection, [_attempt_row(one) for one in claimed])
+    return claimed
+
+
+def _assign_turns(connection: Connection, demand: ClaimRequest) -> None:
+    """Give a turn to what has become due: in line with its key's others, or at once if it has had its turn before."""
+    risen = _RISEN.all(connection, {"pool": demand.pool, "now": demand.now})
+    if not risen:
+        return
+    first = [row for row in risen if row.attempts == 0]
+    turns = assign_turns(connection, [LaneKey(demand.pool, row.lane, row.key_id) for row in first])
+    placed = [{"of": row.id, "place": turn} for row, turn in zip(first, turns, strict=True)]
+    again = {row.id: row.lane for row in risen if row.attempts > 0}
+    now = {lane: current_turn(connection, demand.pool, lane) for lane in set(again.values())}
+    _PLACE.run(connection, placed + [{"of": id, "place": now[lane]} for id, lane in again.items()])
+
+
+def _next(connection: Connection, demand: ClaimRequest) -> list[Any]:
+    if demand.non_urgent >= demand.limit:
+        return _of_lanes(connection, demand, _URGENT, _LAST, demand.limit)
+    urgent = _of_lanes(connection, demand, _URGENT, _URGENT, demand.limit)
+    others = min(demand.non_urgent, demand.limit - len(urgent))
+    return urgent + (_of_lanes(connection, demand, _URGENT + 1, _LAST, others) if others else [])
+
+
+def _of_lanes(connection: Connection, demand: ClaimRequest, first: int, last: int, limit: int) -> list[Any]:
+    return _NEXT.all(connection, {"pool": demand.pool, "first": first, "last": last, "now": demand.now, "limit": limit})
+
+
+def _claimed(row: Any, demand: ClaimRequest, addresses: Sequence[str]) -> Claimed:
+    return Claimed(
+        id=row.id,
+        lease=uuid4(),
+        mailbox=demand.mailbox,
+        number=row.attempts + 1,
+        started_at=demand.now,
+        envelope=Envelope(row.mail_from, tuple(addresses), row.smtputf8),
+        message_id=row.message_id,
+        size=row.size,
+        delivery_state=DeliveryState(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown),
+        lane=LANES[row.lane],
+        content=row.content,
+        traceparent=row.traceparent,
+    )
+
+
+def _taking(claimed: Claimed, demand: ClaimRequest) -> dict[str, Any]:
+    return {
+        "taken": claimed.id,
+        "token": claimed.lease,
+        "until": demand.lease_until,
+        "by": demand.mailbox,
+        "fence": demand.fence,
+    }
+
+
+def _attempt_row(claimed: Claimed) -> dict[str, Any]:
+    return {
+        "message_id": claimed.id,
+        "number": claimed.number,
+        "mailbox": claimed.mailbox,
+        "lease": claimed.lease,
+        "recipients": len(claimed.envelope.rcpt_to),
+        "started_at": claimed.started_at,
+    }

@@ -1,0 +1,103 @@
+"""The wall clock was set back: what waits by it is brought forward, as far as its own delay allows.
+
+Without this a message that was to rest for half a minute would rest for half a minute and an hour, if an hour is
+what the clock lost. What a caller has scheduled stays: that is a time of day.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, bindparam, case, func, select, tuple_, update
+
+from app.mail.lifecycle import MessageState
+from app.store.schema import ACTIVE, RESTING, attempts, mailboxes, messages
+
+NIL = UUID(int=0)
+BATCH_SIZE = 1000  # rows looked at in one transaction: accepts wait for it
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One part of what rests in a pool: what comes after this due time and id. Times are epoch seconds."""
+
+    pool: str
+    now: float
+    after: tuple[float, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """How many were brought forward, and what the next look comes after; None: that was all."""
+
+    count: int
+    after: tuple[float, UUID] | None
+
+
+_m, _a = messages.c, attempts.c
+
+_NEWEST = select(_m.created_at).order_by(_m.id.desc()).limit(1)
+_LAST_ENDED = select(
+    select(func.max(_a.ended_at)).where(_a.mailbox == mailboxes.c.name).correlate(mailboxes).scalar_subquery()
+).select_from(mailboxes)
+_RESTING = (
+    select(_m.id, _m.state, _m.scheduled_at, _m.due_at, _a.ended_at)
+    .outerjoin(attempts, and_(_a.message_id == _m.id, _a.number == _m.attempts))
+    .where(
+        RESTING,
+        _m.pool == bindparam("pool"),
+        tuple_(_m.due_at, _m.id) > tuple_(bindparam("due_at"), bindparam("id", type_=_m.id.type)),
+    )
+    .order_by(_m.due_at, _m.id)
+    .limit(BATCH_SIZE)
+    .with_for_update(of=messages, skip_locked=True)
+)
+_MOMENT = bindparam("moment", type_=_m.due_since.type)
+# Its age counts from a moment that is still to come, if it was accepted before the step: from now on, then.
+_BRING = (
+    update(messages)
+    .where(_m.id == bindparam("of"))
+    .values(due_since=case((_m.due_since > _MOMENT, _MOMENT), else_=_m.due_since))
+)
+_SHORTEN = update(messages).where(ACTIVE, _m.lease_until > bindparam("until")).values(lease_until=bindparam("until"))
+
+
+def latest(connection: Connection) -> float | None:
+    """The latest moment of which this store knows: an acceptance, or the end of an attempt."""
+    known = [connection.execute(_NEWEST).scalar(), *connection.execute(_LAST_ENDED).scalars()]
+    return max((moment for moment in known if moment is not None), default=None)
+
+
+def shorten(connection: Connection, batch: Sequence[float]) -> list[None]:
+    """No lease lasts beyond this moment (epoch seconds)."""
+    for until in batch:
+        connection.execute(_SHORTEN, {"until": until})
+    return [None] * len(batch)
+
+
+def bring_forward(connection: Connection, batch: Sequence[Batch]) -> list[BatchResult]:
+    """Of each at most AT_ONCE. What is brought forward comes before the place reached, so no look meets it twice."""
+    return [_bring_forward(connection, look) for look in batch]
+
+
+def _bring_forward(connection: Connection, look: Batch) -> BatchResult:
+    due_at, id = look.after
+    rows = connection.execute(_RESTING, {"pool": look.pool, "due_at": due_at, "id": id}).all()
+    changes = [
+        {"of": row.id, "moment": look.now, "due_at": sooner}
+        for row in rows
+        if (sooner := _due_at(row, look.now)) < row.due_at
+    ]
+    if changes:
+        connection.execute(_BRING, changes)
+    return BatchResult(len(changes), (rows[-1].due_at, rows[-1].id) if len(rows) == BATCH_SIZE else None)
+
+
+def _due_at(row: Any, now: float) -> float:
+    """As far from now as it was from when it was put off, if that moment is still to come."""
+    due_at: float = row.due_at
+    put_off_at = (row.ended_at if row.state == MessageState.DEFERRED else None) or due_at
+    if (row.scheduled_at or 0.0) > now or not now < put_off_at <= due_at:
+        return due_at
+    return float(now + due_at - put_off_at)

@@ -1,0 +1,64 @@
+"""Newest wins: of a key's waiting messages with one `coalesce` value, the newest is kept and the others are cancelled.
+
+It goes when the first of them would have gone: else a caller that never stops would never be served.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from app.mail.lifecycle import SUPERSEDED, MessageState
+from app.store.db.prepared import PreparedStatement
+from app.store.records import Acceptance
+from app.store.schema import COALESCING, messages
+from app.store.webhooks import outbox
+
+_m = messages.c
+_SAME = (COALESCING, _m.key_id == bindparam("key"), _m.coalesce == bindparam("value"), _m.pool == bindparam("of"))
+
+_FIRST = PreparedStatement(select(func.min(_m.turn).label("turn")).where(*_SAME, _m.lane == bindparam("in_lane")))
+_WHO = PreparedStatement(select(_m.id).where(*_SAME, _m.id != bindparam("newest")))
+_SUPERSEDE = PreparedStatement(
+    update(messages)
+    .where(*_SAME, _m.id != bindparam("newest"))
+    .values(
+        state=MessageState.CANCELLED,
+        due_at=None,
+        turn=None,
+        ended_at=bindparam("now"),
+        explanation=asdict(SUPERSEDED),
+    )
+)
+
+
+def inherited(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
+    """The turns that the newest ones take over from those they supersede, where they are due."""
+    turns = {}
+    for one in _newest(fresh):
+        values = {"key": one.key_id, "value": one.coalesce, "of": one.pool, "in_lane": one.lane.rank}
+        found = _FIRST.first(connection, values)
+        if one.due_at <= one.created_at and found.turn is not None:
+            turns[one.id] = found.turn
+    return turns
+
+
+def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, list[UUID]]:
+    """Cancel what waits with their values, once they are stored; of each the ids that it has replaced."""
+    rows: list[dict[str, Any]] = [
+        {"key": one.key_id, "value": one.coalesce, "of": one.pool, "newest": one.id, "now": one.created_at}
+        for one in _newest(fresh)
+    ]
+    if not rows:
+        return {}
+    replaced = {row["newest"]: [found.id for found in _WHO.all(connection, row)] for row in rows}
+    _SUPERSEDE.run(connection, rows)
+    outbox.ended(connection, {id: row["now"] for row in rows for id in replaced[row["newest"]]})
+    return replaced
+
+
+def _newest(fresh: Sequence[Acceptance]) -> Iterable[Acceptance]:
+    """Of those with one value in one group, the last."""
+    return {(one.key_id, one.pool, one.coalesce): one for one in fresh if one.coalesce is not None}.values()

@@ -1,0 +1,92 @@
+"""Whose turn it is: the API keys of a lane take turns, message by message. Decided when a message becomes due.
+
+This is start-time fair queueing with one message as the unit (Goyal, Vin, Cheng, SIGCOMM 1996): a key's next message
+has the turn after its last one, but none that the lane is past already. So a claim reads what is next from an index,
+whatever waits behind it. Two processes may give the same turn to two messages: then the older id goes first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, select
+
+from app.store.db.dialect import upsert
+from app.store.db.prepared import PreparedStatement
+from app.store.schema import READY, messages, turns
+
+
+@dataclass(frozen=True, slots=True)
+class LaneKey:
+    """Where turns are taken. `lane` is its rank."""
+
+    pool: str
+    lane: int
+    key_id: UUID
+
+
+_m, _t = messages.c, turns.c
+_LANE = (_t.pool == bindparam("pool"), _t.lane == bindparam("lane"))
+
+_NEXT = PreparedStatement(
+    select(_m.turn)
+    .where(READY, _m.pool == bindparam("pool"), _m.lane == bindparam("lane"))
+    .order_by(_m.turn, _m.id)
+    .limit(1)
+)
+_LAST = PreparedStatement(select(_t.last).where(*_LANE, _t.key_id == bindparam("key_id")))
+_NEWEST = PreparedStatement(select(_t.last).where(*_LANE).order_by(_t.last.desc()).limit(1))
+
+
+def _advance(dialect: str) -> Any:
+    statement = upsert(dialect, turns)
+    return statement.on_conflict_do_update(
+        index_elements=[_t.pool, _t.lane, _t.key_id],
+        set_={"last": statement.excluded.last},
+        where=_t.last < statement.excluded.last,
+    )
+
+
+_ADVANCE = PreparedStatement(_advance)
+
+
+def assign_turns(connection: Connection, places: Sequence[LaneKey]) -> list[int]:
+    """The next turn for each, in this order."""
+    lanes: dict[tuple[str, int], int] = {}
+    lasts: dict[LaneKey, int] = {}
+    taken = []
+    for place in places:
+        if (lane := (place.pool, place.lane)) not in lanes:
+            lanes[lane] = current_turn(connection, *lane)
+        if place not in lasts:
+            lasts[place] = _last(connection, place)
+        lasts[place] = max(lasts[place] + 1, lanes[lane])
+        taken.append(lasts[place])
+    # In one order everywhere: no deadlock.
+    rows = sorted(((_values(place), last) for place, last in lasts.items()), key=lambda row: str(row[0]))
+    _ADVANCE.run(connection, [{**values, "last": last} for values, last in rows])
+    return taken
+
+
+def current_turn(connection: Connection, pool: str, lane: int) -> int:
+    """The turn that the lane has come to; the newest ever if nothing is due in it."""
+    if (turn := head(connection, pool, lane)) is not None:
+        return turn
+    found = _NEWEST.first(connection, {"pool": pool, "lane": lane})
+    return found.last if found else 0
+
+
+def head(connection: Connection, pool: str, lane: int) -> int | None:
+    """The turn of the lane's first message; None if nothing is due in it."""
+    found = _NEXT.first(connection, {"pool": pool, "lane": lane})
+    return found.turn if found else None
+
+
+def _last(connection: Connection, place: LaneKey) -> int:
+    found = _LAST.first(connection, _values(place))
+    return found.last if found else -1
+
+
+def _values(place: LaneKey) -> dict[str, Any]:
+    return {"pool": place.pool, "lane": place.lane, "key_id": place.key_id}

@@ -1,0 +1,42 @@
+"""After a restore: what waited when the backup was made may have been relayed since, so it waits for a person.
+
+What is scheduled for a time ahead stays as it is: it cannot have gone yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Connection, bindparam, or_, select, update
+
+from app.mail.lifecycle import RESTORED, Event, MessageState, next_state
+from app.store.db.prepared import PreparedStatement
+from app.store.schema import WAITING, messages
+
+BATCH_SIZE = 1000  # rows in one transaction
+
+_m = messages.c
+_STATE = next_state(MessageState.QUEUED, Event.HOLD)  # the same as from DEFERRED
+
+_WAITS = PreparedStatement(
+    select(_m.id)
+    .where(WAITING, or_(_m.scheduled_at.is_(None), _m.scheduled_at <= bindparam("now")))
+    .limit(BATCH_SIZE)
+    .with_for_update(skip_locked=True)
+)
+_HOLD = PreparedStatement(
+    update(messages)
+    .where(_m.id == bindparam("of"))
+    .values(state=_STATE, due_at=None, turn=None, possible_duplicate=True, explanation=asdict(RESTORED))
+)
+
+
+def hold(connection: Connection, batch: Sequence[float]) -> list[int]:
+    """At most AT_ONCE for each moment (epoch seconds); answers how many."""
+    return [_hold(connection, now) for now in batch]
+
+
+def _hold(connection: Connection, now: float) -> int:
+    rows = [{"of": row.id} for row in _WAITS.all(connection, {"now": now})]
+    if rows:
+        _HOLD.run(connection, rows)
+    return len(rows)

@@ -1,0 +1,176 @@
+"""What a person decides about one message: retry, cancel, confirm. When each is possible, the lifecycle alone says.
+
+No event of these befalls an ACTIVE message, and a row is looked for only in the states of the event: so what a worker
+has in its hands is never touched, nor even locked. A recipient that was relayed stays so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
+
+from app.mail import retry_schedule
+from app.mail.lifecycle import CONFIRMED, Event, MessageState, RecipientState, next_state, sources
+from app.store.keys import audit
+from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.records import Change
+from app.store.schema import messages, recipients
+from app.store.webhooks import outbox as events
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCommand:
+    """What a person says of a message at `now` (epoch seconds). With a `key_id` it counts for that key's mail only, and
+    with `scheduled` only before the time that the message is scheduled for."""
+
+    id: UUID
+    now: float
+    key_id: UUID | None = None
+    scheduled: bool = False
+    by: Actor | None = None  # who is written down to have said it
+
+
+_Found = Select[UUID, UUID, str, float | None, float | None]
+_Row = Row[UUID, UUID, str, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verb:
+    """How a word is carried out: `free` finds and locks the messages for which it is possible, the others write it."""
+
+    action: Action
+    events: tuple[Event, ...]  # each message has the one that its state allows
+    free: _Found
+    heard: Callable[[Connection, Mapping[UUID, float]], None]  # what the webhooks learn of it
+    message: Update
+    recipient: Update | None = None
+
+    def after(self, state: MessageState) -> MessageState:
+        """The state after it."""
+        return next_state(state, next(event for event in self.events if state in sources(event)))
+
+
+_m, _r = messages.c, recipients.c
+_NOW = bindparam("now", type_=Double)
+
+
+def _in(*events: Event) -> ColumnElement[bool]:
+    """In a state in which one of them is possible."""
+    return _m.state.in_(sorted(state for event in events for state in sources(event)))
+
+
+_STANDING = select(_m.id, _m.key_id, _m.state, _m.scheduled_at, _m.content_removed_at).where(
+    _m.id.in_(bindparam("ids", expanding=True))
+)
+
+
+def _free(possible: ColumnElement[bool]) -> _Found:
+    # Locked in one order everywhere.
+    return _STANDING.where(possible).order_by(_m.id).with_for_update(of=messages)
+
+
+_HAS_FAILED = exists().where(_r.message_id == _m.id, _r.state == RecipientState.FAILED)
+_MESSAGE = update(messages).where(_m.id == bindparam("of")).values(state=bindparam("next"))
+_RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
+
+_RETRY = _Verb(
+    action=Action.EMAIL_RETRIED,
+    events=(Event.RELEASE, Event.RETRY),
+    free=_free(or_(_in(Event.RELEASE), and_(_in(Event.RETRY), _HAS_FAILED, _m.content_removed_at.is_(None)))),
+    heard=events.waiting_again,
+    message=_MESSAGE.values(
+        due_at=_NOW,
+        turn=None,
+        due_since=_NOW,
+        expires_at=_NOW + retry_schedule.MESSAGE_LIFETIME,
+        ended_at=None,
+        explanation=None,
+    ),
+    recipient=_RECIPIENT.where(_r.state == RecipientState.FAILED).values(state=RecipientState.PENDING),
+)
+_CANCEL = _Verb(
+    action=Action.EMAIL_CANCELED,
+    events=(Event.CANCEL,),
+    free=_free(_in(Event.CANCEL)),
+    heard=events.ended,
+    message=_MESSAGE.values(due_at=None, turn=None, ended_at=_NOW, explanation=None),
+)
+_CONFIRM = _Verb(
+    action=Action.EMAIL_CONFIRMED,
+    events=(Event.CONFIRM,),
+    free=_free(_in(Event.CONFIRM)),
+    heard=events.ended,
+    message=_MESSAGE.values(ended_at=_NOW, explanation=asdict(CONFIRMED)),
+    recipient=_RECIPIENT.where(_r.state == RecipientState.PENDING).values(state=RecipientState.RELAYED),
+)
+
+
+def retry(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
+    """HELD, or DONE with failed recipients: QUEUED and due now, with a new lifetime; who failed is pending again."""
+    return _carry_out(_RETRY, connection, batch)
+
+
+def cancel(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
+    """QUEUED, DEFERRED or HELD: CANCELLED, and offered to nobody any more."""
+    return _carry_out(_CANCEL, connection, batch)
+
+
+def confirm(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
+    """HELD: DONE, and who was pending is relayed."""
+    return _carry_out(_CONFIRM, connection, batch)
+
+
+def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
+    ids = {"ids": [word.id for word in batch]}
+    free = {row.id: row for row in connection.execute(verb.free, ids)}
+    moves: dict[int, dict[str, Any]] = {}  # by place in the batch
+    for place, word in enumerate(batch):
+        if (row := _theirs(word, free)) and (is_scheduled(row, word.now) or not word.scheduled):
+            del free[word.id]  # once
+            moves[place] = {
+                "of": word.id,
+                "now": word.now,
+                "next": verb.after(MessageState(row.state)),
+                "was": row.state,
+            }
+    if moves:
+        connection.execute(verb.message, [*moves.values()])
+        if verb.recipient is not None:
+            connection.execute(verb.recipient, [{"of": move["of"]} for move in moves.values()])
+        verb.heard(connection, {move["of"]: move["now"] for move in moves.values()})
+        audit.write(connection, [_entry(verb, batch[place], move["was"]) for place, move in moves.items()])
+    standing = {row.id: row for row in connection.execute(_STANDING, ids)}
+    return [_change(place in moves, _theirs(word, standing)) for place, word in enumerate(batch)]
+
+
+def _entry(verb: _Verb, word: OperatorCommand, was: str) -> Entry | None:
+    return None if word.by is None else Entry(word.now, word.by, verb.action, str(word.id), {"was": was})
+
+
+def is_scheduled(row: Any, now: float) -> bool:
+    """Whether nothing has happened to it yet because its time is ahead: what callers read as `scheduled`."""
+    return row.state == MessageState.QUEUED and row.scheduled_at is not None and row.scheduled_at > now
+
+
+def _theirs(word: OperatorCommand, rows: Mapping[UUID, _Row]) -> _Row | None:
+    row = rows.get(word.id)
+    return row if row is not None and word.key_id in (None, row.key_id) else None
+
+
+def _change(happened: bool, row: _Row | None) -> Change | None:
+    return None if row is None else Change(happened, MessageState(row.state), row.content_removed_at is None)

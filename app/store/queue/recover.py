@@ -1,0 +1,142 @@
+"""Puts back what nobody holds any more, and ends what is too old."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, bindparam, exists, select, update
+
+from app.mail import lifecycle, policy
+from app.mail.lifecycle import EXPIRED, DeliveryState, Event, MessageState, Outcome, RecipientState
+from app.mail.message.message import OnUnknown
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.store.queue.claim import pending
+from app.store.queue.settle import AttemptResult, write
+from app.store.records import AttemptLog
+from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients
+from app.store.webhooks import outbox
+
+BATCH_SIZE = 1000  # rows in one transaction: accepts wait for it
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredLeases:
+    """The ACTIVE messages whose lease ends by `until` (epoch seconds). `jitter` gives numbers in -1..1.
+
+    `owner`: only those of the mailboxes of this replica, by whose clock their leases run.
+    """
+
+    until: float
+    now: float
+    jitter: Callable[[], float]
+    owner: UUID | None = None
+
+
+_m, _r, _a = messages.c, recipients.c, attempts.c
+
+LEFT = select(
+    _m.id,
+    _m.lease,
+    _m.attempts.label("number"),
+    _m.lease_until,
+    _m.due_since,
+    _m.expires_at,
+    _m.on_unknown,
+    _m.unknown,
+    _a.phase,
+).join(attempts, (_a.message_id == _m.id) & (_a.number == _m.attempts))
+"""What has to be known of a message that is left under way."""
+
+_ORPHANS = (
+    LEFT.where(ACTIVE, _m.lease_until <= bindparam("until"))
+    .order_by(_m.lease_until)
+    .limit(BATCH_SIZE)
+    .with_for_update(of=[messages, attempts], skip_locked=True)  # and nobody marks a dot meanwhile
+)
+_ORPHANS_OF = _ORPHANS.where(exists().where(owners.c.mailbox == _m.mailbox, owners.c.replica == bindparam("owner")))
+_OVERDUE = (
+    select(_m.id, _m.state)
+    .where(WAITING, _m.expires_at <= bindparam("now"))
+    .limit(BATCH_SIZE)
+    .with_for_update(skip_locked=True)
+)
+_EXPIRE = update(messages).where(_m.id == bindparam("of")).values(due_at=None, turn=None, explanation=asdict(EXPIRED))
+_STILL_PENDING = select(_r.message_id, _r.address, _r.reply).where(
+    _r.message_id.in_(bindparam("ids", expanding=True)), _r.state == RecipientState.PENDING
+)
+_FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to"))
+
+
+def reclaim(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[list[tuple[UUID, bool]]]:
+    """At most AT_ONCE each, judged like a lost line; with each id whether it is in doubt."""
+    return [_reclaim(connection, orphans) for orphans in batch]
+
+
+def expire(connection: Connection, batch: Sequence[float]) -> list[list[UUID]]:
+    """At most AT_ONCE of those whose time was over at that moment (epoch seconds). They are DONE."""
+    return [_expire(connection, now) for now in batch]
+
+
+def _reclaim(connection: Connection, orphans: ExpiredLeases) -> list[tuple[UUID, bool]]:
+    found = _ORPHANS if orphans.owner is None else _ORPHANS_OF
+    return put_back(
+        connection, connection.execute(found, {"until": orphans.until, "owner": orphans.owner}).all(), orphans
+    )
+
+
+def put_back(
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], orphans: ExpiredLeases
+) -> list[tuple[UUID, bool]]:
+    """What was found by LEFT, and is locked, is judged like a lost line; with each id whether it is in doubt."""
+    if not rows:
+        return []
+    addresses = pending(connection, [row.id for row in rows])
+    endings = [_ending(row, addresses[row.id], orphans) for row in rows]
+    write(connection, endings)
+    return [(ending.claim.id, ending.settlement.in_doubt) for ending in endings]
+
+
+def _ending(row: Row[*tuple[Any, ...]], addresses: Sequence[str], orphans: ExpiredLeases) -> AttemptResult:
+    failure = Failure(Phase(row.phase), FailureKind.CRASHED, "The process that relayed it ended without a word.")
+    verdicts = policy.judge(Attempt(failure.phase, failure=failure), addresses)
+    standing = DeliveryState(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown)
+    record = AttemptLog(
+        ended_at=min(orphans.now, row.lease_until),  # it sent nothing without its lease
+        phase=failure.phase,
+        failure=failure.kind,
+        detail=failure.detail,
+        verdicts={address: f"{verdict.action} ({verdict.rule})" for address, verdict in verdicts.items()},
+        in_doubt=failure.in_doubt,
+    )
+    settlement = lifecycle.settle(standing, verdicts, orphans.now, orphans.jitter())
+    return AttemptResult(row, settlement, record)
+
+
+def _expire(connection: Connection, now: float) -> list[UUID]:
+    rows = connection.execute(_OVERDUE, {"now": now}).all()
+    if not rows:
+        return []
+    ids: list[UUID] = [row.id for row in rows]
+    states = [lifecycle.next_state(MessageState(row.state), Event.EXPIRE) for row in rows]
+    connection.execute(
+        _EXPIRE,
+        [{"of": id, "state": state, "ended_at": now} for id, state in zip(ids, states, strict=True)],
+    )
+    _fail_pending(connection, ids)
+    outbox.ended(connection, dict.fromkeys(ids, now))
+    return ids
+
+
+def _fail_pending(connection: Connection, ids: Sequence[UUID]) -> None:
+    waiting: dict[UUID, dict[str, Outcome]] = defaultdict(dict)
+    for row in connection.execute(_STILL_PENDING, {"ids": ids}):
+        waiting[row.message_id][row.address] = Outcome(RecipientState.PENDING, row.reply)
+    failed = [
+        {"of": message, "to": address, "state": outcome.state, "reply": outcome.reply}
+        for message, outcomes in waiting.items()
+        for address, outcome in lifecycle.expire(outcomes).items()
+    ]
+    if failed:
+        connection.execute(_FAIL, failed)

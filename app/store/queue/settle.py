@@ -1,0 +1,198 @@
+"""What a worker does with what it holds: mark the dot, settle, give back, renew. Each is fenced by the lease.
+
+Nothing is judged here: a settlement comes computed (app/mail/lifecycle.py) and is written as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or_, select, update
+
+from app.frozen import frozen
+from app.mail.lifecycle import Event, MessageState, Settlement, next_state
+from app.mail.outcome.attempt import Phase
+from app.store.db.prepared import PreparedStatement
+from app.store.records import AttemptLog, Claimed
+from app.store.schema import ACTIVE, attempts, messages, recipients
+from app.store.webhooks import outbox
+
+
+class LeaseProof(Protocol):
+    """What proves whose a message is: a Claimed, or what reclaim knows of one."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def lease(self) -> UUID: ...
+    @property
+    def number(self) -> int: ...
+
+
+@frozen
+class AttemptResult:
+    """The end of one attempt: what it changes, and what is kept of it for people."""
+
+    claim: LeaseProof
+    settlement: Settlement
+    record: AttemptLog
+
+
+@frozen
+class Renewal:
+    """Leases to be kept until `until` (epoch seconds)."""
+
+    leases: frozenset[UUID]
+    until: float
+
+
+_m, _r, _a = messages.c, recipients.c, attempts.c
+
+_THIS_ATTEMPT = (_a.message_id == bindparam("of"), _a.number == bindparam("nth"))
+_FENCE = (ACTIVE, _m.id == bindparam("of"), _m.lease == bindparam("token"))
+
+_MARK_DOT = PreparedStatement(
+    update(attempts)
+    .where(*_THIS_ATTEMPT, _a.lease == bindparam("token"), _a.ended_at.is_(None))
+    .values(phase=Phase.DOT)
+)
+_END_ATTEMPT = PreparedStatement(
+    update(attempts).where(*_THIS_ATTEMPT),
+    sets=("ended_at", "phase", "failure", "detail", "in_doubt", "replies", "verdicts", "dialogue"),
+)
+_DELETE_ATTEMPT = PreparedStatement(delete(attempts).where(*_THIS_ATTEMPT))
+_SETTLE = PreparedStatement(
+    update(messages)
+    .where(*_FENCE)
+    .values(
+        lease=None,
+        lease_until=None,
+        turn=case((bindparam("keeps_turn", type_=Boolean), _m.turn)),
+        unknown=_m.unknown + bindparam("doubts", type_=Integer),
+        possible_duplicate=or_(_m.possible_duplicate, bindparam("doubted", type_=Boolean)),
+    ),
+    sets=("state", "due_at", "ended_at", "explanation"),
+)
+_SETTLE_RECIPIENT = PreparedStatement(
+    update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to")), sets=("state", "reply")
+)
+_GIVE_BACK = PreparedStatement(
+    update(messages)
+    .where(*_FENCE)
+    .values(
+        state=next_state(MessageState.ACTIVE, Event.GIVE_BACK),
+        lease=None,
+        lease_until=None,
+        attempts=_m.attempts - 1,
+        mailbox=select(_a.mailbox)
+        .where(_a.message_id == _m.id, _a.number == _m.attempts - 1)
+        .correlate(messages)
+        .scalar_subquery(),
+    )
+)
+_HELD_LEASES = (
+    select(_m.id, _m.lease)
+    .where(ACTIVE, _m.lease.in_(bindparam("leases", expanding=True)))
+    .order_by(_m.id)  # locked in one order everywhere
+    .with_for_update()
+)
+_RENEW = update(messages).where(_m.id == bindparam("of"))
+
+
+def mark_dot(connection: Connection, batch: Sequence[Claimed]) -> list[bool]:
+    """Whether the lease still holds; then it is durable that the final dot may leave."""
+    return _MARK_DOT.each(connection, [_fence(claimed) for claimed in batch])
+
+
+def settle(connection: Connection, batch: Sequence[tuple[Claimed, Settlement, AttemptLog]]) -> list[bool]:
+    """Whether the lease still held; then everything is written, else nothing."""
+    return write(connection, [AttemptResult(*one) for one in batch])
+
+
+def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> list[None]:
+    """Those still held wait again, due as before, and were never attempted."""
+    claimed = sorted((one for part in batch for one in part), key=lambda one: one.id)
+    mine = _GIVE_BACK.each(connection, [_fence(one) for one in claimed])
+    undone = [_this(one) for one, held in zip(claimed, mine, strict=True) if held]
+    if undone:
+        _DELETE_ATTEMPT.run(connection, undone)
+    return [None] * len(batch)
+
+
+def renew(connection: Connection, batch: Sequence[Renewal]) -> list[set[UUID]]:
+    """Of each the leases that are still held."""
+    return [_renew(connection, renewal) for renewal in batch]
+
+
+def write(connection: Connection, endings: Sequence[AttemptResult]) -> list[bool]:
+    """Whether each was still held under its lease; then its settlement is written."""
+    order = sorted(range(len(endings)), key=lambda place: endings[place].claim.id)  # locked in one order everywhere
+    held = dict(zip(order, _SETTLE.each(connection, [_message_row(endings[place]) for place in order]), strict=True))
+    written = [ending for place, ending in enumerate(endings) if held[place]]
+    if written:
+        _END_ATTEMPT.run(connection, [_attempt_row(ending) for ending in written])
+    outcomes = [row for ending in written for row in _recipient_rows(ending)]
+    if outcomes:
+        _SETTLE_RECIPIENT.run(connection, outcomes)
+    over = {one.claim.id: one.record.ended_at for one in written if one.settlement.state is MessageState.DONE}
+    outbox.ended(connection, over)
+    return [held[place] for place in range(len(endings))]
+
+
+def _renew(connection: Connection, renewal: Renewal) -> set[UUID]:
+    rows = connection.execute(_HELD_LEASES, {"leases": list(renewal.leases)}).all()
+    if rows:
+        connection.execute(_RENEW, [{"of": row.id, "lease_until": renewal.until} for row in rows])
+    return {row.lease for row in rows}
+
+
+def _this(claim: LeaseProof) -> dict[str, Any]:
+    return {"of": claim.id, "nth": claim.number}
+
+
+def _fence(claim: LeaseProof) -> dict[str, Any]:
+    return {"of": claim.id, "nth": claim.number, "token": claim.lease}
+
+
+def _message_row(ending: AttemptResult) -> dict[str, Any]:
+    settlement = ending.settlement
+    over = settlement.state is MessageState.DONE
+    return {
+        "of": ending.claim.id,
+        "token": ending.claim.lease,
+        "keeps_turn": settlement.event is Event.GIVE_BACK,  # it was not its own fault: it goes first again
+        "state": settlement.state,
+        "due_at": settlement.due_at,
+        "ended_at": ending.record.ended_at if over else None,
+        "explanation": asdict(settlement.explanation) if settlement.explanation else None,
+        "doubts": int(settlement.in_doubt),
+        "doubted": settlement.in_doubt,
+    }
+
+
+def _attempt_row(ending: AttemptResult) -> dict[str, Any]:
+    record = ending.record
+    return {
+        **_this(ending.claim),
+        "ended_at": record.ended_at,
+        "phase": record.phase,
+        "failure": record.failure,
+        "detail": _plain(record.detail),
+        "in_doubt": record.in_doubt,
+        "replies": list(record.replies),
+        "verdicts": dict(record.verdicts),
+        "dialogue": list(record.dialogue),
+    }
+
+
+def _recipient_rows(ending: AttemptResult) -> list[dict[str, Any]]:
+    return [
+        {"of": ending.claim.id, "to": address, "state": outcome.state, "reply": _plain(outcome.reply)}
+        for address, outcome in ending.settlement.recipients.items()
+    ]
+
+
+def _plain(text: str | None) -> str | None:
+    """A server's words as every database takes them: whatever it says, the settlement must be one that can be saved."""
+    return None if text is None else text.encode("utf-8", "replace").decode().replace("\0", "")

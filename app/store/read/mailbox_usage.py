@@ -1,0 +1,24 @@
+"""What a mailbox has used of Exchange's limits, counted as the relay counts it. Reads only."""
+
+from sqlalchemy import Connection, func, select
+
+from app.store.mailboxes import conditions
+from app.store.read.messages import OFFERED, UNDER_WAY
+from app.store.read.queue_position import DAY, MINUTE
+from app.store.records import MailboxUsage
+
+_offered, _under_way = OFFERED.subquery(), UNDER_WAY.subquery()
+_COUNT = select(func.count(), func.coalesce(func.sum(_offered.c.recipients), 0)).select_from(_offered)
+_NOW = select(func.count()).select_from(_under_way)
+
+
+def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
+    """Of every mailbox that ever relayed, at `now` (epoch seconds)."""
+    return {record.name: _usage(connection, record.name, now) for record in conditions.every(connection)}
+
+
+def _usage(connection: Connection, mailbox: str, now: float) -> MailboxUsage:
+    minute, _ = connection.execute(_COUNT, {"mailbox": mailbox, "since": now - MINUTE}).one()
+    _, recipients = connection.execute(_COUNT, {"mailbox": mailbox, "since": now - DAY}).one()
+    under_way: int = connection.execute(_NOW, {"mailbox": mailbox, "since": now}).scalar_one()
+    return MailboxUsage(connections=under_way, messages_last_minute=minute, recipients_last_day=int(recipients))

@@ -1,0 +1,161 @@
+"""Reads messages back, and answers what the relay asks of the queue. Writes nothing."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, bindparam, func, literal, or_, select, union_all
+
+from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.message.message import OnUnknown
+from app.mail.outcome.attempt import FailureKind, Line, Phase
+from app.mail.outcome.verdict import Explanation
+from app.store.queue.claim import LANES
+from app.store.records import AttemptRecord, Email, MessageSummary, RecipientRecord, SendRecord
+from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
+
+_m, _r, _a = messages.c, recipients.c, attempts.c
+
+_PHASES = list(Phase)
+_COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # from here on the upstream may have counted the message
+
+_ONE = select(messages).where(_m.id == bindparam("id"))
+_THESE = select(messages).where(_m.id.in_(bindparam("ids", expanding=True))).order_by(_m.id.desc())
+_TO = select(recipients).where(_r.message_id.in_(bindparam("ids", expanding=True))).order_by(_r.message_id, _r.position)
+_TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
+_ENDED_OF = select(_m.id).where(
+    _m.id.in_(bindparam("ids", expanding=True)), _m.state.in_([MessageState.CANCELLED, MessageState.DONE])
+)
+_CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
+_READY = select(_m.due_at).where(READY, _m.pool == bindparam("pool")).limit(1)
+_RESTING = select(_m.due_at).where(RESTING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
+_ENDED = select(_a.ended_at, _a.recipients, _a.phase).where(
+    _a.mailbox == bindparam("mailbox"),
+    _a.ended_at > bindparam("since"),
+    # Of a crashed attempt only the dot is durable: how far it came before that is not known, so it counts.
+    or_(_a.phase.in_(_COUNTED), _a.failure == FailureKind.CRASHED),
+)
+UNDER_WAY = (
+    select(_m.lease_until, _a.recipients, literal(str(Phase.DOT)))
+    .join(messages, _m.id == _a.message_id)
+    .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
+)
+OFFERED = union_all(_ENDED, UNDER_WAY)  # each with its recipients; what is under way counts as of its lease's end
+
+
+def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
+    """One message with its recipients and attempts, if it is this key's (None: anybody's)."""
+    row = connection.execute(_ONE, {"id": id}).one_or_none()
+    if row is None or key_id not in (None, row.key_id):
+        return None
+    return _email(row, _recipients(connection, [id])[id], _attempts(connection, id))
+
+
+def emails(connection: Connection, ids: Sequence[UUID]) -> list[Email]:
+    """These messages with their recipients, the newest first."""
+    if not ids:
+        return []
+    rows = connection.execute(_THESE, {"ids": ids}).all()
+    of = _recipients(connection, ids)
+    return [_email(row, of[row.id], ()) for row in rows]
+
+
+def ended(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Those of them that are done or cancelled."""
+    return set(connection.execute(_ENDED_OF, {"ids": [*ids]}).scalars()) if ids else set()
+
+
+def content(connection: Connection, id: UUID) -> bytes | None:
+    """The bytes that go over the wire; None when there are none (any more)."""
+    return connection.execute(_CONTENT, {"id": id}).scalar()
+
+
+def counts(connection: Connection) -> dict[MessageState, int]:
+    """How many messages stand where; every state is there."""
+    found = connection.execute(select(_m.state, func.count()).group_by(_m.state))
+    return dict.fromkeys(MessageState, 0) | {MessageState(state): number for state, number in found}
+
+
+def next_dues(connection: Connection, pools: Sequence[str]) -> dict[str, float]:
+    """Of each pool a moment (epoch seconds) at which something waiting was due, or else the first when it will be."""
+    found = {pool: _next_due(connection, pool) for pool in pools}
+    return {pool: at for pool, at in found.items() if at is not None}
+
+
+def _next_due(connection: Connection, pool: str) -> float | None:
+    ready: float | None = connection.execute(_READY, {"pool": pool}).scalar()
+    return connection.execute(_RESTING, {"pool": pool}).scalar() if ready is None else ready
+
+
+def sent_since(connection: Connection, mailbox: str, since: float) -> list[SendRecord]:
+    """What this mailbox has offered after `since`, and what it is offering now, oldest first."""
+    found = connection.execute(OFFERED, {"mailbox": mailbox, "since": since})
+    sent = (SendRecord(at, recipients, phase in _COUNTED) for at, recipients, phase in found)
+    return sorted(sent, key=lambda one: one.at)
+
+
+def _recipients(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[RecipientRecord]]:
+    of: dict[UUID, list[RecipientRecord]] = defaultdict(list)
+    for row in connection.execute(_TO, {"ids": ids}):
+        of[row.message_id].append(RecipientRecord(row.address, RecipientState(row.state), row.reply))
+    return of
+
+
+def _attempts(connection: Connection, id: UUID) -> list[AttemptRecord]:
+    return [_attempt(row) for row in connection.execute(_TRIED, {"id": id})]
+
+
+def _attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:
+    return AttemptRecord(
+        number=row.number,
+        mailbox=row.mailbox,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        phase=Phase(row.phase),
+        failure=None if row.failure is None else FailureKind(row.failure),
+        detail=row.detail,
+        replies=tuple(row.replies),
+        verdicts=row.verdicts,
+        dialogue=tuple(Line(who, text) for who, text in row.dialogue),
+        in_doubt=row.in_doubt,
+    )
+
+
+def _email(row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], tried: Sequence[AttemptRecord]) -> Email:
+    return Email(
+        id=row.id,
+        key_id=row.key_id,
+        pool=row.pool,
+        lane=LANES[row.lane],
+        state=MessageState(row.state),
+        message_id=row.message_id,
+        head=_head(row.head),
+        size=row.size,
+        created_at=row.created_at,
+        due_at=row.due_at,
+        expires_at=row.expires_at,
+        scheduled_at=row.scheduled_at,
+        ended_at=row.ended_at,
+        mailbox=row.mailbox,
+        on_unknown=OnUnknown(row.on_unknown),
+        possible_duplicate=row.possible_duplicate,
+        explanation=None if row.explanation is None else Explanation(**row.explanation),
+        content_removed_at=row.content_removed_at,
+        tried=row.attempts > (row.state == MessageState.ACTIVE),
+        recipients=tuple(to),
+        attempts=tuple(tried),
+    )
+
+
+def _head(kept: dict[str, Any]) -> MessageSummary:
+    return MessageSummary(
+        sender=kept["sender"],
+        to=tuple(kept["to"]),
+        subject=kept["subject"],
+        cc=tuple(kept["cc"]),
+        bcc=tuple(kept["bcc"]),
+        reply_to=tuple(kept["reply_to"]),
+        tags=tuple((name, value) for name, value in kept["tags"]),
+        headers=tuple((name, value) for name, value in kept.get("headers", ())),
+    )

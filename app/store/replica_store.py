@@ -1,0 +1,59 @@
+"""The verbs by which replicas share the mailboxes, as the relay sees them (ownership.py, takeover.py)."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from app.store.db.writer import Writer
+from app.store.mailboxes import ownership, tenant_quota
+from app.store.mailboxes.records import Acquired, ClockSkew, ClusterView, QuotaGrant, QuotaRequest, Replica
+from app.store.queue import takeover
+from app.store.records import ANYWHERE
+
+
+class ReplicaStore:
+    """A part of the store. Every method raises StoreUnavailable when the database does not answer.
+
+    `on_free` is called when a mailbox may have become free.
+    """
+
+    def __init__(self, writer: Writer, jitter: Callable[[], float], on_free: Callable[[], None]) -> None:
+        self._write = writer.write
+        self._jitter = jitter
+        self._on_free = on_free
+
+    async def heartbeat(self, replica: Replica) -> ClusterView:
+        """This replica lives for another lease; who else does, and whose every mailbox is."""
+        return await self._write(ownership.heartbeat, replica)
+
+    async def acquire(
+        self,
+        replica: UUID,
+        mailboxes: Iterable[str],
+        now: float,
+        reading: ClockSkew = ClockSkew(),  # noqa: B008 - it does not change
+        *,
+        by_force: bool = False,
+    ) -> list[Acquired]:
+        """Own these, as far as nobody who lives does; what their owners before had under way is put back.
+
+        `reading` is of the clock that says `now`. `by_force`: they are known to be dead.
+        """
+        asked = (takeover.Acquisition(replica, mailbox, by_force, now, reading, self._jitter) for mailbox in mailboxes)
+        taken = await asyncio.gather(*(self._write(takeover.acquire, one, hints=ANYWHERE) for one in asked))
+        return [one for one in taken if one]
+
+    async def release(self, mailbox: str, token: int) -> bool:
+        """Give a mailbox back, for another to take at once. False: it was no longer owned under this token."""
+        given = await self._write(ownership.release, (mailbox, token))
+        self._on_free()
+        return given
+
+    async def leave(self, replica: UUID) -> None:
+        """This replica ends; what it still owns is free."""
+        await self._write(ownership.leave, replica)
+        self._on_free()
+
+    async def draw_quota(self, wish: QuotaRequest) -> QuotaGrant | None:
+        """Recipients of the tenant's day, as many as there are. None: somebody else draws just now; ask again."""
+        return await self._write(tenant_quota.draw_quota, wish)

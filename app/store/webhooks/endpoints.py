@@ -1,0 +1,158 @@
+"""The endpoints that listen: kept, changed, disabled, and read back with what they were told."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
+
+from app.mail.webhook.rules import EventType
+from app.store.db.prepared import PreparedStatement
+from app.store.schema import UNTOLD, webhook_deliveries, webhook_events, webhooks
+from app.store.webhooks.deliveries import tries
+from app.store.webhooks.records import Delivery, DeliveryState, Revision, Rotation, Secret, Status, Webhook
+
+OLD_SECRETS = 4  # that sign beside the one in force: more would make the header of the signatures too long
+
+_w, _d, _e = webhooks.c, webhook_deliveries.c, webhook_events.c
+
+_THIS = _w.id == bindparam("of")
+_INSERT = insert(webhooks)
+_UPDATE = update(webhooks).where(_THIS)
+_DELETE = delete(webhooks).where(_THIS)
+_ALL = select(webhooks).order_by(_w.created_at.desc(), _w.id.desc())
+_ONE = select(webhooks).where(_w.id == bindparam("id"))
+_WITH_WORK = PreparedStatement(
+    select(webhooks).where(
+        _w.status == Status.ENABLED,
+        exists().where(UNTOLD, _d.webhook_id == _w.id, _d.next_at <= bindparam("now")),
+    )
+)
+_DELIVERIES = select(
+    *(_d.event_id, _d.state, _d.tries, _d.next_at, _d.history, _e.type, _e.at, _e.payload),
+).join(webhook_events, _e.id == _d.event_id)
+_NEWEST = (
+    _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id < bindparam("before"))
+    .order_by(_d.event_id.desc())
+    .limit(bindparam("limit"))
+)
+_DELIVERY = _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id == bindparam("event"))
+_LAST = UUID(int=(1 << 128) - 1)
+
+
+def create(connection: Connection, batch: Sequence[Webhook]) -> list[None]:
+    """Keep them. They hear of what happens from now on."""
+    connection.execute(_INSERT, [_values(one) for one in batch])
+    return [None] * len(batch)
+
+
+def revise(connection: Connection, batch: Sequence[Revision]) -> list[bool]:
+    """Whether there was such a webhook. Whoever is enabled again is told what still waits for it."""
+    return [_revise(connection, one) for one in batch]
+
+
+def rotate(connection: Connection, batch: Sequence[Rotation]) -> list[bool]:
+    """Whether there was such a webhook; then it has a new secret, and the old ones sign for a while."""
+    return [_rotate(connection, one) for one in batch]
+
+
+def remove(connection: Connection, batch: Sequence[UUID]) -> list[bool]:
+    """Whether there was such a webhook. What it was told is pruned with its time."""
+    return [connection.execute(_DELETE, {"of": id}).rowcount == 1 for id in batch]
+
+
+def every(connection: Connection) -> list[Webhook]:
+    """The newest first, disabled ones too."""
+    return [_webhook(row) for row in connection.execute(_ALL)]
+
+
+def find(connection: Connection, id: UUID) -> Webhook | None:
+    """One of them."""
+    row = connection.execute(_ONE, {"id": id}).one_or_none()
+    return None if row is None else _webhook(row)
+
+
+def with_work(connection: Connection, now: float) -> list[Webhook]:
+    """The enabled ones for which something is due, perhaps behind something else."""
+    return [_webhook(row) for row in _WITH_WORK.all(connection, {"now": now})]
+
+
+def deliveries(connection: Connection, id: UUID, before: UUID | None, limit: int) -> list[Delivery]:
+    """The newest events of an endpoint, those before an event if one is given."""
+    values = {"id": id, "before": before or _LAST, "limit": limit}
+    return [_delivery(row) for row in connection.execute(_NEWEST, values)]
+
+
+def delivery(connection: Connection, id: UUID, event_id: UUID) -> Delivery | None:
+    """One event as it stands with one endpoint."""
+    row = connection.execute(_DELIVERY, {"id": id, "event": event_id}).one_or_none()
+    return None if row is None else _delivery(row)
+
+
+def _revise(connection: Connection, one: Revision) -> bool:
+    values: dict[str, Any] = {}
+    if one.endpoint is not None:
+        values["endpoint"] = one.endpoint
+    if one.events is not None:
+        values["events"] = list(one.events)
+    if one.status is not None:
+        values |= {"status": one.status, "reason": None}
+    if not values:
+        return find(connection, one.id) is not None
+    return connection.execute(_UPDATE.values(values), {"of": one.id}).rowcount == 1
+
+
+def _rotate(connection: Connection, one: Rotation) -> bool:
+    row = connection.execute(_ONE.with_for_update(), {"id": one.id}).one_or_none()
+    if row is None:
+        return False
+    old = [Secret(secret.value, min(one.until, secret.until or one.until)) for secret in _secrets(row.secrets)]
+    alive = [secret for secret in old if secret.until is not None and secret.until > one.now][:OLD_SECRETS]
+    connection.execute(_UPDATE.values(secrets=_stored([Secret(one.secret), *alive])), {"of": one.id})
+    return True
+
+
+def _values(one: Webhook) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "endpoint": one.endpoint,
+        "events": list(one.events),
+        "status": one.status,
+        "reason": one.reason,
+        "created_at": one.created_at,
+        "secrets": _stored(one.secrets),
+    }
+
+
+def _stored(secrets: Sequence[Secret]) -> list[list[Any]]:
+    return [[secret.value, secret.until] for secret in secrets]
+
+
+def _secrets(stored: Sequence[Sequence[Any]]) -> tuple[Secret, ...]:
+    return tuple(Secret(value, until) for value, until in stored)
+
+
+def _webhook(row: Row[*tuple[Any, ...]]) -> Webhook:
+    return Webhook(
+        id=row.id,
+        endpoint=row.endpoint,
+        events=tuple(row.events),
+        created_at=row.created_at,
+        secrets=_secrets(row.secrets),
+        status=Status(row.status),
+        reason=row.reason,
+    )
+
+
+def _delivery(row: Row[*tuple[Any, ...]]) -> Delivery:
+    state = DeliveryState(row.state)
+    return Delivery(
+        event_id=row.event_id,
+        type=EventType(row.type),
+        at=row.at,
+        state=state,
+        tries=row.tries,
+        next_at=row.next_at if state is DeliveryState.PENDING else None,
+        history=tries(row.history),
+        payload=row.payload,
+    )

@@ -1,0 +1,218 @@
+"""Writes what webhooks are to be told, in the transaction of what they tell about. Sends nothing.
+
+While no webhook is enabled all of this costs one look into an empty index for each group of writes. An event that no
+endpoint has asked for is not kept.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
+
+from app.mail.explain import explain, fill_placeholders
+from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.outcome.verdict import Explanation
+from app.mail.retry_schedule import DELAY_NOTICE_AFTER
+from app.mail.webhook import payload
+from app.mail.webhook.payload import EmailSnapshot, WebhookEvent
+from app.mail.webhook.rules import EventType
+from app.store.db import uuid7
+from app.store.db.dialect import upsert
+from app.store.db.prepared import PreparedStatement
+from app.store.records import Acceptance
+from app.store.schema import messages, patience, recipients, webhook_deliveries, webhook_events, webhooks
+from app.store.webhooks.records import DeliveryState, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """An enabled webhook, and the types it wants to hear of."""
+
+    id: UUID
+    events: frozenset[str]
+
+
+Subscriptions = Sequence[Subscriber]
+_EmailFacts = tuple[str, RecipientState, str | None]  # a recipient's address, state and last reply
+
+_m, _r, _w = messages.c, recipients.c, webhooks.c
+_BY_ID: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
+
+_ENABLED = PreparedStatement(select(_w.id, _w.events).where(_w.status == Status.ENABLED))
+_EVENT = PreparedStatement(lambda dialect: upsert(dialect, webhook_events).on_conflict_do_nothing())
+_DELIVERY = PreparedStatement(
+    webhook_deliveries.insert().inline(),
+    sets=("webhook_id", "event_id", "subject", "state", "next_at", "tries", "history"),
+)
+_WATCH = PreparedStatement(lambda dialect: upsert(dialect, patience).on_conflict_do_nothing())
+_FORGET = PreparedStatement(
+    delete(patience).where(patience.c.at == bindparam("moment"), patience.c.message_id == bindparam("of"))
+)
+_FACTS = select(
+    *(_m.id, _m.message_id, _m.state, _m.created_at, _m.scheduled_at, _m.head, _m.mailbox, _m.attempts),
+    *(_m.possible_duplicate, _m.explanation),
+).where(_m.id.in_(_BY_ID))
+_TO = (
+    select(_r.message_id, _r.address, _r.state, _r.reply)
+    .where(_r.message_id.in_(_BY_ID))
+    .order_by(_r.message_id, _r.position)
+)
+
+
+def subscriptions(connection: Connection) -> Subscriptions:
+    """Who listens. Empty, and at once, as long as there is no webhook."""
+    return [Subscriber(row.id, frozenset(row.events)) for row in _ENABLED.all(connection, {})]
+
+
+def accepted(connection: Connection, fresh: Sequence[Acceptance]) -> None:
+    """These were stored: who is to be sent later is scheduled, and whoever waits too long is told so in time."""
+    if not (listeners := subscriptions(connection)):
+        return
+    later = {one.id: one.created_at for one in fresh if one.scheduled_at is not None and one.due_at > one.created_at}
+    _write_events(connection, listeners, later, EventType.SCHEDULED)
+    watch(connection, listeners, {one.id: one.due_at for one in fresh})
+
+
+def waiting_again(connection: Connection, since: Mapping[UUID, float]) -> None:
+    """These were put back into the queue by a person, each due from that moment (epoch seconds)."""
+    if since and (listeners := subscriptions(connection)):
+        watch(connection, listeners, since)
+
+
+def rescheduled(connection: Connection, moved: Mapping[UUID, tuple[float, float]], now: float) -> None:
+    """These were due at the first moment, and now are at the second (epoch seconds)."""
+    if not moved or not (listeners := subscriptions(connection)):
+        return
+    _write_events(connection, listeners, {id: now for id, (_, to) in moved.items() if to > now}, EventType.SCHEDULED)
+    _FORGET.run(connection, [{"moment": at + DELAY_NOTICE_AFTER, "of": id} for id, (at, _) in moved.items()])
+    watch(connection, listeners, {id: to for id, (_, to) in moved.items()})
+
+
+def ended(connection: Connection, moments: Mapping[UUID, float]) -> None:
+    """These are done or cancelled since that moment (epoch seconds), and are so stored already."""
+    if moments and (listeners := subscriptions(connection)):
+        _write_events(connection, listeners, moments)
+
+
+def delayed(
+    connection: Connection, listeners: Subscriptions, moments: Mapping[UUID, float], why: Mapping[UUID, Explanation]
+) -> None:
+    """These wait for an hour. `why` has the words where more is known than the message says."""
+    _write_events(connection, listeners, moments, EventType.DELIVERY_DELAYED, why)
+
+
+def mailbox_changed(
+    connection: Connection,
+    listeners: Subscriptions,
+    name: str,
+    pool: str,
+    before: MailboxCondition | None,
+    after: MailboxCondition,
+) -> None:
+    """A mailbox's condition was written."""
+    was_held = before is not None and before.health is Health.HELD
+    is_held = after.health is Health.HELD
+    if listeners and was_held is not is_held:
+        kind = EventType.MAILBOX_HELD if is_held else EventType.MAILBOX_RELEASED
+        write(connection, listeners, [payload.mailbox_event(kind, after.since, name, pool, after)])
+
+
+def announce(connection: Connection, batch: Sequence[WebhookEvent]) -> list[None]:
+    """What no other write tells of by itself."""
+    write(connection, subscriptions(connection), batch)
+    return [None] * len(batch)
+
+
+def watch(connection: Connection, listeners: Subscriptions, since: Mapping[UUID, float]) -> None:
+    """Look after these once they wait for an hour."""
+    if any(EventType.DELIVERY_DELAYED in listener.events for listener in listeners):
+        _WATCH.run(connection, [{"at": at + DELAY_NOTICE_AFTER, "message_id": id} for id, at in since.items()])
+
+
+def write(connection: Connection, listeners: Subscriptions, notices: Iterable[WebhookEvent]) -> None:
+    """Keep each event that somebody listens to, and put it in the line of each who does."""
+    heard = [(one, ids) for one in notices if (ids := [who.id for who in listeners if one.type in who.events])]
+    rows = [_event_row(one) for one, _ in heard]
+    new = _EVENT.each(connection, rows)
+    deliveries = [
+        _delivery_row(one, row["id"], id)
+        for (one, ids), row, is_new in zip(heard, rows, new, strict=True)
+        if is_new
+        for id in ids
+    ]
+    if deliveries:
+        _DELIVERY.run(connection, deliveries)
+
+
+def _write_events(
+    connection: Connection,
+    listeners: Subscriptions,
+    moments: Mapping[UUID, float],
+    kind: EventType | None = None,
+    why: Mapping[UUID, Explanation] | None = None,
+) -> None:
+    facts = _facts(connection, list(moments), why or {}, ahead=kind is EventType.SCHEDULED) if moments else []
+    write(connection, listeners, [payload.email_event(kind or _end(one), moments[one.id], one) for one in facts])
+
+
+def _end(facts: EmailSnapshot) -> EventType:
+    if facts.state is MessageState.CANCELLED:
+        return EventType.CANCELED
+    return EventType.SENT if facts.relayed else EventType.FAILED
+
+
+def _facts(
+    connection: Connection, ids: Sequence[UUID], why: Mapping[UUID, Explanation], *, ahead: bool
+) -> list[EmailSnapshot]:
+    """In this order. `ahead`: their scheduled time is to come."""
+    to: dict[UUID, list[_EmailFacts]] = defaultdict(list)
+    for row in connection.execute(_TO, {"ids": ids}):
+        to[row.message_id].append((row.address, RecipientState(row.state), row.reply))
+    rows = {row.id: row for row in connection.execute(_FACTS, {"ids": ids})}
+    return [_fact(rows[id], to[id], why.get(id) or _explain(rows[id], to[id], ahead=ahead)) for id in ids]
+
+
+def _explain(row: Row[*tuple[Any, ...]], to: Sequence[_EmailFacts], *, ahead: bool) -> Explanation:
+    told = Explanation(**row.explanation) if row.explanation else None
+    relayed = all(state is RecipientState.RELAYED for _, state, _ in to)
+    return explain(MessageState(row.state), told, relayed=relayed, scheduled_at=row.scheduled_at if ahead else None)
+
+
+def _fact(row: Row[*tuple[Any, ...]], to: Sequence[_EmailFacts], why: Explanation) -> EmailSnapshot:
+    return EmailSnapshot(
+        id=row.id,
+        message_id=row.message_id,
+        state=MessageState(row.state),
+        created_at=row.created_at,
+        scheduled_at=row.scheduled_at,
+        sender=row.head["sender"],
+        to=row.head["to"],
+        subject=row.head["subject"],
+        tags=[(name, value) for name, value in row.head["tags"]],
+        headers=[(name, value) for name, value in row.head.get("headers", ())],
+        mailbox=row.mailbox,
+        attempts=row.attempts,
+        possible_duplicate=row.possible_duplicate,
+        recipients=to,
+        explanation=fill_placeholders(why, {"id": str(row.id), **({"mailbox": row.mailbox} if row.mailbox else {})}),
+    )
+
+
+def _event_row(one: WebhookEvent) -> dict[str, Any]:
+    return {"id": uuid7.new(one.at), "type": one.type, "at": one.at, "payload": one.payload, "once": one.once}
+
+
+def _delivery_row(one: WebhookEvent, event_id: UUID, webhook_id: UUID) -> dict[str, Any]:
+    return {
+        "webhook_id": webhook_id,
+        "event_id": event_id,
+        "subject": one.subject,
+        "state": DeliveryState.PENDING,
+        "next_at": one.at,
+        "tries": 0,
+        "history": [],
+    }

@@ -1,0 +1,175 @@
+"""Tells the webhooks: takes what is due from the store, posts it, writes what came of it. At least once, in order.
+
+The store is the only truth: an event that was taken and not settled, because the process died, is due again when its
+lease ends, under the same id. Any number of processes may do this at the same time.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+
+from app import logs, metrics
+from app.background import run_periodically
+from app.clock import Clock
+from app.mail import retry_schedule
+from app.mail.webhook.rules import MAX_RETRY_AFTER, retry_delay
+from app.store import Store, StoreUnavailableError
+from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, Webhook
+from app.webhooks.sender import WebhookResponse, WebhookSender
+
+POLL_INTERVAL = 1.0  # real seconds between looks for what is due
+LEASE_SECONDS = 30.0  # real seconds: longer than a try can take
+CLAIM_BATCH = 8  # tries at the same time for one endpoint; one after trouble
+MAX_IN_FLIGHT = 64  # and for all of them
+STOP_TIMEOUT = 5.0  # real seconds for what is on its way at a stop: it would only be told again
+FIRST_PAUSE, MAX_PAUSE = 5.0, 60.0  # seconds for which an endpoint that is not reached is left alone
+
+_OVERLOADED = frozenset({429, 502, 503, 504})
+_UNREACHED = _OVERLOADED | {0}
+_GONE = 410
+
+
+@dataclass(slots=True)
+class EndpointState:
+    """One endpoint as this process knows it. While it is not reached its events wait untried, all but a few."""
+
+    busy: int = 0  # tries under way
+    failing: bool = False  # the last try was not taken: one at a time until one is
+    missed: int = 0  # tries in a row that did not reach it, or found it overloaded
+    rests_until: float = 0.0  # epoch seconds
+
+    def room(self, now: float) -> int:
+        """How many to take for it. Many at once cost one commit."""
+        limit = 1 if self.failing else CLAIM_BATCH
+        return 0 if now < self.rests_until or self.busy > limit // 2 else limit - self.busy
+
+    def record_result(self, answer: WebhookResponse, now: float) -> None:
+        """From the end of one try."""
+        self.failing = not 200 <= answer.status < 300
+        if answer.status not in _UNREACHED:
+            self.missed = 0
+        elif now >= self.rests_until:  # else others that were under way say the same
+            self.missed += 1
+            rest = retry_schedule.backoff(self.missed, 0.0, first=FIRST_PAUSE, longest=MAX_PAUSE)
+            self.rests_until = now + max(rest, min(answer.retry_after, MAX_RETRY_AFTER))
+
+
+class WebhookDispatcher:
+    """The tasks that tell, and their order of stop."""
+
+    def __init__(self, store: Store, clock: Clock, courier: WebhookSender) -> None:
+        self._store = store
+        self._clock = clock
+        self._courier = courier
+        self._lines: dict[object, EndpointState] = defaultdict(EndpointState)
+        self._trying: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._looks_at = 0.0  # by the loop's time
+        self._dispatcher: asyncio.Task[None] | None = None
+
+    async def start(self, *, alone: bool) -> None:
+        """Begin. `alone`: no other process tells, so what one before had in its hands is due at once.
+
+        Raises StoreUnavailable.
+        """
+        if alone:
+            now = self._clock.now()
+            await self._store.recover_deliveries(now, now + LEASE_SECONDS * self._clock.speed)
+        self._dispatcher = asyncio.create_task(
+            run_periodically(
+                "webhooks", self._advance, interval=POLL_INTERVAL, wake=self._wake, stopping=lambda: self._stopping
+            )
+        )
+
+    async def stop(self, drain: float) -> None:
+        """Take nothing more, wait for what is on its way, but not long; the rest is told after the restart."""
+        if self._dispatcher is None:
+            return
+        self._stopping = True
+        self._wake.set()
+        await self._dispatcher
+        if self._trying:
+            await asyncio.wait(self._trying, timeout=min(drain, STOP_TIMEOUT))
+        for task in self._trying:
+            task.cancel()
+        await asyncio.gather(*self._trying, return_exceptions=True)
+        await self._courier.close()
+
+    async def _advance(self) -> None:
+        now, moment = self._clock.now(), asyncio.get_running_loop().time()
+        if moment >= self._looks_at:
+            await self._store.write_delay_notices(now)
+            self._looks_at = moment + POLL_INTERVAL
+        for webhook in await self._store.webhooks_with_work(now):
+            await self._take(webhook, now)
+
+    async def _take(self, webhook: Webhook, now: float) -> None:
+        line = self._lines[webhook.id]
+        room = min(line.room(now), MAX_IN_FLIGHT - len(self._trying))
+        if room < 1:
+            return
+        until = now + LEASE_SECONDS * self._clock.speed
+        for due in await self._store.claim_deliveries(webhook.id, room, now, until):
+            line.busy += 1
+            task = asyncio.create_task(self._try(webhook, line, due))
+            self._trying.add(task)
+            task.add_done_callback(self._trying.discard)
+
+    async def _try(self, webhook: Webhook, line: EndpointState, due: ClaimedDelivery) -> None:
+        began = self._clock.monotonic()
+        try:
+            answer = await self._courier.send(webhook, due)
+            now = self._clock.now()
+            line.record_result(answer, now)
+            told = classify(due, answer, now, random.uniform(-1, 1))  # noqa: S311 - it spreads load, it keeps no secret
+            if await self._store.settle_delivery(told):
+                _report(told, self._clock.monotonic() - began)
+        except StoreUnavailableError as error:
+            logs.store_failed("webhooks", error)  # the lease runs out, and it is told again
+        except Exception as error:  # a bug costs this event one lease, not the loop
+            logs.crashed(f"telling {due.event_id}", error)
+        finally:
+            line.busy -= 1
+            if line.room(self._clock.now()):
+                self._wake.set()
+
+
+def classify(due: ClaimedDelivery, answer: WebhookResponse, now: float, jitter: float) -> DeliveryResult:
+    """What becomes of an event after a try. Only 2xx is a success; a redirect is none. `jitter` is in -1..1. Pure."""
+    attempt = DeliveryAttempt(now, answer.status, answer.text)
+    if 200 <= answer.status < 300:
+        return DeliveryResult(due, attempt, delivered=True)
+    if answer.status == _GONE:  # the event waits: whoever enables the endpoint again gets it
+        return DeliveryResult(due, attempt, delivered=False, next_at=now, gone="It answered 410 Gone.")
+    rest = retry_delay(due.tries + 1, jitter)
+    if rest is None:
+        return DeliveryResult(due, attempt, delivered=False)
+    wish = min(answer.retry_after, MAX_RETRY_AFTER) if answer.status in _OVERLOADED else 0.0
+    return DeliveryResult(due, attempt, delivered=False, next_at=now + max(rest, wish))
+
+
+def _report(told: DeliveryResult, seconds: float) -> None:
+    outcome = _outcome(told)
+    metrics.webhook_sent(outcome)
+    logs.webhook_sent(
+        told.due.event_id,
+        webhook=told.due.webhook_id,
+        kind=told.due.type,
+        number=told.due.tries + 1,
+        outcome=outcome,
+        status=told.attempt.status,
+        reason="" if told.attempt.status else told.attempt.response,  # an answer's text is the receiver's own
+        seconds=seconds,
+    )
+    if told.gone:
+        logs.webhook_disabled(told.due.webhook_id, reason=told.gone)
+
+
+def _outcome(told: DeliveryResult) -> str:
+    if told.delivered:
+        return "delivered"
+    if told.gone:
+        return "gone"
+    return "given up" if told.next_at is None else "again"

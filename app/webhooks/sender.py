@@ -1,0 +1,125 @@
+"""One POST of one event to one endpoint: signed, sent as the octets that were signed, and what was answered.
+
+The signatures are those of Standard Webhooks, by its own package; each stands in two headers, since many receivers
+know it by the names of Svix. No redirect is followed and no proxy is used: nobody but the endpoint gets the event.
+"""
+
+import asyncio
+import math
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpcore
+from standardwebhooks import Webhook as Signer
+
+from app import __version__, logs
+from app.clock import Clock
+from app.mail import retry_after
+from app.mail.safe_text import cut, escape_controls
+from app.mail.webhook.rules import Target, TargetError, target
+from app.store.webhooks.records import ClaimedDelivery, Secret, Webhook
+from app.webhooks.public_network import AddressRefusedError, PublicOnlyBackend, Resolve, resolve
+
+REQUEST_TIMEOUT = 15.0  # seconds of the loop for all of it
+IDLE_TIMEOUT = 30.0  # seconds that a connection without work is kept
+MAX_CONNECTIONS = 64  # connections
+KEPT_RESPONSE_BYTES = 500  # characters of an answer
+
+_PREFIXES = ("webhook", "svix")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """What came of a POST. `status` is 0 when there was no answer; then `text` says why, in our words."""
+
+    status: int
+    text: str
+    retry_after: float = 0.0  # seconds
+
+
+class WebhookSender:
+    """Posts events. Keeps connections for a while; close it at the end. Only cancelling raises from `post`."""
+
+    def __init__(
+        self, clock: Clock, trust: ssl.SSLContext, *, private: bool = False, resolve: Resolve = resolve
+    ) -> None:
+        """`trust` verifies the endpoints; `private`: they may have addresses that are not public, and plain http."""
+        self._clock = clock
+        self._private = private
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trust,
+            max_connections=MAX_CONNECTIONS,
+            keepalive_expiry=IDLE_TIMEOUT,
+            network_backend=PublicOnlyBackend(resolve, private=private),
+        )
+
+    async def send(self, webhook: Webhook, due: ClaimedDelivery) -> WebhookResponse:
+        """Send it. Any error on the way is an answer without a status, so that each try is counted."""
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                return await self._send(target(webhook.endpoint, private=self._private), webhook, due)
+        except TimeoutError:
+            return WebhookResponse(0, f"No answer within {REQUEST_TIMEOUT:g} seconds.")
+        except (AddressRefusedError, TargetError) as refusal:
+            return WebhookResponse(0, str(refusal))
+        except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            return WebhookResponse(0, _line(f"{type(error).__name__}: {error}"))
+        except Exception as error:  # an event whose try is not counted would be sent for ever
+            logs.crashed(f"posting {due.event_id}", error)
+            return WebhookResponse(
+                0, _line(f"It could not be posted ({type(error).__name__}); the log has the details.")
+            )
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._pool.aclose()
+
+    async def _send(self, to: Target, webhook: Webhook, due: ClaimedDelivery) -> WebhookResponse:
+        body = due.payload.encode()
+        url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.path)
+        headers = self._headers(to, webhook, due, len(body))
+        async with self._pool.stream("POST", url, headers=headers, content=body) as response:
+            text = await _first_bytes(response)
+            return WebhookResponse(response.status, text, _retry_after(response.headers, self._clock.now()))
+
+    def _headers(self, to: Target, webhook: Webhook, due: ClaimedDelivery, size: int) -> dict[bytes | str, bytes | str]:
+        now = self._clock.now()
+        signed = {"id": str(due.event_id), "timestamp": str(math.floor(now))}
+        signed["signature"] = signatures(webhook.secrets, due, now)
+        return {
+            "Host": to.authority,
+            "Content-Type": "application/json",
+            "Content-Length": str(size),
+            "User-Agent": f"Postern/{__version__}",
+            **{f"{prefix}-{name}": value for prefix in _PREFIXES for name, value in signed.items()},
+        }
+
+
+def signatures(secrets: Sequence[Secret], due: ClaimedDelivery, now: float) -> str:
+    """One by each secret that counts at `now` (epoch seconds), the one in force first."""
+    moment = datetime.fromtimestamp(now, UTC)  # the package takes any other zone for UTC
+    valid = [secret for secret in secrets if secret.until is None or secret.until > now]
+    return " ".join(Signer(secret.value).sign(str(due.event_id), moment, due.payload) for secret in valid)
+
+
+def _line(text: str) -> str:
+    """`text` as it can be stored and shown."""
+    return escape_controls(cut(text, KEPT_RESPONSE_BYTES))
+
+
+async def _first_bytes(response: httpcore.Response) -> str:
+    """What a person reads of it; the rest is not waited for."""
+    content = b""
+    async for chunk in response.aiter_stream():
+        content += chunk
+        if len(content) > 4 * KEPT_RESPONSE_BYTES:
+            break
+    return content.decode("utf-8", "replace").replace("\0", "")[:KEPT_RESPONSE_BYTES]
+
+
+def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: float) -> float:
+    """Seconds; 0 without a header that can be read."""
+    given = next((value.decode("latin-1") for name, value in headers if name.lower() == b"retry-after"), "")
+    return retry_after.from_header(given, now)

@@ -1,0 +1,191 @@
+"""GET /openapi.json and GET /docs: valid, complete, true, and as the repository has them."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app.api.server.unsupported import METHODS
+from app.store.records import Permission
+from tests.contract.api.server import INSIDE, MINIMAL, ApiServer, Json
+from tests.contract.api.specification import FILE, as_file, resolved, within
+
+
+@cache
+def written() -> Json:
+    """The specification in the repository."""
+    document: Json = json.loads(FILE.read_text("utf-8"))
+    return document
+
+
+def operations() -> Iterator[tuple[str, str, Json]]:
+    """Method, path and operation."""
+    for path, methods in written()["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def responses() -> Iterator[tuple[str, str, Json]]:
+    """Operation, status and answer."""
+    for _, _, operation in operations():
+        for status, answer in operation["responses"].items():
+            yield operation["operationId"], status, resolved(written(), answer)
+
+
+def test_it_is_written_down(server: ApiServer) -> None:
+    """To renew it: make openapi."""
+    assert as_file(server.get("/openapi.json").json()) == FILE.read_text("utf-8")
+
+
+def test_it_is_valid() -> None:
+    """By the schema of OpenAPI 3.1, and by the rules that no schema can say."""
+    OpenAPIV31SpecValidator(written()).validate()
+
+
+def test_every_route_is_in_it(server: ApiServer) -> None:
+    """And none that is not there. What always answers 404 is told of in the introduction."""
+    told = {(path, method.upper()) for method, path, _ in operations()}
+    there = {(path, method) for path, methods in server.routes().items() if methods != {*METHODS} for method in methods}
+    assert told == there
+
+
+def test_every_schema_is_one() -> None:
+    """Against the meta-schema, and every link leads to an operation that is there."""
+    for schema in written()["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    ids = {operation["operationId"] for _, _, operation in operations()}
+    for _, status, answer in responses():
+        assert {link["operationId"] for link in answer.get("links", {}).values()} <= ids, status
+
+
+def test_every_answer_shows_an_example() -> None:
+    """That is valid, and leaves nothing unsaid."""
+    for id, status, answer in responses():
+        for media_type, content in answer.get("content", {}).items():
+            if media_type == "application/json" and id != "getSpecification":
+                assert content["examples"], (id, status)
+                schema = Draft202012Validator(within(written(), content["schema"]))
+                for example in content["examples"].values():
+                    schema.validate(example["value"])
+
+
+def test_every_request_shows_an_example_that_fits() -> None:
+    """By its own schema."""
+    for _, _, operation in operations():
+        if "requestBody" in operation:
+            content = operation["requestBody"]["content"]["application/json"]
+            schema = Draft202012Validator(within(written(), content["schema"]))
+            assert content["examples"]
+            for example in content["examples"].values():
+                schema.validate(example["value"])
+
+
+@pytest.fixture(scope="module")
+def parts(server: ApiServer) -> dict[str, str]:
+    """For each kind of thing in a path one that is there."""
+    key = server.make_key(Permission.FULL_ACCESS)
+    webhook = server.post({"endpoint": "https://example.com/", "events": ["email.canceled"]}, "/webhooks", key)
+    assert webhook.status_code == 200, webhook.text
+    api_key = server.post({"name": "shop"}, "/keys", key)
+    return {"key": key, "/webhooks": webhook.json()["id"], "/keys": api_key.json()["id"]}
+
+
+def there(server: ApiServer, path: str, parts: dict[str, str]) -> str:
+    """The path with an email that is scheduled, or the webhook, or the key."""
+    if "{id}" not in path:
+        return path
+    known = next((id for start, id in parts.items() if path.startswith(start)), None)
+    return path.replace("{id}", known or server.send(scheduled_at="in 1 hour"))
+
+
+def test_every_example_of_a_request_is_accepted(server: ApiServer, parts: dict[str, str]) -> None:
+    """By a Postern that runs. (There is no mailbox before this one.)"""
+    for method, path, operation in operations():
+        if "requestBody" not in operation or path.startswith("/mailboxes"):
+            continue
+        for title, example in operation["requestBody"]["content"]["application/json"]["examples"].items():
+            headers = {"authorization": f"Bearer {parts['key']}"}
+            url = server.url + there(server, path, parts)
+            answer = server.client.request(method.upper(), url, json=example["value"], headers=headers)
+            assert answer.status_code == 200, (path, title, answer.text)
+            conforms(operation, answer)
+
+
+def test_every_example_of_a_parameter_is_accepted(server: ApiServer, parts: dict[str, str]) -> None:
+    """All of an operation's at once."""
+    for method, path, operation in operations():
+        given = [it for it in operation.get("parameters", ()) if "example" in it and it["in"] != "path"]
+        if method == "get" and given:
+            query = {it["name"]: it["example"] for it in given if it["in"] == "query"}
+            headers = {it["name"]: it["example"] for it in given if it["in"] == "header"}
+            headers["authorization"] = f"Bearer {parts['key']}"
+            if "Prefer" in headers:
+                headers["Prefer"] = "wait=0"
+            url = (server.direct if path in INSIDE else server.url) + there(server, path, parts)
+            answer = server.client.get(url, params=query, headers=headers)
+            assert answer.status_code == 200, (path, answer.text)
+            conforms(operation, answer)
+
+
+def conforms(operation: Json, answer: httpx.Response) -> None:
+    """The answer is one that the document has, and says nothing that the document does not."""
+    told = resolved(written(), operation["responses"][str(answer.status_code)])
+    Draft202012Validator(within(written(), told["content"]["application/json"]["schema"])).validate(answer.json())
+
+
+def test_what_is_needed_is_what_is_asked_for(server: ApiServer) -> None:
+    """The roles of an operation are the permissions that are let in, and no others."""
+    keys = {permission: server.make_key(permission) for permission in Permission}
+    for method, path, operation in operations():
+        concrete = re.sub(r"\{[a-z_]+\}", "0c6a1b52-0f3b-7c3f-8000-000000000000", path)
+        bare = httpx.request(method, server.url + concrete)
+        roles = {role["apiKey"][0] for role in operation["security"]}
+        assert (bare.status_code == 401) == bool(roles), (method, path)
+        for permission in permissions(roles):
+            answer = server.client.request(method, concrete, headers={"authorization": f"Bearer {keys[permission]}"})
+            assert (answer.status_code == 401) == (permission not in roles), (method, path, permission, answer.text)
+
+
+def permissions(roles: set[str]) -> list[Permission]:
+    """Those to be tried."""
+    return [*Permission] if roles else []
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+def test_they_ask_for_no_key(server: ApiServer, path: str) -> None:
+    """They hold no data; and they are made once, not at each request."""
+    answers = [httpx.get(server.url + path) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert httpx.head(server.url + path).status_code == 200
+
+
+def test_the_page_needs_nothing_from_elsewhere(server: ApiServer) -> None:
+    """No script, and nothing that would be loaded: its policy forbids both, and it has neither."""
+    answer = server.get("/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert not re.search(r"<script|<link|<img|<iframe|<object data|\son[a-z]+=|\sstyle=|@import|url\(", answer.text)
+
+
+def test_the_page_has_every_operation_and_every_type(server: ApiServer) -> None:
+    """And each link inside it leads somewhere."""
+    page = server.get("/docs").text
+    anchors = set(re.findall(r'\sid="([^"]+)"', page))
+    assert {operation["operationId"] for method, _, operation in operations() if method != "head"} <= anchors
+    assert {f"type-{name}" for name in written()["components"]["schemas"]} <= anchors
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= anchors
+
+
+def test_the_errors_are_those_of_the_code() -> None:
+    """E5 of the contract, for the document: 21 names, and no member that trips a parser."""
+    error: Any = written()["components"]["schemas"]["Error"]
+    assert not {"type", "code", "error"} & error["properties"].keys()
+    assert len(written()["components"]["schemas"]["Name"]["enum"]) == 21
+    assert MINIMAL.keys() <= written()["components"]["schemas"]["EmailInput"]["properties"].keys()

@@ -1,0 +1,87 @@
+"""README.md names every route, and none that is not there."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from app.api.server.unsupported import METHODS
+from tests.contract.api.server import INSIDE, ApiServer, refused
+from tests.gateway.gateways import DEPLOY
+from tests.gateway.spellings import spellings
+
+README = Path(__file__).parents[4] / "README.md"
+ALLOWED = re.compile(r"\^/\((?:\?:)?([a-z|\\.-]+)\)")
+ID = "0c6a1b52-0f3b-7c3f-8000-000000000000"
+
+
+def test_every_route_is_in_the_readme(server: ApiServer) -> None:
+    """As its table has them."""
+    told = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", README.read_text("utf-8"), re.MULTILINE))
+    there = {
+        f"{method} {path}"
+        for path, methods in server.routes().items()
+        for method in methods - {"HEAD"}
+        if methods != {*METHODS}
+    }
+    assert told == there
+
+
+def test_what_can_be_read_can_be_asked_for_by_head(server: ApiServer) -> None:
+    """RFC 9110 §9.3.2: wherever GET is."""
+    for path, methods in server.routes().items():
+        assert ("GET" in methods) == ("HEAD" in methods), path
+
+
+def test_a_trailing_slash_changes_nothing(server: ApiServer) -> None:
+    """S8, for every route of callers: never a redirect, and the same answer."""
+    routes = {path: methods for path, methods in server.routes().items() if path not in INSIDE}
+    for path, methods in routes.items():
+        concrete = re.sub(r"\{[a-z_]+(:path)?\}", ID, path)
+        for method in methods - {"HEAD"}:
+            plain, slashed = (server.client.request(method, f"{server.url}{p}") for p in (concrete, f"/{concrete}/"))
+            assert plain.status_code == slashed.status_code, (method, path)
+            assert plain.status_code // 100 in (2, 4), (method, path, plain.text)
+
+
+@pytest.mark.parametrize("file", ["nginx/nginx.conf", "caddy/Caddyfile"])
+def test_the_gateways_pass_what_is_public(server: ApiServer, file: str) -> None:
+    """Their lists have the first part of every path but those that ask for no key."""
+    [listed] = ALLOWED.findall((DEPLOY / file).read_text("utf-8"))
+    public = {path.split("/")[1] for path in server.routes() if path not in INSIDE}
+    assert sorted(listed.replace("\\", "").split("|")) == sorted(public)
+
+
+@pytest.mark.direct("what is for machines inside is not passed on: tests/gateway")
+def test_an_internal_path_has_one_spelling(server: ApiServer) -> None:
+    """Any other is refused, so that no rule of a gateway can be passed by."""
+    exact = tuple(f" {path} HTTP/".encode() for path in INSIDE)
+    asked = [each for each in spellings() if not any(path in each for path in exact) and not _is_exact_target(each)]
+    assert len(asked) >= 750
+    for request in asked:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall(request)
+            with connection.makefile("rb") as stream:
+                answer = stream.read()
+        assert int(answer.split()[1]) >= 400, request
+        assert b"# HELP" not in answer, request
+
+
+def _is_exact_target(request: bytes) -> bool:
+    """Whether the path of the request target is an internal one: a query, or a scheme and host, may be around it."""
+    target = request.split(b" ", 2)[1].split(b"?")[0].split(b"#")[0].lower()
+    return any(target.endswith(path.encode()) and target.count(b"/") in (1, 3) for path in INSIDE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/emails%0a", "/emails/%00", "/mailboxes/%0a/hold", "/emails/%c2%85", "/docs%7f", "/%1b"),
+        *("/x/%2e%2e/emails", "/emails/%2e%2e", "/%2e/emails"),
+    ],
+)
+def test_control_characters_and_dot_segments(server: ApiServer, path: str) -> None:
+    """404, with the characters escaped."""
+    body = refused(server.get(path), 404, "not_found")
+    assert body["message"].isprintable()

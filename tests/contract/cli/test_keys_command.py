@@ -1,0 +1,168 @@
+"""`postern keys` and what it says: made, changed, rotated, revoked, over a store without a Postern that runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.api.auth.authenticator import digest
+from app.store.keys.records import AuthenticatedKey
+from tests.contract.cli.test_command_line import NOBODY, bring, failed, postern, stored
+
+LIMITS = (
+    *("--senders", "*@contoso.com,a@fabrikam.com", "--default-sender", "Shop <shop@contoso.com>"),
+    *("--lanes", "bulk,normal", "--recipients", "example.com, bob@example.net", "--per-minute", 5, "--per-day", 50),
+    *("--recipients-per-minute", 6, "--recipients-per-day", 60, "--bytes-per-minute", 7000, "--bytes-per-day", 10**11),
+)
+
+
+def made(folder: Path, *options: object) -> dict[str, Any]:
+    """A new key, with its secret."""
+    result = postern(folder, "keys", "create", "shop", *options, "--json")
+    assert result.exit_code == 0, result.output
+    (key,) = json.loads(result.stdout)
+    assert isinstance(key, dict)
+    return key
+
+
+def shown(folder: Path, id: object) -> dict[str, Any]:
+    """The key as programs read it."""
+    (key,) = json.loads(postern(folder, "keys", "show", id, "--json").stdout)
+    assert isinstance(key, dict)
+    return key
+
+
+def presented(folder: Path, secret: str) -> AuthenticatedKey | None:
+    """What the secret opens."""
+    return stored(folder, lambda store: store.find_key(digest(secret)))
+
+
+def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
+    """Its secret is nowhere else: neither in a list nor in the files of the store."""
+    key = made(tmp_path, *LIMITS)
+    secret = key.pop("key")
+    found = presented(tmp_path, secret)
+    assert found is not None
+    assert str(found.key.id) == key["id"]
+    assert key == shown(tmp_path, key["id"])
+    assert key["permission"] == "sending_access"
+    assert key["recipients"] == ["*@example.com", "bob@example.net"]
+    assert (key["messages_per_minute"], key["messages_per_day"], key["lanes"]) == (5, 50, ["bulk", "normal"])
+    assert (key["recipients_per_minute"], key["recipients_per_day"]) == (6, 60)
+    assert (key["bytes_per_minute"], key["bytes_per_day"]) == (7000, 10**11)
+    listed = postern(tmp_path, "keys", "list").output + postern(tmp_path, "keys", "show", key["id"]).output
+    assert "recipients: *@example.com" in listed
+    assert secret not in listed
+    assert not any(secret.encode() in file.read_bytes() for file in tmp_path.rglob("postern.db*"))
+    plain = postern(tmp_path, "keys", "create", "other").stdout
+    assert plain.startswith("pst_")
+    assert "not shown again" in plain
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--lanes", "express"), "'express' is no lane. Give some of urgent, normal, bulk."),
+        (("--senders", "shop-*@contoso.com"), "is no pattern of a sender"),
+        (("--recipients", "exa mple"), "is no pattern of a recipient"),
+        (("--redirect-to", "staging"), "Give one such as staging@contoso.com."),
+        (("--sink", "--redirect-to", "a@b.example"), "exclude each other"),
+        (("--senders", "a@b.example", "--default-sender", "c@b.example"), "not one that this key may send as"),
+        (("--per-minute", "-1"), "--per-minute"),
+        (("--recipients-per-day", "-1"), "--recipients-per-day"),
+        (("--bytes-per-day", str(10**16)), "Give a whole number from 1"),
+        (("--permission", "god"), "--permission"),
+    ],
+)
+def test_what_no_key_can_be_is_refused(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
+    """Exit code 2 with the fault and the mend, when it is made and when it is changed; nothing is kept."""
+    id = made(tmp_path)["id"]
+    for command in (("create", "other"), ("update", id)):
+        result = postern(tmp_path, "keys", *command, *options)
+        assert result.exit_code == 2
+        assert says in " ".join(result.stderr.replace("│", " ").split()), result.stderr
+    assert len(stored(tmp_path, lambda store: store.keys())) == 1
+
+
+def test_a_key_is_changed_part_by_part(tmp_path: Path) -> None:
+    """What is left out stays; an empty value takes a limit away."""
+    key = made(tmp_path, *LIMITS)
+    del key["key"]
+    for options, changes in (
+        (("--name", "the shop", "--permission", "send_only"), {"name": "the shop", "permission": "send_only"}),
+        (("--per-day", 0, "--lanes", "", "--disable"), {"messages_per_day": None, "lanes": [], "disabled": True}),
+        (
+            ("--recipients", "", "--sink", "--default-sender", ""),
+            {"recipients": [], "sink": True, "default_sender": None},
+        ),
+        (("--no-sink", "--redirect-to", "a@b.example"), {"sink": False, "redirect_to": "a@b.example"}),
+        (("--enable", "--redirect-to", ""), {"disabled": False, "redirect_to": None}),
+    ):
+        assert postern(tmp_path, "keys", "update", key["id"], *options).stdout == f"updated {key['id']}\n"
+        key |= changes
+        assert shown(tmp_path, key["id"]) == key
+
+
+def test_a_key_is_rotated(tmp_path: Path) -> None:
+    """The old secret works for a day, or as long as is said."""
+    key = made(tmp_path)
+    for overlap, seconds in (((), 86_400), (("--overlap", 0), 0)):
+        (rotated,) = json.loads(postern(tmp_path, "keys", "rotate", key["id"], *overlap, "--json").stdout)
+        old, new = presented(tmp_path, key["key"]), presented(tmp_path, rotated["key"])
+        assert old is not None
+        assert new is not None
+        assert old.key == new.key
+        assert old.until is not None
+        assert new.until is None
+        assert len(rotated["old_secrets_until"]) == (1 if seconds else 0)
+        key = rotated
+
+
+def test_a_key_is_revoked_once(tmp_path: Path) -> None:
+    """And stays so: it gets no new secret."""
+    id = made(tmp_path)["id"]
+    assert postern(tmp_path, "keys", "revoke", id).stdout == f"revoked {id}\n"
+    failed(postern(tmp_path, "keys", "revoke", id), 1, f"there is no key {id} that is not revoked already")
+    failed(postern(tmp_path, "keys", "rotate", id), 1, f"there is no key {id} that is in use")
+    assert shown(tmp_path, id)["revoked_at"]
+    assert "revoked" in postern(tmp_path, "keys", "list").output
+
+
+@pytest.mark.parametrize("command", ["show", "update", "rotate", "revoke"])
+def test_a_key_that_is_not_there(tmp_path: Path, command: str) -> None:
+    """1 for an unknown id, 2 for what is none."""
+    failed(postern(tmp_path, "keys", command, NOBODY), 1, f"there is no key {NOBODY}")
+    assert postern(tmp_path, "keys", command, "nope").exit_code == 2
+
+
+def test_the_command_line_is_written_down(tmp_path: Path) -> None:
+    """As who changed a key."""
+    id = made(tmp_path)["id"]
+    postern(tmp_path, "keys", "update", id, "--disable")
+    postern(tmp_path, "keys", "revoke", id)
+    found = stored(tmp_path, lambda store: store.audit(None, 9))
+    assert [(one.entry.action, one.entry.by.name) for one in found] == [
+        ("key.revoked", "command line"),
+        ("key.updated", "command line"),
+        ("key.created", "command line"),
+    ]
+
+
+def test_the_audit_is_read(tmp_path: Path) -> None:
+    """As a table and as JSON, the newest first; what a person did about mail is in it too."""
+    assert "Nothing was written down yet." in postern(tmp_path, "audit").output
+    id = made(tmp_path)["id"]
+    postern(tmp_path, "keys", "update", id, "--per-day", 5)
+    email = bring(tmp_path, "held")
+    postern(tmp_path, "emails", "retry", email)
+    entries = json.loads(postern(tmp_path, "audit", "--json").stdout)
+    assert [(one["action"], one["subject"]) for one in entries] == [
+        ("email.retried", str(email)),
+        ("key.updated", id),
+        ("key.created", id),
+    ]
+    assert entries[1]["details"]["messages_per_day"] == {"before": None, "after": 5}
+    assert entries[0]["actor"] == "command line"
+    assert len(json.loads(postern(tmp_path, "audit", "--limit", 1, "--json").stdout)) == 1
+    assert "key.created" in postern(tmp_path, "audit").output.replace("\n", "")

@@ -1,0 +1,278 @@
+"""Logging in: only by the password, slower with each wrong one, and no other site can act for who is in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.console.session import LONGEST_DELAY
+from app.simulator import Simulator
+from tests.clock import LoopClock, autojump
+from tests.contract.console.operator import CONSOLE_PASSWORD, Operator, visitor
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, harness, settings_for
+
+PAGES = ("", "/emails", "/emails/01a2234d-1332-7000-98fa-a321901d797a", f"/mailboxes/{MAILBOX}", "/webhooks", "/audit")
+
+
+def led(answer: httpx.Response) -> str:
+    """Where a redirect leads."""
+    assert answer.status_code == 303
+    assert answer.next_request is not None
+    return answer.next_request.url.path
+
+
+async def test_there_is_none_without_a_password(tmp_path: Path) -> None:
+    """Then /console is an unknown path of the API."""
+    async with (
+        Simulator(accounts=[ACCOUNT]) as simulator,
+        harness(simulator, settings_for(simulator, tmp_path)) as home,
+    ):
+        for path in ("/console", "/console/login", "/console/style.css"):
+            answer = await home.caller.get(path)
+            assert (answer.status_code, answer.json()["name"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_nothing_is_shown_to_a_stranger(home: Harness, path: str) -> None:
+    """Nor to who has an API key: another page asks for the password."""
+    for method in ("GET", "HEAD"):
+        answer = await home.caller.request(method, f"/console{path}")
+        assert led(answer) == "/console/login"
+        assert answer.text == ""
+
+
+async def test_the_right_password(operator: Operator) -> None:
+    """The overview, and the API stays where it was."""
+    assert "What is wrong now" in operator.shows
+    assert (await operator.client.get("/healthz")).status_code == 200
+    assert (await operator.client.get("/emails")).status_code == 401
+    assert (await operator.client.get("/consoles")).status_code == 404
+
+
+async def test_a_wrong_password(home: Harness) -> None:
+    """It opens nothing, and is not shown again."""
+    async with visitor(home) as stranger:
+        shown = await stranger.log_in("not-the-password", 403)
+        assert "That is not the password." in shown
+        assert "not-the-password" not in stranger.page.text
+        assert "Log in" in await stranger.open()
+
+
+@asynccontextmanager
+async def virtual(folder: Path) -> AsyncIterator[Harness]:
+    """A Postern with a console, in the time of its loop."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, folder, console_password=SecretStr(CONSOLE_PASSWORD))
+        async with harness(simulator, settings, LoopClock()) as home:
+            yield home
+
+
+@autojump
+async def test_many_wrong_passwords(tmp_path: Path) -> None:
+    """They slow down whoever comes from their address, and lock out nobody: the right password gets in within a bounded
+    time, and whoever is in stays in."""
+    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as stranger:
+        await operator.log_in()
+        loop = asyncio.get_running_loop()
+        for _ in range(60):
+            await stranger.log_in("not-the-password", 403)
+        began = loop.time()
+        assert began > 60  # which took them more than the minute that it would have taken before
+        assert "What is wrong now" in await stranger.log_in()
+        assert loop.time() - began < LONGEST_DELAY + 1
+        assert "What is wrong now" in await operator.open()
+
+
+@autojump
+async def test_a_flood_of_wrong_passwords_at_once(tmp_path: Path) -> None:
+    """As behind a gateway, where all have one address: the right one waits no longer for the others being there."""
+    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as stranger:
+        await stranger.open("/login")
+        form = {"token": stranger.token, "password": "not-the-password"}
+        loop = asyncio.get_running_loop()
+        flood = [asyncio.create_task(stranger.client.post("/console/login", data=form)) for _ in range(80)]
+        await asyncio.sleep(0.1)
+        began = loop.time()
+        assert "What is wrong now" in await operator.log_in()
+        assert loop.time() - began < LONGEST_DELAY + 1
+        assert {answer.status_code for answer in await asyncio.gather(*flood)} == {403}
+
+
+async def test_the_cookie(home: Harness) -> None:
+    """No script reads it, no other site's request bears it, and by TLS it stays in TLS."""
+    for secure, headers in ((False, {}), (True, {"x-forwarded-proto": "https"})):
+        async with visitor(home) as person:
+            await person.open("/login")
+            answer = await person.client.post(
+                "/console/login", data={"token": person.token, "password": CONSOLE_PASSWORD}, headers=headers
+            )
+            [cookie] = SimpleCookie(answer.headers["set-cookie"]).values()
+            assert cookie["httponly"]
+            assert (cookie["samesite"], cookie["path"], bool(cookie["secure"])) == ("strict", "", secure)
+            assert 0 < int(cookie["max-age"]) <= 8 * 3600
+
+
+async def test_logging_out_ends_the_session(home: Harness, operator: Operator) -> None:
+    """Also for who has copied the cookie."""
+    copied = dict(operator.client.cookies)
+    assert "Log in" in await operator.submit("/logout")
+    assert not operator.client.cookies.get("postern_console", path="/console") or "Log in" in await operator.open()
+    async with httpx.AsyncClient(base_url=home.postern.url, cookies=copied, trust_env=False) as thief:
+        assert (await thief.get("/console")).status_code == 303
+
+
+async def test_a_session_that_was_logged_out_stays_so(tmp_path: Path) -> None:
+    """For another replica over the same store, and after a restart; others of the same password go on."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
+        async with harness(simulator, settings) as home, visitor(home) as one, visitor(home) as two:
+            await one.log_in()
+            await two.log_in()
+            ended, other = dict(one.client.cookies), dict(two.client.cookies)
+            await one.submit("/logout")
+        async with harness(simulator, settings) as home:
+            for cookies, status in ((ended, 303), (other, 200)):
+                async with httpx.AsyncClient(base_url=home.postern.url, cookies=cookies, trust_env=False) as person:
+                    assert (await person.get("/console")).status_code == status
+            async with visitor(home) as again:
+                again.client.cookies.set("postern_console", ended["postern_console"], "127.0.0.1", "/console")
+                await again.log_in()
+                assert "What is wrong now" in await again.open()
+
+
+async def test_a_cookie_that_is_not_ours(home: Harness, operator: Operator) -> None:
+    """Whatever of it was changed, and whatever it is."""
+    ours = operator.client.cookies["postern_console"]
+    kind, until, nonce, seal = ours.split(".")
+    forged = (
+        f"operator.{until}.{'0' * 32}.{seal}",
+        f"{kind}.{int(until) + 1}.{nonce}.{seal}",
+        f"{kind}.{until}.{nonce}.{'0' * 64}",
+        ours[:-1],
+        "...",
+        "x",
+        "é",
+    )
+    for cookie in forged:
+        async with httpx.AsyncClient(base_url=home.postern.url, trust_env=False) as thief:
+            answer = await thief.get("/console", headers={b"cookie": f"postern_console={cookie}".encode()})
+            assert answer.status_code == 303, cookie
+
+
+async def test_a_guest_is_no_operator(home: Harness) -> None:
+    """Whoever has seen the login page has a session for its form, and no other form takes it."""
+    async with visitor(home) as guest:
+        await guest.open("/login")
+        answer = await guest.client.post("/console/logout", data={"token": guest.token})
+        assert led(answer) == "/console/login"
+
+
+async def test_a_form_from_elsewhere_does_nothing(home: Harness, operator: Operator) -> None:
+    """Without the session's token, or with another's; a cookie alone is not enough."""
+    async with visitor(home) as other:
+        await other.log_in()
+        for fields in ({}, {"token": ""}, {"token": "é"}, {"token": other.token}):
+            answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"what": "hold", **fields})
+            assert answer.status_code == 403
+            assert "was not of this session" in answer.text
+    assert home.mailbox.relays
+
+
+async def test_replicas_know_each_others_sessions(home: Harness, operator: Operator, tmp_path: Path) -> None:
+    """As long as they have the same password."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        for password, status in ((CONSOLE_PASSWORD, 200), ("quite-another-password", 303)):
+            (folder := tmp_path / password).mkdir()
+            settings = settings_for(simulator, folder, console_password=SecretStr(password))
+            async with harness(simulator, settings) as other:
+                cookies = dict(operator.client.cookies)
+                async with httpx.AsyncClient(base_url=other.postern.url, cookies=cookies, trust_env=False) as person:
+                    assert (await person.get("/console")).status_code == status
+
+
+@pytest.mark.parametrize("prefix", ["", "/mail"], ids=["taken off", "left"])
+async def test_below_a_path(tmp_path: Path, prefix: str) -> None:
+    """Whether the gateway takes it off or leaves it, a person gets in and stays in."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        password = SecretStr(CONSOLE_PASSWORD)
+        settings = settings_for(simulator, tmp_path, console_password=password, root_path="/mail")
+        async with harness(simulator, settings) as home, visitor(home) as person:
+            person.client.base_url = httpx.URL(f"{home.postern.url}{prefix}/")
+            await person.log_in()
+            assert person.page.url.path == f"{prefix}/console"
+            assert "What is wrong now" in person.shows
+            assert "Emails" in await person.open("/emails")
+
+
+async def test_what_every_page_forbids(operator: Operator) -> None:
+    """No script, nothing from elsewhere, no frame around it, nothing kept on disk. The pages have no inline style, and
+    nothing that a script would have to be there for."""
+    for path in (*PAGES, "/nowhere", "/login"):
+        page = await operator.client.get(f"/console{path}")
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'")
+        assert "unsafe" not in policy
+        assert (page.headers["cache-control"], page.headers["x-content-type-options"]) == ("no-store", "nosniff")
+        assert page.headers["x-frame-options"] == "DENY"
+        for forbidden in ("<script", "style=", "javascript:", "http://", "onclick"):
+            assert forbidden not in page.text
+
+
+async def test_the_request_id(home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]) -> None:
+    """A gateway's own is kept, in the answer and in the log; what cannot stand in a log is replaced."""
+    await operator.open(f"/mailboxes/{MAILBOX}")
+    await home.until(await home.post(), "done")
+    form = {"token": operator.token, "what": "release"}
+    answer = await operator.client.post(
+        f"/console/mailboxes/{MAILBOX}", data=form, headers={"x-request-id": "of-nginx"}
+    )
+    assert answer.headers["x-request-id"] == "of-nginx"
+    assert "of-nginx" in next(line for line in capfd.readouterr().err.splitlines() if "mailbox.wished" in line)
+    for given in ("a b", "x" * 129):
+        made = (await operator.client.get("/console/nowhere", headers={"x-request-id": given})).headers["x-request-id"]
+        assert len(made) == 24
+
+
+async def test_large_and_strange_forms(operator: Operator) -> None:
+    """They are refused with a page."""
+    for body, status in (
+        (b"token=" + b"x" * 20_000, 413),
+        (b"\xff\xfe", 400),
+        (b"&".join([b"a=b"] * 60), 400),
+        (b"", 403),
+    ):
+        answer = await operator.client.post("/console/logout", content=body)
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_paths_and_methods(operator: Operator) -> None:
+    """What is not there is a page too; a slash at the end is none."""
+    for path, status in (("/nowhere", 404), ("/emails/x", 404), ("/mailboxes/nobody@contoso.com", 404), ("/", 200)):
+        answer = await operator.client.get(f"/console{path}")
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("text/html")
+    answer = await operator.client.request("DELETE", "/console/emails")
+    assert (answer.status_code, {*answer.headers["allow"].split(", ")}) == (405, {"GET", "HEAD"})
+
+
+async def test_no_secret_is_on_a_page_or_in_the_log(
+    home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the console's password, nor the mailbox's, nor an API key."""
+    await home.until(await home.post(), "done")
+    seen = [(await operator.client.get(f"/console{path}")).text for path in PAGES]
+    async with visitor(home) as stranger:
+        await stranger.log_in("a-mistyped-console-password", 403)
+    await asyncio.sleep(0)
+    log = "".join(capfd.readouterr())
+    assert "console.refused" in log
+    key = home.caller.headers["authorization"].removeprefix("Bearer ")
+    for secret in (CONSOLE_PASSWORD, PASSWORD, key, "a-mistyped-console-password"):
+        assert secret not in "".join(seen) + log
+    assert CONSOLE_PASSWORD not in repr(home.postern.settings)

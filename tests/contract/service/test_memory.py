@@ -1,0 +1,143 @@
+"""How much memory a Postern takes, measured as the peak of a process of its own, under callers who come all at once."""
+
+import asyncio
+import base64
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Semaphore
+
+import httpx
+import pytest
+
+from app.clock import Clock
+from app.simulator import Simulator
+from tests.harness import ACCOUNT, EMAIL, KEY
+from tests.processes import Process, served
+
+CLIENTS = 64
+ATTACHMENT = 10 * 2**20  # octets
+MOST = 640 * 2**20  # octets: README.md, Limits
+HEADERS = {"authorization": f"Bearer {KEY}"}
+
+
+def storm(simulator: Simulator, folder: Path, octets: bytes) -> tuple[Process, int]:
+    """All clients at once, each until its email is accepted. The process, and how often one was told to come again."""
+    over = Semaphore(0)  # whoever is told to come again does so when another is done, or after the seconds it was told
+
+    def post(_: int) -> int:
+        refused = 0
+        with httpx.Client(base_url=process.url, headers=HEADERS, timeout=100, trust_env=False) as caller:
+            while (answer := caller.post("/emails", content=octets)).status_code == 503:
+                assert answer.json()["reason"] == "too_much_in_flight"
+                refused += 1
+                over.acquire(timeout=int(answer.headers["retry-after"]))
+        assert answer.status_code == 200, answer.text
+        over.release()
+        return refused
+
+    with served(simulator, folder) as process, ThreadPoolExecutor(CLIENTS) as pool:
+        told = sum(pool.map(post, range(CLIENTS)))
+    return process, told
+
+
+@pytest.mark.timeout(300)
+async def test_large_attachments_all_at_once(tmp_path: Path) -> None:
+    """64 clients with 10 MiB each: every email is accepted in the end, and what is relayed meanwhile counts too."""
+    content = base64.b64encode(os.urandom(ATTACHMENT)).decode()
+    octets = json.dumps({**EMAIL, "attachments": [{"filename": "a.bin", "content": content}]}).encode()
+    async with Simulator(accounts=[ACCOUNT], keep=1) as simulator:
+        process, told = await asyncio.to_thread(storm, simulator, tmp_path, octets)
+        assert simulator.messages
+    print(f"peak {process.peak / 2**20:.0f} MiB, {told} times told to come again")
+    assert told > 0
+    assert process.peak < MOST
+
+
+READERS = 12
+BODY = 49 * 2**20  # bytes: just below the default limit of a body
+BASE = json.dumps(EMAIL).encode()[:-1]
+HOSTILE = {
+    "objects": (BASE + b',"x":[' + b"{}," * (BODY // 3) + b"{}]}", 413),
+    "lists": (BASE + b',"x":[' + b"[]," * (BODY // 3) + b"[]]}", 413),
+    "floats": (
+        BASE + b',"attachments":[{"filename":"a","content":[' + b"35.0," * (BODY // 5) + b"35.0]}]}",
+        413,
+    ),
+    "numbers": (BASE + b',"x":[' + b"1," * (BODY // 2) + b"1]}", 413),
+    "octets": (
+        BASE + b',"attachments":[{"filename":"a","content":[' + b"255," * (BODY // 4) + b"255]}]}",
+        200,
+    ),
+    "tabs": (BASE[:-1].replace(b'"text"', b'"ignored"') + b'","html":"<pre>' + b"\\t" * (BODY // 2) + b'"}', 200),
+    "paragraphs": (BASE.replace(b'"text"', b'"ignored"') + b',"html":"' + b"<p>a" * (30 * 2**18) + b'"}', 200),
+    "surrogate": (BASE + b',"x":{"y":["' + b"a" * (20 * 2**20) + b'","\\ud800"]}}', 200),
+    "wide text": (BASE.replace(b'"text"', b'"ignored"') + b',"text":"\xf0\x9f\x98\x80' + b"a" * BODY + b'"}', 422),
+    "names": (BASE + b',"x":{' + b",".join(b'"%d":0' % n for n in range(4_000_000)) + b"}}", 413),
+}
+
+
+def attacked(process: Process, body: bytes, **headers: str) -> tuple[set[int], float]:
+    """Statuses of the attack, four at once, and the longest that another caller waited meanwhile, in seconds."""
+    clock, slowest = Clock(), 0.0
+
+    def post(_: int) -> int:
+        with httpx.Client(base_url=process.url, headers=HEADERS | headers, timeout=100, trust_env=False) as caller:
+            return caller.post("/emails", content=body).status_code
+
+    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=process.url, headers=HEADERS, trust_env=False) as other:
+        attack = [pool.submit(post, n) for n in range(4)]
+        while not all(one.done() for one in attack):
+            began = clock.monotonic()
+            assert other.post("/emails", json=EMAIL, timeout=30).status_code == 200
+            slowest = max(slowest, clock.monotonic() - began)
+            assert other.get("/healthz").status_code == 200
+    return {one.result() for one in attack}, slowest
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_hostile_bodies(tmp_path: Path, name: str) -> None:
+    """The bound holds for every body, with an Idempotency-Key, too, and another caller is answered meanwhile."""
+    body, status = HOSTILE[name]
+    async with Simulator(accounts=[ACCOUNT], keep=1) as simulator:
+
+        def run() -> tuple[Process, set[int], float]:
+            with served(simulator, tmp_path) as process:
+                statuses, slowest = attacked(process, body, **{"idempotency-key": name})
+            return process, statuses, slowest
+
+        process, statuses, slowest = await asyncio.to_thread(run)
+    print(f"{name}: peak {process.peak / 2**20:.0f} MiB, statuses {statuses}, others waited {slowest:.2f} s at most")
+    assert statuses - {409, 503} <= {status}
+    assert process.peak < MOST
+
+
+@pytest.mark.timeout(300)
+async def test_readers_all_at_once(tmp_path: Path) -> None:
+    """Of a large email, of its attachments and of one of them: they take turns or are told to come again."""
+    content = base64.b64encode(os.urandom(23 * 2**20)).decode()
+    async with Simulator(accounts=[ACCOUNT], keep=1) as simulator:
+
+        def get(process: Process, path: str) -> int:
+            with httpx.Client(base_url=process.url, headers=HEADERS, timeout=100, trust_env=False) as caller:
+                return caller.get(path).status_code
+
+        def run() -> tuple[Process, set[int]]:
+            with served(simulator, tmp_path) as process, ThreadPoolExecutor(3 * READERS) as pool:
+                with httpx.Client(base_url=process.url, headers=HEADERS, timeout=100, trust_env=False) as caller:
+                    email = {**EMAIL, "attachments": [{"filename": "a.bin", "content": content}]}
+                    path = f"/emails/{caller.post('/emails', json=email).json()['id']}"
+                    download = caller.get(f"{path}/attachments").json()["data"][0]["download_url"]
+                    paths = [path, f"{path}/attachments", download] * READERS
+                    found = [pool.submit(get, process, one) for one in paths]
+                    while not all(one.done() for one in found):
+                        assert caller.post("/emails", json=EMAIL).status_code == 200
+                return process, {one.result() for one in found}
+
+        process, statuses = await asyncio.to_thread(run)
+    print(f"peak {process.peak / 2**20:.0f} MiB, statuses {statuses}")
+    assert 200 in statuses
+    assert statuses <= {200, 503}
+    assert process.peak < MOST

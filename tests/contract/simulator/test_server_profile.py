@@ -1,0 +1,121 @@
+"""Doors: what a strict client must refuse, and that it can tell."""
+
+import asyncio
+import ssl
+import warnings
+
+import pytest
+
+from app.simulator import Certificate, ServerProfile, Simulator
+from tests.contract.simulator.client import Client, expect, trusting
+from tests.contract.simulator.conftest import Start
+
+
+async def handshake(sim: Simulator, clients: list[Client], context: ssl.SSLContext, host: str = "localhost") -> Client:
+    """STARTTLS and a verified handshake."""
+    clients.append(client := await Client.greeted(sim))
+    await client.ask("STARTTLS")
+    await client.start_tls(context, host)
+    return client
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "smtp.office365.com"])
+async def test_a_good_certificate_is_for_these_names(sim: Simulator, clients: list[Client], host: str) -> None:
+    """A strict client that trusts `ca_pem` is content."""
+    client = await handshake(sim, clients, trusting(sim), host)
+    assert (await client.ask("EHLO client.example")).startswith("250-")
+
+
+async def test_a_certificate_can_be_for_further_names(start: Start, clients: list[Client]) -> None:
+    """Such as the host name of a container."""
+    sim = await start(door=ServerProfile(names=("simulator",)))
+    await handshake(sim, clients, trusting(sim), "simulator")
+    await handshake(sim, clients, trusting(sim), "localhost")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "message"),
+    [
+        (Certificate.WRONG_HOST, "Hostname mismatch"),
+        (Certificate.FOREIGN, "unable to get local issuer"),
+        (Certificate.EXPIRED, "expired"),
+        (Certificate.SELF_SIGNED, "self-signed"),
+    ],
+)
+async def test_a_bad_certificate_is_refused_for_its_fault(
+    start: Start, clients: list[Client], certificate: str, message: str
+) -> None:
+    """Each is bad in one way only."""
+    sim = await start(door=ServerProfile(certificate=certificate))
+    with pytest.raises(ssl.SSLCertVerificationError, match=message):
+        await handshake(sim, clients, trusting(sim))
+
+
+async def test_the_door_can_be_changed_while_open(sim: Simulator, clients: list[Client]) -> None:
+    """For the connections to come."""
+    sim.door = ServerProfile(certificate="expired")
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        await handshake(sim, clients, trusting(sim))
+    sim.door = ServerProfile()
+    await handshake(sim, clients, trusting(sim))
+
+
+async def test_tls_1_1_is_offered_and_refused_by_a_strict_client(start: Start, clients: list[Client]) -> None:
+    """A lax client gets it, a strict one does not connect."""
+    sim = await start(door=ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1))
+    with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+        await handshake(sim, clients, trusting(sim))
+    lax = trusting(sim)
+    lax.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        lax.minimum_version = ssl.TLSVersion.TLSv1_1
+    await handshake(sim, clients, lax)
+    assert sim.sessions[-1].tls == "TLSv1.1"
+
+
+async def test_without_starttls_there_is_no_login(start: Start, clients: list[Client]) -> None:
+    """It is neither offered nor known, and AUTH is refused in clear."""
+    sim = await start(door=ServerProfile(starttls=False))
+    clients.append(client := await Client.connect(sim))
+    await client.reply()
+    offer = await client.ask("EHLO client.example")
+    assert "STARTTLS" not in offer
+    assert "AUTH" not in offer
+    expect("500 5.3.3 Unrecognized command 'STARTTLS' [{frontend}]", await client.ask("STARTTLS"))
+
+
+async def test_text_can_be_injected_before_tls(start: Start, clients: list[Client]) -> None:
+    """In the very segment of the 220, as a man in the middle would (CVE-2021-23953 and its kin)."""
+    sim = await start(door=ServerProfile(inject=b"250 2.0.0 injected\r\n"))
+    clients.append(client := await Client.greeted(sim))
+    client.write(b"STARTTLS\r\n")
+    segment = await asyncio.wait_for(client.reader.read(4096), 5)
+    assert segment == b"220 2.0.0 SMTP server ready\r\n250 2.0.0 injected\r\n"
+
+
+async def test_commands_smuggled_in_before_tls_are_forgotten(sim: Simulator, clients: list[Client]) -> None:
+    """What the client wrote behind STARTTLS is not carried out (RFC 3207 §4.2)."""
+    clients.append(client := await Client.greeted(sim))
+    client.write(b"STARTTLS\r\nNOOP\r\n")
+    await client.reply()
+    await client.start_tls(trusting(sim))
+    assert (await client.ask("RSET")) == "250 2.0.0 Resetting"
+    assert "NOOP" not in sim.sessions[0].commands
+
+
+async def test_extensions_and_greeting_can_be_taken_away(start: Start, clients: list[Client]) -> None:
+    """PIPELINING, SMTPUTF8, AUTH mechanisms, and the whole greeting."""
+    door = ServerProfile(
+        pipelining=False, smtputf8=False, mechanisms=("XOAUTH2",), greeting="554 5.3.2 No service here"
+    )
+    sim = await start(door=door)
+    clients.append(client := await Client.connect(sim))
+    assert await client.reply() == "554 5.3.2 No service here"
+    await client.ask("EHLO client.example")
+    await client.ask("STARTTLS")
+    await client.start_tls(trusting(sim))
+    offer = (await client.ask("EHLO client.example")).split("\n")
+    assert "250-AUTH XOAUTH2" in offer
+    assert not {"250-PIPELINING", "250 SMTPUTF8"} & {*offer}
+    expect("504 5.7.4 Unrecognized authentication type [{frontend}]", await client.ask("AUTH LOGIN"))

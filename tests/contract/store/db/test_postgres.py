@@ -1,0 +1,134 @@
+"""What holds over PostgreSQL besides: a server that goes and comes back, and what it takes otherwise than SQLite."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.store import Store, StoreUnavailableError, StoreUnreachableError
+from app.store.db import engine
+from app.store.db.engine import read_engine, write_engine
+from tests.contract.store.build import NOW, accept, acceptance, claim_one
+from tests.postgres import Server
+
+
+async def test_a_server_that_goes_and_comes_back(postgres_server: Server, postgres_url: str) -> None:
+    """Everybody hears it in one plain line; then it goes on without a restart, with what was accepted."""
+    store = await Store.open(postgres_url)
+    kept = acceptance()
+    await accept(store, kept)
+    await asyncio.gather(*(store.find(None) for _ in range(8)))  # several readers are connected
+    postgres_server.stop()
+    try:
+        for _ in range(2):
+            with pytest.raises(
+                StoreUnavailableError, match=r"^The database did not do it: .*is up and can be reached\.$"
+            ):
+                await store.accept([acceptance()])
+            with pytest.raises(StoreUnavailableError, match=r"is up and can be reached\.$"):
+                await store.find(None)
+        with pytest.raises(StoreUnreachableError, match="is up and can be reached"):
+            await Store.open(postgres_url)
+    finally:
+        postgres_server.start()
+    assert [email.id for email in await store.find(None)] == [kept.id]
+    await accept(store)
+    await store.close()
+
+
+async def test_readers_do_not_notice_a_restart(postgres_server: Server, postgres_url: str) -> None:
+    """The writer hears of it once: what it would have committed may have been committed."""
+    store = await Store.open(postgres_url)
+    await accept(store)
+    await asyncio.gather(*(store.find(None) for _ in range(8)))
+    postgres_server.stop()
+    postgres_server.start()
+    assert [len(found) for found in await asyncio.gather(*(store.find(None) for _ in range(8)))] == [1] * 8
+    with pytest.raises(StoreUnavailableError):
+        await store.write_probe()
+    await store.write_probe()
+    await store.close()
+
+
+def test_a_reader_sees_one_state_and_changes_nothing(postgres_url: str) -> None:
+    """As with SQLite's log."""
+    writer, reader = write_engine(postgres_url), read_engine(postgres_url)
+    with writer.begin() as write:
+        write.execute(text("CREATE TABLE t (n integer)"))
+    with reader.connect() as read:
+        assert read.execute(text("SELECT count(*) FROM t")).scalar() == 0
+        with writer.begin() as write:
+            write.execute(text("INSERT INTO t VALUES (1)"))
+        assert read.execute(text("SELECT count(*) FROM t")).scalar() == 0
+        with pytest.raises(Exception, match="read-only transaction"):
+            read.execute(text("INSERT INTO t VALUES (2)"))
+    writer.dispose()
+    reader.dispose()
+
+
+@pytest.mark.parametrize("kind", [write_engine, read_engine])
+def test_every_connection_is_set_up(postgres_url: str, kind: Callable[[str], Any]) -> None:
+    """A setting of the server's cannot make a commit less than durable, nor keep the locks of a client that is gone."""
+    with write_engine(postgres_url).begin() as connection:
+        connection.execute(text("ALTER DATABASE " + postgres_url.rpartition("/")[2] + " SET synchronous_commit = off"))
+    opened = kind(postgres_url)
+    for _ in range(2):
+        with opened.connect() as connection:
+            assert connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "10s"
+            durable = connection.execute(text("SHOW synchronous_commit")).scalar()
+            assert durable == ("on" if kind is write_engine else "off")
+    opened.dispose()
+
+
+async def test_rows_that_another_holds_are_not_waited_for_without_end(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails in one plain line, and is done when it is asked for again."""
+    monkeypatch.setitem(engine._SESSION_WRITER, "lock_timeout", "50")
+    store = await Store.open(postgres_url)
+    await accept(store)
+    claimed = await claim_one(store)
+    other = write_engine(postgres_url)
+    with other.begin() as connection:
+        connection.execute(text("SELECT FROM messages FOR UPDATE"))
+        with pytest.raises(StoreUnavailableError, match=r"lock timeout\. Another process keeps"):
+            await store.give_back([claimed])
+    other.dispose()
+    await store.give_back([claimed])
+    assert (await claim_one(store)).id == claimed.id
+    await store.close()
+
+
+async def test_what_is_missing_in_the_database_is_its_own_fault(postgres_url: str) -> None:
+    """A table that somebody removed is not the caller's mistake."""
+    store = await Store.open(postgres_url)
+    with write_engine(postgres_url).begin() as connection:
+        connection.execute(text("DROP TABLE contents"))
+    with pytest.raises(StoreUnavailableError, match="does not exist"):
+        await accept(store)
+    await store.close()
+
+
+async def test_text_that_postgresql_cannot_hold_fails_alone(postgres_url: str) -> None:
+    """A NUL, which SQLite keeps. No edge lets one in."""
+    store = await Store.open(postgres_url)
+    good, bad = acceptance(), acceptance(coalesce="a\0b")
+    answers = await asyncio.gather(*(store.accept([one]) for one in (good, bad)), return_exceptions=True)
+    assert isinstance(answers[1], Exception)
+    assert not isinstance(answers[1], StoreUnavailableError)
+    assert await store.content(good.id) is not None
+    await store.close()
+
+
+async def test_content_is_kept_octet_by_octet(postgres_url: str) -> None:
+    """Every value of an octet, also beyond what comes with a claim."""
+    store = await Store.open(postgres_url)
+    for size in (1, 1_000):
+        kept = acceptance(content=bytes(range(256)) * size)
+        await accept(store, kept)
+        claimed = await claim_one(store, NOW)
+        content = claimed.content or await store.content(kept.id)
+        assert content == kept.message.content
+    await store.close()

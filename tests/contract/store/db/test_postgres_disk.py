@@ -1,0 +1,77 @@
+"""The disk of PostgreSQL's server is full, and then it is not: what was accepted is kept, the rest heard 503."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.simulator import Limits, Simulator
+from tests.harness import ACCOUNT, EMAIL, Harness, harness, settings_for
+from tests.postgres import Server, another
+
+LARGE = {**EMAIL, "text": "Some text that is as long as a line of mail can be, or near.\n" * 8000}
+
+LIMITS = Limits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """A file system of 32 MiB where the server's account may go."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a small file system can only be mounted by root (mount -t tmpfs)")
+    with tempfile.TemporaryDirectory(prefix="postern-small-") as folder:
+        Path(folder).chmod(0o755)
+        place = Path(folder, "place")
+        place.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(place)]
+        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.fixture
+def server(postgres_server: Server, small: Path) -> Iterator[Server]:
+    """One that is gone before its disk is: what it still has to write there would end every checkpoint of another."""
+    with another(postgres_server) as server:
+        yield server
+
+
+@pytest.mark.timeout(240)
+async def test_a_full_disk_of_the_server_is_survived(server: Server, small: Path, tmp_path: Path) -> None:
+    """With room again all goes on by itself: accepting, and relaying what was accepted before."""
+    url = server.create_database(small)
+    async with Simulator(accounts=[ACCOUNT], limits=LIMITS) as simulator:
+        settings = settings_for(simulator, tmp_path, database_url=url, messages_per_minute=100_000)
+        async with harness(simulator, settings) as home:
+            ids, refused = await fill(home)
+            assert {answer["name"] for answer in refused} == {"application_error"}
+            assert (await home.email(ids[0]))["subject"] == EMAIL["subject"]
+            subprocess.run(["mount", "-o", "remount,size=256m", str(small)], check=True)
+            ids.append(await home.post())
+            for id in ids:
+                assert (await home.until(id, "done"))["last_event"] == "sent"
+            assert (await home.caller.get("/readyz")).status_code == 200
+
+
+async def fill(home: Harness) -> tuple[list[UUID], list[dict[str, object]]]:
+    """Post until five were refused: those that are kept, and what the others heard."""
+    ids: list[UUID] = []
+    refused: list[dict[str, object]] = []
+    while len(refused) < 5:
+        answer = await home.caller.post("/emails", json=LARGE)
+        if answer.status_code == 200:
+            ids.append(UUID(answer.json()["id"]))
+        else:
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) >= 1
+            refused.append(answer.json())
+    return ids, refused

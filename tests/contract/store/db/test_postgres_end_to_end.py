@@ -1,0 +1,65 @@
+"""A whole Postern over PostgreSQL: from the POST to the mailbox, through an outage of the server and a restart."""
+
+import asyncio
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from app.simulator import Simulator
+from tests.contract.console.operator import visitor
+from tests.harness import ACCOUNT, EMAIL, PATIENCE, harness, settings_for
+from tests.postgres import Server
+
+
+async def test_an_email_goes_through_and_is_found_after_a_restart(postgres_url: str, tmp_path: Path) -> None:
+    """With nothing kept in the folder of the embedded database."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, database_url=postgres_url, data_dir=tmp_path / "data")
+        async with harness(simulator, settings) as home:
+            id = await home.post()
+            await home.until(id, "done")
+        async with harness(simulator, settings) as home:
+            assert (await home.email(id))["last_event"] == "sent"
+        assert len(simulator.messages) == 1
+        assert not (tmp_path / "data").exists()
+
+
+async def test_an_outage_of_the_server_is_survived(postgres_server: Server, postgres_url: str, tmp_path: Path) -> None:
+    """Callers are told to come again; afterwards it takes and relays as before."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, database_url=postgres_url)
+        async with harness(simulator, settings) as home:
+            await home.until(await home.post(), "done")
+            postgres_server.stop()
+            try:
+                answer = await home.caller.post("/emails", json=EMAIL)
+                assert answer.status_code == 503
+                assert "retry-after" in answer.headers
+                assert (await home.caller.get("/readyz")).status_code == 503
+            finally:
+                postgres_server.start()
+            async with asyncio.timeout(PATIENCE):
+                while (await home.caller.post("/emails", json=EMAIL)).status_code != 200:
+                    await asyncio.sleep(0.05)
+                while len(simulator.messages) < 2:
+                    await asyncio.sleep(0.05)
+                while (await home.caller.get("/readyz")).status_code != 200:  # it tells what was a second ago
+                    await asyncio.sleep(0.05)
+
+
+async def test_a_deep_look_logs_in_where_the_mailbox_is_relayed(postgres_url: str, tmp_path: Path) -> None:
+    """Another replica's login would be one more than the mailbox may have; it says so, and who relays."""
+    password = SecretStr("a-console-password-for-tests")
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        relays = settings_for(simulator, tmp_path, database_url=postgres_url, console_password=password)
+        accepts = settings_for(simulator, tmp_path, database_url=postgres_url, role="api", console_password=password)
+        async with harness(simulator, relays) as relay, harness(simulator, accepts) as other:
+            elsewhere = (await other.caller.get("/readyz?deep=1")).json()
+            assert (elsewhere["status"], elsewhere["relaying"]) == ("ready", True)
+            assert "another replica relays for it" in elsewhere["findings"][-1]["summary"]
+            assert simulator.logins == []
+            here = (await relay.caller.get("/readyz?deep=1")).json()
+            assert here["findings"][-1]["summary"] == "The mailbox is logged in."
+            assert len(simulator.logins) == 1
+            async with visitor(other) as person:
+                assert "Relayed by " + relay.postern.coordinator._name in await person.log_in()

@@ -1,0 +1,160 @@
+"""The writer: few commits, nobody disturbed by anybody else, and alive after whatever the database does."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from app.mail.message.message import Envelope, Message
+from app.store import Store, StoreUnavailableError
+from app.store.records import Acceptance, Accepted
+from tests.contract.store.build import DEFERRED, NOW, RELAYED, accept, acceptance, claim_one, settle
+
+
+@pytest.fixture
+def pragmas() -> Iterator[dict[str, str]]:
+    """What every connection is set to besides, from when it is opened."""
+    extra: dict[str, str] = {}
+
+    def configure(connection: Any, _: object) -> None:
+        for name, value in extra.items():
+            connection.execute(f"PRAGMA {name}={value}")
+
+    event.listen(Engine, "connect", configure)
+    yield extra
+    event.remove(Engine, "connect", configure)
+
+
+async def test_what_is_asked_in_one_turn_is_one_commit(store: Store) -> None:
+    """However many ask."""
+    commits: list[object] = []
+    count = commits.append
+    event.listen(Engine, "commit", count)
+    answers = await asyncio.gather(
+        *(store.accept([acceptance()]) for _ in range(100)), store.write_probe(), store.write_probe()
+    )
+    event.remove(Engine, "commit", count)
+    assert len(answers) == 102
+    assert len(commits) == 1
+
+
+async def test_what_cannot_be_saved_fails_alone(store: Store) -> None:
+    """The others of its group are kept."""
+    bad = acceptance(message=Message(Envelope("\ud800@contoso.com", ("b@example.com",)), "id", b"\r\n"))
+    good = [acceptance() for _ in range(9)]
+    answers = await asyncio.gather(*(store.accept([one]) for one in (*good, bad)), return_exceptions=True)
+    assert isinstance(answers.pop(), UnicodeEncodeError)
+    assert answers == [Accepted((one.id,)) for one in good]
+
+
+async def test_a_full_disk_keeps_nothing_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
+    """All of the group hear it; what was accepted before is there; and when there is room again it goes on."""
+    pragmas["max_page_count"] = "300"
+    store = await Store.open(sqlite_url)
+    kept: list[Acceptance] = []
+    refused: list[Acceptance] = []
+    while not refused:
+        batch = [acceptance(content=b"x" * 50_000) for _ in range(4)]
+        answers = await asyncio.gather(*(store.accept([one]) for one in batch), return_exceptions=True)
+        failed = [isinstance(answer, StoreUnavailableError) for answer in answers]
+        assert all(failed) or not any(failed)
+        (refused if any(failed) else kept).extend(batch)
+    with pytest.raises(StoreUnavailableError, match=r"full.*Free some disk space"):
+        await store.accept(batch)
+    assert [await store.get(one.id) for one in refused] == [None] * 4
+    assert None not in [await store.content(one.id) for one in kept]
+    pragmas["max_page_count"] = "30000"
+    assert await accept(store, *refused)
+    await store.close()
+
+
+async def test_a_read_only_database_keeps_nothing_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
+    """It is still read, and written again when it may be."""
+    store = await Store.open(sqlite_url)
+    pragmas["query_only"] = "ON"
+    with pytest.raises(StoreUnavailableError, match=r"readonly.*writable"):
+        await store.accept([acceptance()])
+    with pytest.raises(StoreUnavailableError):
+        await store.write_probe()
+    assert await store.find(None) == []
+    pragmas.clear()
+    await store.write_probe()
+    await accept(store)
+    await store.close()
+
+
+async def test_a_locked_database_keeps_nothing_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
+    """Another process may hold it for too long; reads go on meanwhile."""
+    pragmas["busy_timeout"] = "20"
+    store = await Store.open(sqlite_url)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailableError, match="locked"):
+        await store.accept([acceptance()])
+    assert await store.find(None) == []
+    other.execute("ROLLBACK")
+    other.close()
+    await accept(store)
+    await store.close()
+
+
+async def test_a_caller_that_goes_disturbs_nobody(store: Store) -> None:
+    """Cancelled before its group, or while it is committed."""
+    for turns in range(6):
+        callers = [asyncio.create_task(store.accept([acceptance()])) for _ in range(8)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for caller in callers[::2]:
+            caller.cancel()
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+        assert all(isinstance(answer, Accepted) for answer in answers[1::2])
+
+
+async def test_close_finishes_what_waits(store_url: str) -> None:
+    """And then takes nothing more."""
+    store = await Store.open(store_url)
+    kept = [acceptance() for _ in range(20)]
+    callers = [asyncio.create_task(store.accept([one])) for one in kept]
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*callers) == [Accepted((one.id,)) for one in kept]
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        await store.accept([acceptance()])
+    await store.close()
+    again = await Store.open(store_url)
+    assert len(await again.find(None)) == 20
+    await again.close()
+
+
+async def test_work_that_became_due_is_hinted_at(store_url: str) -> None:
+    """After accept, defer and give back; not after a mark, an end, or an accept that failed."""
+    hints: list[str] = []
+    store = await Store.open(store_url, on_due=lambda _: hints.append("due"))
+
+    async def hinted(*calls: Any) -> bool:
+        hints.clear()
+        await asyncio.gather(*calls, return_exceptions=True)
+        return bool(hints)
+
+    kept = acceptance()
+    assert await hinted(store.accept([kept]))
+    assert not await hinted(store.accept([kept]))
+    claimed = await claim_one(store)
+    assert not await hinted(store.mark_dot(claimed))
+    assert await hinted(store.give_back([claimed]))
+    assert await hinted(settle(store, await claim_one(store), DEFERRED))
+    assert not await hinted(settle(store, await claim_one(store, NOW + 60), RELAYED))
+    await store.close()
+
+
+async def test_the_store_is_only_this_users(sqlite_url: str) -> None:
+    """Folder, file and what SQLite puts beside it."""
+    store = await Store.open(sqlite_url)
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in file.parent.iterdir()} == {0o600}
+    await store.close()

@@ -1,0 +1,116 @@
+"""The audit: what people did, what was refused, page by page, and for as long as it is kept."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.message.message import OnUnknown
+from app.mail.rate_limit import RateLimit
+from app.store import Store
+from app.store.keys import audit
+from app.store.keys.audit_records import Action, Actor, Entry, Refusal
+from app.store.keys.records import KeyRevision
+from app.store.records import HoldRequest, Key, Permission
+from app.store.retention import RetentionCutoffs
+from tests.contract.store.build import LOST, MAILBOX, NOW, POOL, accept, acceptance, claim, claim_one, settle
+
+BY = Actor("admin", UUID(int=5), "request-1")
+REFUSED = Entry(NOW, BY, Action.SEND_REFUSED, "POST /emails", {"status": 403, "message": "no"})
+
+
+def refusal(once: str, times: int = 1, last_at: float = NOW) -> Refusal:
+    """The same refusal, some times."""
+    return Refusal(REFUSED, last_at, times, once)
+
+
+async def actions(store: Store) -> list[tuple[str, str]]:
+    """What was done to what, the oldest first."""
+    return [(one.entry.action, one.entry.subject) for one in reversed(await store.audit(None, 100))]
+
+
+async def test_what_a_person_decides_is_written_down(store: Store) -> None:
+    """With who it was, if it happened; what a program does by itself is not."""
+    (first, second, third) = await accept(store, *(acceptance(on_unknown=OnUnknown.HOLD) for _ in range(3)))
+    (claimed,) = await claim(store, 1)
+    await settle(store, claimed, LOST)
+    await store.retry(first, NOW + 1, by=BY)
+    await store.retry(first, NOW + 2, by=BY)  # it waits already
+    await store.cancel(second, NOW + 3, by=BY)
+    await store.cancel(third, NOW + 4)
+    await settle(store, await claim_one(store, NOW + 5), LOST, NOW + 5)
+    await store.confirm(first, NOW + 6, by=BY)
+    assert await actions(store) == [
+        ("email.retried", str(first)),
+        ("email.canceled", str(second)),
+        ("email.confirmed", str(first)),
+    ]
+    (newest, *_) = await store.audit(None, 1)
+    assert newest.entry == Entry(NOW + 6, BY, Action.EMAIL_CONFIRMED, str(first), {"was": "held"})
+
+
+async def test_what_a_person_wishes_for_a_mailbox_is_written_down(store: Store) -> None:
+    """With the reason; a mailbox that is not there has none."""
+    await store.save_condition(MAILBOX, POOL, MailboxCondition(Health.OPEN, NOW))
+    await store.request_hold(MAILBOX, HoldRequest(NOW + 1, hold=True, reason="audit"), BY)
+    await store.request_hold(MAILBOX, HoldRequest(NOW + 2, hold=False), BY)
+    await store.request_hold("nobody@contoso.com", HoldRequest(NOW + 3, hold=True), BY)
+    assert await actions(store) == [("mailbox.held", MAILBOX), ("mailbox.released", MAILBOX)]
+    assert (await store.audit(None, 9))[-1].entry.details == {"reason": "audit"}
+
+
+async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> None:
+    """Whichever process counts it, and at whatever time it tells."""
+    other = await Store.open(store_url)
+    writes: list[Sequence[Refusal]] = [[refusal(f"k{n % 3}", 2, NOW + n), refusal("all")] for n in range(30)]
+    await asyncio.gather(*((store, other)[n % 2].refuse(one) for n, one in enumerate(writes)))
+    await other.close()
+    records = await store.audit(None, 100)
+    assert sorted((one.times, one.last_at) for one in records) == [
+        (20, NOW + 27),
+        (20, NOW + 28),
+        (20, NOW + 29),
+        (30, NOW),
+    ]
+    assert all(one.entry == REFUSED for one in records)
+
+
+async def test_it_is_read_page_by_page(store: Store) -> None:
+    """The newest first; each page begins where the last one ended."""
+    for n in range(5):
+        await store.refuse([Refusal(Entry(NOW + n, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
+    first = await store.audit(None, 3)
+    rest = await store.audit(first[-1].id, 3)
+    assert [one.entry.subject for one in [*first, *rest]] == ["4", "3", "2", "1", "0"]
+
+
+async def test_what_is_old_is_removed(store: Store) -> None:
+    """By the time when it began, whatever there is of it."""
+    for n in range(2 * audit.AT_ONCE + 5):
+        age = 10.0 if n % 100 else -10.0
+        await store.refuse([Refusal(Entry(NOW - age, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
+    while await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW)):
+        pass
+    assert [int(one.entry.subject) % 100 for one in await store.audit(None, 100)] == [0] * 3
+
+
+async def test_processes_that_write_at_once_never_wait_for_each_other(store: Store, store_url: str) -> None:
+    """Whatever a group has in it, and in whatever order it was asked: over PostgreSQL that would be a deadlock."""
+    other, key = await Store.open(store_url), Key(UUID(int=9), "shop", Permission.SEND_ONLY, NOW)
+    await store.create_key(key, b"digest")
+
+    async def write(one: Store, *, backwards: bool) -> None:
+        for n in range(150):
+            asked = [
+                one.accept([acceptance(key_id=key.id)], None, RateLimit(None, 10_000)),
+                one.refuse([refusal("flood")]),
+                one.revise_key(KeyRevision(key.id, {"disabled": bool(n % 2)}, NOW, None)),
+            ]
+            await asyncio.gather(*(asked[::-1] if backwards else asked))
+
+    await asyncio.gather(write(store, backwards=False), write(other, backwards=True))
+    await other.close()
+    assert (await store.audit(None, 1))[0].times == 300
+    record = await store.key(key.id)
+    assert record is not None
+    assert record.usage.day_used == 300

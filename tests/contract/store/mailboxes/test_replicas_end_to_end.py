@@ -1,0 +1,141 @@
+"""Two Posterns over one PostgreSQL, and the halves of one; the tenant's budget over both."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.main import Postern
+from app.relay.coordinator import HeartbeatConfig
+from app.simulator import Account, Simulator
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
+from tests.postgres import Server
+
+MAILBOXES = tuple(f"m{number}@contoso.com" for number in range(4))
+QUICK = HeartbeatConfig(interval=0.1, lease=3600.0)  # nobody is taken for dead
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """With all the mailboxes."""
+    accounts = [Account(name, password=PASSWORD, send_as=("*@contoso.com",)) for name in MAILBOXES]
+    async with Simulator(accounts=[ACCOUNT, *accounts]) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def many(postgres_url: str, tmp_path: Path, simulator: Simulator) -> Callable[..., Any]:
+    """`async with many(role=...)`: one more Postern, with four mailboxes in one pool."""
+
+    @asynccontextmanager
+    async def one(rhythm: HeartbeatConfig = QUICK, **changes: Any) -> AsyncIterator[Harness]:
+        rows = [{"mailbox": name} for name in MAILBOXES]
+        facts = {"mailbox": None, "senders": None, "database_url": postgres_url, **changes}
+        settings = settings_for(
+            simulator, tmp_path, pools=[{"name": "main", "senders": "*@contoso.com", "mailboxes": rows}], **facts
+        )
+        async with harness(simulator, settings, rhythm=rhythm) as home:
+            yield home
+
+    return one
+
+
+async def owners(home: Harness) -> dict[str, str]:
+    """Whose each mailbox is, as GET /mailboxes says."""
+    answer = await home.caller.get("/mailboxes")
+    return {one["name"]: one["owner"] for one in answer.json()["data"]}
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for it."""
+    async with asyncio.timeout(PATIENCE):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+async def test_two_share_the_mailboxes_and_the_first_has_all_again(many: Callable[..., Any]) -> None:
+    """Each is some one's at every moment, and mail goes through whoever has it, wherever it was accepted."""
+    async with many() as one:
+        assert len(one.postern.fleet.mailboxes) == 4
+        async with many() as other:
+            await until(lambda: len(other.postern.fleet.mailboxes) == 2 == len(one.postern.fleet.mailboxes))
+            assert not one.postern.fleet.mailboxes.keys() & other.postern.fleet.mailboxes.keys()
+            assert len({*(await owners(other)).values()}) == 2
+            for home in (one, other):
+                for _ in range(8):
+                    await home.post()
+            await until(lambda: len(one.simulator.messages) == 16)
+        await until(lambda: len(one.postern.fleet.mailboxes) == 4)
+        assert len(one.simulator.messages) == 16
+        assert one.simulator.violations == []
+
+
+async def test_who_stops_gives_back_at_once(many: Callable[..., Any]) -> None:
+    """The other hears of it, and does not wait for its beat."""
+    slow = HeartbeatConfig(interval=3600.0, lease=7200.0)
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(many(rhythm=slow))
+        async with many(rhythm=slow) as other:
+            assert (len(first.postern.fleet.mailboxes), len(other.postern.fleet.mailboxes)) == (4, 0)
+            await stack.aclose()
+            await until(lambda: len(other.postern.fleet.mailboxes) == 4)
+            await other.until(await other.post(), "done")
+
+
+async def test_one_half_accepts_and_the_other_relays(many: Callable[..., Any]) -> None:
+    """The first has no mailbox, the second no API."""
+    async with many(role="api") as front:
+        id = await front.post()
+        assert (await front.caller.get("/readyz")).json()["status"] == "degraded", "nobody relays yet"
+        async with many(role="relay") as back:
+            await front.until(id, "done")
+            assert front.postern.fleet.mailboxes == {}
+            assert len(back.postern.fleet.mailboxes) == 4
+            assert (await back.caller.post("/emails", json=EMAIL)).status_code == 404
+            for path in ("/healthz", "/readyz", "/metrics"):
+                assert (await back.caller.get(path)).status_code == 200
+
+
+async def test_a_tenants_day_holds_over_both(many: Callable[..., Any], simulator: Simulator) -> None:
+    """However many of them draw from it, and after a restart."""
+    limit = 12
+    async with many(tenant_recipients_per_day=limit) as one, many(tenant_recipients_per_day=limit) as other:
+        for home in (one, other):
+            for _ in range(10):
+                await home.post()
+        await until(lambda: len(simulator.messages) == limit)
+    async with many(tenant_recipients_per_day=limit + 2) as again:
+        await until(lambda: len(simulator.messages) == limit + 2)
+        urgent = await again.post(lane="urgent")
+        assert (await again.email(urgent))["relay"]["state"] == "queued"
+    assert len(simulator.messages) == limit + 2
+
+
+async def test_it_waits_for_its_database(postgres_server: Server, postgres_url: str, tmp_path: Path) -> None:
+    """Alive, not ready, and whoever has mail comes again; then it goes on by itself."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(simulator, tmp_path, database_url=postgres_url, port=0)
+        postern = Postern(settings)
+        postgres_server.stop()
+        try:
+            starting = asyncio.create_task(postern.__aenter__())
+            await until(lambda: hasattr(postern, "_listener") and postern._listener.port > 0)
+            async with httpx.AsyncClient(base_url=postern.url, trust_env=False) as caller:
+                assert (await caller.get("/healthz")).status_code == 200
+                assert (await caller.get("/metrics")).status_code == 200
+                unready = await caller.get("/readyz")
+                assert (unready.status_code, unready.json()["reasons"][0]["check"]) == (503, "store")
+                refused = await caller.post("/emails", json=EMAIL)
+                assert refused.status_code == 503
+                assert int(refused.headers["retry-after"]) > 0
+        finally:
+            postgres_server.start()
+        await asyncio.wait_for(starting, PATIENCE)
+        await postern.__aexit__(None, None, None)
+        async with harness(simulator, settings) as home:
+            await home.until(await home.post(), "done")
+            assert {*(await owners(home))} == {MAILBOX}

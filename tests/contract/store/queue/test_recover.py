@@ -1,0 +1,133 @@
+"""What nobody holds any more goes back, judged like a lost line; what is too old ends."""
+
+from app.mail.lifecycle import EXPIRED, MessageState, RecipientState
+from app.mail.message.message import OnUnknown
+from app.mail.outcome.attempt import FailureKind, Phase
+from app.mail.policy import IN_DOUBT
+from app.store import Store
+from tests.contract.store.build import (
+    DAY,
+    DEFERRED,
+    NOW,
+    RELAYED,
+    accept,
+    acceptance,
+    claim,
+    claim_one,
+    settle,
+)
+
+
+async def test_before_the_dot_a_message_is_queued_and_due_now(store: Store) -> None:
+    """Without the final dot the upstream cannot have it: nothing is in doubt."""
+    (id,) = await accept(store)
+    await claim_one(store)
+    assert await store.recover(NOW + 60) == [(id, False)]
+    email = await store.get(id)
+    assert email is not None
+    assert (email.state, email.due_at, email.possible_duplicate) == (MessageState.QUEUED, NOW + 60, False)
+    (attempt,) = email.attempts
+    assert (attempt.phase, attempt.failure, attempt.in_doubt) == (Phase.CONNECT, FailureKind.CRASHED, False)
+    assert attempt.ended_at == NOW + 60
+    assert (await claim_one(store, NOW + 60)).number == 2
+
+
+async def test_at_the_dot_a_message_is_in_doubt(store: Store) -> None:
+    """It waits, is a possible duplicate, and the next worker knows of it."""
+    (id,) = await accept(store)
+    await store.mark_dot(await claim_one(store))
+    assert await store.recover(NOW + 60) == [(id, True)]
+    email = await store.get(id)
+    assert email is not None
+    assert (email.state, email.possible_duplicate, email.explanation) == (MessageState.DEFERRED, True, IN_DOUBT)
+    (attempt,) = email.attempts
+    assert (attempt.phase, attempt.failure, attempt.in_doubt) == (Phase.DOT, FailureKind.CRASHED, True)
+    assert (await claim_one(store, NOW + 200)).delivery_state.unknown_before == 1
+
+
+async def test_doubt_ends_as_the_caller_asked(store: Store) -> None:
+    """hold: a person decides. assume_sent: done."""
+    hold, sent = acceptance(on_unknown=OnUnknown.HOLD), acceptance(on_unknown=OnUnknown.ASSUME_SENT)
+    await accept(store, hold, sent)
+    for claimed in await claim(store):
+        await store.mark_dot(claimed)
+    await store.recover(NOW + 60)
+    states = [email.state for id in (hold.id, sent.id) if (email := await store.get(id))]
+    assert states == [MessageState.HELD, MessageState.DONE]
+
+
+async def test_a_lease_that_runs_is_left_alone(store: Store) -> None:
+    """Unless the store is owned alone and everything is taken back; then the attempt ended now."""
+    (id,) = await accept(store)
+    claimed = await claim_one(store)
+    assert await store.recover(NOW + 59.9) == []
+    assert await store.recover(NOW + 5, everything=True) == [(id, False)]
+    assert await store.mark_dot(claimed) is False
+    email = await store.get(id)
+    assert email is not None
+    assert [attempt.ended_at for attempt in email.attempts] == [NOW + 5]
+
+
+async def test_what_was_reclaimed_late_ended_with_its_lease(store: Store) -> None:
+    """A worker sends nothing without its lease, so it had ended by then."""
+    (id,) = await accept(store)
+    await claim_one(store)
+    await store.recover(NOW + DAY)
+    email = await store.get(id)
+    assert email is not None
+    assert [attempt.ended_at for attempt in email.attempts] == [NOW + 60]
+    assert email.due_at == NOW + DAY
+
+
+async def test_a_message_that_nobody_holds_can_still_be_too_old(store: Store) -> None:
+    """Its age is looked at when it is put back."""
+    (id,) = await accept(store, acceptance(expires_at=NOW + 30))
+    await claim_one(store)
+    assert await store.recover(NOW + 60) == [(id, False)]
+    email = await store.get(id)
+    assert email is not None
+    assert (email.state, email.explanation) == (MessageState.DONE, EXPIRED)
+    assert email.ended_at is not None
+
+
+async def test_more_than_one_batch_is_reclaimed(store: Store) -> None:
+    """A crash leaves as many as it leaves."""
+    kept = await accept(store, *(acceptance() for _ in range(1200)))
+    await claim(store, 1200)
+    found = await store.recover(NOW, everything=True)
+    assert sorted(found) == sorted((id, False) for id in kept)
+
+
+async def test_what_waits_too_long_ends(store: Store) -> None:
+    """QUEUED or DEFERRED: whoever is pending has failed, and the last reply stays readable."""
+    queued, deferred = acceptance(), acceptance(expires_at=NOW + 100)
+    await accept(store, deferred)
+    await settle(store, await claim_one(store), DEFERRED)
+    await accept(store, queued)
+    assert await store.expire(NOW + 99) == []
+    assert await store.expire(NOW + 100) == [deferred.id]
+    assert await store.expire(NOW + 6 * DAY) == [queued.id]
+    for id, reply in ((queued.id, "expired"), (deferred.id, "451 4.3.0 Not now")):
+        email = await store.get(id)
+        assert email is not None
+        assert (email.state, email.due_at, email.explanation) == (MessageState.DONE, None, EXPIRED)
+        assert email.ended_at in (NOW + 100, NOW + 6 * DAY)
+        assert [(one.state, one.reply) for one in email.recipients] == [(RecipientState.FAILED, reply)]
+
+
+async def test_only_what_waits_expires(store: Store) -> None:
+    """Not what a worker holds, nor what is over; nor the recipients that were relayed."""
+    (active,) = await accept(store)
+    await claim_one(store)
+    (done,) = await accept(store)
+    await settle(store, await claim_one(store), RELAYED)
+    assert await store.expire(NOW + 6 * DAY) == []
+    states = [email.state for id in (active, done) if (email := await store.get(id))]
+    assert states == [MessageState.ACTIVE, MessageState.DONE]
+
+
+async def test_more_than_one_batch_expires(store: Store) -> None:
+    """A long holiday leaves as many as it leaves."""
+    kept = await accept(store, *(acceptance() for _ in range(1200)))
+    assert sorted(await store.expire(NOW + 6 * DAY)) == sorted(kept)
+    assert (await store.counts())[MessageState.DONE] == 1200

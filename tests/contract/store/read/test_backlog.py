@@ -1,0 +1,84 @@
+"""What whoever watches is told of the queue: how much waits where, and since when its oldest is due."""
+
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+from app.mail.message.message import Lane
+from app.mail.webhook.rules import EventType
+from app.store import Store
+from app.store.read import backlog
+from app.store.records import Waiting
+from app.store.webhooks.records import Revision, Secret, Status, Webhook
+from tests.contract.store.build import DAY, DEFERRED, KEY, LOST, NOW, POOL, accept, acceptance, claim, settle
+from tests.contract.store.test_cost import fill, steps
+
+__all__ = ["steps"]
+
+
+async def test_each_message_is_counted_where_it_stands(store: Store) -> None:
+    """Ready, resting, active or held, by pool and lane; what is over is not there."""
+    hold = replace(acceptance(), on_unknown=acceptance().on_unknown.HOLD)
+    await accept(store, hold, acceptance(), acceptance())
+    first, second, _ = await claim(store)
+    await settle(store, first, LOST)
+    await settle(store, second, DEFERRED)
+    await accept(store, acceptance(lane=Lane.URGENT), acceptance(lane=Lane.BULK, due_at=NOW + DAY))
+    await accept(store, acceptance(pool="other"), acceptance(pool="of nobody"))
+    found = await store.backlog([POOL, "other"], NOW)
+    assert {one: count for one, count in found.waiting.items() if count} == {
+        Waiting(POOL, Lane.NORMAL, "held"): 1,
+        Waiting(POOL, Lane.NORMAL, "resting"): 1,
+        Waiting(POOL, Lane.NORMAL, "active"): 1,
+        Waiting(POOL, Lane.URGENT, "ready"): 1,
+        Waiting(POOL, Lane.BULK, "resting"): 1,
+        Waiting("other", Lane.NORMAL, "ready"): 1,
+    }
+    assert len(found.waiting) == 2 * len(Lane) * 4
+
+
+async def test_the_oldest_is_found_behind_the_turns_of_other_keys(store: Store) -> None:
+    """A key whose mail waits is in front with its first one, whoever else has sent how much since."""
+    await accept(store, *(acceptance(created_at=NOW - 500 + n, due_at=NOW - 500 + n) for n in range(30)))
+    await claim(store, 5, NOW)
+    for other in range(40):
+        await accept(store, acceptance(key_id=UUID(int=100 + other), created_at=NOW - 100, due_at=NOW - 100))
+    found = await store.backlog([POOL], NOW)
+    assert found.oldest == {(POOL, Lane.NORMAL): NOW - 495}
+
+
+async def test_what_became_due_while_nobody_claims_is_due(store: Store) -> None:
+    """It has no turn yet, because a mailbox that rests claims nothing; what is due later is not."""
+    await accept(store, acceptance(lane=Lane.BULK, due_at=NOW + 10), acceptance(lane=Lane.URGENT, due_at=NOW + 1000))
+    assert (await store.backlog([POOL], NOW)).oldest == {}
+    assert (await store.backlog([POOL], NOW + 60)).oldest == {(POOL, Lane.BULK): NOW + 10}
+
+
+async def test_what_webhooks_are_still_to_hear_is_counted(store: Store) -> None:
+    """Of the enabled ones: what waits for a disabled one waits for a person."""
+    one = Webhook(uuid4(), "https://a.example/", (EventType.SCHEDULED,), NOW, (Secret("whsec_eA=="),))
+    other = replace(one, id=uuid4())
+    await store.create_webhook(one)
+    await store.create_webhook(other)
+    await accept(store, *(acceptance(due_at=NOW + 99, scheduled_at=NOW + 99) for _ in range(3)))
+    found = await store.backlog([POOL], NOW)
+    assert (found.events, found.events_since) == (6, NOW)
+    await store.revise_webhook(Revision(other.id, status=Status.DISABLED))
+    assert (await store.backlog([POOL], NOW)).events == 3
+    assert [await store.webhook_backlog(id) for id in (one.id, other.id, uuid4())] == [3, 3, 0]
+    assert (await store.backlog([], NOW)).waiting == {}
+
+
+async def test_the_count_ends_at_a_bound(sqlite_url: str, steps: list[int]) -> None:
+    """Beyond it more costs no more, ready, resting or held."""
+    store = await Store.open(sqlite_url)
+    await accept(store, acceptance(key_id=KEY))
+    costs = []
+    for first, last in ((1, 12_000), (12_001, 30_000)):
+        fill(sqlite_url, first, last)
+        found = await store.backlog([POOL], NOW)
+        assert found.waiting[Waiting(POOL, Lane.NORMAL, "ready")] == backlog.COUNTED
+        steps.clear()
+        await store.backlog([POOL], NOW)
+        costs.append(len(steps))
+    await store.close()
+    assert costs[1] <= costs[0] * 1.1

@@ -1,0 +1,214 @@
+"""Lists: every filter, the pages in both directions, and what happens where much is looked at and little is found."""
+
+from collections.abc import Iterable
+from itertools import product
+from uuid import UUID
+
+import pytest
+
+from app.mail.lifecycle import LastEvent, MessageState
+from app.mail.message.message import Lane, OnUnknown
+from app.mail.outcome.attempt import Attempt, Phase
+from app.mail.outcome.reply import Reply
+from app.store import Store
+from app.store.read import listing
+from app.store.read.last_event import last_event
+from app.store.records import Acceptance, Email, MessageSummary, Selection
+from tests.contract.store.build import (
+    DEFERRED,
+    KEY,
+    LOST,
+    NOW,
+    PAUSED,
+    REFUSED,
+    RELAYED,
+    accept,
+    acceptance,
+    claim,
+    settle,
+)
+
+OTHER = UUID(int=8)
+HOUR = 3600.0
+PARTLY = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused={"no@example.com": Reply.of(550, ["5.1.1 No"])})
+
+
+async def found(store: Store, asked: Selection, limit: int = 100, now: float = NOW) -> list[UUID]:
+    """The ids of the first page."""
+    return [email.id for email in (await store.page(asked, limit, now)).emails]
+
+
+async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: bool = False) -> list[list[UUID]]:
+    """Every page, each continued where the one before it ended."""
+    pages = []
+    rest: UUID | None = asked.start if oldest_first else asked.end
+    while rest is not None:
+        bounds = (rest, asked.end) if oldest_first else (asked.start, rest)
+        part = Selection(asked.key_id, asked.state, asked.last_event, asked.recipient, start=bounds[0], end=bounds[1])
+        page = await store.page(part, limit, NOW, oldest_first=oldest_first)
+        pages.append([email.id for email in page.emails])
+        assert page.rest is None or page.rest not in bounds
+        rest = UUID(int=page.rest.int + 1) if page.rest and oldest_first else page.rest
+    return pages
+
+
+def newest(*kept: Acceptance) -> list[UUID]:
+    """Their ids, as a list has them."""
+    return [one.id for one in reversed(kept)]
+
+
+async def in_every_state(store: Store, now: float = NOW) -> None:
+    """Messages of two keys that have gone every way there is, some due now, some long ago, some later."""
+    ends = {"deferred": DEFERRED, "held": LOST, "relayed": RELAYED, "refused": REFUSED, "partly": PARTLY}
+    put_back = []
+    for key, age, way in product((KEY, OTHER), (0.0, HOUR), ("active", "again", "put back", *ends, "cancelled")):
+        on_unknown = OnUnknown.HOLD if way == "held" else OnUnknown.RETRY_ONCE
+        facts = {"key_id": key, "created_at": now - age, "due_at": now - age, "on_unknown": on_unknown}
+        one = acceptance("no@example.com", "b@example.com", **facts)
+        await accept(store, one)
+        if way == "cancelled":
+            await store.cancel(one.id, now)
+            continue
+        (claimed,) = await claim(store, now=now, until=now + HOUR)
+        if way == "again":
+            await settle(store, claimed, PAUSED, now)
+            await claim(store, now=now, until=now + HOUR)
+        elif way == "put back":
+            put_back.append(claimed)
+        elif way != "active":
+            await settle(store, claimed, ends[way], now)
+    for claimed in put_back:
+        await settle(store, claimed, PAUSED, now)
+    for key, due_at in product((KEY, OTHER), (now - HOUR, now - 1, now, now + HOUR)):
+        await accept(store, acceptance(key_id=key, created_at=now - 2 * HOUR, due_at=due_at, scheduled_at=due_at))
+        await accept(store, acceptance(key_id=key, created_at=due_at, due_at=due_at))
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+async def test_by_event_is_what_the_event_says(store: Store, key: UUID | None) -> None:
+    """The table in SQL and the one in Python agree on every message, whichever way it went."""
+    await in_every_state(store)
+    everything = await store.page(Selection(key_id=key), 100, NOW)
+    assert len(everything.emails) == (52 if key is None else 26)
+    by_event = {event: await found(store, Selection(key_id=key, last_event=event)) for event in LastEvent}
+    for event in LastEvent:
+        assert by_event[event], event
+        assert by_event[event] == [email.id for email in everything.emails if last_event(email, NOW) is event]
+
+
+async def test_an_attempt_that_has_ended_is_known_without_reading_it(store: Store) -> None:
+    """In a list as by itself."""
+    await in_every_state(store)
+
+    def tried(email: Email) -> bool:
+        return any(attempt.ended_at is not None for attempt in email.attempts)
+
+    for email in (await store.page(Selection(), 100, NOW)).emails:
+        alone = await store.get(email.id)
+        assert alone is not None
+        assert email.tried is alone.tried is tried(alone)
+
+
+async def test_by_recipient(store: Store) -> None:
+    """In any case; whether it was offered or waits, also as one of many, and each message once."""
+    await in_every_state(store)
+    one = acceptance("x@example.com", "Anna.Nowak@example.com", "anna.nowak@example.com", due_at=NOW + 9)
+    other = acceptance("anna.nowak@example.com", key_id=OTHER, due_at=NOW)
+    await accept(store, one, other)
+    asked = Selection(recipient="ANNA.nowak@example.com")
+    assert await found(store, asked) == newest(one, other)
+    await settle(store, next(c for c in await claim(store) if c.id == other.id), RELAYED)
+    assert await found(store, asked) == newest(one, other)
+    await settle(store, next(c for c in await claim(store, now=NOW + 9) if c.id == one.id), REFUSED, NOW + 9)
+    assert await found(store, asked) == newest(one, other)
+    assert await found(store, Selection(key_id=OTHER, recipient="anna.nowak@example.com")) == [other.id]
+    assert await found(store, Selection(last_event=LastEvent.FAILED, recipient="anna.nowak@example.com")) == [one.id]
+    assert await found(store, Selection(state=MessageState.QUEUED, recipient="anna.nowak@example.com")) == []
+    assert len(await found(store, Selection(recipient="no@example.com"))) == 36
+
+
+async def test_by_the_other_filters(store: Store) -> None:
+    """Sender, lane, tag, a part of the subject; and all of them together."""
+    plain = acceptance()
+    tagged = acceptance(
+        lane=Lane.URGENT,
+        head=MessageSummary(
+            "A <a@contoso.com>", ("b@example.com",), 'Ihr Code ["x","y"] 50% Rabatt', tags=(("Kind", "code"), ("n", ""))
+        ),
+    )
+    await accept(store, plain, tagged)
+    for asked, expected in (
+        (Selection(sender="A@CONTOSO.com"), newest(plain, tagged)),
+        (Selection(sender="b@contoso.com"), []),
+        (Selection(lane=Lane.URGENT), [tagged.id]),
+        (Selection(lane=Lane.BULK), []),
+        (Selection(tag=("Kind", "code")), [tagged.id]),
+        (Selection(tag=("Kind", None)), [tagged.id]),
+        (Selection(tag=("n", "")), [tagged.id]),
+        (Selection(tag=("kind", "code")), []),
+        (Selection(tag=("kind", "welcome")), [plain.id]),
+        (Selection(tag=("x", "y")), []),
+        (Selection(tag=("code", None)), []),
+        (Selection(subject="rüß"), [plain.id]),
+        (Selection(subject="ihr CODE"), [tagged.id]),
+        (Selection(subject="0% R"), [tagged.id]),
+        (Selection(subject="%"), [tagged.id]),
+        (Selection(subject="_"), []),
+        (Selection(KEY, MessageState.QUEUED, LastEvent.QUEUED, "b@example.com", tag=("n", None)), [tagged.id]),
+        (Selection(OTHER, lane=Lane.URGENT), []),
+        (Selection(start=tagged.id), [tagged.id]),
+        (Selection(end=tagged.id), [plain.id]),
+        (Selection(start=plain.id, end=plain.id), []),
+    ):
+        assert await found(store, asked) == expected, asked
+
+
+ASKED = (
+    Selection(),
+    Selection(key_id=KEY),
+    Selection(state=MessageState.QUEUED),
+    Selection(key_id=KEY, state=MessageState.DONE),
+    *(Selection(key_id=key, last_event=event) for key in (None, KEY) for event in LastEvent),
+    Selection(recipient="b@example.com"),
+    Selection(key_id=KEY, recipient="no@example.com"),
+    Selection(key_id=KEY, recipient="nobody@example.com"),
+)
+
+
+def joined(pages: Iterable[list[UUID]]) -> list[UUID]:
+    """One after the other."""
+    return [id for page in pages for id in page]
+
+
+@pytest.mark.parametrize(("scan", "limit"), [(1, 50), (3, 2), (7, 50), (10_000, 5)])
+async def test_pages_leave_nothing_out(store: Store, scan: int, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little is looked at for one page: each message once, in order, in either direction."""
+    await in_every_state(store)
+    expected = {asked: await found(store, asked) for asked in ASKED}
+    monkeypatch.setattr(listing, "SCAN", scan)
+    for asked in ASKED:
+        assert joined(await whole(store, asked, limit)) == expected[asked], asked
+        backwards = await whole(store, asked, limit, oldest_first=True)
+        assert joined(reversed(backwards)) == expected[asked], asked
+
+
+async def test_a_page_is_full_while_there_is_enough(store: Store) -> None:
+    """And says whether more follows."""
+    kept = [acceptance() for _ in range(5)]
+    await accept(store, *kept)
+    assert [len(page) for page in await whole(store, Selection(), 2)] == [2, 2, 1]
+    page = await store.page(Selection(), 5, NOW)
+    assert (len(page.emails), page.rest) == (5, None)
+    page = await store.page(Selection(), 2, NOW, oldest_first=True)
+    assert ([email.id for email in page.emails], page.rest) == (newest(*kept[:2]), kept[1].id)
+
+
+async def test_a_page_may_be_empty_and_have_a_rest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is rare and far away is found in the next one."""
+    monkeypatch.setattr(listing, "SCAN", 3)
+    rare = acceptance(lane=Lane.URGENT)
+    await accept(store, rare, *(acceptance() for _ in range(4)))
+    first = await store.page(Selection(lane=Lane.URGENT), 20, NOW)
+    assert (first.emails, first.rest is None) == ((), False)
+    second = await store.page(Selection(lane=Lane.URGENT, end=first.rest or rare.id), 20, NOW)
+    assert ([email.id for email in second.emails], second.rest) == ([rare.id], None)

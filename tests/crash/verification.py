@@ -1,0 +1,104 @@
+"""The judge: holds what callers were told and what Postern says of each email against what the upstream received."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.simulator.recorder import ReceivedMessage
+
+Email = Mapping[str, Any]  # as its caller reads it
+
+_MESSAGE_ID = re.compile(rb"^Message-ID: *(\S+)", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Reckoning:
+    """What came of the emails. A `doubt` is an attempt that ended without a reply after the dot may have left."""
+
+    emails: int = 0
+    relayed: int = 0
+    held_as_unknown: int = 0  # in doubt as often as its caller allows: waits for a person
+    doubts: int = 0
+    flagged: int = 0  # emails that say possible_duplicate
+    twice: int = 0  # emails the upstream has taken twice
+    unsent_dots: int = 0  # doubts whose content the upstream never had in whole: marked, then killed before it left
+
+
+class Received:
+    """What the upstream has read to its end, by recipient (each email has one, and its own)."""
+
+    def __init__(self, seen: Iterable[ReceivedMessage]) -> None:
+        self._whole: defaultdict[str, list[ReceivedMessage]] = defaultdict(list)
+        for message in seen:
+            for address in message.recipients:
+                self._whole[address].append(message)
+
+    def whole(self, address: str) -> Sequence[ReceivedMessage]:
+        """Every copy whose content came to its end."""
+        return self._whole.get(address, [])
+
+    def copies(self, address: str) -> Sequence[ReceivedMessage]:
+        """Every copy that was accepted."""
+        return [message for message in self.whole(address) if message.accepted]
+
+    def one_message(self, address: str) -> bool:
+        """True if every copy is the same octets with the same Message-ID."""
+        return len({(message.content, _message_id(message)) for message in self.whole(address)}) <= 1
+
+    def addresses(self) -> set[str]:
+        """Whoever was sent something whole."""
+        return set(self._whole)
+
+
+def reckon(emails: Iterable[Email], received: Received) -> Reckoning:
+    """Judge each email by itself and count. Raises AssertionError at the first that breaks a guarantee."""
+    total = Reckoning()
+    for email in emails:
+        _judge(email, received, total)
+    return total
+
+
+def _judge(email: Email, received: Received, total: Reckoning) -> None:
+    [address] = email["to"]
+    relay, attempts = email["relay"], email["relay"]["attempts"]
+    doubts = sum(attempt["in_doubt"] for attempt in attempts)
+    dots = sum(attempt["phase"] == "dot" for attempt in attempts)
+    whole, copies = received.whole(address), received.copies(address)
+
+    # Accepted means kept: it ends relayed, or its doubts are a person's to settle.
+    state = relay["state"]
+    assert state == "done" or (state == "held" and doubts), (state, email)
+    assert state == "held" or [one["state"] for one in relay["recipients"]] == ["relayed"], email
+    assert copies or state == "held" or doubts, ("it says relayed, and nothing arrived", email)
+
+    # A duplicate has one cause, is flagged, and is the same message.
+    assert relay["possible_duplicate"] == (doubts > 0), email
+    assert len(copies) <= (2 if doubts else 1), (len(copies), email)
+    for attempt in attempts:
+        unanswered = attempt["failure"] is not None and attempt["phase"] == "dot"
+        assert attempt["in_doubt"] == unanswered, email
+    assert len(whole) <= dots, ("a whole message left without a durable mark", len(whole), email)
+    assert received.one_message(address), email
+    assert all(_message_id(copy) == email["message_id"] for copy in whole), email
+
+    total.emails += 1
+    total.relayed += state == "done"
+    total.held_as_unknown += state == "held"
+    total.doubts += doubts
+    total.flagged += relay["possible_duplicate"]
+    total.twice += len(copies) == 2
+    total.unsent_dots += dots - len(whole)
+
+
+def phases(emails: Iterable[Email]) -> Counter[str]:
+    """In which phase attempts ended that got no reply."""
+    return Counter(
+        attempt["phase"] for email in emails for attempt in email["relay"]["attempts"] if attempt["failure"] is not None
+    )
+
+
+def _message_id(message: ReceivedMessage) -> str:
+    found = _MESSAGE_ID.search(message.content)
+    return found[1].decode() if found else ""

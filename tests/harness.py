@@ -1,0 +1,109 @@
+"""A whole house for tests: a simulator and a Postern in front of it, on loopback, with a caller's client.
+
+With GATEWAY=nginx or GATEWAY=caddy in the environment callers come through that gateway (tests/gateway).
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+
+from app.clock import Clock
+from app.main import Postern
+from app.relay.coordinator import HeartbeatConfig
+from app.relay.mailbox import Mailbox
+from app.settings import Settings
+from app.simulator import Account, Simulator
+from tests.gateway.gateways import asked_for, gateway
+
+MAILBOX = "noreply@contoso.com"
+PASSWORD = "a-password-for-tests"
+KEY = "a-key-for-the-tests-alone"
+ACCOUNT = Account(MAILBOX, password=PASSWORD, send_as=("*@contoso.com",))
+EMAIL = {"from": MAILBOX, "to": "ada@example.net", "subject": "Hello", "text": "Hello, Ada.\n"}
+PATIENCE = 60.0  # seconds of the loop that a test waits for what must come
+
+
+def settings_for(simulator: Simulator, folder: Path, **changes: Any) -> Settings:
+    """Settings that lead to the simulator. The port is free. A change to None leaves the setting out."""
+    ca_file = folder / "ca.pem"
+    simulator.write_ca(ca_file)
+    facts: dict[str, Any] = {
+        "mailbox": MAILBOX,
+        "password": SecretStr(PASSWORD),
+        "senders": "*@contoso.com",
+        "api_key": SecretStr(KEY),
+        "data_dir": folder,
+        "smtp_host": "localhost",
+        "smtp_port": simulator.port,
+        "smtp_ca_file": ca_file,
+        "ipv4_only": True,
+        "host": "127.0.0.1",
+        "port": 0,
+        "drain_seconds": 10,
+    }
+    return Settings(**{name: value for name, value in {**facts, **changes}.items() if value is not None})
+
+
+@dataclass(slots=True)
+class Harness:
+    """What a test holds."""
+
+    simulator: Simulator
+    postern: Postern
+    caller: httpx.AsyncClient
+    url: str  # where callers reach it, which is the gateway's with GATEWAY=nginx or caddy
+    environment: dict[str, str]  # with which their programs trust it
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The mailbox as its relay has it."""
+        return self.postern.coordinator.mailboxes[MAILBOX]
+
+    async def post(self, **changes: Any) -> UUID:
+        """Post an email that must be accepted; its id."""
+        answer = await self.caller.post("/emails", json={**EMAIL, **changes})
+        assert answer.status_code == 200, answer.text
+        return UUID(answer.json()["id"])
+
+    async def email(self, id: UUID) -> dict[str, Any]:
+        """The email as its caller reads it."""
+        answer = await self.caller.get(f"/emails/{id}")
+        assert answer.status_code == 200, answer.text
+        email: dict[str, Any] = answer.json()
+        return email
+
+    async def until(self, id: UUID, *states: str) -> dict[str, Any]:
+        """The email once it is in one of these states of `relay.state`."""
+        look = 0.005
+        async with asyncio.timeout(PATIENCE):
+            while (email := await self.email(id))["relay"]["state"] not in states:
+                await asyncio.sleep(look)
+                look = min(1.5 * look, 0.5)
+        return email
+
+
+@asynccontextmanager
+async def harness(
+    simulator: Simulator, settings: Settings, clock: Clock | None = None, rhythm: HeartbeatConfig | None = None
+) -> AsyncIterator[Harness]:
+    """Start Postern in front of a simulator that runs."""
+    async with Postern(settings, clock, rhythm) as postern:
+        with ExitStack() as stack:
+            url, environment, trust = postern.url, dict[str, str](), cast("ssl.SSLContext | bool", True)
+            if kind := asked_for():
+                opening = gateway(kind, int(url.rpartition(":")[2]))
+                front = await asyncio.to_thread(stack.enter_context, opening)
+                url, environment, trust = front.url, front.environment, front.trust()
+            headers = {"Authorization": f"Bearer {KEY}"}
+            async with httpx.AsyncClient(
+                base_url=url, headers=headers, timeout=PATIENCE, trust_env=False, verify=trust
+            ) as caller:
+                yield Harness(simulator, postern, caller, url, environment)

@@ -1,0 +1,43 @@
+"""The wall clock is set back by an hour: what waits by it does not wait for an hour more."""
+
+from pathlib import Path
+
+import pytest
+
+from app.simulator import Fault, Point, Say, Simulator
+from tests.clock import JumpingClock, LoopClock, autojump
+from tests.harness import ACCOUNT, PATIENCE, harness, settings_for
+
+HOUR = 3600.0
+LATER = Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), times=1)
+
+
+@autojump
+async def test_in_a_process_that_runs(tmp_path: Path) -> None:
+    """It is seen within seconds, and the next offer comes after the delay that was meant: some 30 s."""
+    clock = JumpingClock()
+    async with Simulator(accounts=[ACCOUNT], clock=LoopClock()) as simulator:
+        simulator.faults.add(LATER)
+        async with harness(simulator, settings_for(simulator, tmp_path), clock) as at_home:
+            id = await at_home.post()
+            await at_home.until(id, "deferred")
+            clock.jump(-HOUR)
+            assert (await at_home.until(id, "done"))["last_event"] == "sent"
+        assert 24.0 < clock.monotonic() < PATIENCE
+
+
+@pytest.mark.parametrize("back", [HOUR, 0.0], ids=["set back", "not set"])
+@autojump
+async def test_over_a_restart(tmp_path: Path, back: float) -> None:
+    """A new process sees it in the store. Where nothing was set the delay stays too."""
+    clock = JumpingClock()
+    async with Simulator(accounts=[ACCOUNT], clock=LoopClock()) as simulator:
+        simulator.faults.add(LATER)
+        settings = settings_for(simulator, tmp_path)
+        async with harness(simulator, settings, clock) as at_home:
+            id = await at_home.post()
+            await at_home.until(id, "deferred")
+        clock.jump(-back)
+        async with harness(simulator, settings, clock) as at_home:
+            assert (await at_home.until(id, "done"))["last_event"] == "sent"
+        assert 24.0 < clock.monotonic() < PATIENCE

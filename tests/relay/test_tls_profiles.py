@@ -1,0 +1,41 @@
+"""A door that is not what it should be: no credential and no mail leaves, the message waits, a person is told why."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from app.simulator import ServerProfile, Simulator
+from tests.harness import ACCOUNT, PATIENCE, harness, settings_for
+
+BAD_DOORS = {
+    "no STARTTLS": (ServerProfile(starttls=False), "tls"),
+    "wrong host": (ServerProfile(certificate="wrong_host"), "certificate"),
+    "foreign CA": (ServerProfile(certificate="foreign"), "certificate"),
+    "expired": (ServerProfile(certificate="expired"), "certificate"),
+    "self-signed": (ServerProfile(certificate="self_signed"), "certificate"),
+    "TLS 1.1": (ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1), "tls"),
+    "text injected before TLS": (ServerProfile(inject=b"250 2.1.0 Sender OK\r\n"), "tls"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DOORS)
+async def test_nothing_leaves_through_a_bad_door(tmp_path: Path, name: str) -> None:
+    """Not the login, not the envelope, not the content; and the mailbox rests with the reason."""
+    door, kind = BAD_DOORS[name]
+    async with Simulator(accounts=[ACCOUNT], door=door) as simulator:
+        async with harness(simulator, settings_for(simulator, tmp_path)) as at_home:
+            id = await at_home.post()
+            async with asyncio.timeout(PATIENCE):
+                while at_home.mailbox.condition.health != "paused":
+                    await asyncio.sleep(0.005)
+            email = await at_home.until(id, "queued")
+        [attempt] = email["relay"]["attempts"]
+        assert attempt["failure"]["kind"] == kind
+        assert email["relay"]["explanation"]["fix"]
+        assert simulator.logins == []
+        assert simulator.messages == []
+        assert not [
+            command for one in simulator.sessions for command in one.commands if command[:4] in ("AUTH", "MAIL")
+        ]

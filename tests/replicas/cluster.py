@@ -1,0 +1,187 @@
+"""Replicas as processes, side by side over one database and in front of one upstream, and what they own when."""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from socket import gethostname
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+import psycopg
+
+from app.clock import Clock
+from app.simulator import Account, Limits, Simulator
+from tests.crash.process_control import Child, ProcessControl, environment_for, free_port
+from tests.harness import KEY, PASSWORD, PATIENCE
+
+BEAT, LEASE = 0.5, 2.5  # real seconds: a quarter of what they are, so that a death costs a quarter
+_LOOK = 0.05  # seconds between looks at who owns what
+_OWNERS = "SELECT o.mailbox, o.replica, r.name FROM owners o LEFT JOIN replicas r ON r.id = o.replica"
+_TOML = '[[pools]]\nname = "main"\nsenders = ["*@contoso.com"]\n'
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the database says of the owners. `held` is in mailbox-seconds with an owner that was alive."""
+
+    owners: dict[str, str | None] = field(default_factory=dict)  # a mailbox's, by the name of a replica that is alive
+    held: float = 0.0
+    moves: int = 0
+    dead: set[UUID] = field(default_factory=set)
+
+
+class Cluster:
+    """`replicas` of them, none running yet. `speed`: times real time, for pace and delays; not for the leases."""
+
+    def __init__(
+        self,
+        process_control: ProcessControl,
+        url: str,
+        folder: Path,
+        *,
+        replicas: int = 2,
+        mailboxes: int = 1,
+        speed: float = 1.0,
+        skew: tuple[float, ...] = (),
+        beat: float = BEAT,
+        lease: float = LEASE,
+        limits: Limits | None = None,
+        **settings: str,
+    ) -> None:
+        self.process_control = process_control
+        self.url = url
+        self.names = [f"m{number:02}@contoso.com" for number in range(mailboxes)]
+        self.ports = [free_port() for _ in range(replicas)]
+        self.children: list[Child | None] = [None] * replicas
+        self.watch = Watch()
+        self._speed, self._origin = speed, time.time()
+        self._skew = skew or (0.0,) * replicas
+        self._rhythm = {"beat": beat, "lease": lease}
+        accounts = [Account(name, password=PASSWORD, send_as=("*@contoso.com",)) for name in self.names]
+        patient = replace(limits or Limits(), idle=1e6, session=1e6)
+        self.simulator = Simulator(accounts, Clock(speed, self._origin), patient)
+        self._folder = folder
+        self._settings = settings
+        self._watching: asyncio.Task[None] | None = None
+        self.http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=PATIENCE,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.simulator.start()
+        rows = "".join(f'[[pools.mailboxes]]\nmailbox = "{name}"\n' for name in self.names)
+        (self._folder / "postern.toml").write_text(_TOML + rows)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in self.children:
+            if child is not None:
+                await child.kill()
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+        await self.http.aclose()
+        await self.simulator.stop()
+
+    # The replicas, by number.
+
+    async def start(self, number: int) -> Child:
+        """One of them; it listens some time later."""
+        child = self.children[number] = await self.process_control.start(
+            self.environment(number), time=self._time(number)
+        )
+        return child
+
+    async def up(self, *numbers: int) -> None:
+        """Start them, until every one of them is ready for mail and has looked for mailboxes."""
+        for number in numbers:
+            await self.start(number)
+        for number in numbers:
+            await self.ready(number)
+
+    async def ready(self, number: int) -> None:
+        """Until it takes mail."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(httpx.TransportError):
+                    if (await self.http.get(f"{self.at(number)}/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.02)
+
+    async def kill(self, number: int) -> None:
+        """SIGKILL: whatever it owns is nobody's that lives."""
+        child = self.children[number]
+        assert child is not None
+        await child.kill()
+        self.watch.dead |= {
+            id for id, name in await self.ask("SELECT id, name FROM replicas") if name == self.name(number)
+        }
+
+    def signal(self, number: int, what: int) -> None:
+        """Send it."""
+        child = self.children[number]
+        assert child is not None
+        child.signal(what)
+
+    def at(self, number: int) -> str:
+        """Where callers reach it."""
+        return f"http://127.0.0.1:{self.ports[number]}"
+
+    def name(self, number: int) -> str:
+        """As people read it."""
+        return f"{gethostname()}:{self.ports[number]}"
+
+    def environment(self, number: int) -> dict[str, str]:
+        """Environment of one of them."""
+        plain = environment_for(self.simulator, self._folder / "data", self.ports[number])
+        for name in ("POSTERN_MAILBOX", "POSTERN_MESSAGES_PER_MINUTE"):
+            del plain[name]
+        config = {"POSTERN_CONFIG": str(self._folder / "postern.toml"), "POSTERN_DATABASE_URL": self.url}
+        return {**plain, **config, **self._settings}
+
+    # What the database says.
+
+    async def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            return await (await connection.execute(statement.encode(), values)).fetchall()
+
+    def begin_to_watch(self) -> None:
+        """From now on."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def owned_by(self, number: int, mailboxes: int) -> None:
+        """Until this one has so many of them."""
+        async with asyncio.timeout(PATIENCE):
+            while await self.count_of(number) != mailboxes:
+                await asyncio.sleep(_LOOK)
+
+    async def count_of(self, number: int) -> int:
+        """How many it has."""
+        return sum(name == self.name(number) for _, _, name in await self.ask(_OWNERS))
+
+    async def _watch(self) -> None:
+        loop, watch = asyncio.get_running_loop(), self.watch
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            before = loop.time()
+            while True:
+                rows = await (await connection.execute(_OWNERS.encode())).fetchall()
+                now = loop.time()
+                owners = {mailbox: name for mailbox, id, name in rows if id and id not in watch.dead}
+                watch.held += len(owners) * (now - before)
+                watch.moves += sum(watch.owners.get(mailbox) != name for mailbox, name in owners.items())
+                watch.owners, before = dict(owners), now
+                await asyncio.sleep(_LOOK)
+
+    def _time(self, number: int) -> dict[str, float]:
+        return {"speed": self._speed, "origin": self._origin + self._skew[number], **self._rhythm}

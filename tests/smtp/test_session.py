@@ -1,0 +1,214 @@
+"""The mail transaction against the simulator: every phase refused and cut, pipelined and in step."""
+
+from itertools import product
+
+import pytest
+
+from app.mail.message.message import Envelope
+from app.mail.outcome.attempt import FailureKind, Phase
+from app.simulator import Drop, Fault, Garbage, Half, Point, Reset, Say, ServerProfile, Silence, SlowWrite
+from app.smtp.handshake import SessionError
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Ways, go, impatient
+
+IN_STEP = ServerProfile(pipelining=False)
+DOORS = {"pipelined": ServerProfile(), "in step": IN_STEP}
+PHASES = {Point.MAIL: Phase.MAIL, Point.RCPT: Phase.RCPT, Point.DATA: Phase.DATA, Point.DOT: Phase.DOT}
+REPLIES = ["421 4.3.2 Service not active", "451 4.3.2 Temporary server error", "554 5.2.0 STOREDRV.Submission"]
+NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, FailureKind]] = {
+    "closed": (Drop(), FailureKind.CLOSED),
+    "reset": (Reset(), FailureKind.CLOSED),
+    "half": (Half(5), FailureKind.CLOSED),
+    "silent": (Silence(), FailureKind.TIMEOUT),
+    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each comes in time, the reply does not
+    "garbage": (Garbage(b"what is this?\r\n"), FailureKind.PROTOCOL),
+    "out of turn": (Garbage(b"334 VXNlcm5hbWU6\r\n"), FailureKind.PROTOCOL),
+}
+
+
+async def test_two_turns_for_each_message(ways: Ways) -> None:
+    """MAIL, RCPT and DATA in one write, content and dot in another; nothing before or between."""
+    simulator = await ways.simulator()
+    session = await ways.session(simulator)
+    before = simulator.sessions[0].turns
+    for _ in range(3):
+        attempt = await session.send(ENVELOPE, CONTENT, go)
+        assert attempt.phase is Phase.DOT
+        assert attempt.reply is not None
+        assert attempt.reply.positive
+        assert session.alive
+    assert [message.turns for message in simulator.messages] == [2, 2, 2]
+    assert simulator.sessions[0].turns - before == 6
+    assert session.sent == 3
+    assert session.reused
+
+
+async def test_quit_ends_it_in_order(ways: Ways) -> None:
+    """The server hears QUIT; afterwards nothing can be sent."""
+    simulator = await ways.simulator()
+    session = await ways.session(simulator)
+    await session.quit()
+    assert simulator.sessions[0].commands[-1] == "QUIT"
+    assert not session.alive
+    with pytest.raises(SessionError) as caught:
+        await session.send(ENVELOPE, CONTENT, go)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
+
+
+@pytest.mark.parametrize(("door", "point", "reply"), [*product(DOORS, PHASES, REPLIES)])
+async def test_a_refusal_is_a_value(ways: Ways, door: str, point: Point, reply: str) -> None:
+    """With its phase; the session is spent, and the server is left in order unless it closes itself."""
+    simulator = await ways.simulator(door=DOORS[door])
+    simulator.faults.add(Fault(point, Say(reply)))
+    session = await ways.session(simulator)
+    attempt = await session.send(ENVELOPE, CONTENT, go)
+    assert (attempt.phase, str(attempt.reply)) == (PHASES[point], reply)
+    refused_recipient = point is Point.RCPT and not reply.startswith("421")
+    assert list(attempt.refused) == (["ada@example.net"] if refused_recipient else [])
+    assert reply in [line.text for line in attempt.dialogue[-2:]]
+    assert not session.alive
+    await session.quit()
+    assert (simulator.sessions[0].commands[-1] == "QUIT") is not reply.startswith("421")
+    assert simulator.accepted == []
+
+
+@pytest.mark.parametrize(("door", "point", "name"), [*product(DOORS, PHASES, NO_REPLY)])
+async def test_the_absence_of_a_reply_is_a_failure(ways: Ways, door: str, point: Point, name: str) -> None:
+    """With its phase and its kind; in doubt from the dot on, and only then."""
+    action, kind = NO_REPLY[name]
+    simulator = await ways.simulator(door=DOORS[door])
+    simulator.faults.add(Fault(point, action))
+    session = await ways.session(simulator, impatient(PHASES[point]))
+    with pytest.raises(SessionError) as caught:
+        await session.send(ENVELOPE, CONTENT, go)
+    failure = caught.value.failure
+    assert failure.kind is kind
+    # A reset may overtake the replies to what was sent before it in the same batch.
+    overtaken = name == "reset" and door == "pipelined" and failure.phase in (Phase.MAIL, Phase.RCPT)
+    assert failure.phase is PHASES[point] or (overtaken and point is not Point.DOT)
+    assert failure.in_doubt is (point is Point.DOT)
+    assert failure.detail.endswith(".")
+    assert caught.value.dialogue[-1].text
+    assert not session.open
+
+
+async def test_a_lost_reply_to_an_accepted_message_is_in_doubt(ways: Ways) -> None:
+    """The server has it; nobody on this side can know."""
+    simulator = await ways.simulator()
+    simulator.faults.add(Fault(Point.ACCEPTED, Drop()))
+    session = await ways.session(simulator)
+    with pytest.raises(SessionError) as caught:
+        await session.send(ENVELOPE, CONTENT, go)
+    assert caught.value.failure.in_doubt
+    assert len(simulator.accepted) == 1
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_each_recipient_has_its_own_reply(ways: Ways, door: str) -> None:
+    """Refused, deferred and accepted ones in one transaction; the accepted ones get it."""
+    simulator = await ways.simulator(door=DOORS[door])
+    simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
+    simulator.faults.add(Fault(Point.RCPT, Say("452 4.5.3 Too many recipients"), recipient="later@*"))
+    session = await ways.session(simulator)
+    names = ("gone@example.net", "ada@example.net", "later@example.net", "bob@example.net")
+    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, go)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.code) == (Phase.DOT, 250)
+    assert {name: reply.code for name, reply in attempt.refused.items()} == {
+        "gone@example.net": 550,
+        "later@example.net": 452,
+    }
+    assert simulator.accepted[0].recipients == ("ada@example.net", "bob@example.net")
+    assert session.alive
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_421_among_the_recipients_ends_it(ways: Ways, door: str) -> None:
+    """It decides for everybody not refused before it."""
+    simulator = await ways.simulator(door=DOORS[door])
+    simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), nth=1))
+    simulator.faults.add(Fault(Point.RCPT, Say("421 4.3.2 Service not active", close=True), nth=2))
+    session = await ways.session(simulator)
+    names = ("gone@example.net", "ada@example.net", "bob@example.net")
+    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, go)
+    assert attempt.reply is not None
+    assert (attempt.phase, attempt.reply.code) == (Phase.RCPT, 421)
+    assert list(attempt.refused) == ["gone@example.net"]
+    assert not session.open
+
+
+async def test_refusals_before_a_lost_line_are_kept(ways: Ways) -> None:
+    """What was said of a recipient counts, whatever happens to the rest."""
+    simulator = await ways.simulator()
+    simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
+    simulator.faults.add(Fault(Point.DOT, Drop()))
+    session = await ways.session(simulator)
+    with pytest.raises(SessionError) as caught:
+        await session.send(Envelope(MAILBOX, ("gone@example.net", "ada@example.net")), CONTENT, go)
+    assert [reply.code for reply in caught.value.refused.values()] == [550]
+
+
+async def test_a_thousand_recipients_in_one_batch(ways: Ways) -> None:
+    """Those beyond the limit are deferred one by one; the dialogue stays short."""
+    simulator = await ways.simulator()
+    session = await ways.session(simulator)
+    names = tuple(f"person-{number}@example.net" for number in range(1000))
+    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, go)
+    assert attempt.reply is not None
+    assert attempt.reply.positive
+    assert list(attempt.refused) == list(names[500:])
+    assert simulator.messages[0].turns == 2
+    assert len(attempt.dialogue) < 150
+    assert attempt.dialogue[-1].text == str(attempt.reply)
+
+
+async def test_parameters_of_mail(ways: Ways) -> None:
+    """SIZE always, BODY and SMTPUTF8 when they are needed, each only where it is offered."""
+    simulator = await ways.simulator()
+    session = await ways.session(simulator)
+    await session.send(ENVELOPE, CONTENT, go)
+    content = HEADER + "Grüße\r\n".encode()
+    await session.send(ENVELOPE, content, go)
+    envelope = Envelope(MAILBOX, ("jürgen@example.net",), smtputf8=True)
+    await session.send(envelope, CONTENT, go)
+    mails = [command for command in simulator.sessions[0].commands if command.startswith("MAIL")]
+    assert mails == [
+        f"MAIL FROM:<{MAILBOX}> SIZE={len(CONTENT)}",
+        f"MAIL FROM:<{MAILBOX}> SIZE={len(content)} BODY=8BITMIME",
+        f"MAIL FROM:<{MAILBOX}> SIZE={len(CONTENT)} SMTPUTF8",
+    ]
+    assert simulator.accepted[2].recipients == ("jürgen@example.net",)
+
+
+async def test_what_is_not_offered_is_not_tried(ways: Ways) -> None:
+    """SMTPUTF8 that the server lacks is a failure of the message at MAIL, and nothing is sent."""
+    simulator = await ways.simulator(door=ServerProfile(smtputf8=False))
+    session = await ways.session(simulator)
+    before = simulator.sessions[0].turns
+    with pytest.raises(SessionError) as caught:
+        await session.send(Envelope(MAILBOX, ("jürgen@example.net",), smtputf8=True), CONTENT, go)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CAPABILITY)
+    await session.quit()
+    assert simulator.sessions[0].turns - before == 1
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+async def test_no_address_can_speak_smtp(ways: Ways, end: str) -> None:
+    """A line end in an address is a bug before us; it must not become a command."""
+    simulator = await ways.simulator()
+    session = await ways.session(simulator)
+    with pytest.raises(ValueError, match="line end"):
+        await session.send(Envelope(MAILBOX, (f"a@example.net>{end}RCPT TO:<b@example.net",)), CONTENT, go)
+    assert not [command for command in simulator.sessions[0].commands if command.startswith(("MAIL", "RCPT"))]
+
+
+@pytest.mark.parametrize("size", [0, 60_000, 300_000, 3_000_000])
+async def test_it_arrives_byte_true(ways: Ways, size: int) -> None:
+    """Dots at line starts, every octet, small and large."""
+    simulator = await ways.simulator()
+    session = await ways.session(simulator)
+    lines = [b".", b"..", b".a", b"", b"text." * 12]
+    content = HEADER + b"".join(lines[number % 5] + b"\r\n" for number in range(size // 14)) + b".\r\n"
+    attempt = await session.send(ENVELOPE, content, go)
+    assert attempt.reply is not None
+    assert attempt.reply.positive
+    assert simulator.messages[0].content == content

@@ -1,0 +1,105 @@
+"""Doors that must stay shut: without verified TLS no login and no mail leaves."""
+
+import ssl
+
+import pytest
+
+from app.mail.outcome.attempt import FailureKind, Phase
+from app.simulator import ServerProfile, Simulator
+from app.smtp import tls
+from app.smtp.handshake import SessionError, Upstream
+from tests.smtp.conftest import PASSWORD, Ways
+from tests.smtp.scripted_server import PLAIN, SECURE, Talk
+
+TLS_1_1 = ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1)
+DOORS = {
+    "no STARTTLS": (ServerProfile(starttls=False), FailureKind.TLS, "127.0.0.1 does not offer STARTTLS."),
+    "wrong host": (ServerProfile(certificate="wrong_host"), FailureKind.CERTIFICATE, "IP address mismatch"),
+    "foreign CA": (
+        ServerProfile(certificate="foreign"),
+        FailureKind.CERTIFICATE,
+        "unable to get local issuer certificate",
+    ),
+    "self-signed": (ServerProfile(certificate="self_signed"), FailureKind.CERTIFICATE, "self-signed certificate"),
+    "expired": (ServerProfile(certificate="expired"), FailureKind.CERTIFICATE, "certificate has expired"),
+    "TLS 1.1": (TLS_1_1, FailureKind.TLS, "protocol version"),
+    "injected reply": (ServerProfile(inject=b"250 2.1.0 Sender OK\r\n"), FailureKind.TLS, "plain text after STARTTLS"),
+    "injected half": (ServerProfile(inject=b"250-more"), FailureKind.TLS, "plain text after STARTTLS"),
+}
+
+
+def nothing_left(simulator: Simulator) -> bool:
+    """True if no login and no envelope reached it."""
+    commands = [command for session in simulator.sessions for command in session.commands]
+    return not simulator.logins and not [it for it in commands if it.split()[0] not in {"EHLO", "STARTTLS", "QUIT"}]
+
+
+@pytest.mark.parametrize("name", DOORS)
+async def test_nothing_leaves_through_a_bad_door(ways: Ways, name: str) -> None:
+    """The failure says in plain words what is wrong."""
+    door, kind, sentence = DOORS[name]
+    simulator = await ways.simulator(door=door)
+    with pytest.raises(SessionError) as caught:
+        await ways.session(simulator)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.STARTTLS, kind)
+    assert sentence in caught.value.failure.detail
+    assert caught.value.failure.detail.endswith(".")
+    assert nothing_left(simulator)
+
+
+async def test_injected_garbage_is_no_better(ways: Ways) -> None:
+    """Whatever stands behind the 220 in plain text ends it."""
+    simulator = await ways.simulator(door=ServerProfile(inject=b"\x16\x03garbage\r\n"))
+    with pytest.raises(SessionError) as caught:
+        await ways.session(simulator)
+    assert caught.value.failure.phase is Phase.STARTTLS
+    assert nothing_left(simulator)
+
+
+async def test_text_injected_later_breaks_the_handshake(ways: Ways) -> None:
+    """Plain text in a segment of its own is no TLS."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN)
+        await talk.ask(b"220 go\r\n")
+        await talk.hear(b"\x16\x03")  # the client's hello begins
+        await talk.say(b"250 evil\r\n")
+        assert (await talk.rest()).count(b"EHLO") == 1
+
+    peer = await ways.peer(script)
+    with pytest.raises(SessionError) as caught:
+        await ways.session(peer)
+    assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.STARTTLS, FailureKind.TLS)
+    await peer.done()
+
+
+async def test_what_was_offered_in_plain_text_counts_for_nothing(ways: Ways) -> None:
+    """AUTH offered before TLS and not after it is not offered (RFC 3207 §4.2)."""
+
+    async def script(talk: Talk) -> None:
+        await talk.say(b"220 peer ready\r\n")
+        await talk.ask(PLAIN.replace(b"250-SIZE", b"250-AUTH LOGIN\r\n250-SIZE"))
+        await talk.tls()
+        await talk.ask(SECURE.replace(b"250-AUTH LOGIN XOAUTH2\r\n", b""))
+        assert await talk.rest() == b"EHLO relay.contoso.com\r\n"
+
+    peer = await ways.peer(script)
+    with pytest.raises(SessionError) as caught:
+        await ways.session(peer)
+    assert caught.value.failure.kind is FailureKind.CAPABILITY
+    assert PASSWORD not in str(caught.value)
+    await peer.done()
+
+
+@pytest.mark.parametrize("spoil", ["verify", "host", "version"])
+def test_a_context_that_does_not_verify_is_refused(spoil: str) -> None:
+    """Whoever builds an Upstream cannot turn the verification off."""
+    context = tls.context(None)
+    if spoil == "version":
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE if spoil == "verify" else ssl.CERT_REQUIRED
+    with pytest.raises(ValueError, match="does not verify"):
+        Upstream("localhost", 587, "relay.contoso.com", context)

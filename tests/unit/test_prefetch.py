@@ -1,0 +1,67 @@
+"""What is claimed goes to a session by its lane, and one session is kept for what is urgent."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from app.mail.lifecycle import DeliveryState
+from app.mail.message.message import Envelope, Lane, OnUnknown
+from app.relay.prefetch import PrefetchBuffer
+from app.store.records import Claimed
+
+STANDING = DeliveryState(0.0, 1.0, OnUnknown.RETRY_ONCE, 0)
+
+
+def claimed(number: int, lane: Lane = Lane.NORMAL) -> Claimed:
+    """A message that somebody holds."""
+    envelope = Envelope("a@contoso.com", ("b@example.com",))
+    return Claimed(UUID(int=number), UUID(int=number), "m", 1, 0.0, envelope, "id@contoso.com", 1, STANDING, lane)
+
+
+async def ready(task: asyncio.Task[Claimed | None]) -> bool:
+    """Whether it has something now."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return task.done()
+
+
+async def test_the_lanes_go_first_and_then_the_order() -> None:
+    """Of the claim."""
+    hands = PrefetchBuffer(9)
+    for one in (claimed(1), claimed(2, Lane.BULK), claimed(3), claimed(4, Lane.URGENT)):
+        hands.put(one)
+    order = [await hands.take() for _ in range(4)]
+    assert [one.id.int for one in order if one] == [4, 1, 3, 2]
+
+
+async def test_one_session_is_kept_for_what_is_urgent() -> None:
+    """Others wait for one of theirs; what is urgent goes at once."""
+    hands = PrefetchBuffer(1)
+    first = claimed(1)
+    hands.put(first)
+    hands.put(claimed(2))
+    assert await hands.take() == first
+    taker = asyncio.create_task(hands.take())
+    assert not await ready(taker)
+    hands.put(claimed(3, Lane.URGENT))
+    urgent = await taker
+    assert urgent is not None
+    assert urgent.id.int == 3
+    taker = asyncio.create_task(hands.take())
+    hands.done(urgent)
+    assert not await ready(taker)
+    hands.done(first)
+    second = await taker
+    assert second is not None
+    assert second.id.int == 2
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+async def test_at_the_end_everything_is_handed_out(lane: Lane) -> None:
+    """So that it can be given back; then nothing more."""
+    hands = PrefetchBuffer(0)
+    hands.put(claimed(1, lane))
+    hands.close()
+    assert await hands.take() is not None
+    assert await hands.take() is None

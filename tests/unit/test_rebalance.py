@@ -1,0 +1,126 @@
+"""How replicas share the mailboxes: alike, whoever comes and goes, and nothing passed to and fro."""
+
+import random
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.relay.rebalance import Rebalance, rebalance
+from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
+
+NAMES = tuple(f"m{number:02}" for number in range(30))
+
+
+def replica(number: int, mailboxes: int, serves: str = "all") -> Replica:
+    """One of those that may own the first so many."""
+    return Replica(UUID(int=number), f"r{number}", serves, NAMES[:mailboxes], 10.0)
+
+
+class World:
+    """Replicas that beat in any order, and the rows they see."""
+
+    def __init__(self, mailboxes: int) -> None:
+        self.mailboxes = mailboxes
+        self.owner: dict[str, UUID | None] = dict.fromkeys(NAMES[:mailboxes])
+        self.alive: dict[UUID, Replica] = {}
+        self.moves = 0
+
+    def born(self, number: int) -> None:
+        """One more."""
+        one = replica(number, self.mailboxes)
+        self.alive[one.id] = one
+
+    def roll(self) -> ClusterView:
+        """As a beat answers."""
+        living = {id: one.serves for id, one in self.alive.items()}
+        return ClusterView(living, tuple(MailboxOwner(name, owner, 1) for name, owner in self.owner.items()))
+
+    def beat(self, id: UUID) -> None:
+        """Take, and give back at once."""
+        part = rebalance(self.alive[id], self.roll())
+        for name in part.acquire:
+            self.owner[name] = id
+        for name in part.release:
+            assert self.owner[name] == id
+            self.owner[name] = None
+        self.moves += len(part.acquire) + len(part.release)
+
+    def settle(self, chance: random.Random) -> None:
+        """Everybody beats for a while."""
+        for _ in range(self.mailboxes + 3):
+            for id in chance.sample(sorted(self.alive), len(self.alive)):
+                self.beat(id)
+
+    def loads(self) -> list[int]:
+        """How many each has."""
+        return [sum(owner == id for owner in self.owner.values()) for id in self.alive]
+
+
+@settings(deadline=None)
+@given(
+    mailboxes=st.integers(1, 30),
+    events=st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=12),
+    seed=st.integers(0, 1000),
+)
+def test_every_mailbox_has_an_owner_and_all_have_alike(
+    mailboxes: int, events: list[tuple[bool, int]], seed: int
+) -> None:
+    """Whoever comes and goes; and once it is so, nothing moves any more."""
+    world, chance = World(mailboxes), random.Random(seed)
+    world.born(99)
+    for comes, number in events:
+        if comes:
+            world.born(number)
+        elif len(world.alive) > 1:
+            world.alive.pop(UUID(int=number), None)
+        world.settle(chance)
+        assert all(owner in world.alive for owner in world.owner.values())
+        assert max(world.loads()) - min(world.loads()) <= 1
+        moves = world.moves
+        world.settle(chance)
+        assert world.moves == moves
+
+
+def test_who_comes_new_takes_nothing_from_those_who_live() -> None:
+    """It is given its part."""
+    one, two = replica(1, 4), replica(2, 4)
+    roll = ClusterView({one.id: "all", two.id: "all"}, tuple(MailboxOwner(name, one.id, 1) for name in NAMES[:4]))
+    assert rebalance(two, roll) == Rebalance()
+    assert rebalance(one, roll) == Rebalance(release=("m02", "m03"))
+    assert rebalance(one, roll, {"m02", "m03"}) == Rebalance(), "when these are gone it looks again"
+
+
+def test_who_came_first_and_has_all_shares_it_within_two_beats() -> None:
+    """However many there are: one after the other would take a thousand mailboxes half an hour."""
+    world, chance = World(30), random.Random(7)
+    world.born(0)
+    world.settle(chance)
+    for number in range(1, 10):
+        world.born(number)
+    for _ in range(2):
+        for id in sorted(world.alive):
+            world.beat(id)
+    assert world.loads() == [3] * 10
+
+
+def test_who_cannot_judge_takes_only_what_was_given_back() -> None:
+    """Whoever is not heard of may be about to be."""
+    me, dead = replica(1, 2), UUID(int=9)
+    roll = ClusterView({me.id: "all"}, (MailboxOwner("m00", dead, 4), MailboxOwner("m01", None, 2)))
+    assert rebalance(me, roll, judges=False) == Rebalance(("m01",))
+    assert rebalance(me, roll) == Rebalance(("m00", "m01"))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_with_other_settings_everything_has_an_owner_too(number: int) -> None:
+    """While a new configuration is rolled out: a mailbox of one side only is not left to the other's share."""
+    old, new = replica(number, 2, "old"), replica(3 - number, 4, "new")
+    living = {old.id: "old", new.id: "new"}
+    roll = ClusterView(
+        living,
+        (*(MailboxOwner(name, old.id, 1) for name in NAMES[:2]), *(MailboxOwner(n, None, 0) for n in NAMES[2:4])),
+    )
+    assert rebalance(new, roll) == Rebalance(NAMES[2:4])
+    assert rebalance(old, roll) == Rebalance()

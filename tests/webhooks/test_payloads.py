@@ -1,0 +1,260 @@
+"""What a webhook is told of an email's life, and that the signatures are right (api.md §7, W1 to W4)."""
+
+import asyncio
+import base64
+import hmac
+import json
+from uuid import uuid4
+
+import pytest
+import standardwebhooks
+
+from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.outcome.verdict import Explanation
+from app.mail.webhook.payload import EmailSnapshot, email_event
+from app.mail.webhook.rules import EventType
+from app.simulator import Fault, Point, Say
+from app.store.records import HoldRequest
+from tests.clock import JumpingClock, autojump
+from tests.harness import EMAIL, MAILBOX, Harness
+from tests.webhooks.conftest import Open
+from tests.webhooks.listen import ask, listen, verify
+from tests.webhooks.receiver import Got, Receiver, Reply
+
+
+async def wish(at_home: Harness, *, hold: bool) -> None:
+    """A person holds or releases the mailbox, and its relay has heard of it."""
+    await at_home.postern.store.request_hold(MAILBOX, HoldRequest(at_home.postern.clock.now(), hold))
+    await at_home.postern.clock.sleep(2)
+
+
+@autojump
+async def test_w1_both_sets_of_headers_are_right(open_house: Open) -> None:
+    """Verified by standardwebhooks, svix and resend; a changed octet or another secret is not."""
+    async with open_house() as at_home, Receiver() as receiver:
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post(subject="Grüße")
+        await receiver.until(lambda: bool(receiver.taken))
+        (got,) = receiver.taken
+        verify(got, made["signing_secret"])
+        assert "." not in got.id
+        assert got.headers["content-type"] == "application/json"
+        assert got.path == "/hook?from=postern"
+        assert got.headers["host"] == f"localhost:{receiver.port}"
+        with pytest.raises(standardwebhooks.webhooks.WebhookVerificationError):
+            standardwebhooks.Webhook(made["signing_secret"]).verify(got.body + b" ", got.headers)
+        with pytest.raises(standardwebhooks.webhooks.WebhookVerificationError):
+            standardwebhooks.Webhook("whsec_" + "A" * 32).verify(got.body, got.headers)
+
+
+@autojump
+async def test_w2_a_retry_keeps_its_id_and_is_signed_anew(open_house: Open) -> None:
+    """And its body is the same to the octet (W4)."""
+    async with open_house() as at_home, Receiver() as receiver:
+        answers = iter([500, 503, 200])
+        receiver.answer = lambda _: Reply(next(answers))
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post()
+        await receiver.until(lambda: bool(receiver.taken), 1000)
+        first, second, third = receiver.got
+        assert first.id == second.id == third.id
+        assert first.body == second.body == third.body
+        stamps = [int(got.headers["webhook-timestamp"]) for got in receiver.got]
+        assert 3 <= stamps[1] - stamps[0] <= 8  # 5 s, some jitter, and the second between two looks
+        assert 230 <= stamps[2] - stamps[1] <= 365  # 5 min
+        assert len({got.headers["webhook-signature"] for got in receiver.got}) == 3
+        verify(first, made["signing_secret"])
+
+
+@autojump
+async def test_w3_while_a_secret_is_rotated_both_sign(open_house: Open) -> None:
+    """For a day; then only the new one."""
+    clock = JumpingClock()
+    async with open_house(clock) as at_home, Receiver() as receiver:
+        made = await listen(at_home, receiver.url, "email.sent")
+        new = await ask(at_home, "POST", f"/webhooks/{made['id']}/signing-secret/rotate")
+        assert new["signing_secret"] != made["signing_secret"]
+        assert (await ask(at_home, "GET", f"/webhooks/{made['id']}"))["signing_secret"] == new["signing_secret"]
+        await at_home.post()
+        await receiver.until(lambda: bool(receiver.taken))
+        (got,) = receiver.taken
+        assert [part[:3] for part in got.headers["webhook-signature"].split(" ")] == ["v1,", "v1,"]
+        verify(got, made["signing_secret"])
+        verify(got, new["signing_secret"])
+        clock.jump(86_400)
+        await at_home.post()
+        await receiver.until(lambda: len(receiver.taken) == 2)
+        assert receiver.taken[1].headers["webhook-signature"].count("v1,") == 1
+
+
+@autojump
+async def test_it_has_what_resend_says_of_an_email_and_what_only_a_relay_knows(open_house: Open) -> None:
+    """The payload of email.sent, whole."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url, "email.sent")
+        tags, headers = [{"name": "kind", "value": "welcome"}], {"X-Ref": "7"}
+        id = await at_home.post(tags=tags, headers=headers, to=["Ada <ada@example.net>", "bob@example.net"])
+        await receiver.until(lambda: bool(receiver.taken))
+        event = receiver.taken[0].event
+        assert set(event) == {"type", "created_at", "timestamp", "data"}
+        assert event["type"] == "email.sent"
+        assert event["created_at"] == event["timestamp"]
+        data = event["data"]
+        assert data["email_id"] == str(id)
+        assert data["message_id"] == (await at_home.email(id))["message_id"]
+        assert data["from"] == MAILBOX
+        assert data["to"] == ["Ada <ada@example.net>", "bob@example.net"]
+        assert data["subject"] == "Hello"
+        assert data["tags"] == {"kind": "welcome"}
+        assert data["headers"] == [{"name": "X-Ref", "value": "7"}]
+        assert data["relay"]["state"] == "done"
+        assert data["relay"]["mailbox"] == MAILBOX
+        assert [one["state"] for one in data["relay"]["recipients"]] == ["relayed", "relayed"]
+        assert "failed" not in data
+        assert EMAIL["text"].strip() not in receiver.taken[0].body.decode()
+
+
+@autojump
+async def test_it_stays_below_20_kb_whatever_the_email_is(open_house: Open) -> None:
+    """Long lists are cut off; the JSON is whole."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url, "email.sent")
+        to = [f"{'ä' * 200} <{'a' * 60}{n}@{'example.' * 20}net>" for n in range(50)]
+        tags = [{"name": f"{'n' * 200}{n}", "value": "v" * 250} for n in range(100)]
+        await at_home.post(to=to, tags=tags, subject="\N{PILE OF POO}" * 5000, headers={"X-Long": "h" * 5000})
+        await receiver.until(lambda: bool(receiver.taken))
+        assert 10_000 < len(receiver.taken[0].body) < 20_000
+        assert receiver.taken[0].event["data"]["to"]
+
+
+@autojump
+async def test_scheduled_then_canceled(open_house: Open) -> None:
+    """In this order, and never sent."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url)
+        id = await at_home.post(scheduled_at="in 1 hour")
+        assert await at_home.postern.store.cancel(id, at_home.postern.clock.now())
+        await receiver.until(lambda: len(receiver.taken) == 2)
+        assert receiver.types[str(id)] == ["email.scheduled", "email.canceled"]
+        scheduled = receiver.taken[0].event["data"]
+        assert scheduled["scheduled_at"] == (await at_home.email(id))["scheduled_at"]
+        assert scheduled["relay"]["explanation"]["summary"].startswith("It is to be sent at 20")
+
+
+@autojump
+async def test_what_a_newer_one_supersedes_is_canceled(open_house: Open) -> None:
+    """Newest wins; the caller of the older one hears of it."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url, "email.canceled", "email.sent")
+        await wish(at_home, hold=True)
+        older = await at_home.post(coalesce="code")
+        newer = await at_home.post(coalesce="code")
+        await wish(at_home, hold=False)
+        await receiver.until(lambda: len(receiver.taken) == 2)
+        assert receiver.types == {str(older): ["email.canceled"], str(newer): ["email.sent"]}
+        assert "newer message" in receiver.taken[0].event["data"]["relay"]["explanation"]["summary"]
+
+
+@autojump
+async def test_a_delay_is_told_once_after_an_hour_and_says_whose_fault_it_is(open_house: Open) -> None:
+    """Then what became of it. The mailbox's hold and release are told too."""
+    clock = JumpingClock()
+    async with open_house(clock) as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url)
+        await wish(at_home, hold=True)
+        await receiver.until(lambda: len(receiver.taken) == 1)
+        assert receiver.taken[0].event["type"] == "mailbox.held"
+        assert receiver.taken[0].event["data"]["mailbox"] == MAILBOX
+        id = await at_home.post()
+        clock.jump(3590)
+        await clock.sleep(5)
+        assert len(receiver.taken) == 1
+        await receiver.until(lambda: len(receiver.taken) == 2, 10)
+        delayed = receiver.taken[1]
+        assert delayed.event["type"] == "email.delivery_delayed"
+        assert MAILBOX in delayed.event["data"]["relay"]["explanation"]["summary"]
+        assert "postern mailboxes release" in delayed.event["data"]["relay"]["explanation"]["fix"]
+        clock.jump(3 * 3600)
+        await clock.sleep(5)
+        await wish(at_home, hold=False)
+        await at_home.until(id, "done")
+        await receiver.until(lambda: len(receiver.taken) == 4)
+        types = [got.event["type"] for got in receiver.taken[2:]]
+        assert sorted(types) == ["email.sent", "mailbox.released"]
+
+
+@autojump
+async def test_a_failure_says_why(open_house: Open) -> None:
+    """The reply that failed it, or that its age was over."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url, "email.failed")
+        gone = Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="gone@example.net")
+        at_home.simulator.faults.add(gone)
+        refused = await at_home.post(to="gone@example.net")
+        await receiver.until(lambda: len(receiver.taken) == 1)
+        await wish(at_home, hold=True)
+        late = await at_home.post(expires_in=60)
+        await receiver.until(lambda: len(receiver.taken) == 2, 200)
+        reasons = {got.email: got.event["data"]["failed"]["reason"] for got in receiver.taken}
+        assert reasons[str(refused)].startswith("550 5.1.1")
+        assert reasons[str(late)] == "expired"
+
+
+@autojump
+async def test_only_what_was_asked_for_comes(open_house: Open) -> None:
+    """Each endpoint by its own list; what never comes may be asked for."""
+    async with open_house() as at_home, Receiver() as one, Receiver() as other:
+        made = await listen(at_home, one.url, "email.scheduled", "email.delivered")
+        assert (await ask(at_home, "GET", f"/webhooks/{made['id']}"))["never_sent"] == ["email.delivered"]
+        await listen(at_home, other.url, "email.sent")
+        await at_home.post()
+        id = await at_home.post(scheduled_at="in 1 hour")
+        await one.until(lambda: bool(one.taken))
+        await other.until(lambda: bool(other.taken))
+        await asyncio.sleep(10)
+        assert one.types == {str(id): ["email.scheduled"]}
+        assert [got.event["type"] for got in other.taken] == ["email.sent"]
+
+
+@autojump
+async def test_the_end_of_a_credential_is_told_once_also_over_a_restart(open_house: Open) -> None:
+    """A password ends with Basic authentication; each start notices it."""
+    async with open_house() as at_home, Receiver() as receiver:
+        await listen(at_home, receiver.url, EventType.CREDENTIAL_EXPIRING)
+        watching: list[Got] = receiver.taken
+    async with receiver:
+        for _ in range(2):
+            async with open_house():
+                await asyncio.sleep(10)
+        assert [got.event["data"]["mailbox"] for got in watching] == [MAILBOX]
+        assert watching[0].event["data"]["expires_at"].startswith("2026-12-31")
+
+
+def test_what_is_no_unicode_is_told_all_the_same() -> None:
+    """Half a surrogate pair, wherever it came from, must not keep an email from being settled."""
+    odd = "half \ud800 a pair"
+    facts = EmailSnapshot(
+        *(uuid4(), "1@contoso.com", MessageState.DONE, 0.0, None, odd, [odd], odd, [], [(odd, odd)]),
+        *(MAILBOX, 1, False, [(odd, RecipientState.FAILED, odd)], Explanation(odd, odd)),
+    )
+    payload = email_event(EventType.FAILED, 0.0, facts).payload
+    assert json.loads(payload.encode())["data"]["failed"]["reason"] == "half ? a pair"
+
+
+@autojump
+async def test_w4_the_octets_that_are_signed_are_those_that_are_sent(open_house: Open) -> None:
+    """By hand, at every try: id, time and body, with points between them; the body is the same each time."""
+    async with open_house() as at_home, Receiver() as receiver:
+        replies = iter([Reply(500)])
+        receiver.answer = lambda _: next(replies, Reply())
+        made = await listen(at_home, receiver.url, "email.sent")
+        await at_home.post(subject="Grüße \u2028 </script> \\u00fc 🏰")
+        await receiver.until(lambda: bool(receiver.taken))
+        assert len({got.body for got in receiver.got}) == 1
+        assert len(receiver.got) == 2
+        key = base64.b64decode(made["signing_secret"].removeprefix("whsec_"))
+        for got in receiver.got:
+            signed = b"%s.%s.%s" % (got.id.encode(), got.headers["webhook-timestamp"].encode(), got.body)
+            right = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+            assert got.headers["webhook-signature"] == got.headers["svix-signature"] == right
+            assert int(got.headers["content-length"]) == len(got.body)
