@@ -12,10 +12,11 @@ import pytest
 PROGRAM = """
 import asyncio, gc, logging, sys, threading, warnings
 import uvloop
-from app import log_capture, logs
+from app import logs
+from app.logs import capture
 
 logs.configure(human=HUMAN)
-log_capture.install()
+capture.install()
 
 logging.getLogger("sqlalchemy.pool").warning("the pool said %s", "ESC\\x1b[2J")
 logging.getLogger("httpx").error("%d is no number", "text")
