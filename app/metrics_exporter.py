@@ -21,7 +21,7 @@ from app.mail.message.message import Lane
 from app.relay.coordinator import Connections
 from app.relay.mailbox import LimitUsage
 from app.store import Store, StoreUnavailableError
-from app.store.records import Backlog
+from app.store.read.records import Backlog
 
 SNAPSHOT_TTL = 5.0  # seconds that what was read of the store is good for
 STORE_TIMEOUT = 2.0  # seconds in which the store has to: a scrape is given up after ten

@@ -25,8 +25,8 @@ from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import MAX_REASON, Health, one_line
 from app.mail.outcome.verdict import Explanation
 from app.mail.timestamps import iso
+from app.store.mailboxes.records import HoldRequest, MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
-from app.store.records import HoldRequest, MailboxRecord, MailboxUsage
 
 
 class ExplanationObject(TypedDict):

@@ -15,8 +15,7 @@ from app.cli.store_access import BY, with_store
 from app.clock import Clock
 from app.mail import key_policy
 from app.mail.key_policy import Policy, PolicyError
-from app.store.keys.records import KeyRecord, KeyRevision, KeyRotation
-from app.store.records import Key, Permission
+from app.store.keys.records import Key, KeyRecord, KeyRevision, KeyRotation, Permission
 
 T = TypeVar("T")
 

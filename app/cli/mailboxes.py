@@ -10,8 +10,8 @@ from app.cli.store_access import BY, with_store
 from app.clock import Clock
 from app.mail.mailbox_health import MAX_REASON, one_line
 from app.store import Store
+from app.store.mailboxes.records import HoldRequest, MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
-from app.store.records import HoldRequest, MailboxRecord, MailboxUsage
 
 commands = typer.Typer(help="Mailboxes: whether they relay, and why not.", no_args_is_help=True)
 _COLUMNS = ("name", "pool", "owner", "health", "since", "until", "messages_last_minute", "recipients_last_day")

@@ -13,7 +13,8 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.address import AddressError, parse_address
 from app.mail.message.message import Lane
 from app.store.read.last_event import last_event
-from app.store.records import FIRST_ID, LAST_ID, Email, Page, Selection
+from app.store.read.records import Page, Selection
+from app.store.records import FIRST_ID, LAST_ID, Email
 
 ROWS = 50
 LONGEST = 200  # characters of a part of the subject

@@ -8,7 +8,7 @@ from app.console.mailbox_view import MailboxView, mailbox_path, mailbox_view
 from app.console.request import WHO, ConsoleRequest, PageError
 from app.mail.mailbox_health import MAX_REASON, one_line
 from app.mail.readiness import DeepCheck
-from app.store.records import HoldRequest
+from app.store.mailboxes.records import HoldRequest
 
 NO_MAILBOX = PageError(404, "Nothing here", "There is no such mailbox in the settings.")
 DONE = {

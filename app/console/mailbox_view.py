@@ -8,8 +8,8 @@ from app.console.context import ConsoleContext
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.send_estimate import Capacity
+from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
-from app.store.records import MailboxRecord, MailboxUsage
 
 _NOTHING_USED = MailboxUsage(0, 0, 0)
 

@@ -18,7 +18,8 @@ from app.mail.mailbox_health import Health
 from app.mail.message.message import Lane
 from app.mail.outcome.verdict import Explanation
 from app.mail.readiness import Check, Readiness
-from app.store.records import Backlog, MailboxRecord, MailboxUsage, Waiting
+from app.store.mailboxes.records import MailboxRecord, MailboxUsage
+from app.store.read.records import Backlog, Waiting
 from app.store.webhooks.records import Status, Webhook
 
 GOOD_FOR = 3.0  # seconds: what is counted is counted once for all who look

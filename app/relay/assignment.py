@@ -18,8 +18,7 @@ from app.relay.wakeups import Wakeups
 from app.relay.worker import MailboxWorker
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
-from app.store.mailboxes.records import Acquired
-from app.store.records import MailboxRecord, SendRecord
+from app.store.mailboxes.records import Acquired, MailboxRecord, SendRecord
 
 RETRY_DELAY = 1.0  # real seconds until the store is asked again
 

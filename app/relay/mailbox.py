@@ -17,7 +17,7 @@ from app.mail.outcome.attempt import Attempt
 from app.mail.outcome.verdict import Verdict
 from app.relay.circuit_breaker import COOLDOWN, CircuitBreaker
 from app.relay.sliding_window import SlidingWindow
-from app.store.records import HoldRequest
+from app.store.mailboxes.records import HoldRequest
 
 MINUTE = 60.0
 DAY = 86_400.0

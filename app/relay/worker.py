@@ -27,7 +27,8 @@ from app.relay.prefetch import PrefetchBuffer
 from app.relay.wakeups import POLL_INTERVAL, Wakeups
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
-from app.store.records import AttemptLog, Claimed, HoldRequest
+from app.store.mailboxes.records import HoldRequest
+from app.store.records import AttemptLog, Claimed
 
 PREFETCH_PER_SESSION = 16  # messages claimed per session, so that a fast upstream never waits for the disk
 

@@ -12,9 +12,10 @@ from app.store.db.writer import Writer
 from app.store.erase import Erased, Erasure, Outcome
 from app.store.keys import audit, ended_sessions, keys, setting_key
 from app.store.keys.audit_records import Actor, AuditRecord, Refusal
-from app.store.keys.records import AuthenticatedKey, KeyRecord, KeyRevision, KeyRotation, NewKey, Revocation
+from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, NewKey, Revocation
 from app.store.mailboxes import conditions
-from app.store.records import FIRST_ID, HoldRequest, Key
+from app.store.mailboxes.records import HoldRequest
+from app.store.records import FIRST_ID
 from app.store.retention import BATCH_SIZE
 
 

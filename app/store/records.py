@@ -1,15 +1,11 @@
 """What goes into the store and what comes out: values that know no SQL. Times are epoch seconds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Literal, NamedTuple
 from uuid import UUID
 
 from app.frozen import frozen
-from app.mail.key_policy import Policy
-from app.mail.lifecycle import DeliveryState, LastEvent, MessageState, RecipientState
-from app.mail.mailbox_health import MailboxCondition
+from app.mail.lifecycle import DeliveryState, MessageState, RecipientState
 from app.mail.message.message import Envelope, Lane, Message, OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
@@ -17,37 +13,6 @@ from app.mail.rate_limit import Usage, Window
 
 FIRST_ID = UUID(int=0)
 LAST_ID = UUID(int=(1 << 128) - 1)
-
-
-class Permission(StrEnum):
-    """What an API key may do (api.md §5)."""
-
-    FULL_ACCESS = "full_access"
-    SENDING_ACCESS = "sending_access"
-    SEND_ONLY = "send_only"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An API key as stored. Its secrets are not here, not even as hashes."""
-
-    id: UUID
-    name: str
-    permission: Permission
-    created_at: float
-    policy: Policy = field(default_factory=Policy)
-    disabled: bool = False
-    revoked_at: float | None = None
-
-    @property
-    def scope(self) -> UUID | None:
-        """Whose mail it sees: its own; with full access everybody's, which is None."""
-        return None if self.permission is Permission.FULL_ACCESS else self.id
-
-    @property
-    def counts(self) -> bool:
-        """Whether it may be used at all."""
-        return self.revoked_at is None and not self.disabled
 
 
 @frozen
@@ -219,106 +184,9 @@ class Email:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which messages are asked for: those for which all of it is true. None: it is not asked."""
-
-    key_id: UUID | None = None
-    state: MessageState | None = None
-    last_event: LastEvent | None = None
-    recipient: str | None = None  # an addr-spec, in whatever case; of to, cc or bcc
-    sender: str | None = None  # an addr-spec, in whatever case
-    tag: tuple[str, str | None] | None = None  # its name, and its value unless any will do
-    lane: Lane | None = None
-    subject: str | None = None  # a part of it, in whatever case
-    start: UUID = FIRST_ID  # ids from here on
-    end: UUID = LAST_ID  # and before this one
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Messages without their attempts, the newest first. `rest` is the id beyond which more may follow; None: that was
-    all. The page may be short, or empty even, and have a rest: then much was looked at and little of it was asked for.
-    """
-
-    emails: tuple[Email, ...]
-    rest: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """What came of a person's word about a message: whether it `happened`, and where the message stands now."""
 
     happened: bool
     state: MessageState
     kept: bool = True  # its content
-
-
-@dataclass(frozen=True, slots=True)
-class HoldRequest:
-    """What a person wishes for a mailbox: to be held, or released."""
-
-    at: float
-    hold: bool
-    reason: str = ""
-
-    @property
-    def description(self) -> Literal["hold", "release"]:
-        """As it is read."""
-        return "hold" if self.hold else "release"
-
-
-@dataclass(frozen=True, slots=True)
-class MailboxRecord:
-    """A mailbox as read back; `wish` is what its relay has not heard yet, `owner` the replica that lives and relays."""
-
-    name: str
-    pool: str
-    condition: MailboxCondition
-    wish: HoldRequest | None = None
-    owner: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SendRecord:
-    """One message a mailbox has offered: for its windows of pace and of recipients a day."""
-
-    at: float  # the latest moment at which the upstream can have counted it
-    recipients: int
-    confirmed: bool = True  # False: its process died, and perhaps it was never offered
-
-
-@dataclass(frozen=True, slots=True)
-class MailboxUsage:
-    """What a mailbox has used of its limits. `connections` are those that carry a message at this moment."""
-
-    connections: int
-    messages_last_minute: int
-    recipients_last_day: int
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePosition:
-    """What a waiting message waits for, by the name of each mailbox of its pool."""
-
-    ahead: int | None  # messages that go before it; None: it is not due yet
-    mailboxes: tuple[MailboxRecord, ...]
-    sent: Mapping[str, Sequence[float]]  # when the last minute's messages went
-    recipients: Mapping[str, int]  # of the last day; 0 where that does not matter yet
-
-
-class Waiting(NamedTuple):
-    """One kind of message that is not over: `ready` to be claimed, `resting` until a moment, `active` or `held`."""
-
-    pool: str
-    lane: Lane
-    state: Literal["ready", "resting", "active", "held"]
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits. Counts end at a bound (backlog.COUNTED)."""
-
-    waiting: Mapping[Waiting, int]
-    oldest: Mapping[tuple[str, Lane], float]  # when the oldest due message was due, where one is
-    events: int  # that webhooks are still to be told of
-    events_since: float | None  # when the first of them was to be told

@@ -26,6 +26,7 @@ from app.store.db.writer import OnDue, Writer
 from app.store.keys.audit_records import Actor
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
+from app.store.mailboxes.records import MailboxRecord, MailboxUsage, SendRecord
 from app.store.migrations import is_current, migrate
 from app.store.queue import (
     accept,
@@ -40,25 +41,19 @@ from app.store.queue import (
 )
 from app.store.queue.fair_queue import LaneKey
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position
+from app.store.read.records import Backlog, Page, QueuePosition, Selection
 from app.store.records import (
     ANYWHERE,
     ELSEWHERE,
     Acceptance,
     Accepted,
     AttemptLog,
-    Backlog,
     Change,
     Claimed,
     Email,
     Idempotency,
     IdempotencyConflict,
-    MailboxRecord,
-    MailboxUsage,
-    Page,
-    QueuePosition,
     RateLimited,
-    Selection,
-    SendRecord,
     WorkHint,
 )
 from app.store.replica_store import ReplicaStore

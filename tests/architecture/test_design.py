@@ -7,7 +7,7 @@ from app import metrics
 from app.mail.lifecycle import TRANSITIONS, MessageState
 from app.metrics_exporter import SnapshotCollector, StoreSnapshot
 from app.settings import Settings
-from app.store.records import Backlog
+from app.store.read.records import Backlog
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from app import metrics
 from app.metrics_exporter import SnapshotCollector, StoreSnapshot
-from app.store.records import Backlog
+from app.store.read.records import Backlog
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/postern.json").read_text("utf-8"))

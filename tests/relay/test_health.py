@@ -8,7 +8,7 @@ import pytest
 
 from app.mail.mailbox_health import PROBE_DELAYS, Health
 from app.simulator import Account, Fault, Limits, Simulator
-from app.store.records import HoldRequest
+from app.store.mailboxes.records import HoldRequest
 from tests.clock import LoopClock, autojump
 from tests.harness import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
 

@@ -1,7 +1,7 @@
 """What counts at a take-over: everything that the upstream may have counted, and nothing that it cannot have."""
 
 from app.relay.assignment import possibly_sent
-from app.store.records import SendRecord
+from app.store.mailboxes.records import SendRecord
 
 
 def test_no_more_were_on_their_way_than_there_were_sessions() -> None:

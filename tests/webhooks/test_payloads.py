@@ -14,7 +14,7 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.webhook.payload import EmailSnapshot, email_event
 from app.mail.webhook.rules import EventType
 from app.simulator import Fault, Point, Say
-from app.store.records import HoldRequest
+from app.store.mailboxes.records import HoldRequest
 from tests.clock import JumpingClock, autojump
 from tests.harness import EMAIL, MAILBOX, Harness
 from tests.webhooks.conftest import Open

@@ -13,7 +13,7 @@ from app.api.problems.problem import ErrorName, FieldError, Invalid
 from app.api.submission.fields import MAX_ITEMS, is_whole, json_type
 from app.mail import key_policy
 from app.mail.key_policy import Policy, PolicyError, validate
-from app.store.records import Permission
+from app.store.keys.records import Permission
 
 _OF_KEY = frozenset({"name", "permission", "disabled"})  # and not of its policy
 

@@ -26,8 +26,7 @@ from app.api.problems.key_policy import KeyRevoked
 from app.api.problems.problem import NotFound
 from app.api.webhooks import fields as webhook_fields
 from app.mail.key_policy import PolicyError
-from app.store.keys.records import KeyRecord, KeyRevision, KeyRotation
-from app.store.records import Key
+from app.store.keys.records import Key, KeyRecord, KeyRevision, KeyRotation
 
 _told = partial(operation, tag=Tag.KEYS, needs=RequiredPermission.ADMINISTRATOR)
 

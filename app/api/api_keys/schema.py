@@ -31,7 +31,7 @@ from app.api.problems.problem import ErrorName, NotFound
 from app.mail.key_policy import MAX_ITEMS, MAX_NAME, MOST_BYTES
 from app.mail.message.message import Lane
 from app.store.keys.audit_records import Action
-from app.store.records import Permission
+from app.store.keys.records import Permission
 
 _Senders: TypeAlias = list[Annotated[str, WithJsonSchema({"type": "string", "format": "sender-pattern"})]]
 _Recipients: TypeAlias = list[Annotated[str, WithJsonSchema({"type": "string", "format": "recipient-pattern"})]]

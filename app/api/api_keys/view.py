@@ -9,8 +9,7 @@ from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
 from app.mail.message.message import Lane
 from app.mail.timestamps import iso
-from app.store.keys.records import KeyRecord
-from app.store.records import Permission
+from app.store.keys.records import KeyRecord, Permission
 
 SENDERS = "Patterns of senders: an address, `*@contoso.com`, `*@*.contoso.com` or `*`. Empty: all of the pools."
 DEFAULT_SENDER = "`from` of an email that names none."

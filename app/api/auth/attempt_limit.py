@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.api.problems.key_policy import TooManyAttempts
 from app.mail.rate_limit import MINUTE
-from app.store.records import Key
+from app.store.keys.records import Key
 
 LEAST = 10  # validations and reschedules in a minute, however small the key's budget is
 

@@ -17,8 +17,7 @@ from app.api.problems.problem import InvalidKey, MissingKey, RestrictedKey, Unav
 from app.clock import Clock
 from app.store import Store, StoreError
 from app.store.keys.audit_records import Actor
-from app.store.keys.records import AuthenticatedKey
-from app.store.records import Key, Permission
+from app.store.keys.records import AuthenticatedKey, Key, Permission
 
 _PREFIX = "pst_"
 _MAX_CACHED_KEYS = 4096  # keys remembered at once

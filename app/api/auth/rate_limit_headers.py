@@ -10,7 +10,7 @@ from uuid import UUID
 from app.api.problems.key_policy import BudgetSpent
 from app.mail.key_policy import MAX_ITEMS
 from app.mail.rate_limit import MINUTE, UNUSED, Amount, RateLimit, Usage
-from app.store.records import Key
+from app.store.keys.records import Key
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

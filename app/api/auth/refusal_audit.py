@@ -24,7 +24,7 @@ from app.mail.lifecycle import MessageState
 from app.quota import Quota
 from app.store import Store, StoreError
 from app.store.keys.audit_records import Action, Actor, Entry, Refusal
-from app.store.records import Key
+from app.store.keys.records import Key
 
 KEY_CHECKED_FOR = 1.0  # seconds a found API key is believed before the store is asked again
 AUDIT_PERIOD = 3600  # seconds: of one entry

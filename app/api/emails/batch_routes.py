@@ -31,7 +31,8 @@ from app.api.submission.fields import json_type
 from app.api.submission.pipeline import Prepared, SubmissionPipeline
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
-from app.store.records import Idempotency, Key
+from app.store.keys.records import Key
+from app.store.records import Idempotency
 
 PATH = "/emails/batch"
 MAX_BATCH = 100  # emails in one request

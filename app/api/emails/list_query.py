@@ -14,7 +14,8 @@ from app.mail.lifecycle import LastEvent
 from app.mail.message.address import parse_address
 from app.mail.message.message import Lane
 from app.store.db import uuid7
-from app.store.records import FIRST_ID, LAST_ID, Selection
+from app.store.read.records import Selection
+from app.store.records import FIRST_ID, LAST_ID
 
 DEFAULT_PAGE, MAX_PAGE = 20, 100  # emails on a page
 MAX_TEXT = 200  # characters of `q`

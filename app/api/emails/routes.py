@@ -41,8 +41,9 @@ from app.api.submission.pipeline import Prepared, SubmissionPipeline
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
 from app.mail.lifecycle import MessageState
+from app.store.keys.records import Key
 from app.store.read import status
-from app.store.records import Accepted, Change, Email, Idempotency, Key
+from app.store.records import Accepted, Change, Email, Idempotency
 
 SEND = "/emails"
 

@@ -21,8 +21,9 @@ from app.api.openapi.types import LATER, Timestamp, describe
 from app.api.submission.pipeline import Prepared, SubmissionPipeline
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
+from app.store.keys.records import Key
 from app.store.read.status import estimate
-from app.store.records import Acceptance, Key
+from app.store.records import Acceptance
 
 
 class Valid(Warned):

@@ -34,7 +34,7 @@ from app.api.problems.transport import (
     TooManyValues,
     UnsupportedCoding,
 )
-from app.store.records import Permission
+from app.store.keys.records import Permission
 
 REQUEST_ID = "5b0f6d0c3f6f4c1a9f0e7d21"
 NO_EMAIL = NoEmail(UUID(ID))

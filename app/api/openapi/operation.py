@@ -9,7 +9,7 @@ from enum import Enum, StrEnum
 from typing import Any, TypeVar
 
 from app.api.problems.problem import Problem
-from app.store.records import Permission
+from app.store.keys.records import Permission
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -24,7 +24,7 @@ from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
 from app.store import StoreError, StoreUnavailableError
-from app.store.records import Permission
+from app.store.keys.records import Permission
 
 
 class Alive(TypedDict):

@@ -31,7 +31,8 @@ from app.api.submission.fields import json_type
 from app.api.submission.pipeline import Prepared, SubmissionPipeline
 from app.api.submission.warnings import Warned
 from app.store.db.uuid7 import moment_of
-from app.store.records import Idempotency, Key
+from app.store.keys.records import Key
+from app.store.records import Idempotency
 
 PATH = "/email"
 BATCH = "/email/batch"

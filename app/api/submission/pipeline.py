@@ -22,7 +22,8 @@ from app.mail.message.compose import compose
 from app.mail.message.message import Message, Submission
 from app.store.db.uuid7 import Ids
 from app.store.keys.rate_limits import amount_of
-from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, Key, MessageSummary, RateLimited
+from app.store.keys.records import Key
+from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
 
 
 @frozen

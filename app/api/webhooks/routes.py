@@ -19,7 +19,7 @@ from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, ope
 from app.api.problems.problem import FieldError, Invalid, NotFound
 from app.api.webhooks import fields, view
 from app.api.webhooks import schema as told
-from app.store.records import Key
+from app.store.keys.records import Key
 from app.store.webhooks.records import Delivery, Revision, Rotation, Secret, Webhook
 
 OVERLAP = 86_400.0  # seconds for which the old secret signs beside a new one

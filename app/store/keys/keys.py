@@ -17,8 +17,17 @@ from app.mail.key_policy import Policy, validate
 from app.mail.message.message import Lane
 from app.store.keys import audit, rate_limits
 from app.store.keys.audit_records import Action, Actor, Entry
-from app.store.keys.records import AuthenticatedKey, KeyRecord, KeyRevision, KeyRotation, KeySecret, NewKey, Revocation
-from app.store.records import Key, Permission
+from app.store.keys.records import (
+    AuthenticatedKey,
+    Key,
+    KeyRecord,
+    KeyRevision,
+    KeyRotation,
+    KeySecret,
+    NewKey,
+    Permission,
+    Revocation,
+)
 from app.store.schema import api_key_secrets, api_keys
 
 HANDLE = 8  # octets of a hash, by which it is looked up

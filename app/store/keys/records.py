@@ -1,13 +1,45 @@
 """What of the API keys goes into the store and comes out, beside the key itself. Times are epoch seconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from app.mail.key_policy import Policy
 from app.mail.rate_limit import Usage
 from app.store.keys.audit_records import Actor
-from app.store.records import Key
+
+
+class Permission(StrEnum):
+    """What an API key may do (api.md §5)."""
+
+    FULL_ACCESS = "full_access"
+    SENDING_ACCESS = "sending_access"
+    SEND_ONLY = "send_only"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as stored. Its secrets are not here, not even as hashes."""
+
+    id: UUID
+    name: str
+    permission: Permission
+    created_at: float
+    policy: Policy = field(default_factory=Policy)
+    disabled: bool = False
+    revoked_at: float | None = None
+
+    @property
+    def scope(self) -> UUID | None:
+        """Whose mail it sees: its own; with full access everybody's, which is None."""
+        return None if self.permission is Permission.FULL_ACCESS else self.id
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be used at all."""
+        return self.revoked_at is None and not self.disabled
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from sqlalchemy import Connection, Row, select, text
 
 from app.store.keys import keys
 from app.store.keys.audit_records import Actor
-from app.store.keys.records import AuthenticatedKey, KeyRotation, NewKey, Revocation
-from app.store.records import Key, Permission
+from app.store.keys.records import AuthenticatedKey, Key, KeyRotation, NewKey, Permission, Revocation
 from app.store.schema import api_keys
 
 NAME = "POSTERN_API_KEY"

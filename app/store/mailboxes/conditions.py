@@ -12,7 +12,7 @@ from app.store.db.dialect import upsert
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.mailboxes.ownership import LIVES
-from app.store.records import HoldRequest, MailboxRecord
+from app.store.mailboxes.records import HoldRequest, MailboxRecord
 from app.store.schema import mailboxes, owners, replicas
 from app.store.webhooks import outbox
 

@@ -1,7 +1,10 @@
 """Who relays and whose each mailbox is: values that know no SQL."""
 
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
+
+from app.mail.mailbox_health import MailboxCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +90,46 @@ class QuotaGrant:
     id: UUID
     recipients: int
     remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """What a person wishes for a mailbox: to be held, or released."""
+
+    at: float
+    hold: bool
+    reason: str = ""
+
+    @property
+    def description(self) -> Literal["hold", "release"]:
+        """As it is read."""
+        return "hold" if self.hold else "release"
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRecord:
+    """A mailbox as read back; `wish` is what its relay has not heard yet, `owner` the replica that lives and relays."""
+
+    name: str
+    pool: str
+    condition: MailboxCondition
+    wish: HoldRequest | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRecord:
+    """One message a mailbox has offered: for its windows of pace and of recipients a day."""
+
+    at: float  # the latest moment at which the upstream can have counted it
+    recipients: int
+    confirmed: bool = True  # False: its process died, and perhaps it was never offered
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxUsage:
+    """What a mailbox has used of its limits. `connections` are those that carry a message at this moment."""
+
+    connections: int
+    messages_last_minute: int
+    recipients_last_day: int

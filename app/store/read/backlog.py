@@ -15,7 +15,7 @@ from app.mail.lifecycle import MessageState
 from app.mail.message.message import Lane
 from app.store.db.prepared import PreparedStatement
 from app.store.queue.claim import LANES
-from app.store.records import Backlog, Waiting
+from app.store.read.records import Backlog, Waiting
 from app.store.schema import ACTIVE, READY, RESTING, UNTOLD, messages, webhook_deliveries, webhooks
 from app.store.webhooks.records import Status
 

@@ -16,7 +16,7 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.store.db.engine import as_json
 from app.store.read import last_event
 from app.store.read import messages as find
-from app.store.records import Page, Selection
+from app.store.read.records import Page, Selection
 from app.store.schema import FAILED, SETTLED, messages, recipients
 
 SCAN = 10_000  # entries of an index looked at for one page

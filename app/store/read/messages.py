@@ -11,8 +11,9 @@ from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
+from app.store.mailboxes.records import SendRecord
 from app.store.queue.claim import LANES
-from app.store.records import AttemptRecord, Email, MessageSummary, RecipientRecord, SendRecord
+from app.store.records import AttemptRecord, Email, MessageSummary, RecipientRecord
 from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
 
 _m, _r, _a = messages.c, recipients.c, attempts.c

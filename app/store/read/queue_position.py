@@ -10,9 +10,11 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from app.store.db.prepared import PreparedStatement
 from app.store.mailboxes import conditions
+from app.store.mailboxes.records import MailboxRecord
 from app.store.queue.fair_queue import LaneKey, current_turn, head
 from app.store.read.messages import sent_since
-from app.store.records import LAST_ID, MailboxRecord, QueuePosition
+from app.store.read.records import QueuePosition
+from app.store.records import LAST_ID
 from app.store.schema import READY, attempts, messages, turns
 
 COUNTED_EXACTLY = 1_000  # messages that are counted one by one

@@ -11,7 +11,9 @@ from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
 from app.mail.send_estimate import Capacity, MailboxCapacity, estimate_send_time
-from app.store.records import Email, MailboxRecord, QueuePosition
+from app.store.mailboxes.records import MailboxRecord
+from app.store.read.records import QueuePosition
+from app.store.records import Email
 
 _WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
 

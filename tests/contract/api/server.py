@@ -35,7 +35,7 @@ from app.mail.message.address import Address
 from app.mail.readiness import DeepCheck, Readiness, Reason
 from app.mail.send_estimate import Capacity
 from app.store import Store
-from app.store.records import Key, Permission
+from app.store.keys.records import Key, Permission
 from tests.gateway.gateways import Gateway, asked_for, gateway
 
 T = TypeVar("T")

@@ -15,8 +15,7 @@ import pytest
 from app.api.auth.authenticator import digest, new_key
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import Lane
-from app.store.keys.records import KeyRevision, KeyRotation
-from app.store.records import Permission
+from app.store.keys.records import KeyRevision, KeyRotation, Permission
 from tests.contract.api.server import MINIMAL, SENDER, ApiServer, check_error, open_server
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.emails.test_retry import claim, settle
 from tests.contract.api.server import ApiServer, Json, accepted, open_server, refused
 from tests.contract.store import build

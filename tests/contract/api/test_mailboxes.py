@@ -11,8 +11,8 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
 from app.mail.send_estimate import Capacity
 from app.smtp.auth.credentials import BASIC_AUTH_ENDS_AT
-from app.store.mailboxes.records import Replica
-from app.store.records import HoldRequest, MailboxRecord, Permission
+from app.store.keys.records import Permission
+from app.store.mailboxes.records import HoldRequest, MailboxRecord, Replica
 from tests.contract.api.server import ApiServer, Json, check_error, open_server, refused
 
 WHY = Explanation("SMTP AUTH is switched off for it.", "Run Set-CASMailbox.")

@@ -18,7 +18,7 @@ from app.api.http.memory_budget import INLINE, Room
 from app.api.server import middleware
 from app.mail.key_policy import Policy
 from app.quota import Quota, network
-from app.store.records import Key, Permission
+from app.store.keys.records import Key, Permission
 from tests.contract.api.server import (
     MINIMAL,
     ApiServer,

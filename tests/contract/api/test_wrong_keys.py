@@ -15,8 +15,7 @@ from app.clock import Clock
 from app.quota import Quota
 from app.simulator import Simulator
 from app.store import Store
-from app.store.keys.records import AuthenticatedKey
-from app.store.records import Key, Permission
+from app.store.keys.records import AuthenticatedKey, Key, Permission
 from tests.clock import LoopClock, autojump
 from tests.harness import ACCOUNT, EMAIL, harness, settings_for
 

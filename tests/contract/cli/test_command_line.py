@@ -19,7 +19,8 @@ from app.mail.outcome.verdict import Explanation
 from app.relay.wakeups import POLL_INTERVAL
 from app.simulator import Drop, Fault, Point, Say, Simulator
 from app.store import Store
-from app.store.records import Email, MailboxRecord
+from app.store.mailboxes.records import MailboxRecord
+from app.store.records import Email
 from tests.contract.store import build
 from tests.harness import ACCOUNT, MAILBOX, PATIENCE, Harness, harness, settings_for
 

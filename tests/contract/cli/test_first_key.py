@@ -16,8 +16,8 @@ from app.settings import Settings
 from app.simulator import Simulator
 from app.store import Store
 from app.store.keys.audit_records import Actor
+from app.store.keys.records import Key, Permission
 from app.store.keys.setting_key import Outcome
-from app.store.records import Key, Permission
 from tests.harness import ACCOUNT, EMAIL, KEY, PATIENCE, settings_for
 
 

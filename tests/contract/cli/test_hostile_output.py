@@ -29,7 +29,9 @@ from app.mail.outcome.reply import Reply
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.keys.audit_records import Actor
-from app.store.records import HoldRequest, Key, MessageSummary, Permission
+from app.store.keys.records import Key, Permission
+from app.store.mailboxes.records import HoldRequest
+from app.store.records import MessageSummary
 from tests.contract.cli.test_command_line import postern, stored
 from tests.contract.store import build
 

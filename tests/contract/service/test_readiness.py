@@ -13,7 +13,7 @@ import pytest
 
 from app.api.auth.authenticator import digest, new_key
 from app.simulator import Drop, Fault, Point, Say, ServerProfile, Silence, Simulator
-from app.store.records import Key, Permission
+from app.store.keys.records import Key, Permission
 from tests.clock import LoopClock, autojump
 from tests.harness import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
 

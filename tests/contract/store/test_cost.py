@@ -16,9 +16,9 @@ from app.mail.message.message import Lane
 from app.mail.rate_limit import RateLimit
 from app.store import Store
 from app.store.keys.audit_records import Action, Actor, Entry, Refusal
-from app.store.keys.records import KeyRevision, KeyRotation
+from app.store.keys.records import Key, KeyRevision, KeyRotation, Permission
 from app.store.read import listing
-from app.store.records import Key, Permission, Selection
+from app.store.read.records import Selection
 from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import (
     DAY,

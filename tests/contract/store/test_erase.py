@@ -18,7 +18,8 @@ from app.store import Store
 from app.store.db.engine import database_file, write_engine
 from app.store.erase import Erased, Outcome
 from app.store.keys.audit_records import Action, Actor
-from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary, Selection
+from app.store.read.records import Selection
+from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
 from app.store.schema import metadata
 from tests.contract.store.build import (

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from app.api.auth.authenticator import digest
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.server import MINIMAL, ApiServer, accepted, changed, open_server, refused
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.server import MINIMAL, ApiServer, Json, accepted, changed, check_error, open_server, refused
 
 POLICY: Json = {

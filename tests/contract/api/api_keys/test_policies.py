@@ -15,8 +15,7 @@ from app.api.auth.authenticator import digest, new_key
 from app.clock import Clock
 from app.mail.rate_limit import DAY
 from app.store.keys.audit_records import AuditRecord
-from app.store.keys.records import KeyRotation
-from app.store.records import Permission
+from app.store.keys.records import KeyRotation, Permission
 from tests.contract.api.server import MINIMAL, SENDER, ApiServer, Json, accepted, changed, open_server, refused, small
 
 MINUTE_BEGAN = 1_800_000_000.0  # epoch seconds

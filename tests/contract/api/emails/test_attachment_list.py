@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.server import ApiServer, Json, refused
 
 PDF = b"%PDF-1.7\r\n" + bytes(range(256)) * 10

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from hypothesis import given, settings, strategies
 
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.server import MINIMAL, ApiServer, Json, accepted, changed, open_server, refused
 from tests.contract.api.test_fuzz import FIELDS, QUICK, VALUES
 

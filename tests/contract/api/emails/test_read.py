@@ -9,7 +9,8 @@ import pytest
 from app.mail.lifecycle import Event, Outcome, RecipientState, Settlement
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
-from app.store.records import AttemptLog, Claimed, Permission
+from app.store.keys.records import Permission
+from app.store.records import AttemptLog, Claimed
 from tests.contract.api.server import ApiServer, Json, accepted, changed, open_server, refused
 from tests.contract.store import build
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from app.store.retention import RetentionCutoffs
 from tests.contract.api.emails.test_retry import claim, decide, settle
 from tests.contract.api.server import ApiServer, open_server, refused

@@ -8,7 +8,8 @@ import pytest
 
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
-from app.store.records import Claimed, Permission
+from app.store.keys.records import Permission
+from app.store.records import Claimed
 from tests.contract.api.server import ApiServer, Json, open_server, refused
 from tests.contract.store import build
 

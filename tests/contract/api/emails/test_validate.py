@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.server import MINIMAL, ApiServer, Json, accepted, changed, open_server, refused
 
 PATH = "/emails/validate"

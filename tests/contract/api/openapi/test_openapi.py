@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.api.server.unsupported import METHODS
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.server import INSIDE, MINIMAL, ApiServer, Json
 from tests.contract.api.specification import FILE, as_file, resolved, within
 

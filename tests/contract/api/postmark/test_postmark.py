@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from app.api.postmark.translate import split
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from tests.contract.api.server import SENDER, ApiServer, Json, open_server, refused, small
 from tests.contract.api.test_fuzz import QUICK, VALUES
 

@@ -10,7 +10,7 @@ import pytest
 import standardwebhooks
 
 from app.mail.webhook.rules import EventType
-from app.store.records import Permission
+from app.store.keys.records import Permission
 from app.store.webhooks.records import DeliveryAttempt, DeliveryResult
 from tests.contract.api.server import ApiServer, Json, check_error, open_server, refused
 

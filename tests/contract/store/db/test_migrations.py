@@ -31,9 +31,8 @@ from app.mail.rate_limit import Amount, Usage
 from app.store import SchemaTooNewError, Store, StoreUnreachableError
 from app.store.db.engine import create_file, database_file, parse, write_engine
 from app.store.keys import keys, rate_limits
-from app.store.keys.records import NewKey
+from app.store.keys.records import Key, NewKey, Permission
 from app.store.migrations import _config, migrate, revision
-from app.store.records import Key, Permission
 from app.store.schema import metadata
 
 

@@ -10,8 +10,8 @@ from app.mail.rate_limit import RateLimit
 from app.store import Store
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry, Refusal
-from app.store.keys.records import KeyRevision
-from app.store.records import HoldRequest, Key, Permission
+from app.store.keys.records import Key, KeyRevision, Permission
+from app.store.mailboxes.records import HoldRequest
 from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import LOST, MAILBOX, NOW, POOL, accept, acceptance, claim, claim_one, settle
 

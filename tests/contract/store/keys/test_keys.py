@@ -12,8 +12,7 @@ from app.mail.message.message import Lane
 from app.mail.rate_limit import UNUSED
 from app.store import AlreadyStoredError, Store
 from app.store.keys.audit_records import Action, Actor
-from app.store.keys.records import AuthenticatedKey, KeyRecord, KeyRevision, KeyRotation, KeySecret
-from app.store.records import Key, Permission
+from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, KeySecret, Permission
 from tests.contract.store.build import NOW
 
 BY = Actor("admin", UUID(int=5), "request-1")

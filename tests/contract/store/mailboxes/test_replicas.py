@@ -9,8 +9,8 @@ import pytest
 from app.mail.lifecycle import MessageState
 from app.mail.outcome.attempt import Phase
 from app.store import Store
-from app.store.mailboxes.records import Acquired, ClockSkew, MailboxOwner, Replica
-from app.store.records import Claimed, SendRecord
+from app.store.mailboxes.records import Acquired, ClockSkew, MailboxOwner, Replica, SendRecord
+from app.store.records import Claimed
 from tests.contract.store.build import MAILBOX, NOW, POOL, RELAYED, accept, acceptance, settle
 
 ONE, OTHER = UUID(int=1), UUID(int=2)

@@ -7,7 +7,7 @@ from app.mail.message.message import Lane
 from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.read import backlog
-from app.store.records import Waiting
+from app.store.read.records import Waiting
 from app.store.webhooks.records import Revision, Secret, Status, Webhook
 from tests.contract.store.build import DAY, DEFERRED, KEY, LOST, NOW, POOL, accept, acceptance, claim, settle
 from tests.contract.store.test_cost import fill, steps

@@ -13,7 +13,8 @@ from app.mail.outcome.reply import Reply
 from app.store import Store
 from app.store.read import listing
 from app.store.read.last_event import last_event
-from app.store.records import Acceptance, Email, MessageSummary, Selection
+from app.store.read.records import Selection
+from app.store.records import Acceptance, Email, MessageSummary
 from tests.contract.store.build import (
     DEFERRED,
     KEY,

@@ -6,7 +6,7 @@ from app.mail.lifecycle import MessageState
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.store import Store
-from app.store.records import HoldRequest, MailboxUsage, SendRecord
+from app.store.mailboxes.records import HoldRequest, MailboxUsage, SendRecord
 from tests.contract.store.build import (
     DEFERRED,
     KEY,
