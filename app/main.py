@@ -21,7 +21,7 @@ from app import logs, metrics, tracing
 from app.api import ApiContext, create_metrics_app, create_middleware, mount_routes
 from app.api import Limits as BodyLimits
 from app.api.auth.authenticator import digest
-from app.api.http.memory_budget import Room
+from app.api.http.memory_budget import MemoryBudget
 from app.api.problems.transport import transport_responses
 from app.background import run_periodically
 from app.clock import Clock
@@ -92,7 +92,7 @@ class Postern:
         logs.count_alerts(metrics.alert_logged)
         alone = _lock_database(settings.store_url, stack)
         counted = settings.metrics_port is None
-        room = Room(_bytes_in_flight(settings), settings.max_body_bytes)
+        room = MemoryBudget(_bytes_in_flight(settings), settings.max_body_bytes)
         entrance = create_middleware(lambda: self._draining, room, settings.root_path, counted=counted)
         self._application: ASGIApp = entrance
         door = tracing.wrap_application(entrance if settings.console_password is None else self._dispatch)

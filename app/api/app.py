@@ -19,17 +19,17 @@ from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.emails.attachment_routes import AttachmentRoutes
 from app.api.emails.batch_routes import BatchRoute
-from app.api.emails.erase_routes import Erasures
+from app.api.emails.erase_routes import EraseRoutes
 from app.api.emails.list_route import ListRoute
 from app.api.emails.routes import EmailRoutes
 from app.api.emails.schedule_routes import ScheduleRoutes
 from app.api.emails.validate_route import ValidateRoute
-from app.api.http.memory_budget import Room
+from app.api.http.memory_budget import MemoryBudget
 from app.api.mailboxes import MailboxRoutes
 from app.api.openapi.routes import DocsRoutes
 from app.api.operations.health import HealthRoutes
 from app.api.operations.metrics import MetricsRoute
-from app.api.postmark.routes import BATCH, PATH, TEMPLATES, PostmarkRoutes
+from app.api.postmark.routes import BATCH_PATH, SEND_PATH, TEMPLATE_PATHS, PostmarkRoutes
 from app.api.server import starting, unsupported
 from app.api.server.middleware import RequestMiddleware
 from app.api.submission.pipeline import SubmissionPipeline
@@ -73,22 +73,24 @@ class PlainRoute(APIRoute):
 
 def create_app(edge: ApiContext) -> RequestMiddleware:
     """The whole inbound edge as one ASGI application."""
-    room = Room(edge.limits.max_bytes_in_flight, edge.limits.max_body_bytes)
+    room = MemoryBudget(edge.limits.max_bytes_in_flight, edge.limits.max_body_bytes)
     entrance = create_middleware(edge.draining, room, edge.root_path, counted=False)
     mount_routes(entrance, edge)
     return entrance
 
 
-def create_middleware(draining: Callable[[], bool], room: Room, root_path: str, *, counted: bool) -> RequestMiddleware:
+def create_middleware(
+    draining: Callable[[], bool], room: MemoryBudget, root_path: str, *, counted: bool
+) -> RequestMiddleware:
     """The same before there is a store: until it is `lead` somewhere, whoever has mail is told to come again.
 
     `counted`: /metrics is asked for here.
     """
     app = _plain_app()
-    app.add_api_route("/healthz", starting.alive, methods=[*_GET])
-    app.add_api_route("/readyz", starting.ready, methods=[*_GET])
+    app.add_api_route("/healthz", starting.healthz, methods=[*_GET])
+    app.add_api_route("/readyz", starting.readyz, methods=[*_GET])
     if counted:
-        app.add_api_route("/metrics", MetricsRoute(starting.text).get, methods=[*_GET])
+        app.add_api_route("/metrics", MetricsRoute(starting.metrics_text).get, methods=[*_GET])
     app.router.default = starting.starting_application
     return RequestMiddleware(app, draining, room, root_path)
 
@@ -129,7 +131,7 @@ def _add_routes(app: FastAPI, edge: ApiContext, keyring: Authenticator, intake: 
     emails = EmailRoutes(edge, keyring, intake)
     app.add_api_route("/emails", emails.send, methods=["POST"])
     app.add_api_route("/emails", ListRoute(edge, keyring).list_, methods=[*_GET])
-    for path in unsupported.BEFORE_EMAILS:
+    for path in unsupported.PATHS_BEFORE_EMAIL_ID:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
     app.add_api_route("/emails/batch", BatchRoute(edge, keyring, intake).send, methods=["POST"])
     app.add_api_route("/emails/validate", ValidateRoute(edge, keyring, intake).validate, methods=["POST"])
@@ -141,7 +143,7 @@ def _add_routes(app: FastAPI, edge: ApiContext, keyring: Authenticator, intake: 
             emails,
             ScheduleRoutes(edge, keyring, intake.refusals, intake.attempts),
             AttachmentRoutes(edge, keyring),
-            Erasures(edge, keyring),
+            EraseRoutes(edge, keyring),
         ),
         *_emails_collection_routes(edge, keyring),
         *_webhook_routes(edge, keyring),
@@ -154,16 +156,16 @@ def _add_routes(app: FastAPI, edge: ApiContext, keyring: Authenticator, intake: 
 
 
 def _add_postmark(app: FastAPI, postmark: PostmarkRoutes) -> None:
-    app.add_api_route(PATH, postmark.send, methods=["POST"])
-    app.add_api_route(BATCH, postmark.send_batch, methods=["POST"])
-    for path in TEMPLATES:
-        app.add_api_route(path, postmark.template, methods=[*unsupported.METHODS], include_in_schema=False)
+    app.add_api_route(SEND_PATH, postmark.send, methods=["POST"])
+    app.add_api_route(BATCH_PATH, postmark.send_batch, methods=["POST"])
+    for path in TEMPLATE_PATHS:
+        app.add_api_route(path, postmark.refuse_template, methods=[*unsupported.METHODS], include_in_schema=False)
     rest = "/email/{rest:but_batch}"
-    app.add_api_route(rest, postmark.nothing, methods=[*unsupported.METHODS], include_in_schema=False)
+    app.add_api_route(rest, postmark.refuse, methods=[*unsupported.METHODS], include_in_schema=False)
 
 
 def _email_routes(
-    emails: EmailRoutes, changes: ScheduleRoutes, attachments: AttachmentRoutes, erasures: Erasures
+    emails: EmailRoutes, changes: ScheduleRoutes, attachments: AttachmentRoutes, erasures: EraseRoutes
 ) -> Sequence[_Route]:
     return (
         ("/emails/{id:but_words}", _GET, emails.show),

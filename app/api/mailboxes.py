@@ -14,7 +14,7 @@ from app.api.auth.authenticator import Authenticator, actor
 from app.api.context import ApiContext
 from app.api.http import body, strict_json
 from app.api.http.headers import json_ok, timestamp
-from app.api.http.memory_budget import SMALL
+from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
 from app.api.openapi.types import AT, Timestamp, describe
@@ -213,7 +213,7 @@ class MailboxRoutes:
 
     async def _wish(self, request: Request, *, hold: bool) -> Response:
         key = await self._keyring.full_access(request)
-        reason = _reason(await body.read(request, self._edge.limits, SMALL)) if hold else ""
+        reason = _reason(await body.read(request, self._edge.limits, UNCHARGED_SIZE)) if hold else ""
         name: str = request.path_params["name"]
         wish = HoldRequest(self._edge.clock.now(), hold, reason)
         if not (name.isprintable() and await self._edge.store.request_hold(name, wish, actor(request, key))):

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from app.api.emails.routes import not_held, not_retryable
-from app.api.problems.problem import NotOver
+from app.api.problems.problem import NotEnded
 from app.cli.exit_codes import Exit, end
 from app.cli.output import AsJson, console, moment, say, show, show_facts, styled
 from app.cli.store_access import BY, with_store
@@ -107,7 +107,7 @@ def _erase_ids(ids: Sequence[UUID]) -> list[typer.Exit]:
         if outcome is Outcome.MISSING:
             failures.append(_none(id))
         elif isinstance(outcome, MessageState):
-            failures.append(end(Exit.FAILED, f"{id}: {NotOver(outcome).message}"))
+            failures.append(end(Exit.FAILED, f"{id}: {NotEnded(outcome).message}"))
         else:
             say(f"{id} is erased")
     return failures

@@ -20,7 +20,7 @@ from app.api.auth.authenticator import Authenticator, actor, digest, new_key
 from app.api.context import ApiContext
 from app.api.http import body
 from app.api.http.headers import json_ok
-from app.api.http.memory_budget import SMALL
+from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.problems.key_policy import KeyRevoked
 from app.api.problems.problem import NotFound
@@ -141,7 +141,7 @@ class KeyRoutes:
 
     async def _asked(self, request: Request) -> tuple[Key, dict[str, Any]]:
         admin = await self._keyring.full_access(request)
-        return admin, webhook_fields.members(await body.read(request, self._edge.limits, SMALL))
+        return admin, webhook_fields.members(await body.read(request, self._edge.limits, UNCHARGED_SIZE))
 
     async def _record(self, id_: UUID) -> KeyRecord:
         record = await self._edge.store.key(id_)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from uuid import UUID
 
-from app.api.problems.key_policy import BudgetSpent
+from app.api.problems.key_policy import RateLimitExceeded
 from app.mail.key_policy import MAX_ITEMS
 from app.mail.rate_limit import MINUTE, UNUSED, Amount, RateLimit, Usage
 from app.store.keys.records import Key
@@ -42,7 +42,7 @@ class RateLimitHeaders:
         now = self._now()
         usage = self._used.get(key_id, UNUSED).at(now)
         if (window := budget.exceeded(usage, amount)) is not None:
-            raise BudgetSpent(window, amount, now)
+            raise RateLimitExceeded(window, amount, now)
 
     def headers(self, key: Key) -> Headers:
         """Of the window in which the fewest messages are left; constants where messages are not limited."""

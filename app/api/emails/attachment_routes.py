@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http.headers import json_ok, path_id
-from app.api.http.memory_budget import hold, turn
+from app.api.http.memory_budget import charge, large_work_slot
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn, RequiredPermission, Tag, operation
 from app.api.openapi.shared import ID_PART, OF_ONE
@@ -180,8 +180,8 @@ class AttachmentRoutes:
         email = await self._edge.store.get(id_, key.scope)
         if email is None:
             raise NoEmail(id_)
-        hold(request.scope, email.size)
-        async with turn(request.scope, email.size):
+        charge(request.scope, email.size)
+        async with large_work_slot(request.scope, email.size):
             content = await self._edge.store.content(id_)
             if content is None:
                 raise NotFound(f"The content of the email {id_} is not kept any more.", reason="content_not_kept")

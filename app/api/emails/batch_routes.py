@@ -20,13 +20,13 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http import body, idempotency, strict_json
 from app.api.http.headers import header, json_ok
-from app.api.http.memory_budget import turn
+from app.api.http.memory_budget import large_work_slot
 from app.api.openapi.email_types import CODE, RECEIPT
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
 from app.api.openapi.shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
 from app.api.openapi.types import ID, OTHER_ID, Id, describe
-from app.api.problems.problem import BatchRefused, FieldError, Invalid, Problem, in_item
+from app.api.problems.problem import BatchRefused, FieldError, Invalid, Problem, item_message
 from app.api.submission.fields import json_type
 from app.api.submission.pipeline import Prepared, SubmissionPipeline
 from app.api.submission.schema import EmailInput
@@ -123,7 +123,7 @@ class BatchRoute:
             # In a thread: a hundred emails take as long as a hundred requests, and those would let others between.
             now = self._edge.clock.now()
             ids = [self._intake.ids.new(now) for _ in range(MAX_BATCH)]
-            async with turn(request.scope, len(raw)):
+            async with large_work_slot(request.scope, len(raw)):
                 found = await asyncio.to_thread(self._sort, key, raw, token, ids, now)
                 if found.refused and not permissive:
                     raise BatchRefused(found.refused)
@@ -174,5 +174,5 @@ def _items_kept(ids: Sequence[UUID], good: Sequence[Prepared]) -> list[AcceptedI
 def _answer(kept: list[AcceptedItem], refused: Sequence[tuple[int, Problem]] | None) -> Response:
     answer: AcceptedBatch = {"data": kept}
     if refused is not None:
-        answer["errors"] = [{"index": index, "message": in_item(index, problem)} for index, problem in refused]
+        answer["errors"] = [{"index": index, "message": item_message(index, problem)} for index, problem in refused]
     return json_ok(json.dumps(answer).encode())

@@ -17,7 +17,7 @@ from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.openapi.shared import ID_PART, OF_ONE, email_id_answer
 from app.api.openapi.types import ID, Id, describe
-from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotOver
+from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotEnded
 from app.api.submission.fields import json_type
 from app.mail import erasure
 from app.mail.lifecycle import MessageState
@@ -49,7 +49,7 @@ class ErasureObject(TypedDict):
     ]
 
 
-class Erasures:
+class EraseRoutes:
     """The two routes."""
 
     def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
@@ -63,7 +63,7 @@ class Erasures:
         needs=RequiredPermission.ADMINISTRATOR,
         parameters=(ID_PART,),
         answer=email_id_answer("It is erased, now or before."),
-        errors=(*OF_ONE, NotOver(MessageState.QUEUED), NotOver(MessageState.ACTIVE)),
+        errors=(*OF_ONE, NotEnded(MessageState.QUEUED), NotEnded(MessageState.ACTIVE)),
         description="Its content, subject, names, addresses, tags, headers, SMTP dialogue and the payloads of its "
         "webhook events are removed. Its id, times, states and counts stay, and so does its Idempotency-Key. Only an "
         "email that is over can be erased. A body is not read.",
@@ -77,7 +77,7 @@ class Erasures:
         if outcome is Outcome.MISSING:
             raise NoEmail(id_)
         if isinstance(outcome, MessageState):
-            raise NotOver(outcome)
+            raise NotEnded(outcome)
         logs.erased(int(outcome is Outcome.ERASED), key=key.name, scrubbed=await store.scrub())
         return email_id_response(id_)
 

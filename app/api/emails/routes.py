@@ -22,7 +22,7 @@ from app.api.emails import view
 from app.api.emails.outcome_waiter import OutcomeWaiter
 from app.api.http import body, idempotency, prefer, strict_json
 from app.api.http.headers import email_id_response, json_ok, path_id
-from app.api.http.memory_budget import INLINE, hold, turn
+from app.api.http.memory_budget import INLINE_SIZE, charge, large_work_slot
 from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT, SENT
 from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
 from app.api.openapi.shared import (
@@ -165,12 +165,12 @@ class EmailRoutes:
         outlook = await self._edge.store.queue_position(email.id, now) if status.waits(email, now) else None
         prospect = status.delivery_status(email, outlook, self._edge.capacities, now)
         size = email.size if email.content_removed_at is None else 0
-        hold(scope, size)
-        async with turn(scope, size):
+        charge(scope, size)
+        async with large_work_slot(scope, size):
             content = await self._edge.store.content(email.id) if size else None
             render = partial(view.render, email, content, prospect, now)
-            rendered = render() if size <= INLINE else await asyncio.to_thread(render)
-        hold(scope, len(rendered))
+            rendered = render() if size <= INLINE_SIZE else await asyncio.to_thread(render)
+        charge(scope, len(rendered))
         return rendered
 
     async def _decide(
@@ -189,9 +189,9 @@ class EmailRoutes:
     async def _accept(self, scope: Scope, key: Key, raw: bytes | bytearray, token: str | None) -> Response:
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(now), now)
-        async with turn(scope, len(raw)):
+        async with large_work_slot(scope, len(raw)):
             # Small work at once; large work in a thread, so that the others need not wait for it.
-            prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+            prepared, once = prepare() if len(raw) <= INLINE_SIZE else await asyncio.to_thread(prepare)
             kept = await self._intake.commit([prepared.acceptance], key, once)
         return _accepted(kept, prepared.warned)
 

@@ -19,7 +19,7 @@ from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.http import body, strict_json
 from app.api.http.headers import email_id_response, path_id
-from app.api.http.memory_budget import SMALL
+from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.email_types import SEND_TIME
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Body, RequiredPermission, Tag, operation
@@ -71,7 +71,7 @@ class ScheduleRoutes:
         key = await self._keyring.read_access(request)
         id_ = path_id(request)
         self._attempts.admit(key)
-        given = strict_json.parse(await body.read(request, self._edge.limits, SMALL))
+        given = strict_json.parse(await body.read(request, self._edge.limits, UNCHARGED_SIZE))
         now = self._edge.clock.now()
         at = _scheduled_at(given, now)
         change = await self._edge.store.reschedule(id_, now if at is None else at, now, key.scope)

@@ -13,7 +13,7 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http import body, strict_json
 from app.api.http.headers import json_ok, timestamp
-from app.api.http.memory_budget import INLINE, turn
+from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
 from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.openapi.shared import OF_EMAIL, TOO_MANY
@@ -73,8 +73,8 @@ class ValidateRoute:
         raw = await body.read(request, self._edge.limits)
         now = self._edge.clock.now()
         prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
-        async with turn(request.scope, len(raw)):
-            prepared = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+        async with large_work_slot(request.scope, len(raw)):
+            prepared = prepare() if len(raw) <= INLINE_SIZE else await asyncio.to_thread(prepare)
         would_be = prepared.acceptance
         answer: Valid = {
             "object": "validation",

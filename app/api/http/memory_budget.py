@@ -15,13 +15,13 @@ from starlette.types import Scope
 from app.api.problems.transport import BodyBudgetExhausted
 from app.quota import Quota, network
 
-SMALL = 64 * 1024  # bytes of a body or an answer that are not charged: what is urgent is small
-INLINE = 256 * 1024  # bytes; to parse or compose more would keep every other request waiting
-ROOM = "postern.room"  # in the scope of every request: the Room
-_HELD = "postern.held"  # the bytes that are charged to the request, and to whom
+UNCHARGED_SIZE = 64 * 1024  # bytes of a body or an answer that are not charged: what is urgent is small
+INLINE_SIZE = 256 * 1024  # bytes; to parse or compose more would keep every other request waiting
+MEMORY_BUDGET = "postern.room"  # in the scope of every request: the Room
+_CHARGED = "postern.held"  # the bytes that are charged to the request, and to whom
 
 
-class Room:
+class MemoryBudget:
     """The memory set aside, over all requests: what is read, worked on and answered at one moment."""
 
     def __init__(self, limit: int, largest: int = 0) -> None:
@@ -29,42 +29,42 @@ class Room:
         self._quota = Quota(limit, max(limit // 2, largest))
         self._turns = _Turns()
 
-    def hold(self, scope: Scope, size: int, unread: bool = False) -> None:
+    def charge(self, scope: Scope, size: int, unread: bool = False) -> None:
         """Charge so many bytes in all to the request, until `free`. Raises NoRoom."""
-        held, holders = scope.get(_HELD) or (0, _holders(scope))
-        if size > held and size > SMALL:
+        held, holders = scope.get(_CHARGED) or (0, _holders(scope))
+        if size > held and size > UNCHARGED_SIZE:
             if not self._quota.take(size - held, holders):
                 raise BodyBudgetExhausted(unread=unread)
-            scope[_HELD] = size, holders
+            scope[_CHARGED] = size, holders
 
-    def check(self, scope: Scope, size: int, unread: bool) -> None:
+    def check_available(self, scope: Scope, size: int, unread: bool) -> None:
         """Refuse what would exceed the budget now, before it is read. Charges nothing. Raises NoRoom."""
-        if size > SMALL:
+        if size > UNCHARGED_SIZE:
             holders = _holders(scope)
             if not self._quota.take(size, holders):
                 raise BodyBudgetExhausted(unread=unread)
             self._quota.give_back(size, holders)
 
-    def free(self, scope: Scope) -> None:
+    def release(self, scope: Scope) -> None:
         """The request is over."""
-        if _HELD in scope:
-            self._quota.give_back(*scope.pop(_HELD))
+        if _CHARGED in scope:
+            self._quota.give_back(*scope.pop(_CHARGED))
 
-    def turn(self, scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
+    def large_work_slot(self, scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
         """Around the work on a body or an email of this size. Of large ones one at a time, and API keys take turns: as
         text, value and message at once it takes several times its bytes, and the interpreter does one at a time
         anyway."""
-        return nullcontext() if size <= INLINE else self._turns.turn(_holders(scope)[-1])
+        return nullcontext() if size <= INLINE_SIZE else self._turns.turn(_holders(scope)[-1])
 
 
-def hold(scope: Scope, size: int) -> None:
+def charge(scope: Scope, size: int) -> None:
     """Charge an answer of this size to the request. Raises NoRoom."""
-    scope[ROOM].hold(scope, size)
+    scope[MEMORY_BUDGET].hold(scope, size)
 
 
-def turn(scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
+def large_work_slot(scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
     """See `Room.turn`."""
-    taken: AbstractAsyncContextManager[None] = scope[ROOM].turn(scope, size)
+    taken: AbstractAsyncContextManager[None] = scope[MEMORY_BUDGET].turn(scope, size)
     return taken
 
 

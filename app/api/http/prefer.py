@@ -4,9 +4,9 @@ import re
 
 from starlette.types import Scope
 
-LONGEST = 30  # seconds; who asks for more gets so many
+MAX_WAIT = 30  # seconds; who asks for more gets so many
 
-_LONGEST_HEADER = 1024  # bytes that are read
+_MAX_HEADER = 1024  # bytes that are read
 # Possessive, and a quoted string without an end goes to the end of the value: linear in its length.
 _PREFERENCE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.?)*+(?:"|\Z))++', re.DOTALL)
 _SECONDS = re.compile(rb'"?([0-9]{1,9})"?')
@@ -15,9 +15,9 @@ _SECONDS = re.compile(rb'"?([0-9]{1,9})"?')
 def wait(scope: Scope) -> int | None:
     """How many seconds the caller would wait for the outcome. The first `wait` counts, wherever it stands."""
     given = b",".join(value for name, value in scope["headers"] if name == b"prefer")
-    for preference in _PREFERENCE.findall(given[:_LONGEST_HEADER]):
+    for preference in _PREFERENCE.findall(given[:_MAX_HEADER]):
         name, _, value = preference.partition(b";")[0].partition(b"=")
         if name.strip().lower() == b"wait":
             seconds = _SECONDS.fullmatch(value.strip())
-            return min(int(seconds[1]), LONGEST) if seconds else None
+            return min(int(seconds[1]), MAX_WAIT) if seconds else None
     return None

@@ -94,7 +94,7 @@ def invalid(
 
 
 def _usual(problem: Problem) -> tuple[int, bytes]:
-    return problem.status, errors.wire_form(problem, REQUEST_ID)
+    return problem.status, errors.render(problem, REQUEST_ID)
 
 
 USUAL = Form(Error, _usual)

@@ -9,7 +9,7 @@ from app.api.openapi.errors import NO_EMAIL, invalid
 from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn
 from app.api.openapi.types import ID, Id
 from app.api.problems.key_policy import (
-    BudgetSpent,
+    RateLimitExceeded,
     LaneNotAllowed,
     RecipientNotAllowed,
     SenderNotAllowed,
@@ -67,9 +67,11 @@ OF_EMAIL = (
 )
 TOO_MANY = TooManyAttempts(600, 40)
 OF_BUDGET = (
-    BudgetSpent(Window(MINUTE, 1_763_975_880, 60, 60), Amount(1, 1, 912), 1_763_975_920.0),
-    BudgetSpent(Window(DAY, 1_763_942_400, 5_000, 4_980), Amount(50, 50, 45_600), 1_763_975_920.0),
-    BudgetSpent(Window(DAY, 1_763_942_400, 8_000, 7_900, Unit.RECIPIENTS), Amount(1, 150, 5_210), 1_763_975_920.0),
+    RateLimitExceeded(Window(MINUTE, 1_763_975_880, 60, 60), Amount(1, 1, 912), 1_763_975_920.0),
+    RateLimitExceeded(Window(DAY, 1_763_942_400, 5_000, 4_980), Amount(50, 50, 45_600), 1_763_975_920.0),
+    RateLimitExceeded(
+        Window(DAY, 1_763_942_400, 8_000, 7_900, Unit.RECIPIENTS), Amount(1, 150, 5_210), 1_763_975_920.0
+    ),
     TOO_MANY,
     DiskAlmostFull(),
 )

@@ -20,11 +20,11 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http import body, idempotency, strict_json
 from app.api.http.headers import header, json_ok, timestamp
-from app.api.http.memory_budget import INLINE, turn
+from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.openapi.shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
 from app.api.postmark import translate
-from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, place_of
+from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field
 from app.api.postmark.schema import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
 from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound, Problem
 from app.api.submission.fields import json_type
@@ -34,16 +34,16 @@ from app.store.db.uuid7 import moment_of
 from app.store.keys.records import Key
 from app.store.records import Idempotency
 
-PATH = "/email"
-BATCH = "/email/batch"
-TEMPLATES = ("/email/withTemplate", "/email/batchWithTemplates")
-MOST = 500  # emails in one request, as many as Postmark's SDKs put into one
+SEND_PATH = "/email"
+BATCH_PATH = "/email/batch"
+TEMPLATE_PATHS = ("/email/withTemplate", "/email/batchWithTemplates")
+MAX_BATCH = 500  # emails in one request, as many as Postmark's SDKs put into one
 
 _TOKEN = "The API key may come in the header X-Postmark-Server-Token instead."  # noqa: S105
 _NO_OBJECT = IncompatibleJson("An email must be one JSON object, not a list.")
 _OF_BATCH = (
     IncompatibleJson("The list has no emails."),
-    TooManyMessages(f"The list has {MOST + 1} emails; a batch has {MOST} at most."),
+    TooManyMessages(f"The list has {MAX_BATCH + 1} emails; a batch has {MAX_BATCH} at most."),
 )
 
 _Sorted = tuple[Sequence[Prepared | Problem], Idempotency | None]
@@ -74,10 +74,10 @@ class PostmarkRoutes:
         """POST /email: 200 with the MessageID once the email is on the disk."""
         key, token, raw = await self._asked(request)
         now = self._edge.clock.now()
-        with self._held(key, PATH, token):
+        with self._held(key, SEND_PATH, token):
             prepare = partial(self._prepare_one, key, raw, token, self._intake.ids.new(now), now)
-            async with turn(request.scope, len(raw)):
-                prepared, once = prepare() if len(raw) <= INLINE else await asyncio.to_thread(prepare)
+            async with large_work_slot(request.scope, len(raw)):
+                prepared, once = prepare() if len(raw) <= INLINE_SIZE else await asyncio.to_thread(prepare)
                 kept = await self._intake.commit([prepared.acceptance], key, once)
         return _answer(_sent(prepared, kept.ids[0]))
 
@@ -88,7 +88,7 @@ class PostmarkRoutes:
         needs=RequiredPermission.HOLDER,
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(
-            Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MOST)], {"two emails": [RECEIPT, CODE]}
+            Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MAX_BATCH)], {"two emails": [RECEIPT, CODE]}
         ),
         answer=Answer(
             "In the order of the request: what was kept, and what is wrong with the others.",
@@ -104,9 +104,9 @@ class PostmarkRoutes:
         """POST /email/batch: 200 with a list, in order: of each email its MessageID, or what is wrong with it."""
         key, token, raw = await self._asked(request)
         now = self._edge.clock.now()
-        with self._held(key, BATCH, token):
-            ids = [self._intake.ids.new(now) for _ in range(MOST)]
-            async with turn(request.scope, len(raw)):
+        with self._held(key, BATCH_PATH, token):
+            ids = [self._intake.ids.new(now) for _ in range(MAX_BATCH)]
+            async with large_work_slot(request.scope, len(raw)):
                 results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
                 good = [result.acceptance for result in results if isinstance(result, Prepared)]
                 for result in results:
@@ -118,13 +118,13 @@ class PostmarkRoutes:
         place = iter(kept)
         return _answer([_sent(r, next(place)) if isinstance(r, Prepared) else members(r) for r in results])
 
-    async def template(self, request: Request) -> Response:
+    async def refuse_template(self, request: Request) -> Response:
         """POST /email/withTemplate and the like: always refused, after the key was checked."""
         await self._keyring.any_key(_with_bearer(request))
         sentence = "This relay has no templates. Send the finished HtmlBody or TextBody to /email."
         raise Invalid([FieldError("template", sentence, reason="unsupported_field")])
 
-    async def nothing(self, request: Request) -> Response:
+    async def refuse(self, request: Request) -> Response:
         """Whatever else Postmark has under /email: not here."""
         await self._keyring.any_key(_with_bearer(request))
         sentence = f"{request.scope['path']} is not available on this relay. Use POST /email and POST /email/batch."
@@ -143,7 +143,7 @@ class PostmarkRoutes:
         self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
     ) -> tuple[Prepared, Idempotency | None]:
         value, repaired = strict_json.parse_email(raw)
-        return self._prepared(value, key, id_, now, repaired), _once(key, PATH, token, value)
+        return self._prepared(value, key, id_, now, repaired), _once(key, SEND_PATH, token, value)
 
     def _prepare_all(
         self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float
@@ -155,7 +155,7 @@ class PostmarkRoutes:
                 results.append(self._prepared(item, key, id_, now, repaired))
             except Problem as problem:
                 results.append(problem)
-        return results, _once(key, BATCH, token, value)
+        return results, _once(key, BATCH_PATH, token, value)
 
     def _prepared(self, value: Any, key: Key, id_: UUID, now: float, repaired: bool) -> Prepared:
         if not isinstance(value, dict):
@@ -183,8 +183,8 @@ def _items(value: Any) -> list[Any]:
         raise IncompatibleJson(f"The request body must be a list of emails, not {json_type(value)}.")
     if not value:
         raise IncompatibleJson("The list has no emails.")
-    if len(value) > MOST:
-        raise TooManyMessages(f"The list has {len(value)} emails; a batch has {MOST} at most.")
+    if len(value) > MAX_BATCH:
+        raise TooManyMessages(f"The list has {len(value)} emails; a batch has {MAX_BATCH} at most.")
     return value
 
 
@@ -203,7 +203,7 @@ def _sent(prepared: Prepared, id_: UUID) -> dict[str, Any]:
 def _in_their_words(warned: Warned) -> Warned:
     if "warnings" not in warned:
         return warned
-    return {"warnings": [{**one, "field": place_of(one["field"])} for one in warned["warnings"]]}
+    return {"warnings": [{**one, "field": postmark_field(one["field"])} for one in warned["warnings"]]}
 
 
 def _answer(content: Any) -> Response:

@@ -12,13 +12,13 @@ from app.api.openapi.email_types import NOT_EMPTY, NOTHING, ONE_LINE, OPTIONAL_A
 from app.api.openapi.operation import Form
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.postmark.errors import render
-from app.api.postmark.translate import LONGEST, LONGEST_NAME
+from app.api.postmark.translate import MAX_TAG_TEXT, MAX_METADATA_NAME
 from app.api.submission.warnings import Warned
 
 _LIST = {"type": "string", "format": "mailboxes", "examples": ["ada@example.net, Charles <charles@example.net>"]}
 _NOBODY = {"type": "string", "pattern": "^[ \t,]*$"}
 _AddressesOrNone: TypeAlias = Annotated[str | None, WithJsonSchema({"anyOf": [_LIST, _NOBODY, {"type": "null"}]})]
-_SCALAR = {"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\u0000]*$", "maxLength": LONGEST}
+_SCALAR = {"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\u0000]*$", "maxLength": MAX_TAG_TEXT}
 
 
 def _needed(schema: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ class PostmarkEmail(TypedDict):
                 {
                     "type": ["object", "null"],
                     "maxProperties": 1000,
-                    "propertyNames": {"minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\u0000]*$"},
+                    "propertyNames": {"minLength": 1, "maxLength": MAX_METADATA_NAME, "pattern": r"^[^\u0000]*$"},
                     "additionalProperties": _SCALAR,
                 }
             ),

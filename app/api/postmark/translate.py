@@ -11,7 +11,7 @@ from typing import Any
 from app.api.problems.problem import FieldError, Invalid
 from app.api.submission.fields import MAX_ITEMS, json_type
 
-MEMBERS = {
+NATIVE_MEMBERS = {
     "From": "from",
     "To": "to",
     "Cc": "cc",
@@ -24,7 +24,7 @@ MEMBERS = {
     "Attachments": "attachments",
     "TemplateId": "template",
 }
-ATTACHMENT = {
+ATTACHMENT_MEMBERS = {
     "Name": "filename",
     "Content": "content",
     "ContentType": "content_type",
@@ -34,18 +34,18 @@ ATTACHMENT = {
 
 _ADDRESSES = ("To", "Cc", "Bcc", "ReplyTo")
 _TEMPLATE = ("TemplateId", "TemplateAlias", "TemplateModel")
-LONGEST = 1000  # characters of a Tag or of a value in Metadata
-LONGEST_NAME = 256
-_MARKS = re.compile(r'\\.|[",]', re.DOTALL)
+MAX_TAG_TEXT = 1000  # characters of a Tag or of a value in Metadata
+MAX_METADATA_NAME = 256
+_QUOTES_AND_COMMAS = re.compile(r'\\.|[",]', re.DOTALL)
 
 
 def to_native(email: Mapping[str, Any]) -> dict[str, Any]:
     """The body of POST /emails that means the same. Raises Invalid, the places in our words too."""
-    ours = {name: email[theirs] for theirs, name in MEMBERS.items() if theirs in email}
+    ours = {name: email[theirs] for theirs, name in NATIVE_MEMBERS.items() if theirs in email}
     for theirs in _ADDRESSES:
         if isinstance(email.get(theirs), str):
-            ours[MEMBERS[theirs]] = split(email[theirs])
-    if not ours.get("to") and (_some(email, "Cc") or _some(email, "Bcc")):
+            ours[NATIVE_MEMBERS[theirs]] = split_addresses(email[theirs])
+    if not ours.get("to") and (_has_address(email, "Cc") or _has_address(email, "Bcc")):
         ours["to"] = ()  # for the rules of ours: nobody, and that is right
     ours["headers"] = _headers(email.get("Headers"))
     ours["attachments"] = _attachments(email.get("Attachments"))
@@ -54,10 +54,10 @@ def to_native(email: Mapping[str, Any]) -> dict[str, Any]:
     return ours
 
 
-def split(text: str) -> list[str]:
+def split_addresses(text: str) -> list[str]:
     """The addresses of a list with commas (RFC 5322 §3.4); a comma within quotation marks is part of a name."""
     parts, start, quoted = [], 0, False
-    for mark in _MARKS.finditer(text):
+    for mark in _QUOTES_AND_COMMAS.finditer(text):
         if mark[0] == '"':
             quoted = not quoted
         elif mark[0] == "," and not quoted:
@@ -67,8 +67,8 @@ def split(text: str) -> list[str]:
     return [bare for part in parts if (bare := part.strip(" \t"))]
 
 
-def _some(email: Mapping[str, Any], name: str) -> bool:
-    return isinstance(email.get(name), str) and bool(split(email[name]))
+def _has_address(email: Mapping[str, Any], name: str) -> bool:
+    return isinstance(email.get(name), str) and bool(split_addresses(email[name]))
 
 
 def _headers(given: Any) -> Any:
@@ -76,18 +76,18 @@ def _headers(given: Any) -> Any:
     if given is None:
         return None
     if not isinstance(given, list):
-        raise _flaw(
+        raise _invalid(
             "headers", f'It must be a list like [{{"Name": "X-Reference", "Value": "42"}}], not {json_type(given)}.'
         )
     if len(given) > MAX_ITEMS:
-        raise _flaw("headers", f"It has {len(given)} headers and may have {MAX_ITEMS}.")
+        raise _invalid("headers", f"It has {len(given)} headers and may have {MAX_ITEMS}.")
     headers: dict[str, Any] = {}
     for place, header in enumerate(given):
         name = header.get("Name") if isinstance(header, dict) else None
         if not isinstance(name, str):
-            raise _flaw(f"headers[{place}]", 'It must be an object like {"Name": "X-Reference", "Value": "42"}.')
+            raise _invalid(f"headers[{place}]", 'It must be an object like {"Name": "X-Reference", "Value": "42"}.')
         if name in headers:
-            raise _flaw(f"headers[{place}]", "There is a header of this name already; give each once.")
+            raise _invalid(f"headers[{place}]", "There is a header of this name already; give each once.")
         headers[name] = header.get("Value")
     return headers
 
@@ -99,7 +99,7 @@ def _attachments(given: Any) -> Any:
 
 
 def _attachment(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: given.get(theirs) for theirs, name in ATTACHMENT.items()}
+    return {name: given.get(theirs) for theirs, name in ATTACHMENT_MEMBERS.items()}
 
 
 def _tag(given: Any) -> list[tuple[str, str]]:
@@ -113,12 +113,12 @@ def _metadata(given: Any) -> list[tuple[str, str]]:
     if given is None:
         return []
     if not isinstance(given, dict):
-        raise _flaw("metadata", f'It must be an object like {{"customer": "42"}}, not {json_type(given)}.')
+        raise _invalid("metadata", f'It must be an object like {{"customer": "42"}}, not {json_type(given)}.')
     if len(given) > MAX_ITEMS:
-        raise _flaw("metadata", f"It has {len(given)} entries and may have {MAX_ITEMS}.")
+        raise _invalid("metadata", f"It has {len(given)} entries and may have {MAX_ITEMS}.")
     for name in given:
-        if not 1 <= len(name) <= LONGEST_NAME or "\0" in name:
-            raise _flaw("metadata", f"A name in it must have 1 to {LONGEST_NAME} characters, none of them NUL.")
+        if not 1 <= len(name) <= MAX_METADATA_NAME or "\0" in name:
+            raise _invalid("metadata", f"A name in it must have 1 to {MAX_METADATA_NAME} characters, none of them NUL.")
     return [(name, _text(f"metadata.{name}", value)) for name, value in given.items() if value is not None]
 
 
@@ -129,12 +129,12 @@ def _text(place: str, value: Any) -> str:
             return "true" if value else "false"
         case int() | float():
             return str(value)
-        case str() if len(value) <= LONGEST and "\0" not in value:
+        case str() if len(value) <= MAX_TAG_TEXT and "\0" not in value:
             return value
         case str():
-            raise _flaw(place, f"It must have at most {LONGEST} characters, none of them NUL.")
-    raise _flaw(place, f"It must be a string, not {json_type(value)}.")
+            raise _invalid(place, f"It must have at most {MAX_TAG_TEXT} characters, none of them NUL.")
+    raise _invalid(place, f"It must be a string, not {json_type(value)}.")
 
 
-def _flaw(place: str, sentence: str) -> Invalid:
+def _invalid(place: str, sentence: str) -> Invalid:
     return Invalid([FieldError(place, sentence)])

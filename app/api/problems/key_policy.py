@@ -42,7 +42,7 @@ class RecipientNotAllowed(NotAllowed):
         super().__init__("recipient_not_allowed", sentences)
 
 
-class BudgetSpent(Problem):
+class RateLimitExceeded(Problem):
     """The API key has submitted as much as it may in this minute or on this day. Nothing was kept."""
 
     status = 429

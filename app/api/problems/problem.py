@@ -22,8 +22,8 @@ from app.mail.lifecycle import MessageState
 from app.mail.safe_text import cut
 
 MAX_DETAILS = 20  # flaws that one answer names
-LONGEST_FIELD = 200  # characters of the place of a flaw
-LONGEST_MESSAGE = 600  # characters of a sentence
+MAX_FIELD_LENGTH = 200  # characters of the place of a flaw
+MAX_MESSAGE_LENGTH = 600  # characters of a sentence
 
 
 class ErrorName(StrEnum):
@@ -80,11 +80,11 @@ class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not
     ) -> None:
         """Text of the caller in `message` and `details` is cut: an answer repeats a few hundred characters of it."""
         self.name = name
-        self.message = cut(message, LONGEST_MESSAGE)
+        self.message = cut(message, MAX_MESSAGE_LENGTH)
         super().__init__(self.message)
         self.reason = reason
         self.details = [
-            {"field": cut(one["field"], LONGEST_FIELD), "message": cut(one["message"], LONGEST_MESSAGE)}
+            {"field": cut(one["field"], MAX_FIELD_LENGTH), "message": cut(one["message"], MAX_MESSAGE_LENGTH)}
             for one in details
         ]
         self.headers = headers or {}
@@ -108,20 +108,24 @@ class BatchRefused(Problem):
 
     def __init__(self, refused: Sequence[tuple[int, Problem]]) -> None:
         _, first = refused[0]
-        details = [detail for index, problem in refused for detail in _of_item(index, problem)]
+        details = [detail for index, problem in refused for detail in _item_details(index, problem)]
         super().__init__(
-            first.name, in_item(*refused[0]), reason=first.reason, details=details[:MAX_DETAILS], headers=first.headers
+            first.name,
+            item_message(*refused[0]),
+            reason=first.reason,
+            details=details[:MAX_DETAILS],
+            headers=first.headers,
         )
         self.status = first.status
 
 
-def in_item(index: int, problem: Problem) -> str:
+def item_message(index: int, problem: Problem) -> str:
     """What is wrong with the item of a batch at this place (from 0), like `[2].to: It must be …`."""
     named = problem.details and problem.details[0]["field"]
     return f"[{index}].{problem.message}" if named else f"[{index}]: {problem.message}"
 
 
-def _of_item(index: int, problem: Problem) -> list[Mapping[str, str]]:
+def _item_details(index: int, problem: Problem) -> list[Mapping[str, str]]:
     if not problem.details:
         return [{"field": f"[{index}]", "message": problem.message}]
     return [
@@ -228,7 +232,7 @@ class NotHeld(Problem):
         )
 
 
-class NotOver(Problem):
+class NotEnded(Problem):
     """The email is not over, so it cannot be erased."""
 
     def __init__(self, state: MessageState) -> None:
@@ -346,10 +350,10 @@ class InternalError(Problem):
         )
 
 
-def answer(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None) -> Response:
+def problem_response(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None) -> Response:
     """The response in the wire form, or in another `form`: its status and body. What was the caller's is logged here,
     once."""
-    status, content = form or (problem.status, wire_form(problem, scope.get("request_id")))
+    status, content = form or (problem.status, render(problem, scope.get("request_id")))
     if status < 500:
         logs.refused(
             status=status,
@@ -363,7 +367,7 @@ def answer(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None
     return kind(content, status, dict(problem.headers), media_type="application/json")
 
 
-def wire_form(problem: Problem, request_id: str | None) -> bytes:
+def render(problem: Problem, request_id: str | None) -> bytes:
     """The content of an error, as JSON."""
     members: dict[str, object] = {"statusCode": problem.status, "name": problem.name, "message": problem.message}
     members |= problem.members

@@ -6,7 +6,7 @@ Some of it is found below the application, by `app/listener.py`, which is given 
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from app.api.problems.problem import ErrorName, Problem, wire_form
+from app.api.problems.problem import ErrorName, Problem, render
 
 _CLOSE = {"connection": "close"}
 _RETRY_AFTER = "1"  # second after which there may be room again
@@ -157,7 +157,7 @@ def transport_responses() -> Mapping[int, bytes]:
 
 
 def _response_bytes(problem: Problem) -> bytes:
-    content = wire_form(problem, None)
+    content = render(problem, None)
     headers = {
         **problem.headers,
         **_CLOSE,

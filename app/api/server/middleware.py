@@ -18,7 +18,7 @@ from app import logs
 from app.api.auth.rate_limit_headers import RateLimitHeaders
 from app.api.auth.refusal_audit import Caller, RefusalAudit
 from app.api.http.headers import header
-from app.api.http.memory_budget import ROOM, Room
+from app.api.http.memory_budget import MEMORY_BUDGET, MemoryBudget
 from app.api.postmark import errors
 from app.api.problems.problem import (
     InternalError,
@@ -27,14 +27,14 @@ from app.api.problems.problem import (
     NotFound,
     Problem,
     Unavailable,
-    answer,
+    problem_response,
 )
 from app.api.server import paths
 from app.quota import Quota, network
 from app.store import StoreError
 
-PIECE = 64 * 1024  # bytes of an answer that are written at once
-REQUESTS_OF_ONE = 450  # that one address, or one API key, may have under way: half of the connections
+RESPONSE_CHUNK_SIZE = 64 * 1024  # bytes of an answer that are written at once
+MAX_REQUESTS_PER_CALLER = 450  # that one address, or one API key, may have under way: half of the connections
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
 _STOPPED = "Postern stopped before it was done. Send the request again, with the same Idempotency-Key if it had one."
 _ids = random.Random()  # noqa: S311 - they tell requests apart, they keep no secret
@@ -49,12 +49,12 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: FastAPI, draining: Callable[[], bool], room: Room | None = None, root_path: str = ""
+        self, app: FastAPI, draining: Callable[[], bool], room: MemoryBudget | None = None, root_path: str = ""
     ) -> None:
         self._root_path = root_path
         self._draining = draining
-        self._room = room or Room(0)
-        self._requests = Quota(sys.maxsize, REQUESTS_OF_ONE)
+        self._room = room or MemoryBudget(0)
+        self._requests = Quota(sys.maxsize, MAX_REQUESTS_PER_CALLER)
         self.set_routes(app)
 
     def set_routes(
@@ -78,7 +78,7 @@ class RequestMiddleware:
         request_id, caller = _request_id(scope), Caller(self._requests)
         path = paths.route_path(scope["path"], self._root_path)
         facts = {"app": self._app, "path": path, "request_id": request_id.decode()}
-        scope.update(facts | {"caller": caller, ROOM: self._room})
+        scope.update(facts | {"caller": caller, MEMORY_BUDGET: self._room})
         logs.bind_request(scope["request_id"])
         started, problem = False, None
 
@@ -88,20 +88,20 @@ class RequestMiddleware:
                 started = True
                 left = self._rates.headers(caller.key) if self._rates and caller.key else ()
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *left]
-            elif len(message.get("body", b"")) > PIECE:
-                await _send_in_pieces(message, send)
+            elif len(message.get("body", b"")) > RESPONSE_CHUNK_SIZE:
+                await _send_in_chunks(message, send)
                 return
             await send(message)
 
         try:
-            self._admit(scope, caller)
+            self._check_admission(scope, caller)
             await self._routes(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
             problem = _problem(error, scope)
             if started:
                 raise
         finally:
-            self._room.free(scope)
+            self._room.release(scope)
             if problem is None or started:
                 caller.leave()
         if problem is not None:
@@ -113,7 +113,7 @@ class RequestMiddleware:
             self._refusals.record(scope, problem)
         form = errors.render(problem) if errors.is_postmark_request(scope) else None
         try:
-            await answer(problem.with_traceback(None), scope, form)(scope, receive, send)
+            await problem_response(problem.with_traceback(None), scope, form)(scope, receive, send)
         finally:
             scope["caller"].leave()
 
@@ -122,7 +122,7 @@ class RequestMiddleware:
         if self._refusals:
             await self._refusals.close()
 
-    def _admit(self, scope: Scope, caller: Caller) -> None:
+    def _check_admission(self, scope: Scope, caller: Caller) -> None:
         paths.check(scope)
         if scope["path"] in paths.INTERNAL:
             return
@@ -132,12 +132,12 @@ class RequestMiddleware:
             raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
 
 
-async def _send_in_pieces(message: Message, send: Send) -> None:
+async def _send_in_chunks(message: Message, send: Send) -> None:
     """A large body, no faster than the caller reads it: what waits for the caller is then charged until it is sent."""
     content = message["body"]
-    for at in range(0, len(content), PIECE):
-        more = message.get("more_body", False) or at + PIECE < len(content)
-        await send({"type": message["type"], "body": content[at : at + PIECE], "more_body": more})
+    for at in range(0, len(content), RESPONSE_CHUNK_SIZE):
+        more = message.get("more_body", False) or at + RESPONSE_CHUNK_SIZE < len(content)
+        await send({"type": message["type"], "body": content[at : at + RESPONSE_CHUNK_SIZE], "more_body": more})
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -14,18 +14,18 @@ from app.mail.readiness import NO_DATABASE, Status
 RETRY_AFTER = 5  # seconds
 
 
-async def alive(_: Request) -> Response:
+async def healthz(_: Request) -> Response:
     """GET /healthz: the process answers, and to start it again would mend nothing."""
     return json_ok(b'{"status":"ok"}')
 
 
-async def ready(_: Request) -> Response:
+async def readyz(_: Request) -> Response:
     """GET /readyz: not yet."""
     reasons = [NO_DATABASE.shown(names=False)]
     raise NotReady({"status": Status.NOT_READY, "relaying": False, "reasons": reasons})
 
 
-async def text() -> bytes:
+async def metrics_text() -> bytes:
     """For GET /metrics: what was counted."""
     return metrics.expose()
 

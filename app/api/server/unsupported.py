@@ -12,13 +12,13 @@ _COLLECTIONS = (
     *("api-keys", "audiences", "automations", "broadcasts", "contact-properties", "contacts", "domains", "events"),
     *("inboxes", "logs", "oauth", "segments", "suppressions", "templates", "topics", "usage"),
 )
-_OF_AN_EMAIL = ("share", "forward", "reply")
+_EMAIL_ACTIONS = ("share", "forward", "reply")
 
-BEFORE_EMAILS = ("/emails/metrics", "/emails/receiving")  # which /emails/{id} would take for an id
+PATHS_BEFORE_EMAIL_ID = ("/emails/metrics", "/emails/receiving")  # which /emails/{id} would take for an id
 PATHS = (
     *(path for name in _COLLECTIONS for path in (f"/{name}", f"/{name}/{{rest:path}}")),
     "/emails/receiving/{rest:path}",
-    *(f"/emails/{{id}}/{name}" for name in _OF_AN_EMAIL),
+    *(f"/emails/{{id}}/{name}" for name in _EMAIL_ACTIONS),
 )
 
 

@@ -62,7 +62,7 @@ def validation_error(
     return PydanticCustomError(name.value, "{sentence}", {"sentence": sentence, "at": at, "reason": reason})
 
 
-def _reading(info: ValidationInfo) -> ValidationContext:
+def _context(info: ValidationInfo) -> ValidationContext:
     return cast("ValidationContext", info.context)
 
 
@@ -111,7 +111,7 @@ def is_whole(value: Any) -> bool:
 def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
     """Record a change to the field that is being validated. `at` is the place inside it."""
     name = _WIRE_NAMES.get(info.field_name or "", info.field_name or "")
-    _reading(info).warnings.add(name + at, message)
+    _context(info).warnings.add(name + at, message)
 
 
 def content(value: Any, info: ValidationInfo) -> str:
@@ -133,7 +133,7 @@ def warn_of_repair(value: str, info: ValidationInfo, *, at: str = "") -> None:
 
 def is_repaired(value: str, info: ValidationInfo) -> bool:
     """Whether the value may have had a lone surrogate."""
-    return _reading(info).repaired and REPLACEMENT in value
+    return _context(info).repaired and REPLACEMENT in value
 
 
 def address(value: Any, info: ValidationInfo, at: str = "") -> Address:
@@ -176,7 +176,7 @@ def given(value: Any, info: ValidationInfo) -> Any:
 
 def sender(value: Any, info: ValidationInfo) -> Address:
     """The given sender, or the one of the key or of the relay."""
-    default = _reading(info).default_sender
+    default = _context(info).default_sender
     if default is not None:
         value = given(value, info)
     if value is None and default is None:
@@ -197,7 +197,7 @@ def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
 
 def limited(value: L, info: ValidationInfo, at: str = "") -> L:
     """The same list, unless it has too many addresses."""
-    limit = _reading(info).max_recipients
+    limit = _context(info).max_recipients
     if len(value) > limit:
         raise validation_error(f"It has {len(value)} addresses and may have {limit}; send several emails.", at=at)
     return value
@@ -277,7 +277,7 @@ def scheduled_at(value: Any, info: ValidationInfo) -> float | None:
     if value is None:
         return None
     try:
-        return send_time.parse(plain_text(value), _reading(info).now)
+        return send_time.parse(plain_text(value), _context(info).now)
     except send_time.SchedulingError as error:
         raise validation_error(str(error)) from None
 

@@ -11,7 +11,7 @@ from app.api.auth.rate_limit_headers import RateLimitHeaders
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.http.idempotency import InFlight
-from app.api.problems.key_policy import BudgetSpent
+from app.api.problems.key_policy import RateLimitExceeded
 from app.api.problems.problem import DiskAlmostFull, IdempotencyMismatch, MessageTooLarge
 from app.api.submission import authorization, schema
 from app.api.submission.fields import ValidationContext
@@ -85,7 +85,7 @@ class SubmissionPipeline:
         if kept.usage is not None:
             self.rates.record_usage(key.id, kept.usage)
         if isinstance(kept, RateLimited):
-            raise BudgetSpent(kept.window, amount, acceptances[0].created_at)
+            raise RateLimitExceeded(kept.window, amount, acceptances[0].created_at)
         if not kept.replayed:
             for acceptance in acceptances:
                 _record_accepted(acceptance, key)

@@ -14,7 +14,7 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http import body
 from app.api.http.headers import json_ok
-from app.api.http.memory_budget import SMALL
+from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.problems.problem import FieldError, Invalid, NotFound
 from app.api.webhooks import fields, view
@@ -229,7 +229,7 @@ class WebhookRoutes:
 
     async def _asked(self, request: Request) -> tuple[Key, dict[str, Any]]:
         key = await self._keyring.full_access(request)
-        return key, fields.members(await body.read(request, self._edge.limits, SMALL))
+        return key, fields.members(await body.read(request, self._edge.limits, UNCHARGED_SIZE))
 
     @property
     def _endpoint(self) -> Any:

@@ -14,7 +14,7 @@ from app.api.auth import authenticator as api_keys
 from app.api.auth.refusal_audit import Caller
 from app.api.emails import outcome_waiter
 from app.api.http import body as api_body
-from app.api.http.memory_budget import INLINE, Room
+from app.api.http.memory_budget import INLINE_SIZE, MemoryBudget
 from app.api.server import middleware
 from app.mail.key_policy import Policy
 from app.quota import Quota, network
@@ -233,10 +233,10 @@ def scope_of(number: int) -> dict[str, object]:
 
 async def test_keys_take_turns() -> None:
     """One that waits with much large work does not delay another by more than one piece; who gives up is left out."""
-    room, done = Room(1000), list[int]()
+    room, done = MemoryBudget(1000), list[int]()
 
     async def work(number: int) -> None:
-        async with room.turn(scope_of(number), INLINE + 1):
+        async with room.large_work_slot(scope_of(number), INLINE_SIZE + 1):
             await asyncio.sleep(0)
             done.append(number)
 
@@ -245,7 +245,7 @@ async def test_keys_take_turns() -> None:
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert done == [1, 2, 3, 1, 2, 1]
-    async with room.turn(scope_of(1), INLINE + 1):
+    async with room.large_work_slot(scope_of(1), INLINE_SIZE + 1):
         pass
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from hypothesis import given, settings, strategies
 
-from app.api.postmark.translate import split
+from app.api.postmark.translate import split_addresses
 from app.store.keys.records import Permission
 from tests.contract.api.server import SENDER, ApiServer, Json, open_server, refused, small
 from tests.contract.api.test_fuzz import QUICK, VALUES
@@ -365,7 +365,7 @@ def test_a_large_one(server: ApiServer) -> None:
 )
 def test_a_list_of_addresses(text: str, addresses: list[str]) -> None:
     """Commas part them, unless they are in a name in quotation marks."""
-    assert split(text) == addresses
+    assert split_addresses(text) == addresses
 
 
 @settings(QUICK)
