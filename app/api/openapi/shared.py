@@ -9,8 +9,8 @@ from app.api.openapi.errors import NO_EMAIL, invalid
 from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn
 from app.api.openapi.types import ID, Id
 from app.api.problems.key_policy import (
-    RateLimitExceeded,
     LaneNotAllowed,
+    RateLimitExceeded,
     RecipientNotAllowed,
     SenderNotAllowed,
     TooManyAttempts,

@@ -12,7 +12,7 @@ from app.api.openapi.email_types import NOT_EMPTY, NOTHING, ONE_LINE, OPTIONAL_A
 from app.api.openapi.operation import Form
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.postmark.errors import render
-from app.api.postmark.translate import MAX_TAG_TEXT, MAX_METADATA_NAME
+from app.api.postmark.translate import MAX_METADATA_NAME, MAX_TAG_TEXT
 from app.api.submission.warnings import Warned
 
 _LIST = {"type": "string", "format": "mailboxes", "examples": ["ada@example.net, Charles <charles@example.net>"]}
