@@ -19,7 +19,7 @@ from app.smtp import tls
 from app.smtp.auth.credentials import Credentials, Password, SecretFile
 from app.smtp.auth.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Registration
 from app.smtp.auth.oauth import OAuth, TokenSource
-from app.smtp.handshake import RefusedError, Session, Upstream, open_session
+from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.login_gate import LoginGate
 from app.smtp.pool import SessionPool
 from app.smtp.timeouts import Timeouts
@@ -58,7 +58,7 @@ class MailboxFactory:
         """Its sessions; none is open yet."""
         there = self.upstream(settings)
 
-        async def open_one() -> Session | RefusedError:
+        async def open_one() -> Session | Refusal:
             return await open_session(there, login)
 
         return SessionPool(LoginGate(open_one, self._clock.monotonic), settings.connections)

@@ -156,7 +156,7 @@ class Postern:
         for pool in self.settings.pools:
             for one in pool.mailboxes:
                 login = wiring.credentials(one)
-                self._endings[one.mailbox] = login.ending
+                self._endings[one.mailbox] = login.expiry
                 cases.append(wiring.check_target(pool, one, login, self.settings.max_message_bytes))
                 if relays:
                     self.coordinator.add(pool.name, one.mailbox, limits(one), partial(wiring.sessions, one, login))

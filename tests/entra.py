@@ -108,7 +108,7 @@ class Place:
     @property
     def outcomes(self) -> list[str]:
         """How each request ended."""
-        return [asked.outcome for asked in self.entra.asked]
+        return [asked.outcome for asked in self.entra.requests]
 
 
 @asynccontextmanager

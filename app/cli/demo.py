@@ -20,7 +20,7 @@ from app.http_server.server import HttpServer
 from app.main import Postern
 from app.settings import Settings, load
 from app.simulator import Account, Simulator
-from app.simulator.control_api import control as control_of
+from app.simulator.control_api import control_api as control_of
 
 MAILBOX = "noreply@contoso.com"
 WAIT = 30  # seconds for the first email to arrive

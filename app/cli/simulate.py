@@ -45,13 +45,13 @@ def simulate(
     account = Account(mailbox, password=_text(password_file) or password, send_as=tuple(send_as or ()))
     simulator = Simulator(
         clock=Clock(speed=speed),
-        door=ServerProfile(names=tuple(name or ())),
+        profile=ServerProfile(names=tuple(name or ())),
         faults=_script(faults),
         keep=keep,
         folder=folder,
     )
     entra = Entra(simulator, [App(CLIENT, secrets=(MADE_UP,))]) if oauth else None
-    simulator.accounts.add(replace(account, token_ok=entra.token_ok) if entra else account)
+    simulator.accounts.add(replace(account, validate_token=entra.is_valid_token) if entra else account)
     if ca_file:
         simulator.write_ca(ca_file)
     ports = Ports(host, port, control_port, oauth_port)

@@ -143,7 +143,7 @@ class _Examination:
         self.tell(case.mailbox, *await try_senders(case, session))
         if case.test_to is None:
             return
-        if session.alive:
+        if session.reusable:
             self.tell(case.mailbox, await send_test(case, session, case.test_to))
         else:
             self.tell(case.mailbox, skipped(Step.TEST_MESSAGE, "Not tried: the session has ended."))

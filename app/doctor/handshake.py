@@ -8,7 +8,8 @@ from app.doctor.finding import Finding, Step, failed, ok, warn
 from app.doctor.target import CheckTarget
 from app.mail.outcome.attempt import Failure, FailureKind, Line, Phase
 from app.mail.policy import WITHOUT_REPLY
-from app.smtp.handshake import RefusedError, ServerInfo, SessionError, TlsInfo, greet, inspect_certificate
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, ServerInfo, TlsInfo, greet, inspect_certificate
 
 STEPS = (Step.GREETING, Step.EHLO, Step.STARTTLS, Step.CERTIFICATE, Step.CAPABILITIES)
 _ALWAYS = ("SIZE", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")  # what Office 365 has offered since 2017
@@ -26,7 +27,7 @@ async def open_up(case: CheckTarget) -> list[Finding]:
     except TimeoutError:
         late = Failure(Phase.GREETING, FailureKind.TIMEOUT, f"{case.where} did not answer in {case.bounds.opening} s.")
         return [diagnosis.of_failure(case, Step.GREETING, late)]
-    if isinstance(end, RefusedError):
+    if isinstance(end, Refusal):
         step = _OF_PHASE.get(end.phase, Step.GREETING)
         known = {"ehlo-name": case.upstream.ehlo_name}
         return [*_done(case, end.dialogue, step), diagnosis.of_reply(case, step, end.phase, end.reply, known)]
@@ -48,7 +49,7 @@ async def _look(case: CheckTarget) -> TlsInfo | None:
             shown = await inspect_certificate(case.with_short_timeouts)
     except (SessionError, TimeoutError):
         return None
-    return None if isinstance(shown, RefusedError) else shown
+    return None if isinstance(shown, Refusal) else shown
 
 
 def _before(case: CheckTarget, dialogue: tuple[Line, ...], failure: Failure) -> list[Finding]:

@@ -10,8 +10,10 @@ from app.doctor.target import CheckTarget
 from app.doctor.token_claims import Claims, judge
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.attempt import Failure, FailureKind, Phase
-from app.smtp.auth.credentials import CredentialError, Mechanism, Secret
-from app.smtp.handshake import RefusedError, Session, SessionError, open_session
+from app.smtp.auth.credentials import Mechanism, Secret
+from app.smtp.auth.failure import CredentialError
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, Session, open_session
 
 _SOON = 30 * 86_400.0  # seconds
 
@@ -26,11 +28,11 @@ class FixedCredentials:
         """The same one."""
         return self.it
 
-    def refused(self, secret: Secret) -> bool:
+    def reject(self, secret: Secret) -> bool:
         """There is no other one: one examination is one login."""
         return False
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """Asked of whom it comes from."""
         return None
 
@@ -58,7 +60,7 @@ async def log_in(case: CheckTarget, secret: Secret) -> tuple[Finding, Session | 
     except TimeoutError:
         late = Failure(Phase.AUTH, FailureKind.TIMEOUT, f"{case.where} did not answer in {case.bounds.login:g} s.")
         return diagnosis.of_failure(case, Step.AUTH, late), None
-    if isinstance(end, RefusedError):
+    if isinstance(end, Refusal):
         return diagnosis.of_reply(case, Step.AUTH, end.phase, end.reply, _known(secret)), None
     facts = {"mailbox": secret.username, "mechanism": f"AUTH {secret.mechanism}"}
     return ok(Step.AUTH, "The mailbox is logged in.", facts), end
@@ -73,7 +75,7 @@ def _unavailable(case: CheckTarget, detail: str, code: str = "") -> Finding:
 
 def _ends(case: CheckTarget, finding: Finding) -> Finding:
     """A warning if the credential ends soon, or if its end has been announced."""
-    ending = case.credentials.ending()
+    ending = case.credentials.expiry()
     if ending is None or not (ending.announced or ending.at - case.clock.now() < _SOON):
         return finding
     why = ending.explanation

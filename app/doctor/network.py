@@ -9,7 +9,7 @@ from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
 from app.doctor.target import CheckTarget
 from app.mail.outcome.attempt import Failure, FailureKind
 from app.mail.policy import WITHOUT_REPLY
-from app.smtp.happy_eyeballs import STAGGER, Address, connect_error, race, resolve
+from app.smtp.happy_eyeballs import CONNECTION_ATTEMPT_DELAY, Address, connect_error, race, resolve
 
 _MOST = 4  # addresses tried of each family
 _STEPS = {socket.AF_INET: Step.TCP_IPV4, socket.AF_INET6: Step.TCP_IPV6}
@@ -59,7 +59,7 @@ def _absent(case: CheckTarget, step: Step) -> Finding:
 
 
 async def _connect(case: CheckTarget, addresses: Sequence[Address]) -> Failure | None:
-    sock, errors = await race(addresses, case.bounds.tcp - _MOST * STAGGER)
+    sock, errors = await race(addresses, case.bounds.tcp - _MOST * CONNECTION_ATTEMPT_DELAY)
     if sock is None:
         return connect_error(case.upstream.host, case.upstream.port, errors).failure
     sock.close()

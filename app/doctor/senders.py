@@ -13,7 +13,8 @@ from app.mail.message.message import Submission
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.outcome.verdict import Action
 from app.mail.policy import judge
-from app.smtp.handshake import Session, SessionError
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Session
 
 _MOST = 10  # senders tried: enough to see, and not a burst
 _WILD = frozenset("*?[")

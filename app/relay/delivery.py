@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from app import logs
 from app.mail.outcome.attempt import Attempt
 from app.mail.outcome.verdict import Verdict
-from app.smtp.handshake import SessionError
+from app.smtp.failure import SessionError
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
 from app.store.records import AttemptLog, Claimed

@@ -150,7 +150,7 @@ class MailboxWorker:
         """Do as a person wishes, once; when that could not be written down, again."""
         if (wish := self._wish) and wish != self._fulfilled:
             self._mailbox.apply_operator_request(wish)
-            self._sessions.forget()
+            self._sessions.forget_failure()
             await self._keep_condition(heard=wish.at)
             self._fulfilled = wish
 

@@ -10,7 +10,7 @@ from hmac import compare_digest
 class Account:
     """One mailbox. `send_as` are patterns such as `*@contoso.com`; it may always send as itself and its aliases.
 
-    A bearer token is good if it equals `token` or if `token_ok(token)` says so.
+    A bearer token is good if it equals `token` or if `validate_token(token)` says so.
     """
 
     address: str
@@ -18,17 +18,17 @@ class Account:
     send_as: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     token: str | None = field(default=None, repr=False)
-    token_ok: Callable[[str], bool] | None = field(default=None, repr=False)
+    validate_token: Callable[[str], bool] | None = field(default=None, repr=False)
 
-    def takes_password(self, password: str) -> bool:
+    def accepts_password(self, password: str) -> bool:
         """True if that is its password."""
         return self.password is not None and compare_digest(self.password.encode(), password.encode())
 
-    def takes_token(self, token: str) -> bool:
+    def accepts_token(self, token: str) -> bool:
         """True if this access token opens it."""
         if self.token is not None and compare_digest(self.token.encode(), token.encode()):
             return True
-        return self.token_ok is not None and self.token_ok(token)
+        return self.validate_token is not None and self.validate_token(token)
 
     def may_send_as(self, address: str) -> bool:
         """True for its own address, its aliases, and whatever it has Send As on."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.simulator import replies
+from app.simulator.failure import ArgumentError
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -25,10 +26,6 @@ class Mail:
     size: int
     binary: bool
     smtputf8: bool
-
-
-class ArgumentError(Exception):
-    """The arguments are not acceptable; the message is the reply."""
 
 
 def ehlo_name(argument: str) -> bool:

@@ -23,7 +23,7 @@ async def auth(session: Session, argument: str) -> None:
     """AUTH."""
     mechanism, _, initial = argument.partition(" ")
     mechanism = mechanism.upper()
-    if session.seen.tls is None or mechanism not in session.office.door.mechanisms:
+    if session.record.tls is None or mechanism not in session.state.profile.mechanisms:
         await session.reply(replies.UNRECOGNIZED_AUTHENTICATION)
     elif not session.greeted or session.account is not None or session.transaction is not None:
         await session.reply(replies.BAD_SEQUENCE)
@@ -34,37 +34,37 @@ async def auth(session: Session, argument: str) -> None:
 
 async def _judge(session: Session, mechanism: str, shown: Credentials | None) -> None:
     mailbox = shown.mailbox if shown else ""
-    session.seen.logins += 1
-    if await session.struck(Point.AUTH, replies.AUTHENTICATED, mailbox=mailbox):
-        session.office.memory.login(Login(session.now, mailbox, mechanism, ok=False))
-        if session.seen.replies[-1].startswith("334"):
+    session.record.logins += 1
+    if await session.apply_faults(Point.AUTH, replies.AUTHENTICATED, mailbox=mailbox):
+        session.state.recorder.add_login(Login(session.now, mailbox, mechanism, ok=False))
+        if session.record.replies[-1].startswith("334"):
             await _after_detail(session)
         return
     account = _account(session, mechanism, shown)
-    session.office.memory.login(Login(session.now, mailbox, mechanism, ok=account is not None))
+    session.state.recorder.add_login(Login(session.now, mailbox, mechanism, ok=account is not None))
     if account is None:
         wrong_password = mechanism == "LOGIN" and shown is not None
-        await session.reply_late(
+        await session.reply_after_tarpit(
             replies.CREDENTIALS_INCORRECT if wrong_password else replies.AUTHENTICATION_UNSUCCESSFUL
         )
         return
     session.account = account
-    session.seen.mailbox = account.address
+    session.record.mailbox = account.address
     await session.reply(replies.AUTHENTICATED)
 
 
 async def _after_detail(session: Session) -> None:
     """Gmail's way, which a fault may ask for: the error's detail as a challenge, any answer, then the refusal."""
-    await session.wire.flush()
-    await session.wire.line()
+    await session.connection.flush()
+    await session.connection.read_line()
     await session.reply(replies.AUTHENTICATION_UNSUCCESSFUL)
 
 
 def _account(session: Session, mechanism: str, shown: Credentials | None) -> Account | None:
-    account = session.office.accounts.get(shown.mailbox) if shown else None
+    account = session.state.accounts.get(shown.mailbox) if shown else None
     if account is None or shown is None:
         return None
-    good = account.takes_password(shown.secret) if mechanism == "LOGIN" else account.takes_token(shown.secret)
+    good = account.accepts_password(shown.secret) if mechanism == "LOGIN" else account.accepts_token(shown.secret)
     return account if good else None
 
 
@@ -87,9 +87,9 @@ async def _xoauth2(session: Session, initial: str | None) -> Credentials | None:
 
 async def _ask(session: Session, challenge: str) -> str:
     await session.reply(challenge)
-    await session.wire.flush()
-    answer = await session.wire.line()
-    session.seen.commands.append("***")
+    await session.connection.flush()
+    answer = await session.connection.read_line()
+    session.record.commands.append("***")
     return answer.decode("ascii", "replace")
 
 

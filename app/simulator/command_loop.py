@@ -8,14 +8,13 @@ Rule 3: however it ends, its transaction is over and its slot free.
 import asyncio
 
 from app.simulator import replies
-from app.simulator.arguments import ArgumentError
-from app.simulator.commands import VERBS, unknown
-from app.simulator.connection import ConnectionLostError, LineTooLongError
+from app.simulator.commands import COMMANDS, unknown
+from app.simulator.failure import ArgumentError, ConnectionLostError, LineTooLongError
 from app.simulator.faults import Point
 from app.simulator.session import Session
 
 
-async def converse(session: Session) -> None:
+async def serve_connection(session: Session) -> None:
     """Serve one connection until it ends."""
     try:
         await _greet(session)
@@ -24,36 +23,36 @@ async def converse(session: Session) -> None:
     except ConnectionLostError:
         pass
     except TimeoutError:
-        session.say(replies.CONNECTION_TIMED_OUT)
-        await session.wire.drop()
+        session.write_reply(replies.CONNECTION_TIMED_OUT)
+        await session.connection.drop()
     except LineTooLongError:
-        session.say(replies.LINE_TOO_LONG)
-        await session.wire.drop()
+        session.write_reply(replies.LINE_TOO_LONG)
+        await session.connection.drop()
     finally:
         session.end()
-        session.seen.turns = session.wire.turns
-        session.seen.closed_at = session.now
+        session.record.turns = session.connection.turns
+        session.record.closed_at = session.now
 
 
 async def _greet(session: Session) -> None:
-    if await session.struck(Point.CONNECT, session.banner()):
+    if await session.apply_faults(Point.CONNECT, session.banner()):
         return
-    if not await session.struck(Point.GREETING, session.banner()):
+    if not await session.apply_faults(Point.GREETING, session.banner()):
         await session.reply(session.banner())
 
 
 async def _command(session: Session) -> None:
-    if not session.wire.has_line:
-        await session.wire.flush()
-        session.seen.turns = session.wire.turns
-        if session.transaction is None and session.office.faults.at(Point.IDLE):
+    if not session.connection.has_line:
+        await session.connection.flush()
+        session.record.turns = session.connection.turns
+        if session.transaction is None and session.state.faults.at(Point.IDLE):
             await _idle(session)
-    octets = await session.wire.line()
+    octets = await session.connection.read_line()
     line = octets.decode("utf-8", "surrogateescape")
     verb, _, argument = line.partition(" ")
     verb = verb.upper()
-    session.seen.commands.append(_masked(verb, argument) if verb == "AUTH" else octets.decode("utf-8", "replace"))
-    carry_out = VERBS.get(verb)
+    session.record.commands.append(_masked(verb, argument) if verb == "AUTH" else octets.decode("utf-8", "replace"))
+    carry_out = COMMANDS.get(verb)
     try:
         await (carry_out(session, argument.rstrip()) if carry_out else unknown(session, verb))
     except ArgumentError as refused:
@@ -68,19 +67,21 @@ def _masked(verb: str, argument: str) -> str:
 async def _idle(session: Session) -> None:
     """Let the faults of this point strike if the client stays silent for as long as each of them wants."""
     waited = 0.0
-    for armed in sorted(session.office.faults.at(Point.IDLE), key=lambda one: one.fault.after):
-        within = (armed.fault.after - waited) / session.office.clock.speed
+    for armed in sorted(session.state.faults.at(Point.IDLE), key=lambda one: one.fault.after):
+        within = (armed.fault.after - waited) / session.state.clock.speed
         waited = armed.fault.after
         if within > 0 and await _spoke(session, within):
             return
-        if not session.wire.has_line and await session.struck(Point.IDLE, replies.CONNECTION_TIMED_OUT, only=armed):
-            await session.wire.flush()
+        if not session.connection.has_line and await session.apply_faults(
+            Point.IDLE, replies.CONNECTION_TIMED_OUT, only=armed
+        ):
+            await session.connection.flush()
 
 
 async def _spoke(session: Session, within: float) -> bool:
     started = asyncio.get_running_loop().time()
     try:
-        await session.wire.more(within)
+        await session.connection.wait_for_data(within)
     except TimeoutError:
         if asyncio.get_running_loop().time() - started < within:
             raise

@@ -8,17 +8,17 @@ from app.simulator.data_commands import bdat, data
 from app.simulator.faults import Point
 from app.simulator.server_profile import ServerProfile
 from app.simulator.session import Session
-from app.simulator.state import DOOR_HOST
+from app.simulator.state import SMTP_HOST
 
 
 async def ehlo(session: Session, argument: str) -> None:
     """EHLO: who the client is, and what is offered."""
-    session.seen.ehlo.append(argument)
+    session.record.ehlo.append(argument)
     if not arguments.ehlo_name(argument):
         await session.reply(replies.INVALID_DOMAIN_NAME)
         return
     offer = _offer(session)
-    if not await session.struck(Point.EHLO, offer):
+    if not await session.apply_faults(Point.EHLO, offer):
         session.end()
         session.greeted = True
         await session.reply(offer)
@@ -26,24 +26,24 @@ async def ehlo(session: Session, argument: str) -> None:
 
 async def helo(session: Session, argument: str) -> None:
     """HELO: the same without extensions."""
-    session.seen.ehlo.append(argument)
+    session.record.ehlo.append(argument)
     if not arguments.ehlo_name(argument):
         await session.reply(replies.INVALID_DOMAIN_NAME)
-    elif not await session.struck(Point.EHLO, _hello(session)):
+    elif not await session.apply_faults(Point.EHLO, _hello(session)):
         session.end()
         session.greeted = True
         await session.reply(_hello(session))
 
 
 def _hello(session: Session) -> str:
-    return f"250 {DOOR_HOST} Hello [{session.wire.peer}]"
+    return f"250 {SMTP_HOST} Hello [{session.connection.peer}]"
 
 
 def _offer(session: Session) -> str:
-    door, secure = session.office.door, session.seen.tls is not None
+    door, secure = session.state.profile, session.record.tls is not None
     lines = [
         _hello(session),
-        f"SIZE {session.office.books.limits.advertised_size}",
+        f"SIZE {session.state.usage.limits.advertised_size}",
         *(["PIPELINING"] if door.pipelining else []),
         "DSN",
         "ENHANCEDSTATUSCODES",
@@ -64,23 +64,23 @@ def _security(door: ServerProfile, *, secure: bool) -> list[str]:
 
 async def starttls(session: Session, argument: str) -> None:
     """STARTTLS (RFC 3207): after it the session is as new, and nothing said before counts."""
-    if not session.office.door.starttls:
+    if not session.state.profile.starttls:
         await unknown(session, "STARTTLS")
     elif argument:
         await session.reply(replies.INVALID_ARGUMENTS)
-    elif session.seen.tls is not None:
+    elif session.record.tls is not None:
         await session.reply(replies.BAD_SEQUENCE)
-    elif not await session.struck(Point.STARTTLS, replies.READY_FOR_TLS):
-        session.wire.hold()
-        session.wire.discard()
+    elif not await session.apply_faults(Point.STARTTLS, replies.READY_FOR_TLS):
+        session.connection.pause_reading()
+        session.connection.clear_input()
         await session.reply(replies.READY_FOR_TLS)
-        session.wire.say(session.office.door.inject)
-        await session.wire.flush()
-        if session.office.faults.at(Point.TLS):
-            await session.wire.handshake_begun()
-        if not await session.struck(Point.TLS, replies.READY_FOR_TLS):
-            context = session.office.certificates.context(session.office.door)
-            session.seen.tls = await session.wire.start_tls(context)
+        session.connection.write(session.state.profile.inject)
+        await session.connection.flush()
+        if session.state.faults.at(Point.TLS):
+            await session.connection.wait_for_client_hello()
+        if not await session.apply_faults(Point.TLS, replies.READY_FOR_TLS):
+            context = session.state.certificates.context(session.state.profile)
+            session.record.tls = await session.connection.start_tls(context)
             session.end()
             session.greeted = False
 
@@ -93,14 +93,14 @@ async def mail(session: Session, argument: str) -> None:
     if not session.greeted or session.transaction is not None:
         await session.reply(replies.BAD_SEQUENCE)
         return
-    given = arguments.mail(argument, smtputf8_offered=session.office.door.smtputf8)
-    limit = session.office.books.limits.advertised_size
+    given = arguments.mail(argument, smtputf8_offered=session.state.profile.smtputf8)
+    limit = session.state.usage.limits.advertised_size
     if given.size > limit:
-        session.violated(f"message size: {given.size} of {limit} octets")
+        session.record_violation(f"message size: {given.size} of {limit} octets")
         await session.reply(replies.SIZE_EXCEEDED)
         return
     session.begin(given.address, smtputf8=given.smtputf8, binary=given.binary)
-    if await session.struck(Point.MAIL, replies.SENDER_OK):
+    if await session.apply_faults(Point.MAIL, replies.SENDER_OK):
         session.end()
     else:
         await session.reply(replies.SENDER_OK)
@@ -113,11 +113,11 @@ async def rcpt(session: Session, argument: str) -> None:
         await session.reply(replies.BAD_SEQUENCE)
         return
     address = arguments.rcpt(argument, smtputf8=transaction.smtputf8)
-    if await session.struck(Point.RCPT, replies.RECIPIENT_OK, recipient=address):
+    if await session.apply_faults(Point.RCPT, replies.RECIPIENT_OK, recipient=address):
         return
-    limit = session.office.books.limits.recipients_per_message
+    limit = session.state.usage.limits.recipients_per_message
     if len(transaction.recipients) >= limit:
-        session.violated(f"recipients of one message: more than {limit}")
+        session.record_violation(f"recipients of one message: more than {limit}")
         await session.reply(replies.TOO_MANY_RECIPIENTS)
         return
     transaction.recipients.append(address)
@@ -147,18 +147,18 @@ async def quit_(session: Session, argument: str) -> None:
     """QUIT."""
     if argument:
         await session.reply(replies.INVALID_ARGUMENTS)
-    elif not await session.struck(Point.QUIT, replies.CLOSING):
+    elif not await session.apply_faults(Point.QUIT, replies.CLOSING):
         await session.reply(replies.CLOSING)
-        await session.wire.close()
+        await session.connection.close()
 
 
 async def unknown(session: Session, verb: str) -> None:
     """Any other verb: a late answer, so that a client gone astray does not hammer."""
     shown = "".join(char if " " < char <= "~" else "?" for char in verb[:64])
-    await session.reply_late(replies.UNKNOWN_VERB, verb=shown)
+    await session.reply_after_tarpit(replies.UNKNOWN_VERB, verb=shown)
 
 
-VERBS: Mapping[str, Callable[[Session, str], Awaitable[None]]] = {
+COMMANDS: Mapping[str, Callable[[Session, str], Awaitable[None]]] = {
     "EHLO": ehlo,
     "HELO": helo,
     "STARTTLS": starttls,

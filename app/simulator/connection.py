@@ -12,20 +12,14 @@ import ssl
 import struct
 from typing import cast
 
+from app.simulator.failure import ConnectionLostError, LineTooLongError
+
 HIGH_WATER_BYTES = 1024 * 1024  # octets waiting to be read, beyond which the client is made to wait
 LINE_LIMIT = 16 * 1024  # RFC 4954 §4 asks for 12,288 with AUTH
 SMALL = 256 * 1024  # octets the kernel keeps for a slow reader; much less, and TCP stalls on loopback's segments
 FAREWELL = 1.0  # seconds a peer gets to close its side after our FIN
 END = b"\r\n.\r\n"
 NO_SUCH_VERSION = bytes((21, 3, 1, 0, 2, 2, 70))  # the fatal alert protocol_version (RFC 5246 §7.2)
-
-
-class ConnectionLostError(Exception):
-    """The connection is gone, from either side."""
-
-
-class LineTooLongError(Exception):
-    """The client sent more than LINE_LIMIT octets without CRLF."""
 
 
 class SmtpConnection(asyncio.Protocol):
@@ -37,12 +31,12 @@ class SmtpConnection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.idle = math.inf
-        self.ends_at = math.inf
+        self.idle_timeout = math.inf
+        self.deadline = math.inf
         self.turns = 0
         self.read_rate: float | None = None  # octets a second; 0: nothing more is read
         self.write_rate: float | None = None
-        self.gone = self.loop.create_future()  # done when the connection is
+        self.closed = self.loop.create_future()  # done when the connection is
         self._in = bytearray()
         self._out = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -77,8 +71,8 @@ class SmtpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone. What came before it can still be read."""
-        if not self.gone.done():
-            self.gone.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
         self._writable.set()
         self._wake()
 
@@ -92,7 +86,7 @@ class SmtpConnection(asyncio.Protocol):
 
     # In.
 
-    async def line(self) -> bytes:
+    async def read_line(self) -> bytes:
         """The next line without its CRLF. Raises Lost, LineTooLong, TimeoutError."""
         if self._closing:
             raise ConnectionLostError
@@ -101,7 +95,7 @@ class SmtpConnection(asyncio.Protocol):
             if len(self._in) > LINE_LIMIT:
                 raise LineTooLongError
             searched = max(0, len(self._in) - 1)
-            await self.more()
+            await self.wait_for_data()
         return self._take(end, 2)
 
     @property
@@ -109,7 +103,7 @@ class SmtpConnection(asyncio.Protocol):
         """True if a whole line waits to be read."""
         return b"\r\n" in self._in
 
-    async def content(self, limit: int) -> tuple[bytes, int]:
+    async def read_content(self, limit: int) -> tuple[bytes, int]:
         """Everything up to CRLF.CRLF as sent, with its last CRLF and without the dot, and its size in octets.
 
         Of content beyond `limit` octets only the size is kept. Raises Lost, TimeoutError.
@@ -123,45 +117,45 @@ class SmtpConnection(asyncio.Protocol):
                 dropped += len(self._in) - 4
                 del self._in[:-4]
             searched = max(0, len(self._in) - 4)
-            await self.more()
+            await self.wait_for_data()
         size = dropped + end + 2
         content = self._take(end + 2, 3)
         return (b"" if dropped else content), size
 
-    async def received(self, octets: int) -> bool:
+    async def wait_for_bytes(self, octets: int) -> bool:
         """True once so many octets of content wait to be read; False if it ends before. Raises Lost, TimeoutError."""
         while len(self._in) < octets:
             if END in self._in or self._in.startswith(b".\r\n"):
                 return False
-            await self.more()
+            await self.wait_for_data()
         return True
 
-    async def octets(self, count: int) -> bytes:
+    async def read_bytes(self, count: int) -> bytes:
         """Exactly so many octets (RFC 3030). Raises Lost, TimeoutError."""
         while len(self._in) < count:
-            await self.more()
+            await self.wait_for_data()
         return self._take(count, 0)
 
-    async def more(self, within: float = math.inf) -> None:
+    async def wait_for_data(self, within: float = math.inf) -> None:
         """Until further octets are there, or `within` seconds. Raises Lost, TimeoutError."""
-        if self.gone.done() or self._closing:
+        if self.closed.done() or self._closing:
             raise ConnectionLostError
         if self.read_rate is None:
             self._resume()
         size = len(self._in)
         self._waiter = self.loop.create_future()
-        late = self.loop.call_at(min(self.loop.time() + min(self.idle, within), self.ends_at), self._wake)
+        late = self.loop.call_at(min(self.loop.time() + min(self.idle_timeout, within), self.deadline), self._wake)
         try:
             await self._waiter
         finally:
             late.cancel()
             self._waiter = None
         if len(self._in) == size:
-            raise ConnectionLostError if self.gone.done() or self._closing else TimeoutError
+            raise ConnectionLostError if self.closed.done() or self._closing else TimeoutError
 
     async def _empty(self) -> bool:
         while len(self._in) < 3:
-            await self.more()
+            await self.wait_for_data()
         return self._in[:3] == b".\r\n"
 
     def _take(self, count: int, ending: int) -> bytes:
@@ -181,24 +175,24 @@ class SmtpConnection(asyncio.Protocol):
             self.loop.call_at(self._rested_at, self._resume)
 
     def _pause(self) -> None:
-        if self._transport is not None and not self._paused and not self.gone.done():
+        if self._transport is not None and not self._paused and not self.closed.done():
             self._paused = True
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._transport is not None and self._paused and not self.gone.done():
+        if self._transport is not None and self._paused and not self.closed.done():
             self._paused = False
             self._transport.resume_reading()
 
     # Out.
 
-    def say(self, octets: bytes) -> None:
+    def write(self, octets: bytes) -> None:
         """Put it with what is to be written."""
         self._out += octets
 
     async def flush(self) -> None:
         """Write what was said. Nothing is raised if nobody is there to read it."""
-        if not self._out or self._transport is None or self.gone.done() or self._closing:
+        if not self._out or self._transport is None or self.closed.done() or self._closing:
             self._out.clear()
             return
         octets = bytes(self._out)
@@ -214,27 +208,27 @@ class SmtpConnection(asyncio.Protocol):
     async def _drip(self, octets: bytes, rate: float) -> None:
         for octet in octets:
             await asyncio.sleep(1 / rate)
-            if self._transport is None or self.gone.done():
+            if self._transport is None or self.closed.done():
                 return
             self._transport.write(bytes((octet,)))
 
     # TLS.
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         """Read nothing until TLS has taken over: the client's handshake must not be taken for SMTP."""
         self._pause()
 
-    def discard(self) -> None:
+    def clear_input(self) -> None:
         """Forget what was read but not used: a client must not smuggle commands in before TLS (RFC 3207 §4.2)."""
         self._in.clear()
 
-    async def handshake_begun(self) -> None:
+    async def wait_for_client_hello(self) -> None:
         """Until the client's first octets of TLS are there, without reading them. Raises Lost, TimeoutError."""
         begun = self._waiter = self.loop.create_future()
         with self._socket() as spare:
             self.loop.add_reader(spare.fileno(), self._wake)
             try:
-                async with asyncio.timeout_at(min(self.loop.time() + self.idle, self.ends_at)):
+                async with asyncio.timeout_at(min(self.loop.time() + self.idle_timeout, self.deadline)):
                     await begun
             finally:
                 self.loop.remove_reader(spare.fileno())
@@ -242,7 +236,7 @@ class SmtpConnection(asyncio.Protocol):
 
     async def start_tls(self, context: ssl.SSLContext) -> str:
         """Take the server's part in the handshake and return the version agreed on. Raises Lost."""
-        if self._transport is None or self.gone.done():
+        if self._transport is None or self.closed.done():
             raise ConnectionLostError
         self._paused = False
         with self._socket() as spare:
@@ -279,9 +273,9 @@ class SmtpConnection(asyncio.Protocol):
         """
         await self.flush()
         self._closing = True
-        if self._transport is None or self.gone.done():
+        if self._transport is None or self.closed.done():
             return
-        self.swallow()
+        self.discard_input()
         with self._socket() as sock:
             sock.shutdown(socket.SHUT_WR)
         self.loop.call_later(FAREWELL, self._transport.abort)
@@ -289,23 +283,23 @@ class SmtpConnection(asyncio.Protocol):
     def reset(self) -> None:
         """RST at once."""
         self._closing = True
-        if self._transport is None or self.gone.done():
+        if self._transport is None or self.closed.done():
             return
         with self._socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
-    def swallow(self) -> None:
+    def discard_input(self) -> None:
         """Take whatever comes and forget it, so that the end of the connection is still noticed."""
         self._deaf = True
         self._in.clear()
         self.read_rate = None
         self._resume()
 
-    def slow_down(self, rate: float) -> None:
+    def limit_read_rate(self, rate: float) -> None:
         """Read so many octets a second from here on, and let the kernel keep little, so that the client feels it."""
         self.read_rate = rate
-        if self._transport is None or self.gone.done():
+        if self._transport is None or self.closed.done():
             return
         with self._socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
@@ -322,7 +316,7 @@ class SmtpConnection(asyncio.Protocol):
 
     def _socket(self) -> socket.socket:
         """The same socket under a second descriptor: event loops hand out theirs with few methods."""
-        if self._transport is None or self.gone.done():
+        if self._transport is None or self.closed.done():
             raise ConnectionLostError
         return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
 

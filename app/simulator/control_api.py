@@ -22,7 +22,7 @@ from app.simulator.server import Simulator
 _routes = APIRouter()
 
 
-def control(simulator: Simulator) -> FastAPI:
+def control_api(simulator: Simulator) -> FastAPI:
     """The application; it lives beside the simulator in the same event loop."""
     app = FastAPI(title="Postern's Office 365 simulator")
     app.state.simulator = simulator

@@ -5,7 +5,7 @@ from app.simulator.faults import Point
 from app.simulator.limits import OverMinute
 from app.simulator.recorder import ReceivedMessage
 from app.simulator.session import Session, Transaction
-from app.simulator.state import BACKEND, DOOR_HOST
+from app.simulator.state import BACKEND, SMTP_HOST
 
 
 async def data(session: Session, argument: str) -> None:
@@ -15,11 +15,11 @@ async def data(session: Session, argument: str) -> None:
         await session.reply(replies.INVALID_ARGUMENTS)
     elif transaction is None or not transaction.recipients or transaction.binary or transaction.chunks:
         await session.reply(replies.BAD_SEQUENCE)
-    elif not await session.struck(Point.DATA, replies.START_INPUT):
+    elif not await session.apply_faults(Point.DATA, replies.START_INPUT):
         await session.reply(replies.START_INPUT)
-        await session.wire.flush()
+        await session.connection.flush()
         if not await _interrupted(session):
-            sent, size = await session.wire.content(session.office.books.limits.advertised_size)
+            sent, size = await session.connection.read_content(session.state.usage.limits.advertised_size)
             await _finish(session, transaction, content.unstuffed(sent), size)
 
 
@@ -29,11 +29,11 @@ async def bdat(session: Session, argument: str) -> None:
     if not (count.isascii() and count.isdigit()) or last.upper() not in {"", "LAST"}:
         await session.reply(replies.INVALID_ARGUMENTS)
         return
-    if int(count) > session.office.books.limits.advertised_size:
+    if int(count) > session.state.usage.limits.advertised_size:
         await session.reply(replies.SIZE_EXCEEDED)
-        await session.wire.drop()
+        await session.connection.drop()
         return
-    chunk = await session.wire.octets(int(count))
+    chunk = await session.connection.read_bytes(int(count))
     transaction = session.transaction
     if transaction is None or not transaction.recipients:
         await session.reply(replies.BAD_SEQUENCE)
@@ -48,12 +48,12 @@ async def bdat(session: Session, argument: str) -> None:
 
 async def _interrupted(session: Session) -> bool:
     """True if a fault struck while the content came in. What still comes of it is taken and forgotten."""
-    for armed in sorted(session.office.faults.at(Point.CONTENT), key=lambda one: one.fault.after):
-        if not await session.wire.received(int(armed.fault.after)):
+    for armed in sorted(session.state.faults.at(Point.CONTENT), key=lambda one: one.fault.after):
+        if not await session.connection.wait_for_bytes(int(armed.fault.after)):
             return False
-        if await session.struck(Point.CONTENT, "250 2.0.0 OK", only=armed):
-            await session.wire.flush()
-            await session.wire.content(0)
+        if await session.apply_faults(Point.CONTENT, "250 2.0.0 OK", only=armed):
+            await session.connection.flush()
+            await session.connection.read_content(0)
             session.end()
             return True
     return False
@@ -64,35 +64,35 @@ async def _finish(session: Session, transaction: Transaction, octets: bytes, siz
     head = content.head(octets)
     session.submitted += 1
     seen = ReceivedMessage(
-        id=f"{session.seen.id}-{session.submitted}",
-        session=session.seen.id,
+        id=f"{session.record.id}-{session.submitted}",
+        session=session.record.id,
         mailbox=session.mailbox,
         mail_from=transaction.mail_from,
         recipients=tuple(transaction.recipients),
         content=octets,
         at=session.now,
-        turns=session.wire.turns - transaction.first_turn + 1,
+        turns=session.connection.turns - transaction.first_turn + 1,
     )
-    session.office.memory.message(seen)
-    said = len(session.seen.replies)
-    message_id = head.message_id or f"<{session.seen.id}.{session.submitted}@{DOOR_HOST}>"
+    session.state.recorder.add_message(seen)
+    said = len(session.record.replies)
+    message_id = head.message_id or f"<{session.record.id}.{session.submitted}@{SMTP_HOST}>"
     await _answer(session, seen, head, size, f"250 2.0.0 OK {message_id} [Hostname={BACKEND}]")
-    seen.reply = next(iter(session.seen.replies[said:]), "")
+    seen.reply = next(iter(session.record.replies[said:]), "")
     session.end()
 
 
 async def _answer(session: Session, seen: ReceivedMessage, head: content.Head, size: int, success: str) -> None:
-    if await session.struck(Point.DOT, success):
+    if await session.apply_faults(Point.DOT, success):
         return
     refusal = _refusal(session, seen, head, size) or await _over_the_minute(session)
     if refusal:
         denied = _denied(session, seen, head) or seen.mail_from
         await session.reply(refusal, sender=denied)
         return
-    session.office.books.count(session.mailbox, len(seen.recipients), session.now)
-    session.seen.messages += 1
-    session.office.memory.accept(seen)
-    if not await session.struck(Point.ACCEPTED, success):
+    session.state.usage.count(session.mailbox, len(seen.recipients), session.now)
+    session.record.messages += 1
+    session.state.recorder.accept(seen)
+    if not await session.apply_faults(Point.ACCEPTED, success):
         await session.reply(success)
 
 
@@ -109,12 +109,12 @@ def _refusal(session: Session, seen: ReceivedMessage, head: content.Head, size: 
 
 
 def _too_large(session: Session, size: int) -> str | None:
-    limits = session.office.books.limits
+    limits = session.state.usage.limits
     if size > limits.advertised_size:
-        session.violated(f"message size: {size} of {limits.advertised_size} octets")
+        session.record_violation(f"message size: {size} of {limits.advertised_size} octets")
         return replies.SIZE_EXCEEDED
     if size > limits.message_size:
-        session.violated(f"message size: {size} of {limits.message_size} octets")
+        session.record_violation(f"message size: {size} of {limits.message_size} octets")
         return replies.MAX_SUBMISSION_EXCEEDED
     return None
 
@@ -126,10 +126,10 @@ def _not_compliant(head: content.Head) -> str | None:
 
 
 def _over_the_day(session: Session, recipients: int) -> str | None:
-    books = session.office.books
+    books = session.state.usage
     if books.day_has_room(session.mailbox, recipients, session.now):
         return None
-    session.violated(f"recipients in 24 hours: more than {books.limits.recipients_per_day}")
+    session.record_violation(f"recipients in 24 hours: more than {books.limits.recipients_per_day}")
     return replies.SENDER_QUOTA_EXCEEDED
 
 
@@ -142,11 +142,11 @@ def _denied(session: Session, seen: ReceivedMessage, head: content.Head) -> str 
 
 
 async def _over_the_minute(session: Session) -> str | None:
-    books, clock = session.office.books, session.office.clock
+    books, clock = session.state.usage, session.state.clock
     free_at = books.minute_free_at(session.mailbox, session.now)
     if free_at <= session.now:
         return None
-    session.violated(f"messages in {books.limits.minute:g} s: more than {books.limits.messages_per_minute}")
+    session.record_violation(f"messages in {books.limits.minute:g} s: more than {books.limits.messages_per_minute}")
     match OverMinute(books.limits.over_minute):
         case OverMinute.COUNT:
             return None

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass as validated
 from app.clock import Clock
 from app.simulator.connection import SmtpConnection
 from app.simulator.recorder import RecordedSession
-from app.simulator.replies import wire
+from app.simulator.replies import encode
 
 CHUNK = 16 * 1024
 
@@ -32,7 +32,7 @@ Octets = Annotated[
 class FaultContext:
     """Where a fault struck. `usual` is the reply that would be given here if all were well."""
 
-    wire: SmtpConnection = field(repr=False)
+    connection: SmtpConnection = field(repr=False)
     clock: Clock = field(repr=False)
     session: RecordedSession
     point: str
@@ -41,8 +41,8 @@ class FaultContext:
     mailbox: str
     sender: str
     recipients: tuple[str, ...]
-    say: Callable[[str], None] = field(repr=False)  # a reply that is recorded
-    instead: Callable[[str], None] = field(repr=False)  # what the next positive reply is to be
+    write_reply: Callable[[str], None] = field(repr=False)  # a reply that is recorded
+    override_reply: Callable[[str], None] = field(repr=False)  # what the next positive reply is to be
 
 
 @validated(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Say:
     close: bool = False
     action: Literal["say"] = "say"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Say it in the place of the usual reply."""
         if moment.is_command and self.text[0] in "23" and self.text[0] == moment.usual[0] and not self.close:
-            moment.instead(self.text)
+            moment.override_reply(self.text)
             return False
-        moment.say(self.text)
+        moment.write_reply(self.text)
         if self.close:
-            await moment.wire.drop()
+            await moment.connection.drop()
         return True
 
 
@@ -74,9 +74,9 @@ class Delay:
     seconds: float = Field(ge=0)
     action: Literal["delay"] = "delay"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Wait."""
-        await moment.wire.flush()
+        await moment.connection.flush()
         await moment.clock.sleep(self.seconds)
         return False
 
@@ -87,9 +87,9 @@ class Drop:
 
     action: Literal["drop"] = "drop"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Close."""
-        await moment.wire.drop()
+        await moment.connection.drop()
         return True
 
 
@@ -99,9 +99,9 @@ class Reset:
 
     action: Literal["reset"] = "reset"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Reset; replies not yet written are lost."""
-        moment.wire.reset()
+        moment.connection.reset()
         return True
 
 
@@ -112,10 +112,10 @@ class Half:
     octets: int = Field(ge=0)
     action: Literal["half"] = "half"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Write a part, then close."""
-        moment.wire.say(wire(moment.usual)[: self.octets])
-        await moment.wire.drop()
+        moment.connection.write(encode(moment.usual)[: self.octets])
+        await moment.connection.drop()
         return True
 
 
@@ -125,11 +125,11 @@ class Silence:
 
     action: Literal["silence"] = "silence"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Wait until the client has had enough."""
-        await moment.wire.flush()
-        moment.wire.swallow()
-        await asyncio.shield(moment.wire.gone)
+        await moment.connection.flush()
+        moment.connection.discard_input()
+        await asyncio.shield(moment.connection.closed)
         return True
 
 
@@ -140,9 +140,9 @@ class Garbage:
     data: Octets
     action: Literal["garbage"] = "garbage"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Write them as they are."""
-        moment.wire.say(self.data)
+        moment.connection.write(self.data)
         return True
 
 
@@ -153,9 +153,9 @@ class LongLine:
     octets: int = Field(default=10_000, ge=4)
     action: Literal["long_line"] = "long_line"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Write it with the code of the usual reply."""
-        moment.wire.say(f"{moment.usual[:3]} ".encode().ljust(self.octets, b"x") + b"\r\n")
+        moment.connection.write(f"{moment.usual[:3]} ".encode().ljust(self.octets, b"x") + b"\r\n")
         return True
 
 
@@ -166,16 +166,16 @@ class Endless:
     octets: int = Field(default=16 * 1024 * 1024, ge=1)
     action: Literal["endless"] = "endless"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Write on, as fast as the client reads."""
         line = f"{moment.usual[:3]}-and there is more\r\n".encode()
         chunk = line * (CHUNK // len(line))
         written = 0
-        while written < self.octets and not moment.wire.gone.done():
-            moment.wire.say(chunk[: self.octets - written])
+        while written < self.octets and not moment.connection.closed.done():
+            moment.connection.write(chunk[: self.octets - written])
             written += len(chunk)
-            await moment.wire.flush()
-        await moment.wire.drop()
+            await moment.connection.flush()
+        await moment.connection.drop()
         return True
 
 
@@ -186,9 +186,9 @@ class SlowRead:
     octets: float = Field(ge=0)
     action: Literal["slow_read"] = "slow_read"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Set the pace. It holds for the rest of the connection."""
-        moment.wire.slow_down(self.octets * moment.clock.speed)
+        moment.connection.limit_read_rate(self.octets * moment.clock.speed)
         return False
 
 
@@ -199,9 +199,9 @@ class SlowWrite:
     octets: float = Field(gt=0)
     action: Literal["slow_write"] = "slow_write"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Set the pace. It holds for the rest of the connection."""
-        moment.wire.write_rate = self.octets * moment.clock.speed
+        moment.connection.write_rate = self.octets * moment.clock.speed
         return False
 
 
@@ -213,7 +213,7 @@ class Kill:
     signal: int = int(signals.SIGKILL)
     action: Literal["kill"] = "kill"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Send it."""
         os.kill(self.pid, self.signal)
         return False
@@ -226,9 +226,9 @@ class Call:
     function: Callable[[FaultContext], Awaitable[Any]] = Field(exclude=True)
     action: Literal["call"] = "call"
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Call it."""
-        await moment.wire.flush()
+        await moment.connection.flush()
         await self.function(moment)
         return False
 

@@ -75,7 +75,7 @@ class Fault:
         say = Say(text.text, close=text.startswith("421") if close is None else close)
         return cls(at=_POINTS[text.phase], do=say, **{"name": row, **when})
 
-    def is_for(self, moment: FaultContext) -> bool:
+    def applies_to(self, moment: FaultContext) -> bool:
         """True if it is meant for this mailbox, sender and one of these recipients."""
         if self.mailbox is not None and self.mailbox.lower() != moment.mailbox.lower():
             return False
@@ -109,18 +109,18 @@ class Armed:
 
     def reach(self, moment: FaultContext, chance: random.Random) -> bool:
         """Count the point as reached; True if it is due."""
-        if not self.fault.is_for(moment):
+        if not self.fault.applies_to(moment):
             return False
         self.reached += 1
         if not self.fault.is_due(self.reached) or self.fired == self.fault.times:
             return False
         return self.fault.probability == 1 or chance.random() < self.fault.probability
 
-    async def strike(self, moment: FaultContext) -> bool:
+    async def apply(self, moment: FaultContext) -> bool:
         """Do it. True if it stands in the place of the reply."""
         self.fired += 1
         self._struck.set()
-        return await self.fault.do.strike(moment)
+        return await self.fault.do.apply(moment)
 
     async def wait(self, timeout: float) -> None:
         """Until it has struck once. Raises TimeoutError after real seconds."""
@@ -159,11 +159,11 @@ class Faults:
     def __iter__(self) -> Iterator[Armed]:
         return chain.from_iterable(self._at.values())
 
-    async def strike(self, moment: FaultContext, only: Armed | None = None) -> bool:
+    async def apply(self, moment: FaultContext, only: Armed | None = None) -> bool:
         """Let those that are due strike (or `only` one). True if one stands in the place of the reply."""
         reached = [only] if only else self.at(Point(moment.point))
         for armed in [armed for armed in reached if armed.reach(moment, self._chance)]:
-            if await armed.strike(moment):
+            if await armed.apply(moment):
                 return True
         return False
 

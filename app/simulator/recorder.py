@@ -80,11 +80,11 @@ class Recorder:
             folder.mkdir(parents=True, exist_ok=True)
         self._waiting: dict[asyncio.Future[None], int] = {}
 
-    def session(self, session: RecordedSession) -> None:
+    def add_session(self, session: RecordedSession) -> None:
         """A connection was opened."""
         self._remember(self.sessions, session)
 
-    def message(self, message: ReceivedMessage) -> None:
+    def add_message(self, message: ReceivedMessage) -> None:
         """A message's content came to its end."""
         self._remember(self.messages, message)
 
@@ -98,11 +98,11 @@ class Recorder:
             if self.accepted >= wanted and not future.done():
                 future.set_result(None)
 
-    def login(self, login: Login) -> None:
+    def add_login(self, login: Login) -> None:
         """An AUTH exchange ended."""
         self._remember(self.logins, login)
 
-    def violation(self, at: float, mailbox: str, what: str) -> None:
+    def add_violation(self, at: float, mailbox: str, what: str) -> None:
         """A limit was exceeded."""
         self._remember(self.violations, Violation(at, mailbox, what))
 

@@ -38,7 +38,7 @@ def fill(text: str, facts: Mapping[str, str]) -> str:
     return text
 
 
-def wire(text: str) -> bytes:
+def encode(text: str) -> bytes:
     """The octets of a reply (RFC 5321 §4.2.1): the code is put before every line, the last one gets a space."""
     if "\n" not in text:
         return text.encode("utf-8", "surrogateescape") + b"\r\n"

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from app.http_server.server import HttpServer
-from app.simulator.control_api import control
+from app.simulator.control_api import control_api
 from app.simulator.entra import Entra
 from app.simulator.server import Simulator
 
@@ -27,7 +27,7 @@ async def run(
 
     `ready` is called once with the control API's address when all listen. Raises OSError, CannotListen.
     """
-    listener = HttpServer(control(simulator), ports.host, ports.control)
+    listener = HttpServer(control_api(simulator), ports.host, ports.control)
     async with AsyncExitStack() as stack:
         await simulator.start(ports.host, ports.smtp)
         stack.push_async_callback(simulator.stop)

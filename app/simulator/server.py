@@ -10,7 +10,7 @@ from typing import Self
 from app import logs
 from app.clock import Clock
 from app.simulator.account import Account, Accounts
-from app.simulator.command_loop import converse
+from app.simulator.command_loop import serve_connection
 from app.simulator.connection import SmtpConnection
 from app.simulator.faults import Fault, Faults
 from app.simulator.limits import Limits, UsageLedger
@@ -35,7 +35,7 @@ class Simulator:
         accounts: Iterable[Account] = (),
         clock: Clock | None = None,
         limits: Limits = _LIMITS,
-        door: ServerProfile = _DOOR,
+        profile: ServerProfile = _DOOR,
         *,
         faults: Iterable[Fault] = (),
         seed: int = 0,
@@ -48,10 +48,10 @@ class Simulator:
         self._office = SimulatorState(
             accounts=Accounts(accounts),
             clock=clock or Clock(),
-            books=UsageLedger(limits),
-            memory=self._memory,
+            usage=UsageLedger(limits),
+            recorder=self._memory,
             faults=Faults(seed),
-            door=door,
+            profile=profile,
         )
         for fault in faults:
             self.faults.add(fault)
@@ -74,7 +74,7 @@ class Simulator:
             task.cancel()
             wire.abort()
         if ending:
-            await asyncio.wait([*ending.values(), *(wire.gone for wire in ending)], timeout=_SHUTDOWN)
+            await asyncio.wait([*ending.values(), *(wire.closed for wire in ending)], timeout=_SHUTDOWN)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -91,10 +91,10 @@ class Simulator:
     def serve(self, wire: SmtpConnection) -> None:
         """Begin the session of a new connection."""
         session = Session(self._office, wire)
-        self._memory.session(session.seen)
-        task = asyncio.get_running_loop().create_task(converse(session))
+        self._memory.add_session(session.record)
+        task = asyncio.get_running_loop().create_task(serve_connection(session))
         self._open[wire] = task
-        wire.gone.add_done_callback(lambda _: self._open.pop(wire, None))
+        wire.closed.add_done_callback(lambda _: self._open.pop(wire, None))
         task.add_done_callback(lambda _: self._ended(wire, task))
 
     def _ended(self, wire: SmtpConnection, task: asyncio.Task[None]) -> None:
@@ -136,7 +136,7 @@ class Simulator:
     def forget(self) -> None:
         """Forget what was seen and counted. Connections and faults stay."""
         self._memory.forget()
-        self._office.books.forget()
+        self._office.usage.forget()
 
     def reset(self) -> None:
         """Forget, and take the faults out."""
@@ -161,22 +161,22 @@ class Simulator:
         return self._office.clock
 
     @property
-    def door(self) -> ServerProfile:
+    def profile(self) -> ServerProfile:
         """The door for the connections to come."""
-        return self._office.door
+        return self._office.profile
 
-    @door.setter
-    def door(self, door: ServerProfile) -> None:
-        self._office.door = door
+    @profile.setter
+    def profile(self, door: ServerProfile) -> None:
+        self._office.profile = door
 
     @property
     def limits(self) -> Limits:
         """The limits; those of time hold for the sessions to come."""
-        return self._office.books.limits
+        return self._office.usage.limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._office.books.limits = limits
+        self._office.usage.limits = limits
 
     # Its certificate.
 
@@ -187,7 +187,7 @@ class Simulator:
 
     def tls(self) -> ssl.SSLContext:
         """A context with its good certificate, for another server beside it."""
-        return self._office.certificates.context(ServerProfile(names=self.door.names))
+        return self._office.certificates.context(ServerProfile(names=self.profile.names))
 
     def write_ca(self, path: Path | str) -> None:
         """Write `ca_pem` to a file."""

@@ -11,7 +11,7 @@ from app.simulator.connection import SmtpConnection
 from app.simulator.fault_actions import FaultContext
 from app.simulator.faults import Armed, Point
 from app.simulator.recorder import RecordedSession
-from app.simulator.state import BACKEND, DOOR_HOST, FRONTEND, SimulatorState
+from app.simulator.state import BACKEND, FRONTEND, SMTP_HOST, SimulatorState
 
 # Points at which something is about to be carried out and answered.
 _COMMANDS = frozenset(Point) - {Point.CONNECT, Point.TLS, Point.CONTENT, Point.ACCEPTED, Point.REPLY, Point.IDLE}
@@ -34,17 +34,17 @@ class Session:
     """One connection as Exchange knows it."""
 
     def __init__(self, office: SimulatorState, wire: SmtpConnection) -> None:
-        self.office = office
-        self.wire = wire
-        self.seen = RecordedSession(secrets.token_hex(8).upper(), office.clock.now())
+        self.state = office
+        self.connection = wire
+        self.record = RecordedSession(secrets.token_hex(8).upper(), office.clock.now())
         self.greeted = False
         self.account: Account | None = None
         self.transaction: Transaction | None = None
         self.submitted = 0
         self._instead: str | None = None
-        limits, speed = office.books.limits, office.clock.speed
-        wire.idle = limits.idle / speed
-        wire.ends_at = wire.loop.time() + limits.session / speed
+        limits, speed = office.usage.limits, office.clock.speed
+        wire.idle_timeout = limits.idle / speed
+        wire.deadline = wire.loop.time() + limits.session / speed
 
     @property
     def mailbox(self) -> str:
@@ -54,14 +54,14 @@ class Session:
     @property
     def now(self) -> float:
         """Clock time."""
-        return self.office.clock.now()
+        return self.state.clock.now()
 
     def banner(self) -> str:
         """The greeting."""
-        if self.office.door.greeting is not None:
-            return self.office.door.greeting
+        if self.state.profile.greeting is not None:
+            return self.state.profile.greeting
         date = format_datetime(datetime.fromtimestamp(self.now, UTC))
-        return f"220 {DOOR_HOST} Microsoft ESMTP MAIL Service ready at {date} [{self.seen.id}]"
+        return f"220 {SMTP_HOST} Microsoft ESMTP MAIL Service ready at {date} [{self.record.id}]"
 
     # Answering.
 
@@ -69,29 +69,29 @@ class Session:
         """Answer. It is written when the client's batch is worked off."""
         instead, self._instead = self._instead, None
         text = self._filled(instead if instead is not None and text[0] in "23" else text, facts)
-        if self.office.faults.at(Point.REPLY) and await self.struck(Point.REPLY, text):
+        if self.state.faults.at(Point.REPLY) and await self.apply_faults(Point.REPLY, text):
             return
-        self.say(text)
+        self.write_reply(text)
 
-    async def reply_late(self, text: str, **facts: str) -> None:
+    async def reply_after_tarpit(self, text: str, **facts: str) -> None:
         """Answer after the tarpit's time."""
-        if self.office.books.limits.tarpit:
-            await self.wire.flush()
-            await self.office.clock.sleep(self.office.books.limits.tarpit)
+        if self.state.usage.limits.tarpit:
+            await self.connection.flush()
+            await self.state.clock.sleep(self.state.usage.limits.tarpit)
         await self.reply(text, **facts)
 
-    def say(self, text: str) -> None:
+    def write_reply(self, text: str) -> None:
         """Answer with exactly that, past the script."""
         text = self._filled(text, {})
-        self.seen.replies.append(text)
-        self.wire.say(replies.wire(text))
+        self.record.replies.append(text)
+        self.connection.write(replies.encode(text))
 
     def _filled(self, text: str, facts: dict[str, str]) -> str:
         if "{" not in text:
             return text
         instant = datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         own = {
-            "frontend": f"{FRONTEND} {instant}Z {self.seen.id}",
+            "frontend": f"{FRONTEND} {instant}Z {self.record.id}",
             "backend": BACKEND,
             "mailbox": self.mailbox,
             "sender": self.transaction.mail_from if self.transaction else "",
@@ -100,27 +100,27 @@ class Session:
 
     # The script.
 
-    async def struck(
+    async def apply_faults(
         self, point: Point, usual: str, *, mailbox: str = "", recipient: str = "", only: Armed | None = None
     ) -> bool:
         """True if a fault stands in the place of the `usual` reply. `mailbox` is who tries to log in."""
-        if not self.office.faults.at(point):
+        if not self.state.faults.at(point):
             return False
         transaction = self.transaction
         moment = FaultContext(
-            wire=self.wire,
-            clock=self.office.clock,
-            session=self.seen,
+            connection=self.connection,
+            clock=self.state.clock,
+            session=self.record,
             point=point,
             usual=usual,
             is_command=point in _COMMANDS,
             mailbox=mailbox or self.mailbox,
             sender=transaction.mail_from if transaction else "",
             recipients=(recipient,) if recipient else tuple(transaction.recipients) if transaction else (),
-            say=self.say,
-            instead=self._answer_instead,
+            write_reply=self.write_reply,
+            override_reply=self._answer_instead,
         )
-        return await self.office.faults.strike(moment, only)
+        return await self.state.faults.apply(moment, only)
 
     def _answer_instead(self, text: str) -> None:
         self._instead = text
@@ -129,18 +129,18 @@ class Session:
 
     def begin(self, mail_from: str, *, smtputf8: bool, binary: bool) -> None:
         """MAIL was accepted: from here on a sending slot is used."""
-        slot = self.office.books.take_slot(self.mailbox, self.now)
+        slot = self.state.usage.take_slot(self.mailbox, self.now)
         if slot is None:
-            limit = self.office.books.limits.connections_sending
-            self.violated(f"connections sending: more than {limit}")
-        self.transaction = Transaction(mail_from, smtputf8, binary, slot, self.wire.turns)
+            limit = self.state.usage.limits.connections_sending
+            self.record_violation(f"connections sending: more than {limit}")
+        self.transaction = Transaction(mail_from, smtputf8, binary, slot, self.connection.turns)
 
     def end(self) -> None:
         """The transaction is over, whatever came of it; its slot becomes free."""
         if self.transaction is not None and self.transaction.slot is not None:
-            self.office.books.free_slot(self.mailbox, self.transaction.slot, self.now)
+            self.state.usage.free_slot(self.mailbox, self.transaction.slot, self.now)
         self.transaction = None
 
-    def violated(self, what: str) -> None:
+    def record_violation(self, what: str) -> None:
         """The client went over a limit."""
-        self.office.memory.violation(self.now, self.mailbox, what)
+        self.state.recorder.add_violation(self.now, self.mailbox, what)

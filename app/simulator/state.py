@@ -9,7 +9,7 @@ from app.simulator.limits import UsageLedger
 from app.simulator.recorder import Recorder
 from app.simulator.server_profile import Certificates, ServerProfile
 
-DOOR_HOST = "SY5P282CA0097.outlook.office365.com"  # as the banner and EHLO give it
+SMTP_HOST = "SY5P282CA0097.outlook.office365.com"  # as the banner and EHLO give it
 FRONTEND = "SY5P282CA0097.AUSP282.PROD.OUTLOOK.COM"
 BACKEND = "SYBP282MB2635.AUSP282.PROD.OUTLOOK.COM"
 
@@ -20,8 +20,8 @@ class SimulatorState:
 
     accounts: Accounts
     clock: Clock
-    books: UsageLedger
-    memory: Recorder
+    usage: UsageLedger
+    recorder: Recorder
     faults: Faults
-    door: ServerProfile
+    profile: ServerProfile
     certificates: Certificates = field(default_factory=Certificates)

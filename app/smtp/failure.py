@@ -8,6 +8,19 @@ from app.mail.outcome.attempt import Failure, FailureKind, Line, Phase
 from app.mail.outcome.reply import Reply
 
 
+class ProtocolError(Exception):
+    """What came is no reply. Its text is one plain sentence."""
+
+
+class ConnectionLostError(Exception):
+    """No reply will come any more."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
 class SessionError(Exception):
     """No reply came. `refused` holds the refusals of recipients that did come before, by address."""
 
@@ -46,7 +59,7 @@ def classify(error: BaseException, host: str) -> tuple[FailureKind, str]:
             return FailureKind.PROTOCOL, f"{host} sent what is not SMTP."
 
 
-def failed(
+def session_error(
     phase: Phase, kind: FailureKind, detail: str, dialogue: tuple[Line, ...] = (), *, code: str = ""
 ) -> SessionError:
     """The exception for a session that never came to a transaction."""

@@ -20,20 +20,20 @@ import aiosmtplib
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.reply import Reply
 from app.smtp import tls
-from app.smtp.auth.credentials import CredentialError, Credentials, Mechanism, Secret
-from app.smtp.failure import SessionError, classify, failed
+from app.smtp.auth.credentials import Credentials, Mechanism, Secret
+from app.smtp.auth.failure import CredentialError
+from app.smtp.failure import ConnectionLostError, classify, session_error
 from app.smtp.happy_eyeballs import connect
 from app.smtp.phase_timer import PhaseTimer
-from app.smtp.protocol import ConnectionLostError, SmtpChannel, readable
+from app.smtp.protocol import SmtpChannel, readable
 from app.smtp.session import Session
 from app.smtp.timeouts import Timeouts
 from app.smtp.transcript import Transcript, mask
 
 __all__ = [
-    "RefusedError",
+    "Refusal",
     "ServerInfo",
     "Session",
-    "SessionError",
     "TlsInfo",
     "Upstream",
     "greet",
@@ -62,12 +62,12 @@ class Upstream:
 
     def __post_init__(self) -> None:
         """Refuse a context that would let an unverified server through."""
-        if not tls.verifies(self.tls):
+        if not tls.is_verifying(self.tls):
             raise ValueError("the TLS context does not verify the server")
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedError:
+class Refusal:
     """The server answered a step with 4yz or 5yz, or the login with one more challenge. The connection is closed."""
 
     phase: Phase
@@ -75,7 +75,7 @@ class RefusedError:
     dialogue: tuple[Line, ...]
 
     @property
-    def of_login(self) -> bool:
+    def login_rejected(self) -> bool:
         """True if the server did not accept the secret (RFC 4954 §6), or asked for more after it."""
         return self.phase is Phase.AUTH and self.reply.code in (_CREDENTIALS_INVALID, _CHALLENGE)
 
@@ -98,24 +98,24 @@ class ServerInfo:
     extensions: Mapping[str, str]
 
 
-async def open_session(upstream: Upstream, credentials: Credentials) -> Session | RefusedError:
+async def open_session(upstream: Upstream, credentials: Credentials) -> Session | Refusal:
     """Connect, encrypt, verify and log in. Raises SessionFailed when a step got no reply or cannot be taken.
 
     When the login is refused and the credentials have another secret for it (a new token), it is tried once more.
     """
     secret = await _secret(credentials)
     opened = await _log_in(upstream, secret)
-    if isinstance(opened, RefusedError) and opened.of_login and credentials.refused(secret):
+    if isinstance(opened, Refusal) and opened.login_rejected and credentials.reject(secret):
         opened = await _log_in(upstream, await _secret(credentials), opened.dialogue)
     return opened
 
 
-async def greet(upstream: Upstream) -> ServerInfo | RefusedError:
+async def greet(upstream: Upstream) -> ServerInfo | Refusal:
     """Connect, encrypt, verify, and say goodbye instead of logging in. Raises SessionFailed."""
     return await _Handshake(upstream, await _connected(upstream), upstream.tls).greet()
 
 
-async def inspect_certificate(upstream: Upstream) -> TlsInfo | RefusedError:
+async def inspect_certificate(upstream: Upstream) -> TlsInfo | Refusal:
     """Who answers there, without believing it: nothing is said after the handshake. Raises SessionFailed.
 
     For a person who must find out whose certificate it is that cannot be trusted.
@@ -127,10 +127,10 @@ async def _secret(credentials: Credentials) -> Secret:
     try:
         return await credentials.secret()
     except CredentialError as error:
-        raise failed(Phase.AUTH, FailureKind.CREDENTIAL, str(error), code=error.code) from None
+        raise session_error(Phase.AUTH, FailureKind.CREDENTIAL, str(error), code=error.code) from None
 
 
-async def _log_in(upstream: Upstream, secret: Secret, before: tuple[Line, ...] = ()) -> Session | RefusedError:
+async def _log_in(upstream: Upstream, secret: Secret, before: tuple[Line, ...] = ()) -> Session | Refusal:
     return await _Handshake(upstream, await _connected(upstream), upstream.tls, before).log_in(secret)
 
 
@@ -164,18 +164,18 @@ class _Handshake:
             timeout=None,  # ours
         )
 
-    async def log_in(self, secret: Secret) -> Session | RefusedError:
+    async def log_in(self, secret: Secret) -> Session | Refusal:
         """Every step, or none: the connection is closed."""
         login = partial(self._login, secret)
         refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._ehlo_again, login)
         return refused or self._take_over()
 
-    async def greet(self) -> ServerInfo | RefusedError:
+    async def greet(self) -> ServerInfo | Refusal:
         """All but the login."""
         refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at, self._ehlo_again)
         return refused or await self._goodbye()
 
-    async def look(self) -> TlsInfo | RefusedError:
+    async def look(self) -> TlsInfo | Refusal:
         """As far as the handshake, and away."""
         refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at)
         if refused is not None:
@@ -183,7 +183,7 @@ class _Handshake:
         self._abort()
         return cast("TlsInfo", self._shown)  # the last step
 
-    async def _walk(self, *steps: _Step) -> RefusedError | None:
+    async def _walk(self, *steps: _Step) -> Refusal | None:
         """Take every step, or close the connection."""
         try:
             for step in steps:
@@ -192,7 +192,7 @@ class _Handshake:
         except (ConnectionLostError, aiosmtplib.SMTPException, OSError) as error:
             kind, detail = self._why(error)
             self._abort()
-            raise failed(self._watch.phase, kind, detail, self._dialogue.lines()) from None
+            raise session_error(self._watch.phase, kind, detail, self._dialogue.lines()) from None
         except BaseException:
             self._abort()
             raise
@@ -220,7 +220,7 @@ class _Handshake:
         refusal = await self._step(Phase.STARTTLS, "STARTTLS", self._upstream.timeouts.starttls, self._smtp.starttls)
         if refusal is not None:
             return refusal
-        if plain is not None and plain.unread:  # aiosmtplib would discard it (RFC 3207 §4.2)
+        if plain is not None and plain.has_unread:  # aiosmtplib would discard it (RFC 3207 §4.2)
             raise ConnectionLostError(FailureKind.TLS, "Somebody sent plain text after STARTTLS, before TLS began.")
         self._listen()
         return None
@@ -256,10 +256,10 @@ class _Handshake:
         A login that ends with another challenge is a refusal: there is no more to send (RFC 4954 §4).
         """
         self._watch.enter(phase)
-        if self._channel is not None and self._channel.unread:
-            return self._judged(await self._channel.reply(seconds), wanted=False)
+        if self._channel is not None and self._channel.has_unread:
+            return self._judged(await self._channel.read_reply(seconds), wanted=False)
         if command:
-            self._dialogue.client(command)
+            self._dialogue.add_command(command)
         try:
             async with asyncio.timeout(seconds):
                 code, text = await speak()
@@ -271,7 +271,7 @@ class _Handshake:
         return self._judged(Reply.of(code, [readable(line) for line in self._masked(text).split("\n")]))
 
     def _judged(self, reply: Reply, *, wanted: bool = True) -> Reply | None:
-        self._dialogue.server(reply)
+        self._dialogue.add_reply(reply)
         if reply.code >= _REFUSAL or (wanted and self._watch.phase is Phase.AUTH and reply.code == _CHALLENGE):
             return reply
         if not (wanted and reply.positive):
@@ -291,7 +291,7 @@ class _Handshake:
 
     def _hear(self) -> None:
         """Forget what aiosmtplib has read of what the Channel heard: challenges, then one reply."""
-        while self._channel is not None and (heard := self._channel.read()) is not None:
+        while self._channel is not None and (heard := self._channel.buffered_reply()) is not None:
             if heard.code != _CHALLENGE:
                 return
 
@@ -311,11 +311,11 @@ class _Handshake:
         await self._quit()
         return greeted
 
-    async def _refused(self, reply: Reply) -> RefusedError:
+    async def _refused(self, reply: Reply) -> Refusal:
         if reply.code == _CHALLENGE:
             await self._cancel_login()
         await self._quit()
-        return RefusedError(self._watch.phase, reply, self._dialogue.lines())
+        return Refusal(self._watch.phase, reply, self._dialogue.lines())
 
     async def _cancel_login(self) -> None:
         """Answer a challenge with `*` (RFC 4954 §4), so that QUIT is not taken for a part of the login."""
@@ -323,7 +323,7 @@ class _Handshake:
         channel.listener = None
         with suppress(ConnectionLostError):
             channel.write(b"*\r\n")
-            await channel.reply(self._upstream.timeouts.quit)
+            await channel.read_reply(self._upstream.timeouts.quit)
 
     async def _quit(self) -> None:
         if self._channel is not None:

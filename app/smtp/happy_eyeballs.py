@@ -10,9 +10,9 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from app.mail.outcome.attempt import FailureKind, Phase
-from app.smtp.failure import SessionError, classify, failed
+from app.smtp.failure import SessionError, classify, session_error
 
-STAGGER = 0.25  # seconds until the next address is tried beside those before it (RFC 8305 §8)
+CONNECTION_ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside those before it (RFC 8305 §8)
 
 
 class Address(NamedTuple):
@@ -29,7 +29,7 @@ async def connect(host: str, port: int, *, ipv4_only: bool, seconds: float) -> s
             addresses = await resolve(host, port, ipv4_only=ipv4_only)
     except (OSError, UnicodeError) as error:  # UnicodeError: a label that no name can have
         reason = getattr(error, "strerror", None) or "no answer"
-        raise failed(Phase.CONNECT, FailureKind.DNS, f"The name {host} has no address ({reason}).") from None
+        raise session_error(Phase.CONNECT, FailureKind.DNS, f"The name {host} has no address ({reason}).") from None
     winner, errors = await race(addresses, seconds)
     if winner is None:
         raise connect_error(host, port, errors)
@@ -46,7 +46,7 @@ async def race(addresses: Iterable[Address], seconds: float) -> tuple[socket.soc
         while winner is None and (waiting or attempts):
             if waiting:
                 attempts.add(asyncio.create_task(_attempt(waiting.pop(0), seconds)))
-            stagger = STAGGER if waiting else None
+            stagger = CONNECTION_ATTEMPT_DELAY if waiting else None
             done, attempts = await asyncio.wait(attempts, timeout=stagger, return_when=asyncio.FIRST_COMPLETED)
             results = [task.result() for task in done]
             errors += [result for result in results if isinstance(result, OSError)]
@@ -104,4 +104,4 @@ def connect_error(host: str, port: int, errors: list[OSError]) -> SessionError:
     found = {classify(error, f"{host}:{port}") for error in errors}
     kinds = {kind for kind, _ in found}
     kind = kinds.pop() if len(kinds) == 1 else FailureKind.UNREACHABLE
-    return failed(Phase.CONNECT, kind, " ".join(sorted(detail for _, detail in found)))
+    return session_error(Phase.CONNECT, kind, " ".join(sorted(detail for _, detail in found)))

@@ -15,7 +15,8 @@ from typing import NamedTuple, Protocol
 
 from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
-from app.smtp.handshake import RefusedError, Session, SessionError
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, Session
 from app.smtp.session import BeforeDot
 
 _GONE = frozenset({FailureKind.CLOSED, FailureKind.TIMEOUT})
@@ -32,14 +33,14 @@ class _Idle(NamedTuple):
     until: float
 
 
-class OpenSession(Protocol):
-    """Opens the sessions of one mailbox (app/smtp/turnstile.py)."""
+class SessionOpener(Protocol):
+    """Opens the sessions of one mailbox (LoginGate in app/smtp/login_gate.py)."""
 
-    async def __call__(self) -> Session | RefusedError:
+    async def __call__(self) -> Session | Refusal:
         """A session, or why there is none. Raises SessionFailed."""
         ...
 
-    def forget(self) -> None:
+    def forget_failure(self) -> None:
         """Answer with no failure that began before now."""
         ...
 
@@ -49,17 +50,17 @@ class SessionPool:
 
     def __init__(
         self,
-        open: OpenSession,  # noqa: A002 - the word for it
+        open_session: SessionOpener,
         size: int,
         *,
-        idle: float = 45.0,
-        age: float = 540.0,
-        count: int = 100,
+        max_idle: float = 45.0,
+        max_age: float = 540.0,
+        max_messages: int = 100,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._open = open
+        self._open = open_session
         self._size = size
-        self._idle_limit, self._age_limit, self._count_limit = idle, age, count
+        self._idle_limit, self._age_limit, self._count_limit = max_idle, max_age, max_messages
         self._now = monotonic
         self._idle: list[_Idle] = []  # the last one in is the first one out
         self._lent: set[Session] = set()
@@ -83,7 +84,7 @@ class SessionPool:
             if attempt is not None:
                 return attempt
             lent = await self._open_one()
-        if isinstance(lent, RefusedError):
+        if isinstance(lent, Refusal):
             return _attempt(lent)
         try:
             return await lent.send(envelope, content, before_dot)
@@ -97,7 +98,7 @@ class SessionPool:
             return None
         self._opening += 1
         opened = await self._open_one()
-        if isinstance(opened, RefusedError):
+        if isinstance(opened, Refusal):
             return _attempt(opened)
         self._give_back(opened)
         return None
@@ -120,9 +121,9 @@ class SessionPool:
             self._opening -= free
             self._released()
 
-    def forget(self) -> None:
+    def forget_failure(self) -> None:
         """A person has mended something: the next login is a real one, however lately one has failed."""
-        self._open.forget()
+        self._open.forget_failure()
 
     def resize(self, size: int) -> None:
         """Allow `size` sessions from now on. Idle ones beyond that end now, lent ones when they come back."""
@@ -166,7 +167,7 @@ class SessionPool:
         """An idle session, now lent; or a free slot, now opening; or wait."""
         while self._idle:
             session, until = self._idle.pop()
-            if session.alive and self._now() < until:
+            if session.reusable and self._now() < until:
                 self._lent.add(session)
                 return session
             self._retire(session)
@@ -191,7 +192,7 @@ class SessionPool:
     def _give_back(self, session: Session) -> None:
         self._lent.discard(session)
         until = min(self._now() + self._idle_limit, self._too_old[session])
-        fit = session.alive and session.sent < self._count_limit and self._now() < until
+        fit = session.reusable and session.transaction_count < self._count_limit and self._now() < until
         if fit and not self._closed and self._used < self._size:
             self._idle.append(_Idle(session, until))
             self._arm()
@@ -234,14 +235,14 @@ class SessionPool:
 
     def _sweep(self) -> None:
         now = self._now()
-        over = [idle for idle in self._idle if not idle.session.alive or idle.until <= now]
+        over = [idle for idle in self._idle if not idle.session.reusable or idle.until <= now]
         self._idle = [idle for idle in self._idle if idle not in over]
         for session, _ in over:
             self._retire(session)
 
     # I/O, each step upon a decision already recorded.
 
-    async def _lend(self) -> Session | RefusedError:
+    async def _lend(self) -> Session | Refusal:
         if self._closed:
             raise _stopped()
         decision = _Decision.WAIT if self._waiters else self._decide()
@@ -267,9 +268,9 @@ class SessionPool:
             self._opening -= 1
             self._released()
 
-    async def _open_one(self) -> Session | RefusedError:
+    async def _open_one(self) -> Session | Refusal:
         """Use a slot recorded as opening: the session is lent, or the slot is free again."""
-        opened: Session | RefusedError | None = None
+        opened: Session | Refusal | None = None
         try:
             opened = await self._until_opened()
         finally:
@@ -284,7 +285,7 @@ class SessionPool:
             raise _stopped()
         return opened
 
-    async def _until_opened(self) -> Session | RefusedError:
+    async def _until_opened(self) -> Session | Refusal:
         """Open, until `stop_opening` ends it. Raises SessionFailed."""
         if self._closed:
             raise _stopped()
@@ -335,7 +336,7 @@ class SessionPool:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
 
-def _attempt(refused: RefusedError) -> Attempt:
+def _attempt(refused: Refusal) -> Attempt:
     return Attempt(refused.phase, refused.reply, None, {}, refused.dialogue)
 
 

@@ -11,17 +11,14 @@ from collections import deque
 
 from app.mail.outcome.attempt import FailureKind
 from app.mail.outcome.reply import Reply
+from app.smtp.failure import ConnectionLostError, ProtocolError
 
-MAX_LINE = 8 * 1024  # octets; RFC 5321 §4.5.3.1.5 says 512, Exchange's diagnostics are longer
-MAX_REPLY = 64 * 1024
+MAX_LINE_BYTES = 8 * 1024  # octets; RFC 5321 §4.5.3.1.5 says 512, Exchange's diagnostics are longer
+MAX_REPLY_BYTES = 64 * 1024
 MAX_REPLY_LINES = 100
 _KNOWN = 16  # replies
 _READ = 16 * 1024  # octets taken at once
 _RESET = struct.pack("ii", 1, 0)
-
-
-class ProtocolError(Exception):
-    """What came is no reply. Its text is one plain sentence."""
 
 
 class ReplyParser:
@@ -47,7 +44,7 @@ class ReplyParser:
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
             self._line(line.removesuffix(b"\r"))
-        if len(self._partial) > MAX_LINE:
+        if len(self._partial) > MAX_LINE_BYTES:
             raise ProtocolError("The server sent a line that is too long for SMTP.")
 
     def _line(self, line: bytes) -> None:
@@ -72,22 +69,13 @@ class ReplyParser:
         if self._lines and code != self._code:
             raise ProtocolError("The server sent a reply with two different codes.")
         self._size += len(line)
-        if len(line) > MAX_LINE or self._size > MAX_REPLY or len(self._lines) >= MAX_REPLY_LINES:
+        if len(line) > MAX_LINE_BYTES or self._size > MAX_REPLY_BYTES or len(self._lines) >= MAX_REPLY_LINES:
             raise ProtocolError("The server sent a reply that is too long for SMTP.")
 
 
 def readable(text: str) -> str:
     """`text` without control characters: it is stored, and shown on terminals."""
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
-
-
-class ConnectionLostError(Exception):
-    """No reply will come any more."""
-
-    def __init__(self, kind: FailureKind, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
 
 
 class SmtpChannel(asyncio.BufferedProtocol):
@@ -157,7 +145,7 @@ class SmtpChannel(asyncio.BufferedProtocol):
     # What a conversation calls.
 
     @property
-    def unread(self) -> bool:
+    def has_unread(self) -> bool:
         """True if a reply, or a part of one, or the end has come that nobody asked for yet."""
         return self.lost is not None or bool(self._replies) or self._parser.incomplete
 
@@ -172,17 +160,17 @@ class SmtpChannel(asyncio.BufferedProtocol):
             raise self._lose(FailureKind.CLOSED, "The server closed the connection.")
         self._transport.write(data)
 
-    async def reply(self, seconds: float) -> Reply:
+    async def read_reply(self, seconds: float) -> Reply:
         """The next reply. Raises ChannelLost; after `seconds` without a reply the connection is aborted."""
         if not self._replies:
             await self._until_reply(seconds)
         return self._replies.popleft()
 
-    def read(self) -> Reply | None:
+    def buffered_reply(self) -> Reply | None:
         """The next reply if it is here already."""
         return self._replies.popleft() if self._replies else None
 
-    async def drained(self, seconds: float) -> None:
+    async def drain(self, seconds: float) -> None:
         """Wait until there is room to write, or something was said. After `seconds` the connection is aborted."""
         await asyncio.sleep(0)  # let replies in, even if the link takes all we give
         if not self._blocked():
@@ -216,7 +204,7 @@ class SmtpChannel(asyncio.BufferedProtocol):
         try:
             if self.open:
                 self.write(b"QUIT\r\n")
-                await self.reply(seconds)
+                await self.read_reply(seconds)
         except ConnectionLostError:
             return
         finally:

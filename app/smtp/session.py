@@ -13,9 +13,9 @@ from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase
 from app.mail.outcome.reply import Reply
 from app.smtp import dot_stuffing as data
-from app.smtp.failure import SessionError
+from app.smtp.failure import ConnectionLostError, SessionError
 from app.smtp.phase_timer import PhaseTimer
-from app.smtp.protocol import ConnectionLostError, SmtpChannel
+from app.smtp.protocol import SmtpChannel
 from app.smtp.timeouts import Timeouts
 from app.smtp.transcript import Transcript
 
@@ -40,7 +40,7 @@ class Session:
     ) -> None:
         self.extensions = extensions  # EHLO keyword in upper case: its parameters
         self.opened_at = time.monotonic()
-        self.sent = 0  # transactions begun
+        self.transaction_count = 0  # transactions begun
         self._transaction: Transaction | None = None
         self._channel = channel
         self._timeouts = timeouts
@@ -55,10 +55,10 @@ class Session:
     @property
     def reused(self) -> bool:
         """True if a transaction was begun on it before."""
-        return self.sent > 0
+        return self.transaction_count > 0
 
     @property
-    def alive(self) -> bool:
+    def reusable(self) -> bool:
         """True if another transaction may begin: in step, still open, and nothing was said while it was idle."""
         return not self._spent and self._channel.open
 
@@ -75,7 +75,7 @@ class Session:
         """
         dialogue = Transcript(self._opening)
         self._opening = ()
-        self.sent += 1
+        self.transaction_count += 1
         self._spent = True
         self._check(envelope, dialogue)
         self._transaction = Transaction(self._channel, self.extensions, self._timeouts, dialogue, envelope, content)
@@ -113,7 +113,7 @@ class Session:
         in_step = self._channel.open
         if in_step:
             self._channel.write(_octets(command))
-        reply = await self._channel.reply(self._timeouts.mail)
+        reply = await self._channel.read_reply(self._timeouts.mail)
         if reply.code >= _REFUSAL or (in_step and reply.positive):
             return reply
         raise ConnectionLostError(FailureKind.PROTOCOL, f"The server answered {reply.code} out of turn.")
@@ -207,9 +207,9 @@ class Transaction:
         self._watch.enter(phase)
         if not self._pipelining:
             self._write(command)
-        self._dialogue.client(command)
-        reply = self._channel.read() or await self._channel.reply(seconds)
-        self._dialogue.server(reply)
+        self._dialogue.add_command(command)
+        reply = self._channel.buffered_reply() or await self._channel.read_reply(seconds)
+        self._dialogue.add_reply(reply)
         accepted = reply.code == _GO_AHEAD if phase is Phase.DATA else reply.positive
         return None if accepted else self._refusal(reply)
 
@@ -229,12 +229,12 @@ class Transaction:
 
     async def _upload(self, before_dot: BeforeDot) -> Attempt:
         self._watch.enter(Phase.CONTENT)
-        self._dialogue.client(f"({len(self._content)} octets of content)")
+        self._dialogue.add_command(f"({len(self._content)} octets of content)")
         rest = data.chunks(self._content)
         piece = next(rest)
         for following in rest:
             self._channel.write(piece)
-            await self._channel.drained(self._timeouts.stall)
+            await self._channel.drain(self._timeouts.stall)
             if not self._channel.open:
                 return await self._interrupted()
             piece = following
@@ -247,15 +247,15 @@ class Transaction:
     async def _finish(self, last: bytes | memoryview) -> Attempt:
         self._watch.enter(Phase.DOT)
         self._channel.write(last)
-        self._dialogue.client(".")
-        reply = await self._channel.reply(self._timeouts.final_reply(len(self._content)))
-        self._dialogue.server(reply)
+        self._dialogue.add_command(".")
+        reply = await self._channel.read_reply(self._timeouts.final_reply(len(self._content)))
+        self._dialogue.add_reply(reply)
         return self._ended(reply if reply.positive else self._refusal(reply))
 
     async def _interrupted(self) -> Attempt:
         """The server spoke, or left, before its turn. The dot never leaves."""
-        reply = await self._channel.reply(self._timeouts.data)
-        self._dialogue.server(reply)
+        reply = await self._channel.read_reply(self._timeouts.data)
+        self._dialogue.add_reply(reply)
         attempt = self._ended(self._refusal(reply))
         self._channel.abort(FailureKind.CLOSED, "The server refused before the message was whole.")
         return attempt
@@ -281,14 +281,14 @@ class Transaction:
         """
         seconds = self._timeouts.quit
         try:
-            answers = [await self._channel.reply(seconds) for _ in range(unanswered)]
-            if (await self._channel.reply(seconds)).code != _GO_AHEAD:
+            answers = [await self._channel.read_reply(seconds) for _ in range(unanswered)]
+            if (await self._channel.read_reply(seconds)).code != _GO_AHEAD:
                 return
             if any(answer.positive for answer in answers):
                 self._channel.abort(FailureKind.PROTOCOL, "The server took recipients without a sender.")
                 return
             self._channel.write(b".\r\n")
-            await self._channel.reply(seconds)
+            await self._channel.read_reply(seconds)
         except ConnectionLostError:
             return
 

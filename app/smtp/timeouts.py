@@ -17,9 +17,9 @@ class Timeouts:
     data: float = 120.0
     stall: float = 180.0
     dot: float = 600.0  # RFC 5321 §4.5.3.2.6: giving up early here is what sends mail twice
-    slowest_upload: float = 50_000.0  # octets a second: what the kernel still buffers delays the reply
+    min_upload_rate: float = 50_000.0  # octets a second: what the kernel still buffers delays the reply
     quit: float = 5.0
 
     def final_reply(self, size: int) -> float:
         """Seconds to wait for the reply to the final dot of a content of `size` octets."""
-        return self.dot + size / self.slowest_upload
+        return self.dot + size / self.min_upload_rate

@@ -25,7 +25,7 @@ def unverified_context() -> ssl.SSLContext:
     return made
 
 
-def verifies(candidate: ssl.SSLContext) -> bool:
+def is_verifying(candidate: ssl.SSLContext) -> bool:
     """True if `candidate` lets no unverified server through."""
     return (
         candidate.verify_mode is ssl.CERT_REQUIRED

@@ -22,11 +22,11 @@ class Transcript:
         self._before = before
         self._said: list[Line] = []
 
-    def client(self, text: str) -> None:
+    def add_command(self, text: str) -> None:
         """We said `text`: a command without CRLF, its secret already masked."""
         self._said.append(Line("C", text[:_MAX_LINE]))
 
-    def server(self, reply: Reply) -> None:
+    def add_reply(self, reply: Reply) -> None:
         """The server answered."""
         self._said.append(Line("S", str(reply)[:_MAX_LINE]))
 

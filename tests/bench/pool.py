@@ -14,7 +14,7 @@ import uvloop
 from app.mail.message.message import Envelope
 from app.smtp import tls
 from app.smtp.auth.credentials import Password
-from app.smtp.handshake import RefusedError, Session, Upstream, open_session
+from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.login_gate import LoginGate
 from app.smtp.pool import SessionPool
 
@@ -32,7 +32,7 @@ def make() -> SessionPool:
         ipv4_only=True,
     )
 
-    async def open_one() -> Session | RefusedError:
+    async def open_one() -> Session | Refusal:
         return await open_session(upstream, credentials)
 
     return SessionPool(LoginGate(open_one), CONNECTIONS)

@@ -206,18 +206,18 @@ def test_each_way_has_its_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path:
     give(monkeypatch, {})
     login = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0])
     assert isinstance(login, OAuth)
-    assert login.ending() is None
+    assert login.expiry() is None
     assert "made-up~client.secret" not in repr(login)
     file = tmp_path / "app.pem"
     file.write_text(pem(certificate(ends=timedelta(days=20))) + key_pem())
     monkeypatch.delenv("POSTERN_CLIENT_SECRET")
     monkeypatch.setenv("POSTERN_CLIENT_CERTIFICATE", str(file))
-    ending = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).ending()
+    ending = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).expiry()
     assert ending is not None
     assert ending.what == "client certificate"
     for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_CERTIFICATE"):
         monkeypatch.delenv(f"POSTERN_{name}")
     monkeypatch.setenv("POSTERN_PASSWORD", "a-password")
-    ending = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).ending()
+    ending = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0]).expiry()
     assert ending is not None
     assert ending.what == "password"

@@ -33,7 +33,7 @@ async def in_trouble(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
     """A Postern with two mailboxes: one logs in by a certificate, the other's app is refused a token."""
     async with Simulator() as simulator, place(simulator, folder) as there, Receiver() as receiver:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
-        simulator.accounts.add(Account(WELL, token_ok=there.entra.token_ok))
+        simulator.accounts.add(Account(WELL, validate_token=there.entra.is_valid_token))
         uploaded = pem(certificate())
         there.entra.directory.add(app(certificates=(uploaded,)))
         (folder / "app.pem").write_text(uploaded + key_pem())

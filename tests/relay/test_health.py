@@ -108,4 +108,4 @@ async def test_a_person_holds_and_releases(tmp_path: Path) -> None:
 
 def test_the_password_is_not_in_the_way() -> None:
     """The wrong account of these tests refuses the right password."""
-    assert not WRONG.takes_password(PASSWORD)
+    assert not WRONG.accepts_password(PASSWORD)

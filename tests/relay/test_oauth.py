@@ -40,7 +40,7 @@ async def oauth_house(
         Simulator(clock=clock, limits=limits) as simulator,
         place(simulator, folder, lifetime=lifetime) as there,
     ):
-        simulator.accounts.add(Account(MAILBOX, send_as=("*@contoso.com",), token_ok=there.entra.token_ok))
+        simulator.accounts.add(Account(MAILBOX, send_as=("*@contoso.com",), validate_token=there.entra.is_valid_token))
         if refuse:
             there.entra.refuse(refuse, times=None)
         settings = settings_for(simulator, folder, **{**facts(there), **(credential or SECRET_SETTINGS)})
@@ -94,7 +94,7 @@ async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytes
         there.entra.directory.add(app(certificates=(registered(tmp_path),)))
         email = await at_home.until(await at_home.post(), "done")
         assert email["last_event"] == "sent"
-        assert [(asked.how, asked.outcome) for asked in there.entra.asked] == [(kind, "ok")]
+        assert [(asked.method, asked.outcome) for asked in there.entra.requests] == [(kind, "ok")]
         assert [(login.mechanism, login.ok) for login in at_home.simulator.logins] == [("XOAUTH2", True)]
         assert len(at_home.simulator.accepted) == 1
 
@@ -140,7 +140,7 @@ async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> N
         assert {email["last_event"] for email in emails} == {"sent"}
         assert len(at_home.simulator.accepted) == len(ids)
         assert [login for login in at_home.simulator.logins if not login.ok] == []
-        assert len(there.entra.asked) >= 3
+        assert len(there.entra.requests) >= 3
         assert set(there.outcomes) == {"ok"}
 
 

@@ -101,11 +101,11 @@ def in_trouble(marks: Marks, simulator: Simulator, there: Place, folder: Path) -
     simulator.accounts.add(Account(SHOP, password=marks.password))
     there.entra.directory.add(app(secrets=(marks.client_secret,)))
 
-    def token_ok(token: str) -> bool:
+    def validate_token(token: str) -> bool:
         marks.more.append(token)
-        return there.entra.token_ok(token)
+        return there.entra.is_valid_token(token)
 
-    simulator.accounts.add(Account(BILLING, token_ok=token_ok))
+    simulator.accounts.add(Account(BILLING, validate_token=validate_token))
     login = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SecretStr(marks.client_secret)}
     pools = [
         {"name": "shop", "mailboxes": [{"mailbox": SHOP, "password": SecretStr(marks.password)}]},

@@ -24,7 +24,7 @@ BAD_DOORS = {
 async def test_nothing_leaves_through_a_bad_door(tmp_path: Path, name: str) -> None:
     """Not the login, not the envelope, not the content; and the mailbox rests with the reason."""
     door, kind = BAD_DOORS[name]
-    async with Simulator(accounts=[ACCOUNT], door=door) as simulator:
+    async with Simulator(accounts=[ACCOUNT], profile=door) as simulator:
         async with harness(simulator, settings_for(simulator, tmp_path)) as at_home:
             id = await at_home.post()
             async with asyncio.timeout(PATIENCE):

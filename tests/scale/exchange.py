@@ -55,7 +55,7 @@ class _Door:
         await self._exchange.clock.sleep(LOGIN)
         return _Sitting(self._exchange, self._mailbox)
 
-    def forget(self) -> None:
+    def forget_failure(self) -> None:
         """No login ever fails here."""
 
 

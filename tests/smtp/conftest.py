@@ -14,9 +14,9 @@ from app.mail.outcome.attempt import Phase
 from app.simulator import Account, Limits, Simulator
 from app.smtp import tls
 from app.smtp.auth.credentials import Password
-from app.smtp.handshake import RefusedError, Session, Upstream, open_session
+from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.timeouts import Timeouts
-from tests.smtp.scripted_server import Peer, Script
+from tests.smtp.scripted_server import Script, ScriptedServer
 
 MAILBOX = "noreply@contoso.com"
 PASSWORD = "a-password-for-tests"
@@ -39,12 +39,12 @@ _FIELDS = {
 }
 
 
-def impatient(phase: Phase) -> Timeouts:
+def short_timeout(phase: Phase) -> Timeouts:
     """For a phase whose reply never comes; all others have their usual time, however busy the machine is."""
-    return replace(Timeouts(slowest_upload=1e9), **{_FIELDS[phase]: 0.3})
+    return replace(Timeouts(min_upload_rate=1e9), **{_FIELDS[phase]: 0.3})
 
 
-class Hand:
+class ManualClock:
     """A clock that is moved by hand."""
 
     def __init__(self) -> None:
@@ -54,12 +54,14 @@ class Hand:
         return self.now
 
 
-async def go() -> bool:
+async def allow_dot() -> bool:
     """`before_dot`: the mark is durable."""
     return True
 
 
-def upstream(server: Simulator | Peer, ca_file: Path, timeouts: Timeouts | None = None, **changes: Any) -> Upstream:
+def upstream(
+    server: Simulator | ScriptedServer, ca_file: Path, timeouts: Timeouts | None = None, **changes: Any
+) -> Upstream:
     """The way to a server on loopback."""
     facts: dict[str, Any] = {
         "host": "127.0.0.1",
@@ -71,7 +73,7 @@ def upstream(server: Simulator | Peer, ca_file: Path, timeouts: Timeouts | None 
     return Upstream(**{**facts, **changes})
 
 
-class Ways:
+class Connections:
     """Opens sessions to servers that live as long as the test."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
@@ -84,33 +86,37 @@ class Ways:
         options = {"accounts": [ACCOUNT], "clock": Clock(), "limits": LIMITS, **options}
         return await self._stack.enter_async_context(Simulator(**options))
 
-    async def peer(self, script: Script, **options: Any) -> Peer:
+    async def scripted_server(self, script: Script, **options: Any) -> ScriptedServer:
         """A running peer that plays `script`."""
-        return await self._stack.enter_async_context(Peer(script, self._folder, **options))
+        return await self._stack.enter_async_context(ScriptedServer(script, self._folder, **options))
 
-    def to(self, server: Simulator | Peer, timeouts: Timeouts | None = None, **changes: Any) -> Upstream:
+    def upstream_to(
+        self, server: Simulator | ScriptedServer, timeouts: Timeouts | None = None, **changes: Any
+    ) -> Upstream:
         """The upstream that leads to it."""
-        if isinstance(server, Peer):
+        if isinstance(server, ScriptedServer):
             return upstream(server, server.ca_file, timeouts, **changes)
         server.write_ca(self._folder / "ca.pem")
         return upstream(server, self._folder / "ca.pem", timeouts, **changes)
 
-    async def enter(self, server: Simulator | Peer, timeouts: Timeouts | None = None) -> Session | RefusedError:
+    async def open_session(
+        self, server: Simulator | ScriptedServer, timeouts: Timeouts | None = None
+    ) -> Session | Refusal:
         """Whatever opening a session gives."""
-        opened = await open_session(self.to(server, timeouts), CREDENTIALS)
+        opened = await open_session(self.upstream_to(server, timeouts), CREDENTIALS)
         if isinstance(opened, Session):
             self._stack.callback(opened.abort)
         return opened
 
-    async def session(self, server: Simulator | Peer, timeouts: Timeouts | None = None) -> Session:
+    async def logged_in(self, server: Simulator | ScriptedServer, timeouts: Timeouts | None = None) -> Session:
         """A session that is open."""
-        opened = await self.enter(server, timeouts)
+        opened = await self.open_session(server, timeouts)
         assert isinstance(opened, Session), opened
         return opened
 
 
 @pytest.fixture
-async def ways(tmp_path: Path) -> AsyncIterator[Ways]:
+async def connections(tmp_path: Path) -> AsyncIterator[Connections]:
     """What a test opens is closed after it, the sessions before their servers."""
     async with AsyncExitStack() as stack:
-        yield Ways(tmp_path, stack)
+        yield Connections(tmp_path, stack)

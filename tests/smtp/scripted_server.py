@@ -16,11 +16,11 @@ PLAIN = EHLO + b"250 STARTTLS\r\n"
 SECURE = EHLO + b"250-AUTH LOGIN XOAUTH2\r\n250 SMTPUTF8\r\n"
 SECURE_IN_STEP = SECURE.replace(b"250-PIPELINING\r\n", b"")
 GO_AHEAD = b"354 Start mail input; end with <CRLF>.<CRLF>\r\n"
-PATIENCE = 10.0  # seconds until a script that waits in vain fails
+SCRIPT_TIMEOUT = 10.0  # seconds until a script that waits in vain fails
 _LIMIT = 2**24  # octets heard in one go
 
 
-class Talk:
+class ScriptedConnection:
     """One connection as its script sees it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
@@ -28,43 +28,43 @@ class Talk:
         self._reader, self._writer, self._context = reader, writer, context
         self._raw = cast("asyncio.Transport", writer.transport)  # TCP, beneath TLS
 
-    async def say(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         """Write exactly that."""
         self._writer.write(data)
         await self._writer.drain()
 
-    def say_and_stall(self, data: bytes) -> None:
+    def write_and_stop_reading(self, data: bytes) -> None:
         """Write that, and from then on take nothing from TCP."""
         self._writer.write(data)
         self._raw.pause_reading()
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         """Take from TCP again."""
         if not self._raw.is_closing():
             self._raw.resume_reading()
 
     async def read(self, size: int) -> bytes:
         """At most `size` octets, not remembered; b"" at the end."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SCRIPT_TIMEOUT):
             return await self._reader.read(size)
 
-    async def hear(self, until: bytes = b"\r\n") -> bytes:
+    async def read_until(self, until: bytes = b"\r\n") -> bytes:
         """What comes up to and with `until`."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SCRIPT_TIMEOUT):
             heard = await self._reader.readuntil(until)
         self.received += heard
         return heard
 
-    async def ask(self, reply: bytes, until: bytes = b"\r\n") -> bytes:
+    async def reply(self, reply: bytes, until: bytes = b"\r\n") -> bytes:
         """Hear, then say."""
-        heard = await self.hear(until)
-        await self.say(reply)
+        heard = await self.read_until(until)
+        await self.write(reply)
         return heard
 
-    async def rest(self) -> bytes:
+    async def read_all(self) -> bytes:
         """Whatever still comes until the connection ends."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SCRIPT_TIMEOUT):
                 while data := await self._reader.read(65536):
                     self.received += data
         except ConnectionError:
@@ -73,23 +73,25 @@ class Talk:
 
     async def tls(self, go_ahead: bytes = b"220 2.0.0 SMTP server ready\r\n") -> None:
         """Answer STARTTLS and take part in the handshake."""
-        await self.ask(go_ahead)
+        await self.reply(go_ahead)
         self.received.clear()
         await self._writer.start_tls(self._context)
 
-    async def open(self, secure: bytes = SECURE) -> None:
+    async def accept_login(self, secure: bytes = SECURE) -> None:
         """Everything until the login is done."""
-        await self.say(b"220 peer ready\r\n")
-        await self.ask(PLAIN)
+        await self.write(b"220 peer ready\r\n")
+        await self.reply(PLAIN)
         await self.tls()
-        await self.ask(secure)
-        await self.ask(b"334 UGFzc3dvcmQ6\r\n")
-        await self.ask(b"235 2.7.0 Authentication successful\r\n")
+        await self.reply(secure)
+        await self.reply(b"334 UGFzc3dvcmQ6\r\n")
+        await self.reply(b"235 2.7.0 Authentication successful\r\n")
 
-    async def take(self, reply: bytes = b"250 2.0.0 OK\r\n", replies: bytes = b"250 ok\r\n250 ok\r\n") -> bytes:
+    async def accept_message(
+        self, reply: bytes = b"250 2.0.0 OK\r\n", replies: bytes = b"250 ok\r\n250 ok\r\n"
+    ) -> bytes:
         """One pipelined transaction; the content as it came, with the final dot."""
-        await self.ask(replies + GO_AHEAD, b"DATA\r\n")
-        return await self.ask(reply, b"\r\n.\r\n")
+        await self.reply(replies + GO_AHEAD, b"DATA\r\n")
+        return await self.reply(reply, b"\r\n.\r\n")
 
     def reset(self) -> None:
         """End with RST."""
@@ -97,7 +99,7 @@ class Talk:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    def hang_up(self) -> None:
+    def close_tls(self) -> None:
         """End TLS in order, right behind what was said."""
         self._writer.close()
 
@@ -106,15 +108,15 @@ class Talk:
         self._writer.transport.abort()
 
 
-Script = Callable[[Talk], Awaitable[None]]
+Script = Callable[[ScriptedConnection], Awaitable[None]]
 
 
-class Peer:
+class ScriptedServer:
     """Listens on loopback. The failure of a script is the failure of the test."""
 
     def __init__(self, script: Script, folder: Path, receive_buffer: int | None = None, limit: int = _LIMIT) -> None:
         self.port = 0
-        self.talks: list[Talk] = []
+        self.connections: list[ScriptedConnection] = []
         self.ca_file = folder / "peer-ca.pem"
         self._script = script
         self._tasks: list[asyncio.Task[None]] = []
@@ -142,7 +144,7 @@ class Peer:
             for task in self._tasks:
                 task.cancel()
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for talk in self.talks:
+        for talk in self.connections:
             talk.close()
         await asyncio.sleep(0)
         if kind is None:
@@ -155,11 +157,11 @@ class Peer:
         await asyncio.gather(*self._tasks)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = Talk(reader, writer, self._context)
-        self.talks.append(talk)
+        talk = ScriptedConnection(reader, writer, self._context)
+        self.connections.append(talk)
         self._tasks.append(asyncio.ensure_future(self._play(talk)))
 
-    async def _play(self, talk: Talk) -> None:
+    async def _play(self, talk: ScriptedConnection) -> None:
         try:
             await self._script(talk)
         except BaseException:

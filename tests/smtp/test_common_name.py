@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 from app.smtp import tls
-from app.smtp.auth.token_http import TokenHttpClient, TransientTokenError
+from app.smtp.auth.failure import TransientTokenError
+from app.smtp.auth.token_http import TokenHttpClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,6 @@ async def test_the_token_endpoint_needs_one_too(server: tuple[Server, bool]) -> 
 def test_a_context_that_believes_a_common_name_is_refused() -> None:
     """An upstream takes no context that is weaker."""
     weaker = tls.context(None)
-    assert tls.verifies(weaker)
+    assert tls.is_verifying(weaker)
     weaker.hostname_checks_common_name = True
-    assert not tls.verifies(weaker)
+    assert not tls.is_verifying(weaker)

@@ -34,11 +34,11 @@ class Mortal:
         """Never asked for here."""
         return Secret(Mechanism.LOGIN, "", "")
 
-    def refused(self, secret: Secret) -> bool:
+    def reject(self, secret: Secret) -> bool:
         """Never."""
         return False
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """As it was said."""
         return self.mortal
 
@@ -85,7 +85,7 @@ def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.
     """At the start, however far away: a person has to do something about it."""
     logs.configure(human=False)
     password = Password("noreply@contoso.com", "a-password-for-tests")
-    ending = password.ending()
+    ending = password.expiry()
     assert ending is not None
     watch = CredentialExpiryMonitor("noreply@contoso.com", password, Clock(origin=ending.at - 400 * DAY))
     watch.check()

@@ -1,4 +1,4 @@
-"""Each of the four ways to a token, asked of a token endpoint that checks everything; and each way not to get one."""
+"""Each of the four grants to a token, asked of a token endpoint that checks everything; and each way not to get one."""
 
 import asyncio
 import logging
@@ -13,9 +13,9 @@ from cryptography import x509
 from app.simulator import Simulator
 from app.simulator.entra import IDENTITY_HEADER, SCOPE
 from app.smtp.auth.client_certificate import ClientCertificate
-from app.smtp.auth.credentials import CredentialError, SecretFile
+from app.smtp.auth.credentials import SecretFile
+from app.smtp.auth.failure import CredentialError, TokenRefusedError, TransientTokenError
 from app.smtp.auth.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Token
-from app.smtp.auth.token_http import TokenRefusedError, TransientTokenError
 from tests.entra import SECRET, Place, app, certificate, federated, key_pem, pem, pfx, place
 
 
@@ -56,9 +56,9 @@ async def refusal(grant: Grant) -> CredentialError:
 async def test_a_client_secret(there: Place) -> None:
     """One request, and a token of the endpoint's with its lifetime."""
     token = await fetch(ClientSecret(there.registration(), SECRET))
-    assert there.entra.token_ok(token.value)
+    assert there.entra.is_valid_token(token.value)
     assert token.lifetime == 4500
-    assert [(asked.how, asked.outcome) for asked in there.entra.asked] == [("secret", "ok")]
+    assert [(asked.method, asked.outcome) for asked in there.entra.requests] == [("secret", "ok")]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -69,8 +69,8 @@ async def test_a_certificate(there: Place, tmp_path: Path, name: str) -> None:
     (tmp_path / "app.cert").write_bytes(content)
     there.entra.directory.add(app(certificates=(ClientCertificate.load(content, password).certificate,)))
     token = await fetch(CertificateGrant(there.registration(), tmp_path / "app.cert", password))
-    assert there.entra.token_ok(token.value)
-    assert [(asked.how, asked.outcome) for asked in there.entra.asked] == [("certificate", "ok")]
+    assert there.entra.is_valid_token(token.value)
+    assert [(asked.method, asked.outcome) for asked in there.entra.requests] == [("certificate", "ok")]
 
 
 async def test_a_federated_token_is_read_at_each_use(there: Place, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_a_federated_token_is_read_at_each_use(there: Place, tmp_path: Pat
     assert isinstance(refused, TransientTokenError)
     assert refused.code == "AADSTS700024"
     file.write_text(federated() + "\n")
-    assert there.entra.token_ok((await fetch(grant)).value)
+    assert there.entra.is_valid_token((await fetch(grant)).value)
     assert there.outcomes == ["AADSTS700024", "ok"]
 
 
@@ -92,8 +92,8 @@ async def test_a_managed_identity_of_a_machine(tmp_path: Path, monkeypatch: pyte
     async with Simulator() as simulator, place(simulator, tmp_path, identities=(client,)) as there:
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there.entra.authority)
         token = await fetch(ManagedIdentity(there.registration(client=client)))
-        assert there.entra.token_ok(token.value)
-        assert [(asked.client_id, asked.how) for asked in there.entra.asked] == [(client, "identity")]
+        assert there.entra.is_valid_token(token.value)
+        assert [(asked.client_id, asked.method) for asked in there.entra.requests] == [(client, "identity")]
 
 
 async def test_a_managed_identity_of_app_service(there: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ async def test_a_managed_identity_of_app_service(there: Place, monkeypatch: pyte
     monkeypatch.setenv("IDENTITY_ENDPOINT", there.entra.identity_endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
     token = await fetch(ManagedIdentity(there.registration(client="")))
-    assert there.entra.token_ok(token.value)
+    assert there.entra.is_valid_token(token.value)
     assert 4490 <= token.lifetime <= 4500
     unknown = await refusal(ManagedIdentity(there.registration()))
     assert unknown.code == "identity-unknown"
@@ -213,7 +213,7 @@ async def test_a_certificate_file_that_cannot_be_used(there: Place, tmp_path: Pa
     broken = await refusal(CertificateGrant(there.registration(), file, password))
     assert str(broken) == f"The file {file} {words}."
     assert broken.code == "credential-file"
-    assert there.entra.asked == []
+    assert there.entra.requests == []
 
 
 @pytest.mark.parametrize("code", ["500", "503", "429", "AADSTS90033"])
@@ -222,7 +222,7 @@ async def test_trouble_that_may_pass(there: Place, code: str) -> None:
     there.entra.refuse(code, after=7)
     refused = await refusal(ClientSecret(there.registration(), SECRET))
     assert isinstance(refused, TransientTokenError)
-    assert refused.after == 7
+    assert refused.retry_after == 7
 
 
 async def test_an_endpoint_that_cannot_be_reached(there: Place) -> None:
@@ -230,7 +230,7 @@ async def test_an_endpoint_that_cannot_be_reached(there: Place) -> None:
     untrusted = await refusal(ClientSecret(there.registration(ca_file=None), SECRET))
     assert isinstance(untrusted, TransientTokenError)
     assert untrusted.code == "token-endpoint-untrusted"
-    assert there.entra.asked == []
+    assert there.entra.requests == []
     await there.entra.stop()
     gone = await refusal(ClientSecret(there.registration(), SECRET))
     assert isinstance(gone, TransientTokenError)
@@ -241,9 +241,9 @@ async def test_a_certificates_last_day_is_known(there: Place, tmp_path: Path) ->
     """Of whatever the file holds now; nothing is known while it cannot be read."""
     file = tmp_path / "app.pem"
     grant = CertificateGrant(there.registration(), file)
-    assert grant.ending() is None
+    assert grant.expiry() is None
     file.write_text(pem(certificate(ends=timedelta(days=10))) + key_pem())
-    ending = grant.ending()
+    ending = grant.expiry()
     assert ending is not None
     assert ending.at == pytest.approx(time.time() + 10 * 86_400, abs=60)
 

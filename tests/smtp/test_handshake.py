@@ -11,11 +11,13 @@ from app.mail.outcome.attempt import FailureKind, Phase
 from app.mail.outcome.verdict import Scope
 from app.mail.policy import judge_reply
 from app.simulator import Drop, Fault, Garbage, Half, Point, Reset, Say, ServerProfile, Silence, SlowWrite
-from app.smtp.auth.credentials import CredentialError, Mechanism, Password, Secret
-from app.smtp.handshake import RefusedError, Session, SessionError, open_session
+from app.smtp.auth.credentials import Mechanism, Password, Secret
+from app.smtp.auth.failure import CredentialError
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, Session, open_session
 from app.smtp.timeouts import Timeouts
-from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Ways, go, impatient
-from tests.smtp.scripted_server import PLAIN, SECURE, Talk
+from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Connections, allow_dot, short_timeout
+from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
 
 STEPS = {
     Point.GREETING: Phase.GREETING,
@@ -41,10 +43,10 @@ class Token:
     async def secret(self) -> Secret:
         return Secret(Mechanism.XOAUTH2, MAILBOX, "a-token-for-tests")
 
-    def refused(self, secret: Secret) -> bool:
+    def reject(self, secret: Secret) -> bool:
         return False
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         return None
 
 
@@ -55,40 +57,40 @@ class Missing(Token):
         raise CredentialError("The token endpoint does not answer.", "temporarily_unavailable")
 
 
-async def test_a_session_opens(ways: Ways) -> None:
+async def test_a_session_opens(connections: Connections) -> None:
     """In five turns, with our EHLO name, the second offer and a masked dialogue."""
-    simulator = await ways.simulator()
-    session = await ways.session(simulator)
+    simulator = await connections.simulator()
+    session = await connections.logged_in(simulator)
     [seen] = simulator.sessions
-    assert session.alive
+    assert session.reusable
     assert not session.reused
     assert session.extensions["SIZE"] == "157286400"
     assert "STARTTLS" not in session.extensions
     assert set(seen.ehlo) == {"relay.contoso.com"}
     assert seen.tls in {"TLSv1.2", "TLSv1.3"}
-    attempt = await session.send(ENVELOPE, CONTENT, go)
+    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     said = [line.text for line in attempt.dialogue if line.who == "C"]
     assert said[:4] == ["EHLO relay.contoso.com", "STARTTLS", "EHLO relay.contoso.com", "AUTH LOGIN ****"]
 
 
-async def test_it_logs_in_with_a_token(ways: Ways) -> None:
+async def test_it_logs_in_with_a_token(connections: Connections) -> None:
     """XOAUTH2, the token nowhere in what is kept."""
-    simulator = await ways.simulator()
-    session = await open_session(ways.to(simulator), Token())
+    simulator = await connections.simulator()
+    session = await open_session(connections.upstream_to(simulator), Token())
     assert isinstance(session, Session)
     assert [(login.mechanism, login.ok) for login in simulator.logins] == [("XOAUTH2", True)]
-    attempt = await session.send(ENVELOPE, CONTENT, go)
+    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert "AUTH XOAUTH2 ****" in [line.text for line in attempt.dialogue]
     await session.quit()
 
 
 @pytest.mark.parametrize(("point", "reply"), [*product(STEPS, REPLIES)])
-async def test_a_refused_step_is_a_value(ways: Ways, point: Point, reply: str) -> None:
+async def test_a_refused_step_is_a_value(connections: Connections, point: Point, reply: str) -> None:
     """With its phase and its reply; the connection is closed in order."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(point, Say(reply)))
-    refused = await ways.enter(simulator)
-    assert isinstance(refused, RefusedError)
+    refused = await connections.open_session(simulator)
+    assert isinstance(refused, Refusal)
     assert refused.phase is STEPS[point]
     assert str(refused.reply) == reply
     assert refused.dialogue[-1].text == reply
@@ -98,54 +100,54 @@ async def test_a_refused_step_is_a_value(ways: Ways, point: Point, reply: str) -
 
 
 @pytest.mark.parametrize(("point", "name"), [*product(STEPS, NO_REPLY)])
-async def test_a_step_without_a_reply_is_a_failure(ways: Ways, point: Point, name: str) -> None:
+async def test_a_step_without_a_reply_is_a_failure(connections: Connections, point: Point, name: str) -> None:
     """With its phase, its kind and a sentence; no type of aiosmtplib's comes out."""
     action, kind = NO_REPLY[name]
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(point, action))
     with pytest.raises(SessionError) as caught:
-        await ways.enter(simulator, impatient(STEPS[point]))
+        await connections.open_session(simulator, short_timeout(STEPS[point]))
     assert (caught.value.failure.phase, caught.value.failure.kind) == (STEPS[point], kind)
     assert caught.value.failure.detail.endswith(".")
     assert PASSWORD not in repr(caught.value.__dict__) + str(caught.value)
 
 
 @pytest.mark.parametrize("action", [Drop(), Reset(), Silence()])
-async def test_a_handshake_that_never_ends(ways: Ways, action: Drop | Reset | Silence) -> None:
+async def test_a_handshake_that_never_ends(connections: Connections, action: Drop | Reset | Silence) -> None:
     """Is a failure at STARTTLS."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.TLS, action))
     with pytest.raises(SessionError) as caught:
-        await ways.enter(simulator, impatient(Phase.STARTTLS))
+        await connections.open_session(simulator, short_timeout(Phase.STARTTLS))
     assert caught.value.failure.phase is Phase.STARTTLS
     assert caught.value.failure.kind in {FailureKind.CLOSED, FailureKind.TLS, FailureKind.TIMEOUT}
 
 
-async def test_a_wrong_password_is_one_failed_login(ways: Ways) -> None:
+async def test_a_wrong_password_is_one_failed_login(connections: Connections) -> None:
     """Nothing else is tried, and the password is nowhere."""
-    simulator = await ways.simulator()
-    refused = await open_session(ways.to(simulator), Password(MAILBOX, "a-wrong-secret"))
-    assert isinstance(refused, RefusedError)
+    simulator = await connections.simulator()
+    refused = await open_session(connections.upstream_to(simulator), Password(MAILBOX, "a-wrong-secret"))
+    assert isinstance(refused, Refusal)
     assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
     assert len(simulator.logins) == 1
     assert "a-wrong-secret" not in repr(refused) + repr(Password(MAILBOX, "a-wrong-secret"))
 
 
-async def test_a_login_that_is_not_offered_is_not_tried(ways: Ways) -> None:
+async def test_a_login_that_is_not_offered_is_not_tried(connections: Connections) -> None:
     """The sentence says what is offered instead."""
-    simulator = await ways.simulator(door=ServerProfile(mechanisms=("XOAUTH2",)))
+    simulator = await connections.simulator(profile=ServerProfile(mechanisms=("XOAUTH2",)))
     with pytest.raises(SessionError) as caught:
-        await ways.enter(simulator)
+        await connections.open_session(simulator)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.AUTH, FailureKind.CAPABILITY)
     assert caught.value.failure.detail == "127.0.0.1 does not offer AUTH LOGIN; it offers XOAUTH2."
     assert simulator.logins == []
 
 
-async def test_without_a_credential_nobody_is_called(ways: Ways) -> None:
+async def test_without_a_credential_nobody_is_called(connections: Connections) -> None:
     """No connection is opened only to be told that there is no secret."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     with pytest.raises(SessionError) as caught:
-        await open_session(ways.to(simulator), Missing())
+        await open_session(connections.upstream_to(simulator), Missing())
     assert caught.value.failure.kind is FailureKind.CREDENTIAL
     assert caught.value.failure.detail == "The token endpoint does not answer."
     assert caught.value.failure.code == "temporarily_unavailable"
@@ -153,22 +155,22 @@ async def test_without_a_credential_nobody_is_called(ways: Ways) -> None:
 
 
 @pytest.mark.parametrize("cut", [3, 100])
-async def test_a_server_that_echoes_the_login_does_not_publish_it(ways: Ways, cut: int) -> None:
+async def test_a_server_that_echoes_the_login_does_not_publish_it(connections: Connections, cut: int) -> None:
     """Exchange echoes commands it does not know, cut short: also a piece of the password is masked."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE)
-        await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
-        echo = (await talk.hear()).strip()
-        await talk.say(b"500 5.3.3 Unrecognized command '" + echo[: -cut % len(echo) or None] + b"'\r\n")
-        await talk.ask(b"221 bye\r\n")
+        await talk.reply(SECURE)
+        await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
+        echo = (await talk.read_until()).strip()
+        await talk.write(b"500 5.3.3 Unrecognized command '" + echo[: -cut % len(echo) or None] + b"'\r\n")
+        await talk.reply(b"221 bye\r\n")
 
-    peer = await ways.peer(script)
-    refused = await ways.enter(peer)
-    assert isinstance(refused, RefusedError)
+    peer = await connections.scripted_server(script)
+    refused = await connections.open_session(peer)
+    assert isinstance(refused, Refusal)
     assert refused.reply.text == "Unrecognized command '****'"
     assert refused.dialogue[-1].text == "500 5.3.3 Unrecognized command '****'"
 
@@ -178,110 +180,112 @@ DETAIL = b"334 eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiQmVhcmVyIn0=\r\n"
 
 @pytest.mark.parametrize("first", [DETAIL, b"334 \r\n", b"334\r\n"])
 @pytest.mark.parametrize("second", [DETAIL, b"334 \r\n"])
-async def test_a_second_challenge_after_the_token_is_a_refused_login(ways: Ways, first: bytes, second: bytes) -> None:
+async def test_a_second_challenge_after_the_token_is_a_refused_login(
+    connections: Connections, first: bytes, second: bytes
+) -> None:
     """The login is cancelled with `*` (RFC 4954 section 4) and judged by the row for it; the mailbox is held."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE)
-        await talk.ask(first)  # to the token
-        assert await talk.ask(second) == b"\r\n"
-        assert await talk.ask(b"501 5.7.0 Authentication cancelled\r\n") == b"*\r\n"
-        assert await talk.ask(b"221 bye\r\n") == b"QUIT\r\n"
+        await talk.reply(SECURE)
+        await talk.reply(first)  # to the token
+        assert await talk.reply(second) == b"\r\n"
+        assert await talk.reply(b"501 5.7.0 Authentication cancelled\r\n") == b"*\r\n"
+        assert await talk.reply(b"221 bye\r\n") == b"QUIT\r\n"
 
-    peer = await ways.peer(script)
-    refused = await open_session(ways.to(peer), Token())
-    assert isinstance(refused, RefusedError)
-    assert (refused.phase, refused.reply.code, refused.of_login) == (Phase.AUTH, 334, True)
+    peer = await connections.scripted_server(script)
+    refused = await open_session(connections.upstream_to(peer), Token())
+    assert isinstance(refused, Refusal)
+    assert (refused.phase, refused.reply.code, refused.login_rejected) == (Phase.AUTH, 334, True)
     verdict = judge_reply(refused.phase, refused.reply)
     assert (verdict.rule, verdict.scope, verdict.hold) == ("challenge-after-token", Scope.MAILBOX, True)
     await peer.done()
 
 
-async def test_a_challenge_and_then_a_refusal_is_that_refusal(ways: Ways) -> None:
+async def test_a_challenge_and_then_a_refusal_is_that_refusal(connections: Connections) -> None:
     """The empty answer to the first challenge gets the final reply."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE)
-        await talk.ask(DETAIL)
-        await talk.ask(b"535 5.7.3 Authentication unsuccessful\r\n")
-        await talk.ask(b"221 bye\r\n")
+        await talk.reply(SECURE)
+        await talk.reply(DETAIL)
+        await talk.reply(b"535 5.7.3 Authentication unsuccessful\r\n")
+        await talk.reply(b"221 bye\r\n")
 
-    refused = await open_session(ways.to(await ways.peer(script)), Token())
-    assert isinstance(refused, RefusedError)
+    refused = await open_session(connections.upstream_to(await connections.scripted_server(script)), Token())
+    assert isinstance(refused, Refusal)
     assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
 
 
-async def test_a_challenge_after_the_password_is_a_refused_login(ways: Ways) -> None:
+async def test_a_challenge_after_the_password_is_a_refused_login(connections: Connections) -> None:
     """AUTH LOGIN has two challenges; a third one asks for what there is not. The server may not answer the `*`."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE)
-        await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
-        await talk.ask(b"334 VG9rZW46\r\n")
-        assert (await talk.rest()).endswith(b"*\r\n")
+        await talk.reply(SECURE)
+        await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
+        await talk.reply(b"334 VG9rZW46\r\n")
+        assert (await talk.read_all()).endswith(b"*\r\n")
 
-    refused = await ways.enter(await ways.peer(script), Timeouts(quit=0.2))
-    assert isinstance(refused, RefusedError)
+    refused = await connections.open_session(await connections.scripted_server(script), Timeouts(quit=0.2))
+    assert isinstance(refused, Refusal)
     assert judge_reply(refused.phase, refused.reply).rule == "challenge-after-token"
 
 
 @pytest.mark.parametrize("stray", [b"421 4.7.66 TLS 1.0 and 1.1 are not supported.\r\n", b"250 2.1.0 Sender OK\r\n"])
-async def test_a_word_out_of_turn_stops_the_login(ways: Ways, stray: bytes) -> None:
+async def test_a_word_out_of_turn_stops_the_login(connections: Connections, stray: bytes) -> None:
     """A refusal is the answer to the login, anything else is no SMTP; the secret stays here."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE + stray)
-        assert b"AUTH" not in await talk.rest()
+        await talk.reply(SECURE + stray)
+        assert b"AUTH" not in await talk.read_all()
 
-    peer = await ways.peer(script)
+    peer = await connections.scripted_server(script)
     if stray.startswith(b"421"):
-        refused = await ways.enter(peer, Timeouts(quit=0.2))  # nobody answers it
-        assert isinstance(refused, RefusedError)
+        refused = await connections.open_session(peer, Timeouts(quit=0.2))  # nobody answers it
+        assert isinstance(refused, Refusal)
         assert (refused.phase, refused.reply.code) == (Phase.AUTH, 421)
     else:
         with pytest.raises(SessionError) as caught:
-            await ways.enter(peer)
+            await connections.open_session(peer)
         assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.AUTH, FailureKind.PROTOCOL)
     await peer.done()
 
 
-async def test_a_421_behind_the_login_is_the_answer_to_what_comes_next(ways: Ways) -> None:
+async def test_a_421_behind_the_login_is_the_answer_to_what_comes_next(connections: Connections) -> None:
     """It came in the same segment as the 235; the session is open but cannot be used."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE)
-        await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
-        await talk.ask(b"235 2.7.0 ok\r\n421 4.3.2 Service not active\r\n")
-        assert b"MAIL" not in await talk.rest()
+        await talk.reply(SECURE)
+        await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
+        await talk.reply(b"235 2.7.0 ok\r\n421 4.3.2 Service not active\r\n")
+        assert b"MAIL" not in await talk.read_all()
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
-    assert not session.alive
-    attempt = await session.send(ENVELOPE, CONTENT, go)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
+    assert not session.reusable
+    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 421)
 
 
-async def test_a_cancelled_opening_leaves_nothing_open(ways: Ways) -> None:
+async def test_a_cancelled_opening_leaves_nothing_open(connections: Connections) -> None:
     """A stop while the server is slow to greet."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     struck = simulator.faults.add(Fault(Point.AUTH, Silence()))
-    opening = asyncio.create_task(open_session(ways.to(simulator), CREDENTIALS))
+    opening = asyncio.create_task(open_session(connections.upstream_to(simulator), CREDENTIALS))
     await struck.wait(5)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -291,12 +295,12 @@ async def test_a_cancelled_opening_leaves_nothing_open(ways: Ways) -> None:
             await asyncio.sleep(0)
 
 
-async def test_nobody_listens(ways: Ways) -> None:
+async def test_nobody_listens(connections: Connections) -> None:
     """A refused TCP connection."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     await simulator.stop()
     with pytest.raises(SessionError) as caught:
-        await ways.enter(simulator)
+        await connections.open_session(simulator)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONNECT, FailureKind.REFUSED)
     with socket.socket() as free:
         free.bind(("127.0.0.1", simulator.port))

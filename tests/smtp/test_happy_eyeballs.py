@@ -11,7 +11,7 @@ import uvloop
 
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.smtp import happy_eyeballs as module
-from app.smtp.handshake import SessionError
+from app.smtp.failure import SessionError
 from app.smtp.happy_eyeballs import Address, connect, race
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -72,7 +72,7 @@ def test_a_silent_address_costs_a_moment(run: Runner) -> None:
 
 def test_a_refusing_address_costs_nothing(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is tried at once."""
-    monkeypatch.setattr(module, "STAGGER", 60.0)
+    monkeypatch.setattr(module, "CONNECTION_ATTEMPT_DELAY", 60.0)
 
     async def scenario() -> None:
         async with listening() as good:

@@ -15,10 +15,10 @@ import pytest
 import trustme
 
 from app.clock import Clock
-from app.smtp.auth.credentials import CredentialError
+from app.smtp.auth.failure import CredentialError, TransientTokenError
 from app.smtp.auth.grants import ClientSecret, Registration
 from app.smtp.auth.oauth import TokenSource
-from app.smtp.auth.token_http import LARGEST_ANSWER, TokenHttpClient, TransientTokenError
+from app.smtp.auth.token_http import MAX_RESPONSE_BYTES, TokenHttpClient
 from tests.entra import CLIENT
 
 BUFFERS = 16 * 1024 * 1024  # bytes that the buffers of two sockets can hold, with room
@@ -147,7 +147,7 @@ async def test_who_drips_is_left_at_the_deadline(hostile: Open, script: Script) 
     async with hostile(script) as there:
         refused = await ask(there, deadline=0.5)
         assert isinstance(refused, TransientTokenError)
-        assert (str(refused), refused.spent) == ("localhost did not answer in time.", True)
+        assert (str(refused), refused.do_not_retry) == ("localhost did not answer in time.", True)
         async with asyncio.timeout(PATIENCE):
             await there.ended.wait()  # the connection is closed
 
@@ -207,7 +207,7 @@ async def test_who_floods_is_left_at_the_limit(hostile: Open, script: Script) ->
             await there.ended.wait()
         assert there.lines[0].sent < BUFFERS
     if script is not flood_of_headers:
-        assert (str(refused), refused.spent) == (f"localhost sent more than {LARGEST_ANSWER:,} bytes.", True)
+        assert (str(refused), refused.do_not_retry) == (f"localhost sent more than {MAX_RESPONSE_BYTES:,} bytes.", True)
 
 
 async def test_nothing_is_decompressed(hostile: Open) -> None:

@@ -9,14 +9,15 @@ import pytest
 
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import ServerProfile, Simulator
-from app.smtp.handshake import RefusedError, ServerInfo, SessionError, TlsInfo, Upstream, greet, inspect_certificate
-from app.smtp.protocol import MAX_LINE
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, ServerInfo, TlsInfo, Upstream, greet, inspect_certificate
+from app.smtp.protocol import MAX_LINE_BYTES
 from app.smtp.timeouts import Timeouts
-from tests.smtp.conftest import MAILBOX, Ways
-from tests.smtp.scripted_server import PLAIN, SECURE, Script, Talk
+from tests.smtp.conftest import MAILBOX, Connections
+from tests.smtp.scripted_server import PLAIN, SECURE, Script, ScriptedConnection
 
 READY = b"220 peer ready\r\n"
-LONG = b"250-" + b"x" * MAX_LINE + b"\r\n250 ok\r\n"
+LONG = b"250-" + b"x" * MAX_LINE_BYTES + b"\r\n250 ok\r\n"
 Where = Callable[[str], Script]
 Ask = Callable[[Upstream], Awaitable[object]]
 IMPATIENT = replace(Timeouts(), greeting=0.3, ehlo=0.3, starttls=0.3, mail=0.3, quit=0.3)
@@ -30,20 +31,20 @@ FAULTS: dict[str, tuple[bytes | None, FailureKind]] = {
 }
 
 
-async def misbehave(talk: Talk, fault: str) -> None:
+async def misbehave(talk: ScriptedConnection, fault: str) -> None:
     """Say what is wrong, or end, and wait until the other side has had enough."""
     said, _ = FAULTS[fault]
     if said is None:
         talk.close()
     else:
-        await talk.say(said)
-        await talk.rest()
+        await talk.write(said)
+        await talk.read_all()
 
 
 def at_greeting(fault: str) -> Script:
     """Misbehaves instead of greeting."""
 
-    async def script(talk: Talk) -> None:
+    async def script(talk: ScriptedConnection) -> None:
         await misbehave(talk, fault)
 
     return script
@@ -52,9 +53,9 @@ def at_greeting(fault: str) -> Script:
 def at_ehlo(fault: str) -> Script:
     """Misbehaves instead of answering EHLO in plain text."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(READY)
-        await talk.hear()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(READY)
+        await talk.read_until()
         await misbehave(talk, fault)
 
     return script
@@ -63,10 +64,10 @@ def at_ehlo(fault: str) -> Script:
 def at_starttls(fault: str) -> Script:
     """Misbehaves instead of going on to TLS."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(READY)
-        await talk.ask(PLAIN)
-        await talk.hear()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(READY)
+        await talk.reply(PLAIN)
+        await talk.read_until()
         await misbehave(talk, fault)
 
     return script
@@ -75,11 +76,11 @@ def at_starttls(fault: str) -> Script:
 def at_ehlo_again(fault: str) -> Script:
     """Misbehaves instead of answering EHLO under TLS."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(READY)
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(READY)
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.hear()
+        await talk.read_until()
         await misbehave(talk, fault)
 
     return script
@@ -104,33 +105,35 @@ async def fails(asked: Awaitable[object], phase: Phase, kind: FailureKind) -> No
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("where", GREETED, ids=lambda where: where.__name__)
-async def test_a_greeting_that_goes_wrong(ways: Ways, where: Where, fault: str) -> None:
+async def test_a_greeting_that_goes_wrong(connections: Connections, where: Where, fault: str) -> None:
     """Each step has its phase and its kind; no bare exception comes out."""
-    peer = await ways.peer(where(fault))
-    await fails(greet(ways.to(peer, IMPATIENT)), GREETED[where], FAULTS[fault][1])
+    peer = await connections.scripted_server(where(fault))
+    await fails(greet(connections.upstream_to(peer, IMPATIENT)), GREETED[where], FAULTS[fault][1])
     await peer.done()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("where", LOOKED, ids=lambda where: where.__name__)
-async def test_a_look_that_goes_wrong(ways: Ways, where: Where, fault: str) -> None:
+async def test_a_look_that_goes_wrong(connections: Connections, where: Where, fault: str) -> None:
     """The same for whoever only wants to see the certificate."""
-    peer = await ways.peer(where(fault))
-    await fails(inspect_certificate(ways.to(peer, IMPATIENT)), LOOKED[where], FAULTS[fault][1])
+    peer = await connections.scripted_server(where(fault))
+    await fails(inspect_certificate(connections.upstream_to(peer, IMPATIENT)), LOOKED[where], FAULTS[fault][1])
     await peer.done()
 
 
 @pytest.mark.parametrize("ask", [greet, inspect_certificate])
-async def test_a_peer_that_is_gone_right_after_the_handshake(ways: Ways, ask: Ask) -> None:
+async def test_a_peer_that_is_gone_right_after_the_handshake(connections: Connections, ask: Ask) -> None:
     """Whatever was seen by then is an answer; what was not is a failure, and never a bare exception."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(READY)
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(READY)
+        await talk.reply(PLAIN)
         await talk.tls()
         talk.close()
 
-    (seen,) = await asyncio.gather(ask(ways.to(await ways.peer(script), IMPATIENT)), return_exceptions=True)
+    (seen,) = await asyncio.gather(
+        ask(connections.upstream_to(await connections.scripted_server(script), IMPATIENT)), return_exceptions=True
+    )
     if isinstance(seen, TlsInfo):
         assert ask is inspect_certificate
         assert ssl.DER_cert_to_PEM_cert(seen.certificate)
@@ -139,27 +142,30 @@ async def test_a_peer_that_is_gone_right_after_the_handshake(ways: Ways, ask: As
         assert (seen.failure.phase, seen.failure.kind) == (Phase.STARTTLS, FailureKind.CLOSED)
 
 
-async def test_a_peer_that_does_not_answer_the_goodbye(ways: Ways) -> None:
+async def test_a_peer_that_does_not_answer_the_goodbye(connections: Connections) -> None:
     """Is not waited for longer than `quit`; what it said counts."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(READY)
-        await talk.ask(PLAIN)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(READY)
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE)
-        assert (await talk.rest()).endswith(b"QUIT\r\n")
+        await talk.reply(SECURE)
+        assert (await talk.read_all()).endswith(b"QUIT\r\n")
 
-    peer = await ways.peer(script)
-    greeted = await greet(ways.to(peer, IMPATIENT))
+    peer = await connections.scripted_server(script)
+    greeted = await greet(connections.upstream_to(peer, IMPATIENT))
     assert isinstance(greeted, ServerInfo)
     assert greeted.banner == "220 peer ready"
     await peer.done()
 
 
-async def test_what_a_server_shows(ways: Ways) -> None:
+async def test_what_a_server_shows(connections: Connections) -> None:
     """Both see the same certificate, TLS 1.2 at least; neither logs in."""
-    simulator = await ways.simulator()
-    greeted, shown = await greet(ways.to(simulator)), await inspect_certificate(ways.to(simulator))
+    simulator = await connections.simulator()
+    greeted, shown = (
+        await greet(connections.upstream_to(simulator)),
+        await inspect_certificate(connections.upstream_to(simulator)),
+    )
     assert isinstance(greeted, ServerInfo)
     assert greeted.tls == shown
     assert shown.version in {"TLSv1.2", "TLSv1.3"}
@@ -169,99 +175,99 @@ async def test_what_a_server_shows(ways: Ways) -> None:
 
 
 @pytest.mark.parametrize("certificate", ["foreign", "expired", "wrong_host"])
-async def test_a_look_believes_everybody_and_says_nothing(ways: Ways, certificate: str) -> None:
+async def test_a_look_believes_everybody_and_says_nothing(connections: Connections, certificate: str) -> None:
     """The greeting refuses the certificate, the look shows it, and no command follows the handshake."""
-    simulator: Simulator = await ways.simulator(door=ServerProfile(certificate=certificate))
-    await fails(greet(ways.to(simulator)), Phase.STARTTLS, FailureKind.CERTIFICATE)
-    shown = await inspect_certificate(ways.to(simulator))
+    simulator: Simulator = await connections.simulator(profile=ServerProfile(certificate=certificate))
+    await fails(greet(connections.upstream_to(simulator)), Phase.STARTTLS, FailureKind.CERTIFICATE)
+    shown = await inspect_certificate(connections.upstream_to(simulator))
     assert isinstance(shown, TlsInfo)
     assert shown.certificate
     assert [command.split()[0] for command in simulator.sessions[-1].commands] == ["EHLO", "STARTTLS"]
 
 
 @pytest.mark.parametrize("ask", [greet, inspect_certificate])
-async def test_a_refused_step_is_an_answer(ways: Ways, ask: Ask) -> None:
+async def test_a_refused_step_is_an_answer(connections: Connections, ask: Ask) -> None:
     """With its phase and its reply."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(READY)
-        await talk.ask(PLAIN)
-        await talk.ask(b"454 4.7.0 TLS not available\r\n")
-        await talk.ask(b"221 bye\r\n")
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(READY)
+        await talk.reply(PLAIN)
+        await talk.reply(b"454 4.7.0 TLS not available\r\n")
+        await talk.reply(b"221 bye\r\n")
 
-    refused = await ask(ways.to(await ways.peer(script)))
-    assert isinstance(refused, RefusedError)
+    refused = await ask(connections.upstream_to(await connections.scripted_server(script)))
+    assert isinstance(refused, Refusal)
     assert (refused.phase, str(refused.reply)) == (Phase.STARTTLS, "454 4.7.0 TLS not available")
 
 
 # A sender tried and taken back.
 
 
-async def test_a_sender_is_tried_and_taken_back(ways: Ways) -> None:
+async def test_a_sender_is_tried_and_taken_back(connections: Connections) -> None:
     """MAIL FROM, RSET, and the next one; nothing of it is mail."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
         for _ in range(2):
-            assert await talk.ask(b"250 2.1.0 Sender OK\r\n") == b"MAIL FROM:<noreply@contoso.com>\r\n"
-            assert await talk.ask(b"250 2.0.0 Resetting\r\n") == b"RSET\r\n"
-        await talk.ask(b"550 5.7.60 not yours\r\n")
+            assert await talk.reply(b"250 2.1.0 Sender OK\r\n") == b"MAIL FROM:<noreply@contoso.com>\r\n"
+            assert await talk.reply(b"250 2.0.0 Resetting\r\n") == b"RSET\r\n"
+        await talk.reply(b"550 5.7.60 not yours\r\n")
 
-    session = await ways.session(await ways.peer(script))
+    session = await connections.logged_in(await connections.scripted_server(script))
     replies = [await session.try_sender(MAILBOX) for _ in range(3)]
     assert [reply.code for reply in replies] == [250, 250, 550]
-    assert session.alive
+    assert session.reusable
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("command", ["MAIL", "RSET"])
-async def test_a_sender_without_an_answer(ways: Ways, command: str, fault: str) -> None:
+async def test_a_sender_without_an_answer(connections: Connections, command: str, fault: str) -> None:
     """Is a failure at MAIL, and the session is of no use any more."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
         if command == "RSET":
-            await talk.ask(b"250 2.1.0 Sender OK\r\n")
-        assert (await talk.hear()).startswith(command.encode())
+            await talk.reply(b"250 2.1.0 Sender OK\r\n")
+        assert (await talk.read_until()).startswith(command.encode())
         await misbehave(talk, fault)
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer, IMPATIENT)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer, IMPATIENT)
     await fails(session.try_sender(MAILBOX), Phase.MAIL, FAULTS[fault][1])
     assert not session.open
     await peer.done()
 
 
 @pytest.mark.parametrize("reply", [b"502 5.5.1 not here\r\n", b"354 go ahead\r\n", b"421 4.3.2 bye\r\n"])
-async def test_a_server_that_does_not_take_the_sender_back(ways: Ways, reply: bytes) -> None:
+async def test_a_server_that_does_not_take_the_sender_back(connections: Connections, reply: bytes) -> None:
     """The sender would count for the next message: the session ends."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(b"250 2.1.0 Sender OK\r\n")
-        await talk.ask(reply)
-        assert b"MAIL" not in (await talk.rest()).split(b"RSET")[1]
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(b"250 2.1.0 Sender OK\r\n")
+        await talk.reply(reply)
+        assert b"MAIL" not in (await talk.read_all()).split(b"RSET")[1]
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
     await fails(session.try_sender(MAILBOX), Phase.MAIL, FailureKind.PROTOCOL)
     assert not session.open
     await peer.done()
 
 
 @pytest.mark.parametrize("stray", [b"250 2.1.0 Sender OK\r\n", b"421 4.3.2 Service not active\r\n"])
-async def test_what_was_said_before_anybody_asked(ways: Ways, stray: bytes) -> None:
+async def test_what_was_said_before_anybody_asked(connections: Connections, stray: bytes) -> None:
     """No good word of it is taken for the answer; a refusal is one."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.say(stray)
-        assert b"MAIL" not in await talk.rest()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.write(stray)
+        assert b"MAIL" not in await talk.read_all()
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
     async with asyncio.timeout(5):
-        while session.alive:
+        while session.reusable:
             await asyncio.sleep(0)
     if stray.startswith(b"421"):
         assert (await session.try_sender(MAILBOX)).code == 421
@@ -271,13 +277,13 @@ async def test_what_was_said_before_anybody_asked(ways: Ways, stray: bytes) -> N
     await peer.done()
 
 
-async def test_a_closing_server_is_heard(ways: Ways) -> None:
+async def test_a_closing_server_is_heard(connections: Connections) -> None:
     """421 is the answer, and the end of the session."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(b"421 4.3.2 Service not active\r\n")
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(b"421 4.3.2 Service not active\r\n")
 
-    session = await ways.session(await ways.peer(script))
+    session = await connections.logged_in(await connections.scripted_server(script))
     assert (await session.try_sender(MAILBOX)).code == 421
     assert not session.open

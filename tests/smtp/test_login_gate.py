@@ -6,28 +6,29 @@ import pytest
 
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import Drop, Fault, Point, Say, Simulator
-from app.smtp.handshake import RefusedError, Session, SessionError, open_session
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, Session, open_session
 from app.smtp.login_gate import FAILURE_TTL, LoginGate
 from app.smtp.pool import SessionPool
-from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, Hand, Ways, go
-from tests.smtp.scripted_server import PLAIN, SECURE, Peer, Talk
+from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, Connections, ManualClock, allow_dot
+from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection, ScriptedServer
 
 REFUSAL = "535 5.7.3 Authentication unsuccessful"
 
 
 @pytest.fixture
-async def simulator(ways: Ways) -> Simulator:
+async def simulator(connections: Connections) -> Simulator:
     """An upstream that refuses one login, and takes the next one."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.AUTH, Say(REFUSAL), times=1))
     return simulator
 
 
-def turnstile(ways: Ways, server: Simulator | Peer, hand: Hand) -> LoginGate:
+def turnstile(connections: Connections, server: Simulator | ScriptedServer, hand: ManualClock) -> LoginGate:
     """One before this upstream."""
-    there = ways.to(server)
+    there = connections.upstream_to(server)
 
-    async def enter() -> Session | RefusedError:
+    async def enter() -> Session | Refusal:
         return await open_session(there, CREDENTIALS)
 
     return LoginGate(enter, hand)
@@ -35,7 +36,7 @@ def turnstile(ways: Ways, server: Simulator | Peer, hand: Hand) -> LoginGate:
 
 def is_refusal(answer: object) -> bool:
     """True if it is the refusal of the login."""
-    return isinstance(answer, RefusedError) and answer.of_login
+    return isinstance(answer, Refusal) and answer.login_rejected
 
 
 async def passes(turnstile: LoginGate) -> None:
@@ -45,19 +46,19 @@ async def passes(turnstile: LoginGate) -> None:
     await session.quit()
 
 
-async def test_three_at_a_shut_door_are_one_failed_login(ways: Ways, simulator: Simulator) -> None:
+async def test_three_at_a_shut_door_are_one_failed_login(connections: Connections, simulator: Simulator) -> None:
     """Each gets the answer that the first one got."""
-    shut = turnstile(ways, simulator, Hand())
+    shut = turnstile(connections, simulator, ManualClock())
     answers = await asyncio.gather(shut(), shut(), shut())
     assert all(is_refusal(answer) for answer in answers)
     assert len(simulator.logins) == 1
 
 
-async def test_a_door_that_does_not_answer_is_asked_once(ways: Ways) -> None:
+async def test_a_door_that_does_not_answer_is_asked_once(connections: Connections) -> None:
     """The silence is shared too, for each as an exception of his own."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.GREETING, Drop(), times=1))
-    shut = turnstile(ways, simulator, Hand())
+    shut = turnstile(connections, simulator, ManualClock())
     answers = await asyncio.gather(shut(), shut(), return_exceptions=True)
     for answer in answers:
         assert isinstance(answer, SessionError)
@@ -66,10 +67,10 @@ async def test_a_door_that_does_not_answer_is_asked_once(ways: Ways) -> None:
     assert len(simulator.sessions) == 1
 
 
-async def test_a_failure_is_soon_stale(ways: Ways, simulator: Simulator) -> None:
+async def test_a_failure_is_soon_stale(connections: Connections, simulator: Simulator) -> None:
     """Whoever comes later than 2 seconds tries for himself."""
-    hand = Hand()
-    door = turnstile(ways, simulator, hand)
+    hand = ManualClock()
+    door = turnstile(connections, simulator, hand)
     assert is_refusal(await door())
     hand.now += FAILURE_TTL - 0.01
     assert is_refusal(await door())
@@ -78,49 +79,51 @@ async def test_a_failure_is_soon_stale(ways: Ways, simulator: Simulator) -> None
     await passes(door)
 
 
-async def test_what_was_mended_is_tried_at_once(ways: Ways, simulator: Simulator) -> None:
+async def test_what_was_mended_is_tried_at_once(connections: Connections, simulator: Simulator) -> None:
     """A person's release within the 2 seconds is a real login, and its answer counts."""
-    door = turnstile(ways, simulator, Hand())
+    door = turnstile(connections, simulator, ManualClock())
     assert is_refusal(await door())
-    door.forget()
+    door.forget_failure()
     await passes(door)
     assert [login.ok for login in simulator.logins] == [False, True]
 
 
-async def test_a_release_that_mended_nothing_is_one_more_failed_login(ways: Ways, simulator: Simulator) -> None:
+async def test_a_release_that_mended_nothing_is_one_more_failed_login(
+    connections: Connections, simulator: Simulator
+) -> None:
     """And no more than one, however many come behind it."""
     simulator.faults.add(Fault(Point.AUTH, Say(REFUSAL)))
-    door = turnstile(ways, simulator, Hand())
+    door = turnstile(connections, simulator, ManualClock())
     assert is_refusal(await door())
-    door.forget()
+    door.forget_failure()
     assert all(is_refusal(answer) for answer in await asyncio.gather(door(), door(), door()))
     assert len(simulator.logins) == 2
 
 
-async def test_a_login_that_began_before_the_mend_speaks_for_nobody(ways: Ways) -> None:
+async def test_a_login_that_began_before_the_mend_speaks_for_nobody(connections: Connections) -> None:
     """Its failure comes after the release, from before it."""
     reached, refuse = asyncio.Event(), asyncio.Event()
 
-    async def script(talk: Talk) -> None:
+    async def script(talk: ScriptedConnection) -> None:
         if reached.is_set():
-            await talk.open()
-            await talk.ask(b"221 bye\r\n")
+            await talk.accept_login()
+            await talk.reply(b"221 bye\r\n")
             return
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
         await talk.tls()
-        await talk.ask(SECURE)
-        await talk.hear()
+        await talk.reply(SECURE)
+        await talk.read_until()
         reached.set()
         await refuse.wait()
-        await talk.say(f"{REFUSAL}\r\n".encode())
-        talk.hang_up()
+        await talk.write(f"{REFUSAL}\r\n".encode())
+        talk.close_tls()
 
-    door = turnstile(ways, await ways.peer(script), Hand())
+    door = turnstile(connections, await connections.scripted_server(script), ManualClock())
     early = asyncio.create_task(door())
     await reached.wait()
     late = asyncio.create_task(door())
-    door.forget()
+    door.forget_failure()
     refuse.set()
     assert is_refusal(await early)
     session = await late
@@ -128,13 +131,13 @@ async def test_a_login_that_began_before_the_mend_speaks_for_nobody(ways: Ways) 
     await session.quit()
 
 
-async def test_the_pool_forgets_with_it(ways: Ways, simulator: Simulator) -> None:
+async def test_the_pool_forgets_with_it(connections: Connections, simulator: Simulator) -> None:
     """What the relay says when a mailbox is released."""
-    pool = SessionPool(turnstile(ways, simulator, Hand()), 3)
+    pool = SessionPool(turnstile(connections, simulator, ManualClock()), 3)
     attempt = await pool.ensure_open()
     assert attempt is not None
     assert str(attempt.reply) == REFUSAL
-    pool.forget()
+    pool.forget_failure()
     assert await pool.ensure_open() is None
-    assert (await pool.deliver(ENVELOPE, CONTENT, go)).phase is Phase.DOT
+    assert (await pool.deliver(ENVELOPE, CONTENT, allow_dot)).phase is Phase.DOT
     await pool.close(5)

@@ -9,10 +9,11 @@ import pytest
 from app.clock import Clock
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import Account, Fault, Point, Say, Simulator
-from app.smtp.auth.credentials import CredentialError
+from app.smtp.auth.failure import CredentialError
 from app.smtp.auth.grants import ClientSecret
-from app.smtp.auth.oauth import AGAIN, EARLY, OAuth, TokenSource
-from app.smtp.handshake import RefusedError, Session, SessionError, open_session
+from app.smtp.auth.oauth import RENEW_BEFORE_EXPIRY, RENEWAL_RETRY_INTERVAL, OAuth, TokenSource
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, Session, open_session
 from tests.entra import SECRET, Place, place
 from tests.smtp.conftest import LIMITS, MAILBOX, upstream
 
@@ -45,7 +46,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 async def there(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Place]:
     """An Entra whose tokens open the mailbox."""
     async with place(simulator, tmp_path) as there:
-        simulator.accounts.add(Account(MAILBOX, token_ok=there.entra.token_ok))
+        simulator.accounts.add(Account(MAILBOX, validate_token=there.entra.is_valid_token))
         yield there
 
 
@@ -79,7 +80,7 @@ async def test_one_who_gives_up_waiting_does_not_end_it_for_the_others(there: Pl
     first, second = asyncio.create_task(tokens.token()), asyncio.create_task(tokens.token())
     await asyncio.sleep(0)
     first.cancel()
-    assert there.entra.token_ok(await second)
+    assert there.entra.is_valid_token(await second)
     assert there.outcomes == ["ok"]
 
 
@@ -88,7 +89,7 @@ async def test_a_token_is_renewed_ten_minutes_before_it_ends(there: Place) -> No
     hands = Hands()
     tokens = source(there, hands)
     first = await tokens.token()
-    hands.at += 4500 - EARLY - 1
+    hands.at += 4500 - RENEW_BEFORE_EXPIRY - 1
     assert await tokens.token() == first
     hands.at += 2
     assert await tokens.token() != first
@@ -101,15 +102,15 @@ async def test_the_old_token_serves_while_the_endpoint_is_away(there: Place) -> 
     tokens = source(there, hands)
     first = await tokens.token()
     there.entra.refuse("503", times=None)
-    hands.at += 4500 - EARLY
+    hands.at += 4500 - RENEW_BEFORE_EXPIRY
     assert await tokens.token() == first
-    asked = len(there.entra.asked)
+    asked = len(there.entra.requests)
     assert [await tokens.token() for _ in range(10)] == [first] * 10
-    assert len(there.entra.asked) == asked
-    hands.at += AGAIN
+    assert len(there.entra.requests) == asked
+    hands.at += RENEWAL_RETRY_INTERVAL
     assert await tokens.token() == first
-    assert len(there.entra.asked) > asked
-    hands.at += EARLY
+    assert len(there.entra.requests) > asked
+    hands.at += RENEW_BEFORE_EXPIRY
     with pytest.raises(CredentialError):
         await tokens.token()
     there.entra.clear_failures()
@@ -120,7 +121,7 @@ async def test_the_old_token_serves_while_the_endpoint_is_away(there: Place) -> 
 async def test_a_short_trouble_is_not_noticed(there: Place, code: str) -> None:
     """Three tries."""
     there.entra.refuse(code, times=2, after=0)
-    assert there.entra.token_ok(await source(there, Hands()).token())
+    assert there.entra.is_valid_token(await source(there, Hands()).token())
     assert there.outcomes == [code, code, "ok"]
 
 
@@ -142,7 +143,7 @@ async def test_retry_after_is_kept(there: Place) -> None:
             await tokens.token()
     assert there.outcomes == ["429"]
     hands.at += 60
-    assert there.entra.token_ok(await tokens.token())
+    assert there.entra.is_valid_token(await tokens.token())
 
 
 async def test_only_the_refused_token_is_forgotten(there: Place) -> None:
@@ -179,7 +180,7 @@ async def test_a_new_token_that_is_refused_too_ends_it(simulator: Simulator, the
     """Two logins, no third: then it is not the token."""
     simulator.accounts.add(Account(MAILBOX))
     refused = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there)))
-    assert isinstance(refused, RefusedError)
+    assert isinstance(refused, Refusal)
     assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
     assert [login.ok for login in simulator.logins] == [False, False]
     assert [line.text for line in refused.dialogue].count("AUTH XOAUTH2 ****") == 2
@@ -190,7 +191,7 @@ async def test_another_refusal_is_none_of_the_tokens(simulator: Simulator, there
     """454 is no reason to ask for a new one."""
     simulator.faults.add(Fault(Point.AUTH, Say("454 4.7.0 Temporary authentication failure")))
     refused = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there)))
-    assert isinstance(refused, RefusedError)
+    assert isinstance(refused, Refusal)
     assert len(simulator.logins) == 1
     assert there.outcomes == ["ok"]
 

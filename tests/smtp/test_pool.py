@@ -9,15 +9,25 @@ import pytest
 from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import Attempt, FailureKind, Phase
 from app.simulator import Call, Drop, Fault, Limits, Point, Reset, Say, Silence, Simulator
-from app.smtp.handshake import RefusedError, Session, SessionError, Upstream, open_session
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.pool import SessionPool
 from app.smtp.timeouts import Timeouts
-from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, Hand, Ways, go, impatient
+from tests.smtp.conftest import (
+    CONTENT,
+    CREDENTIALS,
+    ENVELOPE,
+    MAILBOX,
+    Connections,
+    ManualClock,
+    allow_dot,
+    short_timeout,
+)
 
 STRICT = Limits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
 
 
-class Door:
+class CountingOpener:
     """Opens sessions and counts those that are open, from their opening on."""
 
     def __init__(self, upstream: Upstream) -> None:
@@ -26,7 +36,7 @@ class Door:
         self.most = 0
         self._upstream = upstream
 
-    async def __call__(self) -> Session | RefusedError:
+    async def __call__(self) -> Session | Refusal:
         self.opening += 1
         self.most = max(self.most, self.opening + sum(session.open for session in self.opened))
         try:
@@ -37,7 +47,7 @@ class Door:
             self.opened.append(session)
         return session
 
-    def forget(self) -> None:
+    def forget_failure(self) -> None:
         """It remembers no failure."""
 
 
@@ -52,7 +62,7 @@ async def pools() -> AsyncIterator[list[SessionPool]]:
 
 async def relayed(pool: SessionPool, count: int = 1) -> list[Attempt]:
     """Deliver so many at once; all must be accepted."""
-    attempts = await asyncio.gather(*(pool.deliver(ENVELOPE, CONTENT, go) for _ in range(count)))
+    attempts = await asyncio.gather(*(pool.deliver(ENVELOPE, CONTENT, allow_dot) for _ in range(count)))
     for attempt in attempts:
         assert attempt.phase is Phase.DOT
         assert attempt.reply is not None
@@ -67,10 +77,10 @@ async def closed(simulator: Simulator, count: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_one_after_the_other_share_a_session(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_one_after_the_other_share_a_session(connections: Connections, pools: list[SessionPool]) -> None:
     """Two turns for each message after the first."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3))
     for _ in range(5):
         await relayed(pool)
     assert len(simulator.sessions) == 1
@@ -78,10 +88,10 @@ async def test_one_after_the_other_share_a_session(ways: Ways, pools: list[Sessi
     assert pool.counts() == (1, 0, 0)
 
 
-async def test_many_at_once_share_three(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_many_at_once_share_three(connections: Connections, pools: list[SessionPool]) -> None:
     """Whoever finds no session waits for one."""
-    simulator = await ways.simulator(limits=STRICT)
-    door = Door(ways.to(simulator))
+    simulator = await connections.simulator(limits=STRICT)
+    door = CountingOpener(connections.upstream_to(simulator))
     pools.append(pool := SessionPool(door, 3))
     await relayed(pool, 60)
     assert door.most == len(simulator.sessions) == 3
@@ -89,10 +99,10 @@ async def test_many_at_once_share_three(ways: Ways, pools: list[SessionPool]) ->
     assert pool.counts() == (3, 0, 0)
 
 
-async def test_the_last_one_in_is_the_first_one_out(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_the_last_one_in_is_the_first_one_out(connections: Connections, pools: list[SessionPool]) -> None:
     """So that idle ones can grow old and end."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3))
     await relayed(pool, 3)
     for _ in range(4):
         await relayed(pool)
@@ -103,12 +113,14 @@ async def test_the_last_one_in_is_the_first_one_out(ways: Ways, pools: list[Sess
     "fault", [Say("451 4.3.2 Later"), Say("554 5.2.0 Never"), Say("421 4.3.2 Closing", close=True)]
 )
 @pytest.mark.parametrize("point", [Point.MAIL, Point.RCPT, Point.DATA, Point.DOT])
-async def test_after_a_refusal_a_new_session(ways: Ways, pools: list[SessionPool], point: Point, fault: Say) -> None:
+async def test_after_a_refusal_a_new_session(
+    connections: Connections, pools: list[SessionPool], point: Point, fault: Say
+) -> None:
     """The one that was refused on is never used again."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(point, fault, nth=1))
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
-    attempt = await pool.deliver(ENVELOPE, CONTENT, go)
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
+    attempt = await pool.deliver(ENVELOPE, CONTENT, allow_dot)
     assert str(attempt.reply) == fault.text
     await relayed(pool)
     assert [session.messages for session in simulator.sessions] == [0, 1]
@@ -116,11 +128,11 @@ async def test_after_a_refusal_a_new_session(ways: Ways, pools: list[SessionPool
 
 @pytest.mark.parametrize("action", [Drop(), Reset(), Silence(), Say("421 4.4.1 Connection timed out", close=True)])
 async def test_a_stale_session_is_replaced_within_the_attempt(
-    ways: Ways, pools: list[SessionPool], action: Drop | Reset | Silence | Say
+    connections: Connections, pools: list[SessionPool], action: Drop | Reset | Silence | Say
 ) -> None:
     """Gone at MAIL before anything of the message was offered: nobody need know."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator, impatient(Phase.MAIL))), 1))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator, short_timeout(Phase.MAIL))), 1))
     await relayed(pool)
     simulator.faults.add(Fault(Point.MAIL, action, times=1))
     await relayed(pool)
@@ -128,54 +140,54 @@ async def test_a_stale_session_is_replaced_within_the_attempt(
     assert pool.counts() == (1, 0, 0)
 
 
-async def test_it_is_replaced_once(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_it_is_replaced_once(connections: Connections, pools: list[SessionPool]) -> None:
     """A server that drops every MAIL gets two."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
     await relayed(pool)
     simulator.faults.add(Fault(Point.MAIL, Drop()))
     with pytest.raises(SessionError) as caught:
-        await pool.deliver(ENVELOPE, CONTENT, go)
+        await pool.deliver(ENVELOPE, CONTENT, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
     assert len(simulator.sessions) == 2
     assert pool.counts() == (0, 0, 0)
 
 
 @pytest.mark.parametrize("point", [Point.RCPT, Point.DATA, Point.DOT])
-async def test_later_it_is_not_replaced(ways: Ways, pools: list[SessionPool], point: Point) -> None:
+async def test_later_it_is_not_replaced(connections: Connections, pools: list[SessionPool], point: Point) -> None:
     """What was offered is not offered twice by the pool."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
     await relayed(pool)
     simulator.faults.add(Fault(point, Drop(), times=1))
     with pytest.raises(SessionError):
-        await pool.deliver(ENVELOPE, CONTENT, go)
+        await pool.deliver(ENVELOPE, CONTENT, allow_dot)
     assert len(simulator.sessions) == 1
 
 
-async def test_a_session_that_died_while_idle_is_not_lent(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_a_session_that_died_while_idle_is_not_lent(connections: Connections, pools: list[SessionPool]) -> None:
     """An end, or a word out of turn, that was seen before."""
-    simulator = await ways.simulator()
-    door = Door(ways.to(simulator))
+    simulator = await connections.simulator()
+    door = CountingOpener(connections.upstream_to(simulator))
     pools.append(pool := SessionPool(door, 1))
     await relayed(pool)
     await simulator.stop()
     async with asyncio.timeout(5):
-        while door.opened[0].alive:
+        while door.opened[0].reusable:
             await asyncio.sleep(0)
     await simulator.start(port=simulator.port)
     await relayed(pool)
-    assert door.opened[0].sent == 1
+    assert door.opened[0].transaction_count == 1
 
 
 @pytest.mark.parametrize(("limit", "sessions"), [({"count": 2}, [2, 2, 1]), ({"age": 25.0}, [3, 2])])
 async def test_a_session_ends_by_count_and_by_age(
-    ways: Ways, pools: list[SessionPool], limit: dict[str, float], sessions: list[int]
+    connections: Connections, pools: list[SessionPool], limit: dict[str, float], sessions: list[int]
 ) -> None:
     """Five messages, ten seconds apart."""
-    simulator = await ways.simulator()
-    hand = Hand()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1, monotonic=hand, **limit))  # type: ignore[arg-type]  # count is an int
+    simulator = await connections.simulator()
+    hand = ManualClock()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1, monotonic=hand, **limit))  # type: ignore[arg-type]  # count is an int
     for _ in range(5):
         await relayed(pool)
         hand.now += 10
@@ -183,19 +195,19 @@ async def test_a_session_ends_by_count_and_by_age(
     assert all(session.commands[-1] == "QUIT" for session in simulator.sessions[:-1])
 
 
-async def test_an_idle_session_ends_by_itself(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_an_idle_session_ends_by_itself(connections: Connections, pools: list[SessionPool]) -> None:
     """With QUIT, without any traffic, so that the server frees the slot."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3, idle=0.05))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3, max_idle=0.05))
     await relayed(pool, 3)
     await closed(simulator, 3)
     assert [session.commands[-1] for session in simulator.sessions] == ["QUIT"] * 3
     assert pool.counts() == (0, 0, 0)
 
 
-async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_a_session_still_saying_goodbye_has_its_slot(connections: Connections, pools: list[SessionPool]) -> None:
     """Not more than `size` connections, those that are closing included."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     goodbye, leave = asyncio.Event(), asyncio.Event()
 
     async def linger(_: object) -> None:
@@ -203,11 +215,11 @@ async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: li
         await leave.wait()
 
     simulator.faults.add(Fault(Point.QUIT, Call(linger)))
-    door = Door(ways.to(simulator))
-    pools.append(pool := SessionPool(door, 1, count=1))
+    door = CountingOpener(connections.upstream_to(simulator))
+    pools.append(pool := SessionPool(door, 1, max_messages=1))
     await relayed(pool)
     await goodbye.wait()
-    second = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
+    second = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot))
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(simulator.sessions) == 1
@@ -216,10 +228,10 @@ async def test_a_session_still_saying_goodbye_has_its_slot(ways: Ways, pools: li
     assert len(simulator.sessions) == 2
 
 
-async def test_warming(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_warming(connections: Connections, pools: list[SessionPool]) -> None:
     """One session is opened, once; a refusal is an attempt, a failure raises."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 2))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 2))
     assert await pool.ensure_open() is None
     assert await pool.ensure_open() is None
     assert pool.counts() == (1, 0, 0)
@@ -227,7 +239,7 @@ async def test_warming(ways: Ways, pools: list[SessionPool]) -> None:
     await relayed(pool)
     simulator.faults.add(Fault(Point.AUTH, Say("535 5.7.3 Authentication unsuccessful"), nth=1))
     simulator.faults.add(Fault(Point.AUTH, Drop(), nth=2))
-    pools.append(cold := SessionPool(Door(ways.to(simulator)), 2))
+    pools.append(cold := SessionPool(CountingOpener(connections.upstream_to(simulator)), 2))
     refused = await cold.ensure_open()
     assert refused is not None
     assert refused.reply is not None
@@ -237,37 +249,37 @@ async def test_warming(ways: Ways, pools: list[SessionPool]) -> None:
     assert cold.counts() == (0, 0, 0)
 
 
-async def test_a_refused_opening_is_an_attempt(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_a_refused_opening_is_an_attempt(connections: Connections, pools: list[SessionPool]) -> None:
     """With its phase, its reply and its dialogue; the slot is free again."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.AUTH, Say("535 5.7.139 Authentication unsuccessful"), times=1))
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
-    attempt = await pool.deliver(ENVELOPE, CONTENT, go)
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
+    attempt = await pool.deliver(ENVELOPE, CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.AUTH, 535)
     assert "AUTH LOGIN ****" in [line.text for line in attempt.dialogue]
     await relayed(pool)
 
 
-async def test_resizing(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_resizing(connections: Connections, pools: list[SessionPool]) -> None:
     """Fewer: idle ones end. More: whoever waits goes on."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 3))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3))
     await relayed(pool, 3)
     pool.resize(1)
     await closed(simulator, 2)
     assert pool.counts() == (1, 0, 0)
     pool.resize(0)
-    waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
+    waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot))
     await closed(simulator, 3)
     assert not waiting.done()
     pool.resize(1)
     assert (await waiting).phase is Phase.DOT
 
 
-async def test_closing_waits_for_what_is_lent(ways: Ways) -> None:
+async def test_closing_waits_for_what_is_lent(connections: Connections) -> None:
     """Idle ones QUIT; a message under way may end; nothing new begins."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     reached, on = asyncio.Event(), asyncio.Event()
 
     async def held() -> bool:
@@ -275,14 +287,14 @@ async def test_closing_waits_for_what_is_lent(ways: Ways) -> None:
         await on.wait()
         return True
 
-    pool = SessionPool(Door(ways.to(simulator)), 2)
+    pool = SessionPool(CountingOpener(connections.upstream_to(simulator)), 2)
     await relayed(pool, 2)
     sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, held))
     await reached.wait()
     closing = asyncio.create_task(pool.close(10))
     await closed(simulator, 1)
     with pytest.raises(SessionError) as caught:
-        await pool.deliver(ENVELOPE, CONTENT, go)
+        await pool.deliver(ENVELOPE, CONTENT, allow_dot)
     assert caught.value.failure.kind is FailureKind.STOPPED
     on.set()
     assert (await sending).phase is Phase.DOT
@@ -291,13 +303,13 @@ async def test_closing_waits_for_what_is_lent(ways: Ways) -> None:
     assert [session.commands[-1] for session in simulator.sessions] == ["QUIT"] * 2
 
 
-async def test_closing_does_not_wait_for_ever(ways: Ways) -> None:
+async def test_closing_does_not_wait_for_ever(connections: Connections) -> None:
     """What is lent after the time is over is aborted, with the phase it was in; who waits is told."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     struck = simulator.faults.add(Fault(Point.DOT, Silence()))
-    pool = SessionPool(Door(ways.to(simulator)), 1)
-    sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
-    waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go))
+    pool = SessionPool(CountingOpener(connections.upstream_to(simulator)), 1)
+    sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot))
+    waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot))
     await struck.wait(5)
     await pool.close(0.01)
     with pytest.raises(SessionError) as caught:
@@ -312,24 +324,24 @@ async def test_closing_does_not_wait_for_ever(ways: Ways) -> None:
 class Stuck:
     """Never opens."""
 
-    async def __call__(self) -> Session | RefusedError:
+    async def __call__(self) -> Session | Refusal:
         await asyncio.Event().wait()
         raise AssertionError("nobody sets it")
 
-    def forget(self) -> None:
+    def forget_failure(self) -> None:
         """It remembers no failure."""
 
 
 async def test_closing_ends_every_opening_and_every_wait_for_one() -> None:
     """No message was sent on it. Whoever asks afterwards is told the same."""
     pool = SessionPool(Stuck(), 2)
-    asking = [asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, go)) for _ in range(4)]
+    asking = [asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot)) for _ in range(4)]
     warming = asyncio.create_task(pool.ensure_open())
     await asyncio.sleep(0)
     assert pool.counts() == (0, 0, 2)
     pool.stop_opening()
     async with asyncio.timeout(5):
-        ends = await asyncio.gather(*asking, pool.deliver(ENVELOPE, CONTENT, go), return_exceptions=True)
+        ends = await asyncio.gather(*asking, pool.deliver(ENVELOPE, CONTENT, allow_dot), return_exceptions=True)
         await pool.close(3600.0)
     assert [end.failure.kind for end in ends if isinstance(end, SessionError)] == [FailureKind.STOPPED] * 5
     assert await warming is None  # there was no room for one more
@@ -349,10 +361,10 @@ async def test_closing_ends_a_login_without_a_message() -> None:
         await cancelled
 
 
-async def test_closing_replaces_nothing(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_closing_replaces_nothing(connections: Connections, pools: list[SessionPool]) -> None:
     """A kept session that goes while the pool closes is a failure: nothing is opened any more."""
-    simulator = await ways.simulator()
-    pools.append(pool := SessionPool(Door(ways.to(simulator)), 1))
+    simulator = await connections.simulator()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
     await relayed(pool)
     closing: list[asyncio.Task[None]] = []
 
@@ -363,30 +375,30 @@ async def test_closing_replaces_nothing(ways: Ways, pools: list[SessionPool]) ->
     simulator.faults.add(Fault(Point.MAIL, Call(close)))
     simulator.faults.add(Fault(Point.MAIL, Drop()))
     with pytest.raises(SessionError) as caught:
-        await pool.deliver(ENVELOPE, CONTENT, go)
+        await pool.deliver(ENVELOPE, CONTENT, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
     await closing[0]
     assert len(simulator.sessions) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_in_any_weather(ways: Ways, seed: int) -> None:
+async def test_in_any_weather(connections: Connections, seed: int) -> None:
     """Cancelled tasks, dropped links and refusals at random: never more than three, none lost, none lent twice."""
     chance = random.Random(seed)
-    simulator = await ways.simulator(limits=STRICT, seed=seed)
+    simulator = await connections.simulator(limits=STRICT, seed=seed)
     for point in (Point.AUTH, Point.MAIL, Point.RCPT, Point.DOT):
         simulator.faults.add(Fault(point, Drop(), probability=0.05))
         simulator.faults.add(Fault(point, Say("421 4.3.2 Closing", close=True), probability=0.05))
         simulator.faults.add(Fault(point, Say("451 4.3.2 Later"), probability=0.05))
-    door = Door(ways.to(simulator, Timeouts(quit=0.5)))
-    pool = SessionPool(door, 3, count=5)
+    door = CountingOpener(connections.upstream_to(simulator, Timeouts(quit=0.5)))
+    pool = SessionPool(door, 3, max_messages=5)
     certain = 0
 
     async def one(number: int) -> None:
         nonlocal certain
         envelope = Envelope(MAILBOX, (f"person-{number}@example.net",))
         try:
-            attempt = await pool.deliver(envelope, CONTENT, go)
+            attempt = await pool.deliver(envelope, CONTENT, allow_dot)
         except SessionError:
             return
         certain += attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive
@@ -408,9 +420,9 @@ async def test_in_any_weather(ways: Ways, seed: int) -> None:
     assert not any(session.open for session in door.opened)
 
 
-async def test_a_slot_for_somebody_else(ways: Ways, pools: list[SessionPool]) -> None:
+async def test_a_slot_for_somebody_else(connections: Connections, pools: list[SessionPool]) -> None:
     """While it is kept, one session less is opened; who waits goes on when it is free again, and none is left over."""
-    door = Door(ways.to(await ways.simulator()))
+    door = CountingOpener(connections.upstream_to(await connections.simulator()))
     pools.append(pool := SessionPool(door, 1))
     with pool.reserve_slot() as free, pool.reserve_slot() as second:
         assert (free, second) == (True, False)

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail.outcome.reply import EnhancedStatus, Reply
-from app.smtp.protocol import MAX_LINE, MAX_REPLY_LINES, ProtocolError, ReplyParser
+from app.smtp.failure import ProtocolError
+from app.smtp.protocol import MAX_LINE_BYTES, MAX_REPLY_LINES, ReplyParser
 
 STREAM = b"250-first\r\n250-second\n250 last\r\n354 go\r\n250\r\n550 5.2.252 SendAsDenied; [Hostname=X]\r\n"
 REPLIES = [
@@ -23,8 +24,8 @@ FAULTS = {
     "digits of another script": "٢٥٠ ok\r\n".encode(),
     "an empty line": b"\r\n",
     "two codes": b"250-one\r\n251 two\r\n",
-    "a long line": b"250 " + b"x" * MAX_LINE + b"\r\n",
-    "a long line without end": b"250 " + b"x" * MAX_LINE,
+    "a long line": b"250 " + b"x" * MAX_LINE_BYTES + b"\r\n",
+    "a long line without end": b"250 " + b"x" * MAX_LINE_BYTES,
     "many lines": b"250-x\r\n" * (MAX_REPLY_LINES + 1),
     "a long reply": (b"250-" + b"x" * 8000 + b"\r\n") * 9,
 }

@@ -7,8 +7,8 @@ import pytest
 from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import Drop, Fault, Garbage, Half, Point, Reset, Say, ServerProfile, Silence, SlowWrite
-from app.smtp.handshake import SessionError
-from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Ways, go, impatient
+from app.smtp.failure import SessionError
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Connections, allow_dot, short_timeout
 
 IN_STEP = ServerProfile(pipelining=False)
 DOORS = {"pipelined": ServerProfile(), "in step": IN_STEP}
@@ -25,61 +25,63 @@ NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, F
 }
 
 
-async def test_two_turns_for_each_message(ways: Ways) -> None:
+async def test_two_turns_for_each_message(connections: Connections) -> None:
     """MAIL, RCPT and DATA in one write, content and dot in another; nothing before or between."""
-    simulator = await ways.simulator()
-    session = await ways.session(simulator)
+    simulator = await connections.simulator()
+    session = await connections.logged_in(simulator)
     before = simulator.sessions[0].turns
     for _ in range(3):
-        attempt = await session.send(ENVELOPE, CONTENT, go)
+        attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
         assert attempt.phase is Phase.DOT
         assert attempt.reply is not None
         assert attempt.reply.positive
-        assert session.alive
+        assert session.reusable
     assert [message.turns for message in simulator.messages] == [2, 2, 2]
     assert simulator.sessions[0].turns - before == 6
-    assert session.sent == 3
+    assert session.transaction_count == 3
     assert session.reused
 
 
-async def test_quit_ends_it_in_order(ways: Ways) -> None:
+async def test_quit_ends_it_in_order(connections: Connections) -> None:
     """The server hears QUIT; afterwards nothing can be sent."""
-    simulator = await ways.simulator()
-    session = await ways.session(simulator)
+    simulator = await connections.simulator()
+    session = await connections.logged_in(simulator)
     await session.quit()
     assert simulator.sessions[0].commands[-1] == "QUIT"
-    assert not session.alive
+    assert not session.reusable
     with pytest.raises(SessionError) as caught:
-        await session.send(ENVELOPE, CONTENT, go)
+        await session.send(ENVELOPE, CONTENT, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
 
 
 @pytest.mark.parametrize(("door", "point", "reply"), [*product(DOORS, PHASES, REPLIES)])
-async def test_a_refusal_is_a_value(ways: Ways, door: str, point: Point, reply: str) -> None:
+async def test_a_refusal_is_a_value(connections: Connections, door: str, point: Point, reply: str) -> None:
     """With its phase; the session is spent, and the server is left in order unless it closes itself."""
-    simulator = await ways.simulator(door=DOORS[door])
+    simulator = await connections.simulator(profile=DOORS[door])
     simulator.faults.add(Fault(point, Say(reply)))
-    session = await ways.session(simulator)
-    attempt = await session.send(ENVELOPE, CONTENT, go)
+    session = await connections.logged_in(simulator)
+    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert (attempt.phase, str(attempt.reply)) == (PHASES[point], reply)
     refused_recipient = point is Point.RCPT and not reply.startswith("421")
     assert list(attempt.refused) == (["ada@example.net"] if refused_recipient else [])
     assert reply in [line.text for line in attempt.dialogue[-2:]]
-    assert not session.alive
+    assert not session.reusable
     await session.quit()
     assert (simulator.sessions[0].commands[-1] == "QUIT") is not reply.startswith("421")
     assert simulator.accepted == []
 
 
 @pytest.mark.parametrize(("door", "point", "name"), [*product(DOORS, PHASES, NO_REPLY)])
-async def test_the_absence_of_a_reply_is_a_failure(ways: Ways, door: str, point: Point, name: str) -> None:
+async def test_the_absence_of_a_reply_is_a_failure(
+    connections: Connections, door: str, point: Point, name: str
+) -> None:
     """With its phase and its kind; in doubt from the dot on, and only then."""
     action, kind = NO_REPLY[name]
-    simulator = await ways.simulator(door=DOORS[door])
+    simulator = await connections.simulator(profile=DOORS[door])
     simulator.faults.add(Fault(point, action))
-    session = await ways.session(simulator, impatient(PHASES[point]))
+    session = await connections.logged_in(simulator, short_timeout(PHASES[point]))
     with pytest.raises(SessionError) as caught:
-        await session.send(ENVELOPE, CONTENT, go)
+        await session.send(ENVELOPE, CONTENT, allow_dot)
     failure = caught.value.failure
     assert failure.kind is kind
     # A reset may overtake the replies to what was sent before it in the same batch.
@@ -91,26 +93,26 @@ async def test_the_absence_of_a_reply_is_a_failure(ways: Ways, door: str, point:
     assert not session.open
 
 
-async def test_a_lost_reply_to_an_accepted_message_is_in_doubt(ways: Ways) -> None:
+async def test_a_lost_reply_to_an_accepted_message_is_in_doubt(connections: Connections) -> None:
     """The server has it; nobody on this side can know."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.ACCEPTED, Drop()))
-    session = await ways.session(simulator)
+    session = await connections.logged_in(simulator)
     with pytest.raises(SessionError) as caught:
-        await session.send(ENVELOPE, CONTENT, go)
+        await session.send(ENVELOPE, CONTENT, allow_dot)
     assert caught.value.failure.in_doubt
     assert len(simulator.accepted) == 1
 
 
 @pytest.mark.parametrize("door", DOORS)
-async def test_each_recipient_has_its_own_reply(ways: Ways, door: str) -> None:
+async def test_each_recipient_has_its_own_reply(connections: Connections, door: str) -> None:
     """Refused, deferred and accepted ones in one transaction; the accepted ones get it."""
-    simulator = await ways.simulator(door=DOORS[door])
+    simulator = await connections.simulator(profile=DOORS[door])
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
     simulator.faults.add(Fault(Point.RCPT, Say("452 4.5.3 Too many recipients"), recipient="later@*"))
-    session = await ways.session(simulator)
+    session = await connections.logged_in(simulator)
     names = ("gone@example.net", "ada@example.net", "later@example.net", "bob@example.net")
-    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, go)
+    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.DOT, 250)
     assert {name: reply.code for name, reply in attempt.refused.items()} == {
@@ -118,41 +120,41 @@ async def test_each_recipient_has_its_own_reply(ways: Ways, door: str) -> None:
         "later@example.net": 452,
     }
     assert simulator.accepted[0].recipients == ("ada@example.net", "bob@example.net")
-    assert session.alive
+    assert session.reusable
 
 
 @pytest.mark.parametrize("door", DOORS)
-async def test_a_421_among_the_recipients_ends_it(ways: Ways, door: str) -> None:
+async def test_a_421_among_the_recipients_ends_it(connections: Connections, door: str) -> None:
     """It decides for everybody not refused before it."""
-    simulator = await ways.simulator(door=DOORS[door])
+    simulator = await connections.simulator(profile=DOORS[door])
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), nth=1))
     simulator.faults.add(Fault(Point.RCPT, Say("421 4.3.2 Service not active", close=True), nth=2))
-    session = await ways.session(simulator)
+    session = await connections.logged_in(simulator)
     names = ("gone@example.net", "ada@example.net", "bob@example.net")
-    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, go)
+    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.RCPT, 421)
     assert list(attempt.refused) == ["gone@example.net"]
     assert not session.open
 
 
-async def test_refusals_before_a_lost_line_are_kept(ways: Ways) -> None:
+async def test_refusals_before_a_lost_line_are_kept(connections: Connections) -> None:
     """What was said of a recipient counts, whatever happens to the rest."""
-    simulator = await ways.simulator()
+    simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
     simulator.faults.add(Fault(Point.DOT, Drop()))
-    session = await ways.session(simulator)
+    session = await connections.logged_in(simulator)
     with pytest.raises(SessionError) as caught:
-        await session.send(Envelope(MAILBOX, ("gone@example.net", "ada@example.net")), CONTENT, go)
+        await session.send(Envelope(MAILBOX, ("gone@example.net", "ada@example.net")), CONTENT, allow_dot)
     assert [reply.code for reply in caught.value.refused.values()] == [550]
 
 
-async def test_a_thousand_recipients_in_one_batch(ways: Ways) -> None:
+async def test_a_thousand_recipients_in_one_batch(connections: Connections) -> None:
     """Those beyond the limit are deferred one by one; the dialogue stays short."""
-    simulator = await ways.simulator()
-    session = await ways.session(simulator)
+    simulator = await connections.simulator()
+    session = await connections.logged_in(simulator)
     names = tuple(f"person-{number}@example.net" for number in range(1000))
-    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, go)
+    attempt = await session.send(Envelope(MAILBOX, names), CONTENT, allow_dot)
     assert attempt.reply is not None
     assert attempt.reply.positive
     assert list(attempt.refused) == list(names[500:])
@@ -161,15 +163,15 @@ async def test_a_thousand_recipients_in_one_batch(ways: Ways) -> None:
     assert attempt.dialogue[-1].text == str(attempt.reply)
 
 
-async def test_parameters_of_mail(ways: Ways) -> None:
+async def test_parameters_of_mail(connections: Connections) -> None:
     """SIZE always, BODY and SMTPUTF8 when they are needed, each only where it is offered."""
-    simulator = await ways.simulator()
-    session = await ways.session(simulator)
-    await session.send(ENVELOPE, CONTENT, go)
+    simulator = await connections.simulator()
+    session = await connections.logged_in(simulator)
+    await session.send(ENVELOPE, CONTENT, allow_dot)
     content = HEADER + "Grüße\r\n".encode()
-    await session.send(ENVELOPE, content, go)
+    await session.send(ENVELOPE, content, allow_dot)
     envelope = Envelope(MAILBOX, ("jürgen@example.net",), smtputf8=True)
-    await session.send(envelope, CONTENT, go)
+    await session.send(envelope, CONTENT, allow_dot)
     mails = [command for command in simulator.sessions[0].commands if command.startswith("MAIL")]
     assert mails == [
         f"MAIL FROM:<{MAILBOX}> SIZE={len(CONTENT)}",
@@ -179,36 +181,36 @@ async def test_parameters_of_mail(ways: Ways) -> None:
     assert simulator.accepted[2].recipients == ("jürgen@example.net",)
 
 
-async def test_what_is_not_offered_is_not_tried(ways: Ways) -> None:
+async def test_what_is_not_offered_is_not_tried(connections: Connections) -> None:
     """SMTPUTF8 that the server lacks is a failure of the message at MAIL, and nothing is sent."""
-    simulator = await ways.simulator(door=ServerProfile(smtputf8=False))
-    session = await ways.session(simulator)
+    simulator = await connections.simulator(profile=ServerProfile(smtputf8=False))
+    session = await connections.logged_in(simulator)
     before = simulator.sessions[0].turns
     with pytest.raises(SessionError) as caught:
-        await session.send(Envelope(MAILBOX, ("jürgen@example.net",), smtputf8=True), CONTENT, go)
+        await session.send(Envelope(MAILBOX, ("jürgen@example.net",), smtputf8=True), CONTENT, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CAPABILITY)
     await session.quit()
     assert simulator.sessions[0].turns - before == 1
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
-async def test_no_address_can_speak_smtp(ways: Ways, end: str) -> None:
+async def test_no_address_can_speak_smtp(connections: Connections, end: str) -> None:
     """A line end in an address is a bug before us; it must not become a command."""
-    simulator = await ways.simulator()
-    session = await ways.session(simulator)
+    simulator = await connections.simulator()
+    session = await connections.logged_in(simulator)
     with pytest.raises(ValueError, match="line end"):
-        await session.send(Envelope(MAILBOX, (f"a@example.net>{end}RCPT TO:<b@example.net",)), CONTENT, go)
+        await session.send(Envelope(MAILBOX, (f"a@example.net>{end}RCPT TO:<b@example.net",)), CONTENT, allow_dot)
     assert not [command for command in simulator.sessions[0].commands if command.startswith(("MAIL", "RCPT"))]
 
 
 @pytest.mark.parametrize("size", [0, 60_000, 300_000, 3_000_000])
-async def test_it_arrives_byte_true(ways: Ways, size: int) -> None:
+async def test_it_arrives_byte_true(connections: Connections, size: int) -> None:
     """Dots at line starts, every octet, small and large."""
-    simulator = await ways.simulator()
-    session = await ways.session(simulator)
+    simulator = await connections.simulator()
+    session = await connections.logged_in(simulator)
     lines = [b".", b"..", b".a", b"", b"text." * 12]
     content = HEADER + b"".join(lines[number % 5] + b"\r\n" for number in range(size // 14)) + b".\r\n"
-    attempt = await session.send(ENVELOPE, content, go)
+    attempt = await session.send(ENVELOPE, content, allow_dot)
     assert attempt.reply is not None
     assert attempt.reply.positive
     assert simulator.messages[0].content == content

@@ -14,9 +14,10 @@ import pytest
 import uvloop
 
 from app.mail.outcome.attempt import FailureKind, Phase
-from app.smtp.handshake import ServerInfo, Session, SessionError, greet
-from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Ways, go, impatient
-from tests.smtp.scripted_server import GO_AHEAD, PLAIN, SECURE, Peer, Talk
+from app.smtp.failure import SessionError
+from app.smtp.handshake import ServerInfo, Session, greet
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Connections, allow_dot, short_timeout
+from tests.smtp.scripted_server import GO_AHEAD, PLAIN, SECURE, ScriptedConnection, ScriptedServer
 
 OK = b"250 ok\r\n250 ok\r\n"
 LARGE = HEADER + (b"x" * 76 + b"\r\n") * 60_000
@@ -30,22 +31,24 @@ def run(request: pytest.FixtureRequest) -> Runner:
     return runner
 
 
-async def opened(stack: AsyncExitStack, folder: Path, script: Callable[[Talk], Any], **options: Any) -> Session:
+async def opened(
+    stack: AsyncExitStack, folder: Path, script: Callable[[ScriptedConnection], Any], **options: Any
+) -> Session:
     """A session with a peer that plays `script` after the login."""
 
-    async def whole(talk: Talk) -> None:
-        await talk.open()
+    async def whole(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
         await script(talk)
 
-    ways = Ways(folder, stack)
+    connections = Connections(folder, stack)
     timeouts = options.pop("timeouts", None)
-    return await ways.session(await ways.peer(whole, **options), timeouts)
+    return await connections.logged_in(await connections.scripted_server(whole, **options), timeouts)
 
 
 async def until_dead(session: Session) -> None:
     """Until the session has noticed its end."""
     async with asyncio.timeout(5):
-        while session.alive:
+        while session.reusable:
             await asyncio.sleep(0)
 
 
@@ -53,10 +56,10 @@ def test_the_transport_is_ours_alone(run: Runner, tmp_path: Path) -> None:
     """aiosmtplib's objects are gone, garbage collected, and the session works on."""
 
     async def scenario() -> None:
-        async def script(talk: Talk) -> None:
-            await talk.take()
-            await talk.take()
-            await talk.ask(b"221 bye\r\n")
+        async def script(talk: ScriptedConnection) -> None:
+            await talk.accept_message()
+            await talk.accept_message()
+            await talk.reply(b"221 bye\r\n")
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script)
@@ -65,7 +68,7 @@ def test_the_transport_is_ours_alone(run: Runner, tmp_path: Path) -> None:
             assert channel.listener is None
             gc.collect()
             for _ in range(2):
-                attempt = await session.send(ENVELOPE, CONTENT, go)
+                attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
                 assert attempt.reply is not None
                 assert attempt.reply.positive
             await session.quit()
@@ -78,23 +81,23 @@ def test_the_end_of_the_connection_reaches_us(run: Runner, tmp_path: Path, end: 
     """FIN, RST and an unsolicited 421 make an idle session dead; nothing is logged or warned."""
 
     async def scenario() -> None:
-        async def script(talk: Talk) -> None:
-            await talk.take()
+        async def script(talk: ScriptedConnection) -> None:
+            await talk.accept_message()
             if end == "421":
-                await talk.say(b"421 4.4.1 Connection timed out\r\n")
+                await talk.write(b"421 4.4.1 Connection timed out\r\n")
             getattr(talk, "close" if end == "421" else end)()
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script)
-            await session.send(ENVELOPE, CONTENT, go)
+            await session.send(ENVELOPE, CONTENT, allow_dot)
             await until_dead(session)
             if end == "421":
-                attempt = await session.send(ENVELOPE, CONTENT, go)
+                attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
                 assert attempt.reply is not None
                 assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 421)
             else:
                 with pytest.raises(SessionError) as caught:
-                    await session.send(ENVELOPE, CONTENT, go)
+                    await session.send(ENVELOPE, CONTENT, allow_dot)
                 assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
 
     run(scenario())
@@ -104,16 +107,16 @@ def test_last_words_and_the_end_in_one_segment(run: Runner, tmp_path: Path) -> N
     """Who has said all there is to say before a login has answered a greeting."""
 
     async def scenario() -> None:
-        async def script(talk: Talk) -> None:
-            await talk.say(b"220 peer ready\r\n")
-            await talk.ask(PLAIN)
+        async def script(talk: ScriptedConnection) -> None:
+            await talk.write(b"220 peer ready\r\n")
+            await talk.reply(PLAIN)
             await talk.tls()
-            await talk.ask(SECURE)
-            talk.hang_up()
+            await talk.reply(SECURE)
+            talk.close_tls()
 
         async with AsyncExitStack() as stack:
-            ways = Ways(tmp_path, stack)
-            greeted = await greet(ways.to(await ways.peer(script)))
+            connections = Connections(tmp_path, stack)
+            greeted = await greet(connections.upstream_to(await connections.scripted_server(script)))
             assert isinstance(greeted, ServerInfo)
             assert greeted.tls.certificate
             assert greeted.extensions["AUTH"] == "LOGIN XOAUTH2"
@@ -127,20 +130,20 @@ def test_what_came_with_the_login_is_not_lost(run: Runner, tmp_path: Path, lefto
     """Bytes behind the 235 lie with us, whole replies and parts, in one segment or in the next."""
 
     async def scenario() -> None:
-        async def script(talk: Talk) -> None:
-            await talk.say(b"220 peer ready\r\n")
-            await talk.ask(PLAIN)
+        async def script(talk: ScriptedConnection) -> None:
+            await talk.write(b"220 peer ready\r\n")
+            await talk.reply(PLAIN)
             await talk.tls()
-            await talk.ask(SECURE)
-            await talk.ask(b"334 UGFzc3dvcmQ6\r\n")
-            await talk.ask(b"235 2.7.0 ok\r\n" + (leftover if together else b""))
+            await talk.reply(SECURE)
+            await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
+            await talk.reply(b"235 2.7.0 ok\r\n" + (leftover if together else b""))
             if not together:
-                await talk.say(leftover)
-            await talk.rest()
+                await talk.write(leftover)
+            await talk.read_all()
 
         async with AsyncExitStack() as stack:
-            ways = Ways(tmp_path, stack)
-            session = await ways.session(await ways.peer(script))
+            connections = Connections(tmp_path, stack)
+            session = await connections.logged_in(await connections.scripted_server(script))
             await until_dead(session)
 
     run(scenario())
@@ -150,21 +153,21 @@ def test_flow_control_reaches_us(run: Runner, tmp_path: Path) -> None:
     """Writing pauses on our protocol while the server takes nothing, and resumes when it does."""
 
     async def scenario() -> None:
-        async def script(talk: Talk) -> None:
-            await talk.hear(b"DATA\r\n")
-            talk.say_and_stall(OK + GO_AHEAD)
+        async def script(talk: ScriptedConnection) -> None:
+            await talk.read_until(b"DATA\r\n")
+            talk.write_and_stop_reading(OK + GO_AHEAD)
             async with asyncio.timeout(5):
                 while not session._channel._paused:
                     await asyncio.sleep(0)
-            talk.go_on()
-            await talk.ask(b"250 2.0.0 OK\r\n", b"\r\n.\r\n")
+            talk.resume_reading()
+            await talk.reply(b"250 2.0.0 OK\r\n", b"\r\n.\r\n")
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script, receive_buffer=16_384)
-            attempt = await session.send(ENVELOPE, LARGE, go)
+            attempt = await session.send(ENVELOPE, LARGE, allow_dot)
             assert attempt.reply is not None
             assert attempt.reply.positive
-            assert session.alive
+            assert session.reusable
 
     run(scenario())
 
@@ -175,17 +178,17 @@ def test_nothing_leaves_after_an_abort(run: Runner, tmp_path: Path) -> None:
     async def scenario() -> None:
         over = asyncio.Event()
 
-        async def script(talk: Talk) -> None:
-            await talk.hear(b"DATA\r\n")
-            talk.say_and_stall(OK + GO_AHEAD)
+        async def script(talk: ScriptedConnection) -> None:
+            await talk.read_until(b"DATA\r\n")
+            talk.write_and_stop_reading(OK + GO_AHEAD)
             await over.wait()
-            talk.go_on()
-            assert b"\r\n.\r\n" not in await talk.rest()
+            talk.resume_reading()
+            assert b"\r\n.\r\n" not in await talk.read_all()
 
         async with AsyncExitStack() as stack:
-            session = await opened(stack, tmp_path, script, receive_buffer=4096, timeouts=impatient(Phase.DOT))
+            session = await opened(stack, tmp_path, script, receive_buffer=4096, timeouts=short_timeout(Phase.DOT))
             with pytest.raises(SessionError) as caught:
-                await session.send(ENVELOPE, LARGE[:200_000], go)
+                await session.send(ENVELOPE, LARGE[:200_000], allow_dot)
             assert caught.value.failure.phase is Phase.DOT
             over.set()
 
@@ -196,18 +199,18 @@ def test_a_failed_handshake_leaves_nothing_open(run: Runner, tmp_path: Path) -> 
     """A certificate of another authority; the peer sees the end of the connection."""
 
     async def scenario() -> None:
-        async def script(talk: Talk) -> None:
-            await talk.say(b"220 peer ready\r\n")
-            await talk.ask(PLAIN)
+        async def script(talk: ScriptedConnection) -> None:
+            await talk.write(b"220 peer ready\r\n")
+            await talk.reply(PLAIN)
             with pytest.raises(OSError):
                 await talk.tls()
 
         async with AsyncExitStack() as stack:
-            ways = Ways(tmp_path, stack)
-            peer = await ways.peer(script)
-            Peer(script, tmp_path)  # another authority takes the place of the file
+            connections = Connections(tmp_path, stack)
+            peer = await connections.scripted_server(script)
+            ScriptedServer(script, tmp_path)  # another authority takes the place of the file
             with pytest.raises(SessionError) as caught:
-                await ways.session(peer)
+                await connections.logged_in(peer)
             assert caught.value.failure.kind is FailureKind.CERTIFICATE
             async with asyncio.timeout(5):
                 await peer.done()

@@ -7,9 +7,10 @@ import pytest
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import ServerProfile, Simulator
 from app.smtp import tls
-from app.smtp.handshake import SessionError, Upstream
-from tests.smtp.conftest import PASSWORD, Ways
-from tests.smtp.scripted_server import PLAIN, SECURE, Talk
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Upstream
+from tests.smtp.conftest import PASSWORD, Connections
+from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
 
 TLS_1_1 = ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1)
 DOORS = {
@@ -35,58 +36,58 @@ def nothing_left(simulator: Simulator) -> bool:
 
 
 @pytest.mark.parametrize("name", DOORS)
-async def test_nothing_leaves_through_a_bad_door(ways: Ways, name: str) -> None:
+async def test_nothing_leaves_through_a_bad_door(connections: Connections, name: str) -> None:
     """The failure says in plain words what is wrong."""
     door, kind, sentence = DOORS[name]
-    simulator = await ways.simulator(door=door)
+    simulator = await connections.simulator(profile=door)
     with pytest.raises(SessionError) as caught:
-        await ways.session(simulator)
+        await connections.logged_in(simulator)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.STARTTLS, kind)
     assert sentence in caught.value.failure.detail
     assert caught.value.failure.detail.endswith(".")
     assert nothing_left(simulator)
 
 
-async def test_injected_garbage_is_no_better(ways: Ways) -> None:
+async def test_injected_garbage_is_no_better(connections: Connections) -> None:
     """Whatever stands behind the 220 in plain text ends it."""
-    simulator = await ways.simulator(door=ServerProfile(inject=b"\x16\x03garbage\r\n"))
+    simulator = await connections.simulator(profile=ServerProfile(inject=b"\x16\x03garbage\r\n"))
     with pytest.raises(SessionError) as caught:
-        await ways.session(simulator)
+        await connections.logged_in(simulator)
     assert caught.value.failure.phase is Phase.STARTTLS
     assert nothing_left(simulator)
 
 
-async def test_text_injected_later_breaks_the_handshake(ways: Ways) -> None:
+async def test_text_injected_later_breaks_the_handshake(connections: Connections) -> None:
     """Plain text in a segment of its own is no TLS."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN)
-        await talk.ask(b"220 go\r\n")
-        await talk.hear(b"\x16\x03")  # the client's hello begins
-        await talk.say(b"250 evil\r\n")
-        assert (await talk.rest()).count(b"EHLO") == 1
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN)
+        await talk.reply(b"220 go\r\n")
+        await talk.read_until(b"\x16\x03")  # the client's hello begins
+        await talk.write(b"250 evil\r\n")
+        assert (await talk.read_all()).count(b"EHLO") == 1
 
-    peer = await ways.peer(script)
+    peer = await connections.scripted_server(script)
     with pytest.raises(SessionError) as caught:
-        await ways.session(peer)
+        await connections.logged_in(peer)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.STARTTLS, FailureKind.TLS)
     await peer.done()
 
 
-async def test_what_was_offered_in_plain_text_counts_for_nothing(ways: Ways) -> None:
+async def test_what_was_offered_in_plain_text_counts_for_nothing(connections: Connections) -> None:
     """AUTH offered before TLS and not after it is not offered (RFC 3207 §4.2)."""
 
-    async def script(talk: Talk) -> None:
-        await talk.say(b"220 peer ready\r\n")
-        await talk.ask(PLAIN.replace(b"250-SIZE", b"250-AUTH LOGIN\r\n250-SIZE"))
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.write(b"220 peer ready\r\n")
+        await talk.reply(PLAIN.replace(b"250-SIZE", b"250-AUTH LOGIN\r\n250-SIZE"))
         await talk.tls()
-        await talk.ask(SECURE.replace(b"250-AUTH LOGIN XOAUTH2\r\n", b""))
-        assert await talk.rest() == b"EHLO relay.contoso.com\r\n"
+        await talk.reply(SECURE.replace(b"250-AUTH LOGIN XOAUTH2\r\n", b""))
+        assert await talk.read_all() == b"EHLO relay.contoso.com\r\n"
 
-    peer = await ways.peer(script)
+    peer = await connections.scripted_server(script)
     with pytest.raises(SessionError) as caught:
-        await ways.session(peer)
+        await connections.logged_in(peer)
     assert caught.value.failure.kind is FailureKind.CAPABILITY
     assert PASSWORD not in str(caught.value)
     await peer.done()

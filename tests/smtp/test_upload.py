@@ -7,9 +7,10 @@ import pytest
 
 from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import FailureKind, Phase
-from app.smtp.handshake import Session, SessionError
-from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Ways, go, impatient
-from tests.smtp.scripted_server import GO_AHEAD, SECURE_IN_STEP, Talk
+from app.smtp.failure import SessionError
+from app.smtp.handshake import Session
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Connections, allow_dot, short_timeout
+from tests.smtp.scripted_server import GO_AHEAD, SECURE_IN_STEP, ScriptedConnection
 
 OK = b"250 ok\r\n250 ok\r\n"
 NO_DOT = b"\r\n.\r\n"
@@ -34,37 +35,37 @@ class Phases:
 
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
-async def test_the_dot_leaves_after_its_mark(ways: Ways, content: bytes) -> None:
+async def test_the_dot_leaves_after_its_mark(connections: Connections, content: bytes) -> None:
     """`before_dot` is asked once, at CONTENT, while the server has no final dot; then the phase is DOT."""
     asked = Phases()
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
         await asked.reached.wait()
         assert NO_DOT not in talk.received
-        await talk.ask(b"250 2.0.0 OK\r\n", NO_DOT)
+        await talk.reply(b"250 2.0.0 OK\r\n", NO_DOT)
 
-    peer = await ways.peer(script)
-    asked.session = session = await ways.session(peer)
+    peer = await connections.scripted_server(script)
+    asked.session = session = await connections.logged_in(peer)
     await session.send(ENVELOPE, content, asked)
     assert asked.seen == [Phase.CONTENT]
     assert session.phase is Phase.DOT
-    assert peer.talks[0].received.endswith(content + b".\r\n")
+    assert peer.connections[0].received.endswith(content + b".\r\n")
 
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
-async def test_a_forbidden_dot_does_not_leave(ways: Ways, content: bytes) -> None:
+async def test_a_forbidden_dot_does_not_leave(connections: Connections, content: bytes) -> None:
     """The message was not sent, and nobody is in doubt about it."""
     asked = Phases(answer=False)
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
-        assert NO_DOT not in await talk.rest()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
+        assert NO_DOT not in await talk.read_all()
 
-    peer = await ways.peer(script)
-    asked.session = session = await ways.session(peer)
+    peer = await connections.scripted_server(script)
+    asked.session = session = await connections.logged_in(peer)
     with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, content, asked)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.STOPPED)
@@ -73,15 +74,15 @@ async def test_a_forbidden_dot_does_not_leave(ways: Ways, content: bytes) -> Non
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
 @pytest.mark.parametrize("reply", [b"552 5.3.4 Too large\r\n", b"421 4.3.2 Service not active\r\n"])
-async def test_a_reply_before_the_dot_is_the_answer(ways: Ways, content: bytes, reply: bytes) -> None:
+async def test_a_reply_before_the_dot_is_the_answer(connections: Connections, content: bytes, reply: bytes) -> None:
     """At CONTENT; the dot never leaves, though its mark was made."""
     said = asyncio.Event()
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(OK + GO_AHEAD + reply, b"DATA\r\n")
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(OK + GO_AHEAD + reply, b"DATA\r\n")
         said.set()
-        assert NO_DOT not in await talk.rest()
+        assert NO_DOT not in await talk.read_all()
 
     async def slow() -> bool:
         await said.wait()
@@ -89,8 +90,8 @@ async def test_a_reply_before_the_dot_is_the_answer(ways: Ways, content: bytes, 
             await asyncio.sleep(0)
         return True
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
     attempt = await session.send(ENVELOPE, content, slow)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.CONTENT, int(reply[:3]))
@@ -98,64 +99,64 @@ async def test_a_reply_before_the_dot_is_the_answer(ways: Ways, content: bytes, 
     await peer.done()
 
 
-async def test_a_refusal_in_the_middle_of_an_upload(ways: Ways) -> None:
+async def test_a_refusal_in_the_middle_of_an_upload(connections: Connections) -> None:
     """The upload stops there: the rest does not follow."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
         await talk.read(4096)
-        await talk.say(b"554 5.3.4 Enough\r\n")
-        await talk.rest()
+        await talk.write(b"554 5.3.4 Enough\r\n")
+        await talk.read_all()
 
-    peer = await ways.peer(script, receive_buffer=16_384)
+    peer = await connections.scripted_server(script, receive_buffer=16_384)
     asked = Phases()
-    asked.session = session = await ways.session(peer)
+    asked.session = session = await connections.logged_in(peer)
     attempt = await session.send(ENVELOPE, LARGE, asked)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.CONTENT, 554)
     assert asked.seen == []
     await peer.done()
-    assert len(peer.talks[0].received) < len(LARGE) // 2
+    assert len(peer.connections[0].received) < len(LARGE) // 2
 
 
-async def test_thanks_before_the_dot_are_no_answer(ways: Ways) -> None:
+async def test_thanks_before_the_dot_are_no_answer(connections: Connections) -> None:
     """A 250 out of turn must not be taken for the reply to the dot."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(OK + GO_AHEAD + b"250 2.0.0 OK\r\n", b"DATA\r\n")
-        assert NO_DOT not in await talk.rest()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(OK + GO_AHEAD + b"250 2.0.0 OK\r\n", b"DATA\r\n")
+        assert NO_DOT not in await talk.read_all()
 
     async def slow() -> bool:
         while session._channel.open:
             await asyncio.sleep(0)
         return True
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
     with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, CONTENT, slow)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.PROTOCOL)
     await peer.done()
 
 
-async def test_after_a_timeout_nothing_leaves(ways: Ways) -> None:
+async def test_after_a_timeout_nothing_leaves(connections: Connections) -> None:
     """The dot was written but not taken; neither our buffer nor the kernel's may deliver it afterwards."""
     over = asyncio.Event()
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.hear(b"DATA\r\n")
-        talk.say_and_stall(OK + GO_AHEAD)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.read_until(b"DATA\r\n")
+        talk.write_and_stop_reading(OK + GO_AHEAD)
         await over.wait()
-        talk.go_on()
-        assert NO_DOT not in await talk.rest()
+        talk.resume_reading()
+        assert NO_DOT not in await talk.read_all()
 
-    peer = await ways.peer(script, receive_buffer=4096)
-    session = await ways.session(peer, impatient(Phase.DOT))
+    peer = await connections.scripted_server(script, receive_buffer=4096)
+    session = await connections.logged_in(peer, short_timeout(Phase.DOT))
     with pytest.raises(SessionError) as caught:
-        await session.send(ENVELOPE, PIECES, go)
+        await session.send(ENVELOPE, PIECES, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.DOT, FailureKind.TIMEOUT)
     assert caught.value.failure.in_doubt
     over.set()
@@ -163,20 +164,20 @@ async def test_after_a_timeout_nothing_leaves(ways: Ways) -> None:
 
 
 @pytest.mark.parametrize("at", ["content", "dot"])
-async def test_a_cancelled_send_leaves_nothing_behind(ways: Ways, at: str) -> None:
+async def test_a_cancelled_send_leaves_nothing_behind(connections: Connections, at: str) -> None:
     """A stop in the middle of the upload, and one while the reply is awaited."""
     over, asked = asyncio.Event(), Phases()
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.hear(b"DATA\r\n")
-        talk.say_and_stall(OK + GO_AHEAD)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.read_until(b"DATA\r\n")
+        talk.write_and_stop_reading(OK + GO_AHEAD)
         await over.wait()
-        talk.go_on()
-        assert NO_DOT not in await talk.rest()
+        talk.resume_reading()
+        assert NO_DOT not in await talk.read_all()
 
-    peer = await ways.peer(script, receive_buffer=4096)
-    asked.session = session = await ways.session(peer)
+    peer = await connections.scripted_server(script, receive_buffer=4096)
+    asked.session = session = await connections.logged_in(peer)
     sending = asyncio.create_task(session.send(ENVELOPE, PIECES if at == "dot" else LARGE, asked))
     async with asyncio.timeout(5):
         while session.phase is not (Phase.DOT if at == "dot" else Phase.CONTENT):
@@ -191,43 +192,43 @@ async def test_a_cancelled_send_leaves_nothing_behind(ways: Ways, at: str) -> No
     await peer.done()
 
 
-async def test_a_link_that_takes_nothing_is_given_up(ways: Ways) -> None:
+async def test_a_link_that_takes_nothing_is_given_up(connections: Connections) -> None:
     """A stalled upload ends at CONTENT: surely not sent."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.hear(b"DATA\r\n")
-        talk.say_and_stall(OK + GO_AHEAD)
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.read_until(b"DATA\r\n")
+        talk.write_and_stop_reading(OK + GO_AHEAD)
 
-    peer = await ways.peer(script, receive_buffer=4096)
-    session = await ways.session(peer, impatient(Phase.CONTENT))
+    peer = await connections.scripted_server(script, receive_buffer=4096)
+    session = await connections.logged_in(peer, short_timeout(Phase.CONTENT))
     with pytest.raises(SessionError) as caught:
-        await session.send(ENVELOPE, LARGE, go)
+        await session.send(ENVELOPE, LARGE, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.TIMEOUT)
-    peer.talks[0].go_on()
+    peer.connections[0].resume_reading()
 
 
-async def test_a_slow_reader_costs_no_memory(ways: Ways) -> None:
+async def test_a_slow_reader_costs_no_memory(connections: Connections) -> None:
     """Of 8 MB no second copy is made, and the buffers stay small."""
     most = 0
 
-    async def script(talk: Talk) -> None:
+    async def script(talk: ScriptedConnection) -> None:
         nonlocal most
-        await talk.open()
-        await talk.ask(OK + GO_AHEAD, b"DATA\r\n")
+        await talk.accept_login()
+        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
         tail = b""
         while not tail.endswith(NO_DOT):
             tail = (tail + await talk.read(16_384))[-5:]
             most = max(most, session._channel._transport.get_write_buffer_size())
-        await talk.say(b"250 2.0.0 OK\r\n")
+        await talk.write(b"250 2.0.0 OK\r\n")
 
-    peer = await ways.peer(script, receive_buffer=16_384, limit=16_384)
-    session = await ways.session(peer)
+    peer = await connections.scripted_server(script, receive_buffer=16_384, limit=16_384)
+    session = await connections.logged_in(peer)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        await session.send(ENVELOPE, LARGE, go)
+        await session.send(ENVELOPE, LARGE, allow_dot)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -236,73 +237,73 @@ async def test_a_slow_reader_costs_no_memory(ways: Ways) -> None:
 
 
 @pytest.mark.parametrize("replies", [b"550 5.1.1 a\r\n550 5.1.1 b\r\n", b"452 4.5.3 a\r\n550 5.1.1 b\r\n"])
-async def test_a_go_ahead_for_nobody_gets_an_empty_mail(ways: Ways, replies: bytes) -> None:
+async def test_a_go_ahead_for_nobody_gets_an_empty_mail(connections: Connections, replies: bytes) -> None:
     """All are refused and yet 354: a dot alone, then the server can be left in order (RFC 2920 §3.1)."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(b"250 ok\r\n" + replies + GO_AHEAD, b"DATA\r\n")
-        assert await talk.ask(b"554 5.5.1 No valid recipients\r\n") == b".\r\n"
-        assert await talk.ask(b"221 bye\r\n") == b"QUIT\r\n"
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(b"250 ok\r\n" + replies + GO_AHEAD, b"DATA\r\n")
+        assert await talk.reply(b"554 5.5.1 No valid recipients\r\n") == b".\r\n"
+        assert await talk.reply(b"221 bye\r\n") == b"QUIT\r\n"
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
-    attempt = await session.send(Envelope(MAILBOX, ("a@example.net", "b@example.net")), CONTENT, go)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
+    attempt = await session.send(Envelope(MAILBOX, ("a@example.net", "b@example.net")), CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.text) == (Phase.RCPT, "b")
     assert list(attempt.refused) == ["a@example.net", "b@example.net"]
-    assert not session.alive
+    assert not session.reusable
     await session.quit()
     await peer.done()
 
 
-async def test_a_refused_sender_and_yet_a_go_ahead(ways: Ways) -> None:
+async def test_a_refused_sender_and_yet_a_go_ahead(connections: Connections) -> None:
     """MAIL decides. A server that would relay without a sender gets no dot at all."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.ask(b"550 5.7.60 no\r\n250 ok\r\n" + GO_AHEAD, b"DATA\r\n")
-        assert (await talk.rest()).endswith(b"DATA\r\n")
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.reply(b"550 5.7.60 no\r\n250 ok\r\n" + GO_AHEAD, b"DATA\r\n")
+        assert (await talk.read_all()).endswith(b"DATA\r\n")
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
-    attempt = await session.send(ENVELOPE, CONTENT, go)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
+    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 550)
     await session.quit()
     await peer.done()
 
 
-async def test_in_step_nothing_follows_a_refused_sender(ways: Ways) -> None:
+async def test_in_step_nothing_follows_a_refused_sender(connections: Connections) -> None:
     """Without PIPELINING each command waits for the reply to the one before it."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open(SECURE_IN_STEP)
-        await talk.ask(b"550 5.7.60 no\r\n")
-        assert await talk.ask(b"221 bye\r\n") == b"QUIT\r\n"
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login(SECURE_IN_STEP)
+        await talk.reply(b"550 5.7.60 no\r\n")
+        assert await talk.reply(b"221 bye\r\n") == b"QUIT\r\n"
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
-    attempt = await session.send(ENVELOPE, CONTENT, go)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
+    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.phase is Phase.MAIL
     await session.quit()
     await peer.done()
 
 
-async def test_a_reply_just_before_the_end_still_counts(ways: Ways) -> None:
+async def test_a_reply_just_before_the_end_still_counts(connections: Connections) -> None:
     """The server accepts and closes in the same breath."""
 
-    async def script(talk: Talk) -> None:
-        await talk.open()
-        await talk.take()
+    async def script(talk: ScriptedConnection) -> None:
+        await talk.accept_login()
+        await talk.accept_message()
         talk.close()
 
-    peer = await ways.peer(script)
-    session = await ways.session(peer)
-    attempt = await session.send(ENVELOPE, CONTENT, go)
+    peer = await connections.scripted_server(script)
+    session = await connections.logged_in(peer)
+    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.reply is not None
     assert attempt.reply.positive
     await peer.done()
     async with asyncio.timeout(5):
-        while session.alive:
+        while session.reusable:
             await asyncio.sleep(0)

@@ -1,15 +1,25 @@
 """A pretend Microsoft Entra ID beside the pretend Office 365: it gives the app tokens that the SMTP side then checks.
 
 async with Simulator(accounts) as simulator, Entra(simulator, [App(CLIENT, secrets=("s3cret",))]) as entra:
-    simulator.accounts.add(Account("noreply@contoso.com", token_ok=entra.token_ok))
+    simulator.accounts.add(Account("noreply@contoso.com", validate_token=entra.validate_token))
     ...  # a client asks at entra.authority for TENANT, and trusts simulator.ca_pem
     entra.refuse("AADSTS7000222", times=1)
 """
 
 from app.simulator.entra.denial import DenialError
-from app.simulator.entra.directory import App, Asked, Directory, Federation
+from app.simulator.entra.directory import App, Directory, Federation, TokenRequest
 from app.simulator.entra.endpoints import IDENTITY_HEADER
 from app.simulator.entra.server import Entra
 from app.simulator.entra.tokens import SCOPE, TENANT
 
-__all__ = ["IDENTITY_HEADER", "SCOPE", "TENANT", "App", "Asked", "DenialError", "Directory", "Entra", "Federation"]
+__all__ = [
+    "IDENTITY_HEADER",
+    "SCOPE",
+    "TENANT",
+    "App",
+    "DenialError",
+    "Directory",
+    "Entra",
+    "Federation",
+    "TokenRequest",
+]

@@ -17,12 +17,12 @@ _ALGORITHMS = ["PS256", "RS256"]
 _EXCHANGE = "api://AzureADTokenExchange"
 
 
-class Asked(NamedTuple):
+class TokenRequest(NamedTuple):
     """One request for a token. `how` is secret, certificate, federated or identity; `outcome` is ok or the code."""
 
     at: float
     client_id: str
-    how: str
+    method: str
     outcome: str
 
 
@@ -56,7 +56,7 @@ class Directory:
         """Add it, or put it in the place of the one with the same client id."""
         self._apps[app.client_id] = app
 
-    def admit(self, form: Mapping[str, str], audience: str) -> str:
+    def authenticate(self, form: Mapping[str, str], audience: str) -> str:
         """How the app has proved itself: secret, certificate or federated. Raises Denial.
 
         `audience` is the token endpoint. Assertions are judged by the machine's clock: it was it that dated them.

@@ -32,7 +32,7 @@ class Entra(Sts):
         """Listen; port 0 takes a free one. Raises CannotListen."""
         self._listener = HttpServer(application(self), host, port, tls=self._simulator.tls())
         await self._listener.start()
-        name = next(iter(self._simulator.door.names), "localhost")
+        name = next(iter(self._simulator.profile.names), "localhost")
         self.authority = f"https://{name}:{self._listener.port}"
 
     async def stop(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.clock import Clock
 from app.simulator.entra.denial import DenialError
-from app.simulator.entra.directory import App, Asked, Directory
+from app.simulator.entra.directory import App, Directory, TokenRequest
 from app.simulator.entra.tokens import SCOPE, TENANT, Tokens
 
 _ANY = "/.default"
@@ -38,7 +38,7 @@ class Sts:
         self.clock = clock
         self.directory = Directory(apps)
         self.lifetime = lifetime
-        self.asked: list[Asked] = []
+        self.requests: list[TokenRequest] = []
         self._scope = scope
         self._resource = scope.removesuffix(_ANY)
         self._identities = tuple(identities)
@@ -57,11 +57,11 @@ class Sts:
 
     def revoke(self) -> None:
         """The SMTP side refuses every token that was given until now."""
-        self._tokens.withdraw()
+        self._tokens.revoke_all()
 
-    def token_ok(self, token: str) -> bool:
+    def is_valid_token(self, token: str) -> bool:
         """For Account: true for a token of ours that is still good."""
-        return self._tokens.ok(token)
+        return self._tokens.is_valid(token)
 
     # The answers.
 
@@ -85,13 +85,13 @@ class Sts:
         try:
             self._play()
             self._check(tenant, form)
-            how = self.directory.admit(form, self.token_endpoint(tenant))
+            how = self.directory.authenticate(form, self.token_endpoint(tenant))
         except DenialError as denial:
             self._remember(client, how, denial.code)
             raise
         self._remember(client, how, "ok")
         lifetime = int(self.lifetime)
-        token = self._tokens.make(client, self.lifetime)
+        token = self._tokens.issue(client, self.lifetime)
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
     def identify(self, client: str, resource: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Sts:
             raise
         self._remember(client, "identity", "ok")
         return {
-            "access_token": self._tokens.make(client or "system-assigned", self.lifetime),
+            "access_token": self._tokens.issue(client or "system-assigned", self.lifetime),
             "client_id": client,
             "expires_in": str(int(self.lifetime)),
             "expires_on": str(int(self.clock.now() + self.lifetime)),
@@ -133,7 +133,7 @@ class Sts:
         raise scripted.denial
 
     def _remember(self, client: str, how: str, outcome: str) -> None:
-        self.asked.append(Asked(self.clock.now(), client, how, outcome))
+        self.requests.append(TokenRequest(self.clock.now(), client, how, outcome))
 
 
 def _check_tenant(tenant: str) -> None:

@@ -23,7 +23,7 @@ class Tokens:
         self._since = 0  # the serial number of the first that is still good
         self._count = 0
 
-    def make(self, client_id: str, lifetime: float) -> str:
+    def issue(self, client_id: str, lifetime: float) -> str:
         """A token that lives for so many seconds of the clock."""
         self._count += 1
         now = self._clock.now()
@@ -43,7 +43,7 @@ class Tokens:
         }
         return jwt.encode(claims, self._key, algorithm="HS256", headers={"kid": "simulator"})
 
-    def ok(self, token: str) -> bool:
+    def is_valid(self, token: str) -> bool:
         """True for one of ours that has not ended and was not withdrawn."""
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
@@ -52,6 +52,6 @@ class Tokens:
             return False
         return bool(claims["exp"] > self._clock.now() and claims["serial"] > self._since)
 
-    def withdraw(self) -> None:
+    def revoke_all(self) -> None:
         """None of those made until now is good any more."""
         self._since = self._count

@@ -15,12 +15,10 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from app.smtp.auth.failure import CertificateError
+
 _PEM = b"-----BEGIN "
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z ]{0,40}PRIVATE KEY)-----")
-
-
-class CertificateError(ValueError):
-    """One plain phrase of what is wrong with the file, such as "holds no private key"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class ClientCertificate:
 
     private_key: str = field(repr=False)
     certificate: str
-    ends_at: float
+    expires_at: float
 
     @classmethod
     def load(cls, content: bytes, password: str | None) -> Self:

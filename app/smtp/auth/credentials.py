@@ -9,6 +9,7 @@ from app.mail.credential_expiry import CredentialExpiry
 from app.mail.office365.fixes import OAUTH
 from app.mail.outcome.verdict import Explanation
 from app.secret_text import SecretTextError, checked, decoded
+from app.smtp.auth.failure import CredentialError
 
 
 class Mechanism(StrEnum):
@@ -27,17 +28,6 @@ class Secret:
     value: str = field(repr=False)
 
 
-class CredentialError(Exception):
-    """No secret could be had. Its text is one plain sentence for a person, without any secret.
-
-    `code` is the name by which app/mail/office365/entra knows the cause; "" when it has none.
-    """
-
-    def __init__(self, sentence: str, code: str = "") -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
 class Credentials(Protocol):
     """Whoever can say, at the moment of a login, with what to log in."""
 
@@ -45,11 +35,11 @@ class Credentials(Protocol):
         """The secret for one login. Raises CredentialUnavailable."""
         ...
 
-    def refused(self, secret: Secret) -> bool:
+    def reject(self, secret: Secret) -> bool:
         """The server refused that login. True when the next `secret` is another one, worth one more login."""
         ...
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """What of it ends by its date, if that is known."""
         ...
 
@@ -93,7 +83,7 @@ def secret_value(secret: str | SecretFile) -> str:
 
 
 # techcommunity.microsoft.com 4489835 (January 2026), the latest of Microsoft's dates.
-BASIC_AUTH_ENDS_AT = CredentialExpiry(
+BASIC_AUTH_EXPIRY = CredentialExpiry(
     "password",
     1_798_675_200.0,  # 2026-12-31
     Explanation(
@@ -117,10 +107,10 @@ class Password:
         """Always at hand. Raises CredentialUnavailable for a file that is gone."""
         return Secret(Mechanism.LOGIN, self.username, secret_value(self.password))
 
-    def refused(self, secret: Secret) -> bool:
+    def reject(self, secret: Secret) -> bool:
         """A password is never tried twice: repeated failing logins lock the mailbox out."""
         return False
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """The retirement of Basic authentication."""
-        return BASIC_AUTH_ENDS_AT
+        return BASIC_AUTH_EXPIRY

@@ -60,7 +60,7 @@ class CredentialExpiryMonitor:
 
     def check(self) -> ExpiryNotice | None:
         """Tell once at each step; a new date begins anew. Answers what was told."""
-        if (ending := self._credentials.ending()) is None:
+        if (ending := self._credentials.expiry()) is None:
             return None
         metrics.credential_ends(self._mailbox, ending.what, ending.at)
         step = self._step(ending)

@@ -16,9 +16,10 @@ import msal
 from app import logs
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.verdict import Explanation
-from app.smtp.auth.client_certificate import CertificateError, ClientCertificate
-from app.smtp.auth.credentials import CredentialError, SecretFile, read_secret_file, secret_value
-from app.smtp.auth.token_http import TokenHttpClient, TokenRefusedError, TransientTokenError
+from app.smtp.auth.client_certificate import ClientCertificate
+from app.smtp.auth.credentials import SecretFile, read_secret_file, secret_value
+from app.smtp.auth.failure import CertificateError, CredentialError, TokenRefusedError, TransientTokenError
+from app.smtp.auth.token_http import TokenHttpClient
 
 _ANY = "/.default"
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
@@ -56,7 +57,7 @@ class Grant(Protocol):
         """Ask for one. Blocks. Raises CredentialUnavailable: Passing if asking again may help."""
         ...
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """What of it ends by its date, if that is known."""
         ...
 
@@ -85,7 +86,7 @@ class ClientSecret:
                 return token
         raise refusals[0]
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """Only Microsoft Entra knows."""
         return None
 
@@ -110,10 +111,10 @@ class CertificateGrant:
         credential = {"private_key": certificate.private_key, "public_certificate": certificate.certificate}
         return _confidential(self.registration, credential)
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """The certificate's last day; None while it cannot be read."""
         try:
-            at = self._certificate().ends_at
+            at = self._certificate().expires_at
         except CredentialError:
             return None
         return CredentialExpiry("client certificate", at, _NEW_CERTIFICATE)
@@ -138,7 +139,7 @@ class FederatedToken:
         assertion = SecretFile(self.path).read().strip()
         return _confidential(self.registration, {"client_assertion": lambda: assertion})
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """It is renewed by whoever writes the file."""
         return None
 
@@ -159,7 +160,7 @@ class ManagedIdentity:
             asked = msal.ManagedIdentityClient(identity, http_client=endpoint)
             return _taken(lambda: asked.acquire_token_for_client(resource=self.registration.scope.removesuffix(_ANY)))
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """It has no secret that could end."""
         return None
 

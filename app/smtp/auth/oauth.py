@@ -13,22 +13,22 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from app import logs, metrics
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
-from app.smtp.auth.credentials import CredentialError, Mechanism, Secret
+from app.smtp.auth.credentials import Mechanism, Secret
 from app.smtp.auth.daemon_executor import DaemonExecutor
+from app.smtp.auth.failure import CredentialError, TransientTokenError
 from app.smtp.auth.grants import Grant, Token
-from app.smtp.auth.token_http import TransientTokenError
 
-EARLY = 600.0  # seconds; High Volume Email refuses a token that has less (sasl-xoauth2 #110)
-LAST = 60.0  # seconds before its end in which a token is not used any more
-AGAIN = 30.0  # seconds after a renewal that failed, while the old token serves
-_TRIES = 3
-_PATIENCE = 10.0  # seconds between two tries; who asks for more gets it between two logins
-_LONGEST = 300.0  # seconds that Retry-After is believed for
+RENEW_BEFORE_EXPIRY = 600.0  # seconds; High Volume Email refuses a token that has less (sasl-xoauth2 #110)
+MIN_REMAINING_LIFETIME = 60.0  # seconds before its end in which a token is not used any more
+RENEWAL_RETRY_INTERVAL = 30.0  # seconds after a renewal that failed, while the old token serves
+_MAX_ATTEMPTS = 3
+_MAX_RETRY_WAIT = 10.0  # seconds between two tries; who asks for more gets it between two logins
+_MAX_RETRY_AFTER = 300.0  # seconds that Retry-After is believed for
 _THREADS = DaemonExecutor()
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _CachedToken:
     """Times are those of the clock that never jumps."""
 
     value: str = field(repr=False)
@@ -42,7 +42,7 @@ class TokenSource:
     def __init__(self, grant: Grant, clock: Clock) -> None:
         self._grant = grant
         self._clock = clock
-        self._held: _Held | None = None
+        self._held: _CachedToken | None = None
         self._flight: asyncio.Task[str | CredentialError] | None = None
         self._failure: CredentialError | None = None
         self._rests_until = 0.0  # after a failure
@@ -64,9 +64,9 @@ class TokenSource:
         if self._held is not None and self._held.value == token:
             self._held = None
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """What of the grant ends by its date."""
-        return self._grant.ending()
+        return self._grant.expiry()
 
     async def _renewed(self) -> str | CredentialError:
         """Share the request that is under way, or begin one. One who gives up waiting does not end it."""
@@ -84,7 +84,7 @@ class TokenSource:
         """Fetch one, with a few tries where patience may help. The failure is a value: many wait for it."""
         tries = AsyncRetrying(
             retry=retry_if_exception(_may_help),
-            stop=stop_after_attempt(_TRIES),
+            stop=stop_after_attempt(_MAX_ATTEMPTS),
             wait=_wait,
             sleep=self._clock.sleep,
             reraise=True,
@@ -102,8 +102,8 @@ class TokenSource:
 
     def _keep(self, token: Token) -> None:
         now, lifetime = self._clock.monotonic(), token.lifetime
-        early, last = min(EARLY, lifetime / 2), min(LAST, lifetime / 10)
-        self._held = _Held(token.value, now + lifetime - early, now + lifetime - last)
+        early, last = min(RENEW_BEFORE_EXPIRY, lifetime / 2), min(MIN_REMAINING_LIFETIME, lifetime / 10)
+        self._held = _CachedToken(token.value, now + lifetime - early, now + lifetime - last)
         self._failure = None
         metrics.token_requested("renewed")
         at = self._clock.now()
@@ -113,9 +113,9 @@ class TokenSource:
     def _fail(self, failure: CredentialError) -> CredentialError:
         """What is kept of it: the words, and not the frames that hold the secret."""
         now = self._clock.monotonic()
-        rest = AGAIN if self._held is not None and now < self._held.usable_until else 0.0
-        if isinstance(failure, TransientTokenError) and failure.after is not None:
-            rest = max(rest, min(failure.after, _LONGEST))
+        rest = RENEWAL_RETRY_INTERVAL if self._held is not None and now < self._held.usable_until else 0.0
+        if isinstance(failure, TransientTokenError) and failure.retry_after is not None:
+            rest = max(rest, min(failure.retry_after, _MAX_RETRY_AFTER))
         self._failure = CredentialError(str(failure), failure.code)
         self._rests_until = now + rest
         metrics.token_requested("failed")
@@ -134,14 +134,14 @@ class OAuth:
         """A token with time left. Raises CredentialUnavailable."""
         return Secret(Mechanism.XOAUTH2, self.username, await self.source.token())
 
-    def refused(self, secret: Secret) -> bool:
+    def reject(self, secret: Secret) -> bool:
         """The token is forgotten, and a new one is worth one more login."""
         self.source.forget(secret.value)
         return True
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         """What of the app's credential ends by its date."""
-        return self.source.ending()
+        return self.source.expiry()
 
 
 _backoff = wait_random_exponential(multiplier=1.0, max=4.0)
@@ -149,10 +149,16 @@ _backoff = wait_random_exponential(multiplier=1.0, max=4.0)
 
 def _may_help(error: BaseException) -> bool:
     return (
-        isinstance(error, TransientTokenError) and not error.spent and (error.after is None or error.after <= _PATIENCE)
+        isinstance(error, TransientTokenError)
+        and not error.do_not_retry
+        and (error.retry_after is None or error.retry_after <= _MAX_RETRY_WAIT)
     )
 
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    return error.after if isinstance(error, TransientTokenError) and error.after is not None else _backoff(state)
+    return (
+        error.retry_after
+        if isinstance(error, TransientTokenError) and error.retry_after is not None
+        else _backoff(state)
+    )

@@ -22,10 +22,10 @@ import httpx
 from app.mail import retry_after
 from app.mail.office365 import entra
 from app.smtp import tls
-from app.smtp.auth.credentials import CredentialError
+from app.smtp.auth.failure import ResponseTooLargeError, TokenRefusedError, TransientTokenError
 
 DEADLINE = 15.0  # seconds for all requests that one token needs
-LARGEST_ANSWER = 256 * 1024  # bytes; Microsoft Entra's largest, its OpenID configuration, has some 2,000
+MAX_RESPONSE_BYTES = 256 * 1024  # bytes; Microsoft Entra's largest, its OpenID configuration, has some 2,000
 _CONNECT = 5.0  # seconds
 _HEADERS = {"Connection": "close", "Accept-Encoding": "identity"}  # needed for a second or two in an hour
 _CHALLENGE = 401  # with WWW-Authenticate: Azure Arc's first answer, which MSAL deals with
@@ -38,28 +38,8 @@ _ERROR = re.compile(r"[A-Za-z_]{1,60}")
 _TRACE = re.compile(r"[0-9a-fA-F-]{36}")
 
 
-class TokenRefusedError(CredentialError):
-    """The endpoint has answered no. `error` is OAuth's word for why (RFC 6749 §5.2)."""
-
-    def __init__(self, sentence: str, code: str, error: str) -> None:
-        super().__init__(sentence, code)
-        self.error = error
-
-
-class TransientTokenError(CredentialError):
-    """No answer, or one that asks for patience. `after` is what Retry-After says, in seconds.
-
-    `spent`: asking again at once costs as much time or memory for as little.
-    """
-
-    def __init__(self, sentence: str, code: str = "", after: float | None = None, *, spent: bool = False) -> None:
-        super().__init__(sentence, code)
-        self.after = after
-        self.spent = spent
-
-
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TokenResponse:
     """A response in the form that MSAL reads."""
 
     status_code: int
@@ -68,10 +48,6 @@ class Answer:
 
     def raise_for_status(self) -> None:
         """Do nothing: an Endpoint returns no answer that is not a success."""
-
-
-class _TooLarge(Exception):  # noqa: N818 - it names the fact
-    """The answer has more bytes than is allowed."""
 
 
 class TokenHttpClient:
@@ -91,26 +67,28 @@ class TokenHttpClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def get(self, url: str, **more: Any) -> Answer:
+    def get(self, url: str, **more: Any) -> TokenResponse:
         """Raises Refused, Passing."""
         return self._ask("GET", url, more)
 
-    def post(self, url: str, **more: Any) -> Answer:
+    def post(self, url: str, **more: Any) -> TokenResponse:
         """Raises Refused, Passing."""
         return self._ask("POST", url, more)
 
     def close(self) -> None:
         """Nothing is open between two requests."""
 
-    def _ask(self, method: str, url: str, more: Mapping[str, Any]) -> Answer:
+    def _ask(self, method: str, url: str, more: Mapping[str, Any]) -> TokenResponse:
         host = urlsplit(url).hostname or url
         code = "identity-endpoint" if self._identity else ""
         try:
             answer = asyncio.run(self._exchange(method, url, more))
         except TimeoutError:
-            raise TransientTokenError(f"{host} did not answer in time.", code, spent=True) from None
-        except _TooLarge:
-            raise TransientTokenError(f"{host} sent more than {LARGEST_ANSWER:,} bytes.", code, spent=True) from None
+            raise TransientTokenError(f"{host} did not answer in time.", code, do_not_retry=True) from None
+        except ResponseTooLargeError:
+            raise TransientTokenError(
+                f"{host} sent more than {MAX_RESPONSE_BYTES:,} bytes.", code, do_not_retry=True
+            ) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             if _is_tls(error):
                 why = f"The certificate of {host} cannot be trusted."
@@ -119,7 +97,7 @@ class TokenHttpClient:
         self._check(host, answer)
         return answer
 
-    async def _exchange(self, method: str, url: str, more: Mapping[str, Any]) -> Answer:
+    async def _exchange(self, method: str, url: str, more: Mapping[str, Any]) -> TokenResponse:
         """One request. Raises TimeoutError, _TooLarge, httpx.HTTPError, httpx.InvalidURL, OSError."""
         client = httpx.AsyncClient(
             verify=self._trust,
@@ -134,9 +112,9 @@ class TokenHttpClient:
             client,
             client.stream(method, url, headers=headers, params=params or None, data=data or None) as response,
         ):
-            return Answer(response.status_code, await _body(response), response.headers)
+            return TokenResponse(response.status_code, await _body(response), response.headers)
 
-    def _check(self, host: str, answer: Answer) -> None:
+    def _check(self, host: str, answer: TokenResponse) -> None:
         """Raise for whatever is no success."""
         if answer.status_code == _CHALLENGE and self._identity and "WWW-Authenticate" in answer.headers:
             return
@@ -161,8 +139,8 @@ async def _body(response: httpx.Response) -> str:
     content = bytearray()
     async for chunk in response.aiter_raw():
         content += chunk
-        if len(content) > LARGEST_ANSWER:
-            raise _TooLarge
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise ResponseTooLargeError
     return content.decode("utf-8", "replace")
 
 
@@ -179,7 +157,7 @@ def _is_tls(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _document(answer: Answer) -> Mapping[str, Any]:
+def _document(answer: TokenResponse) -> Mapping[str, Any]:
     """The JSON object, or {"error": ""} for whatever else came: MSAL never sees what it cannot read."""
     with suppress(ValueError, RecursionError):
         said = json.loads(answer.text)
@@ -213,7 +191,7 @@ def _sentence(host: str, status: int, said: Mapping[str, Any], text: str, error:
     return f"{host} answered {status}{f' ({names})' if names else ''}{known}."
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: TokenResponse) -> float | None:
     return retry_after.from_number(answer.headers.get("Retry-After", ""))
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
 from app.mail.send_estimate import Capacity
-from app.smtp.auth.credentials import BASIC_AUTH_ENDS_AT
+from app.smtp.auth.credentials import BASIC_AUTH_EXPIRY
 from app.store.keys.records import Permission
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, Replica
 from tests.contract.api.server import ApiServer, Json, check_error, open_server, refused
@@ -83,7 +83,7 @@ def test_what_its_settings_say(server: ApiServer) -> None:
     """Its limits, and what of its login ends by its date."""
     name = keep(server)
     server.capacities[name] = Capacity(20, 5_000, 2)
-    server.endings[name] = lambda: BASIC_AUTH_ENDS_AT
+    server.endings[name] = lambda: BASIC_AUTH_EXPIRY
     shown = listed(server)[name]
     assert shown["limits"] == {"messages_per_minute": 20, "recipients_per_day": 5_000, "connections": 2}
     assert (shown["credential"]["what"], shown["credential"]["ends_at"]) == ("password", "2026-12-31T00:00:00.000Z")

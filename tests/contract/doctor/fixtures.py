@@ -58,10 +58,10 @@ class Bearer:
     async def secret(self) -> Secret:
         return Secret(Mechanism.XOAUTH2, MAILBOX, self.value)
 
-    def refused(self, secret: Secret) -> bool:
+    def reject(self, secret: Secret) -> bool:
         return True
 
-    def ending(self) -> CredentialExpiry | None:
+    def expiry(self) -> CredentialExpiry | None:
         return None
 
 

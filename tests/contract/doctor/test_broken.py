@@ -68,7 +68,7 @@ def bears(**claims: Any) -> Break:
     """A token that says so; Exchange takes it all the same."""
 
     async def do(environment: DoctorEnvironment) -> None:
-        environment.simulator.accounts.add(account(token_ok=lambda _: True))
+        environment.simulator.accounts.add(account(validate_token=lambda _: True))
         environment.changes["credentials"] = Bearer(token(**claims))
 
     return do
@@ -87,7 +87,7 @@ def door(**face: Any) -> Break:
     """The server's face."""
 
     async def do(environment: DoctorEnvironment) -> None:
-        environment.simulator.door = ServerProfile(**face)
+        environment.simulator.profile = ServerProfile(**face)
 
     return do
 

@@ -105,7 +105,7 @@ async def test_a_stranger_in_microsofts_place_is_noticed(
     monkeypatch.setattr(socket, "getaddrinfo", hosts((socket.AF_INET, "127.0.0.1")))
     environment.of_upstream["host"] = "smtp.office365.com"
     assert of(await environment.examine(), Step.GREETING).outcome is Outcome.OK
-    environment.simulator.door = ServerProfile(greeting="220 *************************")
+    environment.simulator.profile = ServerProfile(greeting="220 *************************")
     finding = of(await environment.examine(), Step.GREETING)
     assert finding.outcome is Outcome.WARN
     assert "not in Microsoft's words" in finding.summary

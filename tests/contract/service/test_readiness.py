@@ -255,7 +255,7 @@ async def test_a_broken_way_has_the_doctors_cause_and_fix(home: Harness, name: s
     """Where it breaks; no login is tried, and what the upstream does wrong does not make it not ready."""
     face, step, cause, fix = BROKEN[name]
     if face:
-        home.simulator.door = ServerProfile(**face)  # type: ignore[arg-type]
+        home.simulator.profile = ServerProfile(**face)  # type: ignore[arg-type]
     else:
         await home.simulator.stop()
     body = await asked(home, "?deep=1")

@@ -88,8 +88,8 @@ async def test_a_failed_login_is_tarpitted(start: Start, clients: list[Client]) 
 
 
 async def test_tokens_can_be_judged_by_a_callable(sim: Simulator, clients: list[Client]) -> None:
-    """An account's `token_ok` decides, so that a token's life can be played."""
-    sim.accounts.add(Account("app@contoso.com", token_ok=lambda token: token.startswith("fresh-")))
+    """An account's `validate_token` decides, so that a token's life can be played."""
+    sim.accounts.add(Account("app@contoso.com", validate_token=lambda token: token.startswith("fresh-")))
     clients.append(client := await Client.secured(sim))
     expect(UNSUCCESSFUL, await client.ask(f"AUTH XOAUTH2 {sasl('app@contoso.com', 'old-1')}"))
     expect(OK, await client.ask(f"AUTH XOAUTH2 {sasl('app@contoso.com', 'fresh-1')}"))

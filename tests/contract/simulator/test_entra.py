@@ -41,18 +41,18 @@ async def test_a_token(entra: Entra, http: httpx.AsyncClient) -> None:
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 4500)
     token = answer["access_token"]
     assert 1500 < len(token) < 4000
-    assert entra.token_ok(token)
-    assert not entra.token_ok(token + "x")
+    assert entra.is_valid_token(token)
+    assert not entra.is_valid_token(token + "x")
     entra.revoke()
-    assert not entra.token_ok(token)
-    assert [(asked.client_id, asked.how, asked.outcome) for asked in entra.asked] == [(CLIENT, "secret", "ok")]
+    assert not entra.is_valid_token(token)
+    assert [(asked.client_id, asked.method, asked.outcome) for asked in entra.requests] == [(CLIENT, "secret", "ok")]
 
 
 async def test_a_token_ends_by_the_simulators_clock(entra: Entra, http: httpx.AsyncClient) -> None:
     """However long its life was said to be."""
     entra.lifetime = -1.0
     token = (await http.post(TOKEN, data=FORM)).json()["access_token"]
-    assert not entra.token_ok(token)
+    assert not entra.is_valid_token(token)
 
 
 REFUSED: dict[str, tuple[dict[str, str], int, str, str]] = {
@@ -76,7 +76,7 @@ async def test_a_refusal(entra: Entra, http: httpx.AsyncClient, name: str) -> No
     assert said["error_codes"] == [int(code.removeprefix("AADSTS"))]
     assert said["error_description"].startswith(f"{code}: ")
     assert said["trace_id"] in said["error_description"]
-    assert [asked.outcome for asked in entra.asked] == [code]
+    assert [asked.outcome for asked in entra.requests] == [code]
 
 
 async def test_another_tenant_is_not_found(http: httpx.AsyncClient) -> None:
@@ -106,10 +106,10 @@ async def test_a_managed_identity_wants_its_header(entra: Entra, http: httpx.Asy
     machine, service = "/metadata/identity/oauth2/token", "/msi/token"
     assert (await http.get(machine, params=query)).status_code == 400
     assert (await http.get(service, params=query)).status_code == 401
-    assert entra.asked == []
+    assert entra.requests == []
     good = await http.get(machine, params=query, headers={"Metadata": "true"})
-    assert entra.token_ok(good.json()["access_token"])
+    assert entra.is_valid_token(good.json()["access_token"])
     good = await http.get(service, params=query, headers={"X-IDENTITY-HEADER": IDENTITY_HEADER})
-    assert entra.token_ok(good.json()["access_token"])
+    assert entra.is_valid_token(good.json()["access_token"])
     unknown = await http.get(machine, params={**query, "client_id": CLIENT}, headers={"Metadata": "true"})
     assert unknown.json() == {"error": "invalid_request", "error_description": "Identity not found"}

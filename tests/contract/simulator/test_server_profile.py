@@ -28,7 +28,7 @@ async def test_a_good_certificate_is_for_these_names(sim: Simulator, clients: li
 
 async def test_a_certificate_can_be_for_further_names(start: Start, clients: list[Client]) -> None:
     """Such as the host name of a container."""
-    sim = await start(door=ServerProfile(names=("simulator",)))
+    sim = await start(profile=ServerProfile(names=("simulator",)))
     await handshake(sim, clients, trusting(sim), "simulator")
     await handshake(sim, clients, trusting(sim), "localhost")
 
@@ -46,23 +46,23 @@ async def test_a_bad_certificate_is_refused_for_its_fault(
     start: Start, clients: list[Client], certificate: str, message: str
 ) -> None:
     """Each is bad in one way only."""
-    sim = await start(door=ServerProfile(certificate=certificate))
+    sim = await start(profile=ServerProfile(certificate=certificate))
     with pytest.raises(ssl.SSLCertVerificationError, match=message):
         await handshake(sim, clients, trusting(sim))
 
 
 async def test_the_door_can_be_changed_while_open(sim: Simulator, clients: list[Client]) -> None:
     """For the connections to come."""
-    sim.door = ServerProfile(certificate="expired")
+    sim.profile = ServerProfile(certificate="expired")
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         await handshake(sim, clients, trusting(sim))
-    sim.door = ServerProfile()
+    sim.profile = ServerProfile()
     await handshake(sim, clients, trusting(sim))
 
 
 async def test_tls_1_1_is_offered_and_refused_by_a_strict_client(start: Start, clients: list[Client]) -> None:
     """A lax client gets it, a strict one does not connect."""
-    sim = await start(door=ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1))
+    sim = await start(profile=ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1))
     with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
         await handshake(sim, clients, trusting(sim))
     lax = trusting(sim)
@@ -76,7 +76,7 @@ async def test_tls_1_1_is_offered_and_refused_by_a_strict_client(start: Start, c
 
 async def test_without_starttls_there_is_no_login(start: Start, clients: list[Client]) -> None:
     """It is neither offered nor known, and AUTH is refused in clear."""
-    sim = await start(door=ServerProfile(starttls=False))
+    sim = await start(profile=ServerProfile(starttls=False))
     clients.append(client := await Client.connect(sim))
     await client.reply()
     offer = await client.ask("EHLO client.example")
@@ -87,7 +87,7 @@ async def test_without_starttls_there_is_no_login(start: Start, clients: list[Cl
 
 async def test_text_can_be_injected_before_tls(start: Start, clients: list[Client]) -> None:
     """In the very segment of the 220, as a man in the middle would (CVE-2021-23953 and its kin)."""
-    sim = await start(door=ServerProfile(inject=b"250 2.0.0 injected\r\n"))
+    sim = await start(profile=ServerProfile(inject=b"250 2.0.0 injected\r\n"))
     clients.append(client := await Client.greeted(sim))
     client.write(b"STARTTLS\r\n")
     segment = await asyncio.wait_for(client.reader.read(4096), 5)
@@ -109,7 +109,7 @@ async def test_extensions_and_greeting_can_be_taken_away(start: Start, clients: 
     door = ServerProfile(
         pipelining=False, smtputf8=False, mechanisms=("XOAUTH2",), greeting="554 5.3.2 No service here"
     )
-    sim = await start(door=door)
+    sim = await start(profile=door)
     clients.append(client := await Client.connect(sim))
     assert await client.reply() == "554 5.3.2 No service here"
     await client.ask("EHLO client.example")
