@@ -119,7 +119,7 @@ class _Files:
         if place is None:
             return None
         self._used.add(place)
-        return source if decoded == self.sent_as[place] else self.sent_as[place]
+        return source if source == written and decoded == self.sent_as[place] else self.sent_as[place]
 
 
 def _sent_as(given: str) -> str:

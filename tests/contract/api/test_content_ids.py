@@ -112,6 +112,7 @@ def test_any_id_is_shown(server: ApiServer, content_id: str, given: str) -> None
         '<img src="cid&#x3a;{}">',
         '<img src="cid:{}#part">',
         '<img src="cid:<{}>">',
+        '<img src="cid:\r\n{}">',
     ],
 )
 @pytest.mark.parametrize("content_id", ["logo", "my-logo_1.png", "logo@x", "Größe.png"])
