@@ -1,7 +1,7 @@
-"""The operators' page: what is wrong now and what mends it, and a person's word about an email or a mailbox.
+"""Web console for operators: problems and their fixes, emails, mailboxes, webhooks and the audit.
 
-It stands over the same store verbs as the API, needs no script and loads nothing from elsewhere. It relays nothing,
-shows no content of an email, and exists only where POSTERN_CONSOLE_PASSWORD is set.
+It uses the same store methods as the API, no JavaScript and no resources of other hosts. It does not show the content
+of an email, and exists only if POSTERN_CONSOLE_PASSWORD is set. Public: Console, ConsoleContext, mount_console.
 """
 
 from app.console.console import Console, mount_console

@@ -1,4 +1,4 @@
-"""Who has changed what, the newest first. Changes nothing."""
+"""Audit page: changes by people and API keys, newest first."""
 
 from uuid import UUID
 
@@ -7,24 +7,24 @@ from starlette.responses import Response
 from app.console.context import ConsoleContext
 from app.console.request import ConsoleRequest, PageError
 
-ROWS = 50
+ROWS_PER_PAGE = 50
 
 
 class AuditPage:
-    """The page."""
+    """Route of the audit page."""
 
-    def __init__(self, desk: ConsoleContext) -> None:
-        self._desk = desk
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
 
-    async def show(self, visit: ConsoleRequest) -> Response:
+    async def show(self, request: ConsoleRequest) -> Response:
         """GET /console/audit."""
-        records = await self._desk.store.audit(_before(visit), ROWS + 1)
-        rest = str(records[ROWS - 1].id) if len(records) > ROWS else ""
-        return visit.page("audit.html", records=records[:ROWS], older=rest)
+        records = await self._context.store.audit(_before(request), ROWS_PER_PAGE + 1)
+        older = str(records[ROWS_PER_PAGE - 1].id) if len(records) > ROWS_PER_PAGE else ""
+        return request.page("audit.html", records=records[:ROWS_PER_PAGE], older=older)
 
 
-def _before(visit: ConsoleRequest) -> UUID | None:
+def _before(request: ConsoleRequest) -> UUID | None:
     try:
-        return UUID(visit.query["before"]) if "before" in visit.query else None
+        return UUID(request.query["before"]) if "before" in request.query else None
     except ValueError:
-        raise PageError(400, "Nothing here", "The page is not one that the list has given.") from None
+        raise PageError(400, "Not found", "The value of `before` is not an id of the audit.") from None

@@ -1,4 +1,4 @@
-"""What the console is given: values and callables, built by app/main.py. Holds nothing of its own."""
+"""Dependencies of the console's pages."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,15 +12,13 @@ from app.store import Store
 
 @dataclass(frozen=True, slots=True)
 class ConsoleContext:
-    """Everything the pages need. `ready` and `examine` are those of /readyz; `pools` has each mailbox's pool."""
+    """Values and callables that app/main.py passes to the pages. The mappings are by mailbox name."""
 
     store: Store
     clock: Clock
     password: str = field(repr=False)
-    pools: Mapping[str, str]
-    capacities: Mapping[str, Capacity]  # of the mailboxes, by name
-    credential_expiries: Mapping[
-        str, Callable[[], CredentialExpiry | None]
-    ]  # of what each mailbox logs in with, by name
-    readiness: Callable[[], Awaitable[Readiness]]
-    deep_check: Callable[[], Awaitable[DeepCheck]]
+    pools: Mapping[str, str]  # name of each mailbox's pool
+    capacities: Mapping[str, Capacity]
+    credential_expiries: Mapping[str, Callable[[], CredentialExpiry | None]]
+    readiness: Callable[[], Awaitable[Readiness]]  # of /readyz
+    deep_check: Callable[[], Awaitable[DeepCheck]]  # of /readyz?deep=1

@@ -1,6 +1,6 @@
-"""One email: where it stands and why, its recipients and attempts, and what a person decides about it.
+"""Email page: state, recipients, attempts, and the operator's retry, cancel and confirm.
 
-Of its content only the structure is shown: which parts, how large. What they say stays between sender and recipient.
+The page shows only the structure of the content: types, names and sizes of its parts.
 """
 
 import asyncio
@@ -12,24 +12,26 @@ from starlette.responses import Response
 
 from app import logs
 from app.console.context import ConsoleContext
-from app.console.emails import word
-from app.console.request import WHO, ConsoleRequest, PageError
+from app.console.emails import state_word
+from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources
 from app.mail.message import stored_parts as mime
 from app.store.keys.audit_records import Actor
 from app.store.read.status import delivery_status, waits
 from app.store.records import Change, Email
 
-LARGE = 8 * 2**20  # octets, beyond which the structure is not looked for
-NO_EMAIL = PageError(404, "Nothing here", "There is no such email; what is over is kept for a while only.")
-UNSURE = PageError(
-    400, "Not done", "It may have arrived already. Look for its Message-ID in Message trace first, then tick the box."
+MAX_PARSED_SIZE = 8 * 2**20  # bytes
+NO_EMAIL = PageError(404, "Not found", "There is no such email. Finished emails are removed after some days.")
+MAY_DUPLICATE = PageError(
+    400,
+    "Not done",
+    "The email may have arrived already. Search Message trace for its Message-ID, then tick the box.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of an email's content."""
+    """Part of an email's content; size in bytes."""
 
     type: str
     name: str
@@ -37,70 +39,70 @@ class Part:
 
 
 DONE = {
-    "retry": "It is in the queue again.",
-    "cancel": "It is cancelled and will not be relayed.",
-    "confirm": "It counts as sent.",
-    "late": "Nothing was done: it stands differently by now.",
+    "retry": "The email is in the queue again.",
+    "cancel": "The email is cancelled and will not be relayed.",
+    "confirm": "The email counts as sent.",
+    "late": "Nothing was done: the state of the email has changed in the meantime.",
 }
 
 
 class EmailPage:
-    """The page."""
+    """Routes of the email page."""
 
-    def __init__(self, desk: ConsoleContext) -> None:
-        self._desk = desk
-        store = desk.store
-        self._words: Mapping[str, Callable[[UUID, float, Actor], Awaitable[Change | None]]] = {
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+        store = context.store
+        self._actions: Mapping[str, Callable[[UUID, float, Actor], Awaitable[Change | None]]] = {
             "retry": lambda id, now, by: store.retry(id, now, by=by),
             "cancel": lambda id, now, by: store.cancel(id, now, by=by),
             "confirm": lambda id, now, by: store.confirm(id, now, by=by),
         }
 
-    async def show(self, visit: ConsoleRequest) -> Response:
+    async def show(self, request: ConsoleRequest) -> Response:
         """GET /console/emails/{id}."""
-        store, now = self._desk.store, visit.now
-        if (email := await store.get(_id(visit))) is None:
+        store, now = self._context.store, request.now
+        if (email := await store.get(_id(request))) is None:
             raise NO_EMAIL
-        outlook = await store.queue_position(email.id, now) if waits(email, now) else None
-        return visit.page(
+        position = await store.queue_position(email.id, now) if waits(email, now) else None
+        return request.page(
             "email.html",
             email=email,
-            word=word(email, now),
-            prospect=delivery_status(email, outlook, self._desk.capacities, now),
+            word=state_word(email, now),
+            delivery=delivery_status(email, position, self._context.capacities, now),
             parts=await self._parts(email),
-            may=may(email),
-            doubtful=doubtful(email),
-            done=DONE.get(visit.query.get("done", ""), ""),
+            actions=allowed_actions(email),
+            may_duplicate=may_duplicate(email),
+            done=DONE.get(request.query.get("done", ""), ""),
         )
 
-    async def decide(self, visit: ConsoleRequest) -> Response:
-        """POST /console/emails/{id}: a person's word. What may send it twice asks for a tick as well."""
-        id, what = _id(visit), visit.form.get("what", "")
-        if what not in self._words:
-            raise PageError(400, "Not done", "There is no such word about an email.")
-        if what == "retry" and visit.form.get("sure") != "yes":
-            email = await self._desk.store.get(id)
-            if email is not None and doubtful(email):
-                raise UNSURE
-        change = await self._words[what](id, visit.now, visit.by)
+    async def change(self, request: ConsoleRequest) -> Response:
+        """POST /console/emails/{id}: retry, cancel or confirm. A retry that may duplicate needs a ticked box."""
+        id, what = _id(request), request.form.get("what", "")
+        if what not in self._actions:
+            raise PageError(400, "Not done", "The only actions for an email are retry, cancel and confirm.")
+        if what == "retry" and request.form.get("sure") != "yes":
+            email = await self._context.store.get(id)
+            if email is not None and may_duplicate(email):
+                raise MAY_DUPLICATE
+        change = await self._actions[what](id, request.now, request.by)
         if change is None:
             raise NO_EMAIL
         if change.happened:
-            _LOG[what](id, key=WHO)
-        return visit.redirect(f"/emails/{id}", done=what if change.happened else "late")
+            _LOG[what](id, key=ACTOR)
+        return request.redirect(f"/emails/{id}", done=what if change.happened else "late")
 
     async def _parts(self, email: Email) -> list[Part] | None:
-        """None: it is not kept any more, or too large to be taken apart for a page."""
-        there = email.content_removed_at is None and email.size <= LARGE
-        content = await self._desk.store.content(email.id) if there else None
+        """Return the parts of the content, or None if it was removed or is too large to parse for a page."""
+        there = email.content_removed_at is None and email.size <= MAX_PARSED_SIZE
+        content = await self._context.store.content(email.id) if there else None
         return None if content is None else await asyncio.to_thread(parts, content)
 
 
 _LOG = {"retry": logs.retried, "cancel": logs.canceled, "confirm": logs.confirmed}
 
 
-def may(email: Email) -> set[str]:
-    """What a person may decide about it just now; the lifecycle says."""
+def allowed_actions(email: Email) -> set[str]:
+    """Return the actions that the lifecycle allows now."""
     failed = any(one.state is RecipientState.FAILED for one in email.recipients)
     kept = email.content_removed_at is None
     retryable = email.state in sources(Event.RELEASE) or (failed and email.state in sources(Event.RETRY))
@@ -109,20 +111,20 @@ def may(email: Email) -> set[str]:
         "cancel": email.state in sources(Event.CANCEL),
         "confirm": email.state in sources(Event.CONFIRM),
     }
-    return {what for what, so in possible.items() if so}
+    return {action for action, allowed in possible.items() if allowed}
 
 
-def doubtful(email: Email) -> bool:
-    """Whether a further offer may be a second copy for somebody."""
+def may_duplicate(email: Email) -> bool:
+    """Return whether another attempt may deliver a second copy."""
     in_doubt = any(attempt.in_doubt for attempt in email.attempts)
     return email.state in (MessageState.HELD, MessageState.DONE) and (email.possible_duplicate or in_doubt)
 
 
 def parts(content: bytes) -> list[Part]:
-    """The structure. Costs milliseconds: not for the event loop."""
+    """Return the parts of a message. Takes milliseconds, so call it outside of the event loop."""
     return [Part(one.head.get_content_type(), one.head.get_filename() or "", one.size) for one in mime.parts(content)]
 
 
-def _id(visit: ConsoleRequest) -> UUID:
-    id: UUID = visit.request.path_params["id"]
+def _id(request: ConsoleRequest) -> UUID:
+    id: UUID = request.http.path_params["id"]
     return id

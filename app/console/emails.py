@@ -1,4 +1,4 @@
-"""The list of emails, with the filters of GET /emails. A page costs what one of the API's costs."""
+"""Email list page, with the filters of GET /emails."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,87 +16,87 @@ from app.store.read.last_event import last_event
 from app.store.read.records import Page, Selection
 from app.store.records import FIRST_ID, LAST_ID, Email
 
-ROWS = 50
-LONGEST = 200  # characters of a part of the subject
+ROWS_PER_PAGE = 50
+MAX_SUBJECT_LENGTH = 200  # characters
 STATES = {
-    str(MessageState.HELD): "held: a person decides",
+    str(MessageState.HELD): "held: an operator decides",
     **{str(event): event.replace("_", " ") for event in LastEvent},
 }
 FILTERS = ("state", "to", "from", "lane", "subject")
 
 
 class EmailListPage:
-    """The page."""
+    """Route of the email list."""
 
-    def __init__(self, desk: ConsoleContext) -> None:
-        self._desk = desk
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
 
-    async def show(self, visit: ConsoleRequest) -> Response:
-        """GET /console/emails. What is wrong with a filter is said, and nothing is looked for."""
-        given = {name: visit.query.get(name, "").strip() for name in FILTERS}
-        wrong = ""
+    async def show(self, request: ConsoleRequest) -> Response:
+        """GET /console/emails. If a filter is invalid, the page shows the error and no emails."""
+        given = {name: request.query.get(name, "").strip() for name in FILTERS}
+        error = ""
         found = Page((), None)
-        going_back = "before" in visit.query
+        backwards = "before" in request.query
         try:
-            asked = _selection(given, visit.query)
-        except ValueError as error:
-            wrong = str(error)
+            selection = _selection(given, request.query)
+        except ValueError as invalid:
+            error = str(invalid)
         else:
-            found = await self._desk.store.page(asked, ROWS, visit.now, oldest_first=going_back)
-        rows = [(email, word(email, visit.now)) for email in found.emails]
-        older, newer = _ways(found, visit.query, going_back=going_back)
-        return visit.page(
+            found = await self._context.store.page(selection, ROWS_PER_PAGE, request.now, oldest_first=backwards)
+        rows = [(email, state_word(email, request.now)) for email in found.emails]
+        older, newer = _adjacent_pages(found, request.query, backwards=backwards)
+        return request.page(
             "emails.html",
             rows=rows,
-            wrong=wrong,
+            error=error,
             given=given,
             states=STATES,
             lanes=[*Lane],
-            older=_address(given, "after", older),
-            newer=_address(given, "before", newer),
+            older=_query_string(given, "after", older),
+            newer=_query_string(given, "before", newer),
         )
 
 
-def word(email: Email, now: float) -> str:
-    """Where an email stands, in the word that callers read, and held where only a person can help."""
+def state_word(email: Email, now: float) -> str:
+    """Return the email's last event as in the API, or "held" if an operator has to decide."""
     return str(MessageState.HELD if email.state is MessageState.HELD else last_event(email, now))
 
 
-def _ways(found: Page, query: Mapping[str, str], *, going_back: bool) -> tuple[UUID | None, UUID | None]:
-    """After which id older ones follow, and before which newer ones."""
+def _adjacent_pages(found: Page, query: Mapping[str, str], *, backwards: bool) -> tuple[UUID | None, UUID | None]:
+    """Return the cursors of the next older and the next newer page; None if there is none."""
     first, last = (found.emails[0].id, found.emails[-1].id) if found.emails else (None, None)
-    if going_back:
+    if backwards:
         return last, found.rest
     return found.rest, first if "after" in query else None
 
 
-def _address(given: Mapping[str, str], way: str, at: UUID | None) -> str:
-    """The same filters from there on; "" when there is nothing."""
-    if at is None:
+def _query_string(given: Mapping[str, str], direction: str, cursor: UUID | None) -> str:
+    """Return the query of another page with the same filters; "" without a cursor."""
+    if cursor is None:
         return ""
-    return "?" + urlencode({**{name: value for name, value in given.items() if value}, way: str(at)})
+    return "?" + urlencode({**{name: value for name, value in given.items() if value}, direction: str(cursor)})
 
 
 def _selection(given: Mapping[str, str], query: Mapping[str, str]) -> Selection:
-    """Raises ValueError with a sentence."""
-    facts: dict[str, Any] = {}
+    """Return the selection of a query. Raise ValueError with a message for people."""
+    filters: dict[str, Any] = {}
     if state := given["state"]:
         if state not in STATES:
             raise ValueError("There is no such state.")
         held = state == MessageState.HELD
-        facts |= {"state": MessageState.HELD} if held else {"last_event": LastEvent(state)}
+        filters |= {"state": MessageState.HELD} if held else {"last_event": LastEvent(state)}
     if given["lane"]:
         if given["lane"] not in set(Lane):
             raise ValueError("There is no such lane.")
-        facts["lane"] = Lane(given["lane"])
+        filters["lane"] = Lane(given["lane"])
     for name, field in (("to", "recipient"), ("from", "sender")):
         if given[name]:
-            facts[field] = _addr_spec(given[name])
-    if len(given["subject"]) > LONGEST or "\0" in given["subject"]:
-        raise ValueError(f"Give at most {LONGEST} characters of the subject.")
+            filters[field] = _addr_spec(given[name])
+    if len(given["subject"]) > MAX_SUBJECT_LENGTH or "\0" in given["subject"]:
+        raise ValueError(f"Give at most {MAX_SUBJECT_LENGTH} characters of the subject, without NUL.")
     start, end = _cursor(query, "before"), _cursor(query, "after")
     return Selection(
-        **facts,
+        **filters,
         subject=given["subject"] or None,
         start=UUID(int=min(start.int + 1, LAST_ID.int)) if start else FIRST_ID,
         end=end or LAST_ID,
@@ -107,11 +107,11 @@ def _addr_spec(text: str) -> str:
     try:
         return parse_address(text).addr_spec
     except AddressError:
-        raise ValueError("An address is whole: name@example.com.") from None
+        raise ValueError("Give a complete address, such as name@example.com.") from None
 
 
 def _cursor(query: Mapping[str, str], name: str) -> UUID | None:
     try:
         return UUID(query[name]) if name in query else None
     except ValueError:
-        raise ValueError("The page is not one that the list has given.") from None
+        raise ValueError(f"The value of `{name}` is not an email id.") from None

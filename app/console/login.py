@@ -1,4 +1,4 @@
-"""The way in and out: the password, once it is right, begins a session. The password itself goes nowhere."""
+"""Login page and logout of the console."""
 
 from starlette.responses import Response
 
@@ -8,42 +8,42 @@ from app.console.request import ConsoleRequest
 from app.console.session import LoginThrottle, Sessions
 from app.store import Store
 
-_WRONG = "That is not the password."
+_LOGIN_REFUSED = "That is not the password."
 
 
 class LoginPage:
-    """The login page, and the button that ends a session."""
+    """Routes that begin and end an operator's session."""
 
     def __init__(self, sessions: Sessions, store: Store, clock: Clock) -> None:
         self._sessions = sessions
         self._store = store
         self._clock = clock
-        self._guard = LoginThrottle()
+        self._throttle = LoginThrottle()
 
-    async def show(self, visit: ConsoleRequest) -> Response:
-        """GET /console/login. Its form has a token too, so a visitor gets a session that opens nothing."""
-        if visit.session is not None and visit.session.operator:
-            return visit.redirect()
-        return self._asked(visit, 200)
+    async def show(self, request: ConsoleRequest) -> Response:
+        """GET /console/login. The form needs a CSRF token, so an anonymous visitor gets a guest session."""
+        if request.session is not None and request.session.operator:
+            return request.redirect()
+        return self._login_form(request, 200)
 
-    async def log_in(self, visit: ConsoleRequest) -> Response:
-        """POST /console/login: each attempt waits by those before it; the right password always gets in."""
-        address = visit.request.client.host if visit.request.client else ""
-        await self._clock.sleep(self._guard.begin(address, self._clock.monotonic()))
-        if not self._sessions.check_password(visit.form.get("password", "")):
+    async def log_in(self, request: ConsoleRequest) -> Response:
+        """POST /console/login. The throttle delays each attempt, and never refuses the right password."""
+        address = request.http.client.host if request.http.client else ""
+        await self._clock.sleep(self._throttle.begin(address, self._clock.monotonic()))
+        if not self._sessions.check_password(request.form.get("password", "")):
             logs.console_refused(address)
-            return self._asked(visit, 403, _WRONG)
-        self._guard.succeed(address)
+            return self._login_form(request, 403, _LOGIN_REFUSED)
+        self._throttle.succeed(address)
         logs.console_entered(address)
-        return visit.keep(visit.redirect(), self._sessions.begin(visit.now, operator=True))
+        return request.set_session(request.redirect(), self._sessions.begin(request.now, operator=True))
 
-    async def log_out(self, visit: ConsoleRequest) -> Response:
+    async def log_out(self, request: ConsoleRequest) -> Response:
         """POST /console/logout."""
-        if visit.session is not None:
-            await self._store.end_session(visit.session.nonce, visit.session.until, visit.now)
-        return visit.forget(visit.redirect("/login"))
+        if request.session is not None:
+            await self._store.end_session(request.session.nonce, request.session.until, request.now)
+        return request.delete_session(request.redirect("/login"))
 
-    def _asked(self, visit: ConsoleRequest, status: int, wrong: str = "") -> Response:
-        guest = self._sessions.begin(visit.now, operator=False)
+    def _login_form(self, request: ConsoleRequest, status: int, error: str = "") -> Response:
+        guest = self._sessions.begin(request.now, operator=False)
         token = self._sessions.token(guest)
-        return visit.keep(visit.page("login.html", status, wrong=wrong, guest_token=token), guest)
+        return request.set_session(request.page("login.html", status, error=error, guest_token=token), guest)

@@ -1,4 +1,4 @@
-"""A mailbox as the pages show it: where it stands, and what it has used of its limits. Reads nothing itself."""
+"""View of a mailbox for the pages: health, owner, and usage of its limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,50 +11,54 @@ from app.mail.send_estimate import Capacity
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 
-_NOTHING_USED = MailboxUsage(0, 0, 0)
+_NO_USAGE = MailboxUsage(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxView:
-    """One mailbox as it is shown; no `condition` when no relay has taken it over yet."""
+    """Mailbox as the pages show it."""
 
     name: str
     pool: str
-    condition: MailboxCondition | None
-    wish: str
-    owner: str  # the replica that relays for it now; "" for nobody
+    condition: MailboxCondition | None  # None before a relay has taken the mailbox over
+    hold_request: str  # "hold", "release" or "": requested by a person and not yet carried out
+    owner: str  # the replica that relays for it, or ""
     used: MailboxUsage
     capacity: Capacity
-    ending: CredentialExpiry | None
+    expiry: CredentialExpiry | None
 
     @property
     def health(self) -> str:
-        """In a word."""
+        """Health in one word."""
         return "unknown" if self.condition is None else str(self.condition.health)
 
     @property
     def connections(self) -> int:
-        """How many it may have now."""
+        """Number of connections that the mailbox may use now."""
         return (self.condition and self.condition.connections) or self.capacity.connections
 
 
 def mailbox_view(
-    desk: ConsoleContext, name: str, records: Mapping[str, MailboxRecord], usage: Mapping[str, MailboxUsage], now: float
+    context: ConsoleContext,
+    name: str,
+    records: Mapping[str, MailboxRecord],
+    usage: Mapping[str, MailboxUsage],
+    now: float,
 ) -> MailboxView:
-    """What is known of a mailbox of the settings."""
+    """Build the view of a mailbox that is in the settings."""
     record = records.get(name)
     return MailboxView(
         name=name,
-        pool=desk.pools[name],
+        pool=context.pools[name],
         condition=condition_at(record, now) if record else None,
         owner=(record and record.owner) or "",
-        wish=record.wish.description if record and record.wish else "",
-        used=usage.get(name, _NOTHING_USED),
-        capacity=desk.capacities[name],
-        ending=desk.credential_expiries[name](),
+        hold_request=record.wish.description if record and record.wish else "",
+        used=usage.get(name, _NO_USAGE),
+        capacity=context.capacities[name],
+        expiry=context.credential_expiries[name](),
     )
 
 
 def mailbox_path(name: str) -> str:
-    """The mailbox's page, below the console."""
+    """Return the path of the mailbox's page, below the console."""
     return f"/mailboxes/{quote(name)}"

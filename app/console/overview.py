@@ -1,4 +1,4 @@
-"""The first page: what is wrong now and what mends it, the mailboxes, and what waits. Changes nothing."""
+"""Overview page: current problems and their fixes, the mailboxes, and the emails that are not finished."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,36 +18,37 @@ from app.mail.mailbox_health import Health
 from app.mail.message.message import Lane
 from app.mail.outcome.verdict import Explanation
 from app.mail.readiness import Check, Readiness
+from app.mail.send_estimate import DAY
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.records import Backlog, Waiting
 from app.store.webhooks.records import Status, Webhook
 
-GOOD_FOR = 3.0  # seconds: what is counted is counted once for all who look
-SOON = 30 * 86_400.0  # seconds before a credential's end
+CACHE_LIFETIME = 3.0  # seconds; all visitors share one count of the backlog
+EXPIRY_NOTICE = 30 * DAY  # seconds before a credential expires
 _STATES: tuple[Literal["ready", "resting", "active", "held"], ...] = ("ready", "resting", "active", "held")
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something to be mended. `link` leads to more of it, below the console."""
+class Problem:
+    """Problem that an operator can fix."""
 
-    why: Explanation
-    about: str = ""
-    link: str = ""
+    explanation: Explanation
+    mailbox: str = ""
+    link: str = ""  # path of the page with details, below the console
     severe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class UpcomingExpiry:
-    """What ends soon, and whose it is."""
+    """Credential that expires soon, and the mailboxes that use it."""
 
-    ending: CredentialExpiry
+    expiry: CredentialExpiry
     mailboxes: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What the store says."""
+class _StoreState:
+    """State of mailboxes, backlog and webhooks, as the store has it."""
 
     mailboxes: Mapping[str, MailboxRecord]
     usage: Mapping[str, MailboxUsage]
@@ -58,7 +59,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """What of one lane of a pool is not over, and for how many seconds its oldest has been due."""
+    """Numbers of unfinished emails in one lane of a pool, by state."""
 
     pool: str
     lane: Lane
@@ -66,46 +67,50 @@ class LaneView:
     resting: int
     active: int
     held: int
-    oldest: float | None
+    oldest: float | None  # seconds since the oldest one became due
 
 
 class OverviewPage:
-    """The page."""
+    """Route of the overview page."""
 
-    def __init__(self, desk: ConsoleContext) -> None:
-        self._desk = desk
-        self._fresh = CachedResult(self._load, GOOD_FOR, desk.clock.monotonic)
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+        self._state = CachedResult(self._load, CACHE_LIFETIME, context.clock.monotonic)
 
-    async def show(self, visit: ConsoleRequest) -> Response:
+    async def show(self, request: ConsoleRequest) -> Response:
         """GET /console."""
-        stands = await self._desk.readiness()
-        if any(reason.check == Check.STORE for reason in stands.reasons):
-            return visit.page("overview.html", 503, stands=stands, troubles=[*_of(stands)], found=None)
-        found = await self._fresh.get()
+        readiness = await self._context.readiness()
+        if any(reason.check == Check.STORE for reason in readiness.reasons):
+            problems = [*_readiness_problems(readiness)]
+            return request.page("overview.html", 503, readiness=readiness, problems=problems, state=None)
+        state = await self._state.get()
         mailboxes = [
-            mailbox_view(self._desk, name, found.mailboxes, found.usage, visit.now) for name in self._desk.pools
+            mailbox_view(self._context, name, state.mailboxes, state.usage, request.now) for name in self._context.pools
         ]
         mailboxes.sort(key=lambda one: (one.health == Health.OPEN, one.name))
-        troubles = [*_of(stands), *_beyond(found)]
-        coming = _coming(mailboxes, visit.now)
-        return visit.page(
-            "overview.html", stands=stands, troubles=troubles, found=found, mailboxes=mailboxes, coming=coming
+        return request.page(
+            "overview.html",
+            readiness=readiness,
+            problems=[*_readiness_problems(readiness), *_store_problems(state)],
+            state=state,
+            mailboxes=mailboxes,
+            expiring=_upcoming_expiries(mailboxes, request.now),
         )
 
-    async def _load(self) -> _Found:
-        store, now = self._desk.store, self._desk.clock.now()
-        backlog = await store.backlog([*dict.fromkeys(self._desk.pools.values())], now)
-        return _Found(
+    async def _load(self) -> _StoreState:
+        store, now = self._context.store, self._context.clock.now()
+        backlog = await store.backlog([*dict.fromkeys(self._context.pools.values())], now)
+        return _StoreState(
             {record.name: record for record in await store.mailboxes()},
             await store.usage(now),
-            lanes=_lanes(backlog, self._desk.pools.values(), now),
+            lanes=_lanes(backlog, self._context.pools.values(), now),
             held=sum(count for one, count in backlog.waiting.items() if one.state == "held"),
             webhooks=await store.webhooks(),
         )
 
 
 def _lanes(backlog: Backlog, pools: Iterable[str], now: float) -> list[LaneView]:
-    """Those in which there is anything."""
+    """Return the lanes that are not empty."""
     views = []
     for pool, lane in product(dict.fromkeys(pools), Lane):
         counts = {state: backlog.waiting.get(Waiting(pool, lane, state), 0) for state in _STATES}
@@ -115,33 +120,33 @@ def _lanes(backlog: Backlog, pools: Iterable[str], now: float) -> list[LaneView]
     return views
 
 
-def _of(stands: Readiness) -> Iterator[Trouble]:
-    for reason in stands.reasons:
+def _readiness_problems(readiness: Readiness) -> Iterator[Problem]:
+    for reason in readiness.reasons:
         shown = reason.shown(names=True)
         link = mailbox_path(reason.mailbox) if reason.mailbox else ""
-        yield Trouble(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, severe=True)
+        yield Problem(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, severe=True)
 
 
-def _beyond(found: _Found) -> Iterator[Trouble]:
-    """What is to be mended though Postern itself is well."""
-    if found.held:
-        emails = "1 email is" if found.held == 1 else f"{found.held:,} emails are"
-        yield Trouble(Explanation(f"{emails} held until a person decides.", _DECIDE), link="/emails?state=held")
-    for one in found.webhooks:
+def _store_problems(state: _StoreState) -> Iterator[Problem]:
+    """Return problems that do not affect the readiness of Postern."""
+    if state.held:
+        emails = "1 email is" if state.held == 1 else f"{state.held:,} emails are"
+        yield Problem(Explanation(f"{emails} held until an operator decides.", _DECIDE), link="/emails?state=held")
+    for one in state.webhooks:
         if one.status is Status.DISABLED and one.reason:
             why = Explanation(f"A webhook is disabled: {one.reason}", _ENABLE)
-            yield Trouble(fill_placeholders(why, {"id": str(one.id)}), link="/webhooks")
+            yield Problem(fill_placeholders(why, {"id": str(one.id)}), link="/webhooks")
 
 
-def _coming(mailboxes: Sequence[MailboxView], now: float) -> list[UpcomingExpiry]:
-    """Which credentials end soon, the first of them first; what several mailboxes have in common is told once."""
-    of: dict[CredentialExpiry, list[str]] = defaultdict(list)
+def _upcoming_expiries(mailboxes: Sequence[MailboxView], now: float) -> list[UpcomingExpiry]:
+    """Return the credentials that expire soon, earliest first. One that several mailboxes share is listed once."""
+    users: dict[CredentialExpiry, list[str]] = defaultdict(list)
     for one in mailboxes:
-        if one.ending is not None and (one.ending.announced or one.ending.at - now < SOON):
-            of[one.ending].append(one.name)
+        if one.expiry is not None and (one.expiry.announced or one.expiry.at - now < EXPIRY_NOTICE):
+            users[one.expiry].append(one.name)
     return [
-        UpcomingExpiry(replace(ending, explanation=_named(ending.explanation, names)), names)
-        for ending, names in sorted(of.items(), key=lambda one: one[0].at)
+        UpcomingExpiry(replace(expiry, explanation=_named(expiry.explanation, names)), names)
+        for expiry, names in sorted(users.items(), key=lambda one: one[0].at)
     ]
 
 
@@ -149,5 +154,5 @@ def _named(why: Explanation, names: Sequence[str]) -> Explanation:
     return fill_placeholders(why, {"mailbox": names[0]}) if len(names) == 1 else why
 
 
-_DECIDE = "Look at each: retry it, confirm that it has arrived, or cancel it."
-_ENABLE = "See that its endpoint answers, then enable it: `PATCH /webhooks/<id>` with `status` `enabled`."
+_DECIDE = "Open each email, and retry it, confirm that it has arrived, or cancel it."
+_ENABLE = "Check that its endpoint responds, then enable it: `PATCH /webhooks/<id>` with `status` `enabled`."

@@ -1,4 +1,4 @@
-"""One request of a person: whose it is, what the form says, and how it is answered. Knows no page."""
+"""HTTP request of an operator: its session, its form fields, and the responses that pages build from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,30 +9,30 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.console.session import Session, Sessions
-from app.console.templates_env import HEADERS, page
+from app.console.templates_env import HEADERS, render_page
 from app.store.keys.audit_records import Actor
 
 HOME = "/console"
-ASKED = "postern.asked"  # in the scope: the path as the browser has it
-WHO = "console"  # in the log and in the audit
-COOKIE = "postern_console"
-GUEST = "postern_console_guest"  # of the login page alone: who is in stays in, though a link from elsewhere leads there
-MAX_FORM_BYTES = 16 * 1024  # octets
+ORIGINAL_PATH = "postern.original_path"  # key of the ASGI scope: the path below the root path, with its trailing slash
+ACTOR = "console"  # name in the log and in the audit
+OPERATOR_COOKIE = "postern_console"
+GUEST_COOKIE = "postern_console_guest"  # separate, so that visiting the login page does not end an operator's session
+MAX_FORM_BYTES = 16 * 1024
 
 
 class PageError(Exception):
-    """Ends a visit with a page that says why."""
+    """Error that is shown as a page with this status, title and message."""
 
-    def __init__(self, status: int, title: str, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, status: int, title: str, message: str) -> None:
+        super().__init__(message)
         self.status, self.title = status, title
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleRequest:
-    """A request with its session and its form; `now` in epoch seconds."""
+    """HTTP request with its session and its form fields. `now` is in epoch seconds."""
 
-    request: Request
+    http: Request
     sessions: Sessions
     session: Session | None
     now: float
@@ -40,72 +40,74 @@ class ConsoleRequest:
 
     @property
     def home(self) -> str:
-        """Where the console begins, seen from this page: a gateway may have put anything before it."""
-        asked: str = self.request.scope[ASKED]
-        return "../" * (asked.count("/") - 1) + HOME[1:]
+        """Relative URL from this page to the console's first page, because a gateway may add a path prefix."""
+        path: str = self.http.scope[ORIGINAL_PATH]
+        return "../" * (path.count("/") - 1) + HOME[1:]
 
     @property
-    def from_elsewhere(self) -> bool:
-        """A link of another site led here, so the browser has kept the cookie back; from our own page it sends it."""
-        site = self.request.headers.get("sec-fetch-site")
-        return site == "cross-site" and self.request.method == "GET"
+    def is_cross_site(self) -> bool:
+        """True for a link on another site: the browser omits the SameSite=Strict cookie (Fetch Metadata)."""
+        site = self.http.headers.get("sec-fetch-site")
+        return site == "cross-site" and self.http.method == "GET"
 
     @property
     def by(self) -> Actor:
-        """Who is written down for what is done here."""
-        return Actor(WHO, request_id=self.request.scope["request_id"])
+        """Actor that the audit records for this request."""
+        return Actor(ACTOR, request_id=self.http.scope["request_id"])
 
     @property
     def query(self) -> Mapping[str, str]:
-        """What stands in the address."""
-        return self.request.query_params
+        """Query parameters of the URL."""
+        return self.http.query_params
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """A page for this visitor."""
-        known = {
+        """Render a template with the values that every page needs."""
+        common = {
             "home": self.home,
             "now": self.now,
             "operator": self.session is not None and self.session.operator,
             "token": self.sessions.token(self.session) if self.session else "",
         }
-        return page(template, status, **known, **values)
+        return render_page(template, status, **common, **values)
 
     def redirect(self, path: str = "", **query: str) -> Response:
-        """See elsewhere in the console, by GET."""
-        where = f"{self.home}{path}" + (f"?{urlencode(query)}" if query else "")
-        return RedirectResponse(where, 303, HEADERS)
+        """Redirect (303) to another page of the console."""
+        location = f"{self.home}{path}" + (f"?{urlencode(query)}" if query else "")
+        return RedirectResponse(location, 303, HEADERS)
 
-    def keep(self, response: Response, session: Session) -> Response:
-        """The visitor keeps this session. Never read by a script, never sent from elsewhere; by TLS only where the
-        visitor came by it; and, without a path of its own, for what stands beside the login."""
-        name = COOKIE if session.operator else GUEST
-        return self._kept(response, name, self.sessions.cookie(session), session.until - self.now)
+    def set_session(self, response: Response, session: Session) -> Response:
+        """Set the session cookie: HttpOnly, SameSite=Strict, Secure if this request came over TLS.
 
-    def forget(self, response: Response) -> Response:
-        """The visitor keeps none."""
-        return self._kept(response, COOKIE, "", 0)
+        It has no Path attribute, so the browser sends it to all paths beside /login, whatever prefix a gateway adds.
+        """
+        name = OPERATOR_COOKIE if session.operator else GUEST_COOKIE
+        return self._set_cookie(response, name, self.sessions.cookie(session), session.until - self.now)
 
-    def _kept(self, response: Response, name: str, cookie: str, seconds: float) -> Response:
-        by_tls = _by_tls(self.request)
+    def delete_session(self, response: Response) -> Response:
+        """Delete the operator's session cookie."""
+        return self._set_cookie(response, OPERATOR_COOKIE, "", 0)
+
+    def _set_cookie(self, response: Response, name: str, cookie: str, max_age: float) -> Response:
+        secure = _is_https(self.http)
         response.set_cookie(
-            name, cookie, max_age=int(seconds), path=None, secure=by_tls, httponly=True, samesite="strict"
+            name, cookie, max_age=int(max_age), path=None, secure=secure, httponly=True, samesite="strict"
         )
         return response
 
 
-async def form(request: Request) -> Mapping[str, str]:
-    """The fields of a form. Raises Refusal."""
+async def read_form(request: Request) -> Mapping[str, str]:
+    """Return the fields of a form. Raise PageError if the body is too large or is no form."""
     body = b""
-    async for part in request.stream():
-        body += part
+    async for chunk in request.stream():
+        body += chunk
         if len(body) > MAX_FORM_BYTES:
-            raise PageError(413, "Too much", "The form is larger than any of the console's.")
+            raise PageError(413, "Form too large", f"The console accepts forms of at most {MAX_FORM_BYTES} bytes.")
     try:
         return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=50))
     except ValueError:
-        raise PageError(400, "No form", "This is not what a form of the console sends.") from None
+        raise PageError(400, "Not a form", "The request body is not a form of the console.") from None
 
 
-def _by_tls(request: Request) -> bool:
-    """A gateway's word is enough: a false one could only keep a cookie from being sent without TLS."""
+def _is_https(request: Request) -> bool:
+    """Return whether the browser uses TLS. A false X-Forwarded-Proto only makes the cookie stricter."""
     return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower())

@@ -1,8 +1,8 @@
-"""Sessions of the console: sealed cookies, the tokens of forms, and the delay of attempts to log in.
+"""Sessions of the console: signed cookies, CSRF tokens, and the throttle of login attempts.
 
-A session is in its cookie, so that every replica with the same password knows it; the store has those that were logged
-out. The key of the seal comes from the password by scrypt: a cookie that was stolen does not make the password easy to
-find, and a new password ends all sessions.
+The cookie contains the whole session, so every replica with the same password accepts it; the store has the sessions
+that were logged out. scrypt derives the signing key from the password: a stolen cookie does not help to guess the
+password, and a new password ends all sessions.
 """
 
 import hmac
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from hashlib import scrypt, sha256
 from ipaddress import IPv6Address, ip_address
 
-LIFE = 8 * 3600.0  # seconds of a session
-LONGEST_DELAY = 5.0  # seconds that an attempt waits at most, whatever was tried before
-_FREE = 3  # attempts of one address in a minute that do not wait
-_FIRST_DELAY = 0.25  # seconds of the next one; each one more doubles it
-_COUNTED = 9  # attempts of one address after which the delay grows no more
-_ALL = 12  # attempts of all addresses that count as one of each
+SESSION_LIFETIME = 8 * 3600.0  # seconds
+MAX_LOGIN_DELAY = 5.0  # seconds
+_UNDELAYED_ATTEMPTS = 3  # of one address in a minute
+_FIRST_DELAY = 0.25  # seconds; doubles with each further attempt
+_MAX_COUNTED = 9  # attempts of one address after which the delay does not grow
+_ALL_ADDRESSES_DIVISOR = 12  # so many attempts of all addresses count like one of a single address
 _MINUTE = 60.0
-_ADDRESSES = 1000  # remembered at once
+_MAX_ADDRESSES = 1000  # remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A visitor, an `operator` once the password was right. `nonce` tells one session from another."""
+    """Session of a browser: an operator after login, a guest before. `until` is in epoch seconds; `nonce` is unique."""
 
     operator: bool
     until: float
@@ -33,29 +33,29 @@ class Session:
 
 
 class Sessions:
-    """Begins, reads and ends them."""
+    """Signs and verifies session cookies and CSRF tokens."""
 
     def __init__(self, password: str) -> None:
         self._key = scrypt(password.encode(), salt=b"postern console", n=2**14, r=8, p=1, dklen=32)
         self._password = sha256(password.encode()).digest()
 
     def check_password(self, password: str) -> bool:
-        """Whether it is the password; no time taken tells how much of it is right."""
+        """Return whether the password is right. The comparison takes constant time."""
         return hmac.compare_digest(sha256(password.encode("utf-8", "surrogatepass")).digest(), self._password)
 
     def begin(self, now: float, *, operator: bool) -> Session:
-        """A new one, good for LIFE."""
-        return Session(operator, float(int(now + LIFE)), secrets.token_hex(16))
+        """Create a session that lasts SESSION_LIFETIME."""
+        return Session(operator, float(int(now + SESSION_LIFETIME)), secrets.token_hex(16))
 
     def cookie(self, session: Session) -> str:
-        """As its visitor keeps it."""
+        """Return the cookie value: kind, expiry and nonce, and their signature."""
         body = f"{'operator' if session.operator else 'guest'}.{session.until:.0f}.{session.nonce}"
         return f"{body}.{self._sign('cookie', body)}"
 
     def read(self, cookie: str | None, now: float) -> Session | None:
-        """The session of a cookie that is ours and not over. The store knows whether it was logged out."""
-        body, _, seal = (cookie or "").rpartition(".")
-        if not (seal.isascii() and hmac.compare_digest(seal, self._sign("cookie", body))):
+        """Return the session of a valid cookie that has not expired, or None. Logouts are in the store, not here."""
+        body, _, signature = (cookie or "").rpartition(".")
+        if not (signature.isascii() and hmac.compare_digest(signature, self._sign("cookie", body))):
             return None
         kind, until, nonce = body.split(".")
         if now >= float(until):
@@ -63,11 +63,11 @@ class Sessions:
         return Session(kind == "operator", float(until), nonce)
 
     def token(self, session: Session) -> str:
-        """What a form of this session has to bear, which no other site can know."""
+        """Return the CSRF token of this session's forms."""
         return self._sign("form", session.nonce)
 
     def check_csrf_token(self, session: Session, token: str) -> bool:
-        """Whether it is that token."""
+        """Return whether the token is that of the session."""
         return token.isascii() and hmac.compare_digest(token, self.token(session))
 
     def _sign(self, purpose: str, text: str) -> str:
@@ -75,30 +75,30 @@ class Sessions:
 
 
 class LoginThrottle:
-    """Delays attempts to log in by those of the last minute, and refuses none: who has the password always gets in.
+    """Delays login attempts according to the attempts of the last minute, and refuses none.
 
-    An attempt waits before its password is compared, so that the delay says nothing of it. Counted are the attempts of
-    an address, and those of all. Times are those of one monotonic clock, in seconds.
+    The delay comes before the password is compared, so it reveals nothing about the password. Attempts are counted for
+    each address and for all addresses together. Times are seconds of one monotonic clock.
     """
 
     def __init__(self) -> None:
         self._own: dict[str, deque[float]] = {}
-        self._all: deque[float] = deque(maxlen=_COUNTED * _ALL)
+        self._all: deque[float] = deque(maxlen=_MAX_COUNTED * _ALL_ADDRESSES_DIVISOR)
 
     def begin(self, address: str, now: float) -> float:
-        """An attempt begins; the seconds that it has to wait."""
+        """Count an attempt and return its delay in seconds."""
         network = _network(address)
-        own = self._own.pop(network, None) or deque(maxlen=_COUNTED)
-        while len(self._own) >= _ADDRESSES:
+        own = self._own.pop(network, None) or deque(maxlen=_MAX_COUNTED)
+        while len(self._own) >= _MAX_ADDRESSES:
             del self._own[next(iter(self._own))]
         self._own[network] = own
-        delay = max(_delay(_recent(own, now)), _delay(_recent(self._all, now) // _ALL))
+        delay = max(_delay(_recent(own, now)), _delay(_recent(self._all, now) // _ALL_ADDRESSES_DIVISOR))
         own.append(now)
         self._all.append(now)
         return delay
 
     def succeed(self, address: str) -> None:
-        """It had the password, and is not counted any more."""
+        """Remove the last attempt of this address from the counts, because its password was right."""
         for attempts in (self._own.get(_network(address)), self._all):
             if attempts:
                 attempts.pop()
@@ -109,11 +109,15 @@ def _recent(attempts: Iterable[float], now: float) -> int:
 
 
 def _delay(attempts: int) -> float:
-    return 0.0 if attempts < _FREE else min(LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (attempts - _FREE))
+    return (
+        0.0
+        if attempts < _UNDELAYED_ATTEMPTS
+        else min(MAX_LOGIN_DELAY, _FIRST_DELAY * 2.0 ** (attempts - _UNDELAYED_ATTEMPTS))
+    )
 
 
 def _network(address: str) -> str:
-    """Whoever has an IPv6 address has all of its /64."""
+    """Return the /64 network of an IPv6 address, because one host usually has all of it; else the address."""
     try:
         parsed = ip_address(address)
     except ValueError:

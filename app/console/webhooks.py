@@ -1,4 +1,4 @@
-"""The webhooks: whether each is told anything, what waits for it, and how its last events went. Changes nothing."""
+"""Webhooks page: state, waiting events and recent failed deliveries of each endpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,41 +10,43 @@ from app.console.context import ConsoleContext
 from app.console.request import ConsoleRequest
 from app.store.webhooks.records import Delivery, DeliveryState, Webhook
 
-EVENTS = 20  # of each, the newest
+RECENT_DELIVERIES = 20  # of each webhook
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookView:
-    """One endpoint. Its address is shown without its query, in which people put secrets."""
+    """Webhook as the page shows it."""
 
     webhook: Webhook
     waiting: int
-    troubled: Sequence[Delivery]  # of the newest, those that were not taken at once
+    failing: Sequence[Delivery]  # recent deliveries with failed attempts that are not delivered
 
     @property
     def address(self) -> str:
-        """Where it leads."""
+        """URL of the endpoint without user and query, which may contain secrets."""
         parts = urlsplit(self.webhook.endpoint)
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
 class WebhookPage:
-    """The page."""
+    """Route of the webhooks page."""
 
-    def __init__(self, desk: ConsoleContext) -> None:
-        self._desk = desk
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
 
-    async def show(self, visit: ConsoleRequest) -> Response:
+    async def show(self, request: ConsoleRequest) -> Response:
         """GET /console/webhooks."""
-        store = self._desk.store
+        store = self._context.store
         views = [
             WebhookView(
-                one, await store.webhook_backlog(one.id), _troubled(await store.deliveries(one.id, None, EVENTS))
+                one,
+                await store.webhook_backlog(one.id),
+                _failing(await store.deliveries(one.id, None, RECENT_DELIVERIES)),
             )
             for one in await store.webhooks()
         ]
-        return visit.page("webhooks.html", webhooks=views, looked_at=EVENTS)
+        return request.page("webhooks.html", webhooks=views, recent=RECENT_DELIVERIES)
 
 
-def _troubled(deliveries: Sequence[Delivery]) -> list[Delivery]:
+def _failing(deliveries: Sequence[Delivery]) -> list[Delivery]:
     return [one for one in deliveries if one.state is not DeliveryState.DELIVERED and one.history]

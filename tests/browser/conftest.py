@@ -1,4 +1,4 @@
-"""The ring runs only when it is named: `make browser`, or pytest with a path in here. It needs Chromium."""
+"""Fixtures for tests in Chromium. They run only by `make browser`, or pytest with a path in this folder."""
 
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ Visitor = Callable[..., Awaitable[Page]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Chromium there is nothing to look with."""
+    """Skip the tests if Chromium is not installed."""
     if CHROMIUM is None:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="Chromium is not installed (Debian: apt-get install chromium)"))
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def home(tmp_path: Path) -> AsyncIterator[Harness]:
-    """A whole Postern with a console, and its upstream."""
+    """Postern with a console, and its simulated upstream."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
         async with harness(simulator, settings) as home:
@@ -41,7 +41,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Harness]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    """Debian's, without a window; one for all tests, since it takes seconds to start."""
+    """Headless Chromium, shared by all tests, because it takes seconds to start."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET])
         yield browser
@@ -50,7 +50,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitor(home: Harness, chromium: Browser) -> AsyncIterator[Visitor]:
-    """Opens a browser of somebody's own, at the login page; `options` are those of its context."""
+    """Return a function that opens the login page in a new browser context with these options."""
     async with AsyncExitStack() as stack:
 
         async def open_one(**options: Any) -> Page:

@@ -1,4 +1,4 @@
-"""The console in a real browser: a walk without JavaScript, and with it proof that nothing foreign runs or acts."""
+"""Console in a real browser: works without JavaScript, and runs no injected code with JavaScript enabled."""
 
 from urllib.parse import urlencode
 from uuid import UUID
@@ -24,14 +24,14 @@ PHONE = {"viewport": {"width": 360, "height": 780}, "is_mobile": True}
 
 
 async def log_in(page: Page, password: str = CONSOLE_PASSWORD) -> Page:
-    """From the login page."""
+    """Log in at the login page."""
     await page.get_by_label("Console password").fill(password)
     await page.get_by_role("button", name="Log in").click()
     return page
 
 
 async def held(home: Harness, page: Page) -> UUID:
-    """An email waits for a mailbox whose login was refused; the overview shows it."""
+    """Create an email that waits for a held mailbox, and wait until the overview shows the mailbox."""
     home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
     id = await home.post(subject="It waits")
     while not await page.get_by_text("A mailbox is held").count():
@@ -39,50 +39,49 @@ async def held(home: Harness, page: Page) -> UUID:
     return id
 
 
-async def test_a_walk(home: Harness, visitor: Visitor) -> None:
-    """In by the password alone; the held mailbox with its fix, released; a failed email, retried; and out. All of it
-    without JavaScript."""
+async def test_an_operators_session(home: Harness, visitor: Visitor) -> None:
+    """Log in, release a held mailbox, retry a failed email and log out, all without JavaScript."""
     page = await visitor(java_script_enabled=False)
     await log_in(page, "not-the-password")
     await expect(page.get_by_role("alert")).to_have_text("That is not the password.")
     await log_in(page)
-    await expect(page.get_by_role("heading", level=1)).to_have_text("What is wrong now")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Current problems")
     waiting = await held(home, page)
-    await page.get_by_role("link", name="Look at it").first.click()
+    await page.get_by_role("link", name="Details").first.click()
     await expect(page.get_by_text(f"Set-CASMailbox -Identity {MAILBOX}")).to_be_visible()
     await page.get_by_role("button", name="Release").click()
-    await expect(page.get_by_role("status")).to_contain_text("It logs in once")
+    await expect(page.get_by_role("status")).to_contain_text("The mailbox logs in once")
     await home.until(waiting, "done")
-    await a_failed_one_is_retried(home, page)
+    await retry_a_failed_email(home, page)
     await page.get_by_role("button", name="Log out").click()
     await expect(page.get_by_label("Console password")).to_be_visible()
     await page.go_back()
     await expect(page.get_by_label("Console password")).to_be_visible()
 
 
-async def a_failed_one_is_retried(home: Harness, page: Page) -> None:
-    """Found by its state; the dialogue says why."""
+async def retry_a_failed_email(home: Harness, page: Page) -> None:
+    """Find the email by its state, read its dialogue and retry it."""
     home.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.10 RESOLVER.ADR.RecipientNotFound"), times=1))
     failed = await home.post(subject="Your receipt")
     await home.until(failed, "done")
     await page.get_by_role("link", name="Emails").click()
     await page.get_by_label("State").select_option("failed")
-    await page.get_by_role("button", name="Find").click()
+    await page.get_by_role("button", name="Search").click()
     await page.get_by_role("link", name="Your receipt").click()
     await expect(page.locator(".dialogue")).to_contain_text("S: 550 5.1.10 RESOLVER.ADR.RecipientNotFound")
     await page.get_by_role("button", name="Retry").click()
-    await expect(page.get_by_role("status")).to_have_text("It is in the queue again.")
+    await expect(page.get_by_role("status")).to_have_text("The email is in the queue again.")
     email = await home.until(failed, "done")
     assert email["last_event"] == "sent"
 
 
-async def test_a_second_copy_asks_for_a_tick(home: Harness, visitor: Visitor) -> None:
-    """The browser does not even send the form without it."""
+async def test_a_retry_that_may_duplicate_needs_a_ticked_box(home: Harness, visitor: Visitor) -> None:
+    """The browser does not submit the form without it."""
     home.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
     id = await home.post(on_unknown="hold")
     await home.until(id, "held")
     page = await log_in(await visitor())
-    await expect(page.get_by_text("1 email is held until a person decides.")).to_be_visible()
+    await expect(page.get_by_text("1 email is held until an operator decides.")).to_be_visible()
     await page.goto(f"/console/emails/{id}")
     await page.get_by_role("button", name="Retry").click()
     await expect(page.get_by_role("checkbox")).to_be_focused()
@@ -93,8 +92,8 @@ async def test_a_second_copy_asks_for_a_tick(home: Harness, visitor: Visitor) ->
     assert len(home.simulator.messages) == 2
 
 
-async def test_nothing_that_others_wrote_runs(home: Harness, visitor: Visitor) -> None:
-    """Not of a subject, a name, a tag, a file's name, a reply or a reason; and no page breaks its own policy."""
+async def test_foreign_text_is_not_executed(home: Harness, visitor: Visitor) -> None:
+    """Markup in subjects, names, replies and reasons is shown as text, and no page violates its own policy."""
     page = await log_in(await visitor())
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -110,15 +109,15 @@ async def test_nothing_that_others_wrote_runs(home: Harness, visitor: Visitor) -
         assert await page.locator("script, svg, [onerror], [onfocus], [onload]").count() == 0
     await page.goto("/console/emails?" + urlencode(dict.fromkeys(("to", "subject", "state", "lane"), PROBES[2])))
     assert await page.locator("svg").count() == 0
-    await expect(page.get_by_label("In the subject")).to_have_value(PROBES[2])
+    await expect(page.get_by_label("Subject contains")).to_have_value(PROBES[2])
     assert said == []
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://elsewhere.example", "http://127.0.0.1:9"], ids=["another site", "a neighbour"]
+    "origin", ["http://elsewhere.example", "http://127.0.0.1:9"], ids=["another site", "another port"]
 )
-async def test_no_other_page_can_act(home: Harness, visitor: Visitor, origin: str) -> None:
-    """A form that another page sends with this browser does nothing, though a neighbour's bears the cookie."""
+async def test_another_page_cannot_submit_a_form(home: Harness, visitor: Visitor, origin: str) -> None:
+    """A form on another page does nothing, even if it is on the same site and the browser sends the cookie."""
     await home.until(await home.post(), "done")
     page = await log_in(await visitor())
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -135,12 +134,12 @@ async def test_no_other_page_can_act(home: Harness, visitor: Visitor, origin: st
     response = await answer.value
     assert response is not None
     assert response.status == 403
-    await expect(page.get_by_text("was not of this session")).to_be_visible()
+    await expect(page.get_by_text("belongs to another session")).to_be_visible()
     assert home.mailbox.relays
 
 
-async def test_a_link_from_elsewhere(home: Harness, visitor: Visitor) -> None:
-    """From an alert or a chat: the browser keeps the cookie back at first, and who is in still comes to the page."""
+async def test_a_link_on_another_site(home: Harness, visitor: Visitor) -> None:
+    """The browser omits the cookie at first, and an operator who is logged in still gets the page."""
     page = await log_in(await visitor(java_script_enabled=False))
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
     link = f"<a href='{home.postern.url}/console/emails?state=held'>it is held</a>"
@@ -153,7 +152,7 @@ async def test_a_link_from_elsewhere(home: Harness, visitor: Visitor) -> None:
     await page.get_by_role("link", name="it is held").click()
     await expect(page.get_by_label("State")).to_have_value("held")
     await page.goto("/console")
-    await expect(page.get_by_role("heading", level=1)).to_have_text("What is wrong now")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Current problems")
 
 
 FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
@@ -177,8 +176,8 @@ PALE = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_on_a_phone_by_day_and_night(home: Harness, visitor: Visitor, scheme: str) -> None:
-    """No page is wider than the screen, and all text stands out from what is behind it (WCAG 2: 4.5 to 1)."""
+async def test_on_a_phone(home: Harness, visitor: Visitor, scheme: str) -> None:
+    """No page is wider than the screen, and all text has a contrast of at least 4.5 to 1 (WCAG 2)."""
     page = await log_in(await visitor(color_scheme=scheme, **PHONE))
     await home.post(subject="A" * 300, lane="bulk", scheduled_at="in 1 hour", to=f"{'a' * 60}@{'b' * 60}.example.net")
     id = await held(home, page)
@@ -189,7 +188,7 @@ async def test_on_a_phone_by_day_and_night(home: Harness, visitor: Visitor, sche
         await page.goto(f"/console{path}")
         assert await page.evaluate(FITS), path
         assert await page.evaluate(PALE) == [], path
-    await page.get_by_role("button", name="Examine").click()
-    await expect(page.get_by_text("Looked 0 s ago.")).to_be_visible()
+    await page.get_by_role("button", name="Check", exact=True).click()
+    await expect(page.get_by_text("Checked 0 s ago.")).to_be_visible()
     assert await page.evaluate(FITS)
     assert await page.evaluate(PALE) == []

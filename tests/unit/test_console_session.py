@@ -1,6 +1,6 @@
 """Sessions of the console and delays of attempts to log in, without a console around them."""
 
-from app.console.session import LIFE, LONGEST_DELAY, LoginThrottle, Sessions
+from app.console.session import MAX_LOGIN_DELAY, SESSION_LIFETIME, LoginThrottle, Sessions
 
 PASSWORD = "a-password-for-the-console"
 NOW = 1_000_000.0
@@ -10,8 +10,8 @@ def test_a_session_lasts_its_time() -> None:
     """And not a second longer."""
     sessions = Sessions(PASSWORD)
     cookie = sessions.cookie(sessions.begin(NOW, operator=True))
-    assert sessions.read(cookie, NOW) == sessions.read(cookie, NOW + LIFE - 1)
-    assert sessions.read(cookie, NOW + LIFE) is None
+    assert sessions.read(cookie, NOW) == sessions.read(cookie, NOW + SESSION_LIFETIME - 1)
+    assert sessions.read(cookie, NOW + SESSION_LIFETIME) is None
 
 
 def test_whose_it_is_stays_what_it_is() -> None:
@@ -44,8 +44,8 @@ def test_each_attempt_of_an_address_waits_longer() -> None:
     """Up to a bound that never grows; a minute later all is as before."""
     guard = LoginThrottle()
     delays = [guard.begin("192.0.2.1", second / 10) for second in range(30)]
-    assert delays[:9] == [0, 0, 0, 0.25, 0.5, 1, 2, 4, LONGEST_DELAY]
-    assert {*delays[9:]} == {LONGEST_DELAY}
+    assert delays[:9] == [0, 0, 0, 0.25, 0.5, 1, 2, 4, MAX_LOGIN_DELAY]
+    assert {*delays[9:]} == {MAX_LOGIN_DELAY}
     assert guard.begin("192.0.2.2", 10) == 0
     assert guard.begin("192.0.2.1", 63) == 0
 
@@ -73,7 +73,7 @@ def test_one_network_of_ipv6_is_one_address() -> None:
     guard = LoginThrottle()
     for number in range(8):
         guard.begin(f"2001:db8::{number}", 0)
-    assert guard.begin("2001:db8::ffff:1", 1) == LONGEST_DELAY
+    assert guard.begin("2001:db8::ffff:1", 1) == MAX_LOGIN_DELAY
     assert guard.begin("2001:db8:0:1::1", 1) == 0
 
 
@@ -82,7 +82,7 @@ def test_all_addresses_together() -> None:
     guard = LoginThrottle()
     delays = [guard.begin(f"10.0.{number // 256}.{number % 256}", number / 1000) for number in range(5000)]
     assert delays[:36] == [0] * 36
-    assert max(delays) == LONGEST_DELAY
-    assert guard.begin("192.0.2.1", 5) == LONGEST_DELAY
+    assert max(delays) == MAX_LOGIN_DELAY
+    assert guard.begin("192.0.2.1", 5) == MAX_LOGIN_DELAY
     assert guard.begin("192.0.2.2", 66) == 0
     assert len(guard._own) <= 1000

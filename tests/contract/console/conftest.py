@@ -1,4 +1,4 @@
-"""A whole Postern with a console, and a person who is logged in."""
+"""Fixtures: a complete Postern with a console, and an operator who is logged in."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.harness import ACCOUNT, Harness, harness, settings_for
 
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[Harness]:
-    """Postern and its upstream."""
+    """Postern with a console, and its simulated upstream."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
         async with harness(simulator, settings) as home:
@@ -22,7 +22,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def operator(home: Harness) -> AsyncIterator[Operator]:
-    """A person who knows the password."""
+    """Operator who has logged in."""
     async with visitor(home) as operator:
         await operator.log_in()
         yield operator

@@ -1,4 +1,4 @@
-"""Logging in: only by the password, slower with each wrong one, and no other site can act for who is in."""
+"""Login, sessions and CSRF protection of the console."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.console.session import LONGEST_DELAY
+from app.console.session import MAX_LOGIN_DELAY
 from app.simulator import Simulator
 from tests.clock import LoopClock, autojump
 from tests.contract.console.operator import CONSOLE_PASSWORD, Operator, visitor
@@ -19,15 +19,15 @@ from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, harness, settings
 PAGES = ("", "/emails", "/emails/01a2234d-1332-7000-98fa-a321901d797a", f"/mailboxes/{MAILBOX}", "/webhooks", "/audit")
 
 
-def led(answer: httpx.Response) -> str:
-    """Where a redirect leads."""
+def redirect_path(answer: httpx.Response) -> str:
+    """Return the path of a redirect."""
     assert answer.status_code == 303
     assert answer.next_request is not None
     return answer.next_request.url.path
 
 
-async def test_there_is_none_without_a_password(tmp_path: Path) -> None:
-    """Then /console is an unknown path of the API."""
+async def test_no_console_without_a_password(tmp_path: Path) -> None:
+    """Without POSTERN_CONSOLE_PASSWORD, /console is an unknown path of the API."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
         harness(simulator, settings_for(simulator, tmp_path)) as home,
@@ -38,34 +38,34 @@ async def test_there_is_none_without_a_password(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_nothing_is_shown_to_a_stranger(home: Harness, path: str) -> None:
-    """Nor to who has an API key: another page asks for the password."""
+async def test_every_page_redirects_to_the_login(home: Harness, path: str) -> None:
+    """An API key does not open the console either."""
     for method in ("GET", "HEAD"):
         answer = await home.caller.request(method, f"/console{path}")
-        assert led(answer) == "/console/login"
+        assert redirect_path(answer) == "/console/login"
         assert answer.text == ""
 
 
 async def test_the_right_password(operator: Operator) -> None:
-    """The overview, and the API stays where it was."""
-    assert "What is wrong now" in operator.shows
+    """The overview is shown, and the paths of the API still work."""
+    assert "Current problems" in operator.shows
     assert (await operator.client.get("/healthz")).status_code == 200
     assert (await operator.client.get("/emails")).status_code == 401
     assert (await operator.client.get("/consoles")).status_code == 404
 
 
 async def test_a_wrong_password(home: Harness) -> None:
-    """It opens nothing, and is not shown again."""
-    async with visitor(home) as stranger:
-        shown = await stranger.log_in("not-the-password", 403)
+    """The login page says so, and does not repeat the password."""
+    async with visitor(home) as attacker:
+        shown = await attacker.log_in("not-the-password", 403)
         assert "That is not the password." in shown
-        assert "not-the-password" not in stranger.page.text
-        assert "Log in" in await stranger.open()
+        assert "not-the-password" not in attacker.page.text
+        assert "Log in" in await attacker.open()
 
 
 @asynccontextmanager
 async def virtual(folder: Path) -> AsyncIterator[Harness]:
-    """A Postern with a console, in the time of its loop."""
+    """Postern with a console, in virtual time."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, folder, console_password=SecretStr(CONSOLE_PASSWORD))
         async with harness(simulator, settings, LoopClock()) as home:
@@ -74,37 +74,36 @@ async def virtual(folder: Path) -> AsyncIterator[Harness]:
 
 @autojump
 async def test_many_wrong_passwords(tmp_path: Path) -> None:
-    """They slow down whoever comes from their address, and lock out nobody: the right password gets in within a bounded
-    time, and whoever is in stays in."""
-    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as stranger:
+    """They delay further attempts from their address by a bounded time, and do not end existing sessions."""
+    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as attacker:
         await operator.log_in()
         loop = asyncio.get_running_loop()
         for _ in range(60):
-            await stranger.log_in("not-the-password", 403)
+            await attacker.log_in("not-the-password", 403)
         began = loop.time()
-        assert began > 60  # which took them more than the minute that it would have taken before
-        assert "What is wrong now" in await stranger.log_in()
-        assert loop.time() - began < LONGEST_DELAY + 1
-        assert "What is wrong now" in await operator.open()
+        assert began > 60  # seconds; without the throttle 60 attempts take no time
+        assert "Current problems" in await attacker.log_in()
+        assert loop.time() - began < MAX_LOGIN_DELAY + 1
+        assert "Current problems" in await operator.open()
 
 
 @autojump
 async def test_a_flood_of_wrong_passwords_at_once(tmp_path: Path) -> None:
-    """As behind a gateway, where all have one address: the right one waits no longer for the others being there."""
-    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as stranger:
-        await stranger.open("/login")
-        form = {"token": stranger.token, "password": "not-the-password"}
+    """Concurrent attempts from one address, as behind a gateway, do not delay the right password further."""
+    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as attacker:
+        await attacker.open("/login")
+        form = {"token": attacker.token, "password": "not-the-password"}
         loop = asyncio.get_running_loop()
-        flood = [asyncio.create_task(stranger.client.post("/console/login", data=form)) for _ in range(80)]
+        flood = [asyncio.create_task(attacker.client.post("/console/login", data=form)) for _ in range(80)]
         await asyncio.sleep(0.1)
         began = loop.time()
-        assert "What is wrong now" in await operator.log_in()
-        assert loop.time() - began < LONGEST_DELAY + 1
+        assert "Current problems" in await operator.log_in()
+        assert loop.time() - began < MAX_LOGIN_DELAY + 1
         assert {answer.status_code for answer in await asyncio.gather(*flood)} == {403}
 
 
 async def test_the_cookie(home: Harness) -> None:
-    """No script reads it, no other site's request bears it, and by TLS it stays in TLS."""
+    """The cookie is HttpOnly and SameSite=Strict, and Secure over TLS."""
     for secure, headers in ((False, {}), (True, {"x-forwarded-proto": "https"})):
         async with visitor(home) as person:
             await person.open("/login")
@@ -118,7 +117,7 @@ async def test_the_cookie(home: Harness) -> None:
 
 
 async def test_logging_out_ends_the_session(home: Harness, operator: Operator) -> None:
-    """Also for who has copied the cookie."""
+    """A copy of the cookie does not work either."""
     copied = dict(operator.client.cookies)
     assert "Log in" in await operator.submit("/logout")
     assert not operator.client.cookies.get("postern_console", path="/console") or "Log in" in await operator.open()
@@ -126,8 +125,8 @@ async def test_logging_out_ends_the_session(home: Harness, operator: Operator) -
         assert (await thief.get("/console")).status_code == 303
 
 
-async def test_a_session_that_was_logged_out_stays_so(tmp_path: Path) -> None:
-    """For another replica over the same store, and after a restart; others of the same password go on."""
+async def test_a_logout_survives_a_restart(tmp_path: Path) -> None:
+    """The session stays ended on the next start; other sessions go on."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
         async with harness(simulator, settings) as home, visitor(home) as one, visitor(home) as two:
@@ -142,11 +141,11 @@ async def test_a_session_that_was_logged_out_stays_so(tmp_path: Path) -> None:
             async with visitor(home) as again:
                 again.client.cookies.set("postern_console", ended["postern_console"], "127.0.0.1", "/console")
                 await again.log_in()
-                assert "What is wrong now" in await again.open()
+                assert "Current problems" in await again.open()
 
 
-async def test_a_cookie_that_is_not_ours(home: Harness, operator: Operator) -> None:
-    """Whatever of it was changed, and whatever it is."""
+async def test_forged_cookies(home: Harness, operator: Operator) -> None:
+    """A cookie with any changed part is refused, and so is any other text."""
     ours = operator.client.cookies["postern_console"]
     kind, until, nonce, seal = ours.split(".")
     forged = (
@@ -164,27 +163,27 @@ async def test_a_cookie_that_is_not_ours(home: Harness, operator: Operator) -> N
             assert answer.status_code == 303, cookie
 
 
-async def test_a_guest_is_no_operator(home: Harness) -> None:
-    """Whoever has seen the login page has a session for its form, and no other form takes it."""
+async def test_a_guest_session_opens_nothing(home: Harness) -> None:
+    """The guest session of the login page is valid for its form only."""
     async with visitor(home) as guest:
         await guest.open("/login")
         answer = await guest.client.post("/console/logout", data={"token": guest.token})
-        assert led(answer) == "/console/login"
+        assert redirect_path(answer) == "/console/login"
 
 
-async def test_a_form_from_elsewhere_does_nothing(home: Harness, operator: Operator) -> None:
-    """Without the session's token, or with another's; a cookie alone is not enough."""
+async def test_a_form_without_the_csrf_token_does_nothing(home: Harness, operator: Operator) -> None:
+    """The cookie alone is not enough, and neither is the token of another session."""
     async with visitor(home) as other:
         await other.log_in()
         for fields in ({}, {"token": ""}, {"token": "é"}, {"token": other.token}):
             answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"what": "hold", **fields})
             assert answer.status_code == 403
-            assert "was not of this session" in answer.text
+            assert "belongs to another session" in answer.text
     assert home.mailbox.relays
 
 
-async def test_replicas_know_each_others_sessions(home: Harness, operator: Operator, tmp_path: Path) -> None:
-    """As long as they have the same password."""
+async def test_replicas_accept_each_others_sessions(home: Harness, operator: Operator, tmp_path: Path) -> None:
+    """Replicas with the same password accept the same cookie."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         for password, status in ((CONSOLE_PASSWORD, 200), ("quite-another-password", 303)):
             (folder := tmp_path / password).mkdir()
@@ -195,9 +194,9 @@ async def test_replicas_know_each_others_sessions(home: Harness, operator: Opera
                     assert (await person.get("/console")).status_code == status
 
 
-@pytest.mark.parametrize("prefix", ["", "/mail"], ids=["taken off", "left"])
+@pytest.mark.parametrize("prefix", ["", "/mail"], ids=["removed", "preserved"])
 async def test_below_a_path(tmp_path: Path, prefix: str) -> None:
-    """Whether the gateway takes it off or leaves it, a person gets in and stays in."""
+    """The login works below a root path, whether the gateway removes it or not."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         password = SecretStr(CONSOLE_PASSWORD)
         settings = settings_for(simulator, tmp_path, console_password=password, root_path="/mail")
@@ -205,13 +204,12 @@ async def test_below_a_path(tmp_path: Path, prefix: str) -> None:
             person.client.base_url = httpx.URL(f"{home.postern.url}{prefix}/")
             await person.log_in()
             assert person.page.url.path == f"{prefix}/console"
-            assert "What is wrong now" in person.shows
+            assert "Current problems" in person.shows
             assert "Emails" in await person.open("/emails")
 
 
-async def test_what_every_page_forbids(operator: Operator) -> None:
-    """No script, nothing from elsewhere, no frame around it, nothing kept on disk. The pages have no inline style, and
-    nothing that a script would have to be there for."""
+async def test_security_headers(operator: Operator) -> None:
+    """Every page forbids scripts, foreign resources, frames and caching, and has no inline script or style."""
     for path in (*PAGES, "/nowhere", "/login"):
         page = await operator.client.get(f"/console{path}")
         policy = page.headers["content-security-policy"]
@@ -224,7 +222,7 @@ async def test_what_every_page_forbids(operator: Operator) -> None:
 
 
 async def test_the_request_id(home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]) -> None:
-    """A gateway's own is kept, in the answer and in the log; what cannot stand in a log is replaced."""
+    """A valid X-Request-Id is returned and logged; an invalid one is replaced."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     await home.until(await home.post(), "done")
     form = {"token": operator.token, "what": "release"}
@@ -238,8 +236,8 @@ async def test_the_request_id(home: Harness, operator: Operator, capfd: pytest.C
         assert len(made) == 24
 
 
-async def test_large_and_strange_forms(operator: Operator) -> None:
-    """They are refused with a page."""
+async def test_large_and_invalid_forms(operator: Operator) -> None:
+    """They are refused with an error page."""
     for body, status in (
         (b"token=" + b"x" * 20_000, 413),
         (b"\xff\xfe", 400),
@@ -252,7 +250,7 @@ async def test_large_and_strange_forms(operator: Operator) -> None:
 
 
 async def test_paths_and_methods(operator: Operator) -> None:
-    """What is not there is a page too; a slash at the end is none."""
+    """Unknown paths get an error page; a trailing slash is ignored."""
     for path, status in (("/nowhere", 404), ("/emails/x", 404), ("/mailboxes/nobody@contoso.com", 404), ("/", 200)):
         answer = await operator.client.get(f"/console{path}")
         assert answer.status_code == status
@@ -264,11 +262,11 @@ async def test_paths_and_methods(operator: Operator) -> None:
 async def test_no_secret_is_on_a_page_or_in_the_log(
     home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither the console's password, nor the mailbox's, nor an API key."""
+    """The passwords of console and mailbox and the API key appear nowhere."""
     await home.until(await home.post(), "done")
     seen = [(await operator.client.get(f"/console{path}")).text for path in PAGES]
-    async with visitor(home) as stranger:
-        await stranger.log_in("a-mistyped-console-password", 403)
+    async with visitor(home) as attacker:
+        await attacker.log_in("a-mistyped-console-password", 403)
     await asyncio.sleep(0)
     log = "".join(capfd.readouterr())
     assert "console.refused" in log

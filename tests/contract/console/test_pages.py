@@ -1,4 +1,4 @@
-"""What the pages show and what their forms do, over a whole Postern with real faults."""
+"""Pages and forms of the console, over a complete Postern with real faults."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ PROBE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&"
 
 
 async def until(operator: Operator, path: str, words: str, status: int = 200) -> str:
-    """The page once it says so."""
+    """Reload the page until it contains these words, and return its text."""
     async with asyncio.timeout(PATIENCE):
         while True:
             operator.page = await operator.client.get(f"/console{path}")
@@ -29,7 +29,7 @@ async def until(operator: Operator, path: str, words: str, status: int = 200) ->
 
 
 async def held(home: Harness, operator: Operator) -> UUID:
-    """An email waits for a mailbox that is held; its id."""
+    """Create an email that waits for a held mailbox, and return its id."""
     home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
     id = await home.post(subject="It waits")
     await until(operator, "", "A mailbox is held")
@@ -37,17 +37,17 @@ async def held(home: Harness, operator: Operator) -> UUID:
 
 
 async def test_all_is_well(home: Harness, operator: Operator) -> None:
-    """It says so, and what the mailbox has used of its limits."""
+    """The overview says so, and shows the usage of the mailbox's limits."""
     await home.until(await home.post(), "done")
     shown = await until(operator, "", "1 of 30 emails")
-    assert "Nothing. Emails are accepted and relayed." in shown
+    assert "None. Emails are accepted and relayed." in shown
     assert "1 of 10,000 recipients" in shown
-    assert "Nothing: no email waits, is being relayed or is held." in shown
-    assert "What ends soon 2026-12-31 00:00:00 UTC : the password of noreply@contoso.com" in shown
+    assert "No email is waiting, being sent or held." in shown
+    assert "Credentials that expire soon 2026-12-31 00:00:00 UTC : the password of noreply@contoso.com" in shown
 
 
-async def test_a_held_mailbox_is_seen_mended_and_released(home: Harness, operator: Operator) -> None:
-    """The fix stands before the cause; a release logs in, and what waited goes."""
+async def test_a_held_mailbox_is_shown_and_released(home: Harness, operator: Operator) -> None:
+    """The fix is shown before the cause; after the release the waiting email is sent."""
     id = await held(home, operator)
     shown = await until(operator, "", "normal default 1 0 0 0")
     assert shown.index(f"Set-CASMailbox -Identity {MAILBOX}") < shown.index("is switched off for this mailbox")
@@ -58,31 +58,29 @@ async def test_a_held_mailbox_is_seen_mended_and_released(home: Harness, operato
     assert "mailbox noreply@contoso.com. Sending by SMTP is switched off" in shown
     assert "It is number 1 in its queue" in shown
     await operator.open(f"/mailboxes/{MAILBOX}")
-    assert "It logs in once and goes on if that works." in await operator.submit(
-        f"/mailboxes/{MAILBOX}", what="release"
-    )
+    assert "The mailbox logs in once." in await operator.submit(f"/mailboxes/{MAILBOX}", what="release")
     await home.until(id, "done")
     await until(operator, f"/mailboxes/{MAILBOX}", "open in the pool default")
 
 
 async def test_holding_a_mailbox(home: Harness, operator: Operator) -> None:
-    """With a reason for the others, which is shown as it was written."""
+    """The reason is shown to other operators, escaped."""
     await home.until(await home.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
     await operator.submit(f"/mailboxes/{MAILBOX}", what="hold", reason=f"audit {PROBE}")
     shown = await until(operator, f"/mailboxes/{MAILBOX}", "held in the pool default")
     assert f"A person holds the mailbox: audit {PROBE}." in shown
     assert "<script" not in operator.page.text
-    await until(operator, "", "A mailbox is held by a person")  # a look is good for a second
+    await until(operator, "", "A mailbox is held by a person")  # the readiness is cached for a second
     await operator.open(f"/mailboxes/{MAILBOX}")
     assert "a person holds the mailbox" in await operator.submit(f"/mailboxes/{MAILBOX}/examine")
 
 
-async def test_wishes_that_cannot_be(operator: Operator) -> None:
-    """Each is refused in words."""
+async def test_invalid_hold_requests(operator: Operator) -> None:
+    """Each is refused with a message."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     for fields, words in (
-        ({"what": "explode"}, "There is no such wish"),
+        ({"what": "explode"}, "The only actions for a mailbox"),
         ({"what": "hold", "reason": "x" * 201}, "It has 201 characters"),
         ({"what": "hold", "reason": "a\0b"}, "characters that cannot be shown"),
     ):
@@ -91,8 +89,8 @@ async def test_wishes_that_cannot_be(operator: Operator) -> None:
         assert words in answer.text
 
 
-async def test_the_doctor(home: Harness, operator: Operator) -> None:
-    """One login at most in a minute, whoever asks and however often; no mail."""
+async def test_the_connection_check(home: Harness, operator: Operator) -> None:
+    """Any number of checks makes at most one login a minute and sends no mail."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     shown = await operator.submit(f"/mailboxes/{MAILBOX}/examine")
     assert "auth ok The mailbox is logged in." in shown
@@ -104,50 +102,50 @@ async def test_the_doctor(home: Harness, operator: Operator) -> None:
     assert home.simulator.messages == []
 
 
-async def test_the_doctor_when_it_is_broken(home: Harness, operator: Operator) -> None:
-    """Its cause and its fix, the fix first."""
+async def test_the_connection_check_of_a_broken_connection(home: Harness, operator: Operator) -> None:
+    """The fix is shown before the cause."""
     await home.simulator.stop()
     await operator.open(f"/mailboxes/{MAILBOX}")
     shown = await operator.submit(f"/mailboxes/{MAILBOX}/examine")
-    assert "tcp-ipv4 failed To mend it:" in shown
+    assert "tcp-ipv4 failed Fix:" in shown
     assert shown.index("POSTERN_SMTP_PORT (587)") < shown.index("refused the connection")
 
 
-async def doubtful(home: Harness) -> UUID:
-    """The connection died after the final dot."""
+async def in_doubt(home: Harness) -> UUID:
+    """Create a held email whose connection was lost after the final dot."""
     home.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
     id = await home.post(on_unknown="hold", subject="Lost")
     await home.until(id, "held")
     return id
 
 
-async def test_a_retry_that_may_duplicate_asks_twice(home: Harness, operator: Operator) -> None:
-    """Without the tick nothing is done, whatever the browser checks."""
-    id = await doubtful(home)
+async def test_a_retry_that_may_duplicate_needs_confirmation(home: Harness, operator: Operator) -> None:
+    """Without the ticked box the server refuses the retry, whether the browser checks it or not."""
+    id = await in_doubt(home)
     shown = await operator.open(f"/emails/{id}")
     assert "possible duplicate" in shown
-    assert "in doubt" in shown
-    assert "It may have arrived already" in await operator.submit(f"/emails/{id}", 400, what="retry")
+    assert "outcome unknown" in shown
+    assert "may have arrived already" in await operator.submit(f"/emails/{id}", 400, what="retry")
     assert (await home.email(id))["relay"]["state"] == "held"
     await operator.open(f"/emails/{id}")
-    assert "It is in the queue again." in await operator.submit(f"/emails/{id}", what="retry", sure="yes")
+    assert "The email is in the queue again." in await operator.submit(f"/emails/{id}", what="retry", sure="yes")
     await home.until(id, "done")
     assert len(home.simulator.messages) == 2
 
 
-async def test_a_doubtful_email_is_confirmed(home: Harness, operator: Operator) -> None:
-    """It counts as sent and is not offered again; the overview had asked for it."""
-    id = await doubtful(home)
-    assert "1 email is held until a person decides." in await until(operator, "", "1 email is held")
+async def test_an_email_in_doubt_is_confirmed(home: Harness, operator: Operator) -> None:
+    """The overview asks for the decision; after it the email counts as sent and is not sent again."""
+    id = await in_doubt(home)
+    assert "1 email is held until an operator decides." in await until(operator, "", "1 email is held")
     assert "Lost" in await operator.open("/emails", query={"state": "held"})
     await operator.open(f"/emails/{id}")
-    assert "It counts as sent." in await operator.submit(f"/emails/{id}", what="confirm")
+    assert "The email counts as sent." in await operator.submit(f"/emails/{id}", what="confirm")
     assert (await home.email(id))["last_event"] == "sent"
     assert len(home.simulator.messages) == 1
 
 
 async def test_a_failed_email_is_retried(home: Harness, operator: Operator) -> None:
-    """To whom it has failed for alone, once the cause is mended."""
+    """A retry sends only to the recipients that failed."""
     home.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBE}"), times=1, recipient="ada@*"))
     id = await home.post(to=["ada@example.net", "bob@example.net"])
     await home.until(id, "done")
@@ -160,19 +158,19 @@ async def test_a_failed_email_is_retried(home: Harness, operator: Operator) -> N
     assert "sent" in await operator.open(f"/emails/{id}")
 
 
-async def test_what_waits_is_cancelled(home: Harness, operator: Operator) -> None:
-    """Once; the second word finds it differently."""
+async def test_a_waiting_email_is_cancelled(home: Harness, operator: Operator) -> None:
+    """A second cancellation does nothing and says so."""
     id = await home.post(scheduled_at="in 1 hour")
     await operator.open(f"/emails/{id}")
     assert "Cancel it for good" in operator.shows
-    assert "It is cancelled" in await operator.submit(f"/emails/{id}", what="cancel")
+    assert "The email is cancelled" in await operator.submit(f"/emails/{id}", what="cancel")
     assert (await home.email(id))["last_event"] == "canceled"
     assert "Cancel it for good" not in operator.shows
     assert "Nothing was done" in await operator.submit(f"/emails/{id}", what="cancel")
 
 
 async def test_an_email_shows_its_structure_and_not_its_content(home: Harness, operator: Operator) -> None:
-    """Subject, addresses, parts and dialogue; what it says stays between sender and recipient."""
+    """The page shows subject, addresses, parts and dialogue, and no text of the email."""
     file = {"filename": "bill <b>.pdf", "content": "AAAA", "content_type": "application/pdf"}
     id = await home.post(subject=f"Bill {PROBE}", text="SECRET-TEXT", html="<p>SECRET-HTML</p>", attachments=[file])
     await home.until(id, "done")
@@ -185,8 +183,8 @@ async def test_an_email_shows_its_structure_and_not_its_content(home: Harness, o
         assert hidden not in operator.page.text
 
 
-async def test_the_list_finds_what_the_api_finds(home: Harness, operator: Operator) -> None:
-    """By state, recipient, sender, lane and subject, alone and together; a wrong filter says what is right."""
+async def test_filters_of_the_email_list(home: Harness, operator: Operator) -> None:
+    """State, recipient, sender, lane and subject, alone and together; an invalid filter shows a message."""
     await home.until(await home.post(subject="A receipt", to="bob@example.net"), "done")
     await home.post(subject="Later", lane="bulk", scheduled_at="in 1 hour", **{"from": "shop@contoso.com"})
     for query, found in (
@@ -201,23 +199,23 @@ async def test_the_list_finds_what_the_api_finds(home: Harness, operator: Operat
         await operator.open("/emails", query=query)
         assert subjects(operator) == found, query
     for query, words in (
-        ({"to": "bob"}, "An address is whole"),
+        ({"to": "bob"}, "Give a complete address"),
         ({"state": "x"}, "There is no such state."),
         ({"lane": "x"}, "There is no such lane."),
         ({"subject": "x" * 201}, "at most 200 characters"),
-        ({"after": "x"}, "The page is not one"),
+        ({"after": "x"}, "The value of `after` is not an email id."),
     ):
         assert words in await operator.open("/emails", query=query)
 
 
 def subjects(operator: Operator) -> Sequence[str]:
-    """Those that are listed, the newest first."""
+    """Subjects of the listed emails, newest first."""
     rows = operator.page.text.split('data-label="Subject"')[1:]
     return [row.split("</a>")[0].rpartition(">")[2] for row in rows]
 
 
 async def test_pages_of_the_list(home: Harness, operator: Operator) -> None:
-    """Older and newer lead through all of them and back, with the filters kept."""
+    """The links Older and Newer lead through all emails and back, and preserve the filters."""
     for number in range(120):
         await home.post(subject=f"No. {number:03}", scheduled_at="in 1 hour")
     seen: list[str] = []
@@ -235,27 +233,27 @@ async def test_pages_of_the_list(home: Harness, operator: Operator) -> None:
     assert "state=scheduled" in str(operator.page.url)
 
 
-async def follow(operator: Operator, way: str) -> None:
-    """The link of the page that leads there."""
-    where = operator.page.text.split(f'rel="{way}" href="')[1].split('"')[0].replace("&amp;", "&")
-    operator.page = await operator.client.get(where)
+async def follow(operator: Operator, rel: str) -> None:
+    """Open the link of the page with this relation."""
+    url = operator.page.text.split(f'rel="{rel}" href="')[1].split('"')[0].replace("&amp;", "&")
+    operator.page = await operator.client.get(url)
     assert operator.page.status_code == 200
 
 
 async def test_the_webhooks(home: Harness, operator: Operator) -> None:
-    """What waits for each, how it failed last, and nothing of the query in which people put secrets."""
+    """The page shows the waiting events, the last failure, and not the URL's query, which may contain secrets."""
     body: dict[str, Any] = {"endpoint": "https://hooks.example.invalid/in?token=SECRET", "events": ["email.sent"]}
     assert (await home.caller.post("/webhooks", json=body)).status_code == 200
     await home.until(await home.post(), "done")
-    shown = await until(operator, "/webhooks", "1 waiting")
+    shown = await until(operator, "/webhooks", "Waiting events: 1")
     shown = await until(operator, "/webhooks", "email.sent 20")
     assert "https://hooks.example.invalid/in" in shown
     assert "pending" in shown
     assert "SECRET" not in operator.page.text
 
 
-async def test_a_store_that_takes_nothing(home: Harness, operator: Operator, tmp_path: Path) -> None:
-    """The overview still says what is wrong and what mends it."""
+async def test_a_database_that_cannot_be_written(home: Harness, operator: Operator, tmp_path: Path) -> None:
+    """The overview still shows the problem and its fix."""
     with closing(sqlite3.connect(tmp_path / "postern.db", timeout=20)) as other:
         other.execute("ALTER TABLE heartbeat RENAME TO gone")
         other.commit()
@@ -267,10 +265,10 @@ async def test_a_store_that_takes_nothing(home: Harness, operator: Operator, tmp
     assert "Nothing could be read" in await operator.open("/emails", 503)
 
 
-async def test_what_a_person_did_is_written_down(
+async def test_actions_are_logged_and_audited(
     home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In the log and in the audit, as done at the console."""
+    """The log and the audit name the console as the actor."""
     id = await home.post(scheduled_at="in 1 hour")
     await operator.open(f"/emails/{id}")
     await operator.submit(f"/emails/{id}", what="cancel")
@@ -282,7 +280,7 @@ async def test_what_a_person_did_is_written_down(
 
 
 async def test_pages_of_the_audit(home: Harness, operator: Operator) -> None:
-    """The newest first, and older ones behind them."""
+    """The newest entries come first; a link leads to older ones."""
     await home.until(await home.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
     for number in range(60):
@@ -295,11 +293,11 @@ async def test_pages_of_the_audit(home: Harness, operator: Operator) -> None:
     await follow(operator, "next")
     assert "No. 8" in operator.shows
     assert 'rel="next"' not in operator.page.text
-    assert "not one that the list has given" in await operator.open("/audit", 400, query={"before": "x"})
+    assert "is not an id of the audit" in await operator.open("/audit", 400, query={"before": "x"})
 
 
-async def test_addresses_are_relative(home: Harness, operator: Operator) -> None:
-    """So that a gateway may put whatever it likes before them: all links of a page lead to pages of the console."""
+async def test_links_are_relative(home: Harness, operator: Operator) -> None:
+    """All links of a page lead to pages of the console, whatever prefix a gateway adds."""
     id = await home.post()
     for path in ("", "/", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/nowhere/at/all"):
         page = await operator.client.get(f"/console{path}")
