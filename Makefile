@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: openapi help demo dev test test-postgres check faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean simulate-scale
+.PHONY: openapi docs help demo dev test test-postgres check faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean simulate-scale
 .PHONY: image lint-image licences audit
 .DEFAULT_GOAL := help
 
@@ -74,6 +74,9 @@ fuzz: $(READY) ## more than 20,000 requests made from the specification, judged 
 
 openapi: $(READY) ## write deploy/openapi.json again, as a running Postern serves it
 	@$(BIN)/python -m tests.contract.api.specification
+
+docs: $(READY) ## write the generated tables of the documentation again
+	@$(BIN)/python -m tests.architecture.reference_tables
 
 image: ## the container image, as `postern`
 	@docker build --build-arg VERSION=$$(git describe --tags --always) --build-arg REVISION=$$(git rev-parse HEAD) -t postern .

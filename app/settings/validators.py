@@ -90,7 +90,7 @@ def _plain(kind: str, context: Mapping[str, Any], message: str, field: int | str
         case "literal_error":
             return "is not one of the choices", f"Give {context['expected']}"
         case _:
-            return _OF_KIND.get(kind, (message[:1].lower() + message[1:], "See the settings in README.md"))
+            return _OF_KIND.get(kind, (message[:1].lower() + message[1:], "See deploy/docs/settings.md"))
 
 
 def mailbox(value: str) -> str:

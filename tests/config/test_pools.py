@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.mail.message.address import parse_address
-from app.settings import FileSecret, MailboxSettings, PoolSettings, Settings, StoreSettings, load
+from app.settings import FileSecret, MailboxSettings, Settings, StoreSettings, load
 from tests.config.toml_fixture import APP, HIDDEN, ONE, OTHER, SECRET, TENANT, TWO, TomlFixture, mailbox, pool
 from tests.entra import CLIENT, certificate, key_pem, pem
 
@@ -194,10 +194,3 @@ def test_the_example_is_right(toml: TomlFixture, tmp_path: Path) -> None:
     assert (first.connections, second.connections) == (3, 2)
     assert settings.routes.default_sender == "Contoso Shop <orders@contoso.com>"
     assert settings.routes.route(parse_address("billing@fabrikam.com")) == "fabrikam"
-
-
-def test_every_setting_of_a_pool_is_in_the_readme() -> None:
-    """In the words of the code."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for name, facts in PoolSettings.model_fields.items():
-        assert f"| `{name}` | {facts.description}" in readme

@@ -144,7 +144,7 @@ WRONG = [
         "POSTERN_MAX_MESSAGE_BYTES: '200000000' is too large. Give 157286400 or less.",
     ),
     ({"POSTERN_PASWORD": "x"}, "POSTERN_PASWORD: there is no such setting. Did you mean POSTERN_PASSWORD?"),
-    ({"POSTERN_XYZZY": "x"}, "POSTERN_XYZZY: there is no such setting. README.md lists the settings."),
+    ({"POSTERN_XYZZY": "x"}, "POSTERN_XYZZY: there is no such setting. deploy/docs/settings.md lists the settings."),
     (
         {"POSTERN_PASSWORD_FILE": "/nowhere/secret"},
         "POSTERN_PASSWORD: is given twice, also as POSTERN_PASSWORD_FILE. Keep one of them.",
