@@ -29,7 +29,7 @@ from app.console import Console, ConsoleContext, mount_console
 from app.doctor import HealthMonitor, Sessions
 from app.http_server.server import HttpServer, ServerLimits
 from app.mail.credential_expiry import CredentialExpiry
-from app.mail.send_estimate import Capacity
+from app.mail.send_estimate import MailboxLimits
 from app.mail.webhook.payload import credential_event
 from app.mailbox_factory import MailboxFactory, limits
 from app.metrics_exporter import MetricsExporter
@@ -242,7 +242,7 @@ class Postern:
             route=routes.route,
             default_sender=routes.default_sender,
             capacities={
-                one.mailbox: Capacity(one.messages_per_minute, one.recipients_per_day, one.connections)
+                one.mailbox: MailboxLimits(one.messages_per_minute, one.recipients_per_day, one.connections)
                 for pool in settings.pools
                 for one in pool.mailboxes
             },

@@ -10,12 +10,12 @@ from app import logs
 from app.background import run_periodically
 from app.clock import Clock
 from app.frozen import frozen
+from app.mail.time_units import DAY
 from app.store import Store
 from app.store.retention import RetentionCutoffs
 
 INTERVAL = 60.0  # real seconds between looks for what has become old
 FULL_REST = 0.02  # real seconds between two steps at least; or as long as the step took: others have half of the time
-DAY = 86_400.0
 LOG_INTERVAL = 4.0  # days that a webhook's event is kept at least: its last try comes after three
 
 

@@ -7,7 +7,7 @@ from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.message.address import Address
 from app.mail.readiness import DeepCheck, Readiness
-from app.mail.send_estimate import Capacity
+from app.mail.send_estimate import MailboxLimits
 from app.store import Store
 
 
@@ -37,7 +37,7 @@ class ApiContext:
     clock: Clock
     route: Callable[[Address], str | None]
     default_sender: str | None
-    capacities: Mapping[str, Capacity]  # of the mailboxes, by name
+    capacities: Mapping[str, MailboxLimits]  # of the mailboxes, by name
     credential_expiries: Mapping[
         str, Callable[[], CredentialExpiry | None]
     ]  # of what each mailbox logs in with, by name

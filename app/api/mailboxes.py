@@ -23,6 +23,7 @@ from app.api.submission.fields import json_type
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import MAX_REASON, Health, one_line
+from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.mail.outcome.verdict import Explanation
 from app.mail.timestamps import iso
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, MailboxUsage
@@ -116,7 +117,11 @@ _MAILBOX = {
     "owner": "postern-1:8025",
     "wish": None,
     "usage": {"connections": 0, "messages_last_minute": 12, "recipients_last_day": 1840},
-    "limits": {"connections": 3, "messages_per_minute": 30, "recipients_per_day": 10_000},
+    "limits": {
+        "connections": CONNECTIONS,
+        "messages_per_minute": MESSAGES_PER_MINUTE,
+        "recipients_per_day": RECIPIENTS_PER_DAY,
+    },
     "credential": None,
     "explanation": {
         "summary": "The mailbox noreply@contoso.com may not log in: SMTP AUTH is switched off for it.",

@@ -116,7 +116,7 @@ def _erase_ids(ids: Sequence[UUID]) -> list[typer.Exit]:
 def _erase_address(address: str) -> list[typer.Exit]:
     """The address is not repeated in what is printed: that may be kept."""
     try:
-        spec = erasure.normal(address)
+        spec = erasure.normalize_address(address)
     except AddressError as error:
         raise typer.BadParameter(f"--address: {error}") from None
     found = with_store(lambda store: store.erase_address(spec, Clock().now(), BY))

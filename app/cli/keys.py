@@ -167,12 +167,12 @@ def _policy(
 
 
 _BUDGETS = {
-    "messages_per_minute": key_policy.budget,
-    "messages_per_day": key_policy.budget,
-    "recipients_per_minute": key_policy.budget,
-    "recipients_per_day": key_policy.budget,
-    "bytes_per_minute": key_policy.byte_budget,
-    "bytes_per_day": key_policy.byte_budget,
+    "messages_per_minute": key_policy.item_limit,
+    "messages_per_day": key_policy.item_limit,
+    "recipients_per_minute": key_policy.item_limit,
+    "recipients_per_day": key_policy.item_limit,
+    "bytes_per_minute": key_policy.byte_limit,
+    "bytes_per_day": key_policy.byte_limit,
 }
 
 

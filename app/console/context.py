@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.readiness import DeepCheck, Readiness
-from app.mail.send_estimate import Capacity
+from app.mail.send_estimate import MailboxLimits
 from app.store import Store
 
 
@@ -18,7 +18,7 @@ class ConsoleContext:
     clock: Clock
     password: str = field(repr=False)
     pools: Mapping[str, str]  # name of each mailbox's pool
-    capacities: Mapping[str, Capacity]
+    capacities: Mapping[str, MailboxLimits]
     credential_expiries: Mapping[str, Callable[[], CredentialExpiry | None]]
     readiness: Callable[[], Awaitable[Readiness]]  # of /readyz
     deep_check: Callable[[], Awaitable[DeepCheck]]  # of /readyz?deep=1

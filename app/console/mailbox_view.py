@@ -7,7 +7,7 @@ from urllib.parse import quote
 from app.console.context import ConsoleContext
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.mailbox_health import MailboxCondition
-from app.mail.send_estimate import Capacity
+from app.mail.send_estimate import MailboxLimits
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 
@@ -24,7 +24,7 @@ class MailboxView:
     hold_request: str  # "hold", "release" or "": requested by a person and not yet carried out
     owner: str  # the replica that relays for it, or ""
     used: MailboxUsage
-    capacity: Capacity
+    capacity: MailboxLimits
     expiry: CredentialExpiry | None
 
     @property

@@ -18,7 +18,7 @@ from app.mail.mailbox_health import Health
 from app.mail.message.message import Lane
 from app.mail.outcome.verdict import Explanation
 from app.mail.readiness import Check, Readiness
-from app.mail.send_estimate import DAY
+from app.mail.time_units import DAY
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.records import Backlog, Waiting
 from app.store.webhooks.records import Status, Webhook

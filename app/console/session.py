@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from hashlib import scrypt, sha256
 from ipaddress import IPv6Address, ip_address
 
+from app.mail.time_units import MINUTE
+
 SESSION_LIFETIME = 8 * 3600.0  # seconds
 MAX_LOGIN_DELAY = 5.0  # seconds
 _UNDELAYED_ATTEMPTS = 3  # of one address in a minute
 _FIRST_DELAY = 0.25  # seconds; doubles with each further attempt
 _MAX_COUNTED = 9  # attempts of one address after which the delay does not grow
 _ALL_ADDRESSES_DIVISOR = 12  # so many attempts of all addresses count like one of a single address
-_MINUTE = 60.0
 _MAX_ADDRESSES = 1000  # remembered
 
 
@@ -105,7 +106,7 @@ class LoginThrottle:
 
 
 def _recent(attempts: Iterable[float], now: float) -> int:
-    return sum(at > now - _MINUTE for at in attempts)
+    return sum(at > now - MINUTE for at in attempts)
 
 
 def _delay(attempts: int) -> float:

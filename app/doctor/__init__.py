@@ -2,7 +2,7 @@
 
 It sends no mail unless it is asked to, logs in once at most to each mailbox, and shows no secret. It stores nothing.
 
-    findings = await examine([case], tell=print)
+    findings = await examine([target], tell=print)
 """
 
 from app.doctor.doctor import examine

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Self
 
 from cryptography import x509
@@ -12,6 +11,7 @@ from app.doctor.finding import Finding, Step, failed, ok, warn
 from app.doctor.target import CheckTarget
 from app.mail.outcome.attempt import Failure, FailureKind
 from app.mail.policy import WITHOUT_REPLY
+from app.mail.timestamps import minute_text
 from app.smtp.handshake import TlsInfo
 
 _SOON = 7 * 86_400.0  # seconds
@@ -26,9 +26,9 @@ class Certificate:
     subject: str
     issuer: str
     names: tuple[str, ...]
-    begins: float
-    ends: float
-    own: bool  # signed by itself
+    valid_from: float
+    valid_until: float
+    self_signed: bool  # signed by itself
 
     @classmethod
     def parse(cls, der: bytes) -> Self:
@@ -40,7 +40,7 @@ class Certificate:
             _names(it),
             it.not_valid_before_utc.timestamp(),
             it.not_valid_after_utc.timestamp(),
-            own=it.subject == it.issuer,
+            self_signed=it.subject == it.issuer,
         )
 
     def facts(self) -> Mapping[str, str]:
@@ -49,35 +49,35 @@ class Certificate:
             "issued to": self.subject,
             "issued by": self.issuer,
             "for": ", ".join(self.names) or "no name at all",
-            "valid until": day(self.ends),
+            "valid until": minute_text(self.valid_until),
         }
 
 
-def trusted(case: CheckTarget, shown: TlsInfo) -> Finding:
+def trusted_finding(target: CheckTarget, shown: TlsInfo) -> Finding:
     """The chain and the name were verified in the handshake."""
     its = Certificate.parse(shown.certificate)
-    left = its.ends - case.clock.now()
+    left = its.valid_until - target.clock.now()
     if left < _SOON:
         return warn(
             Step.CERTIFICATE,
-            f"The certificate is trusted, but it ends on {day(its.ends)}.",
-            f"Have whoever runs {case.upstream.host} renew it before that day; after it no mail goes.",
+            f"The certificate is trusted, but it ends on {minute_text(its.valid_until)}.",
+            f"Have whoever runs {target.upstream.host} renew it before that day; after it no mail goes.",
             its.facts(),
         )
-    return ok(Step.CERTIFICATE, f"The certificate is for {case.upstream.host} and its chain is trusted.", its.facts())
+    return ok(Step.CERTIFICATE, f"The certificate is for {target.upstream.host} and its chain is trusted.", its.facts())
 
 
-def distrusted(case: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
+def untrusted_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
     """Why, and who shows it. `shown` is from a second look; None if there was none."""
     policy = WITHOUT_REPLY[FailureKind.CERTIFICATE]
     if shown is None:
         return failed(Step.CERTIFICATE, f"{failure.detail} {policy.summary}", policy.fix)
     its = Certificate.parse(shown.certificate)
-    why, fix = _why(case, failure, its)
+    why, fix = _why(target, failure, its)
     return failed(Step.CERTIFICATE, f"{failure.detail} {why}", fix or policy.fix, its.facts())
 
 
-def no_tls(case: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
+def no_tls_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
     """STARTTLS was not offered, or no handshake came about."""
     policy = WITHOUT_REPLY[FailureKind.TLS]
     if shown is None or shown.version not in _OLD_TLS:
@@ -86,18 +86,13 @@ def no_tls(case: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Findin
     return failed(Step.STARTTLS, summary, policy.fix, Certificate.parse(shown.certificate).facts())
 
 
-def day(seconds: float) -> str:
-    """A moment as people read it, to the day and minute."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _why(case: CheckTarget, failure: Failure, its: Certificate) -> tuple[str, str]:
+def _why(target: CheckTarget, failure: Failure, its: Certificate) -> tuple[str, str]:
     """The cause, and a mend if it is another than policy's."""
-    now, host = case.clock.now(), case.upstream.host
-    if now >= its.ends:
-        return f"It ended on {day(its.ends)}.", _clock_or_renewal(case, now)
-    if now < its.begins:
-        return f"It begins only on {day(its.begins)}.", _clock_or_renewal(case, now)
+    now, host = target.clock.now(), target.upstream.host
+    if now >= its.valid_until:
+        return f"It ended on {minute_text(its.valid_until)}.", _clock_or_renewal(target, now)
+    if now < its.valid_from:
+        return f"It begins only on {minute_text(its.valid_from)}.", _clock_or_renewal(target, now)
     if _WRONG_HOST in failure.detail:
         return (
             f"It is for {', '.join(its.names) or 'no name at all'} and not for {host}.",
@@ -105,16 +100,16 @@ def _why(case: CheckTarget, failure: Failure, its: Certificate) -> tuple[str, st
             f"it is right, another server answers in its place: a proxy or a wrong DNS record ({its.issuer} issued "
             "the certificate).",
         )
-    if its.own:
+    if its.self_signed:
         return f"{its.subject} has signed it itself: whoever that is stands between here and {host}.", ""
     return f"It comes from {its.issuer}, whom this machine does not trust and who stands between here and {host}.", ""
 
 
-def _clock_or_renewal(case: CheckTarget, now: float) -> str:
+def _clock_or_renewal(target: CheckTarget, now: float) -> str:
     return (
-        f"This machine believes that it is {day(now)}: if that is wrong, set its clock (NTP). If it is right, whoever "
-        f"shows this certificate for {case.upstream.host} must renew it; Microsoft's own are always current, so look "
-        "for a proxy in between."
+        f"The clock of this machine says {minute_text(now)}. If that is wrong, set it (NTP). If it is right, the "
+        f"server that answers as {target.upstream.host} has to renew its certificate. Microsoft's are always current, "
+        "so check for a proxy between this machine and Office 365."
     )
 
 

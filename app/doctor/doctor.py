@@ -9,30 +9,30 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from app.doctor.domain_records import examine_domains
+from app.doctor.domain_records import check_domains
 from app.doctor.finding import Finding, Outcome, Step, ok, skipped
 from app.doctor.handshake import STEPS as OPENING
-from app.doctor.handshake import open_up
-from app.doctor.login import credential, log_in
-from app.doctor.network import look_up, reach
-from app.doctor.senders import send_test, try_senders
+from app.doctor.handshake import check_handshake
+from app.doctor.login import check_credential, check_login
+from app.doctor.network import check_dns, check_tcp
+from app.doctor.senders import check_senders, send_test
 from app.doctor.target import CheckTarget
 from app.smtp.auth.credentials import Secret
 from app.smtp.handshake import Session, Upstream
 
-Tell = Callable[[Finding], None]
+Report = Callable[[Finding], None]
 Admit = Callable[[str], AbstractAsyncContextManager[Finding | None]]
 
 
-async def examine(cases: Sequence[CheckTarget], tell: Tell = lambda _: None) -> list[Finding]:
+async def examine(targets: Sequence[CheckTarget], report: Report = lambda _: None) -> list[Finding]:
     """Every finding about one mailbox or more, each also told as soon as it is there.
 
-    It ends within the sum of the cases' bounds.
+    It ends within the sum of the targets' bounds.
     """
-    examination = _Examination(tell)
-    domains = asyncio.create_task(examine_domains(cases))
+    examination = _Examination(report)
+    domains = asyncio.create_task(check_domains(targets))
     try:
-        await examination.run(cases)
+        await examination.run(targets)
         for finding in await domains:
             examination.tell(finding.about, finding)
     finally:
@@ -40,19 +40,19 @@ async def examine(cases: Sequence[CheckTarget], tell: Tell = lambda _: None) -> 
     return examination.findings
 
 
-async def examine_logins(cases: Sequence[CheckTarget], tell: Tell, admit: Admit) -> None:
+async def examine_logins(targets: Sequence[CheckTarget], report: Report, admit: Admit) -> None:
     """The way to each upstream, and one login to each mailbox inside what `admit` gives; a finding that it gives is
     told instead of a login.
 
     No MAIL, no sender, no domain: what can be done again and again without being noticed.
     """
-    await _Examination(tell, admit).run(cases)
+    await _Examination(report, admit).run(targets)
 
 
 class _Examination:
     """One run. What gives a Finding or None gives the failure that spares the steps after it."""
 
-    def __init__(self, tell: Tell, admit: Admit | None = None) -> None:
+    def __init__(self, tell: Report, admit: Admit | None = None) -> None:
         self.findings: list[Finding] = []
         self._admit = admit
         self._tell = tell
@@ -65,99 +65,99 @@ class _Examination:
             self.findings.append(whole := replace(finding, about=about))
             self._tell(whole)
 
-    async def run(self, cases: Sequence[CheckTarget]) -> None:
-        """The settings are right already, or there would be no case."""
-        self.tell("", ok(Step.SETTINGS, "The settings can be read.", _facts(cases)))
-        for case in cases:
-            if case.upstream not in self._opened:
-                self._opened[case.upstream] = await self._way(case)
-        for case in cases:
-            await self._admitted(case, self._opened[case.upstream])
+    async def run(self, targets: Sequence[CheckTarget]) -> None:
+        """The settings are right already, or there would be no target."""
+        self.tell("", ok(Step.SETTINGS, "The settings can be read.", _facts(targets)))
+        for target in targets:
+            if target.upstream not in self._opened:
+                self._opened[target.upstream] = await self._way(target)
+        for target in targets:
+            await self._admitted(target, self._opened[target.upstream])
 
-    async def _way(self, case: CheckTarget) -> Finding | None:
+    async def _way(self, target: CheckTarget) -> Finding | None:
         """Mailboxes whose names in EHLO differ share the network alone."""
-        there = (case.upstream.host, case.upstream.port, case.upstream.ipv4_only)
+        there = (target.upstream.host, target.upstream.port, target.upstream.ipv4_only)
         if there not in self._reached:
-            self._reached[there] = await self._network(case)
+            self._reached[there] = await self._network(target)
         if (why := self._reached[there]) is not None:
-            self._skip(case.where, OPENING, why)
+            self._skip(target.where, OPENING, why)
             return why
-        return await self._opening(case)
+        return await self._opening(target)
 
-    async def _network(self, case: CheckTarget) -> Finding | None:
-        finding, addresses = await look_up(case)
-        self.tell(case.where, finding)
+    async def _network(self, target: CheckTarget) -> Finding | None:
+        finding, addresses = await check_dns(target)
+        self.tell(target.where, finding)
         if finding.outcome is Outcome.FAILED:
-            self._skip(case.where, (Step.TCP_IPV4, Step.TCP_IPV6), finding)
+            self._skip(target.where, (Step.TCP_IPV4, Step.TCP_IPV6), finding)
             return finding
-        findings = await reach(case, addresses)
-        self.tell(case.where, *findings)
+        findings = await check_tcp(target, addresses)
+        self.tell(target.where, *findings)
         return _failed(findings)
 
-    async def _opening(self, case: CheckTarget) -> Finding | None:
-        findings = await open_up(case)
-        self.tell(case.where, *findings)
+    async def _opening(self, target: CheckTarget) -> Finding | None:
+        findings = await check_handshake(target)
+        self.tell(target.where, *findings)
         if (why := _failed(findings)) is not None:
-            self._skip(case.where, OPENING[OPENING.index(why.step) + 1 :], why)
+            self._skip(target.where, OPENING[OPENING.index(why.step) + 1 :], why)
         return why
 
-    async def _admitted(self, case: CheckTarget, way: Finding | None) -> None:
+    async def _admitted(self, target: CheckTarget, way: Finding | None) -> None:
         if self._admit is None:
-            await self._mailbox(case, way)
+            await self._mailbox(target, way)
             return
-        async with self._admit(case.mailbox) as instead:
+        async with self._admit(target.mailbox) as instead:
             if instead is None:
-                await self._mailbox(case, way)
+                await self._mailbox(target, way)
             else:
-                self.tell(case.mailbox, instead)
+                self.tell(target.mailbox, instead)
 
-    async def _mailbox(self, case: CheckTarget, way: Finding | None) -> None:
-        finding, secret = await credential(case)
-        self.tell(case.mailbox, finding)
-        await self._inside(case, secret, way or (finding if finding.outcome is Outcome.FAILED else None))
+    async def _mailbox(self, target: CheckTarget, way: Finding | None) -> None:
+        finding, secret = await check_credential(target)
+        self.tell(target.mailbox, finding)
+        await self._inside(target, secret, way or (finding if finding.outcome is Outcome.FAILED else None))
 
-    async def _inside(self, case: CheckTarget, secret: Secret | None, why: Finding | None) -> None:
+    async def _inside(self, target: CheckTarget, secret: Secret | None, why: Finding | None) -> None:
         """What needs a login."""
         session = None
         if why is None and secret is not None:
-            finding, session = await log_in(case, secret)
-            self.tell(case.mailbox, finding)
+            finding, session = await check_login(target, secret)
+            self.tell(target.mailbox, finding)
             why = finding if session is None else None
         else:
-            self._skip(case.mailbox, (Step.AUTH,), why)
+            self._skip(target.mailbox, (Step.AUTH,), why)
         if session is None:
-            self._skip(case.mailbox, self._after_login(case), why)
+            self._skip(target.mailbox, self._after_login(target), why)
             return
         try:
             if self._admit is None:
-                await self._on(case, session)
+                await self._on(target, session)
         finally:
             await session.quit()
 
-    def _after_login(self, case: CheckTarget) -> tuple[Step, ...]:
+    def _after_login(self, target: CheckTarget) -> tuple[Step, ...]:
         if self._admit is not None:
             return ()
-        return (Step.SENDER, Step.TEST_MESSAGE) if case.test_to else (Step.SENDER,)
+        return (Step.SENDER, Step.TEST_MESSAGE) if target.test_to else (Step.SENDER,)
 
-    async def _on(self, case: CheckTarget, session: Session) -> None:
-        self.tell(case.mailbox, *await try_senders(case, session))
-        if case.test_to is None:
+    async def _on(self, target: CheckTarget, session: Session) -> None:
+        self.tell(target.mailbox, *await check_senders(target, session))
+        if target.test_to is None:
             return
         if session.reusable:
-            self.tell(case.mailbox, await send_test(case, session, case.test_to))
+            self.tell(target.mailbox, await send_test(target, session, target.test_to))
         else:
-            self.tell(case.mailbox, skipped(Step.TEST_MESSAGE, "Not tried: the session has ended."))
+            self.tell(target.mailbox, skipped(Step.TEST_MESSAGE, "Not tried: the session has ended."))
 
     def _skip(self, about: str, steps: Iterable[Step], why: Finding | None) -> None:
         if why is not None:
             self.tell(about, *(skipped(step, f"Not tried, because the step {why.step} failed.") for step in steps))
 
 
-def _facts(cases: Sequence[CheckTarget]) -> dict[str, str]:
-    upstreams = ", ".join(dict.fromkeys(case.where for case in cases))
-    if len(cases) == 1:
-        return {"mailbox": cases[0].mailbox, "upstream": upstreams}
-    return {"mailboxes": str(len(cases)), "upstream": upstreams}
+def _facts(targets: Sequence[CheckTarget]) -> dict[str, str]:
+    upstreams = ", ".join(dict.fromkeys(target.where for target in targets))
+    if len(targets) == 1:
+        return {"mailbox": targets[0].mailbox, "upstream": upstreams}
+    return {"mailboxes": str(len(targets)), "upstream": upstreams}
 
 
 def _failed(findings: Iterable[Finding]) -> Finding | None:

@@ -24,57 +24,57 @@ _POLICIES = ("none", "quarantine", "reject")
 _DomainCheck = Callable[[CheckTarget, DnsClient, str], Awaitable[Finding]]
 
 
-async def examine_domains(cases: Sequence[CheckTarget]) -> list[Finding]:
+async def check_domains(targets: Sequence[CheckTarget]) -> list[Finding]:
     """Every check for every domain that a sender may be of, each domain once, then the egress address."""
-    first = cases[0]  # egress and name server are the same for all
-    records = DnsClient(first.name_server, min(_EACH, first.bounds.domain))
-    of_domain, left = _shared_out(cases)
+    first = targets[0]  # egress and name server are the same for all
+    records = DnsClient(first.name_server, min(_EACH, first.step_timeouts.domain))
+    of_domain, left = _shared_out(targets)
     few = asyncio.Semaphore(_MOST)
 
-    async def examine(domain: str, case: CheckTarget) -> list[Finding]:
+    async def examine(domain: str, target: CheckTarget) -> list[Finding]:
         async with few:
-            work = [_bounded(case, step, check, records, domain) for step, check in _CHECKS.items()]
+            work = [_bounded(target, step, check, records, domain) for step, check in _CHECKS.items()]
             return await asyncio.gather(*work)
 
-    found = await asyncio.gather(*(examine(domain, case) for domain, case in of_domain.items()))
+    found = await asyncio.gather(*(examine(domain, target) for domain, target in of_domain.items()))
     skips = [replace(skipped(Step.MX, f"The records of {one} were not looked at."), about=one) for one in left]
     ptr = await _bounded(first, Step.PTR, _ptr, records, first.egress or "")
     return [*(one for row in found for one in row), *skips, ptr]
 
 
-def _shared_out(cases: Sequence[CheckTarget]) -> tuple[dict[str, CheckTarget], list[str]]:
-    """Each domain with the first case that names it, and those that are too many of one case."""
+def _shared_out(targets: Sequence[CheckTarget]) -> tuple[dict[str, CheckTarget], list[str]]:
+    """Each domain with the first target that names it, and those that are too many of one target."""
     of_domain: dict[str, CheckTarget] = {}
     left: dict[str, None] = {}
-    for case in cases:
-        found = domains(case)
+    for target in targets:
+        found = domains(target)
         left.update(dict.fromkeys(found[_MOST:]))
         for domain in found[:_MOST]:
-            of_domain.setdefault(domain, case)
+            of_domain.setdefault(domain, target)
     return of_domain, [domain for domain in left if domain not in of_domain]
 
 
-def domains(case: CheckTarget) -> list[str]:
+def domains(target: CheckTarget) -> list[str]:
     """The domains of the mailbox, the default sender and the allowed ones, but of patterns that name none."""
-    addresses: Iterable[str] = (case.mailbox, case.sender.addr_spec, *case.senders)
+    addresses: Iterable[str] = (target.mailbox, target.sender.addr_spec, *target.senders)
     found = (address.rpartition("@")[2].lower() for address in addresses)
     return [domain for domain in dict.fromkeys(found) if not set(domain) & set("*?[")]
 
 
-async def _bounded(case: CheckTarget, step: Step, check: _DomainCheck, records: DnsClient, domain: str) -> Finding:
+async def _bounded(target: CheckTarget, step: Step, check: _DomainCheck, records: DnsClient, domain: str) -> Finding:
     """What the name server does not answer is no fault of the domain."""
     try:
-        async with asyncio.timeout(case.bounds.domain):
-            return replace(await check(case, records, domain), about=domain)
+        async with asyncio.timeout(target.step_timeouts.domain):
+            return replace(await check(target, records, domain), about=domain)
     except DnsTimeoutError as error:
         why = str(error)
     except TimeoutError:
-        why = f"The name server took longer than {case.bounds.domain:g} s."
+        why = f"The name server took longer than {target.step_timeouts.domain:g} s."
     fix = "Check that this machine may ask its name server (UDP and TCP port 53), or name another by --name-server."
     return replace(warn(step, f"{domain}: {step.upper()} could not be looked up. {why}", fix), about=domain)
 
 
-async def _mx(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
+async def _mx(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
     try:
         exchangers = await records.mx(domain)
     except NxDomainError:
@@ -92,8 +92,8 @@ async def _mx(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
     )
 
 
-async def _spf(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
-    exchange = next((spf for end, spf in _SPF_OF_CLOUD.items() if case.upstream.host.endswith(end)), _SPF)
+async def _spf(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
+    exchange = next((spf for end, spf in _SPF_OF_CLOUD.items() if target.upstream.host.endswith(end)), _SPF)
     found = await evaluate(records, domain, exchange)
     facts = {"SPF": " | ".join(found.records) or "none", "lookups": str(found.lookups)}
     if not found.records:
@@ -110,7 +110,7 @@ async def _spf(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
             f"include:{exchange}, and ends with one `-all`.",
             facts,
         )
-    if not found.permits:
+    if not found.permits_exchange:
         return failed(
             Step.SPF,
             f"The SPF record of {domain} does not let Office 365 send.",
@@ -129,22 +129,22 @@ def _spf_doubts(domain: str, found: Spf, facts: dict[str, str]) -> Finding | Non
             "Take out includes of services that no longer send, or put their addresses in as ip4: and ip6:.",
             facts,
         )
-    if found.faults:
-        why = "; ".join(found.faults[:3])
+    if found.errors:
+        why = "; ".join(found.errors[:3])
         return warn(
             Step.SPF,
             f"The SPF record of {domain} is broken for strict receivers: {why}.",
             "Correct or take out that term.",
             facts,
         )
-    if found.everybody:
+    if found.permits_anyone:
         return warn(
             Step.SPF, f"The SPF record of {domain} lets everybody send (+all).", "End it with `-all` instead.", facts
         )
     return None
 
 
-async def _dkim(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
+async def _dkim(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
     if domain.endswith(_OF_MICROSOFT):
         return skipped(Step.DKIM, f"Microsoft signs mail of {domain} by itself.")
     names = [f"{selector}._domainkey.{domain}" for selector in _SELECTORS]
@@ -168,7 +168,7 @@ async def _dkim(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
     )
 
 
-async def _dmarc(case: CheckTarget, records: DnsClient, domain: str) -> Finding:
+async def _dmarc(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
     at, policies = await _dmarc_records(records, domain)
     if not policies:
         return warn(
@@ -209,7 +209,7 @@ def _tag(part: str) -> tuple[str, str]:
     return name.strip().lower(), value.strip()
 
 
-async def _ptr(case: CheckTarget, records: DnsClient, address: str) -> Finding:
+async def _ptr(target: CheckTarget, records: DnsClient, address: str) -> Finding:
     if not address:
         return skipped(Step.PTR, "No public address of this machine was given (--egress).")
     names = await records.ptr(address)
@@ -220,7 +220,7 @@ async def _ptr(case: CheckTarget, records: DnsClient, address: str) -> Finding:
     why = "has no name in the DNS" if not names else "has a name that does not lead back to it"
     return warn(
         Step.PTR,
-        f"{address} {why}. Office 365 does not ask for one on port {case.upstream.port}, so mail goes all the same.",
+        f"{address} {why}. Office 365 does not ask for one on port {target.upstream.port}, so mail goes all the same.",
         "To have it in order, ask whoever gave you the address for a PTR record, and give that name an A or AAAA "
         "record with the address.",
         facts,

@@ -16,12 +16,12 @@ _STEPS = {socket.AF_INET: Step.TCP_IPV4, socket.AF_INET6: Step.TCP_IPV6}
 _NAMES = {Step.TCP_IPV4: "IPv4", Step.TCP_IPV6: "IPv6"}
 
 
-async def look_up(case: CheckTarget) -> tuple[Finding, list[Address]]:
+async def check_dns(target: CheckTarget) -> tuple[Finding, list[Address]]:
     """The upstream's addresses, asked for as the relay asks for them."""
-    host = case.upstream.host
+    host = target.upstream.host
     try:
-        async with asyncio.timeout(case.bounds.dns):
-            addresses = await resolve(host, case.upstream.port, ipv4_only=False)
+        async with asyncio.timeout(target.step_timeouts.dns):
+            addresses = await resolve(host, target.upstream.port, ipv4_only=False)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no answer in time"
         why = WITHOUT_REPLY[FailureKind.DNS]
@@ -33,47 +33,47 @@ async def look_up(case: CheckTarget) -> tuple[Finding, list[Address]]:
     return ok(Step.DNS, f"{host} has {len(addresses)} address{'es' if len(addresses) != 1 else ''}.", facts), addresses
 
 
-async def reach(case: CheckTarget, addresses: Sequence[Address]) -> list[Finding]:
+async def check_tcp(target: CheckTarget, addresses: Sequence[Address]) -> list[Finding]:
     """TCP over each family, side by side. One that works is enough for Postern, so the other is a warning at most."""
     tried = {
-        step: _connect(case, [one for one in addresses if one.family == family][:_MOST])
+        step: _connect(target, [one for one in addresses if one.family == family][:_MOST])
         for family, step in _STEPS.items()
-        if any(one.family == family for one in addresses) and not _left_out(case, step)
+        if any(one.family == family for one in addresses) and not _left_out(target, step)
     }
     ends = dict(zip(tried, await asyncio.gather(*tried.values()), strict=True))
     works = any(failure is None for failure in ends.values())
     return [
-        _judge(case, step, ends[step], works=works, alone=len(ends) == 1) if step in ends else _absent(case, step)
+        _judge(target, step, ends[step], works=works, alone=len(ends) == 1) if step in ends else _absent(target, step)
         for step in _NAMES
     ]
 
 
-def _left_out(case: CheckTarget, step: Step) -> bool:
-    return step is Step.TCP_IPV6 and case.upstream.ipv4_only
+def _left_out(target: CheckTarget, step: Step) -> bool:
+    return step is Step.TCP_IPV6 and target.upstream.ipv4_only
 
 
-def _absent(case: CheckTarget, step: Step) -> Finding:
-    if _left_out(case, step):
+def _absent(target: CheckTarget, step: Step) -> Finding:
+    if _left_out(target, step):
         return skipped(step, "IPv6 is not used (POSTERN_IPV4_ONLY).")
-    return skipped(step, f"{case.upstream.host} has no {_NAMES[step]} address.")
+    return skipped(step, f"{target.upstream.host} has no {_NAMES[step]} address.")
 
 
-async def _connect(case: CheckTarget, addresses: Sequence[Address]) -> Failure | None:
-    sock, errors = await race(addresses, case.bounds.tcp - _MOST * CONNECTION_ATTEMPT_DELAY)
+async def _connect(target: CheckTarget, addresses: Sequence[Address]) -> Failure | None:
+    sock, errors = await race(addresses, target.step_timeouts.tcp - _MOST * CONNECTION_ATTEMPT_DELAY)
     if sock is None:
-        return connect_error(case.upstream.host, case.upstream.port, errors).failure
+        return connect_error(target.upstream.host, target.upstream.port, errors).failure
     sock.close()
     return None
 
 
-def _judge(case: CheckTarget, step: Step, failure: Failure | None, *, works: bool, alone: bool) -> Finding:
+def _judge(target: CheckTarget, step: Step, failure: Failure | None, *, works: bool, alone: bool) -> Finding:
     name = _NAMES[step]
     if failure is None:
-        return ok(step, f"TCP {case.upstream.port} is open over {name}.")
+        return ok(step, f"TCP {target.upstream.port} is open over {name}.")
     if step is Step.TCP_IPV6 and failure.kind is FailureKind.UNREACHABLE and not alone:
         return skipped(step, "This machine has no way out over IPv6.")
     if not works:
-        return diagnosis.of_failure(case, step, failure)
+        return diagnosis.of_failure(target, step, failure)
     if step is Step.TCP_IPV6:
         return warn(
             step,
@@ -81,4 +81,4 @@ def _judge(case: CheckTarget, step: Step, failure: Failure | None, *, works: boo
             "IPv4 is tried.",
             "Set POSTERN_IPV4_ONLY=true, or have whoever runs the network mend IPv6.",
         )
-    return warn(step, f"{failure.detail} IPv4 does not get through; IPv6 is used.", diagnosis.how_to_test(case))
+    return warn(step, f"{failure.detail} IPv4 does not get through; IPv6 is used.", diagnosis.how_to_test(target))

@@ -36,7 +36,7 @@ from app.store import Store, StoreUnavailableError
 QUICK_TTL = 1.0  # seconds that a quick look is good for
 DEEP_TTL = 60.0  # and a deep one
 STORE_TIMEOUT = 5.0  # seconds in which the store has to
-LONGEST = 30.0  # seconds for a deep look
+DEEP_CHECK_TIMEOUT = 30.0  # seconds for a deep look
 LOW_DISK_BYTES = 256 * 1024 * 1024  # octets of disk below which people are told
 
 
@@ -66,14 +66,14 @@ class HealthMonitor:
         self,
         store: Store,
         clock: Clock,
-        cases: Sequence[CheckTarget],
+        targets: Sequence[CheckTarget],
         sessions: Sessions,
         disk: Path | None = None,
         low: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._cases = cases
+        self._cases = targets
         self._sessions = sessions
         self._disk = disk
         self._low = low
@@ -127,18 +127,18 @@ class HealthMonitor:
     async def _conditions(self) -> dict[str, MailboxCondition | None]:
         """Of the mailboxes of the settings; the store may know others from earlier."""
         kept = {record.name: record.condition for record in await self._store.mailboxes() if record.owner}
-        return {case.mailbox: kept.get(case.mailbox) for case in self._cases}
+        return {target.mailbox: kept.get(target.mailbox) for target in self._cases}
 
     # The deep one.
 
     async def _examine(self) -> DeepCheck:
-        cases = sorted(self._cases, key=lambda case: self._seen.get(case.mailbox, 0.0))
+        targets = sorted(self._cases, key=lambda target: self._seen.get(target.mailbox, 0.0))
         found: list[Finding] = []
         with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST):
-                await examine_logins(cases, lambda one: self._learn(one, found), self._admit)
+            async with asyncio.timeout(DEEP_CHECK_TIMEOUT):
+                await examine_logins(targets, lambda one: self._learn(one, found), self._admit)
         done = {one.about for one in found if one.step is Step.AUTH or one.outcome is Outcome.FAILED}
-        found += [replace(_NO_TIME, about=case.mailbox) for case in cases if case.mailbox not in done]
+        found += [replace(_NO_TIME, about=target.mailbox) for target in targets if target.mailbox not in done]
         return DeepCheck(self._clock.now(), tuple(asdict(one) for one in found), tuple(self._reasons(found)))
 
     @asynccontextmanager
@@ -189,7 +189,7 @@ class HealthMonitor:
         return kept
 
     def _reasons(self, found: Sequence[Finding]) -> list[Reason]:
-        mailboxes = {case.mailbox for case in self._cases}
+        mailboxes = {target.mailbox for target in self._cases}
         return [
             Reason(one.step, Explanation(one.summary, one.fix), one.about if one.about in mailboxes else "")
             for one in found
@@ -201,7 +201,7 @@ _LEFT_TO_A_PERSON = skipped(Step.AUTH, "Not tried: a person holds the mailbox.")
 _LEFT_TO_THE_RELAY = skipped(Step.AUTH, "Not tried: the last login did not work; the relay tries the next by itself.")
 _IN_USE = skipped(Step.AUTH, "Not tried: its connections are all in use, or another replica relays for it.")
 _LOGGED_IN = ok(Step.AUTH, "The relay is logged in.")
-_NO_TIME = skipped(Step.AUTH, f"Not done: the {LONGEST:g} s of this look were over.")
+_NO_TIME = skipped(Step.AUTH, f"Not done: the {DEEP_CHECK_TIMEOUT:g} s of this look were over.")
 
 
 def _since(condition: MailboxCondition | None) -> float | None:

@@ -7,6 +7,7 @@ from uuid import uuid4
 from app.doctor import diagnosis
 from app.doctor.finding import Finding, Step, failed, ok, skipped
 from app.doctor.target import CheckTarget
+from app.mail.explain import fill_text
 from app.mail.message.address import Address
 from app.mail.message.compose import compose
 from app.mail.message.message import Submission
@@ -21,38 +22,38 @@ _WILD = frozenset("*?[")
 _TEXT = "This is a test message, sent by `postern check`.\n\nIf you can read it, the whole path works.\n"
 
 
-async def try_senders(case: CheckTarget, session: Session) -> list[Finding]:
+async def check_senders(target: CheckTarget, session: Session) -> list[Finding]:
     """MAIL FROM and RSET for each address; patterns have none to try."""
-    patterns = [skipped(Step.SENDER, _of_pattern(one)) for one in case.senders if _WILD & set(one)]
-    addresses = list(dict.fromkeys([case.mailbox, case.sender.addr_spec, *_addresses(case)]))
-    deadline = asyncio.get_running_loop().time() + case.bounds.senders
+    patterns = [skipped(Step.SENDER, _of_pattern(one)) for one in target.senders if _WILD & set(one)]
+    addresses = list(dict.fromkeys([target.mailbox, target.sender.addr_spec, *_addresses(target)]))
+    deadline = asyncio.get_running_loop().time() + target.step_timeouts.senders
     findings: list[Finding] = []
     for address in addresses[:_MOST]:
         if findings and not session.open:
             findings.append(skipped(Step.SENDER, f"{address} was not tried: the session has ended."))
         else:
-            findings.append(await _try_one(case, session, address, deadline))
+            findings.append(await _try_one(target, session, address, deadline))
     left = len(addresses) - _MOST
     more = [skipped(Step.SENDER, f"{left} further senders were not tried.")] if left > 0 else []
     return [*findings, *more, *patterns]
 
 
-async def send_test(case: CheckTarget, session: Session, to: Address) -> Finding:
+async def send_test(target: CheckTarget, session: Session, to: Address) -> Finding:
     """Send one message and say what Exchange answers: the only way to see a missing Send As."""
     message = compose(
-        Submission(sender=case.sender, to=(to,), subject="A test from Postern", text=_TEXT),
+        Submission(sender=target.sender, to=(to,), subject="A test from Postern", text=_TEXT),
         id=uuid4(),
-        now=datetime.fromtimestamp(case.clock.now(), UTC),
+        now=datetime.fromtimestamp(target.clock.now(), UTC),
     )
     try:
-        async with asyncio.timeout(case.bounds.message):
+        async with asyncio.timeout(target.step_timeouts.message):
             attempt = await session.send(message.envelope, message.content, _go)
     except SessionError as failed_:
-        return diagnosis.of_failure(case, Step.TEST_MESSAGE, failed_.failure)
+        return diagnosis.of_failure(target, Step.TEST_MESSAGE, failed_.failure)
     except TimeoutError:
-        failure = Failure(session.phase, FailureKind.TIMEOUT, f"{case.where} did not answer in time.")
-        return diagnosis.of_failure(case, Step.TEST_MESSAGE, failure)
-    return _answered(case, attempt, to, message.message_id)
+        failure = Failure(session.phase, FailureKind.TIMEOUT, f"{target.where} did not answer in time.")
+        return diagnosis.of_failure(target, Step.TEST_MESSAGE, failure)
+    return _answered(target, attempt, to, message.message_id)
 
 
 async def _go() -> bool:
@@ -60,25 +61,25 @@ async def _go() -> bool:
     return True
 
 
-def _addresses(case: CheckTarget) -> list[str]:
-    return [one for one in case.senders if not _WILD & set(one)]
+def _addresses(target: CheckTarget) -> list[str]:
+    return [one for one in target.senders if not _WILD & set(one)]
 
 
 def _of_pattern(pattern: str) -> str:
     return f"{pattern} is a pattern: there is no one address to try."
 
 
-async def _try_one(case: CheckTarget, session: Session, address: str, deadline: float) -> Finding:
+async def _try_one(target: CheckTarget, session: Session, address: str, deadline: float) -> Finding:
     try:
         async with asyncio.timeout_at(deadline):
             reply = await session.try_sender(address)
     except SessionError as failed_:
-        return diagnosis.of_failure(case, Step.SENDER, failed_.failure)
+        return diagnosis.of_failure(target, Step.SENDER, failed_.failure)
     except TimeoutError:
-        return diagnosis.of_failure(case, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No answer in time."))
+        return diagnosis.of_failure(target, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No answer in time."))
     if not reply.positive:
-        return diagnosis.of_reply(case, Step.SENDER, Phase.MAIL, reply, {"from-address": address})
-    if address.lower() == case.mailbox.lower():
+        return diagnosis.of_reply(target, Step.SENDER, Phase.MAIL, reply, {"from-address": address})
+    if address.lower() == target.mailbox.lower():
         return ok(Step.SENDER, f"{address} may send: it is the mailbox itself.", {"reply": str(reply)})
     return ok(
         Step.SENDER,
@@ -88,19 +89,19 @@ async def _try_one(case: CheckTarget, session: Session, address: str, deadline: 
     )
 
 
-def _answered(case: CheckTarget, attempt: Attempt, to: Address, message_id: str) -> Finding:
+def _answered(target: CheckTarget, attempt: Attempt, to: Address, message_id: str) -> Finding:
     verdict = judge(attempt, [to.addr_spec])[to.addr_spec]
-    facts = {"from": case.sender.addr_spec, "message id": f"<{message_id}>", "reply": verdict.reply or ""}
+    facts = {"from": target.sender.addr_spec, "message id": f"<{message_id}>", "reply": verdict.reply or ""}
     if verdict.action is Action.RELAYED:
         return ok(
             Step.TEST_MESSAGE,
             f"Office 365 has accepted a message for {to.addr_spec}, which is not yet delivery.",
             facts,
         )
-    known = {"mailbox": case.mailbox, "from-address": case.sender.addr_spec}
+    known = {"mailbox": target.mailbox, "from-address": target.sender.addr_spec}
     return failed(
         Step.TEST_MESSAGE,
         verdict.explanation.summary,
-        diagnosis.fill_placeholders(verdict.explanation.fix, known),
+        fill_text(verdict.explanation.fix, known),
         facts,
     )

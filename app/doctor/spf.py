@@ -20,10 +20,10 @@ class Spf:
     """What was found out. `records` are the domain's own; `faults` make receivers give up (permerror)."""
 
     records: list[str]
-    permits: bool = False
+    permits_exchange: bool = False
     lookups: int = 0
-    everybody: bool = False  # +all: anyone may send
-    faults: list[str] = field(default_factory=list)
+    permits_anyone: bool = False  # +all: anyone may send
+    errors: list[str] = field(default_factory=list)
 
 
 async def evaluate(records: DnsClient, domain: str, exchange: str) -> Spf:
@@ -57,7 +57,7 @@ class _Evaluation:
             elif modifier := _MODIFIER.fullmatch(term):
                 redirect = modifier[2] if modifier[1].lower() == "redirect" else redirect
             else:
-                self._found.faults.append(f"{domain} has a term that SPF does not know, {term!r:.60}")
+                self._found.errors.append(f"{domain} has a term that SPF does not know, {term!r:.60}")
         if redirect:
             self._found.lookups += 1
             await self._into(redirect, passing=passing, within=within)
@@ -68,20 +68,20 @@ class _Evaluation:
         if kind == "include":
             await self._into(target, passing=passing, within=within)
         if kind == "all":
-            self._found.everybody |= passing
+            self._found.permits_anyone |= passing
         return kind == "all"
 
     async def _into(self, target: str, *, passing: bool, within: frozenset[str]) -> None:
         name = target.lower().rstrip(".")
-        self._found.permits |= passing and name == self._exchange
+        self._found.permits_exchange |= passing and name == self._exchange
         if "%" in name or self._found.lookups > _ENOUGH:
             return
         if name in within:
-            self._found.faults.append(f"{name} includes itself")
+            self._found.errors.append(f"{name} includes itself")
             return
         inner = _spf(await self._records.txt(name))
         if len(inner) != 1:
-            self._found.faults.append(f"{name or 'an include'} has {len(inner) or 'no'} SPF record{'s' * bool(inner)}")
+            self._found.errors.append(f"{name or 'an include'} has {len(inner) or 'no'} SPF record{'s' * bool(inner)}")
             return
         await self.follow(name, inner[0], passing=passing, within=within | {name})
 

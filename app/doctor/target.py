@@ -15,7 +15,7 @@ class StepTimeouts:
 
     dns: float = 5.0
     tcp: float = 8.0
-    opening: float = 14.0  # from the greeting to what is offered under TLS
+    handshake: float = 14.0  # from the greeting to what is offered under TLS
     certificate: float = 5.0  # a second look, at a certificate that cannot be trusted
     credential: float = 18.0
     login: float = 20.0
@@ -25,7 +25,7 @@ class StepTimeouts:
 
     def timeouts(self) -> Timeouts:
         """The same for the single replies, so that a silent server is caught where it falls silent."""
-        reply = self.opening / 2
+        reply = self.handshake / 2
         return Timeouts(
             connect=self.tcp / 2,
             greeting=reply,
@@ -59,12 +59,12 @@ class CheckTarget:
     egress: str | None = None
     name_server: tuple[str, int] | None = None
     clock: Clock = field(default_factory=Clock)
-    bounds: StepTimeouts = field(default_factory=StepTimeouts)
+    step_timeouts: StepTimeouts = field(default_factory=StepTimeouts)
 
     @property
     def with_short_timeouts(self) -> Upstream:
         """The upstream with the doctor's own timeouts."""
-        return replace(self.upstream, timeouts=self.bounds.timeouts())
+        return replace(self.upstream, timeouts=self.step_timeouts.timeouts())
 
     @property
     def where(self) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from app.doctor.certificate import day
 from app.doctor.finding import Finding, Step, failed, ok, warn
 from app.mail.office365 import entra
+from app.mail.timestamps import minute_text
 
 _SCOPE = entra.row("invalid_scope")
 _SCOPE_FIX = _SCOPE.fix if _SCOPE else ""
@@ -76,14 +76,14 @@ class Claims:
         return {
             "audience": self.audience or "none",
             "permissions": ", ".join(self.permissions) or "none",
-            "expires": "unknown" if self.expires is None else day(self.expires),
+            "expires": "unknown" if self.expires is None else minute_text(self.expires),
             "tenant": self.tenant or "unknown",
             "client id": self.app or "unknown",
             "object id (Enterprise applications)": self.object_id or "unknown",
         }
 
 
-def judge(claims: Claims, now: float) -> Finding:
+def check_claims(claims: Claims, now: float) -> Finding:
     """FAILED only where a login with the token would be a failed login for sure."""
     facts, step = claims.facts(), Step.CREDENTIAL
     if claims.audience in _GRAPH:
@@ -96,8 +96,8 @@ def judge(claims: Claims, now: float) -> Finding:
     if claims.expires is not None and claims.expires <= now:
         return failed(
             step,
-            f"The token was handed out, and is over since {day(claims.expires)}.",
-            f"This machine believes that it is {day(now)}: set its clock right (NTP).",
+            f"The token was issued, but it expired at {minute_text(claims.expires)}.",
+            f"The clock of this machine says {minute_text(now)}: set it right (NTP).",
             facts,
         )
     return _doubts(claims, now) or ok(step, "There is a token for Exchange.", facts)
@@ -115,8 +115,8 @@ def _doubts(claims: Claims, now: float) -> Finding | None:
     if claims.expires is not None and claims.expires - now < _ENOUGH:
         return warn(
             step,
-            f"The token ends within ten minutes, at {day(claims.expires)}.",
-            f"Tokens are fresh for an hour or so. This machine believes that it is {day(now)}: check its clock (NTP).",
+            f"The token ends within ten minutes, at {minute_text(claims.expires)}.",
+            f"A new token is valid for an hour. The clock of this machine says {minute_text(now)}: check it (NTP).",
             facts,
         )
     if not {"SMTP.SendAsApp", "SMTP.Send"} & set(claims.permissions):

@@ -19,7 +19,7 @@ _CODES = re.compile(r"\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?")  # RFC 5321 §4.2, RF
 _LISTS = ("to", "cc", "bcc", "reply_to")
 
 
-def normal(address: str) -> str:
+def normalize_address(address: str) -> str:
     """The addr-spec to compare by: without a display name, in lower case, with A-labels. Raises AddressError."""
     return parse_address(address.strip()).addr_spec.lower()
 

@@ -1,15 +1,15 @@
 """A sentence and a mend for every state in which a person can meet a message. Pure; knows no store and no wire."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from app.mail.erasure import ERASED
-from app.mail.lifecycle import MessageState
+from app.mail.lifecycle import WAITING_STATES, MessageState
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
+from app.mail.timestamps import minute_text
 
 _NOTHING = "Nothing to do."
-WAITS = Explanation("It waits for its turn.", _NOTHING)
+QUEUED = Explanation("It waits for its turn.", _NOTHING)
 ACTIVE = Explanation("It is being relayed now.", _NOTHING)
 SENT = Explanation(
     "Office 365 has accepted it, which is not yet delivery.",
@@ -23,25 +23,24 @@ FAILED = Explanation("It was not relayed.", "Read the last reply for the cause, 
 _ANEW = "Send it anew if it is still wanted: its content is not kept any more, so it cannot be retried."
 
 _OTHER = {
-    MessageState.QUEUED: WAITS,
+    MessageState.QUEUED: QUEUED,
     MessageState.ACTIVE: ACTIVE,
     MessageState.DEFERRED: DEFERRED,
     MessageState.HELD: HELD,
     MessageState.DONE: FAILED,
     MessageState.CANCELLED: CANCELLED,
 }
-_WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
-_UNTOLD = frozenset({MessageState.QUEUED, MessageState.ACTIVE})  # what was told is of an attempt that counts no more
+_BEFORE_ATTEMPT = frozenset({MessageState.QUEUED, MessageState.ACTIVE})  # a stored reason is of an earlier attempt
 
 
 def explain(
     state: MessageState,
-    told: Explanation | None,
+    recorded: Explanation | None,
     *,
     relayed: bool,
     scheduled_at: float | None = None,
     mailbox: tuple[str, MailboxCondition] | None = None,
-    kept: bool = True,
+    content_stored: bool = True,
 ) -> Explanation:
     """Why a message stands where it does. `told` was kept with it; `relayed`: every recipient is; `scheduled_at` is in
     the future or None; `mailbox` is the one that its queue waits for, with its condition; None when one is open;
@@ -49,26 +48,26 @@ def explain(
 
     A queued message has no reason of its own: what put it back was its mailbox's trouble (lifecycle, rule 3).
     """
-    if told == ERASED:
+    if recorded == ERASED:
         return ERASED
-    if state in _WAITING and scheduled_at is not None:
+    if state in WAITING_STATES and scheduled_at is not None:
         return Explanation(
-            f"It is to be sent at {_time(scheduled_at)}.", "Nothing to do; until then it can be cancelled."
+            f"It is to be sent at {minute_text(scheduled_at)}.", "Nothing to do; until then it can be cancelled."
         )
-    if state in _WAITING and mailbox is not None and mailbox[1].health is not Health.OPEN:
-        return at_rest(*mailbox)
-    if told is None or state in _UNTOLD:
-        told = SENT if relayed and state is MessageState.DONE else _OTHER[state]
-    return told if kept or relayed else Explanation(told.summary, _ANEW)
+    if state in WAITING_STATES and mailbox is not None and mailbox[1].health is not Health.OPEN:
+        return explain_mailbox(*mailbox)
+    if recorded is None or state in _BEFORE_ATTEMPT:
+        recorded = SENT if relayed and state is MessageState.DONE else _OTHER[state]
+    return recorded if content_stored or relayed else Explanation(recorded.summary, _ANEW)
 
 
-def at_rest(name: str, condition: MailboxCondition) -> Explanation:
+def explain_mailbox(name: str, condition: MailboxCondition) -> Explanation:
     """Why a mailbox relays nothing, as those read it whose messages wait."""
-    why = fill_placeholders(condition.explanation or WAITS, {"mailbox": name})
+    why = fill_placeholders(condition.explanation or QUEUED, {"mailbox": name})
     rests = "Held" if condition.health is Health.HELD else "Paused"
-    until = "" if condition.until is None else f", tried again at {_time(condition.until)}"
+    until = "" if condition.until is None else f", tried again at {minute_text(condition.until)}"
     return Explanation(
-        f"{rests} since {_time(condition.since)}{until}: mailbox {name}. {why.summary} "
+        f"{rests} since {minute_text(condition.since)}{until}: mailbox {name}. {why.summary} "
         "Its messages wait unspent and go by themselves afterwards.",
         why.fix,
     )
@@ -76,11 +75,11 @@ def at_rest(name: str, condition: MailboxCondition) -> Explanation:
 
 def fill_placeholders(explanation: Explanation, known: Mapping[str, str]) -> Explanation:
     """The same with each <name> of its fix that is known in its place."""
-    fix = explanation.fix
+    return Explanation(explanation.summary, fill_text(explanation.fix, known))
+
+
+def fill_text(text: str, known: Mapping[str, str]) -> str:
+    """Return `text` with each <name> replaced by its value in `known`. Other names stay."""
     for name, value in known.items():
-        fix = fix.replace(f"<{name}>", value)
-    return Explanation(explanation.summary, fix)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        text = text.replace(f"<{name}>", value)
+    return text

@@ -11,10 +11,10 @@ from app.mail.message.address import Address, AddressError, parse_address
 from app.mail.message.custom_fields import CONTACT_FIELDS
 from app.mail.message.message import Lane, Submission
 from app.mail.rate_limit import RateLimit
-from app.mail.routing import EVERYBODY, PatternError, allowed, pattern
+from app.mail.routing import ANYONE, PatternError, allowed, pattern
 
 MAX_ITEMS = 1_000_000_000  # messages or recipients of a budget
-MOST_BYTES = 1_000_000_000_000_000  # of a budget
+MAX_BYTES = 1_000_000_000_000_000  # of a budget
 MAX_NAME = 100  # characters
 
 _KINDS = "Give an address, *@contoso.com, *@*.contoso.com or * alone"
@@ -53,7 +53,7 @@ class Policy:
         return Lane.NORMAL if self.takes_lane(Lane.NORMAL) else self.lanes[0]
 
     @property
-    def budget(self) -> RateLimit | None:
+    def rate_limit(self) -> RateLimit | None:
         """None: nothing is counted."""
         limits = (
             self.messages_per_minute,
@@ -149,14 +149,14 @@ def lanes(texts: Iterable[str]) -> tuple[Lane, ...]:
     return tuple(dict.fromkeys(map(_lane, texts)))
 
 
-def budget(number: int) -> int:
+def item_limit(number: int) -> int:
     """Messages or recipients in a window. Raises PolicyError."""
     return _limit(number, MAX_ITEMS)
 
 
-def byte_budget(number: int) -> int:
+def byte_limit(number: int) -> int:
     """Bytes in a window. Raises PolicyError."""
-    return _limit(number, MOST_BYTES)
+    return _limit(number, MAX_BYTES)
 
 
 def _limit(number: int, most: int) -> int:
@@ -174,7 +174,7 @@ def _pattern(text: str, what: str) -> str:
 
 def _of_domain(text: str) -> str:
     text = text.strip()
-    return text if "@" in text or text == EVERYBODY else f"*@{text}"
+    return text if "@" in text or text == ANYONE else f"*@{text}"
 
 
 def _address(text: str, such: str) -> Address:

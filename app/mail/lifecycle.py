@@ -97,6 +97,9 @@ def sources(event: Event) -> frozenset[MessageState]:
     return frozenset(state for state, row in TRANSITIONS.items() if event in row)
 
 
+WAITING_STATES = sources(Event.CLAIM)  # QUEUED and DEFERRED: a worker may claim the message when it is due
+
+
 @frozen
 class DeliveryState:
     """What is known of an ACTIVE message before its attempt is settled. Times are epoch seconds."""

@@ -14,8 +14,13 @@ from enum import StrEnum
 
 from app.mail import retry_schedule
 from app.mail.outcome.verdict import Action, Explanation, Verdict
+from app.mail.time_units import HOUR, MINUTE
 
-PROBE_DELAYS = (300.0, 3600.0, 21_600.0)  # seconds; one failed login is one failed login
+PROBE_DELAYS: tuple[float, ...] = (
+    5.0 * MINUTE,
+    1.0 * HOUR,
+    6.0 * HOUR,
+)  # seconds
 MAX_PAUSE = 300.0  # seconds that repeated refusals grow to; a rule's own pause may be longer
 GROW_AFTER = 60.0  # seconds between steps back to full concurrency
 MAX_REASON = 200  # characters
@@ -83,20 +88,20 @@ def after_attempt(
         if verdict.hold:
             return _held(condition, verdict, now, during_login=during_login)
         if verdict.pause:
-            return paused(condition, verdict.explanation, verdict.pause, now, during_login=during_login)
+            return pause(condition, verdict.explanation, verdict.pause, now, during_login=during_login)
         if verdict.action is Action.RELAYED and condition.health is Health.OPEN and condition.refusals:
             condition = replace(condition, refusals=0, during_login=False)
     return condition
 
 
-def paused(
+def pause(
     condition: MailboxCondition, why: Explanation, seconds: float, now: float, *, during_login: bool
 ) -> MailboxCondition:
     """At rest for so many seconds, longer if this was refused before, but never shorter than it rests already."""
     if condition.health is not Health.OPEN and not condition.probe_due(now):
         return condition  # an offer that was under way says the same again
     refusals = condition.refusals + 1
-    rest = retry_schedule.backoff(refusals, 0.0, first=seconds, longest=max(MAX_PAUSE, seconds))
+    rest = retry_schedule.backoff(refusals, 0.0, first_delay=seconds, max_delay=max(MAX_PAUSE, seconds))
     if condition.health is Health.HELD:  # the probe met other trouble: still held, probed again
         return replace(condition, until=now + rest, cooldown=rest)
     return replace(
@@ -131,7 +136,7 @@ def one_line(reason: str) -> str:
     return line
 
 
-def held_by_person(condition: MailboxCondition, reason: str, now: float) -> MailboxCondition:
+def hold(condition: MailboxCondition, reason: str, now: float) -> MailboxCondition:
     """At rest until a person opens it."""
     why = Explanation(
         f"A person holds the mailbox: {reason}." if reason else "A person holds the mailbox.",
@@ -142,7 +147,7 @@ def held_by_person(condition: MailboxCondition, reason: str, now: float) -> Mail
     )
 
 
-def released(condition: MailboxCondition, now: float) -> MailboxCondition:
+def release(condition: MailboxCondition, now: float) -> MailboxCondition:
     """A person opens it: the next step is one login without a message."""
     return MailboxCondition(
         since=now, refusals=1, during_login=True, connections=condition.connections, grows_at=condition.grows_at

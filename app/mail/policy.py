@@ -287,6 +287,6 @@ def _row(phase: Phase, code: int, heard: NormalizedReply) -> Rule | None:
     if phase is Phase.RCPT and _OF_SENDER in heard.text:
         phase = Phase.DOT
     rules = _EXCHANGE[code]
-    by_text = (rule for rule in rules if rule.knows_text(phase, heard))
+    by_text = (rule for rule in rules if rule.matches_text(phase, heard))
     by_code = (rule for rule in rules if rule.matches(phase, heard))
     return next(by_text, None) or next(by_code, None)

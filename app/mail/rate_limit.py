@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from app.frozen import frozen
-
-MINUTE, DAY = 60, 86_400  # seconds
+from app.mail.time_units import DAY, MINUTE
 
 
 class Unit(StrEnum):

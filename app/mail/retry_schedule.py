@@ -15,6 +15,6 @@ def retry_delay(age: float, jitter: float) -> float:
     return min(max(age, FIRST_DELAY), MAX_DELAY) * (1 + JITTER * jitter)
 
 
-def backoff(failures: int, jitter: float, first: float = 5.0, longest: float = 300.0) -> float:
+def backoff(failures: int, jitter: float, first_delay: float = 5.0, max_delay: float = 300.0) -> float:
     """Seconds a mailbox rests after so many failures in a row to reach the upstream (1 or more)."""
-    return min(first * 2.0 ** min(failures - 1, 16), longest) * (1 + JITTER * jitter)
+    return min(first_delay * 2.0 ** min(failures - 1, 16), max_delay) * (1 + JITTER * jitter)

@@ -12,8 +12,8 @@ from typing import Self
 
 from app.mail.message.address import Address, AddressError, parse_address
 
-EVERYBODY = "*"
-_EVERYBODY_TOO = "*@*"
+ANYONE = "*"
+_ANY_ADDRESS = "*@*"
 _WILD = frozenset("*?[]")
 
 
@@ -24,13 +24,13 @@ class PatternError(ValueError):
 def pattern(text: str) -> str:
     """`text` as it is compared: lower case, the domain in A-labels. Raises PatternError."""
     text = text.strip()
-    if text in (EVERYBODY, _EVERYBODY_TOO):
-        return EVERYBODY
+    if text in (ANYONE, _ANY_ADDRESS):
+        return ANYONE
     local, at, domain = text.rpartition("@")
     if not at:
         raise PatternError("it has no @")
     try:
-        return _of_domain(domain) if local == EVERYBODY else _of_address(text)
+        return _of_domain(domain) if local == ANYONE else _of_address(text)
     except AddressError:
         raise PatternError("it is neither an address nor one of its kind") from None
 
@@ -72,7 +72,7 @@ def _forms(sender: Address) -> Iterator[str]:
     while parent:
         yield f"*@*.{parent}"
         _, _, parent = parent.partition(".")
-    yield EVERYBODY
+    yield ANYONE
 
 
 def _of_domain(domain: str) -> str:

@@ -8,26 +8,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-MINUTE = 60.0
-DAY = 86_400.0
+from app.mail.office365.limits import CONNECTIONS
+from app.mail.time_units import DAY, MINUTE
+
 _STEP_BY_STEP = 8  # mailboxes up to which each slot is looked at
 _DEEP = 10  # minutes of backlog from which the pace alone tells it
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
+class MailboxLimits:
     """What one mailbox may send."""
 
     messages_per_minute: int
     recipients_per_day: int
-    connections: int = 3
+    connections: int = CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxCapacity:
     """One mailbox of a pool: what it may send, from when on, and what it sent. Times are epoch seconds."""
 
-    capacity: Capacity
+    capacity: MailboxLimits
     opens_at: float  # now, or when its rest ends
     sent: Sequence[float]  # the moments of the last minute's messages
     recipients: int = 0  # of the last day

@@ -13,14 +13,14 @@ from app.clock import Clock
 from app.mail import mailbox_health
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Attempt
 from app.mail.outcome.verdict import Verdict
+from app.mail.time_units import DAY, MINUTE
 from app.relay.circuit_breaker import COOLDOWN, CircuitBreaker
 from app.relay.sliding_window import SlidingWindow
 from app.store.mailboxes.records import HoldRequest
 
-MINUTE = 60.0
-DAY = 86_400.0
 # Of the limits, kept free for urgent mail. A minute's part is used by the others as it passes; a day's part is not,
 # because when the day's recipients are used up the next one is hours away.
 _OF_A_MINUTE = 6
@@ -31,9 +31,9 @@ OF_A_DAY = 50
 class Limits:
     """What Exchange Online grants one mailbox (Microsoft Learn, "Exchange Online limits")."""
 
-    connections: int = 3
-    messages_per_minute: int = 30
-    recipients_per_day: int = 10_000
+    connections: int = CONNECTIONS
+    messages_per_minute: int = MESSAGES_PER_MINUTE
+    recipients_per_day: int = RECIPIENTS_PER_DAY
     urgent_connections: int = 1  # kept for urgent mail, where there is more than one
 
 
@@ -122,7 +122,7 @@ class Mailbox:
             self.condition, verdicts, now, during_login=attempt.during_login, limit=self.limits.connections
         )
         if message and (tripped := self._breaker.observe(message, verdicts, now)):
-            condition = mailbox_health.paused(condition, tripped, COOLDOWN, now, during_login=False)
+            condition = mailbox_health.pause(condition, tripped, COOLDOWN, now, during_login=False)
         self._become(condition)
 
     def login_succeeded(self) -> None:
@@ -133,9 +133,9 @@ class Mailbox:
         """A person holds or releases it."""
         now = self._clock.now()
         self._become(
-            mailbox_health.held_by_person(self._condition, wish.reason, now)
+            mailbox_health.hold(self._condition, wish.reason, now)
             if wish.hold
-            else mailbox_health.released(self._condition, now)
+            else mailbox_health.release(self._condition, now)
         )
 
     def _become(self, condition: MailboxCondition) -> None:

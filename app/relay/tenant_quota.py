@@ -11,7 +11,8 @@ from uuid import UUID
 
 from app.background import run_periodically
 from app.clock import Clock
-from app.relay.mailbox import DAY, OF_A_DAY
+from app.mail.time_units import DAY
+from app.relay.mailbox import OF_A_DAY
 from app.store import Store, StoreUnavailableError
 from app.store.mailboxes.records import QuotaRequest
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.settings import validators
 from app.settings.credential import OF_A_WAY, WAYS, CredentialSettings, check_login
 from app.settings.location import Place
@@ -35,14 +36,18 @@ class MailboxSettings(CredentialSettings):
         "", description="Name in EHLO; by default the mailbox's domain."
     )
     ipv4_only: bool = Field(False, description="Never use IPv6 to the upstream.")
-    connections: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Connections at once for a mailbox.")
+    connections: Annotated[int, Field(ge=1, le=100)] = Field(
+        CONNECTIONS, description="Connections at once for a mailbox."
+    )
     urgent_connections: Annotated[int, Field(ge=0, le=99)] = Field(
         1, description="How many of these are kept for urgent mail; none if there is only one."
     )
     messages_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        30, description="Messages in any 60 s for a mailbox."
+        MESSAGES_PER_MINUTE, description="Messages in any 60 s for a mailbox."
     )
-    recipients_per_day: Annotated[int, Field(ge=1)] = Field(10_000, description="Recipients in any 24 h for a mailbox.")
+    recipients_per_day: Annotated[int, Field(ge=1)] = Field(
+        RECIPIENTS_PER_DAY, description="Recipients in any 24 h for a mailbox."
+    )
 
     @property
     def ehlo(self) -> str:

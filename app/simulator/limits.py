@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
 
-DAY = 86_400.0
+from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
+from app.mail.time_units import DAY, MINUTE
 
 
 class OverMinute(StrEnum):
@@ -25,12 +26,12 @@ class OverMinute(StrEnum):
 class Limits:
     """All that can be set. Sizes are octets, times seconds of the clock; the defaults are Exchange Online's."""
 
-    connections_sending: int = 3
+    connections_sending: int = CONNECTIONS
     slot_linger: float = 0.0  # a slot is free only so long after its submission ended
-    messages_per_minute: int = 30
-    minute: float = 60.0  # the length of that sliding window
+    messages_per_minute: int = MESSAGES_PER_MINUTE
+    minute: float = float(MINUTE)  # the length of that sliding window
     over_minute: str = OverMinute.COUNT
-    recipients_per_day: int = 10_000
+    recipients_per_day: int = RECIPIENTS_PER_DAY
     recipients_per_message: int = 500
     message_size: int = 35 * 1024 * 1024  # the mailbox's MaxSendSize: 554 after the content
     advertised_size: int = 157_286_400  # the SIZE extension: 552

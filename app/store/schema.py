@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-from app.mail.lifecycle import Event, MessageState, RecipientState, sources
+from app.mail.lifecycle import WAITING_STATES, MessageState, RecipientState
 
 metadata = MetaData()
 
@@ -285,7 +285,7 @@ patience = Table(
 )
 
 # Written out and not bound: a partial index is used only where the query shows the index's own condition.
-WAITING = messages.c.state.in_([literal_column(f"'{state}'") for state in sorted(sources(Event.CLAIM))])
+WAITING = messages.c.state.in_([literal_column(f"'{state}'") for state in sorted(WAITING_STATES)])
 ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
 READY = WAITING & messages.c.turn.is_not(None)  # it may be claimed
 RESTING = WAITING & messages.c.turn.is_(None)  # until it is due

@@ -51,7 +51,7 @@ class EndpointState:
             self.missed = 0
         elif now >= self.rests_until:  # else others that were under way say the same
             self.missed += 1
-            rest = retry_schedule.backoff(self.missed, 0.0, first=FIRST_PAUSE, longest=MAX_PAUSE)
+            rest = retry_schedule.backoff(self.missed, 0.0, first_delay=FIRST_PAUSE, max_delay=MAX_PAUSE)
             self.rests_until = now + max(rest, min(answer.retry_after, MAX_RETRY_AFTER))
 
 

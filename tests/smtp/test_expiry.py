@@ -10,8 +10,9 @@ from app import logs, metrics
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.verdict import Explanation
+from app.mail.time_units import DAY
 from app.smtp.auth.credentials import Mechanism, Password, Secret
-from app.smtp.auth.expiry_monitor import DAY, CredentialExpiryMonitor
+from app.smtp.auth.expiry_monitor import CredentialExpiryMonitor
 
 
 @pytest.fixture(autouse=True)

@@ -23,12 +23,12 @@ def test_of_a_reply(text: str | None, left: str | None) -> None:
 @pytest.mark.parametrize("given", ["Ada@Example.NET", " ada@example.net ", '"Lovelace, Ada" <ADA@example.net>'])
 def test_one_address_in_several_spellings(given: str) -> None:
     """Compared without case and display name."""
-    assert erasure.normal(given) == "ada@example.net"
+    assert erasure.normalize_address(given) == "ada@example.net"
 
 
 def test_an_international_domain() -> None:
     """In both of its forms."""
-    assert erasure.normal("Ada@BÜCHER.example") == erasure.normal("ada@xn--bcher-kva.example")
+    assert erasure.normalize_address("Ada@BÜCHER.example") == erasure.normalize_address("ada@xn--bcher-kva.example")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_an_international_domain() -> None:
 def test_what_is_no_address(given: str) -> None:
     """Refused, so that nothing else is erased by mistake."""
     with pytest.raises(AddressError):
-        erasure.normal(given)
+        erasure.normalize_address(given)
 
 
 @pytest.mark.parametrize(

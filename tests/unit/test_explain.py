@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from app.mail.explain import WAITS, explain, fill_placeholders
+from app.mail.explain import QUEUED, explain, fill_placeholders
 from app.mail.lifecycle import MessageState
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
@@ -42,8 +42,8 @@ def test_an_open_mailbox_leaves_the_message_its_own_reason() -> None:
     mailbox = ("noreply@contoso.com", CONDITIONS[0])
     assert explain(MessageState.DEFERRED, TOLD, relayed=False, mailbox=mailbox) is TOLD
     for told in (None, WHY):
-        assert explain(MessageState.QUEUED, told, relayed=False, mailbox=mailbox) is WAITS
-        assert explain(MessageState.QUEUED, told, relayed=False) is WAITS
+        assert explain(MessageState.QUEUED, told, relayed=False, mailbox=mailbox) is QUEUED
+        assert explain(MessageState.QUEUED, told, relayed=False) is QUEUED
 
 
 def test_the_names_that_are_known_are_filled_in() -> None:

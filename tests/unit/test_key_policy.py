@@ -15,7 +15,8 @@ from app.mail.key_policy import Policy, PolicyError, validate
 from app.mail.message.address import parse_address
 from app.mail.message.compose import compose
 from app.mail.message.message import Lane, Submission
-from app.mail.rate_limit import DAY, MINUTE, UNUSED, Amount, RateLimit, Unit, Usage
+from app.mail.rate_limit import UNUSED, Amount, RateLimit, Unit, Usage
+from app.mail.time_units import DAY, MINUTE
 
 NOW = 1_800_000_000.0
 EMAIL = Submission(
@@ -52,8 +53,8 @@ usages = st.builds(Usage, counts, amounts, counts, amounts)
         (key_policy.redirect_to, "Staging <staging@contoso.com>", "staging@contoso.com"),
         (key_policy.default_sender, "Shop <shop@contoso.com>", "Shop <shop@contoso.com>"),
         (key_policy.lanes, ["Bulk", "normal", "bulk"], (Lane.BULK, Lane.NORMAL)),
-        (key_policy.budget, 1, 1),
-        (key_policy.byte_budget, 10**15, 10**15),
+        (key_policy.item_limit, 1, 1),
+        (key_policy.byte_limit, 10**15, 10**15),
     ],
 )
 def test_what_is_taken(rule: object, given: object, is_: object) -> None:
@@ -74,10 +75,10 @@ def test_what_is_taken(rule: object, given: object, is_: object) -> None:
         (key_policy.redirect_to, "staging", "Give one such as staging@contoso.com."),
         (key_policy.default_sender, "a@b, c@d", "is not an email address"),
         (key_policy.lanes, ["express"], "'express' is no lane. Give some of urgent, normal, bulk."),
-        (key_policy.budget, 0, "Give a whole number from 1"),
-        (key_policy.budget, 10**10, "Give a whole number from 1"),
-        (key_policy.byte_budget, 0, "Give a whole number from 1"),
-        (key_policy.byte_budget, 10**16, "Give a whole number from 1"),
+        (key_policy.item_limit, 0, "Give a whole number from 1"),
+        (key_policy.item_limit, 10**10, "Give a whole number from 1"),
+        (key_policy.byte_limit, 0, "Give a whole number from 1"),
+        (key_policy.byte_limit, 10**16, "Give a whole number from 1"),
         (
             validate,
             Policy(senders=("*@contoso.com",), default_sender="a@fabrikam.com"),
@@ -102,7 +103,7 @@ def test_no_policy_forbids_nothing() -> None:
     assert all(map(free.takes_lane, Lane))
     assert free.disallowed_recipients(EMAIL) == []
     assert free.apply_redirect(EMAIL) is EMAIL
-    assert free.budget is None
+    assert free.rate_limit is None
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_each_unit_has_a_window_of_its_own(
 ) -> None:
     """A limit on one unit in one window refuses what exceeds it there, whatever the other units are."""
     of_unit: dict[str, Any] = {f"{unit}_{'per_day' if of_day else 'per_minute'}": limit}
-    budget = Policy(**of_unit).budget
+    budget = Policy(**of_unit).rate_limit
     assert budget is not None
     usage = UNUSED.at(now).plus(Amount(**{unit: used}))
     window = budget.exceeded(usage, Amount(**{unit: more}))

@@ -102,12 +102,12 @@ def test_a_message_that_fails_by_itself_does_not_touch_the_mailbox() -> None:
 
 def test_a_person_holds_and_only_a_person_releases() -> None:
     """No probe opens it; after the release one login comes first."""
-    held = mailbox_health.held_by_person(OPEN, "audit", 10.0)
+    held = mailbox_health.hold(OPEN, "audit", 10.0)
     assert mailbox_health.as_of(held, 1e9, 3).health is Health.HELD
     assert not held.probe_due(1e9)
     assert held.explanation is not None
     assert "audit" in held.explanation.summary
-    released = mailbox_health.released(held, 20.0)
+    released = mailbox_health.release(held, 20.0)
     assert (released.health, released.unproven) == (Health.OPEN, True)
 
 

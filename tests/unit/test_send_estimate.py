@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.send_estimate import Capacity, MailboxCapacity, estimate_send_time
+from app.mail.send_estimate import MailboxCapacity, MailboxLimits, estimate_send_time
 from app.relay.sliding_window import SlidingWindow
 
 NOW = 1_800_000_000.0
-EXCHANGE = Capacity(messages_per_minute=30, recipients_per_day=10_000)
+EXCHANGE = MailboxLimits(messages_per_minute=30, recipients_per_day=10_000)
 
 
 def way(
-    opens_in: float = 0.0, sent: tuple[float, ...] = (), capacity: Capacity = EXCHANGE, recipients: int = 0
+    opens_in: float = 0.0, sent: tuple[float, ...] = (), capacity: MailboxLimits = EXCHANGE, recipients: int = 0
 ) -> MailboxCapacity:
     """A mailbox that sent so many seconds ago."""
     return MailboxCapacity(capacity, NOW + opens_in, tuple(NOW - ago for ago in sent), recipients)

@@ -28,7 +28,7 @@ from app.api.openapi.operation import Link, Parameter, ParameterIn
 from app.api.openapi.types import AT, EVENT_ID, ID, KEY_ID, LATER, Id, Timestamp, describe
 from app.api.problems.key_policy import KeyRevoked
 from app.api.problems.problem import ErrorName, NotFound
-from app.mail.key_policy import MAX_ITEMS, MAX_NAME, MOST_BYTES
+from app.mail.key_policy import MAX_BYTES, MAX_ITEMS, MAX_NAME
 from app.mail.message.message import Lane
 from app.store.keys.audit_records import Action
 from app.store.keys.records import Permission
@@ -40,7 +40,7 @@ _Name: TypeAlias = Annotated[
 ]
 _AddressOrNone: TypeAlias = EmailAddress | Literal[""]
 _Count: TypeAlias = Annotated[int, Field(ge=0, le=MAX_ITEMS)]
-_Bytes: TypeAlias = Annotated[int, Field(ge=0, le=MOST_BYTES)]
+_Bytes: TypeAlias = Annotated[int, Field(ge=0, le=MAX_BYTES)]
 
 
 class _Policy(TypedDict):

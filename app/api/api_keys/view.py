@@ -107,7 +107,7 @@ def _endings(record: KeyRecord, now: float) -> list[float]:
 
 
 def _used(record: KeyRecord, now: float) -> Used | None:
-    if record.key.policy.budget is None:
+    if record.key.policy.rate_limit is None:
         return None
     usage = record.usage.at(now)
     return {

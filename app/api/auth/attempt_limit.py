@@ -11,7 +11,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from app.api.problems.key_policy import TooManyAttempts
-from app.mail.rate_limit import MINUTE
+from app.mail.time_units import MINUTE
 from app.store.keys.records import Key
 
 LEAST = 10  # validations and reschedules in a minute, however small the key's budget is

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from app.api.problems.key_policy import RateLimitExceeded
 from app.mail.key_policy import MAX_ITEMS
-from app.mail.rate_limit import MINUTE, UNUSED, Amount, RateLimit, Usage
+from app.mail.rate_limit import UNUSED, Amount, RateLimit, Usage
+from app.mail.time_units import MINUTE
 from app.store.keys.records import Key
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -46,7 +47,7 @@ class RateLimitHeaders:
 
     def headers(self, key: Key) -> Headers:
         """Of the window in which the fewest messages are left; constants where messages are not limited."""
-        budget = key.policy.budget
+        budget = key.policy.rate_limit
         if budget is None:
             return _UNLIMITED
         now = self._now()

@@ -123,6 +123,6 @@ def _address(given: Any) -> str:
     if not isinstance(value, str):
         raise Invalid([FieldError("address", f"It must be a string, not {json_type(value)}.")])
     try:
-        return erasure.normal(value)
+        return erasure.normalize_address(value)
     except AddressError as error:
         raise Invalid([FieldError("address", str(error))]) from None

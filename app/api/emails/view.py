@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
-from app.mail.lifecycle import LastEvent, MessageState, RecipientState
+from app.mail.lifecycle import WAITING_STATES, LastEvent, MessageState, RecipientState
 from app.mail.message import stored_parts
 from app.mail.message.message import Lane
 from app.mail.outcome.attempt import FailureKind, Phase
@@ -16,9 +16,6 @@ from app.mail.timestamps import iso
 from app.store.read.last_event import last_event
 from app.store.read.status import DeliveryStatus
 from app.store.records import AttemptRecord, Email
-
-_WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
-
 
 _Sender = TypedDict("_Sender", {"from": str})
 
@@ -173,7 +170,7 @@ def _relay(mail: Email, prospect: DeliveryStatus) -> Relay:
         "mailbox": mail.mailbox,
         "position": prospect.position,
         "estimated_send_at": timestamp(prospect.estimated_send_at),
-        "next_attempt_at": timestamp(mail.due_at) if mail.state in _WAITING else None,
+        "next_attempt_at": timestamp(mail.due_at) if mail.state in WAITING_STATES else None,
         "expires_at": iso(mail.expires_at),
         "possible_duplicate": mail.possible_duplicate,
         "content_removed_at": timestamp(mail.content_removed_at),

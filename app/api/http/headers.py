@@ -1,6 +1,5 @@
 """What every route does with HTTP itself: reading one header or an id in the path, and answering a success."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from starlette.requests import Request
@@ -8,6 +7,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.api.problems.problem import ErrorName, FieldError, Invalid
+from app.mail.timestamps import iso
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -40,7 +40,5 @@ def email_id_response(id_: UUID) -> Response:
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """Epoch seconds as `2026-11-23T20:08:28.367Z`."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return epoch seconds in RFC 3339, or None."""
+    return None if seconds is None else iso(seconds)

@@ -23,7 +23,8 @@ from app.api.problems.problem import (
     InvalidIdempotencyKey,
     MessageTooLarge,
 )
-from app.mail.rate_limit import DAY, MINUTE, Amount, Unit, Window
+from app.mail.rate_limit import Amount, Unit, Window
+from app.mail.time_units import DAY, MINUTE
 
 ID_PART = Parameter("id", Id, "The id of the email, as it was answered.", place=ParameterIn.PATH)
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from app.api.problems.problem import MAX_DETAILS, ErrorName, Problem
-from app.mail.rate_limit import MINUTE, Amount, Unit, Window
+from app.mail.rate_limit import Amount, Unit, Window
+from app.mail.time_units import MINUTE
 
 
 class NotAllowed(Problem):

@@ -73,7 +73,7 @@ class SubmissionPipeline:
     async def commit(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Accepted:
         """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch, BudgetSpent,
         DiskAlmostFull."""
-        budget, amount = key.policy.budget, amount_of(acceptances)
+        budget, amount = key.policy.rate_limit, amount_of(acceptances)
         if budget is not None and once is None:  # a repetition costs nothing, and only the store knows it for one
             self.rates.check(key.id, budget, amount)
         if not self._edge.take_disk(amount.bytes):

@@ -51,7 +51,7 @@ def custom_field(name: str, value: str) -> str:
     if kind not in _STRUCTURED:
         return (_PRINTABLE.fullmatch(value) and folded(name, value)) or encoded(name, value)
     if not value.isascii():
-        value = _in_ascii(kind, value)
+        value = _in_ascii(kind, value).strip(" \t")
     if not _PRINTABLE.fullmatch(value):
         raise HeaderError("The value contains a control character; remove it.")
     lines = folded(name, value if len(name) + len(value) <= 76 else _with_blanks(kind, value))

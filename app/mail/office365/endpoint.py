@@ -9,8 +9,8 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import EHLO_NAME
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, between, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.time_units import HOUR
 
-_AN_HOUR = 3_600.0
 _SUBMISSION_HOST = (
     "Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587: this reply is that of the host "
     "that receives mail (MX, port 25), which accepts no login."
@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
         name="address-banned",
         statuses=enhanced("5.7.511") | between("5.7.606", "5.7.649"),
         text=("banned sending ip", "banned sender[", "banned sender [", "] blocked using ", "delist@"),
-        pause=_AN_HOUR,
+        pause=HOUR,
         summary="Microsoft has banned the internet address from which Postern sends.",
         fix=_DELIST,
         source=sources.NON_DELIVERY,
@@ -72,7 +72,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.7.508"),
         text=("has exceeded permitted limits within",),
         hold=False,
-        pause=_AN_HOUR,
+        pause=HOUR,
         summary="Too many messages came from the network of Postern's internet address within a short time.",
         fix="Nothing to do; Postern tries again every hour. If it continues, send from another internet address, or "
         "set POSTERN_IPV4_ONLY=true.",

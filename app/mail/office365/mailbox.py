@@ -7,11 +7,12 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import UNBLOCK, powershell
+from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.time_units import DAY, HOUR
 
-_AN_HOUR, _A_DAY = 3_600.0, 86_400.0
 _SENDING = MESSAGE | {Phase.MAIL}
 _EMPTY = (
     "Empty the mailbox's Sent Items and Deleted Items (in Outlook, or by a retention policy). Exchange keeps a copy of "
@@ -19,8 +20,8 @@ _EMPTY = (
     + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
 )
 _DAILY = (
-    "Nothing to do: the limit is 10,000 recipients in any 24 hours, and Postern tries again every hour. If it happens "
-    "often, add a second mailbox, or see what else sends through this one."
+    f"Nothing to do: the limit is {RECIPIENTS_PER_DAY:,} recipients in any 24 hours, and Postern tries again every "
+    "hour. If it happens often, add a second mailbox, or see what else sends through this one."
 )
 
 _QUOTA = ("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded")
@@ -69,7 +70,7 @@ _LIMITS: tuple[Rule, ...] = (
         statuses=enhanced("5.2.0", "5.2.2"),
         any_of=_QUOTA,
         text=_QUOTA,
-        pause=_AN_HOUR,
+        pause=HOUR,
         summary="The mailbox has reached its daily limit of recipients.",
         fix=_DAILY,
         source=sources.CONCURRENCY,
@@ -80,7 +81,7 @@ _LIMITS: tuple[Rule, ...] = (
         phases=TRANSACTION,
         statuses=enhanced("5.1.90"),
         text=("daily limit for message recipients",),
-        pause=_AN_HOUR,
+        pause=HOUR,
         summary="The mailbox has reached its daily limit of recipients.",
         fix=_DAILY,
         source=sources.NON_DELIVERY,
@@ -103,7 +104,7 @@ _LIMITS: tuple[Rule, ...] = (
     _waits(
         name="folder-full",
         exception=("messageperfoldercountquotaexceeded",),
-        pause=_AN_HOUR,
+        pause=HOUR,
         lockout_class="mailbox-full",
         summary="A folder of the mailbox holds as many messages as it can, most likely Sent Items.",
         fix=_EMPTY,
@@ -114,7 +115,7 @@ _LIMITS: tuple[Rule, ...] = (
         name="mailbox-full",
         statuses=enhanced("5.2.2", "5.2.0"),
         any_of=("mailbox full", "aka.ms/mailboxfull", "shutoffquotaexceeded", "mapiexceptionquotaexceeded"),
-        pause=_AN_HOUR,
+        pause=HOUR,
         lockout_class="mailbox-full",
         summary="The sending mailbox is full, most likely with the copies in Sent Items.",
         fix=_EMPTY,
@@ -134,7 +135,7 @@ _LIMITS: tuple[Rule, ...] = (
             "account is disabled",
         ),
         text=("mailbox disabled; storedrv.submission", "storedrv.submission.exception:accountdisabled"),
-        pause=_AN_HOUR,
+        pause=HOUR,
         hold=True,
         summary="The sending mailbox is disabled.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
@@ -145,7 +146,7 @@ _LIMITS: tuple[Rule, ...] = (
     _waits(
         name="mailbox-license",
         all_of=("storedrv", "license"),
-        pause=_AN_HOUR,
+        pause=HOUR,
         hold=True,
         lockout_class="license",
         summary="Exchange finds no valid license for the mailbox.",
@@ -163,7 +164,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         statuses=enhanced("5.2.0"),
         any_of=("verdict is suspend", "hipsend", "hipnotify"),
         exception=("outboundspam",),
-        pause=_AN_HOUR,
+        pause=HOUR,
         hold=True,
         summary="Microsoft takes what the mailbox sent for spam and has suspended it.",
         fix=UNBLOCK,
@@ -173,7 +174,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         statuses=enhanced("5.2.0"),
         any_of=("refusequota",),
         exception=("outboundspam",),
-        pause=_A_DAY,
+        pause=DAY,
         summary="Microsoft has cut the mailbox's sending quota, because what it sent looks like spam or the account is "
         "new.",
         fix="Wait a day: Postern tries again by itself. Trial and personal accounts have small quotas; a paid license "
@@ -184,7 +185,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         statuses=enhanced("5.2.0"),
         any_of=("showtierupgrade",),
         exception=("outboundspam",),
-        pause=_AN_HOUR,
+        pause=HOUR,
         hold=True,
         summary="Microsoft asks for a better license before the mailbox may send so much.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and give it a paid "
@@ -203,7 +204,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
     _judged_spam(
         name="outbound-spam",
         any_of=_SPAM,
-        pause=_AN_HOUR,
+        pause=HOUR,
         hold=True,
         summary="Microsoft takes what the mailbox sent for spam.",
         fix=UNBLOCK,

@@ -9,8 +9,8 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import NOTHING, SUPPORT, UNBLOCK
 from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, between, enhanced
 from app.mail.outcome.verdict import Action, Scope
+from app.mail.time_units import HOUR
 
-_AN_HOUR = 3_600.0
 _EXTERNAL = (
     "Nothing to do: the limit counts the last 24 hours of the whole organization, and Postern tries again every hour. "
     "What else sends to external recipients can be seen at https://admin.exchange.microsoft.com, Reports, Mail flow."
@@ -24,7 +24,7 @@ _blocked = partial(
     action=Action.DEFER,
     scope=Scope.TENANT,
     hold=True,
-    pause=_AN_HOUR,
+    pause=HOUR,
 )
 _undeliverable = partial(_reported, action=Action.FAIL, scope=Scope.RECIPIENT)
 
@@ -152,7 +152,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.2.121", "5.2.122"),
         action=Action.DEFER,
         scope=Scope.RECIPIENT,
-        delay=_AN_HOUR,
+        delay=HOUR,
         summary="The recipient's mailbox has received too much within the hour.",
         fix=NOTHING,
     ),

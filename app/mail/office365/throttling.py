@@ -6,8 +6,8 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import powershell
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.time_units import DAY
 
-_A_DAY = 86_400.0
 _WAIT = (
     " Then wait: Microsoft ends the lockout by itself, usually within a day, and its support cannot shorten it. "
     "Another mailbox can send meanwhile."
@@ -19,7 +19,7 @@ _locked_out = partial(
     codes=range(500, 600),
     action=Action.DEFER,
     scope=Scope.MAILBOX,
-    pause=_A_DAY,
+    pause=DAY,
     source=sources.CONTINUOUS_ERRORS,
     confidence=Confidence.HIGH,
 )

@@ -24,7 +24,7 @@ class Phase(StrEnum):
     DOT = "dot"  # the final dot may have left: from here on a missing reply is in doubt
 
 
-ENTERING = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
+LOGIN_PHASES = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
 
 
 class FailureKind(StrEnum):
@@ -87,4 +87,4 @@ class Attempt:
     @property
     def during_login(self) -> bool:
         """True if it ended on the way in, before the login was done."""
-        return self.phase in ENTERING
+        return self.phase in LOGIN_PHASES

@@ -95,9 +95,9 @@ class Rule:
 
     def matches(self, phase: Phase, heard: NormalizedReply) -> bool:
         """True if the rule knows the reply. Whoever asks has compared the code."""
-        return phase in self.phases and self._matches_status(heard) and self._matches_text(heard)
+        return phase in self.phases and self._matches_status(heard) and self._matches_words(heard)
 
-    def knows_text(self, phase: Phase, heard: NormalizedReply) -> bool:
+    def matches_text(self, phase: Phase, heard: NormalizedReply) -> bool:
         """True if the reply has a sentence that has this rule's meaning only. The caller has compared the code."""
         return phase in self.phases and _has(heard, self.text) and not _has(heard, self.none_of)
 
@@ -129,7 +129,7 @@ class Rule:
             return _has(heard, self.text_fallback)
         return qualified
 
-    def _matches_text(self, heard: NormalizedReply) -> bool:
+    def _matches_words(self, heard: NormalizedReply) -> bool:
         return (
             all(word in heard.text for word in self.all_of)
             and (not self.any_of or _has(heard, self.any_of))

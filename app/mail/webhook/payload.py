@@ -36,7 +36,7 @@ class WebhookEvent:
     subject: str
     at: float  # epoch seconds
     payload: str
-    once: str | None = None
+    deduplication_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_placeholders
 from app.mail.outcome.verdict import Explanation
+from app.mail.time_units import DAY
 from app.smtp.auth.credentials import Credentials
 
-DAY = 86_400.0
 CHECK_INTERVAL = 3600.0  # seconds of the clock between looks
 NOTICE_DAYS = (30, 7, 1, 0)  # days
 

@@ -112,7 +112,7 @@ def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
     for row in connection.execute(_PRESENTED, {"handle": digest[:HANDLE]}):
         if hmac.compare_digest(row.digest, digest):
             key = _key(row)
-            usage = rate_limits.find(connection, key.id) if key.policy.budget else None
+            usage = rate_limits.find(connection, key.id) if key.policy.rate_limit else None
             return AuthenticatedKey(key, row.expires_at, row.last_used_at, usage)
     return None
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from app.mail.explain import at_rest
-from app.mail.lifecycle import MessageState
+from app.mail.explain import explain_mailbox
+from app.mail.lifecycle import WAITING_STATES, MessageState
 from app.mail.mailbox_health import Health
 from app.mail.outcome.verdict import Explanation
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
@@ -18,8 +18,7 @@ from app.store.webhooks import outbox
 
 BATCH_SIZE = 500  # looked at in one transaction: accepts wait for it
 
-_QUEUED = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
-_WAITING = _QUEUED | {MessageState.ACTIVE, MessageState.HELD}
+_UNFINISHED = WAITING_STATES | {MessageState.ACTIVE, MessageState.HELD}
 
 _p, _m = patience.c, messages.c
 _DUE = PreparedStatement(
@@ -49,7 +48,7 @@ def _write_notices(connection: Connection, now: float) -> int:
     if not rows:
         return 0
     _SEEN.run(connection, [{"moment": row.at, "of": row.message_id} for row in rows])
-    waiting = [row for row in rows if row.state in _WAITING]
+    waiting = [row for row in rows if row.state in _UNFINISHED]
     listeners = outbox.subscriptions(connection)
     # What was put off since, or put back by a person, has an hour of its own.
     outbox.watch(connection, listeners, {row.message_id: row.due_since for row in waiting if not _is_late(row, now)})
@@ -66,9 +65,9 @@ def _is_late(row: Any, now: float) -> bool:
 def _why(connection: Connection, late: Sequence[Any]) -> dict[UUID, Explanation]:
     """Words for those whose whole pool rests: what the message itself knows is nothing."""
     words: dict[str, Explanation] = {}
-    for pool in {row.pool for row in late if row.state in _QUEUED}:
+    for pool in {row.pool for row in late if row.state in WAITING_STATES}:
         resting = [one for one in conditions.every(connection) if one.pool == pool]
         if resting and all(one.condition.health is not Health.OPEN for one in resting):
             first = min(resting, key=lambda one: one.condition.until or float("inf"))
-            words[pool] = at_rest(first.name, first.condition)
-    return {row.message_id: words[row.pool] for row in late if row.state in _QUEUED and row.pool in words}
+            words[pool] = explain_mailbox(first.name, first.condition)
+    return {row.message_id: words[row.pool] for row in late if row.state in WAITING_STATES and row.pool in words}

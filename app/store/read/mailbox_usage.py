@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, func, select
 
+from app.mail.time_units import DAY, MINUTE
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxUsage
 from app.store.read.messages import OFFERED, UNDER_WAY
-from app.store.read.queue_position import DAY, MINUTE
 
 _offered, _under_way = OFFERED.subquery(), UNDER_WAY.subquery()
 _COUNT = select(func.count(), func.coalesce(func.sum(_offered.c.recipients), 0)).select_from(_offered)

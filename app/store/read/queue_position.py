@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
+from app.mail.time_units import DAY, MINUTE
 from app.store.db.prepared import PreparedStatement
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord
@@ -18,8 +19,6 @@ from app.store.records import LAST_ID
 from app.store.schema import READY, attempts, messages, turns
 
 COUNTED_EXACTLY = 1_000  # messages that are counted one by one
-MINUTE = 60.0
-DAY = 86_400.0
 
 _m, _t, _a = messages.c, turns.c, attempts.c
 _LANE = bindparam("in_lane", type_=_m.lane.type)

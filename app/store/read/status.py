@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.mail.explain import explain, fill_placeholders
-from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.lifecycle import WAITING_STATES, RecipientState
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
-from app.mail.send_estimate import Capacity, MailboxCapacity, estimate_send_time
+from app.mail.send_estimate import MailboxCapacity, MailboxLimits, estimate_send_time
 from app.store.mailboxes.records import MailboxRecord
 from app.store.read.records import QueuePosition
 from app.store.records import Email
-
-_WAITING = frozenset({MessageState.QUEUED, MessageState.DEFERRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,16 @@ class DeliveryStatus:
 
 
 def delivery_status(
-    email: Email, outlook: QueuePosition | None, capacities: Mapping[str, Capacity], now: float
+    email: Email, outlook: QueuePosition | None, capacities: Mapping[str, MailboxLimits], now: float
 ) -> DeliveryStatus:
     """`outlook` is of a waiting email; `capacities` are those of the mailboxes, by name."""
     ahead = outlook.ahead if outlook else None
     return DeliveryStatus(
         why(email, outlook.mailboxes if outlook else (), now),
         position=None if ahead is None else ahead + 1,
-        estimated_send_at=estimate(email.due_at or now, outlook, capacities, now) if email.state in _WAITING else None,
+        estimated_send_at=estimate(email.due_at or now, outlook, capacities, now)
+        if email.state in WAITING_STATES
+        else None,
     )
 
 
@@ -46,18 +46,18 @@ def why(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explana
     relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
     kept = email.content_removed_at is None
     words = explain(
-        email.state, email.explanation, relayed=relayed, scheduled_at=scheduled_at, mailbox=mailbox, kept=kept
+        email.state, email.explanation, relayed=relayed, scheduled_at=scheduled_at, mailbox=mailbox, content_stored=kept
     )
     return fill_placeholders(words, {"id": str(email.id), **({"mailbox": email.mailbox} if email.mailbox else {})})
 
 
 def waits(email: Email, now: float) -> bool:
     """Whether it waits for something else than the moment for which its caller has scheduled it."""
-    return email.state in _WAITING and not (email.scheduled_at is not None and email.scheduled_at > now)
+    return email.state in WAITING_STATES and not (email.scheduled_at is not None and email.scheduled_at > now)
 
 
 def estimate(
-    due_at: float, outlook: QueuePosition | None, capacities: Mapping[str, Capacity], now: float
+    due_at: float, outlook: QueuePosition | None, capacities: Mapping[str, MailboxLimits], now: float
 ) -> float | None:
     """When a message should go that waits, or would; None when nobody can say. Times in epoch seconds."""
     if outlook is None or outlook.ahead is None:
@@ -65,7 +65,7 @@ def estimate(
     return estimate_send_time(outlook.ahead, [*_ways(outlook, capacities, now)], now)
 
 
-def _ways(outlook: QueuePosition, capacities: Mapping[str, Capacity], now: float) -> Iterator[MailboxCapacity]:
+def _ways(outlook: QueuePosition, capacities: Mapping[str, MailboxLimits], now: float) -> Iterator[MailboxCapacity]:
     for record in outlook.mailboxes:
         condition = condition_at(record, now)
         if record.name in capacities and condition.health is not Health.HELD:

@@ -203,7 +203,13 @@ def _fact(row: Row[*tuple[Any, ...]], to: Sequence[_EmailFacts], why: Explanatio
 
 
 def _event_row(one: WebhookEvent) -> dict[str, Any]:
-    return {"id": uuid7.new(one.at), "type": one.type, "at": one.at, "payload": one.payload, "once": one.once}
+    return {
+        "id": uuid7.new(one.at),
+        "type": one.type,
+        "at": one.at,
+        "payload": one.payload,
+        "once": one.deduplication_key,
+    }
 
 
 def _delivery_row(one: WebhookEvent, event_id: UUID, webhook_id: UUID) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from app.mail.credential_expiry import CredentialExpiry
 from app.mail.key_policy import Policy
 from app.mail.message.address import Address
 from app.mail.readiness import DeepCheck, Readiness, Reason
-from app.mail.send_estimate import Capacity
+from app.mail.send_estimate import MailboxLimits
 from app.store import Store
 from app.store.keys.records import Key, Permission
 from tests.gateway.gateways import Gateway, asked_for, gateway
@@ -62,7 +62,7 @@ class ApiServer:
     root_path: str = ""
     forwarders: tuple[str, ...] = ()
     gateway: Gateway | None = None
-    capacities: dict[str, Capacity] = field(default_factory=dict)
+    capacities: dict[str, MailboxLimits] = field(default_factory=dict)
     endings: dict[str, Callable[[], CredentialExpiry | None]] = field(default_factory=dict)
     port: int = 0
     bounds: ServerLimits = field(kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
-from app.mail.send_estimate import Capacity
+from app.mail.send_estimate import MailboxLimits
 from app.smtp.auth.credentials import BASIC_AUTH_EXPIRY
 from app.store.keys.records import Permission
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, Replica
@@ -82,7 +82,7 @@ def test_what_is_said_of_a_mailbox(server: ApiServer) -> None:
 def test_what_its_settings_say(server: ApiServer) -> None:
     """Its limits, and what of its login ends by its date."""
     name = keep(server)
-    server.capacities[name] = Capacity(20, 5_000, 2)
+    server.capacities[name] = MailboxLimits(20, 5_000, 2)
     server.endings[name] = lambda: BASIC_AUTH_EXPIRY
     shown = listed(server)[name]
     assert shown["limits"] == {"messages_per_minute": 20, "recipients_per_day": 5_000, "connections": 2}

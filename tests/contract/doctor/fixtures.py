@@ -28,7 +28,7 @@ PATIENT = StepTimeouts()
 LIMITS = Limits(tarpit=0)
 
 
-def bounds(**changes: float) -> StepTimeouts:
+def step_timeouts(**changes: float) -> StepTimeouts:
     """As in real life, but for the step that will be kept waiting."""
     return replace(PATIENT, **changes)
 

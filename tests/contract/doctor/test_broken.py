@@ -29,11 +29,11 @@ from tests.contract.doctor.fixtures import (
     DoctorEnvironment,
     account,
     black_hole,
-    bounds,
     hosts,
     of,
     outcomes,
     password,
+    step_timeouts,
     token,
     told,
 )
@@ -105,10 +105,10 @@ def says(row: str, *, by_password: bool = True, **changes: Any) -> Break:
 
 
 def fault(point: Point, action: Any, **changes: float) -> Break:
-    """A fault of the connection; `changes` of the bounds, where it keeps the doctor waiting."""
+    """A fault of the connection; `changes` are step timeouts for faults that make the doctor wait."""
 
     async def do(environment: DoctorEnvironment) -> None:
-        environment.changes["bounds"] = bounds(**changes)
+        environment.changes["step_timeouts"] = step_timeouts(**changes)
         environment.simulator.faults.add(Fault(point, action))
 
     return do
@@ -125,7 +125,7 @@ def entra(refuse: str = "", scope: str = SCOPE, *, reachable: bool = True) -> Br
         registration = Registration(there.authority, TENANT, CLIENT, scope, environment.folder / "ca.pem")
         source = TokenSource(ClientSecret(registration, SECRET), environment.simulator.clock)
         environment.changes["credentials"] = OAuth(MAILBOX, source)
-        environment.changes["bounds"] = bounds(credential=18.0 if reachable else 1.0)
+        environment.changes["step_timeouts"] = step_timeouts(credential=18.0 if reachable else 1.0)
         if not reachable:
             await there.stop()
 
@@ -138,7 +138,7 @@ async def closed_port(environment: DoctorEnvironment) -> None:
 
 async def black_holed_port(environment: DoctorEnvironment) -> None:
     environment.of_upstream["port"] = environment.stack.enter_context(black_hole(socket.AF_INET, "127.0.0.1"))
-    environment.changes["bounds"] = bounds(tcp=1.5)
+    environment.changes["step_timeouts"] = step_timeouts(tcp=1.5)
 
 
 async def ipv6_black_hole(environment: DoctorEnvironment) -> None:
@@ -146,7 +146,7 @@ async def ipv6_black_hole(environment: DoctorEnvironment) -> None:
     patch = environment.stack.enter_context(pytest.MonkeyPatch.context())
     patch.setattr(socket, "getaddrinfo", hosts((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")))
     environment.of_upstream["ipv4_only"] = False
-    environment.changes["bounds"] = bounds(tcp=1.5)
+    environment.changes["step_timeouts"] = step_timeouts(tcp=1.5)
 
 
 async def wrong_password(environment: DoctorEnvironment) -> None:
@@ -174,7 +174,7 @@ NETWORK = {
     ),
     "IPv6 black hole": Broken(ipv6_black_hole, Step.TCP_IPV6, "IPv6 is broken", "POSTERN_IPV4_ONLY=true", Outcome.WARN),
     "silence behind TCP": Broken(
-        fault(Point.GREETING, Silence(), opening=1.0), Step.GREETING, "nobody speaks SMTP", "pass localhost:"
+        fault(Point.GREETING, Silence(), handshake=1.0), Step.GREETING, "nobody speaks SMTP", "pass localhost:"
     ),
     "cut at once": Broken(fault(Point.GREETING, Drop()), Step.GREETING, "cut before a login", "pass localhost:"),
     "no SMTP": Broken(
@@ -208,7 +208,7 @@ TLS = {
     "wrong host": Broken(
         door(certificate="wrong_host"), Step.CERTIFICATE, "for elsewhere.example and not for localhost", "HOST to the"
     ),
-    "expired": Broken(door(certificate="expired"), Step.CERTIFICATE, "It ended on 20", "set its clock (NTP)"),
+    "expired": Broken(door(certificate="expired"), Step.CERTIFICATE, "It ended on 20", "set it (NTP)"),
     "no AUTH": Broken(door(mechanisms=()), Step.CAPABILITIES, "offers no login", "POSTERN_SMTP_HOST"),
     "offers taken away": Broken(
         door(pipelining=False), Step.CAPABILITIES, "does not offer PIPELINING", "a proxy that rewrites SMTP", WARN
@@ -228,9 +228,9 @@ CREDENTIAL = {
     "wrong audience": Broken(
         entra(scope=GRAPH), Step.CREDENTIAL, "is for Microsoft Graph", "Take POSTERN_TOKEN_SCOPE out"
     ),
-    "clock wrong": Broken(bears(exp=NOW - 60), Step.CREDENTIAL, "is over since", "clock right (NTP)"),
+    "clock wrong": Broken(bears(exp=NOW - 60), Step.CREDENTIAL, "it expired at", "set it right (NTP)"),
     "unknown audience": Broken(bears(aud="api://else"), Step.CREDENTIAL, "does not know", "_SCOPE out", WARN),
-    "token nearly over": Broken(bears(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "clock (NTP)", WARN),
+    "token nearly over": Broken(bears(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "check it (NTP)", WARN),
     "no role": Broken(bears(roles=[]), Step.CREDENTIAL, "only if the app has", f"-Identity {CLIENT}", WARN),
 }
 LOGIN = {
@@ -306,8 +306,8 @@ async def test_each_has_its_own_cause_and_fix(
 
 
 async def examined(environment: DoctorEnvironment) -> list[Finding]:
-    """Within the bounds of the case, and a little for a machine that is busy."""
-    limits: StepTimeouts = environment.changes.get("bounds", StepTimeouts())
+    """Within the step timeouts of the target, and a little for a machine that is busy."""
+    limits: StepTimeouts = environment.changes.get("step_timeouts", StepTimeouts())
     async with asyncio.timeout(sum(getattr(limits, name) for name in StepTimeouts.__slots__) - limits.domain + 5):
         return await environment.examine()
 
@@ -347,7 +347,7 @@ async def test_a_certificate_that_is_not_trusted_is_shown(environment: DoctorEnv
     assert environment.simulator.logins == []
 
 
-def test_the_bounds_together_are_a_minute_and_a_half() -> None:
+def test_the_step_timeouts_add_up_to_90_seconds() -> None:
     """The domain's records are asked for beside the rest."""
     limits = StepTimeouts()
     assert sum(getattr(limits, name) for name in StepTimeouts.__slots__) - limits.domain <= 90

@@ -97,7 +97,7 @@ async def keys_and_audit(store: Store) -> None:
     await store.find_key(b"digest")
     await store.touch_key(key.id, NOW)
     for _ in range(2):
-        await store.accept([acceptance()], once("budget"), key.policy.budget)
+        await store.accept([acceptance()], once("budget"), key.policy.rate_limit)
         await store.accept([acceptance(sunk=True)], None, RateLimit(1, None))
     await store.revise_key(KeyRevision(key.id, {"disabled": True}, NOW, by))
     await store.rotate_key(KeyRotation(key.id, b"other", NOW, NOW, by))

@@ -162,7 +162,7 @@ async def test_by_address(store: Store, spelled: str) -> None:
     other = MessageSummary("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
     (bobs,) = await accept(store, acceptance("bob@example.net", head=other))
     assert await settle(store, await claim_one(store), RELAYED)
-    assert await store.erase_address(erasure.normal(spelled), NOW, BY) == Erased(3, ())
+    assert await store.erase_address(erasure.normalize_address(spelled), NOW, BY) == Erased(3, ())
     assert (await read(store, bobs)).head.subject == "Hello Bob"
     assert (await read(store, mine[0])).head.subject == "(erased)"
     assert (await store.page(Selection(recipient=PERSON), 10, NOW)).emails == ()

@@ -78,7 +78,7 @@ def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) 
         "open": MailboxCondition(since=server.clock.now()),
         "paused": rests(server, 86_400),
         "held": rests(server, 300, held=True),
-        "held by a person": mailbox_health.held_by_person(MailboxCondition(), "audit", server.clock.now()),
+        "held by a person": mailbox_health.hold(MailboxCondition(), "audit", server.clock.now()),
     }
     if condition := conditions.get(mailbox):
         keep(server, A, condition)
