@@ -201,7 +201,7 @@ class Postern:
 
     def _mailbox_free(self) -> None:
         if fleet := getattr(self, "coordinator", None):
-            fleet.look()
+            fleet.wake_for_free()
 
     async def _apply_setting_key(self) -> None:
         secret = self.settings.api_key

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from app import logs, metrics
+from app.cached_result import CachedResult
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.smtp.auth.credentials import Mechanism, Secret
@@ -43,7 +44,7 @@ class TokenSource:
         self._grant = grant
         self._clock = clock
         self._held: _CachedToken | None = None
-        self._flight: asyncio.Task[str | CredentialError] | None = None
+        self._request = CachedResult(self._fetch, 0.0, clock.monotonic)  # shared while it is under way, not cached
         self._failure: CredentialError | None = None
         self._rests_until = 0.0  # after a failure
 
@@ -52,7 +53,7 @@ class TokenSource:
         now = self._clock.monotonic()
         if self._held is not None and now < self._held.renew_at:
             return self._held.value
-        outcome = self._failure if self._failure and now < self._rests_until else await self._renewed()
+        outcome = self._failure if self._failure and now < self._rests_until else await self._request.get()
         if isinstance(outcome, str):
             return outcome
         if self._held is not None and self._clock.monotonic() < self._held.usable_until:
@@ -67,18 +68,6 @@ class TokenSource:
     def expiry(self) -> CredentialExpiry | None:
         """What of the grant ends by its date."""
         return self._grant.expiry()
-
-    async def _renewed(self) -> str | CredentialError:
-        """Share the request that is under way, or begin one. One who gives up waiting does not end it."""
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fetch())
-            self._flight.add_done_callback(self._landed)
-        return await asyncio.shield(self._flight)
-
-    def _landed(self, flight: asyncio.Task[str | CredentialError]) -> None:
-        self._flight = None
-        if not flight.cancelled():
-            flight.exception()  # else asyncio complains when nobody waits any more
 
     async def _fetch(self) -> str | CredentialError:
         """Fetch one, with a few tries where patience may help. The failure is a value: many wait for it."""
