@@ -11,27 +11,27 @@ class CachedResult(Generic[T]):
     """What `make` gives, not older than `seconds`. A failure is kept as long: it is no reason to ask again at once."""
 
     def __init__(self, make: Callable[[], Awaitable[T]], seconds: float, monotonic: Callable[[], float]) -> None:
-        self._make = make
+        self._compute_value = make
         self._seconds = seconds
         self._now = monotonic
-        self._made: asyncio.Future[T] | None = None
+        self._result: asyncio.Future[T] | None = None
         self._until = 0.0
 
     async def get(self) -> T:
         """The value, or the exception of `make`. Who gives up waiting does not end it for the others."""
-        if self._made is None or (self._made.done() and self._now() >= self._until):
-            self._made = asyncio.ensure_future(self._compute())
-            self._made.add_done_callback(_ignore_result)
-        return await asyncio.shield(self._made)
+        if self._result is None or (self._result.done() and self._now() >= self._until):
+            self._result = asyncio.ensure_future(self._compute())
+            self._result.add_done_callback(_ignore_result)
+        return await asyncio.shield(self._result)
 
     def close(self) -> None:
         """End what is under way."""
-        if self._made is not None:
-            self._made.cancel()
+        if self._result is not None:
+            self._result.cancel()
 
     async def _compute(self) -> T:
         try:
-            return await self._make()
+            return await self._compute_value()
         finally:  # before anybody can see that it is done
             self._until = self._now() + self._seconds
 

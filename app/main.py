@@ -54,15 +54,17 @@ DATABASE_RETRY_DELAY = 5.0  # seconds until a database server that is not there 
 class Postern:
     """One running Postern. `async with Postern(settings) as postern: postern.url`."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, rhythm: HeartbeatConfig | None = None) -> None:
-        """`rhythm` is how a replica stays alive for the others."""
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None
+    ) -> None:
+        """`heartbeat` is how a replica stays alive for the others."""
         self.settings = settings
         self.clock = clock or Clock()
-        self._rhythm = rhythm
+        self._heartbeat = heartbeat
         self._draining = False
-        self._endings: dict[str, Callable[[], CredentialExpiry | None]] = {}
+        self._credential_expiries: dict[str, Callable[[], CredentialExpiry | None]] = {}
         self._stack = AsyncExitStack()
-        self._metrics: HttpServer | None = None
+        self._metrics_server: HttpServer | None = None
 
     async def __aenter__(self) -> Self:
         """Start. Raises StoreError, CannotListen."""
@@ -79,12 +81,12 @@ class Postern:
     @property
     def url(self) -> str:
         """Where callers reach it."""
-        return self._listener.url
+        return self._server.url
 
     @property
     def metrics_url(self) -> str:
         """Where Prometheus reads what was counted."""
-        return f"{(self._metrics or self._listener).url}/metrics"
+        return f"{(self._metrics_server or self._server).url}/metrics"
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
@@ -96,7 +98,7 @@ class Postern:
         entrance = create_middleware(lambda: self._draining, room, settings.root_path, counted=counted)
         self._application: ASGIApp = entrance
         door = tracing.wrap_application(entrance if settings.console_password is None else self._dispatch)
-        self._listener = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
+        self._server = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
         self.store = await self._open_store(patient=not alone)
         stack.push_async_callback(self.store.close)
         if alone:
@@ -116,7 +118,7 @@ class Postern:
         mount_routes(entrance, edge, public=settings.role != "relay")
         self._application = self._with_console(entrance, edge)
         stack.push_async_callback(entrance.close)
-        stack.push_async_callback(self._listener.stop)  # first of all
+        stack.push_async_callback(self._server.stop)  # first of all
 
     async def _start_disk_guard(self, stack: AsyncExitStack) -> None:
         file = database_file(self.settings.store_url)
@@ -137,16 +139,16 @@ class Postern:
             except StoreUnreachableError as error:
                 if not patient:
                     raise
-                logs.store_awaited(error, seconds=DATABASE_RETRY_DELAY)
+                logs.store_unreachable(error, seconds=DATABASE_RETRY_DELAY)
             await asyncio.sleep(DATABASE_RETRY_DELAY)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
-        courier = WebhookSender(self.clock, tls.context(None), private=self.settings.webhook_private_addresses)
+        courier = WebhookSender(self.clock, tls.context(None), allow_private=self.settings.webhook_private_addresses)
         webhooks = WebhookDispatcher(self.store, self.clock, courier)
-        await webhooks.start(alone=alone)
+        await webhooks.start(single_node=alone)
         stack.push_async_callback(webhooks.stop, self.settings.drain_seconds)
 
-    async def _announce(self, news: ExpiryNotice) -> None:
+    async def _publish_expiry(self, news: ExpiryNotice) -> None:
         what = credential_event(self.clock.now(), news.mailbox, news.what, news.at, news.why, step=f"{news.step:g}")
         await self.store.publish_event(what)
 
@@ -156,16 +158,16 @@ class Postern:
         for pool in self.settings.pools:
             for one in pool.mailboxes:
                 login = wiring.credentials(one)
-                self._endings[one.mailbox] = login.expiry
+                self._credential_expiries[one.mailbox] = login.expiry
                 cases.append(wiring.check_target(pool, one, login, self.settings.max_message_bytes))
                 if relays:
                     self.coordinator.add(pool.name, one.mailbox, limits(one), partial(wiring.sessions, one, login))
-                    watch = CredentialExpiryMonitor(one.mailbox, login, self.clock, self._announce)
+                    watch = CredentialExpiryMonitor(one.mailbox, login, self.clock, self._publish_expiry)
                     every = CHECK_INTERVAL / self.clock.speed
                     loop = run_periodically("credential expiry", watch.advance, interval=every)
                     stack.callback(asyncio.create_task(loop).cancel)
         file = database_file(self.settings.store_url)
-        sessions = Sessions(self.coordinator.logged_in, self.coordinator.slot)
+        sessions = Sessions(self.coordinator.logged_in, self.coordinator.reserve_slot)
         self.health_monitor = HealthMonitor(
             self.store, self.clock, cases, sessions, file and file.parent, lambda: self.disk.low
         )
@@ -179,9 +181,9 @@ class Postern:
         return MailboxCoordinator(
             self.store,
             self.clock,
-            f"{gethostname()}:{self._listener.port}",
-            alone=alone,
-            rhythm=self._rhythm,
+            f"{gethostname()}:{self._server.port}",
+            single_node=alone,
+            heartbeat=self._heartbeat,
             tenant_recipients_per_day=self.settings.tenant_recipients_per_day,
         )
 
@@ -189,19 +191,19 @@ class Postern:
         """Before the relay, so that a port of their own is there to the end of a drain."""
         settings = self.settings
         mailboxes = {one.mailbox: pool.name for pool in settings.pools for one in pool.mailboxes}
-        self._scrape = MetricsExporter(self.store, self.clock, mailboxes, self.coordinator.loads)
-        stack.callback(self._scrape.close)
+        self._metrics_exporter = MetricsExporter(self.store, self.clock, mailboxes, self.coordinator.loads)
+        stack.callback(self._metrics_exporter.close)
         if settings.metrics_port is not None:
-            door = create_metrics_app(self._scrape.text)
-            self._metrics = await _listen(stack, door, settings.host, settings.metrics_port)
+            door = create_metrics_app(self._metrics_exporter.text)
+            self._metrics_server = await _listen(stack, door, settings.host, settings.metrics_port)
 
     def _work_due(self, hints: frozenset[WorkHint]) -> None:
         if fleet := getattr(self, "coordinator", None):
-            fleet.due(hints)
+            fleet.hint(hints)
 
     def _mailbox_free(self) -> None:
         if fleet := getattr(self, "coordinator", None):
-            fleet.wake_for_free()
+            fleet.hint_free_mailbox()
 
     async def _apply_setting_key(self) -> None:
         secret = self.settings.api_key
@@ -228,7 +230,7 @@ class Postern:
             password=password.get_secret_value(),
             pools={one.mailbox: pool.name for pool in self.settings.pools for one in pool.mailboxes},
             capacities=edge.capacities,
-            credential_expiries=self._endings,
+            credential_expiries=self._credential_expiries,
             readiness=self.health_monitor.readiness,
             deep_check=self.health_monitor.deep_check,
         )
@@ -246,7 +248,7 @@ class Postern:
                 for pool in settings.pools
                 for one in pool.mailboxes
             },
-            credential_expiries=self._endings,
+            credential_expiries=self._credential_expiries,
             limits=BodyLimits(
                 max_body_bytes=settings.max_body_bytes,
                 max_message_bytes=settings.max_message_bytes,
@@ -255,21 +257,21 @@ class Postern:
             readiness=self.health_monitor.readiness,
             deep_check=self.health_monitor.deep_check,
             draining=lambda: self._draining,
-            metrics_text=self._scrape.text if settings.metrics_port is None else None,
+            metrics_text=self._metrics_exporter.text if settings.metrics_port is None else None,
             take_disk=self.disk.take,
             allow_private_webhooks=settings.webhook_private_addresses,
             root_path=settings.root_path,
         )
 
 
-async def serve(settings: Settings, clock: Clock | None = None, rhythm: HeartbeatConfig | None = None) -> None:
+async def serve(settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with traced(os.environ):
-        await _serve(settings, clock, rhythm, stop)
+        await _serve(settings, clock, heartbeat, stop)
     logs.stopped()
 
 
@@ -281,18 +283,20 @@ def traced(environment: Mapping[str, str]) -> Iterator[None]:
         return
     spans = importlib.import_module(
         "app.tracing_otel"
-    ).Spans.exported()  # by name: without the extra it cannot be imported
-    tracing.record(spans)
+    ).OtelSpanRecorder.exported()  # by name: without the extra it cannot be imported
+    tracing.set_recorder(spans)
     try:
         yield
     finally:
-        tracing.record(None)
+        tracing.set_recorder(None)
         spans.close()
 
 
-async def _serve(settings: Settings, clock: Clock | None, rhythm: HeartbeatConfig | None, stop: asyncio.Event) -> None:
+async def _serve(
+    settings: Settings, clock: Clock | None, heartbeat: HeartbeatConfig | None, stop: asyncio.Event
+) -> None:
     async with AsyncExitStack() as stack:
-        starting = asyncio.create_task(stack.enter_async_context(Postern(settings, clock, rhythm)))
+        starting = asyncio.create_task(stack.enter_async_context(Postern(settings, clock, heartbeat)))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -311,7 +315,7 @@ async def _listen(
     stack: AsyncExitStack, application: ASGIApp, host: str, port: int, forwarders: Sequence[str] = ()
 ) -> HttpServer:
     listener = HttpServer(
-        application, host, port, bounds=ServerLimits(answers=transport_responses()), forwarders=forwarders
+        application, host, port, limits=ServerLimits(responses=transport_responses()), forwarders=forwarders
     )
     await listener.start()
     stack.push_async_callback(listener.stop)

@@ -130,7 +130,7 @@ __all__ = [
     "credential_ends",
     "declare_alerts",
     "deferred",
-    "disk",
+    "disk_measured",
     "expose",
     "failed",
     "held",
@@ -223,7 +223,7 @@ def webhook_sent(outcome: str) -> None:
     _webhook_posts.labels(outcome).inc()
 
 
-def disk(free: int, reserve: int) -> None:
+def disk_measured(free: int, reserve: int) -> None:
     """The disk of the database was measured, in bytes."""
     _disk_free.set(free)
     _disk_reserve.set(reserve)

@@ -50,18 +50,18 @@ class MetricsExporter:
         self._pools = [*dict.fromkeys(mailboxes.values())]
         self._mailboxes = mailboxes
         self._loads = loads
-        self._kept = CachedResult(self._read, SNAPSHOT_TTL, clock.monotonic)
+        self._snapshot = CachedResult(self._read, SNAPSHOT_TTL, clock.monotonic)
 
     async def text(self) -> bytes:
         """In Prometheus' text format."""
-        kept = await self._kept.get()
+        kept = await self._snapshot.get()
         moment = CollectorRegistry(auto_describe=False)
         moment.register(SnapshotCollector(kept, self._loads(), self._pools))
         return metrics.expose() + generate_latest(moment)
 
     def close(self) -> None:
         """End what is under way."""
-        self._kept.close()
+        self._snapshot.close()
 
     async def _read(self) -> StoreSnapshot | None:
         now = self._clock.now()

@@ -13,33 +13,33 @@ _IPV6_NETWORK = 64  # bits of an IPv6 address that name a caller, who may choose
 class Quota:
     """How much is taken, in all and by each holder. Belongs to one thread."""
 
-    def __init__(self, limit: int, share: int) -> None:
+    def __init__(self, limit: int, holder_limit: int) -> None:
         self.limit = limit
-        self.share = share
+        self.holder_limit = holder_limit
         self._taken = 0
-        self._by: dict[Hashable, int] = {}
+        self._taken_by: dict[Hashable, int] = {}
 
     def take(self, amount: int, holders: Sequence[Hashable] = ()) -> bool:
         """Charge the amount, in all and to each holder. False: it exceeds the limit or a share; nothing is charged."""
         if self._taken + amount > self.limit:
             return False
         for holder in holders:
-            if self._by.get(holder, 0) + amount > self.share:
+            if self._taken_by.get(holder, 0) + amount > self.holder_limit:
                 return False
         self._taken += amount
         for holder in holders:
-            self._by[holder] = self._by.get(holder, 0) + amount
+            self._taken_by[holder] = self._taken_by.get(holder, 0) + amount
         return True
 
     def give_back(self, amount: int, holders: Sequence[Hashable] = ()) -> None:
         """Undo a `take`."""
         self._taken -= amount
         for holder in holders:
-            left = self._by[holder] - amount
+            left = self._taken_by[holder] - amount
             if left:
-                self._by[holder] = left
+                self._taken_by[holder] = left
             else:
-                del self._by[holder]
+                del self._taken_by[holder]
 
 
 @lru_cache(4096)

@@ -14,9 +14,9 @@ from app.mail.time_units import DAY
 from app.store import Store
 from app.store.retention import RetentionCutoffs
 
-INTERVAL = 60.0  # real seconds between looks for what has become old
-FULL_REST = 0.02  # real seconds between two steps at least; or as long as the step took: others have half of the time
-LOG_INTERVAL = 4.0  # days that a webhook's event is kept at least: its last try comes after three
+PRUNE_INTERVAL = 60.0  # real seconds between looks for what has become old
+MIN_PAUSE = 0.02  # real seconds between two steps at least; or as long as the step took: others have half of the time
+MIN_EVENT_DAYS = 4.0  # days that a webhook's event is kept at least: its last try comes after three
 
 
 @frozen
@@ -39,7 +39,7 @@ class Retention:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(run_periodically("retention", self.advance, interval=INTERVAL))
+        self._task = asyncio.create_task(run_periodically("retention", self.advance, interval=PRUNE_INTERVAL))
 
     async def stop(self) -> None:
         """End between two steps; a step is a commit, and whole."""
@@ -55,21 +55,21 @@ class Retention:
             now,
             contents=now - self._keep.content * DAY,
             messages=now - metadata * DAY,
-            events=now - max(metadata, LOG_INTERVAL) * DAY,
+            events=now - max(metadata, MIN_EVENT_DAYS) * DAY,
             audit=now - self._keep.audit * DAY,
         )
-        removed = await _steps(lambda: self._store.prune(bounds))
-        freed = await _steps(self._store.shrink)
+        removed = await _run_until_done(lambda: self._store.prune(bounds))
+        freed = await _run_until_done(self._store.shrink)
         if removed or freed:
             logs.pruned(rows=removed, pages=freed)
 
 
-async def _steps(step: Callable[[], Awaitable[int]]) -> int:
+async def _run_until_done(step: Callable[[], Awaitable[int]]) -> int:
     """Until there is nothing left to do; how much it was."""
     loop, done = asyncio.get_running_loop(), 0
     began = loop.time()
     while part := await step():
         done += part
-        await asyncio.sleep(max(FULL_REST, loop.time() - began))
+        await asyncio.sleep(max(MIN_PAUSE, loop.time() - began))
         began = loop.time()
     return done

@@ -25,25 +25,25 @@ class SecretTextError(ValueError):
         self.fix = fix
 
 
-def decoded(content: bytes) -> str:
+def decode(content: bytes) -> str:
     """The text of a file, stripped. Raises SecretTextError."""
     if content.startswith(_UTF_16):
         raise SecretTextError("is UTF-16 text", "Save it as UTF-8")
     if b"\0" in content:
         raise SecretTextError("has NUL bytes, as UTF-16 text and binary files have", "Save it as UTF-8 text")
     try:
-        return stripped(content.decode("utf-8"))
+        return strip(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise SecretTextError("is not UTF-8 text", "Save it as UTF-8") from None
 
 
-def stripped(text: str) -> str:
+def strip(text: str) -> str:
     """Without a byte order mark at the start and line ends at the end; empty if nothing but blanks is left."""
     plain = text.removeprefix(_BYTE_ORDER_MARK).rstrip(_LINE_ENDS)
     return plain if plain.strip() else ""
 
 
-def checked(text: str) -> str:
+def validate(text: str) -> str:
     """A stripped text, if it can be a secret. Raises SecretTextError."""
     for character in text:
         if fault := _fault(character):

@@ -12,7 +12,7 @@ from uuid import UUID
 from app.frozen import frozen
 from app.mail.outcome.attempt import Phase
 
-A = TypeVar("A")
+Application = TypeVar("Application")
 PhaseTiming = tuple[Phase, float, float]  # from and to, in seconds of time.perf_counter
 
 
@@ -34,7 +34,7 @@ class AttemptSpan:
     phase_timings: tuple[PhaseTiming, ...]
 
 
-class Recorder(Protocol):
+class SpanRecorder(Protocol):
     """Who makes spans."""
 
     def wrap_application(self, application: Any) -> Any:
@@ -54,19 +54,19 @@ class Recorder(Protocol):
 
 
 _NOTHING = nullcontext()
-_recorder: Recorder | None = None
+_recorder: SpanRecorder | None = None
 _phase_timings: ContextVar[list[PhaseTiming] | None] = ContextVar("laps", default=None)
 
 
-def record(recorder: Recorder | None) -> None:
+def set_recorder(recorder: SpanRecorder | None) -> None:
     """Spans are made by this one from now on; None: by nobody."""
     global _recorder  # noqa: PLW0603 - as with the log, the one thing of a process that is set and not passed along
     _recorder = recorder
 
 
-def wrap_application(application: A) -> A:
+def wrap_application(application: Application) -> Application:
     """The ASGI application, each request of which is a part of its caller's trace."""
-    return application if _recorder is None else cast("A", _recorder.wrap_application(application))
+    return application if _recorder is None else cast("Application", _recorder.wrap_application(application))
 
 
 def traceparent() -> str | None:
@@ -102,7 +102,7 @@ def phase_timings() -> tuple[PhaseTiming, ...]:
     return () if _recorder is None else tuple(_phase_timings.get() or ())
 
 
-def recording() -> bool:
+def is_recording() -> bool:
     """Whether anybody makes spans."""
     return _recorder is not None
 

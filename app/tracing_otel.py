@@ -26,12 +26,12 @@ from app import __version__, logs
 from app.secret_text import without_userinfo
 from app.tracing import AttemptSpan
 
-EXPORT_TIMEOUT = 3.0  # seconds
+SHUTDOWN_TIMEOUT = 3.0  # seconds
 _UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 _w3c = TraceContextTextMapPropagator()
 
 
-class Spans:
+class OtelSpanRecorder:
     """A recorder for app/traces, over one provider."""
 
     def __init__(self, provider: TracerProvider) -> None:
@@ -39,7 +39,7 @@ class Spans:
         self._tracer = provider.get_tracer("postern", __version__)
 
     @classmethod
-    def exported(cls) -> "Spans":
+    def exported(cls) -> "OtelSpanRecorder":
         """Sent to where OTEL_EXPORTER_OTLP_ENDPOINT says, in batches, by a thread of its own."""
         resource = Resource.create({SERVICE_VERSION: __version__})
         if str(resource.attributes.get(SERVICE_NAME)).startswith("unknown_service"):
@@ -53,7 +53,7 @@ class Spans:
         """Send what waits, for a few seconds at most: a collector that is gone holds up no stop."""
         parting = threading.Thread(target=self._provider.shutdown, daemon=True)
         parting.start()
-        parting.join(EXPORT_TIMEOUT)
+        parting.join(SHUTDOWN_TIMEOUT)
 
     def wrap_application(self, application: ASGIApp) -> ASGIApp:
         """The application with a span for each request."""

@@ -19,16 +19,16 @@ from typing import Any, ParamSpec, TypeVar
 from app.clock import Clock
 from app.store.db.writer import Writer
 
-TURN = 1e-6  # seconds that a turn of the loop takes: else who rests for less than a float can tell is never rested
-LONGEST_JUMP = 1.0  # seconds, so that a mistake about silence costs no more
-LONGEST_WORK = 1.0  # real seconds in which a thread's work is done, or it waits for a timer itself
+LOOP_TURN = 1e-6  # seconds that a turn of the loop takes: else who rests for less than a float can tell is never rested
+MAX_JUMP = 1.0  # seconds, so that a mistake about silence costs no more
+MAX_THREAD_WAIT = 1.0  # real seconds in which a thread's work is done, or it waits for a timer itself
 
 P = ParamSpec("P")
 R = TypeVar("R")
 A = TypeVar("A")
 
 
-class _Patient(selectors.DefaultSelector):
+class _AutojumpSelector(selectors.DefaultSelector):
     """Waits in the loop's own time."""
 
     now = 0.0
@@ -36,12 +36,12 @@ class _Patient(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready. When nothing is, time moves on to the end of `timeout` without waiting for it."""
-        self.now += TURN
+        self.now += LOOP_TURN
         if timeout is None or timeout <= 0:  # no timer is set, or there is more to do at once
             return super().select(timeout)
-        ready = super().select(LONGEST_WORK if self.working() else 0.0)
+        ready = super().select(MAX_THREAD_WAIT if self.working() else 0.0)
         if not ready:
-            self.now += min(timeout, LONGEST_JUMP)
+            self.now += min(timeout, MAX_JUMP)
         return ready
 
 
@@ -49,15 +49,15 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time` stands while there is work."""
 
     def __init__(self) -> None:
-        self._patient = _Patient()
-        self._patient.working = self._working
+        self._autojump = _AutojumpSelector()
+        self._autojump.working = self._working
         self._in_threads: set[asyncio.Future[Any]] = set()
         self._writers: set[Writer] = set()
-        super().__init__(self._patient)
+        super().__init__(self._autojump)
 
     def time(self) -> float:
         """Seconds since this loop began."""
-        return self._patient.now
+        return self._autojump.now
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future. One for the store's writer stands for work in its thread, of which the loop knows nothing else."""

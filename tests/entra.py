@@ -88,7 +88,7 @@ def app(**changes: Any) -> App:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunningEntra:
     """A running Entra, and how to ask there."""
 
     entra: Entra
@@ -112,9 +112,9 @@ class Place:
 
 
 @asynccontextmanager
-async def place(simulator: Simulator, folder: Path, **options: Any) -> AsyncIterator[Place]:
+async def running_entra(simulator: Simulator, folder: Path, **options: Any) -> AsyncIterator[RunningEntra]:
     """Start Entra beside a simulator; `folder` gets the CA's certificate."""
     ca_file = folder / "ca.pem"
     simulator.write_ca(ca_file)
     async with Entra(simulator, [app()], **options) as entra:
-        yield Place(entra, ca_file)
+        yield RunningEntra(entra, ca_file)

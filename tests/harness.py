@@ -28,7 +28,7 @@ PASSWORD = "a-password-for-tests"
 KEY = "a-key-for-the-tests-alone"
 ACCOUNT = Account(MAILBOX, password=PASSWORD, send_as=("*@contoso.com",))
 EMAIL = {"from": MAILBOX, "to": "ada@example.net", "subject": "Hello", "text": "Hello, Ada.\n"}
-PATIENCE = 60.0  # seconds of the loop that a test waits for what must come
+WAIT_TIMEOUT = 60.0  # seconds of the loop that a test waits for what must come
 
 
 def settings_for(simulator: Simulator, folder: Path, **changes: Any) -> Settings:
@@ -83,7 +83,7 @@ class Harness:
     async def until(self, id: UUID, *states: str) -> dict[str, Any]:
         """The email once it is in one of these states of `relay.state`."""
         look = 0.005
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             while (email := await self.email(id))["relay"]["state"] not in states:
                 await asyncio.sleep(look)
                 look = min(1.5 * look, 0.5)
@@ -92,10 +92,10 @@ class Harness:
 
 @asynccontextmanager
 async def harness(
-    simulator: Simulator, settings: Settings, clock: Clock | None = None, rhythm: HeartbeatConfig | None = None
+    simulator: Simulator, settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None
 ) -> AsyncIterator[Harness]:
     """Start Postern in front of a simulator that runs."""
-    async with Postern(settings, clock, rhythm) as postern:
+    async with Postern(settings, clock, heartbeat) as postern:
         with ExitStack() as stack:
             url, environment, trust = postern.url, dict[str, str](), cast("ssl.SSLContext | bool", True)
             if kind := asked_for():
@@ -104,6 +104,6 @@ async def harness(
                 url, environment, trust = front.url, front.environment, front.trust()
             headers = {"Authorization": f"Bearer {KEY}"}
             async with httpx.AsyncClient(
-                base_url=url, headers=headers, timeout=PATIENCE, trust_env=False, verify=trust
+                base_url=url, headers=headers, timeout=WAIT_TIMEOUT, trust_env=False, verify=trust
             ) as caller:
                 yield Harness(simulator, postern, caller, url, environment)

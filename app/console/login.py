@@ -31,10 +31,10 @@ class LoginPage:
         address = request.http.client.host if request.http.client else ""
         await self._clock.sleep(self._throttle.begin(address, self._clock.monotonic()))
         if not self._sessions.check_password(request.form.get("password", "")):
-            logs.console_refused(address)
+            logs.console_login_failed(address)
             return self._login_form(request, 403, _LOGIN_REFUSED)
         self._throttle.succeed(address)
-        logs.console_entered(address)
+        logs.console_login(address)
         return request.set_session(request.redirect(), self._sessions.begin(request.now, operator=True))
 
     async def log_out(self, request: ConsoleRequest) -> Response:

@@ -11,10 +11,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.quota import Quota, network
 
-RESERVED = 16  # connections beyond the limits
+RESERVED_CONNECTIONS = 16  # connections beyond the limits
 
 
-class Reserved(Protocol):
+class ReservedConnection(Protocol):
     """A connection beyond the limits."""
 
     def give_way(self) -> bool:
@@ -24,10 +24,10 @@ class Reserved(Protocol):
 class ConnectionLimits:
     """Those of one listener. `gateways`: addresses and networks that are believed to forward the requests of others."""
 
-    def __init__(self, most: int, most_of_one: int, gateways: Sequence[str]) -> None:
-        self._quota = Quota(most, most_of_one)
+    def __init__(self, limit: int, limit_per_address: int, gateways: Sequence[str]) -> None:
+        self._quota = Quota(limit, limit_per_address)
         self._gateways = ProxyHeadersMiddleware(_nothing, [*gateways]).trusted_hosts
-        self._reserved: list[Reserved] = []
+        self._reserved: list[ReservedConnection] = []
 
     def admit(self, address: str | None) -> tuple[Hashable, ...] | None:
         """Whom the connection is charged to, until `leave`; None beyond the limits."""
@@ -38,14 +38,14 @@ class ConnectionLimits:
         """The connection has ended."""
         self._quota.give_back(1, holders)
 
-    def reserve(self, connection: Reserved) -> bool:
+    def reserve(self, connection: ReservedConnection) -> bool:
         """Keep one of the reserved connections for it, until `unreserve`. The oldest that asks nothing gives way."""
-        if len(self._reserved) >= RESERVED and not any(other.give_way() for other in [*self._reserved]):
+        if len(self._reserved) >= RESERVED_CONNECTIONS and not any(other.give_way() for other in [*self._reserved]):
             return False
         self._reserved.append(connection)
         return True
 
-    def unreserve(self, connection: Reserved) -> None:
+    def unreserve(self, connection: ReservedConnection) -> None:
         """The connection has ended."""
         if connection in self._reserved:
             self._reserved.remove(connection)

@@ -23,7 +23,7 @@ RESERVED_SECONDS = 2.0  # in which a connection beyond the limits has to ask for
 INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # answered beyond the limits of connections
 _STORABLE = frozenset({b"docs", b"openapi.json", b"style.css", b"icon.svg"})  # the last part of a path: no data in it
 _SEGMENT_BYTES = 256 * 1024  # octets that come at once, at most
-_NOTHING: Any = deque(maxlen=0)
+_DISCARD: Any = deque(maxlen=0)
 BODY_COMPLETE = (
     "postern.whole"  # in the scope of a request whose body is here to its end: nobody will have to wait for it
 )
@@ -44,13 +44,13 @@ class ListenError(Exception):
 class ServerLimits:
     """How long a caller is waited for, and how much of one is taken."""
 
-    seconds: float = (
+    timeout: float = (
         20.0  # for a head to come whole, for the rest after an answer, and for some of an answer to be read
     )
     head_bytes: int = 64 * 1024  # of a head beyond its first segment
     connections: int = 900  # a process often has 1,024 descriptors, and the store and the upstream need some
-    connections_of_one: int = 450  # from one address that is no gateway
-    answers: Mapping[int, bytes] = field(
+    connections_per_address: int = 450  # from one address that is no gateway
+    responses: Mapping[int, bytes] = field(
         default_factory=_EmptyResponses
     )  # whole responses, by status: 400, 408, 431, 503
 
@@ -69,7 +69,7 @@ class HttpServer:
         port: int,
         *,
         drain: float = 10.0,
-        bounds: ServerLimits | None = None,
+        limits: ServerLimits | None = None,
         tls: ssl.SSLContext | None = None,
         forwarders: Sequence[str] = (),
     ) -> None:
@@ -83,7 +83,7 @@ class HttpServer:
             access_log=False,
             server_header=False,
             lifespan="off",
-            http=_protocol(bounds or ServerLimits(), forwarders),
+            http=_protocol(limits or ServerLimits(), forwarders),
             headers=[("cache-control", "no-store")],
             ws="none",
             proxy_headers=bool(forwarders),
@@ -123,21 +123,21 @@ class _Protocol(HttpToolsProtocol):
     answer it has, or who does not read; and it takes heads and trailers of any size. Here all of that has an end.
     """
 
-    bounds: ClassVar[ServerLimits]
+    limits: ClassVar[ServerLimits]
     admission: ClassVar[ConnectionLimits]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._open = self._in_head = False  # a message has begun; its head has not ended
-        self._beside = 0  # octets in a row that were neither a whole head nor body
-        self._late: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
+        self._in_message = self._in_head = False  # a message has begun; its head has not ended
+        self._bytes_outside_body = 0  # octets in a row that were neither a whole head nor body
+        self._receive_timer: asyncio.TimerHandle | None = None
+        self._send_timer: asyncio.TimerHandle | None = None
         super().connection_made(
             cast("asyncio.Transport", _CoalescingTransport(cast("asyncio.Transport", transport), self.loop))
         )
-        self._charged: tuple[Hashable, ...] | None = self.admission.admit(self.client[0] if self.client else None)
-        self._patience = self.bounds.seconds
-        if self._charged is None:
-            self._patience = min(RESERVED_SECONDS, self.bounds.seconds)
+        self._holders: tuple[Hashable, ...] | None = self.admission.admit(self.client[0] if self.client else None)
+        self._receive_timeout = self.limits.timeout
+        if self._holders is None:
+            self._receive_timeout = min(RESERVED_SECONDS, self.limits.timeout)
             if not self.admission.reserve(self):
                 self._refuse(503)
                 return
@@ -145,51 +145,51 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        if self._charged is None:
+        if self._holders is None:
             self.admission.unreserve(self)
         else:
-            self.admission.leave(self._charged)
+            self.admission.leave(self._holders)
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._open:  # seldom: most messages come whole
+        if self._in_message:  # seldom: most messages come whole
             self._more_received(len(data))
         elif self._is_answered():  # empty lines, or the rest of what was answered
             self._start_timer()
-        elif self._late is not None:
+        elif self._receive_timer is not None:
             self._stop_timer()
 
     def on_message_begin(self) -> None:
-        self._open = self._in_head = True
-        self._beside = -_SEGMENT_BYTES
+        self._in_message = self._in_head = True
+        self._bytes_outside_body = -_SEGMENT_BYTES
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         path = self.url.partition(b"?")[0]
-        if self._charged is None and path not in INTERNAL:
+        if self._holders is None and path not in INTERNAL:
             self.app = self._refuse_request
         super().on_headers_complete()
-        if self._charged is None:
+        if self._holders is None:
             self.cycle.keep_alive = False
         if path.rpartition(b"/")[2] in _STORABLE:
             self.cycle.default_headers = []
-        self.headers = _NOTHING  # whatever comes as trailers
+        self.headers = _DISCARD  # whatever comes as trailers
 
     def on_body(self, body: bytes) -> None:
-        self._beside = -_SEGMENT_BYTES
+        self._bytes_outside_body = -_SEGMENT_BYTES
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._open = False
+        self._in_message = False
         self.scope[BODY_COMPLETE] = True  # type: ignore[literal-required]  # ours
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._open:
+        if self._in_message:
             self._start_timer()
 
     def pause_writing(self) -> None:
@@ -198,9 +198,9 @@ class _Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400)
@@ -220,8 +220,8 @@ class _Protocol(HttpToolsProtocol):
 
     def _more_received(self, octets: int) -> None:
         """Something came, and the message has not ended."""
-        self._beside += octets
-        if self._beside > self.bounds.head_bytes:
+        self._bytes_outside_body += octets
+        if self._bytes_outside_body > self.limits.head_bytes:
             self._refuse(431)
         elif self._in_head or self._is_answered():
             self._start_timer()
@@ -234,35 +234,35 @@ class _Protocol(HttpToolsProtocol):
         return cycle is None or cycle.response_complete
 
     def _start_timer(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(self._patience, self._time_out)
+        if self._receive_timer is None:
+            self._receive_timer = self.loop.call_later(self._receive_timeout, self._time_out)
 
     def _stop_timer(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+        if self._receive_timer is not None:
+            self._receive_timer.cancel()
+            self._receive_timer = None
 
     def _time_out(self) -> None:
         """It took too long. Who is being answered still is told nothing between."""
-        self._late = None
+        self._receive_timer = None
         if not self._is_answered():
             self._start_timer()
-        elif self._charged is None:
+        elif self._holders is None:
             self._refuse(503)
         elif self._in_head:
             self._refuse(408)
-        elif self._open:
+        elif self._in_message:
             self.transport.abort()
         else:
             self.transport.close()
 
     def _watch_reader(self, size: int) -> None:
         """A caller has to read something of what waits for it."""
-        self._unread = self.loop.call_later(self.bounds.seconds, self._check_reader, size)
+        self._send_timer = self.loop.call_later(self.limits.timeout, self._check_reader, size)
 
     def _check_reader(self, size: int) -> None:
         left = self.transport.get_write_buffer_size()
-        if left <= size - MIN_READ_RATE * self.bounds.seconds:
+        if left <= size - MIN_READ_RATE * self.limits.timeout:
             self._watch_reader(left)
         else:
             self.transport.abort()
@@ -270,13 +270,13 @@ class _Protocol(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         self._stop_timer()
         if not self.transport.is_closing():
-            self.transport.write(self.bounds.answers[status])
+            self.transport.write(self.limits.responses[status])
             self.transport.close()
 
 
-def _protocol(bounds: ServerLimits, gateways: Sequence[str]) -> type[_Protocol]:
-    limits = ConnectionLimits(bounds.connections, bounds.connections_of_one, gateways)
-    return type("Protocol", (_Protocol,), {"bounds": bounds, "admission": limits})
+def _protocol(limits: ServerLimits, gateways: Sequence[str]) -> type[_Protocol]:
+    admission = ConnectionLimits(limits.connections, limits.connections_per_address, gateways)
+    return type("Protocol", (_Protocol,), {"limits": limits, "admission": admission})
 
 
 class _CoalescingTransport:
@@ -286,7 +286,7 @@ class _CoalescingTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._first = b""
+        self._pending = b""
         self.is_closing = transport.is_closing  # asked for at each answer
 
     def __getattr__(self, name: str) -> Any:
@@ -294,11 +294,11 @@ class _CoalescingTransport:
 
     def write(self, data: bytes) -> None:
         """Now with what came before, else when something follows or the turn is over."""
-        if self._first:
-            self._transport.write(self._first + data)
-            self._first = b""
+        if self._pending:
+            self._transport.write(self._pending + data)
+            self._pending = b""
         else:
-            self._first = data
+            self._pending = data
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
@@ -307,9 +307,9 @@ class _CoalescingTransport:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._first:
-            self._transport.write(self._first)
-            self._first = b""
+        if self._pending:
+            self._transport.write(self._pending)
+            self._pending = b""
 
 
 class _Server(uvicorn.Server):

@@ -208,12 +208,12 @@ def mailbox_hold_requested(mailbox: str, *, wish: str, key: str) -> None:
     _log.info("mailbox.wished", mailbox=mailbox, wish=wish, key=key)
 
 
-def console_entered(address: str) -> None:
+def console_login(address: str) -> None:
     """Somebody has logged in to the console."""
     _log.info("console.entered", address=address)
 
 
-def console_refused(address: str) -> None:
+def console_login_failed(address: str) -> None:
     """Somebody has given a wrong password to the console."""
     _log.warning("console.refused", address=address)
 
@@ -274,7 +274,7 @@ def clock_set_back(*, seconds: float, emails: int) -> None:
     _log.warning("clock.set_back", seconds=round(seconds, 1), emails=emails)
 
 
-def clock_set_ahead(mailbox: str, *, seconds: float) -> None:
+def clock_behind_corrected(mailbox: str, *, seconds: float) -> None:
     """What the mailbox has sent was written by a clock that was so many seconds behind, and counts as later by them."""
     _log.warning("clock.set_ahead", mailbox=mailbox, seconds=round(seconds, 1))
 
@@ -322,7 +322,7 @@ def key_ignored(api_key: UUID) -> None:
     _log.warning("key.ignored", api_key=str(api_key))
 
 
-def store_awaited(error: BaseException, *, seconds: float) -> None:
+def store_unreachable(error: BaseException, *, seconds: float) -> None:
     """The database cannot be opened; it is tried again in so many seconds, for as long as it takes."""
     _log.error("store.awaited", error=str(error), again_in=round(seconds, 1))
 

@@ -13,14 +13,14 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from app.mail.safe_text import cut, escape_controls
 
-LONGEST_VALUE = 500  # characters of one value, and of one line of a traceback
-LONGEST_FIX = 2000  # characters of a fix, whose words are Postern's own
-_MOST_LINES = 200  # of a traceback
-_FIRST_LINES = 20  # that are shown of a longer one, with the last
+MAX_VALUE = 500  # characters of one value, and of one line of a traceback
+MAX_FIX = 2000  # characters of a fix, whose words are Postern's own
+_MAX_TRACEBACK_LINES = 200  # of a traceback
+_TRACEBACK_HEAD_LINES = 20  # that are shown of a longer one, with the last
 
 # One pass from left to right: where an address ends, or where its local part may begin at the earliest.
-_MARK = re.compile(r'@([\w.-]*\w)|[\s"<>@,;:()\[\]]')
-_LONGEST_LOCAL = 320  # characters of a quoted local part; a quotation mark further back belongs to something else
+_ADDRESS_MARK = re.compile(r'@([\w.-]*\w)|[\s"<>@,;:()\[\]]')
+_MAX_QUOTED_LOCAL = 320  # characters of a quoted local part; a quotation mark further back belongs to something else
 
 _for_people = structlog.dev.ConsoleRenderer()
 
@@ -31,7 +31,7 @@ def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[s
         facts["exception"] = _traceback(error)
     plain = not human and shown is None
     for name, value in facts.items():
-        if isinstance(value, str) and not (plain and len(value) <= LONGEST_VALUE):
+        if isinstance(value, str) and not (plain and len(value) <= MAX_VALUE):
             facts[name] = _value(name, value, human, shown)
     return str(_for_people(None, level, facts)) if human else _json(facts)
 
@@ -40,7 +40,7 @@ def mask(text: str, shown: frozenset[str]) -> str:
     """The text with `***` for the local part of each address that is not in `shown`. Linear in its length."""
     spans: list[tuple[int, int]] = []  # of the local parts
     earliest = 0
-    for found in _MARK.finditer(text):
+    for found in _ADDRESS_MARK.finditer(text):
         if found[1] is None:
             earliest = found.end()
             continue
@@ -60,7 +60,7 @@ def mask(text: str, shown: frozenset[str]) -> str:
 
 def _quoted_start(text: str, at: int) -> int:
     """The index of the quotation mark that begins the quoted string before `at` (RFC 5321 §4.1.2 Quoted-string)."""
-    earliest = max(0, at - _LONGEST_LOCAL)
+    earliest = max(0, at - _MAX_QUOTED_LOCAL)
     opening = at - 1
     while (opening := text.rfind('"', earliest, opening)) >= 0:
         escapes = opening
@@ -74,7 +74,7 @@ def _quoted_start(text: str, at: int) -> int:
 def _value(name: str, text: str, human: bool, shown: frozenset[str] | None) -> str:
     is_traceback = name == "exception"
     if not is_traceback:
-        text = cut(text, LONGEST_FIX if name == "fix" else LONGEST_VALUE)
+        text = cut(text, MAX_FIX if name == "fix" else MAX_VALUE)
     if shown is not None and "@" in text:
         text = mask(text, shown)
     return escape_controls(text, multiline=is_traceback) if human else text
@@ -83,9 +83,9 @@ def _value(name: str, text: str, human: bool, shown: frozenset[str] | None) -> s
 def _traceback(error: BaseException) -> str:
     """Lines of code and the exception's own words, never the values of variables: they hold keys and mail."""
     lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
-    if len(lines) > _MOST_LINES:
-        lines = [*lines[:_FIRST_LINES], "…", *lines[_FIRST_LINES - _MOST_LINES :]]
-    return "\n".join(cut(line, LONGEST_VALUE) for line in lines)
+    if len(lines) > _MAX_TRACEBACK_LINES:
+        lines = [*lines[:_TRACEBACK_HEAD_LINES], "…", *lines[_TRACEBACK_HEAD_LINES - _MAX_TRACEBACK_LINES :]]
+    return "\n".join(cut(line, MAX_VALUE) for line in lines)
 
 
 def _json(facts: dict[str, Any]) -> str:

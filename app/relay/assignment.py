@@ -15,7 +15,7 @@ from app.clock import Clock
 from app.mail.time_units import DAY
 from app.relay.leases import CLOCK_STEP, LEASE_SECONDS, Leases
 from app.relay.mailbox import DailyQuota, Limits, Mailbox
-from app.relay.wakeups import Wakeups
+from app.relay.wakeups import PoolWakeups
 from app.relay.worker import MailboxWorker
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
@@ -28,7 +28,7 @@ RETRY_DELAY = 1.0  # real seconds until the store is asked again
 class MailboxSpec:
     """What a mailbox needs to relay here. `sessions` makes it a pool of its own for each term."""
 
-    wakeups: Wakeups
+    wakeups: PoolWakeups
     name: str
     limits: Limits
     sessions: Callable[[], SessionPool]
@@ -38,19 +38,25 @@ class MailboxAssignment:
     """Begun by `run`, ended by `finish`."""
 
     def __init__(
-        self, berth: MailboxSpec, taken: Acquired, store: Store, clock: Clock, leases: Leases, tenant: DailyQuota | None
+        self,
+        spec: MailboxSpec,
+        acquired: Acquired,
+        store: Store,
+        clock: Clock,
+        leases: Leases,
+        tenant: DailyQuota | None,
     ) -> None:
-        self.token = taken.token
-        self.name = berth.name
-        self.mailbox = Mailbox(berth.name, berth.limits, clock, tenant)
-        self.sessions = berth.sessions()
-        self.relay = MailboxWorker(store, berth.wakeups, taken.token, self.mailbox, self.sessions, leases, clock)
-        self.begun = asyncio.Event()
+        self.token = acquired.token
+        self.name = spec.name
+        self.mailbox = Mailbox(spec.name, spec.limits, clock, tenant)
+        self.sessions = spec.sessions()
+        self.worker = MailboxWorker(store, spec.wakeups, acquired.token, self.mailbox, self.sessions, leases, clock)
+        self.started = asyncio.Event()
         self.leaving = False
-        self._taken = taken
+        self._acquired = acquired
         self._store = store
         self._clock = clock
-        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
         self._drain = 0.0
         self._lost = False
 
@@ -58,14 +64,14 @@ class MailboxAssignment:
         """Claim nothing more, and wait `drain` real seconds for what is on its way. `lost`: it is another's already."""
         self.leaving = True
         self._drain, self._lost = drain, lost
-        self._over.set()
+        self._ended.set()
 
     async def run(self) -> None:
         """To the end, when another may have it."""
         try:
-            await self._begin()
-            await self._over.wait()
-            await self.relay.stop(self._drain)
+            await self._start()
+            await self._ended.wait()
+            await self.worker.stop(self._drain)
             if not self._lost:
                 await self._store.replicas.release(self.name, self.token)
                 logs.mailbox_given_back(self.name)
@@ -74,42 +80,44 @@ class MailboxAssignment:
         except Exception as error:  # a bug costs this mailbox its term, not the others theirs
             logs.crashed(f"term of {self.name}", error)
 
-    async def _begin(self) -> None:
-        while not self._over.is_set():
+    async def _start(self) -> None:
+        while not self._ended.is_set():
             try:
                 self._restore(*await self._read())
-                await self.relay.start()
-                self.begun.set()
+                await self.worker.start()
+                self.started.set()
                 return
             except StoreUnavailableError as error:
                 logs.store_failed("take over", error)
-            await wait(self._over, RETRY_DELAY)
+            await wait(self._ended, RETRY_DELAY)
 
     async def _read(self) -> tuple[MailboxRecord | None, list[SendRecord]]:
-        since = self._clock.now() - DAY - max(self._taken.ahead, 0.0)
+        since = self._clock.now() - DAY - max(self._acquired.ahead, 0.0)
         return await self._store.mailbox(self.name), await self._store.sent_since(self.name, since)
 
     def _restore(self, record: MailboxRecord | None, sent: list[SendRecord]) -> None:
         """Where it stood, and what it has sent, by the clock that never jumps; nothing is later than now."""
         now = self._clock.monotonic()
         ahead = now - self._clock.now()
-        counted = shifted(possibly_sent(sent, self.mailbox.limits.connections), self._step(sent), self._taken.at)
+        counted = shifted(
+            possibly_sent(sent, self.mailbox.limits.connections), self._clock_step(sent), self._acquired.at
+        )
         self.mailbox.restore(
             record.condition if record else None, [(min(one.at + ahead, now), one.recipients) for one in counted]
         )
 
-    def _step(self, sent: Sequence[SendRecord]) -> float:
+    def _clock_step(self, sent: Sequence[SendRecord]) -> float:
         """The seconds by which what was sent before this term is later than it says: the clock was set ahead since, or
         the owner before had one that is behind.
 
         Then, by this clock, the mailbox was quiet for as long at least; up to a lease less, because of what was lost
         with its process the end of the lease is written.
         """
-        seconds, before = self._taken.ahead, [one.at for one in sent if one.at < self._taken.at]
-        quiet = self._taken.at - max(before, default=self._taken.at) + LEASE_SECONDS * self._clock.speed
+        seconds, before = self._acquired.ahead, [one.at for one in sent if one.at < self._acquired.at]
+        quiet = self._acquired.at - max(before, default=self._acquired.at) + LEASE_SECONDS * self._clock.speed
         if not before or not CLOCK_STEP * self._clock.speed < seconds <= quiet:
             return 0.0
-        logs.clock_set_ahead(self.name, seconds=seconds)
+        logs.clock_behind_corrected(self.name, seconds=seconds)
         return seconds
 
 

@@ -17,7 +17,9 @@ from app.store.records import Claimed
 LEASE_SECONDS = 60.0  # real seconds: how long a claim lives without renewal
 CLOCK_STEP = 1.0  # real seconds by which the wall clock goes back without anybody minding
 RENEW_INTERVAL = 5.0  # real seconds between renewals, and between looks for what was dropped
-GRACE = 3600.0  # seconds after which what was dropped elsewhere is picked up, if nobody owns its mailbox any more
+UNOWNED_GRACE = (
+    3600.0  # seconds after which what was dropped elsewhere is picked up, if nobody owns its mailbox any more
+)
 
 
 class Leases:
@@ -30,15 +32,15 @@ class Leases:
         self._held: dict[UUID, Claimed] = {}
         self._ahead: float | None = None  # the wall clock of the monotonic one, at the last look
 
-    def until(self, now: float) -> float:
+    def expires_at(self, now: float) -> float:
         """When a lease taken or renewed `now` runs out (epoch seconds). Real time, however fast the clock runs."""
         return now + LEASE_SECONDS * self._clock.speed
 
-    def take(self, claimed: Claimed) -> None:
+    def add(self, claimed: Claimed) -> None:
         """It is ours until it is dropped."""
         self._held[claimed.lease] = claimed
 
-    def drop(self, claimed: Claimed) -> None:
+    def remove(self, claimed: Claimed) -> None:
         """It is settled, given back, or left to run out."""
         self._held.pop(claimed.lease, None)
 
@@ -52,7 +54,7 @@ class Leases:
         if not self._held:
             return
         leases = list(self._held)
-        kept = await self._store.renew(leases, self.until(self._clock.now()))
+        kept = await self._store.renew(leases, self.expires_at(self._clock.now()))
         for lease in leases:
             if lease not in kept and (lost := self._held.get(lease)):
                 logs.lease_lost(lost.id, mailbox=lost.mailbox, where="at renewal")
@@ -63,14 +65,14 @@ class Leases:
         # A new process does not know how far the clocks were apart, but the store knows how late it was.
         back = (await self._store.latest_timestamp() or now) - now if self._ahead is None else self._ahead - ahead
         if back > CLOCK_STEP * self._clock.speed:
-            emails = await self._store.apply_clock_change(now, self.until(now))
+            emails = await self._store.apply_clock_change(now, self.expires_at(now))
             logs.clock_set_back(seconds=back, emails=emails)
         self._ahead = ahead
 
     async def _sweep(self) -> None:
         now = self._clock.now()
         mine = await self._store.recover(now, owner=self._replica)
-        for email, in_doubt in mine + await self._store.recover(now, grace=GRACE):
+        for email, in_doubt in mine + await self._store.recover(now, grace=UNOWNED_GRACE):
             logs.reclaimed(email, in_doubt=in_doubt)
         for email in await self._store.expire(now):
             reporting.record_expired(email)

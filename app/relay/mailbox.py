@@ -23,8 +23,8 @@ from app.store.mailboxes.records import HoldRequest
 
 # Of the limits, kept free for urgent mail. A minute's part is used by the others as it passes; a day's part is not,
 # because when the day's recipients are used up the next one is hours away.
-_OF_A_MINUTE = 6
-OF_A_DAY = 50
+_MINUTE_RESERVE_DIVISOR = 6
+DAILY_RESERVE_DIVISOR = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class DailyQuota(Protocol):
     limit: int
 
     @property
-    def kept(self) -> int: ...
-    def room(self, now: float) -> int: ...
-    def wait(self, now: float, weight: int = 1) -> float: ...
+    def reserve(self) -> int: ...
+    def available(self, now: float) -> int: ...
+    def wait_time(self, now: float, weight: int = 1) -> float: ...
     def begin(self, weight: int = 1) -> None: ...
     def cancel(self, weight: int = 1) -> None: ...
     def end(self, now: float, weight: int = 1) -> None: ...
@@ -76,8 +76,8 @@ class Mailbox:
         self._condition = MailboxCondition(since=clock.now())
         self._breaker = CircuitBreaker()
         self._messages = SlidingWindow(limits.messages_per_minute, MINUTE)
-        self._kept_of_a_minute = min(limits.messages_per_minute // _OF_A_MINUTE, 10)
-        self._recipients = day(limits.recipients_per_day)
+        self._minute_reserve = min(limits.messages_per_minute // _MINUTE_RESERVE_DIVISOR, 10)
+        self._recipients = daily_quota(limits.recipients_per_day)
         self._days: list[DailyQuota] = [self._recipients, *([tenant] if tenant else [])]
 
     # Its condition.
@@ -86,11 +86,11 @@ class Mailbox:
     def condition(self) -> MailboxCondition:
         """Where it stands now."""
         if self._condition.until is not None or self._condition.grows_at is not None:  # else time changes nothing
-            self._become(mailbox_health.as_of(self._condition, self._clock.now(), self.limits.connections))
+            self._set_condition(mailbox_health.as_of(self._condition, self._clock.now(), self.limits.connections))
         return self._condition
 
     @property
-    def relays(self) -> bool:
+    def is_open(self) -> bool:
         """True unless it is held, or paused with time left."""
         return self.condition.health is Health.OPEN
 
@@ -105,7 +105,7 @@ class Mailbox:
         return self._condition.connections or self.limits.connections
 
     @property
-    def at_once(self) -> int | None:
+    def trial_limit(self) -> int | None:
         """How many messages may be in hand while it is on trial; None: as many as one likes."""
         return 1 if self._condition.half_open else None
 
@@ -123,22 +123,22 @@ class Mailbox:
         )
         if message and (tripped := self._breaker.observe(message, verdicts, now)):
             condition = mailbox_health.pause(condition, tripped, COOLDOWN, now, during_login=False)
-        self._become(condition)
+        self._set_condition(condition)
 
     def login_succeeded(self) -> None:
         """A login without a message has worked."""
-        self._become(mailbox_health.after_login(self.condition, self._clock.now()))
+        self._set_condition(mailbox_health.after_login(self.condition, self._clock.now()))
 
-    def apply_operator_request(self, wish: HoldRequest) -> None:
+    def apply_operator_request(self, request: HoldRequest) -> None:
         """A person holds or releases it."""
         now = self._clock.now()
-        self._become(
-            mailbox_health.hold(self._condition, wish.reason, now)
-            if wish.hold
+        self._set_condition(
+            mailbox_health.hold(self._condition, request.reason, now)
+            if request.hold
             else mailbox_health.release(self._condition, now)
         )
 
-    def _become(self, condition: MailboxCondition) -> None:
+    def _set_condition(self, condition: MailboxCondition) -> None:
         before, self._condition = self._condition, condition
         if condition.health is not before.health:
             _log_change(self.name, condition)
@@ -146,52 +146,52 @@ class Mailbox:
     # Its pace.
 
     @property
-    def non_urgent_at_once(self) -> int:
+    def non_urgent_connections(self) -> int:
         """How many sessions may be busy with mail that is not urgent."""
         return max(1, self.connections - self.limits.urgent_connections)
 
-    def room(self) -> Headroom:
+    def headroom(self) -> Headroom:
         """How many messages may begin now."""
         now = self._clock.monotonic()
-        if not self.relays or any(day.room(now) < 1 for day in self._days):
+        if not self.is_open or any(day.available(now) < 1 for day in self._days):
             return Headroom(0, 0)
-        room = max(0, self._messages.room(now) - self._held_back)
-        if any(day.room(now) <= day.kept for day in self._days):
+        room = max(0, self._messages.available(now) - self._unused_while_slowed)
+        if any(day.available(now) <= day.reserve for day in self._days):
             return Headroom(room, 0)
-        return Headroom(room, min(room, self._messages.room_after_reserve(now, self._kept_of_a_minute)))
+        return Headroom(room, min(room, self._messages.available_after_reserve(now, self._minute_reserve)))
 
     def usage(self) -> LimitUsage:
         """How much of its limits is used up."""
         now = self._clock.monotonic()
-        used = self._messages.limit - self._messages.room(now)
-        return LimitUsage(used / self._messages.limit, max(0, self._recipients.room(now)))
+        used = self._messages.limit - self._messages.available(now)
+        return LimitUsage(used / self._messages.limit, max(0, self._recipients.available(now)))
 
     @property
-    def _held_back(self) -> int:
+    def _unused_while_slowed(self) -> int:
         """Messages of a minute that it does not use for a while: it was slowed down, to so many of its sessions."""
         limits = self.limits
         return limits.messages_per_minute * (limits.connections - self.connections) // limits.connections
 
-    def wait(self, recipients: int = 1) -> float:
+    def wait_time(self, recipients: int = 1) -> float:
         """Seconds until an urgent message to so many recipients may begin; 0 for now. At rest: until that may end."""
-        if not self.relays:
+        if not self.is_open:
             until = self._condition.until
             return MINUTE if until is None else max(0.0, until - self._clock.now())
         now = self._clock.monotonic()
-        minute = self._messages.wait(now, 1 + self._held_back)
-        return max(minute, *(day.wait(now, recipients) for day in self._days))
+        minute = self._messages.wait_time(now, 1 + self._unused_while_slowed)
+        return max(minute, *(day.wait_time(now, recipients) for day in self._days))
 
-    def wait_for_non_urgent(self) -> float:
+    def non_urgent_wait_time(self) -> float:
         """Seconds until a message that is not urgent may begin; 0 for now."""
         now = self._clock.monotonic()
-        minute = self._messages.wait_for_room_after_reserve(now, self._kept_of_a_minute)
-        minute = max(minute, self._messages.wait(now, 1 + self._held_back))
-        return max(minute, *(day.wait(now, day.kept + 1) for day in self._days))
+        minute = self._messages.wait_time_after_reserve(now, self._minute_reserve)
+        minute = max(minute, self._messages.wait_time(now, 1 + self._unused_while_slowed))
+        return max(minute, *(day.wait_time(now, day.reserve + 1) for day in self._days))
 
     def begin(self, recipients: int) -> bool:
         """A message to so many recipients is about to be offered; False when it does not fit now."""
         now = self._clock.monotonic()
-        if any(day.room(now) < min(recipients, day.limit) for day in self._days):
+        if any(day.available(now) < min(recipients, day.limit) for day in self._days):
             return False
         self._messages.begin()
         for day in self._days:
@@ -212,9 +212,9 @@ class Mailbox:
             day.end(now, recipients)
 
 
-def day(recipients: int) -> SlidingWindow:
+def daily_quota(recipients: int) -> SlidingWindow:
     """So many recipients in any day, with a part that is kept for urgent mail."""
-    return SlidingWindow(recipients, DAY, kept=recipients // OF_A_DAY)
+    return SlidingWindow(recipients, DAY, reserve=recipients // DAILY_RESERVE_DIVISOR)
 
 
 def _log_change(name: str, condition: MailboxCondition) -> None:

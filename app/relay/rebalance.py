@@ -19,19 +19,19 @@ class Rebalance:
     release: tuple[str, ...] = ()
 
 
-def rebalance(me: Replica, roll: ClusterView, leaving: Set[str] = frozenset(), *, judges: bool = True) -> Rebalance:
+def rebalance(me: Replica, view: ClusterView, leaving: Set[str] = frozenset(), *, may_evict: bool = True) -> Rebalance:
     """For this replica. `leaving` are those that it is giving back already.
 
     Without `judges` only what was given back is taken, and nothing of those who are not heard of.
     """
-    peers = {id for id, serves in roll.replicas.items() if serves == me.serves}
+    peers = {id for id, serves in view.replicas.items() if serves == me.serves}
     mine = {*me.mailboxes}
-    known = [holding for holding in roll.owners if holding.mailbox in mine]
+    known = [holding for holding in view.owners if holding.mailbox in mine]
     has = {peer: sum(holding.replica == peer for holding in known) for peer in peers}
     has[me.id] = has.get(me.id, 0) - len(leaving)
     take = []
     for holding in known:
-        if holding.replica in roll.replicas or (holding.replica is not None and not judges):
+        if holding.replica in view.replicas or (holding.replica is not None and not may_evict):
             continue
         poorest = min(has, key=lambda peer: (has[peer], peer))
         has[poorest] += 1

@@ -28,7 +28,7 @@ def record_settled(
     if settlement.in_doubt:
         metrics.in_doubt()
     _count(claimed, verdicts, settlement, record.ended_at)
-    if tracing.recording():
+    if tracing.is_recording():
         tracing.attempted(_attempt_span(claimed, attempt, verdicts, settlement, record))
     logs.attempted(
         claimed.id,

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, repeat
 
-_SLACK = 0.1  # of an interval, so that what ends a moment late does not cost the lower lanes their place
-_STEPS = 1500  # entries closer than period / _STEPS are merged (into the later one), so memory is bounded
+_INTERVAL_TOLERANCE = 0.1  # of an interval, so that what ends a moment late does not cost the lower lanes their place
+_ENTRIES_PER_PERIOD = 1500  # entries closer than period / _STEPS are merged (into the later one), so memory is bounded
 
 
 class SlidingWindow:
@@ -19,26 +19,26 @@ class SlidingWindow:
     `kept` is a part of the limit that its user leaves for what matters more; nothing here looks at it.
     """
 
-    def __init__(self, limit: int, period: float, kept: int = 0) -> None:
+    def __init__(self, limit: int, period: float, reserve: int = 0) -> None:
         self.limit = limit
         self.period = period
-        self.kept = kept
+        self.reserve = reserve
         self._interval = period / limit
-        self._grain = period / _STEPS
+        self._resolution = period / _ENTRIES_PER_PERIOD
         self._ended: deque[tuple[float, int]] = deque()
         self._counted = 0  # ended and under way together
 
-    def room(self, now: float) -> int:
+    def available(self, now: float) -> int:
         """How much may begin now; negative when more was begun than fits."""
         self._forget(now)
         return self.limit - self._counted
 
-    def wait(self, now: float, weight: int = 1) -> float:
+    def wait_time(self, now: float, weight: int = 1) -> float:
         """Seconds until `weight` more could begin if nothing else begins or ends; 0 for now.
 
         What is under way leaves no later than a period after now, so the answer is never longer than the period.
         """
-        missing = min(weight, self.limit) - self.room(now)
+        missing = min(weight, self.limit) - self.available(now)
         if missing <= 0:
             return 0.0
         for ended, freed in self._ended:
@@ -47,27 +47,27 @@ class SlidingWindow:
                 return ended + self.period - now
         return self.period
 
-    def room_after_reserve(self, now: float, kept: int) -> int:
+    def available_after_reserve(self, now: float, reserve: int) -> int:
         """How many may begin now so that `kept` more, coming at any moment, would not wait for long.
 
         The k-th of those could begin within k intervals (an interval is period / limit), as if all went evenly. So
         nothing of the limit is lost by it: what is kept free now is used a moment later.
         """
-        room = self.room(now)
+        room = self.available(now)
         if room <= 0:
             return 0
-        later = list(islice(self._frees(now), kept))
+        later = list(islice(self._frees(now), reserve))
         short = next(
             free
-            for free in range(kept + 1)
-            if all(wait <= self._even(free + k) for k, wait in enumerate(later[: kept - free], 1))
+            for free in range(reserve + 1)
+            if all(wait <= self._even(free + k) for k, wait in enumerate(later[: reserve - free], 1))
         )
         return max(0, room - short)
 
-    def wait_for_room_after_reserve(self, now: float, kept: int) -> float:
+    def wait_time_after_reserve(self, now: float, reserve: int) -> float:
         """Seconds until `spare` is 1 or more if nothing else begins or ends; 0 for now."""
-        frees = chain(repeat(0.0, max(0, self.room(now))), self._frees(now))
-        first, *later = islice(frees, kept + 1)
+        frees = chain(repeat(0.0, max(0, self.available(now))), self._frees(now))
+        first, *later = islice(frees, reserve + 1)
         return max(first, *(wait - self._even(k) for k, wait in enumerate(later, 1)), 0.0)
 
     def _frees(self, now: float) -> Iterator[float]:
@@ -77,7 +77,7 @@ class SlidingWindow:
         yield from repeat(self.period)
 
     def _even(self, count: int) -> float:
-        return (count + _SLACK) * self._interval
+        return (count + _INTERVAL_TOLERANCE) * self._interval
 
     def begin(self, weight: int = 1) -> None:
         """So much is under way from now on."""
@@ -89,7 +89,7 @@ class SlidingWindow:
 
     def end(self, now: float, weight: int = 1) -> None:
         """What was under way has ended."""
-        if self._ended and now - self._ended[-1][0] < self._grain:
+        if self._ended and now - self._ended[-1][0] < self._resolution:
             weight += self._ended.pop()[1]
         self._ended.append((now, weight))
 

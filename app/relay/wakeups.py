@@ -20,7 +20,7 @@ PARK_TIME = 0.25  # real seconds between two questions to the store at least
 Wake = Callable[[], None]
 
 
-class Wakeups:
+class PoolWakeups:
     """One pool's. Everything on the event loop, nothing awaits."""
 
     def __init__(self, pool: str, emptied: Wake = lambda: None) -> None:
@@ -29,7 +29,7 @@ class Wakeups:
         self.empty = False  # a claim has left nothing that was due
         self.empty_at = 0.0  # epoch seconds
         self.next_at: float | None = None  # when something is due next, as far as is known; 0 to be asked
-        self._calm = False  # a claim has left nothing urgent
+        self._no_urgent = False  # a claim has left nothing urgent
         self._emptied = emptied
         self._hints = 0
         self._ready: dict[Wake, None] = {}  # those who could take something, who has rested longest first
@@ -37,43 +37,43 @@ class Wakeups:
 
     def hint(self, *, urgent: bool = True) -> None:
         """Something may be due, and even `urgent`."""
-        news = self.empty or (urgent and self._calm)
+        news = self.empty or (urgent and self._no_urgent)
         self._hints += 1
         self.empty = False
-        self._calm = self._calm and not urgent
+        self._no_urgent = self._no_urgent and not urgent
         if news:  # else somebody is at it
-            self.pass_on()
+            self.wake_next()
 
-    def may_have_work(self, room: Headroom) -> bool:
+    def may_have_work(self, headroom: Headroom) -> bool:
         """Whether a claim with this room might find something."""
-        return not self.empty if room.non_urgent > 0 else not self._calm
+        return not self.empty if headroom.non_urgent > 0 else not self._no_urgent
 
-    def park(self, wake: Wake, room: Headroom) -> None:
+    def park(self, wake: Wake, headroom: Headroom) -> None:
         """Who has this room, and found that it is not worth it, is to be woken when it may be."""
-        (self._ready if room.non_urgent > 0 else self._ready_if_urgent)[wake] = None
+        (self._ready if headroom.non_urgent > 0 else self._ready_if_urgent)[wake] = None
 
     def unpark(self, wake: Wake) -> None:
         """It rests no longer."""
         self._ready.pop(wake, None)
         self._ready_if_urgent.pop(wake, None)
 
-    def begin(self) -> int:
+    def begin_claim(self) -> int:
         """Before a claim; to be given to `learn`."""
         return self._hints
 
-    def record_claim(self, begun: int, now: float, room: Headroom, urgent: int, others: int) -> None:
+    def record_claim(self, begun: int, now: float, headroom: Headroom, urgent: int, non_urgent: int) -> None:
         """A claim that asked for so much has found so much. What was hinted at since, it need not have seen."""
-        if begun == self._hints and urgent < room.total:
-            self._calm = True
-            if others < min(room.non_urgent, room.total - urgent):
+        if begun == self._hints and urgent < headroom.total:
+            self._no_urgent = True
+            if non_urgent < min(headroom.non_urgent, headroom.total - urgent):
                 self.empty, self.empty_at, self.next_at = True, now, 0.0
                 self._emptied()
-        self.pass_on()
+        self.wake_next()
 
-    def pass_on(self) -> None:
+    def wake_next(self) -> None:
         """If there may be more, wake the next one that could take it."""
         ready = {} if self.empty else self._ready
-        if not ready and not self._calm:
+        if not ready and not self._no_urgent:
             ready = self._ready_if_urgent
         if ready:
             wake = next(iter(ready))
@@ -81,20 +81,20 @@ class Wakeups:
             wake()
 
 
-class PoolWakeups:
+class Wakeups:
     """All pools of this process, and the look every second for what no hint has told of."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._pools: dict[str, Wakeups] = {}
+        self._pools: dict[str, PoolWakeups] = {}
         self._emptied = asyncio.Event()
         self._all_at = 0.0  # when every empty pool is asked for again, by the loop's time
 
-    def of(self, pool: str) -> Wakeups:
+    def pool(self, pool: str) -> PoolWakeups:
         """The pool's."""
         if pool not in self._pools:
-            self._pools[pool] = Wakeups(pool, self._emptied.set)
+            self._pools[pool] = PoolWakeups(pool, self._emptied.set)
         return self._pools[pool]
 
     def hint(self, hint: WorkHint) -> None:
@@ -103,7 +103,7 @@ class PoolWakeups:
             self._all_at = 0.0
             self._emptied.set()
             return
-        for front in self._pools.values() if hint.pool is None else [self.of(hint.pool)]:
+        for front in self._pools.values() if hint.pool is None else [self.pool(hint.pool)]:
             front.hint(urgent=hint.urgent)
 
     async def watch(self) -> None:
@@ -113,7 +113,7 @@ class PoolWakeups:
     async def _poll(self) -> float:
         """How long to rest (real seconds) before the next look."""
         time, speed = asyncio.get_running_loop().time(), self._clock.speed
-        asked = self._asked(time, self._clock.now())
+        asked = self._pools_to_poll(time, self._clock.now())
         due = await self._store.next_due_times([front.pool for front in asked]) if asked else {}
         now = self._clock.now()
         for front in asked:
@@ -124,7 +124,7 @@ class PoolWakeups:
         later = (front.next_at for front in self._pools.values() if front.empty and front.next_at)
         return min([self._all_at - time, *((at - now) / speed for at in later if at > now)])
 
-    def _asked(self, time: float, now: float) -> list[Wakeups]:
+    def _pools_to_poll(self, time: float, now: float) -> list[PoolWakeups]:
         """Those of which it is not known when something is due; every second all, for what others have accepted."""
         everything = time >= self._all_at
         if everything:

@@ -24,7 +24,7 @@ from app.relay.delivery import attempt_delivery, attempt_login, record_of
 from app.relay.leases import Leases
 from app.relay.mailbox import Headroom, Mailbox
 from app.relay.prefetch import PrefetchBuffer
-from app.relay.wakeups import POLL_INTERVAL, Wakeups
+from app.relay.wakeups import POLL_INTERVAL, PoolWakeups
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
 from app.store.mailboxes.records import HoldRequest
@@ -42,7 +42,7 @@ class MailboxWorker:
     def __init__(
         self,
         store: Store,
-        front: Wakeups,
+        wakeups: PoolWakeups,
         fence: int,
         mailbox: Mailbox,
         sessions: SessionPool,
@@ -50,13 +50,13 @@ class MailboxWorker:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._front = front
+        self._front = wakeups
         self._fence = fence
         self._mailbox = mailbox
         self._sessions = sessions
         self._leases = leases
         self._clock = clock
-        self._hands = PrefetchBuffer(mailbox.non_urgent_at_once)
+        self._hands = PrefetchBuffer(mailbox.non_urgent_connections)
         self._wake = asyncio.Event()
         self._kept: MailboxCondition | None = None  # the mailbox's condition as the store has it
         self._wish: HoldRequest | None = None  # a person's, as heard last
@@ -71,7 +71,7 @@ class MailboxWorker:
         """There may be work: only a hint."""
         self._wake.set()
 
-    def operator_request_arrived(self, wish: HoldRequest) -> None:
+    def request_hold(self, wish: HoldRequest) -> None:
         """A person wishes something of this mailbox."""
         self._wish = wish
         self.wake()
@@ -95,7 +95,7 @@ class MailboxWorker:
         self.wake()
         await self._dispatcher
         self._front.unpark(self.wake)
-        self._front.pass_on()  # perhaps it was this one's turn
+        self._front.wake_next()  # perhaps it was this one's turn
         self._hands.close()
         await self._sessions.close(drain)
         self._cut = True
@@ -112,30 +112,30 @@ class MailboxWorker:
     async def _step(self) -> float:
         """Seconds of the clock to wait before the next step."""
         await self._apply_operator_request()
-        if not self._mailbox.relays and not self._mailbox.probe_due:
-            return self._mailbox.wait()
+        if not self._mailbox.is_open and not self._mailbox.probe_due:
+            return self._mailbox.wait_time()
         if (self._mailbox.probe_due or self._mailbox.condition.unproven) and not await self._probe_login():
             return 0.0
         free = self._free()
         long = POLL_INTERVAL * self._clock.speed  # for want of hands: a worker that has finished wakes us
         if free.total < 1:
             return long
-        may = self._mailbox.room()
+        may = self._mailbox.headroom()
         if may.total < 1:
-            return self._mailbox.wait() or long
+            return self._mailbox.wait_time() or long
         room = Headroom(min(may.total, free.total), min(may.non_urgent, free.non_urgent))
         if self._front.may_have_work(room):
             return await self._claim(room)
         self._front.park(self.wake, room)
-        return (may.non_urgent < 1 and self._mailbox.wait_for_non_urgent()) or long
+        return (may.non_urgent < 1 and self._mailbox.non_urgent_wait_time()) or long
 
     def _free(self) -> Headroom:
         """How many there are hands for."""
-        held, urgent, at_once = self._hands.total, self._hands.urgent, self._mailbox.at_once
+        held, urgent, at_once = self._hands.total, self._hands.urgent, self._mailbox.trial_limit
         if at_once is not None:
             free = max(0, at_once - held)
             return Headroom(free, free)
-        hands = self._mailbox.non_urgent_at_once * PREFETCH_PER_SESSION
+        hands = self._mailbox.non_urgent_connections * PREFETCH_PER_SESSION
         others = hands - (held - urgent)
         if others < hands // 2:
             others = 0  # many at once cost one commit
@@ -144,7 +144,7 @@ class MailboxWorker:
     @property
     def _wanting(self) -> bool:
         """True if the dispatcher has something to do, now that hands were freed."""
-        return not self._mailbox.relays or (not self._front.empty and self._free().non_urgent > 0)
+        return not self._mailbox.is_open or (not self._front.empty and self._free().non_urgent > 0)
 
     async def _apply_operator_request(self) -> None:
         """Do as a person wishes, once; when that could not be written down, again."""
@@ -175,13 +175,13 @@ class MailboxWorker:
     def _adapt(self) -> None:
         """Sessions beyond what the condition allows end."""
         self._sessions.resize(self._mailbox.connections)
-        self._hands.others = self._mailbox.non_urgent_at_once
+        self._hands.non_urgent_limit = self._mailbox.non_urgent_connections
 
     async def _claim(self, room: Headroom) -> float:
-        begun, now = self._front.begin(), self._clock.now()
+        begun, now = self._front.begin_claim(), self._clock.now()
         claimed = await self._ask(room, now)
         if claimed is None:  # the mailbox is another's, and this ends at the next beat
-            self._front.pass_on()
+            self._front.wake_next()
             return POLL_INTERVAL * self._clock.speed
         urgent = sum(message.lane is Lane.URGENT for message in claimed)
         self._front.record_claim(begun, now, room, urgent, len(claimed) - urgent)
@@ -189,8 +189,8 @@ class MailboxWorker:
             recipients = len(message.envelope.rcpt_to)
             if not self._mailbox.begin(recipients):
                 await self._give_back(claimed[index:])
-                return self._mailbox.wait(recipients)
-            self._leases.take(message)
+                return self._mailbox.wait_time(recipients)
+            self._leases.add(message)
             self._hands.put(message)
             tracing.claimed(message.id, message.traceparent, message.mailbox, now)
             logs.claimed(message.id, mailbox=message.mailbox, number=message.number, lane=message.lane)
@@ -202,10 +202,10 @@ class MailboxWorker:
             self._mailbox.name,
             room.total,
             now,
-            self._leases.until(now),
+            self._leases.expires_at(now),
             fence=self._fence,
             others=room.non_urgent,
-            batchable=self._hands.waiting,
+            batchable=self._hands.has_waiting,
         )
 
     # The workers: offer one after the other; the settling of some goes on while the next is offered.
@@ -220,7 +220,7 @@ class MailboxWorker:
                 self._drop(claimed)
                 continue
             finally:
-                self._hands.done(claimed)
+                self._hands.attempt_ended(claimed)
             settling = asyncio.create_task(self._finish(claimed, attempt))
             self._settling.add(settling)
             settling.add_done_callback(self._settling.discard)
@@ -228,7 +228,7 @@ class MailboxWorker:
     async def _attempt(self, claimed: Claimed) -> tuple[Attempt, Mapping[str, Verdict]] | None:
         """The attempt and its judgement, from which the mailbox has learned; None when it was not offered."""
         recipients = len(claimed.envelope.rcpt_to)
-        if self._stopping.is_set() or not self._mailbox.relays:
+        if self._stopping.is_set() or not self._mailbox.is_open:
             self._mailbox.cancel(recipients)
             return None
         tracing.begin()
@@ -266,8 +266,8 @@ class MailboxWorker:
             logs.given_back(one.id, mailbox=one.mailbox)
 
     def _drop(self, claimed: Claimed) -> None:
-        self._leases.drop(claimed)
-        self._hands.finish(claimed)
+        self._leases.remove(claimed)
+        self._hands.remove(claimed)
 
     async def _settle(self, claimed: Claimed, attempt: Attempt, verdicts: Mapping[str, Verdict]) -> None:
         now = self._clock.now()

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.mail.routing import Routes
-from app.secret_text import stripped
+from app.secret_text import strip
 from app.settings import database, validators
 from app.settings.location import PREFIX
 from app.settings.mailbox import MailboxSettings
@@ -206,7 +206,7 @@ def load(kind: type[S], **options: Any) -> S:
 def caller_key(place: str, given: str) -> str:
     """An API key that was given otherwise, read as POSTERN_API_KEY is. Raises SettingsError, which names the place."""
     try:
-        key = check_secret(place, stripped(given))
+        key = check_secret(place, strip(given))
     except SourceError as error:
         raise SettingsError(str(error)) from None
     if not key:

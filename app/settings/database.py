@@ -6,7 +6,7 @@ errors show. So a URL is refused unless it can be read in one way alone (RFC 398
 
 import re
 
-from app.secret_text import SecretTextError, checked
+from app.secret_text import SecretTextError, validate
 from app.settings.validators import setting_error
 
 _SERVER = re.compile(r"postgres(?:ql)?://(?P<authority>[^/?#]*)(?P<rest>.*)")
@@ -22,7 +22,7 @@ _ENCODE = (
 def url(value: str) -> str:
     """`sqlite:///path`, `postgresql://user@host/name`, or nothing."""
     try:
-        checked(value)
+        validate(value)
     except SecretTextError as error:
         raise setting_error(None, error.fault, error.fix, hide=True) from None
     file = value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value

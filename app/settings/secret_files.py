@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from app.secret_text import SecretTextError, checked, decoded, stripped
+from app.secret_text import SecretTextError, decode, strip, validate
 from app.settings.location import variable
 
 
@@ -59,14 +59,14 @@ class Variables(PydanticBaseSettingsSource):
 
 def given(environ: Mapping[str, str], name: str) -> str | None:
     """The value of a variable; None if it is not set, or empty."""
-    return stripped(environ.get(name, "")) or None
+    return strip(environ.get(name, "")) or None
 
 
 def plain(values: Mapping[str, Any], hidden: set[str], place: Callable[[str], str]) -> dict[str, Any]:
     """The values without line ends, and without the empty ones; the `hidden` ones are checked. `place` is the name of a
     setting in an error. Raises SourceError.
     """
-    texts = {name: stripped(value) if isinstance(value, str) else value for name, value in values.items()}
+    texts = {name: strip(value) if isinstance(value, str) else value for name, value in values.items()}
     for name in hidden & texts.keys():
         if isinstance(texts[name], str):
             check_secret(place(name), texts[name])
@@ -81,7 +81,7 @@ def secrets(fields: Mapping[str, FieldInfo]) -> set[str]:
 def check_secret(place: str, text: str) -> str:
     """The text, if it can be a secret. Raises SourceError, which names the place."""
     try:
-        return checked(text)
+        return validate(text)
     except SecretTextError as error:
         raise SourceError(f"{place}: {error}") from None
 
@@ -89,8 +89,8 @@ def check_secret(place: str, text: str) -> str:
 def file_secret(place: str, path: str, *, check: bool = True) -> FileSecret:
     """The content of a file, stripped; it may not be empty. Raises SourceError, which names the place."""
     try:
-        text = decoded(Path(path).read_bytes())
-        secret = checked(text) if check else text
+        text = decode(Path(path).read_bytes())
+        secret = validate(text) if check else text
     except SecretTextError as error:
         raise SourceError(f"{place}: {path!r} {error}") from None
     except (OSError, ValueError) as error:  # ValueError: it is no path at all

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-from app.secret_text import SecretTextError, decoded
+from app.secret_text import SecretTextError, decode
 from app.settings.secret_files import SourceError, file_secret, given, plain, secrets
 
 CONFIG = "POSTERN_CONFIG"
@@ -45,7 +45,7 @@ def read(environ: Mapping[str, str]) -> Table:
     if path is None:
         return {}
     try:
-        return tomllib.loads(decoded(Path(path).read_bytes()))
+        return tomllib.loads(decode(Path(path).read_bytes()))
     except SecretTextError as error:
         raise SourceError(f"{CONFIG}: {path!r} {error}") from None
     except OSError as error:

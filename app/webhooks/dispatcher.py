@@ -34,47 +34,47 @@ _GONE = 410
 class EndpointState:
     """One endpoint as this process knows it. While it is not reached its events wait untried, all but a few."""
 
-    busy: int = 0  # tries under way
+    in_flight: int = 0  # tries under way
     failing: bool = False  # the last try was not taken: one at a time until one is
-    missed: int = 0  # tries in a row that did not reach it, or found it overloaded
-    rests_until: float = 0.0  # epoch seconds
+    failures: int = 0  # tries in a row that did not reach it, or found it overloaded
+    paused_until: float = 0.0  # epoch seconds
 
-    def room(self, now: float) -> int:
+    def capacity(self, now: float) -> int:
         """How many to take for it. Many at once cost one commit."""
         limit = 1 if self.failing else CLAIM_BATCH
-        return 0 if now < self.rests_until or self.busy > limit // 2 else limit - self.busy
+        return 0 if now < self.paused_until or self.in_flight > limit // 2 else limit - self.in_flight
 
     def record_result(self, answer: WebhookResponse, now: float) -> None:
         """From the end of one try."""
         self.failing = not 200 <= answer.status < 300
         if answer.status not in _UNREACHED:
-            self.missed = 0
-        elif now >= self.rests_until:  # else others that were under way say the same
-            self.missed += 1
-            rest = retry_schedule.backoff(self.missed, 0.0, first_delay=FIRST_PAUSE, max_delay=MAX_PAUSE)
-            self.rests_until = now + max(rest, min(answer.retry_after, MAX_RETRY_AFTER))
+            self.failures = 0
+        elif now >= self.paused_until:  # else others that were under way say the same
+            self.failures += 1
+            rest = retry_schedule.backoff(self.failures, 0.0, first_delay=FIRST_PAUSE, max_delay=MAX_PAUSE)
+            self.paused_until = now + max(rest, min(answer.retry_after, MAX_RETRY_AFTER))
 
 
 class WebhookDispatcher:
     """The tasks that tell, and their order of stop."""
 
-    def __init__(self, store: Store, clock: Clock, courier: WebhookSender) -> None:
+    def __init__(self, store: Store, clock: Clock, sender: WebhookSender) -> None:
         self._store = store
         self._clock = clock
-        self._courier = courier
-        self._lines: dict[object, EndpointState] = defaultdict(EndpointState)
-        self._trying: set[asyncio.Task[None]] = set()
+        self._sender = sender
+        self._endpoints: dict[object, EndpointState] = defaultdict(EndpointState)
+        self._attempts: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
-        self._looks_at = 0.0  # by the loop's time
+        self._delays_checked_at = 0.0  # by the loop's time
         self._dispatcher: asyncio.Task[None] | None = None
 
-    async def start(self, *, alone: bool) -> None:
+    async def start(self, *, single_node: bool) -> None:
         """Begin. `alone`: no other process tells, so what one before had in its hands is due at once.
 
         Raises StoreUnavailable.
         """
-        if alone:
+        if single_node:
             now = self._clock.now()
             await self._store.recover_deliveries(now, now + LEASE_SECONDS * self._clock.speed)
         self._dispatcher = asyncio.create_task(
@@ -90,37 +90,37 @@ class WebhookDispatcher:
         self._stopping = True
         self._wake.set()
         await self._dispatcher
-        if self._trying:
-            await asyncio.wait(self._trying, timeout=min(drain, STOP_TIMEOUT))
-        for task in self._trying:
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=min(drain, STOP_TIMEOUT))
+        for task in self._attempts:
             task.cancel()
-        await asyncio.gather(*self._trying, return_exceptions=True)
-        await self._courier.close()
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+        await self._sender.close()
 
     async def _advance(self) -> None:
         now, moment = self._clock.now(), asyncio.get_running_loop().time()
-        if moment >= self._looks_at:
+        if moment >= self._delays_checked_at:
             await self._store.write_delay_notices(now)
-            self._looks_at = moment + POLL_INTERVAL
+            self._delays_checked_at = moment + POLL_INTERVAL
         for webhook in await self._store.webhooks_with_work(now):
-            await self._take(webhook, now)
+            await self._claim(webhook, now)
 
-    async def _take(self, webhook: Webhook, now: float) -> None:
-        line = self._lines[webhook.id]
-        room = min(line.room(now), MAX_IN_FLIGHT - len(self._trying))
+    async def _claim(self, webhook: Webhook, now: float) -> None:
+        line = self._endpoints[webhook.id]
+        room = min(line.capacity(now), MAX_IN_FLIGHT - len(self._attempts))
         if room < 1:
             return
         until = now + LEASE_SECONDS * self._clock.speed
         for due in await self._store.claim_deliveries(webhook.id, room, now, until):
-            line.busy += 1
-            task = asyncio.create_task(self._try(webhook, line, due))
-            self._trying.add(task)
-            task.add_done_callback(self._trying.discard)
+            line.in_flight += 1
+            task = asyncio.create_task(self._attempt(webhook, line, due))
+            self._attempts.add(task)
+            task.add_done_callback(self._attempts.discard)
 
-    async def _try(self, webhook: Webhook, line: EndpointState, due: ClaimedDelivery) -> None:
+    async def _attempt(self, webhook: Webhook, line: EndpointState, due: ClaimedDelivery) -> None:
         began = self._clock.monotonic()
         try:
-            answer = await self._courier.send(webhook, due)
+            answer = await self._sender.send(webhook, due)
             now = self._clock.now()
             line.record_result(answer, now)
             told = classify(due, answer, now, random.uniform(-1, 1))  # noqa: S311 - it spreads load, it keeps no secret
@@ -131,8 +131,8 @@ class WebhookDispatcher:
         except Exception as error:  # a bug costs this event one lease, not the loop
             logs.crashed(f"telling {due.event_id}", error)
         finally:
-            line.busy -= 1
-            if line.room(self._clock.now()):
+            line.in_flight -= 1
+            if line.capacity(self._clock.now()):
                 self._wake.set()
 
 

@@ -33,9 +33,11 @@ async def resolve(host: str, port: int) -> list[str]:
 class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
     """The connections of httpcore, made by `network`. With `private` every address may be connected to."""
 
-    def __init__(self, resolve: Resolve, *, private: bool, network: httpcore.AsyncNetworkBackend | None = None) -> None:
+    def __init__(
+        self, resolve: Resolve, *, allow_private: bool, network: httpcore.AsyncNetworkBackend | None = None
+    ) -> None:
         self._resolve = resolve
-        self._private = private
+        self._allow_private = allow_private
         self._network = network or httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -57,7 +59,7 @@ class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
 
     async def _allowed(self, host: str, port: int) -> list[str]:
         addresses = await self._resolve(host, port)
-        allowed = [address for address in addresses if self._private or is_public(address)]
+        allowed = [address for address in addresses if self._allow_private or is_public(address)]
         if addresses and not allowed:
             raise AddressRefusedError(
                 f"{host} leads to {addresses[0]}, which is not a public address; "

@@ -43,23 +43,23 @@ class WebhookSender:
     """Posts events. Keeps connections for a while; close it at the end. Only cancelling raises from `post`."""
 
     def __init__(
-        self, clock: Clock, trust: ssl.SSLContext, *, private: bool = False, resolve: Resolve = resolve
+        self, clock: Clock, tls_context: ssl.SSLContext, *, allow_private: bool = False, resolve: Resolve = resolve
     ) -> None:
         """`trust` verifies the endpoints; `private`: they may have addresses that are not public, and plain http."""
         self._clock = clock
-        self._private = private
+        self._allow_private = allow_private
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=trust,
+            ssl_context=tls_context,
             max_connections=MAX_CONNECTIONS,
             keepalive_expiry=IDLE_TIMEOUT,
-            network_backend=PublicOnlyBackend(resolve, private=private),
+            network_backend=PublicOnlyBackend(resolve, allow_private=allow_private),
         )
 
     async def send(self, webhook: Webhook, due: ClaimedDelivery) -> WebhookResponse:
         """Send it. Any error on the way is an answer without a status, so that each try is counted."""
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                return await self._send(target(webhook.endpoint, private=self._private), webhook, due)
+                return await self._send(target(webhook.endpoint, private=self._allow_private), webhook, due)
         except TimeoutError:
             return WebhookResponse(0, f"No answer within {REQUEST_TIMEOUT:g} seconds.")
         except (AddressRefusedError, TargetError) as refusal:

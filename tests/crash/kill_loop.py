@@ -16,7 +16,7 @@ from app.mail.lifecycle import MessageState
 from app.simulator import Call, Fault, FaultContext, Limits, Point, Simulator
 from tests.crash.callers import Callers, Post
 from tests.crash.process_control import Child, ProcessControl
-from tests.harness import ACCOUNT, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, harness, settings_for
 
 ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts
@@ -134,7 +134,7 @@ class Ring:
                 in_flight.set()
 
         self._callers.on_post = count
-        await asyncio.wait_for(in_flight.wait(), PATIENCE)
+        await asyncio.wait_for(in_flight.wait(), WAIT_TIMEOUT)
         await asyncio.sleep(self._chance.uniform(0.0, 0.006))
 
     async def _relayed(self, moment: FaultContext) -> None:
@@ -154,12 +154,12 @@ async def last_house(simulator: Simulator, data: Path, speed: float = FAST, **ch
         yield at_home
 
 
-async def ends(at_home: Harness, posts: Iterable[Post], within: float = PATIENCE) -> list[dict[str, Any]]:
+async def ends(at_home: Harness, posts: Iterable[Post], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
     """Every email that was accepted, when it has ended: relayed, or held because its outcome is unknown."""
     return await ends_of(at_home, [UUID(id) for post in posts for id in post.ids], within)
 
 
-async def ends_of(at_home: Harness, ids: Iterable[UUID], within: float = PATIENCE) -> list[dict[str, Any]]:
+async def ends_of(at_home: Harness, ids: Iterable[UUID], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
     """The same by their ids. Raises TimeoutError when some email is still under way after so many real seconds."""
     counts: dict[MessageState, int] = {}
     try:

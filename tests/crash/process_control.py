@@ -15,7 +15,7 @@ from typing import Self
 import httpx
 
 from app.simulator import Simulator
-from tests.harness import KEY, MAILBOX, PASSWORD, PATIENCE
+from tests.harness import KEY, MAILBOX, PASSWORD, WAIT_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ class Child:
     async def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
         self.signal(signal.SIGKILL)
-        await asyncio.wait_for(self.ended.wait(), PATIENCE)
+        await asyncio.wait_for(self.ended.wait(), WAIT_TIMEOUT)
 
     def _end(self) -> None:
         self._loop.remove_reader(self._descriptor)
@@ -81,7 +81,7 @@ class ProcessControl:
         assert self._nursery is not None
         assert self._nursery.stdin is not None
         self._nursery.stdin.close()
-        await asyncio.wait_for(self._nursery.wait(), PATIENCE)
+        await asyncio.wait_for(self._nursery.wait(), WAIT_TIMEOUT)
 
     async def start(
         self, environment: dict[str, str], *, cold: bool = False, time: dict[str, float] | None = None
@@ -98,7 +98,7 @@ class ProcessControl:
     async def _answer(self) -> bytes:
         assert self._nursery is not None
         assert self._nursery.stdout is not None
-        return (await asyncio.wait_for(self._nursery.stdout.readline(), PATIENCE)).strip()
+        return (await asyncio.wait_for(self._nursery.stdout.readline(), WAIT_TIMEOUT)).strip()
 
     def logged(self, event: str) -> int:
         """How many lines of the log tell of such an event."""
@@ -144,6 +144,6 @@ def caller_for(port: int) -> httpx.AsyncClient:
     """A caller's client."""
     headers = {"Authorization": f"Bearer {KEY}"}
     return httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=PATIENCE, trust_env=False,
+        base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=WAIT_TIMEOUT, trust_env=False,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
     )  # fmt: skip

@@ -17,7 +17,7 @@ from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import pretend_office
 from tests.crash.process_control import environment_for, free_port
 from tests.crash.verification import Received, reckon
-from tests.harness import ACCOUNT, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, harness, settings_for
 
 HOUR, DAY = 3600.0, 86_400.0
 JUMPS = {"a day ahead": DAY, "a day back": -DAY, "an hour ahead": HOUR, "an hour back": -HOUR}
@@ -96,16 +96,16 @@ async def everywhere(at_home: Harness) -> list[Any]:
     faults = at_home.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later*", times=4))
     ids = [await at_home.post(to=f"sent{number}@example.net") for number in range(10)]
-    await at_home.simulator.wait_for(10, PATIENCE)
+    await at_home.simulator.wait_for(10, WAIT_TIMEOUT)
     later = [await at_home.post(to=f"later{number}@example.net") for number in range(4)]
     for id in later:
         await at_home.until(id, "deferred")
     slow = faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))
     ids += later + [await at_home.post(to=f"slow{number}@example.net") for number in range(2)]
-    await slow.wait(PATIENCE)
+    await slow.wait(WAIT_TIMEOUT)
     busy = faults.add(Fault(at=Point.DATA, do=BUSY, times=1))
     ids += [await at_home.post(to=f"behind{number}@example.net") for number in range(6)]
-    await busy.wait(PATIENCE)
+    await busy.wait(WAIT_TIMEOUT)
     return ids
 
 
@@ -137,11 +137,11 @@ async def test_a_jump_of_the_machine_s_clock(
         busy = simulator.faults.add(Fault(at=Point.DATA, do=BUSY, nth=40, times=1))
         child = await keeper.start(environment_for(simulator, tmp_path / "data", port))
         async with Callers(port, random.Random(6)) as callers:
-            await busy.wait(PATIENCE)
+            await busy.wait(WAIT_TIMEOUT)
             set_at = time.monotonic()
             time_file.write_text(jump, "ascii")
             before = callers.answered
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while callers.answered < before + 50:
                     await asyncio.sleep(0.01)
             await callers.stop()

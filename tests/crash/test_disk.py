@@ -16,7 +16,7 @@ from tests.crash.disks import DISKS, Disk
 from tests.crash.kill_loop import pretend_office
 from tests.crash.process_control import Child, caller_for, environment_for, free_port
 from tests.crash.verification import Received, reckon
-from tests.harness import EMAIL, PATIENCE
+from tests.harness import EMAIL, WAIT_TIMEOUT
 
 BOUND = 100.0  # seconds until all is well again: a lease that could not be given back runs out after 60
 
@@ -83,7 +83,7 @@ async def hard_times(http: httpx.AsyncClient, posts: int, disk: Disk, child: Chi
             await asyncio.sleep(0.01)
 
     await asyncio.gather(*(call() for _ in range(8)))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         extra = 0
         while answers.statuses[503] < posts // 3:  # a disk fills up in its own time
             extra += 1
@@ -97,7 +97,7 @@ async def hard_times(http: httpx.AsyncClient, posts: int, disk: Disk, child: Chi
 
 async def listening(http: httpx.AsyncClient) -> None:
     """Until it is ready."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
             try:
                 if (await http.get("/readyz")).status_code == 200:
@@ -108,7 +108,7 @@ async def listening(http: httpx.AsyncClient) -> None:
 
 async def accepted_at_last(http: httpx.AsyncClient, name: str) -> str:
     """The id, once it is accepted."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while (answer := await http.post("/emails", json={**EMAIL, "to": f"{name}@example.net"})).status_code != 200:
             await asyncio.sleep(0.05)
     return str(answer.json()["id"])

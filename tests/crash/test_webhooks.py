@@ -14,7 +14,7 @@ from tests.crash.callers import AGAIN, Callers
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import ends, last_house, pretend_office
 from tests.crash.process_control import caller_for, environment_for, free_port
-from tests.harness import PATIENCE
+from tests.harness import WAIT_TIMEOUT
 from tests.webhooks.listen import verify
 from tests.webhooks.receiver import Json, Receiver
 
@@ -48,7 +48,7 @@ async def test_every_event_arrives(
         async with last_house(simulator, data, webhook_private_addresses=True) as at_home:
             emails = await ends(at_home, callers.accepted)
             sent = {email["id"] for email in emails if email["last_event"] == "sent"}
-            await receiver.until(lambda: sent <= receiver.types.keys(), PATIENCE)
+            await receiver.until(lambda: sent <= receiver.types.keys(), WAIT_TIMEOUT)
     assert keeper.logged("crashed") == 0, keeper.tail()
     bodies = {got.id: got.body for got in receiver.got}
     assert all(bodies[got.id] == got.body for got in receiver.got), "the same octets at every try"
@@ -63,7 +63,7 @@ async def test_every_event_arrives(
 
 async def made(port: int, url: str) -> Json:
     """A webhook, as soon as the store behind the door is open."""
-    async with caller_for(port) as http, asyncio.timeout(PATIENCE):
+    async with caller_for(port) as http, asyncio.timeout(WAIT_TIMEOUT):
         while True:
             try:
                 answer = await http.post("/webhooks", json={"endpoint": url, "events": ["email.sent"]})

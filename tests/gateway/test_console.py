@@ -11,7 +11,7 @@ from app.simulator import Simulator
 from tests.contract.console.operator import CONSOLE_PASSWORD, Operator
 from tests.gateway.conftest import FORWARDER
 from tests.gateway.gateways import gateway
-from tests.harness import ACCOUNT, MAILBOX, PATIENCE, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, harness, settings_for
 
 
 @pytest.mark.parametrize("prefix", ["", "/mail"])
@@ -24,11 +24,11 @@ async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: 
         )
         async with harness(simulator, settings) as home:
             with gateway(
-                kind, home.postern._listener.port, parts=("console", "prefix") if prefix else ("console",)
+                kind, home.postern._server.port, parts=("console", "prefix") if prefix else ("console",)
             ) as front:
                 url = f"{front.url.replace('localhost', '127.0.0.1')}{prefix}/"
                 transport = httpx.AsyncHTTPTransport(verify=front.trust(), local_address="127.0.0.2")
-                async with httpx.AsyncClient(base_url=url, transport=transport, timeout=PATIENCE) as client:
+                async with httpx.AsyncClient(base_url=url, transport=transport, timeout=WAIT_TIMEOUT) as client:
                     await walk(Operator(client))
     assert "127.0.0.2" in next(line for line in capsys.readouterr().err.splitlines() if "console.refused" in line)
 

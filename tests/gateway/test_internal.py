@@ -46,7 +46,7 @@ async def everything(
             simulator, folder, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
         )
         async with harness(simulator, settings) as home:
-            with gateway(kind, home.postern._listener.port, parts=parts, edited=edited) as front:
+            with gateway(kind, home.postern._server.port, parts=parts, edited=edited) as front:
                 yield front
 
 

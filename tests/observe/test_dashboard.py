@@ -16,7 +16,7 @@ from app.mail.message.message import Lane
 from app.simulator import Account, Drop, Fault, Point, Say, Simulator
 from app.simulator.entra import TENANT
 from tests.architecture.test_observability import queries
-from tests.entra import CLIENT, app, certificate, key_pem, pem, place
+from tests.entra import CLIENT, app, certificate, key_pem, pem, running_entra
 from tests.harness import Harness, harness, settings_for
 from tests.observe.prometheus import Prometheus, running
 from tests.webhooks.listen import listen
@@ -31,7 +31,7 @@ WELL, ILL = "shop@contoso.com", "billing@fabrikam.com"
 @asynccontextmanager
 async def in_trouble(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
     """A Postern with two mailboxes: one logs in by a certificate, the other's app is refused a token."""
-    async with Simulator() as simulator, place(simulator, folder) as there, Receiver() as receiver:
+    async with Simulator() as simulator, running_entra(simulator, folder) as there, Receiver() as receiver:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
         simulator.accounts.add(Account(WELL, validate_token=there.entra.is_valid_token))
         uploaded = pem(certificate())

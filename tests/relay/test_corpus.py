@@ -8,7 +8,7 @@ import pytest
 
 from app.mail.message.message import Attachment, Envelope, Message, Submission
 from app.simulator import Account, Simulator
-from tests.harness import MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
+from tests.harness import MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
 from tests.unit.corpus import CORPUS
 from tests.unit.mime_oracle import judge
 
@@ -30,7 +30,7 @@ async def test_a_message_arrives_byte_true(at_home: Harness, name: str) -> None:
     """What arrived is what was stored, octet for octet; its headers, texts and files are what the caller posted."""
     submission = CORPUS[name]
     id = await at_home.post(**request_of(submission))
-    await at_home.simulator.wait_for(1, PATIENCE)
+    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
     [seen] = at_home.simulator.messages
     assert seen.content == await at_home.postern.store.content(id)
     everybody = {f"{one.local}@{one.domain.lower()}" for one in (*submission.to, *submission.cc, *submission.bcc)}

@@ -8,12 +8,12 @@ import pytest
 
 from app import logs
 from app.simulator import Fault
-from tests.harness import MAILBOX, PATIENCE, Harness
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
 
 
 async def until_it_stands(at_home: Harness, health: str) -> dict[str, Any]:
     """The mailbox, once it stands so."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
             [mailbox] = (await at_home.caller.get("/mailboxes")).json()["data"]
             if mailbox["health"] == health:

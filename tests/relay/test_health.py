@@ -10,7 +10,7 @@ from app.mail.mailbox_health import PROBE_DELAYS, Health
 from app.simulator import Account, Fault, Limits, Simulator
 from app.store.mailboxes.records import HoldRequest
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
 
 FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 MINUTE, HOUR = 60.0, 3600.0
@@ -19,7 +19,7 @@ WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 
 async def until_health(at_home: Harness, health: Health) -> None:
     """Until the mailbox stands so."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while at_home.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
 
@@ -45,7 +45,7 @@ async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) ->
             assert len(simulator.logins) == 4
             simulator.accounts.add(ACCOUNT)
             assert await at_home.postern.store.request_hold(MAILBOX, HoldRequest(clock.now(), hold=False))
-            await simulator.wait_for(500, PATIENCE)
+            await simulator.wait_for(500, WAIT_TIMEOUT)
             emails = [await at_home.until(id, "done") for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
         assert len(simulator.accepted) == 500

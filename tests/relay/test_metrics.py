@@ -18,7 +18,7 @@ from app.mail.outcome.attempt import FailureKind, Phase
 from app.metrics_exporter import MetricsExporter
 from app.simulator import Drop, Fault, Point, Say, Simulator
 from app.store import Store
-from tests.harness import MAILBOX, PATIENCE, Harness, harness, settings_for
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
 
 RULES = {
     *(rule.name for rule in policy.RULES),
@@ -57,7 +57,7 @@ async def counts(at_home: Harness) -> Counts:
 
 async def counted(at_home: Harness, before: Counts) -> Counts:
     """What was counted since, once an attempt is: its count follows the commit that a caller sees."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while "postern_attempts_total" not in {name for name, _ in await counts(at_home) - before}:
             await asyncio.sleep(0.005)
     return await counts(at_home) - before

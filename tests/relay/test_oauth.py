@@ -17,8 +17,8 @@ from app.settings import FileSecret
 from app.simulator import Account, Limits, Simulator
 from app.simulator.entra import TENANT
 from tests.clock import LoopClock, autojump
-from tests.entra import CLIENT, SECRET, Place, app, certificate, federated, key_pem, pem, place
-from tests.harness import MAILBOX, PATIENCE, Harness, harness, settings_for
+from tests.entra import CLIENT, SECRET, RunningEntra, app, certificate, federated, key_pem, pem, running_entra
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
 
 FREE = Limits(connections_sending=1000, messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 SECRET_SETTINGS: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SecretStr(SECRET)}
@@ -33,12 +33,12 @@ async def oauth_house(
     lifetime: float = 4500.0,
     refuse: str | None = None,
     **credential: Any,
-) -> AsyncIterator[tuple[Harness, Place]]:
+) -> AsyncIterator[tuple[Harness, RunningEntra]]:
     """Postern in front of both pretend services, logging in with a token."""
     clock = clock or LoopClock()
     async with (
         Simulator(clock=clock, limits=limits) as simulator,
-        place(simulator, folder, lifetime=lifetime) as there,
+        running_entra(simulator, folder, lifetime=lifetime) as there,
     ):
         simulator.accounts.add(Account(MAILBOX, send_as=("*@contoso.com",), validate_token=there.entra.is_valid_token))
         if refuse:
@@ -48,7 +48,7 @@ async def oauth_house(
             yield at_home, there
 
 
-def facts(there: Place) -> dict[str, Any]:
+def facts(there: RunningEntra) -> dict[str, Any]:
     """Settings that lead to Entra."""
     return {
         "password": None,
@@ -60,7 +60,7 @@ def facts(there: Place) -> dict[str, Any]:
 
 async def until_health(at_home: Harness, health: Health) -> None:
     """Until the mailbox stands so."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while at_home.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
 
@@ -105,7 +105,7 @@ async def test_the_certificates_last_day_is_watched(tmp_path: Path) -> None:
     one = certificate("watched", ends=timedelta(days=5))
     (tmp_path / "app.pem").write_text(pem(one) + key_pem("watched"))
     credential: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_certificate": tmp_path / "app.pem"}
-    async with oauth_house(tmp_path, **credential), asyncio.timeout(PATIENCE):
+    async with oauth_house(tmp_path, **credential), asyncio.timeout(WAIT_TIMEOUT):
         while last_day() != one.not_valid_after_utc.timestamp():
             await asyncio.sleep(0.005)
 

@@ -3,14 +3,14 @@
 import asyncio
 
 from app.simulator import Fault, Point, Say
-from tests.harness import MAILBOX, PATIENCE, Harness
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
 
 
 async def test_a_release_right_behind_a_refused_login(at_home: Harness) -> None:
     """What was mended works at once: the refusal of a moment ago is nobody's answer."""
     at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
     id = await at_home.post()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while (await at_home.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
             await asyncio.sleep(0.005)
     answer = await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")

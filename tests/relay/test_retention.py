@@ -9,7 +9,7 @@ import pytest
 from app import retention
 from app.clock import Clock
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, EMAIL, PATIENCE, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, WAIT_TIMEOUT, harness, settings_for
 
 DAY = 86_400.0
 
@@ -34,14 +34,14 @@ async def test_each_goes_after_its_days(tmp_path: Path, monkeypatch: pytest.Monk
             id = await at_home.post()
             await at_home.until(id, "done")
         async with harness(simulator, settings, Later(days=2.5)) as at_home:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while (await at_home.email(id))["relay"]["content_removed_at"] is None:
                     await asyncio.sleep(0.01)
             assert (await at_home.email(id))["text"] is None
             young = await at_home.post()
             await at_home.until(young, "done")
         async with harness(simulator, settings, Later(days=6)) as at_home:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while (await at_home.caller.get(f"/emails/{id}")).status_code != 404:
                     await asyncio.sleep(0.01)
             assert (await at_home.email(young))["subject"] == EMAIL["subject"]

@@ -26,10 +26,10 @@ from app.clock import Clock
 from app.settings import Settings
 from app.simulator import Account, Drop, Fault, Point, Say, Simulator
 from app.simulator.entra import TENANT
-from app.tracing_otel import Spans
+from app.tracing_otel import OtelSpanRecorder
 from tests.contract.console.operator import visitor
-from tests.entra import CLIENT, Place, app, place
-from tests.harness import EMAIL, PATIENCE, Harness, harness, settings_for
+from tests.entra import CLIENT, RunningEntra, app, running_entra
+from tests.harness import EMAIL, WAIT_TIMEOUT, Harness, harness, settings_for
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
 
@@ -96,7 +96,7 @@ def forms(secret: str) -> Iterator[str]:
         yield whole[4 if before else 0 : len(whole) - 4]
 
 
-def in_trouble(marks: Marks, simulator: Simulator, there: Place, folder: Path) -> Settings:
+def in_trouble(marks: Marks, simulator: Simulator, there: RunningEntra, folder: Path) -> Settings:
     """One mailbox with a password, one with a client secret, a key, a console; all of them marked."""
     simulator.accounts.add(Account(SHOP, password=marks.password))
     there.entra.directory.add(app(secrets=(marks.client_secret,)))
@@ -119,12 +119,12 @@ def in_trouble(marks: Marks, simulator: Simulator, there: Place, folder: Path) -
 
 async def until_held(at_home: Harness) -> None:
     """Until a mailbox is."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while "held" not in (await at_home.caller.get("/mailboxes")).text:
             await asyncio.sleep(0.05)
 
 
-async def every_trouble(at_home: Harness, marks: Marks, there: Place) -> None:
+async def every_trouble(at_home: Harness, marks: Marks, there: RunningEntra) -> None:
     """What can go wrong near a credential, and the answers about it."""
     caller, faults = at_home.caller, at_home.simulator.faults
     encoded = base64.b64encode(marks.password.encode()).decode()
@@ -169,11 +169,11 @@ async def test_no_secret_is_found_anywhere(tmp_path: Path, capsys: pytest.Captur
     """In whatever form: plain, quoted, in hex or base64; but for the answer that shows a new one by contract."""
     marks, spans, provider = Marks(), InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    tracing.record(Spans(provider))
+    tracing.set_recorder(OtelSpanRecorder(provider))
     try:
         for human in (False, True):
             logs.configure(human=human, level="debug")
-            async with Simulator() as simulator, place(simulator, tmp_path) as there:
+            async with Simulator() as simulator, running_entra(simulator, tmp_path) as there:
                 settings = in_trouble(marks, simulator, there, tmp_path)
                 marks.seen.append(("the settings", f"{settings!r} {settings}"))
                 async with harness(simulator, settings, Striking()) as at_home:
@@ -184,7 +184,7 @@ async def test_no_secret_is_found_anywhere(tmp_path: Path, capsys: pytest.Captur
                     await at_home.caller.get("/metrics")
     finally:
         logs.configure(human=True)
-        tracing.record(None)
+        tracing.set_recorder(None)
     log = capsys.readouterr().err
     marks.seen += [("the log", log), *((span.name, span.to_json()) for span in spans.get_finished_spans())]
     for event in ("crashed", "mailbox.held", "token.failed", "webhook.posted", "request.refused", "email.attempted"):

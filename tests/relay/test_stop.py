@@ -12,7 +12,7 @@ import pytest
 
 from app.simulator import Call, Delay, Fault, FaultContext, Limits, Point, Silence, Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, PATIENCE, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, WAIT_TIMEOUT, harness, settings_for
 
 FREE = Limits(messages_per_minute=100_000)
 
@@ -63,7 +63,7 @@ async def test_a_stop_does_not_wait_for_a_session_that_opens(tmp_path: Path, poi
         silent = simulator.faults.add(Fault(at=point, do=Silence(), times=1))
         async with harness(simulator, settings, clock) as at_home:
             id = await at_home.post()
-            await silent.wait(PATIENCE)
+            await silent.wait(WAIT_TIMEOUT)
             stopping = clock.monotonic()
         assert clock.monotonic() - stopping < 1.0  # of the loop's own time
         async with harness(simulator, settings, clock) as at_home:
@@ -88,7 +88,7 @@ async def test_a_kill_at_any_phase_loses_nothing(tmp_path: Path, point: Point, i
         simulator.faults.add(Fault(at=point, do=Call(kill), nth=1))
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {KEY}"}, trust_env=False) as one:
             id = (await one.post("/emails", json=EMAIL)).json()["id"]
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 await killed.wait()
         async with harness(simulator, settings) as at_home:
             email = await at_home.until(id, "deferred" if in_doubt else "done")
@@ -104,7 +104,7 @@ async def test_sigterm_ends_it_with_zero(tmp_path: Path) -> None:
         async with httpx.AsyncClient(trust_env=False) as one:
             assert (await one.get(f"{url}/readyz")).status_code == 200
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+        assert await asyncio.wait_for(process.wait(), WAIT_TIMEOUT) == 0
 
 
 async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.Process, str]:
@@ -127,7 +127,7 @@ async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.
         sys.executable, "-m", "app", "serve", env=environment, stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while line := await process.stderr.readline():
             if (said := json.loads(line))["event"] == "started":
                 return process, said["url"]
@@ -136,6 +136,6 @@ async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.
 
 async def under_way(simulator: Simulator) -> None:
     """Until the simulator has read a whole message that it has not answered, or answered a first one."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while not any(session.commands[-1:] == ["DATA"] for session in simulator.sessions):
             await asyncio.sleep(0.005)

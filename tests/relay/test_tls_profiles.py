@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.simulator import ServerProfile, Simulator
-from tests.harness import ACCOUNT, PATIENCE, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, harness, settings_for
 
 BAD_DOORS = {
     "no STARTTLS": (ServerProfile(starttls=False), "tls"),
@@ -27,7 +27,7 @@ async def test_nothing_leaves_through_a_bad_door(tmp_path: Path, name: str) -> N
     async with Simulator(accounts=[ACCOUNT], profile=door) as simulator:
         async with harness(simulator, settings_for(simulator, tmp_path)) as at_home:
             id = await at_home.post()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while at_home.mailbox.condition.health != "paused":
                     await asyncio.sleep(0.005)
             email = await at_home.until(id, "queued")

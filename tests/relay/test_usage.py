@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.simulator import Delay, Fault, Point, Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, harness, settings_for
 
 TWO = ["ada@example.net", "charles@example.net"]
 
@@ -30,7 +30,7 @@ async def test_usage_is_what_the_upstream_counts(tmp_path: Path) -> None:
             for id in [await at_home.post(to=TWO) for _ in range(3)]:
                 await at_home.until(id, "done")
             on_its_way = await at_home.post(to="slow@example.net")
-            await slow.wait(PATIENCE)
+            await slow.wait(WAIT_TIMEOUT)
             assert await used(at_home) == {"connections": 1, "messages_last_minute": 4, "recipients_last_day": 7}
             await at_home.until(on_its_way, "done")
             await clock.sleep(61.0)

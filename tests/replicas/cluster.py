@@ -16,7 +16,7 @@ import psycopg
 from app.clock import Clock
 from app.simulator import Account, Limits, Simulator
 from tests.crash.process_control import Child, ProcessControl, environment_for, free_port
-from tests.harness import KEY, PASSWORD, PATIENCE
+from tests.harness import KEY, PASSWORD, WAIT_TIMEOUT
 
 BEAT, LEASE = 0.5, 2.5  # real seconds: a quarter of what they are, so that a death costs a quarter
 _LOOK = 0.05  # seconds between looks at who owns what
@@ -60,7 +60,7 @@ class Cluster:
         self.watch = Watch()
         self._speed, self._origin = speed, time.time()
         self._skew = skew or (0.0,) * replicas
-        self._rhythm = {"beat": beat, "lease": lease}
+        self._heartbeat = {"beat": beat, "lease": lease}
         accounts = [Account(name, password=PASSWORD, send_as=("*@contoso.com",)) for name in self.names]
         patient = replace(limits or Limits(), idle=1e6, session=1e6)
         self.simulator = Simulator(accounts, Clock(speed, self._origin), patient)
@@ -69,7 +69,7 @@ class Cluster:
         self._watching: asyncio.Task[None] | None = None
         self.http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {KEY}"},
-            timeout=PATIENCE,
+            timeout=WAIT_TIMEOUT,
             trust_env=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         )
@@ -111,7 +111,7 @@ class Cluster:
 
     async def ready(self, number: int) -> None:
         """Until it takes mail."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             while True:
                 with suppress(httpx.TransportError):
                     if (await self.http.get(f"{self.at(number)}/readyz")).status_code == 200:
@@ -162,7 +162,7 @@ class Cluster:
 
     async def owned_by(self, number: int, mailboxes: int) -> None:
         """Until this one has so many of them."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             while await self.count_of(number) != mailboxes:
                 await asyncio.sleep(_LOOK)
 
@@ -184,4 +184,4 @@ class Cluster:
                 await asyncio.sleep(_LOOK)
 
     def _time(self, number: int) -> dict[str, float]:
-        return {"speed": self._speed, "origin": self._origin + self._skew[number], **self._rhythm}
+        return {"speed": self._speed, "origin": self._origin + self._skew[number], **self._heartbeat}

@@ -13,7 +13,7 @@ from app.simulator import Call, Fault, FaultContext, Limits, Point
 from tests import postgres
 from tests.crash.conftest import Figure
 from tests.crash.verification import Received
-from tests.harness import PATIENCE
+from tests.harness import WAIT_TIMEOUT
 from tests.replicas.cluster import Cluster
 from tests.replicas.conftest import Scale
 from tests.replicas.load import Callers, all_ended, settle_accounts
@@ -29,7 +29,7 @@ _CUT = """
 
 async def arrived(row: Cluster, count: int) -> None:
     """Until the upstream has taken so many."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while len(row.simulator.messages) < count:
             await asyncio.sleep(0.02)
 
@@ -55,16 +55,16 @@ async def test_a_frozen_owner_that_wakes_again(cluster: Callable[..., Any], figu
     row.simulator.faults.add(Fault(at=point, do=Call(freeze), nth=5, name="freeze"))
     callers = Callers(row, 100, random.Random(5), at=[1])
     await callers.post()
-    on_its_way = await asyncio.wait_for(frozen, PATIENCE)
+    on_its_way = await asyncio.wait_for(frozen, WAIT_TIMEOUT)
     marked = {id for (id,) in await row.ask(_MARKED)}
     assert len(marked) <= 1
     await row.owned_by(1, 1)
     await arrived(row, 50)
     row.signal(0, signal.SIGCONT)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while not row.process_control.logged("mailbox.lost"):
             await asyncio.sleep(0.05)
-    await all_ended(row, within=PATIENCE)
+    await all_ended(row, within=WAIT_TIMEOUT)
     account = await settle_accounts(row, callers.accepted)
     figure(f"frozen at {point}: marked and not settled / taken twice", f"{len(marked)} / {account.twice}")
     assert account.relayed == 100
@@ -84,7 +84,7 @@ async def test_the_clocks_of_the_hosts_do_not_matter(cluster: Callable[..., Any]
     callers = Callers(row, 200, random.Random(6))
     await callers.post()
     await arrived(row, 200)
-    await all_ended(row, within=PATIENCE)  # else the kill finds one that is not settled, and that is in doubt
+    await all_ended(row, within=WAIT_TIMEOUT)  # else the kill finds one that is not settled, and that is in doubt
     assert (row.process_control.logged("mailbox.lost"), row.process_control.logged("email.reclaimed")) == (0, 0)
     await row.kill(1)
     await row.owned_by(0, 4)
@@ -108,7 +108,7 @@ async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(cluster: Callab
     await arrived(row, 25)
     row.signal(0, signal.SIGTERM)
     await row.owned_by(1, 1)
-    await all_ended(row, within=PATIENCE)
+    await all_ended(row, within=WAIT_TIMEOUT)
     account = await settle_accounts(row, callers.accepted)
     figure("a clock 600 s ahead: relayed / over a limit", f"{account.relayed} / {len(row.simulator.violations)}")
     assert row.simulator.violations == []
@@ -127,12 +127,12 @@ async def test_a_database_server_that_restarts(
     posting = asyncio.create_task(callers.post())
     for _ in range(scale.restarts):
         before = len(callers.accepted)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             while len(callers.accepted) < before + 100:
                 await asyncio.sleep(0.02)
         await asyncio.to_thread(server.stop)
         refused = callers.answers[503]
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             while callers.answers[503] < refused + 4:
                 await asyncio.sleep(0.02)
         await asyncio.to_thread(server.start)

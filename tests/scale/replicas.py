@@ -18,11 +18,11 @@ DRAIN = 10.0  # real seconds
 class Replica:
     """One of them."""
 
-    def __init__(self, name: str, shape: Shape, exchange: Exchange, rhythm: HeartbeatConfig) -> None:
+    def __init__(self, name: str, shape: Shape, exchange: Exchange, heartbeat: HeartbeatConfig) -> None:
         self._name = name
         self._shape = shape
         self._exchange = exchange
-        self._rhythm = rhythm
+        self._heartbeat = heartbeat
         self._fleet: MailboxCoordinator | None = None
 
     async def open(self, url: str) -> None:
@@ -31,7 +31,9 @@ class Replica:
 
     async def start(self) -> None:
         """Relay."""
-        self._fleet = MailboxCoordinator(self.store, self._exchange.clock, self._name, alone=False, rhythm=self._rhythm)
+        self._fleet = MailboxCoordinator(
+            self.store, self._exchange.clock, self._name, single_node=False, heartbeat=self._heartbeat
+        )
         for number in range(self._shape.mailboxes):
             name = self._shape.mailbox(number)
             self._fleet.add(self._shape.pool(number), name, Limits(), partial(self._exchange.sessions, name))
@@ -49,19 +51,19 @@ class Replica:
 
     def _free(self) -> None:
         if self._fleet:
-            self._fleet.wake_for_free()
+            self._fleet.hint_free_mailbox()
 
     def _due(self, hints: frozenset[WorkHint]) -> None:
         if self._fleet:
-            self._fleet.due(hints)
+            self._fleet.hint(hints)
 
 
 @asynccontextmanager
 async def opened(
-    url: str, names: Sequence[str], shape: Shape, exchange: Exchange, rhythm: HeartbeatConfig
+    url: str, names: Sequence[str], shape: Shape, exchange: Exchange, heartbeat: HeartbeatConfig
 ) -> AsyncIterator[list[Replica]]:
     """So many replicas with open stores; they are stopped at the end."""
-    replicas = [Replica(name, shape, exchange, rhythm) for name in names]
+    replicas = [Replica(name, shape, exchange, heartbeat) for name in names]
     async with AsyncExitStack() as stack:
         for replica in replicas:
             await replica.open(url)

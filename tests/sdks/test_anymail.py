@@ -7,7 +7,7 @@ from email import policy
 from email.parser import BytesParser
 
 from tests.contract.service.test_resend_sdk import files
-from tests.harness import KEY, PATIENCE, Harness
+from tests.harness import KEY, WAIT_TIMEOUT, Harness
 from tests.sdks.registry import python, run
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver
@@ -22,7 +22,7 @@ async def test_sending(at_home: Harness) -> None:
     folder = await asyncio.to_thread(python, *PACKAGES)
     given = {"logo": base64.b64encode(LOGO).decode(), "file": base64.b64encode(FILE).decode()}
     told = await run("anymail_django.py", folder, given, "send", at_home.url, KEY, **at_home.environment)
-    await at_home.simulator.wait_for(3, PATIENCE)
+    await at_home.simulator.wait_for(3, WAIT_TIMEOUT)
     by_recipients = {frozenset(seen.recipients): seen for seen in at_home.simulator.messages}
     single = by_recipients[frozenset({"zoe@example.net", "c@example.net", "b@example.net"})]
     assert by_recipients.keys() >= {frozenset({"zoe@example.net"}), frozenset({"bob@example.net"})}

@@ -4,7 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.harness import KEY, PATIENCE, Harness
+from tests.harness import KEY, WAIT_TIMEOUT, Harness
 from tests.sdks.registry import node, output
 
 
@@ -24,7 +24,7 @@ async def test_send_read_cancel(at_home: Harness, tmp_path: Path) -> None:
 
     email = ("--from", "Größe <noreply@contoso.com>", "--to", "ada@example.net", "--subject", "№ 1", "--text", "Hi")
     id = (await cli("send", *email, "--headers", "X-Order=18", "--tags", "kind=test"))["id"]
-    await at_home.simulator.wait_for(1, PATIENCE)
+    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
     read = await cli("get", str(id))
     assert (read["id"], read["subject"], read["to"]) == (id, "№ 1", ["ada@example.net"])
     later = (await cli("send", *email, "--scheduled-at", "in 1 hour"))["id"]

@@ -9,7 +9,7 @@ from email.parser import BytesParser
 from typing import Any
 
 from tests.contract.service.test_resend_sdk import files
-from tests.harness import KEY, PATIENCE, Harness
+from tests.harness import KEY, WAIT_TIMEOUT, Harness
 from tests.sdks.registry import node, python, run
 
 FILE = os.urandom(2000)
@@ -38,7 +38,7 @@ EMAIL: dict[str, Any] = {
 
 async def means_the_same(at_home: Harness, told: dict[str, Any]) -> None:
     """The single one and the good one of the batch arrived, each alike; the SDK has read the number of the bad one."""
-    await at_home.simulator.wait_for(2, PATIENCE)
+    await at_home.simulator.wait_for(2, WAIT_TIMEOUT)
     for seen in at_home.simulator.messages:
         assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "b@example.net"}
         message: EmailMessage = BytesParser(policy=policy.default).parsebytes(seen.content)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.contract.service.test_resend_sdk import files
-from tests.harness import KEY, PATIENCE, Harness
+from tests.harness import KEY, WAIT_TIMEOUT, Harness
 from tests.sdks.registry import node, python, run
 
 FILE = b"%PDF-1.7\r\n" + os.urandom(2000)
@@ -33,7 +33,7 @@ EMAIL: dict[str, Any] = {
 
 async def arrived(at_home: Harness) -> EmailMessage:
     """The one message that the upstream has, parsed by the standard library."""
-    await at_home.simulator.wait_for(1, PATIENCE)
+    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
     [seen] = at_home.simulator.messages
     assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "c@example.net", "b@example.net"}
     return BytesParser(policy=policy.default).parsebytes(seen.content)

@@ -16,7 +16,7 @@ from app.smtp.auth.client_certificate import ClientCertificate
 from app.smtp.auth.credentials import SecretFile
 from app.smtp.auth.failure import CredentialError, TokenRefusedError, TransientTokenError
 from app.smtp.auth.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Token
-from tests.entra import SECRET, Place, app, certificate, federated, key_pem, pem, pfx, place
+from tests.entra import SECRET, RunningEntra, app, certificate, federated, key_pem, pem, pfx, running_entra
 
 
 def both(*before: x509.Certificate, name: str = "app", password: str | None = None) -> bytes:
@@ -35,9 +35,9 @@ FILES: dict[str, tuple[Callable[[], bytes], str | None]] = {
 
 
 @pytest.fixture
-async def there(tmp_path: Path) -> AsyncIterator[Place]:
+async def there(tmp_path: Path) -> AsyncIterator[RunningEntra]:
     """An Entra that listens."""
-    async with Simulator() as simulator, place(simulator, tmp_path) as there:
+    async with Simulator() as simulator, running_entra(simulator, tmp_path) as there:
         yield there
 
 
@@ -53,7 +53,7 @@ async def refusal(grant: Grant) -> CredentialError:
     return caught.value
 
 
-async def test_a_client_secret(there: Place) -> None:
+async def test_a_client_secret(there: RunningEntra) -> None:
     """One request, and a token of the endpoint's with its lifetime."""
     token = await fetch(ClientSecret(there.registration(), SECRET))
     assert there.entra.is_valid_token(token.value)
@@ -62,7 +62,7 @@ async def test_a_client_secret(there: Place) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_a_certificate(there: Place, tmp_path: Path, name: str) -> None:
+async def test_a_certificate(there: RunningEntra, tmp_path: Path, name: str) -> None:
     """In every form; the endpoint verifies the signature, the thumbprint, the audience and the dates."""
     make, password = FILES[name]
     content = make()
@@ -73,7 +73,7 @@ async def test_a_certificate(there: Place, tmp_path: Path, name: str) -> None:
     assert [(asked.method, asked.outcome) for asked in there.entra.requests] == [("certificate", "ok")]
 
 
-async def test_a_federated_token_is_read_at_each_use(there: Place, tmp_path: Path) -> None:
+async def test_a_federated_token_is_read_at_each_use(there: RunningEntra, tmp_path: Path) -> None:
     """Whoever writes the file renews it; an old one is refused, the next one counts at once."""
     file = tmp_path / "token"
     file.write_text(federated(exp=int(time.time()) - 3600))
@@ -89,14 +89,14 @@ async def test_a_federated_token_is_read_at_each_use(there: Place, tmp_path: Pat
 @pytest.mark.parametrize("client", ["", "22c4c1f8-97a5-4d8a-b0cf-6a1e2f0d7c02"])
 async def test_a_managed_identity_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str) -> None:
     """The system's own, or a user-assigned one."""
-    async with Simulator() as simulator, place(simulator, tmp_path, identities=(client,)) as there:
+    async with Simulator() as simulator, running_entra(simulator, tmp_path, identities=(client,)) as there:
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there.entra.authority)
         token = await fetch(ManagedIdentity(there.registration(client=client)))
         assert there.entra.is_valid_token(token.value)
         assert [(asked.client_id, asked.method) for asked in there.entra.requests] == [(client, "identity")]
 
 
-async def test_a_managed_identity_of_app_service(there: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_managed_identity_of_app_service(there: RunningEntra, monkeypatch: pytest.MonkeyPatch) -> None:
     """App Service, Functions and Container Apps have an endpoint of their own."""
     monkeypatch.setenv("IDENTITY_ENDPOINT", there.entra.identity_endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
@@ -107,7 +107,7 @@ async def test_a_managed_identity_of_app_service(there: Place, monkeypatch: pyte
     assert unknown.code == "identity-unknown"
 
 
-async def test_an_identity_that_is_not_there(there: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_identity_that_is_not_there(there: RunningEntra, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without it says so; a place without the endpoint may get one."""
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there.entra.authority)
     assert (await refusal(ManagedIdentity(there.registration()))).code == "identity-unknown"
@@ -117,7 +117,7 @@ async def test_an_identity_that_is_not_there(there: Place, monkeypatch: pytest.M
     assert gone.code == "identity-endpoint"
 
 
-async def test_the_second_secret_serves_when_the_first_is_refused(there: Place) -> None:
+async def test_the_second_secret_serves_when_the_first_is_refused(there: RunningEntra) -> None:
     """And goes first from then on; when both are refused, the first refusal is told."""
     grant = ClientSecret(there.registration(), "the-old~one", SECRET)
     await fetch(grant)
@@ -128,14 +128,14 @@ async def test_the_second_secret_serves_when_the_first_is_refused(there: Place) 
     assert (await refusal(grant)).code == "AADSTS7000222"
 
 
-async def test_what_is_not_the_secrets_fault_is_not_asked_twice(there: Place) -> None:
+async def test_what_is_not_the_secrets_fault_is_not_asked_twice(there: RunningEntra) -> None:
     """Another secret does not help an app that is not there."""
     there.entra.refuse("AADSTS700016", times=None)
     assert (await refusal(ClientSecret(there.registration(), SECRET, "another~one"))).code == "AADSTS700016"
     assert there.outcomes == ["AADSTS700016"]
 
 
-async def test_a_secret_file_is_read_at_each_use(there: Place, tmp_path: Path) -> None:
+async def test_a_secret_file_is_read_at_each_use(there: RunningEntra, tmp_path: Path) -> None:
     """Rotated without a restart; while it is gone, that is said plainly."""
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
@@ -162,7 +162,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-async def test_what_is_set_wrong_is_refused_for_good(there: Place, name: str) -> None:
+async def test_what_is_set_wrong_is_refused_for_good(there: RunningEntra, name: str) -> None:
     """With the number by which a row knows it."""
     changes, code = CHANGES[name]
     refused = await refusal(ClientSecret(there.registration(**changes), SECRET))
@@ -180,14 +180,14 @@ FEDERATIONS = {
 
 
 @pytest.mark.parametrize("name", FEDERATIONS)
-async def test_a_federated_token_that_does_not_match(there: Place, tmp_path: Path, name: str) -> None:
+async def test_a_federated_token_that_does_not_match(there: RunningEntra, tmp_path: Path, name: str) -> None:
     """Letter by letter, and signed by the issuer."""
     changes, code = FEDERATIONS[name]
     (tmp_path / "token").write_text(federated(**changes))
     assert (await refusal(FederatedToken(there.registration(), tmp_path / "token"))).code == code
 
 
-async def test_a_certificate_that_is_not_registered(there: Place, tmp_path: Path) -> None:
+async def test_a_certificate_that_is_not_registered(there: RunningEntra, tmp_path: Path) -> None:
     """Its key signs well, but nobody there knows it."""
     (tmp_path / "app.pem").write_text(pem(certificate("mallory")) + key_pem("mallory"))
     assert (await refusal(CertificateGrant(there.registration(), tmp_path / "app.pem"))).code == "AADSTS700027"
@@ -205,7 +205,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str | None, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_certificate_file_that_cannot_be_used(there: Place, tmp_path: Path, name: str) -> None:
+async def test_a_certificate_file_that_cannot_be_used(there: RunningEntra, tmp_path: Path, name: str) -> None:
     """A plain sentence, and nobody is asked."""
     content, password, words = BROKEN[name]
     file = tmp_path / "app.cert"
@@ -217,7 +217,7 @@ async def test_a_certificate_file_that_cannot_be_used(there: Place, tmp_path: Pa
 
 
 @pytest.mark.parametrize("code", ["500", "503", "429", "AADSTS90033"])
-async def test_trouble_that_may_pass(there: Place, code: str) -> None:
+async def test_trouble_that_may_pass(there: RunningEntra, code: str) -> None:
     """Is told apart, with the patience that the endpoint asks for."""
     there.entra.refuse(code, after=7)
     refused = await refusal(ClientSecret(there.registration(), SECRET))
@@ -225,7 +225,7 @@ async def test_trouble_that_may_pass(there: Place, code: str) -> None:
     assert refused.retry_after == 7
 
 
-async def test_an_endpoint_that_cannot_be_reached(there: Place) -> None:
+async def test_an_endpoint_that_cannot_be_reached(there: RunningEntra) -> None:
     """Nor trusted: then no secret has left."""
     untrusted = await refusal(ClientSecret(there.registration(ca_file=None), SECRET))
     assert isinstance(untrusted, TransientTokenError)
@@ -237,7 +237,7 @@ async def test_an_endpoint_that_cannot_be_reached(there: Place) -> None:
     assert str(gone) == "localhost cannot be reached."
 
 
-async def test_a_certificates_last_day_is_known(there: Place, tmp_path: Path) -> None:
+async def test_a_certificates_last_day_is_known(there: RunningEntra, tmp_path: Path) -> None:
     """Of whatever the file holds now; nothing is known while it cannot be read."""
     file = tmp_path / "app.pem"
     grant = CertificateGrant(there.registration(), file)
@@ -249,7 +249,7 @@ async def test_a_certificates_last_day_is_known(there: Place, tmp_path: Path) ->
 
 
 async def test_nothing_secret_is_logged_or_shown(
-    there: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    there: RunningEntra, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not by us, not by MSAL and what is under it, not at the finest level."""
     (tmp_path / "token").write_text(assertion := federated())

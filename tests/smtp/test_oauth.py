@@ -14,7 +14,7 @@ from app.smtp.auth.grants import ClientSecret
 from app.smtp.auth.oauth import RENEW_BEFORE_EXPIRY, RENEWAL_RETRY_INTERVAL, OAuth, TokenSource
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
-from tests.entra import SECRET, Place, place
+from tests.entra import SECRET, RunningEntra, running_entra
 from tests.smtp.conftest import LIMITS, MAILBOX, upstream
 
 
@@ -43,20 +43,20 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def there(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Place]:
+async def there(simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunningEntra]:
     """An Entra whose tokens open the mailbox."""
-    async with place(simulator, tmp_path) as there:
+    async with running_entra(simulator, tmp_path) as there:
         simulator.accounts.add(Account(MAILBOX, validate_token=there.entra.is_valid_token))
         yield there
 
 
-def source(there: Place, clock: Clock | Hands | None = None, secret: str = SECRET) -> TokenSource:
+def source(there: RunningEntra, clock: Clock | Hands | None = None, secret: str = SECRET) -> TokenSource:
     """The source of the app's tokens."""
     clock = clock or Clock()
     return TokenSource(ClientSecret(there.registration(), secret), clock)  # type: ignore[arg-type]  # Hands is a Clock
 
 
-async def test_fifty_who_want_one_are_one_request(there: Place) -> None:
+async def test_fifty_who_want_one_are_one_request(there: RunningEntra) -> None:
     """All get the same token, and those who come later too."""
     tokens = source(there)
     found = await asyncio.gather(*(tokens.token() for _ in range(50)))
@@ -65,7 +65,7 @@ async def test_fifty_who_want_one_are_one_request(there: Place) -> None:
     assert there.outcomes == ["ok"]
 
 
-async def test_fifty_who_want_one_share_the_failure(there: Place) -> None:
+async def test_fifty_who_want_one_share_the_failure(there: RunningEntra) -> None:
     """Not fifty requests to an endpoint that has said no."""
     there.entra.refuse("AADSTS7000222", times=None)
     tokens = source(there)
@@ -74,7 +74,7 @@ async def test_fifty_who_want_one_share_the_failure(there: Place) -> None:
     assert there.outcomes == ["AADSTS7000222"]
 
 
-async def test_one_who_gives_up_waiting_does_not_end_it_for_the_others(there: Place) -> None:
+async def test_one_who_gives_up_waiting_does_not_end_it_for_the_others(there: RunningEntra) -> None:
     """A worker that is stopped while it waits."""
     tokens = source(there)
     first, second = asyncio.create_task(tokens.token()), asyncio.create_task(tokens.token())
@@ -84,7 +84,7 @@ async def test_one_who_gives_up_waiting_does_not_end_it_for_the_others(there: Pl
     assert there.outcomes == ["ok"]
 
 
-async def test_a_token_is_renewed_ten_minutes_before_it_ends(there: Place) -> None:
+async def test_a_token_is_renewed_ten_minutes_before_it_ends(there: RunningEntra) -> None:
     """Not sooner; at no login it has less than 10 minutes left."""
     hands = Hands()
     tokens = source(there, hands)
@@ -96,7 +96,7 @@ async def test_a_token_is_renewed_ten_minutes_before_it_ends(there: Place) -> No
     assert there.outcomes == ["ok", "ok"]
 
 
-async def test_the_old_token_serves_while_the_endpoint_is_away(there: Place) -> None:
+async def test_the_old_token_serves_while_the_endpoint_is_away(there: RunningEntra) -> None:
     """For its last 10 minutes; the endpoint is asked now and then, not at every login."""
     hands = Hands()
     tokens = source(there, hands)
@@ -118,14 +118,14 @@ async def test_the_old_token_serves_while_the_endpoint_is_away(there: Place) -> 
 
 
 @pytest.mark.parametrize("code", ["503", "429", "AADSTS90033"])
-async def test_a_short_trouble_is_not_noticed(there: Place, code: str) -> None:
+async def test_a_short_trouble_is_not_noticed(there: RunningEntra, code: str) -> None:
     """Three tries."""
     there.entra.refuse(code, times=2, after=0)
     assert there.entra.is_valid_token(await source(there, Hands()).token())
     assert there.outcomes == [code, code, "ok"]
 
 
-async def test_what_is_refused_for_good_is_asked_once(there: Place) -> None:
+async def test_what_is_refused_for_good_is_asked_once(there: RunningEntra) -> None:
     """With the code that tells a person what to do."""
     with pytest.raises(CredentialError) as caught:
         await source(there, secret="wrong~secret").token()
@@ -133,7 +133,7 @@ async def test_what_is_refused_for_good_is_asked_once(there: Place) -> None:
     assert there.outcomes == ["AADSTS7000215"]
 
 
-async def test_retry_after_is_kept(there: Place) -> None:
+async def test_retry_after_is_kept(there: RunningEntra) -> None:
     """An endpoint that wants a minute is not asked for a minute."""
     hands = Hands()
     there.entra.refuse("429", after=60)
@@ -146,7 +146,7 @@ async def test_retry_after_is_kept(there: Place) -> None:
     assert there.entra.is_valid_token(await tokens.token())
 
 
-async def test_only_the_refused_token_is_forgotten(there: Place) -> None:
+async def test_only_the_refused_token_is_forgotten(there: RunningEntra) -> None:
     """Who comes late with an old refusal does not throw the new one away."""
     tokens = source(there)
     old = await tokens.token()
@@ -156,7 +156,7 @@ async def test_only_the_refused_token_is_forgotten(there: Place) -> None:
     assert await tokens.token() == new != old
 
 
-async def test_a_login_by_token(simulator: Simulator, there: Place) -> None:
+async def test_a_login_by_token(simulator: Simulator, there: RunningEntra) -> None:
     """The server checks the octets of XOAUTH2 and the token in them."""
     session = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there)))
     assert isinstance(session, Session)
@@ -164,7 +164,7 @@ async def test_a_login_by_token(simulator: Simulator, there: Place) -> None:
     await session.quit()
 
 
-async def test_a_refused_token_is_renewed_once(simulator: Simulator, there: Place) -> None:
+async def test_a_refused_token_is_renewed_once(simulator: Simulator, there: RunningEntra) -> None:
     """It was withdrawn: the same opening logs in with a new one, and both are in the dialogue."""
     tokens = source(there)
     await tokens.token()
@@ -176,7 +176,7 @@ async def test_a_refused_token_is_renewed_once(simulator: Simulator, there: Plac
     await session.quit()
 
 
-async def test_a_new_token_that_is_refused_too_ends_it(simulator: Simulator, there: Place) -> None:
+async def test_a_new_token_that_is_refused_too_ends_it(simulator: Simulator, there: RunningEntra) -> None:
     """Two logins, no third: then it is not the token."""
     simulator.accounts.add(Account(MAILBOX))
     refused = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there)))
@@ -187,7 +187,7 @@ async def test_a_new_token_that_is_refused_too_ends_it(simulator: Simulator, the
     assert there.outcomes == ["ok", "ok"]
 
 
-async def test_another_refusal_is_none_of_the_tokens(simulator: Simulator, there: Place) -> None:
+async def test_another_refusal_is_none_of_the_tokens(simulator: Simulator, there: RunningEntra) -> None:
     """454 is no reason to ask for a new one."""
     simulator.faults.add(Fault(Point.AUTH, Say("454 4.7.0 Temporary authentication failure")))
     refused = await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there)))
@@ -196,7 +196,7 @@ async def test_another_refusal_is_none_of_the_tokens(simulator: Simulator, there
     assert there.outcomes == ["ok"]
 
 
-async def test_without_a_token_nobody_is_called(simulator: Simulator, there: Place) -> None:
+async def test_without_a_token_nobody_is_called(simulator: Simulator, there: RunningEntra) -> None:
     """No connection, no login; the failure bears the code."""
     with pytest.raises(SessionError) as caught:
         await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there, secret="wrong~secret")))

@@ -14,8 +14,8 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from app import tracing
 from app.simulator import Fault, Point, Say, Simulator
-from app.tracing_otel import Spans
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, PATIENCE, Harness, harness, settings_for
+from app.tracing_otel import OtelSpanRecorder
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
 
 Named = dict[str, ReadableSpan]
 
@@ -30,9 +30,9 @@ async def seen() -> AsyncIterator[InMemorySpanExporter]:
     """What was recorded, while spans are made."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.record(Spans(provider))
+    tracing.set_recorder(OtelSpanRecorder(provider))
     yield exporter
-    tracing.record(None)
+    tracing.set_recorder(None)
     provider.shutdown()
 
 
@@ -50,7 +50,7 @@ async def sent(at_home: Harness, seen: InMemorySpanExporter, state: str = "done"
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "mine"}
     answer = await at_home.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
     await at_home.until(answer.json()["id"], state)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while not any(span.name == "relay" for span in of_trace(seen)):
             await asyncio.sleep(0.005)
     spans = of_trace(seen)
@@ -141,7 +141,7 @@ async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: Harness, s
     assert spans["relay"].status.status_code is StatusCode.ERROR
     assert spans["relay"].status.description == "recipient-deferred"
     await at_home.caller.get("/emails/not-an-id")
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while not (refused := of_status(seen, 422)):  # a span ends when its answer is away
             await asyncio.sleep(0.005)
     assert [span.name for span in refused] == ["GET /emails/{id}"]

@@ -54,41 +54,41 @@ def send(mailbox: Mailbox, count: int, recipients: int = 1) -> None:
 def test_a_part_is_kept_for_urgent_mail(clock: Hands) -> None:
     """Five of thirty in a minute at first; all of them for what is urgent."""
     mailbox = Mailbox("m", Limits(), clock)
-    assert mailbox.room() == Headroom(30, 25)
+    assert mailbox.headroom() == Headroom(30, 25)
     send(mailbox, 25)
-    assert mailbox.room() == Headroom(5, 0)
-    assert mailbox.wait() == 0.0
-    assert 0.0 < mailbox.wait_for_non_urgent() < 60.0
+    assert mailbox.headroom() == Headroom(5, 0)
+    assert mailbox.wait_time() == 0.0
+    assert 0.0 < mailbox.non_urgent_wait_time() < 60.0
 
 
 def test_the_pace_falls_with_the_sessions_and_grows_back(clock: Hands) -> None:
     """After a throttling reply a third of the sessions sends a third of the pace, and step by step the whole again."""
     mailbox = Mailbox("m", Limits(), clock)
     mailbox.observe(UUID(int=1), ANSWERED, [SLOWED])
-    assert mailbox.room() == Headroom(0, 0)
+    assert mailbox.headroom() == Headroom(0, 0)
     clock.move(6.0)
     mailbox.observe(UUID(int=2), ANSWERED, [RELAYED])
-    assert (mailbox.connections, mailbox.room().total) == (1, 10)
+    assert (mailbox.connections, mailbox.headroom().total) == (1, 10)
     send(mailbox, 10)
-    assert mailbox.room().total == 0
-    assert mailbox.wait() == 60.0
-    assert mailbox.wait_for_non_urgent() >= 60.0
+    assert mailbox.headroom().total == 0
+    assert mailbox.wait_time() == 60.0
+    assert mailbox.non_urgent_wait_time() >= 60.0
     clock.move(GROW_AFTER)
-    assert (mailbox.condition.connections, mailbox.room().total) == (2, 20)
+    assert (mailbox.condition.connections, mailbox.headroom().total) == (2, 20)
     clock.move(GROW_AFTER)
-    assert (mailbox.condition.connections, mailbox.room().total) == (None, 30)
+    assert (mailbox.condition.connections, mailbox.headroom().total) == (None, 30)
 
 
 def test_a_part_of_the_day_is_kept_too(clock: Hands) -> None:
     """Two in a hundred recipients, because the next ones are hours away."""
     mailbox = Mailbox("m", Limits(messages_per_minute=1000, recipients_per_day=100), clock)
     send(mailbox, 97)
-    assert mailbox.room().non_urgent > 0
+    assert mailbox.headroom().non_urgent > 0
     send(mailbox, 1)
-    assert mailbox.room() == Headroom(902, 0)
-    assert mailbox.wait_for_non_urgent() > 80_000
+    assert mailbox.headroom() == Headroom(902, 0)
+    assert mailbox.non_urgent_wait_time() > 80_000
     send(mailbox, 2)
-    assert mailbox.room() == Headroom(0, 0)
+    assert mailbox.headroom() == Headroom(0, 0)
 
 
 def test_the_tenant_has_a_budget_of_its_own(clock: Hands) -> None:
@@ -98,8 +98,8 @@ def test_the_tenant_has_a_budget_of_its_own(clock: Hands) -> None:
     send(first, 1, recipients=8)
     assert second.begin(2)
     assert not first.begin(1)
-    assert first.room() == second.room() == Headroom(0, 0)
+    assert first.headroom() == second.headroom() == Headroom(0, 0)
     second.cancel(2)
-    assert first.room().total > 0
+    assert first.headroom().total > 0
     clock.move(DAY + 60)
     assert second.begin(10)

@@ -49,9 +49,9 @@ async def test_one_session_is_kept_for_what_is_urgent() -> None:
     assert urgent is not None
     assert urgent.id.int == 3
     taker = asyncio.create_task(hands.take())
-    hands.done(urgent)
+    hands.attempt_ended(urgent)
     assert not await ready(taker)
-    hands.done(first)
+    hands.attempt_ended(first)
     second = await taker
     assert second is not None
     assert second.id.int == 2

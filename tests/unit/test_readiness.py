@@ -109,7 +109,7 @@ async def test_it_is_dated_before_anybody_sees_that_it_is_done() -> None:
     spring = Spring()
     spring.gate.set()
     first = asyncio.create_task(spring.fresh.get())
-    while not (spring.fresh._made and spring.fresh._made.done()):
+    while not (spring.fresh._result and spring.fresh._result.done()):
         await asyncio.sleep(0)
     assert await spring.fresh.get() == 1
     assert await first == 1

@@ -109,7 +109,7 @@ def test_who_cannot_judge_takes_only_what_was_given_back() -> None:
     """Whoever is not heard of may be about to be."""
     me, dead = replica(1, 2), UUID(int=9)
     roll = ClusterView({me.id: "all"}, (MailboxOwner("m00", dead, 4), MailboxOwner("m01", None, 2)))
-    assert rebalance(me, roll, judges=False) == Rebalance(("m01",))
+    assert rebalance(me, roll, may_evict=False) == Rebalance(("m01",))
     assert rebalance(me, roll) == Rebalance(("m00", "m01"))
 
 

@@ -59,8 +59,8 @@ def test_it_is_what_the_window_does(ahead: int, sent: list[float]) -> None:
     window, now = SlidingWindow(30, 60.0), 0.0
     window.restore((-ago, 1) for ago in sent)
     for _ in range(ahead):
-        now += window.wait(now)
+        now += window.wait_time(now)
         window.begin()
         window.end(now)
-    now += window.wait(now)
+    now += window.wait_time(now)
     assert estimate_send_time(ahead, [way(sent=tuple(sent))], NOW) == pytest.approx(NOW + now, abs=0.2)

@@ -13,7 +13,7 @@ def test_no_window_of_the_upstream_holds_more(waits: list[float], limit: int, ch
     """The upstream may count a message at any moment between its start and our reading of the reply."""
     window, now, counted = SlidingWindow(limit, 60.0), 0.0, []
     for latency in waits:
-        while rest := window.wait(now):
+        while rest := window.wait_time(now):
             now += max(rest, 1e-9)
         window.begin()
         counted.append(now + chance.random() * latency)  # type: ignore[attr-defined]  # random.Random
@@ -28,7 +28,7 @@ def test_the_whole_limit_is_used() -> None:
     window, now = SlidingWindow(30, 60.0), 0.0
     begun: list[float] = []
     while len(begun) < 300:
-        now += window.wait(now)
+        now += window.wait_time(now)
         window.begin()
         window.end(now)
         begun.append(now)
@@ -39,10 +39,10 @@ def test_what_is_under_way_counts_until_it_has_ended() -> None:
     """A message that takes two minutes blocks its place for three."""
     window = SlidingWindow(1, 60.0)
     window.begin()
-    assert window.room(120.0) == 0
+    assert window.available(120.0) == 0
     window.end(120.0)
-    assert window.wait(130.0) == 50.0
-    assert window.wait(180.0) == 0.0
+    assert window.wait_time(130.0) == 50.0
+    assert window.wait_time(180.0) == 0.0
 
 
 def test_a_weight_beyond_the_limit_waits_for_an_empty_window() -> None:
@@ -50,7 +50,7 @@ def test_a_weight_beyond_the_limit_waits_for_an_empty_window() -> None:
     window = SlidingWindow(10, 60.0)
     window.begin(3)
     window.end(0.0, 3)
-    assert window.wait(1.0, weight=50) == 59.0
+    assert window.wait_time(1.0, weight=50) == 59.0
 
 
 def test_what_was_not_offered_frees_its_place() -> None:
@@ -58,7 +58,7 @@ def test_what_was_not_offered_frees_its_place() -> None:
     window = SlidingWindow(1, 60.0)
     window.begin()
     window.cancel()
-    assert window.wait(0.0) == 0.0
+    assert window.wait_time(0.0) == 0.0
 
 
 def test_memory_is_bounded_by_merging_what_is_close() -> None:
@@ -68,7 +68,7 @@ def test_memory_is_bounded_by_merging_what_is_close() -> None:
         window.begin()
         window.end(number * 0.0005)
     assert len(window._ended) <= 1501
-    assert window.room(50.0) == 900_000
+    assert window.available(50.0) == 900_000
 
 
 KEPT = 5
@@ -78,11 +78,11 @@ INTERVAL = 2.0  # 30 a minute
 def others_go(window: SlidingWindow, now: float, until: float, begun: list[float]) -> None:
     """Whoever is not urgent begins whenever it may."""
     while now < until:
-        for _ in range(window.room_after_reserve(now, KEPT)):
+        for _ in range(window.available_after_reserve(now, KEPT)):
             window.begin()
             window.end(now)
             begun.append(now)
-        now += max(window.wait_for_room_after_reserve(now, KEPT), 1e-6)
+        now += max(window.wait_time_after_reserve(now, KEPT), 1e-6)
 
 
 @given(st.floats(0.0, 300.0))
@@ -90,7 +90,7 @@ def test_what_is_urgent_never_waits_long_behind_the_others(moment: float) -> Non
     """Whenever five come at once, the k-th begins within k intervals and a tenth, and the others have used the rest."""
     window = SlidingWindow(30, 60.0)
     others_go(window, 0.0, moment, [])
-    waits = [window.wait(moment, count) for count in range(1, KEPT + 1)]
+    waits = [window.wait_time(moment, count) for count in range(1, KEPT + 1)]
     assert all(wait <= (count + 0.1) * INTERVAL + 1e-3 for count, wait in enumerate(waits, 1))
 
 
@@ -109,6 +109,6 @@ def test_a_wait_for_spare_ends_with_spare(ends: list[float], kept: int, limit: i
         now += gap
         window.begin()
         window.end(now)
-    wait = window.wait_for_room_after_reserve(now, kept)
-    assert (wait == 0.0) == (window.room_after_reserve(now, kept) > 0)
-    assert window.room_after_reserve(now + wait + 1e-6, kept) > 0
+    wait = window.wait_time_after_reserve(now, kept)
+    assert (wait == 0.0) == (window.available_after_reserve(now, kept) > 0)
+    assert window.available_after_reserve(now + wait + 1e-6, kept) > 0

@@ -3,7 +3,7 @@
 import pytest
 
 from app.relay.mailbox import Headroom
-from app.relay.wakeups import Wakeups
+from app.relay.wakeups import PoolWakeups
 
 NOW = 1_800_000_000.0
 ROOM, ONLY_URGENT = Headroom(5, 3), Headroom(5, 0)
@@ -13,7 +13,7 @@ class Pool:
     """Three mailboxes of one front that rest, each with room for other mail than urgent."""
 
     def __init__(self, *rooms: Headroom) -> None:
-        self.front = Wakeups("shop")
+        self.front = PoolWakeups("shop")
         self.woken: list[int] = []
         self._wakes = [lambda n=n: self.woken.append(n) for n in range(len(rooms))]
         found_nothing(self.front)
@@ -21,9 +21,9 @@ class Pool:
             self.front.park(wake, room)
 
 
-def found_nothing(front: Wakeups) -> None:
+def found_nothing(front: PoolWakeups) -> None:
     """By whoever looked."""
-    front.record_claim(front.begin(), NOW, ROOM, urgent=0, others=0)
+    front.record_claim(front.begin_claim(), NOW, ROOM, urgent=0, non_urgent=0)
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def test_one_hint_wakes_one(pool: Pool) -> None:
 def test_who_took_as_much_as_it_might_passes_it_on(pool: Pool) -> None:
     """There may be more; who found less ends it."""
     pool.front.hint()
-    pool.front.record_claim(pool.front.begin(), NOW, ROOM, urgent=0, others=3)
+    pool.front.record_claim(pool.front.begin_claim(), NOW, ROOM, urgent=0, non_urgent=3)
     assert pool.woken == [0, 1]
-    pool.front.record_claim(pool.front.begin(), NOW, ROOM, urgent=0, others=2)
+    pool.front.record_claim(pool.front.begin_claim(), NOW, ROOM, urgent=0, non_urgent=2)
     assert pool.woken == [0, 1]
     assert not pool.front.may_have_work(ROOM)
 
@@ -51,9 +51,9 @@ def test_who_took_as_much_as_it_might_passes_it_on(pool: Pool) -> None:
 def test_what_is_hinted_at_during_a_look_is_not_lost(pool: Pool) -> None:
     """The claim need not have seen it, so its finding nothing says nothing."""
     pool.front.hint()
-    begun = pool.front.begin()
+    begun = pool.front.begin_claim()
     pool.front.hint()
-    pool.front.record_claim(begun, NOW, ROOM, urgent=0, others=0)
+    pool.front.record_claim(begun, NOW, ROOM, urgent=0, non_urgent=0)
     assert pool.front.may_have_work(ROOM)
     assert pool.woken == [0, 1]
 
@@ -80,6 +80,6 @@ def test_a_look_for_urgent_mail_alone_says_nothing_of_the_rest() -> None:
     """Nobody rests because of it who might take other mail."""
     pool = Pool(ROOM, ONLY_URGENT)
     pool.front.hint()
-    pool.front.record_claim(pool.front.begin(), NOW, ONLY_URGENT, urgent=0, others=0)
+    pool.front.record_claim(pool.front.begin_claim(), NOW, ONLY_URGENT, urgent=0, non_urgent=0)
     assert pool.front.may_have_work(ROOM)
     assert not pool.front.may_have_work(ONLY_URGENT)

@@ -9,7 +9,7 @@ import standardwebhooks
 import svix.webhooks
 
 from app.mail.webhook.rules import EventType
-from tests.harness import PATIENCE, Harness
+from tests.harness import WAIT_TIMEOUT, Harness
 from tests.webhooks.receiver import Got, Json
 
 
@@ -37,7 +37,7 @@ async def events_of(at_home: Harness, webhook: str, query: str = "") -> list[Jso
 
 async def statuses(at_home: Harness, webhook: str, **wanted: int) -> list[Json]:
     """The newest events of an endpoint, once so many of them have these statuses: what came is written down later."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
             events = await events_of(at_home, webhook, "?limit=100")
             if Counter(event["status"] for event in events) == wanted:
@@ -48,7 +48,7 @@ async def statuses(at_home: Harness, webhook: str, **wanted: int) -> list[Json]:
 async def settled(at_home: Harness, webhook: str, event: str, tries: int) -> list[Json]:
     """The tries of an event, the newest first, once so many are written down."""
     path = f"/webhooks/{webhook}/events/{event}/attempts"
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while len(attempts := (await ask(at_home, "GET", path))["data"]) < tries:
             await asyncio.sleep(0.1)
     found: list[Json] = attempts

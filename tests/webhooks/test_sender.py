@@ -63,7 +63,7 @@ class Road(httpcore.AsyncNetworkBackend):
 async def test_a_name_that_changes_its_mind_between_two_questions_leads_nowhere() -> None:
     """DNS rebinding: it is asked once for each connection, and the connection goes to what was checked."""
     names, road = Names([PUBLIC], ["127.0.0.1"]), Road(PUBLIC)
-    guard = PublicOnlyBackend(names, private=False, network=road)
+    guard = PublicOnlyBackend(names, allow_private=False, network=road)
     await guard.connect_tcp(HOST, 443)
     assert (names.asked, road.tried) == ([HOST], [PUBLIC])
     with pytest.raises(
@@ -76,12 +76,14 @@ async def test_a_name_that_changes_its_mind_between_two_questions_leads_nowhere(
 async def test_of_several_addresses_the_public_ones_are_tried_in_turn() -> None:
     """A private one among them is passed over."""
     road = Road(ANOTHER)
-    await PublicOnlyBackend(Names(["10.0.0.1", PUBLIC, ANOTHER]), private=False, network=road).connect_tcp(HOST, 443)
+    await PublicOnlyBackend(Names(["10.0.0.1", PUBLIC, ANOTHER]), allow_private=False, network=road).connect_tcp(
+        HOST, 443
+    )
     assert road.tried == [PUBLIC, ANOTHER]
     with pytest.raises(httpcore.ConnectError):
-        await PublicOnlyBackend(Names([PUBLIC]), private=False, network=Road()).connect_tcp(HOST, 443)
+        await PublicOnlyBackend(Names([PUBLIC]), allow_private=False, network=Road()).connect_tcp(HOST, 443)
     with pytest.raises(AddressRefusedError, match="no address"):
-        await PublicOnlyBackend(Names([]), private=False, network=Road()).connect_tcp(HOST, 443)
+        await PublicOnlyBackend(Names([]), allow_private=False, network=Road()).connect_tcp(HOST, 443)
 
 
 Send = Callable[..., Awaitable[WebhookResponse]]
@@ -100,7 +102,7 @@ async def send() -> AsyncIterator[Send]:
             trust = tls.context(None)
             if trusted:
                 authority.configure_trust(trust)
-            courier = WebhookSender(Clock(), trust, private=private, resolve=Names(["127.0.0.1"]))
+            courier = WebhookSender(Clock(), trust, allow_private=private, resolve=Names(["127.0.0.1"]))
             stack.push_async_callback(courier.close)
             return await courier.send(webhook(f"https://{HOST}:{receiver.port}/"), due())
 
@@ -126,7 +128,7 @@ async def test_what_is_private_is_not_even_greeted(send: Send) -> None:
 async def test_whatever_goes_wrong_is_an_answer() -> None:
     """Nobody listens, the name is unknown, the peer hangs up or speaks no HTTP."""
     async with Receiver(lambda _: Reply(0)) as receiver:
-        courier = WebhookSender(Clock(), tls.context(None), private=True)
+        courier = WebhookSender(Clock(), tls.context(None), allow_private=True)
         assert (await courier.send(webhook(receiver.url), due())).text.startswith("RemoteProtocolError")
         await receiver.kill()
         assert (await courier.send(webhook(receiver.url), due())).text.startswith("ConnectError")
@@ -145,7 +147,7 @@ async def test_an_answer_is_read_as_far_as_a_person_reads() -> None:
     for given, seconds in wishes.items():
         reply = Reply(503, {"Retry-After": given}, "x" * 100_000)
         async with Receiver(lambda _, reply=reply: reply) as receiver:  # type: ignore[misc] # a default
-            courier = WebhookSender(now, tls.context(None), private=True)
+            courier = WebhookSender(now, tls.context(None), allow_private=True)
             answer = await courier.send(webhook(receiver.url), due())
             await courier.close()
         assert (answer.status, len(answer.text)) == (503, 500)
@@ -173,7 +175,7 @@ async def test_a_wish_for_time_never_breaks_a_try() -> None:
     )
     for given in wishes:
         async with Receiver(lambda _, given=given: Reply(503, {"Retry-After": given})) as receiver:  # type: ignore[misc] # a default
-            courier = WebhookSender(now, tls.context(None), private=True)
+            courier = WebhookSender(now, tls.context(None), allow_private=True)
             answer = await courier.send(webhook(receiver.url), due())
             await courier.close()
         assert answer.status == 503, given
@@ -187,7 +189,7 @@ async def test_a_wish_for_time_never_breaks_a_try() -> None:
 @pytest.mark.parametrize("private", [True, False])
 async def test_a_host_that_no_name_server_can_be_asked_for_is_a_failed_try(host: str, private: bool) -> None:
     """Also one that was stored before such hosts were refused."""
-    courier = WebhookSender(Clock(), tls.context(None), private=private)
+    courier = WebhookSender(Clock(), tls.context(None), allow_private=private)
     answer = await courier.send(webhook(f"https://{host}/hook"), due())
     await courier.close()
     assert answer.status == 0
@@ -238,7 +240,7 @@ async def test_an_answer_that_is_no_http_is_a_failed_try(garbage: bytes) -> None
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        courier = WebhookSender(Clock(), tls.context(None), private=True)
+        courier = WebhookSender(Clock(), tls.context(None), allow_private=True)
         answer = await courier.send(webhook(f"http://127.0.0.1:{port}/"), due())
         await courier.close()
     assert answer.status == 0

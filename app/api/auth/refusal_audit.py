@@ -70,7 +70,7 @@ class Caller:
 
     def _charge(self, holder: Hashable) -> None:
         if not self._requests.take(1, (holder,)):
-            raise TooManyRequests(self._requests.share)
+            raise TooManyRequests(self._requests.holder_limit)
 
 
 async def _nothing() -> None:

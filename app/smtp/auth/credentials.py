@@ -8,7 +8,7 @@ from typing import Protocol
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.office365.fixes import OAUTH
 from app.mail.outcome.verdict import Explanation
-from app.secret_text import SecretTextError, checked, decoded
+from app.secret_text import SecretTextError, decode, validate
 from app.smtp.auth.failure import CredentialError
 
 
@@ -53,7 +53,7 @@ class SecretFile:
     def read(self) -> str:
         """The secret, read as at the start: without what editors put around it. Raises CredentialUnavailable."""
         try:
-            secret = checked(decoded(read_secret_file(self.path)))
+            secret = validate(decode(read_secret_file(self.path)))
         except SecretTextError as error:
             raise CredentialError(f"The file {self.path} {error}", "credential-file") from None
         if not secret:

@@ -90,7 +90,7 @@ class DiskGuard:
         free = self._free
         before, self._low = self._low, free is not None and free < self._reserve + self._low * (self._reserve // 10)
         if free is not None:
-            metrics.disk(free, self._reserve)
+            metrics.disk_measured(free, self._reserve)
         if free is not None and self._low and not before:
             logs.disk_almost_full(free=free, reserve=self._reserve)
         elif free is not None and before and not self._low:

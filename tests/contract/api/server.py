@@ -98,7 +98,7 @@ class ApiServer:
         self._stopping = asyncio.Event()
         self.store = await Store.open(f"sqlite:///{self.database}")
         app = create_app(self._edge())
-        self._listener = listener = HttpServer(app, "127.0.0.1", 0, bounds=self.bounds, forwarders=self.forwarders)
+        self._listener = listener = HttpServer(app, "127.0.0.1", 0, limits=self.bounds, forwarders=self.forwarders)
         await listener.start()
         self.url, self.port = listener.url, listener.port
         self._running.set()
@@ -229,7 +229,7 @@ def open_server(
 ) -> Iterator[ApiServer]:
     """A server over the database in this folder, which outlives it. `bounds`: other `Bounds` of its listener."""
     server = ApiServer(folder / "postern.db", limits, clock or Clock(), root_path=root_path, forwarders=forwarders,
-                bounds=ServerLimits(answers=transport_responses(), **bounds))  # fmt: skip
+                bounds=ServerLimits(responses=transport_responses(), **bounds))  # fmt: skip
     server.start()
     try:
         yield server

@@ -18,7 +18,7 @@ CUT = 0.3  # seconds these doors wait
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A door that does not wait long."""
-    with open_server(tmp_path_factory.mktemp("impatient"), seconds=CUT) as server:
+    with open_server(tmp_path_factory.mktemp("impatient"), timeout=CUT) as server:
         yield server
 
 
@@ -111,7 +111,7 @@ def test_who_does_not_read_is_cut(tmp_path: Path) -> None:
     """With more on the way than the kernel takes. Who reads is given time: something has to be read, not all of it."""
     content = bytes(range(256)) * 32_768
     limits = small(max_body_bytes=16 << 20, max_message_bytes=16 << 20)
-    with open_server(tmp_path, limits=limits, seconds=CUT) as server:
+    with open_server(tmp_path, limits=limits, timeout=CUT) as server:
         id_ = server.send(attachments=[{"filename": "a", "content": base64.b64encode(content).decode()}])
         (file,) = server.get(f"/emails/{id_}/attachments").json()["data"]
         with server.connect() as connection:
@@ -204,7 +204,7 @@ def test_the_room_for_bodies(tmp_path: Path) -> None:
 @pytest.mark.direct("a gateway reads a body before it passes it on")
 def test_room_is_given_back_whatever_the_end(tmp_path: Path) -> None:
     """A refusal, a crash, a caller that is gone, a body that is too slow or too large."""
-    limits = small(max_bytes_in_flight=150_000, max_body_bytes=120_000, body_seconds=CUT)
+    limits = small(max_bytes_in_flight=150_000, max_body_bytes=120_000, body_timeout=CUT)
     with open_server(tmp_path, limits=limits) as server:
         large = changed(text="x" * LARGE)
         for wrong, status in ((large | {"to": "nope"}, 422), (large | {"from": "crash@contoso.com"}, 500)):

@@ -129,7 +129,7 @@ def test_a_body_that_ends_after_its_key_was_revoked(tmp_path: Path) -> None:
 
 def test_connections_of_one_address(tmp_path: Path) -> None:
     """More are refused, but for the checks of operators; another address is served."""
-    with open_server(tmp_path, connections_of_one=3) as server, ExitStack() as stack:
+    with open_server(tmp_path, connections_per_address=3) as server, ExitStack() as stack:
         server.client.close()
         for _ in range(3):
             connection = stack.enter_context(connect(server))
@@ -164,7 +164,10 @@ def test_connections_of_a_gateway(tmp_path: Path) -> None:
     """Are not limited by its address; its callers' requests are, by theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(middleware, "REQUESTS_OF_ONE", 2)
-        with open_server(tmp_path, connections_of_one=3, forwarders=("127.0.0.0/8",)) as server, ExitStack() as stack:
+        with (
+            open_server(tmp_path, connections_per_address=3, forwarders=("127.0.0.0/8",)) as server,
+            ExitStack() as stack,
+        ):
             id_ = server.send(scheduled_at="in 1 hour")
             waits = head(server, "Prefer: wait=30", "X-Forwarded-For: 192.0.2.1", path=f"/emails/{id_}", method="GET")
             waiting = [stack.enter_context(connect(server)) for _ in range(6)]

@@ -22,7 +22,7 @@ from app.store import Store
 from app.store.mailboxes.records import MailboxRecord
 from app.store.records import Email
 from tests.contract.store import build
-from tests.harness import ACCOUNT, MAILBOX, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ def test_a_mailbox_is_to_be_held_and_released(tmp_path: Path) -> None:
     wish = mailbox(tmp_path).wish
     assert wish is not None
     assert (wish.hold, wish.reason) == (True, "audit of May")
-    assert abs(wish.at - time.time()) < PATIENCE
+    assert abs(wish.at - time.time()) < WAIT_TIMEOUT
     assert postern(tmp_path, "mailboxes", "release", MAILBOX).stdout.startswith(f"{MAILBOX} will be released")
     wish = mailbox(tmp_path).wish
     assert wish is not None
@@ -273,7 +273,7 @@ async def test_a_login_was_refused_and_is_mended(at_home: Harness, tmp_path: Pat
     """The mailbox is held with its reason; released by a person, its messages go by themselves."""
     at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
     id = await at_home.post()
-    await until_held(at_home, PATIENCE)
+    await until_held(at_home, WAIT_TIMEOUT)
     [held] = json.loads(await command(tmp_path, "mailboxes", "list", "--json"))
     assert held["health"] == "held"
     assert held["explanation"]["fix"]

@@ -18,19 +18,19 @@ from app.store import Store
 from app.store.keys.audit_records import Actor
 from app.store.keys.records import Key, Permission
 from app.store.keys.setting_key import Outcome
-from tests.harness import ACCOUNT, EMAIL, KEY, PATIENCE, settings_for
+from tests.harness import ACCOUNT, EMAIL, KEY, WAIT_TIMEOUT, settings_for
 
 
 async def post(postern: Postern, secret: str) -> int:
     """The status of an email that is handed in."""
-    async with httpx.AsyncClient(base_url=postern.url, timeout=PATIENCE, trust_env=False) as caller:
+    async with httpx.AsyncClient(base_url=postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as caller:
         answer = await caller.post("/emails", json=EMAIL, headers={"Authorization": f"Bearer {secret}"})
         return answer.status_code
 
 
 async def ask(postern: Postern, method: str, path: str, secret: str, **body: object) -> dict[str, object]:
     """A request that has to succeed."""
-    async with httpx.AsyncClient(base_url=postern.url, timeout=PATIENCE, trust_env=False) as caller:
+    async with httpx.AsyncClient(base_url=postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as caller:
         headers = {"Authorization": f"Bearer {secret}"}
         answer = await caller.request(method, path, json=body, headers=headers)
         assert answer.status_code == 200, answer.text

@@ -7,7 +7,7 @@ from html import unescape
 
 import httpx
 
-from tests.harness import PATIENCE, Harness
+from tests.harness import WAIT_TIMEOUT, Harness
 
 CONSOLE_PASSWORD = "a-console-password-for-tests"
 TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')
@@ -54,5 +54,5 @@ class Operator:
 @asynccontextmanager
 async def visitor(home: Harness) -> AsyncIterator[Operator]:
     """Browser without cookies."""
-    async with httpx.AsyncClient(base_url=home.postern.url, timeout=PATIENCE, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=home.postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as client:
         yield Operator(client)

@@ -13,14 +13,14 @@ import pytest
 
 from app.simulator import Drop, Fault, Point, Say
 from tests.contract.console.operator import Operator
-from tests.harness import MAILBOX, PATIENCE, Harness
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
 
 PROBE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&"
 
 
 async def until(operator: Operator, path: str, words: str, status: int = 200) -> str:
     """Reload the page until it contains these words, and return its text."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
             operator.page = await operator.client.get(f"/console{path}")
             if words in operator.shows and operator.page.status_code == status:

@@ -14,7 +14,7 @@ from app.main import Postern
 from app.settings import SettingsError
 from app.simulator import Simulator
 from tests.crash.disks import MIB, Disk, full
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
 
 POSTMARK = {"From": MAILBOX, "To": "ada@example.net", "Subject": "Hello", "TextBody": "Hello"}
 SENDS: tuple[tuple[str, Any], ...] = (
@@ -40,7 +40,7 @@ def fill(disk: Disk, left: int) -> None:
 
 async def until(at_home: Harness, status: int) -> dict[str, Any]:
     """The answer of /readyz once it has this status."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while (answer := await at_home.caller.get("/readyz")).status_code != status:
             await asyncio.sleep(0.05)
     body: dict[str, Any] = answer.json()

@@ -15,7 +15,7 @@ from app.api.auth.authenticator import digest, new_key
 from app.simulator import Drop, Fault, Point, Say, ServerProfile, Silence, Simulator
 from app.store.keys.records import Key, Permission
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
 
 Json = dict[str, Any]
 REFUSED = "535 5.7.3 Authentication unsuccessful"
@@ -36,7 +36,7 @@ async def asked(home: Harness, query: str = "", status: int = 200, *, key: bool 
     if key:
         answer = await home.caller.get(f"/readyz{query}")
     else:
-        async with httpx.AsyncClient(base_url=home.postern.url, timeout=PATIENCE, trust_env=False) as stranger:
+        async with httpx.AsyncClient(base_url=home.postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as stranger:
             answer = await stranger.get(f"/readyz{query}")
     assert answer.status_code == status, answer.text
     assert PASSWORD not in answer.text
@@ -46,7 +46,7 @@ async def asked(home: Harness, query: str = "", status: int = 200, *, key: bool 
 
 async def until(home: Harness, status: str) -> Json:
     """What it says once it stands so."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while (body := (await home.caller.get("/readyz")).json())["status"] != status:
             await asyncio.sleep(0.05)
     return dict(body)
@@ -185,7 +185,7 @@ async def test_never_more_sessions_than_the_mailbox_may_have(tmp_path: Path) -> 
         settings = settings_for(simulator, tmp_path, connections=1)
         async with harness(simulator, settings, LoopClock()) as home:
             await home.post()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while not silent.reached:
                     await asyncio.sleep(0.01)
             finding = of(await asked(home, "?deep=1"), "auth")

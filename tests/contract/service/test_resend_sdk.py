@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, KEY, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, harness, settings_for
 
 LOGO = bytes(range(256)) * 8
 INVOICE = b"%PDF-1.7\r\n" + os.urandom(20_000)
@@ -107,7 +107,7 @@ async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
 async def test_the_sdk_sends_and_the_bytes_mean_the_same(at_home: Harness) -> None:
     """Two attachments (one inline), names beyond ASCII, cc and bcc; no Bcc header, envelope complete."""
     id, read = await sdk(at_home, EMAIL)
-    await at_home.simulator.wait_for(1, PATIENCE)
+    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
     [seen] = at_home.simulator.messages
     assert set(seen.recipients) == {
         "zoe@example.net", "bob@example.net", "lukasz@example.net", "audit@example.org",
@@ -153,7 +153,7 @@ async def test_every_call_of_the_sdk_for_emails(at_home: Harness) -> None:
         assert refusal[:2] == ["ValidationError", 422]
     assert {one["filename"] for one in got["files"]["data"]} == {"Rechnung März.pdf", "logo.png"}
     assert got["file"]["size"] in (len(INVOICE), len(LOGO))
-    await at_home.simulator.wait_for(2, PATIENCE)
+    await at_home.simulator.wait_for(2, WAIT_TIMEOUT)
     assert len(at_home.simulator.messages) == 2
 
 
@@ -161,7 +161,7 @@ async def test_the_sdk_knows_a_budget_that_is_spent(at_home: Harness) -> None:
     """Case E4: an error of its own, with the headers by which it says when to come again."""
     (key,) = (await at_home.caller.get("/keys")).json()["data"]
     await at_home.caller.patch(f"/keys/{key['id']}", json={"messages_per_day": 1})
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while (await at_home.caller.get("/keys")).headers["ratelimit-limit"] != "1":  # a change counts within a second
             await asyncio.sleep(0.05)
     sent, refused = await sdk(at_home, EMAIL, OVER_BUDGET)

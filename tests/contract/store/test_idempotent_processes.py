@@ -10,7 +10,7 @@ import httpx
 
 from app.simulator import Simulator
 from app.store import Store
-from tests.harness import ACCOUNT, EMAIL, KEY, PATIENCE
+from tests.harness import ACCOUNT, EMAIL, KEY, WAIT_TIMEOUT
 from tests.processes import served
 
 PROCESSES = 4
@@ -42,7 +42,7 @@ async def test_i3_two_hundred_requests_over_four_processes_are_one_email(postgre
     limits = httpx.Limits(max_connections=REQUESTS)
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        httpx.AsyncClient(headers=HEADERS, limits=limits, timeout=PATIENCE, trust_env=False) as caller,
+        httpx.AsyncClient(headers=HEADERS, limits=limits, timeout=WAIT_TIMEOUT, trust_env=False) as caller,
     ):
         async with posterns(simulator, tmp_path, postgres_url, PROCESSES) as urls:
             told = await asyncio.gather(*(post(caller, urls[n % PROCESSES]) for n in range(REQUESTS)))
@@ -51,7 +51,7 @@ async def test_i3_two_hundred_requests_over_four_processes_are_one_email(postgre
             for url in urls:
                 assert await post(caller, url) == (200, {"id": kept})
                 assert (await post(caller, url, "Other"))[0] == 409
-            await simulator.wait_for(1, PATIENCE)
+            await simulator.wait_for(1, WAIT_TIMEOUT)
         async with posterns(simulator, tmp_path, postgres_url, 1) as urls:
             assert await post(caller, urls[0]) == (200, {"id": kept})
         assert len(simulator.messages) == 1

@@ -20,7 +20,7 @@ from app.store.read import listing
 from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import KEY, NOW, accept, acceptance, claim
 from tests.contract.store.test_cost import LISTS, every_verb, settled
-from tests.harness import PATIENCE
+from tests.harness import WAIT_TIMEOUT
 
 _TELL = """
     LOAD 'auto_explain';
@@ -190,7 +190,7 @@ async def test_what_was_relayed_is_no_burden_to_a_claim(postgres_url: str, plans
         server.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
         server.execute("SELECT pg_reload_conf()")
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while not swept(server):
                     await asyncio.sleep(0.2)
         finally:

@@ -10,7 +10,7 @@ import pytest
 
 from app.store import Store
 from tests.contract.store.build import MAILBOX, WORKER, accept, owned
-from tests.harness import PATIENCE
+from tests.harness import WAIT_TIMEOUT
 
 LISTENING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
 
@@ -24,7 +24,7 @@ class Ear:
 
     async def hears(self, event: asyncio.Event) -> None:
         """In time."""
-        await asyncio.wait_for(event.wait(), PATIENCE)
+        await asyncio.wait_for(event.wait(), WAIT_TIMEOUT)
         event.clear()
 
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from app.simulator import Simulator
 from tests.contract.console.operator import visitor
-from tests.harness import ACCOUNT, EMAIL, PATIENCE, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, WAIT_TIMEOUT, harness, settings_for
 from tests.postgres import Server
 
 
@@ -38,7 +38,7 @@ async def test_an_outage_of_the_server_is_survived(postgres_server: Server, post
                 assert (await home.caller.get("/readyz")).status_code == 503
             finally:
                 postgres_server.start()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while (await home.caller.post("/emails", json=EMAIL)).status_code != 200:
                     await asyncio.sleep(0.05)
                 while len(simulator.messages) < 2:

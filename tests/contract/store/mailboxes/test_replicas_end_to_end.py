@@ -12,7 +12,7 @@ import pytest
 from app.main import Postern
 from app.relay.coordinator import HeartbeatConfig
 from app.simulator import Account, Simulator
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, PASSWORD, PATIENCE, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
 from tests.postgres import Server
 
 MAILBOXES = tuple(f"m{number}@contoso.com" for number in range(4))
@@ -32,13 +32,13 @@ def many(postgres_url: str, tmp_path: Path, simulator: Simulator) -> Callable[..
     """`async with many(role=...)`: one more Postern, with four mailboxes in one pool."""
 
     @asynccontextmanager
-    async def one(rhythm: HeartbeatConfig = QUICK, **changes: Any) -> AsyncIterator[Harness]:
+    async def one(heartbeat: HeartbeatConfig = QUICK, **changes: Any) -> AsyncIterator[Harness]:
         rows = [{"mailbox": name} for name in MAILBOXES]
         facts = {"mailbox": None, "senders": None, "database_url": postgres_url, **changes}
         settings = settings_for(
             simulator, tmp_path, pools=[{"name": "main", "senders": "*@contoso.com", "mailboxes": rows}], **facts
         )
-        async with harness(simulator, settings, rhythm=rhythm) as home:
+        async with harness(simulator, settings, heartbeat=heartbeat) as home:
             yield home
 
     return one
@@ -52,7 +52,7 @@ async def owners(home: Harness) -> dict[str, str]:
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait for it."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while not true():
             await asyncio.sleep(0.02)
 
@@ -78,8 +78,8 @@ async def test_who_stops_gives_back_at_once(many: Callable[..., Any]) -> None:
     """The other hears of it, and does not wait for its beat."""
     slow = HeartbeatConfig(interval=3600.0, lease=7200.0)
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(many(rhythm=slow))
-        async with many(rhythm=slow) as other:
+        first = await stack.enter_async_context(many(heartbeat=slow))
+        async with many(heartbeat=slow) as other:
             assert (len(first.postern.fleet.mailboxes), len(other.postern.fleet.mailboxes)) == (4, 0)
             await stack.aclose()
             await until(lambda: len(other.postern.fleet.mailboxes) == 4)
@@ -123,7 +123,7 @@ async def test_it_waits_for_its_database(postgres_server: Server, postgres_url: 
         postgres_server.stop()
         try:
             starting = asyncio.create_task(postern.__aenter__())
-            await until(lambda: hasattr(postern, "_listener") and postern._listener.port > 0)
+            await until(lambda: hasattr(postern, "_listener") and postern._server.port > 0)
             async with httpx.AsyncClient(base_url=postern.url, trust_env=False) as caller:
                 assert (await caller.get("/healthz")).status_code == 200
                 assert (await caller.get("/metrics")).status_code == 200
@@ -134,7 +134,7 @@ async def test_it_waits_for_its_database(postgres_server: Server, postgres_url: 
                 assert int(refused.headers["retry-after"]) > 0
         finally:
             postgres_server.start()
-        await asyncio.wait_for(starting, PATIENCE)
+        await asyncio.wait_for(starting, WAIT_TIMEOUT)
         await postern.__aexit__(None, None, None)
         async with harness(simulator, settings) as home:
             await home.until(await home.post(), "done")
