@@ -1,1 +1,1 @@
-"""The only package that opens sockets to the upstream. It judges nothing and stores nothing."""
+"""SMTP client. Public: `handshake`, `session`, `pool`, `login_gate`, `auth`, `tls`, `timeouts`, `failure`."""

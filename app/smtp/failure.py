@@ -1,4 +1,4 @@
-"""The absence of a reply as an exception, and the plain sentences for it. Judges nothing: that is policy's."""
+"""Exceptions of the SMTP client, and sentences for network and TLS errors."""
 
 import socket
 import ssl
@@ -9,11 +9,11 @@ from app.mail.outcome.reply import Reply
 
 
 class ProtocolError(Exception):
-    """What came is no reply. Its text is one plain sentence."""
+    """Received data that is not an SMTP reply. The text is one sentence."""
 
 
 class ConnectionLostError(Exception):
-    """No reply will come any more."""
+    """Lost connection: no further reply arrives. `detail` is one sentence."""
 
     def __init__(self, kind: FailureKind, detail: str) -> None:
         super().__init__(detail)
@@ -22,7 +22,10 @@ class ConnectionLostError(Exception):
 
 
 class SessionError(Exception):
-    """No reply came. `refused` holds the refusals of recipients that did come before, by address."""
+    """Attempt that ended without a final reply.
+
+    `refused` maps addresses to the negative replies to RCPT that were received before.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class SessionError(Exception):
 
 
 def classify(error: BaseException, host: str) -> tuple[FailureKind, str]:
-    """The kind of an error from the network or from TLS, and a sentence without any secret."""
+    """Return the kind of a network or TLS error and a sentence about it without secrets."""
     match error:
         case socket.gaierror():
             return FailureKind.DNS, f"The name {host} has no address ({error.strerror})."
@@ -48,7 +51,7 @@ def classify(error: BaseException, host: str) -> tuple[FailureKind, str]:
             return FailureKind.CERTIFICATE, f"The certificate of {host} cannot be trusted: {reason}."
         case ssl.SSLError():
             reason = (error.reason or "no reason given").replace("_", " ").lower()
-            return FailureKind.TLS, f"No TLS with {host}: {reason}."
+            return FailureKind.TLS, f"TLS with {host} failed: {reason}."
         case ConnectionRefusedError():
             return FailureKind.REFUSED, f"{host} refused the connection."
         case ConnectionError():
@@ -56,11 +59,11 @@ def classify(error: BaseException, host: str) -> tuple[FailureKind, str]:
         case OSError():
             return FailureKind.UNREACHABLE, f"{host} cannot be reached ({error.strerror or 'no route'})."
         case _:
-            return FailureKind.PROTOCOL, f"{host} sent what is not SMTP."
+            return FailureKind.PROTOCOL, f"{host} sent data that is not SMTP."
 
 
 def session_error(
     phase: Phase, kind: FailureKind, detail: str, dialogue: tuple[Line, ...] = (), *, code: str = ""
 ) -> SessionError:
-    """The exception for a session that never came to a transaction."""
+    """Return the exception for a session that failed before its first transaction."""
     return SessionError(Failure(phase, kind, detail, code), None, dialogue)

@@ -1,8 +1,9 @@
-"""A session from TCP to login, step by step, so that the phase is known at each. The only importer of aiosmtplib.
+"""Opening of an SMTP session: TCP, greeting, EHLO, STARTTLS, EHLO, AUTH (RFC 5321 §3.1, RFC 3207, RFC 4954).
 
-aiosmtplib speaks: greeting, EHLO, STARTTLS, AUTH. Our Channel sits between it and the transport and hears
-everything first, so that nothing said out of turn is overlooked; after the login it is alone on the transport.
-No secret and no mail leaves before the certificate and the host name are verified. No type of aiosmtplib's escapes.
+aiosmtplib sends the commands. An SmtpChannel stands between it and the transport and parses every reply first, so that
+a reply without a command is detected, such as plain text injected before TLS (RFC 3207 §4.2). After the login the
+channel alone owns the transport. No secret and no mail is sent before certificate and host name are verified.
+This is the only module that imports aiosmtplib; none of its types leave it.
 """
 
 import asyncio
@@ -41,17 +42,20 @@ __all__ = [
     "open_session",
 ]
 
-_BUFFER = 128 * 1024  # octets in the transport before writing pauses
+_WRITE_BUFFER_BYTES = 128 * 1024  # in the transport, before it pauses writing
 _CHALLENGE = 334
 _CREDENTIALS_INVALID = 535
 _SUCCESS, _REFUSAL, _LAST_CODE = 200, 400, 599
-_Speak = Callable[[], Awaitable[aiosmtplib.SMTPResponse]]
+_SendCommand = Callable[[], Awaitable[aiosmtplib.SMTPResponse]]
 _Step = Callable[[], Awaitable[Reply | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where to relay to and how. `tls` must verify chain and host name, and ask for TLS 1.2 at least."""
+    """Address of an SMTP server and the options of its connections.
+
+    `tls` must verify the chain and the host name and require TLS 1.2 or newer; else ValueError.
+    """
 
     host: str
     port: int
@@ -61,14 +65,17 @@ class Upstream:
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
-        """Refuse a context that would let an unverified server through."""
+        """Check that the TLS context verifies the server."""
         if not tls.is_verifying(self.tls):
             raise ValueError("the TLS context does not verify the server")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The server answered a step with 4yz or 5yz, or the login with one more challenge. The connection is closed."""
+    """Negative reply (4yz, 5yz) to a step of the handshake, or an unexpected challenge (334) to AUTH.
+
+    The connection is closed.
+    """
 
     phase: Phase
     reply: Reply
@@ -76,13 +83,13 @@ class Refusal:
 
     @property
     def login_rejected(self) -> bool:
-        """True if the server did not accept the secret (RFC 4954 §6), or asked for more after it."""
+        """True if the server rejected the secret (535, RFC 4954 §6) or answered it with another challenge."""
         return self.phase is Phase.AUTH and self.reply.code in (_CREDENTIALS_INVALID, _CHALLENGE)
 
 
 @dataclass(frozen=True, slots=True)
 class TlsInfo:
-    """What a server shows in the TLS handshake: the version, the cipher, its own certificate (DER)."""
+    """Result of a TLS handshake: version, cipher, certificate of the server (DER)."""
 
     version: str
     cipher: str
@@ -91,7 +98,10 @@ class TlsInfo:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server says before a login. `extensions` as offered under TLS: keyword in upper case, parameters."""
+    """Greeting, TLS parameters and EHLO extensions of a server before a login.
+
+    `extensions` maps the keyword in upper case to its parameters, as announced under TLS.
+    """
 
     banner: str
     tls: TlsInfo
@@ -99,9 +109,10 @@ class ServerInfo:
 
 
 async def open_session(upstream: Upstream, credentials: Credentials) -> Session | Refusal:
-    """Connect, encrypt, verify and log in. Raises SessionFailed when a step got no reply or cannot be taken.
+    """Connect, start TLS, verify the server and log in.
 
-    When the login is refused and the credentials have another secret for it (a new token), it is tried once more.
+    If the server rejects the login and the credentials can supply another secret (a new token), it logs in once more.
+    Raises SessionError when a step gets no reply or cannot be taken.
     """
     secret = await _secret(credentials)
     opened = await _log_in(upstream, secret)
@@ -111,16 +122,16 @@ async def open_session(upstream: Upstream, credentials: Credentials) -> Session 
 
 
 async def greet(upstream: Upstream) -> ServerInfo | Refusal:
-    """Connect, encrypt, verify, and say goodbye instead of logging in. Raises SessionFailed."""
-    return await _Handshake(upstream, await _connected(upstream), upstream.tls).greet()
+    """Connect, start TLS, verify the server and QUIT without a login. Raises SessionError."""
+    return await _Handshake(upstream, await _connect(upstream), upstream.tls).greet()
 
 
 async def inspect_certificate(upstream: Upstream) -> TlsInfo | Refusal:
-    """Who answers there, without believing it: nothing is said after the handshake. Raises SessionFailed.
+    """Return the certificate that a server presents, without verification. For diagnosis. Raises SessionError.
 
-    For a person who must find out whose certificate it is that cannot be trusted.
+    The connection is closed right after the TLS handshake.
     """
-    return await _Handshake(upstream, await _connected(upstream), tls.unverified_context()).look()
+    return await _Handshake(upstream, await _connect(upstream), tls.unverified_context()).inspect_certificate()
 
 
 async def _secret(credentials: Credentials) -> Secret:
@@ -131,81 +142,81 @@ async def _secret(credentials: Credentials) -> Secret:
 
 
 async def _log_in(upstream: Upstream, secret: Secret, before: tuple[Line, ...] = ()) -> Session | Refusal:
-    return await _Handshake(upstream, await _connected(upstream), upstream.tls, before).log_in(secret)
+    return await _Handshake(upstream, await _connect(upstream), upstream.tls, before).log_in(secret)
 
 
-async def _connected(upstream: Upstream) -> socket.socket:
-    seconds, watch = upstream.timeouts.connect, PhaseTimer(Phase.CONNECT)
+async def _connect(upstream: Upstream) -> socket.socket:
+    seconds, timer = upstream.timeouts.connect, PhaseTimer(Phase.CONNECT)
     try:
         return await connect(upstream.host, upstream.port, ipv4_only=upstream.ipv4_only, seconds=seconds)
     finally:
-        watch.stop()
+        timer.stop()
 
 
 class _Handshake:
-    """The steps between TCP and the first MAIL. Used once."""
+    """Steps between the TCP connection and the first MAIL command. An instance serves one connection."""
 
     def __init__(
         self, upstream: Upstream, sock: socket.socket, context: ssl.SSLContext, before: tuple[Line, ...] = ()
     ) -> None:
         self._upstream = upstream
         self._sock = sock
-        self._hidden: tuple[str, ...] = ()  # what must not be seen in a reply
-        self._watch = PhaseTimer(Phase.GREETING)
+        self._secrets: tuple[str, ...] = ()  # masked in replies
+        self._timer = PhaseTimer(Phase.GREETING)
         self._dialogue = Transcript(before)
-        self._shown: TlsInfo | None = None  # since the handshake
+        self._tls_info: TlsInfo | None = None  # set by _read_tls_info
         self._channel: SmtpChannel | None = None
         self._smtp = aiosmtplib.SMTP(
             hostname=upstream.host,
             sock=sock,
             local_hostname=upstream.ehlo_name,
-            start_tls=False,  # a step of its own
+            start_tls=False,  # _starttls does it
             tls_context=context,
-            timeout=None,  # ours
+            timeout=None,  # _step sets the timeouts
         )
 
     async def log_in(self, secret: Secret) -> Session | Refusal:
-        """Every step, or none: the connection is closed."""
-        login = partial(self._login, secret)
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._ehlo_again, login)
+        """Run all steps up to the login."""
+        auth = partial(self._auth, secret)
+        refused = await self._run(self._greeting, self._ehlo, self._starttls, self._ehlo_again, auth)
         return refused or self._take_over()
 
     async def greet(self) -> ServerInfo | Refusal:
-        """All but the login."""
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at, self._ehlo_again)
-        return refused or await self._goodbye()
+        """Run all steps except the login, then QUIT."""
+        refused = await self._run(self._greeting, self._ehlo, self._starttls, self._read_tls_info, self._ehlo_again)
+        return refused or await self._quit_with_info()
 
-    async def look(self) -> TlsInfo | Refusal:
-        """As far as the handshake, and away."""
-        refused = await self._walk(self._greeting, self._ehlo, self._starttls, self._look_at)
+    async def inspect_certificate(self) -> TlsInfo | Refusal:
+        """Run the steps up to the TLS handshake, then close the connection."""
+        refused = await self._run(self._greeting, self._ehlo, self._starttls, self._read_tls_info)
         if refused is not None:
             return refused
         self._abort()
-        return cast("TlsInfo", self._shown)  # the last step
+        return cast("TlsInfo", self._tls_info)  # set by the last step
 
-    async def _walk(self, *steps: _Step) -> Refusal | None:
-        """Take every step, or close the connection."""
+    async def _run(self, *steps: _Step) -> Refusal | None:
+        """Run the steps in order; close the connection at the first refusal or failure."""
         try:
             for step in steps:
                 if (refusal := await step()) is not None:
-                    return await self._refused(refusal)
+                    return await self._close_after_refusal(refusal)
         except (ConnectionLostError, aiosmtplib.SMTPException, OSError) as error:
-            kind, detail = self._why(error)
+            kind, detail = self._classify(error)
             self._abort()
-            raise session_error(self._watch.phase, kind, detail, self._dialogue.lines()) from None
+            raise session_error(self._timer.phase, kind, detail, self._dialogue.lines()) from None
         except BaseException:
             self._abort()
             raise
         finally:
-            self._watch.stop()
+            self._timer.stop()
         return None
 
-    # The steps: each returns a refusal, or None to go on.
+    # Steps. Each returns the negative reply, or None on success.
 
     async def _greeting(self) -> Reply | None:
         refusal = await self._step(Phase.GREETING, "", self._upstream.timeouts.greeting, self._smtp.connect)
         if refusal is None:
-            self._listen()
+            self._attach_channel()
         return refusal
 
     async def _ehlo(self, phase: Phase = Phase.EHLO) -> Reply | None:
@@ -213,7 +224,7 @@ class _Handshake:
         return await self._step(phase, command, self._upstream.timeouts.ehlo, self._smtp.ehlo)
 
     async def _starttls(self) -> Reply | None:
-        self._watch.enter(Phase.STARTTLS)
+        self._timer.enter(Phase.STARTTLS)
         if not self._smtp.supports_extension("starttls"):
             raise ConnectionLostError(FailureKind.TLS, f"{self._upstream.host} does not offer STARTTLS.")
         plain = self._channel
@@ -221,105 +232,108 @@ class _Handshake:
         if refusal is not None:
             return refusal
         if plain is not None and plain.has_unread:  # aiosmtplib would discard it (RFC 3207 §4.2)
-            raise ConnectionLostError(FailureKind.TLS, "Somebody sent plain text after STARTTLS, before TLS began.")
-        self._listen()
+            raise ConnectionLostError(FailureKind.TLS, "The server sent plain text after STARTTLS, before TLS began.")
+        self._attach_channel()
         return None
 
-    async def _look_at(self) -> Reply | None:
-        """Keep what the handshake has shown while the transport is there; aiosmtplib raises when it is not."""
+    async def _read_tls_info(self) -> Reply | None:
+        """Store the result of the TLS handshake. aiosmtplib raises if the transport is closed."""
         handshake: ssl.SSLObject = self._smtp.get_transport_info("ssl_object")
         cipher = handshake.cipher()
         certificate = handshake.getpeercert(binary_form=True)
-        self._shown = TlsInfo(handshake.version() or "", cipher[0] if cipher else "", certificate or b"")
+        self._tls_info = TlsInfo(handshake.version() or "", cipher[0] if cipher else "", certificate or b"")
         return None
 
     async def _ehlo_again(self) -> Reply | None:
-        """What was offered in plain text counts for nothing (RFC 3207 §4.2). The phase does not go back."""
+        """Send EHLO again: extensions announced before TLS are void (RFC 3207 §4.2). The phase stays STARTTLS."""
         return await self._ehlo(Phase.STARTTLS)
 
-    async def _login(self, secret: Secret) -> Reply | None:
-        self._watch.enter(Phase.AUTH)
-        self._hidden = _hidden(secret)
+    async def _auth(self, secret: Secret) -> Reply | None:
+        self._timer.enter(Phase.AUTH)
+        self._secrets = _encodings(secret)
         offered = self._smtp.server_auth_methods
         if secret.mechanism.lower() not in offered:
-            instead = ", ".join(offered).upper() or "no login at all"
-            lacking = f"{self._upstream.host} does not offer AUTH {secret.mechanism}; it offers {instead}."
-            raise ConnectionLostError(FailureKind.CAPABILITY, lacking)
-        log_in = self._smtp.auth_login if secret.mechanism is Mechanism.LOGIN else self._smtp.auth_xoauth2
+            instead = ", ".join(offered).upper() or "no authentication"
+            detail = f"{self._upstream.host} does not offer AUTH {secret.mechanism}; it offers {instead}."
+            raise ConnectionLostError(FailureKind.CAPABILITY, detail)
+        authenticate = self._smtp.auth_login if secret.mechanism is Mechanism.LOGIN else self._smtp.auth_xoauth2
         command = f"AUTH {secret.mechanism} ****"
         seconds = self._upstream.timeouts.auth
-        return await self._step(Phase.AUTH, command, seconds, partial(log_in, secret.username, secret.value))
+        return await self._step(Phase.AUTH, command, seconds, partial(authenticate, secret.username, secret.value))
 
-    async def _step(self, phase: Phase, command: str, seconds: float, speak: _Speak) -> Reply | None:
-        """One exchange. A refusal is returned; anything else but success raises.
+    async def _step(self, phase: Phase, command: str, seconds: float, send: _SendCommand) -> Reply | None:
+        """Send one command and return its negative reply, or None on success.
 
-        A login that ends with another challenge is a refusal: there is no more to send (RFC 4954 §4).
+        A further challenge at the end of AUTH counts as negative (RFC 4954 §4).
+        Raises ConnectionLostError for a reply that is neither, and when no reply arrives.
         """
-        self._watch.enter(phase)
+        self._timer.enter(phase)
         if self._channel is not None and self._channel.has_unread:
-            return self._judged(await self._channel.read_reply(seconds), wanted=False)
+            return self._evaluate(await self._channel.read_reply(seconds), expected=False)
         if command:
             self._dialogue.add_command(command)
         try:
             async with asyncio.timeout(seconds):
-                code, text = await speak()
+                code, text = await send()
         except aiosmtplib.SMTPResponseException as answer:
             code, text = answer.code, answer.message
         if not _SUCCESS <= code <= _LAST_CODE:
-            raise ConnectionLostError(FailureKind.PROTOCOL, f"{self._upstream.host} sent what is not SMTP.")
-        self._hear()
-        return self._judged(Reply.of(code, [readable(line) for line in self._masked(text).split("\n")]))
+            raise ConnectionLostError(FailureKind.PROTOCOL, f"{self._upstream.host} sent data that is not SMTP.")
+        self._skip_read_replies()
+        return self._evaluate(Reply.of(code, [readable(line) for line in self._masked(text).split("\n")]))
 
-    def _judged(self, reply: Reply, *, wanted: bool = True) -> Reply | None:
+    def _evaluate(self, reply: Reply, *, expected: bool = True) -> Reply | None:
         self._dialogue.add_reply(reply)
-        if reply.code >= _REFUSAL or (wanted and self._watch.phase is Phase.AUTH and reply.code == _CHALLENGE):
+        if reply.code >= _REFUSAL or (expected and self._timer.phase is Phase.AUTH and reply.code == _CHALLENGE):
             return reply
-        if not (wanted and reply.positive):
-            raise ConnectionLostError(FailureKind.PROTOCOL, f"{self._upstream.host} answered {reply.code} out of turn.")
+        if not (expected and reply.positive):
+            raise ConnectionLostError(
+                FailureKind.PROTOCOL, f"{self._upstream.host} answered {reply.code} out of sequence."
+            )
         return None
 
-    # The transport between aiosmtplib and us.
+    # Transport, shared by aiosmtplib and the channel.
 
-    def _listen(self) -> None:
-        """Put a Channel before aiosmtplib's protocol on its present transport."""
+    def _attach_channel(self) -> None:
+        """Put an SmtpChannel between the current transport and the protocol of aiosmtplib."""
         if self._smtp.transport is None:
             raise ConnectionLostError(FailureKind.CLOSED, f"{self._upstream.host} closed the connection.")
-        transport = cast("asyncio.Transport", self._smtp.transport)  # it says BaseTransport
-        transport.set_write_buffer_limits(high=_BUFFER)
+        transport = cast("asyncio.Transport", self._smtp.transport)  # aiosmtplib types it as BaseTransport
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         self._channel = SmtpChannel(transport, self._smtp.protocol)
         transport.set_protocol(self._channel)
 
-    def _hear(self) -> None:
-        """Forget what aiosmtplib has read of what the Channel heard: challenges, then one reply."""
-        while self._channel is not None and (heard := self._channel.buffered_reply()) is not None:
-            if heard.code != _CHALLENGE:
+    def _skip_read_replies(self) -> None:
+        """Discard from the channel the replies that aiosmtplib has processed: challenges, then one final reply."""
+        while self._channel is not None and (reply := self._channel.buffered_reply()) is not None:
+            if reply.code != _CHALLENGE:
                 return
 
     def _take_over(self) -> Session:
-        channel = cast("SmtpChannel", self._channel)  # set since the greeting
+        channel = cast("SmtpChannel", self._channel)  # set by the greeting
         channel.listener = None
         return Session(channel, self._extensions(), self._upstream.timeouts, self._dialogue.lines())
 
     def _extensions(self) -> dict[str, str]:
         return {keyword.upper(): value for keyword, value in self._smtp.esmtp_extensions.items()}
 
-    # The end without a session.
+    # End of a connection without a session.
 
-    async def _goodbye(self) -> ServerInfo:
-        shown = cast("TlsInfo", self._shown)  # a step before
-        greeted = ServerInfo(self._dialogue.lines()[0].text, shown, self._extensions())
+    async def _quit_with_info(self) -> ServerInfo:
+        tls_info = cast("TlsInfo", self._tls_info)  # set by a step before
+        info = ServerInfo(self._dialogue.lines()[0].text, tls_info, self._extensions())
         await self._quit()
-        return greeted
+        return info
 
-    async def _refused(self, reply: Reply) -> Refusal:
+    async def _close_after_refusal(self, reply: Reply) -> Refusal:
         if reply.code == _CHALLENGE:
             await self._cancel_login()
         await self._quit()
-        return Refusal(self._watch.phase, reply, self._dialogue.lines())
+        return Refusal(self._timer.phase, reply, self._dialogue.lines())
 
     async def _cancel_login(self) -> None:
-        """Answer a challenge with `*` (RFC 4954 §4), so that QUIT is not taken for a part of the login."""
-        channel = cast("SmtpChannel", self._channel)  # a login comes after the greeting
+        """Cancel AUTH with `*` (RFC 4954 §4); else the server reads QUIT as the answer to its challenge."""
+        channel = cast("SmtpChannel", self._channel)  # set by the greeting
         channel.listener = None
         with suppress(ConnectionLostError):
             channel.write(b"*\r\n")
@@ -334,9 +348,9 @@ class _Handshake:
         if self._channel is not None:
             self._channel.listener = None
             self._channel.abort(FailureKind.STOPPED, "The session was not opened.")
-        self._sock.close()  # a no-op once a transport has closed it
+        self._sock.close()  # has no effect if the transport has closed it
 
-    def _why(self, error: Exception) -> tuple[FailureKind, str]:
+    def _classify(self, error: Exception) -> tuple[FailureKind, str]:
         if self._channel is not None and self._channel.lost is not None:
             error = self._channel.lost
         return (
@@ -346,10 +360,10 @@ class _Handshake:
         )
 
     def _masked(self, text: str) -> str:
-        """Exchange echoes commands it does not know, and a line of a login out of step would be one."""
-        return mask(text, self._hidden) if self._hidden else text
+        """Mask secrets in a reply: Exchange echoes an unknown command, which can be a line of AUTH out of sequence."""
+        return mask(text, self._secrets) if self._secrets else text
 
 
-def _hidden(secret: Secret) -> tuple[str, ...]:
+def _encodings(secret: Secret) -> tuple[str, ...]:
     bearer = f"user={secret.username}\x01auth=Bearer {secret.value}\x01\x01"
-    return (secret.value, *(base64.b64encode(it.encode()).decode() for it in (secret.value, bearer)))
+    return (secret.value, *(base64.b64encode(text.encode()).decode() for text in (secret.value, bearer)))

@@ -1,6 +1,6 @@
-"""TCP to a name with many addresses: happy eyeballs (RFC 8305), so that broken IPv6 costs 250 ms and not a minute.
+"""TCP connections with Happy Eyeballs (RFC 8305): a broken IPv6 route costs 250 ms instead of a minute.
 
-Neither aiosmtplib nor uvloop staggers its attempts, hence our own.
+Neither aiosmtplib nor uvloop implements it.
 """
 
 import asyncio
@@ -12,22 +12,22 @@ from typing import Any, NamedTuple
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.smtp.failure import SessionError, classify, session_error
 
-CONNECTION_ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside those before it (RFC 8305 §8)
+CONNECTION_ATTEMPT_DELAY = 0.25  # seconds (RFC 8305 §8)
 
 
 class Address(NamedTuple):
-    """As getaddrinfo says it and sock_connect wants it."""
+    """Socket address from getaddrinfo, for sock_connect."""
 
     family: int
     sockaddr: Any
 
 
 async def connect(host: str, port: int, *, ipv4_only: bool, seconds: float) -> socket.socket:
-    """A connected, non-blocking socket. `seconds` is for each address. Raises SessionFailed at CONNECT."""
+    """Return a connected, non-blocking socket. `seconds` is the timeout per address. Raises SessionError at CONNECT."""
     try:
         async with asyncio.timeout(seconds):
             addresses = await resolve(host, port, ipv4_only=ipv4_only)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a label that no name can have
+    except (OSError, UnicodeError) as error:  # UnicodeError: invalid label
         reason = getattr(error, "strerror", None) or "no answer"
         raise session_error(Phase.CONNECT, FailureKind.DNS, f"The name {host} has no address ({reason}).") from None
     winner, errors = await race(addresses, seconds)
@@ -37,7 +37,7 @@ async def connect(host: str, port: int, *, ipv4_only: bool, seconds: float) -> s
 
 
 async def race(addresses: Iterable[Address], seconds: float) -> tuple[socket.socket | None, list[OSError]]:
-    """The first socket to connect, or None and why each attempt failed. All others are closed on return."""
+    """Return the first connected socket or None, and the errors of failed attempts. Other sockets are closed."""
     waiting = list(addresses)
     attempts: set[asyncio.Task[socket.socket | OSError]] = set()
     winner: socket.socket | None = None
@@ -50,14 +50,17 @@ async def race(addresses: Iterable[Address], seconds: float) -> tuple[socket.soc
             done, attempts = await asyncio.wait(attempts, timeout=stagger, return_when=asyncio.FIRST_COMPLETED)
             results = [task.result() for task in done]
             errors += [result for result in results if isinstance(result, OSError)]
-            winner = _keep_one([result for result in results if isinstance(result, socket.socket)])
+            winner = _take_first([result for result in results if isinstance(result, socket.socket)])
     finally:
-        await _drop(attempts)
+        await _cancel(attempts)
     return winner, errors
 
 
 async def resolve(host: str, port: int, *, ipv4_only: bool) -> list[Address]:
-    """The addresses, families taking turns in the resolver's order (RFC 8305 §4). Raises OSError, UnicodeError."""
+    """Return the addresses with alternating families in the order of the resolver (RFC 8305 §4).
+
+    Raises OSError, UnicodeError.
+    """
     family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
     found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     families: dict[int, list[Address]] = {}
@@ -70,7 +73,7 @@ async def resolve(host: str, port: int, *, ipv4_only: bool) -> list[Address]:
 async def _attempt(address: Address, seconds: float) -> socket.socket | OSError:
     try:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
-    except OSError as error:  # the machine has no such family
+    except OSError as error:  # address family not supported
         return error
     sock.setblocking(False)
     try:
@@ -85,13 +88,13 @@ async def _attempt(address: Address, seconds: float) -> socket.socket | OSError:
     return sock
 
 
-def _keep_one(connected: list[socket.socket]) -> socket.socket | None:
+def _take_first(connected: list[socket.socket]) -> socket.socket | None:
     for extra in connected[1:]:
         extra.close()
     return connected[0] if connected else None
 
 
-async def _drop(attempts: set[asyncio.Task[socket.socket | OSError]]) -> None:
+async def _cancel(attempts: set[asyncio.Task[socket.socket | OSError]]) -> None:
     for task in attempts:
         task.cancel()
     for result in await asyncio.gather(*attempts, return_exceptions=True):
@@ -100,7 +103,7 @@ async def _drop(attempts: set[asyncio.Task[socket.socket | OSError]]) -> None:
 
 
 def connect_error(host: str, port: int, errors: list[OSError]) -> SessionError:
-    """Why no address answered: the kind they share, else UNREACHABLE."""
+    """Return the error for failed attempts: their common kind, else UNREACHABLE."""
     found = {classify(error, f"{host}:{port}") for error in errors}
     kinds = {kind for kind, _ in found}
     kind = kinds.pop() if len(kinds) == 1 else FailureKind.UNREACHABLE

@@ -1,7 +1,6 @@
-"""One login at a time, and one that has failed speaks for those who come right behind it.
+"""Serialized logins of one mailbox; concurrent callers share one failed login.
 
-Exchange locks a mailbox out after repeated failing logins, so three workers at a shut door must be one failed login,
-not three.
+Exchange locks a mailbox after several failed logins, so three waiting workers must cause one failed login, not three.
 """
 
 import asyncio
@@ -11,47 +10,47 @@ from collections.abc import Awaitable, Callable
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session
 
-FAILURE_TTL = 2.0  # seconds; less than any pause of a mailbox, so that a later try is always a real one
+FAILURE_TTL = 2.0  # seconds; shorter than every cooldown of a mailbox, so that its next attempt is a real login
 
 
 class LoginGate:
-    """Opens the sessions of one mailbox, one after the other."""
+    """Opener of the sessions of one mailbox, one at a time."""
 
     def __init__(
         self, open_session: Callable[[], Awaitable[Session | Refusal]], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._enter = open_session
+        self._open_session = open_session
         self._now = monotonic
-        self._turn = asyncio.Lock()
-        self._failed: Refusal | SessionError | None = None
-        self._fresh_until = 0.0
-        self._forgotten = 0  # times
+        self._lock = asyncio.Lock()
+        self._failure: Refusal | SessionError | None = None
+        self._failure_valid_until = 0.0
+        self._resets = 0  # calls of forget_failure
 
     async def __call__(self) -> Session | Refusal:
-        """A session, or why there is none. Raises SessionFailed."""
-        async with self._turn:
-            if self._failed is not None and self._now() < self._fresh_until:
-                return _again(self._failed)
-            forgotten = self._forgotten
+        """Return a session, or the refusal of the server. Raises SessionError."""
+        async with self._lock:
+            if self._failure is not None and self._now() < self._failure_valid_until:
+                return _repeated(self._failure)
+            resets = self._resets
             try:
-                opened = await self._enter()
-            except SessionError as failed:
-                self._remember(failed, forgotten)
+                opened = await self._open_session()
+            except SessionError as failure:
+                self._remember(failure, resets)
                 raise
-            self._remember(opened if isinstance(opened, Refusal) else None, forgotten)
+            self._remember(opened if isinstance(opened, Refusal) else None, resets)
             return opened
 
     def forget_failure(self) -> None:
-        """Something was mended: no failure speaks for others that began before now, not even one still to come."""
-        self._failed = None
-        self._forgotten += 1
+        """Discard the stored failure, and that of a login in progress: the next call is a real login."""
+        self._failure = None
+        self._resets += 1
 
-    def _remember(self, failed: Refusal | SessionError | None, forgotten: int) -> None:
-        if forgotten == self._forgotten:
-            self._failed, self._fresh_until = failed, self._now() + FAILURE_TTL
+    def _remember(self, failed: Refusal | SessionError | None, resets: int) -> None:
+        if resets == self._resets:
+            self._failure, self._failure_valid_until = failed, self._now() + FAILURE_TTL
 
 
-def _again(failed: Refusal | SessionError) -> Refusal:
+def _repeated(failed: Refusal | SessionError) -> Refusal:
     if isinstance(failed, Refusal):
         return failed
     raise SessionError(failed.failure, failed.refused, failed.dialogue)

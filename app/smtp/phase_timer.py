@@ -1,4 +1,4 @@
-"""Times the phases of one dialogue with the upstream. Knows no command."""
+"""Timer of the phases of one SMTP session, for metrics and traces."""
 
 from time import perf_counter
 
@@ -7,7 +7,7 @@ from app.mail.outcome.attempt import Phase
 
 
 class PhaseTimer:
-    """Where the dialogue stands, and since when. `stop` it at the end."""
+    """Current phase and its start. Call `stop` at the end of the session."""
 
     __slots__ = ("_since", "phase")
 
@@ -16,13 +16,13 @@ class PhaseTimer:
         self._since = perf_counter()
 
     def enter(self, phase: Phase) -> None:
-        """The dialogue goes on to this phase, or stays in it."""
+        """Change to this phase; do nothing if it is the current one."""
         if phase is not self.phase:
             self.stop()
             self.phase = phase
 
     def stop(self) -> None:
-        """The present phase is over."""
+        """Record the duration of the current phase."""
         now = perf_counter()
         metrics.phase_took(self.phase, now - self._since)
         tracing.phase(self.phase, self._since, now)

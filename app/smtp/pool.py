@@ -1,8 +1,8 @@
-"""Sessions kept for reuse, never more than `size` at once, those still opening or closing included.
+"""Pool of the SMTP sessions of one mailbox: at most `size`, including those that are opening or closing.
 
-Rule 1: who owns a session is recorded at the moment of the decision, never read off the connection.
-Rule 2: decide first, do the I/O after: `_decide` and `_released` never await.
-Rule 3: a session comes back fit or it is retired. Any exception, any refusal makes it unfit.
+Rule 1: the owner of a session is recorded when the pool decides, never derived from the state of the connection.
+Rule 2: decide first, then do I/O: `_decide` and `_assign` never await.
+Rule 3: a session is returned reusable, or it is closed. Every exception and every negative reply makes it unusable.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session
 from app.smtp.session import BeforeDot
 
-_GONE = frozenset({FailureKind.CLOSED, FailureKind.TIMEOUT})
+_CONNECTION_LOST = frozenset({FailureKind.CLOSED, FailureKind.TIMEOUT})
 _CLOSING = 421
 
 
@@ -34,19 +34,22 @@ class _Idle(NamedTuple):
 
 
 class SessionOpener(Protocol):
-    """Opens the sessions of one mailbox (LoginGate in app/smtp/login_gate.py)."""
+    """Opener of the sessions of one mailbox, such as LoginGate."""
 
     async def __call__(self) -> Session | Refusal:
-        """A session, or why there is none. Raises SessionFailed."""
+        """Return a session, or the refusal of the server. Raises SessionError."""
         ...
 
     def forget_failure(self) -> None:
-        """Answer with no failure that began before now."""
+        """Discard stored failures: the next call is a real login."""
         ...
 
 
 class SessionPool:
-    """Lends sessions of one mailbox. `open` makes one; `idle`, `age` (seconds) and `count` (messages) end one."""
+    """Pool of the sessions of one mailbox.
+
+    A session is closed after `max_idle` seconds without use, at the age of `max_age` seconds, or after `max_messages`.
+    """
 
     def __init__(
         self,
@@ -62,25 +65,26 @@ class SessionPool:
         self._size = size
         self._idle_limit, self._age_limit, self._count_limit = max_idle, max_age, max_messages
         self._now = monotonic
-        self._idle: list[_Idle] = []  # the last one in is the first one out
+        self._idle: list[_Idle] = []  # last in, first out
         self._lent: set[Session] = set()
         self._opening = 0
         self._openings: set[asyncio.Timeout] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self._too_old: dict[Session, float] = {}  # when each session's age is over
+        self._age_ends_at: dict[Session, float] = {}  # when each session reaches `max_age`
         self._waiters: deque[asyncio.Future[Session | _Decision]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._empty = asyncio.Event()
 
     async def deliver(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Attempt:
-        """Offer one message over a lent session; waits for one. Raises SessionFailed.
+        """Send one message; waits for a session if all are in use. Raises SessionError.
 
-        A kept session that turns out to be gone at MAIL is replaced by a new one, once: nothing was offered yet.
+        If the connection of a reused session turns out to be lost at MAIL, one new session is opened: no message has
+        been sent.
         """
         lent = await self._lend()
         if isinstance(lent, Session) and lent.reused:
-            attempt = await self._send_on_kept(lent, envelope, content, before_dot)
+            attempt = await self._send_on_reused(lent, envelope, content, before_dot)
             if attempt is not None:
                 return attempt
             lent = await self._open_one()
@@ -89,58 +93,58 @@ class SessionPool:
         try:
             return await lent.send(envelope, content, before_dot)
         finally:
-            self._give_back(lent)
+            self._return_session(lent)
 
     async def ensure_open(self) -> Attempt | None:
-        """See that a session stands open, if there is room for one. None when fine. Raises SessionFailed."""
-        self._sweep()
+        """Open a session if none is idle and a slot is free. Return a refused attempt, or None. Raises SessionError."""
+        self._close_expired()
         if self._idle or self._used >= self._size:
             return None
         self._opening += 1
         opened = await self._open_one()
         if isinstance(opened, Refusal):
             return _attempt(opened)
-        self._give_back(opened)
+        self._return_session(opened)
         return None
 
     @property
     def logged_in(self) -> bool:
-        """Whether a session stands open."""
-        self._sweep()
+        """True if a session is open."""
+        self._close_expired()
         return bool(self._idle or self._lent)
 
     @contextmanager
     def reserve_slot(self) -> Iterator[bool]:
-        """Keep a slot free for a session that somebody else opens meanwhile. False: there was none, do not open it."""
-        self._sweep()
+        """Reserve a slot for a session that the caller opens outside the pool. Yields False if no slot is free."""
+        self._close_expired()
         free = not self._closed and self._used < self._size
         self._opening += free
         try:
             yield free
         finally:
             self._opening -= free
-            self._released()
+            self._assign()
 
     def forget_failure(self) -> None:
-        """A person has mended something: the next login is a real one, however lately one has failed."""
+        """Discard the last login failure, so that the next login is a real one."""
         self._open.forget_failure()
 
     def resize(self, size: int) -> None:
-        """Allow `size` sessions from now on. Idle ones beyond that end now, lent ones when they come back."""
+        """Set the maximum number of sessions. Excess idle sessions are closed now, lent ones when they are returned."""
         self._size = size
         while self._idle and self._used - len(self._closing) > size:
-            self._retire(self._idle.pop(0).session)
-        self._released()
+            self._close_session(self._idle.pop(0).session)
+        self._assign()
 
     def counts(self) -> tuple[int, int, int]:
-        """(idle, lent, opening)."""
+        """Return the numbers of sessions: (idle, lent, opening)."""
         return len(self._idle), len(self._lent), self._opening
 
     async def close(self, timeout: float) -> None:
-        """QUIT what is idle, wait `timeout` seconds for what is lent, then abort it. Nothing is lent any more."""
+        """Stop lending, close idle sessions with QUIT, wait `timeout` seconds for lent ones, then abort them."""
         self.stop_opening()
-        self._retire_all_idle()
-        self._released()
+        self._close_all_idle()
+        self._assign()
         try:
             async with asyncio.timeout(timeout):
                 await self._empty.wait()
@@ -148,7 +152,7 @@ class SessionPool:
             await self._abort_all()
 
     def stop_opening(self) -> None:
-        """Lend nothing any more, and end every opening under way: no message was sent on it, and none will be."""
+        """Stop lending and cancel every handshake in progress."""
         self._closed = True
         for waiter in self._waiters:
             if not waiter.done():
@@ -157,27 +161,27 @@ class SessionPool:
         for opening in self._openings:
             opening.reschedule(asyncio.get_running_loop().time())
 
-    # Decisions: nothing here awaits.
+    # Decisions. Nothing here awaits.
 
     @property
     def _used(self) -> int:
         return len(self._idle) + len(self._lent) + self._opening + len(self._closing)
 
     def _decide(self) -> Session | _Decision:
-        """An idle session, now lent; or a free slot, now opening; or wait."""
+        """Lend an idle session, reserve a free slot (OPEN), or WAIT."""
         while self._idle:
             session, until = self._idle.pop()
             if session.reusable and self._now() < until:
                 self._lent.add(session)
                 return session
-            self._retire(session)
+            self._close_session(session)
         if self._used < self._size:
             self._opening += 1
             return _Decision.OPEN
         return _Decision.WAIT
 
-    def _released(self) -> None:
-        """A session or a slot may be free: decide for those who wait, first come first served."""
+    def _assign(self) -> None:
+        """Assign free sessions and slots to the waiting tasks, first come, first served."""
         while self._waiters:
             if self._waiters[0].done():  # its task was cancelled
                 self._waiters.popleft()
@@ -189,58 +193,58 @@ class SessionPool:
         if self._closed and not self._used:
             self._empty.set()
 
-    def _give_back(self, session: Session) -> None:
+    def _return_session(self, session: Session) -> None:
         self._lent.discard(session)
-        until = min(self._now() + self._idle_limit, self._too_old[session])
-        fit = session.reusable and session.transaction_count < self._count_limit and self._now() < until
-        if fit and not self._closed and self._used < self._size:
+        until = min(self._now() + self._idle_limit, self._age_ends_at[session])
+        keep = session.reusable and session.transaction_count < self._count_limit and self._now() < until
+        if keep and not self._closed and self._used < self._size:
             self._idle.append(_Idle(session, until))
-            self._arm()
+            self._start_timer()
         else:
-            self._retire(session)
-        self._released()
+            self._close_session(session)
+        self._assign()
 
-    def _retire(self, session: Session) -> None:
-        """Its slot stays taken until the server has answered the QUIT."""
-        del self._too_old[session]
+    def _close_session(self, session: Session) -> None:
+        """Close a session. Its slot stays in use until the server has replied to QUIT."""
+        del self._age_ends_at[session]
         if not session.open:
             session.abort()
             return
         task = asyncio.create_task(session.quit())
         self._closing.add(task)
-        task.add_done_callback(self._retired)
+        task.add_done_callback(self._on_closed)
 
-    def _retired(self, task: asyncio.Task[None]) -> None:
+    def _on_closed(self, task: asyncio.Task[None]) -> None:
         self._closing.discard(task)
-        self._released()
+        self._assign()
 
-    def _retire_all_idle(self) -> None:
+    def _close_all_idle(self) -> None:
         while self._idle:
-            self._retire(self._idle.pop().session)
+            self._close_session(self._idle.pop().session)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _arm(self) -> None:
-        """One timer for all: it fires when the first of them is over, and looks anew."""
+    def _start_timer(self) -> None:
+        """Start the timer that fires when the first idle session expires."""
         if self._timer is None and self._idle:
             delay = min(until for _, until in self._idle) - self._now()
             self._timer = asyncio.get_running_loop().call_later(max(delay, 0.0), self._expire)
 
     def _expire(self) -> None:
         self._timer = None
-        self._sweep()
-        self._arm()
-        self._released()
+        self._close_expired()
+        self._start_timer()
+        self._assign()
 
-    def _sweep(self) -> None:
+    def _close_expired(self) -> None:
         now = self._now()
-        over = [idle for idle in self._idle if not idle.session.reusable or idle.until <= now]
-        self._idle = [idle for idle in self._idle if idle not in over]
-        for session, _ in over:
-            self._retire(session)
+        expired = [idle for idle in self._idle if not idle.session.reusable or idle.until <= now]
+        self._idle = [idle for idle in self._idle if idle not in expired]
+        for session, _ in expired:
+            self._close_session(session)
 
-    # I/O, each step upon a decision already recorded.
+    # I/O, after the decision is recorded.
 
     async def _lend(self) -> Session | Refusal:
         if self._closed:
@@ -257,36 +261,36 @@ class SessionPool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._return(waiter.result())
+                self._undo(waiter.result())
             raise
 
-    def _return(self, decision: Session | _Decision) -> None:
-        """It was decided for a task that is cancelled and will not use it."""
+    def _undo(self, decision: Session | _Decision) -> None:
+        """Undo the decision for a task that was cancelled."""
         if isinstance(decision, Session):
-            self._give_back(decision)
+            self._return_session(decision)
         else:
             self._opening -= 1
-            self._released()
+            self._assign()
 
     async def _open_one(self) -> Session | Refusal:
-        """Use a slot recorded as opening: the session is lent, or the slot is free again."""
+        """Open a session in a reserved slot. On failure the slot becomes free."""
         opened: Session | Refusal | None = None
         try:
-            opened = await self._until_opened()
+            opened = await self._open_or_stop()
         finally:
             self._opening -= 1
             if isinstance(opened, Session):
                 self._lent.add(opened)
-                self._too_old[opened] = self._now() + self._age_limit
+                self._age_ends_at[opened] = self._now() + self._age_limit
             else:
-                self._released()
+                self._assign()
         if self._closed and isinstance(opened, Session):
-            self._give_back(opened)
+            self._return_session(opened)
             raise _stopped()
         return opened
 
-    async def _until_opened(self) -> Session | Refusal:
-        """Open, until `stop_opening` ends it. Raises SessionFailed."""
+    async def _open_or_stop(self) -> Session | Refusal:
+        """Open a session; `stop_opening` cancels it. Raises SessionError."""
         if self._closed:
             raise _stopped()
         try:
@@ -300,25 +304,25 @@ class SessionPool:
         finally:
             self._openings.discard(opening)
 
-    async def _send_on_kept(
+    async def _send_on_reused(
         self, session: Session, envelope: Envelope, content: bytes, before_dot: BeforeDot
     ) -> Attempt | None:
-        """The attempt; or None when the session was gone, and its slot is recorded as opening."""
-        gone = False
+        """Return the attempt, or None if the connection was lost; then its slot is reserved for a new session."""
+        lost = False
         try:
             attempt = await session.send(envelope, content, before_dot)
-            gone = self._may_replace(attempt.phase) and attempt.reply is not None and attempt.reply.code == _CLOSING
-            return None if gone else attempt
+            lost = self._may_replace(attempt.phase) and attempt.reply is not None and attempt.reply.code == _CLOSING
+            return None if lost else attempt
         except SessionError as failed:
-            gone = self._may_replace(failed.failure.phase) and failed.failure.kind in _GONE
-            if not gone:
+            lost = self._may_replace(failed.failure.phase) and failed.failure.kind in _CONNECTION_LOST
+            if not lost:
                 raise
             return None
         finally:
-            if gone:
+            if lost:
                 self._replace(session)
             else:
-                self._give_back(session)
+                self._return_session(session)
 
     def _may_replace(self, phase: Phase) -> bool:
         return phase is Phase.MAIL and not self._closed
@@ -326,7 +330,7 @@ class SessionPool:
     def _replace(self, session: Session) -> None:
         self._lent.discard(session)
         self._opening += 1
-        self._retire(session)
+        self._close_session(session)
 
     async def _abort_all(self) -> None:
         for session in self._lent:

@@ -1,6 +1,6 @@
-"""The two halves of talking SMTP on an open transport: replies parsed as they come in, writing with flow control.
+"""SMTP replies and writes on an open transport: parser (RFC 5321 §4.2) and channel with flow control.
 
-Knows no command and no phase. Once lost, a channel stays lost; what had been answered before that is still read.
+A lost channel stays lost; replies received before the loss can still be read.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from app.mail.outcome.attempt import FailureKind
 from app.mail.outcome.reply import Reply
 from app.smtp.failure import ConnectionLostError, ProtocolError
 
-MAX_LINE_BYTES = 8 * 1024  # octets; RFC 5321 §4.5.3.1.5 says 512, Exchange's diagnostics are longer
+MAX_LINE_BYTES = 8 * 1024  # RFC 5321 §4.5.3.1.5 says 512, but diagnostics of Exchange are longer
 MAX_REPLY_BYTES = 64 * 1024
 MAX_REPLY_LINES = 100
-_KNOWN = 16  # replies
-_READ = 16 * 1024  # octets taken at once
-_RESET = struct.pack("ii", 1, 0)
+_CACHED_REPLIES = 16
+_READ_BUFFER_BYTES = 16 * 1024
+_LINGER_RESET = struct.pack("ii", 1, 0)
 
 
 class ReplyParser:
-    """RFC 5321 §4.2 replies out of a stream of bytes, into `replies`. Line ends are CRLF or LF."""
+    """Parser of RFC 5321 §4.2 replies from a stream of bytes into `replies`. Line ends are CRLF or LF."""
 
-    __slots__ = ("_code", "_known", "_lines", "_partial", "_size", "replies")
+    __slots__ = ("_cached", "_code", "_lines", "_partial", "_size", "replies")
 
     def __init__(self) -> None:
         self.replies: deque[Reply] = deque()
@@ -32,15 +32,15 @@ class ReplyParser:
         self._code = b""
         self._lines: list[str] = []
         self._size = 0
-        self._known: dict[bytes, Reply] = {}  # a server says the same few sentences for every message
+        self._cached: dict[bytes, Reply] = {}  # cache: a server sends the same few replies for every message
 
     @property
     def incomplete(self) -> bool:
-        """True if a reply has begun and is not whole."""
+        """True if a reply has started but not ended."""
         return bool(self._partial or self._lines)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes. Raises NotSmtp; the whole replies before the fault are kept."""
+        """Parse the next bytes. Raises ProtocolError; complete replies before the error stay available."""
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
             self._line(line.removesuffix(b"\r"))
@@ -48,23 +48,23 @@ class ReplyParser:
             raise ProtocolError("The server sent a line that is too long for SMTP.")
 
     def _line(self, line: bytes) -> None:
-        if not self._lines and (known := self._known.get(line)) is not None:
-            self.replies.append(known)
+        if not self._lines and (cached := self._cached.get(line)) is not None:
+            self.replies.append(cached)
             return
-        code, mark = line[:3], line[3:4]
-        self._check(line, code, mark)
+        code, separator = line[:3], line[3:4]
+        self._check(line, code, separator)
         self._lines.append(readable(line[4:].decode("utf-8", "replace")))
-        if mark == b"-":
+        if separator == b"-":
             self._code = code
             return
         reply = Reply.of(int(code), self._lines)
-        if len(self._lines) == 1 and len(self._known) < _KNOWN:
-            self._known[line] = reply
+        if len(self._lines) == 1 and len(self._cached) < _CACHED_REPLIES:
+            self._cached[line] = reply
         self.replies.append(reply)
         self._lines, self._size = [], 0
 
-    def _check(self, line: bytes, code: bytes, mark: bytes) -> None:
-        if not (len(code) == 3 and code.isdigit() and b"2" <= code[:1] <= b"5" and mark in (b" ", b"-", b"")):
+    def _check(self, line: bytes, code: bytes, separator: bytes) -> None:
+        if not (len(code) == 3 and code.isdigit() and b"2" <= code[:1] <= b"5" and separator in (b" ", b"-", b"")):
             raise ProtocolError("The server sent a line that is not SMTP.")
         if self._lines and code != self._code:
             raise ProtocolError("The server sent a reply with two different codes.")
@@ -74,17 +74,17 @@ class ReplyParser:
 
 
 def readable(text: str) -> str:
-    """`text` without control characters: it is stored, and shown on terminals."""
+    """Return `text` without control characters, because it is stored and printed on terminals."""
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 class SmtpChannel(asyncio.BufferedProtocol):
-    """One side of an SMTP conversation on a connected `transport`. One task at a time may wait on it.
+    """Client side of SMTP on a connected `transport`. One task at a time may wait on it.
 
-    `listener` is told everything too, until it is set to None: so long another protocol opens the session,
-    and nothing that arrives is seen by it alone.
+    `listener` receives all events too, until it is set to None: during the handshake it is the protocol of aiosmtplib.
 
-    Buffered, because for any other protocol TLS allocates 256 KiB for each read: a third of a message's cost.
+    It is a BufferedProtocol because for other protocols TLS allocates 256 KiB for each read, a third of the cost of a
+    message.
     """
 
     def __init__(self, transport: asyncio.Transport, listener: asyncio.Protocol | None = None) -> None:
@@ -94,88 +94,90 @@ class SmtpChannel(asyncio.BufferedProtocol):
         self._socket = transport.get_extra_info("socket")
         self._parser = ReplyParser()
         self._replies = self._parser.replies
-        self._buffer = memoryview(bytearray(_READ))
+        self._buffer = memoryview(bytearray(_READ_BUFFER_BYTES))
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
 
-    # What the transport calls.
+    # Callbacks of the transport.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to put what comes in."""
+        """Return the read buffer."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Parse at once; wake whoever waits."""
+        """Parse the received bytes and wake the waiting task."""
         data = bytes(self._buffer[:nbytes])
         try:
             self._parser.feed(data)
-        except ProtocolError as fault:
-            self.abort(FailureKind.PROTOCOL, str(fault))
+        except ProtocolError as error:
+            self.abort(FailureKind.PROTOCOL, str(error))
         if self.listener is not None:
             self.listener.data_received(data)
         self._wake()
 
     def eof_received(self) -> None:
-        """The server has said its last; the transport closes itself."""
+        """Mark the channel as lost; the transport closes itself."""
         self._lose(FailureKind.CLOSED, "The server closed the connection.")
         if self.listener is not None:
             self.listener.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more goes in or out."""
-        how = "The connection was reset." if isinstance(exc, ConnectionError) else "The server closed the connection."
-        self._lose(FailureKind.CLOSED, how)
+        """Mark the channel as lost."""
+        detail = (
+            "The connection was reset." if isinstance(exc, ConnectionError) else "The server closed the connection."
+        )
+        self._lose(FailureKind.CLOSED, detail)
         if self.listener is not None:
             self.listener.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The transport's buffer is full."""
+        """Stop writing: the buffer of the transport is full."""
         self._paused = True
         if self.listener is not None:
             self.listener.pause_writing()
 
     def resume_writing(self) -> None:
-        """There is room again."""
+        """Continue writing: the buffer of the transport has space."""
         self._paused = False
         if self.listener is not None:
             self.listener.resume_writing()
         self._wake()
 
-    # What a conversation calls.
+    # Commands and replies.
 
     @property
     def has_unread(self) -> bool:
-        """True if a reply, or a part of one, or the end has come that nobody asked for yet."""
+        """True if a reply or part of one, or the end of the connection, has been received and not read."""
         return self.lost is not None or bool(self._replies) or self._parser.incomplete
 
     @property
     def open(self) -> bool:
-        """True if a command can be sent and its reply told from others."""
+        """True if a command can be sent and its reply will not be confused with an earlier one."""
         return not (self.lost or self._replies or self._parser.incomplete or self._transport.is_closing())
 
     def write(self, data: bytes | memoryview) -> None:
-        """Hand over to the transport. Raises ChannelLost."""
+        """Write to the transport. Raises ConnectionLostError."""
         if self.lost is not None or self._transport.is_closing():
             raise self._lose(FailureKind.CLOSED, "The server closed the connection.")
         self._transport.write(data)
 
     async def read_reply(self, seconds: float) -> Reply:
-        """The next reply. Raises ChannelLost; after `seconds` without a reply the connection is aborted."""
+        """Return the next reply. After `seconds` without one the connection is aborted. Raises ConnectionLostError."""
         if not self._replies:
             await self._until_reply(seconds)
         return self._replies.popleft()
 
     def buffered_reply(self) -> Reply | None:
-        """The next reply if it is here already."""
+        """Return the next reply if it has been received, else None."""
         return self._replies.popleft() if self._replies else None
 
     async def drain(self, seconds: float) -> None:
-        """Wait until there is room to write, or something was said. After `seconds` the connection is aborted."""
-        await asyncio.sleep(0)  # let replies in, even if the link takes all we give
+        """Wait until the transport accepts data or a reply is received. After `seconds` the connection is aborted."""
+        await asyncio.sleep(0)  # let the event loop read replies, even if the transport never blocks
         if not self._blocked():
             return
-        timer = self._loop.call_later(seconds, self.abort, FailureKind.TIMEOUT, "The server stopped taking data.")
+        timer = self._loop.call_later(seconds, self.abort, FailureKind.TIMEOUT, "The server stopped reading data.")
         try:
             while self._blocked():
                 await self._event()
@@ -186,20 +188,20 @@ class SmtpChannel(asyncio.BufferedProtocol):
         return self._paused and not self._replies and self.lost is None
 
     def abort(self, kind: FailureKind, detail: str) -> ConnectionLostError:
-        """Close at once; neither our buffers nor the kernel's may send any more. Returns why the channel is lost.
+        """Reset the connection, so that no buffered byte is sent. Return the reason for which the channel is lost.
 
-        Closing a socket sends what the kernel still holds, and that could be a final dot; a reset does not.
+        A normal close would send the data in the kernel buffer, which can contain the final dot.
         """
         lost = self._lose(kind, detail)
-        with contextlib.suppress(OSError, ValueError):  # closed already; ValueError is uvloop's word for it
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        with contextlib.suppress(OSError, ValueError):  # closed already; uvloop raises ValueError
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         self._transport.abort()
         return lost
 
     async def quit(self, seconds: float) -> None:
-        """End in order (RFC 5321 §4.1.1.10) if in step, so that the server frees the slot at once; then close.
+        """Send QUIT if in sequence (RFC 5321 §4.1.1.10), so that the server frees the connection slot, then close.
 
-        Nobody waits for TLS to say goodbye too: after the reply to QUIT all has been said.
+        It does not wait for the TLS shutdown: no data follows the reply to QUIT.
         """
         try:
             if self.open:
@@ -212,12 +214,12 @@ class SmtpChannel(asyncio.BufferedProtocol):
             self._transport.abort()
 
     async def _until_reply(self, seconds: float) -> None:
-        """The timer closes the connection by itself: whatever keeps this task from running, nothing leaves after it."""
+        """Wait for a reply. The timer closes the connection even if this task cannot run."""
         timer = self._loop.call_later(seconds, self.abort, FailureKind.TIMEOUT, "The server did not answer in time.")
         try:
             while not self._replies:
                 if self.lost is not None:
-                    raise self._again(self.lost)
+                    raise self._copy(self.lost)
                 await self._event()
         finally:
             timer.cancel()
@@ -237,9 +239,9 @@ class SmtpChannel(asyncio.BufferedProtocol):
         if self.lost is None:
             self.lost = ConnectionLostError(kind, detail)
         self._wake()
-        return self._again(self.lost)
+        return self._copy(self.lost)
 
     @staticmethod
-    def _again(lost: ConnectionLostError) -> ConnectionLostError:
-        """A fresh copy: one exception object raised twice would collect tracebacks."""
+    def _copy(lost: ConnectionLostError) -> ConnectionLostError:
+        """Return a new exception: an object that is raised twice collects tracebacks."""
         return ConnectionLostError(lost.kind, lost.detail)

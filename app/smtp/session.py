@@ -1,9 +1,12 @@
-"""Mail transactions (RFC 5321 §3.3), pipelined where offered (RFC 2920): two round trips each on an open session.
+"""SMTP mail transactions (RFC 5321 §3.3): MAIL, RCPT, DATA, content, final dot.
 
-Rule 1: the phase only moves forward, and is DOT from the moment before the write that holds the final dot.
-Rule 2: that write happens last, only after `before_dot` said True, and only while nothing was said out of turn.
-Rule 3: whatever ends a transaction without a reply to the dot closes the connection at once, so that nothing
-        that is still buffered can leave later.
+With PIPELINING (RFC 2920) a transaction takes two round trips on an open session.
+
+Rule 1: the phase only moves forward, and becomes DOT before the write that contains the final dot.
+Rule 2: that write is the last one, happens only after `before_dot` returned True, and only if the server has sent no
+        reply out of sequence.
+Rule 3: a transaction that ends without a reply to the dot closes the connection immediately, so that no buffered
+        byte is sent later.
 """
 
 import time
@@ -12,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase
 from app.mail.outcome.reply import Reply
-from app.smtp import dot_stuffing as data
+from app.smtp.dot_stuffing import stuffed_chunks
 from app.smtp.failure import ConnectionLostError, SessionError
 from app.smtp.phase_timer import PhaseTimer
 from app.smtp.protocol import SmtpChannel
@@ -26,9 +29,9 @@ _REFUSAL = 400
 
 
 class Session:
-    """An authenticated session over verified TLS. One task at a time sends on it.
+    """Authenticated SMTP session over verified TLS, used by one task at a time.
 
-    Its owner (the pool) decides on its end: `quit` when it may still speak, `abort` when it must be silent.
+    The owner (the pool) ends it: with `quit` in an orderly way, with `abort` if nothing more may be sent.
     """
 
     def __init__(
@@ -38,96 +41,97 @@ class Session:
         timeouts: Timeouts,
         dialogue: tuple[Line, ...] = (),
     ) -> None:
-        self.extensions = extensions  # EHLO keyword in upper case: its parameters
+        self.extensions = extensions  # EHLO keyword in upper case -> parameters
         self.opened_at = time.monotonic()
-        self.transaction_count = 0  # transactions begun
+        self.transaction_count = 0
         self._transaction: Transaction | None = None
         self._channel = channel
         self._timeouts = timeouts
-        self._opening = dialogue
-        self._spent = False
+        self._handshake_lines = dialogue
+        self._unusable = False
 
     @property
     def phase(self) -> Phase:
-        """Where the latest transaction stands; AUTH before the first."""
+        """Phase of the latest transaction; AUTH before the first."""
         return self._transaction.phase if self._transaction else Phase.AUTH
 
     @property
     def reused(self) -> bool:
-        """True if a transaction was begun on it before."""
+        """True if a transaction has been started on this session."""
         return self.transaction_count > 0
 
     @property
     def reusable(self) -> bool:
-        """True if another transaction may begin: in step, still open, and nothing was said while it was idle."""
-        return not self._spent and self._channel.open
+        """True if another transaction may start: open, in sequence, no reply received while idle."""
+        return not self._unusable and self._channel.open
 
     @property
     def open(self) -> bool:
-        """True if it can still be told QUIT."""
+        """True if QUIT can be sent."""
         return self._channel.open
 
     async def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Attempt:
-        """Offer one message. `content` is CRLF lines, not dot-stuffed.
+        """Send one message. `content` consists of CRLF lines without dot-stuffing.
 
-        `before_dot` is awaited once, when all but the end of the content is sent, and must make durable that the
-        message may be taken; False forbids it. Raises SessionFailed. Whatever goes wrong, the session is spent.
+        `before_dot` is awaited once, when all but the last chunk is sent. It must record durably that the server may
+        accept the message; if it returns False, the final dot is not sent. Raises SessionError. The session is reusable
+        only after a positive reply to the dot.
         """
-        dialogue = Transcript(self._opening)
-        self._opening = ()
+        dialogue = Transcript(self._handshake_lines)
+        self._handshake_lines = ()
         self.transaction_count += 1
-        self._spent = True
+        self._unusable = True
         self._check(envelope, dialogue)
         self._transaction = Transaction(self._channel, self.extensions, self._timeouts, dialogue, envelope, content)
         attempt = await self._transaction.run(before_dot)
-        self._spent = not (attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive)
+        self._unusable = not (attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive)
         return attempt
 
     async def try_sender(self, mail_from: str) -> Reply:
-        """The answer to MAIL FROM, taken back with RSET (RFC 5321 §4.1.1.5): no mail. Raises SessionFailed."""
+        """Return the reply to MAIL FROM; RSET follows (RFC 5321 §4.1.1.5), so no mail is sent. Raises SessionError."""
         parameter = "" if mail_from.isascii() or "SMTPUTF8" not in self.extensions else " SMTPUTF8"
         try:
-            reply = await self._ask(f"MAIL FROM:<{mail_from}>{parameter}")
-            if reply.positive and not (await self._ask("RSET")).positive:
-                raise self._channel.abort(FailureKind.PROTOCOL, "The server does not take RSET.")
+            reply = await self._command_reply(f"MAIL FROM:<{mail_from}>{parameter}")
+            if reply.positive and not (await self._command_reply("RSET")).positive:
+                raise self._channel.abort(FailureKind.PROTOCOL, "The server refused RSET.")
         except ConnectionLostError as lost:
             self._channel.abort(lost.kind, lost.detail)
             raise SessionError(Failure(Phase.MAIL, lost.kind, lost.detail)) from None
         except BaseException:
-            self.abort()  # what is answered later would be taken for the answer to something else
+            self.abort()  # a late reply would be read as the reply to another command
             raise
         if reply.code == _CLOSING:
             self._channel.abort(FailureKind.CLOSED, "The server closed the session.")
         return reply
 
     async def quit(self) -> None:
-        """Say goodbye, so that the server frees the slot, and close. Takes `timeouts.quit` at most."""
+        """Send QUIT, so that the server frees the connection slot, and close. Takes at most `timeouts.quit` seconds."""
         await self._channel.quit(self._timeouts.quit)
 
     def abort(self) -> None:
-        """Close at once; a transaction under way fails with what it knows."""
+        """Close immediately; a running transaction raises SessionError."""
         self._channel.abort(FailureKind.STOPPED, "Postern closed the connection.")
 
-    async def _ask(self, command: str) -> Reply:
-        """The answer: a success or a refusal. What was said before anybody asked is an answer only if it refuses."""
-        in_step = self._channel.open
-        if in_step:
-            self._channel.write(_octets(command))
+    async def _command_reply(self, command: str) -> Reply:
+        """Send a command and return its reply. A reply that was received before the command counts only if negative."""
+        in_sequence = self._channel.open
+        if in_sequence:
+            self._channel.write(_encoded(command))
         reply = await self._channel.read_reply(self._timeouts.mail)
-        if reply.code >= _REFUSAL or (in_step and reply.positive):
+        if reply.code >= _REFUSAL or (in_sequence and reply.positive):
             return reply
-        raise ConnectionLostError(FailureKind.PROTOCOL, f"The server answered {reply.code} out of turn.")
+        raise _out_of_sequence(reply)
 
     def _check(self, envelope: Envelope, dialogue: Transcript) -> None:
         if envelope.smtputf8 and "SMTPUTF8" not in self.extensions:
-            what = "The server takes no addresses beyond ASCII (it does not offer SMTPUTF8)."
-            raise SessionError(Failure(Phase.MAIL, FailureKind.CAPABILITY, what), None, dialogue.lines())
+            detail = "The server accepts only ASCII addresses (it does not offer SMTPUTF8)."
+            raise SessionError(Failure(Phase.MAIL, FailureKind.CAPABILITY, detail), None, dialogue.lines())
 
 
 class Transaction:
-    """One envelope and its content offered once on an open channel. Used once."""
+    """One mail transaction on an open channel. An instance is used once."""
 
-    __slots__ = ("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_refused", "_timeouts", "_watch")
+    __slots__ = ("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_refused", "_timeouts", "_timer")
 
     def __init__(
         self,
@@ -138,7 +142,7 @@ class Transaction:
         envelope: Envelope,
         content: bytes,
     ) -> None:
-        self._watch = PhaseTimer(Phase.MAIL)
+        self._timer = PhaseTimer(Phase.MAIL)
         self._channel = channel
         self._extensions = extensions
         self._timeouts = timeouts
@@ -149,52 +153,52 @@ class Transaction:
 
     @property
     def phase(self) -> Phase:
-        """Where it stands."""
-        return self._watch.phase
+        """Current phase."""
+        return self._timer.phase
 
     async def run(self, before_dot: BeforeDot) -> Attempt:
-        """Offer it. Raises SessionFailed; on that, and on any other exception, the channel is closed."""
+        """Run the transaction. Raises SessionError. The channel is closed on every exception."""
         try:
-            return await self._run_commands() or await self._upload(before_dot)
+            return await self._send_envelope() or await self._send_content(before_dot)
         except ConnectionLostError as lost:
             self._channel.abort(lost.kind, lost.detail)
             failure = Failure(self.phase, lost.kind, lost.detail)
             raise SessionError(failure, self._refused, self._dialogue.lines()) from None
         except BaseException:
-            self._channel.abort(FailureKind.STOPPED, "Postern gave the attempt up.")
+            self._channel.abort(FailureKind.STOPPED, "Postern stopped the attempt.")
             raise
         finally:
-            self._watch.stop()
+            self._timer.stop()
 
-    # The envelope.
+    # Envelope: MAIL, RCPT, DATA.
 
-    async def _run_commands(self) -> Attempt | None:
-        """MAIL, RCPT and DATA. None when the content may follow, else how it ended."""
+    async def _send_envelope(self) -> Attempt | None:
+        """Send MAIL, RCPT and DATA. Return None if the content may follow, else the finished attempt."""
         if not self._channel.open:
-            return await self._interrupted()
-        mail, recipients = self._mail(), [f"RCPT TO:<{address}>" for address in self._envelope.rcpt_to]
+            return await self._refused_early()
+        mail, rcpt = self._mail_command(), [f"RCPT TO:<{address}>" for address in self._envelope.rcpt_to]
         if self._pipelining:
-            self._write(mail, *recipients, "DATA")
+            self._write(mail, *rcpt, "DATA")
         refusal = await self._command(Phase.MAIL, mail, self._timeouts.mail)
         if refusal is not None:
-            return await self._refuse(refusal, len(recipients))
-        return await self._recipients(recipients)
+            return await self._end_refused(refusal, len(rcpt))
+        return await self._rcpt_and_data(rcpt)
 
-    async def _recipients(self, commands: list[str]) -> Attempt | None:
+    async def _rcpt_and_data(self, commands: list[str]) -> Attempt | None:
         refusal = None
         for address, command in zip(self._envelope.rcpt_to, commands, strict=True):
             refusal = await self._command(Phase.RCPT, command, self._timeouts.rcpt)
             if refusal is None:
                 continue
             if refusal.code == _CLOSING:
-                return self._ended(refusal)
+                return self._attempt(refusal)
             self._refused[address] = refusal
         if refusal is not None and len(self._refused) == len(commands):
-            return await self._refuse(refusal, 0)
+            return await self._end_refused(refusal, 0)
         refusal = await self._command(Phase.DATA, "DATA", self._timeouts.data)
-        return None if refusal is None else self._ended(refusal)
+        return None if refusal is None else self._attempt(refusal)
 
-    def _mail(self) -> str:
+    def _mail_command(self) -> str:
         command = f"MAIL FROM:<{self._envelope.mail_from}>"
         if "SIZE" in self._extensions:
             command += f" SIZE={len(self._content)}"
@@ -203,8 +207,8 @@ class Transaction:
         return f"{command} SMTPUTF8" if self._envelope.smtputf8 else command
 
     async def _command(self, phase: Phase, command: str, seconds: float) -> Reply | None:
-        """The refusal of one command, or None. With pipelining it has been sent already."""
-        self._watch.enter(phase)
+        """Return the negative reply to one command, or None. With PIPELINING the command has been sent before."""
+        self._timer.enter(phase)
         if not self._pipelining:
             self._write(command)
         self._dialogue.add_command(command)
@@ -215,69 +219,69 @@ class Transaction:
 
     def _refusal(self, reply: Reply) -> Reply:
         if reply.code < _REFUSAL:
-            raise ConnectionLostError(FailureKind.PROTOCOL, f"The server answered {reply.code} out of turn.")
+            raise _out_of_sequence(reply)
         return reply
 
     def _write(self, *commands: str) -> None:
-        self._channel.write(_octets(*commands))
+        self._channel.write(_encoded(*commands))
 
     @property
     def _pipelining(self) -> bool:
         return "PIPELINING" in self._extensions
 
-    # The content.
+    # Content and final dot.
 
-    async def _upload(self, before_dot: BeforeDot) -> Attempt:
-        self._watch.enter(Phase.CONTENT)
-        self._dialogue.add_command(f"({len(self._content)} octets of content)")
-        rest = data.chunks(self._content)
-        piece = next(rest)
-        for following in rest:
-            self._channel.write(piece)
+    async def _send_content(self, before_dot: BeforeDot) -> Attempt:
+        self._timer.enter(Phase.CONTENT)
+        self._dialogue.add_command(f"({len(self._content)} bytes of content)")
+        chunks = stuffed_chunks(self._content)
+        last = next(chunks)
+        for chunk in chunks:
+            self._channel.write(last)
             await self._channel.drain(self._timeouts.stall)
             if not self._channel.open:
-                return await self._interrupted()
-            piece = following
+                return await self._refused_early()
+            last = chunk
         if not await before_dot():
-            raise ConnectionLostError(FailureKind.STOPPED, "The message was no longer ours to send.")
+            raise ConnectionLostError(FailureKind.STOPPED, "The lease of the message has ended.")
         if not self._channel.open:
-            return await self._interrupted()
-        return await self._finish(piece)
+            return await self._refused_early()
+        return await self._send_dot(last)
 
-    async def _finish(self, last: bytes | memoryview) -> Attempt:
-        self._watch.enter(Phase.DOT)
+    async def _send_dot(self, last: bytes | memoryview) -> Attempt:
+        self._timer.enter(Phase.DOT)
         self._channel.write(last)
         self._dialogue.add_command(".")
         reply = await self._channel.read_reply(self._timeouts.final_reply(len(self._content)))
         self._dialogue.add_reply(reply)
-        return self._ended(reply if reply.positive else self._refusal(reply))
+        return self._attempt(reply if reply.positive else self._refusal(reply))
 
-    async def _interrupted(self) -> Attempt:
-        """The server spoke, or left, before its turn. The dot never leaves."""
+    async def _refused_early(self) -> Attempt:
+        """End the attempt because the server replied or closed before the final dot, which is not sent."""
         reply = await self._channel.read_reply(self._timeouts.data)
         self._dialogue.add_reply(reply)
-        attempt = self._ended(self._refusal(reply))
-        self._channel.abort(FailureKind.CLOSED, "The server refused before the message was whole.")
+        attempt = self._attempt(self._refusal(reply))
+        self._channel.abort(FailureKind.CLOSED, "The server refused the message before its end.")
         return attempt
 
-    # The end.
+    # End of the transaction.
 
-    def _ended(self, reply: Reply) -> Attempt:
+    def _attempt(self, reply: Reply) -> Attempt:
         if reply.code == _CLOSING:
             self._channel.abort(FailureKind.CLOSED, "The server closed the session.")
         return Attempt(self.phase, reply, None, self._refused, self._dialogue.lines())
 
-    async def _refuse(self, reply: Reply, unanswered: int) -> Attempt:
-        """Nobody is left to send to. `unanswered` recipients of the batch are still to be answered."""
-        attempt = self._ended(reply)
+    async def _end_refused(self, reply: Reply, unanswered: int) -> Attempt:
+        """End the attempt without content. `unanswered` RCPT commands of the batch have no reply yet."""
+        attempt = self._attempt(reply)
         if self._pipelining and reply.code != _CLOSING:
-            await self._step_out(unanswered)
+            await self._drain_pipeline(unanswered)
         return attempt
 
-    async def _step_out(self, unanswered: int) -> None:
-        """Read the rest of the batch, so that QUIT can follow; a go-ahead gets an empty mail that goes to nobody.
+    async def _drain_pipeline(self, unanswered: int) -> None:
+        """Read the remaining replies of the batch, so that QUIT can follow (RFC 2920 §3.1).
 
-        RFC 2920 §3.1. The refusal stands whatever happens here.
+        A 354 is answered with an empty content, which has no recipients. Errors here do not change the attempt.
         """
         seconds = self._timeouts.quit
         try:
@@ -285,7 +289,7 @@ class Transaction:
             if (await self._channel.read_reply(seconds)).code != _GO_AHEAD:
                 return
             if any(answer.positive for answer in answers):
-                self._channel.abort(FailureKind.PROTOCOL, "The server took recipients without a sender.")
+                self._channel.abort(FailureKind.PROTOCOL, "The server accepted recipients without a sender.")
                 return
             self._channel.write(b".\r\n")
             await self._channel.read_reply(seconds)
@@ -293,8 +297,12 @@ class Transaction:
             return
 
 
-def _octets(*commands: str) -> bytes:
+def _out_of_sequence(reply: Reply) -> ConnectionLostError:
+    return ConnectionLostError(FailureKind.PROTOCOL, f"The server answered {reply.code} out of sequence.")
+
+
+def _encoded(*commands: str) -> bytes:
     text = "\r\n".join((*commands, ""))
     if text.count("\n") != len(commands) or text.count("\r") != len(commands):
-        raise ValueError("an address holds a line end")
+        raise ValueError("an address contains a line end")
     return text.encode()

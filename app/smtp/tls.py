@@ -1,11 +1,11 @@
-"""The TLS that any secret and any mail needs: 1.2 or newer, chain and host name verified. Nothing turns that off."""
+"""TLS contexts for SMTP and token requests: TLS 1.2 or newer, chain and host name verified."""
 
 import ssl
 from pathlib import Path
 
 
 def context(ca_file: Path | None) -> ssl.SSLContext:
-    """A client context that trusts the system's authorities, or those in `ca_file` (PEM) instead of them.
+    """Return a client context that trusts the CAs of the system, or those in `ca_file` (PEM) instead.
 
     Raises OSError or ssl.SSLError if `ca_file` cannot be read.
     """
@@ -16,17 +16,17 @@ def context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def unverified_context() -> ssl.SSLContext:
-    """A context that believes everybody and takes TLS 1.0, to see who answers. No Upstream takes it (`verifies`)."""
+    """Return a context without verification, from TLS 1.0 on. For diagnosis only: Upstream refuses it."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
-    made.set_ciphers("DEFAULT:@SECLEVEL=0")  # else OpenSSL 3 does not offer what is older than TLS 1.2
+    made.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 needs it for versions before TLS 1.2
     made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     return made
 
 
 def is_verifying(candidate: ssl.SSLContext) -> bool:
-    """True if `candidate` lets no unverified server through."""
+    """Return True if `candidate` verifies the chain and the host name and requires TLS 1.2."""
     return (
         candidate.verify_mode is ssl.CERT_REQUIRED
         and candidate.check_hostname

@@ -1,4 +1,4 @@
-"""The dialogue as kept for people: bounded in lines and in length, credentials masked, content never."""
+"""Transcript of an SMTP session for people: limited in lines and length, without credentials and content."""
 
 import re
 from collections.abc import Iterable
@@ -6,41 +6,41 @@ from collections.abc import Iterable
 from app.mail.outcome.attempt import Line
 from app.mail.outcome.reply import Reply
 
-_FIRST = 60  # lines kept from the start
-_LAST = 40  # and from the end: the reply that decided is there
-_MAX_LINE = 1000  # characters of a line
+_FIRST_LINES = 60
+_LAST_LINES = 40  # with the final reply
+_MAX_LINE = 1000  # characters
 _MASK = "****"
 _WORD = re.compile(r"[A-Za-z0-9+/=._~-]{6,}")
 
 
 class Transcript:
-    """What was said, in order."""
+    """Commands and replies in order. `before` are lines of an earlier connection."""
 
-    __slots__ = ("_before", "_said")
+    __slots__ = ("_before", "_lines")
 
     def __init__(self, before: tuple[Line, ...] = ()) -> None:
         self._before = before
-        self._said: list[Line] = []
+        self._lines: list[Line] = []
 
     def add_command(self, text: str) -> None:
-        """We said `text`: a command without CRLF, its secret already masked."""
-        self._said.append(Line("C", text[:_MAX_LINE]))
+        """Add a command without CRLF, its secret already masked."""
+        self._lines.append(Line("C", text[:_MAX_LINE]))
 
     def add_reply(self, reply: Reply) -> None:
-        """The server answered."""
-        self._said.append(Line("S", str(reply)[:_MAX_LINE]))
+        """Add a reply of the server."""
+        self._lines.append(Line("S", str(reply)[:_MAX_LINE]))
 
     def lines(self) -> tuple[Line, ...]:
-        """All that is kept: the start, and the end with the reply that decided."""
-        missing = len(self._said) - _FIRST - _LAST
-        if missing <= 0:
-            return (*self._before, *self._said)
-        gap = Line("C", f"({missing} lines left out)")
-        return (*self._before, *self._said[:_FIRST], gap, *self._said[-_LAST:])
+        """Return the stored lines: the first and the last ones, with a note about omitted lines."""
+        omitted = len(self._lines) - _FIRST_LINES - _LAST_LINES
+        if omitted <= 0:
+            return (*self._before, *self._lines)
+        gap = Line("C", f"({omitted} lines omitted)")
+        return (*self._before, *self._lines[:_FIRST_LINES], gap, *self._lines[-_LAST_LINES:])
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of `secrets`, nor a piece of one: Exchange echoes commands it does not know, cut short."""
+    """Return `text` without the `secrets` and without parts of them: Exchange echoes unknown commands, truncated."""
     whole = [secret for secret in secrets if secret]
     for secret in whole:
         text = text.replace(secret, _MASK)

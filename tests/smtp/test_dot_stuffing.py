@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.smtp.dot_stuffing import chunks
+from app.smtp.dot_stuffing import stuffed_chunks
 
 LINES = st.lists(st.text("a.\r\u00e9", max_size=6).map(lambda text: text.replace("\r", "").encode()), max_size=12)
 CONTENTS = LINES.map(lambda lines: b"".join(line + b"\r\n" for line in lines))
@@ -24,19 +24,19 @@ def unstuffed(wire: bytes) -> bytes:
 @given(CONTENTS, st.integers(2, 9))
 def test_arrives_byte_true(content: bytes, size: int) -> None:
     """Every cut of every content, the final dot once and last."""
-    assert unstuffed(b"".join(chunks(content, size))) == content
+    assert unstuffed(b"".join(stuffed_chunks(content, size))) == content
 
 
 @given(st.binary(max_size=60).map(lambda noise: noise + b"\n.\r\nMAIL FROM:<x@y>\r\n"), st.integers(2, 9))
 def test_a_bare_line_feed_ends_no_mail(content: bytes, size: int) -> None:
     """Even to a server that takes LF for CRLF there is one end of data, at the end (smuggling)."""
-    wire = b"".join(chunks(content, size))
+    wire = b"".join(stuffed_chunks(content, size))
     assert wire.replace(b"\r\n", b"\n").find(b"\n.\n") == len(wire.replace(b"\r\n", b"\n")) - 3
 
 
 def test_the_last_piece_alone_has_the_dot() -> None:
     """What is written before it can be no whole mail."""
-    *before, last = chunks(b"line\r\n" * 50_000)
+    *before, last = stuffed_chunks(b"line\r\n" * 50_000)
     assert all(len(piece) <= 64 * 1024 for piece in before)
     assert bytes(last).endswith(b"line\r\n.\r\n")
     assert not any(b"\r\n.\r\n" in bytes(piece) for piece in before)
@@ -44,5 +44,5 @@ def test_the_last_piece_alone_has_the_dot() -> None:
 
 def test_an_unended_last_line_is_ended() -> None:
     """Else its dot would be content."""
-    assert b"".join(chunks(b"no end")) == b"no end\r\n.\r\n"
-    assert b"".join(chunks(b"")) == b".\r\n"
+    assert b"".join(stuffed_chunks(b"no end")) == b"no end\r\n.\r\n"
+    assert b"".join(stuffed_chunks(b"")) == b".\r\n"

@@ -180,7 +180,7 @@ async def test_a_session_that_died_while_idle_is_not_lent(connections: Connectio
     assert door.opened[0].transaction_count == 1
 
 
-@pytest.mark.parametrize(("limit", "sessions"), [({"count": 2}, [2, 2, 1]), ({"age": 25.0}, [3, 2])])
+@pytest.mark.parametrize(("limit", "sessions"), [({"max_messages": 2}, [2, 2, 1]), ({"max_age": 25.0}, [3, 2])])
 async def test_a_session_ends_by_count_and_by_age(
     connections: Connections, pools: list[SessionPool], limit: dict[str, float], sessions: list[int]
 ) -> None:

@@ -1,0 +1,1 @@
+"""Credentials for SMTP AUTH: passwords, and access tokens from Microsoft Entra ID."""

@@ -1,4 +1,4 @@
-"""The app's certificate with its private key, from PEM or PFX (PKCS #12). Knows no path and no network."""
+"""Client certificate of the app registration with its private key, parsed from PEM or PFX (PKCS #12)."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _BEGIN = re.compile(rb"-----BEGIN ([A-Z ]{0,40}PRIVATE KEY)-----")
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """Both halves in PEM, the key without a password. `ends_at` is epoch seconds."""
+    """Certificate and private key in PEM, the key without a password. `expires_at` is in epoch seconds."""
 
     private_key: str = field(repr=False)
     certificate: str
@@ -31,11 +31,11 @@ class ClientCertificate:
 
     @classmethod
     def load(cls, content: bytes, password: str | None) -> Self:
-        """From a file's octets. Raises CertificateError."""
+        """Parse the content of a file. Raises CertificateError."""
         try:
             key, candidates = (_from_pem if _PEM in content else _from_pfx)(content, _encoded(password))
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _wrong(error, given=password is not None) from None
+            raise _certificate_error(error, given=password is not None) from None
         if not isinstance(key, RSAPrivateKey):
             raise CertificateError("holds a key that is not RSA, which Microsoft Entra does not take")
         for candidate in candidates:
@@ -69,7 +69,7 @@ def _encoded(password: str | None) -> bytes | None:
     return None if password is None else password.encode()
 
 
-def _wrong(error: Exception, *, given: bool) -> CertificateError:
+def _certificate_error(error: Exception, *, given: bool) -> CertificateError:
     if isinstance(error, CertificateError):
         return error
     if "password" in str(error).lower() or "decrypt" in str(error).lower():

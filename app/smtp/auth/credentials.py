@@ -1,4 +1,4 @@
-"""What a mailbox logs in with. The only holder of secrets here; they are never shown, logged or kept elsewhere."""
+"""Credentials of a mailbox for SMTP AUTH. Secrets are never shown, logged or stored elsewhere."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +13,7 @@ from app.smtp.auth.failure import CredentialError
 
 
 class Mechanism(StrEnum):
-    """The SASL mechanisms Exchange Online offers on 587."""
+    """SASL mechanism that Exchange Online offers on port 587."""
 
     LOGIN = "LOGIN"
     XOAUTH2 = "XOAUTH2"
@@ -21,7 +21,7 @@ class Mechanism(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One login: `value` is the password, or the access token for XOAUTH2."""
+    """Secret of one login: `value` is the password, or the access token for XOAUTH2."""
 
     mechanism: Mechanism
     username: str
@@ -29,56 +29,56 @@ class Secret:
 
 
 class Credentials(Protocol):
-    """Whoever can say, at the moment of a login, with what to log in."""
+    """Source of the secret for a login."""
 
     async def secret(self) -> Secret:
-        """The secret for one login. Raises CredentialUnavailable."""
+        """Return the secret for one login. Raises CredentialError."""
         ...
 
     def reject(self, secret: Secret) -> bool:
-        """The server refused that login. True when the next `secret` is another one, worth one more login."""
+        """Record that the server rejected the secret. Return True if the next `secret` is a different one."""
         ...
 
     def expiry(self) -> CredentialExpiry | None:
-        """What of it ends by its date, if that is known."""
+        """Return the expiry of the credential, if it is known."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file whose text is a secret. It is read at every use, so that a new one counts without a restart."""
+    """File with a secret. It is read at every use, so that a new secret takes effect without a restart."""
 
     path: Path
 
     def read(self) -> str:
-        """The secret, read as at the start: without what editors put around it. Raises CredentialUnavailable."""
+        """Return the secret without BOM and surrounding white space, as at start. Raises CredentialError."""
         try:
             secret = validate(decode(read_secret_file(self.path)))
         except SecretTextError as error:
             raise CredentialError(f"The file {self.path} {error}", "credential-file") from None
         if not secret:
-            raise _empty(self.path)
+            raise _empty_file_error(self.path)
         return secret
 
 
 def read_secret_file(path: Path) -> bytes:
-    """What the file holds now; it may not be empty. Raises CredentialUnavailable."""
+    """Return the content of a file. Raises CredentialError if it is unreadable or empty."""
     try:
         content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or "no reason given"
         raise CredentialError(f"The file {path} cannot be read: {reason}.", "credential-file") from None
     if not content.strip():
-        raise _empty(path)
+        raise _empty_file_error(path)
     return content
 
 
-def _empty(path: Path) -> CredentialError:
+def _empty_file_error(path: Path) -> CredentialError:
     return CredentialError(f"The file {path} is empty.", "credential-file")
 
 
 def secret_value(secret: str | SecretFile) -> str:
-    """The secret as it is now. Raises CredentialUnavailable."""
+    """Return the current secret. Raises CredentialError."""
     return secret.read() if isinstance(secret, SecretFile) else secret
 
 
@@ -98,19 +98,19 @@ BASIC_AUTH_EXPIRY = CredentialExpiry(
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """A mailbox and its password (AUTH LOGIN)."""
+    """Mailbox and password (AUTH LOGIN)."""
 
     username: str
     password: str | SecretFile = field(repr=False)
 
     async def secret(self) -> Secret:
-        """Always at hand. Raises CredentialUnavailable for a file that is gone."""
+        """Return the password. Raises CredentialError for an unreadable file."""
         return Secret(Mechanism.LOGIN, self.username, secret_value(self.password))
 
     def reject(self, secret: Secret) -> bool:
-        """A password is never tried twice: repeated failing logins lock the mailbox out."""
+        """Return False: a password is not tried twice, because Exchange locks the mailbox after failed logins."""
         return False
 
     def expiry(self) -> CredentialExpiry | None:
-        """The retirement of Basic authentication."""
+        """Return the retirement of Basic authentication."""
         return BASIC_AUTH_EXPIRY

@@ -1,6 +1,6 @@
-"""Runs blocking calls in daemon threads, so that a call that is under way keeps no process from ending.
+"""Executor with daemon threads, so that a blocked call does not delay the end of the process.
 
-The event loop's own executor is joined when the loop ends: one call that waits would hold up the stop.
+The default executor of the event loop is joined at the end of the loop.
 """
 
 import contextvars
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class DaemonExecutor(Executor):
-    """A thread for each call, which has the caller's context variables. Calls are not bounded in number."""
+    """Executor with one thread per call, without a limit. A call runs with the context variables of its caller."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Start a call."""
+        """Start a call in a new thread."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         call = partial(contextvars.copy_context().run, partial(fn, *args, **kwargs))

@@ -1,4 +1,4 @@
-"""Says in time that a credential ends: a metric with the date, and a warning 30, 7 and 1 days before. Ends nothing."""
+"""Warnings before a credential expires: 30, 7 and 1 days before and at the date, and a metric with the date."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -12,27 +12,27 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.time_units import DAY
 from app.smtp.auth.credentials import Credentials
 
-CHECK_INTERVAL = 3600.0  # seconds of the clock between looks
-NOTICE_DAYS = (30, 7, 1, 0)  # days
+CHECK_INTERVAL = 3600.0  # seconds of the clock
+NOTICE_DAYS = (30, 7, 1, 0)  # before the expiry
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiryNotice:
-    """What is told at one step: a credential of the mailbox ends at `at` (epoch seconds)."""
+    """Warning of one step: the credential `what` of the mailbox expires at `at` (epoch seconds)."""
 
     mailbox: str
     what: str
     at: float
     why: Explanation
-    step: float  # days before, at the most
+    step: float  # maximum number of days before the expiry
 
 
 async def _no_listener(_: ExpiryNotice) -> None:
-    """The log and the metric have it."""
+    """Do nothing."""
 
 
 class CredentialExpiryMonitor:
-    """Looks at the credentials of one mailbox, again and again."""
+    """Monitor of the expiry of one mailbox's credentials."""
 
     def __init__(
         self,
@@ -41,47 +41,47 @@ class CredentialExpiryMonitor:
         clock: Clock,
         announce: Callable[[ExpiryNotice], Awaitable[None]] = _no_listener,
     ) -> None:
-        """Who is to hear of it beside the log is told by `announce`."""
+        """`announce` is awaited with each notice, beside the log."""
         self._mailbox = mailbox
         self._credentials = credentials
         self._clock = clock
         self._announce = announce
-        self._told: tuple[float, float] | None = None  # the date, and the step at which it was told
+        self._notified: tuple[float, float] | None = None  # expiry and step of the last notice
 
     async def advance(self) -> None:
-        """Look and announce. What could not be announced is announced again at the next look."""
-        if (news := self.check()) is None:
+        """Check the expiry and announce a notice. A failed announcement is repeated at the next check."""
+        if (notice := self.check()) is None:
             return
         try:
-            await self._announce(news)
+            await self._announce(notice)
         except BaseException:
-            self._told = None
+            self._notified = None
             raise
 
     def check(self) -> ExpiryNotice | None:
-        """Tell once at each step; a new date begins anew. Answers what was told."""
-        if (ending := self._credentials.expiry()) is None:
+        """Return the notice that is due, once per step and date, after logging it."""
+        if (expiry := self._credentials.expiry()) is None:
             return None
-        metrics.credential_ends(self._mailbox, ending.what, ending.at)
-        step = self._step(ending)
-        if step is None or self._told == (ending.at, step):
+        metrics.credential_ends(self._mailbox, expiry.what, expiry.at)
+        step = self._step(expiry)
+        if step is None or self._notified == (expiry.at, step):
             return None
-        self._told = (ending.at, step)
-        return self._notify(ending, step)
+        self._notified = (expiry.at, step)
+        return self._notify(expiry, step)
 
-    def _step(self, ending: CredentialExpiry) -> float | None:
-        left = ending.at - self._clock.now()
-        steps = (*NOTICE_DAYS, math.inf) if ending.announced else NOTICE_DAYS
+    def _step(self, expiry: CredentialExpiry) -> float | None:
+        left = expiry.at - self._clock.now()
+        steps = (*NOTICE_DAYS, math.inf) if expiry.announced else NOTICE_DAYS
         return min((step for step in steps if left <= step * DAY), default=None)
 
-    def _notify(self, ending: CredentialExpiry, step: float) -> ExpiryNotice:
-        why = fill_placeholders(ending.explanation, {"mailbox": self._mailbox})
+    def _notify(self, expiry: CredentialExpiry, step: float) -> ExpiryNotice:
+        why = fill_placeholders(expiry.explanation, {"mailbox": self._mailbox})
         logs.credential_ends(
             self._mailbox,
-            what=ending.what,
-            days=math.floor((ending.at - self._clock.now()) / DAY),
-            at=ending.at,
+            what=expiry.what,
+            days=math.floor((expiry.at - self._clock.now()) / DAY),
+            at=expiry.at,
             reason=why.summary,
             fix=why.fix,
         )
-        return ExpiryNotice(self._mailbox, ending.what, ending.at, why, step)
+        return ExpiryNotice(self._mailbox, expiry.what, expiry.at, why, step)

@@ -1,10 +1,10 @@
-"""Errors of obtaining a credential. Their texts never contain a secret."""
+"""Exceptions of obtaining credentials. Their texts never contain a secret."""
 
 
 class CredentialError(Exception):
-    """No secret could be had. Its text is one plain sentence for a person, without any secret.
+    """Credential that is not available. The text is one sentence for people.
 
-    `code` is the name by which app/mail/office365/entra knows the cause; "" when it has none.
+    `code` is the key of the cause in app/mail/office365/entra.py, or "".
     """
 
     def __init__(self, sentence: str, code: str = "") -> None:
@@ -13,7 +13,7 @@ class CredentialError(Exception):
 
 
 class TokenRefusedError(CredentialError):
-    """The endpoint has answered no. `error` is OAuth's word for why (RFC 6749 §5.2)."""
+    """Refusal of the token endpoint. `error` is the OAuth error code (RFC 6749 §5.2)."""
 
     def __init__(self, sentence: str, code: str, error: str) -> None:
         super().__init__(sentence, code)
@@ -21,9 +21,9 @@ class TokenRefusedError(CredentialError):
 
 
 class TransientTokenError(CredentialError):
-    """No answer, or one that asks for patience. `after` is what Retry-After says, in seconds.
+    """Failure of a token request that can succeed later. `retry_after` is the Retry-After header in seconds.
 
-    `spent`: asking again at once costs as much time or memory for as little.
+    `do_not_retry`: an immediate retry would cost as much time or memory again, as after a timeout.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class TransientTokenError(CredentialError):
 
 
 class ResponseTooLargeError(Exception):
-    """The answer has more bytes than is allowed."""
+    """Response of a token endpoint that exceeds the size limit."""
 
 
 class CertificateError(ValueError):
-    """One plain phrase of what is wrong with the file, such as "holds no private key"."""
+    """Unusable certificate file. The text is a predicate, such as "holds no private key"."""

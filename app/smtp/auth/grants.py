@@ -1,7 +1,8 @@
-"""The four ways for an app to ask for an access token, by MSAL. Each call asks anew: nothing is cached here.
+"""OAuth grants for access tokens: client secret, certificate, federated token, managed identity (RFC 6749 §4.4).
 
-Every file is read at every use, so that a new secret, certificate or federated token counts without a restart. All of
-it is synchronous and belongs into a thread. The only importer of msal.
+Each fetch sends a request with MSAL; nothing is cached here. Files are read at every use, so that a new secret,
+certificate or federated token takes effect without a restart. All calls block and must run in a thread.
+This is the only module that imports msal.
 """
 
 import math
@@ -21,14 +22,17 @@ from app.smtp.auth.credentials import SecretFile, read_secret_file, secret_value
 from app.smtp.auth.failure import CertificateError, CredentialError, TokenRefusedError, TransientTokenError
 from app.smtp.auth.token_http import TokenHttpClient
 
-_ANY = "/.default"
+_DEFAULT_SCOPE = "/.default"
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 _INVALID_CLIENT = "invalid_client"
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """For what a token is asked, and where. `authority` has no path; `client` is "" for the machine's own identity."""
+    """App registration: authority without a path, tenant, client id, scope.
+
+    `client` is "" for the system-assigned managed identity.
+    """
 
     authority: str
     tenant: str
@@ -39,38 +43,38 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token and how long it lives from now, in seconds."""
+    """Access token and its remaining lifetime in seconds."""
 
     value: str = field(repr=False)
     lifetime: float
 
 
 class Grant(Protocol):
-    """One way to ask for a token."""
+    """Grant that obtains access tokens."""
 
     @property
     def registration(self) -> Registration:
-        """For what it asks, and where."""
+        """App registration of the grant."""
         ...
 
     def fetch(self) -> Token:
-        """Ask for one. Blocks. Raises CredentialUnavailable: Passing if asking again may help."""
+        """Request a token; blocks. Raises CredentialError; TransientTokenError if a retry can help."""
         ...
 
     def expiry(self) -> CredentialExpiry | None:
-        """What of it ends by its date, if that is known."""
+        """Return the expiry of the credential, if it is known."""
         ...
 
 
 class ClientSecret:
-    """A client secret, and a second one for the days of a rotation: the one that worked last is asked with first."""
+    """Client secret, with further ones during a rotation. The secret that worked last is tried first."""
 
     def __init__(self, registration: Registration, secret: str | SecretFile, *more: str | SecretFile) -> None:
         self.registration = registration
         self._secrets = [secret, *more]
 
     def fetch(self) -> Token:
-        """With each secret until one is not refused; the first refusal is the one that is told."""
+        """Try each secret until one is accepted. Raises the first refusal."""
         refusals: list[CredentialError] = []
         for secret in tuple(self._secrets):
             try:
@@ -78,16 +82,16 @@ class ClientSecret:
             except TransientTokenError:
                 raise
             except CredentialError as refusal:
-                refusals.append(refusal.with_traceback(None))  # its frames hold the secret
+                refusals.append(refusal.with_traceback(None))  # its frames contain the secret
                 if isinstance(refusal, TokenRefusedError) and refusal.error != _INVALID_CLIENT:
-                    break  # it is not the secret's fault
+                    break  # the cause is not the secret
             else:
                 self._prefer(secret)
                 return token
         raise refusals[0]
 
     def expiry(self) -> CredentialExpiry | None:
-        """Only Microsoft Entra knows."""
+        """Return None: only Microsoft Entra has the date."""
         return None
 
     def _prefer(self, secret: str | SecretFile) -> None:
@@ -99,20 +103,20 @@ class ClientSecret:
 
 @dataclass(frozen=True, slots=True)
 class CertificateGrant:
-    """An assertion signed with the app's certificate (PS256, x5t#S256)."""
+    """Grant by an assertion signed with the app's certificate (PS256, x5t#S256; RFC 7523)."""
 
     registration: Registration
     path: Path
     password: str | SecretFile | None = field(default=None, repr=False)
 
     def fetch(self) -> Token:
-        """With whatever the file holds now."""
+        """Request a token with the current content of the file."""
         certificate = self._certificate()
         credential = {"private_key": certificate.private_key, "public_certificate": certificate.certificate}
         return _confidential(self.registration, credential)
 
     def expiry(self) -> CredentialExpiry | None:
-        """The certificate's last day; None while it cannot be read."""
+        """Return the expiry of the certificate; None if the file is unreadable."""
         try:
             at = self._certificate().expires_at
         except CredentialError:
@@ -129,46 +133,50 @@ class CertificateGrant:
 
 @dataclass(frozen=True, slots=True)
 class FederatedToken:
-    """Workload identity federation: another issuer's token, which something else keeps fresh in a file."""
+    """Workload identity federation: a token of another issuer in a file, which an external process renews."""
 
     registration: Registration
     path: Path
 
     def fetch(self) -> Token:
-        """With the token that the file holds now."""
+        """Request a token with the current token in the file."""
         assertion = SecretFile(self.path).read().strip()
         return _confidential(self.registration, {"client_assertion": lambda: assertion})
 
     def expiry(self) -> CredentialExpiry | None:
-        """It is renewed by whoever writes the file."""
+        """Return None: an external process renews the token."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class ManagedIdentity:
-    """The identity of the machine or of the app on Azure; a user-assigned one if the registration names a client."""
+    """Managed identity of an Azure machine or app; user-assigned if the registration has a client id."""
 
     registration: Registration
 
     def fetch(self) -> Token:
-        """From the endpoint that this kind of machine has; MSAL knows them."""
+        """Request a token from the identity endpoint of the machine, which MSAL detects."""
         client = self.registration.client
         identity = (
             msal.UserAssignedManagedIdentity(client_id=client) if client else msal.SystemAssignedManagedIdentity()
         )
         with TokenHttpClient(self.registration.ca_file, identity=True) as endpoint:
-            asked = msal.ManagedIdentityClient(identity, http_client=endpoint)
-            return _taken(lambda: asked.acquire_token_for_client(resource=self.registration.scope.removesuffix(_ANY)))
+            client_application = msal.ManagedIdentityClient(identity, http_client=endpoint)
+            return _token_of(
+                lambda: client_application.acquire_token_for_client(
+                    resource=self.registration.scope.removesuffix(_DEFAULT_SCOPE)
+                )
+            )
 
     def expiry(self) -> CredentialExpiry | None:
-        """It has no secret that could end."""
+        """Return None: a managed identity has no secret."""
         return None
 
 
 _NEW_CERTIFICATE = Explanation(
-    "The certificate with which Postern asks for tokens ends.",
+    "The certificate with which Postern requests tokens expires.",
     "At https://entra.microsoft.com open App registrations, the app, Certificates & secrets, Certificates, and upload "
-    "a new one beside the old; then replace the file of POSTERN_CLIENT_CERTIFICATE. It is read again by itself.",
+    "a new one beside the old; then replace the file of POSTERN_CLIENT_CERTIFICATE. It is read again automatically.",
 )
 
 
@@ -180,17 +188,17 @@ def _confidential(registration: Registration, credential: Any) -> Token:
                 registration.client,
                 client_credential=credential,
                 authority=f"{registration.authority}/{registration.tenant}",
-                instance_discovery=False,  # nobody but the authority of the settings is asked
+                instance_discovery=False,  # use only the authority in the settings
                 azure_region=False,
                 http_client=endpoint,
             )
             return client.acquire_token_for_client([registration.scope])
 
-        return _taken(ask)
+        return _token_of(ask)
 
 
-def _taken(ask: Callable[[], Any]) -> Token:
-    """The token in MSAL's answer. What it says of one it cannot use is not passed on: it could quote anything."""
+def _token_of(ask: Callable[[], Any]) -> Token:
+    """Return the token in MSAL's result. Error texts of MSAL are not passed on, because they can quote secrets."""
     try:
         answer = ask()
         token = Token(answer["access_token"], float(answer["expires_in"]))
@@ -198,7 +206,7 @@ def _taken(ask: Callable[[], Any]) -> Token:
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
         usable = False
     if not usable:
-        raise CredentialError("The token endpoint answered with something that is no token.")
+        raise CredentialError("The token endpoint answered without a valid token.")
     if token.lifetime <= 0:
-        raise CredentialError("The token endpoint gave a token that has ended: is this machine's clock right?")
+        raise CredentialError("The token endpoint returned an expired token. Is the clock of this machine right?")
     return token
