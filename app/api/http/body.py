@@ -34,7 +34,7 @@ async def read(request: Request, limits: Limits, most: int | None = None) -> byt
         unread = header(scope, b"expect") is None
         if int(declared) > limit:
             raise BodyTooLarge(limit, unread=unread)
-        scope[MEMORY_BUDGET].check(scope, int(declared), unread)
+        scope[MEMORY_BUDGET].check_available(scope, int(declared), unread)
     now = asyncio.get_running_loop().time
     began = now()
     try:
@@ -79,7 +79,7 @@ async def _collect(
         if size > limit:
             raise BodyTooLarge(limit, unread=more)
         if size > UNCHARGED_SIZE:
-            scope[MEMORY_BUDGET].hold(scope, size, more)
+            scope[MEMORY_BUDGET].charge(scope, size, more)
         if arrived is not None:
             arrived(size)
         if isinstance(body, bytearray):

@@ -59,12 +59,12 @@ class MemoryBudget:
 
 def charge(scope: Scope, size: int) -> None:
     """Charge an answer of this size to the request. Raises NoRoom."""
-    scope[MEMORY_BUDGET].hold(scope, size)
+    scope[MEMORY_BUDGET].charge(scope, size)
 
 
 def large_work_slot(scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
     """See `Room.turn`."""
-    taken: AbstractAsyncContextManager[None] = scope[MEMORY_BUDGET].turn(scope, size)
+    taken: AbstractAsyncContextManager[None] = scope[MEMORY_BUDGET].large_work_slot(scope, size)
     return taken
 
 

@@ -1,0 +1,70 @@
+"""The examples of README.md work as they are printed."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.simulator import Simulator
+from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, harness, settings_for
+
+README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+ADDRESS = "http://127.0.0.1:8025"
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Harness]:
+    """Postern in front of the simulator."""
+    async with (
+        Simulator(accounts=[ACCOUNT]) as simulator,
+        harness(simulator, settings_for(simulator, tmp_path)) as home,
+    ):
+        yield home
+
+
+def block(language: str, first: str) -> str:
+    """Return the code block of README.md that begins with this text."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    [text] = [one for one in found if one.startswith(first)]
+    return str(text)
+
+
+async def run(home: Harness, program: str, *words: str) -> str:
+    """Run a program with the environment that README.md describes; return its output."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+        **home.environment,
+        "POSTERN_API_KEY": KEY,
+        "RESEND_API_URL": home.url,
+    }
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(program, *words, env=environment, stdout=pipe, stderr=pipe)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_the_curl_example_sends_an_email(home: Harness) -> None:
+    """The first command returns an id, the second one the email with this id."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed here")
+    send, _, read = block("sh", "curl").replace(ADDRESS, home.url).partition('# {"id": "01a2b3c4-…"}\n')
+    id = json.loads(await run(home, "sh", "-c", send))["id"]
+    await home.simulator.wait_for(1, WAIT_TIMEOUT)
+    email = json.loads(await run(home, "sh", "-c", read.replace("01a2b3c4-…", id)))
+    assert (email["id"], email["subject"]) == (id, "Your receipt")
+    assert home.simulator.messages[0].recipients == ("ada@example.net",)
+
+
+async def test_the_python_example_sends_an_urgent_email(home: Harness) -> None:
+    """Through the official SDK, with its base URL in the environment."""
+    id = (await run(home, sys.executable, "-c", block("python", "import os"))).strip()
+    await home.simulator.wait_for(1, WAIT_TIMEOUT)
+    answer = await home.caller.get(f"/emails/{id}")
+    assert answer.json()["relay"]["lane"] == "urgent"
