@@ -105,7 +105,8 @@ def mount_routes(entrance: RequestMiddleware, edge: ApiContext, *, public: bool 
     refusals = RefusalAudit(edge.store, edge.clock, attempts)
     keyring = Authenticator(edge.store, edge.clock, rates)
     if public:
-        _add_routes(app, edge, keyring, SubmissionPipeline(edge, rates, refusals, attempts))
+        pipeline = SubmissionPipeline(edge, keyring, rates, refusals, attempts)
+        _add_routes(app, edge, keyring, pipeline, ScheduleRoutes(edge, keyring, refusals, attempts))
     else:
         for path, methods, endpoint in _health_routes(edge, keyring):
             app.add_api_route(path, endpoint, methods=[*methods])
@@ -125,23 +126,25 @@ def _plain_app() -> FastAPI:
     return app
 
 
-def _add_routes(app: FastAPI, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
+def _add_routes(
+    app: FastAPI, edge: ApiContext, keyring: Authenticator, pipeline: SubmissionPipeline, schedule: ScheduleRoutes
+) -> None:
     """The first that fits is taken, so POST /emails, which has to be quick, stands at the top."""
     nothing = unsupported.UnsupportedRoutes(keyring).refuse
-    emails = EmailRoutes(edge, keyring, intake)
+    emails = EmailRoutes(edge, keyring, pipeline)
     app.add_api_route("/emails", emails.send, methods=["POST"])
     app.add_api_route("/emails", ListRoute(edge, keyring).list_, methods=[*_GET])
     for path in unsupported.PATHS_BEFORE_EMAIL_ID:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
-    app.add_api_route("/emails/batch", BatchRoute(edge, keyring, intake).send, methods=["POST"])
-    app.add_api_route("/emails/validate", ValidateRoute(edge, keyring, intake).validate, methods=["POST"])
+    app.add_api_route("/emails/batch", BatchRoute(pipeline).send, methods=["POST"])
+    app.add_api_route("/emails/validate", ValidateRoute(edge, pipeline).validate, methods=["POST"])
     docs = DocsRoutes(app.router.routes, edge.root_path)
     for path, methods, endpoint in (
         ("/openapi.json", _GET, docs.specification),
         ("/docs", _GET, docs.page),
         *_email_routes(
             emails,
-            ScheduleRoutes(edge, keyring, intake.refusals, intake.attempts),
+            schedule,
             AttachmentRoutes(edge, keyring),
             EraseRoutes(edge, keyring),
         ),
@@ -150,7 +153,7 @@ def _add_routes(app: FastAPI, edge: ApiContext, keyring: Authenticator, intake: 
         *_key_routes(edge, keyring),
     ):
         app.add_api_route(path, endpoint, methods=[*methods])
-    _add_postmark(app, PostmarkRoutes(edge, keyring, intake))
+    _add_postmark(app, PostmarkRoutes(keyring, pipeline))
     for path in unsupported.PATHS:
         app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
 

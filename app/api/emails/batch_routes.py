@@ -3,50 +3,29 @@
 Strict (the default): all of them or none. Permissive: the good ones are kept, and the others are told by their place.
 """
 
-import asyncio
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
-from uuid import UUID
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from app.api.auth.authenticator import Authenticator
-from app.api.context import ApiContext
-from app.api.http import body, idempotency, strict_json
 from app.api.http.headers import header, json_ok
-from app.api.http.memory_budget import large_work_slot
 from app.api.openapi.email_types import CODE, RECEIPT
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
 from app.api.openapi.shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
 from app.api.openapi.types import ID, OTHER_ID, Id, describe
-from app.api.problems.problem import BatchRefused, FieldError, Invalid, Problem, item_message
+from app.api.problems.problem import BatchRefused, FieldError, Invalid, item_message
 from app.api.submission.fields import json_type
-from app.api.submission.pipeline import Prepared, SubmissionPipeline
+from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
-from app.store.keys.records import Key
-from app.store.records import Idempotency
 
-PATH = "/emails/batch"
 MAX_BATCH = 100  # emails in one request
 
 _PERMISSIVE = {b"strict": False, b"permissive": True}
-
-
-@dataclass(frozen=True, slots=True)
-class _Sorted:
-    """The good items, the others by their place, and the key under which the good ones are to be kept."""
-
-    good: Sequence[Prepared]
-    refused: Sequence[tuple[int, Problem]]
-    once: Idempotency | None
 
 
 class AcceptedItem(Warned):
@@ -84,10 +63,8 @@ _OF_BATCH = (
 class BatchRoute:
     """The route."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
-        self._edge = edge
-        self._keyring = keyring
-        self._intake = intake
+    def __init__(self, pipeline: SubmissionPipeline) -> None:
+        self._pipeline = pipeline
 
     @operation(
         "sendBatch",
@@ -114,41 +91,10 @@ class BatchRoute:
     )
     async def send(self, request: Request) -> Response:
         """POST /emails/batch: 200 with the ids, in order, once all that is kept is on the disk."""
-        key = await self._keyring.any_key(request)
-        self._intake.admit(key)
-        token = idempotency.key_of(request)
-        permissive = _permissive(request)
-        raw = await body.read(request, self._edge.limits)
-        with self._held(key, token):
-            # In a thread: a hundred emails take as long as a hundred requests, and those would let others between.
-            now = self._edge.clock.now()
-            ids = [self._intake.ids.new(now) for _ in range(MAX_BATCH)]
-            async with large_work_slot(request.scope, len(raw)):
-                found = await asyncio.to_thread(self._sort, key, raw, token, ids, now)
-                if found.refused and not permissive:
-                    raise BatchRefused(found.refused)
-                for _, problem in found.refused:
-                    self._intake.refusals.record(request.scope, problem)
-                good = [prepared.acceptance for prepared in found.good]
-                kept = (await self._intake.commit(good, key, found.once)).ids if good else ()
-        return _answer(_items_kept(kept, found.good), found.refused if permissive else None)
-
-    def _held(self, key: Key, token: str | None) -> AbstractContextManager[None]:
-        return nullcontext() if token is None else self._intake.in_flight.hold(key.id, PATH, token)
-
-    def _sort(self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float) -> _Sorted:
-        value, repaired = strict_json.parse_email(raw)
-        good, refused = [], []
-        for index, (item, id_) in enumerate(zip(_items(value), ids, strict=False)):
-            try:
-                good.append(self._intake.build(item, key, id_, now, repaired=repaired))
-            except Problem as problem:
-                refused.append((index, problem))
-        once = None if token is None else Idempotency(key.id, PATH, token, strict_json.canonical_digest(value))
-        return _Sorted(good, refused, once)
+        return _answer(await self._pipeline.submit(request, _ENDPOINT))
 
 
-def _permissive(request: Request) -> bool:
+def _is_permissive(request: Request) -> bool:
     given = header(request.scope, b"x-batch-validation") or b"strict"
     try:
         return _PERMISSIVE[given.strip().lower()]
@@ -164,15 +110,19 @@ def _items(value: Any) -> list[Any]:
     return value
 
 
-def _items_kept(ids: Sequence[UUID], good: Sequence[Prepared]) -> list[AcceptedItem]:
-    """Each id with its warnings. A repetition is told the earlier ids, and how many they are was decided then."""
-    if len(ids) != len(good):
-        return [{"id": str(id_)} for id_ in ids]
-    return [{"id": str(id_), **prepared.warned} for id_, prepared in zip(ids, good, strict=True)]
+_ENDPOINT = SubmissionEndpoint("/emails/batch", MAX_BATCH, parse=_items, is_permissive=_is_permissive)
 
 
-def _answer(kept: list[AcceptedItem], refused: Sequence[tuple[int, Problem]] | None) -> Response:
-    answer: AcceptedBatch = {"data": kept}
-    if refused is not None:
-        answer["errors"] = [{"index": index, "message": item_message(index, problem)} for index, problem in refused]
+def _answer(submitted: Submitted) -> Response:
+    answer: AcceptedBatch = {"data": _accepted_items(submitted)}
+    if submitted.permissive:
+        rejected = submitted.rejected
+        answer["errors"] = [{"index": index, "message": item_message(index, problem)} for index, problem in rejected]
     return json_ok(json.dumps(answer).encode())
+
+
+def _accepted_items(submitted: Submitted) -> list[AcceptedItem]:
+    """Each id with its warnings. A replay returns the ids of the first request, and may have validated others."""
+    if len(submitted.ids) != len(submitted.accepted):
+        return [{"id": str(id_)} for id_ in submitted.ids]
+    return [{"id": str(id_), **email.warned} for id_, email in zip(submitted.ids, submitted.accepted, strict=True)]

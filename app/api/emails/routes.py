@@ -20,7 +20,7 @@ from app.api.auth.authenticator import Authenticator, actor
 from app.api.context import ApiContext
 from app.api.emails import view
 from app.api.emails.outcome_waiter import OutcomeWaiter
-from app.api.http import body, idempotency, prefer, strict_json
+from app.api.http import prefer
 from app.api.http.headers import email_id_response, json_ok, path_id
 from app.api.http.memory_budget import INLINE_SIZE, charge, large_work_slot
 from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT, SENT
@@ -37,15 +37,15 @@ from app.api.openapi.shared import (
 )
 from app.api.openapi.types import ID, Id
 from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem
-from app.api.submission.pipeline import Prepared, SubmissionPipeline
+from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
 from app.mail.lifecycle import MessageState
 from app.store.keys.records import Key
 from app.store.read import status
-from app.store.records import Accepted, Change, Email, Idempotency
+from app.store.records import Change, Email
 
-SEND = "/emails"
+_SEND = SubmissionEndpoint("/emails")
 
 _OVER = frozenset({MessageState.DONE, MessageState.CANCELLED})
 
@@ -71,10 +71,10 @@ class AcceptedEmail(Warned):
 class EmailRoutes:
     """The routes under /emails."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
+    def __init__(self, edge: ApiContext, keyring: Authenticator, pipeline: SubmissionPipeline) -> None:
         self._edge = edge
         self._keyring = keyring
-        self._intake = intake
+        self._pipeline = pipeline
         self._outcomes = OutcomeWaiter(edge.store, edge.clock, edge.draining)
 
     @operation(
@@ -90,14 +90,7 @@ class EmailRoutes:
     )
     async def send(self, request: Request) -> Response:
         """POST /emails: 200 with the id once the email is on the disk."""
-        key = await self._keyring.any_key(request)
-        self._intake.admit(key)
-        token = idempotency.key_of(request)
-        raw = await body.read(request, self._edge.limits)
-        if token is None:
-            return await self._accept(request.scope, key, raw, None)
-        with self._intake.in_flight.hold(key.id, SEND, token):
-            return await self._accept(request.scope, key, raw, token)
+        return _accepted(await self._pipeline.submit(request, _SEND))
 
     @operation(
         "getEmail",
@@ -186,23 +179,6 @@ class EmailRoutes:
         log(id_, key=key.name)
         return email_id_response(id_)
 
-    async def _accept(self, scope: Scope, key: Key, raw: bytes | bytearray, token: str | None) -> Response:
-        now = self._edge.clock.now()
-        prepare = partial(self._prepare, key, raw, token, self._intake.ids.new(now), now)
-        async with large_work_slot(scope, len(raw)):
-            # Small work at once; large work in a thread, so that the others need not wait for it.
-            prepared, once = prepare() if len(raw) <= INLINE_SIZE else await asyncio.to_thread(prepare)
-            kept = await self._intake.commit([prepared.acceptance], key, once)
-        return _accepted(kept, prepared.warned)
-
-    def _prepare(
-        self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
-    ) -> tuple[Prepared, Idempotency | None]:
-        value, repaired = strict_json.parse_email(raw)
-        prepared = self._intake.build(value, key, id_, now, repaired=repaired)
-        once = Idempotency(key.id, SEND, token, strict_json.canonical_digest(value)) if token is not None else None
-        return prepared, once
-
 
 def not_retryable(change: Change) -> NotRetryable:
     """Why an email cannot be retried."""
@@ -214,7 +190,8 @@ def not_held(change: Change) -> NotHeld:
     return NotHeld(change.state)
 
 
-def _accepted(kept: Accepted, warned: Warned) -> Response:
-    if not warned:  # as nearly always: assembling JSON costs more than the rest of the answer
-        return json_ok(b'{"id":"%s"}' % str(kept.ids[0]).encode())
-    return json_ok(json.dumps({"id": str(kept.ids[0]), **warned}).encode())
+def _accepted(submitted: Submitted) -> Response:
+    id_, warned = str(submitted.ids[0]), submitted.accepted[0].warned
+    if not warned:  # the usual case: json.dumps would cost more than the rest of the response
+        return json_ok(b'{"id":"%s"}' % id_.encode())
+    return json_ok(json.dumps({"id": id_, **warned}).encode())

@@ -1,27 +1,20 @@
 """POST /emails/validate: everything that POST /emails does with an email but keeping it."""
 
-import asyncio
 import json
-from functools import partial
 from typing import Annotated, Literal
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
-from app.api.http import body, strict_json
 from app.api.http.headers import json_ok, timestamp
-from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
 from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.openapi.shared import OF_EMAIL, TOO_MANY
 from app.api.openapi.types import LATER, Timestamp, describe
-from app.api.submission.pipeline import Prepared, SubmissionPipeline
+from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
-from app.store.keys.records import Key
 from app.store.read.status import estimate
 from app.store.records import Acceptance
 
@@ -47,13 +40,15 @@ _VALID = {
 }
 
 
+_DRY_RUN = SubmissionEndpoint("/emails/validate", dry_run=True)
+
+
 class ValidateRoute:
     """The route."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
+    def __init__(self, edge: ApiContext, pipeline: SubmissionPipeline) -> None:
         self._edge = edge
-        self._keyring = keyring
-        self._intake = intake
+        self._pipeline = pipeline
 
     @operation(
         "validateEmail",
@@ -68,13 +63,8 @@ class ValidateRoute:
     )
     async def validate(self, request: Request) -> Response:
         """POST /emails/validate: 200, or what POST /emails would answer. Nothing is kept, no Idempotency-Key used."""
-        key = await self._keyring.any_key(request)
-        self._intake.attempts.admit(key)
-        raw = await body.read(request, self._edge.limits)
-        now = self._edge.clock.now()
-        prepare = partial(self._prepare, key, raw, self._intake.ids.new(now), now)
-        async with large_work_slot(request.scope, len(raw)):
-            prepared = prepare() if len(raw) <= INLINE_SIZE else await asyncio.to_thread(prepare)
+        submitted = await self._pipeline.submit(request, _DRY_RUN)
+        prepared = submitted.accepted[0]
         would_be = prepared.acceptance
         answer: Valid = {
             "object": "validation",
@@ -82,16 +72,13 @@ class ValidateRoute:
             "size": len(would_be.message.content),
             "pool": would_be.pool,
             "scheduled_at": timestamp(would_be.scheduled_at),
-            "estimated_send_at": timestamp(await self._estimate(would_be, now)),
+            "estimated_send_at": timestamp(await self._estimate(would_be)),
             **prepared.warned,
         }
         return json_ok(json.dumps(answer).encode())
 
-    def _prepare(self, key: Key, raw: bytes | bytearray, id_: UUID, now: float) -> Prepared:
-        value, repaired = strict_json.parse_email(raw)
-        return self._intake.build(value, key, id_, now, repaired=repaired)
-
-    async def _estimate(self, would_be: Acceptance, now: float) -> float | None:
+    async def _estimate(self, would_be: Acceptance) -> float | None:
+        now = would_be.created_at
         if would_be.sunk:
             return None
         if would_be.due_at > now:

@@ -4,11 +4,7 @@ A request is put into our own words (`postmark_email`) and goes the way of every
 idempotency, commit. Only what is answered has Postmark's shape; what is refused gets it in `postmark_errors`.
 """
 
-import asyncio
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,22 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.auth.authenticator import Authenticator
-from app.api.context import ApiContext
-from app.api.http import body, idempotency, strict_json
 from app.api.http.headers import header, json_ok, timestamp
-from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.openapi.shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
 from app.api.postmark import translate
 from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field
 from app.api.postmark.schema import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
-from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound, Problem
+from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound
+from app.api.submission.builder import PreparedEmail
 from app.api.submission.fields import json_type
-from app.api.submission.pipeline import Prepared, SubmissionPipeline
+from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline
 from app.api.submission.warnings import Warned
 from app.store.db.uuid7 import moment_of
-from app.store.keys.records import Key
-from app.store.records import Idempotency
 
 SEND_PATH = "/email"
 BATCH_PATH = "/email/batch"
@@ -46,16 +38,13 @@ _OF_BATCH = (
     TooManyMessages(f"The list has {MAX_BATCH + 1} emails; a batch has {MAX_BATCH} at most."),
 )
 
-_Sorted = tuple[Sequence[Prepared | Problem], Idempotency | None]
-
 
 class PostmarkRoutes:
     """The routes under /email."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator, intake: SubmissionPipeline) -> None:
-        self._edge = edge
+    def __init__(self, keyring: Authenticator, pipeline: SubmissionPipeline) -> None:
         self._keyring = keyring
-        self._intake = intake
+        self._pipeline = pipeline
 
     @operation(
         "sendPostmarkEmail",
@@ -72,14 +61,8 @@ class PostmarkRoutes:
     )
     async def send(self, request: Request) -> Response:
         """POST /email: 200 with the MessageID once the email is on the disk."""
-        key, token, raw = await self._asked(request)
-        now = self._edge.clock.now()
-        with self._held(key, SEND_PATH, token):
-            prepare = partial(self._prepare_one, key, raw, token, self._intake.ids.new(now), now)
-            async with large_work_slot(request.scope, len(raw)):
-                prepared, once = prepare() if len(raw) <= INLINE_SIZE else await asyncio.to_thread(prepare)
-                kept = await self._intake.commit([prepared.acceptance], key, once)
-        return _answer(_sent(prepared, kept.ids[0]))
+        submitted = await self._pipeline.submit(request, _ONE)
+        return _answer(_sent(submitted.accepted[0], submitted.ids[0]))
 
     @operation(
         "sendPostmarkBatch",
@@ -102,21 +85,13 @@ class PostmarkRoutes:
     )
     async def send_batch(self, request: Request) -> Response:
         """POST /email/batch: 200 with a list, in order: of each email its MessageID, or what is wrong with it."""
-        key, token, raw = await self._asked(request)
-        now = self._edge.clock.now()
-        with self._held(key, BATCH_PATH, token):
-            ids = [self._intake.ids.new(now) for _ in range(MAX_BATCH)]
-            async with large_work_slot(request.scope, len(raw)):
-                results, once = await asyncio.to_thread(self._prepare_all, key, raw, token, ids, now)
-                good = [result.acceptance for result in results if isinstance(result, Prepared)]
-                for result in results:
-                    if isinstance(result, Problem):
-                        self._intake.refusals.record(request.scope, result)
-                kept = (await self._intake.commit(good, key, once)).ids if good else ()
-        if len(kept) != len(good):  # a repetition, and meanwhile other emails of the same body are good ones
+        submitted = await self._pipeline.submit(request, _MANY)
+        if len(submitted.ids) != len(submitted.accepted):  # a replay whose body has other valid emails by now
             raise IdempotencyMismatch
-        place = iter(kept)
-        return _answer([_sent(r, next(place)) if isinstance(r, Prepared) else members(r) for r in results])
+        rejected = dict(submitted.rejected)
+        sent = map(_sent, submitted.accepted, submitted.ids)
+        places = range(len(rejected) + len(submitted.accepted))
+        return _answer([members(rejected[place]) if place in rejected else next(sent) for place in places])
 
     async def refuse_template(self, request: Request) -> Response:
         """POST /email/withTemplate and the like: always refused, after the key was checked."""
@@ -130,38 +105,6 @@ class PostmarkRoutes:
         sentence = f"{request.scope['path']} is not available on this relay. Use POST /email and POST /email/batch."
         raise NotFound(sentence, reason="unsupported_resource")
 
-    async def _asked(self, request: Request) -> tuple[Key, str | None, bytes | bytearray]:
-        key = await self._keyring.any_key(_with_bearer(request))
-        self._intake.admit(key)
-        token = idempotency.key_of(request)
-        return key, token, await body.read(request, self._edge.limits)
-
-    def _held(self, key: Key, path: str, token: str | None) -> AbstractContextManager[None]:
-        return nullcontext() if token is None else self._intake.in_flight.hold(key.id, path, token)
-
-    def _prepare_one(
-        self, key: Key, raw: bytes | bytearray, token: str | None, id_: UUID, now: float
-    ) -> tuple[Prepared, Idempotency | None]:
-        value, repaired = strict_json.parse_email(raw)
-        return self._prepared(value, key, id_, now, repaired), _once(key, SEND_PATH, token, value)
-
-    def _prepare_all(
-        self, key: Key, raw: bytes | bytearray, token: str | None, ids: Sequence[UUID], now: float
-    ) -> _Sorted:
-        value, repaired = strict_json.parse_email(raw)
-        results: list[Prepared | Problem] = []
-        for item, id_ in zip(_items(value), ids, strict=False):
-            try:
-                results.append(self._prepared(item, key, id_, now, repaired))
-            except Problem as problem:
-                results.append(problem)
-        return results, _once(key, BATCH_PATH, token, value)
-
-    def _prepared(self, value: Any, key: Key, id_: UUID, now: float, repaired: bool) -> Prepared:
-        if not isinstance(value, dict):
-            raise IncompatibleJson(f"An email must be one JSON object, not {json_type(value)}.")
-        return self._intake.build(translate.to_native(value), key, id_, now, repaired=repaired)
-
 
 def _with_bearer(request: Request) -> Request:
     """The same request with Postmark's token as our key, so that the keyring has one door. A Bearer is good too."""
@@ -174,8 +117,10 @@ def _with_bearer(request: Request) -> Request:
     return Request({**request.scope, "headers": [bearer, *request.scope["headers"]]}, request.receive)
 
 
-def _once(key: Key, path: str, token: str | None, value: Any) -> Idempotency | None:
-    return None if token is None else Idempotency(key.id, path, token, strict_json.canonical_digest(value))
+def _to_native(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise IncompatibleJson(f"An email must be one JSON object, not {json_type(value)}.")
+    return translate.to_native(value)
 
 
 def _items(value: Any) -> list[Any]:
@@ -188,7 +133,15 @@ def _items(value: Any) -> list[Any]:
     return value
 
 
-def _sent(prepared: Prepared, id_: UUID) -> dict[str, Any]:
+def _always(_: Request) -> bool:
+    return True
+
+
+_ONE = SubmissionEndpoint(SEND_PATH, to_native=_to_native, with_bearer=_with_bearer)
+_MANY = SubmissionEndpoint(BATCH_PATH, MAX_BATCH, _items, _to_native, _with_bearer, is_permissive=_always)
+
+
+def _sent(prepared: PreparedEmail, id_: UUID) -> dict[str, Any]:
     """`id_` is an earlier one's when the request is a repetition."""
     return {
         "To": ", ".join(prepared.acceptance.head.to),

@@ -1,136 +1,175 @@
-"""What every way to hand in an email has in common: from its JSON to an Acceptance, and from there to the disk."""
+"""Submission of emails: the steps from an HTTP request to the commit, in one order for all routes.
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+Authenticate, check the limits, read the Idempotency-Key and the body, wait for the slot of large bodies, parse, build
+each email, commit. A route supplies the form of its requests (`SubmissionEndpoint`) and renders the `Submitted`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+from starlette.requests import Request
+
 from app import logs, metrics, tracing
 from app.api.auth.attempt_limit import AttemptLimiter
+from app.api.auth.authenticator import Authenticator
 from app.api.auth.rate_limit_headers import RateLimitHeaders
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
-from app.api.http.idempotency import InFlight
+from app.api.http import body, idempotency, strict_json
+from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
 from app.api.problems.key_policy import RateLimitExceeded
-from app.api.problems.problem import DiskAlmostFull, IdempotencyMismatch, MessageTooLarge
-from app.api.submission import authorization, schema
-from app.api.submission.fields import ValidationContext
-from app.api.submission.warnings import Warned
+from app.api.problems.problem import BatchRefused, DiskAlmostFull, IdempotencyMismatch, Problem
+from app.api.submission.builder import EmailBuilder, PreparedEmail
 from app.frozen import frozen
-from app.mail import retry_schedule
-from app.mail.message.compose import compose
-from app.mail.message.message import Message, Submission
 from app.store.db.uuid7 import Ids
 from app.store.keys.rate_limits import amount_of
 from app.store.keys.records import Key
-from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
+from app.store.records import Acceptance, Idempotency, IdempotencyConflict, RateLimited
+
+_Rejected = Sequence[tuple[int, Problem]]  # by the index in the request
+
+
+def _one_email(value: Any) -> Sequence[Any]:
+    return (value,)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _never(_: Request) -> bool:
+    return False
 
 
 @frozen
-class Prepared:
-    """An email that passed validation, and the `warnings` member of its answer.
+class SubmissionEndpoint:
+    """Form of the requests of one route that takes emails. Its functions raise Problem and may run in any thread.
 
-    A repeated request with the same Idempotency-Key is validated again, so its answer has the same warnings.
+    More than one email: the request is a batch. A strict batch is refused as a whole; a permissive one without the
+    emails that are refused.
     """
 
-    acceptance: Acceptance
-    warned: Warned
+    path: str  # an Idempotency-Key is valid for one path
+    max_emails: int = 1
+    parse: Callable[[Any], Sequence[Any]] = _one_email  # JSON value of the body -> its emails
+    to_native: Callable[[Any], Any] = _unchanged  # one of them -> the form of POST /emails
+    with_bearer: Callable[[Request], Request] = _unchanged  # the request with its API key in `Authorization`
+    is_permissive: Callable[[Request], bool] = _never
+    dry_run: bool = False  # nothing is stored, and no Idempotency-Key read
+
+
+@frozen
+class Submitted:
+    """Result of a submission. A replay has the ids of the first request, whose number may differ from `accepted`."""
+
+    ids: Sequence[UUID]  # of the stored emails, in the order of the request; empty after a dry run
+    accepted: Sequence[PreparedEmail]
+    rejected: _Rejected
+    permissive: bool
 
 
 class SubmissionPipeline:
-    """One for all routes: it hands out the ids, and knows which Idempotency-Keys are being answered."""
+    """The submissions of one process: it assigns the ids and knows the Idempotency-Keys in use."""
 
     def __init__(
-        self, edge: ApiContext, rates: RateLimitHeaders, refusals: RefusalAudit, attempts: AttemptLimiter
+        self,
+        context: ApiContext,
+        authenticator: Authenticator,
+        rates: RateLimitHeaders,
+        refusals: RefusalAudit,
+        attempts: AttemptLimiter,
     ) -> None:
-        self._edge = edge
-        self.rates = rates
-        self.attempts = attempts
-        self.refusals = refusals
-        self.ids = Ids()
-        self.in_flight = InFlight()
+        self._context = context
+        self._authenticator = authenticator
+        self._rates = rates
+        self._refusals = refusals
+        self._attempts = attempts
+        self._builder = EmailBuilder(context)
+        self._ids = Ids()
+        self._in_flight = idempotency.InFlight()
 
-    def admit(self, key: Key) -> None:
+    async def submit(self, request: Request, endpoint: SubmissionEndpoint) -> Submitted:
+        """Validate and store the emails of a request: when this returns, they are on the disk. Raises Problem."""
+        key = await self._authenticator.any_key(endpoint.with_bearer(request))
+        self._check_limits(key, endpoint)
+        token = None if endpoint.dry_run else idempotency.key_of(request)
+        permissive = endpoint.is_permissive(request)
+        raw = await body.read(request, self._context.limits)
+        with nullcontext() if token is None else self._in_flight.hold(key.id, endpoint.path, token):
+            now = self._context.clock.now()
+            ids = [self._ids.new(now) for _ in range(endpoint.max_emails)]
+            build = partial(self._build, endpoint, key, raw, token, ids, now)
+            async with large_work_slot(request.scope, len(raw)):
+                # Large work runs in a thread, so that other requests need not wait for it.
+                is_small = endpoint.max_emails == 1 and len(raw) <= INLINE_SIZE
+                accepted, rejected, once = build() if is_small else await asyncio.to_thread(build)
+                if rejected and not permissive:
+                    raise BatchRefused(rejected)
+                for _, problem in rejected:
+                    self._refusals.record(request.scope, problem)
+                stored: Sequence[UUID] = ()
+                if accepted and not endpoint.dry_run:
+                    stored = await self._commit([email.acceptance for email in accepted], key, once)
+        return Submitted(stored, accepted, rejected, permissive)
+
+    def _check_limits(self, key: Key, endpoint: SubmissionEndpoint) -> None:
         """Check what is known before the body is read. Raises TooManyAttempts, DiskAlmostFull."""
-        self.attempts.send(key)
-        if not self._edge.take_disk(0):
+        if endpoint.dry_run:
+            self._attempts.admit(key)
+            return
+        self._attempts.send(key)
+        if not self._context.take_disk(0):
             raise DiskAlmostFull
 
-    def build(self, value: Any, key: Key, id_: UUID, now: float, *, repaired: bool) -> Prepared:
-        """All that can be said before the store is asked. Raises Invalid, NotAllowed, MessageTooLarge.
+    def _build(
+        self,
+        endpoint: SubmissionEndpoint,
+        key: Key,
+        raw: bytes | bytearray,
+        token: str | None,
+        ids: Sequence[UUID],
+        now: float,
+    ) -> tuple[Sequence[PreparedEmail], _Rejected, Idempotency | None]:
+        """Parse the body and build its emails. Raises what is wrong with the request, or with its only email."""
+        value, repaired = strict_json.parse_email(raw)
+        accepted: list[PreparedEmail] = []
+        rejected: list[tuple[int, Problem]] = []
+        for index, (item, id_) in enumerate(zip(endpoint.parse(value), ids, strict=False)):
+            try:
+                accepted.append(self._builder.build(endpoint.to_native(item), key, id_, now, repaired=repaired))
+            except Problem as problem:
+                if endpoint.max_emails == 1:
+                    raise
+                rejected.append((index, problem))
+        once = None if token is None else Idempotency(key.id, endpoint.path, token, strict_json.canonical_digest(value))
+        return accepted, rejected, once
 
-        Refers to nothing that changes, so any thread may do it. `now` in epoch seconds. `repaired`: lone surrogates in
-        the request were replaced.
-        """
-        policy, limits = key.policy, self._edge.limits
-        default_sender = policy.default_sender or self._edge.default_sender
-        reading = ValidationContext(now, default_sender, limits.max_recipients, policy.default_lane, repaired=repaired)
-        submission = schema.read_email(value, reading)
-        authorization.check(submission, policy)
-        pool = authorization.pool_for(submission.sender, self._edge.route, default_sender)
-        return Prepared(self._compose(submission, id_, key, pool, now), reading.warnings.member())
-
-    async def commit(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Accepted:
-        """The durable line: when this returns, all of them are on the disk. Raises IdempotencyMismatch, BudgetSpent,
-        DiskAlmostFull."""
+    async def _commit(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Sequence[UUID]:
+        """Store all of them in one durable commit, and return their ids, or those of the first request with this
+        Idempotency-Key. Raises IdempotencyMismatch, RateLimitExceeded, DiskAlmostFull."""
         budget, amount = key.policy.rate_limit, amount_of(acceptances)
-        if budget is not None and once is None:  # a repetition costs nothing, and only the store knows it for one
-            self.rates.check(key.id, budget, amount)
-        if not self._edge.take_disk(amount.bytes):
+        if budget is not None and once is None:  # a replay costs nothing, and only the store recognizes one
+            self._rates.check(key.id, budget, amount)
+        if not self._context.take_disk(amount.bytes):
             raise DiskAlmostFull
         with tracing.step("commit", *(one.id for one in acceptances)):
-            kept = await self._edge.store.accept(acceptances, once, budget)
-        if isinstance(kept, IdempotencyConflict):
+            result = await self._context.store.accept(acceptances, once, budget)
+        if isinstance(result, IdempotencyConflict):
             raise IdempotencyMismatch
-        if kept.usage is not None:
-            self.rates.record_usage(key.id, kept.usage)
-        if isinstance(kept, RateLimited):
-            raise RateLimitExceeded(kept.window, amount, acceptances[0].created_at)
-        if not kept.replayed:
+        if result.usage is not None:
+            self._rates.record_usage(key.id, result.usage)
+        if isinstance(result, RateLimited):
+            raise RateLimitExceeded(result.window, amount, acceptances[0].created_at)
+        if not result.replayed:
             for acceptance in acceptances:
                 _record_accepted(acceptance, key)
-            for old in kept.superseded:
+            for old in result.superseded:
                 logs.superseded(old, key=key.name)
-        return kept
-
-    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:
-        due = submission.scheduled_at or now
-        message = compose(key.policy.apply_redirect(submission), id=id_, now=datetime.fromtimestamp(due, UTC))
-        self._check_size(message, submission)
-        return Acceptance(
-            id=id_,
-            key_id=key.id,
-            pool=pool,
-            message=message,
-            head=_summary(submission),
-            created_at=now,
-            due_at=due,
-            expires_at=due + (submission.expires_in or retry_schedule.MESSAGE_LIFETIME),
-            scheduled_at=submission.scheduled_at,
-            on_unknown=submission.on_unknown,
-            lane=submission.lane,
-            coalesce=submission.coalesce,
-            traceparent=tracing.traceparent(),
-            sunk=key.policy.sink,
-        )
-
-    def _check_size(self, message: Message, submission: Submission) -> None:
-        limit = self._edge.limits.max_message_bytes
-        if len(message.content) > limit:
-            raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
-
-
-def _summary(submission: Submission) -> MessageSummary:
-    return MessageSummary(
-        sender=submission.sender.render(),
-        to=tuple(address.render() for address in submission.to),
-        subject=submission.subject,
-        cc=tuple(address.render() for address in submission.cc),
-        bcc=tuple(address.render() for address in submission.bcc),
-        reply_to=tuple(address.render() for address in submission.reply_to),
-        tags=submission.tags,
-        headers=submission.headers,
-    )
+        return result.ids
 
 
 def _record_accepted(acceptance: Acceptance, key: Key) -> None:

@@ -133,7 +133,7 @@ def test_a_transfer_coding_is_refused_by_its_header(server: ApiServer) -> None:
         (b"from=a%40contoso.com&to=b%40example.com", "form (name=value)"),
         (b"to[]=b%40example.com", "form (name=value)"),
         (b'--x\r\nContent-Disposition: form-data; name="to"\r\n\r\nb@example.com\r\n--x--\r\n', "multipart"),
-        (gzip.compress(PLAIN), "compressed"),
+        (gzip.compress(PLAIN, mtime=0), "compressed"),
         (zlib.compress(PLAIN), "compressed"),
         (b"<email/>", "JSON"),
     ],
