@@ -1,6 +1,5 @@
 """GET /mailboxes, and what a person wishes for one. The relay holds and releases; nothing here waits for it."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Literal, NotRequired, cast
 
@@ -12,8 +11,8 @@ from typing_extensions import TypedDict
 from app import logs
 from app.api.auth.authenticator import Authenticator, actor
 from app.api.context import ApiContext
-from app.api.http import body, strict_json
-from app.api.http.headers import json_ok, timestamp
+from app.api.http import body, params, strict_json
+from app.api.http.headers import json_object, timestamp
 from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
@@ -135,34 +134,34 @@ _NO_MAILBOX = NotFound("There is no mailbox nobody@contoso.com. GET /mailboxes n
 class MailboxRoutes:
     """The routes under /mailboxes, all of them for administrators."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
-        self._edge = edge
-        self._keyring = keyring
+    def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
+        self._context = context
+        self._authenticator = authenticator
 
     @operation(
         "listMailboxes",
         "See where the mailboxes stand",
         tag=Tag.MAILBOXES,
-        needs=RequiredPermission.ADMINISTRATOR,
+        needs=RequiredPermission.FULL_ACCESS,
         answer=Answer(
             "All of them, and why each that does not relay does not.",
             MailboxList,
-            {"one is held": {"object": "list", "has_more": False, "data": [_MAILBOX]}},
+            {"one is held": params.list_object([_MAILBOX])},
         ),
     )
     async def list_(self, request: Request) -> Response:
         """GET /mailboxes: where each stands, and why."""
-        await self._keyring.full_access(request)
-        now = self._edge.clock.now()
-        records, used = await self._edge.store.mailboxes(), await self._edge.store.usage(now)
+        await self._authenticator.full_access(request)
+        now = self._context.clock.now()
+        records, used = await self._context.store.mailboxes(), await self._context.store.usage(now)
         data = [self._mailbox(record, used[record.name], now) for record in records if record.name in used]
-        return json_ok(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
+        return json_object(params.list_object(data))
 
     @operation(
         "holdMailbox",
         "Hold a mailbox",
         tag=Tag.MAILBOXES,
-        needs=RequiredPermission.ADMINISTRATOR,
+        needs=RequiredPermission.FULL_ACCESS,
         parameters=(_NAME_PART,),
         body=Body(HoldInput, {"a reason": {"reason": "audit"}}, required=False),
         answer=Answer(
@@ -180,7 +179,7 @@ class MailboxRoutes:
         "releaseMailbox",
         "Release a mailbox",
         tag=Tag.MAILBOXES,
-        needs=RequiredPermission.ADMINISTRATOR,
+        needs=RequiredPermission.FULL_ACCESS,
         parameters=(_NAME_PART,),
         answer=Answer(
             "It logs in once, and relays if that works.",
@@ -197,8 +196,8 @@ class MailboxRoutes:
     def _mailbox(self, record: MailboxRecord, used: MailboxUsage, now: float) -> MailboxObject:
         condition = condition_at(record, now)
         capacity, ending = (
-            self._edge.capacities.get(record.name),
-            self._edge.credential_expiries.get(record.name, _no_end)(),
+            self._context.capacities.get(record.name),
+            self._context.credential_expiries.get(record.name, _no_end)(),
         )
         return {
             "object": "mailbox",
@@ -217,14 +216,14 @@ class MailboxRoutes:
         }
 
     async def _wish(self, request: Request, *, hold: bool) -> Response:
-        key = await self._keyring.full_access(request)
-        reason = _reason(await body.read(request, self._edge.limits, UNCHARGED_SIZE)) if hold else ""
+        key = await self._authenticator.full_access(request)
+        reason = _reason(await body.read(request, self._context.limits, UNCHARGED_SIZE)) if hold else ""
         name: str = request.path_params["name"]
-        wish = HoldRequest(self._edge.clock.now(), hold, reason)
-        if not (name.isprintable() and await self._edge.store.request_hold(name, wish, actor(request, key))):
+        wish = HoldRequest(self._context.clock.now(), hold, reason)
+        if not (name.isprintable() and await self._context.store.request_hold(name, wish, actor(request, key))):
             raise NotFound(f"There is no mailbox {name}. GET /mailboxes names them all.")
         logs.mailbox_hold_requested(name, wish=wish.description, key=key.name)
-        return json_ok(json.dumps({"object": "mailbox", "name": name, "wish": wish.description}).encode())
+        return json_object({"object": "mailbox", "name": name, "wish": wish.description})
 
 
 def _credential(ending: CredentialExpiry, mailbox: str) -> CredentialObject:

@@ -21,7 +21,7 @@ from app.mail.readiness import Check, Readiness
 from app.mail.time_units import DAY
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.records import Backlog, Waiting
-from app.store.webhooks.records import Status, Webhook
+from app.store.webhooks.records import Webhook, WebhookStatus
 
 CACHE_LIFETIME = 3.0  # seconds; all visitors share one count of the backlog
 EXPIRY_NOTICE = 30 * DAY  # seconds before a credential expires
@@ -133,7 +133,7 @@ def _store_problems(state: _StoreState) -> Iterator[Problem]:
         emails = "1 email is" if state.held == 1 else f"{state.held:,} emails are"
         yield Problem(Explanation(f"{emails} held until an operator decides.", _DECIDE), link="/emails?state=held")
     for one in state.webhooks:
-        if one.status is Status.DISABLED and one.reason:
+        if one.status is WebhookStatus.DISABLED and one.reason:
             why = Explanation(f"A webhook is disabled: {one.reason}", _ENABLE)
             yield Problem(fill_placeholders(why, {"id": str(one.id)}), link="/webhooks")
 

@@ -16,7 +16,7 @@ from app.secret_text import strip
 from app.settings import database, validators
 from app.settings.location import PREFIX
 from app.settings.mailbox import MailboxSettings
-from app.settings.pools import PoolSettings, routes, whole
+from app.settings.pools import PoolSettings, complete_pools, routes
 from app.settings.secret_files import FileSecret, SourceError, Variables, check_secret, given, secrets
 from app.settings.toml_file import CONFIG, TomlFile
 from app.settings.unknown_names import Names, check_names
@@ -37,7 +37,7 @@ MIB = 1024 * 1024
 
 
 class SettingsError(Exception):
-    """One plain line: the variable, the fault, the mend."""
+    """One plain line: the variable, the fault, the fix."""
 
 
 class _Sourced(BaseSettings):
@@ -175,7 +175,7 @@ class Settings(StoreSettings, MailboxSettings):
     def _whole(cls, given: tuple[PoolSettings, ...], so_far: ValidationInfo) -> tuple[PoolSettings, ...]:
         """Last of all; when something before is wrong, that is what is told."""
         complete = so_far.data.keys() >= cls.model_fields.keys() - {"pools"}
-        return whole(given, so_far.data) if complete else given
+        return complete_pools(given, so_far.data) if complete else given
 
     @property
     def routes(self) -> Routes:
@@ -198,7 +198,9 @@ def load(kind: type[S], **options: Any) -> S:
         return kind(**options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise SettingsError(validators.sentence(first, secret=SECRETS, file=given(os.environ, CONFIG) or "")) from None
+        raise SettingsError(
+            validators.error_sentence(first, secret=SECRETS, file=given(os.environ, CONFIG) or "")
+        ) from None
     except SourceError as error:
         raise SettingsError(str(error)) from None
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, WrapValidator, model_validator
 
 from app.settings import validators
-from app.settings.location import Place
+from app.settings.location import SettingLocation
 from app.settings.secret_files import FileSecret
 from app.settings.validators import setting_error
 from app.smtp.auth.client_certificate import ClientCertificate
@@ -18,8 +18,8 @@ from app.smtp.auth.failure import CertificateError
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DOMAIN = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
 _ENTRA = "https://entra.microsoft.com"
-WAYS = ("password", "client_secret", "client_certificate", "federated_token_file", "managed_identity")
-OF_A_WAY = ("client_secret_next", "client_certificate_password")
+LOGIN_METHODS = ("password", "client_secret", "client_certificate", "federated_token_file", "managed_identity")
+METHOD_OPTIONS = ("client_secret_next", "client_certificate_password")
 _OF_AN_APP = ("tenant_id", "client_id")
 _FOR_ALL = frozenset({"common", "organizations", "consumers"})
 
@@ -159,9 +159,9 @@ class CredentialSettings(BaseModel):
         return {**{name: value for name, value in cloud._asdict().items() if name in cls.model_fields}, **given}
 
 
-def check_login(given: CredentialSettings, place: Place) -> None:
+def check_login(given: CredentialSettings, place: SettingLocation) -> None:
     """Exactly one way to log in, with what belongs to it. Raises a fault."""
-    ways = [name for name in WAYS if getattr(given, name)]
+    ways = [name for name in LOGIN_METHODS if getattr(given, name)]
     _one_way(ways, [name for name in _OF_AN_APP if getattr(given, name)], place)
     if ways[0] in ("client_secret", "client_certificate", "federated_token_file"):
         _need(given, "tenant_id", "Set it to the Directory (tenant) ID of the app's Overview at " + _ENTRA, place)
@@ -170,39 +170,41 @@ def check_login(given: CredentialSettings, place: Place) -> None:
     _only_with(given, "client_certificate_password", "client_certificate", place)
 
 
-def check_certificate(path: Path, password: SecretStr | None, place: Place) -> None:
+def check_certificate(path: Path, password: SecretStr | None, place: SettingLocation) -> None:
     """That it opens. Raises a fault."""
     try:
         ClientCertificate.load(path.read_bytes(), password.get_secret_value() if password else None)
     except OSError as error:
-        what, mend = f"{str(path)!r} cannot be read: {error.strerror}", "Let Postern's user read it"
-        raise setting_error(place.of("client_certificate"), what, mend) from None
+        what, fix = f"{str(path)!r} cannot be read: {error.strerror}", "Let Postern's user read it"
+        raise setting_error(place.full_name("client_certificate"), what, fix) from None
     except CertificateError as error:
-        what, mend = f"{str(path)!r} {error}", "Give a PEM or PFX file with the certificate and its RSA key"
-        raise setting_error(place.of("client_certificate"), what, mend) from None
+        what, fix = f"{str(path)!r} {error}", "Give a PEM or PFX file with the certificate and its RSA key"
+        raise setting_error(place.full_name("client_certificate"), what, fix) from None
 
 
-def _one_way(ways: list[str], app: list[str], place: Place) -> None:
+def _one_way(ways: list[str], app: list[str], place: SettingLocation) -> None:
     """`app` are those that name an app: they are for OAuth alone."""
-    called = place.beside
+    called = place.short_name
     if app and not ways:
         first, second, third = map(called, ("client_certificate", "federated_token_file", "managed_identity"))
-        raise setting_error(place.of("client_secret"), "is missing", f"Set it, or {first}, {second} or {third}=true")
+        raise setting_error(
+            place.full_name("client_secret"), "is missing", f"Set it, or {first}, {second} or {third}=true"
+        )
     if not ways:
-        mend = f"Set it to the mailbox's password or App Password, or set {called('tenant_id')}, "
-        mend += f"{called('client_id')} and {called('client_secret')} for OAuth 2.0"
-        raise setting_error(place.of("password"), "is missing", mend)
+        fix = f"Set it to the mailbox's password or App Password, or set {called('tenant_id')}, "
+        fix += f"{called('client_id')} and {called('client_secret')} for OAuth 2.0"
+        raise setting_error(place.full_name("password"), "is missing", fix)
     both = ways + app if ways[0] == "password" else ways
     if len(both) > 1:
-        raise setting_error(place.of(both[1]), f"is given together with {called(ways[0])}", "Keep one of them")
+        raise setting_error(place.full_name(both[1]), f"is given together with {called(ways[0])}", "Keep one of them")
 
 
-def _need(given: CredentialSettings, name: str, mend: str, place: Place) -> None:
+def _need(given: CredentialSettings, name: str, fix: str, place: SettingLocation) -> None:
     if not getattr(given, name):
-        raise setting_error(place.of(name), "is missing", mend)
+        raise setting_error(place.full_name(name), "is missing", fix)
 
 
-def _only_with(given: CredentialSettings, name: str, other: str, place: Place) -> None:
+def _only_with(given: CredentialSettings, name: str, other: str, place: SettingLocation) -> None:
     if getattr(given, name) and not getattr(given, other):
-        what = f"is given without {place.beside(other)}"
-        raise setting_error(place.of(name), what, "Set that one too, or take this one out")
+        what = f"is given without {place.short_name(other)}"
+        raise setting_error(place.full_name(name), what, "Set that one too, or take this one out")

@@ -7,7 +7,7 @@ PREFIX = "POSTERN_"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SettingLocation:
     """`table` is the mailbox's own, such as `pools[0].mailboxes[2]`, or "" if its settings are those at top level.
 
     `inherited` are the settings that it has from the top level.
@@ -16,11 +16,11 @@ class Place:
     table: str = ""
     inherited: frozenset[str] = frozenset()
 
-    def of(self, field: str) -> str:
+    def full_name(self, field: str) -> str:
         """In full, at the head of the line: `POSTERN_CLIENT_ID` or `pools[0].mailboxes[2].client_id`."""
         return variable(field) if self._at_top(field) else f"{self.table}.{field}"
 
-    def beside(self, field: str) -> str:
+    def short_name(self, field: str) -> str:
         """As a neighbour is called: `POSTERN_CLIENT_ID` or `client_id`."""
         return variable(field) if self._at_top(field) else field
 

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.settings import validators
-from app.settings.credential import OF_A_WAY, WAYS, CredentialSettings, check_login
-from app.settings.location import Place
+from app.settings.credential import LOGIN_METHODS, METHOD_OPTIONS, CredentialSettings, check_login
+from app.settings.location import SettingLocation
 from app.settings.validators import setting_error
 
 
@@ -57,12 +57,12 @@ class MailboxSettings(CredentialSettings):
     @classmethod
     def alone(cls, top: Mapping[str, Any]) -> Self:
         """The only mailbox, from the settings at top level. Raises a fault."""
-        return _checked(cls.model_construct(**{name: top[name] for name in cls.model_fields}), Place())
+        return _checked(cls.model_construct(**{name: top[name] for name in cls.model_fields}), SettingLocation())
 
-    def completed(self, top: Mapping[str, Any], table: str) -> tuple[Self, Place]:
+    def completed(self, top: Mapping[str, Any], table: str) -> tuple[Self, SettingLocation]:
         """With what its table does not say taken from the top level. Raises a fault."""
         taken = type(self).model_fields.keys() - self.model_fields_set - _not_taken(self, top) - {"mailbox"}
-        place = Place(table, frozenset(name for name in taken if top[name]))
+        place = SettingLocation(table, frozenset(name for name in taken if top[name]))
         _check_app(self, top, place)
         return _checked(self.model_copy(update={name: top[name] for name in taken}), place), place
 
@@ -70,34 +70,34 @@ class MailboxSettings(CredentialSettings):
 M = TypeVar("M", bound=MailboxSettings)
 
 
-def _checked(given: M, place: Place) -> M:
+def _checked(given: M, place: SettingLocation) -> M:
     """What one setting alone cannot know."""
     check_login(given, place)
     if given.connections == 1:
         return given.model_copy(update={"urgent_connections": 0})
     if given.urgent_connections >= given.connections:
         what = f"{given.urgent_connections} leaves none of the {given.connections} connections of {given.mailbox}"
-        mend = f"Give {given.connections - 1} or less, or more connections"
-        raise setting_error(place.of("urgent_connections"), f"{what} for other mail", mend)
+        fix = f"Give {given.connections - 1} or less, or more connections"
+        raise setting_error(place.full_name("urgent_connections"), f"{what} for other mail", fix)
     return given
 
 
 def _not_taken(own: MailboxSettings, top: Mapping[str, Any]) -> frozenset[str]:
     """Whoever has a login of their own takes none from above; the app's two ids stay where they can be the same."""
-    ways = [name for name in WAYS if getattr(own, name)]
+    ways = [name for name in LOGIN_METHODS if getattr(own, name)]
     if not ways:
         return frozenset()
     if ways == ["password"]:
-        return frozenset((*WAYS, *OF_A_WAY, "tenant_id", "client_id"))
+        return frozenset((*LOGIN_METHODS, *METHOD_OPTIONS, "tenant_id", "client_id"))
     if "managed_identity" in ways or top["managed_identity"]:  # whose client id names an identity, not an app
-        return frozenset((*WAYS, *OF_A_WAY, "client_id"))
-    return frozenset((*WAYS, *OF_A_WAY))
+        return frozenset((*LOGIN_METHODS, *METHOD_OPTIONS, "client_id"))
+    return frozenset((*LOGIN_METHODS, *METHOD_OPTIONS))
 
 
-def _check_app(own: MailboxSettings, top: Mapping[str, Any], place: Place) -> None:
+def _check_app(own: MailboxSettings, top: Mapping[str, Any], place: SettingLocation) -> None:
     """A secret belongs to one app."""
     if "client_secret" not in place.inherited or not (own.client_id and top["client_id"]):
         return
     if own.client_id.lower() != top["client_id"].lower():
-        what = f"is another app than that of {place.beside('client_secret')}"
-        raise setting_error(place.of("client_id"), what, "Give the client_secret of this app beside it")
+        what = f"is another app than that of {place.short_name('client_secret')}"
+        raise setting_error(place.full_name("client_id"), what, "Give the client_secret of this app beside it")

@@ -12,7 +12,7 @@ from app.mail.message.address import parse_address
 from app.mail.routing import Routes
 from app.settings import validators
 from app.settings.credential import check_certificate
-from app.settings.location import Place, variable
+from app.settings.location import SettingLocation, variable
 from app.settings.mailbox import MailboxSettings
 from app.settings.validators import setting_error
 
@@ -38,17 +38,17 @@ class PoolSettings(BaseModel):
     mailboxes: tuple[MailboxSettings, ...] = Field(min_length=1, description="`[[pools.mailboxes]]`, at least one.")
 
 
-Placed: TypeAlias = tuple[MailboxSettings, Place]
+Placed: TypeAlias = tuple[MailboxSettings, SettingLocation]
 
 
-def whole(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tuple[PoolSettings, ...]:
+def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tuple[PoolSettings, ...]:
     """The pools with what their mailboxes take from `top`, which is all else that is set. Raises a fault."""
     if not pools:
         return (_alone(top),)
     for name in _OF_ONE_MAILBOX:
         if top[name]:
-            mend = "Move it into a pool, or take [[pools]] out of postern.toml"
-            raise setting_error(variable(name), "is given together with [[pools]]", mend)
+            fix = "Move it into a pool, or take [[pools]] out of postern.toml"
+            raise setting_error(variable(name), "is given together with [[pools]]", fix)
     placed = [
         [one.completed(top, f"pools[{i}].mailboxes[{j}]") for j, one in enumerate(pool.mailboxes)]
         for i, pool in enumerate(pools)
@@ -68,12 +68,12 @@ def _alone(top: Mapping[str, Any]) -> PoolSettings:
     if not top["mailbox"]:
         raise setting_error(variable("mailbox"), "is missing", "Set it, for example to noreply@contoso.com")
     only = MailboxSettings.alone(top)
-    _check_certificates([(only, Place())])
+    _check_certificates([(only, SettingLocation())])
     facts = {"name": ALONE, "senders": top["senders"], "default_sender": top["default_sender"]}
     pool = _with(PoolSettings.model_construct(**facts), [only])
     if _stray(pool, routes([pool])):
-        mend = f"Add it to {variable('senders')}, or give one of these"
-        raise setting_error(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", mend)
+        fix = f"Add it to {variable('senders')}, or give one of these"
+        raise setting_error(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", fix)
     return pool
 
 
@@ -111,12 +111,12 @@ def _check_pools(pools: Sequence[PoolSettings]) -> None:
             )
 
 
-def _once(values: Iterable[tuple[str, str]], mend: str) -> None:
+def _once(values: Iterable[tuple[str, str]], fix: str) -> None:
     """No value in two places."""
     seen: dict[str, str] = {}
     for value, place in values:
         if (first := seen.setdefault(value, place)) != place:
-            raise setting_error(place, f"{value!r} is also in {first}", mend)
+            raise setting_error(place, f"{value!r} is also in {first}", fix)
 
 
 def _stray(pool: PoolSettings, all_: Routes) -> bool:

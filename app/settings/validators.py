@@ -1,4 +1,4 @@
-"""What makes a setting right, and the sentence when it is not: fault and mend. Knows no source of settings."""
+"""What makes a setting right, and the sentence when it is not: fault and fix. Knows no source of settings."""
 
 import ipaddress
 import os
@@ -43,28 +43,28 @@ _OF_KIND = {
 }
 
 
-def setting_error(place: str | None, what: str, mend: str, *, hide: bool = False) -> PydanticCustomError:
-    """An error whose sentence is `place: value what. mend.`
+def setting_error(place: str | None, what: str, fix: str, *, hide: bool = False) -> PydanticCustomError:
+    """An error whose sentence is `place: value what. fix.`
 
     Without a `place` it is the setting at hand, whose value is shown unless it is a secret or `hide`.
     """
     return PydanticCustomError(
-        "setting", "{what}", {"what": what, "mend": mend, "place": place or "", "hide": "yes" if hide or place else ""}
+        "setting", "{what}", {"what": what, "fix": fix, "place": place or "", "hide": "yes" if hide or place else ""}
     )
 
 
-def sentence(error: ErrorDetails, *, secret: frozenset[str], file: str) -> str:
+def error_sentence(error: ErrorDetails, *, secret: frozenset[str], file: str) -> str:
     """One line for a person: the place, the value unless it is a secret, what is wrong, what would be right."""
     context: Mapping[str, Any] = error.get("ctx") or {}
     place = context.get("place") or _place(error["loc"])
     field = error["loc"][-1]
-    what, mend = context.get("what"), context.get("mend")
+    what, fix = context.get("what"), context.get("fix")
     if what is None:
-        what, mend = _plain(error["type"], context, error["msg"], field)
+        what, fix = _plain(error["type"], context, error["msg"], field)
     hidden = context.get("hide") or error["type"] == "missing" or isinstance(field, int) or field in secret
     hidden = hidden or all(sign in str(error["input"]) for sign in ("//", "@"))  # a URL with a user and a password
     shown = f"{error['input']!r:.80} " if not hidden and isinstance(error["input"], str | int | float) else ""
-    return f"{in_file(place, file)}: {shown}{what}. {mend}."
+    return f"{in_file(place, file)}: {shown}{what}. {fix}."
 
 
 def in_file(place: str, file: str) -> str:
@@ -139,8 +139,8 @@ def _network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text)).removesuffix("/32").removesuffix("/128")
     except ValueError as error:
-        mend = "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16"
-        raise setting_error(None, f"has what is no address or network: {error}", mend) from None
+        fix = "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16"
+        raise setting_error(None, f"has what is no address or network: {error}", fix) from None
 
 
 def _pattern(text: str) -> str:

@@ -1,17 +1,15 @@
 """GET /audit: who has changed what, and what was refused. Writes nothing."""
 
-import json
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.api_keys import schema as told
+from app.api.api_keys import schema
 from app.api.api_keys.schema import AuditEntry
 from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
-from app.api.http.headers import json_ok
+from app.api.http import params
+from app.api.http.headers import json_object
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
-from app.api.webhooks import fields
 from app.mail.timestamps import iso
 from app.store.keys.audit_records import AuditRecord
 
@@ -19,29 +17,27 @@ from app.store.keys.audit_records import AuditRecord
 class AuditRoute:
     """The route."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
-        self._edge = edge
-        self._keyring = keyring
+    def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
+        self._context = context
+        self._authenticator = authenticator
 
     @operation(
         "listAudit",
         "See who changed what",
         tag=Tag.KEYS,
-        needs=RequiredPermission.ADMINISTRATOR,
-        parameters=told.PAGE,
-        answer=Answer("The newest first.", told.AuditPage, {"one": told.listed(told.ENTRY)}),
-        errors=told.OF_PAGE,
+        needs=RequiredPermission.FULL_ACCESS,
+        parameters=schema.PAGE_PARAMETERS,
+        answer=Answer("The newest first.", schema.AuditPage, {"one": params.list_object([schema.ENTRY])}),
+        errors=schema.PAGE_ERRORS,
         description="Changes of keys; mailboxes held and released; emails retried, confirmed, cancelled and erased; "
         "sends that were refused. A refusal is there a second or so after it was answered.",
     )
     async def list_(self, request: Request) -> Response:
         """GET /audit: page by page, the newest first."""
-        await self._keyring.full_access(request)
-        limit = fields.limit(request.query_params.get("limit"))
-        after = fields.after(request.query_params.get("after"))
-        found = await self._edge.store.audit(after, limit + 1)
-        data = [entry(record) for record in found[:limit]]
-        return json_ok(json.dumps({"object": "list", "has_more": len(found) > limit, "data": data}).encode())
+        await self._authenticator.full_access(request)
+        limit, after = params.page(request.query_params)
+        found = await self._context.store.audit(after, limit + 1)
+        return json_object(params.list_object(map(entry, found[:limit]), has_more=len(found) > limit))
 
 
 def entry(record: AuditRecord) -> AuditEntry:

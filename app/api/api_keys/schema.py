@@ -176,10 +176,10 @@ ENTRY = {
     "last_at": AT,
 }
 
-ID_PART = Parameter("id", Id, "The id of the key.", place=ParameterIn.PATH)
+ID_PARAMETER = Parameter("id", Id, "The id of the key.", location=ParameterIn.PATH)
 NO_KEY = NotFound(f"There is no key {KEY_ID}.")
-OF_ONE = (invalid("id", "It must be a UUID, as this relay gave it out.", ErrorName.INVALID_PARAMETER), NO_KEY)
-OF_INPUT = (
+ID_ERRORS = (invalid("id", "It must be a UUID, as this relay gave it out.", ErrorName.INVALID_PARAMETER), NO_KEY)
+INPUT_ERRORS = (
     invalid("lanes", "'express' is no lane. Give some of urgent, normal, bulk."),
     invalid(
         "",
@@ -187,21 +187,16 @@ OF_INPUT = (
         reason="policy_conflict",
     ),
 )
-MISSING = invalid("name", "The name is missing; say what the key is for.", ErrorName.MISSING_REQUIRED_FIELD)
-OF_ROTATION = (
+MISSING_ERROR = invalid("name", "The name is missing; say what the key is for.", ErrorName.MISSING_REQUIRED_FIELD)
+ROTATION_ERRORS = (
     KeyRevoked(),
     invalid("overlap", f"It must be a whole number of seconds from 0 to {MAX_OVERLAP}."),
 )
-PAGE = (
+PAGE_PARAMETERS = (
     Parameter("limit", Annotated[int, Field(ge=1, le=100)], "Entries on a page; 20 by default.", 20),
     Parameter("after", Id, "The id of an entry: those behind it in the list.", EVENT_ID),
 )
-OF_PAGE = (invalid("limit", "It must be a whole number from 1 to 100."),)
-
-
-def listed(*data: dict[str, Any]) -> dict[str, Any]:
-    """A page of these."""
-    return {"object": "list", "has_more": False, "data": [*data]}
+PAGE_ERRORS = (invalid("limit", "It must be a whole number from 1 to 100."),)
 
 
 def next_steps(id: str) -> dict[str, Link]:

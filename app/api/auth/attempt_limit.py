@@ -14,7 +14,7 @@ from app.api.problems.key_policy import TooManyAttempts
 from app.mail.time_units import MINUTE
 from app.store.keys.records import Key
 
-LEAST = 10  # validations and reschedules in a minute, however small the key's budget is
+MIN_PER_MINUTE = 10  # validations and reschedules in a minute, however small the key's budget is
 
 
 class AttemptLimiter:
@@ -34,7 +34,7 @@ class AttemptLimiter:
         """Count a validation or a reschedule. Raises TooManyAttempts."""
         self._begin_minute()
         per_minute = key.policy.messages_per_minute
-        limit = self._most if per_minute is None else max(per_minute, LEAST)
+        limit = self._most if per_minute is None else max(per_minute, MIN_PER_MINUTE)
         if self._admitted[key.id] + self._refused[key.id] >= limit:
             raise self._too_many(limit)
         self._admitted[key.id] += 1

@@ -21,7 +21,7 @@ from app.api.http.headers import json_ok, path_id
 from app.api.http.memory_budget import charge, large_work_slot
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn, RequiredPermission, Tag, operation
-from app.api.openapi.shared import ID_PART, OF_ONE
+from app.api.openapi.shared import ID_ERRORS, ID_PARAMETER
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotFound
 from app.frozen import frozen
@@ -92,7 +92,7 @@ _FILE = {
 _NOT_KEPT = NotFound(f"The content of the email {ID} is not kept any more.", reason="content_not_kept")
 _NO_FILE = NotFound(f"The email {ID} has no attachment {OTHER_ID}.")
 _BAD_FILE = invalid("attachment_id", "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)
-_FILE_PART = Parameter("attachment_id", Id, "The id of the file, from the list.", place=ParameterIn.PATH)
+_FILE_PART = Parameter("attachment_id", Id, "The id of the file, from the list.", location=ParameterIn.PATH)
 _OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
 
 
@@ -107,12 +107,12 @@ class AttachmentRoutes:
         "listAttachments",
         "List the files of an email",
         tag=Tag.ATTACHMENTS,
-        needs=RequiredPermission.READER,
-        parameters=(ID_PART,),
+        needs=RequiredPermission.READ_ACCESS,
+        parameters=(ID_PARAMETER,),
         answer=Answer(
             "All of them.", AttachmentList, {"one file": {"object": "list", "has_more": False, "data": [_FILE]}}
         ),
-        errors=(*OF_ONE, _NOT_KEPT),
+        errors=(*ID_ERRORS, _NOT_KEPT),
         links={"getAttachment": Link("getAttachment", _OF_FILE), "download": Link("downloadAttachment", _OF_FILE)},
     )
     async def list_(self, request: Request) -> Response:
@@ -125,10 +125,10 @@ class AttachmentRoutes:
         "getAttachment",
         "See one file of an email",
         tag=Tag.ATTACHMENTS,
-        needs=RequiredPermission.READER,
-        parameters=(ID_PART, _FILE_PART),
+        needs=RequiredPermission.READ_ACCESS,
+        parameters=(ID_PARAMETER, _FILE_PART),
         answer=Answer("The file.", AttachmentObject, {"a file": {"object": "attachment", **_FILE}}),
-        errors=(*OF_ONE, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+        errors=(*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT),
     )
     async def show(self, request: Request) -> Response:
         """GET /emails/{id}/attachments/{attachment_id}."""
@@ -140,8 +140,8 @@ class AttachmentRoutes:
         "downloadAttachment",
         "Download one file of an email",
         tag=Tag.ATTACHMENTS,
-        needs=RequiredPermission.READER,
-        parameters=(ID_PART, _FILE_PART),
+        needs=RequiredPermission.READ_ACCESS,
+        parameters=(ID_PARAMETER, _FILE_PART),
         answer=Answer(
             "Its octets, under its own media type.",
             media_type="*/*",
@@ -150,7 +150,7 @@ class AttachmentRoutes:
                 "X-Content-Type-Options": "`nosniff`.",
             },
         ),
-        errors=(*OF_ONE, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+        errors=(*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT),
     )
     async def download(self, request: Request) -> Response:
         """GET /emails/{id}/attachments/{attachment_id}/content: the bytes, which no browser is to show as a page."""

@@ -15,7 +15,7 @@ from app.api.http.headers import header, json_ok
 from app.api.openapi.email_types import CODE, RECEIPT
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
-from app.api.openapi.shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
+from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, next_steps
 from app.api.openapi.types import ID, OTHER_ID, Id, describe
 from app.api.problems.problem import BatchRefused, FieldError, Invalid, item_message
 from app.api.submission.fields import json_type
@@ -52,7 +52,7 @@ _VALIDATION = Parameter(
     "x-batch-validation",
     Literal["strict", "permissive"],
     "`strict` (the default): all of them or none. `permissive`: the good ones are kept.",
-    place=ParameterIn.HEADER,
+    location=ParameterIn.HEADER,
 )
 _OF_BATCH = (
     BatchRefused([(1, invalid("to", "The recipient is missing; give at least one address."))]),
@@ -70,7 +70,7 @@ class BatchRoute:
         "sendBatch",
         "Send up to 100 emails",
         tag=Tag.EMAILS,
-        needs=RequiredPermission.HOLDER,
+        needs=RequiredPermission.ANY_KEY,
         parameters=(IDEMPOTENCY_KEY, _VALIDATION),
         body=Body(
             Annotated[list[EmailInput], Field(min_length=1, max_length=MAX_BATCH)], {"two emails": [RECEIPT, CODE]}
@@ -86,7 +86,7 @@ class BatchRoute:
                 },
             },
         ),
-        errors=(*OF_EMAIL, *_OF_BATCH, *OF_BUDGET, *OF_IDEMPOTENCY),
+        errors=(*EMAIL_ERRORS, *_OF_BATCH, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS),
         links=next_steps("$response.body#/data/0/id"),
     )
     async def send(self, request: Request) -> Response:

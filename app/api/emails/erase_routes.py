@@ -15,7 +15,7 @@ from app.api.http.headers import email_id_response, json_ok, path_id
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
-from app.api.openapi.shared import ID_PART, OF_ONE, email_id_answer
+from app.api.openapi.shared import ID_ERRORS, ID_PARAMETER, email_id_answer
 from app.api.openapi.types import ID, Id, describe
 from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotEnded
 from app.api.submission.fields import json_type
@@ -60,10 +60,10 @@ class EraseRoutes:
         "eraseEmail",
         "Erase an email",
         tag=Tag.DECISIONS,
-        needs=RequiredPermission.ADMINISTRATOR,
-        parameters=(ID_PART,),
+        needs=RequiredPermission.FULL_ACCESS,
+        parameters=(ID_PARAMETER,),
         answer=email_id_answer("It is erased, now or before."),
-        errors=(*OF_ONE, NotEnded(MessageState.QUEUED), NotEnded(MessageState.ACTIVE)),
+        errors=(*ID_ERRORS, NotEnded(MessageState.QUEUED), NotEnded(MessageState.ACTIVE)),
         description="Its content, subject, names, addresses, tags, headers, SMTP dialogue and the payloads of its "
         "webhook events are removed. Its id, times, states and counts stay, and so does its Idempotency-Key. Only an "
         "email that is over can be erased. A body is not read.",
@@ -85,7 +85,7 @@ class EraseRoutes:
         "eraseAddress",
         "Erase all emails of one person",
         tag=Tag.DECISIONS,
-        needs=RequiredPermission.ADMINISTRATOR,
+        needs=RequiredPermission.FULL_ACCESS,
         body=Body(Person, {"a person": {"address": "anna@example.com"}}),
         answer=Answer(
             "What was found is erased.",

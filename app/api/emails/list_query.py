@@ -4,9 +4,15 @@ import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 from uuid import UUID
 
+from pydantic import Field, WithJsonSchema
+
+from app.api.http.params import DEFAULT_PAGE, page_limit
+from app.api.openapi.email_types import EmailAddress
+from app.api.openapi.operation import Parameter
+from app.api.openapi.types import ID, Id
 from app.api.problems.problem import FieldError, Invalid
 from app.api.submission import send_time
 from app.frozen import frozen
@@ -17,12 +23,10 @@ from app.store.db import uuid7
 from app.store.read.records import Selection
 from app.store.records import FIRST_ID, LAST_ID
 
-DEFAULT_PAGE, MAX_PAGE = 20, 100  # emails on a page
 MAX_TEXT = 200  # characters of `q`
 
 W = TypeVar("W", bound=StrEnum)
 
-_LIMIT = re.compile("0*[1-9][0-9]?|0*100", re.ASCII)
 _TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
 
 
@@ -70,12 +74,6 @@ def _asked(found: Mapping[str, Any], key_id: UUID | None) -> Selection:
     )
 
 
-def _limit(text: str) -> int:
-    if not _LIMIT.fullmatch(text):
-        raise ValueError(f"It must be a whole number from 1 to {MAX_PAGE}.")
-    return int(text)
-
-
 def _cursor(text: str) -> UUID:
     try:
         return UUID(text)
@@ -115,7 +113,7 @@ def _part(text: str) -> str:
 
 
 _RULES: Mapping[str, Callable[[str], Any]] = {
-    "limit": _limit,
+    "limit": page_limit,
     "after": _cursor,
     "before": _cursor,
     "last_event": partial(_word, LastEvent),
@@ -127,3 +125,29 @@ _RULES: Mapping[str, Callable[[str], Any]] = {
     "created_before": _moment,
     "q": _part,
 }
+
+_DateTime: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+PARAMETERS = (
+    Parameter("limit", Annotated[int, Field(ge=1, le=100)], "Emails on a page; 20 by default.", 20),
+    Parameter("after", Id, "The id of an email: those that were accepted before it.", ID),
+    Parameter("before", Id, "The id of an email: those that were accepted after it."),
+    Parameter("last_event", LastEvent, "Where they stand."),
+    Parameter("to", EmailAddress, "A recipient, of cc and bcc too, in whatever case."),
+    Parameter("from", EmailAddress, "The sender, in whatever case."),
+    Parameter(
+        "tag",
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}(:[^\u0000]{0,1000})?$")],
+        "The name of a tag, or `name:value`. Emails of Postmark's SDKs have values with whatever characters.",
+        "category:receipt",
+    ),
+    Parameter("lane", Lane, "The lane they go by."),
+    Parameter("created_after", _DateTime, "Accepted at this time or later. Write a + in it as %2B."),
+    Parameter("created_before", _DateTime, "Accepted before this time."),
+    Parameter(
+        "q",
+        Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")],
+        "A part of the subject; A to Z in whatever case.",
+        "receipt",
+    ),
+)

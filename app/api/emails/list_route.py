@@ -15,7 +15,6 @@ from app.api.http.headers import json_ok
 from app.api.openapi.email_types import HEAD
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
-from app.api.openapi.query import PARAMETERS
 from app.api.openapi.types import ID, Id, describe
 
 
@@ -42,8 +41,8 @@ class ListRoute:
         "listEmails",
         "Find emails",
         tag=Tag.EMAILS,
-        needs=RequiredPermission.READER,
-        parameters=PARAMETERS,
+        needs=RequiredPermission.READ_ACCESS,
+        parameters=list_query.PARAMETERS,
         answer=Answer("A page of the emails that were handed in, the newest first.", EmailPage, {"a page": _PAGE}),
         errors=(invalid("limit", "It must be a whole number from 1 to 100."),),
         description="Give `after` or `before`, not both. Filters can be combined. Where they find little in much, a "

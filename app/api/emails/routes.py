@@ -26,12 +26,12 @@ from app.api.http.memory_budget import INLINE_SIZE, charge, large_work_slot
 from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT, SENT
 from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
 from app.api.openapi.shared import (
-    ID_PART,
+    EMAIL_ERRORS,
+    ID_ERRORS,
+    ID_PARAMETER,
+    IDEMPOTENCY_ERRORS,
     IDEMPOTENCY_KEY,
-    OF_BUDGET,
-    OF_EMAIL,
-    OF_IDEMPOTENCY,
-    OF_ONE,
+    LIMIT_ERRORS,
     email_id_answer,
     next_steps,
 )
@@ -81,11 +81,11 @@ class EmailRoutes:
         "sendEmail",
         "Send an email",
         tag=Tag.EMAILS,
-        needs=RequiredPermission.HOLDER,
+        needs=RequiredPermission.ANY_KEY,
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
         answer=Answer("It is on the disk, and is relayed from there.", AcceptedEmail, {"kept": {"id": ID}}),
-        errors=(*OF_EMAIL, *OF_BUDGET, *OF_IDEMPOTENCY),
+        errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS),
         links=next_steps("$response.body#/id"),
     )
     async def send(self, request: Request) -> Response:
@@ -96,10 +96,10 @@ class EmailRoutes:
         "getEmail",
         "See what became of an email",
         tag=Tag.EMAILS,
-        needs=RequiredPermission.READER,
-        parameters=(ID_PART, _PREFER),
+        needs=RequiredPermission.READ_ACCESS,
+        parameters=(ID_PARAMETER, _PREFER),
         answer=Answer("Where it stands.", view.EmailObject, {"sent": SENT}, headers=_APPLIED),
-        errors=OF_ONE,
+        errors=ID_ERRORS,
     )
     async def show(self, request: Request) -> Response:
         """GET /emails/{id}: where it stands, with its content while that is kept. `Prefer: wait=N`: once it is over."""
@@ -121,10 +121,10 @@ class EmailRoutes:
         "retryEmail",
         "Offer an email again",
         tag=Tag.DECISIONS,
-        needs=RequiredPermission.ADMINISTRATOR,
-        parameters=(ID_PART,),
+        needs=RequiredPermission.FULL_ACCESS,
+        parameters=(ID_PARAMETER,),
         answer=email_id_answer("It is in the queue again."),
-        errors=(*OF_ONE, NotRetryable(MessageState.CANCELLED), NotRetryable(MessageState.DONE, kept=False)),
+        errors=(*ID_ERRORS, NotRetryable(MessageState.CANCELLED), NotRetryable(MessageState.DONE, kept=False)),
         description="For an email that is held, or whose recipients failed in part or all. Who has it already is not "
         "offered it again. A body is not read.",
     )
@@ -136,10 +136,10 @@ class EmailRoutes:
         "confirmEmail",
         "Say that a held email has arrived",
         tag=Tag.DECISIONS,
-        needs=RequiredPermission.ADMINISTRATOR,
-        parameters=(ID_PART,),
+        needs=RequiredPermission.FULL_ACCESS,
+        parameters=(ID_PARAMETER,),
         answer=email_id_answer("It counts as sent."),
-        errors=(*OF_ONE, NotHeld(MessageState.QUEUED)),
+        errors=(*ID_ERRORS, NotHeld(MessageState.QUEUED)),
         description="For an email of which nobody knows whether it arrived, once it was found in Message trace. "
         "A body is not read.",
     )

@@ -23,7 +23,7 @@ from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.email_types import SEND_TIME
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Body, RequiredPermission, Tag, operation
-from app.api.openapi.shared import ID_PART, OF_ONE, TOO_MANY, email_id_answer
+from app.api.openapi.shared import ID_ERRORS, ID_PARAMETER, TOO_MANY_ATTEMPTS, email_id_answer
 from app.api.openapi.types import AT, describe
 from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotScheduled
 from app.api.submission import send_time
@@ -59,11 +59,11 @@ class ScheduleRoutes:
         "rescheduleEmail",
         "Give a scheduled email another time",
         tag=Tag.EMAILS,
-        needs=RequiredPermission.READER,
-        parameters=(ID_PART,),
+        needs=RequiredPermission.READ_ACCESS,
+        parameters=(ID_PARAMETER,),
         body=Body(Reschedule, {"a moment": {"scheduled_at": AT}, "a delay": {"scheduled_at": "in 2 hours"}}),
         answer=email_id_answer("It goes at the new time."),
-        errors=(*OF_ONE, *_OF_TIME, NotScheduled(MessageState.DONE), TOO_MANY),
+        errors=(*ID_ERRORS, *_OF_TIME, NotScheduled(MessageState.DONE), TOO_MANY_ATTEMPTS),
         description="Only before the time that it is scheduled for.",
     )
     async def reschedule(self, request: Request) -> Response:
@@ -83,10 +83,10 @@ class ScheduleRoutes:
         "cancelEmail",
         "Cancel a scheduled email",
         tag=Tag.EMAILS,
-        needs=RequiredPermission.READER,
-        parameters=(ID_PART,),
+        needs=RequiredPermission.READ_ACCESS,
+        parameters=(ID_PARAMETER,),
         answer=email_id_answer("It is never sent."),
-        errors=(*OF_ONE, NotScheduled(MessageState.DONE)),
+        errors=(*ID_ERRORS, NotScheduled(MessageState.DONE)),
         description="Only before the time that it is scheduled for. A body is not read.",
     )
     async def cancel(self, request: Request) -> Response:

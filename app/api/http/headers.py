@@ -1,12 +1,15 @@
 """What every route does with HTTP itself: reading one header or an id in the path, and answering a success."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.api.problems.problem import ErrorName, FieldError, Invalid
+from app.api.http import params
 from app.mail.timestamps import iso
 
 
@@ -21,17 +24,17 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 def path_id(request: Request, name: str = "id") -> UUID:
     """The `{id}` of the path, or another of its parts. Raises Invalid."""
-    try:
-        return UUID(request.path_params[name])
-    except ValueError:
-        raise Invalid(
-            [FieldError(name, "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)]
-        ) from None
+    return params.uuid(name, request.path_params[name])
 
 
 def json_ok(content: bytes) -> Response:
     """A success is exactly 200 with a JSON object (api.md §1, rule 1)."""
     return Response(content, media_type="application/json")
+
+
+def json_object(content: Mapping[str, Any]) -> Response:
+    """Return a success with this JSON object."""
+    return json_ok(json.dumps(content).encode())
 
 
 def email_id_response(id_: UUID) -> Response:

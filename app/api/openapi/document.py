@@ -110,8 +110,8 @@ def _schemas(operations: Iterable[Operation]) -> tuple[_Schemas, dict[str, Any]]
     """The schema of each type under its name and direction, and what they refer to."""
     wanted: dict[_Key, Any] = {("Error", "serialization"): errors.Error}
     for one in operations:
-        if one.form is not None:
-            wanted[_key(one, "form")] = one.form.type
+        if one.error_format is not None:
+            wanted[_key(one, "form")] = one.error_format.type
         if one.body is not None:
             wanted[_key(one, "body")] = one.body.type
         if one.answer.type is not None:
@@ -145,15 +145,15 @@ def _key(one: Operation, part: str) -> _Key:
 
 def _operation(path: str, method: str, told: Operation, schemas: _Schemas) -> dict[str, Any]:
     head = method == "head"
-    form = schemas[_key(told, "form") if told.form else ("Error", "serialization")]
+    form = schemas[_key(told, "form") if told.error_format else ("Error", "serialization")]
     answers = {"200": _answer(told, schemas), **errors.responses(told, form)}
-    if told.needs is not RequiredPermission.NOTHING:
+    if told.needs is not RequiredPermission.NONE:
         answers = {status: {**answer, "headers": answer["headers"] | _RATES} for status, answer in answers.items()}
     if head:
         answers = {status: _without_content(answer) for status, answer in answers.items()}
     parts = [_path_part(name) for name in _PART.findall(path)]
-    parameters = [*parts, *(it for it in told.parameters if it.place is not ParameterIn.PATH)]
-    described = {it.name: it for it in told.parameters if it.place is ParameterIn.PATH}
+    parameters = [*parts, *(it for it in told.parameters if it.location is not ParameterIn.PATH)]
+    described = {it.name: it for it in told.parameters if it.location is ParameterIn.PATH}
     return {
         "operationId": f"{told.id}Head" if head else told.id,
         "summary": f"{told.summary} (headers only)" if head else told.summary,
@@ -167,7 +167,7 @@ def _operation(path: str, method: str, told: Operation, schemas: _Schemas) -> di
 
 
 def _path_part(name: str) -> Parameter:
-    return Parameter(name, str, "", place=ParameterIn.PATH)
+    return Parameter(name, str, "", location=ParameterIn.PATH)
 
 
 def _parameters(told: Operation, parameters: Sequence[Parameter], schemas: _Schemas) -> dict[str, Any]:
@@ -178,9 +178,9 @@ def _parameters(told: Operation, parameters: Sequence[Parameter], schemas: _Sche
 def _parameter(it: Parameter, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": it.name,
-        "in": it.place,
+        "in": it.location,
         "description": it.description,
-        "required": it.place is ParameterIn.PATH,
+        "required": it.location is ParameterIn.PATH,
         "schema": schema,
         **({} if it.example is None else {"example": it.example}),
     }

@@ -9,7 +9,7 @@ from uuid import UUID
 from typing_extensions import TypedDict
 
 from app.api.http.json_limits import MAX_BYTES_AS_NUMBERS, MAX_VALUES
-from app.api.openapi.operation import JSON, Form, Operation, RequiredPermission
+from app.api.openapi.operation import JSON, ErrorFormat, Operation, RequiredPermission
 from app.api.openapi.text import HEADERS
 from app.api.openapi.types import ID, describe
 from app.api.problems import problem as errors
@@ -59,17 +59,17 @@ class Error(TypedDict):
 
 
 _OF_KEY: Mapping[RequiredPermission, tuple[Problem, ...]] = {
-    RequiredPermission.NOTHING: (),
-    RequiredPermission.HOLDER: (MissingKey(), InvalidKey()),
-    RequiredPermission.READER: (
+    RequiredPermission.NONE: (),
+    RequiredPermission.ANY_KEY: (MissingKey(), InvalidKey()),
+    RequiredPermission.READ_ACCESS: (
         MissingKey(),
         InvalidKey(),
-        RestrictedKey(Permission.SEND_ONLY, RequiredPermission.READER.value),
+        RestrictedKey(Permission.SEND_ONLY, RequiredPermission.READ_ACCESS.value),
     ),
-    RequiredPermission.ADMINISTRATOR: (
+    RequiredPermission.FULL_ACCESS: (
         MissingKey(),
         InvalidKey(),
-        RestrictedKey(Permission.SENDING_ACCESS, RequiredPermission.ADMINISTRATOR.value),
+        RestrictedKey(Permission.SENDING_ACCESS, RequiredPermission.FULL_ACCESS.value),
     ),
 }
 _OF_BODY = (
@@ -97,26 +97,26 @@ def _usual(problem: Problem) -> tuple[int, bytes]:
     return problem.status, errors.render(problem, REQUEST_ID)
 
 
-USUAL = Form(Error, _usual)
+USUAL = ErrorFormat(Error, _usual)
 
 
 def problems(told: Operation) -> list[Problem]:
     """Everything that the operation may answer but a success."""
     common: list[Problem] = [*_OF_KEY[told.needs]]
-    if told.needs is not RequiredPermission.NOTHING:
+    if told.needs is not RequiredPermission.NONE:
         common.append(TooManyRequests(450))
     if told.body is not None:
         common += _OF_BODY
-    if told.asks_store:
+    if told.uses_store:
         common.append(_NO_STORE)
-    if told.drains:
+    if told.refused_while_stopping:
         common.append(_STOPPING)
     return [*common, *told.errors, InternalError()]
 
 
 def responses(told: Operation, error: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """By status. `error` is the schema of the form that the operation answers in."""
-    form = told.form or USUAL
+    form = told.error_format or USUAL
     rendered = [(problem, *form.render(problem)) for problem in problems(told)]
     rendered.sort(key=lambda one: one[1])
     return {
@@ -126,7 +126,7 @@ def responses(told: Operation, error: Mapping[str, Any]) -> dict[str, dict[str, 
 
 
 def _response(
-    status: int, told: list[tuple[Problem, dict[str, Any]]], error: Mapping[str, Any], form: Form
+    status: int, told: list[tuple[Problem, dict[str, Any]]], error: Mapping[str, Any], form: ErrorFormat
 ) -> dict[str, Any]:
     sentences = dict.fromkeys(_sentence(problem) for problem, _ in told)
     narrowed = {**error, "properties": _narrowed(status, [body for _, body in told])} if form is USUAL else error

@@ -33,10 +33,10 @@ class Tag(StrEnum):
 class RequiredPermission(Enum):
     """Which API keys may ask; the words are those of `Keyring`."""
 
-    NOTHING = ()
-    HOLDER = (Permission.SEND_ONLY, Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
-    READER = (Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
-    ADMINISTRATOR = (Permission.FULL_ACCESS,)
+    NONE = ()
+    ANY_KEY = (Permission.SEND_ONLY, Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
+    READ_ACCESS = (Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
+    FULL_ACCESS = (Permission.FULL_ACCESS,)
 
 
 class ParameterIn(StrEnum):
@@ -55,7 +55,7 @@ class Parameter:
     type: Any
     description: str
     example: Any = None
-    place: ParameterIn = ParameterIn.QUERY
+    location: ParameterIn = ParameterIn.QUERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ErrorFormat:
     """How errors look: their type, and a problem as status and content."""
 
     type: Any
@@ -108,9 +108,9 @@ class Operation:
     errors: tuple[Problem, ...] = ()
     description: str = ""
     links: Mapping[str, Link] = field(default_factory=dict)
-    asks_store: bool = True
-    drains: bool = True  # it is refused while Postern stops
-    form: Form | None = None  # None: that of every other route
+    uses_store: bool = True
+    refused_while_stopping: bool = True  # it is refused while Postern stops
+    error_format: ErrorFormat | None = None  # None: that of every other route
 
 
 def operation(

@@ -36,9 +36,9 @@ class DocsRoutes:
         "getSpecification",
         "Get this specification",
         tag=Tag.OPERATION,
-        needs=RequiredPermission.NOTHING,
+        needs=RequiredPermission.NONE,
         answer=Answer("OpenAPI 3.1.", dict[str, Any]),
-        asks_store=False,
+        uses_store=False,
     )
     async def specification(self, _: Request) -> Response:
         """GET /openapi.json."""
@@ -48,13 +48,13 @@ class DocsRoutes:
         "getDocumentation",
         "Read this specification",
         tag=Tag.OPERATION,
-        needs=RequiredPermission.NOTHING,
+        needs=RequiredPermission.NONE,
         answer=Answer(
             "A page that needs nothing from elsewhere and runs no script.",
             media_type="text/html",
             headers={"Content-Security-Policy": "Nothing is loaded, and nothing but the page's own style is applied."},
         ),
-        asks_store=False,
+        uses_store=False,
     )
     async def page(self, _: Request) -> Response:
         """GET /docs."""

@@ -26,20 +26,20 @@ from app.api.problems.problem import (
 from app.mail.rate_limit import Amount, Unit, Window
 from app.mail.time_units import DAY, MINUTE
 
-ID_PART = Parameter("id", Id, "The id of the email, as it was answered.", place=ParameterIn.PATH)
+ID_PARAMETER = Parameter("id", Id, "The id of the email, as it was answered.", location=ParameterIn.PATH)
 
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"})],
     "For 24 hours the same key and body give the same answer and one email. A request that is refused uses none up.",
-    place=ParameterIn.HEADER,
+    location=ParameterIn.HEADER,
 )
-OF_IDEMPOTENCY = (InvalidIdempotencyKey(), IdempotencyMismatch(), IdempotencyInFlight())
+IDEMPOTENCY_ERRORS = (InvalidIdempotencyKey(), IdempotencyMismatch(), IdempotencyInFlight())
 
-BAD_ID = invalid("id", "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)
-OF_ONE = (BAD_ID, NO_EMAIL)
+INVALID_ID = invalid("id", "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)
+ID_ERRORS = (INVALID_ID, NO_EMAIL)
 
-OF_EMAIL = (
+EMAIL_ERRORS = (
     invalid("subject", "The subject is missing; give one that is not empty.", ErrorName.MISSING_REQUIRED_FIELD),
     invalid("to", "It has 51 addresses and may have 50; send several emails."),
     invalid(
@@ -66,14 +66,14 @@ OF_EMAIL = (
     LaneNotAllowed("urgent", ("normal", "bulk")),
     RecipientNotAllowed([("to[0]", "anna@example.com")], ("*@contoso.com",)),
 )
-TOO_MANY = TooManyAttempts(600, 40)
-OF_BUDGET = (
+TOO_MANY_ATTEMPTS = TooManyAttempts(600, 40)
+LIMIT_ERRORS = (
     RateLimitExceeded(Window(MINUTE, 1_763_975_880, 60, 60), Amount(1, 1, 912), 1_763_975_920.0),
     RateLimitExceeded(Window(DAY, 1_763_942_400, 5_000, 4_980), Amount(50, 50, 45_600), 1_763_975_920.0),
     RateLimitExceeded(
         Window(DAY, 1_763_942_400, 8_000, 7_900, Unit.RECIPIENTS), Amount(1, 150, 5_210), 1_763_975_920.0
     ),
-    TOO_MANY,
+    TOO_MANY_ATTEMPTS,
     DiskAlmostFull(),
 )
 

@@ -19,7 +19,7 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http.headers import header, json_ok, timestamp
 from app.api.openapi.errors import USUAL, Error
-from app.api.openapi.operation import Answer, Form, Parameter, RequiredPermission, Tag, operation
+from app.api.openapi.operation import Answer, ErrorFormat, Parameter, RequiredPermission, Tag, operation
 from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
@@ -93,7 +93,7 @@ _NOT_READY = {
     "relaying": False,
     "reasons": [NO_DATABASE.shown(names=False)],
 }
-_NO_ADMINISTRATOR = (Permission.SENDING_ACCESS, RequiredPermission.ADMINISTRATOR.value)
+_NO_ADMINISTRATOR = (Permission.SENDING_ACCESS, RequiredPermission.FULL_ACCESS.value)
 _FLAG = Annotated[str, WithJsonSchema({"type": "string", "description": "Yes, but for an empty one, `0` and `false`."})]
 _PARAMETERS = (
     Parameter("deep", _FLAG, "`1`: the doctor logs in to every mailbox. Asks for a key with full access.", "1"),
@@ -105,18 +105,18 @@ _KEY_ANSWERS = 5.0  # seconds in which the store has to find the key
 class HealthRoutes:
     """The two routes."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
-        self._edge = edge
-        self._keyring = keyring
+    def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
+        self._context = context
+        self._authenticator = authenticator
 
     @operation(
         "getHealth",
         "Ask whether the process lives",
         tag=Tag.OPERATION,
-        needs=RequiredPermission.NOTHING,
+        needs=RequiredPermission.NONE,
         answer=Answer("It does.", Alive, {"alive": {"status": "ok"}}),
-        asks_store=False,
-        drains=False,
+        uses_store=False,
+        refused_while_stopping=False,
     )
     async def alive(self, _: Request) -> Response:
         """GET /healthz: 200 as long as the process answers."""
@@ -126,12 +126,12 @@ class HealthRoutes:
         "getReadiness",
         "Ask whether emails can be accepted",
         tag=Tag.OPERATION,
-        needs=RequiredPermission.NOTHING,
+        needs=RequiredPermission.NONE,
         parameters=_PARAMETERS,
         answer=Answer("They can.", ReadinessObject, {"ready": _READY, "a mailbox is held": _HELD}),
         errors=(NotReady(_NOT_READY), InvalidKey(), MissingKey(), RestrictedKey(*_NO_ADMINISTRATOR)),
-        drains=False,
-        form=Form(ReadinessError, USUAL.render),
+        refused_while_stopping=False,
+        error_format=ErrorFormat(ReadinessError, USUAL.render),
         description="A 503 has the same members beside the error. The names of mailboxes are told with full access.",
     )
     async def ready(self, request: Request) -> Response:
@@ -140,10 +140,10 @@ class HealthRoutes:
         `?deep=1` has the doctor log in to every mailbox; `?relaying=1` makes it 503 too when all of them are held.
         """
         deep, relaying = _asked(request, "deep"), _asked(request, "relaying")
-        stands = await self._edge.readiness()
+        stands = await self._context.readiness()
         # Without a store no key can be found: nobody gets names then.
         names = stands.status is not Status.NOT_READY and await self._may_see_names(request, must=deep)
-        if self._edge.draining():
+        if self._context.draining():
             stands = replace(stands, reasons=(STOPPING, *stands.reasons))
         more: dict[str, Any] = {}
         if deep and stands.status is not Status.NOT_READY:
@@ -154,10 +154,10 @@ class HealthRoutes:
         return json_ok(json.dumps(body).encode())
 
     async def _deep_checked(self, stands: Readiness) -> tuple[Readiness, dict[str, Any]]:
-        examined = await self._edge.deep_check()
+        examined = await self._context.deep_check()
         told = {
             "examined_at": timestamp(examined.at),
-            "age_seconds": round(max(0.0, self._edge.clock.now() - examined.at), 1),
+            "age_seconds": round(max(0.0, self._context.clock.now() - examined.at), 1),
             "findings": examined.findings,
         }
         return replace(stands, reasons=(*stands.reasons, *examined.reasons)), told
@@ -168,7 +168,7 @@ class HealthRoutes:
             return False
         try:
             async with asyncio.timeout(_KEY_ANSWERS):
-                await self._keyring.full_access(request)
+                await self._authenticator.full_access(request)
         except (Problem, StoreError):
             if must:
                 raise

@@ -22,10 +22,10 @@ class MetricsRoute:
         "getMetrics",
         "Read what was counted",
         tag=Tag.OPERATION,
-        needs=RequiredPermission.NOTHING,
+        needs=RequiredPermission.NONE,
         answer=Answer("Prometheus' text format.", media_type="text/plain"),
-        asks_store=False,  # what it reads of the store it leaves out when that does not answer
-        drains=False,
+        uses_store=False,  # what it reads of the store it leaves out when that does not answer
+        refused_while_stopping=False,
     )
     async def get(self, _: Request) -> Response:
         """GET /metrics: in Prometheus' text format, also while Postern stops."""

@@ -15,10 +15,10 @@ from starlette.responses import Response
 from app.api.auth.authenticator import Authenticator
 from app.api.http.headers import header, json_ok, timestamp
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
-from app.api.openapi.shared import IDEMPOTENCY_KEY, OF_BUDGET, OF_EMAIL, OF_IDEMPOTENCY, next_steps
+from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, next_steps
 from app.api.postmark import translate
 from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field
-from app.api.postmark.schema import ANSWERS, CODE, FORM, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
+from app.api.postmark.schema import ANSWERS, CODE, ERROR_FORMAT, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
 from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound
 from app.api.submission.builder import PreparedEmail
 from app.api.submission.fields import json_type
@@ -50,14 +50,14 @@ class PostmarkRoutes:
         "sendPostmarkEmail",
         "Send an email in Postmark's words",
         tag=Tag.POSTMARK,
-        needs=RequiredPermission.HOLDER,
+        needs=RequiredPermission.ANY_KEY,
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(PostmarkEmail, {"a receipt": RECEIPT, "a one-time code": CODE}),
         answer=Answer("It is on the disk, and is relayed from there.", PostmarkSent, {"kept": SENT}),
-        errors=(*OF_EMAIL, *OF_BUDGET, *OF_IDEMPOTENCY, _NO_OBJECT),
+        errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, _NO_OBJECT),
         description=_TOKEN,
         links=next_steps("$response.body#/MessageID"),
-        form=FORM,
+        error_format=ERROR_FORMAT,
     )
     async def send(self, request: Request) -> Response:
         """POST /email: 200 with the MessageID once the email is on the disk."""
@@ -68,7 +68,7 @@ class PostmarkRoutes:
         "sendPostmarkBatch",
         "Send up to 500 emails in Postmark's words",
         tag=Tag.POSTMARK,
-        needs=RequiredPermission.HOLDER,
+        needs=RequiredPermission.ANY_KEY,
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(
             Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MAX_BATCH)], {"two emails": [RECEIPT, CODE]}
@@ -78,10 +78,10 @@ class PostmarkRoutes:
             ANSWERS,
             {"one of two": SENT_BATCH},
         ),
-        errors=(*OF_BUDGET, *OF_IDEMPOTENCY, *_OF_BATCH),
+        errors=(*LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, *_OF_BATCH),
         description=_TOKEN,
         links=next_steps("$response.body#/0/MessageID"),
-        form=FORM,
+        error_format=ERROR_FORMAT,
     )
     async def send_batch(self, request: Request) -> Response:
         """POST /email/batch: 200 with a list, in order: of each email its MessageID, or what is wrong with it."""

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
 from app.api.openapi.email_types import NOT_EMPTY, NOTHING, ONE_LINE, OPTIONAL_ADDRESS, PLAIN
-from app.api.openapi.operation import Form
+from app.api.openapi.operation import ErrorFormat
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.postmark.errors import render
 from app.api.postmark.translate import MAX_METADATA_NAME, MAX_TAG_TEXT
@@ -116,7 +116,7 @@ class PostmarkError(TypedDict):
     Message: Annotated[str, describe("What is wrong and what mends it, the place in Postmark's words.", min_length=1)]
 
 
-FORM = Form(PostmarkError, render)
+ERROR_FORMAT = ErrorFormat(PostmarkError, render)
 ANSWERS = list[PostmarkSent | PostmarkError]
 
 RECEIPT: dict[str, Any] = {

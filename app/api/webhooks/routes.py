@@ -1,10 +1,8 @@
 """The routes under /webhooks, in the shape of Resend's, all of them for administrators. Nothing is posted here."""
 
-import json
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,248 +10,236 @@ from starlette.responses import Response
 from app import logs
 from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
-from app.api.http import body
-from app.api.http.headers import json_ok
+from app.api.http import body, params
+from app.api.http.headers import json_object, path_id
 from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
 from app.api.problems.problem import FieldError, Invalid, NotFound
-from app.api.webhooks import fields, view
-from app.api.webhooks import schema as told
+from app.api.webhooks import fields, schema, view
 from app.store.keys.records import Key
 from app.store.webhooks.records import Delivery, Revision, Rotation, Secret, Webhook
 
-OVERLAP = 86_400.0  # seconds for which the old secret signs beside a new one
-MOST = 50  # webhooks: each event is written once for each of them
+SECRET_OVERLAP = 86_400.0  # seconds for which the old secret signs beside a new one
+MAX_WEBHOOKS = 50  # each event is stored once per webhook
+_TOO_MANY_WEBHOOKS = f"There are already {MAX_WEBHOOKS} webhooks, which is the maximum. Remove one first."
 
-
-_told = partial(operation, tag=Tag.WEBHOOKS, needs=RequiredPermission.ADMINISTRATOR)
+_operation = partial(operation, tag=Tag.WEBHOOKS, needs=RequiredPermission.FULL_ACCESS)
 
 
 class WebhookRoutes:
     """Who is told what, and what became of it."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
-        self._edge = edge
-        self._keyring = keyring
+    def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
+        self._context = context
+        self._authenticator = authenticator
 
-    @_told(
+    @_operation(
         "createWebhook",
         "Tell an endpoint of events",
-        body=Body(told.WebhookInput, {"an endpoint": told.INPUT}),
-        answer=Answer("It hears of what happens from now on.", view.WebhookWithSecret, {"created": told.WITH_SECRET}),
-        errors=(*told.OF_INPUT, told.MISSING),
-        links=told.next_steps("$response.body#/id"),
+        body=Body(schema.WebhookInput, {"an endpoint": schema.INPUT}),
+        answer=Answer("It hears of what happens from now on.", view.WebhookWithSecret, {"created": schema.WITH_SECRET}),
+        errors=(*schema.INPUT_ERRORS, schema.MISSING_ERROR),
+        links=schema.next_steps("$response.body#/id"),
     )
     async def create(self, request: Request) -> Response:
         """POST /webhooks: it hears of what happens from now on."""
         key, given = await self._asked(request)
-        endpoint = fields.required(given, "endpoint", self._endpoint)
-        events = fields.required(given, "events", fields.events)
-        if len(await self._edge.store.webhooks()) >= MOST:
-            raise Invalid(
-                [FieldError("", f"There are {MOST} webhooks already, and more would cost every email. Remove one.")]
-            )
+        endpoint = params.required(given, "endpoint", self._endpoint)
+        events = params.required(given, "events", fields.events)
+        if len(await self._context.store.webhooks()) >= MAX_WEBHOOKS:
+            raise Invalid([FieldError("", _TOO_MANY_WEBHOOKS)])
         secret = Secret(fields.new_secret())
-        webhook = Webhook(uuid4(), endpoint, events, self._edge.clock.now(), (secret,))
-        await self._edge.store.create_webhook(webhook)
+        webhook = Webhook(uuid4(), endpoint, events, self._context.clock.now(), (secret,))
+        await self._context.store.create_webhook(webhook)
         logs.webhook_changed(webhook.id, what="created", key=key.name)
-        return _answer(view.with_secret(webhook))
+        return json_object(view.with_secret(webhook))
 
-    @_told(
+    @_operation(
         "listWebhooks",
         "List the webhooks",
-        answer=Answer("All of them.", told.WebhookList, {"one": told.listed(told.WEBHOOK)}),
+        answer=Answer("All of them.", schema.WebhookList, {"one": params.list_object([schema.WEBHOOK])}),
     )
     async def list_(self, request: Request) -> Response:
         """GET /webhooks: the newest first."""
-        await self._keyring.full_access(request)
-        return _answer(view.listed(map(view.webhook, await self._edge.store.webhooks())))
+        await self._authenticator.full_access(request)
+        return json_object(params.list_object(map(view.webhook, await self._context.store.webhooks())))
 
-    @_told(
+    @_operation(
         "getWebhook",
         "See a webhook",
-        parameters=(told.ID_PART,),
-        answer=Answer("With its secret.", view.WebhookWithSecret, {"enabled": told.WITH_SECRET}),
-        errors=told.OF_ONE,
+        parameters=(schema.ID_PARAMETER,),
+        answer=Answer("With its secret.", view.WebhookWithSecret, {"enabled": schema.WITH_SECRET}),
+        errors=schema.ID_ERRORS,
     )
     async def show(self, request: Request) -> Response:
         """GET /webhooks/{id}: with its secret."""
-        await self._keyring.full_access(request)
-        return _answer(view.with_secret(await self._webhook(request)))
+        await self._authenticator.full_access(request)
+        return json_object(view.with_secret(await self._webhook(request)))
 
-    @_told(
+    @_operation(
         "reviseWebhook",
         "Change a webhook",
-        parameters=(told.ID_PART,),
-        body=Body(told.WebhookRevision, {"disable it": {"status": "disabled"}}, required=False),
-        answer=Answer("It was changed.", told.RevisedWebhook, {"changed": told.CHANGED}),
-        errors=(*told.OF_ONE, *told.OF_INPUT),
+        parameters=(schema.ID_PARAMETER,),
+        body=Body(schema.WebhookRevision, {"disable it": {"status": "disabled"}}, required=False),
+        answer=Answer("It was changed.", schema.RevisedWebhook, {"changed": schema.CHANGED}),
+        errors=(*schema.ID_ERRORS, *schema.INPUT_ERRORS),
         description="What waits for a disabled endpoint goes when it is enabled again.",
     )
     async def revise(self, request: Request) -> Response:
         """PATCH /webhooks/{id}: another endpoint, other events, enabled or disabled."""
         key, given = await self._asked(request)
         revision = Revision(
-            _id(request),
-            fields.optional(given, "endpoint", self._endpoint),
-            fields.optional(given, "events", fields.events),
-            fields.optional(given, "status", fields.status),
+            path_id(request),
+            params.optional(given, "endpoint", self._endpoint),
+            params.optional(given, "events", fields.events),
+            params.optional(given, "status", fields.status),
         )
-        if not await self._edge.store.revise_webhook(revision):
+        if not await self._context.store.revise_webhook(revision):
             raise _no_webhook(request)
         logs.webhook_changed(revision.id, what="revised", key=key.name)
-        return _answer({"object": "webhook", "id": str(revision.id)})
+        return json_object({"object": "webhook", "id": str(revision.id)})
 
-    @_told(
+    @_operation(
         "removeWebhook",
         "Remove a webhook",
-        parameters=(told.ID_PART,),
-        answer=Answer("It is gone.", told.RemovedWebhook, {"removed": {**told.CHANGED, "deleted": True}}),
-        errors=told.OF_ONE,
+        parameters=(schema.ID_PARAMETER,),
+        answer=Answer("It is gone.", schema.RemovedWebhook, {"removed": {**schema.CHANGED, "deleted": True}}),
+        errors=schema.ID_ERRORS,
     )
     async def remove(self, request: Request) -> Response:
         """DELETE /webhooks/{id}."""
-        key = await self._keyring.full_access(request)
-        id_ = _id(request)
-        if not await self._edge.store.remove_webhook(id_):
+        key = await self._authenticator.full_access(request)
+        id_ = path_id(request)
+        if not await self._context.store.remove_webhook(id_):
             raise _no_webhook(request)
         logs.webhook_changed(id_, what="removed", key=key.name)
-        return _answer({"object": "webhook", "id": str(id_), "deleted": True})
+        return json_object({"object": "webhook", "id": str(id_), "deleted": True})
 
-    @_told(
+    @_operation(
         "rotateWebhookSecret",
         "Give a webhook a new secret",
-        parameters=(told.ID_PART,),
+        parameters=(schema.ID_PARAMETER,),
         answer=Answer(
             "For a day both secrets sign.",
-            told.RotatedWebhook,
-            {"rotated": {**told.CHANGED, "signing_secret": told.WITH_SECRET["signing_secret"]}},
+            schema.RotatedWebhook,
+            {"rotated": {**schema.CHANGED, "signing_secret": schema.WITH_SECRET["signing_secret"]}},
         ),
-        errors=told.OF_ONE,
+        errors=schema.ID_ERRORS,
     )
     async def rotate(self, request: Request) -> Response:
         """POST /webhooks/{id}/signing-secret/rotate: for a day both secrets sign."""
-        key = await self._keyring.full_access(request)
-        now = self._edge.clock.now()
-        rotation = Rotation(_id(request), fields.new_secret(), now, now + OVERLAP)
-        if not await self._edge.store.rotate_webhook(rotation):
+        key = await self._authenticator.full_access(request)
+        now = self._context.clock.now()
+        rotation = Rotation(path_id(request), fields.new_secret(), now, now + SECRET_OVERLAP)
+        if not await self._context.store.rotate_webhook(rotation):
             raise _no_webhook(request)
         logs.webhook_changed(rotation.id, what="secret rotated", key=key.name)
-        return _answer({"object": "webhook", "id": str(rotation.id), "signing_secret": rotation.secret})
+        return json_object({"object": "webhook", "id": str(rotation.id), "signing_secret": rotation.secret})
 
-    @_told(
+    @_operation(
         "listWebhookEvents",
         "List the events of a webhook",
-        parameters=(told.ID_PART, *told.PAGE),
+        parameters=(schema.ID_PARAMETER, *schema.PAGE_PARAMETERS),
         answer=Answer(
             "What it was told and is to be told, the newest first.",
-            told.WebhookEventList,
-            {"one": told.listed(told.EVENT)},
+            schema.WebhookEventList,
+            {"one": params.list_object([schema.EVENT])},
         ),
-        errors=(*told.OF_ONE, *told.OF_PAGE),
-        links=told.OF_LIST,
+        errors=(*schema.ID_ERRORS, *schema.PAGE_ERRORS),
+        links=schema.EVENT_LINKS,
     )
     async def events(self, request: Request) -> Response:
         """GET /webhooks/{id}/events: what it was told and is to be told, the newest first."""
-        await self._keyring.full_access(request)
-        limit = fields.limit(request.query_params.get("limit"))
-        after = fields.after(request.query_params.get("after"))
+        await self._authenticator.full_access(request)
+        limit, after = params.page(request.query_params)
         webhook = await self._webhook(request)
-        found = await self._edge.store.deliveries(webhook.id, after, limit + 1)
-        return _answer(view.listed(map(view.event, found[:limit]), has_more=len(found) > limit))
+        found = await self._context.store.deliveries(webhook.id, after, limit + 1)
+        return json_object(params.list_object(map(view.event, found[:limit]), has_more=len(found) > limit))
 
-    @_told(
+    @_operation(
         "getWebhookEvent",
         "See an event",
-        parameters=(told.ID_PART, told.EVENT_PART),
-        answer=Answer("With its payload.", view.WholeWebhookEvent, {"sent": told.WHOLE_EVENT}),
-        errors=(*told.OF_ONE, *told.OF_EVENT),
+        parameters=(schema.ID_PARAMETER, schema.EVENT_PARAMETER),
+        answer=Answer("With its payload.", view.WholeWebhookEvent, {"sent": schema.WHOLE_EVENT}),
+        errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
     async def event(self, request: Request) -> Response:
         """GET /webhooks/{id}/events/{event_id}: with its payload."""
-        await self._keyring.full_access(request)
-        return _answer(view.whole_event(await self._delivery(request)))
+        await self._authenticator.full_access(request)
+        return json_object(view.whole_event(await self._delivery(request)))
 
-    @_told(
+    @_operation(
         "listWebhookEventTries",
         "See how an event was told",
-        parameters=(told.ID_PART, told.EVENT_PART),
-        answer=Answer("How the last tries ended.", told.WebhookTryList, {"one": told.listed(told.TRY)}),
-        errors=(*told.OF_ONE, *told.OF_EVENT),
+        parameters=(schema.ID_PARAMETER, schema.EVENT_PARAMETER),
+        answer=Answer("How the last tries ended.", schema.WebhookTryList, {"one": params.list_object([schema.TRY])}),
+        errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
     async def attempts(self, request: Request) -> Response:
         """GET /webhooks/{id}/events/{event_id}/attempts: how the last tries ended."""
-        await self._keyring.full_access(request)
-        return _answer(view.listed(view.attempts(await self._delivery(request))))
+        await self._authenticator.full_access(request)
+        return json_object(params.list_object(view.attempts(await self._delivery(request))))
 
-    @_told(
+    @_operation(
         "replayWebhookEvent",
         "Tell of an event again",
-        parameters=(told.ID_PART, told.EVENT_PART),
+        parameters=(schema.ID_PARAMETER, schema.EVENT_PARAMETER),
         answer=Answer(
             "It is told again, under the same id.",
-            told.ReplayedEvent,
-            {"replayed": {"object": "webhook_event", "id": told.EVENT["id"]}},
+            schema.ReplayedEvent,
+            {"replayed": {"object": "webhook_event", "id": schema.EVENT["id"]}},
         ),
-        errors=(*told.OF_ONE, *told.OF_EVENT),
+        errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
     async def replay(self, request: Request) -> Response:
         """POST /webhooks/{id}/events/{event_id}/replay: it is told again, under the same id."""
-        key = await self._keyring.full_access(request)
-        id_, event = _id(request), _event(request)
-        if not await self._edge.store.replay(id_, event, self._edge.clock.now()):
+        key = await self._authenticator.full_access(request)
+        id_, event = path_id(request), path_id(request, "event_id")
+        if not await self._context.store.replay(id_, event, self._context.clock.now()):
             raise _no_event(request)
         logs.webhook_changed(id_, what="event replayed", key=key.name)
-        return _answer({"object": "webhook_event", "id": str(event)})
+        return json_object({"object": "webhook_event", "id": str(event)})
 
-    @_told(
+    @_operation(
         "replayWebhook",
         "Tell again of what was given up",
-        parameters=(told.ID_PART,),
-        body=Body(told.ReplayInput, {"since a moment": {"since": "2026-11-24T09:00:00Z"}}),
+        parameters=(schema.ID_PARAMETER,),
+        body=Body(schema.ReplayInput, {"since a moment": {"since": "2026-11-24T09:00:00Z"}}),
         answer=Answer(
             "Every event since then that was given up is told again.",
-            told.ReplayedWebhook,
-            {"replayed": {**told.CHANGED, "replayed": 3}},
+            schema.ReplayedWebhook,
+            {"replayed": {**schema.CHANGED, "replayed": 3}},
         ),
-        errors=(*told.OF_ONE, *told.OF_SINCE),
+        errors=(*schema.ID_ERRORS, *schema.SINCE_ERRORS),
     )
     async def replay_failed(self, request: Request) -> Response:
         """POST /webhooks/{id}/replay: every event since a moment that was given up is told again."""
         key, given = await self._asked(request)
-        since = fields.required(given, "since", fields.epoch_seconds)
+        since = params.required(given, "since", fields.epoch_seconds)
         webhook = await self._webhook(request)
-        count = await self._edge.store.replay_failed(webhook.id, since, self._edge.clock.now())
+        count = await self._context.store.replay_failed(webhook.id, since, self._context.clock.now())
         logs.webhook_changed(webhook.id, what=f"{count} events replayed", key=key.name)
-        return _answer({"object": "webhook", "id": str(webhook.id), "replayed": count})
+        return json_object({"object": "webhook", "id": str(webhook.id), "replayed": count})
 
     async def _asked(self, request: Request) -> tuple[Key, dict[str, Any]]:
-        key = await self._keyring.full_access(request)
-        return key, fields.members(await body.read(request, self._edge.limits, UNCHARGED_SIZE))
+        key = await self._authenticator.full_access(request)
+        return key, params.json_members(await body.read(request, self._context.limits, UNCHARGED_SIZE))
 
     @property
     def _endpoint(self) -> Any:
-        return partial(fields.endpoint, private=self._edge.allow_private_webhooks)
+        return partial(fields.endpoint, private=self._context.allow_private_webhooks)
 
     async def _webhook(self, request: Request) -> Webhook:
-        webhook = await self._edge.store.webhook(_id(request))
+        webhook = await self._context.store.webhook(path_id(request))
         if webhook is None:
             raise _no_webhook(request)
         return webhook
 
     async def _delivery(self, request: Request) -> Delivery:
-        delivery = await self._edge.store.delivery(_id(request), _event(request))
+        delivery = await self._context.store.delivery(path_id(request), path_id(request, "event_id"))
         if delivery is None:
             raise _no_event(request)
         return delivery
-
-
-def _id(request: Request) -> UUID:
-    return fields.uuid("id", request.path_params["id"])
-
-
-def _event(request: Request) -> UUID:
-    return fields.uuid("event_id", request.path_params["event_id"])
 
 
 def _no_webhook(request: Request) -> NotFound:
@@ -262,7 +248,3 @@ def _no_webhook(request: Request) -> NotFound:
 
 def _no_event(request: Request) -> NotFound:
     return NotFound(f"The webhook {request.path_params['id']} was told of no event {request.path_params['event_id']}.")
-
-
-def _answer(content: Mapping[str, Any]) -> Response:
-    return json_ok(json.dumps(content).encode())

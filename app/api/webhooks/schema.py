@@ -11,7 +11,7 @@ from app.api.openapi.types import AT, EVENT_ID, ID, LATER, WEBHOOK_ID, Id, descr
 from app.api.problems.problem import ErrorName, NotFound
 from app.api.webhooks.view import WebhookEvent, WebhookObject, WebhookTry
 from app.mail.webhook.rules import MAX_URL, UNSUPPORTED_EVENTS, EventType
-from app.store.webhooks.records import Status
+from app.store.webhooks.records import WebhookStatus
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class WebhookRevision(TypedDict):
 
     endpoint: NotRequired[Annotated[_Url | None, describe(_ENDPOINT)]]
     events: NotRequired[_Events | None]
-    status: NotRequired[Status | None]
+    status: NotRequired[WebhookStatus | None]
 
 
 class ReplayInput(TypedDict):
@@ -132,25 +132,20 @@ WHOLE_EVENT = {
 TRY = {"id": f"{EVENT_ID}-1", "http_status_code": 200, "response": "ok", "sent_at": LATER}
 
 
-def listed(*data: dict[str, Any]) -> dict[str, Any]:
-    """A page of these."""
-    return {"object": "list", "has_more": False, "data": [*data]}
-
-
 _UUID = "It must be a UUID, as this relay gave it out."
-ID_PART = Parameter("id", Id, "The id of the webhook.", place=ParameterIn.PATH)
-EVENT_PART = Parameter("event_id", Id, "The id of the event.", place=ParameterIn.PATH)
-PAGE = (
+ID_PARAMETER = Parameter("id", Id, "The id of the webhook.", location=ParameterIn.PATH)
+EVENT_PARAMETER = Parameter("event_id", Id, "The id of the event.", location=ParameterIn.PATH)
+PAGE_PARAMETERS = (
     Parameter("limit", Annotated[int, Field(ge=1, le=100)], "Events on a page; 20 by default.", 20),
     Parameter("after", Id, "The id of an event: those behind it in the list.", EVENT_ID),
 )
-OF_PAGE = (invalid("limit", "It must be a whole number from 1 to 100."),)
-OF_ONE = (invalid("id", _UUID, ErrorName.INVALID_PARAMETER), NotFound(f"There is no webhook {WEBHOOK_ID}."))
-OF_EVENT = (
+PAGE_ERRORS = (invalid("limit", "It must be a whole number from 1 to 100."),)
+ID_ERRORS = (invalid("id", _UUID, ErrorName.INVALID_PARAMETER), NotFound(f"There is no webhook {WEBHOOK_ID}."))
+EVENT_ERRORS = (
     invalid("event_id", _UUID, ErrorName.INVALID_PARAMETER),
     NotFound(f"The webhook {WEBHOOK_ID} was told of no event {EVENT_ID}."),
 )
-OF_INPUT = (
+INPUT_ERRORS = (
     invalid("endpoint", "It must be a string, not a number."),
     invalid(
         "endpoint",
@@ -158,14 +153,16 @@ OF_INPUT = (
         reason="endpoint_not_allowed",
     ),
 )
-MISSING = invalid("events", "It is missing; give it.", ErrorName.MISSING_REQUIRED_FIELD)
-OF_SINCE = (
+MISSING_ERROR = invalid("events", "It is missing; give it.", ErrorName.MISSING_REQUIRED_FIELD)
+SINCE_ERRORS = (
     invalid("since", "It must be a date and time such as 2026-11-24T09:00:00Z."),
     invalid("since", "It is missing; give it.", ErrorName.MISSING_REQUIRED_FIELD),
 )
 
 _OF_EVENT = {"id": "$request.path.id", "event_id": "$response.body#/data/0/id"}
-OF_LIST = {name: Link(name, _OF_EVENT) for name in ("getWebhookEvent", "listWebhookEventTries", "replayWebhookEvent")}
+EVENT_LINKS = {
+    name: Link(name, _OF_EVENT) for name in ("getWebhookEvent", "listWebhookEventTries", "replayWebhookEvent")
+}
 
 
 def next_steps(id: str) -> dict[str, Link]:

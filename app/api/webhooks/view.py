@@ -1,7 +1,7 @@
 """Webhooks, their events and tries as the SDKs read them. Reads no store."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from typing_extensions import TypedDict
@@ -10,7 +10,7 @@ from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
 from app.mail.timestamps import iso
 from app.mail.webhook.rules import UNSUPPORTED_EVENTS, EventType
-from app.store.webhooks.records import Delivery, DeliveryAttempt, DeliveryState, Status, Webhook
+from app.store.webhooks.records import Delivery, DeliveryAttempt, DeliveryState, Webhook, WebhookStatus
 
 EventStatus = Literal["pending", "attempting", "success", "failed"]
 
@@ -23,7 +23,7 @@ class WebhookObject(TypedDict):
     object: Literal["webhook"]
     id: Id
     created_at: Timestamp
-    status: Status
+    status: WebhookStatus
     endpoint: str
     events: Sequence[str]
     never_sent: Annotated[list[str], describe("Those of `events` that a relay cannot know: they never come.")]
@@ -100,11 +100,6 @@ def whole_event(one: Delivery) -> WholeWebhookEvent:
 def attempts(one: Delivery) -> list[WebhookTry]:
     """The last tries, the newest first."""
     return [_attempt(f"{one.event_id}-{number}", it) for number, it in enumerate(one.history, 1)][::-1]
-
-
-def listed(data: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
-    """A page."""
-    return {"object": "list", "has_more": has_more, "data": list(data)}
 
 
 def _attempt(id: str, one: DeliveryAttempt) -> WebhookTry:

@@ -17,7 +17,7 @@ from app.store.db.prepared import PreparedStatement
 from app.store.queue.claim import LANES
 from app.store.read.records import Backlog, Waiting
 from app.store.schema import ACTIVE, READY, RESTING, UNTOLD, messages, webhook_deliveries, webhooks
-from app.store.webhooks.records import Status
+from app.store.webhooks.records import WebhookStatus
 
 COUNTED = 10_000  # messages of one kind; more count as so many
 NEXT = 1_000
@@ -56,7 +56,7 @@ def _resting() -> PreparedStatement:
 _RESTING = _resting()
 _ACTIVE = PreparedStatement(select(_m.pool, _m.lane).where(ACTIVE).limit(COUNTED))
 _HELD = PreparedStatement(select(_m.pool, _m.lane).where(_m.state == MessageState.HELD).limit(COUNTED))
-_ENDPOINTS = PreparedStatement(select(_w.id).where(_w.status == Status.ENABLED).limit(ENDPOINTS))
+_ENDPOINTS = PreparedStatement(select(_w.id).where(_w.status == WebhookStatus.ENABLED).limit(ENDPOINTS))
 _untold = select(_d.next_at).where(UNTOLD, _d.webhook_id == bindparam("of")).limit(COUNTED).subquery()
 _UNTOLD = PreparedStatement(select(func.count().label("count_"), func.min(_untold.c.next_at).label("since")))
 

@@ -15,7 +15,7 @@ from app.mail.webhook.rules import EventType
 from app.store.db.prepared import PreparedStatement
 from app.store.db.uuid7 import floor
 from app.store.schema import GIVEN_UP, UNTOLD, webhook_deliveries, webhook_events, webhooks
-from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, Status
+from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 
 SCAN_LIMIT = 256  # deliveries in one claim, also of those that have to wait for another
 BATCH_SIZE = 1000  # put back in one transaction: accepts wait for it
@@ -102,8 +102,8 @@ _NEXT_IN_LINE = PreparedStatement(
 )
 _DISABLE = (
     update(webhooks)
-    .where(_w.id == bindparam("hook"), _w.status == Status.ENABLED)
-    .values(status=Status.DISABLED, reason=bindparam("why"))
+    .where(_w.id == bindparam("hook"), _w.status == WebhookStatus.ENABLED)
+    .values(status=WebhookStatus.DISABLED, reason=bindparam("why"))
 )
 _ORPHANED = (
     update(webhook_deliveries)

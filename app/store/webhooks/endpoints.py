@@ -10,7 +10,7 @@ from app.mail.webhook.rules import EventType
 from app.store.db.prepared import PreparedStatement
 from app.store.schema import UNTOLD, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import tries
-from app.store.webhooks.records import Delivery, DeliveryState, Revision, Rotation, Secret, Status, Webhook
+from app.store.webhooks.records import Delivery, DeliveryState, Revision, Rotation, Secret, Webhook, WebhookStatus
 
 OLD_SECRETS = 4  # that sign beside the one in force: more would make the header of the signatures too long
 
@@ -24,7 +24,7 @@ _ALL = select(webhooks).order_by(_w.created_at.desc(), _w.id.desc())
 _ONE = select(webhooks).where(_w.id == bindparam("id"))
 _WITH_WORK = PreparedStatement(
     select(webhooks).where(
-        _w.status == Status.ENABLED,
+        _w.status == WebhookStatus.ENABLED,
         exists().where(UNTOLD, _d.webhook_id == _w.id, _d.next_at <= bindparam("now")),
     )
 )
@@ -139,7 +139,7 @@ def _webhook(row: Row[*tuple[Any, ...]]) -> Webhook:
         events=tuple(row.events),
         created_at=row.created_at,
         secrets=_secrets(row.secrets),
-        status=Status(row.status),
+        status=WebhookStatus(row.status),
         reason=row.reason,
     )
 

@@ -25,7 +25,7 @@ from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.records import Acceptance
 from app.store.schema import messages, patience, recipients, webhook_deliveries, webhook_events, webhooks
-from app.store.webhooks.records import DeliveryState, Status
+from app.store.webhooks.records import DeliveryState, WebhookStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ _EmailFacts = tuple[str, RecipientState, str | None]  # a recipient's address, s
 _m, _r, _w = messages.c, recipients.c, webhooks.c
 _BY_ID: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
 
-_ENABLED = PreparedStatement(select(_w.id, _w.events).where(_w.status == Status.ENABLED))
+_ENABLED = PreparedStatement(select(_w.id, _w.events).where(_w.status == WebhookStatus.ENABLED))
 _EVENT = PreparedStatement(lambda dialect: upsert(dialect, webhook_events).on_conflict_do_nothing())
 _DELIVERY = PreparedStatement(
     webhook_deliveries.insert().inline(),

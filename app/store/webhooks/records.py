@@ -7,7 +7,7 @@ from uuid import UUID
 from app.mail.webhook.rules import EventType
 
 
-class Status(StrEnum):
+class WebhookStatus(StrEnum):
     """Whether an endpoint is told anything."""
 
     ENABLED = "enabled"
@@ -39,7 +39,7 @@ class Webhook:
     events: tuple[str, ...]
     created_at: float
     secrets: tuple[Secret, ...]  # the one in force first
-    status: Status = Status.ENABLED
+    status: WebhookStatus = WebhookStatus.ENABLED
     reason: str | None = None
 
 
@@ -50,7 +50,7 @@ class Revision:
     id: UUID
     endpoint: str | None = None
     events: tuple[str, ...] | None = None
-    status: Status | None = None
+    status: WebhookStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

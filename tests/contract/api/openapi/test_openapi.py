@@ -187,5 +187,5 @@ def test_the_errors_are_those_of_the_code() -> None:
     """E5 of the contract, for the document: 21 names, and no member that trips a parser."""
     error: Any = written()["components"]["schemas"]["Error"]
     assert not {"type", "code", "error"} & error["properties"].keys()
-    assert len(written()["components"]["schemas"]["Name"]["enum"]) == 21
+    assert len(written()["components"]["schemas"]["ErrorName"]["enum"]) == 21
     assert MINIMAL.keys() <= written()["components"]["schemas"]["EmailInput"]["properties"].keys()

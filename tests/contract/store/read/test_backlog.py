@@ -8,7 +8,7 @@ from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.read import backlog
 from app.store.read.records import Waiting
-from app.store.webhooks.records import Revision, Secret, Status, Webhook
+from app.store.webhooks.records import Revision, Secret, Webhook, WebhookStatus
 from tests.contract.store.build import DAY, DEFERRED, KEY, LOST, NOW, POOL, accept, acceptance, claim, settle
 from tests.contract.store.test_cost import fill, steps
 
@@ -62,7 +62,7 @@ async def test_what_webhooks_are_still_to_hear_is_counted(store: Store) -> None:
     await accept(store, *(acceptance(due_at=NOW + 99, scheduled_at=NOW + 99) for _ in range(3)))
     found = await store.backlog([POOL], NOW)
     assert (found.events, found.events_since) == (6, NOW)
-    await store.revise_webhook(Revision(other.id, status=Status.DISABLED))
+    await store.revise_webhook(Revision(other.id, status=WebhookStatus.DISABLED))
     assert (await store.backlog([POOL], NOW)).events == 3
     assert [await store.webhook_backlog(id) for id in (one.id, other.id, uuid4())] == [3, 3, 0]
     assert (await store.backlog([], NOW)).waiting == {}

@@ -20,8 +20,8 @@ from app.store.webhooks.records import (
     Revision,
     Rotation,
     Secret,
-    Status,
     Webhook,
+    WebhookStatus,
 )
 from tests.contract.store.build import (
     DAY,
@@ -82,10 +82,10 @@ def scheduled() -> Acceptance:
 async def test_nothing_is_kept_when_nobody_listens(store: Store) -> None:
     """Neither without a webhook, nor for a disabled one, nor for another type."""
     disabled, other = await listen(store), await listen(store, "email.failed")
-    await store.revise_webhook(Revision(disabled, status=Status.DISABLED))
+    await store.revise_webhook(Revision(disabled, status=WebhookStatus.DISABLED))
     await accept(store)
     await settle(store, await claim_one(store), RELAYED)
-    await store.revise_webhook(Revision(disabled, status=Status.ENABLED))
+    await store.revise_webhook(Revision(disabled, status=WebhookStatus.ENABLED))
     for webhook in (disabled, other):
         assert await store.deliveries(webhook, None, 10) == []
 
@@ -267,9 +267,9 @@ async def test_410_disables(store: Store) -> None:
     )
     found = await store.webhook(webhook)
     assert found is not None
-    assert (found.status, found.reason) == (Status.DISABLED, "It answered 410 Gone.")
+    assert (found.status, found.reason) == (WebhookStatus.DISABLED, "It answered 410 Gone.")
     assert await store.webhooks_with_work(NOW) == []
-    assert await store.revise_webhook(Revision(webhook, status=Status.ENABLED))
+    assert await store.revise_webhook(Revision(webhook, status=WebhookStatus.ENABLED))
     assert [one.id for one in await store.webhooks_with_work(NOW)] == [webhook]
 
 
