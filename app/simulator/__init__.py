@@ -1,11 +1,11 @@
-"""A pretend Office 365: its dialogue, its limits, its faults. For tests, in this project and in its users' CI.
+"""Simulator of Exchange Online's SMTP submission for tests: replies, sending limits, faults.
 
-It asserts nothing; it remembers what it saw, and plays the fault script it is given:
+It records sessions and messages and applies a fault script:
 
     async with Simulator([Account("noreply@contoso.com", "password")]) as sim:
         sim.faults.add(Fault.named("concurrent_connections", times=1))
         sim.faults.add(Fault(Point.ACCEPTED, Drop(), nth=3))
-        ...  # a client submits to sim.host, sim.port and trusts sim.ca_pem
+        ...  # a client connects to sim.host, sim.port and trusts sim.ca_pem
         await sim.wait_for(3, timeout=5)
         assert sim.violations == []
 """

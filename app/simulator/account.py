@@ -1,4 +1,4 @@
-"""The mailboxes that may log in, and what each may send as. Knows no SMTP."""
+"""Mailboxes of the simulated tenant: credentials and Send As permissions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from hmac import compare_digest
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One mailbox. `send_as` are patterns such as `*@contoso.com`; it may always send as itself and its aliases.
+    """One mailbox. `send_as` are patterns such as `*@contoso.com`; its own address and aliases are always allowed.
 
-    A bearer token is good if it equals `token` or if `validate_token(token)` says so.
+    A bearer token is valid if it equals `token` or `validate_token(token)` returns True.
     """
 
     address: str
@@ -21,17 +21,17 @@ class Account:
     validate_token: Callable[[str], bool] | None = field(default=None, repr=False)
 
     def accepts_password(self, password: str) -> bool:
-        """True if that is its password."""
+        """Return True if the password is right."""
         return self.password is not None and compare_digest(self.password.encode(), password.encode())
 
     def accepts_token(self, token: str) -> bool:
-        """True if this access token opens it."""
+        """Return True if the access token is valid."""
         if self.token is not None and compare_digest(self.token.encode(), token.encode()):
             return True
         return self.validate_token is not None and self.validate_token(token)
 
     def may_send_as(self, address: str) -> bool:
-        """True for its own address, its aliases, and whatever it has Send As on."""
+        """Return True for its own address, its aliases and addresses with the Send As permission."""
         wanted = address.lower()
         if wanted == self.address.lower():
             return True
@@ -39,7 +39,7 @@ class Account:
 
 
 class Accounts:
-    """The accounts of the simulated tenant, by address without regard to case."""
+    """Accounts of the simulated tenant by address, case-insensitive."""
 
     def __init__(self, accounts: Iterable[Account] = ()) -> None:
         self._by_address: dict[str, Account] = {}
@@ -47,11 +47,11 @@ class Accounts:
             self.add(account)
 
     def add(self, account: Account) -> None:
-        """Add it, or put it in the place of the one with the same address."""
+        """Add an account; it replaces the one with the same address."""
         self._by_address[account.address.lower()] = account
 
     def get(self, address: str) -> Account | None:
-        """The account of that address."""
+        """Return the account of an address."""
         return self._by_address.get(address.lower())
 
     def __iter__(self) -> Iterator[Account]:

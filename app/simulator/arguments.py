@@ -1,4 +1,4 @@
-"""The arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.2): pure parsing, each error as Exchange's reply."""
+"""Parser of the arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.2). Errors carry the reply of Exchange."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ _PATH = re.compile(r'<((?:[^<>"]|"(?:[^"\\]|\\.)*")*)>(?:[ ]+(.*))?')
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """MAIL's arguments."""
+    """Arguments of MAIL."""
 
     address: str
     size: int
@@ -29,14 +29,14 @@ class Mail:
 
 
 def ehlo_name(argument: str) -> bool:
-    """True for a domain or an address literal (RFC 5321 §4.1.1.1)."""
+    """Return True for a domain or an address literal (RFC 5321 §4.1.1.1)."""
     if argument.startswith("[") and argument.endswith("]"):
         return _is_literal(argument)
     return len(argument) <= 255 and _DOMAIN.fullmatch(argument) is not None
 
 
 def mail(argument: str, *, smtputf8_offered: bool) -> Mail:
-    """`FROM:<path> parameters`. Raises Refused."""
+    """Parse `FROM:<path> parameters`. Raises ArgumentError."""
     path, parameters = _path(argument, "FROM:", replies.INVALID_SENDER)
     offered = _MAIL if smtputf8_offered else {name: form for name, form in _MAIL.items() if name != "SMTPUTF8"}
     given = _parameters(parameters, offered)
@@ -46,7 +46,7 @@ def mail(argument: str, *, smtputf8_offered: bool) -> Mail:
 
 
 def rcpt(argument: str, *, smtputf8: bool) -> str:
-    """`TO:<path> parameters`: the address. Raises Refused."""
+    """Parse `TO:<path> parameters` and return the address. Raises ArgumentError."""
     path, parameters = _path(argument, "TO:", replies.INVALID_RECIPIENT)
     _parameters(parameters, _RCPT)
     _check(path, replies.INVALID_RECIPIENT, smtputf8=smtputf8)
@@ -97,7 +97,7 @@ def _check(address: str, refusal: str, *, smtputf8: bool) -> None:
     if (
         not at
         or not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local))
-        or len(local.encode("utf-8", "replace")) > 315  # as Exchange has it: SmtpAddress.MaxEmailNameLength
+        or len(local.encode("utf-8", "replace")) > 315  # SmtpAddress.MaxEmailNameLength of Exchange
     ):
         raise ArgumentError(refusal)
     if not address.isascii() and (not smtputf8 or not _is_unicode(address)):
@@ -108,7 +108,7 @@ def _check(address: str, refusal: str, *, smtputf8: bool) -> None:
 
 
 def _is_unicode(text: str) -> bool:
-    """False if the octets were not UTF-8."""
+    """Return False if the bytes were not UTF-8."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 

@@ -1,4 +1,4 @@
-"""AUTH (RFC 4954) as Exchange does it: LOGIN and XOAUTH2, only under TLS. Never records a credential."""
+"""AUTH (RFC 4954) with LOGIN and XOAUTH2, only under TLS. Credentials are not recorded."""
 
 import base64
 import binascii
@@ -13,14 +13,14 @@ from app.simulator.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the client showed: a password or a token."""
+    """Password or token that the client sent."""
 
     mailbox: str
     secret: str = field(repr=False)
 
 
 async def auth(session: Session, argument: str) -> None:
-    """AUTH."""
+    """Handle AUTH."""
     mechanism, _, initial = argument.partition(" ")
     mechanism = mechanism.upper()
     if session.record.tls is None or mechanism not in session.state.profile.mechanisms:
@@ -28,22 +28,22 @@ async def auth(session: Session, argument: str) -> None:
     elif not session.greeted or session.account is not None or session.transaction is not None:
         await session.reply(replies.BAD_SEQUENCE)
     else:
-        shown = await (_login if mechanism == "LOGIN" else _xoauth2)(session, initial.strip() or None)
-        await _judge(session, mechanism, shown)
+        credentials = await (_login if mechanism == "LOGIN" else _xoauth2)(session, initial.strip() or None)
+        await _evaluate(session, mechanism, credentials)
 
 
-async def _judge(session: Session, mechanism: str, shown: Credentials | None) -> None:
-    mailbox = shown.mailbox if shown else ""
+async def _evaluate(session: Session, mechanism: str, credentials: Credentials | None) -> None:
+    mailbox = credentials.mailbox if credentials else ""
     session.record.logins += 1
     if await session.apply_faults(Point.AUTH, replies.AUTHENTICATED, mailbox=mailbox):
         session.state.recorder.add_login(Login(session.now, mailbox, mechanism, ok=False))
         if session.record.replies[-1].startswith("334"):
-            await _after_detail(session)
+            await _refuse_after_challenge(session)
         return
-    account = _account(session, mechanism, shown)
+    account = _account(session, mechanism, credentials)
     session.state.recorder.add_login(Login(session.now, mailbox, mechanism, ok=account is not None))
     if account is None:
-        wrong_password = mechanism == "LOGIN" and shown is not None
+        wrong_password = mechanism == "LOGIN" and credentials is not None
         await session.reply_after_tarpit(
             replies.CREDENTIALS_INCORRECT if wrong_password else replies.AUTHENTICATION_UNSUCCESSFUL
         )
@@ -53,31 +53,35 @@ async def _judge(session: Session, mechanism: str, shown: Credentials | None) ->
     await session.reply(replies.AUTHENTICATED)
 
 
-async def _after_detail(session: Session) -> None:
-    """Gmail's way, which a fault may ask for: the error's detail as a challenge, any answer, then the refusal."""
+async def _refuse_after_challenge(session: Session) -> None:
+    """Refuse after a challenge with the error detail, as Gmail does; a fault can request it."""
     await session.connection.flush()
     await session.connection.read_line()
     await session.reply(replies.AUTHENTICATION_UNSUCCESSFUL)
 
 
-def _account(session: Session, mechanism: str, shown: Credentials | None) -> Account | None:
-    account = session.state.accounts.get(shown.mailbox) if shown else None
-    if account is None or shown is None:
+def _account(session: Session, mechanism: str, credentials: Credentials | None) -> Account | None:
+    account = session.state.accounts.get(credentials.mailbox) if credentials else None
+    if account is None or credentials is None:
         return None
-    good = account.accepts_password(shown.secret) if mechanism == "LOGIN" else account.accepts_token(shown.secret)
+    good = (
+        account.accepts_password(credentials.secret)
+        if mechanism == "LOGIN"
+        else account.accepts_token(credentials.secret)
+    )
     return account if good else None
 
 
 async def _login(session: Session, initial: str | None) -> Credentials | None:
-    user = _decoded(initial if initial is not None else await _ask(session, replies.ASK_USERNAME))
+    user = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_USERNAME))
     if user is None:
         return None
-    password = _decoded(await _ask(session, replies.ASK_PASSWORD))
+    password = _decoded(await _challenge(session, replies.ASK_PASSWORD))
     return None if password is None else Credentials(user, password)
 
 
 async def _xoauth2(session: Session, initial: str | None) -> Credentials | None:
-    blob = _decoded(initial if initial is not None else await _ask(session, replies.ASK_TOKEN))
+    blob = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_TOKEN))
     fields = blob.split("\x01") if blob is not None else []
     match fields:
         case [user, bearer, "", ""] if user.startswith("user=") and bearer.startswith("auth=Bearer "):
@@ -85,7 +89,7 @@ async def _xoauth2(session: Session, initial: str | None) -> Credentials | None:
     return None
 
 
-async def _ask(session: Session, challenge: str) -> str:
+async def _challenge(session: Session, challenge: str) -> str:
     await session.reply(challenge)
     await session.connection.flush()
     answer = await session.connection.read_line()
@@ -94,7 +98,7 @@ async def _ask(session: Session, challenge: str) -> str:
 
 
 def _decoded(text: str) -> str | None:
-    """None for the cancelling `*` and for what is not base64: Exchange answers 535 to both, not 501."""
+    """Return the text, or None for `*` (cancel) and for invalid base64: Exchange replies 535 to both, not 501."""
     try:
         return base64.b64decode("" if text == "=" else text, validate=True).decode("utf-8")
     except (binascii.Error, ValueError):

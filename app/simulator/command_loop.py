@@ -1,8 +1,8 @@
-"""One connection from its greeting to its end: reads commands and hands them to their verbs.
+"""Command loop of one connection, from the greeting to the end.
 
-Rule 1: replies to a batch of commands leave together, when no further whole command waits (RFC 2920 §3.2).
-Rule 2: silence ends a session after its idle time, and age ends it whatever it does; both with 421.
-Rule 3: however it ends, its transaction is over and its slot free.
+Rule 1: replies to a batch of commands are written together, when no further complete command waits (RFC 2920 §3.2).
+Rule 2: a session ends with 421 after its idle timeout and at its maximum age.
+Rule 3: at the end of a connection its transaction ends and its sending slot is free.
 """
 
 import asyncio
@@ -47,16 +47,16 @@ async def _command(session: Session) -> None:
         session.record.turns = session.connection.turns
         if session.transaction is None and session.state.faults.at(Point.IDLE):
             await _idle(session)
-    octets = await session.connection.read_line()
-    line = octets.decode("utf-8", "surrogateescape")
+    line_bytes = await session.connection.read_line()
+    line = line_bytes.decode("utf-8", "surrogateescape")
     verb, _, argument = line.partition(" ")
     verb = verb.upper()
-    session.record.commands.append(_masked(verb, argument) if verb == "AUTH" else octets.decode("utf-8", "replace"))
-    carry_out = COMMANDS.get(verb)
+    session.record.commands.append(_masked(verb, argument) if verb == "AUTH" else line_bytes.decode("utf-8", "replace"))
+    command = COMMANDS.get(verb)
     try:
-        await (carry_out(session, argument.rstrip()) if carry_out else unknown(session, verb))
-    except ArgumentError as refused:
-        await session.reply(str(refused))
+        await (command(session, argument.rstrip()) if command else unknown(session, verb))
+    except ArgumentError as error:
+        await session.reply(str(error))
 
 
 def _masked(verb: str, argument: str) -> str:
@@ -65,12 +65,12 @@ def _masked(verb: str, argument: str) -> str:
 
 
 async def _idle(session: Session) -> None:
-    """Let the faults of this point strike if the client stays silent for as long as each of them wants."""
+    """Apply each fault at IDLE if the client sends nothing for the fault's `after` seconds."""
     waited = 0.0
     for armed in sorted(session.state.faults.at(Point.IDLE), key=lambda one: one.fault.after):
         within = (armed.fault.after - waited) / session.state.clock.speed
         waited = armed.fault.after
-        if within > 0 and await _spoke(session, within):
+        if within > 0 and await _received_data(session, within):
             return
         if not session.connection.has_line and await session.apply_faults(
             Point.IDLE, replies.CONNECTION_TIMED_OUT, only=armed
@@ -78,7 +78,7 @@ async def _idle(session: Session) -> None:
             await session.connection.flush()
 
 
-async def _spoke(session: Session, within: float) -> bool:
+async def _received_data(session: Session, within: float) -> bool:
     started = asyncio.get_running_loop().time()
     try:
         await session.connection.wait_for_data(within)

@@ -1,4 +1,4 @@
-"""The verbs (RFC 5321 §4.1.1): each takes the session and its argument, and answers."""
+"""SMTP commands except AUTH, DATA and BDAT (RFC 5321 §4.1.1). Each handler receives the session and the argument."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -12,58 +12,58 @@ from app.simulator.state import SMTP_HOST
 
 
 async def ehlo(session: Session, argument: str) -> None:
-    """EHLO: who the client is, and what is offered."""
+    """Handle EHLO: reply with the extensions."""
     session.record.ehlo.append(argument)
     if not arguments.ehlo_name(argument):
         await session.reply(replies.INVALID_DOMAIN_NAME)
         return
-    offer = _offer(session)
-    if not await session.apply_faults(Point.EHLO, offer):
+    ehlo_reply = _ehlo_reply(session)
+    if not await session.apply_faults(Point.EHLO, ehlo_reply):
         session.end()
         session.greeted = True
-        await session.reply(offer)
+        await session.reply(ehlo_reply)
 
 
 async def helo(session: Session, argument: str) -> None:
-    """HELO: the same without extensions."""
+    """Handle HELO: like EHLO without extensions."""
     session.record.ehlo.append(argument)
     if not arguments.ehlo_name(argument):
         await session.reply(replies.INVALID_DOMAIN_NAME)
-    elif not await session.apply_faults(Point.EHLO, _hello(session)):
+    elif not await session.apply_faults(Point.EHLO, _greeting_line(session)):
         session.end()
         session.greeted = True
-        await session.reply(_hello(session))
+        await session.reply(_greeting_line(session))
 
 
-def _hello(session: Session) -> str:
+def _greeting_line(session: Session) -> str:
     return f"250 {SMTP_HOST} Hello [{session.connection.peer}]"
 
 
-def _offer(session: Session) -> str:
-    door, secure = session.state.profile, session.record.tls is not None
+def _ehlo_reply(session: Session) -> str:
+    profile, secure = session.state.profile, session.record.tls is not None
     lines = [
-        _hello(session),
+        _greeting_line(session),
         f"SIZE {session.state.usage.limits.advertised_size}",
-        *(["PIPELINING"] if door.pipelining else []),
+        *(["PIPELINING"] if profile.pipelining else []),
         "DSN",
         "ENHANCEDSTATUSCODES",
-        *_security(door, secure=secure),
+        *_security(profile, secure=secure),
         "8BITMIME",
         "BINARYMIME",
         "CHUNKING",
-        *(["SMTPUTF8"] if door.smtputf8 else []),
+        *(["SMTPUTF8"] if profile.smtputf8 else []),
     ]
     return "\n".join(lines)
 
 
-def _security(door: ServerProfile, *, secure: bool) -> list[str]:
+def _security(profile: ServerProfile, *, secure: bool) -> list[str]:
     if secure:
-        return [" ".join(("AUTH", *door.mechanisms))] if door.mechanisms else []
-    return ["STARTTLS"] if door.starttls else []
+        return [" ".join(("AUTH", *profile.mechanisms))] if profile.mechanisms else []
+    return ["STARTTLS"] if profile.starttls else []
 
 
 async def starttls(session: Session, argument: str) -> None:
-    """STARTTLS (RFC 3207): after it the session is as new, and nothing said before counts."""
+    """Handle STARTTLS (RFC 3207). It resets the session."""
     if not session.state.profile.starttls:
         await unknown(session, "STARTTLS")
     elif argument:
@@ -86,20 +86,20 @@ async def starttls(session: Session, argument: str) -> None:
 
 
 async def mail(session: Session, argument: str) -> None:
-    """MAIL."""
+    """Handle MAIL."""
     if session.account is None:
         await session.reply(replies.NOT_AUTHENTICATED)
         return
     if not session.greeted or session.transaction is not None:
         await session.reply(replies.BAD_SEQUENCE)
         return
-    given = arguments.mail(argument, smtputf8_offered=session.state.profile.smtputf8)
+    mail_arguments = arguments.mail(argument, smtputf8_offered=session.state.profile.smtputf8)
     limit = session.state.usage.limits.advertised_size
-    if given.size > limit:
-        session.record_violation(f"message size: {given.size} of {limit} octets")
+    if mail_arguments.size > limit:
+        session.record_violation(f"message size: {mail_arguments.size} of {limit} bytes")
         await session.reply(replies.SIZE_EXCEEDED)
         return
-    session.begin(given.address, smtputf8=given.smtputf8, binary=given.binary)
+    session.begin(mail_arguments.address, smtputf8=mail_arguments.smtputf8, binary=mail_arguments.binary)
     if await session.apply_faults(Point.MAIL, replies.SENDER_OK):
         session.end()
     else:
@@ -107,7 +107,7 @@ async def mail(session: Session, argument: str) -> None:
 
 
 async def rcpt(session: Session, argument: str) -> None:
-    """RCPT. Recipients are not resolved: Exchange does that after the message is accepted."""
+    """Handle RCPT. Recipients are not resolved, because Exchange does that after it has accepted the message."""
     transaction = session.transaction
     if transaction is None:
         await session.reply(replies.BAD_SEQUENCE)
@@ -125,7 +125,7 @@ async def rcpt(session: Session, argument: str) -> None:
 
 
 async def rset(session: Session, argument: str) -> None:
-    """RSET."""
+    """Handle RSET."""
     if argument:
         await session.reply(replies.INVALID_ARGUMENTS)
         return
@@ -134,17 +134,17 @@ async def rset(session: Session, argument: str) -> None:
 
 
 async def noop(session: Session, _argument: str) -> None:
-    """NOOP."""
+    """Handle NOOP."""
     await session.reply(replies.NOOP_OK)
 
 
 async def vrfy(session: Session, _argument: str) -> None:
-    """VRFY."""
+    """Handle VRFY."""
     await session.reply(replies.CANNOT_VERIFY)
 
 
 async def quit_(session: Session, argument: str) -> None:
-    """QUIT."""
+    """Handle QUIT."""
     if argument:
         await session.reply(replies.INVALID_ARGUMENTS)
     elif not await session.apply_faults(Point.QUIT, replies.CLOSING):
@@ -153,7 +153,7 @@ async def quit_(session: Session, argument: str) -> None:
 
 
 async def unknown(session: Session, verb: str) -> None:
-    """Any other verb: a late answer, so that a client gone astray does not hammer."""
+    """Reply to an unknown command, after the tarpit delay."""
     shown = "".join(char if " " < char <= "~" else "?" for char in verb[:64])
     await session.reply_after_tarpit(replies.UNKNOWN_VERB, verb=shown)
 

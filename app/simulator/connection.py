@@ -1,6 +1,6 @@
-"""One connection's octets: lines and content in, replies out, TLS, and every way a connection can end.
+"""Server side of one TCP connection: lines and content in, replies out, TLS, and ways to close.
 
-Knows no SMTP verb. Replies are collected with `say` and leave together with `flush` (RFC 2920 §3.2).
+Replies are buffered with `write` and sent together with `flush` (RFC 2920 §3.2).
 Only CRLF ends a line and only CRLF.CRLF ends content (RFC 5321 §2.3.8, §4.1.1.4).
 """
 
@@ -14,19 +14,19 @@ from typing import cast
 
 from app.simulator.failure import ConnectionLostError, LineTooLongError
 
-HIGH_WATER_BYTES = 1024 * 1024  # octets waiting to be read, beyond which the client is made to wait
+HIGH_WATER_BYTES = 1024 * 1024  # unread input beyond which reading pauses
 LINE_LIMIT = 16 * 1024  # RFC 4954 §4 asks for 12,288 with AUTH
-SMALL = 256 * 1024  # octets the kernel keeps for a slow reader; much less, and TCP stalls on loopback's segments
-FAREWELL = 1.0  # seconds a peer gets to close its side after our FIN
+SLOW_READ_BUFFER_BYTES = 256 * 1024  # of the kernel; with much less, TCP stalls on loopback
+CLOSE_TIMEOUT = 1.0  # seconds for the client to close after our FIN
 END = b"\r\n.\r\n"
-NO_SUCH_VERSION = bytes((21, 3, 1, 0, 2, 2, 70))  # the fatal alert protocol_version (RFC 5246 §7.2)
+PROTOCOL_VERSION_ALERT = bytes((21, 3, 1, 0, 2, 2, 70))  # fatal (RFC 5246 §7.2)
 
 
 class SmtpConnection(asyncio.Protocol):
-    """The transport, with a buffer in front of it. Times are the event loop's seconds.
+    """Buffered transport of one connection. Times are seconds of the event loop.
 
-    Whatever waits for the client raises Lost when the connection is gone, and TimeoutError when nothing came for
-    `idle` seconds or when `ends_at` is reached.
+    Methods that wait for the client raise ConnectionLostError when the connection is closed, and TimeoutError when no
+    data arrived for `idle_timeout` seconds or when `deadline` is reached.
     """
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class SmtpConnection(asyncio.Protocol):
         self.idle_timeout = math.inf
         self.deadline = math.inf
         self.turns = 0
-        self.read_rate: float | None = None  # octets a second; 0: nothing more is read
+        self.read_rate: float | None = None  # bytes per second; 0: nothing more is read
         self.write_rate: float | None = None
-        self.closed = self.loop.create_future()  # done when the connection is
+        self.closed = self.loop.create_future()  # done when the connection is closed
         self._in = bytearray()
         self._out = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -44,50 +44,50 @@ class SmtpConnection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._paused = False
-        self._rested_at = -math.inf  # until when a slow reader rests
-        self._deaf = False
-        self._spoke = True
+        self._read_again_at = -math.inf  # for a limited read rate
+        self._discard_input = False
+        self._replied = True
         self._closing = False
 
-    # What the event loop calls.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected, or secured."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Octets came in."""
-        if self._deaf:
+        """Buffer received bytes."""
+        if self._discard_input:
             return
-        if self._spoke:
-            self._spoke = False
+        if self._replied:
+            self._replied = False
             self.turns += 1
         self._in += data
         self._wake()
         if self.read_rate is not None:
-            self._rest(len(data), self.read_rate)
+            self._pause_for(len(data), self.read_rate)
         elif self._waiter is None and len(self._in) > HIGH_WATER_BYTES:
             self._pause()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone. What came before it can still be read."""
+        """Mark the connection as closed. Buffered input can still be read."""
         if not self.closed.done():
             self.closed.set_result(None)
         self._writable.set()
         self._wake()
 
     def pause_writing(self) -> None:
-        """The client does not read."""
+        """Block `flush`."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """Unblock `flush`."""
         self._writable.set()
 
-    # In.
+    # Input.
 
     async def read_line(self) -> bytes:
-        """The next line without its CRLF. Raises Lost, LineTooLong, TimeoutError."""
+        """Return the next line without CRLF. Raises ConnectionLostError, LineTooLongError, TimeoutError."""
         if self._closing:
             raise ConnectionLostError
         searched = 0
@@ -100,13 +100,14 @@ class SmtpConnection(asyncio.Protocol):
 
     @property
     def has_line(self) -> bool:
-        """True if a whole line waits to be read."""
+        """True if a complete line is buffered."""
         return b"\r\n" in self._in
 
     async def read_content(self, limit: int) -> tuple[bytes, int]:
-        """Everything up to CRLF.CRLF as sent, with its last CRLF and without the dot, and its size in octets.
+        """Return the content up to CRLF.CRLF, with the last CRLF and without the dot, and its size in bytes.
 
-        Of content beyond `limit` octets only the size is kept. Raises Lost, TimeoutError.
+        Content of more than `limit` bytes is discarded; b"" is returned with its size.
+        Raises ConnectionLostError, TimeoutError.
         """
         if self._in[:3] == b".\r\n" or (len(self._in) < 3 and await self._empty()):
             self._take(0, 3)
@@ -122,33 +123,33 @@ class SmtpConnection(asyncio.Protocol):
         content = self._take(end + 2, 3)
         return (b"" if dropped else content), size
 
-    async def wait_for_bytes(self, octets: int) -> bool:
-        """True once so many octets of content wait to be read; False if it ends before. Raises Lost, TimeoutError."""
-        while len(self._in) < octets:
+    async def wait_for_bytes(self, count: int) -> bool:
+        """Return True when `count` bytes of content are buffered, False if it ends before."""
+        while len(self._in) < count:
             if END in self._in or self._in.startswith(b".\r\n"):
                 return False
             await self.wait_for_data()
         return True
 
     async def read_bytes(self, count: int) -> bytes:
-        """Exactly so many octets (RFC 3030). Raises Lost, TimeoutError."""
+        """Return exactly `count` bytes (RFC 3030). Raises ConnectionLostError, TimeoutError."""
         while len(self._in) < count:
             await self.wait_for_data()
         return self._take(count, 0)
 
     async def wait_for_data(self, within: float = math.inf) -> None:
-        """Until further octets are there, or `within` seconds. Raises Lost, TimeoutError."""
+        """Wait for further input, at most `within` seconds. Raises ConnectionLostError, TimeoutError."""
         if self.closed.done() or self._closing:
             raise ConnectionLostError
         if self.read_rate is None:
             self._resume()
         size = len(self._in)
         self._waiter = self.loop.create_future()
-        late = self.loop.call_at(min(self.loop.time() + min(self.idle_timeout, within), self.deadline), self._wake)
+        timer = self.loop.call_at(min(self.loop.time() + min(self.idle_timeout, within), self.deadline), self._wake)
         try:
             await self._waiter
         finally:
-            late.cancel()
+            timer.cancel()
             self._waiter = None
         if len(self._in) == size:
             raise ConnectionLostError if self.closed.done() or self._closing else TimeoutError
@@ -167,12 +168,12 @@ class SmtpConnection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _rest(self, octets: int, rate: float) -> None:
-        """Read on only when so many octets would have come at that rate."""
+    def _pause_for(self, size: int, rate: float) -> None:
+        """Pause reading for the time that `size` bytes take at `rate`."""
         self._pause()
         if rate:
-            self._rested_at = max(self._rested_at, self.loop.time()) + octets / rate
-            self.loop.call_at(self._rested_at, self._resume)
+            self._read_again_at = max(self._read_again_at, self.loop.time()) + size / rate
+            self.loop.call_at(self._read_again_at, self._resume)
 
     def _pause(self) -> None:
         if self._transport is not None and not self._paused and not self.closed.done():
@@ -184,46 +185,46 @@ class SmtpConnection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    # Out.
+    # Output.
 
-    def write(self, octets: bytes) -> None:
-        """Put it with what is to be written."""
-        self._out += octets
+    def write(self, data: bytes) -> None:
+        """Append to the output buffer."""
+        self._out += data
 
     async def flush(self) -> None:
-        """Write what was said. Nothing is raised if nobody is there to read it."""
+        """Send the output buffer. A closed connection raises nothing."""
         if not self._out or self._transport is None or self.closed.done() or self._closing:
             self._out.clear()
             return
-        octets = bytes(self._out)
+        data = bytes(self._out)
         self._out.clear()
-        self._spoke = True
+        self._replied = True
         if self.write_rate is not None:
-            await self._drip(octets, self.write_rate)
+            await self._write_slowly(data, self.write_rate)
         else:
-            self._transport.write(octets)
+            self._transport.write(data)
             if not self._writable.is_set():
                 await self._writable.wait()
 
-    async def _drip(self, octets: bytes, rate: float) -> None:
-        for octet in octets:
+    async def _write_slowly(self, data: bytes, rate: float) -> None:
+        for byte in data:
             await asyncio.sleep(1 / rate)
             if self._transport is None or self.closed.done():
                 return
-            self._transport.write(bytes((octet,)))
+            self._transport.write(bytes((byte,)))
 
     # TLS.
 
     def pause_reading(self) -> None:
-        """Read nothing until TLS has taken over: the client's handshake must not be taken for SMTP."""
+        """Stop reading until TLS starts, so that the ClientHello is not read as SMTP."""
         self._pause()
 
     def clear_input(self) -> None:
-        """Forget what was read but not used: a client must not smuggle commands in before TLS (RFC 3207 §4.2)."""
+        """Discard buffered input: commands before TLS must not be run after it (RFC 3207 §4.2)."""
         self._in.clear()
 
     async def wait_for_client_hello(self) -> None:
-        """Until the client's first octets of TLS are there, without reading them. Raises Lost, TimeoutError."""
+        """Wait for the ClientHello without reading it. Raises ConnectionLostError, TimeoutError."""
         begun = self._waiter = self.loop.create_future()
         with self._socket() as spare:
             self.loop.add_reader(spare.fileno(), self._wake)
@@ -235,7 +236,7 @@ class SmtpConnection(asyncio.Protocol):
                 self._waiter = None
 
     async def start_tls(self, context: ssl.SSLContext) -> str:
-        """Take the server's part in the handshake and return the version agreed on. Raises Lost."""
+        """Run the TLS handshake as the server and return the TLS version. Raises ConnectionLostError."""
         if self._transport is None or self.closed.done():
             raise ConnectionLostError
         self._paused = False
@@ -246,30 +247,30 @@ class SmtpConnection(asyncio.Protocol):
                 )
             except OSError as error:
                 if getattr(error, "reason", None) == "UNSUPPORTED_PROTOCOL":
-                    spare.send(NO_SUCH_VERSION)  # the event loop closes its socket before OpenSSL's own alert has left
+                    spare.send(PROTOCOL_VERSION_ALERT)  # the loop closes the socket before OpenSSL's alert is sent
                 raise ConnectionLostError from error
             finally:
                 if self._transport.is_closing():
-                    self.connection_lost(None)  # the event loop tells nobody when a handshake failed
+                    self.connection_lost(None)  # the event loop does not call it after a failed handshake
         if secured is None:
             raise ConnectionLostError
         self._transport = secured
         version: str = secured.get_extra_info("ssl_object").version()
         return version
 
-    # The ways to end.
+    # Ways to close.
 
     async def close(self) -> None:
-        """In good order: what was said is written, TLS is shut down, then FIN."""
+        """Send the output buffer, shut down TLS, then FIN."""
         await self.flush()
         if self._transport is not None:
             self._transport.close()
         self._closing = True
 
     async def drop(self) -> None:
-        """FIN at once after what was said, without a TLS shutdown.
+        """Send the output buffer, then FIN without a TLS shutdown.
 
-        What the client still sends is taken and forgotten, so that no RST overtakes the last reply.
+        Further input is discarded, so that no RST overtakes the last reply.
         """
         await self.flush()
         self._closing = True
@@ -278,10 +279,10 @@ class SmtpConnection(asyncio.Protocol):
         self.discard_input()
         with self._socket() as sock:
             sock.shutdown(socket.SHUT_WR)
-        self.loop.call_later(FAREWELL, self._transport.abort)
+        self.loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     def reset(self) -> None:
-        """RST at once."""
+        """Close with RST immediately."""
         self._closing = True
         if self._transport is None or self.closed.done():
             return
@@ -290,38 +291,38 @@ class SmtpConnection(asyncio.Protocol):
         self._transport.abort()
 
     def discard_input(self) -> None:
-        """Take whatever comes and forget it, so that the end of the connection is still noticed."""
-        self._deaf = True
+        """Discard all further input, but detect the end of the connection."""
+        self._discard_input = True
         self._in.clear()
         self.read_rate = None
         self._resume()
 
     def limit_read_rate(self, rate: float) -> None:
-        """Read so many octets a second from here on, and let the kernel keep little, so that the client feels it."""
+        """Read `rate` bytes per second from now on, with a small kernel buffer, so that the client's writes block."""
         self.read_rate = rate
         if self._transport is None or self.closed.done():
             return
         with self._socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_READ_BUFFER_BYTES)
         if rate == 0:
             self._pause()
         else:
             self._resume()
 
     def abort(self) -> None:
-        """Let go without a word."""
+        """Abort the connection."""
         self._closing = True
         if self._transport is not None:
             self._transport.abort()
 
     def _socket(self) -> socket.socket:
-        """The same socket under a second descriptor: event loops hand out theirs with few methods."""
+        """Return the socket with a second descriptor: sockets of event loops have few methods."""
         if self._transport is None or self.closed.done():
             raise ConnectionLostError
         return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
 
     @property
     def peer(self) -> str:
-        """The client's address."""
+        """Address of the client."""
         name = self._transport.get_extra_info("peername") if self._transport is not None else None
         return str(name[0]) if name else "127.0.0.1"

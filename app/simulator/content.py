@@ -1,4 +1,4 @@
-"""What Exchange looks at in a message's octets: line ends, dots, From, Message-ID. Pure; knows no session."""
+"""Checks of message content: line ends, dot-stuffing, From, Message-ID."""
 
 import re
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ _FIELD = re.compile(rb"(?im)^(from|sender|message-id)[ \t]*:(.*(?:\n[ \t].*)*)")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The header fields that matter. `senders` is None unless there is exactly one From with only valid addresses."""
+    """Header fields that are checked. `senders` is None unless there is one From with only valid addresses."""
 
     senders: tuple[str, ...] | None
     has_sender: bool
-    message_id: str | None  # with its <>
+    message_id: str | None  # with <>
 
 
 def unstuffed(content: bytes) -> bytes:
-    """Without the dot that the client put before lines that begin with one (RFC 5321 §4.5.2)."""
+    """Return the content without dot-stuffing (RFC 5321 §4.5.2)."""
     if content.startswith(b"."):
         content = content[1:]
     return content.replace(b"\r\n.", b"\r\n")
 
 
 def has_bare_line_ends(content: bytes) -> bool:
-    """True if a CR or an LF stands alone (RFC 5321 §2.3.8)."""
+    """Return True if the content contains a bare CR or LF (RFC 5321 §2.3.8)."""
     pairs = content.count(b"\r\n")
     return content.count(b"\n") != pairs or content.count(b"\r") != pairs
 
 
 def head(content: bytes) -> Head:
-    """The head of a message."""
+    """Parse the header of a message."""
     end = 0 if content.startswith(b"\r\n") else content.find(b"\r\n\r\n")
     fields: dict[str, list[str]] = {}
     for match in _FIELD.finditer(content if end < 0 else content[:end]):

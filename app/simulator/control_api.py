@@ -1,6 +1,6 @@
-"""The simulator over HTTP: what was seen, as JSON and .eml, and the script, settable while it runs. It asserts nothing.
+"""Control API of the simulator over HTTP: recorded messages and sessions, and the fault script.
 
-For one's own machine and CI: there is no login.
+For a developer's machine and CI: it has no authentication.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _routes = APIRouter()
 
 
 def control_api(simulator: Simulator) -> FastAPI:
-    """The application; it lives beside the simulator in the same event loop."""
+    """Return the application. It runs in the event loop of the simulator."""
     app = FastAPI(title="Postern's Office 365 simulator")
     app.state.simulator = simulator
     app.include_router(_routes)
@@ -39,7 +39,7 @@ Sim = Annotated[Simulator, Depends(_simulator)]
 
 
 class NewAccount(BaseModel):
-    """A mailbox that may log in from now on."""
+    """Body of POST /accounts."""
 
     address: str
     password: str | None = None
@@ -55,31 +55,31 @@ async def list_messages(
     count: Annotated[int, Query(ge=0)] = 0,
     timeout: Annotated[float, Query(ge=0, le=600)] = 10,
 ) -> list[dict[str, Any]]:
-    """The accepted messages, oldest first; with `refused` also the others.
+    """List accepted messages, oldest first; with `refused` also refused ones.
 
-    With `count` the answer waits until so many were accepted, at most `timeout` seconds; then it is 504.
+    With `count` the response waits for that many accepted messages, at most `timeout` seconds; then it is 504.
     """
     try:
         await sim.wait_for(count, timeout)
     except TimeoutError as late:
         raise HTTPException(504, str(late)) from None
-    return [_summary(seen) for seen in sim.messages if seen.accepted or refused]
+    return [_summary(message) for message in sim.messages if message.accepted or refused]
 
 
 @_routes.get("/messages/{id}.eml")
 async def message_octets(sim: Sim, id: str) -> Response:
-    """The content as it came in."""
-    return Response(_found(sim, id).content, media_type="message/rfc822")
+    """Return the content as received, without dot-stuffing."""
+    return Response(_message(sim, id).content, media_type="message/rfc822")
 
 
 @_routes.get("/messages/{id}")
 async def show_message(sim: Sim, id: str) -> dict[str, Any]:
-    """One message: envelope, headers, and its bodies decoded."""
-    seen = _found(sim, id)
-    parsed = _parsed(seen)
-    return _summary(seen) | {
-        "session": seen.session,
-        "turns": seen.turns,
+    """Return one message: envelope, header fields, decoded bodies."""
+    message = _message(sim, id)
+    parsed = _parsed(message)
+    return _summary(message) | {
+        "session": message.session,
+        "turns": message.turns,
         "headers": [[name, str(value)] for name, value in parsed.items()],
         "text": _body(parsed, "plain"),
         "html": _body(parsed, "html"),
@@ -89,31 +89,31 @@ async def show_message(sim: Sim, id: str) -> dict[str, Any]:
 
 @_routes.delete("/messages", status_code=204)
 async def forget(sim: Sim) -> None:
-    """Forget messages, sessions, logins, violations, and what counts against the limits. Faults stay."""
+    """Delete messages, sessions, logins, violations and the usage of limits. Faults stay."""
     sim.forget()
 
 
 @_routes.get("/sessions")
 async def list_sessions(sim: Sim) -> list[dict[str, Any]]:
-    """Every connection with its dialogue."""
+    """List connections with their commands and replies."""
     return [asdict(session) for session in sim.sessions]
 
 
 @_routes.get("/logins")
 async def list_logins(sim: Sim) -> list[dict[str, Any]]:
-    """Every AUTH exchange."""
+    """List AUTH exchanges."""
     return [login._asdict() for login in sim.logins]
 
 
 @_routes.get("/violations")
 async def list_violations(sim: Sim) -> list[dict[str, Any]]:
-    """Every limit exceeded."""
+    """List violations of limits."""
     return [violation._asdict() for violation in sim.violations]
 
 
 @_routes.get("/faults")
 async def list_faults(sim: Sim) -> list[dict[str, Any]]:
-    """The script, each fault with how often its point was reached and how often it has struck."""
+    """List the faults with the counts of reaching their point and of being applied."""
     return [_armed(armed) for armed in sim.faults]
 
 
@@ -121,7 +121,7 @@ async def list_faults(sim: Sim) -> list[dict[str, Any]]:
 async def add_faults(
     sim: Sim, script: Annotated[dict[str, Any] | list[dict[str, Any]], Body()]
 ) -> list[dict[str, Any]]:
-    """Add one fault or several; all or none."""
+    """Add one fault or several, all or none."""
     try:
         faults = [parse(row) for row in (script if isinstance(script, list) else [script])]
     except (ValueError, TypeError) as error:
@@ -131,7 +131,7 @@ async def add_faults(
 
 @_routes.delete("/faults", status_code=204)
 async def clear_faults(sim: Sim, name: str | None = None) -> None:
-    """Take all faults out, or those of that name."""
+    """Remove all faults, or those with the name."""
     if name is None:
         sim.faults.clear()
     else:
@@ -140,42 +140,42 @@ async def clear_faults(sim: Sim, name: str | None = None) -> None:
 
 @_routes.get("/ca.pem", response_class=PlainTextResponse)
 async def certificate_authority(sim: Sim) -> str:
-    """The certificate authority to trust."""
+    """Return the CA certificate in PEM."""
     return sim.ca_pem
 
 
 @_routes.post("/accounts", status_code=201)
 async def add_account(sim: Sim, account: NewAccount) -> dict[str, str]:
-    """Add a mailbox, or put it in the place of the one with its address."""
+    """Add a mailbox; it replaces the one with the same address."""
     sim.accounts.add(Account(**account.model_dump()))
     return {"address": account.address}
 
 
-def _found(sim: Simulator, id_: str) -> ReceivedMessage:
-    for seen in sim.messages:
-        if seen.id == id_:
-            return seen
+def _message(sim: Simulator, id_: str) -> ReceivedMessage:
+    for message in sim.messages:
+        if message.id == id_:
+            return message
     raise HTTPException(404, f"no message has the id {id_}")
 
 
-def _parsed(seen: ReceivedMessage) -> EmailMessage:
-    return message_from_bytes(seen.content, EmailMessage, policy=default)
+def _parsed(message: ReceivedMessage) -> EmailMessage:
+    return message_from_bytes(message.content, EmailMessage, policy=default)
 
 
-def _summary(seen: ReceivedMessage) -> dict[str, Any]:
-    parsed = _parsed(seen)
+def _summary(message: ReceivedMessage) -> dict[str, Any]:
+    parsed = _parsed(message)
     return {
-        "id": seen.id,
-        "mailbox": seen.mailbox,
+        "id": message.id,
+        "mailbox": message.mailbox,
         "from": str(parsed["from"] or ""),
         "to": str(parsed["to"] or ""),
         "subject": str(parsed["subject"] or ""),
-        "at": seen.at,
-        "size": len(seen.content),
-        "mail_from": seen.mail_from,
-        "recipients": list(seen.recipients),
-        "accepted": seen.accepted,
-        "reply": seen.reply,
+        "at": message.at,
+        "size": len(message.content),
+        "mail_from": message.mail_from,
+        "recipients": list(message.recipients),
+        "accepted": message.accepted,
+        "reply": message.reply,
     }
 
 

@@ -1,13 +1,13 @@
-"""Errors that end a command or a connection of the simulator."""
+"""Exceptions that end a command or a connection of the simulator."""
 
 
 class ConnectionLostError(Exception):
-    """The connection is gone, from either side."""
+    """Closed connection, by either side."""
 
 
 class LineTooLongError(Exception):
-    """The client sent more than LINE_LIMIT octets without CRLF."""
+    """Command line of more than LINE_LIMIT bytes."""
 
 
 class ArgumentError(Exception):
-    """The arguments are not acceptable; the message is the reply."""
+    """Invalid arguments of a command. The text is the reply."""

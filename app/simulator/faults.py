@@ -1,9 +1,9 @@
-"""The fault script: at which point of the dialogue, how often, for whom, and what then.
+"""Fault script of the simulator: point in the SMTP session, frequency, condition, action.
 
-Rule 1: a fault counts how often its point is reached by those it is for; `nth`, `every`, `times` speak of that count.
-Rule 2: of the faults due at a point each strikes in the order they were added, until one stands in the place of the
-reply; the others have been reached all the same.
-Rule 3: chance comes from one seeded generator, so a script plays the same way twice.
+Rule 1: a fault counts how often its point is reached under its condition; `nth`, `every`, `times` refer to that count.
+Rule 2: the faults due at a point are applied in the order they were added, until one replaces the reply; the others
+are counted as reached.
+Rule 3: `probability` uses one seeded generator, so a script is repeatable.
 """
 
 import asyncio
@@ -27,30 +27,30 @@ from app.simulator.replies import ROWS
 
 
 class Point(StrEnum):
-    """Where a fault can strike."""
+    """Point of the session at which a fault can be applied."""
 
-    CONNECT = "connect"  # TCP is there, nothing said
-    GREETING = "greeting"  # in the place of the 220
+    CONNECT = "connect"  # after TCP connect, before the greeting
+    GREETING = "greeting"  # instead of the 220
     EHLO = "ehlo"
     STARTTLS = "starttls"
-    TLS = "tls"  # the client has begun the handshake, before our part of it
-    AUTH = "auth"  # the credentials are known, before the verdict
+    TLS = "tls"  # ClientHello received, before the server's part of the handshake
+    AUTH = "auth"  # credentials received, before they are checked
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"  # before 354
-    CONTENT = "content"  # after `after` octets of content, if it is that long
-    DOT = "dot"  # the whole content is there, nothing is counted
+    CONTENT = "content"  # after `after` bytes of content, if it is that long
+    DOT = "dot"  # content received, before it is counted
     ACCEPTED = "accepted"  # counted as accepted, before the 250
     REPLY = "reply"  # before any reply
     QUIT = "quit"
-    IDLE = "idle"  # after `after` seconds of the clock waiting for a command, no transaction open
+    IDLE = "idle"  # after `after` seconds of the clock without a command, outside a transaction
 
 
 @validated(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Fault:
-    """One line of the script. `sender` and `recipient` are patterns (`*@contoso.com`), `mailbox` an address.
+    """One fault of the script. `sender` and `recipient` are patterns (`*@contoso.com`), `mailbox` is an address.
 
-    `nth` is the first time it strikes (1-based) and, alone, the only one; `every` repeats it; `times` bounds it.
+    `nth` is the first time it is applied (1-based), without `every` the only one; `times` limits the total.
     """
 
     at: Point
@@ -62,29 +62,29 @@ class Fault:
     mailbox: str | None = None
     sender: str | None = None
     recipient: str | None = None
-    after: float = Field(default=0, ge=0)  # octets at `content`, seconds of the clock at `idle`
+    after: float = Field(default=0, ge=0)  # bytes at `content`, seconds of the clock at `idle`
     name: str = ""
 
     @classmethod
     def named(cls, row: str, *, close: bool | None = None, **when: Any) -> Self:
-        """The fault that says one of Exchange's own error texts (replies.ROWS) where Exchange says it.
+        """Return the fault that sends an error text of Exchange (replies.ROWS) at the point where Exchange sends it.
 
-        After a 421 the connection is closed (RFC 5321 §3.8), unless `close` says otherwise. Raises KeyError.
+        After a 421 the connection is closed (RFC 5321 §3.8), unless `close` is False. Raises KeyError.
         """
         text = ROWS[row]
         say = Say(text.text, close=text.startswith("421") if close is None else close)
         return cls(at=_POINTS[text.phase], do=say, **{"name": row, **when})
 
-    def applies_to(self, moment: FaultContext) -> bool:
-        """True if it is meant for this mailbox, sender and one of these recipients."""
-        if self.mailbox is not None and self.mailbox.lower() != moment.mailbox.lower():
+    def applies_to(self, context: FaultContext) -> bool:
+        """Return True if the condition matches mailbox, sender and one of the recipients."""
+        if self.mailbox is not None and self.mailbox.lower() != context.mailbox.lower():
             return False
-        if self.sender is not None and not _matches(moment.sender, self.sender):
+        if self.sender is not None and not _matches(context.sender, self.sender):
             return False
-        return self.recipient is None or any(_matches(address, self.recipient) for address in moment.recipients)
+        return self.recipient is None or any(_matches(address, self.recipient) for address in context.recipients)
 
     def is_due(self, count: int) -> bool:
-        """True if the `count`-th time is one of its times."""
+        """Return True if the fault is due at the `count`-th time."""
         first = self.nth or self.every or 1
         if self.every is not None:
             return count >= first and (count - first) % self.every == 0
@@ -100,70 +100,70 @@ def _matches(address: str, pattern: str) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Armed:
-    """A fault in the script, with its counts."""
+    """Fault of the script with its counts."""
 
     fault: Fault
     reached: int = 0
     fired: int = 0
-    _struck: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    _applied: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
-    def reach(self, moment: FaultContext, chance: random.Random) -> bool:
-        """Count the point as reached; True if it is due."""
-        if not self.fault.applies_to(moment):
+    def reach(self, context: FaultContext, chance: random.Random) -> bool:
+        """Count the point as reached. Return True if the fault is due."""
+        if not self.fault.applies_to(context):
             return False
         self.reached += 1
         if not self.fault.is_due(self.reached) or self.fired == self.fault.times:
             return False
         return self.fault.probability == 1 or chance.random() < self.fault.probability
 
-    async def apply(self, moment: FaultContext) -> bool:
-        """Do it. True if it stands in the place of the reply."""
+    async def apply(self, context: FaultContext) -> bool:
+        """Run the action. Return True if it replaces the reply."""
         self.fired += 1
-        self._struck.set()
-        return await self.fault.do.apply(moment)
+        self._applied.set()
+        return await self.fault.do.apply(context)
 
     async def wait(self, timeout: float) -> None:
-        """Until it has struck once. Raises TimeoutError after real seconds."""
+        """Wait until it has been applied once. Raises TimeoutError after `timeout` real seconds."""
         async with asyncio.timeout(timeout):
-            await self._struck.wait()
+            await self._applied.wait()
 
 
 class Faults:
-    """The script. An empty one costs a dictionary lookup at each point."""
+    """Fault script: the faults by point."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._chance = random.Random(seed)  # noqa: S311 - a script is to be repeatable
+        self._chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._at: dict[Point, list[Armed]] = {}
 
     def add(self, fault: Fault) -> Armed:
-        """Add it after the others; the returned Armed tells how often it was reached and has struck."""
+        """Append a fault. The returned Armed has the counts."""
         armed = Armed(fault)
         self._at.setdefault(fault.at, []).append(armed)
         return armed
 
     def remove(self, name: str) -> None:
-        """Take those of that name out."""
+        """Remove the faults with a name."""
         for point, armed in list(self._at.items()):
             self._at[point] = [one for one in armed if one.fault.name != name]
             if not self._at[point]:
                 del self._at[point]
 
     def clear(self) -> None:
-        """Take all out."""
+        """Remove all faults."""
         self._at.clear()
 
     def at(self, point: Point) -> list[Armed]:
-        """Those of this point, in the order they were added."""
+        """Return the faults of a point in the order they were added."""
         return self._at.get(point, [])
 
     def __iter__(self) -> Iterator[Armed]:
         return chain.from_iterable(self._at.values())
 
-    async def apply(self, moment: FaultContext, only: Armed | None = None) -> bool:
-        """Let those that are due strike (or `only` one). True if one stands in the place of the reply."""
-        reached = [only] if only else self.at(Point(moment.point))
-        for armed in [armed for armed in reached if armed.reach(moment, self._chance)]:
-            if await armed.apply(moment):
+    async def apply(self, context: FaultContext, only: Armed | None = None) -> bool:
+        """Apply the faults that are due, or `only` one. Return True if one replaces the reply."""
+        reached = [only] if only else self.at(Point(context.point))
+        for armed in [armed for armed in reached if armed.reach(context, self._chance)]:
+            if await armed.apply(context):
                 return True
         return False
 
@@ -172,7 +172,7 @@ _FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)
 
 
 def parse(row: Mapping[str, Any]) -> Fault:
-    """A fault from its JSON or TOML form: the fields of Fault, or `named = "<a row>"` and when. Raises ValueError."""
+    """Parse a fault from JSON or TOML: the fields of Fault, or `named = "<row>"` with conditions. Raises ValueError."""
     if "named" not in row:
         return _FAULT.validate_python(dict(row))
     name = row["named"]
@@ -182,13 +182,13 @@ def parse(row: Mapping[str, Any]) -> Fault:
 
 
 def as_json(fault: Fault) -> dict[str, Any]:
-    """The JSON form, without what was left at its default."""
+    """Return the JSON form without default values."""
     form: dict[str, Any] = _FAULT.dump_python(fault, mode="json", exclude_defaults=True)
     return {**form, "do": {"action": fault.do.action, **form["do"]}}
 
 
 def load(path: Path) -> list[Fault]:
-    """A script from a .toml file (tables `[[faults]]`) or a .json file (the same, or a list). Raises ValueError."""
+    """Load a script from a .toml file (tables `[[faults]]`) or .json file (the same, or a list). Raises ValueError."""
     text = path.read_text(encoding="utf-8")
     script = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     rows = script["faults"] if isinstance(script, dict) else script

@@ -1,8 +1,8 @@
-"""Exchange Online's sending limits and the books that count against them. Times are the clock's epoch seconds.
+"""Sending limits of Exchange Online and their usage per mailbox. Times are epoch seconds of the clock.
 
-Rule 1: a submission counts as sending from MAIL until its reply to the final dot (or its end), plus `slot_linger`.
-Rule 2: what is over a limit is written down as a violation at once, whatever is answered for it.
-Rule 3: only accepted messages count against the minute and the day.
+Rule 1: a transaction uses a sending slot from MAIL to the reply to the final dot (or its end), plus `slot_linger`.
+Rule 2: every excess of a limit is recorded as a violation, whatever the reply is.
+Rule 3: only accepted messages count for the limits per minute and day.
 """
 
 from collections import defaultdict, deque
@@ -15,21 +15,21 @@ from app.mail.time_units import DAY, MINUTE
 
 
 class OverMinute(StrEnum):
-    """What happens to a message beyond `messages_per_minute`. Microsoft's own pages disagree."""
+    """Treatment of a message beyond `messages_per_minute`. The pages of Microsoft disagree about it."""
 
-    COUNT = "count"  # accepted, and written down as a violation
-    DELAY = "delay"  # accepted when the window has room again
-    REFUSE = "432"  # answered 432
+    COUNT = "count"  # accepted, and recorded as a violation
+    DELAY = "delay"  # accepted when the window has capacity
+    REFUSE = "432"  # refused with 432
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All that can be set. Sizes are octets, times seconds of the clock; the defaults are Exchange Online's."""
+    """Limits with the defaults of Exchange Online. Sizes are in bytes, times in seconds of the clock."""
 
     connections_sending: int = CONNECTIONS
-    slot_linger: float = 0.0  # a slot is free only so long after its submission ended
+    slot_linger: float = 0.0  # delay until a slot is free after its transaction
     messages_per_minute: int = MESSAGES_PER_MINUTE
-    minute: float = float(MINUTE)  # the length of that sliding window
+    minute: float = float(MINUTE)  # length of the sliding window
     over_minute: str = OverMinute.COUNT
     recipients_per_day: int = RECIPIENTS_PER_DAY
     recipients_per_message: int = 500
@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass(slots=True)
 class MailboxUsage:
-    """What one mailbox has used."""
+    """Usage of one mailbox."""
 
     sending: set[int] = field(default_factory=set)  # slots in use
     lingering: deque[float] = field(default_factory=deque)  # when slots that ended become free
@@ -52,7 +52,7 @@ class MailboxUsage:
 
 
 class UsageLedger:
-    """The books of every mailbox."""
+    """Usage of all mailboxes."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -60,26 +60,26 @@ class UsageLedger:
         self._slots = count(1)
 
     def take_slot(self, mailbox: str, now: float) -> int | None:
-        """A sending slot, to be freed with `free_slot`; None if all of the mailbox's are in use."""
-        book = self._of[mailbox]
-        while book.lingering and book.lingering[0] <= now:
-            book.lingering.popleft()
-        if len(book.sending) + len(book.lingering) >= self.limits.connections_sending:
+        """Take a sending slot, freed with `free_slot`. Return None if all slots of the mailbox are in use."""
+        usage = self._of[mailbox]
+        while usage.lingering and usage.lingering[0] <= now:
+            usage.lingering.popleft()
+        if len(usage.sending) + len(usage.lingering) >= self.limits.connections_sending:
             return None
         slot = next(self._slots)
-        book.sending.add(slot)
+        usage.sending.add(slot)
         return slot
 
     def free_slot(self, mailbox: str, slot: int, now: float) -> None:
-        """The submission that held the slot has ended."""
-        book = self._of[mailbox]
-        if slot in book.sending:
-            book.sending.remove(slot)
+        """Free a slot at the end of its transaction."""
+        usage = self._of[mailbox]
+        if slot in usage.sending:
+            usage.sending.remove(slot)
             if self.limits.slot_linger:
-                book.lingering.append(now + self.limits.slot_linger)
+                usage.lingering.append(now + self.limits.slot_linger)
 
     def minute_free_at(self, mailbox: str, now: float) -> float:
-        """When the next message fits into the minute: `now` if at once."""
+        """Return the time at which the minute window accepts the next message; `now` if it has capacity."""
         sent = self._of[mailbox].minute
         while sent and sent[0] <= now - self.limits.minute:
             sent.popleft()
@@ -87,22 +87,22 @@ class UsageLedger:
         return sent[over] + self.limits.minute if over >= 0 else now
 
     def day_has_room(self, mailbox: str, recipients: int, now: float) -> bool:
-        """True if so many more recipients fit into the rolling 24 hours."""
-        book = self._of[mailbox]
-        while book.day and book.day[0][0] <= now - DAY:
-            book.recipients -= book.day.popleft()[1]
-        return book.recipients + recipients <= self.limits.recipients_per_day
+        """Return True if the rolling 24 hours have capacity for `recipients`."""
+        usage = self._of[mailbox]
+        while usage.day and usage.day[0][0] <= now - DAY:
+            usage.recipients -= usage.day.popleft()[1]
+        return usage.recipients + recipients <= self.limits.recipients_per_day
 
     def count(self, mailbox: str, recipients: int, now: float) -> None:
-        """A message was accepted."""
-        book = self._of[mailbox]
-        book.minute.append(now)
-        book.day.append((now, recipients))
-        book.recipients += recipients
+        """Count an accepted message."""
+        usage = self._of[mailbox]
+        usage.minute.append(now)
+        usage.day.append((now, recipients))
+        usage.recipients += recipients
 
     def forget(self) -> None:
-        """Close the minute and the day; slots in use stay in use."""
-        for book in self._of.values():
-            book.minute.clear()
-            book.day.clear()
-            book.recipients = 0
+        """Reset the minute and day windows. Slots in use stay in use."""
+        for usage in self._of.values():
+            usage.minute.clear()
+            usage.day.clear()
+            usage.recipients = 0

@@ -1,4 +1,4 @@
-"""What the simulator has seen: sessions, messages, logins, violations. Only remembers; never judges or answers."""
+"""Recorder of sessions, messages, logins and violations."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 class Login(NamedTuple):
-    """One AUTH exchange that came to a verdict. `at` is clock time."""
+    """Completed AUTH exchange. `at` is clock time."""
 
     at: float
     mailbox: str
@@ -18,7 +18,7 @@ class Login(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """One limit exceeded once. `at` is clock time, `what` plain words with the numbers."""
+    """Violation of a limit. `at` is clock time, `what` a text with the numbers."""
 
     at: float
     mailbox: str
@@ -27,9 +27,9 @@ class Violation(NamedTuple):
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """One message whose content came to its end. `content` is as meant: dots unstuffed, CRLF, without the final dot.
+    """Message with complete content. `content` is without dot-stuffing and final dot.
 
-    `reply` is the reply to the final dot, "" if none was sent. `turns` counts the client's turns from MAIL on.
+    `reply` is the reply to the final dot, "" if none was sent. `turns` counts round trips from MAIL on.
     """
 
     id: str
@@ -46,10 +46,9 @@ class ReceivedMessage:
 
 @dataclass(slots=True)
 class RecordedSession:
-    """One connection. Credentials are masked in `commands`; content is never among them.
+    """One connection. `commands` contain no credentials and no content.
 
-    `turns` counts each time the client spoke after the server had; `messages` and `logins` count accepted messages
-    and AUTH exchanges.
+    `turns` counts round trips, `messages` accepted messages, `logins` AUTH exchanges.
     """
 
     id: str
@@ -66,14 +65,14 @@ class RecordedSession:
 
 
 class Recorder:
-    """Keeps the last `keep` of each kind (None: all). Accepted messages also go to `folder` as .eml files."""
+    """Store of the last `keep` items of each kind (None: all). Accepted messages also go to `folder` as .eml."""
 
     def __init__(self, keep: int | None = None, folder: Path | None = None) -> None:
         self.messages: list[ReceivedMessage] = []
         self.sessions: list[RecordedSession] = []
         self.logins: list[Login] = []
         self.violations: list[Violation] = []
-        self.accepted = 0  # also those no longer kept
+        self.accepted = 0  # including those no longer stored
         self._keep = keep
         self._folder = folder
         if folder is not None:
@@ -81,15 +80,15 @@ class Recorder:
         self._waiting: dict[asyncio.Future[None], int] = {}
 
     def add_session(self, session: RecordedSession) -> None:
-        """A connection was opened."""
-        self._remember(self.sessions, session)
+        """Add a new connection."""
+        self._append(self.sessions, session)
 
     def add_message(self, message: ReceivedMessage) -> None:
-        """A message's content came to its end."""
-        self._remember(self.messages, message)
+        """Add a message with complete content."""
+        self._append(self.messages, message)
 
     def accept(self, message: ReceivedMessage) -> None:
-        """A remembered message now counts as accepted: whoever waited for it goes on."""
+        """Mark a message as accepted and wake the callers of `wait_for`."""
         message.accepted = True
         self.accepted += 1
         if self._folder is not None:
@@ -99,15 +98,15 @@ class Recorder:
                 future.set_result(None)
 
     def add_login(self, login: Login) -> None:
-        """An AUTH exchange ended."""
-        self._remember(self.logins, login)
+        """Add an AUTH exchange."""
+        self._append(self.logins, login)
 
     def add_violation(self, at: float, mailbox: str, what: str) -> None:
-        """A limit was exceeded."""
-        self._remember(self.violations, Violation(at, mailbox, what))
+        """Add a violation."""
+        self._append(self.violations, Violation(at, mailbox, what))
 
     async def wait_for(self, count: int, timeout: float) -> None:
-        """Until `count` messages were accepted since the last reset. Raises TimeoutError after real seconds."""
+        """Wait for `count` accepted messages since the last reset. Raises TimeoutError after `timeout` real seconds."""
         if self.accepted >= count:
             return
         future = asyncio.get_running_loop().create_future()
@@ -121,14 +120,14 @@ class Recorder:
             del self._waiting[future]
 
     def forget(self) -> None:
-        """As if nothing had been seen; open sessions stay."""
+        """Delete all records except open sessions."""
         self.messages.clear()
         self.logins.clear()
         self.violations.clear()
         self.sessions[:] = [session for session in self.sessions if session.closed_at is None]
         self.accepted = 0
 
-    def _remember(self, kept: list[_T], item: _T) -> None:
+    def _append(self, kept: list[_T], item: _T) -> None:
         kept.append(item)
         if self._keep is not None and len(kept) > self._keep:
             del kept[: len(kept) - self._keep]

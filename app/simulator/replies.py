@@ -1,8 +1,8 @@
-"""Exchange Online's replies, word for word, each with the phase it comes in. Judges nothing and sends nothing.
+"""Replies of Exchange Online, verbatim, each with its SMTP phase.
 
-A text may hold the places `{frontend}` (host, date and session of the front end), `{backend}` (host of the mailbox's
-back end), `{mailbox}`, `{sender}` and `{verb}`; `fill` puts the facts in. Where Microsoft's text is only known in part,
-the known part is given and the rest is the shortest that is plausible. ROWS has every error text by its name.
+A text can contain the placeholders `{frontend}` (host, date and session of the front end), `{backend}` (host of the
+mailbox's back end), `{mailbox}`, `{sender}` and `{verb}`, which `fill` replaces. Where Microsoft's text is known only
+in part, the rest is the shortest plausible one. ROWS maps names to the error texts.
 """
 
 from collections.abc import Mapping
@@ -12,43 +12,43 @@ from app.mail.outcome.attempt import Phase
 
 
 class Text(str):
-    """A reply text that knows the phase in which Exchange gives it. Lines are joined by LF."""
+    """Reply text with the phase in which Exchange sends it. Lines are joined by LF."""
 
     __slots__ = ("phase",)
     phase: Phase
 
     def __new__(cls, phase: Phase, text: str) -> Self:
-        """The text as a str, with its phase beside it."""
+        """Return the text with its phase."""
         row = super().__new__(cls, text)
         row.phase = phase
         return row
 
     @property
     def text(self) -> str:
-        """The text as a plain str."""
+        """Text as a plain str."""
         return str(self)
 
 
-def fill(text: str, facts: Mapping[str, str]) -> str:
-    """`text` with its places filled. Not str.format: Exchange's own texts contain braces."""
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Return `text` with its placeholders replaced. str.format does not work: texts of Exchange contain braces."""
     if "{" not in text:
         return text
-    for place, fact in facts.items():
-        text = text.replace(f"{{{place}}}", fact)
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
     return text
 
 
 def encode(text: str) -> bytes:
-    """The octets of a reply (RFC 5321 §4.2.1): the code is put before every line, the last one gets a space."""
+    """Return the bytes of a reply (RFC 5321 §4.2.1), with the code before every line."""
     if "\n" not in text:
         return text.encode("utf-8", "surrogateescape") + b"\r\n"
     code, lines = text[:3], text.split("\n")
-    said = [line[4:] if line[:3] == code else line for line in lines]
-    framed = [f"{code}-{line}\r\n" for line in said[:-1]] + [f"{code} {said[-1]}\r\n"]
+    texts = [line[4:] if line[:3] == code else line for line in lines]
+    framed = [f"{code}-{line}\r\n" for line in texts[:-1]] + [f"{code} {texts[-1]}\r\n"]
     return "".join(framed).encode("utf-8", "surrogateescape")
 
 
-# The ordinary course.
+# Replies without errors.
 READY_FOR_TLS = "220 2.0.0 SMTP server ready"
 AUTHENTICATED = "235 2.7.0 Authentication successful"
 ASK_USERNAME = "334 VXNlcm5hbWU6"

@@ -1,4 +1,4 @@
-"""The simulator, its control server and its Entra as one thing that runs until it is cancelled."""
+"""Simulator, control API and Entra ID as one service that runs until it is cancelled."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from app.simulator.server import Simulator
 
 
 class Ports(NamedTuple):
-    """Where to listen. Port 0 takes a free one."""
+    """Address and ports to listen on. Port 0 selects a free one."""
 
     host: str = "127.0.0.1"
     smtp: int = 5870
@@ -23,19 +23,19 @@ class Ports(NamedTuple):
 async def run(
     simulator: Simulator, ports: Ports, *, entra: Entra | None = None, ready: Callable[[str], None] | None = None
 ) -> None:
-    """Serve SMTP, the control API, and Entra if there is one, until cancelled.
+    """Serve SMTP, the control API and optionally Entra, until cancelled.
 
-    `ready` is called once with the control API's address when all listen. Raises OSError, CannotListen.
+    `ready` is called once with the URL of the control API when all ports listen. Raises OSError, CannotListenError.
     """
-    listener = HttpServer(control_api(simulator), ports.host, ports.control)
+    http_server = HttpServer(control_api(simulator), ports.host, ports.control)
     async with AsyncExitStack() as stack:
         await simulator.start(ports.host, ports.smtp)
         stack.push_async_callback(simulator.stop)
-        await listener.start()
-        stack.push_async_callback(listener.stop)
+        await http_server.start()
+        stack.push_async_callback(http_server.stop)
         if entra is not None:
             await entra.start(ports.host, ports.oauth)
             stack.push_async_callback(entra.stop)
         if ready is not None:
-            ready(listener.url)
+            ready(http_server.url)
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""The simulator: listens, gives each connection its session, and shows what was seen."""
+"""SMTP server of the simulator: listener, sessions, and access to records and settings."""
 
 import asyncio
 import ssl
@@ -19,23 +19,23 @@ from app.simulator.server_profile import ServerProfile
 from app.simulator.session import Session
 from app.simulator.state import SimulatorState
 
-_LIMITS = Limits()
-_DOOR = ServerProfile()
-_SHUTDOWN = 2.0  # seconds
+_DEFAULT_LIMITS = Limits()
+_DEFAULT_PROFILE = ServerProfile()
+_STOP_TIMEOUT = 2.0  # seconds
 
 
 class Simulator:
-    """A pretend Office 365 on a loopback port.
+    """Simulated Exchange Online on a loopback port.
 
-    `keep` bounds what is remembered (None: everything); accepted messages also go to `folder` as .eml files.
+    `keep` limits the stored records (None: no limit); accepted messages are also written to `folder` as .eml files.
     """
 
     def __init__(
         self,
         accounts: Iterable[Account] = (),
         clock: Clock | None = None,
-        limits: Limits = _LIMITS,
-        profile: ServerProfile = _DOOR,
+        limits: Limits = _DEFAULT_LIMITS,
+        profile: ServerProfile = _DEFAULT_PROFILE,
         *,
         faults: Iterable[Fault] = (),
         seed: int = 0,
@@ -44,12 +44,12 @@ class Simulator:
     ) -> None:
         self.host = "127.0.0.1"
         self.port = 0
-        self._memory = Recorder(keep, folder)
-        self._office = SimulatorState(
+        self._recorder = Recorder(keep, folder)
+        self._state = SimulatorState(
             accounts=Accounts(accounts),
             clock=clock or Clock(),
             usage=UsageLedger(limits),
-            recorder=self._memory,
+            recorder=self._recorder,
             faults=Faults(seed),
             profile=profile,
         )
@@ -59,22 +59,22 @@ class Simulator:
         self._open: dict[SmtpConnection, asyncio.Task[None]] = {}
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 takes a free one, which `port` then gives."""
+        """Listen. Port 0 selects a free one; `port` has its number."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connected, host, port, backlog=1024)
         self.host, self.port = host, self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening and cut every connection. It can be started again, also on the same port."""
+        """Stop listening and close all connections. A restart on the same port is possible."""
         if self._server is not None:
             self._server.close()
             self._server = None
         ending = dict(self._open)
-        for wire, task in ending.items():
+        for connection, task in ending.items():
             task.cancel()
-            wire.abort()
+            connection.abort()
         if ending:
-            await asyncio.wait([*ending.values(), *(wire.closed for wire in ending)], timeout=_SHUTDOWN)
+            await asyncio.wait([*ending.values(), *(connection.closed for connection in ending)], timeout=_STOP_TIMEOUT)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -88,106 +88,106 @@ class Simulator:
     def _connected(self) -> SmtpConnection:
         return _Connection(self)
 
-    def serve(self, wire: SmtpConnection) -> None:
-        """Begin the session of a new connection."""
-        session = Session(self._office, wire)
-        self._memory.add_session(session.record)
+    def serve(self, connection: SmtpConnection) -> None:
+        """Start the session of a new connection."""
+        session = Session(self._state, connection)
+        self._recorder.add_session(session.record)
         task = asyncio.get_running_loop().create_task(serve_connection(session))
-        self._open[wire] = task
-        wire.closed.add_done_callback(lambda _: self._open.pop(wire, None))
-        task.add_done_callback(lambda _: self._ended(wire, task))
+        self._open[connection] = task
+        connection.closed.add_done_callback(lambda _: self._open.pop(connection, None))
+        task.add_done_callback(lambda _: self._ended(connection, task))
 
-    def _ended(self, wire: SmtpConnection, task: asyncio.Task[None]) -> None:
+    def _ended(self, connection: SmtpConnection, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             logs.crashed("simulator", error)
-            wire.abort()
+            connection.abort()
 
-    # What was seen.
+    # Records.
 
     @property
     def messages(self) -> list[ReceivedMessage]:
-        """Every message whose content came to its end, accepted or not, oldest first."""
-        return self._memory.messages
+        """Messages with complete content, accepted or refused, oldest first."""
+        return self._recorder.messages
 
     @property
     def accepted(self) -> list[ReceivedMessage]:
-        """Those that were accepted."""
-        return [message for message in self._memory.messages if message.accepted]
+        """Accepted messages."""
+        return [message for message in self._recorder.messages if message.accepted]
 
     @property
     def sessions(self) -> list[RecordedSession]:
-        """Every connection, oldest first."""
-        return self._memory.sessions
+        """Connections, oldest first."""
+        return self._recorder.sessions
 
     @property
     def logins(self) -> list[Login]:
-        """Every AUTH exchange: (at, mailbox, mechanism, ok)."""
-        return self._memory.logins
+        """AUTH exchanges: (at, mailbox, mechanism, ok)."""
+        return self._recorder.logins
 
     @property
     def violations(self) -> list[Violation]:
-        """Every limit exceeded: (at, mailbox, what)."""
-        return self._memory.violations
+        """Violations of limits: (at, mailbox, what)."""
+        return self._recorder.violations
 
     async def wait_for(self, count: int, timeout: float) -> None:
-        """Until `count` messages were accepted since the last reset. Raises TimeoutError after real seconds."""
-        await self._memory.wait_for(count, timeout)
+        """Wait for `count` accepted messages since the last reset. Raises TimeoutError after `timeout` real seconds."""
+        await self._recorder.wait_for(count, timeout)
 
     def forget(self) -> None:
-        """Forget what was seen and counted. Connections and faults stay."""
-        self._memory.forget()
-        self._office.usage.forget()
+        """Delete records and usage. Connections and faults stay."""
+        self._recorder.forget()
+        self._state.usage.forget()
 
     def reset(self) -> None:
-        """Forget, and take the faults out."""
+        """Delete records, usage and faults."""
         self.forget()
-        self._office.faults.clear()
+        self._state.faults.clear()
 
-    # What can be set.
+    # Settings.
 
     @property
     def accounts(self) -> Accounts:
-        """Who may log in."""
-        return self._office.accounts
+        """Accounts that may log in."""
+        return self._state.accounts
 
     @property
     def faults(self) -> Faults:
-        """The fault script."""
-        return self._office.faults
+        """Fault script."""
+        return self._state.faults
 
     @property
     def clock(self) -> Clock:
-        """Its clock."""
-        return self._office.clock
+        """Clock of the simulator."""
+        return self._state.clock
 
     @property
     def profile(self) -> ServerProfile:
-        """The door for the connections to come."""
-        return self._office.profile
+        """Profile of new connections."""
+        return self._state.profile
 
     @profile.setter
-    def profile(self, door: ServerProfile) -> None:
-        self._office.profile = door
+    def profile(self, profile: ServerProfile) -> None:
+        self._state.profile = profile
 
     @property
     def limits(self) -> Limits:
-        """The limits; those of time hold for the sessions to come."""
-        return self._office.usage.limits
+        """Sending limits; timeouts apply to new sessions."""
+        return self._state.usage.limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._office.usage.limits = limits
+        self._state.usage.limits = limits
 
-    # Its certificate.
+    # Certificate.
 
     @property
     def ca_pem(self) -> str:
-        """PEM of the authority to trust. The certificate is for localhost, 127.0.0.1, ::1 and smtp.office365.com."""
-        return self._office.certificates.ca_pem
+        """CA certificate in PEM. The server certificate is for localhost, 127.0.0.1, ::1 and smtp.office365.com."""
+        return self._state.certificates.ca_pem
 
     def tls(self) -> ssl.SSLContext:
-        """A context with its good certificate, for another server beside it."""
-        return self._office.certificates.context(ServerProfile(names=self.profile.names))
+        """Return a server context with a valid certificate, for another server."""
+        return self._state.certificates.context(ServerProfile(names=self.profile.names))
 
     def write_ca(self, path: Path | str) -> None:
         """Write `ca_pem` to a file."""
@@ -195,7 +195,7 @@ class Simulator:
 
 
 class _Connection(SmtpConnection):
-    """A wire that gives itself to the simulator when it is connected."""
+    """Connection that starts its session when it is connected."""
 
     def __init__(self, simulator: Simulator) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the TLS door looks like, and the certificates behind it. Knows no SMTP."""
+"""Profile of the simulated server: EHLO extensions, TLS versions, certificates."""
 
 import datetime
 import ssl
@@ -13,18 +13,18 @@ _YESTERDAY = datetime.timedelta(days=1)
 
 
 class Certificate(StrEnum):
-    """What the server shows in the handshake."""
+    """Kind of certificate that the server presents."""
 
     GOOD = "good"
     WRONG_HOST = "wrong_host"
-    FOREIGN = "foreign"  # of a CA that the client does not know
+    FOREIGN = "foreign"  # from an unknown CA
     EXPIRED = "expired"
     SELF_SIGNED = "self_signed"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProfile:
-    """The server's face before anybody has logged in. `inject` is sent in clear, in the segment of STARTTLS's 220."""
+    """Behavior of the server before a login. `inject` is sent in plain text, in the segment of the 220 to STARTTLS."""
 
     starttls: bool = True
     certificate: str = Certificate.GOOD
@@ -34,12 +34,12 @@ class ServerProfile:
     pipelining: bool = True
     smtputf8: bool = True
     mechanisms: tuple[str, ...] = ("LOGIN", "XOAUTH2")
-    greeting: str | None = None  # the whole reply, code included
-    names: tuple[str, ...] = ()  # hosts and addresses the certificate is for, beside NAMES
+    greeting: str | None = None  # complete reply with its code
+    names: tuple[str, ...] = ()  # of the certificate, in addition to NAMES
 
 
 class Certificates:
-    """One certificate authority and the TLS contexts of the doors made with it."""
+    """Certificate authority and the TLS contexts of the profiles."""
 
     def __init__(self) -> None:
         self._ca = trustme.CA()
@@ -47,24 +47,24 @@ class Certificates:
 
     @property
     def ca_pem(self) -> str:
-        """The authority's certificate: who trusts it verifies a good door."""
+        """CA certificate in PEM."""
         return self._ca.cert_pem.bytes().decode("ascii")
 
-    def context(self, door: ServerProfile) -> ssl.SSLContext:
-        """The server's context for this door, made once."""
-        if door not in self._contexts:
-            self._contexts[door] = self._make(door)
-        return self._contexts[door]
+    def context(self, profile: ServerProfile) -> ssl.SSLContext:
+        """Return the cached server context of a profile."""
+        if profile not in self._contexts:
+            self._contexts[profile] = self._make(profile)
+        return self._contexts[profile]
 
-    def _make(self, door: ServerProfile) -> ssl.SSLContext:
+    def _make(self, profile: ServerProfile) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._certify(context, Certificate(door.certificate), (*NAMES, *door.names))
-        if door.tls_minimum < ssl.TLSVersion.TLSv1_2:
-            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else OpenSSL 3 does not offer what is older
+        self._certify(context, Certificate(profile.certificate), (*NAMES, *profile.names))
+        if profile.tls_minimum < ssl.TLSVersion.TLSv1_2:
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 needs it for older versions
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # offering TLS 1.1 is what such a door is for
-            context.minimum_version = door.tls_minimum
-            context.maximum_version = door.tls_maximum
+            warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.1 is intended here
+            context.minimum_version = profile.tls_minimum
+            context.maximum_version = profile.tls_maximum
         return context
 
     def _certify(self, context: ssl.SSLContext, certificate: Certificate, names: tuple[str, ...]) -> None:

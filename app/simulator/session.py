@@ -1,4 +1,4 @@
-"""One session's state and the ways to answer in it. Reads no command (dialogue.py), carries none out (commands.py)."""
+"""State of one SMTP session, its replies, faults and transaction."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from app.simulator.faults import Armed, Point
 from app.simulator.recorder import RecordedSession
 from app.simulator.state import BACKEND, FRONTEND, SMTP_HOST, SimulatorState
 
-# Points at which something is about to be carried out and answered.
+# Points that precede the handling of a command.
 _COMMANDS = frozenset(Point) - {Point.CONNECT, Point.TLS, Point.CONTENT, Point.ACCEPTED, Point.REPLY, Point.IDLE}
 
 
@@ -27,61 +27,61 @@ class Transaction:
     slot: int | None
     first_turn: int
     recipients: list[str] = field(default_factory=list)
-    chunks: list[bytes] = field(default_factory=list)  # of BDAT
+    chunks: list[bytes] = field(default_factory=list)  # from BDAT
 
 
 class Session:
-    """One connection as Exchange knows it."""
+    """SMTP session of one connection."""
 
-    def __init__(self, office: SimulatorState, wire: SmtpConnection) -> None:
-        self.state = office
-        self.connection = wire
-        self.record = RecordedSession(secrets.token_hex(8).upper(), office.clock.now())
+    def __init__(self, state: SimulatorState, connection: SmtpConnection) -> None:
+        self.state = state
+        self.connection = connection
+        self.record = RecordedSession(secrets.token_hex(8).upper(), state.clock.now())
         self.greeted = False
         self.account: Account | None = None
         self.transaction: Transaction | None = None
         self.submitted = 0
-        self._instead: str | None = None
-        limits, speed = office.usage.limits, office.clock.speed
-        wire.idle_timeout = limits.idle / speed
-        wire.deadline = wire.loop.time() + limits.session / speed
+        self._override: str | None = None
+        limits, speed = state.usage.limits, state.clock.speed
+        connection.idle_timeout = limits.idle / speed
+        connection.deadline = connection.loop.time() + limits.session / speed
 
     @property
     def mailbox(self) -> str:
-        """Who is logged in, or ""."""
+        """Address of the logged-in mailbox, or ""."""
         return self.account.address if self.account else ""
 
     @property
     def now(self) -> float:
-        """Clock time."""
+        """Current clock time."""
         return self.state.clock.now()
 
     def banner(self) -> str:
-        """The greeting."""
+        """Return the greeting."""
         if self.state.profile.greeting is not None:
             return self.state.profile.greeting
         date = format_datetime(datetime.fromtimestamp(self.now, UTC))
         return f"220 {SMTP_HOST} Microsoft ESMTP MAIL Service ready at {date} [{self.record.id}]"
 
-    # Answering.
+    # Replies.
 
     async def reply(self, text: str, **facts: str) -> None:
-        """Answer. It is written when the client's batch is worked off."""
-        instead, self._instead = self._instead, None
-        text = self._filled(instead if instead is not None and text[0] in "23" else text, facts)
+        """Reply. It is sent at the end of the client's batch."""
+        override, self._override = self._override, None
+        text = self._filled(override if override is not None and text[0] in "23" else text, facts)
         if self.state.faults.at(Point.REPLY) and await self.apply_faults(Point.REPLY, text):
             return
         self.write_reply(text)
 
     async def reply_after_tarpit(self, text: str, **facts: str) -> None:
-        """Answer after the tarpit's time."""
+        """Reply after the tarpit delay."""
         if self.state.usage.limits.tarpit:
             await self.connection.flush()
             await self.state.clock.sleep(self.state.usage.limits.tarpit)
         await self.reply(text, **facts)
 
     def write_reply(self, text: str) -> None:
-        """Answer with exactly that, past the script."""
+        """Reply with `text` without applying faults."""
         text = self._filled(text, {})
         self.record.replies.append(text)
         self.connection.write(replies.encode(text))
@@ -98,16 +98,16 @@ class Session:
         }
         return replies.fill(text, own | facts)
 
-    # The script.
+    # Faults.
 
     async def apply_faults(
         self, point: Point, usual: str, *, mailbox: str = "", recipient: str = "", only: Armed | None = None
     ) -> bool:
-        """True if a fault stands in the place of the `usual` reply. `mailbox` is who tries to log in."""
+        """Apply the faults of a point. Return True if one replaces the `usual` reply. `mailbox` is that of AUTH."""
         if not self.state.faults.at(point):
             return False
         transaction = self.transaction
-        moment = FaultContext(
+        context = FaultContext(
             connection=self.connection,
             clock=self.state.clock,
             session=self.record,
@@ -118,17 +118,17 @@ class Session:
             sender=transaction.mail_from if transaction else "",
             recipients=(recipient,) if recipient else tuple(transaction.recipients) if transaction else (),
             write_reply=self.write_reply,
-            override_reply=self._answer_instead,
+            override_reply=self._override_reply,
         )
-        return await self.state.faults.apply(moment, only)
+        return await self.state.faults.apply(context, only)
 
-    def _answer_instead(self, text: str) -> None:
-        self._instead = text
+    def _override_reply(self, text: str) -> None:
+        self._override = text
 
-    # The transaction.
+    # Transaction.
 
     def begin(self, mail_from: str, *, smtputf8: bool, binary: bool) -> None:
-        """MAIL was accepted: from here on a sending slot is used."""
+        """Start a transaction, which uses a sending slot."""
         slot = self.state.usage.take_slot(self.mailbox, self.now)
         if slot is None:
             limit = self.state.usage.limits.connections_sending
@@ -136,11 +136,11 @@ class Session:
         self.transaction = Transaction(mail_from, smtputf8, binary, slot, self.connection.turns)
 
     def end(self) -> None:
-        """The transaction is over, whatever came of it; its slot becomes free."""
+        """End the transaction and free its slot."""
         if self.transaction is not None and self.transaction.slot is not None:
             self.state.usage.free_slot(self.mailbox, self.transaction.slot, self.now)
         self.transaction = None
 
     def record_violation(self, what: str) -> None:
-        """The client went over a limit."""
+        """Record a violation of a limit."""
         self.state.recorder.add_violation(self.now, self.mailbox, what)

@@ -1,4 +1,4 @@
-"""What all sessions share: the tenant's accounts, its limits and books, the memory, the script, the door."""
+"""State that all sessions share: accounts, usage of limits, recorder, faults, profile."""
 
 from dataclasses import dataclass, field
 
@@ -9,14 +9,14 @@ from app.simulator.limits import UsageLedger
 from app.simulator.recorder import Recorder
 from app.simulator.server_profile import Certificates, ServerProfile
 
-SMTP_HOST = "SY5P282CA0097.outlook.office365.com"  # as the banner and EHLO give it
+SMTP_HOST = "SY5P282CA0097.outlook.office365.com"  # in the greeting and in EHLO
 FRONTEND = "SY5P282CA0097.AUSP282.PROD.OUTLOOK.COM"
 BACKEND = "SYBP282MB2635.AUSP282.PROD.OUTLOOK.COM"
 
 
 @dataclass(slots=True)
 class SimulatorState:
-    """The simulated Office 365 behind one port."""
+    """State of one simulated server."""
 
     accounts: Accounts
     clock: Clock

@@ -1,8 +1,8 @@
-"""A pretend Microsoft Entra ID beside the pretend Office 365: it gives the app tokens that the SMTP side then checks.
+"""Simulator of Microsoft Entra ID: issues access tokens that the simulated SMTP server validates.
 
 async with Simulator(accounts) as simulator, Entra(simulator, [App(CLIENT, secrets=("s3cret",))]) as entra:
     simulator.accounts.add(Account("noreply@contoso.com", validate_token=entra.validate_token))
-    ...  # a client asks at entra.authority for TENANT, and trusts simulator.ca_pem
+    ...  # a client requests tokens at entra.authority for TENANT, and trusts simulator.ca_pem
     entra.refuse("AADSTS7000222", times=1)
 """
 

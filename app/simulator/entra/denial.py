@@ -1,4 +1,4 @@
-"""The answers of a token endpoint that are no tokens, in Entra's form. Decides nothing."""
+"""Error responses of the token endpoint in the form of Microsoft Entra (RFC 6749 §5.2)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,11 +25,11 @@ _TEXTS = {
     "AADSTS90033": ("temporarily_unavailable", "A transient error has occurred. Please try again."),
     "AADSTS900144": ("invalid_request", "The request body must contain the right 'grant_type'."),
 }
-_UNAUTHORIZED = frozenset({"invalid_client"})  # RFC 6749 §5.2 lets it be 401, and Entra does
+_UNAUTHORIZED = frozenset({"invalid_client"})  # 401 is optional in RFC 6749 §5.2; Entra uses it
 
 
 class DenialError(Exception):
-    """A request that gets no token. `code` is an AADSTS number, or an HTTP status alone such as "503"."""
+    """Refused token request. `code` is an AADSTS number, or an HTTP status such as "503"."""
 
     def __init__(self, code: str, error: str = "", after: int | None = None) -> None:
         super().__init__(code)
@@ -40,7 +40,7 @@ class DenialError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
+        """HTTP status."""
         if self.code.isdigit():
             return int(self.code)
         if self.error == "temporarily_unavailable":
@@ -49,11 +49,11 @@ class DenialError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Retry-After, if that was asked for."""
+        """Response headers: Retry-After if it was requested."""
         return {} if self.after is None else {"Retry-After": str(self.after)}
 
     def body(self, now: float) -> dict[str, Any]:
-        """The JSON object; none that OAuth knows for a status alone."""
+        """Return the JSON body; without OAuth members for a plain HTTP status."""
         if self.code.isdigit():
             return {"message": "The service is unavailable."}
         trace, correlation = str(uuid4()), str(uuid4())

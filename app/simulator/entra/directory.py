@@ -1,4 +1,4 @@
-"""The registered apps and how each may prove itself (RFC 7523 §3). Judges one token request; knows no HTTP."""
+"""App registrations and client authentication (RFC 6749 §2.3, RFC 7523 §3)."""
 
 import base64
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ _EXCHANGE = "api://AzureADTokenExchange"
 
 
 class TokenRequest(NamedTuple):
-    """One request for a token. `how` is secret, certificate, federated or identity; `outcome` is ok or the code."""
+    """Token request. `method` is secret, certificate, federated or identity; `outcome` is ok or the code."""
 
     at: float
     client_id: str
@@ -28,7 +28,7 @@ class TokenRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """Another issuer whose tokens prove the app: `key` is its public key in PEM."""
+    """Federated credential: an issuer whose tokens authenticate the app. `key` is its public key in PEM."""
 
     issuer: str
     subject: str
@@ -38,7 +38,7 @@ class Federation:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app registration. `certificates` are in PEM."""
+    """App registration. `certificates` are in PEM."""
 
     client_id: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -47,19 +47,19 @@ class App:
 
 
 class Directory:
-    """The apps of one tenant."""
+    """App registrations of one tenant."""
 
     def __init__(self, apps: Iterable[App] = ()) -> None:
         self._apps = {app.client_id: app for app in apps}
 
     def add(self, app: App) -> None:
-        """Add it, or put it in the place of the one with the same client id."""
+        """Add an app; it replaces the one with the same client id."""
         self._apps[app.client_id] = app
 
     def authenticate(self, form: Mapping[str, str], audience: str) -> str:
-        """How the app has proved itself: secret, certificate or federated. Raises Denial.
+        """Authenticate an app and return the method: secret, certificate or federated. Raises DenialError.
 
-        `audience` is the token endpoint. Assertions are judged by the machine's clock: it was it that dated them.
+        `audience` is the token endpoint. Times of assertions are checked against the system clock, which set them.
         """
         app = self._apps.get(form.get("client_id", ""))
         if app is None:
@@ -83,14 +83,14 @@ def _assertion(app: App, assertion: str, audience: str) -> str:
     except jwt.InvalidTokenError:
         raise DenialError("AADSTS50027") from None
     if claims.get("iss") == app.client_id:
-        _own(app, assertion, header, audience)
+        _verify_certificate(app, assertion, header, audience)
         return "certificate"
-    _federated(app, assertion, claims)
+    _verify_federated(app, assertion, claims)
     return "federated"
 
 
-def _own(app: App, assertion: str, header: Mapping[str, Any], audience: str) -> None:
-    """Signed by a certificate of the app, which the header names by its thumbprint."""
+def _verify_certificate(app: App, assertion: str, header: Mapping[str, Any], audience: str) -> None:
+    """Verify an assertion signed with a certificate of the app, selected by its thumbprint in the header."""
     found = [certificate for certificate in map(_parsed, app.certificates) if _is_named(header, certificate)]
     if not found:
         raise DenialError("AADSTS700027")
@@ -100,8 +100,8 @@ def _own(app: App, assertion: str, header: Mapping[str, Any], audience: str) -> 
         raise DenialError("AADSTS700021")
 
 
-def _federated(app: App, assertion: str, claims: Mapping[str, Any]) -> None:
-    """Signed by another issuer whom the app trusts for one subject; matched letter by letter."""
+def _verify_federated(app: App, assertion: str, claims: Mapping[str, Any]) -> None:
+    """Verify an assertion of a federated issuer. Issuer, subject and audience must match exactly."""
     known = [one for one in app.federations if one.issuer == claims.get("iss")]
     if not known:
         raise DenialError("AADSTS700211")
@@ -131,11 +131,11 @@ def _parsed(pem: str) -> x509.Certificate:
 
 
 def _is_named(header: Mapping[str, Any], certificate: x509.Certificate) -> bool:
-    """RFC 7515 §4.1.7, §4.1.8."""
+    """Return True if the header has the thumbprint of the certificate (RFC 7515 §4.1.7, §4.1.8)."""
     sha1, sha256 = (certificate.fingerprint(how) for how in (hashes.SHA1(), hashes.SHA256()))  # noqa: S303 - the protocol's
     return _same(header.get("x5t#S256"), sha256) or _same(header.get("x5t"), sha1)
 
 
 def _same(named: object, fingerprint: bytes) -> bool:
-    """With or without the padding, which MSAL leaves there."""
+    """Compare thumbprints with or without padding, which MSAL sends."""
     return isinstance(named, str) and named.rstrip("=") == base64.urlsafe_b64encode(fingerprint).rstrip(b"=").decode()

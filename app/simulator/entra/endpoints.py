@@ -1,4 +1,4 @@
-"""The paths of Entra and of the managed identity endpoints. Only carries; the token service answers."""
+"""HTTP routes of Microsoft Entra and of the managed identity endpoints."""
 
 from hmac import compare_digest
 from typing import Annotated, Any
@@ -11,12 +11,12 @@ from fastapi.responses import JSONResponse
 from app.simulator.entra.denial import DenialError
 from app.simulator.entra.sts import NO_IDENTITY, Sts
 
-IDENTITY_HEADER = "made-up-identity-header"  # what App Service gives in the environment
+IDENTITY_HEADER = "made-up-identity-header"  # App Service sets it in the environment
 _routes = APIRouter()
 
 
 def application(sts: Sts) -> FastAPI:
-    """The application for one token service."""
+    """Return the application of one token service."""
     app = FastAPI(title="Postern's Entra simulator")
     app.state.sts = sts
     app.include_router(_routes)
@@ -39,13 +39,13 @@ def _denied(request: Request, error: Exception) -> JSONResponse:
 
 @_routes.get("/{tenant}/v2.0/.well-known/openid-configuration")
 async def discovery(sts: Service, tenant: str) -> dict[str, Any]:
-    """Where the token endpoint is."""
+    """Return the OpenID configuration."""
     return sts.discover(tenant)
 
 
 @_routes.post("/{tenant}/oauth2/v2.0/token")
 async def token(sts: Service, tenant: str, request: Request) -> dict[str, Any]:
-    """The token endpoint."""
+    """Issue a token."""
     return sts.grant(tenant, dict(parse_qsl((await request.body()).decode())))
 
 
@@ -53,7 +53,7 @@ async def token(sts: Service, tenant: str, request: Request) -> dict[str, Any]:
 async def instance_metadata(
     sts: Service, request: Request, resource: str, client_id: str = ""
 ) -> dict[str, Any] | JSONResponse:
-    """A virtual machine's; in earnest at 169.254.169.254."""
+    """Issue a token as the Azure Instance Metadata Service (169.254.169.254) does."""
     if request.headers.get("Metadata") != "true":
         return JSONResponse({"error": "bad_request", "error_description": "Required metadata header missing"}, 400)
     try:
@@ -68,7 +68,7 @@ async def instance_metadata(
 async def app_service(
     sts: Service, request: Request, resource: str, client_id: str = ""
 ) -> dict[str, Any] | JSONResponse:
-    """App Service's, Functions' and Container Apps'."""
+    """Issue a token as App Service, Functions and Container Apps do."""
     if not compare_digest(request.headers.get("X-IDENTITY-HEADER", ""), IDENTITY_HEADER):
         return JSONResponse({"statusCode": 401, "message": "Unauthorized"}, 401)
     try:

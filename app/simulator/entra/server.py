@@ -1,4 +1,4 @@
-"""Entra over HTTPS on a loopback port, with the simulator's clock and certificate authority."""
+"""HTTPS server of the simulated Entra ID, with the clock and CA of the SMTP simulator."""
 
 from collections.abc import Iterable
 from types import TracebackType
@@ -13,7 +13,7 @@ from app.simulator.server import Simulator
 
 
 class Entra(Sts):
-    """The token service of `Sts`, and where it listens."""
+    """Token service with its HTTPS server."""
 
     def __init__(
         self,
@@ -26,20 +26,20 @@ class Entra(Sts):
     ) -> None:
         super().__init__(simulator.clock, apps, lifetime=lifetime, scope=scope, identities=identities)
         self._simulator = simulator
-        self._listener: HttpServer | None = None
+        self._http_server: HttpServer | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 takes a free one. Raises CannotListen."""
-        self._listener = HttpServer(application(self), host, port, tls=self._simulator.tls())
-        await self._listener.start()
+        """Listen. Port 0 selects a free one. Raises CannotListen."""
+        self._http_server = HttpServer(application(self), host, port, tls=self._simulator.tls())
+        await self._http_server.start()
         name = next(iter(self._simulator.profile.names), "localhost")
-        self.authority = f"https://{name}:{self._listener.port}"
+        self.authority = f"https://{name}:{self._http_server.port}"
 
     async def stop(self) -> None:
-        """Stop listening. It can be started again, also on the same port."""
-        if self._listener is not None:
-            await self._listener.stop()
-            self._listener = None
+        """Stop listening. A restart on the same port is possible."""
+        if self._http_server is not None:
+            await self._http_server.stop()
+            self._http_server = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -52,5 +52,5 @@ class Entra(Sts):
 
     @property
     def identity_endpoint(self) -> str:
-        """What App Service gives in IDENTITY_ENDPOINT, beside IDENTITY_HEADER."""
+        """Value of IDENTITY_ENDPOINT in App Service."""
         return f"{self.authority}/msi/token"

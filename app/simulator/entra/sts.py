@@ -1,4 +1,4 @@
-"""The security token service: who gets a token, and which tokens are good. It remembers who asked; knows no HTTP."""
+"""Security token service: issues and validates tokens, and records the requests."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from app.simulator.entra.denial import DenialError
 from app.simulator.entra.directory import App, Directory, TokenRequest
 from app.simulator.entra.tokens import SCOPE, TENANT, Tokens
 
-_ANY = "/.default"
+_DEFAULT_SCOPE = "/.default"
 NO_IDENTITY = "400"
 
 
 @dataclass(slots=True)
 class _Scripted:
     denial: DenialError
-    times: int | None  # None: for ever
+    times: int | None  # None: no limit
 
 
 class Sts:
-    """One tenant's. `lifetime` is that of the next tokens, in seconds of the clock.
+    """Token service of one tenant. `lifetime` of new tokens is in seconds of the clock.
 
     `identities` are the client ids of the machine's managed identities, "" for the system-assigned one.
     """
@@ -34,39 +34,39 @@ class Sts:
         scope: str = SCOPE,
         identities: Iterable[str] = ("",),
     ) -> None:
-        self.authority = ""  # https:// and the host, known when somebody listens there
+        self.authority = ""  # https:// and host, set when the server listens
         self.clock = clock
         self.directory = Directory(apps)
         self.lifetime = lifetime
         self.requests: list[TokenRequest] = []
         self._scope = scope
-        self._resource = scope.removesuffix(_ANY)
+        self._resource = scope.removesuffix(_DEFAULT_SCOPE)
         self._identities = tuple(identities)
         self._tokens = Tokens(clock, self._resource)
         self._script: list[_Scripted] = []
 
-    # What can be played.
+    # Scripted failures.
 
     def refuse(self, code: str, *, times: int | None = 1, error: str = "", after: int | None = None) -> None:
-        """Answer the next requests so: an AADSTS number, or a status such as "503". None: until `relent`."""
+        """Refuse the next `times` requests with an AADSTS number or an HTTP status; None: until `clear_failures`."""
         self._script.append(_Scripted(DenialError(code, error, after), times))
 
     def clear_failures(self) -> None:
-        """Take out what `refuse` has put in."""
+        """Remove the failures that `refuse` added."""
         self._script.clear()
 
     def revoke(self) -> None:
-        """The SMTP side refuses every token that was given until now."""
+        """Invalidate all issued tokens."""
         self._tokens.revoke_all()
 
     def is_valid_token(self, token: str) -> bool:
-        """For Account: true for a token of ours that is still good."""
+        """Return True for an issued token that is still valid. For `Account(validate_token=...)`."""
         return self._tokens.is_valid(token)
 
-    # The answers.
+    # Responses.
 
     def discover(self, tenant: str) -> dict[str, Any]:
-        """OpenID Connect Discovery §4, as far as MSAL reads it. Raises Denial."""
+        """Return the members of OpenID Connect Discovery §4 that MSAL reads. Raises DenialError."""
         _check_tenant(tenant)
         return {
             "issuer": f"{self.authority}/{tenant}/v2.0",
@@ -75,35 +75,35 @@ class Sts:
         }
 
     def token_endpoint(self, tenant: str) -> str:
-        """Its address, which an assertion must name."""
+        """Return the URL of the token endpoint, the audience of assertions."""
         return f"{self.authority}/{tenant}/oauth2/v2.0/token"
 
     def grant(self, tenant: str, form: Mapping[str, str]) -> dict[str, Any]:
-        """A token for an app's credential (RFC 6749 §4.4). Raises Denial."""
+        """Issue a token for the credential of an app (RFC 6749 §4.4). Raises DenialError."""
         client = form.get("client_id", "")
         how = "secret" if "client_secret" in form else "assertion"
         try:
-            self._play()
+            self._raise_scripted()
             self._check(tenant, form)
             how = self.directory.authenticate(form, self.token_endpoint(tenant))
         except DenialError as denial:
-            self._remember(client, how, denial.code)
+            self._record(client, how, denial.code)
             raise
-        self._remember(client, how, "ok")
+        self._record(client, how, "ok")
         lifetime = int(self.lifetime)
         token = self._tokens.issue(client, self.lifetime)
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
     def identify(self, client: str, resource: str) -> dict[str, Any]:
-        """A token for a managed identity; "" is the system-assigned one. Raises Denial, of NO_IDENTITY if unknown."""
+        """Issue a token for a managed identity, "" for the system-assigned one. Raises DenialError."""
         try:
-            self._play()
+            self._raise_scripted()
             if client not in self._identities or resource.rstrip("/") != self._resource:
                 raise DenialError(NO_IDENTITY)
         except DenialError as denial:
-            self._remember(client, "identity", denial.code)
+            self._record(client, "identity", denial.code)
             raise
-        self._remember(client, "identity", "ok")
+        self._record(client, "identity", "ok")
         return {
             "access_token": self._tokens.issue(client or "system-assigned", self.lifetime),
             "client_id": client,
@@ -117,12 +117,12 @@ class Sts:
         _check_tenant(tenant)
         if form.get("grant_type") != "client_credentials":
             raise DenialError("AADSTS900144")
-        if not form.get("scope", "").endswith(_ANY):
+        if not form.get("scope", "").endswith(_DEFAULT_SCOPE):
             raise DenialError("AADSTS1002012")
         if form["scope"] != self._scope:
             raise DenialError("AADSTS500011")
 
-    def _play(self) -> None:
+    def _raise_scripted(self) -> None:
         if not self._script:
             return
         scripted = self._script[0]
@@ -132,7 +132,7 @@ class Sts:
                 self._script.pop(0)
         raise scripted.denial
 
-    def _remember(self, client: str, how: str, outcome: str) -> None:
+    def _record(self, client: str, how: str, outcome: str) -> None:
         self.requests.append(TokenRequest(self.clock.now(), client, how, outcome))
 
 

@@ -1,4 +1,4 @@
-"""Access tokens as Entra makes them for Exchange: made, checked, withdrawn. Knows neither HTTP nor who may have one."""
+"""Access tokens of the simulated Entra ID for Exchange: issued, validated, revoked."""
 
 import secrets
 from typing import Any
@@ -10,21 +10,21 @@ from app.clock import Clock
 
 TENANT = "5ba7e6d2-70f3-4c43-9d86-3c1b8a3f1e10"
 SCOPE = "https://outlook.office365.com/.default"
-_FILLING = 700  # octets, so that a token is as long as Entra's
+_FILLER_BYTES = 700  # makes a token as long as those of Entra
 
 
 class Tokens:
-    """Tokens for one resource, dated by the simulator's clock."""
+    """Tokens of one resource, dated by the clock of the simulator."""
 
     def __init__(self, clock: Clock, resource: str) -> None:
         self._clock = clock
         self._resource = resource
         self._key = secrets.token_bytes(32)
-        self._since = 0  # the serial number of the first that is still good
+        self._since = 0  # serial number of the last revoked token
         self._count = 0
 
     def issue(self, client_id: str, lifetime: float) -> str:
-        """A token that lives for so many seconds of the clock."""
+        """Issue a token with a lifetime in seconds of the clock."""
         self._count += 1
         now = self._clock.now()
         claims: dict[str, Any] = {
@@ -39,12 +39,12 @@ class Tokens:
             "tid": TENANT,
             "uti": uuid4().hex,
             "serial": self._count,
-            "xms_filling": secrets.token_urlsafe(_FILLING),
+            "xms_filling": secrets.token_urlsafe(_FILLER_BYTES),
         }
         return jwt.encode(claims, self._key, algorithm="HS256", headers={"kid": "simulator"})
 
     def is_valid(self, token: str) -> bool:
-        """True for one of ours that has not ended and was not withdrawn."""
+        """Return True for an issued token that is neither expired nor revoked."""
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
             claims = jwt.decode(token, self._key, algorithms=["HS256"], audience=self._resource, options=options)
@@ -53,5 +53,5 @@ class Tokens:
         return bool(claims["exp"] > self._clock.now() and claims["serial"] > self._since)
 
     def revoke_all(self) -> None:
-        """None of those made until now is good any more."""
+        """Revoke all issued tokens."""
         self._since = self._count
