@@ -1,7 +1,6 @@
-"""Reads PowerShell as far as our own scripts and guide go: which commands, with which parameters, inside which blocks.
+"""Scanner for the PowerShell of our scripts and guide: commands, their parameters and the blocks around them.
 
-It knows comments, strings with their `$(…)`, and brackets; it is no parser of the language. The house's style makes it
-enough: operators in lower case (-eq), parameters with a capital (-Identity), no splatting, no aliases.
+It knows comments, strings with `$(…)`, and brackets. It relies on the style of our scripts: operators in lower case (-eq), parameters with a capital (-Identity), no splatting, no aliases.
 """
 
 import re
@@ -25,12 +24,12 @@ _PAIRS = {")": "(", "}": "{", "]": "["}
 
 
 class PowerShellError(ValueError):
-    """What does not close, and where."""
+    """Unclosed string or bracket, with its line."""
 
 
 @dataclass(slots=True)
 class Command:
-    """A command as it is used. `blocks` are the lines that open the blocks around it, the outermost first."""
+    """Command in use. `blocks`: the lines that open the blocks around it, the outermost first."""
 
     name: str
     parameters: set[str] = field(default_factory=set)
@@ -45,7 +44,7 @@ class _Frame:
 
 
 def commands(source: str) -> list[Command]:
-    """Every command of a script, in order. Raises PowerShellError when strings or brackets do not close."""
+    """Return the commands of a script in order. Raises PowerShellError when strings or brackets do not close."""
     found: list[Command] = []
     stack = [_Frame("", "")]
     position = 0
@@ -80,7 +79,7 @@ def _line(source: str, position: int) -> str:
 
 
 def _double(source: str, position: int) -> tuple[int, list[str]]:
-    """Where a double-quoted string ends that began before `position`, and the code of its `$(…)`."""
+    """Return the end of the double-quoted string that began before `position`, and the code in its `$(…)`."""
     begin, inner = position, list[str]()
     while position < len(source):
         if source[position] == "`":
@@ -97,7 +96,7 @@ def _double(source: str, position: int) -> tuple[int, list[str]]:
 
 
 def _closing(source: str, position: int) -> int:
-    """Where the bracket closes that opened before `position`."""
+    """Return the position at which the bracket closes that opened before `position`."""
     begin, depth = position, 1
     while match := _TOKEN.match(source, position):
         if match.lastgroup == "double":
@@ -111,6 +110,6 @@ def _closing(source: str, position: int) -> int:
 
 
 def declared(source: str) -> set[str]:
-    """The parameters of a script's own param block."""
+    """Return the parameters in the param block of a script."""
     block = source[source.index("\nparam(") :].partition("\n)")[0]
     return {f"-{name}" for name in re.findall(r"\] \$(\w+)", block)}

@@ -1,4 +1,4 @@
-"""Every conformance case of the HTTP API is a test by its name, and talks to Postern through a real socket."""
+"""Every conformance case of the HTTP API has a test that is named after it and uses a real socket."""
 
 import ast
 import re
@@ -11,12 +11,12 @@ import pytest
 TESTS = Path(__file__).parents[1]
 CASES = re.findall(r"^([A-Z]\d+) ", (TESTS / "architecture" / "conformance.txt").read_text("utf-8"), re.MULTILINE)
 NAMED = re.compile(r"test_((?:[a-z]\d+_)+)")
-SOCKETS = {"ApiServer", "Harness", "Open", "open_server"}  # by which a test has a Postern that listens
+SOCKETS = {"ApiServer", "Harness", "Open", "open_server"}  # names that give a test a listening Postern
 
 
 @cache
 def named() -> dict[str, list[set[str]]]:
-    """By case, the words of each test that is named by it."""
+    """Return for each case the names that occur in each test named after it."""
     found: dict[str, list[set[str]]] = defaultdict(list)
     for path in TESTS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -27,7 +27,7 @@ def named() -> dict[str, list[set[str]]]:
 
 
 def test_the_cases_are_all_there() -> None:
-    """Nine groups, none of them with a gap."""
+    """Nine groups without gaps."""
     groups: dict[str, list[int]] = defaultdict(list)
     for case in CASES:
         groups[case[0]].append(int(case[1:]))
@@ -39,5 +39,5 @@ def test_the_cases_are_all_there() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_is_a_test(case: str) -> None:
-    """At least one that goes through a socket."""
+    """At least one test uses a socket."""
     assert [words for words in named()[case] if words & SOCKETS]

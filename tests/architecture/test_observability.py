@@ -1,4 +1,4 @@
-"""Metrics, rules, alerts, dashboard and runbook speak of the same things."""
+"""Metrics, rules, alerts, dashboard and runbook use the same names."""
 
 import json
 import re
@@ -22,62 +22,62 @@ _NAME = re.compile(r"\b(?:postern[a-z0-9_:]*|up|ALERTS|process_[a-z_]+)\b(?=[\[{
 
 
 def rules() -> Iterator[dict[str, Any]]:
-    """Every rule of every file."""
+    """Yield the rules of all files."""
     for path in sorted((DEPLOY / "prometheus/rules").glob("*.yml")):
         for group in yaml.safe_load(path.read_text("utf-8"))["groups"]:
             yield from group["rules"]
 
 
 def alerts() -> list[dict[str, Any]]:
-    """Those that tell people."""
+    """Return the alert rules."""
     return [rule for rule in rules() if "alert" in rule]
 
 
 def queries() -> Iterator[str]:
-    """Every expression of the dashboard."""
+    """Yield the expressions of the dashboard."""
     for panel in DASHBOARD["panels"]:
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
 def known() -> set[str]:
-    """The series that a Postern tells, and those that the rules make of them."""
-    told = dict(re.findall(r"^# TYPE (\w+) (\w+)$", metrics.expose().decode(), re.MULTILINE))
-    told |= {
+    """Return the series of `GET /metrics` and those that the recording rules make."""
+    exposed = dict(re.findall(r"^# TYPE (\w+) (\w+)$", metrics.expose().decode(), re.MULTILINE))
+    exposed |= {
         family.name: family.type
         for family in SnapshotCollector(StoreSnapshot(0.0, Backlog({}, {}, 0, None), {}), {}, []).collect()
     }
     parts = {
-        f"{name}_{part}" for name, kind in told.items() if kind == "histogram" for part in ("bucket", "sum", "count")
+        f"{name}_{part}" for name, kind in exposed.items() if kind == "histogram" for part in ("bucket", "sum", "count")
     }
-    return {*told, *parts, *OTHERS, *(rule["record"] for rule in rules() if "record" in rule)}
+    return {*exposed, *parts, *OTHERS, *(rule["record"] for rule in rules() if "record" in rule)}
 
 
-def test_every_query_asks_for_what_is_told() -> None:
-    """In the rules and in the dashboard; and every metric of Postern's is used by one of them."""
+def test_every_query_uses_known_metrics() -> None:
+    """Every metric of Postern is used by a rule or by the dashboard."""
     asked = [rule["expr"] for rule in rules()] + [*queries()]
     names = {name for expression in asked for name in _NAME.findall(expression)}
     assert names <= known()
     rest = {
         re.sub(r"_(bucket|sum|count)$", "", name) for name in known() - names if not name.startswith("process_")
     } - {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
-    assert rest == {"postern_build_info"}  # which the dashboard's list of jobs is made of
+    assert rest == {"postern_build_info"}  # used for the list of jobs in the dashboard
 
 
 def test_every_alert_has_its_section_in_the_runbook() -> None:
-    """And every such section its alert; the alert names it."""
+    """The sections have the order of the rules, and each alert links to its section."""
     runbook = (DEPLOY / "RUNBOOK.md").read_text("utf-8")
     sections = re.findall(r"^#+ Alert: (\w+)$", runbook, re.MULTILINE)
     assert sections == [alert["alert"] for alert in alerts()]
     for alert in alerts():
         assert alert["annotations"]["runbook"] == f"deploy/RUNBOOK.md#alert-{alert['alert'].lower()}"
         assert alert["labels"]["severity"] in ("page", "ticket")
-        told = re.search(rf"^#+ Alert: {alert['alert']}\n\n\*(\w+)\.\*", runbook, re.MULTILINE)
-        assert told is not None
-        assert told.group(1).lower() == alert["labels"]["severity"]
+        severity = re.search(rf"^#+ Alert: {alert['alert']}\n\n\*(\w+)\.\*", runbook, re.MULTILINE)
+        assert severity is not None
+        assert severity.group(1).lower() == alert["labels"]["severity"]
 
 
 def test_every_alert_is_tested() -> None:
-    """It is silent first and fires then: promtool runs these (tests/observe)."""
+    """Each alert has a case in which it is silent and one in which it fires; promtool runs them (tests/observe)."""
     cases = yaml.safe_load((DEPLOY / "prometheus/tests/alerts.test.yml").read_text("utf-8"))["tests"]
     silent: set[str] = set()
     fires: set[str] = set()
@@ -87,15 +87,15 @@ def test_every_alert_is_tested() -> None:
     assert silent == fires == {alert["alert"] for alert in alerts()}
 
 
-def test_the_dashboard_is_of_grafanas_own_form() -> None:
-    """Read and written again by Grafana's own library, nothing of it is lost: it has no member that Grafana lacks."""
+def test_the_dashboard_has_grafanas_schema() -> None:
+    """Grafana's library reads and writes it without losing a member."""
     plugins.register_default_plugins()
     again = json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARD)))
     assert not [*lost(DASHBOARD, again)]
 
 
 def lost(ours: Any, again: Any, path: str = "") -> Iterator[str]:
-    """Where the second lacks what the first has."""
+    """Yield the paths at which the second document lacks a value of the first."""
     if isinstance(ours, dict):
         for name, value in ours.items():
             yield from lost(value, again[name], f"{path}/{name}") if name in again else [f"{path}/{name}"]
@@ -108,12 +108,12 @@ def lost(ours: Any, again: Any, path: str = "") -> Iterator[str]:
 
 
 def test_the_dashboard_can_be_provisioned() -> None:
-    """Its datasource and its folder are those of the provisioning files; ids are unique, and panels do not overlap."""
+    """Datasource and folder are those of the provisioning files; ids are unique, and panels do not overlap."""
     (source,) = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
     (provider,) = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/postern.yml").read_text())["providers"]
     assert provider["type"] == "file"
     assert DASHBOARD["uid"]
-    assert "id" not in DASHBOARD  # Grafana gives it one
+    assert "id" not in DASHBOARD  # assigned by Grafana
     variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
     assert variables["datasource"]["current"]["value"] == source["uid"]
     assert variables["datasource"]["query"] == source["type"]

@@ -1,7 +1,7 @@
-"""deploy/office365 says what Microsoft documents, what the scripts do, and what Postern's own advice says.
+"""The guide in deploy/office365, its scripts and the fixes that Postern prints use the same PowerShell commands.
 
-That a command exists is Microsoft's to say: the table of commands.md names the page for each, and what is used and what
-is in the table must be the same, so that nothing is used that nobody looked up.
+The table in commands.md has a page of Microsoft for every command. A command without a row is an error, and so is a row
+without a command.
 """
 
 import ast
@@ -39,19 +39,19 @@ TABLE = {name: set(re.findall(r"`(-\w+)`", parameters)) for name, parameters, _ 
 
 
 def fenced(language: str) -> list[str]:
-    """The guide's code blocks of a language."""
+    """Return the code blocks of the guide in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 def inline(text: str) -> list[str]:
-    """What stands between backticks and is PowerShell; a script's bare name is not a call of it."""
+    """Return the PowerShell between backticks; the name of a script alone is not a call."""
     return [
         span for span in re.findall(r"`([^`\n]+)`", text) if re.match(r"(\./\S+ -|[A-Z][A-Za-z]+-\w+(?!\.ps1)\b)", span)
     ]
 
 
 def advice() -> list[str]:
-    """The PowerShell that Postern's own advice names: of the replies, of Entra's refusals, of the doctor."""
+    """Return the PowerShell in the fixes of replies, of Entra's refusals and of the doctor."""
     texts = [rule.explanation.fix for rule in RULES] + [row.fix for row in ROWS]
     for path in sorted((ROOT / "app" / "doctor").glob("*.py")):
         texts += [text for node in ast.walk(ast.parse(path.read_text("utf-8"))) if (text := _text(node))]
@@ -59,25 +59,25 @@ def advice() -> list[str]:
 
 
 def _text(node: ast.AST) -> str:
-    """A string's text, with a placeholder for each expression in it."""
+    """Return the text of a string node, with a placeholder for each expression."""
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(value) or "<value>" for value in node.values)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def examples(source: str) -> str:
-    """The lines of a script's help that show how it is called."""
+    """Return the examples in the help of a script."""
     return "\n".join(re.findall(r"^\.EXAMPLE\n(.+)$", source, re.MULTILINE))
 
 
 def used() -> list[Command]:
-    """Every command of the scripts, the guide and Postern's advice."""
+    """Return the commands of the scripts, the guide and the fixes."""
     shown = [*fenced("powershell"), *inline(GUIDE), *map(examples, SCRIPTS.values()), *advice()]
     return [each for source in (*SCRIPTS.values(), *shown) for each in powershell.commands(source)]
 
 
-def test_every_command_stands_in_the_table_and_every_row_is_used() -> None:
-    """With its parameters, both ways. A new command: look it up, then add its row with Microsoft's page."""
+def test_the_table_has_the_commands_in_use() -> None:
+    """With the same parameters. For a new command, find its page at Microsoft and add a row."""
     parameters: defaultdict[str, set[str]] = defaultdict(set)
     for command in used():
         if not command.name.startswith("./"):
@@ -86,7 +86,7 @@ def test_every_command_stands_in_the_table_and_every_row_is_used() -> None:
 
 
 def test_the_page_beside_a_command_is_its_own() -> None:
-    """Microsoft names a page after its command."""
+    """The page of a command is named after it."""
     for name, _, page in ROWS_OF_TABLE:
         assert page.startswith(PAGE), page
         assert page.rpartition("/")[2] == name.lower(), page
@@ -94,7 +94,7 @@ def test_the_page_beside_a_command_is_its_own() -> None:
 
 
 def test_a_script_is_called_with_parameters_it_has() -> None:
-    """In the guide, and in the scripts' own examples."""
+    """In the guide, and in the examples of the scripts."""
     calls = [command for command in used() if command.name.startswith("./")]
     assert {command.name for command in calls} == set(SCRIPTS)
     for call in calls:
@@ -103,7 +103,7 @@ def test_a_script_is_called_with_parameters_it_has() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_has_help_strictness_and_an_undo(name: str) -> None:
-    """And each of its parameters is explained."""
+    """Each parameter is explained."""
     source = SCRIPTS[name]
     assert re.match(r"#Requires -Version 7\.\d\n", source)
     for word in (".SYNOPSIS\n", ".DESCRIPTION\n", ".EXAMPLE\n", ".LINK\nhttps://learn.microsoft.com/"):
@@ -121,7 +121,7 @@ def test_a_script_has_help_strictness_and_an_undo(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_nothing_is_changed_without_being_asked_for(name: str) -> None:
-    """Each command that changes something stands inside a block that -WhatIf and -Confirm decide."""
+    """Each changing command is inside a block that obeys -WhatIf and -Confirm."""
     changing = [each for each in powershell.commands(SCRIPTS[name]) if each.name.startswith(CHANGES)]
     unguarded = [
         each.name
@@ -135,7 +135,7 @@ def test_nothing_is_changed_without_being_asked_for(name: str) -> None:
 @pytest.mark.skipif(shutil.which("pwsh") is None, reason="there is no PowerShell here")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_powershell_can_read_it(name: str) -> None:
-    """By its own parser."""
+    """Its parser reports no error."""
     parse = (
         "$errors = $null; "
         "$null = [System.Management.Automation.Language.Parser]::ParseFile($env:SCRIPT, [ref] $null, [ref] $errors); "
@@ -149,12 +149,12 @@ def test_powershell_can_read_it(name: str) -> None:
 
 
 def test_every_setting_named_exists() -> None:
-    """In the guide and in the scripts; a …_FILE is that of a setting."""
+    """In the guide and in the scripts, also as `…_FILE`."""
     known = {f"POSTERN_{name.upper()}" for name in Settings.model_fields}
     named = set(re.findall(r"POSTERN_[A-Z_]*[A-Z]", GUIDE + "".join(SCRIPTS.values())))
     assert {name for name in named if name not in known and name.removesuffix("_FILE") not in known} == set()
-    ways = {"PASSWORD", "TENANT_ID", "CLIENT_ID", "CLIENT_SECRET_NEXT", "CLIENT_CERTIFICATE", "FEDERATED_TOKEN_FILE"}
-    assert {f"POSTERN_{way}" for way in ways} <= {name.removesuffix("_FILE") for name in named} | named
+    logins = {"PASSWORD", "TENANT_ID", "CLIENT_ID", "CLIENT_SECRET_NEXT", "CLIENT_CERTIFICATE", "FEDERATED_TOKEN_FILE"}
+    assert {f"POSTERN_{way}" for way in logins} <= {name.removesuffix("_FILE") for name in named} | named
 
 
 def test_every_cloud_and_every_code_named_exists() -> None:
@@ -163,18 +163,14 @@ def test_every_cloud_and_every_code_named_exists() -> None:
     assert set(re.findall(r"AADSTS\d+", GUIDE)) <= {code for row in ROWS for code in row.codes}
 
 
-def test_every_link_leads_somewhere() -> None:
-    """Files that are there, headings that are there; and the project's README leads here."""
-    headings = re.findall(r"^#+ (.+)$", GUIDE, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\((?!https://)([^)]+)\)", GUIDE):
-        assert target.removeprefix("#") in anchors if target.startswith("#") else (FOLDER / target).is_file(), target
+def test_the_readme_links_to_the_guide() -> None:
+    """Links inside the guide are verified with those of all documents (test_documentation)."""
     assert "](deploy/office365/README.md)" in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here")
 def test_postern_opens_the_certificate_of_the_guide(tmp_path: Path) -> None:
-    """The openssl lines make a file that Postern can use, and leave the key nowhere else."""
+    """The openssl commands make a file that Postern can load, and no other file has the private key."""
     [lines] = [block for block in fenced("sh") if "openssl" in block]
     subprocess.run(["sh", "-ec", lines], cwd=tmp_path, check=True, capture_output=True)
     loaded = ClientCertificate.load((tmp_path / "postern.pem").read_bytes(), None)
@@ -185,14 +181,14 @@ def test_postern_opens_the_certificate_of_the_guide(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["if ($a) { 'b'", "Get-Mailbox )", 'Write-Output "a', 'Write-Output "$(Get-Item"'])
-def test_what_does_not_close_is_noticed(broken: str) -> None:
-    """Brackets and strings."""
+def test_unclosed_brackets_and_strings_are_errors(broken: str) -> None:
+    """PowerShellError is raised."""
     with pytest.raises(PowerShellError):
         powershell.commands(broken)
 
 
-def test_commands_are_found_where_they_hide() -> None:
-    """In strings, brackets and blocks, over continued lines; and none in comments and plain strings."""
+def test_commands_are_found_in_nested_code() -> None:
+    """In strings, brackets, blocks and continued lines, but not in comments and plain strings."""
     source = (
         "if ($x -eq (Get-Item -LiteralPath $y)) {  # Set-Item -No\n"
         "    $z = Set-Item -Path 'New-Item -No' `\n        -Value \"a $(Get-Date -Format 'o') b\" | Out-Null\n}\n"

@@ -1,1 +1,1 @@
-"""What deploy/ has for running Postern, held against Postern and against the tools that read it."""
+"""Tests of the deployment files: against the settings of Postern and with the tools that read these files."""

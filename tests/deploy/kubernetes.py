@@ -1,4 +1,4 @@
-"""deploy/kubernetes as kustomize renders it (the one in kubectl, or kustomize itself)."""
+"""Manifests of deploy/kubernetes, rendered by kustomize or kubectl."""
 
 import os
 import shutil
@@ -19,34 +19,34 @@ Json = dict[str, Any]
 
 @cache
 def rendered(overlay: str) -> tuple[Json, ...]:
-    """Every resource of an overlay."""
-    told = subprocess.run([*_kustomize(), FOLDER / overlay], capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
-    assert "deprecated" not in told.stderr
-    return tuple(yaml.safe_load_all(told.stdout))
+    """Return the resources of an overlay."""
+    done = subprocess.run([*_kustomize(), FOLDER / overlay], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
 
 
 def only(overlay: str, kind: str, name: str = "postern") -> Json:
-    """The one resource of a kind with a name, without the hash of a generated one."""
+    """Return the resource of this kind whose name begins so; generated names end in a hash."""
     [found] = [it for it in rendered(overlay) if it["kind"] == kind and it["metadata"]["name"].startswith(name)]
     return found
 
 
 def pod(overlay: str) -> Json:
-    """What a pod of the Deployment is."""
+    """Return the pod specification of the Deployment."""
     spec: Json = only(overlay, "Deployment")["spec"]["template"]["spec"]
     return spec
 
 
 def container(overlay: str) -> Json:
-    """Its only container."""
+    """Return the only container of the pod."""
     [only_one] = pod(overlay)["containers"]
     found: Json = only_one
     return found
 
 
 def environment(overlay: str) -> Iterator[tuple[str, str]]:
-    """Every variable that the container gets, with its value."""
+    """Yield the environment variables of the container with their values."""
     [from_map] = container(overlay)["envFrom"]
     [settings] = [it for it in rendered(overlay) if it["metadata"]["name"] == from_map["configMapRef"]["name"]]
     yield from settings["data"].items()

@@ -1,4 +1,4 @@
-"""Under which licences the packages stand that Postern needs at run time. As a program (`make licences`): the list."""
+"""Licences of the packages that Postern needs at run time. As a program (`make licences`): write the list."""
 
 import re
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FILE = Path(__file__).parents[2] / "deploy" / "LICENCES.md"
-HEAD = """# Licences of what Postern needs at run time
+HEAD = """# Licences of the packages that Postern needs at run time
 
-Written by `make licences`, held by a test. Postern itself is under Apache-2.0. The versions are in `requirements.lock`.
-The bill of materials of an image is what this prints:
+Written by `make licences`, verified by a test. Postern itself is under Apache-2.0. The versions are in
+`requirements.lock`.
+This command prints the bill of materials of an image:
 `docker run --rm --entrypoint cat postern /opt/postern/sbom.cdx.json`.
 
 | package | licence |
@@ -22,7 +23,7 @@ _CLASSIFIER = "License :: OSI Approved :: "
 
 
 def needed() -> dict[str, str]:
-    """Each package with its licence, as its own metadata says, for this Python on this machine."""
+    """Return the licence of each package from its metadata, for this Python on this machine."""
     found: dict[str, str] = {}
     waiting = [Requirement("postern[traces]")]
     seen: set[str] = set()
@@ -39,16 +40,16 @@ def needed() -> dict[str, str]:
 
 
 def licence(name: str) -> str:
-    """In the words of the package."""
-    told = metadata(name)
-    if expression := told.get_all("License-Expression"):
+    """Return the licence as the metadata of the package has it."""
+    facts = metadata(name)
+    if expression := facts.get_all("License-Expression"):
         return str(expression[0])
-    classifiers = [it.removeprefix(_CLASSIFIER) for it in told.get_all("Classifier", []) if it.startswith(_CLASSIFIER)]
-    return "; ".join(classifiers) or str(told.get_all("License", ["?"])[0]).splitlines()[0]
+    classifiers = [it.removeprefix(_CLASSIFIER) for it in facts.get_all("Classifier", []) if it.startswith(_CLASSIFIER)]
+    return "; ".join(classifiers) or str(facts.get_all("License", ["?"])[0]).splitlines()[0]
 
 
 def written() -> dict[str, str]:
-    """The list in the repository."""
+    """Return the list in the repository."""
     return dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", FILE.read_text("utf-8"), re.MULTILINE))
 
 
@@ -64,5 +65,5 @@ def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 
 if __name__ == "__main__":
-    rows = "".join(f"| `{name}` | {told} |\n" for name, told in needed().items())
+    rows = "".join(f"| `{name}` | {licence} |\n" for name, licence in needed().items())
     FILE.write_text(HEAD + rows, "utf-8")

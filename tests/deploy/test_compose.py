@@ -1,4 +1,4 @@
-"""docker-compose.yml: settings that Postern understands, files that are there, nothing open that need not be."""
+"""docker-compose.yml uses known settings and existing files, and opens no unnecessary port."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ THE_SECRETS = SERVICES["secrets"]["command"][0]
 
 
 def test_the_demo_needs_no_profile() -> None:
-    """And no image but ours; what is more is asked for by name."""
+    """The default services use only the image of Postern; the others need a profile."""
     assert [name for name, service in SERVICES.items() if "profiles" not in service] == [
         "secrets",
         "office365",
@@ -29,8 +29,8 @@ def test_the_demo_needs_no_profile() -> None:
 
 
 @pytest.mark.parametrize("name", [*OURS, "nginx"])
-def test_ours_may_do_little(name: str) -> None:
-    """A read-only root, no capabilities, no more of them, not root: but for the step that gives the files away."""
+def test_containers_have_few_rights(name: str) -> None:
+    """Read-only root, no capabilities, no new privileges, not root; except the step that creates the secrets."""
     service = SERVICES[name]
     if name == "secrets":
         assert service["network_mode"] == "none"
@@ -43,7 +43,7 @@ def test_ours_may_do_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", POSTERNS)
 def test_postern_understands_its_settings(name: str) -> None:
-    """Each variable is one, secrets are files, and each file is one that the step before makes."""
+    """Each variable is a setting, secrets are files, and the step `secrets` creates each file."""
     environment = SERVICES[name]["environment"]
     for variable, value in environment.items():
         setting = variable.removeprefix("POSTERN_").removesuffix("_FILE").lower()
@@ -55,8 +55,8 @@ def test_postern_understands_its_settings(name: str) -> None:
     assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > 10 + 2 * drain
 
 
-def test_the_gateway_is_believed() -> None:
-    """Its network is the one whose forwarded headers Postern takes, and nobody else is in it."""
+def test_the_gateway_is_trusted() -> None:
+    """Postern uses forwarded headers from the gateway network only, and only Postern and nginx are in it."""
     [network] = COMPOSE["networks"]["gateway"]["ipam"]["config"]
     assert SERVICES["postern"]["environment"]["POSTERN_FORWARDED_ALLOW_IPS"] == network["subnet"]
     assert {name for name, service in SERVICES.items() if "gateway" in service.get("networks", ())} == {
@@ -65,8 +65,8 @@ def test_the_gateway_is_believed() -> None:
     }
 
 
-def test_what_is_open() -> None:
-    """Ports on loopback alone; every network but the one for those leads nowhere."""
+def test_published_ports() -> None:
+    """Ports are on loopback only; every network except `edge` is internal."""
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert all(port.startswith("127.0.0.1:") for port in published)
     assert {name for name, given in COMPOSE["networks"].items() if not (given or {}).get("internal")} == {"edge"}
@@ -74,14 +74,14 @@ def test_what_is_open() -> None:
         assert "edge" in service.get("networks", ()) or "ports" not in service, name
 
 
-def test_what_is_mounted_is_there() -> None:
-    """Files of the repository, and volumes that are declared."""
+def test_mounts_exist() -> None:
+    """Each is a file of the repository or a declared volume."""
     for service in SERVICES.values():
         for source in (volume.partition(":")[0] for volume in service.get("volumes", ())):
             assert (ROOT / source).exists() if source.startswith("./") else source in COMPOSE["volumes"]
 
 
-def test_the_step_is_python() -> None:
-    """Nothing in it is taken for one of compose's variables."""
+def test_the_secrets_step_is_python() -> None:
+    """It has no text that Compose would replace as a variable."""
     compile(THE_SECRETS, "secrets", "exec")
     assert not re.search(r"\$", THE_SECRETS)

@@ -1,4 +1,4 @@
-"""The container's health checks ask the local address, and nobody else."""
+"""The health checks of the containers use the local address and no proxy."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PROXIES = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY",
 
 
 def of_the_image() -> list[str]:
-    """HEALTHCHECK's command."""
+    """Return the command of HEALTHCHECK in the Dockerfile."""
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
     [command] = re.findall(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
     words: list[str] = json.loads(command)
@@ -27,7 +27,7 @@ def of_the_image() -> list[str]:
 
 
 def of_the_simulator() -> list[str]:
-    """The one in docker-compose.yml."""
+    """Return the command of the health check in docker-compose.yml."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
     words: list[str] = compose["x-simulator"]["healthcheck"]["test"]
     assert words.pop(0) == "CMD"
@@ -41,11 +41,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Write no log."""
 
 
 class Server(HTTPServer):
-    """Answers with `status`."""
+    """HTTP server that answers every request with `status`."""
 
     status = 200
 
@@ -65,14 +65,14 @@ def server() -> Iterator[Server]:
 
 
 def run(command: list[str], **environment: str) -> int:
-    """Its exit code, with every proxy set."""
+    """Return the exit code of the command, with every proxy variable set."""
     assert command[0] == "python"
     given = {**os.environ, **PROXIES, **environment}
     return subprocess.run([sys.executable, *command[1:]], env=given, capture_output=True, check=False).returncode
 
 
-def test_the_image_asks_the_port_it_listens_on(server: Server) -> None:
-    """Whatever proxy is set; a status that is not 200, and no answer, are unhealthy."""
+def test_the_image_checks_its_own_port(server: Server) -> None:
+    """No proxy is used. A status other than 200, and no response, are unhealthy."""
     port = str(server.server_port)
     assert run(of_the_image(), POSTERN_PORT=port) == 0
     server.status = 503
@@ -82,13 +82,13 @@ def test_the_image_asks_the_port_it_listens_on(server: Server) -> None:
 
 
 def test_an_empty_port_is_the_default(server: Server) -> None:
-    """As Postern takes it."""
+    """As in the settings of Postern."""
     command = [word.replace("8025", str(server.server_port)) for word in of_the_image()]
     assert run(command, POSTERN_PORT="") == 0
 
 
-def test_the_simulator_asks_itself(server: Server) -> None:
-    """Its control port."""
+def test_the_simulator_checks_its_control_port(server: Server) -> None:
+    """`GET /messages` succeeds."""
     command = [word.replace("8026", str(server.server_port)) for word in of_the_simulator()]
     assert run(command) == 0
     assert server.paths == ["/messages"]

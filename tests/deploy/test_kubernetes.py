@@ -1,4 +1,4 @@
-"""The manifests are what Kubernetes takes, what Postern understands, and what the restricted standard asks for."""
+"""The manifests are valid for Kubernetes, use known settings and meet the Pod Security Standard `restricted`."""
 
 import re
 from pathlib import PurePosixPath
@@ -10,15 +10,15 @@ import pytest
 from app.settings import Settings
 from tests.deploy.kubernetes import FOLDER, OVERLAYS, container, environment, only, pod, rendered
 
-VERSIONS = ("1.30", "1.33", "1.37")  # the oldest with preStop's sleep, and the newest that the package knows
+VERSIONS = ("1.30", "1.33", "1.37")  # the oldest with `sleep` in preStop, and the newest in the package
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
 everywhere = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
 @everywhere
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_takes_it(overlay: str, version: str) -> None:
-    """Strictly: a field that the schemas do not know is an error. (The ServiceMonitor's is not among them: below.)"""
+def test_manifests_are_valid(overlay: str, version: str) -> None:
+    """An unknown field is an error. The package has no schema for ServiceMonitor."""
     checked = [it for it in rendered(overlay) if it["kind"] != "ServiceMonitor"]
     assert len(checked) >= 5
     for resource in checked:
@@ -26,7 +26,7 @@ def test_kubernetes_takes_it(overlay: str, version: str) -> None:
 
 
 def test_the_check_is_strict() -> None:
-    """What it has to find, it finds."""
+    """It reports an unknown field."""
     wrong = {**only("sqlite", "Service"), "spec": {"port": []}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
@@ -34,7 +34,7 @@ def test_the_check_is_strict() -> None:
 
 @everywhere
 def test_the_restricted_standard(overlay: str) -> None:
-    """Each point of the Pod Security Standard `restricted`, and a read-only root beside it."""
+    """Each rule of the Pod Security Standard `restricted`, and a read-only root."""
     its_pod, its_container = pod(overlay), container(overlay)
     of_pod, of_container = its_pod["securityContext"], its_container["securityContext"]
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & its_pod.keys()
@@ -54,8 +54,8 @@ def test_the_restricted_standard(overlay: str) -> None:
 
 
 @everywhere
-def test_what_may_leave_and_what_may_come(overlay: str) -> None:
-    """587 and 443 to public addresses, names, and PostgreSQL where it is used; in from the gateway, and Prometheus."""
+def test_the_network_policy(overlay: str) -> None:
+    """Egress: DNS, 587 and 443 to public addresses, and PostgreSQL if used. Ingress: the gateway, and Prometheus."""
     policy = only(overlay, "NetworkPolicy")["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= labels(overlay).items()
     assert policy["policyTypes"] == ["Ingress", "Egress"]
@@ -73,7 +73,7 @@ def test_what_may_leave_and_what_may_come(overlay: str) -> None:
 
 @everywhere
 def test_postern_understands_its_settings(overlay: str) -> None:
-    """Each variable is a setting of its, ports are those of the manifests, and each file is one that is mounted."""
+    """Each variable is a setting, the ports are those of the manifests, and each file is in a mounted folder."""
     mounted = [PurePosixPath(it["mountPath"]) for it in container(overlay)["volumeMounts"]]
     given = dict(environment(overlay))
     for variable, value in given.items():
@@ -87,8 +87,8 @@ def test_postern_understands_its_settings(overlay: str) -> None:
 
 
 @everywhere
-def test_the_secret_is_told(overlay: str) -> None:
-    """Each key that a pod reads is in README.md's command that makes the Secret; none is in the manifests."""
+def test_the_secret_is_documented(overlay: str) -> None:
+    """The command in README.md creates each key that a pod reads; the manifests contain no Secret."""
     readme = (FOLDER / "README.md").read_text("utf-8")
     made = set(re.findall(r"--from-file=([a-z-]+)=", readme))
     folder = "/run/secrets/postern/"
@@ -98,15 +98,15 @@ def test_the_secret_is_told(overlay: str) -> None:
 
 
 @everywhere
-def test_a_stop_has_its_time(overlay: str) -> None:
-    """preStop, requests (10 s), emails and webhooks on their way, and something over."""
+def test_the_grace_period_is_sufficient(overlay: str) -> None:
+    """It is longer than preStop, requests (10 s), emails and webhooks in flight together."""
     wanted = container(overlay)["lifecycle"]["preStop"]["sleep"]["seconds"] + 10 + 2 * DEFAULTS["drain_seconds"]
     assert pod(overlay)["terminationGracePeriodSeconds"] > wanted
 
 
 @everywhere
-def test_what_is_named_is_there(overlay: str) -> None:
-    """Selectors find the pods, probes their port, and the pod its claim and account."""
+def test_references_exist(overlay: str) -> None:
+    """Selectors match the pods, probes a port, and the pod has its volume claim and service account."""
     deployment = only(overlay, "Deployment")["spec"]
     assert deployment["selector"]["matchLabels"].items() <= labels(overlay).items()
     for service in (it["spec"] for it in rendered(overlay) if it["kind"] == "Service"):
@@ -122,15 +122,15 @@ def test_what_is_named_is_there(overlay: str) -> None:
 
 
 def test_an_embedded_database_has_one_process() -> None:
-    """The old pod ends before the new one begins, and only one can have the volume."""
+    """The old pod ends before the new one starts, and only one pod can mount the volume."""
     deployment = only("sqlite", "Deployment")["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     assert only("sqlite", "PersistentVolumeClaim")["spec"]["accessModes"] == ["ReadWriteOncePod"]
 
 
 @pytest.mark.parametrize("overlay", ["postgres", "azure"])
-def test_over_postgresql_one_replica_always_stays(overlay: str) -> None:
-    """Through a new version and through the draining of nodes, and they are spread over nodes and zones."""
+def test_on_postgresql_one_replica_is_always_available(overlay: str) -> None:
+    """During an upgrade and while nodes are drained; replicas are spread over nodes and zones."""
     deployment, budget = only(overlay, "Deployment")["spec"], only(overlay, "PodDisruptionBudget")["spec"]
     assert deployment["replicas"] > budget["minAvailable"] >= 1
     assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
@@ -141,7 +141,7 @@ def test_over_postgresql_one_replica_always_stays(overlay: str) -> None:
 
 
 def test_the_service_monitor_finds_the_metrics() -> None:
-    """Its selector is that of a Service, and its port one of that Service's."""
+    """Its selector matches a Service that has its port."""
     monitor = only("azure", "ServiceMonitor")
     assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
     wanted = monitor["spec"]["selector"]["matchLabels"]
@@ -153,11 +153,11 @@ def test_the_service_monitor_finds_the_metrics() -> None:
 
 
 def labels(overlay: str) -> dict[str, str]:
-    """Of a pod."""
+    """Return the labels of a pod."""
     found: dict[str, str] = only(overlay, "Deployment")["spec"]["template"]["metadata"]["labels"]
     return found
 
 
 def ports(rule: dict[str, Any]) -> set[tuple[str, int]]:
-    """Of a rule of a NetworkPolicy."""
+    """Return the ports of a rule of a NetworkPolicy."""
     return {(port["protocol"], port["port"]) for port in rule["ports"]}

@@ -1,4 +1,4 @@
-"""What comes with Postern: its bill of materials, its licences, and an image that takes only what is pinned."""
+"""Supply chain: bill of materials, licences, pinned packages in the image, known vulnerabilities."""
 
 import json
 import re
@@ -31,43 +31,43 @@ FREE = re.compile(r"MIT|BSD|Apache|ISC|PSF|Mozilla Public License 2\.0|MPL-2\.0|
 
 
 def locked() -> set[str]:
-    """The names in requirements.lock."""
+    """Return the names in requirements.lock."""
     return set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE))
 
 
-def test_every_licence_is_told() -> None:
-    """Of each package that is needed here, in its own words: `make licences` writes them again."""
+def test_every_licence_is_listed() -> None:
+    """For each required package; `make licences` writes the list."""
     assert needed().items() <= written().items()
     assert written().keys() <= locked()
 
 
 def test_every_licence_is_free() -> None:
-    """And none asks Postern's users for their sources: psycopg's LGPL is for changes to psycopg."""
-    unknown = {name: told for name, told in written().items() if not FREE.search(told)}
+    """None requires users of Postern to publish their code: the LGPL of psycopg applies to changes of psycopg."""
+    unknown = {name: licence for name, licence in written().items() if not FREE.search(licence)}
     assert unknown == {}
-    assert [name for name, told in written().items() if "GPL" in told] == ["psycopg", "psycopg-binary"]
+    assert [name for name, licence in written().items() if "GPL" in licence] == ["psycopg", "psycopg-binary"]
 
 
 def test_the_bill_of_materials(tmp_path: Path) -> None:
-    """The image's own command, over this environment: every package that is needed, with version and licence."""
+    """The command of the image, run on this environment, lists every required package with version and licence."""
     [command] = re.findall(r"/build/bin/cyclonedx-py ((?:[^\n]+\\\n)*[^\n]+)", DOCKERFILE)
     file = tmp_path / "sbom.cdx.json"
     words = command.replace("\\\n", " ").replace("/opt/postern/sbom.cdx.json", str(file)).split()
     assert words[-1] == "/opt/postern"
     program = [sys.executable, "-m", "cyclonedx_py", *words[:-1], sys.executable]
-    told = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     bill = json.loads(file.read_text("utf-8"))
     assert bill["bomFormat"] == "CycloneDX"
     assert bill["metadata"]["component"]["name"] == "postern"
     components = {re.sub("[-_.]+", "-", it["name"]).lower(): it for it in bill["components"]}
     for name in needed():
         assert components[name]["version"]
-        assert components[name].get("licenses") or name == "protobuf"  # which tells it in words of its own
+        assert components[name].get("licenses") or name == "protobuf"  # its metadata has a licence text of its own
 
 
-def test_the_image_takes_what_is_pinned() -> None:
-    """By hash, from one base that can be exchanged, as a user that is not root, and without a shell before Postern."""
+def test_the_image_installs_pinned_packages() -> None:
+    """By hash, on one exchangeable base, as a user other than root, and without a shell as entry point."""
     assert re.search(r"pip wheel --require-hashes .*requirements\.lock", DOCKERFILE)
     installs = re.findall(r"pip (?:--python \S+ )?install ([^\n]+)", DOCKERFILE)
     assert installs
@@ -79,7 +79,7 @@ def test_the_image_takes_what_is_pinned() -> None:
 
 @pytest.mark.parametrize("name", FIXED)
 def test_no_vulnerable_version_is_allowed(name: str) -> None:
-    """By the lower bound, for who installs without the lock; and the lock is above it."""
+    """The lower bound excludes it, for installations without the lock; the lock is at or above the bound."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     bounds = {need.name: need.specifier for need in map(Requirement, project["dependencies"])}
     (bound,) = (one for one in bounds[name] if one.operator in (">=", "=="))
