@@ -1,6 +1,7 @@
 """Scanner for the PowerShell of our scripts and guide: commands, their parameters and the blocks around them.
 
-It knows comments, strings with `$(…)`, and brackets. It relies on the style of our scripts: operators in lower case (-eq), parameters with a capital (-Identity), no splatting, no aliases.
+It knows comments, strings with `$(…)`, and brackets. It relies on the style of our scripts:
+operators in lower case (-eq), parameters with a capital (-Identity), no splatting, no aliases.
 """
 
 import re
