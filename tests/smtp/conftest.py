@@ -1,4 +1,4 @@
-"""An upstream to talk to: a simulator, or a peer that plays exact bytes."""
+"""Fixtures: simulators, scripted servers and sessions to them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -40,12 +40,12 @@ _FIELDS = {
 
 
 def short_timeout(phase: Phase) -> Timeouts:
-    """For a phase whose reply never comes; all others have their usual time, however busy the machine is."""
+    """Return timeouts with 0.3 s for one phase; all other phases keep the default."""
     return replace(Timeouts(min_upload_rate=1e9), **{_FIELDS[phase]: 0.3})
 
 
 class ManualClock:
-    """A clock that is moved by hand."""
+    """Clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -55,14 +55,14 @@ class ManualClock:
 
 
 async def allow_dot() -> bool:
-    """`before_dot`: the mark is durable."""
+    """Return True as `before_dot`: the message may be sent."""
     return True
 
 
 def upstream(
     server: Simulator | ScriptedServer, ca_file: Path, timeouts: Timeouts | None = None, **changes: Any
 ) -> Upstream:
-    """The way to a server on loopback."""
+    """Return the Upstream of a server on loopback."""
     facts: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": server.port,
@@ -74,7 +74,7 @@ def upstream(
 
 
 class Connections:
-    """Opens sessions to servers that live as long as the test."""
+    """Servers and sessions that live as long as the test."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self._folder = folder
@@ -82,18 +82,18 @@ class Connections:
         self._opened: list[Session] = []
 
     async def simulator(self, **options: Any) -> Simulator:
-        """A running simulator with one account and no limits."""
+        """Start a simulator with one account and no limits."""
         options = {"accounts": [ACCOUNT], "clock": Clock(), "limits": LIMITS, **options}
         return await self._stack.enter_async_context(Simulator(**options))
 
     async def scripted_server(self, script: Script, **options: Any) -> ScriptedServer:
-        """A running peer that plays `script`."""
+        """Start a server that runs `script` for each connection."""
         return await self._stack.enter_async_context(ScriptedServer(script, self._folder, **options))
 
     def upstream_to(
         self, server: Simulator | ScriptedServer, timeouts: Timeouts | None = None, **changes: Any
     ) -> Upstream:
-        """The upstream that leads to it."""
+        """Return the Upstream of a server."""
         if isinstance(server, ScriptedServer):
             return upstream(server, server.ca_file, timeouts, **changes)
         server.write_ca(self._folder / "ca.pem")
@@ -102,14 +102,14 @@ class Connections:
     async def open_session(
         self, server: Simulator | ScriptedServer, timeouts: Timeouts | None = None
     ) -> Session | Refusal:
-        """Whatever opening a session gives."""
+        """Open a session; return it or the refusal."""
         opened = await open_session(self.upstream_to(server, timeouts), CREDENTIALS)
         if isinstance(opened, Session):
             self._stack.callback(opened.abort)
         return opened
 
     async def logged_in(self, server: Simulator | ScriptedServer, timeouts: Timeouts | None = None) -> Session:
-        """A session that is open."""
+        """Open a session; fail if it is refused."""
         opened = await self.open_session(server, timeouts)
         assert isinstance(opened, Session), opened
         return opened
@@ -117,6 +117,6 @@ class Connections:
 
 @pytest.fixture
 async def connections(tmp_path: Path) -> AsyncIterator[Connections]:
-    """What a test opens is closed after it, the sessions before their servers."""
+    """Close what a test opens: sessions first, then their servers."""
     async with AsyncExitStack() as stack:
         yield Connections(tmp_path, stack)

@@ -1,4 +1,4 @@
-"""A server that plays exact bytes, for what the simulator does not say: one script, run for each connection."""
+"""SMTP server with scripted bytes, for replies that the simulator does not send."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from typing import Self, cast
 
 import trustme
 
-EHLO = b"250-peer Hello\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+EHLO = b"250-server Hello\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
 PLAIN = EHLO + b"250 STARTTLS\r\n"
 SECURE = EHLO + b"250-AUTH LOGIN XOAUTH2\r\n250 SMTPUTF8\r\n"
 SECURE_IN_STEP = SECURE.replace(b"250-PIPELINING\r\n", b"")
@@ -21,7 +21,7 @@ _LIMIT = 2**24  # octets heard in one go
 
 
 class ScriptedConnection:
-    """One connection as its script sees it."""
+    """Connection of a scripted server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
         self.received = bytearray()  # all that came, since TLS began
@@ -29,40 +29,40 @@ class ScriptedConnection:
         self._raw = cast("asyncio.Transport", writer.transport)  # TCP, beneath TLS
 
     async def write(self, data: bytes) -> None:
-        """Write exactly that."""
+        """Write the bytes."""
         self._writer.write(data)
         await self._writer.drain()
 
     def write_and_stop_reading(self, data: bytes) -> None:
-        """Write that, and from then on take nothing from TCP."""
+        """Write the bytes, then stop reading from TCP."""
         self._writer.write(data)
         self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take from TCP again."""
+        """Read from TCP again."""
         if not self._raw.is_closing():
             self._raw.resume_reading()
 
     async def read(self, size: int) -> bytes:
-        """At most `size` octets, not remembered; b"" at the end."""
+        """Read at most `size` bytes without recording them; b"" at the end."""
         async with asyncio.timeout(SCRIPT_TIMEOUT):
             return await self._reader.read(size)
 
     async def read_until(self, until: bytes = b"\r\n") -> bytes:
-        """What comes up to and with `until`."""
+        """Read up to and including `until`."""
         async with asyncio.timeout(SCRIPT_TIMEOUT):
             heard = await self._reader.readuntil(until)
         self.received += heard
         return heard
 
     async def reply(self, reply: bytes, until: bytes = b"\r\n") -> bytes:
-        """Hear, then say."""
+        """Read up to `until`, then write the reply."""
         heard = await self.read_until(until)
         await self.write(reply)
         return heard
 
     async def read_all(self) -> bytes:
-        """Whatever still comes until the connection ends."""
+        """Read until the connection ends."""
         try:
             async with asyncio.timeout(SCRIPT_TIMEOUT):
                 while data := await self._reader.read(65536):
@@ -72,14 +72,14 @@ class ScriptedConnection:
         return bytes(self.received)
 
     async def tls(self, go_ahead: bytes = b"220 2.0.0 SMTP server ready\r\n") -> None:
-        """Answer STARTTLS and take part in the handshake."""
+        """Reply to STARTTLS and run the TLS handshake."""
         await self.reply(go_ahead)
         self.received.clear()
         await self._writer.start_tls(self._context)
 
     async def accept_login(self, secure: bytes = SECURE) -> None:
-        """Everything until the login is done."""
-        await self.write(b"220 peer ready\r\n")
+        """Run the handshake up to a successful login."""
+        await self.write(b"220 server ready\r\n")
         await self.reply(PLAIN)
         await self.tls()
         await self.reply(secure)
@@ -89,22 +89,22 @@ class ScriptedConnection:
     async def accept_message(
         self, reply: bytes = b"250 2.0.0 OK\r\n", replies: bytes = b"250 ok\r\n250 ok\r\n"
     ) -> bytes:
-        """One pipelined transaction; the content as it came, with the final dot."""
+        """Accept one pipelined transaction; return the content with the final dot."""
         await self.reply(replies + GO_AHEAD, b"DATA\r\n")
         return await self.reply(reply, b"\r\n.\r\n")
 
     def reset(self) -> None:
-        """End with RST."""
+        """Close with RST."""
         sock = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     def close_tls(self) -> None:
-        """End TLS in order, right behind what was said."""
+        """Close with a TLS shutdown."""
         self._writer.close()
 
     def close(self) -> None:
-        """End with FIN."""
+        """Close with FIN."""
         self._writer.transport.abort()
 
 
@@ -112,12 +112,12 @@ Script = Callable[[ScriptedConnection], Awaitable[None]]
 
 
 class ScriptedServer:
-    """Listens on loopback. The failure of a script is the failure of the test."""
+    """Scripted server on loopback. A failed script fails the test."""
 
     def __init__(self, script: Script, folder: Path, receive_buffer: int | None = None, limit: int = _LIMIT) -> None:
         self.port = 0
         self.connections: list[ScriptedConnection] = []
-        self.ca_file = folder / "peer-ca.pem"
+        self.ca_file = folder / "server-ca.pem"
         self._script = script
         self._tasks: list[asyncio.Task[None]] = []
         self._receive_buffer = receive_buffer
@@ -144,8 +144,8 @@ class ScriptedServer:
             for task in self._tasks:
                 task.cancel()
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for talk in self.connections:
-            talk.close()
+        for connection in self.connections:
+            connection.close()
         await asyncio.sleep(0)
         if kind is None:
             for outcome in outcomes:
@@ -153,17 +153,17 @@ class ScriptedServer:
                     raise outcome
 
     async def done(self) -> None:
-        """Until every script that began has ended."""
+        """Wait until all started scripts have ended."""
         await asyncio.gather(*self._tasks)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = ScriptedConnection(reader, writer, self._context)
-        self.connections.append(talk)
-        self._tasks.append(asyncio.ensure_future(self._play(talk)))
+        connection = ScriptedConnection(reader, writer, self._context)
+        self.connections.append(connection)
+        self._tasks.append(asyncio.ensure_future(self._play(connection)))
 
-    async def _play(self, talk: ScriptedConnection) -> None:
+    async def _play(self, connection: ScriptedConnection) -> None:
         try:
-            await self._script(talk)
+            await self._script(connection)
         except BaseException:
-            talk.close()
+            connection.close()
             raise

@@ -16,7 +16,7 @@ from app.smtp.auth.token_http import TokenHttpClient
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server with a certificate listens, and the CA of that."""
+    """Address of a TLS server and the CA of its certificate."""
 
     port: int
     ca_file: Path
@@ -54,7 +54,7 @@ async def test_our_own_tls_wants_an_alternative_name(server: tuple[Server, bool]
 
 
 async def test_the_token_endpoint_needs_one_too(server: tuple[Server, bool]) -> None:
-    """The same rule where the app's secret goes."""
+    """The rule also applies to the token endpoint."""
     there, good = server
     with TokenHttpClient(there.ca_file) as endpoint:
         asking = asyncio.to_thread(endpoint.get, f"https://localhost:{there.port}/token")

@@ -10,7 +10,7 @@ CONTENTS = LINES.map(lambda lines: b"".join(line + b"\r\n" for line in lines))
 
 
 def unstuffed(wire: bytes) -> bytes:
-    """What a server makes of it."""
+    """Remove the dot-stuffing, as a server does."""
     content = b""
     while True:
         line, end, wire = wire.partition(b"\r\n")
@@ -35,7 +35,7 @@ def test_a_bare_line_feed_ends_no_mail(content: bytes, size: int) -> None:
 
 
 def test_the_last_piece_alone_has_the_dot() -> None:
-    """What is written before it can be no whole mail."""
+    """The chunks before the last one never contain a complete message."""
     *before, last = stuffed_chunks(b"line\r\n" * 50_000)
     assert all(len(piece) <= 64 * 1024 for piece in before)
     assert bytes(last).endswith(b"line\r\n.\r\n")

@@ -1,4 +1,4 @@
-"""That a credential ends is told in time, and not over and over."""
+"""Expiry notices: one per step and date."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Mortal:
         return False
 
     def expiry(self) -> CredentialExpiry | None:
-        """As it was said."""
+        """Return the expiry of the constructor."""
         return self.mortal
 
 
@@ -99,7 +99,7 @@ def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.
 
 
 def test_the_date_is_a_metric() -> None:
-    """For whoever watches from outside."""
+    """The metric has the date."""
     credentials = Mortal(CERTIFICATE)
     CredentialExpiryMonitor("noreply@contoso.com", credentials, at(90, credentials)).check()
     labels = 'credential="client certificate",mailbox="noreply@contoso.com"'

@@ -42,7 +42,7 @@ async def there(tmp_path: Path) -> AsyncIterator[RunningEntra]:
 
 
 async def fetch(grant: Grant) -> Token:
-    """As the token source does it."""
+    """Fetch in a thread, as the token source does."""
     return await asyncio.to_thread(grant.fetch)
 
 
@@ -74,7 +74,7 @@ async def test_a_certificate(there: RunningEntra, tmp_path: Path, name: str) -> 
 
 
 async def test_a_federated_token_is_read_at_each_use(there: RunningEntra, tmp_path: Path) -> None:
-    """Whoever writes the file renews it; an old one is refused, the next one counts at once."""
+    """An expired token is refused; a new token in the file is used immediately."""
     file = tmp_path / "token"
     file.write_text(federated(exp=int(time.time()) - 3600))
     grant = FederatedToken(there.registration(), file)
@@ -163,7 +163,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 async def test_what_is_set_wrong_is_refused_for_good(there: RunningEntra, name: str) -> None:
-    """With the number by which a row knows it."""
+    """The error has the AADSTS number."""
     changes, code = CHANGES[name]
     refused = await refusal(ClientSecret(there.registration(**changes), SECRET))
     assert isinstance(refused, TokenRefusedError)
@@ -188,7 +188,7 @@ async def test_a_federated_token_that_does_not_match(there: RunningEntra, tmp_pa
 
 
 async def test_a_certificate_that_is_not_registered(there: RunningEntra, tmp_path: Path) -> None:
-    """Its key signs well, but nobody there knows it."""
+    """The signature is valid, but the certificate is not registered."""
     (tmp_path / "app.pem").write_text(pem(certificate("mallory")) + key_pem("mallory"))
     assert (await refusal(CertificateGrant(there.registration(), tmp_path / "app.pem"))).code == "AADSTS700027"
 
@@ -238,7 +238,7 @@ async def test_an_endpoint_that_cannot_be_reached(there: RunningEntra) -> None:
 
 
 async def test_a_certificates_last_day_is_known(there: RunningEntra, tmp_path: Path) -> None:
-    """Of whatever the file holds now; nothing is known while it cannot be read."""
+    """The expiry is that of the current file; None if the file is unreadable."""
     file = tmp_path / "app.pem"
     grant = CertificateGrant(there.registration(), file)
     assert grant.expiry() is None

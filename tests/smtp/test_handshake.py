@@ -1,4 +1,4 @@
-"""From TCP to the login: every step refused, cut, silent and garbled, each with its phase."""
+"""SMTP handshake: each step refused, disconnected, without a reply and with invalid data."""
 
 import asyncio
 import socket
@@ -86,7 +86,7 @@ async def test_it_logs_in_with_a_token(connections: Connections) -> None:
 
 @pytest.mark.parametrize(("point", "reply"), [*product(STEPS, REPLIES)])
 async def test_a_refused_step_is_a_value(connections: Connections, point: Point, reply: str) -> None:
-    """With its phase and its reply; the connection is closed in order."""
+    """The refusal has phase and reply; the connection is closed with QUIT."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(point, Say(reply)))
     refused = await connections.open_session(simulator)
@@ -101,7 +101,7 @@ async def test_a_refused_step_is_a_value(connections: Connections, point: Point,
 
 @pytest.mark.parametrize(("point", "name"), [*product(STEPS, NO_REPLY)])
 async def test_a_step_without_a_reply_is_a_failure(connections: Connections, point: Point, name: str) -> None:
-    """With its phase, its kind and a sentence; no type of aiosmtplib's comes out."""
+    """The error has phase, kind and a sentence; no type of aiosmtplib is raised."""
     action, kind = NO_REPLY[name]
     simulator = await connections.simulator()
     simulator.faults.add(Fault(point, action))
@@ -158,18 +158,18 @@ async def test_without_a_credential_nobody_is_called(connections: Connections) -
 async def test_a_server_that_echoes_the_login_does_not_publish_it(connections: Connections, cut: int) -> None:
     """Exchange echoes commands it does not know, cut short: also a piece of the password is masked."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE)
-        await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
-        echo = (await talk.read_until()).strip()
-        await talk.write(b"500 5.3.3 Unrecognized command '" + echo[: -cut % len(echo) or None] + b"'\r\n")
-        await talk.reply(b"221 bye\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE)
+        await connection.reply(b"334 UGFzc3dvcmQ6\r\n")
+        echo = (await connection.read_until()).strip()
+        await connection.write(b"500 5.3.3 Unrecognized command '" + echo[: -cut % len(echo) or None] + b"'\r\n")
+        await connection.reply(b"221 bye\r\n")
 
-    peer = await connections.scripted_server(script)
-    refused = await connections.open_session(peer)
+    server = await connections.scripted_server(script)
+    refused = await connections.open_session(server)
     assert isinstance(refused, Refusal)
     assert refused.reply.text == "Unrecognized command '****'"
     assert refused.dialogue[-1].text == "500 5.3.3 Unrecognized command '****'"
@@ -185,36 +185,36 @@ async def test_a_second_challenge_after_the_token_is_a_refused_login(
 ) -> None:
     """The login is cancelled with `*` (RFC 4954 section 4) and judged by the row for it; the mailbox is held."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE)
-        await talk.reply(first)  # to the token
-        assert await talk.reply(second) == b"\r\n"
-        assert await talk.reply(b"501 5.7.0 Authentication cancelled\r\n") == b"*\r\n"
-        assert await talk.reply(b"221 bye\r\n") == b"QUIT\r\n"
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE)
+        await connection.reply(first)  # to the token
+        assert await connection.reply(second) == b"\r\n"
+        assert await connection.reply(b"501 5.7.0 Authentication cancelled\r\n") == b"*\r\n"
+        assert await connection.reply(b"221 bye\r\n") == b"QUIT\r\n"
 
-    peer = await connections.scripted_server(script)
-    refused = await open_session(connections.upstream_to(peer), Token())
+    server = await connections.scripted_server(script)
+    refused = await open_session(connections.upstream_to(server), Token())
     assert isinstance(refused, Refusal)
     assert (refused.phase, refused.reply.code, refused.login_rejected) == (Phase.AUTH, 334, True)
     verdict = judge_reply(refused.phase, refused.reply)
     assert (verdict.rule, verdict.scope, verdict.hold) == ("challenge-after-token", Scope.MAILBOX, True)
-    await peer.done()
+    await server.done()
 
 
 async def test_a_challenge_and_then_a_refusal_is_that_refusal(connections: Connections) -> None:
     """The empty answer to the first challenge gets the final reply."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE)
-        await talk.reply(DETAIL)
-        await talk.reply(b"535 5.7.3 Authentication unsuccessful\r\n")
-        await talk.reply(b"221 bye\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE)
+        await connection.reply(DETAIL)
+        await connection.reply(b"535 5.7.3 Authentication unsuccessful\r\n")
+        await connection.reply(b"221 bye\r\n")
 
     refused = await open_session(connections.upstream_to(await connections.scripted_server(script)), Token())
     assert isinstance(refused, Refusal)
@@ -224,14 +224,14 @@ async def test_a_challenge_and_then_a_refusal_is_that_refusal(connections: Conne
 async def test_a_challenge_after_the_password_is_a_refused_login(connections: Connections) -> None:
     """AUTH LOGIN has two challenges; a third one asks for what there is not. The server may not answer the `*`."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE)
-        await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
-        await talk.reply(b"334 VG9rZW46\r\n")
-        assert (await talk.read_all()).endswith(b"*\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE)
+        await connection.reply(b"334 UGFzc3dvcmQ6\r\n")
+        await connection.reply(b"334 VG9rZW46\r\n")
+        assert (await connection.read_all()).endswith(b"*\r\n")
 
     refused = await connections.open_session(await connections.scripted_server(script), Timeouts(quit=0.2))
     assert isinstance(refused, Refusal)
@@ -242,39 +242,39 @@ async def test_a_challenge_after_the_password_is_a_refused_login(connections: Co
 async def test_a_word_out_of_turn_stops_the_login(connections: Connections, stray: bytes) -> None:
     """A refusal is the answer to the login, anything else is no SMTP; the secret stays here."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE + stray)
-        assert b"AUTH" not in await talk.read_all()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE + stray)
+        assert b"AUTH" not in await connection.read_all()
 
-    peer = await connections.scripted_server(script)
+    server = await connections.scripted_server(script)
     if stray.startswith(b"421"):
-        refused = await connections.open_session(peer, Timeouts(quit=0.2))  # nobody answers it
+        refused = await connections.open_session(server, Timeouts(quit=0.2))  # nobody answers it
         assert isinstance(refused, Refusal)
         assert (refused.phase, refused.reply.code) == (Phase.AUTH, 421)
     else:
         with pytest.raises(SessionError) as caught:
-            await connections.open_session(peer)
+            await connections.open_session(server)
         assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.AUTH, FailureKind.PROTOCOL)
-    await peer.done()
+    await server.done()
 
 
 async def test_a_421_behind_the_login_is_the_answer_to_what_comes_next(connections: Connections) -> None:
-    """It came in the same segment as the 235; the session is open but cannot be used."""
+    """A reply in the segment of the 235: the session opens but is not reusable."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE)
-        await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
-        await talk.reply(b"235 2.7.0 ok\r\n421 4.3.2 Service not active\r\n")
-        assert b"MAIL" not in await talk.read_all()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE)
+        await connection.reply(b"334 UGFzc3dvcmQ6\r\n")
+        await connection.reply(b"235 2.7.0 ok\r\n421 4.3.2 Service not active\r\n")
+        assert b"MAIL" not in await connection.read_all()
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     assert not session.reusable
     attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.reply is not None

@@ -120,7 +120,7 @@ async def test_a_refusal_is_refused() -> None:
 
 
 async def test_silence_is_a_timeout() -> None:
-    """As from behind a firewall."""
+    """Connection attempts get no answer, as behind a firewall."""
     with silent() as slow, pytest.raises(SessionError) as caught:
         await connect("127.0.0.1", slow.sockaddr[1], ipv4_only=True, seconds=0.2)
     assert caught.value.failure.kind is FailureKind.TIMEOUT

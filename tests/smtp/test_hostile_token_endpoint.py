@@ -77,7 +77,7 @@ class Hostile:
             await asyncio.gather(*self._serving, return_exceptions=True)
 
     def registration(self) -> Registration:
-        """For an app whose authority this is."""
+        """Return the grant of an app with this authority."""
         return Registration(self.url, "contoso.com", CLIENT, "https://outlook.office365.com/.default", self.ca_file)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,13 +120,13 @@ async def body_by_drops(line: Line) -> None:
 
 
 async def headers_by_drops(line: Line) -> None:
-    """The same before the body."""
+    """Redirects are refused before the body is read."""
     await line.send(HEAD)
     await line.forever(b"x", pause=0.01)
 
 
 async def chunks_by_drops(line: Line) -> None:
-    """The same in chunks."""
+    """A chunked body has the same limit."""
     await line.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
     await line.forever(b"1\r\n \r\n", pause=0.01)
 
@@ -143,7 +143,7 @@ async def silent(line: Line) -> None:
 
 @pytest.mark.parametrize("script", [body_by_drops, headers_by_drops, chunks_by_drops, informed_for_ever])
 async def test_who_drips_is_left_at_the_deadline(hostile: Open, script: Script) -> None:
-    """It is a deadline over all of it, and asking again at once would be as long."""
+    """One deadline covers the whole request; a timeout is not retried immediately."""
     async with hostile(script) as there:
         refused = await ask(there, deadline=0.5)
         assert isinstance(refused, TransientTokenError)
@@ -180,7 +180,7 @@ async def flood(line: Line) -> None:
 
 
 async def flood_of_chunks(line: Line) -> None:
-    """Without end, and without saying so."""
+    """An endless body without Content-Length."""
     await line.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
     await line.forever(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
 
@@ -211,7 +211,7 @@ async def test_who_floods_is_left_at_the_limit(hostile: Open, script: Script) ->
 
 
 async def test_nothing_is_decompressed(hostile: Open) -> None:
-    """What is packed was not asked for and is not read."""
+    """A compressed body is not decompressed."""
     packed = bomb()
 
     async def send(line: Line) -> None:
@@ -236,7 +236,7 @@ GARBAGE: dict[str, Any] = {
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("status", [200, 400, 503])
 async def test_garbage_is_a_refusal_in_a_sentence(hostile: Open, name: str, status: int) -> None:
-    """For the discovery of the authority as for the token."""
+    """The limit applies to discovery and token requests."""
     body = GARBAGE[name]
 
     async def send(line: Line) -> None:
@@ -264,7 +264,7 @@ TOKENS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", TOKENS)
 async def test_what_is_no_token_is_not_used(hostile: Open, name: str) -> None:
-    """It would be sent to the mail server, or be kept for ever."""
+    """An invalid token or lifetime raises an error."""
 
     async def send(line: Line) -> None:
         said: dict[str, Any] = {"token_type": "Bearer", **TOKENS[name]}

@@ -1,4 +1,4 @@
-"""What the doctor asks of a server: a greeting without a login, a look at its certificate, a sender tried."""
+"""Inspection for the doctor: greeting without login, certificate, sender test."""
 
 import asyncio
 import ssl
@@ -16,7 +16,7 @@ from app.smtp.timeouts import Timeouts
 from tests.smtp.conftest import MAILBOX, Connections
 from tests.smtp.scripted_server import PLAIN, SECURE, Script, ScriptedConnection
 
-READY = b"220 peer ready\r\n"
+READY = b"220 server ready\r\n"
 LONG = b"250-" + b"x" * MAX_LINE_BYTES + b"\r\n250 ok\r\n"
 Where = Callable[[str], Script]
 Ask = Callable[[Upstream], Awaitable[object]]
@@ -31,21 +31,21 @@ FAULTS: dict[str, tuple[bytes | None, FailureKind]] = {
 }
 
 
-async def misbehave(talk: ScriptedConnection, fault: str) -> None:
+async def misbehave(connection: ScriptedConnection, fault: str) -> None:
     """Say what is wrong, or end, and wait until the other side has had enough."""
     said, _ = FAULTS[fault]
     if said is None:
-        talk.close()
+        connection.close()
     else:
-        await talk.write(said)
-        await talk.read_all()
+        await connection.write(said)
+        await connection.read_all()
 
 
 def at_greeting(fault: str) -> Script:
     """Misbehaves instead of greeting."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await misbehave(talk, fault)
+    async def script(connection: ScriptedConnection) -> None:
+        await misbehave(connection, fault)
 
     return script
 
@@ -53,10 +53,10 @@ def at_greeting(fault: str) -> Script:
 def at_ehlo(fault: str) -> Script:
     """Misbehaves instead of answering EHLO in plain text."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(READY)
-        await talk.read_until()
-        await misbehave(talk, fault)
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(READY)
+        await connection.read_until()
+        await misbehave(connection, fault)
 
     return script
 
@@ -64,11 +64,11 @@ def at_ehlo(fault: str) -> Script:
 def at_starttls(fault: str) -> Script:
     """Misbehaves instead of going on to TLS."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(READY)
-        await talk.reply(PLAIN)
-        await talk.read_until()
-        await misbehave(talk, fault)
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(READY)
+        await connection.reply(PLAIN)
+        await connection.read_until()
+        await misbehave(connection, fault)
 
     return script
 
@@ -76,12 +76,12 @@ def at_starttls(fault: str) -> Script:
 def at_ehlo_again(fault: str) -> Script:
     """Misbehaves instead of answering EHLO under TLS."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(READY)
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.read_until()
-        await misbehave(talk, fault)
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(READY)
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.read_until()
+        await misbehave(connection, fault)
 
     return script
 
@@ -96,7 +96,7 @@ LOOKED = {where: phase for where, phase in GREETED.items() if where is not at_eh
 
 
 async def fails(asked: Awaitable[object], phase: Phase, kind: FailureKind) -> None:
-    """It ends with a Failure, a sentence, and nothing else."""
+    """It raises SessionError with a sentence and no other exception."""
     with pytest.raises(SessionError) as caught:
         await asked
     assert (caught.value.failure.phase, caught.value.failure.kind) == (phase, kind)
@@ -107,29 +107,29 @@ async def fails(asked: Awaitable[object], phase: Phase, kind: FailureKind) -> No
 @pytest.mark.parametrize("where", GREETED, ids=lambda where: where.__name__)
 async def test_a_greeting_that_goes_wrong(connections: Connections, where: Where, fault: str) -> None:
     """Each step has its phase and its kind; no bare exception comes out."""
-    peer = await connections.scripted_server(where(fault))
-    await fails(greet(connections.upstream_to(peer, IMPATIENT)), GREETED[where], FAULTS[fault][1])
-    await peer.done()
+    server = await connections.scripted_server(where(fault))
+    await fails(greet(connections.upstream_to(server, IMPATIENT)), GREETED[where], FAULTS[fault][1])
+    await server.done()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("where", LOOKED, ids=lambda where: where.__name__)
 async def test_a_look_that_goes_wrong(connections: Connections, where: Where, fault: str) -> None:
-    """The same for whoever only wants to see the certificate."""
-    peer = await connections.scripted_server(where(fault))
-    await fails(inspect_certificate(connections.upstream_to(peer, IMPATIENT)), LOOKED[where], FAULTS[fault][1])
-    await peer.done()
+    """inspect_certificate raises the same errors."""
+    server = await connections.scripted_server(where(fault))
+    await fails(inspect_certificate(connections.upstream_to(server, IMPATIENT)), LOOKED[where], FAULTS[fault][1])
+    await server.done()
 
 
 @pytest.mark.parametrize("ask", [greet, inspect_certificate])
 async def test_a_peer_that_is_gone_right_after_the_handshake(connections: Connections, ask: Ask) -> None:
-    """Whatever was seen by then is an answer; what was not is a failure, and never a bare exception."""
+    """It returns a result or raises SessionError, never another exception."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(READY)
-        await talk.reply(PLAIN)
-        await talk.tls()
-        talk.close()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(READY)
+        await connection.reply(PLAIN)
+        await connection.tls()
+        connection.close()
 
     (seen,) = await asyncio.gather(
         ask(connections.upstream_to(await connections.scripted_server(script), IMPATIENT)), return_exceptions=True
@@ -145,18 +145,18 @@ async def test_a_peer_that_is_gone_right_after_the_handshake(connections: Connec
 async def test_a_peer_that_does_not_answer_the_goodbye(connections: Connections) -> None:
     """Is not waited for longer than `quit`; what it said counts."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(READY)
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE)
-        assert (await talk.read_all()).endswith(b"QUIT\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(READY)
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE)
+        assert (await connection.read_all()).endswith(b"QUIT\r\n")
 
-    peer = await connections.scripted_server(script)
-    greeted = await greet(connections.upstream_to(peer, IMPATIENT))
+    server = await connections.scripted_server(script)
+    greeted = await greet(connections.upstream_to(server, IMPATIENT))
     assert isinstance(greeted, ServerInfo)
-    assert greeted.banner == "220 peer ready"
-    await peer.done()
+    assert greeted.banner == "220 server ready"
+    await server.done()
 
 
 async def test_what_a_server_shows(connections: Connections) -> None:
@@ -187,13 +187,13 @@ async def test_a_look_believes_everybody_and_says_nothing(connections: Connectio
 
 @pytest.mark.parametrize("ask", [greet, inspect_certificate])
 async def test_a_refused_step_is_an_answer(connections: Connections, ask: Ask) -> None:
-    """With its phase and its reply."""
+    """The refusal has phase and reply."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(READY)
-        await talk.reply(PLAIN)
-        await talk.reply(b"454 4.7.0 TLS not available\r\n")
-        await talk.reply(b"221 bye\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(READY)
+        await connection.reply(PLAIN)
+        await connection.reply(b"454 4.7.0 TLS not available\r\n")
+        await connection.reply(b"221 bye\r\n")
 
     refused = await ask(connections.upstream_to(await connections.scripted_server(script)))
     assert isinstance(refused, Refusal)
@@ -206,12 +206,12 @@ async def test_a_refused_step_is_an_answer(connections: Connections, ask: Ask) -
 async def test_a_sender_is_tried_and_taken_back(connections: Connections) -> None:
     """MAIL FROM, RSET, and the next one; nothing of it is mail."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
         for _ in range(2):
-            assert await talk.reply(b"250 2.1.0 Sender OK\r\n") == b"MAIL FROM:<noreply@contoso.com>\r\n"
-            assert await talk.reply(b"250 2.0.0 Resetting\r\n") == b"RSET\r\n"
-        await talk.reply(b"550 5.7.60 not yours\r\n")
+            assert await connection.reply(b"250 2.1.0 Sender OK\r\n") == b"MAIL FROM:<noreply@contoso.com>\r\n"
+            assert await connection.reply(b"250 2.0.0 Resetting\r\n") == b"RSET\r\n"
+        await connection.reply(b"550 5.7.60 not yours\r\n")
 
     session = await connections.logged_in(await connections.scripted_server(script))
     replies = [await session.try_sender(MAILBOX) for _ in range(3)]
@@ -224,48 +224,48 @@ async def test_a_sender_is_tried_and_taken_back(connections: Connections) -> Non
 async def test_a_sender_without_an_answer(connections: Connections, command: str, fault: str) -> None:
     """Is a failure at MAIL, and the session is of no use any more."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
         if command == "RSET":
-            await talk.reply(b"250 2.1.0 Sender OK\r\n")
-        assert (await talk.read_until()).startswith(command.encode())
-        await misbehave(talk, fault)
+            await connection.reply(b"250 2.1.0 Sender OK\r\n")
+        assert (await connection.read_until()).startswith(command.encode())
+        await misbehave(connection, fault)
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer, IMPATIENT)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server, IMPATIENT)
     await fails(session.try_sender(MAILBOX), Phase.MAIL, FAULTS[fault][1])
     assert not session.open
-    await peer.done()
+    await server.done()
 
 
 @pytest.mark.parametrize("reply", [b"502 5.5.1 not here\r\n", b"354 go ahead\r\n", b"421 4.3.2 bye\r\n"])
 async def test_a_server_that_does_not_take_the_sender_back(connections: Connections, reply: bytes) -> None:
     """The sender would count for the next message: the session ends."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(b"250 2.1.0 Sender OK\r\n")
-        await talk.reply(reply)
-        assert b"MAIL" not in (await talk.read_all()).split(b"RSET")[1]
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(b"250 2.1.0 Sender OK\r\n")
+        await connection.reply(reply)
+        assert b"MAIL" not in (await connection.read_all()).split(b"RSET")[1]
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     await fails(session.try_sender(MAILBOX), Phase.MAIL, FailureKind.PROTOCOL)
     assert not session.open
-    await peer.done()
+    await server.done()
 
 
 @pytest.mark.parametrize("stray", [b"250 2.1.0 Sender OK\r\n", b"421 4.3.2 Service not active\r\n"])
 async def test_what_was_said_before_anybody_asked(connections: Connections, stray: bytes) -> None:
     """No good word of it is taken for the answer; a refusal is one."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.write(stray)
-        assert b"MAIL" not in await talk.read_all()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.write(stray)
+        assert b"MAIL" not in await connection.read_all()
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     async with asyncio.timeout(5):
         while session.reusable:
             await asyncio.sleep(0)
@@ -274,15 +274,15 @@ async def test_what_was_said_before_anybody_asked(connections: Connections, stra
     else:
         await fails(session.try_sender(MAILBOX), Phase.MAIL, FailureKind.PROTOCOL)
     assert not session.open
-    await peer.done()
+    await server.done()
 
 
 async def test_a_closing_server_is_heard(connections: Connections) -> None:
     """421 is the answer, and the end of the session."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(b"421 4.3.2 Service not active\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(b"421 4.3.2 Service not active\r\n")
 
     session = await connections.logged_in(await connections.scripted_server(script))
     assert (await session.try_sender(MAILBOX)).code == 421

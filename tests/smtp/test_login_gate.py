@@ -1,4 +1,4 @@
-"""The turnstile: three workers at a shut door are one failed login, and whoever has mended it gets a real one."""
+"""The turnstile: three workers at a shut profile are one failed login, and whoever has mended it gets a real one."""
 
 import asyncio
 
@@ -68,23 +68,23 @@ async def test_a_door_that_does_not_answer_is_asked_once(connections: Connection
 
 
 async def test_a_failure_is_soon_stale(connections: Connections, simulator: Simulator) -> None:
-    """Whoever comes later than 2 seconds tries for himself."""
+    """A caller after more than 2 seconds logs in again."""
     hand = ManualClock()
-    door = turnstile(connections, simulator, hand)
-    assert is_refusal(await door())
+    profile = turnstile(connections, simulator, hand)
+    assert is_refusal(await profile())
     hand.now += FAILURE_TTL - 0.01
-    assert is_refusal(await door())
+    assert is_refusal(await profile())
     assert len(simulator.logins) == 1
     hand.now += 0.01
-    await passes(door)
+    await passes(profile)
 
 
 async def test_what_was_mended_is_tried_at_once(connections: Connections, simulator: Simulator) -> None:
     """A person's release within the 2 seconds is a real login, and its answer counts."""
-    door = turnstile(connections, simulator, ManualClock())
-    assert is_refusal(await door())
-    door.forget_failure()
-    await passes(door)
+    profile = turnstile(connections, simulator, ManualClock())
+    assert is_refusal(await profile())
+    profile.forget_failure()
+    await passes(profile)
     assert [login.ok for login in simulator.logins] == [False, True]
 
 
@@ -93,37 +93,37 @@ async def test_a_release_that_mended_nothing_is_one_more_failed_login(
 ) -> None:
     """And no more than one, however many come behind it."""
     simulator.faults.add(Fault(Point.AUTH, Say(REFUSAL)))
-    door = turnstile(connections, simulator, ManualClock())
-    assert is_refusal(await door())
-    door.forget_failure()
-    assert all(is_refusal(answer) for answer in await asyncio.gather(door(), door(), door()))
+    profile = turnstile(connections, simulator, ManualClock())
+    assert is_refusal(await profile())
+    profile.forget_failure()
+    assert all(is_refusal(answer) for answer in await asyncio.gather(profile(), profile(), profile()))
     assert len(simulator.logins) == 2
 
 
 async def test_a_login_that_began_before_the_mend_speaks_for_nobody(connections: Connections) -> None:
-    """Its failure comes after the release, from before it."""
+    """A login that started before the release does not store its failure."""
     reached, refuse = asyncio.Event(), asyncio.Event()
 
-    async def script(talk: ScriptedConnection) -> None:
+    async def script(connection: ScriptedConnection) -> None:
         if reached.is_set():
-            await talk.accept_login()
-            await talk.reply(b"221 bye\r\n")
+            await connection.accept_login()
+            await connection.reply(b"221 bye\r\n")
             return
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.tls()
-        await talk.reply(SECURE)
-        await talk.read_until()
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.tls()
+        await connection.reply(SECURE)
+        await connection.read_until()
         reached.set()
         await refuse.wait()
-        await talk.write(f"{REFUSAL}\r\n".encode())
-        talk.close_tls()
+        await connection.write(f"{REFUSAL}\r\n".encode())
+        connection.close_tls()
 
-    door = turnstile(connections, await connections.scripted_server(script), ManualClock())
-    early = asyncio.create_task(door())
+    profile = turnstile(connections, await connections.scripted_server(script), ManualClock())
+    early = asyncio.create_task(profile())
     await reached.wait()
-    late = asyncio.create_task(door())
-    door.forget_failure()
+    late = asyncio.create_task(profile())
+    profile.forget_failure()
     refuse.set()
     assert is_refusal(await early)
     session = await late
@@ -132,7 +132,7 @@ async def test_a_login_that_began_before_the_mend_speaks_for_nobody(connections:
 
 
 async def test_the_pool_forgets_with_it(connections: Connections, simulator: Simulator) -> None:
-    """What the relay says when a mailbox is released."""
+    """The pool passes the release on to the gate."""
     pool = SessionPool(turnstile(connections, simulator, ManualClock()), 3)
     attempt = await pool.ensure_open()
     assert attempt is not None

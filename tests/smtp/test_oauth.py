@@ -25,13 +25,13 @@ class Hands:
         self.at = 1000.0
 
     def now(self) -> float:
-        """The same for both."""
+        """Return the same token for both."""
         return self.at
 
     monotonic = now
 
     async def sleep(self, seconds: float) -> None:
-        """It takes no time."""
+        """Return a token immediately."""
         self.at += seconds
 
 
@@ -97,7 +97,7 @@ async def test_a_token_is_renewed_ten_minutes_before_it_ends(there: RunningEntra
 
 
 async def test_the_old_token_serves_while_the_endpoint_is_away(there: RunningEntra) -> None:
-    """For its last 10 minutes; the endpoint is asked now and then, not at every login."""
+    """The old token is used for its last 10 minutes; the endpoint is not asked at every login."""
     hands = Hands()
     tokens = source(there, hands)
     first = await tokens.token()
@@ -126,7 +126,7 @@ async def test_a_short_trouble_is_not_noticed(there: RunningEntra, code: str) ->
 
 
 async def test_what_is_refused_for_good_is_asked_once(there: RunningEntra) -> None:
-    """With the code that tells a person what to do."""
+    """The error has the code of the cause."""
     with pytest.raises(CredentialError) as caught:
         await source(there, secret="wrong~secret").token()
     assert caught.value.code == "AADSTS7000215"
@@ -147,7 +147,7 @@ async def test_retry_after_is_kept(there: RunningEntra) -> None:
 
 
 async def test_only_the_refused_token_is_forgotten(there: RunningEntra) -> None:
-    """Who comes late with an old refusal does not throw the new one away."""
+    """A late rejection of an old token does not discard the new one."""
     tokens = source(there)
     old = await tokens.token()
     tokens.forget(old)
@@ -165,7 +165,7 @@ async def test_a_login_by_token(simulator: Simulator, there: RunningEntra) -> No
 
 
 async def test_a_refused_token_is_renewed_once(simulator: Simulator, there: RunningEntra) -> None:
-    """It was withdrawn: the same opening logs in with a new one, and both are in the dialogue."""
+    """After a revoked token, the handshake logs in with a new one; both logins are in the dialogue."""
     tokens = source(there)
     await tokens.token()
     there.entra.revoke()

@@ -1,4 +1,4 @@
-"""The pool: who holds what, for how long, and never more than `size` sessions."""
+"""Session pool: lending, lifetime, and the limit of `size` sessions."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ STRICT = Limits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
 
 
 class CountingOpener:
-    """Opens sessions and counts those that are open, from their opening on."""
+    """Opener that counts open sessions, including those in their handshake."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.opened: list[Session] = []
@@ -48,12 +48,12 @@ class CountingOpener:
         return session
 
     def forget_failure(self) -> None:
-        """It remembers no failure."""
+        """Do nothing: it stores no failure."""
 
 
 @pytest.fixture
 async def pools() -> AsyncIterator[list[SessionPool]]:
-    """Pools put in here are closed after the test."""
+    """Pools in this list are closed after the test."""
     made: list[SessionPool] = []
     yield made
     for pool in made:
@@ -61,7 +61,7 @@ async def pools() -> AsyncIterator[list[SessionPool]]:
 
 
 async def relayed(pool: SessionPool, count: int = 1) -> list[Attempt]:
-    """Deliver so many at once; all must be accepted."""
+    """Send `count` messages concurrently; all must be accepted."""
     attempts = await asyncio.gather(*(pool.deliver(ENVELOPE, CONTENT, allow_dot) for _ in range(count)))
     for attempt in attempts:
         assert attempt.phase is Phase.DOT
@@ -71,7 +71,7 @@ async def relayed(pool: SessionPool, count: int = 1) -> list[Attempt]:
 
 
 async def closed(simulator: Simulator, count: int) -> None:
-    """Until the server has seen so many connections end."""
+    """Wait until the server has seen `count` connections end."""
     async with asyncio.timeout(5):
         while sum(session.closed_at is not None for session in simulator.sessions) < count:
             await asyncio.sleep(0)
@@ -89,18 +89,18 @@ async def test_one_after_the_other_share_a_session(connections: Connections, poo
 
 
 async def test_many_at_once_share_three(connections: Connections, pools: list[SessionPool]) -> None:
-    """Whoever finds no session waits for one."""
+    """Concurrent senders wait for a session."""
     simulator = await connections.simulator(limits=STRICT)
-    door = CountingOpener(connections.upstream_to(simulator))
-    pools.append(pool := SessionPool(door, 3))
+    profile = CountingOpener(connections.upstream_to(simulator))
+    pools.append(pool := SessionPool(profile, 3))
     await relayed(pool, 60)
-    assert door.most == len(simulator.sessions) == 3
+    assert profile.most == len(simulator.sessions) == 3
     assert simulator.violations == []
     assert pool.counts() == (3, 0, 0)
 
 
 async def test_the_last_one_in_is_the_first_one_out(connections: Connections, pools: list[SessionPool]) -> None:
-    """So that idle ones can grow old and end."""
+    """Unused sessions expire."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3))
     await relayed(pool, 3)
@@ -155,7 +155,7 @@ async def test_it_is_replaced_once(connections: Connections, pools: list[Session
 
 @pytest.mark.parametrize("point", [Point.RCPT, Point.DATA, Point.DOT])
 async def test_later_it_is_not_replaced(connections: Connections, pools: list[SessionPool], point: Point) -> None:
-    """What was offered is not offered twice by the pool."""
+    """The pool does not send a message twice."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
     await relayed(pool)
@@ -168,16 +168,16 @@ async def test_later_it_is_not_replaced(connections: Connections, pools: list[Se
 async def test_a_session_that_died_while_idle_is_not_lent(connections: Connections, pools: list[SessionPool]) -> None:
     """An end, or a word out of turn, that was seen before."""
     simulator = await connections.simulator()
-    door = CountingOpener(connections.upstream_to(simulator))
-    pools.append(pool := SessionPool(door, 1))
+    profile = CountingOpener(connections.upstream_to(simulator))
+    pools.append(pool := SessionPool(profile, 1))
     await relayed(pool)
     await simulator.stop()
     async with asyncio.timeout(5):
-        while door.opened[0].reusable:
+        while profile.opened[0].reusable:
             await asyncio.sleep(0)
     await simulator.start(port=simulator.port)
     await relayed(pool)
-    assert door.opened[0].transaction_count == 1
+    assert profile.opened[0].transaction_count == 1
 
 
 @pytest.mark.parametrize(("limit", "sessions"), [({"max_messages": 2}, [2, 2, 1]), ({"max_age": 25.0}, [3, 2])])
@@ -196,7 +196,7 @@ async def test_a_session_ends_by_count_and_by_age(
 
 
 async def test_an_idle_session_ends_by_itself(connections: Connections, pools: list[SessionPool]) -> None:
-    """With QUIT, without any traffic, so that the server frees the slot."""
+    """The pool sends QUIT without other traffic, so that the server frees the slot."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3, max_idle=0.05))
     await relayed(pool, 3)
@@ -215,8 +215,8 @@ async def test_a_session_still_saying_goodbye_has_its_slot(connections: Connecti
         await leave.wait()
 
     simulator.faults.add(Fault(Point.QUIT, Call(linger)))
-    door = CountingOpener(connections.upstream_to(simulator))
-    pools.append(pool := SessionPool(door, 1, max_messages=1))
+    profile = CountingOpener(connections.upstream_to(simulator))
+    pools.append(pool := SessionPool(profile, 1, max_messages=1))
     await relayed(pool)
     await goodbye.wait()
     second = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot))
@@ -250,7 +250,7 @@ async def test_warming(connections: Connections, pools: list[SessionPool]) -> No
 
 
 async def test_a_refused_opening_is_an_attempt(connections: Connections, pools: list[SessionPool]) -> None:
-    """With its phase, its reply and its dialogue; the slot is free again."""
+    """The attempt has phase, reply and dialogue; the slot is free again."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.AUTH, Say("535 5.7.139 Authentication unsuccessful"), times=1))
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
@@ -304,7 +304,7 @@ async def test_closing_waits_for_what_is_lent(connections: Connections) -> None:
 
 
 async def test_closing_does_not_wait_for_ever(connections: Connections) -> None:
-    """What is lent after the time is over is aborted, with the phase it was in; who waits is told."""
+    """Lent sessions are aborted after the timeout, with their phase; waiting tasks get an error."""
     simulator = await connections.simulator()
     struck = simulator.faults.add(Fault(Point.DOT, Silence()))
     pool = SessionPool(CountingOpener(connections.upstream_to(simulator)), 1)
@@ -329,7 +329,7 @@ class Stuck:
         raise AssertionError("nobody sets it")
 
     def forget_failure(self) -> None:
-        """It remembers no failure."""
+        """Do nothing: it stores no failure."""
 
 
 async def test_closing_ends_every_opening_and_every_wait_for_one() -> None:
@@ -349,7 +349,7 @@ async def test_closing_ends_every_opening_and_every_wait_for_one() -> None:
 
 
 async def test_closing_ends_a_login_without_a_message() -> None:
-    """As the dispatcher makes it after trouble; and a task that is cancelled itself stays cancelled."""
+    """stop_opening ends the handshake with STOPPED; a cancelled task stays cancelled."""
     pool = SessionPool(Stuck(), 2)
     warming, cancelled = asyncio.create_task(pool.ensure_open()), asyncio.create_task(pool.ensure_open())
     await asyncio.sleep(0)
@@ -390,8 +390,8 @@ async def test_in_any_weather(connections: Connections, seed: int) -> None:
         simulator.faults.add(Fault(point, Drop(), probability=0.05))
         simulator.faults.add(Fault(point, Say("421 4.3.2 Closing", close=True), probability=0.05))
         simulator.faults.add(Fault(point, Say("451 4.3.2 Later"), probability=0.05))
-    door = CountingOpener(connections.upstream_to(simulator, Timeouts(quit=0.5)))
-    pool = SessionPool(door, 3, max_messages=5)
+    profile = CountingOpener(connections.upstream_to(simulator, Timeouts(quit=0.5)))
+    pool = SessionPool(profile, 3, max_messages=5)
     certain = 0
 
     async def one(number: int) -> None:
@@ -410,26 +410,26 @@ async def test_in_any_weather(connections: Connections, seed: int) -> None:
         if chance.random() < 0.02:
             chance.choice(pending).cancel()
         await asyncio.sleep(0)
-    assert door.most <= 3
+    assert profile.most <= 3
     assert pool.counts()[1:] == (0, 0)
     simulator.faults.clear()
     await relayed(pool, 3)
     await pool.close(5)
     assert pool.counts() == (0, 0, 0)
     assert certain + 3 <= len(simulator.accepted)
-    assert not any(session.open for session in door.opened)
+    assert not any(session.open for session in profile.opened)
 
 
 async def test_a_slot_for_somebody_else(connections: Connections, pools: list[SessionPool]) -> None:
     """While it is kept, one session less is opened; who waits goes on when it is free again, and none is left over."""
-    door = CountingOpener(connections.upstream_to(await connections.simulator()))
-    pools.append(pool := SessionPool(door, 1))
+    profile = CountingOpener(connections.upstream_to(await connections.simulator()))
+    pools.append(pool := SessionPool(profile, 1))
     with pool.reserve_slot() as free, pool.reserve_slot() as second:
         assert (free, second) == (True, False)
         waiting = asyncio.create_task(relayed(pool))
         await asyncio.sleep(0)
-        assert (door.most, pool.logged_in) == (0, False)
+        assert (profile.most, pool.logged_in) == (0, False)
     await waiting
     with pool.reserve_slot() as free:
         assert not free
-    assert (door.most, pool.logged_in, pool.counts()) == (1, True, (1, 0, 0))
+    assert (profile.most, pool.logged_in, pool.counts()) == (1, True, (1, 0, 0))

@@ -1,4 +1,4 @@
-"""The mail transaction against the simulator: every phase refused and cut, pipelined and in step."""
+"""Mail transaction against the simulator: each phase refused and disconnected, with and without PIPELINING."""
 
 from itertools import product
 
@@ -11,7 +11,7 @@ from app.smtp.failure import SessionError
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Connections, allow_dot, short_timeout
 
 IN_STEP = ServerProfile(pipelining=False)
-DOORS = {"pipelined": ServerProfile(), "in step": IN_STEP}
+PROFILES = {"pipelined": ServerProfile(), "in step": IN_STEP}
 PHASES = {Point.MAIL: Phase.MAIL, Point.RCPT: Phase.RCPT, Point.DATA: Phase.DATA, Point.DOT: Phase.DOT}
 REPLIES = ["421 4.3.2 Service not active", "451 4.3.2 Temporary server error", "554 5.2.0 STOREDRV.Submission"]
 NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, FailureKind]] = {
@@ -54,10 +54,10 @@ async def test_quit_ends_it_in_order(connections: Connections) -> None:
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.MAIL, FailureKind.CLOSED)
 
 
-@pytest.mark.parametrize(("door", "point", "reply"), [*product(DOORS, PHASES, REPLIES)])
-async def test_a_refusal_is_a_value(connections: Connections, door: str, point: Point, reply: str) -> None:
-    """With its phase; the session is spent, and the server is left in order unless it closes itself."""
-    simulator = await connections.simulator(profile=DOORS[door])
+@pytest.mark.parametrize(("profile", "point", "reply"), [*product(PROFILES, PHASES, REPLIES)])
+async def test_a_refusal_is_a_value(connections: Connections, profile: str, point: Point, reply: str) -> None:
+    """The attempt has the phase; the session is not reusable and QUIT is sent unless the server closes."""
+    simulator = await connections.simulator(profile=PROFILES[profile])
     simulator.faults.add(Fault(point, Say(reply)))
     session = await connections.logged_in(simulator)
     attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
@@ -71,13 +71,13 @@ async def test_a_refusal_is_a_value(connections: Connections, door: str, point: 
     assert simulator.accepted == []
 
 
-@pytest.mark.parametrize(("door", "point", "name"), [*product(DOORS, PHASES, NO_REPLY)])
+@pytest.mark.parametrize(("profile", "point", "name"), [*product(PROFILES, PHASES, NO_REPLY)])
 async def test_the_absence_of_a_reply_is_a_failure(
-    connections: Connections, door: str, point: Point, name: str
+    connections: Connections, profile: str, point: Point, name: str
 ) -> None:
-    """With its phase and its kind; in doubt from the dot on, and only then."""
+    """The error has phase and kind; only DOT is in doubt."""
     action, kind = NO_REPLY[name]
-    simulator = await connections.simulator(profile=DOORS[door])
+    simulator = await connections.simulator(profile=PROFILES[profile])
     simulator.faults.add(Fault(point, action))
     session = await connections.logged_in(simulator, short_timeout(PHASES[point]))
     with pytest.raises(SessionError) as caught:
@@ -85,7 +85,7 @@ async def test_the_absence_of_a_reply_is_a_failure(
     failure = caught.value.failure
     assert failure.kind is kind
     # A reset may overtake the replies to what was sent before it in the same batch.
-    overtaken = name == "reset" and door == "pipelined" and failure.phase in (Phase.MAIL, Phase.RCPT)
+    overtaken = name == "reset" and profile == "pipelined" and failure.phase in (Phase.MAIL, Phase.RCPT)
     assert failure.phase is PHASES[point] or (overtaken and point is not Point.DOT)
     assert failure.in_doubt is (point is Point.DOT)
     assert failure.detail.endswith(".")
@@ -104,10 +104,10 @@ async def test_a_lost_reply_to_an_accepted_message_is_in_doubt(connections: Conn
     assert len(simulator.accepted) == 1
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_each_recipient_has_its_own_reply(connections: Connections, door: str) -> None:
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_each_recipient_has_its_own_reply(connections: Connections, profile: str) -> None:
     """Refused, deferred and accepted ones in one transaction; the accepted ones get it."""
-    simulator = await connections.simulator(profile=DOORS[door])
+    simulator = await connections.simulator(profile=PROFILES[profile])
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
     simulator.faults.add(Fault(Point.RCPT, Say("452 4.5.3 Too many recipients"), recipient="later@*"))
     session = await connections.logged_in(simulator)
@@ -123,10 +123,10 @@ async def test_each_recipient_has_its_own_reply(connections: Connections, door: 
     assert session.reusable
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_a_421_among_the_recipients_ends_it(connections: Connections, door: str) -> None:
-    """It decides for everybody not refused before it."""
-    simulator = await connections.simulator(profile=DOORS[door])
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_a_421_among_the_recipients_ends_it(connections: Connections, profile: str) -> None:
+    """It applies to all recipients that were not refused before."""
+    simulator = await connections.simulator(profile=PROFILES[profile])
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), nth=1))
     simulator.faults.add(Fault(Point.RCPT, Say("421 4.3.2 Service not active", close=True), nth=2))
     session = await connections.logged_in(simulator)
@@ -139,7 +139,7 @@ async def test_a_421_among_the_recipients_ends_it(connections: Connections, door
 
 
 async def test_refusals_before_a_lost_line_are_kept(connections: Connections) -> None:
-    """What was said of a recipient counts, whatever happens to the rest."""
+    """Replies to RCPT are reported even if the transaction fails later."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
     simulator.faults.add(Fault(Point.DOT, Drop()))
@@ -150,7 +150,7 @@ async def test_refusals_before_a_lost_line_are_kept(connections: Connections) ->
 
 
 async def test_a_thousand_recipients_in_one_batch(connections: Connections) -> None:
-    """Those beyond the limit are deferred one by one; the dialogue stays short."""
+    """Recipients beyond the limit are refused individually; the dialogue stays short."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     names = tuple(f"person-{number}@example.net" for number in range(1000))

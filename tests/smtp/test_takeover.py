@@ -34,11 +34,11 @@ def run(request: pytest.FixtureRequest) -> Runner:
 async def opened(
     stack: AsyncExitStack, folder: Path, script: Callable[[ScriptedConnection], Any], **options: Any
 ) -> Session:
-    """A session with a peer that plays `script` after the login."""
+    """A session with a server that plays `script` after the login."""
 
-    async def whole(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await script(talk)
+    async def whole(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await script(connection)
 
     connections = Connections(folder, stack)
     timeouts = options.pop("timeouts", None)
@@ -46,7 +46,7 @@ async def opened(
 
 
 async def until_dead(session: Session) -> None:
-    """Until the session has noticed its end."""
+    """Wait until the session has detected the end of the connection."""
     async with asyncio.timeout(5):
         while session.reusable:
             await asyncio.sleep(0)
@@ -56,10 +56,10 @@ def test_the_transport_is_ours_alone(run: Runner, tmp_path: Path) -> None:
     """aiosmtplib's objects are gone, garbage collected, and the session works on."""
 
     async def scenario() -> None:
-        async def script(talk: ScriptedConnection) -> None:
-            await talk.accept_message()
-            await talk.accept_message()
-            await talk.reply(b"221 bye\r\n")
+        async def script(connection: ScriptedConnection) -> None:
+            await connection.accept_message()
+            await connection.accept_message()
+            await connection.reply(b"221 bye\r\n")
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script)
@@ -81,11 +81,11 @@ def test_the_end_of_the_connection_reaches_us(run: Runner, tmp_path: Path, end: 
     """FIN, RST and an unsolicited 421 make an idle session dead; nothing is logged or warned."""
 
     async def scenario() -> None:
-        async def script(talk: ScriptedConnection) -> None:
-            await talk.accept_message()
+        async def script(connection: ScriptedConnection) -> None:
+            await connection.accept_message()
             if end == "421":
-                await talk.write(b"421 4.4.1 Connection timed out\r\n")
-            getattr(talk, "close" if end == "421" else end)()
+                await connection.write(b"421 4.4.1 Connection timed out\r\n")
+            getattr(connection, "close" if end == "421" else end)()
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script)
@@ -104,15 +104,15 @@ def test_the_end_of_the_connection_reaches_us(run: Runner, tmp_path: Path, end: 
 
 
 def test_last_words_and_the_end_in_one_segment(run: Runner, tmp_path: Path) -> None:
-    """Who has said all there is to say before a login has answered a greeting."""
+    """A greeting that contains all replies of the handshake is refused."""
 
     async def scenario() -> None:
-        async def script(talk: ScriptedConnection) -> None:
-            await talk.write(b"220 peer ready\r\n")
-            await talk.reply(PLAIN)
-            await talk.tls()
-            await talk.reply(SECURE)
-            talk.close_tls()
+        async def script(connection: ScriptedConnection) -> None:
+            await connection.write(b"220 server ready\r\n")
+            await connection.reply(PLAIN)
+            await connection.tls()
+            await connection.reply(SECURE)
+            connection.close_tls()
 
         async with AsyncExitStack() as stack:
             connections = Connections(tmp_path, stack)
@@ -130,16 +130,16 @@ def test_what_came_with_the_login_is_not_lost(run: Runner, tmp_path: Path, lefto
     """Bytes behind the 235 lie with us, whole replies and parts, in one segment or in the next."""
 
     async def scenario() -> None:
-        async def script(talk: ScriptedConnection) -> None:
-            await talk.write(b"220 peer ready\r\n")
-            await talk.reply(PLAIN)
-            await talk.tls()
-            await talk.reply(SECURE)
-            await talk.reply(b"334 UGFzc3dvcmQ6\r\n")
-            await talk.reply(b"235 2.7.0 ok\r\n" + (leftover if together else b""))
+        async def script(connection: ScriptedConnection) -> None:
+            await connection.write(b"220 server ready\r\n")
+            await connection.reply(PLAIN)
+            await connection.tls()
+            await connection.reply(SECURE)
+            await connection.reply(b"334 UGFzc3dvcmQ6\r\n")
+            await connection.reply(b"235 2.7.0 ok\r\n" + (leftover if together else b""))
             if not together:
-                await talk.write(leftover)
-            await talk.read_all()
+                await connection.write(leftover)
+            await connection.read_all()
 
         async with AsyncExitStack() as stack:
             connections = Connections(tmp_path, stack)
@@ -153,14 +153,14 @@ def test_flow_control_reaches_us(run: Runner, tmp_path: Path) -> None:
     """Writing pauses on our protocol while the server takes nothing, and resumes when it does."""
 
     async def scenario() -> None:
-        async def script(talk: ScriptedConnection) -> None:
-            await talk.read_until(b"DATA\r\n")
-            talk.write_and_stop_reading(OK + GO_AHEAD)
+        async def script(connection: ScriptedConnection) -> None:
+            await connection.read_until(b"DATA\r\n")
+            connection.write_and_stop_reading(OK + GO_AHEAD)
             async with asyncio.timeout(5):
                 while not session._channel._paused:
                     await asyncio.sleep(0)
-            talk.resume_reading()
-            await talk.reply(b"250 2.0.0 OK\r\n", b"\r\n.\r\n")
+            connection.resume_reading()
+            await connection.reply(b"250 2.0.0 OK\r\n", b"\r\n.\r\n")
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script, receive_buffer=16_384)
@@ -178,12 +178,12 @@ def test_nothing_leaves_after_an_abort(run: Runner, tmp_path: Path) -> None:
     async def scenario() -> None:
         over = asyncio.Event()
 
-        async def script(talk: ScriptedConnection) -> None:
-            await talk.read_until(b"DATA\r\n")
-            talk.write_and_stop_reading(OK + GO_AHEAD)
+        async def script(connection: ScriptedConnection) -> None:
+            await connection.read_until(b"DATA\r\n")
+            connection.write_and_stop_reading(OK + GO_AHEAD)
             await over.wait()
-            talk.resume_reading()
-            assert b"\r\n.\r\n" not in await talk.read_all()
+            connection.resume_reading()
+            assert b"\r\n.\r\n" not in await connection.read_all()
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script, receive_buffer=4096, timeouts=short_timeout(Phase.DOT))
@@ -196,23 +196,23 @@ def test_nothing_leaves_after_an_abort(run: Runner, tmp_path: Path) -> None:
 
 
 def test_a_failed_handshake_leaves_nothing_open(run: Runner, tmp_path: Path) -> None:
-    """A certificate of another authority; the peer sees the end of the connection."""
+    """A certificate of another authority; the server sees the end of the connection."""
 
     async def scenario() -> None:
-        async def script(talk: ScriptedConnection) -> None:
-            await talk.write(b"220 peer ready\r\n")
-            await talk.reply(PLAIN)
+        async def script(connection: ScriptedConnection) -> None:
+            await connection.write(b"220 server ready\r\n")
+            await connection.reply(PLAIN)
             with pytest.raises(OSError):
-                await talk.tls()
+                await connection.tls()
 
         async with AsyncExitStack() as stack:
             connections = Connections(tmp_path, stack)
-            peer = await connections.scripted_server(script)
+            server = await connections.scripted_server(script)
             ScriptedServer(script, tmp_path)  # another authority takes the place of the file
             with pytest.raises(SessionError) as caught:
-                await connections.logged_in(peer)
+                await connections.logged_in(server)
             assert caught.value.failure.kind is FailureKind.CERTIFICATE
             async with asyncio.timeout(5):
-                await peer.done()
+                await server.done()
 
     run(scenario())

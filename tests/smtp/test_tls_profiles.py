@@ -13,7 +13,7 @@ from tests.smtp.conftest import PASSWORD, Connections
 from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
 
 TLS_1_1 = ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1)
-DOORS = {
+PROFILES = {
     "no STARTTLS": (ServerProfile(starttls=False), FailureKind.TLS, "127.0.0.1 does not offer STARTTLS."),
     "wrong host": (ServerProfile(certificate="wrong_host"), FailureKind.CERTIFICATE, "IP address mismatch"),
     "foreign CA": (
@@ -35,11 +35,11 @@ def nothing_left(simulator: Simulator) -> bool:
     return not simulator.logins and not [it for it in commands if it.split()[0] not in {"EHLO", "STARTTLS", "QUIT"}]
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", PROFILES)
 async def test_nothing_leaves_through_a_bad_door(connections: Connections, name: str) -> None:
     """The failure says in plain words what is wrong."""
-    door, kind, sentence = DOORS[name]
-    simulator = await connections.simulator(profile=door)
+    profile, kind, sentence = PROFILES[name]
+    simulator = await connections.simulator(profile=profile)
     with pytest.raises(SessionError) as caught:
         await connections.logged_in(simulator)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.STARTTLS, kind)
@@ -49,7 +49,7 @@ async def test_nothing_leaves_through_a_bad_door(connections: Connections, name:
 
 
 async def test_injected_garbage_is_no_better(connections: Connections) -> None:
-    """Whatever stands behind the 220 in plain text ends it."""
+    """Plain text after the 220 to STARTTLS ends the handshake."""
     simulator = await connections.simulator(profile=ServerProfile(inject=b"\x16\x03garbage\r\n"))
     with pytest.raises(SessionError) as caught:
         await connections.logged_in(simulator)
@@ -60,42 +60,42 @@ async def test_injected_garbage_is_no_better(connections: Connections) -> None:
 async def test_text_injected_later_breaks_the_handshake(connections: Connections) -> None:
     """Plain text in a segment of its own is no TLS."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN)
-        await talk.reply(b"220 go\r\n")
-        await talk.read_until(b"\x16\x03")  # the client's hello begins
-        await talk.write(b"250 evil\r\n")
-        assert (await talk.read_all()).count(b"EHLO") == 1
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN)
+        await connection.reply(b"220 go\r\n")
+        await connection.read_until(b"\x16\x03")  # the client's hello begins
+        await connection.write(b"250 evil\r\n")
+        assert (await connection.read_all()).count(b"EHLO") == 1
 
-    peer = await connections.scripted_server(script)
+    server = await connections.scripted_server(script)
     with pytest.raises(SessionError) as caught:
-        await connections.logged_in(peer)
+        await connections.logged_in(server)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.STARTTLS, FailureKind.TLS)
-    await peer.done()
+    await server.done()
 
 
 async def test_what_was_offered_in_plain_text_counts_for_nothing(connections: Connections) -> None:
     """AUTH offered before TLS and not after it is not offered (RFC 3207 §4.2)."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.write(b"220 peer ready\r\n")
-        await talk.reply(PLAIN.replace(b"250-SIZE", b"250-AUTH LOGIN\r\n250-SIZE"))
-        await talk.tls()
-        await talk.reply(SECURE.replace(b"250-AUTH LOGIN XOAUTH2\r\n", b""))
-        assert await talk.read_all() == b"EHLO relay.contoso.com\r\n"
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.write(b"220 server ready\r\n")
+        await connection.reply(PLAIN.replace(b"250-SIZE", b"250-AUTH LOGIN\r\n250-SIZE"))
+        await connection.tls()
+        await connection.reply(SECURE.replace(b"250-AUTH LOGIN XOAUTH2\r\n", b""))
+        assert await connection.read_all() == b"EHLO relay.contoso.com\r\n"
 
-    peer = await connections.scripted_server(script)
+    server = await connections.scripted_server(script)
     with pytest.raises(SessionError) as caught:
-        await connections.logged_in(peer)
+        await connections.logged_in(server)
     assert caught.value.failure.kind is FailureKind.CAPABILITY
     assert PASSWORD not in str(caught.value)
-    await peer.done()
+    await server.done()
 
 
 @pytest.mark.parametrize("spoil", ["verify", "host", "version"])
 def test_a_context_that_does_not_verify_is_refused(spoil: str) -> None:
-    """Whoever builds an Upstream cannot turn the verification off."""
+    """An Upstream without verification raises ValueError."""
     context = tls.context(None)
     if spoil == "version":
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED

@@ -1,4 +1,4 @@
-"""The content and the final dot, byte by byte: when it may leave, and when it must not."""
+"""Content and final dot: conditions under which the dot is sent."""
 
 import asyncio
 import tracemalloc
@@ -39,19 +39,19 @@ async def test_the_dot_leaves_after_its_mark(connections: Connections, content: 
     """`before_dot` is asked once, at CONTENT, while the server has no final dot; then the phase is DOT."""
     asked = Phases()
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(OK + GO_AHEAD, b"DATA\r\n")
         await asked.reached.wait()
-        assert NO_DOT not in talk.received
-        await talk.reply(b"250 2.0.0 OK\r\n", NO_DOT)
+        assert NO_DOT not in connection.received
+        await connection.reply(b"250 2.0.0 OK\r\n", NO_DOT)
 
-    peer = await connections.scripted_server(script)
-    asked.session = session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    asked.session = session = await connections.logged_in(server)
     await session.send(ENVELOPE, content, asked)
     assert asked.seen == [Phase.CONTENT]
     assert session.phase is Phase.DOT
-    assert peer.connections[0].received.endswith(content + b".\r\n")
+    assert server.connections[0].received.endswith(content + b".\r\n")
 
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
@@ -59,17 +59,17 @@ async def test_a_forbidden_dot_does_not_leave(connections: Connections, content:
     """The message was not sent, and nobody is in doubt about it."""
     asked = Phases(answer=False)
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
-        assert NO_DOT not in await talk.read_all()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(OK + GO_AHEAD, b"DATA\r\n")
+        assert NO_DOT not in await connection.read_all()
 
-    peer = await connections.scripted_server(script)
-    asked.session = session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    asked.session = session = await connections.logged_in(server)
     with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, content, asked)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.STOPPED)
-    await peer.done()
+    await server.done()
 
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
@@ -78,11 +78,11 @@ async def test_a_reply_before_the_dot_is_the_answer(connections: Connections, co
     """At CONTENT; the dot never leaves, though its mark was made."""
     said = asyncio.Event()
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(OK + GO_AHEAD + reply, b"DATA\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(OK + GO_AHEAD + reply, b"DATA\r\n")
         said.set()
-        assert NO_DOT not in await talk.read_all()
+        assert NO_DOT not in await connection.read_all()
 
     async def slow() -> bool:
         await said.wait()
@@ -90,77 +90,77 @@ async def test_a_reply_before_the_dot_is_the_answer(connections: Connections, co
             await asyncio.sleep(0)
         return True
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     attempt = await session.send(ENVELOPE, content, slow)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.CONTENT, int(reply[:3]))
     assert not session.open
-    await peer.done()
+    await server.done()
 
 
 async def test_a_refusal_in_the_middle_of_an_upload(connections: Connections) -> None:
     """The upload stops there: the rest does not follow."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
-        await talk.read(4096)
-        await talk.write(b"554 5.3.4 Enough\r\n")
-        await talk.read_all()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(OK + GO_AHEAD, b"DATA\r\n")
+        await connection.read(4096)
+        await connection.write(b"554 5.3.4 Enough\r\n")
+        await connection.read_all()
 
-    peer = await connections.scripted_server(script, receive_buffer=16_384)
+    server = await connections.scripted_server(script, receive_buffer=16_384)
     asked = Phases()
-    asked.session = session = await connections.logged_in(peer)
+    asked.session = session = await connections.logged_in(server)
     attempt = await session.send(ENVELOPE, LARGE, asked)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.CONTENT, 554)
     assert asked.seen == []
-    await peer.done()
-    assert len(peer.connections[0].received) < len(LARGE) // 2
+    await server.done()
+    assert len(server.connections[0].received) < len(LARGE) // 2
 
 
 async def test_thanks_before_the_dot_are_no_answer(connections: Connections) -> None:
     """A 250 out of turn must not be taken for the reply to the dot."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(OK + GO_AHEAD + b"250 2.0.0 OK\r\n", b"DATA\r\n")
-        assert NO_DOT not in await talk.read_all()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(OK + GO_AHEAD + b"250 2.0.0 OK\r\n", b"DATA\r\n")
+        assert NO_DOT not in await connection.read_all()
 
     async def slow() -> bool:
         while session._channel.open:
             await asyncio.sleep(0)
         return True
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, CONTENT, slow)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.PROTOCOL)
-    await peer.done()
+    await server.done()
 
 
 async def test_after_a_timeout_nothing_leaves(connections: Connections) -> None:
     """The dot was written but not taken; neither our buffer nor the kernel's may deliver it afterwards."""
     over = asyncio.Event()
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.read_until(b"DATA\r\n")
-        talk.write_and_stop_reading(OK + GO_AHEAD)
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.read_until(b"DATA\r\n")
+        connection.write_and_stop_reading(OK + GO_AHEAD)
         await over.wait()
-        talk.resume_reading()
-        assert NO_DOT not in await talk.read_all()
+        connection.resume_reading()
+        assert NO_DOT not in await connection.read_all()
 
-    peer = await connections.scripted_server(script, receive_buffer=4096)
-    session = await connections.logged_in(peer, short_timeout(Phase.DOT))
+    server = await connections.scripted_server(script, receive_buffer=4096)
+    session = await connections.logged_in(server, short_timeout(Phase.DOT))
     with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, PIECES, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.DOT, FailureKind.TIMEOUT)
     assert caught.value.failure.in_doubt
     over.set()
-    await peer.done()
+    await server.done()
 
 
 @pytest.mark.parametrize("at", ["content", "dot"])
@@ -168,16 +168,16 @@ async def test_a_cancelled_send_leaves_nothing_behind(connections: Connections, 
     """A stop in the middle of the upload, and one while the reply is awaited."""
     over, asked = asyncio.Event(), Phases()
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.read_until(b"DATA\r\n")
-        talk.write_and_stop_reading(OK + GO_AHEAD)
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.read_until(b"DATA\r\n")
+        connection.write_and_stop_reading(OK + GO_AHEAD)
         await over.wait()
-        talk.resume_reading()
-        assert NO_DOT not in await talk.read_all()
+        connection.resume_reading()
+        assert NO_DOT not in await connection.read_all()
 
-    peer = await connections.scripted_server(script, receive_buffer=4096)
-    asked.session = session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script, receive_buffer=4096)
+    asked.session = session = await connections.logged_in(server)
     sending = asyncio.create_task(session.send(ENVELOPE, PIECES if at == "dot" else LARGE, asked))
     async with asyncio.timeout(5):
         while session.phase is not (Phase.DOT if at == "dot" else Phase.CONTENT):
@@ -189,41 +189,41 @@ async def test_a_cancelled_send_leaves_nothing_behind(connections: Connections, 
         await sending
     assert not session.open
     over.set()
-    await peer.done()
+    await server.done()
 
 
 async def test_a_link_that_takes_nothing_is_given_up(connections: Connections) -> None:
     """A stalled upload ends at CONTENT: surely not sent."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.read_until(b"DATA\r\n")
-        talk.write_and_stop_reading(OK + GO_AHEAD)
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.read_until(b"DATA\r\n")
+        connection.write_and_stop_reading(OK + GO_AHEAD)
 
-    peer = await connections.scripted_server(script, receive_buffer=4096)
-    session = await connections.logged_in(peer, short_timeout(Phase.CONTENT))
+    server = await connections.scripted_server(script, receive_buffer=4096)
+    session = await connections.logged_in(server, short_timeout(Phase.CONTENT))
     with pytest.raises(SessionError) as caught:
         await session.send(ENVELOPE, LARGE, allow_dot)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONTENT, FailureKind.TIMEOUT)
-    peer.connections[0].resume_reading()
+    server.connections[0].resume_reading()
 
 
 async def test_a_slow_reader_costs_no_memory(connections: Connections) -> None:
-    """Of 8 MB no second copy is made, and the buffers stay small."""
+    """8 MB of content are not copied, and the buffers stay small."""
     most = 0
 
-    async def script(talk: ScriptedConnection) -> None:
+    async def script(connection: ScriptedConnection) -> None:
         nonlocal most
-        await talk.accept_login()
-        await talk.reply(OK + GO_AHEAD, b"DATA\r\n")
+        await connection.accept_login()
+        await connection.reply(OK + GO_AHEAD, b"DATA\r\n")
         tail = b""
         while not tail.endswith(NO_DOT):
-            tail = (tail + await talk.read(16_384))[-5:]
+            tail = (tail + await connection.read(16_384))[-5:]
             most = max(most, session._channel._transport.get_write_buffer_size())
-        await talk.write(b"250 2.0.0 OK\r\n")
+        await connection.write(b"250 2.0.0 OK\r\n")
 
-    peer = await connections.scripted_server(script, receive_buffer=16_384, limit=16_384)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script, receive_buffer=16_384, limit=16_384)
+    session = await connections.logged_in(server)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -240,70 +240,70 @@ async def test_a_slow_reader_costs_no_memory(connections: Connections) -> None:
 async def test_a_go_ahead_for_nobody_gets_an_empty_mail(connections: Connections, replies: bytes) -> None:
     """All are refused and yet 354: a dot alone, then the server can be left in order (RFC 2920 §3.1)."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(b"250 ok\r\n" + replies + GO_AHEAD, b"DATA\r\n")
-        assert await talk.reply(b"554 5.5.1 No valid recipients\r\n") == b".\r\n"
-        assert await talk.reply(b"221 bye\r\n") == b"QUIT\r\n"
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(b"250 ok\r\n" + replies + GO_AHEAD, b"DATA\r\n")
+        assert await connection.reply(b"554 5.5.1 No valid recipients\r\n") == b".\r\n"
+        assert await connection.reply(b"221 bye\r\n") == b"QUIT\r\n"
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     attempt = await session.send(Envelope(MAILBOX, ("a@example.net", "b@example.net")), CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.text) == (Phase.RCPT, "b")
     assert list(attempt.refused) == ["a@example.net", "b@example.net"]
     assert not session.reusable
     await session.quit()
-    await peer.done()
+    await server.done()
 
 
 async def test_a_refused_sender_and_yet_a_go_ahead(connections: Connections) -> None:
     """MAIL decides. A server that would relay without a sender gets no dot at all."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.reply(b"550 5.7.60 no\r\n250 ok\r\n" + GO_AHEAD, b"DATA\r\n")
-        assert (await talk.read_all()).endswith(b"DATA\r\n")
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.reply(b"550 5.7.60 no\r\n250 ok\r\n" + GO_AHEAD, b"DATA\r\n")
+        assert (await connection.read_all()).endswith(b"DATA\r\n")
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.reply is not None
     assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 550)
     await session.quit()
-    await peer.done()
+    await server.done()
 
 
 async def test_in_step_nothing_follows_a_refused_sender(connections: Connections) -> None:
-    """Without PIPELINING each command waits for the reply to the one before it."""
+    """Each command waits for the previous reply without PIPELINING."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login(SECURE_IN_STEP)
-        await talk.reply(b"550 5.7.60 no\r\n")
-        assert await talk.reply(b"221 bye\r\n") == b"QUIT\r\n"
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login(SECURE_IN_STEP)
+        await connection.reply(b"550 5.7.60 no\r\n")
+        assert await connection.reply(b"221 bye\r\n") == b"QUIT\r\n"
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.phase is Phase.MAIL
     await session.quit()
-    await peer.done()
+    await server.done()
 
 
 async def test_a_reply_just_before_the_end_still_counts(connections: Connections) -> None:
     """The server accepts and closes in the same breath."""
 
-    async def script(talk: ScriptedConnection) -> None:
-        await talk.accept_login()
-        await talk.accept_message()
-        talk.close()
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.accept_login()
+        await connection.accept_message()
+        connection.close()
 
-    peer = await connections.scripted_server(script)
-    session = await connections.logged_in(peer)
+    server = await connections.scripted_server(script)
+    session = await connections.logged_in(server)
     attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
     assert attempt.reply is not None
     assert attempt.reply.positive
-    await peer.done()
+    await server.done()
     async with asyncio.timeout(5):
         while session.reusable:
             await asyncio.sleep(0)

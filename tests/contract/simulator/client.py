@@ -1,4 +1,4 @@
-"""A client of raw octets: it says exactly what it is told, so that also what no library would say can be tested."""
+"""SMTP client that writes raw bytes, for input that no library sends."""
 
 import asyncio
 import base64
@@ -89,7 +89,7 @@ class Client:
         await asyncio.wait_for(self.writer.start_tls(context, server_hostname=host), PATIENCE)
 
     def write(self, octets: bytes) -> None:
-        """As they are, in one write."""
+        """Write the bytes unchanged."""
         self.writer.write(octets)
 
     async def reply(self) -> str:

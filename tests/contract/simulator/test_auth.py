@@ -48,7 +48,7 @@ DIALOGUES = {
 
 @pytest.mark.parametrize(("dialogue", "ok"), DIALOGUES.values(), ids=DIALOGUES)
 async def test_a_login(sim: Simulator, clients: list[Client], dialogue: list[tuple[str, str]], ok: bool) -> None:
-    """Its dialogue is Exchange's, it is remembered once, and it opens MAIL or does not."""
+    """Replies are those of Exchange; the login is recorded once; MAIL is allowed after success only."""
     clients.append(client := await Client.secured(sim))
     for line, expected in dialogue:
         expect(expected, await client.ask(line))
@@ -66,7 +66,7 @@ async def test_other_mechanisms_are_unrecognized(sim: Simulator, clients: list[C
 
 
 async def test_auth_wants_ehlo_after_tls(sim: Simulator, clients: list[Client]) -> None:
-    """What was said before TLS does not count (RFC 3207 §4.2)."""
+    """TLS resets the session (RFC 3207 §4.2)."""
     clients.append(client := await Client.secured(sim))
     again = await Client.greeted(sim)
     clients.append(again)

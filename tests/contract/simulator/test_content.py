@@ -122,7 +122,7 @@ async def test_the_size_is_counted_at_the_end(start: Start, ready: Ready, octets
 
 
 async def test_the_reply_names_the_message(sim: Simulator, ready: Ready) -> None:
-    """By the client's own Message-ID, else by one that the server makes."""
+    """The reply has the Message-ID of the client, else one of the server."""
     client = await ready(sim)
     assert " <1@contoso.com> " in await client.send()
     assert ".outlook.office365.com> " in await client.send(f"From: {MAILBOX}\r\n\r\n".encode())

@@ -68,7 +68,7 @@ async def test_messages_can_be_waited_for(sim: Simulator, http: httpx.AsyncClien
 
 
 async def test_sessions_logins_and_violations(sim: Simulator, http: httpx.AsyncClient, ready: Ready) -> None:
-    """As remembered, without credentials; DELETE /messages forgets."""
+    """Sessions have no credentials; DELETE /messages deletes them."""
     client = await ready(sim)
     for _ in range(31):
         await client.send()

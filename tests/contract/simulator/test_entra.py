@@ -101,7 +101,7 @@ async def test_the_script(entra: Entra, http: httpx.AsyncClient) -> None:
 
 
 async def test_a_managed_identity_wants_its_header(entra: Entra, http: httpx.AsyncClient) -> None:
-    """That no browser would send, and no server-side request that somebody smuggled in."""
+    """Requests without the required header are refused."""
     query = {"resource": "https://outlook.office365.com", "api-version": "2018-02-01"}
     machine, service = "/metadata/identity/oauth2/token", "/msi/token"
     assert (await http.get(machine, params=query)).status_code == 400

@@ -73,7 +73,7 @@ async def test_say_stands_in_the_place_of_the_reply(sim: Simulator, clients: lis
 async def test_the_connection_can_end_anywhere(
     sim: Simulator, clients: list[Client], point: Point, action: Drop | Reset | Half
 ) -> None:
-    """By FIN or RST, before anything is carried out."""
+    """The connection ends with FIN or RST before the command is run."""
     sim.faults.add(Fault(point, action))
     clients.append(client := await Client.connect(sim))
     end = await until(sim, client, Point.GREETING if point is Point.CONNECT else point)
@@ -145,7 +145,7 @@ async def test_delay_runs_on_the_clock(start: Start, ready: Ready) -> None:
 
 
 async def test_half_a_reply(sim: Simulator, ready: Ready) -> None:
-    """Its first octets, then FIN; at `accepted` the message is kept, at `dot` it is not."""
+    """The first bytes of the reply, then FIN; at `accepted` the message is stored, at `dot` it is not."""
     sim.faults.add(Fault(Point.DOT, Half(10), nth=1))
     sim.faults.add(Fault(Point.ACCEPTED, Half(3)))
     assert await (await ready(sim)).send() == "250 2.0.0 "
@@ -172,7 +172,7 @@ async def test_silence_keeps_the_connection_open(sim: Simulator, ready: Ready) -
 
 
 async def test_garbage_and_long_lines(sim: Simulator, ready: Ready) -> None:
-    """What is no reply, and what is too long for one."""
+    """Invalid and too long replies."""
     client = await ready(sim)
     sim.faults.add(Fault(Point.MAIL, Garbage(b"\x00\xff what?\r\n"), nth=1))
     sim.faults.add(Fault(Point.MAIL, LongLine(9000), nth=2))
@@ -203,7 +203,7 @@ async def test_a_slow_reader_is_felt(start: Start, ready: Ready) -> None:
 
 
 async def test_a_deaf_reader_blocks_the_client(sim: Simulator, ready: Ready) -> None:
-    """With no octet a second the client's writes stop."""
+    """With a rate of 0 the client's writes block."""
     client = await ready(sim)
     sim.faults.add(Fault(Point.CONTENT, SlowRead(0), after=1000))
     await client.envelope()
@@ -242,7 +242,7 @@ async def test_the_upload_can_be_broken_off(sim: Simulator, ready: Ready, action
 
 
 async def test_a_reply_within_the_content_ends_the_message(sim: Simulator, ready: Ready) -> None:
-    """What still comes of it is forgotten and not answered again."""
+    """The rest of the content is discarded without a second reply."""
     client = await ready(sim)
     sim.faults.add(Fault(Point.CONTENT, Say("552 5.3.4 Message size exceeds fixed maximum message size"), times=1))
     await client.envelope()
@@ -319,7 +319,7 @@ async def test_a_kill_before_acceptance_loses_the_message(sim: Simulator, ready:
 
 
 async def test_a_function_can_be_called_at_a_point(sim: Simulator, ready: Ready) -> None:
-    """It gets the moment: who, what for whom, and where."""
+    """The function receives the FaultContext."""
     met: list[FaultContext] = []
 
     async def note(moment: FaultContext) -> None:

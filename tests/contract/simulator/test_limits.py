@@ -41,7 +41,7 @@ async def test_a_fourth_submission_at_once_is_refused_after_its_content(sim: Sim
 
 @pytest.mark.parametrize("end", ["reply", "rset", "ehlo", "abort", "refused"])
 async def test_a_slot_is_free_when_its_submission_ends(start: Start, ready: Ready, end: str) -> None:
-    """By its reply, RSET, EHLO, a lost connection or a refusal."""
+    """A reply, RSET, EHLO, a lost connection or a refusal frees the slot."""
     sim = await start(limits=Limits(tarpit=0, connections_sending=1))
     first, second = await ready(sim), await ready(sim)
     match end:
@@ -79,7 +79,7 @@ async def test_slots_are_counted_by_mailbox(start: Start, ready: Ready, clients:
 
 
 async def test_the_31st_message_in_a_minute_is_written_down(start: Start, ready: Ready) -> None:
-    """It is accepted all the same: Exchange's own pages disagree on what happens to it."""
+    """The message is accepted by default: Microsoft's pages disagree about it."""
     sim = await start(speed=1)
     client = await ready(sim)
     for _ in range(31):

@@ -69,7 +69,7 @@ async def test_the_501st_recipient_is_one_too_many(start: Start, ready: Ready) -
 
 
 async def test_octets_may_come_one_by_one(sim: Simulator, ready: Ready) -> None:
-    """Where the network cuts makes no difference, not even within CRLF.CRLF."""
+    """Segment boundaries make no difference, not even within CRLF.CRLF."""
     client = await ready(sim)
     await client.envelope()
     for octet in content(body="..a\r\n") + b".\r\n":

@@ -1,4 +1,4 @@
-"""What is remembered, for how long, and how a test waits for it."""
+"""Recorder: contents, limits and waiting."""
 
 import asyncio
 from pathlib import Path

@@ -19,7 +19,7 @@ BUSY = "451 4.3.2 Temporary server error. Please try again later"
 
 
 async def struck(sim: Simulator, client: Client, fault: Fault, times: int = 10) -> list[int]:
-    """Which of so many messages (from 1) the fault at `dot` struck."""
+    """Return the numbers (from 1) of the messages to which the fault at `dot` was applied."""
     sim.faults.clear()
     sim.faults.add(fault)
     outcomes = [await client.send() for _ in range(times)]
@@ -42,7 +42,7 @@ async def test_when_a_fault_strikes(start: Start, ready: Ready) -> None:
 
 
 async def test_chance_is_repeatable(start: Start, ready: Ready) -> None:
-    """The same seed plays the same way."""
+    """Equal seeds give equal results."""
     runs = []
     for seed in (7, 7, 8):
         sim = await start(seed=seed)
@@ -52,7 +52,7 @@ async def test_chance_is_repeatable(start: Start, ready: Ready) -> None:
 
 
 async def test_for_whom_a_fault_is(sim: Simulator, clients: list[Client]) -> None:
-    """By mailbox, sender pattern, recipient pattern; only those count."""
+    """Mailbox, sender and recipient patterns select messages; others do not count."""
     sim.accounts.add(Account("other@contoso.com", PASSWORD, send_as=("*",)))
     clients.append(one := await Client.ready(sim))
     clients.append(other := await Client.ready(sim, "other@contoso.com"))
@@ -73,7 +73,7 @@ async def test_for_whom_a_fault_is(sim: Simulator, clients: list[Client]) -> Non
 
 
 async def test_faults_have_names(sim: Simulator, ready: Ready) -> None:
-    """To be taken out again one by one."""
+    """Faults are removed individually."""
     client = await ready(sim)
     sim.faults.add(Fault(Point.DOT, Say(BUSY), name="busy"))
     sim.faults.add(Fault(Point.QUIT, Drop()))
@@ -175,7 +175,7 @@ def test_a_script_can_be_a_file(tmp_path: Path, name: str, text: str) -> None:
     ids=str,
 )
 def test_a_wrong_script_is_refused(row: dict[str, object]) -> None:
-    """With a ValueError, before anything is played."""
+    """An invalid script raises ValueError."""
     with pytest.raises(ValueError):
         parse(row)
 

@@ -52,7 +52,7 @@ async def test_a_bad_certificate_is_refused_for_its_fault(
 
 
 async def test_the_door_can_be_changed_while_open(sim: Simulator, clients: list[Client]) -> None:
-    """For the connections to come."""
+    """A new profile applies to new connections."""
     sim.profile = ServerProfile(certificate="expired")
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         await handshake(sim, clients, trusting(sim))
@@ -75,7 +75,7 @@ async def test_tls_1_1_is_offered_and_refused_by_a_strict_client(start: Start, c
 
 
 async def test_without_starttls_there_is_no_login(start: Start, clients: list[Client]) -> None:
-    """It is neither offered nor known, and AUTH is refused in clear."""
+    """STARTTLS is neither announced nor accepted, and AUTH is refused without TLS."""
     sim = await start(profile=ServerProfile(starttls=False))
     clients.append(client := await Client.connect(sim))
     await client.reply()
@@ -95,7 +95,7 @@ async def test_text_can_be_injected_before_tls(start: Start, clients: list[Clien
 
 
 async def test_commands_smuggled_in_before_tls_are_forgotten(sim: Simulator, clients: list[Client]) -> None:
-    """What the client wrote behind STARTTLS is not carried out (RFC 3207 §4.2)."""
+    """Commands sent with STARTTLS are discarded (RFC 3207 §4.2)."""
     clients.append(client := await Client.greeted(sim))
     client.write(b"STARTTLS\r\nNOOP\r\n")
     await client.reply()

@@ -1,4 +1,4 @@
-"""The same on uvloop, which the product runs on."""
+"""The simulator on uvloop."""
 
 import asyncio
 
