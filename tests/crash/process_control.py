@@ -52,9 +52,16 @@ class Child:
 class ProcessControl:
     """Starts Posterns of the tree at `root`, one after the other. `environment` is what all of them inherit."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        root: Path = ROOT,
+        fork_server: str = "tests.crash.fork_server",
+    ) -> None:
         self.log = folder / "postern.log"
         self._root = root
+        self._module = fork_server
         self._environment = environment
         self._nursery: asyncio.subprocess.Process | None = None
         self._children: list[Child] = []
@@ -64,7 +71,7 @@ class ProcessControl:
         self._nursery = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.crash.fork_server",
+            self._module,
             cwd=self._root,
             env={**plain, "PYTHONFAULTHANDLER": "1", **self._environment},
             stdin=asyncio.subprocess.PIPE,

@@ -19,6 +19,7 @@ from tests.replicas.cluster import Cluster
 from tests.replicas.load import Callers, all_ended, settle_accounts
 
 PREVIOUS = "66644ea"  # the oldest commit that may run beside this one
+FORK_SERVER = "tests.crash.nursery"  # its module that starts replicas
 EMAILS = 400
 FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 _SCHEMA = "SELECT version_num FROM alembic_version"
@@ -36,7 +37,7 @@ async def previous(tmp_path: Path) -> AsyncIterator[ProcessControl]:
         tree.extractall(root, filter="data")
     folder = tmp_path / "previous-log"
     folder.mkdir()
-    async with ProcessControl(folder, {}, root) as process_control:
+    async with ProcessControl(folder, {}, root, FORK_SERVER) as process_control:
         yield process_control
 
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope
 from app.api.auth.refusal_audit import KEY_CHECKED_FOR
 from app.api.context import Limits
 from app.api.http.headers import header
-from app.api.http.memory_budget import MEMORY_BUDGET, UNCHARGED_SIZE
+from app.api.http.memory_budget import UNCHARGED_SIZE, memory_budget
 from app.api.problems.problem import MalformedBody
 from app.api.problems.transport import BodyTooLarge, RequestBodyTimeout, UnsupportedCoding
 from app.http_server.server import BODY_COMPLETE
@@ -34,7 +34,7 @@ async def read(request: Request, limits: Limits, most: int | None = None) -> byt
         unread = header(scope, b"expect") is None
         if int(declared) > limit:
             raise BodyTooLarge(limit, unread=unread)
-        scope[MEMORY_BUDGET].check_available(scope, int(declared), unread)
+        memory_budget(scope).check_available(scope, int(declared), unread)
     now = asyncio.get_running_loop().time
     began = now()
     try:
@@ -79,7 +79,7 @@ async def _collect(
         if size > limit:
             raise BodyTooLarge(limit, unread=more)
         if size > UNCHARGED_SIZE:
-            scope[MEMORY_BUDGET].charge(scope, size, more)
+            memory_budget(scope).charge(scope, size, more)
         if arrived is not None:
             arrived(size)
         if isinstance(body, bytearray):

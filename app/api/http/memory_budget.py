@@ -17,7 +17,7 @@ from app.quota import Quota, network
 
 UNCHARGED_SIZE = 64 * 1024  # bytes of a body or an answer that are not charged: what is urgent is small
 INLINE_SIZE = 256 * 1024  # bytes; to parse or compose more would keep every other request waiting
-MEMORY_BUDGET = "postern.room"  # in the scope of every request: the Room
+MEMORY_BUDGET = "postern.room"  # in the scope of every request: the MemoryBudget
 _CHARGED = "postern.held"  # the bytes that are charged to the request, and to whom
 
 
@@ -57,15 +57,20 @@ class MemoryBudget:
         return nullcontext() if size <= INLINE_SIZE else self._turns.turn(_holders(scope)[-1])
 
 
+def memory_budget(scope: Scope) -> MemoryBudget:
+    """Return the budget to which the request of this scope is charged."""
+    budget: MemoryBudget = scope[MEMORY_BUDGET]
+    return budget
+
+
 def charge(scope: Scope, size: int) -> None:
     """Charge an answer of this size to the request. Raises NoRoom."""
-    scope[MEMORY_BUDGET].charge(scope, size)
+    memory_budget(scope).charge(scope, size)
 
 
 def large_work_slot(scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
-    """See `Room.turn`."""
-    taken: AbstractAsyncContextManager[None] = scope[MEMORY_BUDGET].large_work_slot(scope, size)
-    return taken
+    """See `MemoryBudget.large_work_slot`."""
+    return memory_budget(scope).large_work_slot(scope, size)
 
 
 def _holders(scope: Scope) -> tuple[Hashable, ...]:
