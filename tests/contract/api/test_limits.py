@@ -204,7 +204,7 @@ def test_the_room_for_bodies(tmp_path: Path) -> None:
 @pytest.mark.direct("a gateway reads a body before it passes it on")
 def test_room_is_given_back_whatever_the_end(tmp_path: Path) -> None:
     """A refusal, a crash, a caller that is gone, a body that is too slow or too large."""
-    limits = small(max_bytes_in_flight=150_000, max_body_bytes=120_000, body_timeout=CUT)
+    limits = small(max_bytes_in_flight=150_000, max_body_bytes=120_000, body_seconds=CUT)
     with open_server(tmp_path, limits=limits) as server:
         large = changed(text="x" * LARGE)
         for wrong, status in ((large | {"to": "nope"}, 422), (large | {"from": "crash@contoso.com"}, 500)):

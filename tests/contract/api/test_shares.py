@@ -163,7 +163,7 @@ def test_silent_connections_do_not_keep_the_reserved_ones(tmp_path: Path) -> Non
 def test_connections_of_a_gateway(tmp_path: Path) -> None:
     """Are not limited by its address; its callers' requests are, by theirs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(middleware, "REQUESTS_OF_ONE", 2)
+        patch.setattr(middleware, "MAX_REQUESTS_PER_CALLER", 2)
         with (
             open_server(tmp_path, connections_per_address=3, forwarders=("127.0.0.0/8",)) as server,
             ExitStack() as stack,
@@ -184,7 +184,7 @@ def test_connections_of_a_gateway(tmp_path: Path) -> None:
 def test_requests_of_one_key(tmp_path: Path) -> None:
     """From however many addresses; another key is answered, and the same one when the first have been."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(middleware, "REQUESTS_OF_ONE", 2)
+        patch.setattr(middleware, "MAX_REQUESTS_PER_CALLER", 2)
         with open_server(tmp_path) as server, ExitStack() as stack:
             id_ = server.send(scheduled_at="in 1 hour")
             waits = head(server, "Prefer: wait=30", path=f"/emails/{id_}", method="GET")
