@@ -40,7 +40,7 @@ from app.settings.tracing import traces_wanted
 from app.smtp import tls
 from app.smtp.auth.expiry_monitor import CHECK_INTERVAL, CredentialExpiryMonitor, ExpiryNotice
 from app.store import Store, StoreUnreachableError
-from app.store.db.disk_guard import DiskGuard, ReserveTooLarge
+from app.store.db.disk_guard import DiskGuard, ReserveTooLargeError
 from app.store.db.engine import database_file
 from app.store.db.file_lock import DatabaseFileLock
 from app.store.keys.setting_key import BY, Outcome
@@ -124,7 +124,7 @@ class Postern:
         file = database_file(self.settings.store_url)
         try:
             self.disk = DiskGuard(file and file.parent, self.settings.min_free_bytes)
-        except ReserveTooLarge as error:
+        except ReserveTooLargeError as error:
             raise SettingsError(f"POSTERN_MIN_FREE_BYTES: {error} Give less, or 0 for no reserve.") from None
         self.disk.start()
         stack.push_async_callback(self.disk.stop)

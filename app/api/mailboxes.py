@@ -208,7 +208,7 @@ class MailboxRoutes:
             "until": timestamp(condition.until),
             "connections": condition.connections,
             "owner": record.owner,
-            "wish": None if record.wish is None else record.wish.description,
+            "wish": None if record.hold_request is None else record.hold_request.description,
             "usage": cast("UsageObject", asdict(used)),
             "limits": None if capacity is None else cast("LimitsObject", asdict(capacity)),
             "credential": None if ending is None else _credential(ending, record.name),

@@ -42,10 +42,10 @@ def restore(file: Source = None) -> None:
 
 def _take_back(url: str, source: Path) -> int:
     now = datetime.fromtimestamp(Clock().now(), UTC)
-    lock = DatabaseFileLock(backup.embedded(url))
+    lock = DatabaseFileLock(backup.embedded_file(url))
     lock.acquire()
     try:
-        with backup.taken_back(url, source, f".before-{now:%Y%m%dT%H%M%SZ}") as part:
+        with backup.restoring(url, source, f".before-{now:%Y%m%dT%H%M%SZ}") as part:
             return run(_held(part))
     finally:
         lock.release()

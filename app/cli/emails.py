@@ -142,7 +142,7 @@ def _decide(ids: Sequence[UUID], verb: _Verb, done: str, cannot: Callable[[Chang
     for id, change in zip(ids, with_store(lambda store: _all(store, verb, ids)), strict=True):
         if change is None:
             refusals.append(_none(id))
-        elif change.happened:
+        elif change.applied:
             say(f"{id} {done}")
         else:
             refusals.append(end(Exit.FAILED, cannot(change) if len(ids) == 1 else f"{id}: {cannot(change)}"))

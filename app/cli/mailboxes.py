@@ -73,7 +73,7 @@ def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any
         "connections": condition.connections,
         "messages_last_minute": used.messages_last_minute,
         "recipients_last_day": used.recipients_last_day,
-        "wish": record.wish and record.wish.description,
+        "wish": record.hold_request and record.hold_request.description,
         "explanation": why and {"summary": why.summary, "fix": why.fix},
     }
 

@@ -8,7 +8,7 @@ from app.cli.exit_codes import Exit, report_errors
 from app.cli.output import say
 from app.settings import StoreSettings, load
 from app.store.migrations import migrate as to_newest
-from app.store.migrations import standing
+from app.store.migrations import revisions
 
 Check = Annotated[bool, typer.Option("--check", help="Change nothing: exit 0 if there is nothing to do, else 1.")]
 
@@ -18,7 +18,7 @@ def migrate(check: Check = False) -> None:
     with report_errors():
         url = load(StoreSettings).store_url
         if check:
-            _check(*standing(url))
+            _check(*revisions(url))
         else:
             say(f"the database is at revision {to_newest(url)}")
 

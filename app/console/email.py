@@ -87,9 +87,9 @@ class EmailPage:
         change = await self._actions[what](id, request.now, request.by)
         if change is None:
             raise NO_EMAIL
-        if change.happened:
+        if change.applied:
             _LOG[what](id, key=ACTOR)
-        return request.redirect(f"/emails/{id}", done=what if change.happened else "late")
+        return request.redirect(f"/emails/{id}", done=what if change.applied else "late")
 
     async def _parts(self, email: Email) -> list[Part] | None:
         """Return the parts of the content, or None if it was removed or is too large to parse for a page."""

@@ -42,7 +42,7 @@ class EmailListPage:
         except ValueError as invalid:
             error = str(invalid)
         else:
-            found = await self._context.store.page(selection, ROWS_PER_PAGE, request.now, oldest_first=backwards)
+            found = await self._context.store.list_emails(selection, ROWS_PER_PAGE, request.now, oldest_first=backwards)
         rows = [(email, state_word(email, request.now)) for email in found.emails]
         older, newer = _adjacent_pages(found, request.query, backwards=backwards)
         return request.page(
@@ -66,8 +66,8 @@ def _adjacent_pages(found: Page, query: Mapping[str, str], *, backwards: bool) -
     """Return the cursors of the next older and the next newer page; None if there is none."""
     first, last = (found.emails[0].id, found.emails[-1].id) if found.emails else (None, None)
     if backwards:
-        return last, found.rest
-    return found.rest, first if "after" in query else None
+        return last, found.next_id
+    return found.next_id, first if "after" in query else None
 
 
 def _query_string(given: Mapping[str, str], direction: str, cursor: UUID | None) -> str:

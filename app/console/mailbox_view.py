@@ -52,7 +52,7 @@ def mailbox_view(
         pool=context.pools[name],
         condition=condition_at(record, now) if record else None,
         owner=(record and record.owner) or "",
-        hold_request=record.wish.description if record and record.wish else "",
+        hold_request=record.hold_request.description if record and record.hold_request else "",
         used=usage.get(name, _NO_USAGE),
         capacity=context.capacities[name],
         expiry=context.credential_expiries[name](),

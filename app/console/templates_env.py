@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
-from app.store.read.backlog import COUNTED
+from app.store.read.backlog import COUNT_LIMIT
 
 _HERE = Path(__file__).parent / "templates"
 _CODE = re.compile("`([^`]+)`")
@@ -59,7 +59,7 @@ def number(value: int) -> str:
 
 def bounded_count(value: int) -> str:
     """Format a count of the backlog, which stops at COUNTED."""
-    return f"{COUNTED:,} or more" if value >= COUNTED else number(value)
+    return f"{COUNT_LIMIT:,} or more" if value >= COUNT_LIMIT else number(value)
 
 
 def byte_size(value: int) -> str:

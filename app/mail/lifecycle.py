@@ -98,6 +98,7 @@ def sources(event: Event) -> frozenset[MessageState]:
 
 
 WAITING_STATES = sources(Event.CLAIM)  # QUEUED and DEFERRED: a worker may claim the message when it is due
+ENDED_STATES = frozenset({MessageState.DONE, MessageState.CANCELLED})
 
 
 @frozen

@@ -204,7 +204,7 @@ class MailboxWorker:
             now,
             self._leases.expires_at(now),
             fence=self._fence,
-            others=room.non_urgent,
+            non_urgent=room.non_urgent,
             batchable=self._hands.has_waiting,
         )
 

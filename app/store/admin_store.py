@@ -35,7 +35,7 @@ class AdminStore:
 
     async def keys(self) -> list[KeyRecord]:
         """All of them, the oldest first, revoked ones too."""
-        return await self._read(keys.every)
+        return await self._read(keys.list_all)
 
     async def key(self, id: UUID) -> KeyRecord | None:
         """One of them."""
@@ -77,9 +77,9 @@ class AdminStore:
 
     # Audit
 
-    async def refuse(self, refusals: Sequence[Refusal]) -> None:
+    async def record_refusals(self, refusals: Sequence[Refusal]) -> None:
         """Write down which sends were refused; the same refusal of one period is one entry."""
-        await self._write(audit.refuse, refusals)
+        await self._write(audit.record_refusals, refusals)
 
     async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
         """The newest entries, those before an entry if one is given."""
@@ -130,6 +130,6 @@ class AdminStore:
         """By mailbox what people wish of it, and its relay has not done yet."""
         return await self._read(conditions.hold_requests)
 
-    async def request_hold(self, name: str, wish: HoldRequest, by: Actor | None = None) -> bool:
+    async def request_hold(self, name: str, request: HoldRequest, by: Actor | None = None) -> bool:
         """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
-        return await self._write(conditions.request_hold, conditions.RequestHold(name, wish, by))
+        return await self._write(conditions.request_hold, conditions.RequestHold(name, request, by))

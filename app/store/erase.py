@@ -16,16 +16,15 @@ from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
 
 from app.mail import erasure
 from app.mail.erasure import ERASED
-from app.mail.lifecycle import MessageState
+from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
-from app.store.retention import BATCH_SIZE, MAX_BYTES_AT_ONCE
+from app.store.retention import BATCH_BYTES, BATCH_SIZE
 from app.store.schema import attempts, contents, messages, recipients, webhook_deliveries, webhook_events
 
-SCAN = 1_000  # messages that one search compares
+SCAN_LIMIT = 1_000  # messages that one search compares
 
-_OVER = frozenset({MessageState.DONE, MessageState.CANCELLED})
 _MARK = asdict(ERASED)
 
 _Row = Row[*tuple[Any, ...]]
@@ -83,7 +82,7 @@ _TO = select(recipients).where(_r.message_id.in_(_IDS))
 _TRIED = select(_a.message_id, _a.number, _a.replies, _a.verdicts).where(_a.message_id.in_(_IDS))
 _TOLD = select(_d.number, _d.subject, _d.event_id, _d.history).where(_d.subject.in_(bindparam("of", expanding=True)))
 _PAYLOADS = select(_e.id, _e.payload).where(_e.id.in_(_IDS))
-_PART = select(_m.id, _m.state, _m.head).where(_m.id > bindparam("after")).order_by(_m.id).limit(SCAN)
+_PART = select(_m.id, _m.state, _m.head).where(_m.id > bindparam("after")).order_by(_m.id).limit(SCAN_LIMIT)
 _TO_PART = select(_r.message_id, _r.address).where(
     _r.message_id > bindparam("after"), _r.message_id <= bindparam("last")
 )
@@ -127,22 +126,20 @@ def find(connection: Connection, address: str, after: UUID) -> Found:
     for row in connection.execute(_TO_PART, {"after": after, "last": last}):
         to[row.message_id].append(row.address)
     having = [row for row in rows if erasure.has_address(row.head, to[row.id], address)]
-    over = tuple(row.id for row in having if row.state in _OVER)
-    waiting = tuple(row.id for row in having if row.state not in _OVER)
-    return Found(over, waiting, last if len(rows) == SCAN else None)
+    over = tuple(row.id for row in having if row.state in ENDED_STATES)
+    waiting = tuple(row.id for row in having if row.state not in ENDED_STATES)
+    return Found(over, waiting, last if len(rows) == SCAN_LIMIT else None)
 
 
 def _is_due(row: _Row) -> bool:
-    return row.state in _OVER and row.explanation != _MARK
+    return row.state in ENDED_STATES and row.explanation != _MARK
 
 
 def _bounded(rows: Sequence[_Row]) -> Iterator[_Row]:
     """The first ones, up to AT_ONCE rows and OCTETS of content, but always one."""
     sums = accumulate(row.size for row in rows)
     return (
-        row
-        for row, so_far in zip(rows[:BATCH_SIZE], sums, strict=False)
-        if so_far <= MAX_BYTES_AT_ONCE or row is rows[0]
+        row for row, so_far in zip(rows[:BATCH_SIZE], sums, strict=False) if so_far <= BATCH_BYTES or row is rows[0]
     )
 
 
@@ -151,7 +148,7 @@ def _answer(id: UUID, rows: Mapping[UUID, _Row], chosen: Mapping[UUID, _Row]) ->
         return Outcome.MISSING
     if id in chosen:
         return Outcome.ERASED
-    if row.state not in _OVER:
+    if row.state not in ENDED_STATES:
         return MessageState(row.state)
     return Outcome.ALREADY_ERASED if row.explanation == _MARK else None
 

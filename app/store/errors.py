@@ -31,7 +31,7 @@ class StoreUnavailableError(StoreError):
     """The database took nothing of what was asked: full, read-only, locked, or the connection is lost."""
 
     @classmethod
-    def because(cls, error: DBAPIError) -> "StoreUnavailableError":
+    def from_database(cls, error: DBAPIError) -> "StoreUnavailableError":
         """With the database's own words and what mends it."""
         return cls(f"The database did not do it: {_words(error)}. {_mend(error)}")
 
@@ -59,7 +59,7 @@ _NOT_MINE = ("42501", "42P01")  # a right or a table is missing; PostgreSQL coun
 _CHECK = "Check that the database named by POSTERN_DATABASE_URL is up and can be reached."
 
 
-def blames_the_item(error: Exception) -> bool:
+def is_item_error(error: Exception) -> bool:
     """True when the error is of what was given to the database, False when it is of the database itself."""
     if not isinstance(error, DBAPIError):
         return True

@@ -187,6 +187,6 @@ class Email:
 class Change:
     """What came of a person's word about a message: whether it `happened`, and where the message stands now."""
 
-    happened: bool
+    applied: bool
     state: MessageState
-    kept: bool = True  # its content
+    has_content: bool = True  # its content

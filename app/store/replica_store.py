@@ -31,7 +31,7 @@ class ReplicaStore:
         replica: UUID,
         mailboxes: Iterable[str],
         now: float,
-        reading: ClockSkew = ClockSkew(),  # noqa: B008 - it does not change
+        clock_skew: ClockSkew = ClockSkew(),  # noqa: B008 - it does not change
         *,
         by_force: bool = False,
     ) -> list[Acquired]:
@@ -39,7 +39,9 @@ class ReplicaStore:
 
         `reading` is of the clock that says `now`. `by_force`: they are known to be dead.
         """
-        asked = (takeover.Acquisition(replica, mailbox, by_force, now, reading, self._jitter) for mailbox in mailboxes)
+        asked = (
+            takeover.Acquisition(replica, mailbox, by_force, now, clock_skew, self._jitter) for mailbox in mailboxes
+        )
         taken = await asyncio.gather(*(self._write(takeover.acquire, one, hints=ANYWHERE) for one in asked))
         return [one for one in taken if one]
 

@@ -13,12 +13,12 @@ from sqlalchemy import Connection, bindparam, delete, select, text, update
 from app.frozen import frozen
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import audit
-from app.store.queue.accept import REMEMBERED
-from app.store.schema import EMPTIED, STORED, attempts, contents, idempotency, messages, recipients
+from app.store.queue.accept import IDEMPOTENCY_RETENTION
+from app.store.schema import CONTENT_REMOVED, ENDED_WITH_CONTENT, attempts, contents, idempotency, messages, recipients
 from app.store.webhooks import deliveries
 
 BATCH_SIZE = 50  # rows in one step: accepts wait for it
-MAX_BYTES_AT_ONCE = 4 * 1024 * 1024  # of contents in one step, which may be one larger message
+BATCH_BYTES = 4 * 1024 * 1024  # of contents in one step, which may be one larger message
 _LOCK = 0x70727565  # any number that only this has among Postern's: PostgreSQL's advisory locks are named by numbers
 
 
@@ -37,14 +37,14 @@ _m, _k = messages.c, idempotency.c
 
 _FULL = PreparedStatement(
     select(_m.id, _m.size)
-    .where(STORED, _m.ended_at <= bindparam("before"))
+    .where(ENDED_WITH_CONTENT, _m.ended_at <= bindparam("before"))
     .order_by(_m.ended_at)
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
 _EMPTY = PreparedStatement(
     select(_m.id)
-    .where(EMPTIED, _m.ended_at <= bindparam("before"))
+    .where(CONTENT_REMOVED, _m.ended_at <= bindparam("before"))
     .order_by(_m.ended_at)
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
@@ -98,11 +98,7 @@ def _empty(connection: Connection, bounds: RetentionCutoffs) -> int:
     """Contents go; what is known of the message stays."""
     found = _FULL.all(connection, {"before": bounds.contents})
     sums = accumulate(row.size for row in found)
-    rows = [
-        {"of": row.id}
-        for row, so_far in zip(found, sums, strict=True)
-        if so_far <= MAX_BYTES_AT_ONCE or row is found[0]
-    ]
+    rows = [{"of": row.id} for row, so_far in zip(found, sums, strict=True) if so_far <= BATCH_BYTES or row is found[0]]
     if rows:
         _REMOVE_CONTENT.run(connection, rows)
         _MARK.run(connection, [{**row, "content_removed_at": bounds.now} for row in rows])
@@ -118,7 +114,7 @@ def _forget(connection: Connection, bounds: RetentionCutoffs) -> int:
 
 
 def _forget_keys(connection: Connection, bounds: RetentionCutoffs) -> int:
-    before = bounds.now - REMEMBERED
+    before = bounds.now - IDEMPOTENCY_RETENTION
     rows = [_key_row(row, before) for row in _USED.all(connection, {"before": before})]
     if rows:
         _FORGET_KEY.run(connection, rows)

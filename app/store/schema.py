@@ -276,7 +276,7 @@ webhook_deliveries = Table(
     Column("history", JSON, nullable=False),  # of the last tries: when, status, answer
 )
 
-patience = Table(
+delay_notices = Table(
     "patience",  # when a waiting message's caller is told of a delay; only while a webhook wants to hear of it
     metadata,
     Column("at", Double, primary_key=True),
@@ -290,12 +290,12 @@ ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
 READY = WAITING & messages.c.turn.is_not(None)  # it may be claimed
 RESTING = WAITING & messages.c.turn.is_(None)  # until it is due
 COALESCING = WAITING & messages.c.coalesce.is_not(None)
-STORED = messages.c.ended_at.is_not(None) & messages.c.content_removed_at.is_(None)  # it is over
-EMPTIED = messages.c.content_removed_at.is_not(None)
+ENDED_WITH_CONTENT = messages.c.ended_at.is_not(None) & messages.c.content_removed_at.is_(None)  # it is over
+CONTENT_REMOVED = messages.c.content_removed_at.is_not(None)
 SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
 FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
-UNTOLD = webhook_deliveries.c.state == literal_column("'pending'")
-GIVEN_UP = webhook_deliveries.c.state == literal_column("'failed'")
+PENDING_DELIVERY = webhook_deliveries.c.state == literal_column("'pending'")
+FAILED_DELIVERY = webhook_deliveries.c.state == literal_column("'failed'")
 
 # `state` stands in these two only so that SQLite, which keeps no statistics here, prefers them to messages_by_state.
 Index("messages_expiry", messages.c.state, messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
@@ -319,8 +319,8 @@ Index(
     postgresql_where=COALESCING,
 )
 # For retention. What is over stands in one of these, by its end.
-Index("messages_stored", messages.c.ended_at, sqlite_where=STORED, postgresql_where=STORED)
-Index("messages_emptied", messages.c.ended_at, sqlite_where=EMPTIED, postgresql_where=EMPTIED)
+Index("messages_stored", messages.c.ended_at, sqlite_where=ENDED_WITH_CONTENT, postgresql_where=ENDED_WITH_CONTENT)
+Index("messages_emptied", messages.c.ended_at, sqlite_where=CONTENT_REMOVED, postgresql_where=CONTENT_REMOVED)
 Index("idempotency_by_age", idempotency.c.created_at)
 # For lists (see listing.py). A recipient gets into these when it was offered, so that accepting an email pays for none.
 Index(
@@ -347,18 +347,18 @@ Index("webhook_deliveries_about", webhook_deliveries.c.subject)  # for an erasur
 Index(
     "webhook_deliveries_due",
     *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.next_at, webhook_deliveries.c.number),
-    sqlite_where=UNTOLD,
-    postgresql_where=UNTOLD,
+    sqlite_where=PENDING_DELIVERY,
+    postgresql_where=PENDING_DELIVERY,
 )
 Index(
     "webhook_deliveries_in_line",
     *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.subject, webhook_deliveries.c.number),
-    sqlite_where=UNTOLD,
-    postgresql_where=UNTOLD,
+    sqlite_where=PENDING_DELIVERY,
+    postgresql_where=PENDING_DELIVERY,
 )
 Index(
     "webhook_deliveries_given_up",
     *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.event_id),
-    sqlite_where=GIVEN_UP,
-    postgresql_where=GIVEN_UP,
+    sqlite_where=FAILED_DELIVERY,
+    postgresql_where=FAILED_DELIVERY,
 )

@@ -87,7 +87,7 @@ class Store(AdminStore):
         await asyncio.to_thread(migrate, url)
         reader = Reader(engine.read_engine(url))
         bell = NotifyChannel(
-            engine.server(url),
+            engine.server_dsn(url),
             reader,
             {DUE: partial(on_due, ELSEWHERE), FREE: on_mailbox_free} if on_mailbox_free else {},
         )
@@ -123,7 +123,7 @@ class Store(AdminStore):
         lease_until: float,
         *,
         fence: int,
-        others: int | None = None,
+        non_urgent: int | None = None,
         batchable: bool = False,
     ) -> list[Claimed] | None:
         """Take what is next in the pool: by lane, then by turn; of what is not urgent at most `others`.
@@ -131,7 +131,9 @@ class Store(AdminStore):
         Each gets a lease and an open attempt. None: the mailbox is no longer owned under `fence`.
         `patient`: there is something to do until they come.
         """
-        demand = claim.ClaimRequest(pool, mailbox, fence, limit, limit if others is None else others, now, lease_until)
+        demand = claim.ClaimRequest(
+            pool, mailbox, fence, limit, limit if non_urgent is None else non_urgent, now, lease_until
+        )
         return await self._write(claim.claim, demand, batchable=batchable)
 
     async def mark_dot(self, claimed: Claimed) -> bool:
@@ -169,7 +171,7 @@ class Store(AdminStore):
         """
         orphans = recover.ExpiredLeases(math.inf if everything else now - grace, now, jitter, owner)
         found: list[tuple[UUID, bool]] = []
-        while len(part := await self._write(recover.reclaim, orphans)) == recover.BATCH_SIZE:
+        while len(part := await self._write(recover.recover, orphans)) == recover.BATCH_SIZE:
             found += part
         if found or part:  # seldom
             self._writer.hint(ANYWHERE)
@@ -211,13 +213,12 @@ class Store(AdminStore):
                 count, after = count + found.count, found.after
         return count
 
-    async def next_due(self, pool: str) -> float | None:
-        """When the earliest waiting message of the pool is due; it may be over its age (see `expire`)."""
-        return (await self.next_due_times([pool])).get(pool)
-
     async def next_due_times(self, pools: Sequence[str]) -> dict[str, float]:
-        """The same of several pools, of each that has one."""
-        return await self._read(partial(messages.next_dues, pools=pools))
+        """Return by pool the due time of its earliest waiting message; a pool without one is left out.
+
+        The message may be past its expiry (see `expire`).
+        """
+        return await self._read(partial(messages.next_due_times, pools=pools))
 
     async def sent_since(self, mailbox: str, since: float) -> list[SendRecord]:
         """What this mailbox has offered after `since`, and is offering now, oldest first."""
@@ -246,20 +247,22 @@ class Store(AdminStore):
     async def position_of_next(self, pool: str, lane: Lane, key_id: UUID, now: float) -> QueuePosition:
         """What a message would wait for that this key handed in now."""
         return await self._read(
-            partial(queue_position.position_of_next, place=LaneKey(pool, lane.rank, key_id), now=now)
+            partial(queue_position.position_of_next, lane_key=LaneKey(pool, lane.rank, key_id), now=now)
         )
 
     async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
         """The newest messages of a key (None: of all), without their attempts."""
-        return list((await self.page(Selection(key_id=key_id, state=state), limit, 0.0)).emails)
+        return list((await self.list_emails(Selection(key_id=key_id, state=state), limit, 0.0)).emails)
 
-    async def page(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> Page:
+    async def list_emails(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> Page:
         """At most `limit` of what is asked for: the newest, or the oldest. What it costs is bounded."""
-        return await self._read(partial(listing.page, asked=asked, limit=limit, now=now, oldest_first=oldest_first))
+        return await self._read(
+            partial(listing.list_emails, asked=asked, limit=limit, now=now, oldest_first=oldest_first)
+        )
 
-    async def ended(self, ids: Collection[UUID]) -> set[UUID]:
+    async def find_ended(self, ids: Collection[UUID]) -> set[UUID]:
         """Those of them that are done or cancelled."""
-        return await self._read(partial(messages.ended, ids=ids))
+        return await self._read(partial(messages.find_ended, ids=ids))
 
     async def content(self, id: UUID) -> bytes | None:
         """The bytes that go over the wire."""
@@ -304,10 +307,10 @@ class Store(AdminStore):
     # Mailboxes
 
     async def save_condition(
-        self, name: str, pool: str, condition: MailboxCondition, heard: float | None = None
+        self, name: str, pool: str, condition: MailboxCondition, fulfilled_request: float | None = None
     ) -> None:
         """Keep where a mailbox stands; `heard` is the moment of the wish that this fulfils."""
-        await self._write(conditions.save_condition, conditions.SaveCondition(name, pool, condition, heard))
+        await self._write(conditions.save_condition, conditions.SaveCondition(name, pool, condition, fulfilled_request))
 
     async def mailbox(self, name: str) -> MailboxRecord | None:
         """One mailbox, if it ever relayed."""
@@ -315,7 +318,7 @@ class Store(AdminStore):
 
     async def mailboxes(self) -> list[MailboxRecord]:
         """All that ever relayed, by name."""
-        return await self._read(conditions.every)
+        return await self._read(conditions.list_all)
 
     async def usage(self, now: float) -> dict[str, MailboxUsage]:
         """What each of them has used of its limits, by name. Reads a day of attempts: for pages, not for loops."""
@@ -329,7 +332,7 @@ class Store(AdminStore):
 
     async def webhooks(self) -> list[Webhook]:
         """All of them, the newest first, disabled ones too."""
-        return await self._read(endpoints.every)
+        return await self._read(endpoints.list_all)
 
     async def webhook(self, id: UUID) -> Webhook | None:
         """One of them."""
@@ -349,7 +352,7 @@ class Store(AdminStore):
 
     async def webhook_backlog(self, id: UUID) -> int:
         """How many events one of them is still to be told of, counted up to a bound."""
-        return await self._read(partial(backlog.of_webhook, id=id))
+        return await self._read(partial(backlog.webhook_backlog, id=id))
 
     async def deliveries(self, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
         """The newest events of an endpoint, those before an event if one is given."""
@@ -374,11 +377,11 @@ class Store(AdminStore):
 
     async def publish_event(self, notice: WebhookEvent) -> None:
         """Tell the webhooks what no other write tells of by itself."""
-        await self._write(outbox.announce, notice)
+        await self._write(outbox.publish, notice)
 
     async def write_delay_notices(self, now: float) -> None:
         """Tell the webhooks which messages wait for an hour already."""
-        while await self._read(partial(delay_notices.due, now=now)):
+        while await self._read(partial(delay_notices.any_due, now=now)):
             if await self._write(delay_notices.write_notices, now) < delay_notices.BATCH_SIZE:
                 break
 
@@ -394,8 +397,8 @@ class Store(AdminStore):
 
     async def recover_deliveries(self, now: float, until: float) -> None:
         """Put back what is taken under leases that end by `until`. For who knows that nobody holds them."""
-        await self._write(deliveries.reclaim, deliveries.ExpiredLeases(now, until))
+        await self._write(deliveries.recover, deliveries.ExpiredLeases(now, until))
 
-    async def settle_delivery(self, told: DeliveryResult) -> bool:
+    async def settle_delivery(self, result: DeliveryResult) -> bool:
         """Write how a try ended. False: the lease was lost and nothing is written."""
-        return await self._write(deliveries.settle, told)
+        return await self._write(deliveries.settle, result)

@@ -142,7 +142,7 @@ def classify(due: ClaimedDelivery, answer: WebhookResponse, now: float, jitter: 
     if 200 <= answer.status < 300:
         return DeliveryResult(due, attempt, delivered=True)
     if answer.status == _GONE:  # the event waits: whoever enables the endpoint again gets it
-        return DeliveryResult(due, attempt, delivered=False, next_at=now, gone="It answered 410 Gone.")
+        return DeliveryResult(due, attempt, delivered=False, next_at=now, disable_reason="It answered 410 Gone.")
     rest = retry_delay(due.tries + 1, jitter)
     if rest is None:
         return DeliveryResult(due, attempt, delivered=False)
@@ -154,22 +154,22 @@ def _report(told: DeliveryResult, seconds: float) -> None:
     outcome = _outcome(told)
     metrics.webhook_sent(outcome)
     logs.webhook_sent(
-        told.due.event_id,
-        webhook=told.due.webhook_id,
-        kind=told.due.type,
-        number=told.due.tries + 1,
+        told.delivery.event_id,
+        webhook=told.delivery.webhook_id,
+        kind=told.delivery.type,
+        number=told.delivery.tries + 1,
         outcome=outcome,
         status=told.attempt.status,
         reason="" if told.attempt.status else told.attempt.response,  # an answer's text is the receiver's own
         seconds=seconds,
     )
-    if told.gone:
-        logs.webhook_disabled(told.due.webhook_id, reason=told.gone)
+    if told.disable_reason:
+        logs.webhook_disabled(told.delivery.webhook_id, reason=told.disable_reason)
 
 
 def _outcome(told: DeliveryResult) -> str:
     if told.delivered:
         return "delivered"
-    if told.gone:
+    if told.disable_reason:
         return "gone"
     return "given up" if told.next_at is None else "again"

@@ -10,7 +10,7 @@ import psycopg
 from app.clock import Clock
 from app.mail.message.message import Envelope, Message, OnUnknown
 from app.store import Store
-from app.store.db.uuid7 import Ids
+from app.store.db.uuid7 import IdGenerator
 from app.store.records import Acceptance, MessageSummary
 from tests.scale.exchange import LATENCY
 from tests.scale.shape import A_MINUTE, MINUTE, Shape
@@ -58,7 +58,7 @@ class Callers:
         self._stores = stores
         self._shape = shape
         self._clock = clock
-        self._ids = Ids()
+        self._ids = IdGenerator()
         self._numbers = count(first, step)
         self._chance = random.Random(first)
         self.accepted = 0

@@ -85,7 +85,7 @@ class Authenticator:
         return key
 
     def _works(self, presented: AuthenticatedKey) -> bool:
-        return presented.key.counts and (presented.until is None or self._clock.now() < presented.until)
+        return presented.key.is_usable and (presented.until is None or self._clock.now() < presented.until)
 
     async def _find(self, hashed: bytes) -> AuthenticatedKey | None:
         """The store is asked once, however many callers come with the same key meanwhile."""

@@ -133,7 +133,7 @@ class RefusalAudit:
         if not counted:
             return
         try:
-            await self._store.refuse([*counted.values()])
+            await self._store.record_refusals([*counted.values()])
         except StoreError as error:
             logs.store_failed("audit", error)
             for kind, one in counted.items():

@@ -56,11 +56,11 @@ class ListRoute:
         key = await self._keyring.read_access(request)
         wanted = list_query.read(request.query_params, key.scope)
         now = self._edge.clock.now()
-        page = await self._edge.store.page(wanted.asked, wanted.limit, now, oldest_first=wanted.oldest_first)
+        page = await self._edge.store.list_emails(wanted.asked, wanted.limit, now, oldest_first=wanted.oldest_first)
         answer: EmailPage = {
             "object": "list",
-            "has_more": page.rest is not None,
+            "has_more": page.next_id is not None,
             "data": [listed(email, now) for email in page.emails],
-            "next": None if page.rest is None else str(page.rest),
+            "next": None if page.next_id is None else str(page.next_id),
         }
         return json_ok(json.dumps(answer).encode())

@@ -66,7 +66,7 @@ class OutcomeWaiter:
         """Nobody waits for a store that does not answer: its error is for the request that asks next."""
         ids = {waiter.id for waiter in self._waiters}
         try:
-            return await self._store.ended(ids)
+            return await self._store.find_ended(ids)
         except StoreError:
             return ids
 

@@ -40,14 +40,13 @@ from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
-from app.mail.lifecycle import MessageState
+from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.keys.records import Key
 from app.store.read import status
 from app.store.records import Change, Email
 
 _SEND = SubmissionEndpoint("/emails")
 
-_OVER = frozenset({MessageState.DONE, MessageState.CANCELLED})
 
 _PREFER = Parameter(
     "Prefer",
@@ -108,7 +107,7 @@ class EmailRoutes:
         email, waited = await self._email(id_, key), False
         seconds = prefer.wait(request.scope)
         if seconds is not None:
-            waited = email.state in _OVER or await self._outcomes.wait(id_, seconds, key.id)
+            waited = email.state in ENDED_STATES or await self._outcomes.wait(id_, seconds, key.id)
             email = await self._email(id_, key)
         response = json_ok(await self._rendered(request.scope, email))
         if waited:
@@ -174,7 +173,7 @@ class EmailRoutes:
         change = await verb(id_, self._edge.clock.now(), by=actor(request, key))
         if change is None:
             raise NoEmail(id_)
-        if not change.happened:
+        if not change.applied:
             raise impossible(change)
         log(id_, key=key.name)
         return email_id_response(id_)
@@ -182,7 +181,7 @@ class EmailRoutes:
 
 def not_retryable(change: Change) -> NotRetryable:
     """Why an email cannot be retried."""
-    return NotRetryable(change.state, kept=change.kept)
+    return NotRetryable(change.state, kept=change.has_content)
 
 
 def not_held(change: Change) -> NotHeld:

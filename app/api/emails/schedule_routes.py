@@ -119,5 +119,5 @@ def _scheduled_at(given: Any, now: float) -> float | None:
 def _check(id_: UUID, change: Change | None) -> None:
     if change is None:
         raise NoEmail(id_)
-    if not change.happened:
+    if not change.applied:
         raise NotScheduled(change.state)

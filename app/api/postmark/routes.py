@@ -24,7 +24,7 @@ from app.api.submission.builder import PreparedEmail
 from app.api.submission.fields import json_type
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline
 from app.api.submission.warnings import Warned
-from app.store.db.uuid7 import moment_of
+from app.store.db.uuid7 import timestamp_of
 
 SEND_PATH = "/email"
 BATCH_PATH = "/email/batch"
@@ -145,7 +145,7 @@ def _sent(prepared: PreparedEmail, id_: UUID) -> dict[str, Any]:
     """`id_` is an earlier one's when the request is a repetition."""
     return {
         "To": ", ".join(prepared.acceptance.head.to),
-        "SubmittedAt": timestamp(moment_of(id_)),
+        "SubmittedAt": timestamp(timestamp_of(id_)),
         "MessageID": str(id_),
         "ErrorCode": 0,
         "Message": "OK",

@@ -25,7 +25,7 @@ from app.api.problems.key_policy import RateLimitExceeded
 from app.api.problems.problem import BatchRefused, DiskAlmostFull, IdempotencyMismatch, Problem
 from app.api.submission.builder import EmailBuilder, PreparedEmail
 from app.frozen import frozen
-from app.store.db.uuid7 import Ids
+from app.store.db.uuid7 import IdGenerator
 from app.store.keys.rate_limits import amount_of
 from app.store.keys.records import Key
 from app.store.records import Acceptance, Idempotency, IdempotencyConflict, RateLimited
@@ -89,7 +89,7 @@ class SubmissionPipeline:
         self._refusals = refusals
         self._attempts = attempts
         self._builder = EmailBuilder(context)
-        self._ids = Ids()
+        self._ids = IdGenerator()
         self._in_flight = idempotency.InFlight()
 
     async def submit(self, request: Request, endpoint: SubmissionEndpoint) -> Submitted:

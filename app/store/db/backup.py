@@ -21,7 +21,7 @@ _BUSY = 30.0  # seconds to wait for who writes
 
 def save(url: str, target: Path) -> None:
     """Write the database as it stands now to `target`. Raises BackupRefused."""
-    file = embedded(url)
+    file = embedded_file(url)
     if not file.exists():
         raise BackupError(f"There is no database {file} yet. Check POSTERN_DATA_DIR and POSTERN_DATABASE_URL.")
     if target.exists():
@@ -32,12 +32,12 @@ def save(url: str, target: Path) -> None:
 
 
 @contextmanager
-def taken_back(url: str, source: Path, aside: str) -> Iterator[str]:
+def restoring(url: str, source: Path, aside: str) -> Iterator[str]:
     """Put `source` in the database's place once the block has ended well; the block gets its URL, to change it before.
 
     What stood there gets `aside` after its name. The caller holds the OwnerLock. Raises BackupRefused.
     """
-    file = embedded(url)
+    file = embedded_file(url)
     if not source.is_file():
         raise BackupError(f"There is no file {source}. Give one that `postern backup` has made.")
     with _made(file, aside) as part:
@@ -47,7 +47,7 @@ def taken_back(url: str, source: Path, aside: str) -> Iterator[str]:
         _run(part, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def embedded(url: str) -> Path:
+def embedded_file(url: str) -> Path:
     """The database's file. Raises BackupRefused when it is a server's."""
     file = database_file(url)
     if file is None:
@@ -111,4 +111,4 @@ def _run(file: Path, statement: str, *values: str) -> list[tuple[object, ...]]:
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             return connection.execute(statement, values).fetchall()
     except sqlite3.Error as error:
-        raise BackupError(str(StoreUnavailableError.because(DBAPIError(statement, None, error)))) from None
+        raise BackupError(str(StoreUnavailableError.from_database(DBAPIError(statement, None, error)))) from None

@@ -18,7 +18,7 @@ SMALL_DISK_SHARE = 10  # of a disk below ten times that, a tenth is the default
 _COPIES = 2  # a message is written to SQLite's write-ahead log and to the file
 
 
-class ReserveTooLarge(ValueError):  # noqa: N818 - as the other errors of the store are named
+class ReserveTooLargeError(ValueError):
     """The disk could never have as much free space. Its text has both sizes."""
 
 
@@ -37,7 +37,9 @@ class DiskGuard:
         total = self._measure()
         self._reserve = min(DEFAULT_RESERVE, (total or 0) // SMALL_DISK_SHARE) if reserve is None else reserve
         if reserve and total is not None and reserve >= total:
-            raise ReserveTooLarge(f"{reserve} bytes are to be kept free, and the disk of {folder} has {total} in all.")
+            raise ReserveTooLargeError(
+                f"{reserve} bytes are to be kept free, and the disk of {folder} has {total} in all."
+            )
         self._judge()
 
     @property

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from app.store.errors import StoreUnreachableError
 
-READERS = 4  # connections that read at the same time
+READ_CONNECTIONS = 4  # connections that read at the same time
 _BUSY = 5.0  # seconds to wait for another process's lock
 
 _ALWAYS = {
@@ -94,7 +94,7 @@ def database_file(url: str) -> Path | None:
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
-def server(url: str) -> str | None:
+def server_dsn(url: str) -> str | None:
     """How the driver itself is told of a database server; None for an embedded database."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
@@ -127,7 +127,7 @@ def write_engine(url: str, *, new: bool = False) -> Engine:
 def read_engine(url: str) -> Engine:
     """A few connections that only read; a transaction sees one state of the database."""
     parsed = parse(url)
-    pool = {"pool_size": READERS, "max_overflow": 0}
+    pool = {"pool_size": READ_CONNECTIONS, "max_overflow": 0}
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, {**_ALWAYS, **_READER}, "BEGIN", **pool)
     one_state = {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}}

@@ -8,8 +8,8 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from app.store.db.engine import READERS
-from app.store.errors import StoreUnavailableError, blames_the_item
+from app.store.db.engine import READ_CONNECTIONS
+from app.store.errors import StoreUnavailableError, is_item_error
 
 R = TypeVar("R")
 
@@ -19,7 +19,7 @@ class Reader:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._threads = ThreadPoolExecutor(READ_CONNECTIONS, thread_name_prefix="store-reader")
 
     async def read(self, question: Callable[[Connection], R]) -> R:
         """What `question` answers. Raises StoreUnavailable."""
@@ -39,6 +39,6 @@ class Reader:
             with self._engine.connect() as connection:
                 return question(connection)
         except DBAPIError as error:
-            if blames_the_item(error):
+            if is_item_error(error):
                 raise
-            raise StoreUnavailableError.because(error) from error
+            raise StoreUnavailableError.from_database(error) from error

@@ -14,7 +14,7 @@ _numbers = count()
 _VERSION, _VARIANT, _COUNTER = 7 << 76, 0b10 << 62, 0xFFF
 
 
-class Ids:
+class IdGenerator:
     """Hands out message ids in the order of acceptance."""
 
     __slots__ = ("_last", "_words")
@@ -37,7 +37,7 @@ def first_at(moment: float) -> UUID:
     return UUID(int=min(max(_milliseconds(moment), 0), _LATEST) << 80)
 
 
-def moment_of(id_: UUID) -> float:
+def timestamp_of(id_: UUID) -> float:
     """When the id was given, in epoch seconds, to the millisecond."""
     return (id_.int >> 80) / 1000
 

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from app.store.db.engine import write_engine
 
-PAGES_AT_ONCE = 256  # pages, of 4 KiB, in one step: accepts wait for it
-SLACK = 4096  # free pages that are never given back
-VACUUMED = 128 * 1024 * 1024  # bytes of a database that are rewritten in about a second
+BATCH_PAGES = 256  # pages, of 4 KiB, in one step: accepts wait for it
+MIN_FREE_PAGES = 4096  # free pages that are never given back
+MAX_FULL_VACUUM = 128 * 1024 * 1024  # bytes of a database that are rewritten in about a second
 
 
 def shrink(connection: Connection, batch: Sequence[None]) -> list[int]:
@@ -25,12 +25,10 @@ def _shrink(connection: Connection) -> int:
     if connection.dialect.name != "sqlite":
         return 0
     free, pages = _number(connection, "freelist_count"), _number(connection, "page_count")
-    if free <= max(SLACK, pages // 4):
+    if free <= max(MIN_FREE_PAGES, pages // 4):
         return 0
     cursor = connection.connection.cursor()
-    for _ in range(
-        PAGES_AT_ONCE
-    ):  # Python's driver takes one step of this pragma and no more, and one step is one page
+    for _ in range(BATCH_PAGES):  # Python's driver takes one step of this pragma and no more, and one step is one page
         cursor.execute("PRAGMA incremental_vacuum(1)")
     cursor.close()
     return free - _number(connection, "freelist_count")
@@ -50,7 +48,7 @@ def scrub(engine: Engine, *, whole: bool) -> bool:
         cursor = connection.cursor()
         cursor.execute("PRAGMA temp_store=FILE")
         pages, size = (cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-        whole = whole or pages * size <= VACUUMED
+        whole = whole or pages * size <= MAX_FULL_VACUUM
         if whole:
             cursor.execute("VACUUM")
         busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app import logs, metrics
-from app.store.errors import AlreadyStoredError, StoreUnavailableError, blames_the_item
+from app.store.errors import AlreadyStoredError, StoreUnavailableError, is_item_error
 from app.store.records import WorkHint
 
 GROUP_SIZE = 256  # items at which a group is closed; it is never twice as large
@@ -144,7 +144,7 @@ class Writer:
             self._commit(group)
         except Exception as error:
             self._drop_connection()
-            if isinstance(error, DBAPIError) and not blames_the_item(error):
+            if isinstance(error, DBAPIError) and not is_item_error(error):
                 self._fail(group, error)
             elif len(group) == 1:
                 group[0].error = _blame(error)
@@ -182,9 +182,9 @@ class Writer:
 
     @staticmethod
     def _fail(group: Sequence[_Item], error: DBAPIError) -> None:
-        logs.store_failed("commit", StoreUnavailableError.because(error))
+        logs.store_failed("commit", StoreUnavailableError.from_database(error))
         for item in group:
-            item.error = StoreUnavailableError.because(error)
+            item.error = StoreUnavailableError.from_database(error)
 
     def _resolve(self, group: Sequence[_Item]) -> None:
         for item in group:

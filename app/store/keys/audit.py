@@ -15,11 +15,11 @@ from app.store.keys.audit_records import Action, Actor, AuditRecord, Entry, Refu
 from app.store.records import LAST_ID
 from app.store.schema import audit
 
-AT_ONCE = 100  # rows that one write removes
+PRUNE_BATCH = 100  # rows that one write removes
 
 _a = audit.c
 _PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).limit(bindparam("limit"))
-_OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit(AT_ONCE)
+_OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit(PRUNE_BATCH)
 
 
 def write(connection: Connection, entries: Iterable[Entry | None]) -> None:
@@ -29,7 +29,7 @@ def write(connection: Connection, entries: Iterable[Entry | None]) -> None:
         connection.execute(insert(audit), rows)
 
 
-def refuse(connection: Connection, batch: Sequence[Sequence[Refusal]]) -> list[None]:
+def record_refusals(connection: Connection, batch: Sequence[Sequence[Refusal]]) -> list[None]:
     """Add each to the row of its period, or make that."""
     statement = upsert(connection.dialect.name, audit)
     new = statement.excluded

@@ -30,7 +30,7 @@ from app.store.keys.records import (
 )
 from app.store.schema import api_key_secrets, api_keys
 
-HANDLE = 8  # octets of a hash, by which it is looked up
+HANDLE_LENGTH = 8  # octets of a hash, by which it is looked up
 
 _k, _s = api_keys.c, api_key_secrets.c
 _OF_POLICY = frozenset(field.name for field in fields(Policy))
@@ -62,7 +62,8 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
         insert(api_key_secrets), [_secret_row(new.key.id, new.digest, new.key.created_at) for new in batch]
     )
     audit.write(
-        connection, [_entry(Action.KEY_CREATED, it.key.id, it.key.created_at, it.by, _told(it)) for it in batch]
+        connection,
+        [_entry(Action.KEY_CREATED, it.key.id, it.key.created_at, it.by, _created_details(it)) for it in batch],
     )
     return [None] * len(batch)
 
@@ -89,7 +90,7 @@ def touch(connection: Connection, batch: Sequence[tuple[UUID, float]]) -> list[N
     return [None] * len(batch)
 
 
-def every(connection: Connection) -> list[KeyRecord]:
+def list_all(connection: Connection) -> list[KeyRecord]:
     """The oldest first, revoked ones too."""
     secrets: dict[UUID, list[KeySecret]] = defaultdict(list)
     for row in connection.execute(_SECRETS):
@@ -109,7 +110,7 @@ def get(connection: Connection, id: UUID) -> KeyRecord | None:
 
 def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
     """The key of the secret with this digest, whether it may be used or not."""
-    for row in connection.execute(_PRESENTED, {"handle": digest[:HANDLE]}):
+    for row in connection.execute(_PRESENTED, {"handle": digest[:HANDLE_LENGTH]}):
         if hmac.compare_digest(row.digest, digest):
             key = _key(row)
             usage = rate_limits.find(connection, key.id) if key.policy.rate_limit else None
@@ -127,7 +128,7 @@ def _revise(connection: Connection, one: KeyRevision) -> Key | None:
     after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
     if after != before:
         connection.execute(_UPDATE.values(_changeable(after)), {"of": one.id})
-        changed = _difference(_shown(before), _shown(after))
+        changed = _difference(_audited_fields(before), _audited_fields(after))
         audit.write(connection, [_entry(Action.KEY_UPDATED, one.id, one.now, one.by, {"name": after.name, **changed})])
     return after
 
@@ -155,11 +156,11 @@ def _entry(action: Action, id: UUID, now: float, by: Actor | None, details: Mapp
     return None if by is None else Entry(now, by, action, str(id), details)
 
 
-def _told(new: NewKey) -> dict[str, Any]:
-    return {name: value for name, value in _shown(new.key).items() if value not in ((), [], None, False)}
+def _created_details(new: NewKey) -> dict[str, Any]:
+    return {name: value for name, value in _audited_fields(new.key).items() if value not in ((), [], None, False)}
 
 
-def _shown(key: Key) -> dict[str, Any]:
+def _audited_fields(key: Key) -> dict[str, Any]:
     return {"name": key.name, "permission": key.permission, "disabled": key.disabled, **asdict(key.policy)}
 
 
@@ -168,7 +169,7 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
 
 
 def _secret_row(id: UUID, digest: bytes, now: float) -> dict[str, Any]:
-    return {"digest": digest, "handle": digest[:HANDLE], "key_id": id, "created_at": now}
+    return {"digest": digest, "handle": digest[:HANDLE_LENGTH], "key_id": id, "created_at": now}
 
 
 def _values(key: Key) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Key:
         return None if self.permission is Permission.FULL_ACCESS else self.id
 
     @property
-    def counts(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether it may be used at all."""
         return self.revoked_at is None and not self.disabled
 

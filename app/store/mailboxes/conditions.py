@@ -24,7 +24,7 @@ class SaveCondition:
     name: str
     pool: str
     condition: MailboxCondition
-    heard: float | None
+    fulfilled_request: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class RequestHold:
     """What a person wishes for a mailbox."""
 
     name: str
-    wish: HoldRequest
+    request: HoldRequest
     by: Actor | None = None  # who is written down to have wished it
 
 
@@ -60,8 +60,8 @@ def save_condition(connection: Connection, batch: Sequence[SaveCondition]) -> li
         values = {"name": keeping.name, "pool": keeping.pool, **_columns(keeping.condition)}
         statement = upsert(connection.dialect.name, mailboxes).values(values)
         connection.execute(statement.on_conflict_do_update(index_elements=[_b.name], set_=values))
-        if keeping.heard is not None:
-            connection.execute(_HEARD, {"of": keeping.name, "heard": keeping.heard})
+        if keeping.fulfilled_request is not None:
+            connection.execute(_HEARD, {"of": keeping.name, "heard": keeping.fulfilled_request})
         was = before.condition if before else None
         outbox.mailbox_changed(connection, listeners, keeping.name, keeping.pool, was, keeping.condition)
     return [None] * len(batch)
@@ -79,7 +79,7 @@ def request_hold(connection: Connection, batch: Sequence[RequestHold]) -> list[b
     return known
 
 
-def every(connection: Connection) -> list[MailboxRecord]:
+def list_all(connection: Connection) -> list[MailboxRecord]:
     """All that ever relayed, by name."""
     return [_record(row) for row in connection.execute(_ALL)]
 
@@ -93,8 +93,8 @@ def find(connection: Connection, name: str) -> MailboxRecord | None:
 def _entry(one: RequestHold) -> Entry | None:
     if one.by is None:
         return None
-    action = Action.MAILBOX_HELD if one.wish.hold else Action.MAILBOX_RELEASED
-    return Entry(one.wish.at, one.by, action, one.name, {"reason": one.wish.reason} if one.wish.reason else {})
+    action = Action.MAILBOX_HELD if one.request.hold else Action.MAILBOX_RELEASED
+    return Entry(one.request.at, one.by, action, one.name, {"reason": one.request.reason} if one.request.reason else {})
 
 
 def _columns(condition: MailboxCondition) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _columns(condition: MailboxCondition) -> dict[str, Any]:
 
 
 def _wish_columns(one: RequestHold) -> dict[str, Any]:
-    return {"of": one.name, "wish_at": one.wish.at, "wish_hold": one.wish.hold, "wish_reason": one.wish.reason}
+    return {"of": one.name, "wish_at": one.request.at, "wish_hold": one.request.hold, "wish_reason": one.request.reason}
 
 
 def _record(row: Row[*tuple[Any, ...]]) -> MailboxRecord:

@@ -16,7 +16,7 @@ from app.store.db.dialect import DatabaseNow, upsert
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 from app.store.schema import owners, replicas
 
-FORGOTTEN = 3600.0  # seconds after which a replica that is not heard of is no longer written down
+REPLICA_RETENTION = 3600.0  # seconds after which a replica that is not heard of is no longer written down
 
 _o, _r = owners.c, replicas.c
 
@@ -42,7 +42,7 @@ _MINE = (
     .scalar_subquery()
 )
 _LEAVE = delete(replicas).where(_r.id == bindparam("who"))
-_FORGET = delete(replicas).where(_r.until < DatabaseNow() - FORGOTTEN)
+_FORGET = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
 
 
 def heartbeat(connection: Connection, batch: Sequence[Replica]) -> list[ClusterView]:

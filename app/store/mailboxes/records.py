@@ -113,7 +113,7 @@ class MailboxRecord:
     name: str
     pool: str
     condition: MailboxCondition
-    wish: HoldRequest | None = None
+    hold_request: HoldRequest | None = None
     owner: str | None = None
 
 

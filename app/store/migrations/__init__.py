@@ -46,7 +46,7 @@ def revision(url: str) -> str | None:
         return _revision(connection)
 
 
-def standing(url: str) -> tuple[str | None, str]:
+def revisions(url: str) -> tuple[str | None, str]:
     """The database's revision (None: no schema yet) and this build's. Raises SchemaTooNew, StoreUnreachable."""
     current = revision(url)
     _refuse_unknown(current)
@@ -70,7 +70,7 @@ def _transaction(url: str, file: Path | None = None) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
-        raise StoreUnreachableError(str(StoreUnavailableError.because(error))) from None
+        raise StoreUnreachableError(str(StoreUnavailableError.from_database(error))) from None
     finally:
         engine.dispose()
 

@@ -24,7 +24,7 @@ from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConf
 from app.store.schema import contents, idempotency, messages, recipients
 from app.store.webhooks import outbox
 
-REMEMBERED = 86_400.0  # seconds that an Idempotency-Key counts (api.md §1)
+IDEMPOTENCY_RETENTION = 86_400.0  # seconds that an Idempotency-Key counts (api.md §1)
 
 _INSERT_MESSAGE = PreparedStatement(insert(messages))
 _INSERT_RECIPIENT = PreparedStatement(insert(recipients))
@@ -206,7 +206,7 @@ def _remember(connection: Connection, requests: Sequence[Request]) -> dict[_Key,
     statement = statement.on_conflict_do_update(
         index_elements=[table.key_id, table.endpoint, table.key],
         set_={"fingerprint": new.fingerprint, "created_at": new.created_at, "ids": new.ids},
-        where=table.created_at <= new.created_at - REMEMBERED,
+        where=table.created_at <= new.created_at - IDEMPOTENCY_RETENTION,
     )
     connection.execute(statement, rows)
     # Three lists and not one list of triples, for which SQLite uses no index. What they find too much does no harm.

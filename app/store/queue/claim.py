@@ -21,8 +21,10 @@ from app.store.queue.fair_queue import LaneKey, assign_turns, current_turn
 from app.store.records import Claimed
 from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
 
-SMALL = 64 * 1024  # octets of a content that comes with the claim: to read it by itself would cost more than to send it
-ASSIGNED_AT_ONCE = 256  # how many that have become due get their turn in one claim
+MAX_INLINE_CONTENT = (
+    64 * 1024
+)  # octets of a content that comes with the claim: to read it by itself would cost more than to send it
+TURN_BATCH = 256  # how many that have become due get their turn in one claim
 _WIDTH = 32  # ids in one IN (...): one length, so that the statement is one
 
 LANES = tuple(Lane)  # by rank
@@ -51,7 +53,7 @@ _RISEN = PreparedStatement(
     select(_m.id, _m.lane, _m.key_id, _m.attempts)
     .where(RESTING, _m.pool == bindparam("pool"), _m.due_at <= bindparam("now"))
     .order_by(_m.due_at, _m.id)
-    .limit(ASSIGNED_AT_ONCE)
+    .limit(TURN_BATCH)
     .with_for_update(skip_locked=True)
 )
 _PLACE = PreparedStatement(update(messages).where(_m.id == bindparam("of")).values(turn=bindparam("place")))
@@ -61,7 +63,7 @@ _NEXT = PreparedStatement(
         *(_m.due_since, _m.expires_at, _m.on_unknown, _m.unknown, _m.traceparent, contents.c.content),
     )
     .select_from(messages)
-    .outerjoin(contents, and_(contents.c.message_id == _m.id, _m.size <= SMALL))
+    .outerjoin(contents, and_(contents.c.message_id == _m.id, _m.size <= MAX_INLINE_CONTENT))
     .where(
         READY,
         _m.pool == bindparam("pool"),

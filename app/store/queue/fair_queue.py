@@ -71,13 +71,13 @@ def assign_turns(connection: Connection, places: Sequence[LaneKey]) -> list[int]
 
 def current_turn(connection: Connection, pool: str, lane: int) -> int:
     """The turn that the lane has come to; the newest ever if nothing is due in it."""
-    if (turn := head(connection, pool, lane)) is not None:
+    if (turn := first_turn(connection, pool, lane)) is not None:
         return turn
     found = _NEWEST.first(connection, {"pool": pool, "lane": lane})
     return found.last if found else 0
 
 
-def head(connection: Connection, pool: str, lane: int) -> int | None:
+def first_turn(connection: Connection, pool: str, lane: int) -> int | None:
     """The turn of the lane's first message; None if nothing is due in it."""
     found = _NEXT.first(connection, {"pool": pool, "lane": lane})
     return found.turn if found else None

@@ -13,7 +13,7 @@ from app.mail.lifecycle import EXPIRED, DeliveryState, Event, MessageState, Outc
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.store.queue.claim import pending
-from app.store.queue.settle import AttemptResult, write
+from app.store.queue.settle import AttemptResult, write_results
 from app.store.records import AttemptLog
 from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients
 from app.store.webhooks import outbox
@@ -36,7 +36,7 @@ class ExpiredLeases:
 
 _m, _r, _a = messages.c, recipients.c, attempts.c
 
-LEFT = select(
+OPEN_ATTEMPTS = select(
     _m.id,
     _m.lease,
     _m.attempts.label("number"),
@@ -50,7 +50,7 @@ LEFT = select(
 """What has to be known of a message that is left under way."""
 
 _ORPHANS = (
-    LEFT.where(ACTIVE, _m.lease_until <= bindparam("until"))
+    OPEN_ATTEMPTS.where(ACTIVE, _m.lease_until <= bindparam("until"))
     .order_by(_m.lease_until)
     .limit(BATCH_SIZE)
     .with_for_update(of=[messages, attempts], skip_locked=True)  # and nobody marks a dot meanwhile
@@ -69,7 +69,7 @@ _STILL_PENDING = select(_r.message_id, _r.address, _r.reply).where(
 _FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to"))
 
 
-def reclaim(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[list[tuple[UUID, bool]]]:
+def recover(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[list[tuple[UUID, bool]]]:
     """At most AT_ONCE each, judged like a lost line; with each id whether it is in doubt."""
     return [_reclaim(connection, orphans) for orphans in batch]
 
@@ -94,7 +94,7 @@ def put_back(
         return []
     addresses = pending(connection, [row.id for row in rows])
     endings = [_ending(row, addresses[row.id], orphans) for row in rows]
-    write(connection, endings)
+    write_results(connection, endings)
     return [(ending.claim.id, ending.settlement.in_doubt) for ending in endings]
 
 

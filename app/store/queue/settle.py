@@ -107,7 +107,7 @@ def mark_dot(connection: Connection, batch: Sequence[Claimed]) -> list[bool]:
 
 def settle(connection: Connection, batch: Sequence[tuple[Claimed, Settlement, AttemptLog]]) -> list[bool]:
     """Whether the lease still held; then everything is written, else nothing."""
-    return write(connection, [AttemptResult(*one) for one in batch])
+    return write_results(connection, [AttemptResult(*one) for one in batch])
 
 
 def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> list[None]:
@@ -125,7 +125,7 @@ def renew(connection: Connection, batch: Sequence[Renewal]) -> list[set[UUID]]:
     return [_renew(connection, renewal) for renewal in batch]
 
 
-def write(connection: Connection, endings: Sequence[AttemptResult]) -> list[bool]:
+def write_results(connection: Connection, endings: Sequence[AttemptResult]) -> list[bool]:
     """Whether each was still held under its lease; then its settlement is written."""
     order = sorted(range(len(endings)), key=lambda place: endings[place].claim.id)  # locked in one order everywhere
     held = dict(zip(order, _SETTLE.each(connection, [_message_row(endings[place]) for place in order]), strict=True))

@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, Connection, bindparam, exists, func, or_, select
 
 from app.store.mailboxes.ownership import LIVES
 from app.store.mailboxes.records import Acquired, ClockSkew
-from app.store.queue.recover import LEFT, ExpiredLeases, put_back
+from app.store.queue.recover import OPEN_ATTEMPTS, ExpiredLeases, put_back
 from app.store.schema import ACTIVE, attempts, messages, owners, replicas
 
 _o, _a, _m = owners.c, attempts.c, messages.c
@@ -28,7 +28,7 @@ class Acquisition:
     mailbox: str
     by_force: bool
     now: float
-    reading: ClockSkew
+    clock_skew: ClockSkew
     jitter: Callable[[], float]
 
 
@@ -44,7 +44,7 @@ _FREE = (
     .with_for_update(of=owners, skip_locked=True)
 )
 _OPEN = (_a.mailbox == bindparam("of"), _a.ended_at.is_(None), ACTIVE)
-_LEFT = LEFT.where(*_OPEN).order_by(_m.id).with_for_update(of=[messages, attempts], skip_locked=True)
+_LEFT = OPEN_ATTEMPTS.where(*_OPEN).order_by(_m.id).with_for_update(of=[messages, attempts], skip_locked=True)
 _HOW_MANY = select(func.count()).select_from(attempts).join(messages, _m.id == _a.message_id).where(*_OPEN)
 _TAKE = update(owners).where(_o.mailbox == bindparam("of")).values(token=_o.token + 1)
 
@@ -62,7 +62,7 @@ def _acquire(connection: Connection, taking: Acquisition) -> Acquired | None:
     rows = connection.execute(_LEFT, of).all()
     if len(rows) != connection.execute(_HOW_MANY, of).scalar():
         return None
-    reading = taking.reading
+    reading = taking.clock_skew
     connection.execute(_TAKE, {**of, "replica": taking.replica, "clock": reading.clock, "ahead": reading.ahead})
     left = put_back(connection, rows, ExpiredLeases(math.inf, taking.now, taking.jitter))
     ahead = reading.ahead - before.ahead if reading.clock and reading.clock == before.clock else 0.0

@@ -16,19 +16,19 @@ from app.mail.message.message import Lane
 from app.store.db.prepared import PreparedStatement
 from app.store.queue.claim import LANES
 from app.store.read.records import Backlog, Waiting
-from app.store.schema import ACTIVE, READY, RESTING, UNTOLD, messages, webhook_deliveries, webhooks
+from app.store.schema import ACTIVE, PENDING_DELIVERY, READY, RESTING, messages, webhook_deliveries, webhooks
 from app.store.webhooks.records import WebhookStatus
 
-COUNTED = 10_000  # messages of one kind; more count as so many
-NEXT = 1_000
-ENDPOINTS = 50  # webhooks
+COUNT_LIMIT = 10_000  # messages of one kind; more count as so many
+OLDEST_SCAN = 1_000
+MAX_WEBHOOKS = 50  # webhooks
 
 _m, _d, _w = messages.c, webhook_deliveries.c, webhooks.c
 _LANE = (READY, _m.pool == bindparam("pool"), _m.lane == bindparam("in_lane"))
 
-_some = select(_m.id).where(*_LANE).limit(COUNTED).subquery()
+_some = select(_m.id).where(*_LANE).limit(COUNT_LIMIT).subquery()
 _READY = PreparedStatement(select(func.count().label("count_")).select_from(_some))
-_next = select(_m.due_at).where(*_LANE).order_by(_m.turn, _m.id).limit(NEXT).subquery()
+_next = select(_m.due_at).where(*_LANE).order_by(_m.turn, _m.id).limit(OLDEST_SCAN).subquery()
 _OLDEST = PreparedStatement(select(func.min(_next.c.due_at).label("since")))
 
 
@@ -38,7 +38,7 @@ def _resting() -> PreparedStatement:
         select(_m.lane, _m.due_at)
         .where(RESTING, _m.pool == bindparam("pool"))
         .order_by(_m.due_at, _m.id)
-        .limit(COUNTED)
+        .limit(COUNT_LIMIT)
         .subquery()
     )
     due = some.c.due_at <= bindparam("now")
@@ -54,10 +54,10 @@ def _resting() -> PreparedStatement:
 
 
 _RESTING = _resting()
-_ACTIVE = PreparedStatement(select(_m.pool, _m.lane).where(ACTIVE).limit(COUNTED))
-_HELD = PreparedStatement(select(_m.pool, _m.lane).where(_m.state == MessageState.HELD).limit(COUNTED))
-_ENDPOINTS = PreparedStatement(select(_w.id).where(_w.status == WebhookStatus.ENABLED).limit(ENDPOINTS))
-_untold = select(_d.next_at).where(UNTOLD, _d.webhook_id == bindparam("of")).limit(COUNTED).subquery()
+_ACTIVE = PreparedStatement(select(_m.pool, _m.lane).where(ACTIVE).limit(COUNT_LIMIT))
+_HELD = PreparedStatement(select(_m.pool, _m.lane).where(_m.state == MessageState.HELD).limit(COUNT_LIMIT))
+_ENDPOINTS = PreparedStatement(select(_w.id).where(_w.status == WebhookStatus.ENABLED).limit(MAX_WEBHOOKS))
+_untold = select(_d.next_at).where(PENDING_DELIVERY, _d.webhook_id == bindparam("of")).limit(COUNT_LIMIT).subquery()
 _UNTOLD = PreparedStatement(select(func.count().label("count_"), func.min(_untold.c.next_at).label("since")))
 
 
@@ -81,7 +81,7 @@ def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog
     return Backlog({one: count for one, count in waiting.items() if one.pool in pools}, oldest, events, since)
 
 
-def of_webhook(connection: Connection, id: UUID) -> int:
+def webhook_backlog(connection: Connection, id: UUID) -> int:
     """How many events one webhook is still to be told of."""
     count: int = _UNTOLD.first(connection, {"of": id}).count_
     return count

@@ -28,7 +28,7 @@ _TRIED = _m.attempts > case((_m.state == _S.ACTIVE, 1), else_=0)
 _DUE = func.coalesce(_m.scheduled_at, _m.created_at)
 
 
-def stands(event: LastEvent, state: ColumnElement[str], now: float) -> ColumnElement[bool]:
+def last_event_is(event: LastEvent, state: ColumnElement[str], now: float) -> ColumnElement[bool]:
     """Whether a message has this event; `state` is its state, in whatever form; `now` in epoch seconds."""
     moment = literal(now, Double)
     pending = state.in_(sorted(_PENDING))

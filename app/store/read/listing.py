@@ -19,7 +19,7 @@ from app.store.read import messages as find
 from app.store.read.records import Page, Selection
 from app.store.schema import FAILED, SETTLED, messages, recipients
 
-SCAN = 10_000  # entries of an index looked at for one page
+SCAN_LIMIT = 10_000  # entries of an index looked at for one page
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class _IndexScan:
         return select(self.id).where(*self.enter, self.id >= start, self.id < end).order_by(order)
 
 
-def page(connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool = False) -> Page:
+def list_emails(connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool = False) -> Page:
     """At most `limit` messages: the newest, or with `oldest_first` the oldest. Either way the newest stands first."""
     walks, rest = _walks(asked)
     conditions = _conditions(rest, now)
@@ -65,7 +65,7 @@ def page(connection: Connection, asked: Selection, limit: int, now: float, oldes
 def _last(connection: Connection, walk: _IndexScan, asked: Selection, oldest_first: bool) -> UUID | None:
     """The last id that is looked at on this way; None: all are."""
     steps = walk.ids(asked.start, asked.end, oldest_first)
-    found: UUID | None = connection.execute(steps.offset(SCAN - 1).limit(1)).scalar()
+    found: UUID | None = connection.execute(steps.offset(SCAN_LIMIT - 1).limit(1)).scalar()
     return found
 
 
@@ -128,7 +128,7 @@ def _conditions(asked: Selection, now: float) -> list[ColumnElement[bool]]:
     if asked.state is not None:
         conditions.append(_unindexed(_m.state) == asked.state)
     if asked.last_event is not None:
-        conditions.append(last_event.stands(asked.last_event, _unindexed(_m.state), now))
+        conditions.append(last_event.last_event_is(asked.last_event, _unindexed(_m.state), now))
     if asked.sender is not None:
         conditions.append(func.lower(_m.mail_from) == func.lower(asked.sender))
     if asked.tag is not None:

@@ -5,16 +5,16 @@ from sqlalchemy import Connection, func, select
 from app.mail.time_units import DAY, MINUTE
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxUsage
-from app.store.read.messages import OFFERED, UNDER_WAY
+from app.store.read.messages import ACTIVE_SENDS, SENDS
 
-_offered, _under_way = OFFERED.subquery(), UNDER_WAY.subquery()
+_offered, _under_way = SENDS.subquery(), ACTIVE_SENDS.subquery()
 _COUNT = select(func.count(), func.coalesce(func.sum(_offered.c.recipients), 0)).select_from(_offered)
 _NOW = select(func.count()).select_from(_under_way)
 
 
 def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
     """Of every mailbox that ever relayed, at `now` (epoch seconds)."""
-    return {record.name: _usage(connection, record.name, now) for record in conditions.every(connection)}
+    return {record.name: _usage(connection, record.name, now) for record in conditions.list_all(connection)}
 
 
 def _usage(connection: Connection, mailbox: str, now: float) -> MailboxUsage:

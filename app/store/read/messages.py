@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, func, literal, or_, select, union_all
 
-from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.lifecycle import ENDED_STATES, MessageState, RecipientState
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
@@ -25,9 +25,7 @@ _ONE = select(messages).where(_m.id == bindparam("id"))
 _THESE = select(messages).where(_m.id.in_(bindparam("ids", expanding=True))).order_by(_m.id.desc())
 _TO = select(recipients).where(_r.message_id.in_(bindparam("ids", expanding=True))).order_by(_r.message_id, _r.position)
 _TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
-_ENDED_OF = select(_m.id).where(
-    _m.id.in_(bindparam("ids", expanding=True)), _m.state.in_([MessageState.CANCELLED, MessageState.DONE])
-)
+_ENDED_OF = select(_m.id).where(_m.id.in_(bindparam("ids", expanding=True)), _m.state.in_(sorted(ENDED_STATES)))
 _CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
 _READY = select(_m.due_at).where(READY, _m.pool == bindparam("pool")).limit(1)
 _RESTING = select(_m.due_at).where(RESTING, _m.pool == bindparam("pool")).order_by(_m.due_at).limit(1)
@@ -37,12 +35,12 @@ _ENDED = select(_a.ended_at, _a.recipients, _a.phase).where(
     # Of a crashed attempt only the dot is durable: how far it came before that is not known, so it counts.
     or_(_a.phase.in_(_COUNTED), _a.failure == FailureKind.CRASHED),
 )
-UNDER_WAY = (
+ACTIVE_SENDS = (
     select(_m.lease_until, _a.recipients, literal(str(Phase.DOT)))
     .join(messages, _m.id == _a.message_id)
     .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
 )
-OFFERED = union_all(_ENDED, UNDER_WAY)  # each with its recipients; what is under way counts as of its lease's end
+SENDS = union_all(_ENDED, ACTIVE_SENDS)  # each with its recipients; what is under way counts as of its lease's end
 
 
 def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
@@ -62,7 +60,7 @@ def emails(connection: Connection, ids: Sequence[UUID]) -> list[Email]:
     return [_email(row, of[row.id], ()) for row in rows]
 
 
-def ended(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
+def find_ended(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
     """Those of them that are done or cancelled."""
     return set(connection.execute(_ENDED_OF, {"ids": [*ids]}).scalars()) if ids else set()
 
@@ -78,7 +76,7 @@ def counts(connection: Connection) -> dict[MessageState, int]:
     return dict.fromkeys(MessageState, 0) | {MessageState(state): number for state, number in found}
 
 
-def next_dues(connection: Connection, pools: Sequence[str]) -> dict[str, float]:
+def next_due_times(connection: Connection, pools: Sequence[str]) -> dict[str, float]:
     """Of each pool a moment (epoch seconds) at which something waiting was due, or else the first when it will be."""
     found = {pool: _next_due(connection, pool) for pool in pools}
     return {pool: at for pool, at in found.items() if at is not None}
@@ -91,7 +89,7 @@ def _next_due(connection: Connection, pool: str) -> float | None:
 
 def sent_since(connection: Connection, mailbox: str, since: float) -> list[SendRecord]:
     """What this mailbox has offered after `since`, and what it is offering now, oldest first."""
-    found = connection.execute(OFFERED, {"mailbox": mailbox, "since": since})
+    found = connection.execute(SENDS, {"mailbox": mailbox, "since": since})
     sent = (SendRecord(at, recipients, phase in _COUNTED) for at, recipients, phase in found)
     return sorted(sent, key=lambda one: one.at)
 

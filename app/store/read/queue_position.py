@@ -12,13 +12,13 @@ from app.mail.time_units import DAY, MINUTE
 from app.store.db.prepared import PreparedStatement
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord
-from app.store.queue.fair_queue import LaneKey, current_turn, head
+from app.store.queue.fair_queue import LaneKey, current_turn, first_turn
 from app.store.read.messages import sent_since
 from app.store.read.records import QueuePosition
 from app.store.records import LAST_ID
 from app.store.schema import READY, attempts, messages, turns
 
-COUNTED_EXACTLY = 1_000  # messages that are counted one by one
+EXACT_COUNT_LIMIT = 1_000  # messages that are counted one by one
 
 _m, _t, _a = messages.c, turns.c, attempts.c
 _LANE = bindparam("in_lane", type_=_m.lane.type)
@@ -33,7 +33,7 @@ _LAST = PreparedStatement(
 
 
 def _count(*before: ColumnElement[bool]) -> PreparedStatement:
-    found = select(_m.id).where(READY, _m.pool == bindparam("in_pool"), *before).limit(COUNTED_EXACTLY).subquery()
+    found = select(_m.id).where(READY, _m.pool == bindparam("in_pool"), *before).limit(EXACT_COUNT_LIMIT).subquery()
     return PreparedStatement(select(func.count().label("number")).select_from(found))
 
 
@@ -61,16 +61,18 @@ def queue_position(connection: Connection, id: UUID, now: float) -> QueuePositio
     return _queue_position(connection, place.pool, ahead, now)
 
 
-def position_of_next(connection: Connection, place: LaneKey, now: float) -> QueuePosition:
+def position_of_next(connection: Connection, lane_key: LaneKey, now: float) -> QueuePosition:
     """For the message that this key would hand in now."""
-    found = _LAST.first(connection, {"pool": place.pool, "lane": place.lane, "key_id": place.key_id})
-    turn = max(found.last + 1 if found else 0, current_turn(connection, place.pool, place.lane))
-    return _queue_position(connection, place.pool, _ahead(connection, LAST_ID, place.pool, place.lane, turn), now)
+    found = _LAST.first(connection, {"pool": lane_key.pool, "lane": lane_key.lane, "key_id": lane_key.key_id})
+    turn = max(found.last + 1 if found else 0, current_turn(connection, lane_key.pool, lane_key.lane))
+    return _queue_position(
+        connection, lane_key.pool, _ahead(connection, LAST_ID, lane_key.pool, lane_key.lane, turn), now
+    )
 
 
 def _queue_position(connection: Connection, pool: str, ahead: int | None, now: float) -> QueuePosition:
-    of_pool = [record for record in conditions.every(connection) if record.pool == pool]
-    deep = ahead is not None and ahead >= COUNTED_EXACTLY
+    of_pool = [record for record in conditions.list_all(connection) if record.pool == pool]
+    deep = ahead is not None and ahead >= EXACT_COUNT_LIMIT
     return QueuePosition(
         ahead=ahead,
         mailboxes=tuple(of_pool),
@@ -82,15 +84,15 @@ def _queue_position(connection: Connection, pool: str, ahead: int | None, now: f
 def _ahead(connection: Connection, id: UUID, pool: str, lane: int, turn: int) -> int:
     values = {"in_pool": pool, "in_lane": lane, "at_turn": turn, "of": id}
     counted: int = sum(count.first(connection, values).number for count in _NEAR)
-    if counted < COUNTED_EXACTLY:
+    if counted < EXACT_COUNT_LIMIT:
         return counted
     before = sum(_estimated(connection, pool, higher, None) for higher in range(lane))
-    return max(COUNTED_EXACTLY, before + _estimated(connection, pool, lane, turn))
+    return max(EXACT_COUNT_LIMIT, before + _estimated(connection, pool, lane, turn))
 
 
 def _estimated(connection: Connection, pool: str, lane: int, turn: int | None) -> int:
     """Each key has one message at every turn between the one that is served and its last: those before `turn`."""
-    if (now := head(connection, pool, lane)) is None:
+    if (now := first_turn(connection, pool, lane)) is None:
         return 0
     lasts = _KEYS.all(connection, {"in_pool": pool, "in_lane": lane, "from_turn": now})
     return sum(min(last, last if turn is None else turn - 1) - now + 1 for (last,) in lasts)

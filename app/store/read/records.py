@@ -34,7 +34,7 @@ class Page:
     """
 
     emails: tuple[Email, ...]
-    rest: UUID | None
+    next_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

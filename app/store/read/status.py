@@ -42,7 +42,7 @@ def delivery_status(
 def why(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explanation:
     """Never without words. `mailboxes` are those of its pool, or none if it does not wait."""
     scheduled_at = email.scheduled_at if email.scheduled_at is not None and email.scheduled_at > now else None
-    mailbox = awaited(email, mailboxes, now) if waits(email, now) else None
+    mailbox = awaited_mailbox(email, mailboxes, now) if waits(email, now) else None
     relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
     kept = email.content_removed_at is None
     words = explain(
@@ -74,7 +74,9 @@ def _ways(outlook: QueuePosition, capacities: Mapping[str, MailboxLimits], now: 
             yield MailboxCapacity(capacities[record.name], opens_at, sent, recipients)
 
 
-def awaited(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> tuple[str, MailboxCondition] | None:
+def awaited_mailbox(
+    email: Email, mailboxes: Iterable[MailboxRecord], now: float
+) -> tuple[str, MailboxCondition] | None:
     """The mailbox that a waiting email waits for: the one of its pool that opens first; None when one is open.
 
     Nor does it wait for one whose pause ends before the email is due again: then it waits for itself.

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, bindparam, delete, func, literal_column, sele
 from app.mail.webhook.rules import EventType
 from app.store.db.prepared import PreparedStatement
 from app.store.db.uuid7 import floor
-from app.store.schema import GIVEN_UP, UNTOLD, webhook_deliveries, webhook_events, webhooks
+from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 
 SCAN_LIMIT = 256  # deliveries in one claim, also of those that have to wait for another
 BATCH_SIZE = 1000  # put back in one transaction: accepts wait for it
 PRUNE_BATCH = 100  # the same for what is removed
-KEPT_ATTEMPTS = 20  # tries of a delivery
+HISTORY_LENGTH = 20  # tries of a delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ _DUE = PreparedStatement(
         *(_e.type, _e.payload, _AHEAD.label("ahead")),
     )
     .join(webhook_events, _e.id == _d.event_id)
-    .where(UNTOLD, _d.webhook_id == bindparam("hook"), _d.next_at <= bindparam("now"))
+    .where(PENDING_DELIVERY, _d.webhook_id == bindparam("hook"), _d.next_at <= bindparam("now"))
     .order_by(_d.next_at, _d.number)
     .limit(bindparam("limit"))
     .with_for_update(of=webhook_deliveries, skip_locked=True)
@@ -95,7 +95,12 @@ _SETTLE = PreparedStatement(
 )
 _NEXT_IN_LINE = PreparedStatement(
     update(webhook_deliveries).where(
-        *(UNTOLD, _d.webhook_id == bindparam("hook"), _d.subject == bindparam("about"), _d.number > bindparam("of")),
+        *(
+            PENDING_DELIVERY,
+            _d.webhook_id == bindparam("hook"),
+            _d.subject == bindparam("about"),
+            _d.number > bindparam("of"),
+        ),
         _FREE,
     ),
     sets=("next_at",),
@@ -108,7 +113,7 @@ _DISABLE = (
 _ORPHANED = (
     update(webhook_deliveries)
     .where(
-        *(UNTOLD, _d.webhook_id.in_(select(_w.id)), _d.lease.is_not(None)),
+        *(PENDING_DELIVERY, _d.webhook_id.in_(select(_w.id)), _d.lease.is_not(None)),
         *(_d.next_at > bindparam("now"), _d.next_at <= bindparam("until")),
     )
     .values(lease=None, next_at=bindparam("now"))
@@ -119,7 +124,7 @@ _AGAIN = PreparedStatement(
 )
 _GIVEN_UP = PreparedStatement(
     select(_d.event_id)
-    .where(GIVEN_UP, _d.webhook_id == bindparam("hook"), _d.event_id >= bindparam("first"))
+    .where(FAILED_DELIVERY, _d.webhook_id == bindparam("hook"), _d.event_id >= bindparam("first"))
     .order_by(_d.event_id)
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
@@ -134,7 +139,7 @@ def claim(connection: Connection, batch: Sequence[ClaimRequest]) -> list[list[Cl
     return [_claim(connection, demand) for demand in batch]
 
 
-def reclaim(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[None]:
+def recover(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[None]:
     """Put back what nobody holds any more: it is due at once."""
     for orphans in batch:
         connection.execute(_ORPHANED, {"now": orphans.now, "until": orphans.until})
@@ -148,8 +153,8 @@ def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool
     if mine:
         _NEXT_IN_LINE.run(connection, [_next_row(told) for told in mine])
     for told in mine:
-        if told.gone is not None:
-            connection.execute(_DISABLE, {"hook": told.due.webhook_id, "why": told.gone})
+        if told.disable_reason is not None:
+            connection.execute(_DISABLE, {"hook": told.delivery.webhook_id, "why": told.disable_reason})
     return held
 
 
@@ -175,7 +180,7 @@ def prune(connection: Connection, before: float) -> int:
     return max(len(old), len(ids))
 
 
-def tries(history: Sequence[Sequence[Any]]) -> tuple[DeliveryAttempt, ...]:
+def parse_history(history: Sequence[Sequence[Any]]) -> tuple[DeliveryAttempt, ...]:
     """From the stored form."""
     return tuple(DeliveryAttempt(at, status, answer) for at, status, answer in history)
 
@@ -209,7 +214,7 @@ def _due(row: Any) -> ClaimedDelivery:
         event_id=row.event_id,
         subject=row.subject,
         tries=row.tries,
-        history=tries(row.history),
+        history=parse_history(row.history),
         type=EventType(row.type),
         payload=row.payload,
     )
@@ -217,19 +222,19 @@ def _due(row: Any) -> ClaimedDelivery:
 
 def _settled_row(told: DeliveryResult) -> dict[str, Any]:
     state = DeliveryState.DELIVERED if told.delivered else DeliveryState.FAILED
-    history = [*told.due.history, told.attempt][-KEPT_ATTEMPTS:]
+    history = [*told.delivery.history, told.attempt][-HISTORY_LENGTH:]
     return {
-        "of": told.due.number,
-        "token": told.due.lease,
+        "of": told.delivery.number,
+        "token": told.delivery.lease,
         "state": state if told.next_at is None else DeliveryState.PENDING,
         "next_at": told.attempt.at if told.next_at is None else told.next_at,
-        "tries": told.due.tries + 1,
+        "tries": told.delivery.tries + 1,
         "history": [[one.at, one.status, one.response] for one in history],
     }
 
 
 def _next_row(told: DeliveryResult) -> dict[str, Any]:
-    due = told.due
+    due = told.delivery
     when = told.attempt.at if told.next_at is None else told.next_at
     return {"hook": due.webhook_id, "about": due.subject, "of": due.number, "next_at": when}
 

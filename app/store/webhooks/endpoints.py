@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, selec
 
 from app.mail.webhook.rules import EventType
 from app.store.db.prepared import PreparedStatement
-from app.store.schema import UNTOLD, webhook_deliveries, webhook_events, webhooks
-from app.store.webhooks.deliveries import tries
+from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
+from app.store.webhooks.deliveries import parse_history
 from app.store.webhooks.records import Delivery, DeliveryState, Revision, Rotation, Secret, Webhook, WebhookStatus
 
-OLD_SECRETS = 4  # that sign beside the one in force: more would make the header of the signatures too long
+MAX_OLD_SECRETS = 4  # that sign beside the one in force: more would make the header of the signatures too long
 
 _w, _d, _e = webhooks.c, webhook_deliveries.c, webhook_events.c
 
@@ -25,7 +25,7 @@ _ONE = select(webhooks).where(_w.id == bindparam("id"))
 _WITH_WORK = PreparedStatement(
     select(webhooks).where(
         _w.status == WebhookStatus.ENABLED,
-        exists().where(UNTOLD, _d.webhook_id == _w.id, _d.next_at <= bindparam("now")),
+        exists().where(PENDING_DELIVERY, _d.webhook_id == _w.id, _d.next_at <= bindparam("now")),
     )
 )
 _DELIVERIES = select(
@@ -61,7 +61,7 @@ def remove(connection: Connection, batch: Sequence[UUID]) -> list[bool]:
     return [connection.execute(_DELETE, {"of": id}).rowcount == 1 for id in batch]
 
 
-def every(connection: Connection) -> list[Webhook]:
+def list_all(connection: Connection) -> list[Webhook]:
     """The newest first, disabled ones too."""
     return [_webhook(row) for row in connection.execute(_ALL)]
 
@@ -107,7 +107,7 @@ def _rotate(connection: Connection, one: Rotation) -> bool:
     if row is None:
         return False
     old = [Secret(secret.value, min(one.until, secret.until or one.until)) for secret in _secrets(row.secrets)]
-    alive = [secret for secret in old if secret.until is not None and secret.until > one.now][:OLD_SECRETS]
+    alive = [secret for secret in old if secret.until is not None and secret.until > one.now][:MAX_OLD_SECRETS]
     connection.execute(_UPDATE.values(secrets=_stored([Secret(one.secret), *alive])), {"of": one.id})
     return True
 
@@ -153,6 +153,6 @@ def _delivery(row: Row[*tuple[Any, ...]]) -> Delivery:
         state=state,
         tries=row.tries,
         next_at=row.next_at if state is DeliveryState.PENDING else None,
-        history=tries(row.history),
+        history=parse_history(row.history),
         payload=row.payload,
     )

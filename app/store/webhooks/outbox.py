@@ -24,7 +24,7 @@ from app.store.db import uuid7
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.records import Acceptance
-from app.store.schema import messages, patience, recipients, webhook_deliveries, webhook_events, webhooks
+from app.store.schema import delay_notices, messages, recipients, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import DeliveryState, WebhookStatus
 
 
@@ -48,9 +48,11 @@ _DELIVERY = PreparedStatement(
     webhook_deliveries.insert().inline(),
     sets=("webhook_id", "event_id", "subject", "state", "next_at", "tries", "history"),
 )
-_WATCH = PreparedStatement(lambda dialect: upsert(dialect, patience).on_conflict_do_nothing())
+_WATCH = PreparedStatement(lambda dialect: upsert(dialect, delay_notices).on_conflict_do_nothing())
 _FORGET = PreparedStatement(
-    delete(patience).where(patience.c.at == bindparam("moment"), patience.c.message_id == bindparam("of"))
+    delete(delay_notices).where(
+        delay_notices.c.at == bindparam("moment"), delay_notices.c.message_id == bindparam("of")
+    )
 )
 _FACTS = select(
     *(_m.id, _m.message_id, _m.state, _m.created_at, _m.scheduled_at, _m.head, _m.mailbox, _m.attempts),
@@ -73,36 +75,38 @@ def accepted(connection: Connection, fresh: Sequence[Acceptance]) -> None:
     if not (listeners := subscriptions(connection)):
         return
     later = {one.id: one.created_at for one in fresh if one.scheduled_at is not None and one.due_at > one.created_at}
-    _write_events(connection, listeners, later, EventType.SCHEDULED)
-    watch(connection, listeners, {one.id: one.due_at for one in fresh})
+    _write_email_events(connection, listeners, later, EventType.SCHEDULED)
+    schedule_delay_notices(connection, listeners, {one.id: one.due_at for one in fresh})
 
 
-def waiting_again(connection: Connection, since: Mapping[UUID, float]) -> None:
+def requeued(connection: Connection, since: Mapping[UUID, float]) -> None:
     """These were put back into the queue by a person, each due from that moment (epoch seconds)."""
     if since and (listeners := subscriptions(connection)):
-        watch(connection, listeners, since)
+        schedule_delay_notices(connection, listeners, since)
 
 
 def rescheduled(connection: Connection, moved: Mapping[UUID, tuple[float, float]], now: float) -> None:
     """These were due at the first moment, and now are at the second (epoch seconds)."""
     if not moved or not (listeners := subscriptions(connection)):
         return
-    _write_events(connection, listeners, {id: now for id, (_, to) in moved.items() if to > now}, EventType.SCHEDULED)
+    _write_email_events(
+        connection, listeners, {id: now for id, (_, to) in moved.items() if to > now}, EventType.SCHEDULED
+    )
     _FORGET.run(connection, [{"moment": at + DELAY_NOTICE_AFTER, "of": id} for id, (at, _) in moved.items()])
-    watch(connection, listeners, {id: to for id, (_, to) in moved.items()})
+    schedule_delay_notices(connection, listeners, {id: to for id, (_, to) in moved.items()})
 
 
 def ended(connection: Connection, moments: Mapping[UUID, float]) -> None:
     """These are done or cancelled since that moment (epoch seconds), and are so stored already."""
     if moments and (listeners := subscriptions(connection)):
-        _write_events(connection, listeners, moments)
+        _write_email_events(connection, listeners, moments)
 
 
 def delayed(
     connection: Connection, listeners: Subscriptions, moments: Mapping[UUID, float], why: Mapping[UUID, Explanation]
 ) -> None:
     """These wait for an hour. `why` has the words where more is known than the message says."""
-    _write_events(connection, listeners, moments, EventType.DELIVERY_DELAYED, why)
+    _write_email_events(connection, listeners, moments, EventType.DELIVERY_DELAYED, why)
 
 
 def mailbox_changed(
@@ -118,22 +122,22 @@ def mailbox_changed(
     is_held = after.health is Health.HELD
     if listeners and was_held is not is_held:
         kind = EventType.MAILBOX_HELD if is_held else EventType.MAILBOX_RELEASED
-        write(connection, listeners, [payload.mailbox_event(kind, after.since, name, pool, after)])
+        write_events(connection, listeners, [payload.mailbox_event(kind, after.since, name, pool, after)])
 
 
-def announce(connection: Connection, batch: Sequence[WebhookEvent]) -> list[None]:
+def publish(connection: Connection, batch: Sequence[WebhookEvent]) -> list[None]:
     """What no other write tells of by itself."""
-    write(connection, subscriptions(connection), batch)
+    write_events(connection, subscriptions(connection), batch)
     return [None] * len(batch)
 
 
-def watch(connection: Connection, listeners: Subscriptions, since: Mapping[UUID, float]) -> None:
+def schedule_delay_notices(connection: Connection, listeners: Subscriptions, since: Mapping[UUID, float]) -> None:
     """Look after these once they wait for an hour."""
     if any(EventType.DELIVERY_DELAYED in listener.events for listener in listeners):
         _WATCH.run(connection, [{"at": at + DELAY_NOTICE_AFTER, "message_id": id} for id, at in since.items()])
 
 
-def write(connection: Connection, listeners: Subscriptions, notices: Iterable[WebhookEvent]) -> None:
+def write_events(connection: Connection, listeners: Subscriptions, notices: Iterable[WebhookEvent]) -> None:
     """Keep each event that somebody listens to, and put it in the line of each who does."""
     heard = [(one, ids) for one in notices if (ids := [who.id for who in listeners if one.type in who.events])]
     rows = [_event_row(one) for one, _ in heard]
@@ -148,7 +152,7 @@ def write(connection: Connection, listeners: Subscriptions, notices: Iterable[We
         _DELIVERY.run(connection, deliveries)
 
 
-def _write_events(
+def _write_email_events(
     connection: Connection,
     listeners: Subscriptions,
     moments: Mapping[UUID, float],
@@ -156,7 +160,7 @@ def _write_events(
     why: Mapping[UUID, Explanation] | None = None,
 ) -> None:
     facts = _facts(connection, list(moments), why or {}, ahead=kind is EventType.SCHEDULED) if moments else []
-    write(connection, listeners, [payload.email_event(kind or _end(one), moments[one.id], one) for one in facts])
+    write_events(connection, listeners, [payload.email_event(kind or _end(one), moments[one.id], one) for one in facts])
 
 
 def _end(facts: EmailSnapshot) -> EventType:

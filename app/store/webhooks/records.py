@@ -91,11 +91,11 @@ class ClaimedDelivery:
 class DeliveryResult:
     """How a try ended. With a `next_at` it is tried again then; `gone` says why the endpoint is to be disabled."""
 
-    due: ClaimedDelivery
+    delivery: ClaimedDelivery
     attempt: DeliveryAttempt
     delivered: bool
     next_at: float | None = None
-    gone: str | None = None
+    disable_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def test_a_mailbox_is_to_be_held(server: ApiServer, content: bytes) -> None:
     before = server.clock.now()
     response = server.post(content, f"/mailboxes/{name}/hold")
     assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "hold"})
-    wish = record(server, name).wish
+    wish = record(server, name).hold_request
     assert wish is not None
     assert (wish.hold, wish.reason) == (True, "two lines" if b"two" in content else "")
     assert before <= wish.at <= server.clock.now()
@@ -127,7 +127,7 @@ def test_a_mailbox_is_to_be_released(server: ApiServer) -> None:
     for _ in range(2):
         response = server.post(b"no JSON", f"/mailboxes/{name}/release")
         assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "release"})
-    wish = record(server, name).wish
+    wish = record(server, name).hold_request
     assert wish is not None
     assert wish == HoldRequest(wish.at, hold=False)
     server.run(server.store.save_condition(name, "main", MailboxCondition(), wish.at))
@@ -159,14 +159,14 @@ def test_a_reason_that_cannot_be_shown(server: ApiServer, content: bytes, status
     name = keep(server)
     body = refused(server.post(content, f"/mailboxes/{name}/hold"), status, "validation_error")
     assert says in body["message"]
-    assert record(server, name).wish is None
+    assert record(server, name).hold_request is None
 
 
 def test_a_reason_of_200_characters(server: ApiServer) -> None:
     """The limit itself is allowed, in characters and not in octets."""
     name = keep(server)
     assert server.post({"reason": "ü" * 200}, f"/mailboxes/{name}/hold").status_code == 200
-    wish = record(server, name).wish
+    wish = record(server, name).hold_request
     assert wish is not None
     assert wish.reason == "ü" * 200
 
@@ -187,7 +187,7 @@ def test_who_may(server: ApiServer) -> None:
         for answer in answers:
             assert "full_access" in refused(answer, 401, "restricted_api_key")["message"]
     refused(httpx.get(f"{server.url}/mailboxes"), 401, "missing_api_key")
-    assert record(server, name).wish is None
+    assert record(server, name).hold_request is None
 
 
 @pytest.mark.parametrize(

@@ -181,12 +181,12 @@ def test_a_mailbox_is_to_be_held_and_released(tmp_path: Path) -> None:
     result = postern(tmp_path, "mailboxes", "hold", MAILBOX, "--reason", " audit \n of May ")
     assert (result.exit_code, result.output.count("\n")) == (0, 1)
     assert result.stdout.startswith(f"{MAILBOX} will be held")
-    wish = mailbox(tmp_path).wish
+    wish = mailbox(tmp_path).hold_request
     assert wish is not None
     assert (wish.hold, wish.reason) == (True, "audit of May")
     assert abs(wish.at - time.time()) < WAIT_TIMEOUT
     assert postern(tmp_path, "mailboxes", "release", MAILBOX).stdout.startswith(f"{MAILBOX} will be released")
-    wish = mailbox(tmp_path).wish
+    wish = mailbox(tmp_path).hold_request
     assert wish is not None
     assert (wish.hold, wish.reason) == (False, "")
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_wished(tmp_path: Path) -> None:
     mailbox(tmp_path, MailboxCondition())
     result = postern(tmp_path, "mailboxes", "hold", MAILBOX, "--reason", "x" * 201)
     assert (result.exit_code, "200 at most" in result.stderr) == (2, True)
-    assert mailbox(tmp_path).wish is None
+    assert mailbox(tmp_path).hold_request is None
 
 
 # Beside a Postern that runs: the commands are processes of their own, as a person starts them.

@@ -88,7 +88,7 @@ async def claim(store: Store, limit: int = 100, now: float = NOW, **changes: Any
     """Claim for a minute."""
     pool, mailbox, until = changes.get("pool", POOL), changes.get("mailbox", MAILBOX), changes.get("until", now + 60)
     fence = await owned(store, mailbox)
-    claimed = await store.claim(pool, mailbox, limit, now, until, fence=fence, others=changes.get("others"))
+    claimed = await store.claim(pool, mailbox, limit, now, until, fence=fence, non_urgent=changes.get("others"))
     assert claimed is not None
     return claimed
 

@@ -79,11 +79,11 @@ async def every_verb(store: Store) -> None:
     await store.find(None, state=MessageState.DONE)
     for asked in LISTS:
         for oldest_first in (False, True):
-            await store.page(asked, 20, NOW, oldest_first=oldest_first)
+            await store.list_emails(asked, 20, NOW, oldest_first=oldest_first)
     assert await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=0.0, events=0.0))
     while await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=NOW + 2e9, events=0.0)):
         pass
-    await store.next_due("default")
+    await store.next_due_times(["default"])
     await store.backlog(["default"], NOW)
     await store.sent_since(MAILBOX, NOW - 60)
     await store.usage(NOW)
@@ -103,7 +103,7 @@ async def keys_and_audit(store: Store) -> None:
     await store.rotate_key(KeyRotation(key.id, b"other", NOW, NOW, by))
     await store.key(key.id)
     await store.revoke_key(key.id, NOW, by)
-    await store.refuse([Refusal(Entry(NOW, by, Action.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")])
+    await store.record_refusals([Refusal(Entry(NOW, by, Action.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")])
     await store.audit((await store.audit(None, 2))[-1].id, 20)
     await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW + 1))
 
@@ -190,11 +190,11 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
         "get": lambda: store.get(kept.id),
         "outlook": lambda: store.queue_position(kept.id, NOW),
         "find": lambda: store.find(KEY),
-        "next_due": lambda: store.next_due("default"),
+        "next_due": lambda: store.next_due_times(["default"]),
         "reclaim": lambda: store.recover(NOW),
         "expire": lambda: store.expire(NOW),
         "prune": lambda: store.prune(RetentionCutoffs(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
-        **{f"{asked}": partial(store.page, asked, 20, NOW) for asked in LISTS},
+        **{f"{asked}": partial(store.list_emails, asked, 20, NOW) for asked in LISTS},
     }
 
     async def costs() -> dict[str, int]:

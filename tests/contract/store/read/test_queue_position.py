@@ -36,7 +36,7 @@ async def test_the_place_is_what_a_claim_does(store: Store) -> None:
 @pytest.mark.parametrize("near", [1_000, 10])
 async def test_far_back_it_is_reckoned(store: Store, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the turns of the keys, and it comes to the same."""
-    monkeypatch.setattr(queue_position, "COUNTED_EXACTLY", near)
+    monkeypatch.setattr(queue_position, "EXACT_COUNT_LIMIT", near)
     await accept(store, *(acceptance(lane=Lane.URGENT) for _ in range(20)))
     await accept(store, *(acceptance() for _ in range(60)))
     await accept(store, *(acceptance(key_id=OTHER) for _ in range(40)))

@@ -51,16 +51,16 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.get(STRANGER) is None
     assert await store.content(STRANGER) is None
     assert await store.find_key(b"none") is None
-    assert await store.next_due("default") is None
+    assert (await store.next_due_times(["default"])).get("default") is None
     assert await store.counts() == dict.fromkeys(MessageState, 0)
 
 
 async def test_the_next_due_is_the_earliest_that_waits(store: Store) -> None:
     """In its pool; what is held by a worker does not wait."""
     await accept(store, acceptance(due_at=NOW + 9), acceptance(due_at=NOW), acceptance(pool="other", due_at=NOW - 9))
-    assert await store.next_due("default") == NOW
+    assert (await store.next_due_times(["default"])).get("default") == NOW
     await claim_one(store)
-    assert await store.next_due("default") == NOW + 9
+    assert (await store.next_due_times(["default"])).get("default") == NOW + 9
 
 
 async def test_the_next_due_of_several_pools(store: Store) -> None:
@@ -117,9 +117,9 @@ async def test_what_is_wished_is_known_until_it_is_done(store: Store) -> None:
     await store.request_hold(MAILBOX, first)
     assert await store.hold_requests() == {MAILBOX: first}
     await store.request_hold(MAILBOX, then)
-    await store.save_condition(MAILBOX, "default", MailboxCondition(since=NOW), heard=first.at)
+    await store.save_condition(MAILBOX, "default", MailboxCondition(since=NOW), fulfilled_request=first.at)
     assert await store.hold_requests() == {MAILBOX: then}
-    await store.save_condition(MAILBOX, "default", MailboxCondition(since=NOW), heard=then.at)
+    await store.save_condition(MAILBOX, "default", MailboxCondition(since=NOW), fulfilled_request=then.at)
     assert await store.hold_requests() == {}
 
 

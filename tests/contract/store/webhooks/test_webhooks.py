@@ -263,7 +263,9 @@ async def test_410_disables(store: Store) -> None:
     await accept(store, scheduled())
     (due,) = await take(store, webhook)
     await store.settle_delivery(
-        DeliveryResult(due, DeliveryAttempt(NOW, 410, ""), delivered=False, next_at=NOW, gone="It answered 410 Gone.")
+        DeliveryResult(
+            due, DeliveryAttempt(NOW, 410, ""), delivered=False, next_at=NOW, disable_reason="It answered 410 Gone."
+        )
     )
     found = await store.webhook(webhook)
     assert found is not None
