@@ -179,7 +179,7 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
     sqlite_url: str, steps: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Claim, settle, accept, read, list, and the looks at the clock."""
-    monkeypatch.setattr(listing, "SCAN", 500)
+    monkeypatch.setattr(listing, "SCAN_LIMIT", 500)
     store = await Store.open(sqlite_url)
     kept = acceptance()
     await accept(store, kept)

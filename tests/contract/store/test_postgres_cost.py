@@ -131,7 +131,7 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
     postgres_url: str, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, analyzed: bool
 ) -> None:
     """Claim, settle, accept, read, list, and the looks at the clock; also by the plans of when there were few."""
-    monkeypatch.setattr(listing, "SCAN", 500)
+    monkeypatch.setattr(listing, "SCAN_LIMIT", 500)
     store = await Store.open(postgres_url)
     kept = acceptance()
     await accept(store, kept)

@@ -133,7 +133,7 @@ async def test_a_step_is_small(store: Store, store_url: str, monkeypatch: pytest
     sizes = [10, 10, 300, 10, 60, 60]
     for number, size in enumerate(sizes):
         await ended(store, now=NOW + number, content=b"x" * size)
-    monkeypatch.setattr(retention, "MAX_BYTES_AT_ONCE", 100)
+    monkeypatch.setattr(retention, "BATCH_BYTES", 100)
     assert await prune(store, bounds(contents=LATER)) == [2, 1, 2, 1]
     many = retention.BATCH_SIZE + 1
     for id in await accept(store, *(acceptance() for _ in range(many))):
@@ -168,7 +168,7 @@ async def test_what_somebody_holds_is_left_for_later(postgres_url: str) -> None:
 @pytest.fixture
 async def small(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Path]]:
     """A store whose file is kept tight, and the file."""
-    monkeypatch.setattr(vacuum, "SLACK", 16)
+    monkeypatch.setattr(vacuum, "MIN_FREE_PAGES", 16)
     store = await Store.open(sqlite_url)
     yield store, Path(sqlite_url.removeprefix("sqlite:///"))
     await store.close()

@@ -186,7 +186,7 @@ async def test_pages_leave_nothing_out(store: Store, scan: int, limit: int, monk
     """However little is looked at for one page: each message once, in order, in either direction."""
     await in_every_state(store)
     expected = {asked: await found(store, asked) for asked in ASKED}
-    monkeypatch.setattr(listing, "SCAN", scan)
+    monkeypatch.setattr(listing, "SCAN_LIMIT", scan)
     for asked in ASKED:
         assert joined(await whole(store, asked, limit)) == expected[asked], asked
         backwards = await whole(store, asked, limit, oldest_first=True)
@@ -206,7 +206,7 @@ async def test_a_page_is_full_while_there_is_enough(store: Store) -> None:
 
 async def test_a_page_may_be_empty_and_have_a_rest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is rare and far away is found in the next one."""
-    monkeypatch.setattr(listing, "SCAN", 3)
+    monkeypatch.setattr(listing, "SCAN_LIMIT", 3)
     rare = acceptance(lane=Lane.URGENT)
     await accept(store, rare, *(acceptance() for _ in range(4)))
     first = await store.list_emails(Selection(lane=Lane.URGENT), 20, NOW)
