@@ -47,6 +47,13 @@ def test_modules_that_the_design_names_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_document_names_exist(path: Path) -> None:
+    """Paths below app, tests and deploy between backticks."""
+    named = re.findall(r"`((?:app|tests|deploy)/[\w./-]+)`", path.read_text("utf-8"))
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_relative_links_lead_to_files_and_headings(path: Path) -> None:
     """A fragment is the heading's text in lower case, as GitHub writes it."""
     text = CODE.sub("", path.read_text("utf-8"))
