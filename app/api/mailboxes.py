@@ -1,4 +1,4 @@
-"""GET /mailboxes, and what a person wishes for one. The relay holds and releases; nothing here waits for it."""
+"""Routes under /mailboxes: list, hold and release. The relay carries requests out asynchronously."""
 
 from dataclasses import asdict
 from typing import Annotated, Literal, NotRequired, cast
@@ -30,22 +30,22 @@ from app.store.read.status import condition_at
 
 
 class ExplanationObject(TypedDict):
-    """In plain words: what is so, and what mends it."""
+    """Explanation of a state and how to fix it."""
 
     summary: str
     fix: str
 
 
 class UsageObject(TypedDict):
-    """What it has used of its limits, whichever process relayed."""
+    """Usage of the limits, over all processes."""
 
-    connections: Annotated[int, describe("Those that carry a message at this moment.")]
+    connections: Annotated[int, describe("Connections that are sending a message now.")]
     messages_last_minute: int
-    recipients_last_day: Annotated[int, describe("Of the last 24 hours; the window slides.")]
+    recipients_last_day: Annotated[int, describe("Recipients in the last 24 hours, a sliding window.")]
 
 
 class LimitsObject(TypedDict):
-    """What the settings allow it."""
+    """Limits from the settings."""
 
     connections: int
     messages_per_minute: int
@@ -53,7 +53,7 @@ class LimitsObject(TypedDict):
 
 
 class CredentialObject(TypedDict):
-    """What it logs in with ends by its date."""
+    """A credential that expires."""
 
     what: Annotated[str, describe("`password` or `client certificate`.", examples=["password"])]
     ends_at: Timestamp
@@ -61,20 +61,24 @@ class CredentialObject(TypedDict):
 
 
 class MailboxObject(TypedDict):
-    """Where a mailbox stands."""
+    """State of a mailbox."""
 
     object: Literal["mailbox"]
     name: str
     pool: str
-    health: Annotated[Health, describe("`open` relays, `paused` rests until a moment, `held` until its login works.")]
+    health: Annotated[
+        Health, describe("`open`: relays. `paused`: waits until `until`. `held`: waits until its login succeeds.")
+    ]
     since: Timestamp
-    until: Annotated[Timestamp | None, describe("The end of a pause, or the next login of a held one.")]
-    connections: Annotated[int | None, describe("So many at once; null: as many as the settings allow.")]
-    owner: Annotated[str | None, describe("The replica that relays through it; null: none just now.")]
-    wish: Annotated[Literal["hold", "release"] | None, describe("What a person asked for and its relay has not heard.")]
+    until: Annotated[Timestamp | None, describe("End of the pause, or time of the next login of a held mailbox.")]
+    connections: Annotated[int | None, describe("Reduced number of connections; null: as in the settings.")]
+    owner: Annotated[str | None, describe("The replica that relays through this mailbox; null: none now.")]
+    wish: Annotated[
+        Literal["hold", "release"] | None, describe("Request of an operator that the relay has not carried out yet.")
+    ]
     usage: UsageObject
-    limits: Annotated[LimitsObject | None, describe("null: it is not in the settings of this process any more.")]
-    credential: Annotated[CredentialObject | None, describe("null: it has no end that can be known.")]
+    limits: Annotated[LimitsObject | None, describe("null: the mailbox is not in the settings of this process.")]
+    credential: Annotated[CredentialObject | None, describe("null: no known expiry date.")]
     explanation: ExplanationObject | None
 
 
@@ -87,18 +91,18 @@ class MailboxList(TypedDict):
 
 
 class HoldInput(TypedDict):
-    """Why it is held. The body may be empty too."""
+    """Reason of a hold. The body may be empty."""
 
     reason: NotRequired[
         Annotated[
             Annotated[str, WithJsonSchema({"type": "string", "format": "printable", "maxLength": MAX_REASON})] | None,
-            describe("Shown wherever the mailbox is; 200 characters of it."),
+            describe("Shown with the mailbox; at most 200 characters."),
         ]
     ]
 
 
 class MailboxHoldResponse(TypedDict):
-    """What was asked for is written down, and its relay does it in a moment."""
+    """A stored request, which the relay carries out within seconds."""
 
     object: Literal["mailbox"]
     name: str
@@ -132,7 +136,7 @@ _NO_MAILBOX = NotFound("There is no mailbox nobody@contoso.com. GET /mailboxes n
 
 
 class MailboxRoutes:
-    """The routes under /mailboxes, all of them for administrators."""
+    """Routes under /mailboxes. All require full access."""
 
     def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
         self._context = context
@@ -140,17 +144,17 @@ class MailboxRoutes:
 
     @operation(
         "listMailboxes",
-        "See where the mailboxes stand",
+        "List the mailboxes",
         tag=Tag.MAILBOXES,
         needs=RequiredPermission.FULL_ACCESS,
         answer=Answer(
-            "All of them, and why each that does not relay does not.",
+            "All mailboxes, with an explanation for each that does not relay.",
             MailboxList,
             {"one is held": params.list_object([_MAILBOX])},
         ),
     )
     async def list_(self, request: Request) -> Response:
-        """GET /mailboxes: where each stands, and why."""
+        """GET /mailboxes: the state of each and its explanation."""
         await self._authenticator.full_access(request)
         now = self._context.clock.now()
         records, used = await self._context.store.mailboxes(), await self._context.store.usage(now)
@@ -165,14 +169,14 @@ class MailboxRoutes:
         parameters=(_NAME_PART,),
         body=Body(HoldInput, {"a reason": {"reason": "audit"}}, required=False),
         answer=Answer(
-            "It relays nothing more until a person releases it.",
+            "The mailbox stops relaying until it is released.",
             MailboxHoldResponse,
             {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "hold"}},
         ),
         errors=(_NO_MAILBOX, invalid("reason", "It has 201 characters; give 200 at most.")),
     )
     async def hold(self, request: Request) -> Response:
-        """POST /mailboxes/{name}/hold: it relays nothing more until a person releases it."""
+        """POST /mailboxes/{name}/hold: stop relaying until the mailbox is released."""
         return await self._wish(request, hold=True)
 
     @operation(
@@ -182,15 +186,15 @@ class MailboxRoutes:
         needs=RequiredPermission.FULL_ACCESS,
         parameters=(_NAME_PART,),
         answer=Answer(
-            "It logs in once, and relays if that works.",
+            "The mailbox logs in once and relays if the login succeeds.",
             MailboxHoldResponse,
             {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "release"}},
         ),
         errors=(_NO_MAILBOX,),
-        description="A body is not read.",
+        description="The request body is ignored.",
     )
     async def release(self, request: Request) -> Response:
-        """POST /mailboxes/{name}/release: it logs in once, and relays if that works."""
+        """POST /mailboxes/{name}/release: log in once, and relay if the login succeeds."""
         return await self._wish(request, hold=False)
 
     def _mailbox(self, record: MailboxRecord, used: MailboxUsage, now: float) -> MailboxObject:
@@ -236,7 +240,7 @@ def _why(explanation: Explanation) -> ExplanationObject:
 
 
 def _no_end() -> None:
-    """It is not in the settings."""
+    """Return no expiry, for a mailbox that is not in the settings."""
 
 
 def _reason(raw: bytes | bytearray) -> str:

@@ -37,7 +37,7 @@ MIB = 1024 * 1024
 
 
 class SettingsError(Exception):
-    """One plain line: the variable, the fault, the fix."""
+    """Invalid settings. The message is one line: the variable, the error, the fix."""
 
 
 class _Sourced(BaseSettings):
@@ -181,11 +181,6 @@ class Settings(StoreSettings, MailboxSettings):
     def routes(self) -> Routes:
         """Which pool may send as whom."""
         return routes(self.pools)
-
-    @property
-    def sender_patterns(self) -> tuple[str, ...]:
-        """Who may be the sender, of all pools."""
-        return tuple(pattern for pool in self.pools for pattern in pool.senders)
 
 
 S = TypeVar("S", bound=_Sourced)

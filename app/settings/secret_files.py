@@ -26,7 +26,7 @@ class FileSecret(SecretStr):
 
 
 class SourceError(Exception):
-    """One plain line: the variable, the fault, the fix."""
+    """Unreadable source of settings. The message is one line: the variable, the error, the fix."""
 
 
 class Variables(PydanticBaseSettingsSource):

@@ -191,7 +191,7 @@ def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
     settings = load(Settings)
     assert (settings.smtp_host, settings.smtp_port, settings.ehlo) == ("smtp.office365.com", 587, "contoso.com")
     assert (settings.connections, settings.messages_per_minute, settings.recipients_per_day) == (3, 30, 10_000)
-    assert settings.sender_patterns == ("noreply@contoso.com",)
+    assert settings.pools[0].senders == ("noreply@contoso.com",)
     assert settings.store_url == "sqlite:///data/postern.db"
 
 

@@ -1,4 +1,4 @@
-"""GET /audit: who has changed what, and what was refused. Writes nothing."""
+"""GET /audit: administrative changes, cancellations and refused sends."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +15,7 @@ from app.store.keys.audit_records import AuditRecord
 
 
 class AuditRoute:
-    """The route."""
+    """Route of the audit."""
 
     def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
         self._context = context
@@ -23,17 +23,19 @@ class AuditRoute:
 
     @operation(
         "listAudit",
-        "See who changed what",
+        "List the audit",
         tag=Tag.KEYS,
         needs=RequiredPermission.FULL_ACCESS,
         parameters=schema.PAGE_PARAMETERS,
-        answer=Answer("The newest first.", schema.AuditPage, {"one": params.list_object([schema.ENTRY])}),
+        answer=Answer(
+            "A page of entries, newest first.", schema.AuditPage, {"one": params.list_object([schema.ENTRY])}
+        ),
         errors=schema.PAGE_ERRORS,
-        description="Changes of keys; mailboxes held and released; emails retried, confirmed, cancelled and erased; "
-        "sends that were refused. A refusal is there a second or so after it was answered.",
+        description="Changes of keys; held and released mailboxes; retried, confirmed, cancelled and erased emails; "
+        "refused sends. A refusal is listed about one second after its response.",
     )
     async def list_(self, request: Request) -> Response:
-        """GET /audit: page by page, the newest first."""
+        """GET /audit, newest first."""
         await self._authenticator.full_access(request)
         limit, after = params.page(request.query_params)
         found = await self._context.store.audit(after, limit + 1)
@@ -41,17 +43,17 @@ class AuditRoute:
 
 
 def entry(record: AuditRecord) -> AuditEntry:
-    """As administrators read it, over HTTP and at the command line."""
-    told_ = record.entry
+    """Return an audit entry as JSON, for HTTP and the command line."""
+    source = record.entry
     return {
         "id": str(record.id),
-        "created_at": iso(told_.at),
-        "action": told_.action,
-        "subject": told_.subject,
-        "actor": told_.by.name,
-        "key_id": None if told_.by.key_id is None else str(told_.by.key_id),
-        "request_id": told_.by.request_id,
-        "details": dict(told_.details),
+        "created_at": iso(source.at),
+        "action": source.action,
+        "subject": source.subject,
+        "actor": source.by.name,
+        "key_id": None if source.by.key_id is None else str(source.by.key_id),
+        "request_id": source.by.request_id,
+        "details": dict(source.details),
         "times": record.times,
         "last_at": iso(record.last_at),
     }

@@ -1,7 +1,7 @@
-"""The members of an API key as JSON become the parts that the store keeps. The rules are `mail/key_policy`'s.
+"""Validation of an API key's members. The rules are in `mail/key_policy`.
 
-Null means the same as leaving a member out. What is empty ("", [], 0, false) takes a limit away. Everything that is
-wrong is told at once.
+Null is the same as an absent member. An empty value ("", [], 0, false) removes a limit. One error lists every invalid
+member.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,11 +15,13 @@ from app.mail import key_policy
 from app.mail.key_policy import Policy, PolicyError, validate
 from app.store.keys.records import Permission
 
-_OF_KEY = frozenset({"name", "permission", "disabled"})  # and not of its policy
+MISSING_NAME = "The name is missing. Say what the key is used for."
+INVALID_OVERLAP = f"It must be a whole number of seconds from 0 to {MAX_OVERLAP}."
+_NOT_IN_POLICY = frozenset({"name", "permission", "disabled"})
 
 
 def changes(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts that are given; members of other names are ignored. Raises Invalid."""
+    """Return the given members, validated; unknown members are ignored. Raises Invalid."""
     found: dict[str, Any] = {}
     flaws = []
     for member, rule in _RULES.items():
@@ -34,30 +36,29 @@ def changes(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new(given: Mapping[str, Any]) -> tuple[str, Permission, Policy, bool]:
-    """Name, permission, policy, and whether it is disabled. Raises Invalid."""
+    """Return the name, the permission, the policy and `disabled` of a new key. Raises Invalid."""
     found = changes(given)
     if "name" not in found:
-        sentence = "The name is missing; say what the key is for."
-        raise Invalid([FieldError("name", sentence, ErrorName.MISSING_REQUIRED_FIELD)])
+        raise Invalid([FieldError("name", MISSING_NAME, ErrorName.MISSING_REQUIRED_FIELD)])
     try:
-        policy = validate(Policy(**{it: value for it, value in found.items() if it not in _OF_KEY}))
+        policy = validate(Policy(**{it: value for it, value in found.items() if it not in _NOT_IN_POLICY}))
     except PolicyError as error:
         raise conflict(error) from None
     return found["name"], found.get("permission", Permission.SENDING_ACCESS), policy, found.get("disabled", False)
 
 
 def conflict(error: PolicyError) -> Invalid:
-    """Each part is right, and together they are not."""
+    """Return the error for members that are valid alone but exclude each other."""
     return Invalid([FieldError("", str(error), reason="policy_conflict")])
 
 
 def overlap(given: Mapping[str, Any]) -> int:
-    """Seconds for which the secret in force goes on working. Raises Invalid."""
+    """Return the seconds for which the current secret stays valid. Raises Invalid."""
     value = given.get("overlap")
     if value is None:
         return DEFAULT_OVERLAP
     if not is_whole(value) or not 0 <= value <= MAX_OVERLAP:
-        raise Invalid([FieldError("overlap", f"It must be a whole number of seconds from 0 to {MAX_OVERLAP}.")])
+        raise Invalid([FieldError("overlap", INVALID_OVERLAP)])
     return int(value)
 
 
@@ -75,7 +76,7 @@ def _texts(rule: Callable[[list[str]], Any], value: Any) -> Any:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError("It must be a list of strings.")
     if len(value) > MAX_ITEMS:
-        raise ValueError(f"It has {len(value)} entries and may have {MAX_ITEMS}.")
+        raise ValueError(f"It has {len(value)} entries. The maximum is {MAX_ITEMS}.")
     return rule(value)
 
 
@@ -93,7 +94,7 @@ def _boolean(value: Any) -> bool:
 
 def _budget(rule: Callable[[int], int], value: Any) -> int | None:
     if not is_whole(value):
-        raise ValueError(f"It must be a whole number, not {json_type(value)}; 0 takes the limit away.")
+        raise ValueError(f"It must be a whole number, not {json_type(value)}; 0 removes the limit.")
     return rule(int(value)) if value else None
 
 

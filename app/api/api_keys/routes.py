@@ -1,6 +1,6 @@
-"""The routes under /keys, for administrators: who may send what. A secret is in one answer, and then nowhere.
+"""Routes under /keys: API keys and their policies. All require full access; a secret is returned once.
 
-They are Postern's own: what Resend has under /api-keys is not here.
+They are Postern's own. Resend's /api-keys is not supported.
 """
 
 from functools import partial
@@ -29,7 +29,7 @@ _operation = partial(operation, tag=Tag.KEYS, needs=RequiredPermission.FULL_ACCE
 
 
 class KeyRoutes:
-    """Made, changed, rotated, revoked; each change is in the audit."""
+    """Create, change, rotate and revoke API keys. Each change is recorded in the audit."""
 
     def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
         self._context = context
@@ -37,14 +37,16 @@ class KeyRoutes:
 
     @_operation(
         "createKey",
-        "Make an API key",
+        "Create an API key",
         body=Body(schema.KeyInput, {"a shop": schema.INPUT, "a staging": schema.STAGING}),
-        answer=Answer("With its secret, this once.", KeyWithSecret, {"made": schema.WITH_SECRET}),
+        answer=Answer(
+            "The key with its secret, which is returned only once.", KeyWithSecret, {"made": schema.WITH_SECRET}
+        ),
         errors=(*schema.INPUT_ERRORS, schema.MISSING_ERROR),
         links=schema.next_steps("$response.body#/id"),
     )
     async def create(self, request: Request) -> Response:
-        """POST /keys: with its secret, this once."""
+        """POST /keys: the only response with the secret."""
         admin, given = await self._asked(request)
         name, permission, policy, disabled = key_fields.new(given)
         key = Key(uuid4(), name, permission, self._context.clock.now(), policy, disabled)
@@ -55,10 +57,10 @@ class KeyRoutes:
     @_operation(
         "listKeys",
         "List the API keys",
-        answer=Answer("All of them, revoked ones too.", schema.KeyList, {"one": params.list_object([schema.KEY])}),
+        answer=Answer("All keys, including revoked ones.", schema.KeyList, {"one": params.list_object([schema.KEY])}),
     )
     async def list_(self, request: Request) -> Response:
-        """GET /keys: the oldest first."""
+        """GET /keys, oldest first."""
         await self._authenticator.full_access(request)
         now = self._context.clock.now()
         data = [key_object(record, now) for record in await self._context.store.keys()]
@@ -66,13 +68,13 @@ class KeyRoutes:
 
     @_operation(
         "getKey",
-        "See an API key",
+        "Get an API key",
         parameters=(schema.ID_PARAMETER,),
-        answer=Answer("What it may do, and what it has used.", KeyObject, {"in use": schema.KEY}),
+        answer=Answer("The policy of the key and its usage.", KeyObject, {"in use": schema.KEY}),
         errors=schema.ID_ERRORS,
     )
     async def show(self, request: Request) -> Response:
-        """GET /keys/{id}: what it may do, and what it has used. Its secret is not there."""
+        """GET /keys/{id}: policy and usage, without the secret."""
         await self._authenticator.full_access(request)
         return json_object(key_object(await self._record(path_id(request)), self._context.clock.now()))
 
@@ -80,13 +82,13 @@ class KeyRoutes:
         "reviseKey",
         "Change an API key",
         parameters=(schema.ID_PARAMETER,),
-        body=Body(schema.KeyRevisionInput, {"another budget": {"messages_per_day": 10_000}}, required=False),
-        answer=Answer("As it is from now on.", KeyObject, {"changed": schema.KEY}),
+        body=Body(schema.KeyRevisionInput, {"another limit": {"messages_per_day": 10_000}}, required=False),
+        answer=Answer("The changed key.", KeyObject, {"changed": schema.KEY}),
         errors=(*schema.ID_ERRORS, *schema.INPUT_ERRORS),
-        description="It counts within a second. What was accepted before goes its way.",
+        description="The change takes effect within a second. Emails that were accepted before are not affected.",
     )
     async def revise(self, request: Request) -> Response:
-        """PATCH /keys/{id}: another name, permission, policy; disabled or enabled."""
+        """PATCH /keys/{id}: change the name, permission, policy or `disabled`."""
         admin, given = await self._asked(request)
         id_, by = path_id(request), actor(request, admin)
         revision = KeyRevision(id_, key_fields.changes(given), self._context.clock.now(), by)
@@ -100,15 +102,18 @@ class KeyRoutes:
 
     @_operation(
         "rotateKey",
-        "Give an API key a new secret",
+        "Rotate the secret of an API key",
         parameters=(schema.ID_PARAMETER,),
         body=Body(schema.RotationInput, {"an hour": {"overlap": 3600}}, required=False),
-        answer=Answer("With the new secret, this once.", KeyWithSecret, {"rotated": schema.WITH_SECRET}),
+        answer=Answer(
+            "The key with its new secret, which is returned only once.", KeyWithSecret, {"rotated": schema.WITH_SECRET}
+        ),
         errors=(*schema.ID_ERRORS, *schema.ROTATION_ERRORS),
-        description="The old secret works beside it for the overlap; one that was replaced before ends no later.",
+        description="The old secret stays valid for `overlap` seconds. Secrets that were replaced earlier expire no "
+        "later.",
     )
     async def rotate(self, request: Request) -> Response:
-        """POST /keys/{id}/rotate: a new secret, beside which the old one works for a while."""
+        """POST /keys/{id}/rotate: a new secret; the old one stays valid for `overlap` seconds."""
         admin, given = await self._asked(request)
         id_, now, secret = path_id(request), self._context.clock.now(), new_key()
         rotation = KeyRotation(id_, digest(secret), now, now + key_fields.overlap(given), actor(request, admin))
@@ -122,12 +127,12 @@ class KeyRoutes:
         "revokeKey",
         "Revoke an API key",
         parameters=(schema.ID_PARAMETER,),
-        answer=Answer("It is refused from now on.", schema.RevokedKey, {"revoked": schema.REVOKED}),
+        answer=Answer("The key was revoked.", schema.RevokedKey, {"revoked": schema.REVOKED}),
         errors=schema.ID_ERRORS,
-        description="It stays in the list, and what it has sent stays too. A second time changes nothing.",
+        description="The key stays in the list, and its emails are kept. Revoking it again changes nothing.",
     )
     async def revoke(self, request: Request) -> Response:
-        """DELETE /keys/{id}: it is refused from now on, within a second."""
+        """DELETE /keys/{id}: revoke the key, which takes effect within a second."""
         admin = await self._authenticator.full_access(request)
         id_ = path_id(request)
         if await self._context.store.revoke_key(id_, self._context.clock.now(), actor(request, admin)):

@@ -1,10 +1,11 @@
-"""What the routes under /keys and /audit say of themselves: the types of their bodies and answers, with examples."""
+"""OpenAPI types, parameters, error samples and examples of the routes under /keys and /audit."""
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from app.api.api_keys.fields import INVALID_OVERLAP, MISSING_NAME
 from app.api.api_keys.view import (
     BYTES_PER_DAY,
     BYTES_PER_MINUTE,
@@ -22,6 +23,7 @@ from app.api.api_keys.view import (
     KeyObject,
 )
 from app.api.auth.authenticator import MAX_OVERLAP
+from app.api.http.params import INVALID_LIMIT, INVALID_UUID
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Link, Parameter, ParameterIn
@@ -49,42 +51,44 @@ class _Policy(TypedDict):
     default_sender: NotRequired[Annotated[_AddressOrNone | None, describe(f"{DEFAULT_SENDER} Empty: none.")]]
     lanes: NotRequired[Annotated[list[Lane] | None, describe(LANES)]]
     recipients: NotRequired[Annotated[_Recipients | None, describe(RECIPIENTS)]]
-    redirect_to: NotRequired[Annotated[_AddressOrNone | None, describe(f"{REDIRECT_TO} Empty: nobody's.")]]
+    redirect_to: NotRequired[Annotated[_AddressOrNone | None, describe(f"{REDIRECT_TO} Empty: no redirection.")]]
     sink: NotRequired[Annotated[bool | None, describe(SINK)]]
-    messages_per_minute: NotRequired[Annotated[_Count | None, describe(f"{PER_MINUTE} 0 takes it away.")]]
-    messages_per_day: NotRequired[Annotated[_Count | None, describe(f"{PER_DAY} 0 takes it away.")]]
-    recipients_per_minute: NotRequired[Annotated[_Count | None, describe(f"{RECIPIENTS_PER_MINUTE} 0 takes it away.")]]
-    recipients_per_day: NotRequired[Annotated[_Count | None, describe(f"{RECIPIENTS_PER_DAY} 0 takes it away.")]]
-    bytes_per_minute: NotRequired[Annotated[_Bytes | None, describe(f"{BYTES_PER_MINUTE} 0 takes it away.")]]
-    bytes_per_day: NotRequired[Annotated[_Bytes | None, describe(f"{BYTES_PER_DAY} 0 takes it away.")]]
+    messages_per_minute: NotRequired[Annotated[_Count | None, describe(f"{PER_MINUTE} 0 removes the limit.")]]
+    messages_per_day: NotRequired[Annotated[_Count | None, describe(f"{PER_DAY} 0 removes the limit.")]]
+    recipients_per_minute: NotRequired[
+        Annotated[_Count | None, describe(f"{RECIPIENTS_PER_MINUTE} 0 removes the limit.")]
+    ]
+    recipients_per_day: NotRequired[Annotated[_Count | None, describe(f"{RECIPIENTS_PER_DAY} 0 removes the limit.")]]
+    bytes_per_minute: NotRequired[Annotated[_Bytes | None, describe(f"{BYTES_PER_MINUTE} 0 removes the limit.")]]
+    bytes_per_day: NotRequired[Annotated[_Bytes | None, describe(f"{BYTES_PER_DAY} 0 removes the limit.")]]
     disabled: NotRequired[Annotated[bool | None, describe(DISABLED)]]
 
 
 class KeyInput(_Policy):
-    """A key to be made. `recipients`, `redirect_to` and `sink` exclude each other."""
+    """A new key. Only one of `recipients`, `redirect_to` and `sink` may be given."""
 
-    name: Annotated[_Name, describe("What it is for.")]
+    name: Annotated[_Name, describe("What the key is used for.")]
 
 
 class KeyRevisionInput(_Policy):
-    """What is to be changed. What is left out or null stays; what is empty, 0 or false takes a limit away."""
+    """Changes of a key. A member that is absent or null is not changed; empty, 0 or false removes a limit."""
 
-    name: NotRequired[Annotated[_Name | None, describe("What it is for.")]]
+    name: NotRequired[Annotated[_Name | None, describe("What the key is used for.")]]
 
 
 class RotationInput(TypedDict):
-    """The body may be empty too."""
+    """Options of a rotation. The body may be empty."""
 
     overlap: NotRequired[
         Annotated[
             int | None,
-            describe("Seconds for which the old secret works; a day by default.", ge=0, le=MAX_OVERLAP),
+            describe("Seconds for which the old secret stays valid; 24 hours by default.", ge=0, le=MAX_OVERLAP),
         ]
     ]
 
 
 class KeyList(TypedDict):
-    """All keys, the oldest first."""
+    """All keys, oldest first."""
 
     object: Literal["list"]
     has_more: Literal[False]
@@ -92,7 +96,7 @@ class KeyList(TypedDict):
 
 
 class RevokedKey(TypedDict):
-    """It is refused from now on."""
+    """The key that was revoked."""
 
     object: Literal["key"]
     id: Id
@@ -100,26 +104,30 @@ class RevokedKey(TypedDict):
 
 
 class AuditEntry(TypedDict):
-    """What somebody did, or what was refused to somebody."""
+    """An administrative change, a cancellation or a refused send."""
 
     id: Id
     created_at: Timestamp
     action: Action
     subject: Annotated[
-        str, describe("To what: a key, an email, a mailbox, or the request that was refused; of several, the first.")
+        str,
+        describe("The changed key, email or mailbox, or the refused request; of several requests, the first."),
     ]
-    actor: Annotated[str, describe("The name of an API key, or `command line`, or `nobody known`.")]
-    key_id: Annotated[Id | None, describe("The API key of that name.")]
+    actor: Annotated[str, describe("The name of an API key, or `command line`, or `nobody known` without a valid key.")]
+    key_id: Annotated[Id | None, describe("The id of the API key.")]
     request_id: str | None
-    details: Annotated[dict[str, Any], describe("What was changed, from what to what; or how it was refused.")]
+    details: Annotated[dict[str, Any], describe("Old and new values of a change, or the error of a refusal.")]
     times: Annotated[
-        int, describe("The same refusal, or cancellations, of the same key are one entry for each hour.", ge=1)
+        int,
+        describe(
+            "Number of events. Equal refusals and cancellations of a key are combined into one entry per hour.", ge=1
+        ),
     ]
     last_at: Timestamp
 
 
 class AuditPage(TypedDict):
-    """Some entries, the newest first."""
+    """A page of entries, newest first."""
 
     object: Literal["list"]
     has_more: bool
@@ -178,7 +186,7 @@ ENTRY = {
 
 ID_PARAMETER = Parameter("id", Id, "The id of the key.", location=ParameterIn.PATH)
 NO_KEY = NotFound(f"There is no key {KEY_ID}.")
-ID_ERRORS = (invalid("id", "It must be a UUID, as this relay gave it out.", ErrorName.INVALID_PARAMETER), NO_KEY)
+ID_ERRORS = (invalid("id", INVALID_UUID, ErrorName.INVALID_PARAMETER), NO_KEY)
 INPUT_ERRORS = (
     invalid("lanes", "'express' is no lane. Give some of urgent, normal, bulk."),
     invalid(
@@ -187,18 +195,18 @@ INPUT_ERRORS = (
         reason="policy_conflict",
     ),
 )
-MISSING_ERROR = invalid("name", "The name is missing; say what the key is for.", ErrorName.MISSING_REQUIRED_FIELD)
+MISSING_ERROR = invalid("name", MISSING_NAME, ErrorName.MISSING_REQUIRED_FIELD)
 ROTATION_ERRORS = (
     KeyRevoked(),
-    invalid("overlap", f"It must be a whole number of seconds from 0 to {MAX_OVERLAP}."),
+    invalid("overlap", INVALID_OVERLAP),
 )
 PAGE_PARAMETERS = (
     Parameter("limit", Annotated[int, Field(ge=1, le=100)], "Entries on a page; 20 by default.", 20),
-    Parameter("after", Id, "The id of an entry: those behind it in the list.", EVENT_ID),
+    Parameter("after", Id, "The id of an entry. The page begins after it.", EVENT_ID),
 )
-PAGE_ERRORS = (invalid("limit", "It must be a whole number from 1 to 100."),)
+PAGE_ERRORS = (invalid("limit", INVALID_LIMIT),)
 
 
 def next_steps(id: str) -> dict[str, Link]:
-    """What can be done with a key whose id is at this place of an answer."""
+    """Return the links from a response whose key id is at `id`, a runtime expression of OpenAPI."""
     return {name: Link(name, {"id": id}) for name in ("getKey", "reviseKey", "rotateKey", "revokeKey")}

@@ -1,4 +1,4 @@
-"""An API key as administrators read it, over HTTP and at the command line. Its secret is never in it."""
+"""API keys as JSON, for HTTP and the command line. Never contains a secret."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -11,26 +11,26 @@ from app.mail.message.message import Lane
 from app.mail.timestamps import iso
 from app.store.keys.records import KeyRecord, Permission
 
-SENDERS = "Patterns of senders: an address, `*@contoso.com`, `*@*.contoso.com` or `*`. Empty: all of the pools."
-DEFAULT_SENDER = "`from` of an email that names none."
-LANES = "The lanes it may send in; empty: all. Without `normal`, the first is for emails that name none."
-RECIPIENTS = "Patterns of those it may send to, or domains; empty: everybody."
+SENDERS = "Patterns of senders: an address, `*@contoso.com`, `*@*.contoso.com` or `*`. Empty: all senders of the pools."
+DEFAULT_SENDER = "Sender of an email without `from`."
+LANES = "Lanes that the key may use; empty: all. Without `normal`, the first one is the default lane."
+RECIPIENTS = "Patterns or domains of allowed recipients; empty: all recipients."
 REDIRECT_TO = (
-    "One address that gets everything instead. Who was meant stands in the header X-Postern-Original-To, and the "
-    "subject begins with `[redirected]`."
+    "One address that receives every email instead of its recipients. The header X-Postern-Original-To lists the "
+    "original recipients, and the subject begins with `[redirected]`."
 )
-SINK = "Emails are accepted and recorded, and never relayed: they are `canceled`, and say why."
-PER_MINUTE = "Messages in a minute of the clock; null: as many as come."
-PER_DAY = "Messages in a day (UTC); null: as many as come."
+SINK = "Emails are accepted and stored as `canceled`, with an explanation, and never relayed."
+PER_MINUTE = "Messages in a minute of the clock; null: no limit."
+PER_DAY = "Messages in a day (UTC); null: no limit."
 RECIPIENTS_PER_MINUTE = "Recipients in a minute of the clock, over all its messages; null: no limit."
 RECIPIENTS_PER_DAY = "Recipients in a day (UTC), over all its messages; null: no limit."
 BYTES_PER_MINUTE = "Bytes of composed messages in a minute of the clock; null: no limit."
 BYTES_PER_DAY = "Bytes of composed messages in a day (UTC); null: no limit."
-DISABLED = "It is refused until it is enabled again."
+DISABLED = "Requests with the key are refused until it is enabled again."
 
 
 class Used(TypedDict):
-    """What counts against its budgets now."""
+    """Current usage, as counted against the limits."""
 
     this_minute: Annotated[int, describe("Messages.")]
     today: Annotated[int, describe("Messages.")]
@@ -41,7 +41,7 @@ class Used(TypedDict):
 
 
 class KeyObject(TypedDict):
-    """An API key, and what it may send."""
+    """An API key and its policy."""
 
     object: Literal["key"]
     id: Id
@@ -61,20 +61,20 @@ class KeyObject(TypedDict):
     bytes_per_day: Annotated[int | None, describe(BYTES_PER_DAY)]
     disabled: Annotated[bool, describe(DISABLED)]
     created_at: Timestamp
-    last_used_at: Annotated[Timestamp | None, describe("To the minute.")]
+    last_used_at: Annotated[Timestamp | None, describe("Accurate to one minute.")]
     revoked_at: Timestamp | None
-    old_secrets_until: Annotated[list[Timestamp], describe("When those that were replaced, and still work, end.")]
-    used: Annotated[Used | None, describe("null without a budget.")]
+    old_secrets_until: Annotated[list[Timestamp], describe("Expiry times of replaced secrets that are still valid.")]
+    used: Annotated[Used | None, describe("null without limits.")]
 
 
 class KeyWithSecret(KeyObject):
-    """An API key with its secret, which is shown this once."""
+    """An API key with its secret, which is returned only once."""
 
-    key: Annotated[str, describe("What callers send as `Authorization: Bearer <key>`. Only its hash is kept.")]
+    key: Annotated[str, describe("What callers send as `Authorization: Bearer <key>`. Only its hash is stored.")]
 
 
 def key_object(record: KeyRecord, now: float) -> KeyObject:
-    """As it stands at `now` (epoch seconds)."""
+    """Return a key as of `now` (epoch seconds)."""
     key, policy = record.key, record.key.policy
     return {
         "object": "key",

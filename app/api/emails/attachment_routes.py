@@ -19,6 +19,7 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http.headers import json_ok, path_id
 from app.api.http.memory_budget import charge, large_work_slot
+from app.api.http.params import INVALID_UUID
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn, RequiredPermission, Tag, operation
 from app.api.openapi.shared import ID_ERRORS, ID_PARAMETER
@@ -91,7 +92,7 @@ _FILE = {
 }
 _NOT_KEPT = NotFound(f"The content of the email {ID} is not kept any more.", reason="content_not_kept")
 _NO_FILE = NotFound(f"The email {ID} has no attachment {OTHER_ID}.")
-_BAD_FILE = invalid("attachment_id", "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)
+_BAD_FILE = invalid("attachment_id", INVALID_UUID, ErrorName.INVALID_PARAMETER)
 _FILE_PART = Parameter("attachment_id", Id, "The id of the file, from the list.", location=ParameterIn.PATH)
 _OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
 

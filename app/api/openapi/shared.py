@@ -1,10 +1,11 @@
-"""What several routes say of themselves in the same words: parameters, errors, answers, and the next steps."""
+"""Parameters, error samples, responses and links that several routes of emails share."""
 
 from typing import Annotated, Literal
 
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from app.api.http.params import INVALID_UUID
 from app.api.openapi.errors import NO_EMAIL, invalid
 from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn
 from app.api.openapi.types import ID, Id
@@ -26,17 +27,18 @@ from app.api.problems.problem import (
 from app.mail.rate_limit import Amount, Unit, Window
 from app.mail.time_units import DAY, MINUTE
 
-ID_PARAMETER = Parameter("id", Id, "The id of the email, as it was answered.", location=ParameterIn.PATH)
+ID_PARAMETER = Parameter("id", Id, "The id of the email.", location=ParameterIn.PATH)
 
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"})],
-    "For 24 hours the same key and body give the same answer and one email. A request that is refused uses none up.",
+    "For 24 hours, requests with the same key and body return the same response and create one email. "
+    "A refused request does not use the key.",
     location=ParameterIn.HEADER,
 )
 IDEMPOTENCY_ERRORS = (InvalidIdempotencyKey(), IdempotencyMismatch(), IdempotencyInFlight())
 
-INVALID_ID = invalid("id", "It must be a UUID, as this API answered it.", ErrorName.INVALID_PARAMETER)
+INVALID_ID = invalid("id", INVALID_UUID, ErrorName.INVALID_PARAMETER)
 ID_ERRORS = (INVALID_ID, NO_EMAIL)
 
 EMAIL_ERRORS = (
@@ -89,12 +91,12 @@ EMAIL_ID = {"object": "email", "id": ID}
 
 
 def email_id_answer(description: str) -> Answer:
-    """The answer to whatever changes an email."""
+    """Return the description of a response to a change of an email."""
     return Answer(description, EmailIdResponse, {"changed": EMAIL_ID})
 
 
 def next_steps(id: str) -> dict[str, Link]:
-    """What can be done with an email whose id is at this place of an answer."""
+    """Return the links from a response whose email id is at `id`, a runtime expression of OpenAPI."""
     operations = (
         "getEmail",
         "rescheduleEmail",

@@ -1,4 +1,4 @@
-"""The words of the OpenAPI document that belong to no single route."""
+"""Texts of the OpenAPI document that belong to no single route."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ from app.api.openapi.operation import Tag
 _INTRODUCTION = """\
 Postern takes emails as JSON, commits them to disk, answers, and relays them over authenticated STARTTLS connections
 to Office 365. The shape is that of Resend's API for emails, so its official SDKs work when their base URL is Postern's
-address (no affiliation). What only a relay can say is additional.
+address (no affiliation). Members that only a relay has are additional.
 
 **Success is exactly 200** and a JSON object. The email is on the disk by then; it is relayed afterwards.
 
-**Errors** have the form of `Error` whoever gives them, and one of 21 names. `message` says what is wrong and what
-mends it, `reason` names a finer cause for a program, `details` lists everything that is wrong with a request. A path
+**Errors** have the form of `Error` and one of 15 names. `message` says what is wrong and how to
+fix it, `reason` is a more specific cause for programs, `details` lists every error of a request. A path
 that does not exist is answered with 404 `not_found`, a method that a path does not have with 405 `method_not_allowed`
-and the header `Allow`. What Resend offers beyond emails (domains, templates, audiences and the like) is answered with
+and the header `Allow`. What Resend has beyond emails (domains, templates, audiences and the like) is answered with
 404 and the reason `unsupported_resource`.
 
 **Requests** are read as JSON whatever their Content-Type says. Unknown members are ignored, and null means the same
@@ -24,8 +24,9 @@ as leaving a member out. A change that was made to an accepted email is reported
 Repeated slashes and a slash at the end of a path change nothing. HEAD is answered wherever
 GET is, with the headers alone.
 
-**Every answer** bears `X-Request-Id`: the caller's own if it sent one, else a new one. To an API key that is known it
-says what is left of the key's budget in `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, plain integers.
+**Every response** has `X-Request-Id`: the value of the request, or a new one. Responses to a valid API key
+also report the remaining messages of the key in
+`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, plain integers.
 """
 
 INFORMATION: Mapping[str, Any] = {
@@ -37,14 +38,14 @@ INFORMATION: Mapping[str, Any] = {
 }
 
 TAGS: Mapping[Tag, str] = {
-    Tag.EMAILS: "Hand in an email, and see what became of it.",
+    Tag.EMAILS: "Send emails and read their status.",
     Tag.ATTACHMENTS: "The files of an email as it is relayed.",
-    Tag.DECISIONS: "What a person decides about an email.",
+    Tag.DECISIONS: "Decisions of an operator about an email.",
     Tag.MAILBOXES: "The Office 365 mailboxes that relay.",
-    Tag.WEBHOOKS: "Be told what becomes of emails, instead of asking. Signed by the scheme of Standard Webhooks.",
-    Tag.KEYS: "Who may send what, and what was changed by whom.",
-    Tag.POSTMARK: "For applications that speak Postmark's API.",
-    Tag.OPERATION: "For the machines around Postern. A gateway must not pass them on.",
+    Tag.WEBHOOKS: "Notifications about emails, signed as in Standard Webhooks.",
+    Tag.KEYS: "API keys, their policies and the audit.",
+    Tag.POSTMARK: "For applications that use Postmark's API.",
+    Tag.OPERATION: "Health checks and metrics. Gateways must not forward them.",
 }
 
 HEADERS: Mapping[str, Any] = {
@@ -61,13 +62,13 @@ HEADERS: Mapping[str, Any] = {
         "example": 5,
     },
     "RateLimitLimit": {
-        "description": "On every answer to an API key that is known: messages it may send in this minute or on this "
-        "day, whichever leaves it fewer. 1000000000 without a budget of messages.",
+        "description": "On every response to a valid API key: its limit of messages for the current minute or day, "
+        "whichever has fewer left. 1000000000 without a limit.",
         "schema": {"type": "integer", "minimum": 1},
         "example": 60,
     },
     "RateLimitRemaining": {
-        "description": "Messages of them that are left.",
+        "description": "Remaining messages in that minute or day.",
         "schema": {"type": "integer", "minimum": 0},
         "example": 59,
     },
@@ -77,7 +78,7 @@ HEADERS: Mapping[str, Any] = {
         "example": 17,
     },
     "WwwAuthenticate": {
-        "description": "How to prove who is asking.",
+        "description": "Authentication scheme.",
         "required": True,
         "schema": {"const": "Bearer"},
         "example": "Bearer",
@@ -87,5 +88,5 @@ HEADERS: Mapping[str, Any] = {
 API_KEY: Mapping[str, Any] = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key. The roles beside an operation are the permissions of which the key needs one.",
+    "description": "An API key. The roles of an operation are permissions; the key needs one of them.",
 }

@@ -1,7 +1,6 @@
-"""Is the process alive (/healthz), can it take mail now (/readyz)?
+"""Routes of the health checks: liveness (/healthz) and readiness (/readyz).
 
-For machines inside, so without a key: the gateway before Postern passes none of them on. Only what names mailboxes or
-logs in to them asks for a key with full access.
+They need no API key, and gateways must not forward them. Names of mailboxes and deep checks require full access.
 """
 
 import asyncio
@@ -28,22 +27,22 @@ from app.store.keys.records import Permission
 
 
 class Alive(TypedDict):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"]
 
 
 class ReasonObject(TypedDict):
-    """One thing that is not as it should be, and what mends it."""
+    """A problem and how to fix it."""
 
-    check: Annotated[str, describe("`process`, `store`, `schema`, `disk`, `mailbox`, or the step of a deep look.")]
-    mailbox: NotRequired[Annotated[str, describe("Whose it is, where it is one mailbox's; only with full access.")]]
+    check: Annotated[str, describe("`process`, `store`, `schema`, `disk`, `mailbox`, or the step of a deep check.")]
+    mailbox: NotRequired[Annotated[str, describe("The affected mailbox, if it is one; only with full access.")]]
     summary: str
     fix: str
 
 
 class FindingObject(TypedDict):
-    """What the doctor has found at one step, as `postern check --json` gives it."""
+    """Result of one step of a deep check, as in `postern check --json`."""
 
     step: str
     outcome: Literal["ok", "warn", "failed", "skipped"]
@@ -54,18 +53,18 @@ class FindingObject(TypedDict):
 
 
 class ReadinessObject(TypedDict):
-    """How it stands, whatever the answer's status. What a deep look adds is there only when it was asked for."""
+    """Readiness, with any status code. The results of a deep check are present only if one was requested."""
 
     status: Annotated[Status, describe("`not_ready` comes with 503.")]
-    relaying: Annotated[bool, describe("One mailbox at least is not held.")]
+    relaying: Annotated[bool, describe("At least one mailbox is not held.")]
     reasons: list[ReasonObject]
     examined_at: NotRequired[Timestamp]
-    age_seconds: NotRequired[Annotated[float, describe("Since then: a deep look is shared for a minute.")]]
+    age_seconds: NotRequired[Annotated[float, describe("Age of the results: a deep check is cached for one minute.")]]
     findings: NotRequired[list[FindingObject]]
 
 
 class ReadinessError(Error):
-    """An error; how it stands is beside it where that is the cause."""
+    """An error. If Postern is not ready, it has the members of the readiness too."""
 
     status: NotRequired[Status]
     relaying: NotRequired[bool]
@@ -94,16 +93,16 @@ _NOT_READY = {
     "reasons": [NO_DATABASE.shown(names=False)],
 }
 _NO_ADMINISTRATOR = (Permission.SENDING_ACCESS, RequiredPermission.FULL_ACCESS.value)
-_FLAG = Annotated[str, WithJsonSchema({"type": "string", "description": "Yes, but for an empty one, `0` and `false`."})]
+_FLAG = Annotated[str, WithJsonSchema({"type": "string", "description": "True, unless it is empty, `0` or `false`."})]
 _PARAMETERS = (
-    Parameter("deep", _FLAG, "`1`: the doctor logs in to every mailbox. Asks for a key with full access.", "1"),
-    Parameter("relaying", _FLAG, "`1`: 503 too when every mailbox is held.", "1"),
+    Parameter("deep", _FLAG, "`1`: log in to every mailbox. Requires a key with full access.", "1"),
+    Parameter("relaying", _FLAG, "`1`: also answer 503 if every mailbox is held.", "1"),
 )
-_KEY_ANSWERS = 5.0  # seconds in which the store has to find the key
+_KEY_LOOKUP_TIMEOUT = 5.0  # seconds
 
 
 class HealthRoutes:
-    """The two routes."""
+    """Routes of the health checks."""
 
     def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
         self._context = context
@@ -111,10 +110,10 @@ class HealthRoutes:
 
     @operation(
         "getHealth",
-        "Ask whether the process lives",
+        "Check that the process is alive",
         tag=Tag.OPERATION,
         needs=RequiredPermission.NONE,
-        answer=Answer("It does.", Alive, {"alive": {"status": "ok"}}),
+        answer=Answer("The process is alive.", Alive, {"alive": {"status": "ok"}}),
         uses_store=False,
         refused_while_stopping=False,
     )
@@ -124,24 +123,24 @@ class HealthRoutes:
 
     @operation(
         "getReadiness",
-        "Ask whether emails can be accepted",
+        "Check that emails can be accepted",
         tag=Tag.OPERATION,
         needs=RequiredPermission.NONE,
         parameters=_PARAMETERS,
-        answer=Answer("They can.", ReadinessObject, {"ready": _READY, "a mailbox is held": _HELD}),
+        answer=Answer("Emails can be accepted.", ReadinessObject, {"ready": _READY, "a mailbox is held": _HELD}),
         errors=(NotReady(_NOT_READY), InvalidKey(), MissingKey(), RestrictedKey(*_NO_ADMINISTRATOR)),
         refused_while_stopping=False,
         error_format=ErrorFormat(ReadinessError, USUAL.render),
-        description="A 503 has the same members beside the error. The names of mailboxes are told with full access.",
+        description="A 503 has the same members beside the error. Names of mailboxes require full access.",
     )
     async def ready(self, request: Request) -> Response:
-        """GET /readyz: 200 as long as emails can be accepted, else 503; the reasons in both.
+        """GET /readyz: 200 while emails can be accepted, else 503, both with reasons.
 
-        `?deep=1` has the doctor log in to every mailbox; `?relaying=1` makes it 503 too when all of them are held.
+        `?deep=1` logs in to every mailbox; `?relaying=1` also gives 503 if all mailboxes are held.
         """
         deep, relaying = _asked(request, "deep"), _asked(request, "relaying")
         stands = await self._context.readiness()
-        # Without a store no key can be found: nobody gets names then.
+        # Without a store no key can be checked, so names are left out.
         names = stands.status is not Status.NOT_READY and await self._may_see_names(request, must=deep)
         if self._context.draining():
             stands = replace(stands, reasons=(STOPPING, *stands.reasons))
@@ -163,11 +162,11 @@ class HealthRoutes:
         return replace(stands, reasons=(*stands.reasons, *examined.reasons)), told
 
     async def _may_see_names(self, request: Request, *, must: bool) -> bool:
-        """Whether the request has a key with full access. `must`: without one it is refused."""
+        """Return whether the request has a key with full access. With `must`, raise the error instead."""
         if not must and header(request.scope, b"authorization") is None:
             return False
         try:
-            async with asyncio.timeout(_KEY_ANSWERS):
+            async with asyncio.timeout(_KEY_LOOKUP_TIMEOUT):
                 await self._authenticator.full_access(request)
         except (Problem, StoreError):
             if must:
@@ -175,7 +174,9 @@ class HealthRoutes:
             return False
         except TimeoutError:
             if must:
-                raise StoreUnavailableError(f"It did not find the key in {_KEY_ANSWERS:g} s.") from None
+                raise StoreUnavailableError(
+                    f"The API key could not be looked up within {_KEY_LOOKUP_TIMEOUT:g} s."
+                ) from None
             return False
         return True
 

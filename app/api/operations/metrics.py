@@ -1,6 +1,6 @@
-"""GET /metrics: what was counted. For machines inside, so without a key: the gateway must not pass it on.
+"""GET /metrics in the text format of Prometheus. It needs no API key, and gateways must not forward it.
 
-On the port of the API, or as all there is on a port of its own.
+Served on the port of the API, or alone on POSTERN_METRICS_PORT.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,20 +13,20 @@ from app.metrics import CONTENT_TYPE
 
 
 class MetricsRoute:
-    """The route. `text` gives what it answers."""
+    """Route of the metrics. `text` returns the content."""
 
     def __init__(self, text: Callable[[], Awaitable[bytes]]) -> None:
         self._text = text
 
     @operation(
         "getMetrics",
-        "Read what was counted",
+        "Get the metrics",
         tag=Tag.OPERATION,
         needs=RequiredPermission.NONE,
-        answer=Answer("Prometheus' text format.", media_type="text/plain"),
-        uses_store=False,  # what it reads of the store it leaves out when that does not answer
+        answer=Answer("Metrics in the text format of Prometheus.", media_type="text/plain"),
+        uses_store=False,  # metrics from the store are left out while it is unavailable
         refused_while_stopping=False,
     )
     async def get(self, _: Request) -> Response:
-        """GET /metrics: in Prometheus' text format, also while Postern stops."""
+        """GET /metrics, also during a shutdown."""
         return Response(await self._text(), headers={"content-type": CONTENT_TYPE})

@@ -1,7 +1,7 @@
 """Every answer that is not a success: status codes and the wire form of an error. What is refused before anybody knows
 what was asked is in `unreadable`.
 
-The form is api.md §1: `{"statusCode", "name", "message"}`, one of 21 names, and as extra members `reason`, `details`
+The form is api.md §1: `{"statusCode", "name", "message"}`, one of 15 names, and as extra members `reason`, `details`
 and `request_id`. Never members named type, code or error: the SDKs' parsers trip over them.
 """
 
@@ -39,17 +39,11 @@ class ErrorName(StrEnum):
     INVALID_IDEMPOTENT_REQUEST = "invalid_idempotent_request"
     CONCURRENT_IDEMPOTENT_REQUESTS = "concurrent_idempotent_requests"
     INVALID_ATTACHMENT = "invalid_attachment"
-    INVALID_FROM_ADDRESS = "invalid_from_address"
-    INVALID_ACCESS = "invalid_access"
     INVALID_PARAMETER = "invalid_parameter"
-    INVALID_REGION = "invalid_region"
     MISSING_REQUIRED_FIELD = "missing_required_field"
-    MONTHLY_QUOTA_EXCEEDED = "monthly_quota_exceeded"
     DAILY_QUOTA_EXCEEDED = "daily_quota_exceeded"
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
-    SECURITY_ERROR = "security_error"
     APPLICATION_ERROR = "application_error"
-    INTERNAL_SERVER_ERROR = "internal_server_error"
 
 
 @dataclass(frozen=True, slots=True)

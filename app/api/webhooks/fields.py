@@ -1,4 +1,4 @@
-"""The rules of a webhook's fields, each with the sentence the caller reads when it is broken."""
+"""Validation of a webhook's members, with the error sentences."""
 
 import base64
 import secrets
@@ -10,16 +10,17 @@ from app.api.submission.fields import json_type
 from app.mail.webhook.rules import UNSUPPORTED_EVENTS, EventType, TargetError, target
 from app.store.webhooks.records import WebhookStatus
 
-SECRET_BYTES = 32  # bytes; Standard Webhooks asks for 24 to 64
+SECRET_BYTES = 32  # Standard Webhooks requires 24 to 64
+INVALID_SINCE = "It must be a date and time such as 2026-11-24T09:00:00Z."
 
 
 def new_secret() -> str:
-    """What signs for one endpoint."""
+    """Return a new signing secret in the form of Standard Webhooks: `whsec_` and base64."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def endpoint(value: Any, *, private: bool) -> str:
-    """A URL that a webhook may lead to."""
+    """Return the URL if webhooks may be sent to it. Raises Invalid."""
     if not isinstance(value, str):
         raise Invalid([FieldError("endpoint", f"It must be a string, not {json_type(value)}.")])
     try:
@@ -30,18 +31,18 @@ def endpoint(value: Any, *, private: bool) -> str:
 
 
 def events(value: Any) -> tuple[str, ...]:
-    """Types of events, each once, in the caller's order."""
+    """Return the types of events without duplicates, in the caller's order. Raises Invalid."""
     if not isinstance(value, list) or not value:
         raise Invalid([FieldError("events", "It must be a list of at least one type of event, such as email.sent.")])
     for index, one in enumerate(value):
         if not isinstance(one, str) or one not in (*EventType, *UNSUPPORTED_EVENTS):
             known = ", ".join(EventType)
-            raise Invalid([FieldError(f"events[{index}]", f"There is no such type of event here. There are {known}.")])
+            raise Invalid([FieldError(f"events[{index}]", f"This type of event does not exist. Use some of {known}.")])
     return tuple(dict.fromkeys(value))
 
 
 def status(value: Any) -> WebhookStatus:
-    """Enabled or disabled."""
+    """Return the status. Raises Invalid."""
     try:
         return WebhookStatus(value)
     except ValueError:
@@ -49,9 +50,9 @@ def status(value: Any) -> WebhookStatus:
 
 
 def epoch_seconds(value: Any) -> float:
-    """Epoch seconds from an ISO 8601 date and time; without a zone it is UTC."""
+    """Return epoch seconds from an ISO 8601 date and time (UTC without an offset). Raises Invalid."""
     try:
         time = datetime.fromisoformat(value)
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
-        raise Invalid([FieldError("since", "It must be a date and time such as 2026-11-24T09:00:00Z.")]) from None
+        raise Invalid([FieldError("since", INVALID_SINCE)]) from None

@@ -1,4 +1,4 @@
-"""The routes under /webhooks, in the shape of Resend's, all of them for administrators. Nothing is posted here."""
+"""Routes under /webhooks, with the paths and members of Resend's. All require full access."""
 
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ _operation = partial(operation, tag=Tag.WEBHOOKS, needs=RequiredPermission.FULL_
 
 
 class WebhookRoutes:
-    """Who is told what, and what became of it."""
+    """Create, change, rotate and remove webhooks; list and replay their events."""
 
     def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
         self._context = context
@@ -35,14 +35,18 @@ class WebhookRoutes:
 
     @_operation(
         "createWebhook",
-        "Tell an endpoint of events",
+        "Create a webhook",
         body=Body(schema.WebhookInput, {"an endpoint": schema.INPUT}),
-        answer=Answer("It hears of what happens from now on.", view.WebhookWithSecret, {"created": schema.WITH_SECRET}),
+        answer=Answer(
+            "The webhook. It receives events that occur from now on.",
+            view.WebhookWithSecret,
+            {"created": schema.WITH_SECRET},
+        ),
         errors=(*schema.INPUT_ERRORS, schema.MISSING_ERROR),
         links=schema.next_steps("$response.body#/id"),
     )
     async def create(self, request: Request) -> Response:
-        """POST /webhooks: it hears of what happens from now on."""
+        """POST /webhooks. Events that occurred before are not sent."""
         key, given = await self._asked(request)
         endpoint = params.required(given, "endpoint", self._endpoint)
         events = params.required(given, "events", fields.events)
@@ -57,22 +61,22 @@ class WebhookRoutes:
     @_operation(
         "listWebhooks",
         "List the webhooks",
-        answer=Answer("All of them.", schema.WebhookList, {"one": params.list_object([schema.WEBHOOK])}),
+        answer=Answer("All webhooks, newest first.", schema.WebhookList, {"one": params.list_object([schema.WEBHOOK])}),
     )
     async def list_(self, request: Request) -> Response:
-        """GET /webhooks: the newest first."""
+        """GET /webhooks, newest first."""
         await self._authenticator.full_access(request)
         return json_object(params.list_object(map(view.webhook, await self._context.store.webhooks())))
 
     @_operation(
         "getWebhook",
-        "See a webhook",
+        "Get a webhook",
         parameters=(schema.ID_PARAMETER,),
-        answer=Answer("With its secret.", view.WebhookWithSecret, {"enabled": schema.WITH_SECRET}),
+        answer=Answer("The webhook with its signing secret.", view.WebhookWithSecret, {"enabled": schema.WITH_SECRET}),
         errors=schema.ID_ERRORS,
     )
     async def show(self, request: Request) -> Response:
-        """GET /webhooks/{id}: with its secret."""
+        """GET /webhooks/{id}, with the signing secret."""
         await self._authenticator.full_access(request)
         return json_object(view.with_secret(await self._webhook(request)))
 
@@ -81,12 +85,12 @@ class WebhookRoutes:
         "Change a webhook",
         parameters=(schema.ID_PARAMETER,),
         body=Body(schema.WebhookRevision, {"disable it": {"status": "disabled"}}, required=False),
-        answer=Answer("It was changed.", schema.RevisedWebhook, {"changed": schema.CHANGED}),
+        answer=Answer("The webhook was changed.", schema.RevisedWebhook, {"changed": schema.CHANGED}),
         errors=(*schema.ID_ERRORS, *schema.INPUT_ERRORS),
-        description="What waits for a disabled endpoint goes when it is enabled again.",
+        description="Pending events of a disabled webhook are sent when it is enabled again.",
     )
     async def revise(self, request: Request) -> Response:
-        """PATCH /webhooks/{id}: another endpoint, other events, enabled or disabled."""
+        """PATCH /webhooks/{id}: change the endpoint, the events or the status."""
         key, given = await self._asked(request)
         revision = Revision(
             path_id(request),
@@ -103,7 +107,9 @@ class WebhookRoutes:
         "removeWebhook",
         "Remove a webhook",
         parameters=(schema.ID_PARAMETER,),
-        answer=Answer("It is gone.", schema.RemovedWebhook, {"removed": {**schema.CHANGED, "deleted": True}}),
+        answer=Answer(
+            "The webhook was removed.", schema.RemovedWebhook, {"removed": {**schema.CHANGED, "deleted": True}}
+        ),
         errors=schema.ID_ERRORS,
     )
     async def remove(self, request: Request) -> Response:
@@ -117,17 +123,17 @@ class WebhookRoutes:
 
     @_operation(
         "rotateWebhookSecret",
-        "Give a webhook a new secret",
+        "Rotate the signing secret of a webhook",
         parameters=(schema.ID_PARAMETER,),
         answer=Answer(
-            "For a day both secrets sign.",
+            "The new secret. Requests are signed with both secrets for 24 hours.",
             schema.RotatedWebhook,
             {"rotated": {**schema.CHANGED, "signing_secret": schema.WITH_SECRET["signing_secret"]}},
         ),
         errors=schema.ID_ERRORS,
     )
     async def rotate(self, request: Request) -> Response:
-        """POST /webhooks/{id}/signing-secret/rotate: for a day both secrets sign."""
+        """POST /webhooks/{id}/signing-secret/rotate. Both secrets sign for 24 hours."""
         key = await self._authenticator.full_access(request)
         now = self._context.clock.now()
         rotation = Rotation(path_id(request), fields.new_secret(), now, now + SECRET_OVERLAP)
@@ -141,7 +147,7 @@ class WebhookRoutes:
         "List the events of a webhook",
         parameters=(schema.ID_PARAMETER, *schema.PAGE_PARAMETERS),
         answer=Answer(
-            "What it was told and is to be told, the newest first.",
+            "Sent and pending events, newest first.",
             schema.WebhookEventList,
             {"one": params.list_object([schema.EVENT])},
         ),
@@ -149,7 +155,7 @@ class WebhookRoutes:
         links=schema.EVENT_LINKS,
     )
     async def events(self, request: Request) -> Response:
-        """GET /webhooks/{id}/events: what it was told and is to be told, the newest first."""
+        """GET /webhooks/{id}/events: sent and pending events, newest first."""
         await self._authenticator.full_access(request)
         limit, after = params.page(request.query_params)
         webhook = await self._webhook(request)
@@ -158,41 +164,45 @@ class WebhookRoutes:
 
     @_operation(
         "getWebhookEvent",
-        "See an event",
+        "Get an event of a webhook",
         parameters=(schema.ID_PARAMETER, schema.EVENT_PARAMETER),
-        answer=Answer("With its payload.", view.WholeWebhookEvent, {"sent": schema.WHOLE_EVENT}),
+        answer=Answer("The event with its payload.", view.WholeWebhookEvent, {"sent": schema.WHOLE_EVENT}),
         errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
     async def event(self, request: Request) -> Response:
-        """GET /webhooks/{id}/events/{event_id}: with its payload."""
+        """GET /webhooks/{id}/events/{event_id}, with the payload."""
         await self._authenticator.full_access(request)
         return json_object(view.whole_event(await self._delivery(request)))
 
     @_operation(
         "listWebhookEventTries",
-        "See how an event was told",
+        "List the delivery attempts of an event",
         parameters=(schema.ID_PARAMETER, schema.EVENT_PARAMETER),
-        answer=Answer("How the last tries ended.", schema.WebhookTryList, {"one": params.list_object([schema.TRY])}),
+        answer=Answer(
+            "The latest delivery attempts, newest first.",
+            schema.WebhookTryList,
+            {"one": params.list_object([schema.TRY])},
+        ),
         errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
     async def attempts(self, request: Request) -> Response:
-        """GET /webhooks/{id}/events/{event_id}/attempts: how the last tries ended."""
+        """GET /webhooks/{id}/events/{event_id}/attempts: the latest delivery attempts."""
         await self._authenticator.full_access(request)
         return json_object(params.list_object(view.attempts(await self._delivery(request))))
 
     @_operation(
         "replayWebhookEvent",
-        "Tell of an event again",
+        "Replay an event",
         parameters=(schema.ID_PARAMETER, schema.EVENT_PARAMETER),
         answer=Answer(
-            "It is told again, under the same id.",
+            "The event is sent again with the same id.",
             schema.ReplayedEvent,
             {"replayed": {"object": "webhook_event", "id": schema.EVENT["id"]}},
         ),
         errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
     async def replay(self, request: Request) -> Response:
-        """POST /webhooks/{id}/events/{event_id}/replay: it is told again, under the same id."""
+        """POST /webhooks/{id}/events/{event_id}/replay: send the event again with the same id."""
         key = await self._authenticator.full_access(request)
         id_, event = path_id(request), path_id(request, "event_id")
         if not await self._context.store.replay(id_, event, self._context.clock.now()):
@@ -202,18 +212,18 @@ class WebhookRoutes:
 
     @_operation(
         "replayWebhook",
-        "Tell again of what was given up",
+        "Replay the failed events of a webhook",
         parameters=(schema.ID_PARAMETER,),
-        body=Body(schema.ReplayInput, {"since a moment": {"since": "2026-11-24T09:00:00Z"}}),
+        body=Body(schema.ReplayInput, {"since a time": {"since": "2026-11-24T09:00:00Z"}}),
         answer=Answer(
-            "Every event since then that was given up is told again.",
+            "Every failed event since that time is sent again.",
             schema.ReplayedWebhook,
             {"replayed": {**schema.CHANGED, "replayed": 3}},
         ),
         errors=(*schema.ID_ERRORS, *schema.SINCE_ERRORS),
     )
     async def replay_failed(self, request: Request) -> Response:
-        """POST /webhooks/{id}/replay: every event since a moment that was given up is told again."""
+        """POST /webhooks/{id}/replay: send every failed event since a time again."""
         key, given = await self._asked(request)
         since = params.required(given, "since", fields.epoch_seconds)
         webhook = await self._webhook(request)
@@ -247,4 +257,4 @@ def _no_webhook(request: Request) -> NotFound:
 
 
 def _no_event(request: Request) -> NotFound:
-    return NotFound(f"The webhook {request.path_params['id']} was told of no event {request.path_params['event_id']}.")
+    return NotFound(f"The webhook {request.path_params['id']} has no event {request.path_params['event_id']}.")

@@ -1,14 +1,16 @@
-"""What the routes under /webhooks say of themselves: the types of their bodies and answers, with examples."""
+"""OpenAPI types, parameters, error samples and examples of the routes under /webhooks."""
 
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from app.api.http.params import INVALID_LIMIT, INVALID_UUID, MISSING_MEMBER
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Link, Parameter, ParameterIn
 from app.api.openapi.types import AT, EVENT_ID, ID, LATER, WEBHOOK_ID, Id, describe
 from app.api.problems.problem import ErrorName, NotFound
+from app.api.webhooks.fields import INVALID_SINCE
 from app.api.webhooks.view import WebhookEvent, WebhookObject, WebhookTry
 from app.mail.webhook.rules import MAX_URL, UNSUPPORTED_EVENTS, EventType
 from app.store.webhooks.records import WebhookStatus
@@ -22,23 +24,26 @@ _Event = Annotated[
         {
             "type": "string",
             "enum": [*EventType, *sorted(UNSUPPORTED_EVENTS)],
-            "description": "Those that only a delivering server knows may be asked for and never come.",
+            "description": "Events that only the recipient's server can observe are accepted but never sent.",
         }
     ),
 ]
 _Events = Annotated[list[_Event], Field(min_length=1)]
-_ENDPOINT = "https, and no address that is not public, unless the settings allow those; no user and no fragment."
+_ENDPOINT = (
+    "An https URL with a public address, without user and fragment. POSTERN_WEBHOOK_PRIVATE_ADDRESSES also allows "
+    "http and private addresses."
+)
 
 
 class WebhookInput(TypedDict):
-    """An endpoint, and what it is to be told."""
+    """An endpoint and the types of events that it receives."""
 
     endpoint: Annotated[_Url, describe(_ENDPOINT)]
     events: _Events
 
 
 class WebhookRevision(TypedDict):
-    """What is to be changed; what is left out or null stays as it is."""
+    """Changes of a webhook. A member that is absent or null is not changed."""
 
     endpoint: NotRequired[Annotated[_Url | None, describe(_ENDPOINT)]]
     events: NotRequired[_Events | None]
@@ -46,10 +51,10 @@ class WebhookRevision(TypedDict):
 
 
 class ReplayInput(TypedDict):
-    """From when on."""
+    """Start time of a replay."""
 
     since: Annotated[
-        str, WithJsonSchema({"type": "string", "format": "date-time"}), describe("Without an offset it is UTC.")
+        str, WithJsonSchema({"type": "string", "format": "date-time"}), describe("ISO 8601; UTC if it has no offset.")
     ]
 
 
@@ -59,29 +64,29 @@ class _Webhook(TypedDict):
 
 
 class RevisedWebhook(_Webhook):
-    """It was changed."""
+    """The webhook that was changed."""
 
 
 class RemovedWebhook(_Webhook):
-    """It is gone."""
+    """The webhook that was removed."""
 
     deleted: Literal[True]
 
 
 class RotatedWebhook(_Webhook):
-    """It has a new secret."""
+    """The webhook with its new signing secret."""
 
     signing_secret: str
 
 
 class ReplayedWebhook(_Webhook):
-    """It is told again."""
+    """The webhook whose failed events are sent again."""
 
-    replayed: Annotated[int, describe("How many events.")]
+    replayed: Annotated[int, describe("Number of events.")]
 
 
 class ReplayedEvent(TypedDict):
-    """It is told again."""
+    """The event that is sent again."""
 
     object: Literal["webhook_event"]
     id: Id
@@ -93,19 +98,19 @@ class _List(TypedDict):
 
 
 class WebhookList(_List):
-    """All webhooks, the newest first."""
+    """All webhooks, newest first."""
 
     data: list[WebhookObject]
 
 
 class WebhookEventList(_List):
-    """Some events, the newest first."""
+    """A page of events, newest first."""
 
     data: list[WebhookEvent]
 
 
 class WebhookTryList(_List):
-    """The last tries, the newest first."""
+    """The latest delivery attempts, newest first."""
 
     data: list[WebhookTry]
 
@@ -132,18 +137,17 @@ WHOLE_EVENT = {
 TRY = {"id": f"{EVENT_ID}-1", "http_status_code": 200, "response": "ok", "sent_at": LATER}
 
 
-_UUID = "It must be a UUID, as this relay gave it out."
 ID_PARAMETER = Parameter("id", Id, "The id of the webhook.", location=ParameterIn.PATH)
 EVENT_PARAMETER = Parameter("event_id", Id, "The id of the event.", location=ParameterIn.PATH)
 PAGE_PARAMETERS = (
     Parameter("limit", Annotated[int, Field(ge=1, le=100)], "Events on a page; 20 by default.", 20),
-    Parameter("after", Id, "The id of an event: those behind it in the list.", EVENT_ID),
+    Parameter("after", Id, "The id of an event. The page begins after it.", EVENT_ID),
 )
-PAGE_ERRORS = (invalid("limit", "It must be a whole number from 1 to 100."),)
-ID_ERRORS = (invalid("id", _UUID, ErrorName.INVALID_PARAMETER), NotFound(f"There is no webhook {WEBHOOK_ID}."))
+PAGE_ERRORS = (invalid("limit", INVALID_LIMIT),)
+ID_ERRORS = (invalid("id", INVALID_UUID, ErrorName.INVALID_PARAMETER), NotFound(f"There is no webhook {WEBHOOK_ID}."))
 EVENT_ERRORS = (
-    invalid("event_id", _UUID, ErrorName.INVALID_PARAMETER),
-    NotFound(f"The webhook {WEBHOOK_ID} was told of no event {EVENT_ID}."),
+    invalid("event_id", INVALID_UUID, ErrorName.INVALID_PARAMETER),
+    NotFound(f"The webhook {WEBHOOK_ID} has no event {EVENT_ID}."),
 )
 INPUT_ERRORS = (
     invalid("endpoint", "It must be a string, not a number."),
@@ -153,10 +157,10 @@ INPUT_ERRORS = (
         reason="endpoint_not_allowed",
     ),
 )
-MISSING_ERROR = invalid("events", "It is missing; give it.", ErrorName.MISSING_REQUIRED_FIELD)
+MISSING_ERROR = invalid("events", MISSING_MEMBER, ErrorName.MISSING_REQUIRED_FIELD)
 SINCE_ERRORS = (
-    invalid("since", "It must be a date and time such as 2026-11-24T09:00:00Z."),
-    invalid("since", "It is missing; give it.", ErrorName.MISSING_REQUIRED_FIELD),
+    invalid("since", INVALID_SINCE),
+    invalid("since", MISSING_MEMBER, ErrorName.MISSING_REQUIRED_FIELD),
 )
 
 _OF_EVENT = {"id": "$request.path.id", "event_id": "$response.body#/data/0/id"}
@@ -166,6 +170,6 @@ EVENT_LINKS = {
 
 
 def next_steps(id: str) -> dict[str, Link]:
-    """What can be done with a webhook whose id is at this place of an answer."""
+    """Return the links from a response whose webhook id is at `id`, a runtime expression of OpenAPI."""
     operations = ("getWebhook", "reviseWebhook", "rotateWebhookSecret", "replayWebhook", "listWebhookEvents")
     return {operation: Link(operation, {"id": id}) for operation in (*operations, "removeWebhook")}

@@ -1,4 +1,4 @@
-"""Webhooks, their events and tries as the SDKs read them. Reads no store."""
+"""Webhooks, their events and delivery attempts as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _STATUS: Mapping[DeliveryState, EventStatus] = {DeliveryState.DELIVERED: "succes
 
 
 class WebhookObject(TypedDict):
-    """An endpoint that is told of events."""
+    """A webhook: an endpoint and the events that it receives."""
 
     object: Literal["webhook"]
     id: Id
@@ -26,27 +26,29 @@ class WebhookObject(TypedDict):
     status: WebhookStatus
     endpoint: str
     events: Sequence[str]
-    never_sent: Annotated[list[str], describe("Those of `events` that a relay cannot know: they never come.")]
-    disabled_reason: Annotated[str | None, describe("Why it is disabled, where that was no person's wish.")]
+    never_sent: Annotated[list[str], describe("The types in `events` that a relay cannot observe and never sends.")]
+    disabled_reason: Annotated[str | None, describe("Why Postern disabled it; null if an administrator did.")]
 
 
 class WebhookWithSecret(WebhookObject):
-    """An endpoint, with the secret that signs."""
+    """A webhook with its signing secret."""
 
-    signing_secret: Annotated[str, describe("`whsec_` and base64: for the libraries of Standard Webhooks and of Svix.")]
+    signing_secret: Annotated[
+        str, describe("`whsec_` and base64, as the libraries of Standard Webhooks and Svix expect.")
+    ]
 
 
 class WebhookEvent(TypedDict):
-    """An event as it stands with this endpoint."""
+    """An event and its delivery status."""
 
-    id: Annotated[Id, describe("The `webhook-id` of every try.")]
+    id: Annotated[Id, describe("The `webhook-id` header of every delivery attempt.")]
     type: EventType
     created_at: Timestamp
     status: EventStatus
 
 
 class WholeWebhookEvent(WebhookEvent):
-    """An event with what is told."""
+    """An event with its payload."""
 
     object: Literal["webhook_event"]
     next_attempt_at: Timestamp | None
@@ -54,16 +56,16 @@ class WholeWebhookEvent(WebhookEvent):
 
 
 class WebhookTry(TypedDict):
-    """One POST of an event."""
+    """One delivery attempt of an event."""
 
     id: str
-    http_status_code: Annotated[int, describe("0 when there was no answer; then `response` says why.")]
+    http_status_code: Annotated[int, describe("0 if there was no response; `response` then has the reason.")]
     response: str
     sent_at: Timestamp
 
 
 def webhook(one: Webhook) -> WebhookObject:
-    """As a list has it: without its secret."""
+    """Return a webhook without its secret."""
     return {
         "object": "webhook",
         "id": str(one.id),
@@ -77,12 +79,12 @@ def webhook(one: Webhook) -> WebhookObject:
 
 
 def with_secret(one: Webhook) -> WebhookWithSecret:
-    """With the secret in force."""
+    """Return a webhook with its newest secret."""
     return {**webhook(one), "signing_secret": one.secrets[0].value}
 
 
 def event(one: Delivery) -> WebhookEvent:
-    """As a list has it: without its payload."""
+    """Return an event without its payload."""
     return {
         "id": str(one.event_id),
         "type": one.type,
@@ -92,13 +94,13 @@ def event(one: Delivery) -> WebhookEvent:
 
 
 def whole_event(one: Delivery) -> WholeWebhookEvent:
-    """With its payload."""
+    """Return an event with its payload."""
     next_at = timestamp(one.next_at)
     return {"object": "webhook_event", **event(one), "next_attempt_at": next_at, "payload": json.loads(one.payload)}
 
 
 def attempts(one: Delivery) -> list[WebhookTry]:
-    """The last tries, the newest first."""
+    """Return the latest delivery attempts, newest first."""
     return [_attempt(f"{one.event_id}-{number}", it) for number, it in enumerate(one.history, 1)][::-1]
 
 
