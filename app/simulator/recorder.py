@@ -127,7 +127,7 @@ class Recorder:
         self.sessions[:] = [session for session in self.sessions if session.closed_at is None]
         self.accepted = 0
 
-    def _append(self, kept: list[_T], item: _T) -> None:
-        kept.append(item)
-        if self._keep is not None and len(kept) > self._keep:
-            del kept[: len(kept) - self._keep]
+    def _append(self, records: list[_T], item: _T) -> None:
+        records.append(item)
+        if self._keep is not None and len(records) > self._keep:
+            del records[: len(records) - self._keep]

@@ -65,7 +65,7 @@ async def test_the_token_endpoint_needs_one_too(server: tuple[Server, bool]) -> 
                 await asking
 
 
-def test_a_context_that_believes_a_common_name_is_refused() -> None:
+def test_a_context_that_accepts_a_common_name_is_refused() -> None:
     """An upstream takes no context that is weaker."""
     weaker = tls.context(None)
     assert tls.is_verifying(weaker)

@@ -56,7 +56,9 @@ def at(days: float, credentials: Mortal) -> Clock:
     return Clock(speed=1e-9, origin=credentials.mortal.at - days * DAY)
 
 
-def test_it_is_told_30_7_and_1_days_before(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notices_are_due_30_7_and_1_days_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once each, and once when it has ended."""
     logs.configure(human=False)
     credentials = Mortal(CERTIFICATE)

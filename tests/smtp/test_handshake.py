@@ -143,7 +143,7 @@ async def test_a_login_that_is_not_offered_is_not_tried(connections: Connections
     assert simulator.logins == []
 
 
-async def test_without_a_credential_nobody_is_called(connections: Connections) -> None:
+async def test_without_a_credential_no_connection_is_made(connections: Connections) -> None:
     """No connection is opened only to be told that there is no secret."""
     simulator = await connections.simulator()
     with pytest.raises(SessionError) as caught:
@@ -239,7 +239,7 @@ async def test_a_challenge_after_the_password_is_a_refused_login(connections: Co
 
 
 @pytest.mark.parametrize("stray", [b"421 4.7.66 TLS 1.0 and 1.1 are not supported.\r\n", b"250 2.1.0 Sender OK\r\n"])
-async def test_a_word_out_of_turn_stops_the_login(connections: Connections, stray: bytes) -> None:
+async def test_a_reply_out_of_sequence_stops_the_login(connections: Connections, stray: bytes) -> None:
     """A refusal is the answer to the login, anything else is no SMTP; the secret stays here."""
 
     async def script(connection: ScriptedConnection) -> None:
@@ -261,7 +261,7 @@ async def test_a_word_out_of_turn_stops_the_login(connections: Connections, stra
     await server.done()
 
 
-async def test_a_421_behind_the_login_is_the_answer_to_what_comes_next(connections: Connections) -> None:
+async def test_a_421_after_the_login_makes_the_session_unusable(connections: Connections) -> None:
     """A reply in the segment of the 235: the session opens but is not reusable."""
 
     async def script(connection: ScriptedConnection) -> None:
@@ -295,7 +295,7 @@ async def test_a_cancelled_opening_leaves_nothing_open(connections: Connections)
             await asyncio.sleep(0)
 
 
-async def test_nobody_listens(connections: Connections) -> None:
+async def test_connection_refused(connections: Connections) -> None:
     """A refused TCP connection."""
     simulator = await connections.simulator()
     await simulator.stop()

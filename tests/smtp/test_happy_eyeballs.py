@@ -85,7 +85,7 @@ def test_a_refusing_address_costs_nothing(run: Runner, monkeypatch: pytest.Monke
     run(scenario())
 
 
-def test_nobody_answers(run: Runner) -> None:
+def test_no_address_answers(run: Runner) -> None:
     """Each failure is known, each address had its own time."""
 
     async def scenario() -> None:

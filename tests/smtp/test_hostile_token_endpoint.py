@@ -142,7 +142,7 @@ async def silent(line: Line) -> None:
 
 
 @pytest.mark.parametrize("script", [body_by_drops, headers_by_drops, chunks_by_drops, informed_for_ever])
-async def test_who_drips_is_left_at_the_deadline(hostile: Open, script: Script) -> None:
+async def test_a_slow_response_ends_at_the_deadline(hostile: Open, script: Script) -> None:
     """One deadline covers the whole request; a timeout is not retried immediately."""
     async with hostile(script) as there:
         refused = await ask(there, deadline=0.5)
@@ -198,7 +198,7 @@ async def flood_of_headers(line: Line) -> None:
 
 
 @pytest.mark.parametrize("script", [flood, flood_of_chunks, flood_until_closed, flood_of_headers])
-async def test_who_floods_is_left_at_the_limit(hostile: Open, script: Script) -> None:
+async def test_a_large_response_ends_at_the_limit(hostile: Open, script: Script) -> None:
     """Counted in the bytes that the server could write before the connection was closed."""
     async with hostile(script) as there:
         refused = await ask(there, deadline=PATIENCE)
@@ -280,7 +280,7 @@ async def test_what_is_no_token_is_not_used(hostile: Open, name: str) -> None:
         assert there.lines[-1].path == "/token"
 
 
-async def test_who_asks_for_a_token_can_be_stopped_at_any_moment(hostile: Open) -> None:
+async def test_a_token_request_can_be_cancelled_at_any_time(hostile: Open) -> None:
     """Cancelling does not wait for the thread, and the thread does not keep the loop, nor the process, from ending."""
     async with hostile(silent) as there:
         stopped, begun = threading.Event(), asyncio.Event()

@@ -114,7 +114,7 @@ async def test_a_greeting_that_goes_wrong(connections: Connections, where: Where
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("where", LOOKED, ids=lambda where: where.__name__)
-async def test_a_look_that_goes_wrong(connections: Connections, where: Where, fault: str) -> None:
+async def test_inspect_certificate_fails(connections: Connections, where: Where, fault: str) -> None:
     """inspect_certificate raises the same errors."""
     server = await connections.scripted_server(where(fault))
     await fails(inspect_certificate(connections.upstream_to(server, IMPATIENT)), LOOKED[where], FAULTS[fault][1])
@@ -122,7 +122,7 @@ async def test_a_look_that_goes_wrong(connections: Connections, where: Where, fa
 
 
 @pytest.mark.parametrize("ask", [greet, inspect_certificate])
-async def test_a_peer_that_is_gone_right_after_the_handshake(connections: Connections, ask: Ask) -> None:
+async def test_a_server_that_closes_right_after_the_handshake(connections: Connections, ask: Ask) -> None:
     """It returns a result or raises SessionError, never another exception."""
 
     async def script(connection: ScriptedConnection) -> None:
@@ -142,7 +142,7 @@ async def test_a_peer_that_is_gone_right_after_the_handshake(connections: Connec
         assert (seen.failure.phase, seen.failure.kind) == (Phase.STARTTLS, FailureKind.CLOSED)
 
 
-async def test_a_peer_that_does_not_answer_the_goodbye(connections: Connections) -> None:
+async def test_a_server_that_does_not_reply_to_quit(connections: Connections) -> None:
     """Is not waited for longer than `quit`; what it said counts."""
 
     async def script(connection: ScriptedConnection) -> None:
@@ -175,7 +175,9 @@ async def test_what_a_server_shows(connections: Connections) -> None:
 
 
 @pytest.mark.parametrize("certificate", ["foreign", "expired", "wrong_host"])
-async def test_a_look_believes_everybody_and_says_nothing(connections: Connections, certificate: str) -> None:
+async def test_inspect_certificate_accepts_any_certificate_and_sends_nothing(
+    connections: Connections, certificate: str
+) -> None:
     """The greeting refuses the certificate, the look shows it, and no command follows the handshake."""
     simulator: Simulator = await connections.simulator(profile=ServerProfile(certificate=certificate))
     await fails(greet(connections.upstream_to(simulator)), Phase.STARTTLS, FailureKind.CERTIFICATE)
@@ -277,7 +279,7 @@ async def test_what_was_said_before_anybody_asked(connections: Connections, stra
     await server.done()
 
 
-async def test_a_closing_server_is_heard(connections: Connections) -> None:
+async def test_a_421_after_mail_closes_the_session(connections: Connections) -> None:
     """421 is the answer, and the end of the session."""
 
     async def script(connection: ScriptedConnection) -> None:

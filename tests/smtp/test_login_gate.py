@@ -46,7 +46,7 @@ async def passes(turnstile: LoginGate) -> None:
     await session.quit()
 
 
-async def test_three_at_a_shut_door_are_one_failed_login(connections: Connections, simulator: Simulator) -> None:
+async def test_three_concurrent_callers_cause_one_failed_login(connections: Connections, simulator: Simulator) -> None:
     """Each gets the answer that the first one got."""
     shut = turnstile(connections, simulator, ManualClock())
     answers = await asyncio.gather(shut(), shut(), shut())
@@ -54,7 +54,7 @@ async def test_three_at_a_shut_door_are_one_failed_login(connections: Connection
     assert len(simulator.logins) == 1
 
 
-async def test_a_door_that_does_not_answer_is_asked_once(connections: Connections) -> None:
+async def test_a_server_without_reply_is_connected_once(connections: Connections) -> None:
     """The silence is shared too, for each as an exception of his own."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.GREETING, Drop(), times=1))
@@ -79,7 +79,7 @@ async def test_a_failure_is_soon_stale(connections: Connections, simulator: Simu
     await passes(profile)
 
 
-async def test_what_was_mended_is_tried_at_once(connections: Connections, simulator: Simulator) -> None:
+async def test_a_login_after_a_fix_is_immediate(connections: Connections, simulator: Simulator) -> None:
     """A person's release within the 2 seconds is a real login, and its answer counts."""
     profile = turnstile(connections, simulator, ManualClock())
     assert is_refusal(await profile())
@@ -88,7 +88,7 @@ async def test_what_was_mended_is_tried_at_once(connections: Connections, simula
     assert [login.ok for login in simulator.logins] == [False, True]
 
 
-async def test_a_release_that_mended_nothing_is_one_more_failed_login(
+async def test_a_release_without_a_fix_causes_one_more_failed_login(
     connections: Connections, simulator: Simulator
 ) -> None:
     """And no more than one, however many come behind it."""
@@ -100,7 +100,7 @@ async def test_a_release_that_mended_nothing_is_one_more_failed_login(
     assert len(simulator.logins) == 2
 
 
-async def test_a_login_that_began_before_the_mend_speaks_for_nobody(connections: Connections) -> None:
+async def test_a_login_that_started_before_the_fix_is_not_shared(connections: Connections) -> None:
     """A login that started before the release does not store its failure."""
     reached, refuse = asyncio.Event(), asyncio.Event()
 

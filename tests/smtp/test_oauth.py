@@ -56,7 +56,7 @@ def source(there: RunningEntra, clock: Clock | Hands | None = None, secret: str 
     return TokenSource(ClientSecret(there.registration(), secret), clock)  # type: ignore[arg-type]  # Hands is a Clock
 
 
-async def test_fifty_who_want_one_are_one_request(there: RunningEntra) -> None:
+async def test_fifty_callers_share_one_request(there: RunningEntra) -> None:
     """All get the same token, and those who come later too."""
     tokens = source(there)
     found = await asyncio.gather(*(tokens.token() for _ in range(50)))
@@ -65,7 +65,7 @@ async def test_fifty_who_want_one_are_one_request(there: RunningEntra) -> None:
     assert there.outcomes == ["ok"]
 
 
-async def test_fifty_who_want_one_share_the_failure(there: RunningEntra) -> None:
+async def test_fifty_callers_share_the_failure(there: RunningEntra) -> None:
     """Not fifty requests to an endpoint that has said no."""
     there.entra.refuse("AADSTS7000222", times=None)
     tokens = source(there)
@@ -74,7 +74,7 @@ async def test_fifty_who_want_one_share_the_failure(there: RunningEntra) -> None
     assert there.outcomes == ["AADSTS7000222"]
 
 
-async def test_one_who_gives_up_waiting_does_not_end_it_for_the_others(there: RunningEntra) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_request(there: RunningEntra) -> None:
     """A worker that is stopped while it waits."""
     tokens = source(there)
     first, second = asyncio.create_task(tokens.token()), asyncio.create_task(tokens.token())
@@ -196,7 +196,7 @@ async def test_another_refusal_is_none_of_the_tokens(simulator: Simulator, there
     assert there.outcomes == ["ok"]
 
 
-async def test_without_a_token_nobody_is_called(simulator: Simulator, there: RunningEntra) -> None:
+async def test_without_a_token_no_connection_is_made(simulator: Simulator, there: RunningEntra) -> None:
     """No connection, no login; the failure bears the code."""
     with pytest.raises(SessionError) as caught:
         await open_session(upstream(simulator, there.ca_file), OAuth(MAILBOX, source(there, secret="wrong~secret")))

@@ -88,7 +88,7 @@ async def test_one_after_the_other_share_a_session(connections: Connections, poo
     assert pool.counts() == (1, 0, 0)
 
 
-async def test_many_at_once_share_three(connections: Connections, pools: list[SessionPool]) -> None:
+async def test_many_concurrent_senders_share_three_sessions(connections: Connections, pools: list[SessionPool]) -> None:
     """Concurrent senders wait for a session."""
     simulator = await connections.simulator(limits=STRICT)
     profile = CountingOpener(connections.upstream_to(simulator))
@@ -99,7 +99,7 @@ async def test_many_at_once_share_three(connections: Connections, pools: list[Se
     assert pool.counts() == (3, 0, 0)
 
 
-async def test_the_last_one_in_is_the_first_one_out(connections: Connections, pools: list[SessionPool]) -> None:
+async def test_idle_sessions_are_used_last_in_first_out(connections: Connections, pools: list[SessionPool]) -> None:
     """Unused sessions expire."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3))

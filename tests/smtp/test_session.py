@@ -25,7 +25,7 @@ NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, F
 }
 
 
-async def test_two_turns_for_each_message(connections: Connections) -> None:
+async def test_two_round_trips_for_each_message(connections: Connections) -> None:
     """MAIL, RCPT and DATA in one write, content and dot in another; nothing before or between."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
@@ -194,7 +194,7 @@ async def test_what_is_not_offered_is_not_tried(connections: Connections) -> Non
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
-async def test_no_address_can_speak_smtp(connections: Connections, end: str) -> None:
+async def test_an_address_cannot_inject_a_command(connections: Connections, end: str) -> None:
     """A line end in an address is a bug before us; it must not become a command."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)

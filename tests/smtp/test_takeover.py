@@ -103,7 +103,7 @@ def test_the_end_of_the_connection_reaches_us(run: Runner, tmp_path: Path, end: 
     run(scenario())
 
 
-def test_last_words_and_the_end_in_one_segment(run: Runner, tmp_path: Path) -> None:
+def test_last_reply_and_end_in_one_segment(run: Runner, tmp_path: Path) -> None:
     """A greeting that contains all replies of the handshake is refused."""
 
     async def scenario() -> None:
@@ -172,7 +172,7 @@ def test_flow_control_reaches_us(run: Runner, tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_nothing_leaves_after_an_abort(run: Runner, tmp_path: Path) -> None:
+def test_nothing_is_sent_after_an_abort(run: Runner, tmp_path: Path) -> None:
     """Neither loop's buffers nor the kernel's deliver a final dot that was given up."""
 
     async def scenario() -> None:

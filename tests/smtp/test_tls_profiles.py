@@ -36,7 +36,7 @@ def nothing_left(simulator: Simulator) -> bool:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-async def test_nothing_leaves_through_a_bad_door(connections: Connections, name: str) -> None:
+async def test_nothing_is_sent_without_verified_tls(connections: Connections, name: str) -> None:
     """The failure says in plain words what is wrong."""
     profile, kind, sentence = PROFILES[name]
     simulator = await connections.simulator(profile=profile)

@@ -35,7 +35,7 @@ class Phases:
 
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
-async def test_the_dot_leaves_after_its_mark(connections: Connections, content: bytes) -> None:
+async def test_the_dot_is_sent_after_before_dot(connections: Connections, content: bytes) -> None:
     """`before_dot` is asked once, at CONTENT, while the server has no final dot; then the phase is DOT."""
     asked = Phases()
 
@@ -55,7 +55,7 @@ async def test_the_dot_leaves_after_its_mark(connections: Connections, content: 
 
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
-async def test_a_forbidden_dot_does_not_leave(connections: Connections, content: bytes) -> None:
+async def test_a_forbidden_dot_is_not_sent(connections: Connections, content: bytes) -> None:
     """The message was not sent, and nobody is in doubt about it."""
     asked = Phases(answer=False)
 
@@ -141,7 +141,7 @@ async def test_thanks_before_the_dot_are_no_answer(connections: Connections) -> 
     await server.done()
 
 
-async def test_after_a_timeout_nothing_leaves(connections: Connections) -> None:
+async def test_nothing_is_sent_after_a_timeout(connections: Connections) -> None:
     """The dot was written but not taken; neither our buffer nor the kernel's may deliver it afterwards."""
     over = asyncio.Event()
 
@@ -164,7 +164,7 @@ async def test_after_a_timeout_nothing_leaves(connections: Connections) -> None:
 
 
 @pytest.mark.parametrize("at", ["content", "dot"])
-async def test_a_cancelled_send_leaves_nothing_behind(connections: Connections, at: str) -> None:
+async def test_nothing_is_sent_after_a_cancelled_send(connections: Connections, at: str) -> None:
     """A stop in the middle of the upload, and one while the reply is awaited."""
     over, asked = asyncio.Event(), Phases()
 
@@ -237,7 +237,7 @@ async def test_a_slow_reader_costs_no_memory(connections: Connections) -> None:
 
 
 @pytest.mark.parametrize("replies", [b"550 5.1.1 a\r\n550 5.1.1 b\r\n", b"452 4.5.3 a\r\n550 5.1.1 b\r\n"])
-async def test_a_go_ahead_for_nobody_gets_an_empty_mail(connections: Connections, replies: bytes) -> None:
+async def test_a_354_without_recipients_gets_an_empty_content(connections: Connections, replies: bytes) -> None:
     """All are refused and yet 354: a dot alone, then the server can be left in order (RFC 2920 §3.1)."""
 
     async def script(connection: ScriptedConnection) -> None:

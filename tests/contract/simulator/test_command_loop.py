@@ -39,7 +39,7 @@ SUBMISSION = (
 )
 
 
-async def test_a_session_is_word_for_word_exchange(sim: Simulator) -> None:
+async def test_replies_are_those_of_exchange(sim: Simulator) -> None:
     """Greeting, both EHLO replies, STARTTLS, AUTH LOGIN, one message, QUIT, then the connection is closed."""
     client = await Client.connect(sim)
     expect("220 {host} Microsoft ESMTP MAIL Service ready at {date} [{session}]", await client.reply())

@@ -78,7 +78,7 @@ FROM = {
 
 
 @pytest.mark.parametrize(("octets", "refusal"), FROM.values(), ids=FROM)
-async def test_from_is_looked_at_after_the_content(
+async def test_from_is_checked_after_the_content(
     sim: Simulator, ready: Ready, octets: bytes, refusal: str | None
 ) -> None:
     """The mailbox, its aliases and what it has Send As on may stand there; it must be one address."""

@@ -99,7 +99,7 @@ async def test_a_refused_command_is_not_carried_out(sim: Simulator, ready: Ready
     assert (await client.send()).startswith("250 ")
 
 
-async def test_another_positive_reply_changes_only_the_words(sim: Simulator, ready: Ready) -> None:
+async def test_another_positive_reply_changes_only_the_text(sim: Simulator, ready: Ready) -> None:
     """The command is carried out; many lines are framed (RFC 5321 §4.2.1)."""
     client = await ready(sim)
     sim.faults.add(Fault(Point.RCPT, Say("251 2.1.5 User not local\nwill forward")))

@@ -63,7 +63,7 @@ async def test_accepted_messages_can_be_written_to_a_folder(start: Start, ready:
     assert path.read_bytes() == content()
 
 
-async def test_a_client_gone_before_the_dot_has_sent_nothing(sim: Simulator, ready: Ready) -> None:
+async def test_a_client_that_disconnects_before_the_dot_has_sent_nothing(sim: Simulator, ready: Ready) -> None:
     """Content without its end is not a message."""
     client = await ready(sim)
     await client.envelope()

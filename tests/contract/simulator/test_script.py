@@ -26,7 +26,7 @@ async def struck(sim: Simulator, client: Client, fault: Fault, times: int = 10) 
     return [number for number, reply in enumerate(outcomes, 1) if reply == BUSY]
 
 
-async def test_when_a_fault_strikes(start: Start, ready: Ready) -> None:
+async def test_times_at_which_a_fault_is_applied(start: Start, ready: Ready) -> None:
     """nth, every and times speak of how often the point was reached."""
     sim = await start(limits=Limits(tarpit=0, messages_per_minute=1000))
     client = await ready(sim)
@@ -51,7 +51,7 @@ async def test_chance_is_repeatable(start: Start, ready: Ready) -> None:
     assert 0 < len(runs[0]) < 20
 
 
-async def test_for_whom_a_fault_is(sim: Simulator, clients: list[Client]) -> None:
+async def test_conditions_of_a_fault(sim: Simulator, clients: list[Client]) -> None:
     """Mailbox, sender and recipient patterns select messages; others do not count."""
     sim.accounts.add(Account("other@contoso.com", PASSWORD, send_as=("*",)))
     clients.append(one := await Client.ready(sim))
@@ -95,7 +95,7 @@ AT = {Phase.GREETING, Phase.EHLO, Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DOT}
 
 
 @pytest.mark.parametrize("phase", sorted(AT))
-async def test_named_faults_say_exchange_s_words(sim: Simulator, phase: Phase, clients: list[Client]) -> None:
+async def test_named_faults_send_replies_of_exchange(sim: Simulator, phase: Phase, clients: list[Client]) -> None:
     """In their phase, word for word, places filled."""
     rows = {name: row for name, row in replies.ROWS.items() if row.phase is phase}
     for name, row in rows.items():

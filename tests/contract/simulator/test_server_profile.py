@@ -51,7 +51,7 @@ async def test_a_bad_certificate_is_refused_for_its_fault(
         await handshake(sim, clients, trusting(sim))
 
 
-async def test_the_door_can_be_changed_while_open(sim: Simulator, clients: list[Client]) -> None:
+async def test_the_profile_can_be_changed_while_listening(sim: Simulator, clients: list[Client]) -> None:
     """A new profile applies to new connections."""
     sim.profile = ServerProfile(certificate="expired")
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
