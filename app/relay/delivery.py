@@ -1,46 +1,65 @@
-"""One message offered once. The only place where the absence of a reply is caught; it becomes an Attempt."""
+"""One delivery attempt of one message, and its evaluation. A missing reply becomes an Attempt only here."""
 
 from collections.abc import Mapping
 
 from app import logs
+from app.frozen import frozen
+from app.mail.lifecycle import Settlement, settle
 from app.mail.outcome.attempt import Attempt
 from app.mail.outcome.verdict import Verdict
+from app.mail.policy import judge
 from app.smtp.failure import SessionError
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
 from app.store.records import AttemptLog, Claimed
 
 
+@frozen
+class Finished:
+    """Attempt that has ended, with everything that follows from it: the value from attempt to settlement to report."""
+
+    claimed: Claimed
+    attempt: Attempt
+    verdicts: Mapping[str, Verdict]  # by recipient
+    settlement: Settlement
+    record: AttemptLog
+
+
 async def attempt_delivery(claimed: Claimed, store: Store, pool: SessionPool) -> Attempt:
-    """Relay the content to the pending recipients over a session of the pool. Raises StoreUnavailable."""
+    """Relay the content to the pending recipients over a session of the pool. Raises StoreUnavailableError."""
     content = claimed.content or await store.content(claimed.id)
     if content is None:
-        raise LookupError(f"the content of {claimed.id} is gone while it is active")
+        raise LookupError(f"the content of {claimed.id} is missing while the message is active")
 
     async def before_dot() -> bool:
         return await _mark(claimed, store)
 
     try:
         return await pool.deliver(claimed.envelope, content, before_dot)
-    except SessionError as failed:
-        return attempt_of(failed)
+    except SessionError as error:
+        return _attempt_without_reply(error)
 
 
 async def attempt_login(pool: SessionPool) -> Attempt | None:
-    """Open a session and log in, nothing more. None when that worked (or a session stands open)."""
+    """Open a session and log in. None: the login succeeded, or a session is open already."""
     try:
         return await pool.ensure_open()
-    except SessionError as failed:
-        return attempt_of(failed)
+    except SessionError as error:
+        return _attempt_without_reply(error)
 
 
-def attempt_of(failed: SessionError) -> Attempt:
-    """The attempt that got no reply, as a value."""
-    return Attempt(failed.failure.phase, None, failed.failure, failed.refused, failed.dialogue)
+def evaluate(claimed: Claimed, attempt: Attempt, now: float, jitter: float) -> Finished:
+    """Return the attempt with its verdicts and the settlement that follows; `jitter` is in -1..1."""
+    verdicts = judge(attempt, claimed.envelope.rcpt_to)
+    settlement = settle(claimed.delivery_state, verdicts, now, jitter)
+    return Finished(claimed, attempt, verdicts, settlement, _record(attempt, verdicts, now))
 
 
-def record_of(attempt: Attempt, verdicts: Mapping[str, Verdict], ended_at: float) -> AttemptLog:
-    """What is kept of it for people."""
+def _attempt_without_reply(error: SessionError) -> Attempt:
+    return Attempt(error.failure.phase, None, error.failure, error.refused, error.dialogue)
+
+
+def _record(attempt: Attempt, verdicts: Mapping[str, Verdict], ended_at: float) -> AttemptLog:
     refused = tuple(f"{address}: {reply}" for address, reply in attempt.refused.items())
     return AttemptLog(
         ended_at=ended_at,
@@ -55,7 +74,7 @@ def record_of(attempt: Attempt, verdicts: Mapping[str, Verdict], ended_at: float
 
 
 async def _mark(claimed: Claimed, store: Store) -> bool:
-    """Make durable that the final dot may leave. False: it must not."""
+    """Make durable that the final dot may be sent. False: it must not be sent."""
     try:
         if await store.mark_dot(claimed):
             return True

@@ -1,9 +1,9 @@
-"""What this process holds in its hands: the claimed messages, their renewal, and the return of what was dropped.
+"""Leases of this process's claimed messages: renewal, and recovery of expired ones.
 
-A lease runs by the clock of the host that took it, so each replica sweeps the mailboxes that it owns; what another
-one had under way is put back at the take-over (app/store/takeover.py).
+A lease expires by the clock of the host that took it, so each replica recovers messages of the mailboxes that it owns;
+messages under way in another replica are put back at the take-over (app/store/queue/takeover.py).
 
-The same look every few seconds sees that the wall clock was set back: then what waits by it is brought forward.
+The same step detects a wall clock that was set back, and brings forward the messages that wait by it.
 """
 
 from uuid import UUID
@@ -14,38 +14,36 @@ from app.relay import reporting
 from app.store import Store
 from app.store.records import Claimed
 
-LEASE_SECONDS = 60.0  # real seconds: how long a claim lives without renewal
-CLOCK_STEP = 1.0  # real seconds by which the wall clock goes back without anybody minding
-RENEW_INTERVAL = 5.0  # real seconds between renewals, and between looks for what was dropped
-UNOWNED_GRACE = (
-    3600.0  # seconds after which what was dropped elsewhere is picked up, if nobody owns its mailbox any more
-)
+LEASE_SECONDS = 60.0  # real seconds until a claim expires without renewal
+CLOCK_STEP = 1.0  # real seconds; a smaller step of the wall clock is ignored
+RENEW_INTERVAL = 5.0  # real seconds between renewals, and between sweeps for expired leases
+UNOWNED_GRACE = 3600.0  # seconds after which expired leases of mailboxes without an owner are recovered
 
 
 class Leases:
-    """Everything claimed and not yet settled, by lease."""
+    """Claimed and unsettled messages of this process, by lease."""
 
     def __init__(self, store: Store, clock: Clock, replica: UUID) -> None:
         self._store = store
         self._clock = clock
         self._replica = replica
         self._held: dict[UUID, Claimed] = {}
-        self._ahead: float | None = None  # the wall clock of the monotonic one, at the last look
+        self._ahead: float | None = None  # seconds, wall clock minus monotonic clock at the last step
 
     def expires_at(self, now: float) -> float:
-        """When a lease taken or renewed `now` runs out (epoch seconds). Real time, however fast the clock runs."""
+        """Return when a lease taken or renewed `now` expires (epoch seconds). LEASE_SECONDS are real seconds."""
         return now + LEASE_SECONDS * self._clock.speed
 
     def add(self, claimed: Claimed) -> None:
-        """It is ours until it is dropped."""
+        """Renew this message's lease until it is removed."""
         self._held[claimed.lease] = claimed
 
     def remove(self, claimed: Claimed) -> None:
-        """It is settled, given back, or left to run out."""
+        """Stop renewing: the message is settled, given back, or left to expire."""
         self._held.pop(claimed.lease, None)
 
     async def advance(self) -> None:
-        """Renew, check the clock, put back what was dropped. Raises StoreUnavailable."""
+        """Renew leases, check the clock, recover expired leases. Raises StoreUnavailableError."""
         await self._renew()
         await self._check_clock()
         await self._sweep()
@@ -62,7 +60,7 @@ class Leases:
     async def _check_clock(self) -> None:
         now = self._clock.now()
         ahead = now - self._clock.monotonic()
-        # A new process does not know how far the clocks were apart, but the store knows how late it was.
+        # A new process does not know the earlier difference of the clocks, but the store has the latest timestamp.
         back = (await self._store.latest_timestamp() or now) - now if self._ahead is None else self._ahead - ahead
         if back > CLOCK_STEP * self._clock.speed:
             emails = await self._store.apply_clock_change(now, self.expires_at(now))

@@ -1,6 +1,6 @@
-"""What was claimed and waits for a session, in the order of the lanes. One session's turn is kept for urgent mail.
+"""Priority buffer of claimed messages between the dispatcher and the sessions; one session is reserved for urgent mail.
 
-Knows neither the store nor the upstream; everything on the event loop.
+Accesses neither the store nor the upstream; everything runs on the event loop.
 """
 
 import asyncio
@@ -13,48 +13,48 @@ from app.store.records import Claimed
 
 
 class PrefetchBuffer:
-    """A queue between one who claims and those who offer: `others` at most are out at once that are not urgent."""
+    """Queue ordered by lane; at most `non_urgent_limit` non-urgent attempts run at a time."""
 
     def __init__(self, non_urgent_limit: int) -> None:
         self.non_urgent_limit = non_urgent_limit
         self._waiting: list[tuple[int, int, Claimed]] = []
         self._serial = count()
-        self._non_urgent_started = 0  # not urgent, and being offered
-        self.total = 0  # claimed and not finished
+        self._non_urgent_started = 0  # attempts of non-urgent messages under way
+        self.total = 0  # claimed and not removed
         self.urgent = 0  # of those
         self._takers: deque[asyncio.Future[Claimed | None]] = deque()
         self._closed = False
 
     def put(self, claimed: Claimed) -> None:
-        """It is to be offered; what is urgent first, then in this order."""
+        """Add a message: urgent ones are taken first, others in this order."""
         self._count(claimed, 1)
         heapq.heappush(self._waiting, (claimed.lane.rank, next(self._serial), claimed))
         self._hand_out()
 
     async def take(self) -> Claimed | None:
-        """The next one that may be offered; None when there is none and will be none."""
+        """Return the next message that may be attempted; None once the buffer is closed and empty."""
         taker: asyncio.Future[Claimed | None] = asyncio.get_running_loop().create_future()
         self._takers.append(taker)
         self._hand_out()
         return await taker
 
     def attempt_ended(self, claimed: Claimed) -> None:
-        """Its offer is over."""
+        """Note the end of a message's attempt."""
         if claimed.lane is not Lane.URGENT:
             self._non_urgent_started -= 1
             self._hand_out()
 
     def remove(self, claimed: Claimed) -> None:
-        """It is settled, given back, or left to whoever finds it."""
+        """Remove a message that is settled, given back, or left to recovery."""
         self._count(claimed, -1)
 
     @property
     def has_waiting(self) -> bool:
-        """True if the next one is here already."""
+        """True if a message waits for a session."""
         return bool(self._waiting)
 
     def close(self) -> None:
-        """Nothing more comes; what waits is handed out still, whatever its lane."""
+        """Accept no more messages; the waiting ones are handed out regardless of their lane."""
         self._closed = True
         self._hand_out()
 

@@ -1,8 +1,8 @@
-"""Which mailboxes a replica takes and gives back, so that all have alike. Pure: everybody works it out by himself.
+"""Balancing rule for mailboxes over replicas. Pure: each replica computes the same result from the same rows.
 
-What is free goes to whoever has fewest, one after the other. When somebody has two fewer, a replica gives back what it
-has more than its part, all at once: each of them rests for some seconds, and it does not matter when. A difference of
-one is left as it is, so nothing is passed to and fro.
+A free mailbox goes to the replica with the fewest. A replica that has at least two more than another gives back its
+whole excess in one step: each mailbox pauses for some seconds, and it does not matter when. A difference of one is left
+as it is, so that a balanced set does not change.
 """
 
 from collections.abc import Set
@@ -13,32 +13,32 @@ from app.store.mailboxes.records import ClusterView, Replica
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """What to take now, and what to give back."""
+    """Names of the mailboxes to acquire and to release."""
 
     acquire: tuple[str, ...] = ()
     release: tuple[str, ...] = ()
 
 
 def rebalance(me: Replica, view: ClusterView, leaving: Set[str] = frozenset(), *, may_evict: bool = True) -> Rebalance:
-    """For this replica. `leaving` are those that it is giving back already.
+    """Return the changes for this replica. `leaving` are mailboxes that it is already giving back.
 
-    Without `judges` only what was given back is taken, and nothing of those who are not heard of.
+    Without `may_evict` it acquires only mailboxes without an owner, and none of a replica without a heartbeat.
     """
     peers = {id for id, serves in view.replicas.items() if serves == me.serves}
-    mine = {*me.mailboxes}
-    known = [holding for holding in view.owners if holding.mailbox in mine]
-    has = {peer: sum(holding.replica == peer for holding in known) for peer in peers}
-    has[me.id] = has.get(me.id, 0) - len(leaving)
-    take = []
-    for holding in known:
-        if holding.replica in view.replicas or (holding.replica is not None and not may_evict):
+    served = {*me.mailboxes}
+    owners = [owner for owner in view.owners if owner.mailbox in served]
+    owned = {peer: sum(owner.replica == peer for owner in owners) for peer in peers}
+    owned[me.id] = owned.get(me.id, 0) - len(leaving)
+    acquire = []
+    for owner in owners:
+        if owner.replica in view.replicas or (owner.replica is not None and not may_evict):
             continue
-        poorest = min(has, key=lambda peer: (has[peer], peer))
-        has[poorest] += 1
-        if poorest == me.id:
-            take.append(holding.mailbox)
-    if take or leaving or has[me.id] - min(has.values()) < 2:
-        return Rebalance(tuple(take))
-    own = sorted(holding.mailbox for holding in known if holding.replica == me.id)
-    part = -(-len(known) // len(has))
-    return Rebalance(release=tuple(own[-max(1, has[me.id] - part) :]))
+        smallest = min(owned, key=lambda peer: (owned[peer], peer))
+        owned[smallest] += 1
+        if smallest == me.id:
+            acquire.append(owner.mailbox)
+    if acquire or leaving or owned[me.id] - min(owned.values()) < 2:
+        return Rebalance(tuple(acquire))
+    own = sorted(owner.mailbox for owner in owners if owner.replica == me.id)
+    fair_share = -(-len(owners) // len(owned))
+    return Rebalance(release=tuple(own[-max(1, owned[me.id] - fair_share) :]))

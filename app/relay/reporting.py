@@ -1,40 +1,38 @@
-"""What is told of the end of an attempt: counted, timed, logged. Decides nothing, and is told only what is settled."""
+"""Metrics, spans and log lines of finished attempts. Verdicts are counted when they are reached, everything else only
+once it is settled. Decides nothing."""
 
-from collections.abc import Collection
 from uuid import UUID
 
 from app import logs, metrics, tracing
-from app.mail.lifecycle import Event, Settlement
-from app.mail.outcome.attempt import Attempt
-from app.mail.outcome.verdict import Action, Verdict
-from app.store.records import AttemptLog, Claimed
+from app.mail.lifecycle import Event
+from app.mail.outcome.verdict import Action
+from app.relay.delivery import Finished
 
-EXPIRED = "expired"  # the reason of an email whose time was over
+EXPIRED = "expired"  # the reason of an email that was not relayed before its time was over
 
 
-def record_verdicts(attempt: Attempt, verdicts: Collection[Verdict]) -> None:
-    """An offer has ended and was judged."""
-    for verdict in verdicts:
+def record_verdicts(finished: Finished) -> None:
+    """Count the verdicts of an attempt."""
+    for verdict in finished.verdicts.values():
         metrics.verdict_reached(verdict.rule)
-    if any(not verdict.known for verdict in verdicts):
-        metrics.unknown_reply(attempt.phase)
+    if any(not verdict.known for verdict in finished.verdicts.values()):
+        metrics.unknown_reply(finished.attempt.phase)
 
 
-def record_settled(
-    claimed: Claimed, attempt: Attempt, verdicts: Collection[Verdict], settlement: Settlement, record: AttemptLog
-) -> None:
-    """What became of the email is on the disk."""
+def record_settled(finished: Finished) -> None:
+    """Report an attempt whose settlement is durable."""
+    claimed, record, settlement = finished.claimed, finished.record, finished.settlement
     metrics.attempted(settlement.event)
     if settlement.in_doubt:
         metrics.in_doubt()
-    _count(claimed, verdicts, settlement, record.ended_at)
+    _count(finished)
     if tracing.is_recording():
-        tracing.attempted(_attempt_span(claimed, attempt, verdicts, settlement, record))
+        tracing.attempted(_attempt_span(finished))
     logs.attempted(
         claimed.id,
         mailbox=claimed.mailbox,
         number=claimed.number,
-        phase=attempt.phase,
+        phase=finished.attempt.phase,
         outcome=settlement.event,
         seconds=record.ended_at - claimed.started_at,
         reply=record.replies[-1] if record.replies else record.detail or "",
@@ -42,14 +40,13 @@ def record_settled(
 
 
 def record_expired(email: UUID) -> None:
-    """An email was not relayed before its time was over; no attempt of it was under way."""
+    """Report an email that expired while no attempt was under way."""
     metrics.failed(EXPIRED)
     logs.expired(email)
 
 
-def _attempt_span(
-    claimed: Claimed, attempt: Attempt, verdicts: Collection[Verdict], settlement: Settlement, record: AttemptLog
-) -> tracing.AttemptSpan:
+def _attempt_span(finished: Finished) -> tracing.AttemptSpan:
+    claimed, attempt, settlement = finished.claimed, finished.attempt, finished.settlement
     return tracing.AttemptSpan(
         email=claimed.id,
         parent=claimed.traceparent,
@@ -58,28 +55,29 @@ def _attempt_span(
         number=claimed.number,
         phase=attempt.phase,
         outcome=str(settlement.event),
-        succeeded=settlement.event is Event.FINISH and not _rule(verdicts, Action.FAIL),
-        rules=tuple(dict.fromkeys(verdict.rule for verdict in verdicts)),
+        succeeded=settlement.event is Event.FINISH and not _rule(finished, Action.FAIL),
+        rules=tuple(dict.fromkeys(verdict.rule for verdict in finished.verdicts.values())),
         code=attempt.reply.code if attempt.reply else None,
-        ended_at=record.ended_at,
+        ended_at=finished.record.ended_at,
         phase_timings=tracing.phase_timings(),
     )
 
 
-def _count(claimed: Claimed, verdicts: Collection[Verdict], settlement: Settlement, now: float) -> None:
-    match settlement.event:
-        case Event.FINISH if lost := _rule(verdicts, Action.FAIL):
-            metrics.failed(lost)
+def _count(finished: Finished) -> None:
+    claimed = finished.claimed
+    match finished.settlement.event:
+        case Event.FINISH if failed := _rule(finished, Action.FAIL):
+            metrics.failed(failed)
         case Event.FINISH:
-            metrics.relayed(claimed.lane, now - claimed.delivery_state.due_since)
+            metrics.relayed(claimed.lane, finished.record.ended_at - claimed.delivery_state.due_since)
         case Event.EXPIRE:
             metrics.failed(EXPIRED)
         case Event.DEFER:
-            metrics.deferred(_rule(verdicts, Action.DEFER))
+            metrics.deferred(_rule(finished, Action.DEFER))
         case Event.HOLD:
-            metrics.held(_rule(verdicts, Action.DEFER))
+            metrics.held(_rule(finished, Action.DEFER))
 
 
-def _rule(verdicts: Collection[Verdict], action: Action) -> str:
-    """The first that said so."""
-    return next((verdict.rule for verdict in verdicts if verdict.action is action), "")
+def _rule(finished: Finished, action: Action) -> str:
+    """Return the first rule that led to this action; empty if none did."""
+    return next((verdict.rule for verdict in finished.verdicts.values() if verdict.action is action), "")

@@ -1,15 +1,15 @@
-"""A sliding window: at most so much in any period, as the upstream may count it. No clock of its own, no I/O.
+"""Sliding-window limiter: at most `limit` in any period, as the upstream may count it. Pure, without a clock or I/O.
 
 The upstream counts a message at some moment between the start of its transaction and our reading of the reply.
-So one that is under way counts, and one that has ended counts from its end: then no window of the upstream can
-hold more than ours, whatever the latency was.
+A message under way therefore counts, and a finished one counts from its end: no window of the upstream can contain
+more than ours, whatever the latency.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, repeat
 
-_INTERVAL_TOLERANCE = 0.1  # of an interval, so that what ends a moment late does not cost the lower lanes their place
+_INTERVAL_TOLERANCE = 0.1  # of an interval, so that a message that ends slightly late does not block the lower lanes
 _ENTRIES_PER_PERIOD = 1500  # entries closer than period / _STEPS are merged (into the later one), so memory is bounded
 
 
@@ -29,14 +29,14 @@ class SlidingWindow:
         self._counted = 0  # ended and under way together
 
     def available(self, now: float) -> int:
-        """How much may begin now; negative when more was begun than fits."""
+        """Return how much may begin now; negative if more was begun than the limit admits."""
         self._forget(now)
         return self.limit - self._counted
 
     def wait_time(self, now: float, weight: int = 1) -> float:
-        """Seconds until `weight` more could begin if nothing else begins or ends; 0 for now.
+        """Return the seconds until `weight` more may begin if nothing else begins or ends; 0 for now.
 
-        What is under way leaves no later than a period after now, so the answer is never longer than the period.
+        Messages under way leave the window no later than a period after now, so the result is at most the period.
         """
         missing = min(weight, self.limit) - self.available(now)
         if missing <= 0:
@@ -65,13 +65,13 @@ class SlidingWindow:
         return max(0, room - short)
 
     def wait_time_after_reserve(self, now: float, reserve: int) -> float:
-        """Seconds until `spare` is 1 or more if nothing else begins or ends; 0 for now."""
+        """Return the seconds until `available_after_reserve` is at least 1 if nothing else begins or ends; 0 for now."""
         frees = chain(repeat(0.0, max(0, self.available(now))), self._frees(now))
         first, *later = islice(frees, reserve + 1)
         return max(first, *(wait - self._even(k) for k, wait in enumerate(later, 1)), 0.0)
 
     def _frees(self, now: float) -> Iterator[float]:
-        """Seconds until one more may begin, and one more, when there is no room now; longest for what is under way."""
+        """Yield the seconds until each further unit may begin; those of messages under way last."""
         for ended, weight in self._ended:
             yield from repeat(ended + self.period - now, weight)
         yield from repeat(self.period)
@@ -80,21 +80,21 @@ class SlidingWindow:
         return (count + _INTERVAL_TOLERANCE) * self._interval
 
     def begin(self, weight: int = 1) -> None:
-        """So much is under way from now on."""
+        """Count `weight` as under way."""
         self._counted += weight
 
     def cancel(self, weight: int = 1) -> None:
-        """It was not begun after all: the upstream has seen nothing of it."""
+        """Undo `begin`: the upstream has seen nothing of it."""
         self._counted -= weight
 
     def end(self, now: float, weight: int = 1) -> None:
-        """What was under way has ended."""
+        """Count `weight` from its end instead of as under way."""
         if self._ended and now - self._ended[-1][0] < self._resolution:
             weight += self._ended.pop()[1]
         self._ended.append((now, weight))
 
     def restore(self, ended: Iterable[tuple[float, int]]) -> None:
-        """Count what ended before this process began: the moments, each with its weight. Before the first `begin`."""
+        """Count what ended before this process started, as (time, weight). Call before the first `begin`."""
         for at, weight in sorted(ended):
             self._counted += weight
             self.end(at, weight)
