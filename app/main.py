@@ -1,7 +1,7 @@
-"""The composition root: settings become a store, the mailboxes' relays and the HTTP edge, started and stopped in order.
+"""Composition root: builds the store, the mailboxes and the HTTP server from the settings; starts and stops them.
 
-The only file that knows all the others. Start: lock, door, store, fleet; until the store is there the door says so.
-Stop: door, fleet, store, lock.
+Start order: database lock, HTTP server (503 until the store is open), store, disk guard, webhooks, health monitor,
+metrics, mailboxes, retention, routes. Stop order: HTTP server first, then the reverse.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from app.store.records import WorkHint
 from app.webhooks.dispatcher import WebhookDispatcher
 from app.webhooks.sender import WebhookSender
 
-DATABASE_RETRY_DELAY = 5.0  # seconds until a database server that is not there is tried again
+DATABASE_RETRY_DELAY = 5.0  # seconds between attempts to connect to an unreachable database server
 
 
 class Postern:
@@ -57,7 +57,7 @@ class Postern:
     def __init__(
         self, settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None
     ) -> None:
-        """`heartbeat` is how a replica stays alive for the others."""
+        """`heartbeat`: interval and lease of this replica; by default those of the coordinator."""
         self.settings = settings
         self.clock = clock or Clock()
         self._heartbeat = heartbeat
@@ -65,60 +65,61 @@ class Postern:
         self._credential_expiries: dict[str, Callable[[], CredentialExpiry | None]] = {}
         self._stack = AsyncExitStack()
         self._metrics_server: HttpServer | None = None
+        self._running_coordinator: MailboxCoordinator | None = None  # the store gives hints before there is one
 
     async def __aenter__(self) -> Self:
-        """Start. Raises StoreError, CannotListen."""
+        """Start. Raises StoreError, ListenError, SettingsError."""
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop in the reverse order: nothing that was accepted is lost, whatever the bound."""
+        """Stop in reverse order. No accepted email is lost, even if the drain time is too short."""
         self._draining = True
         await self._stack.aclose()
 
     @property
     def url(self) -> str:
-        """Where callers reach it."""
+        """Base URL of the API."""
         return self._server.url
 
     @property
     def metrics_url(self) -> str:
-        """Where Prometheus reads what was counted."""
+        """URL of the Prometheus endpoint."""
         return f"{(self._metrics_server or self._server).url}/metrics"
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         metrics.declare_alerts(logs.ALERT_EVENTS)
         logs.count_alerts(metrics.alert_logged)
-        alone = _lock_database(settings.store_url, stack)
+        single_node = _lock_database(settings.store_url, stack)
         counted = settings.metrics_port is None
-        room = MemoryBudget(_bytes_in_flight(settings), settings.max_body_bytes)
-        entrance = create_middleware(lambda: self._draining, room, settings.root_path, counted=counted)
-        self._application: ASGIApp = entrance
-        door = tracing.wrap_application(entrance if settings.console_password is None else self._dispatch)
-        self._server = await _listen(stack, door, settings.host, settings.port, settings.forwarded_allow_ips)
-        self.store = await self._open_store(patient=not alone)
+        memory = MemoryBudget(_bytes_in_flight(settings), settings.max_body_bytes)
+        middleware = create_middleware(lambda: self._draining, memory, settings.root_path, counted=counted)
+        self._application: ASGIApp = middleware
+        application = tracing.wrap_application(middleware if settings.console_password is None else self._dispatch)
+        self._server = await _listen(stack, application, settings.host, settings.port, settings.forwarded_allow_ips)
+        self.store = await self._open_store(wait_for_server=not single_node)
         stack.push_async_callback(self.store.close)
-        if alone:
+        if single_node:
             for email, in_doubt in await self.store.recover(self.clock.now(), everything=True):
                 logs.reclaimed(email, in_doubt=in_doubt)
         await self._apply_setting_key()
         await self._start_disk_guard(stack)
-        self.coordinator = self._coordinator(alone=alone)
+        self.coordinator = self._running_coordinator = self._coordinator(single_node=single_node)
         if settings.role != "api":
-            await self._start_webhooks(stack, alone=alone)
+            await self._start_webhooks(stack, single_node=single_node)
         await self._start_coordinator(stack)
         keep = RetentionPeriods(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
         self.retention = Retention(self.store, self.clock, keep)
         self.retention.start()
         stack.push_async_callback(self.retention.stop)
-        edge = self._context()
-        mount_routes(entrance, edge, public=settings.role != "relay")
-        self._application = self._with_console(entrance, edge)
-        stack.push_async_callback(entrance.close)
-        stack.push_async_callback(self._server.stop)  # first of all
+        context = self._context()
+        mount_routes(middleware, context, public=settings.role != "relay")
+        self._application = self._with_console(middleware, context)
+        stack.push_async_callback(middleware.close)
+        stack.push_async_callback(self._server.stop)  # the first step of a stop
 
     async def _start_disk_guard(self, stack: AsyncExitStack) -> None:
         file = database_file(self.settings.store_url)
@@ -129,39 +130,41 @@ class Postern:
         self.disk.start()
         stack.push_async_callback(self.disk.stop)
 
-    async def _open_store(self, *, patient: bool) -> Store:
-        """`patient`: a database server that is not there may come, and to end would only mean to be started again."""
+    async def _open_store(self, *, wait_for_server: bool) -> Store:
+        """Open the store. With `wait_for_server`, retry until an unreachable database server answers."""
         while True:
             try:
                 return await Store.open(
                     self.settings.store_url, on_due=self._work_due, on_mailbox_free=self._mailbox_free
                 )
             except StoreUnreachableError as error:
-                if not patient:
+                if not wait_for_server:
                     raise
                 logs.store_unreachable(error, seconds=DATABASE_RETRY_DELAY)
             await asyncio.sleep(DATABASE_RETRY_DELAY)
 
-    async def _start_webhooks(self, stack: AsyncExitStack, *, alone: bool) -> None:
-        courier = WebhookSender(self.clock, tls.context(None), allow_private=self.settings.webhook_private_addresses)
-        webhooks = WebhookDispatcher(self.store, self.clock, courier)
-        await webhooks.start(single_node=alone)
+    async def _start_webhooks(self, stack: AsyncExitStack, *, single_node: bool) -> None:
+        sender = WebhookSender(self.clock, tls.context(None), allow_private=self.settings.webhook_private_addresses)
+        webhooks = WebhookDispatcher(self.store, self.clock, sender)
+        await webhooks.start(single_node=single_node)
         stack.push_async_callback(webhooks.stop, self.settings.drain_seconds)
 
-    async def _publish_expiry(self, news: ExpiryNotice) -> None:
-        what = credential_event(self.clock.now(), news.mailbox, news.what, news.at, news.why, step=f"{news.step:g}")
+    async def _publish_expiry(self, notice: ExpiryNotice) -> None:
+        what = credential_event(
+            self.clock.now(), notice.mailbox, notice.what, notice.at, notice.why, step=f"{notice.step:g}"
+        )
         await self.store.publish_event(what)
 
     async def _start_coordinator(self, stack: AsyncExitStack) -> None:
-        """Only who relays logs in of itself, and looks after what it logs in with."""
-        wiring, cases, relays = MailboxFactory(self.clock), [], self.settings.role != "api"
+        """Start the mailboxes. Without the relay role: only their health checks, no login and no credential checks."""
+        factory, targets, relays = MailboxFactory(self.clock), [], self.settings.role != "api"
         for pool in self.settings.pools:
             for one in pool.mailboxes:
-                login = wiring.credentials(one)
+                login = factory.credentials(one)
                 self._credential_expiries[one.mailbox] = login.expiry
-                cases.append(wiring.check_target(pool, one, login, self.settings.max_message_bytes))
+                targets.append(factory.check_target(pool, one, login, self.settings.max_message_bytes))
                 if relays:
-                    self.coordinator.add(pool.name, one.mailbox, limits(one), partial(wiring.sessions, one, login))
+                    self.coordinator.add(pool.name, one.mailbox, limits(one), partial(factory.sessions, one, login))
                     watch = CredentialExpiryMonitor(one.mailbox, login, self.clock, self._publish_expiry)
                     every = CHECK_INTERVAL / self.clock.speed
                     loop = run_periodically("credential expiry", watch.advance, interval=every)
@@ -169,7 +172,7 @@ class Postern:
         file = database_file(self.settings.store_url)
         sessions = Sessions(self.coordinator.logged_in, self.coordinator.reserve_slot)
         self.health_monitor = HealthMonitor(
-            self.store, self.clock, cases, sessions, file and file.parent, lambda: self.disk.low
+            self.store, self.clock, targets, sessions, file and file.parent, lambda: self.disk.low
         )
         stack.callback(self.health_monitor.close)
         await self._start_metrics(stack)
@@ -177,37 +180,37 @@ class Postern:
             stack.push_async_callback(self.coordinator.stop, self.settings.drain_seconds)
             await self.coordinator.start()
 
-    def _coordinator(self, *, alone: bool) -> MailboxCoordinator:
+    def _coordinator(self, *, single_node: bool) -> MailboxCoordinator:
         return MailboxCoordinator(
             self.store,
             self.clock,
             f"{gethostname()}:{self._server.port}",
-            single_node=alone,
+            single_node=single_node,
             heartbeat=self._heartbeat,
             tenant_recipients_per_day=self.settings.tenant_recipients_per_day,
         )
 
     async def _start_metrics(self, stack: AsyncExitStack) -> None:
-        """Before the relay, so that a port of their own is there to the end of a drain."""
+        """Start before the mailboxes, so that a separate metrics port answers until the end of a drain."""
         settings = self.settings
         mailboxes = {one.mailbox: pool.name for pool in settings.pools for one in pool.mailboxes}
         self._metrics_exporter = MetricsExporter(self.store, self.clock, mailboxes, self.coordinator.loads)
         stack.callback(self._metrics_exporter.close)
         if settings.metrics_port is not None:
-            door = create_metrics_app(self._metrics_exporter.text)
-            self._metrics_server = await _listen(stack, door, settings.host, settings.metrics_port)
+            application = create_metrics_app(self._metrics_exporter.text)
+            self._metrics_server = await _listen(stack, application, settings.host, settings.metrics_port)
 
     def _work_due(self, hints: frozenset[WorkHint]) -> None:
-        if fleet := getattr(self, "coordinator", None):
-            fleet.hint(hints)
+        if self._running_coordinator is not None:
+            self._running_coordinator.hint(hints)
 
     def _mailbox_free(self) -> None:
-        if fleet := getattr(self, "coordinator", None):
-            fleet.hint_free_mailbox()
+        if self._running_coordinator is not None:
+            self._running_coordinator.hint_free_mailbox()
 
     async def _apply_setting_key(self) -> None:
         secret = self.settings.api_key
-        if secret is None and self.settings.role == "relay":  # which has no API, and need not have its key
+        if secret is None and self.settings.role == "relay":  # it serves no API and may lack the setting
             return
         hashed = None if secret is None else digest(secret.get_secret_value())
         applied = await self.store.apply_setting(hashed, self.clock.now())
@@ -221,20 +224,20 @@ class Postern:
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
 
-    def _with_console(self, api: ASGIApp, edge: ApiContext) -> ASGIApp:
+    def _with_console(self, api: ASGIApp, context: ApiContext) -> ASGIApp:
         if (password := self.settings.console_password) is None or self.settings.role == "relay":
             return api
-        desk = ConsoleContext(
+        console = ConsoleContext(
             store=self.store,
             clock=self.clock,
             password=password.get_secret_value(),
             pools={one.mailbox: pool.name for pool in self.settings.pools for one in pool.mailboxes},
-            capacities=edge.capacities,
+            capacities=context.capacities,
             credential_expiries=self._credential_expiries,
             readiness=self.health_monitor.readiness,
             deep_check=self.health_monitor.deep_check,
         )
-        return mount_console(Console(desk), api, self.settings.root_path)
+        return mount_console(Console(console), api, self.settings.root_path)
 
     def _context(self) -> ApiContext:
         settings, routes = self.settings, self.settings.routes
@@ -277,13 +280,13 @@ async def serve(settings: Settings, clock: Clock | None = None, heartbeat: Heart
 
 @contextmanager
 def traced(environment: Mapping[str, str]) -> Iterator[None]:
-    """With spans made and sent, if OpenTelemetry's variables ask for it. Raises SettingsError."""
+    """Export spans if OpenTelemetry's environment variables request it. Raises SettingsError."""
     if not traces_wanted(environment):
         yield
         return
     spans = importlib.import_module(
         "app.tracing_otel"
-    ).OtelSpanRecorder.exported()  # by name: without the extra it cannot be imported
+    ).OtelSpanRecorder.exported()  # by name, because it cannot be imported without the extra
     tracing.set_recorder(spans)
     try:
         yield
@@ -314,12 +317,12 @@ def _bytes_in_flight(settings: Settings) -> int:
 async def _listen(
     stack: AsyncExitStack, application: ASGIApp, host: str, port: int, forwarders: Sequence[str] = ()
 ) -> HttpServer:
-    listener = HttpServer(
+    server = HttpServer(
         application, host, port, limits=ServerLimits(responses=transport_responses()), forwarders=forwarders
     )
-    await listener.start()
-    stack.push_async_callback(listener.stop)
-    return listener
+    await server.start()
+    stack.push_async_callback(server.stop)
+    return server
 
 
 def _log_started(postern: Postern) -> None:
@@ -336,14 +339,14 @@ def _log_started(postern: Postern) -> None:
 
 
 def configure_logs(settings: Settings) -> None:
-    """As the settings say; `auto` is for people when standard error is a terminal."""
+    """Configure the log; the format `auto` is `human` if standard error is a terminal, else JSON."""
     human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stderr.isatty())
     own = frozenset(one.mailbox for pool in settings.pools for one in pool.mailboxes)
     logs.configure(human=human, level=settings.log_level, shown=own if settings.log_addresses == "masked" else None)
 
 
 def _lock_database(url: str, stack: AsyncExitStack) -> bool:
-    """True if this process now owns an embedded database: whatever was under way there is nobody's any more."""
+    """Lock an embedded database. True: no other process uses it, so attempts under way in it were abandoned."""
     file = database_file(url)
     if file is None:
         return False

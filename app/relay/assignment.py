@@ -1,7 +1,7 @@
-"""One mailbox in this replica's hands, from the take-over to the end: it reads back what was sent, then it relays.
+"""Lifecycle of one mailbox assigned to this replica: read back what was sent, relay, release.
 
-A term ends in one of three ways: given back, stopped with the process, or lost to another replica, which counts
-whatever was under way here; then nothing is waited for.
+An assignment ends in one of three ways: given back, stopped with the process, or lost to another replica. The other
+replica counts the messages under way here, so a lost assignment waits for nothing.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
 from app.store.mailboxes.records import Acquired, MailboxRecord, SendRecord
 
-RETRY_DELAY = 1.0  # real seconds until the store is asked again
+RETRY_DELAY = 1.0  # real seconds between attempts to read the mailbox from the store
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxSpec:
-    """What a mailbox needs to relay here. `sessions` makes it a pool of its own for each term."""
+    """Configuration of a mailbox. `sessions` makes a new session pool for each assignment."""
 
     wakeups: PoolWakeups
     name: str
@@ -35,7 +35,7 @@ class MailboxSpec:
 
 
 class MailboxAssignment:
-    """Begun by `run`, ended by `finish`."""
+    """Mailbox that this replica owns. `run` starts it, `finish` ends it."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class MailboxAssignment:
         self._lost = False
 
     def finish(self, drain: float = 0.0, *, lost: bool = False) -> None:
-        """Claim nothing more, and wait `drain` real seconds for what is on its way. `lost`: it is another's already."""
+        """Stop claiming and wait `drain` real seconds for attempts. `lost`: another replica owns it already."""
         self.leaving = True
         self._drain, self._lost = drain, lost
         self._ended.set()
 
     async def run(self) -> None:
-        """To the end, when another may have it."""
+        """Run until `finish`, then release the mailbox."""
         try:
             await self._start()
             await self._ended.wait()
@@ -76,9 +76,11 @@ class MailboxAssignment:
                 await self._store.replicas.release(self.name, self.token)
                 logs.mailbox_given_back(self.name)
         except StoreUnavailableError as error:
-            logs.store_failed("release", error)  # it is free when this process ends, or is not heard of
-        except Exception as error:  # a bug costs this mailbox its term, not the others theirs
-            logs.crashed(f"term of {self.name}", error)
+            logs.store_failed(
+                "release", error
+            )  # the mailbox becomes free when this process ends or its heartbeat stops
+        except Exception as error:  # a bug ends this assignment, not the others
+            logs.crashed(f"assignment of {self.name}", error)
 
     async def _start(self) -> None:
         while not self._ended.is_set():
@@ -96,7 +98,7 @@ class MailboxAssignment:
         return await self._store.mailbox(self.name), await self._store.sent_since(self.name, since)
 
     def _restore(self, record: MailboxRecord | None, sent: list[SendRecord]) -> None:
-        """Where it stood, and what it has sent, by the clock that never jumps; nothing is later than now."""
+        """Restore the condition and the sent messages, converted to the monotonic clock; none is later than now."""
         now = self._clock.monotonic()
         ahead = now - self._clock.now()
         counted = shifted(
@@ -107,11 +109,11 @@ class MailboxAssignment:
         )
 
     def _clock_step(self, sent: Sequence[SendRecord]) -> float:
-        """The seconds by which what was sent before this term is later than it says: the clock was set ahead since, or
-        the owner before had one that is behind.
+        """Return the seconds to add to the times of messages sent earlier: the clock was set ahead since,
+        or the clock of the previous owner was behind.
 
-        Then, by this clock, the mailbox was quiet for as long at least; up to a lease less, because of what was lost
-        with its process the end of the lease is written.
+        Then the mailbox was idle for at least as long by this clock; up to a lease less, because messages lost with
+        their process are recorded at the end of their lease.
         """
         seconds, before = self._acquired.ahead, [one.at for one in sent if one.at < self._acquired.at]
         quiet = self._acquired.at - max(before, default=self._acquired.at) + LEASE_SECONDS * self._clock.speed
@@ -122,13 +124,16 @@ class MailboxAssignment:
 
 
 def shifted(sent: Sequence[SendRecord], seconds: float, until: float) -> list[SendRecord]:
-    """The same, but what is from before `until` is so many seconds later."""
+    """Return the records; those before `until` are moved `seconds` later."""
     return [replace(one, at=one.at + seconds) if one.at < until else one for one in sent]
 
 
 def possibly_sent(sent: Sequence[SendRecord], sessions: int) -> list[SendRecord]:
-    """What the upstream may have counted. Of what one dead process had claimed and not marked, no more were on their
-    way than it had sessions: the rest waited for one. What was put back together has one moment."""
+    """Return the messages that the upstream may have counted.
+
+    Of the messages that a dead process had claimed and not marked, at most one per session was under way: the others
+    waited for a session. Messages of one process were put back with the same timestamp.
+    """
     unsure: defaultdict[float, list[SendRecord]] = defaultdict(list)
     for one in sent:
         if not one.confirmed:

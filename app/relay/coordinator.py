@@ -1,8 +1,7 @@
-"""The mailboxes of this process over one store: which of them are its own, and what they share.
+"""Coordinator of this process's mailboxes: membership by heartbeats, assignment of mailboxes, shared leases and quota.
 
-Beats are how a replica stays alive for the others, and how it sees what is free, what it has too much of and what it
-has lost. A beat never waits for a mailbox: each has a task of its own (app/relay/term). What the mailboxes share is
-the leases, and the recipients of a tenant's day.
+A heartbeat keeps this replica's lease and reads which mailboxes are free, in excess, or lost. It never waits for a
+mailbox: each assignment has its own task (app/relay/assignment.py).
 """
 
 import asyncio
@@ -31,10 +30,10 @@ from app.store.records import WorkHint
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatConfig:
-    """Real seconds between beats, and how long a replica lives without one.
+    """Real seconds between heartbeats, and until a replica without one counts as dead.
 
-    The others see a death within `lease` + `beat`. Who could not beat himself for `deaf` does not judge others for as
-    long: perhaps nobody could, and all are about to.
+    Other replicas detect a death within `lease` + `interval`. A replica that missed its own heartbeat for `grace`
+    seconds waits that long before it evicts others: after a database outage every lease has expired.
     """
 
     interval: float = 2.0
@@ -42,17 +41,17 @@ class HeartbeatConfig:
 
     @property
     def grace(self) -> float:
-        """Half a lease: two beats and more."""
+        """Half a lease, more than two heartbeats."""
         return self.lease / 2
 
 
-_DATABASE_CLOCK = "database"  # the clock of its server
+_DATABASE_CLOCK = "database"  # name of the database server's clock
 
-SINGLE_NODE = HeartbeatConfig(interval=20.0, lease=60.0)  # nobody waits for it
+SINGLE_NODE = HeartbeatConfig(interval=20.0, lease=60.0)  # no other replica waits for its mailboxes
 
 
 class Connections(NamedTuple):
-    """How many sessions of a mailbox are in which state."""
+    """Number of a mailbox's sessions by state."""
 
     idle: int
     busy: int
@@ -60,9 +59,9 @@ class Connections(NamedTuple):
 
 
 class MailboxCoordinator:
-    """The mailboxes, by name. Add them all, then start. `name` is this replica's for people.
+    """Mailboxes of this replica. Add all, then start. `name` identifies the replica to operators.
 
-    `alone`: nobody else relays from this database.
+    `single_node`: no other process relays from this database.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class MailboxCoordinator:
         self._last_heartbeat_at: float | None = None
 
     def add(self, pool: str, name: str, limits: Limits, sessions: Callable[[], SessionPool]) -> None:
-        """One more mailbox, which takes what waits in this pool while it is owned here."""
+        """Add a mailbox; it claims from this pool while this replica owns it."""
         self._specs[name] = MailboxSpec(self._wakeups.pool(pool), name, limits, sessions)
 
     @cached_property
@@ -105,40 +104,40 @@ class MailboxCoordinator:
 
     @property
     def mailboxes(self) -> dict[str, Mailbox]:
-        """Those that are owned here."""
-        return {name: term.mailbox for name, term in self._assignments.items()}
+        """Mailboxes that this replica owns, by name."""
+        return {name: assignment.mailbox for name, assignment in self._assignments.items()}
 
     def logged_in(self, name: str) -> bool:
-        """Whether a session of this mailbox stands open here."""
+        """Return True if a session of this mailbox is open here."""
         return name in self._assignments and self._assignments[name].sessions.logged_in
 
     def reserve_slot(self, name: str) -> AbstractContextManager[bool]:
-        """One of its sessions for somebody else meanwhile; False when all are in use, or in another replica's hands."""
+        """Reserve a session slot for a check; False if all are in use or another replica owns the mailbox."""
         return self._assignments[name].sessions.reserve_slot() if name in self._assignments else nullcontext(False)
 
     def loads(self) -> dict[str, tuple[Connections, LimitUsage]]:
-        """What each mailbox that is owned here does at this moment, by its name."""
+        """Return the current load of each mailbox that this replica owns, by name."""
         return {
-            name: (Connections(*term.sessions.counts()), term.mailbox.usage())
-            for name, term in self._assignments.items()
+            name: (Connections(*assignment.sessions.counts()), assignment.mailbox.usage())
+            for name, assignment in self._assignments.items()
         }
 
     def hint(self, hints: Iterable[WorkHint]) -> None:
-        """There may be work: only a hint."""
+        """Pass on hints that messages may be due."""
         for hint in hints:
             self._wakeups.hint(hint)
 
     def wake(self) -> None:
-        """Every mailbox may do more than a moment ago."""
-        for term in self._assignments.values():
-            term.worker.wake()
+        """Wake all mailboxes, because a shared limit has grown."""
+        for assignment in self._assignments.values():
+            assignment.worker.wake()
 
     def hint_free_mailbox(self) -> None:
-        """A mailbox may be free: only a hint."""
+        """Run the next heartbeat now, because a mailbox may be free."""
         self._heartbeat_now.set()
 
     async def start(self) -> None:
-        """Own what is free, and begin. Raises StoreUnavailable when there is nobody else who could wait for it."""
+        """Acquire free mailboxes and start them. On a single node it raises StoreUnavailableError."""
         if self._tenant_quota is not None:
             self._tenant_quota.start()
         try:
@@ -158,25 +157,25 @@ class MailboxCoordinator:
                 self._wakeups.watch(),
             )
         ]
-        await asyncio.gather(*(term.started.wait() for term in self._assignments.values()))
+        await asyncio.gather(*(assignment.started.wait() for assignment in self._assignments.values()))
 
     async def stop(self, drain: float) -> None:
-        """Claim nothing more, wait `drain` real seconds for what is on its way, then cut it; give every mailbox back.
+        """Stop claiming, wait `drain` real seconds for attempts under way before aborting them, release every mailbox.
 
-        It goes on living meanwhile: else the others would take what is still on its way for left behind.
+        Heartbeats continue meanwhile: else other replicas would treat attempts under way as abandoned.
         """
         self._stopping = True
-        for term in self._assignments.values():
-            term.finish(drain)
-        await asyncio.gather(*self._tasks)  # what a beat takes meanwhile ends as it begins
-        for keeper in self._loops:
-            keeper.cancel()
+        for assignment in self._assignments.values():
+            assignment.finish(drain)
+        await asyncio.gather(*self._tasks)  # an assignment that a heartbeat starts meanwhile ends immediately
+        for loop_task in self._loops:
+            loop_task.cancel()
             with suppress(asyncio.CancelledError):
-                await keeper
+                await loop_task
         await asyncio.gather(*self._tasks)
         if self._tenant_quota is not None:
             await self._tenant_quota.stop()
-        with suppress(StoreUnavailableError):  # then it is not heard of
+        with suppress(StoreUnavailableError):  # then its lease expires
             await self._store.replicas.leave(self._id)
 
     async def _poll_operator_requests(self) -> None:
@@ -187,49 +186,51 @@ class MailboxCoordinator:
 
     async def _heartbeat(self) -> None:
         asked = self._clock.now()
-        roll = await self._store.replicas.heartbeat(self._replica)
-        judges = self._may_evict()
-        mine = {one.mailbox: one.token for one in roll.owners if one.replica == self._id}
-        for name, term in self._assignments.items():
-            if mine.get(name) != term.token and not term.leaving:
+        view = await self._store.replicas.heartbeat(self._replica)
+        may_evict = self._may_evict()
+        mine = {one.mailbox: one.token for one in view.owners if one.replica == self._id}
+        for name, assignment in self._assignments.items():
+            if mine.get(name) != assignment.token and not assignment.leaving:
                 logs.mailbox_lost(name)
-                term.finish(lost=True)
+                assignment.finish(lost=True)
         if self._stopping:
             return
         for name in mine.keys() & self._specs.keys() - self._assignments.keys():
-            self._start_assignment(Acquired(name, mine[name], asked))  # it could not be given back
-        await self._rebalance(roll, self._clock_skew(roll, asked), judges=judges)
+            self._start_assignment(Acquired(name, mine[name], asked))  # its release failed
+        await self._rebalance(view, self._clock_skew(view, asked), may_evict=may_evict)
 
-    def _clock_skew(self, roll: ClusterView, asked: float) -> ClockSkew:
-        """This host's clock against the one that all replicas share, or else against this host's that is never set."""
-        if roll.database_time is not None:
-            return ClockSkew(_DATABASE_CLOCK, asked - roll.database_time * self._clock.speed)
+    def _clock_skew(self, view: ClusterView, asked: float) -> ClockSkew:
+        """Return this host's wall clock against the database server's, or else against the host's monotonic clock."""
+        if view.database_time is not None:
+            return ClockSkew(_DATABASE_CLOCK, asked - view.database_time * self._clock.speed)
         return ClockSkew(self._clock.boot, self._clock.now() - self._clock.monotonic())
 
-    async def _rebalance(self, roll: ClusterView, reading: ClockSkew, *, judges: bool) -> None:
-        leaving = {name for name, term in self._assignments.items() if term.leaving}
-        part = rebalance(self._replica, roll, leaving, may_evict=judges)
-        take = {*(self._specs if self._single_node else part.acquire)} - self._assignments.keys()
-        for name in self._assignments.keys() & part.release:
+    async def _rebalance(self, view: ClusterView, skew: ClockSkew, *, may_evict: bool) -> None:
+        leaving = {name for name, assignment in self._assignments.items() if assignment.leaving}
+        changes = rebalance(self._replica, view, leaving, may_evict=may_evict)
+        take = {*(self._specs if self._single_node else changes.acquire)} - self._assignments.keys()
+        for name in self._assignments.keys() & changes.release:
             self._assignments[name].finish(self._heartbeat_config.lease)
         if not take:
             return
         now = self._clock.now()
-        for taken in await self._store.replicas.acquire(
-            self._id, sorted(take), now, reading, by_force=self._single_node
+        for acquired in await self._store.replicas.acquire(
+            self._id, sorted(take), now, skew, by_force=self._single_node
         ):
-            logs.mailbox_taken(taken.mailbox, token=taken.token, left=len(taken.unfinished))
-            for email, in_doubt in taken.unfinished:
+            logs.mailbox_taken(acquired.mailbox, token=acquired.token, left=len(acquired.unfinished))
+            for email, in_doubt in acquired.unfinished:
                 logs.reclaimed(email, in_doubt=in_doubt)
-            self._start_assignment(taken)
+            self._start_assignment(acquired)
 
-    def _start_assignment(self, taken: Acquired) -> None:
-        name = taken.mailbox
-        term = MailboxAssignment(self._specs[name], taken, self._store, self._clock, self._leases, self._tenant_quota)
-        self._assignments[name] = term
+    def _start_assignment(self, acquired: Acquired) -> None:
+        name = acquired.mailbox
+        assignment = MailboxAssignment(
+            self._specs[name], acquired, self._store, self._clock, self._leases, self._tenant_quota
+        )
+        self._assignments[name] = assignment
         if self._stopping:
-            term.finish()
-        task = asyncio.create_task(term.run())
+            assignment.finish()
+        task = asyncio.create_task(assignment.run())
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._end_assignment(name, task))
 
@@ -238,7 +239,7 @@ class MailboxCoordinator:
         self._tasks.discard(task)
 
     def _may_evict(self) -> bool:
-        """Whether who is not heard of counts as dead: not if it is we who have heard nothing for a while."""
+        """Return True if replicas without a heartbeat count as dead: not after this replica missed its own."""
         now, before = asyncio.get_running_loop().time(), self._last_heartbeat_at
         self._last_heartbeat_at = now
         if before is None or now - before > self._heartbeat_config.grace:

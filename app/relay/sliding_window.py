@@ -65,7 +65,7 @@ class SlidingWindow:
         return max(0, room - short)
 
     def wait_time_after_reserve(self, now: float, reserve: int) -> float:
-        """Return the seconds until `available_after_reserve` is at least 1 if nothing else begins or ends; 0 for now."""
+        """Return the seconds until `available_after_reserve` is positive if nothing else begins or ends; 0 for now."""
         frees = chain(repeat(0.0, max(0, self.available(now))), self._frees(now))
         first, *later = islice(frees, reserve + 1)
         return max(first, *(wait - self._even(k) for k, wait in enumerate(later, 1)), 0.0)
