@@ -1,5 +1,5 @@
 """Supervised loop: repeats one step for as long as the process lives. A bug in the step or a database that does not
-answer is logged and does not end the loop. Knows no subject."""
+answer is logged and does not end the loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ async def run_periodically(
 
 
 async def wait(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for `event`, at most `seconds`; whether it is set."""
+    """Wait for `event`, at most `seconds`; return True if it is set."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

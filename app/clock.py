@@ -1,4 +1,4 @@
-"""The wall clock as a value that is passed in. Never read it elsewhere: compressed time in tests hangs on that."""
+"""Wall and monotonic clock as a value that is passed in. No other module reads the time, so that tests control it."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ class Clock:
 
     @property
     def boot(self) -> str:
-        """Which start of the machine `monotonic` counts from. Empty: not known."""
+        """Id of the machine's boot that `monotonic` counts from. Empty: unknown."""
         return _boot_id()
 
     async def sleep(self, seconds: float) -> None:

@@ -1,6 +1,6 @@
-"""From a mailbox's settings to what logs in and what sends for it. Opens nothing by itself.
+"""Factory of a mailbox's credentials, upstream and session pool from its settings. Opens no connection.
 
-What many mailboxes have in common is made once: the tokens of an app, and the trust in a certificate authority.
+Mailboxes share the token source of an app and the TLS context of a certificate authority.
 """
 
 from collections.abc import Callable, Hashable
@@ -29,7 +29,7 @@ V = TypeVar("V")
 
 
 class MailboxFactory:
-    """Makes the parts of mailboxes, and remembers what they share."""
+    """Factory with a cache of shared token sources and TLS contexts."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -37,14 +37,14 @@ class MailboxFactory:
         self._trust: dict[Path | None, SSLContext] = {}
 
     def credentials(self, settings: MailboxSettings) -> Credentials:
-        """What the mailbox logs in with."""
+        """Return the credentials of the mailbox."""
         if settings.password:
             return Password(settings.mailbox, _secret(settings.password))
         make = lambda: TokenSource(_grant(settings), self._clock)  # noqa: E731 - it is made only if it is not there
         return OAuth(settings.mailbox, _once(self._tokens, _app(settings), make))
 
     def upstream(self, settings: MailboxSettings) -> Upstream:
-        """Where its mail goes, and how."""
+        """Return the SMTP server of the mailbox."""
         return Upstream(
             host=settings.smtp_host,
             port=settings.smtp_port,
@@ -55,7 +55,7 @@ class MailboxFactory:
         )
 
     def sessions(self, settings: MailboxSettings, login: Credentials) -> SessionPool:
-        """Its sessions; none is open yet."""
+        """Return a session pool without open sessions."""
         there = self.upstream(settings)
 
         async def open_one() -> Session | Refusal:
@@ -66,7 +66,7 @@ class MailboxFactory:
     def check_target(
         self, pool: PoolSettings, settings: MailboxSettings, login: Credentials, max_message_bytes: int
     ) -> CheckTarget:
-        """The mailbox as the doctor looks at it."""
+        """Return the mailbox as a target of the doctor's checks."""
         return CheckTarget(
             mailbox=settings.mailbox,
             upstream=self.upstream(settings),
@@ -79,7 +79,7 @@ class MailboxFactory:
 
 
 def limits(settings: MailboxSettings) -> Limits:
-    """What it may send."""
+    """Return the limits of the mailbox."""
     return Limits(
         connections=settings.connections,
         messages_per_minute=settings.messages_per_minute,
@@ -95,7 +95,7 @@ def _once(made: dict[K, V], key: K, make: Callable[[], V]) -> V:
 
 
 def _app(settings: MailboxSettings) -> tuple[Hashable, ...]:
-    """Whatever tells the tokens of one app from another's."""
+    """Return the settings that identify one app's tokens."""
     return (
         *(settings.authority, settings.tenant_id, settings.client_id, settings.token_scope, settings.token_ca_file),
         *(settings.client_secret, settings.client_secret_next, settings.client_certificate),
@@ -104,7 +104,7 @@ def _app(settings: MailboxSettings) -> tuple[Hashable, ...]:
 
 
 def _grant(settings: MailboxSettings) -> Grant:
-    """The one way that the settings give."""
+    """Return the grant that the settings select."""
     registration = Registration(
         settings.authority,
         settings.tenant_id or "",
@@ -124,5 +124,5 @@ def _grant(settings: MailboxSettings) -> Grant:
 
 
 def _secret(given: SecretStr) -> str | SecretFile:
-    """What came from a file is read again at every use."""
+    """Return a secret; one from a file is read again at every use."""
     return SecretFile(given.path) if isinstance(given, FileSecret) else given.get_secret_value()

@@ -1,4 +1,4 @@
-"""An amount that callers share: so much in all, and so much for one holder (an address, an API key).
+"""Quota of an amount that callers share: a limit in total, and one per holder (an address, an API key).
 
 Connections, requests in flight, memory and waiting readers are all charged to a `Quota`.
 """
@@ -11,7 +11,7 @@ _IPV6_NETWORK = 64  # bits of an IPv6 address that name a caller, who may choose
 
 
 class Quota:
-    """How much is taken, in all and by each holder. Belongs to one thread."""
+    """Amount taken, in total and by each holder. For use in one thread."""
 
     def __init__(self, limit: int, holder_limit: int) -> None:
         self.limit = limit
@@ -20,7 +20,7 @@ class Quota:
         self._taken_by: dict[Hashable, int] = {}
 
     def take(self, amount: int, holders: Sequence[Hashable] = ()) -> bool:
-        """Charge the amount, in all and to each holder. False: it exceeds the limit or a share; nothing is charged."""
+        """Charge the amount in total and to each holder. False: it exceeds a limit, and nothing is charged."""
         if self._taken + amount > self.limit:
             return False
         for holder in holders:
@@ -44,7 +44,7 @@ class Quota:
 
 @lru_cache(4096)
 def network(address: str) -> str:
-    """The address by which a caller is counted: an IPv4 address, also in IPv6 form, or an IPv6 network of 64 bits."""
+    """Return the address or network by which a caller is counted: an IPv4 address, or an IPv6 /64 network."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

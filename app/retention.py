@@ -1,6 +1,6 @@
-"""Removes what is over and old, step by step, and gives the room back. Never hurries: mail goes first.
+"""Retention: removes finished messages after their retention period in small steps, and returns the disk space.
 
-Any number of processes may run it over one database; the store lets one at a time do something.
+Several processes may run it over one database; the store serialises them.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from app.mail.time_units import DAY
 from app.store import Store
 from app.store.retention import RetentionCutoffs
 
-PRUNE_INTERVAL = 60.0  # real seconds between looks for what has become old
-MIN_PAUSE = 0.02  # real seconds between two steps at least; or as long as the step took: others have half of the time
-MIN_EVENT_DAYS = 4.0  # days that a webhook's event is kept at least: its last try comes after three
+PRUNE_INTERVAL = 60.0  # real seconds between runs
+MIN_PAUSE = 0.02  # real seconds between steps at least, or the duration of the last step: mail gets half of the time
+MIN_EVENT_DAYS = 4.0  # days that a webhook event is stored at least: its last attempt is after three
 
 
 @frozen
 class RetentionPeriods:
-    """How long something is kept after a message has ended, in days."""
+    """Days that data is stored after a message has ended."""
 
     content: float
     metadata: float
@@ -29,7 +29,7 @@ class RetentionPeriods:
 
 
 class Retention:
-    """The task that removes."""
+    """Periodic task that prunes the store."""
 
     def __init__(self, store: Store, clock: Clock, keep: RetentionPeriods) -> None:
         self._store = store
@@ -38,17 +38,17 @@ class Retention:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the task."""
         self._task = asyncio.create_task(run_periodically("retention", self.advance, interval=PRUNE_INTERVAL))
 
     async def stop(self) -> None:
-        """End between two steps; a step is a commit, and whole."""
+        """Cancel the task; each step is one commit."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def advance(self) -> None:
-        """Remove all that is old by now. Raises StoreUnavailable."""
+        """Remove everything past its retention period. Raises StoreUnavailableError."""
         now = self._clock.now()
         metadata = self._keep.metadata
         bounds = RetentionCutoffs(
@@ -65,7 +65,7 @@ class Retention:
 
 
 async def _run_until_done(step: Callable[[], Awaitable[int]]) -> int:
-    """Until there is nothing left to do; how much it was."""
+    """Repeat `step` until it returns 0; return the sum."""
     loop, done = asyncio.get_running_loop(), 0
     began = loop.time()
     while part := await step():

@@ -1,4 +1,4 @@
-"""Like errors of different messages, counted: this trips before Exchange locks the mailbox out.
+"""Circuit breaker: pauses a mailbox after repeated errors of one class, before Exchange locks it out.
 
 After repeated permanent errors of one kind Exchange refuses all SMTP AUTH submissions of a mailbox for an unpublished
 time, some 24 hours ("Fix continuous error throttling for SMTP AUTH submissions", Microsoft Learn).
@@ -12,17 +12,17 @@ from app.mail.outcome.verdict import Action, Explanation, Verdict
 
 DISTINCT_MESSAGES = 3  # messages
 FAILURE_WINDOW = 600.0  # seconds
-COOLDOWN = 1800.0  # seconds the mailbox rests
+COOLDOWN = 1800.0  # seconds of the pause
 
 
 class CircuitBreaker:
-    """The latest like errors of one mailbox, with no relayed message between. In memory: a restart begins anew."""
+    """Recent errors of one mailbox by class, since its last relayed message. In memory only."""
 
     def __init__(self) -> None:
         self._errors: defaultdict[str, dict[UUID, float]] = defaultdict(dict)
 
     def observe(self, message: UUID, verdicts: Iterable[Verdict], now: float) -> Explanation | None:
-        """Count what this message met; the reason to rest, if that was one too many."""
+        """Count the verdicts of one message; return the reason to pause if they trip the breaker."""
         for verdict in verdicts:
             if verdict.action is Action.RELAYED:
                 self._errors.clear()

@@ -1,6 +1,6 @@
-"""One mailbox: its condition and its pace. Says how much may begin, and learns from verdicts. It sends nothing.
+"""Mailbox: its condition and its limits. Admits messages and learns from verdicts; sends nothing.
 
-The rules of the condition are app/mail/health; here they meet the clock, the windows and the breaker.
+The rules of the condition are in app/mail/mailbox_health.py; this module applies clock, windows and circuit breaker.
 """
 
 from collections.abc import Sequence
@@ -29,23 +29,23 @@ DAILY_RESERVE_DIVISOR = 50
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What Exchange Online grants one mailbox (Microsoft Learn, "Exchange Online limits")."""
+    """Limits of one mailbox (Microsoft Learn, "Exchange Online limits")."""
 
     connections: int = CONNECTIONS
     messages_per_minute: int = MESSAGES_PER_MINUTE
     recipients_per_day: int = RECIPIENTS_PER_DAY
-    urgent_connections: int = 1  # kept for urgent mail, where there is more than one
+    urgent_connections: int = 1  # reserved for urgent mail if there is more than one connection
 
 
 class Headroom(NamedTuple):
-    """How many messages may begin now: so many in all, and of those so many that are not urgent."""
+    """Number of messages that may begin now, in total and non-urgent."""
 
     total: int
     non_urgent: int
 
 
 class LimitUsage(NamedTuple):
-    """How much of its own limits it has used up: a share of the minute's messages, and what is left of the day."""
+    """Used share of the messages per minute (0..1), and recipients left of the day."""
 
     pace: float
     recipients_left: int
@@ -66,10 +66,10 @@ class DailyQuota(Protocol):
 
 
 class Mailbox:
-    """Condition, pace and the count of what is under way. Everything on the event loop, nothing awaits."""
+    """Condition, limits and count of messages under way. Everything runs on the event loop; nothing awaits."""
 
     def __init__(self, name: str, limits: Limits, clock: Clock, tenant: DailyQuota | None = None) -> None:
-        """`tenant` counts the recipients of a day over all mailboxes, if that is limited too."""
+        """`tenant` counts the daily recipients of all mailboxes, if they are limited."""
         self.name = name
         self.limits = limits
         self._clock = clock
@@ -80,43 +80,43 @@ class Mailbox:
         self._recipients = daily_quota(limits.recipients_per_day)
         self._days: list[DailyQuota] = [self._recipients, *([tenant] if tenant else [])]
 
-    # Its condition.
+    # Condition.
 
     @property
     def condition(self) -> MailboxCondition:
-        """Where it stands now."""
+        """Condition as of now."""
         if self._condition.until is not None or self._condition.grows_at is not None:  # else time changes nothing
             self._set_condition(mailbox_health.as_of(self._condition, self._clock.now(), self.limits.connections))
         return self._condition
 
     @property
     def is_open(self) -> bool:
-        """True unless it is held, or paused with time left."""
+        """True unless the mailbox is held or still paused."""
         return self.condition.health is Health.OPEN
 
     @property
     def probe_due(self) -> bool:
-        """True when, though held, it may try its login again (AUTH only, never a message)."""
+        """True if a held mailbox may retry its login (AUTH only, without a message)."""
         return self.condition.probe_due(self._clock.now())
 
     @property
     def connections(self) -> int:
-        """How many sessions it may have at once just now."""
+        """Number of sessions that the condition allows."""
         return self._condition.connections or self.limits.connections
 
     @property
     def trial_limit(self) -> int | None:
-        """How many messages may be in hand while it is on trial; None: as many as one likes."""
+        """Number of messages that may be claimed while the mailbox is half open; None: no such limit."""
         return 1 if self._condition.half_open else None
 
     def restore(self, condition: MailboxCondition | None, sent: Sequence[tuple[float, int]]) -> None:
-        """Take over where it stood, and what it has sent: of each message the moment (monotonic) and its recipients."""
+        """Restore the stored condition and the sent messages, as (monotonic time, recipients)."""
         self._condition = condition or self._condition
         self._messages.restore((at, 1) for at, _ in sent)
         self._recipients.restore(sent)
 
     def observe(self, message: UUID | None, attempt: Attempt, verdicts: Sequence[Verdict]) -> None:
-        """Learn from the end of one attempt; None: it was a login without a message."""
+        """Update the condition from one attempt; `message` is None for a login without a message."""
         now = self._clock.now()
         condition = mailbox_health.after_attempt(
             self.condition, verdicts, now, during_login=attempt.during_login, limit=self.limits.connections
@@ -126,11 +126,11 @@ class Mailbox:
         self._set_condition(condition)
 
     def login_succeeded(self) -> None:
-        """A login without a message has worked."""
+        """Update the condition after a successful login without a message."""
         self._set_condition(mailbox_health.after_login(self.condition, self._clock.now()))
 
     def apply_operator_request(self, request: HoldRequest) -> None:
-        """A person holds or releases it."""
+        """Hold or release the mailbox for an operator."""
         now = self._clock.now()
         self._set_condition(
             mailbox_health.hold(self._condition, request.reason, now)
@@ -143,15 +143,15 @@ class Mailbox:
         if condition.health is not before.health:
             _log_change(self.name, condition)
 
-    # Its pace.
+    # Limits.
 
     @property
     def non_urgent_connections(self) -> int:
-        """How many sessions may be busy with mail that is not urgent."""
+        """Number of sessions that non-urgent mail may use."""
         return max(1, self.connections - self.limits.urgent_connections)
 
     def headroom(self) -> Headroom:
-        """How many messages may begin now."""
+        """Return how many messages may begin now."""
         now = self._clock.monotonic()
         if not self.is_open or any(day.available(now) < 1 for day in self._days):
             return Headroom(0, 0)
@@ -161,19 +161,19 @@ class Mailbox:
         return Headroom(room, min(room, self._messages.available_after_reserve(now, self._minute_reserve)))
 
     def usage(self) -> LimitUsage:
-        """How much of its limits is used up."""
+        """Return how much of the limits is used."""
         now = self._clock.monotonic()
         used = self._messages.limit - self._messages.available(now)
         return LimitUsage(used / self._messages.limit, max(0, self._recipients.available(now)))
 
     @property
     def _unused_while_slowed(self) -> int:
-        """Messages of a minute that it does not use for a while: it was slowed down, to so many of its sessions."""
+        """Messages per minute not used while the condition reduces the number of sessions."""
         limits = self.limits
         return limits.messages_per_minute * (limits.connections - self.connections) // limits.connections
 
     def wait_time(self, recipients: int = 1) -> float:
-        """Seconds until an urgent message to so many recipients may begin; 0 for now. At rest: until that may end."""
+        """Return the seconds until an urgent message may begin; 0 for now. Paused or held: until that may end."""
         if not self.is_open:
             until = self._condition.until
             return MINUTE if until is None else max(0.0, until - self._clock.now())
@@ -182,14 +182,14 @@ class Mailbox:
         return max(minute, *(day.wait_time(now, recipients) for day in self._days))
 
     def non_urgent_wait_time(self) -> float:
-        """Seconds until a message that is not urgent may begin; 0 for now."""
+        """Return the seconds until a non-urgent message may begin; 0 for now."""
         now = self._clock.monotonic()
         minute = self._messages.wait_time_after_reserve(now, self._minute_reserve)
         minute = max(minute, self._messages.wait_time(now, 1 + self._unused_while_slowed))
         return max(minute, *(day.wait_time(now, day.reserve + 1) for day in self._days))
 
     def begin(self, recipients: int) -> bool:
-        """A message to so many recipients is about to be offered; False when it does not fit now."""
+        """Count a message as under way; False if the recipients exceed the day's limit now."""
         now = self._clock.monotonic()
         if any(day.available(now) < min(recipients, day.limit) for day in self._days):
             return False
@@ -199,13 +199,13 @@ class Mailbox:
         return True
 
     def cancel(self, recipients: int) -> None:
-        """It was not offered after all."""
+        """Undo `begin`: the message was not attempted."""
         self._messages.cancel()
         for day in self._days:
             day.cancel(recipients)
 
     def end(self, recipients: int) -> None:
-        """Its offer is over."""
+        """Count the end of an attempt."""
         now = self._clock.monotonic()
         self._messages.end(now)
         for day in self._days:
@@ -213,7 +213,7 @@ class Mailbox:
 
 
 def daily_quota(recipients: int) -> SlidingWindow:
-    """So many recipients in any day, with a part that is kept for urgent mail."""
+    """Return a limit of recipients in any 24 hours, with a reserve for urgent mail."""
     return SlidingWindow(recipients, DAY, reserve=recipients // DAILY_RESERVE_DIVISOR)
 
 

@@ -1,7 +1,7 @@
-"""The recipients of a tenant's day, over all replicas: each draws some ahead from the store and offers to no more.
+"""Daily recipient quota of a tenant over all replicas. Each replica draws grants from the store and uses no more.
 
-What is drawn counts as sent from that moment on, for a day and as long as it may still be used. So no day of the
-upstream can hold more than the limit; what is drawn and not used goes back after a while, or when Postern stops.
+A grant counts as sent from when it is drawn, for a day plus its lifetime, so no day of the upstream can exceed the
+limit. Unused recipients return to the quota when the grant ends or Postern stops.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from app.relay.mailbox import DAILY_RESERVE_DIVISOR
 from app.store import Store, StoreUnavailableError
 from app.store.mailboxes.records import QuotaRequest
 
-GRANT_LIFETIME = 600.0  # seconds: what was drawn before is not begun any more
-POLL_INTERVAL = 1.0  # real seconds until the store is asked again when there was nothing
-_GRANTS_PER_DAY = 200  # of the limit, drawn at once
+GRANT_LIFETIME = 600.0  # seconds; an older grant is not used
+POLL_INTERVAL = 1.0  # real seconds until the next request after an insufficient grant
+_GRANTS_PER_DAY = 200  # a grant is this fraction of the limit
 
 
 class TenantQuota:
-    """As a Window looks to a mailbox (`Day`). Times are of the monotonic clock. `wake` is told when there is more."""
+    """Daily quota as a mailbox uses it (`DailyQuota`), by the monotonic clock. `wake` is called after each grant."""
 
     def __init__(self, store: Store, clock: Clock, limit: int, wake: Callable[[], None]) -> None:
         self.limit = limit
@@ -31,44 +31,44 @@ class TenantQuota:
         self._wake = wake
         self._grant_size = max(1, limit // _GRANTS_PER_DAY)
         self._grant: UUID | None = None
-        self._unused = 0  # drawn and not begun
+        self._unused = 0  # granted and not begun
         self._ends_at = 0.0
-        self._remaining = limit  # for everybody, when it was last asked for
+        self._remaining = limit  # of the whole tenant, at the last request
         self._requested = 0
         self._refill_needed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
     @property
     def reserve(self) -> int:
-        """What is left here is for urgent mail alone when there is hardly more to be drawn."""
+        """Recipients reserved for urgent mail: the whole grant when the tenant's quota is nearly used."""
         return max(0, self.limit // DAILY_RESERVE_DIVISOR - self._remaining)
 
     def available(self, now: float) -> int:
-        """How many recipients may begin now."""
+        """Return how many recipients may begin now."""
         return self._unused if now < self._ends_at else 0
 
     def wait_time(self, now: float, weight: int = 1) -> float:
-        """Seconds until it is worth asking again; 0 for now."""
+        """Return the seconds until the next check; 0 for now."""
         if self.available(now) >= min(weight, self.limit):
             return 0.0
         self._request(weight)
         return POLL_INTERVAL * self._clock.speed
 
     def begin(self, weight: int = 1) -> None:
-        """So many are under way. It draws more in time."""
+        """Count recipients as under way, and request a new grant in time."""
         self._unused -= weight
         if self._unused < self._grant_size // 2:
             self._request(self._grant_size)
 
     def cancel(self, weight: int = 1) -> None:
-        """They were not begun after all."""
+        """Undo `begin`."""
         self._unused += weight
 
     def end(self, now: float, weight: int = 1) -> None:
-        """They count already."""
+        """Do nothing: the grant counts already."""
 
     def start(self) -> None:
-        """Draw the first ones."""
+        """Request the first grant."""
         self._request(self._grant_size)
         self._loop = asyncio.create_task(
             run_periodically(
@@ -77,12 +77,12 @@ class TenantQuota:
         )
 
     async def stop(self) -> None:
-        """Give back what is unused."""
+        """Return the unused recipients."""
         if self._loop is not None:
             self._loop.cancel()
             with suppress(asyncio.CancelledError):
                 await self._loop
-            with suppress(StoreUnavailableError):  # then it counts for a day
+            with suppress(StoreUnavailableError):  # then the grant counts for a day
                 await self._draw(0)
 
     def _request(self, weight: int) -> None:
@@ -90,21 +90,21 @@ class TenantQuota:
         self._refill_needed.set()
 
     async def _refill(self) -> None:
-        """Draw what is wanted; when there is less, do not ask again for a while."""
+        """Draw the requested recipients; pause after an insufficient grant."""
         wanted = self._requested
         await self._draw(wanted)
-        self._requested = 0  # while it drew, nothing could begin: what was wanted meanwhile is the same
+        self._requested = 0  # nothing could begin during the draw, so requests made meanwhile are the same
         self._refill_needed.clear()
         if self._unused < wanted:
             await asyncio.sleep(POLL_INTERVAL)
 
     async def _draw(self, amount: int) -> None:
-        """In the place of what is left, which goes back."""
-        unused, self._unused = self._unused, 0  # nothing of it is begun from here on
+        """Replace the current grant; its unused recipients return to the quota."""
+        unused, self._unused = self._unused, 0  # none of it may begin from here on
         asked_at, speed = self._clock.monotonic(), self._clock.speed
         since, lasts = self._clock.now() - DAY, (DAY + 2 * GRANT_LIFETIME) / speed
         wish, self._grant = QuotaRequest(amount, self.limit, lasts, since, self._grant, unused), None
-        drawn = await self._store.replicas.draw_quota(wish)  # if that is not known, what was left counts as used
+        drawn = await self._store.replicas.draw_quota(wish)  # on an unknown outcome the unused recipients count as used
         if drawn is None:
             self._unused, self._grant = self._unused + unused, wish.before
             return
