@@ -1,4 +1,4 @@
-"""The only package that knows SQL. What is kept is kept by verbs; what they take and give is in `records`."""
+"""Storage of messages, keys, mailboxes and webhooks: the only package with SQL. `Store` and the errors are public."""
 
 from app.store.errors import (
     AlreadyOwnedError,

@@ -1,4 +1,4 @@
-"""What administrators ask of the store: keys, audit, wishes for mailboxes. The part of `Store` that no email passes."""
+"""Administrative verbs of the store: keys, audit, erasure, hold requests."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +20,7 @@ from app.store.retention import BATCH_SIZE
 
 
 class AdminStore:
-    """Its verbs; get them from a `Store`."""
+    """Base of `Store` with the administrative verbs."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._write = writer.write
@@ -30,27 +30,27 @@ class AdminStore:
     # Keys
 
     async def create_key(self, key: Key, digest: bytes, by: Actor | None = None) -> None:
-        """Keep a key by the SHA-256 of its secret. Raises AlreadyStored."""
+        """Store a key by the SHA-256 of its secret. Raises AlreadyStoredError."""
         await self._write(keys.create, NewKey(key, digest, by))
 
     async def keys(self) -> list[KeyRecord]:
-        """All of them, the oldest first, revoked ones too."""
+        """Return all keys, the oldest first, with the revoked ones."""
         return await self._read(keys.list_all)
 
     async def key(self, id: UUID) -> KeyRecord | None:
-        """One of them."""
+        """Return one key; None if there is none of this id."""
         return await self._read(partial(keys.get, id=id))
 
     async def revise_key(self, revision: KeyRevision) -> Key | None:
-        """Change a key; answers it as it is then. None: there is none of that id. Raises PolicyError."""
+        """Change a key and return it. None: there is none of this id. Raises PolicyError."""
         return await self._write(keys.revise, revision)
 
     async def rotate_key(self, rotation: KeyRotation) -> bool:
-        """Give a key a new secret; the old one works beside it for a while. False: there is no such key in use."""
+        """Give a key a new secret; the old one also works for a while. False: there is no such key in use."""
         return await self._write(keys.rotate, rotation)
 
     async def revoke_key(self, id: UUID, now: float, by: Actor | None = None) -> bool:
-        """Whether there was such a key, not revoked before."""
+        """Revoke a key. False: there is none of this id, or it is revoked already."""
         return await self._write(keys.revoke, Revocation(id, now, by))
 
     async def apply_setting(self, digest: bytes | None, now: float) -> setting_key.Applied:
@@ -58,31 +58,31 @@ class AdminStore:
         return await self._write(setting_key.apply, setting_key.Setting(digest, now))
 
     async def find_key(self, digest: bytes) -> AuthenticatedKey | None:
-        """The key of the secret with this digest. Revoked ones too: the caller judges."""
+        """Return the key of the secret with this digest, also if it is revoked: the caller decides."""
         return await self._read(partial(keys.find, digest=digest))
 
     async def touch_key(self, id: UUID, now: float) -> None:
-        """A key was used."""
+        """Record the use of a key."""
         await self._write(keys.touch, (id, now), batchable=True)
 
     # Sessions of the console
 
     async def end_session(self, id: str, until: float, now: float) -> None:
-        """A session was logged out; its cookie would end at `until`."""
+        """Record the logout of a session; its cookie would expire at `until`."""
         await self._write(ended_sessions.end, ended_sessions.EndedSession(id, until, now))
 
     async def session_ended(self, id: str) -> bool:
-        """Whether it was logged out."""
+        """Return True if the session was logged out."""
         return await self._read(partial(ended_sessions.has_ended, id=id))
 
     # Audit
 
     async def record_refusals(self, refusals: Sequence[Refusal]) -> None:
-        """Write down which sends were refused; the same refusal of one period is one entry."""
+        """Record refused sends in the audit; equal refusals of one period are one entry."""
         await self._write(audit.record_refusals, refusals)
 
     async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
-        """The newest entries, those before an entry if one is given."""
+        """Return the newest entries, those before an entry if one is given."""
         return await self._read(partial(audit.page, before=before, limit=limit))
 
     # Erasure
@@ -127,9 +127,9 @@ class AdminStore:
     # Mailboxes
 
     async def hold_requests(self) -> dict[str, HoldRequest]:
-        """By mailbox what people wish of it, and its relay has not done yet."""
+        """Return by mailbox the hold requests that are not fulfilled yet."""
         return await self._read(conditions.hold_requests)
 
     async def request_hold(self, name: str, request: HoldRequest, by: Actor | None = None) -> bool:
-        """Hold or release a mailbox; its relay hears of it within a second. False: there is no such mailbox."""
+        """Request to hold or release a mailbox; its relay polls every second. False: there is no such mailbox."""
         return await self._write(conditions.request_hold, conditions.RequestHold(name, request, by))

@@ -1,4 +1,4 @@
-"""What can go wrong with the store, each as one plain line that says what mends it."""
+"""Errors of the store. Each text is one line with the cause and its fix."""
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
@@ -16,28 +16,28 @@ class SchemaTooNewError(StoreError):
 
 
 class AlreadyOwnedError(StoreError):
-    """Another process works this database file."""
+    """Another process uses this database file."""
 
 
 class BackupError(StoreError):
-    """A copy cannot be made, or not be taken back."""
+    """A backup cannot be made or restored."""
 
 
 class AlreadyStoredError(StoreError):
-    """An id or a digest that has to be unique is stored already; nothing of this request was kept."""
+    """An id or digest that must be unique is stored already; nothing of this request was stored."""
 
 
 class StoreUnavailableError(StoreError):
-    """The database took nothing of what was asked: full, read-only, locked, or the connection is lost."""
+    """The database is full, read-only, locked or disconnected; nothing was stored."""
 
     @classmethod
     def from_database(cls, error: DBAPIError) -> "StoreUnavailableError":
-        """With the database's own words and what mends it."""
-        return cls(f"The database did not do it: {_words(error)}. {_mend(error)}")
+        """Return the error with the database's own message and the way to fix it."""
+        return cls(f"The database operation failed: {_words(error)}. {_fix(error)}")
 
 
 # By the beginning of SQLite's error name or of PostgreSQL's SQLSTATE.
-_MENDS = (
+_FIXES = (
     ("SQLITE_FULL", "Free some disk space."),
     ("SQLITE_IOERR", "Check the disk that holds POSTERN_DATA_DIR."),
     ("SQLITE_READONLY", "Make the database file and its folder writable for this user."),
@@ -55,15 +55,15 @@ _MENDS = (
     ("55P03", "Another process keeps the rows locked: end it, or wait until it is done."),
     ("25006", "POSTERN_DATABASE_URL names a read-only server: name the primary."),
 )
-_NOT_MINE = ("42501", "42P01")  # a right or a table is missing; PostgreSQL counts them among a program's errors
+_DATABASE_FAULTS = ("42501", "42P01")  # a right or a table is missing; PostgreSQL counts them among a program's errors
 _CHECK = "Check that the database named by POSTERN_DATABASE_URL is up and can be reached."
 
 
 def is_item_error(error: Exception) -> bool:
-    """True when the error is of what was given to the database, False when it is of the database itself."""
+    """Return True if the error is caused by the values given, False if by the database itself."""
     if not isinstance(error, DBAPIError):
         return True
-    if _code(error) in _NOT_MINE:
+    if _code(error) in _DATABASE_FAULTS:
         return False
     return isinstance(error, IntegrityError | DataError | ProgrammingError | NotSupportedError)
 
@@ -73,9 +73,9 @@ def _words(error: DBAPIError) -> str:
     return lines[0].rstrip(".") if lines else type(error.orig).__name__
 
 
-def _mend(error: DBAPIError) -> str:
+def _fix(error: DBAPIError) -> str:
     code = _code(error)
-    return next((mend for start, mend in _MENDS if code.startswith(start)), _CHECK)
+    return next((fix for start, fix in _FIXES if code.startswith(start)), _CHECK)
 
 
 def _code(error: DBAPIError) -> str:

@@ -1,8 +1,8 @@
 """Order in which the verbs of one transaction run, and so the order in which replicas lock rows.
 
-Two replicas that lock the same rows in different orders deadlock. During a rolling upgrade the replicas are of two
-versions, so this order is part of what versions agree on: add a verb at its place, never move one. It is the
-alphabetical order of the names that the modules and functions had when it was written down.
+Two replicas that lock the same rows in different orders deadlock. During a rolling upgrade two versions run at the
+same time, so all versions must use the same order: add a verb at its place, never move one. It is the alphabetical
+order of the names that the modules and functions had when the list was made.
 """
 
 from collections.abc import Mapping, Sequence

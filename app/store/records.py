@@ -1,4 +1,4 @@
-"""What goes into the store and what comes out: values that know no SQL. Times are epoch seconds."""
+"""Arguments and results of the message verbs: values that contain no SQL. Times are epoch seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,10 @@ LAST_ID = UUID(int=(1 << 128) - 1)
 
 @frozen
 class WorkHint:
-    """There may be work: in this pool (None: in any), and even urgent. Not `here`: every process has heard it."""
+    """Hint that work may be due in a pool (None: in any), also urgent work.
+
+    `here`: False for a hint from another process.
+    """
 
     pool: str | None = None
     urgent: bool = True
@@ -30,7 +33,7 @@ ELSEWHERE = frozenset({WorkHint(here=False)})
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """One Idempotency-Key of one API key on one endpoint, with a digest of what was asked."""
+    """One Idempotency-Key of one API key on one endpoint, with a digest of the request."""
 
     key_id: UUID
     endpoint: str
@@ -40,7 +43,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class MessageSummary:
-    """What a person reads of a message without its content. Addresses as the caller wrote them, rendered."""
+    """Readable parts of a message without its content. Addresses are rendered as the caller wrote them."""
 
     sender: str
     to: tuple[str, ...]
@@ -54,7 +57,7 @@ class MessageSummary:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """One message to keep."""
+    """One message to store."""
 
     id: UUID
     key_id: UUID
@@ -74,9 +77,9 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to an accept: the ids kept now, or, replayed, those kept by the first request with this key.
+    """Result of `accept`: the ids stored now or, if `replayed`, by the first request with this Idempotency-Key.
 
-    `usage` is what the API key has used with it, where that has a budget and something was kept.
+    `usage` is the API key's use of its rate limit, if it has one and something was stored.
     """
 
     ids: tuple[UUID, ...]
@@ -87,7 +90,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """The API key's budget has not enough left in this window. Nothing was kept, and nothing charged."""
+    """The API key's rate limit is exceeded in this window. Nothing was stored or charged."""
 
     usage: Usage
     window: Window
@@ -95,12 +98,12 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyConflict:
-    """The key was used before for something else. Nothing was kept."""
+    """The Idempotency-Key was used before for another request. Nothing was stored."""
 
 
 @frozen
 class Claimed:
-    """An ACTIVE message in a worker's hands. `envelope` has the pending recipients only; `lease` is the fence."""
+    """An ACTIVE message with its lease. `envelope` has the pending recipients only; `lease` is the fence."""
 
     id: UUID
     lease: UUID
@@ -118,7 +121,7 @@ class Claimed:
 
 @frozen
 class AttemptLog:
-    """How an attempt ended, as kept for people. `verdicts` has per address the rule's name and the action."""
+    """Outcome of an attempt as stored for readers. `verdicts` has by address the action and the rule's name."""
 
     ended_at: float
     phase: Phase
@@ -132,7 +135,7 @@ class AttemptLog:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt as read back. `ended_at` is None while it runs."""
+    """One stored attempt. `ended_at` is None while it runs."""
 
     number: int
     mailbox: str
@@ -149,7 +152,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecipientRecord:
-    """One recipient as read back."""
+    """One stored recipient."""
 
     address: str
     state: RecipientState
@@ -158,7 +161,7 @@ class RecipientRecord:
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """A message as read back, without its content."""
+    """A stored message, without its content."""
 
     id: UUID
     key_id: UUID
@@ -185,7 +188,7 @@ class Email:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What came of a person's word about a message: whether it `happened`, and where the message stands now."""
+    """Result of an operator command: was it `applied`, and the state of the message now."""
 
     applied: bool
     state: MessageState

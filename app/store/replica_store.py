@@ -1,4 +1,4 @@
-"""The verbs by which replicas share the mailboxes, as the relay sees them (ownership.py, takeover.py)."""
+"""Verbs by which replicas share the mailboxes."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from app.store.records import ANYWHERE
 
 
 class ReplicaStore:
-    """A part of the store. Every method raises StoreUnavailable when the database does not answer.
+    """Part of the store for replicas. Every method raises StoreUnavailableError if the database does not answer.
 
     `on_free` is called when a mailbox may have become free.
     """
@@ -23,7 +23,7 @@ class ReplicaStore:
         self._on_free = on_free
 
     async def heartbeat(self, replica: Replica) -> ClusterView:
-        """This replica lives for another lease; who else does, and whose every mailbox is."""
+        """Renew the lease of this replica; return the live replicas and the owner of every mailbox."""
         return await self._write(ownership.heartbeat, replica)
 
     async def acquire(
@@ -35,9 +35,9 @@ class ReplicaStore:
         *,
         by_force: bool = False,
     ) -> list[Acquired]:
-        """Own these, as far as nobody who lives does; what their owners before had under way is put back.
+        """Take over mailboxes that no live replica owns; requeue the active messages of former owners.
 
-        `reading` is of the clock that says `now`. `by_force`: they are known to be dead.
+        `clock_skew` belongs to the clock that gives `now`. `by_force`: the former owners are known to be dead.
         """
         asked = (
             takeover.Acquisition(replica, mailbox, by_force, now, clock_skew, self._jitter) for mailbox in mailboxes
@@ -46,16 +46,16 @@ class ReplicaStore:
         return [one for one in taken if one]
 
     async def release(self, mailbox: str, token: int) -> bool:
-        """Give a mailbox back, for another to take at once. False: it was no longer owned under this token."""
+        """Release a mailbox. False: it was no longer owned under this token."""
         given = await self._write(ownership.release, (mailbox, token))
         self._on_free()
         return given
 
     async def leave(self, replica: UUID) -> None:
-        """This replica ends; what it still owns is free."""
+        """Remove this replica; its mailboxes become free."""
         await self._write(ownership.leave, replica)
         self._on_free()
 
     async def draw_quota(self, wish: QuotaRequest) -> QuotaGrant | None:
-        """Recipients of the tenant's day, as many as there are. None: somebody else draws just now; ask again."""
+        """Draw recipients of the tenant's daily quota. None: another replica draws now; try again."""
         return await self._write(tenant_quota.draw_quota, wish)

@@ -1,7 +1,7 @@
-"""The store as everyone above sees it: one async method per verb, values in and values out.
+"""Facade of the store: one async method for each verb, values in and values out.
 
-Joins the writer, the readers and the verbs, and does nothing itself. Times are epoch seconds, always given by the
-caller. Every method raises StoreUnavailable when the database does not answer; a write that raises kept nothing.
+Times are epoch seconds, given by the caller. Every method raises StoreUnavailableError when the database does not
+answer; a write that raises has stored nothing.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ def _jitter() -> float:
 
 
 class Store(AdminStore):
-    """An open store; get one by `Store.open`. Whose each mailbox is, `replicas` knows."""
+    """An open store; `Store.open` makes one. `replicas` has the verbs by which replicas share mailboxes."""
 
     def __init__(self, writer: Writer, reader: Reader, bell: NotifyChannel) -> None:
         super().__init__(writer, reader)
@@ -79,10 +79,10 @@ class Store(AdminStore):
     async def open(
         cls, url: str, *, on_due: OnDue = lambda _: None, on_mailbox_free: Callable[[], None] | None = None
     ) -> Self:
-        """Open the database of this URL, made and migrated if need be.
+        """Open the database of this URL; create and migrate it if necessary.
 
-        `on_due` is a hint that work may be due, `on_free` that a mailbox may be: who gives it hears from other
-        processes too. Raises SchemaTooNew, StoreUnreachable.
+        `on_due` is called when work may be due, `on_mailbox_free` when a mailbox may have become free; with the latter,
+        both are also called for writes of other processes. Raises SchemaTooNewError, StoreUnreachableError.
         """
         await asyncio.to_thread(migrate, url)
         reader = Reader(engine.read_engine(url))
@@ -95,7 +95,7 @@ class Store(AdminStore):
         return cls(writer, reader, bell)
 
     async def close(self) -> None:
-        """Finish what waits, then let go of the database."""
+        """Finish pending writes, then close all connections."""
         await self._writer.close()
         await self._bell.close()
         await asyncio.to_thread(self._reader.close)
@@ -105,9 +105,9 @@ class Store(AdminStore):
     async def accept(
         self, acceptances: Sequence[Acceptance], once: Idempotency | None = None, budget: RateLimit | None = None
     ) -> Accepted | IdempotencyConflict | RateLimited:
-        """Keep all of them and the Idempotency-Key, and charge their API key's budget, in one commit.
+        """Store the messages and the Idempotency-Key, and charge the API key's rate limit, in one commit.
 
-        Raises AlreadyStored if an id is there already.
+        Raises AlreadyStoredError if one of the ids is stored already.
         """
         hints = frozenset(WorkHint(one.pool, one.lane is Lane.URGENT) for one in acceptances)
         return await self._write(accept.accept, accept.Request(tuple(acceptances), once, budget), hints=hints)
@@ -126,10 +126,10 @@ class Store(AdminStore):
         non_urgent: int | None = None,
         batchable: bool = False,
     ) -> list[Claimed] | None:
-        """Take what is next in the pool: by lane, then by turn; of what is not urgent at most `others`.
+        """Claim up to `limit` due messages of the pool, by lane and then by turn; at most `non_urgent` not urgent.
 
-        Each gets a lease and an open attempt. None: the mailbox is no longer owned under `fence`.
-        `patient`: there is something to do until they come.
+        Each gets a lease until `lease_until` and an open attempt. Returns None if the mailbox is no longer owned under
+        the token `fence`. `batchable`: the commit may wait BATCH_DELAY for others.
         """
         demand = claim.ClaimRequest(
             pool, mailbox, fence, limit, limit if non_urgent is None else non_urgent, now, lease_until
@@ -137,23 +137,23 @@ class Store(AdminStore):
         return await self._write(claim.claim, demand, batchable=batchable)
 
     async def mark_dot(self, claimed: Claimed) -> bool:
-        """Make it durable that the final dot may leave. False: the lease is lost, it must not.
+        """Record durably that the final dot may be sent. False: the lease is lost, so it must not be sent.
 
-        What was settled before is durable then too, so no more is ever in doubt than is on its way.
+        Pending settlements are flushed in the same commit, so at most the message in flight can be in doubt.
         """
         return await self._write(settle.mark_dot, claimed, flush_batched_first=True)
 
     async def settle(self, claimed: Claimed, settlement: Settlement, record: AttemptLog) -> bool:
-        """Write how the attempt ended. False: the lease was lost and nothing is written."""
+        """Write the outcome of an attempt. False: the lease was lost and nothing is written."""
         hints = frozenset() if settlement.due_at is None else ANYWHERE
         return await self._write(settle.settle, (claimed, settlement, record), hints=hints, batchable=True)
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
-        """Put back what was claimed and never offered, due as before."""
+        """Requeue claimed messages that were never attempted, with their former due times."""
         await self._write(settle.give_back, claimed, hints=ANYWHERE)
 
     async def renew(self, leases: Sequence[UUID], until: float) -> set[UUID]:
-        """Keep these leases until `until`; answers those still held."""
+        """Extend these leases to `until`; return those still held."""
         return await self._write(settle.renew, settle.Renewal(frozenset(leases), until))
 
     async def recover(
@@ -165,9 +165,10 @@ class Store(AdminStore):
         grace: float = 0.0,
         jitter: Callable[[], float] = _jitter,
     ) -> list[tuple[UUID, bool]]:
-        """Put back what nobody holds: leases that have run out, or all of them. With each id: is it in doubt?
+        """Requeue messages with an expired lease, or all active ones (`everything`).
 
-        `owner`: only of the mailboxes of this replica. `grace`: leases that ran out so many seconds ago.
+        Returns each id with a flag: is the message in doubt? `owner`: only the mailboxes of this replica. `grace`:
+        seconds that must have passed since the lease expired.
         """
         orphans = recover.ExpiredLeases(math.inf if everything else now - grace, now, jitter, owner)
         found: list[tuple[UUID, bool]] = []
@@ -178,14 +179,14 @@ class Store(AdminStore):
         return found + part
 
     async def expire(self, now: float) -> list[UUID]:
-        """End what waits and is too old."""
+        """End waiting messages that are past their expiry; return their ids."""
         found: list[UUID] = []
         while len(part := await self._write(recover.expire, now)) == recover.BATCH_SIZE:
             found += part
         return found + part
 
     async def hold_waiting(self, now: float) -> int:
-        """After a restore: hold whatever may have been relayed since the backup was made; how many."""
+        """Hold, after a restore, every message that may have been relayed since the backup; return their number."""
         await self.recover(now, everything=True)
         count = part = await self._write(hold_restored.hold, now)
         while part == hold_restored.BATCH_SIZE:
@@ -194,13 +195,17 @@ class Store(AdminStore):
         return count
 
     async def latest_timestamp(self) -> float | None:
-        """The latest moment that is kept here; in the future if the clock was set back since. None: nothing is."""
+        """Return the latest time stored; None if the store is empty.
+
+        It is in the future if the clock has been set back since.
+        """
         return await self._read(clock_change.latest)
 
     async def apply_clock_change(self, now: float, lease_until: float) -> int:
-        """After the clock was set back: nothing rests longer than it was put off for, no lease beyond `lease_until`.
+        """Adjust due times and leases after the wall clock was set back.
 
-        Answers how many messages were due too late. What a caller has scheduled stays.
+        No retry delay gets longer and no lease exceeds `lease_until`; times set by callers stay. Returns the number of
+        messages brought forward.
         """
         await self._write(clock_change.shorten, lease_until)
         count = 0
@@ -221,87 +226,90 @@ class Store(AdminStore):
         return await self._read(partial(messages.next_due_times, pools=pools))
 
     async def sent_since(self, mailbox: str, since: float) -> list[SendRecord]:
-        """What this mailbox has offered after `since`, and is offering now, oldest first."""
+        """Return the messages that this mailbox sent after `since` or is sending now, oldest first."""
         return await self._read(partial(messages.sent_since, mailbox=mailbox, since=since))
 
     # Out of the store
 
     async def prune(self, bounds: retention.RetentionCutoffs) -> int:
-        """Remove a little of what is over and old: how many rows. 0: there is nothing left, or another does it."""
+        """Remove a batch of rows past their retention; return their number.
+
+        0: nothing is left, or another process prunes.
+        """
         return await self._write(retention.prune, bounds, batchable=True)
 
     async def shrink(self) -> int:
-        """Give a little of what an embedded database does not use back to the file system; 0: there is little."""
+        """Return a batch of unused pages of an embedded database to the file system; 0: there are few."""
         return await self._write(vacuum.shrink, None, batchable=True)
 
     # For people
 
     async def get(self, id: UUID, key_id: UUID | None = None) -> Email | None:
-        """One message with recipients and attempts; None if there is none, or it is another key's."""
+        """Return one message with recipients and attempts; None if there is none, or it is another key's."""
         return await self._read(partial(messages.get, id=id, key_id=key_id))
 
     async def queue_position(self, id: UUID, now: float) -> QueuePosition | None:
-        """What a waiting message waits for; None if there is none of that id."""
+        """Return the queue position of a waiting message; None if there is no such message."""
         return await self._read(partial(queue_position.queue_position, id=id, now=now))
 
     async def position_of_next(self, pool: str, lane: Lane, key_id: UUID, now: float) -> QueuePosition:
-        """What a message would wait for that this key handed in now."""
+        """Return the queue position of a message that this key would submit now."""
         return await self._read(
             partial(queue_position.position_of_next, lane_key=LaneKey(pool, lane.rank, key_id), now=now)
         )
 
     async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
-        """The newest messages of a key (None: of all), without their attempts."""
+        """Return the newest messages of a key (None: of all keys), without their attempts."""
         return list((await self.list_emails(Selection(key_id=key_id, state=state), limit, 0.0)).emails)
 
     async def list_emails(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> Page:
-        """At most `limit` of what is asked for: the newest, or the oldest. What it costs is bounded."""
+        """Return up to `limit` messages of the selection, the newest or the oldest. The cost is bounded."""
         return await self._read(
             partial(listing.list_emails, asked=asked, limit=limit, now=now, oldest_first=oldest_first)
         )
 
     async def find_ended(self, ids: Collection[UUID]) -> set[UUID]:
-        """Those of them that are done or cancelled."""
+        """Return the ids among these that are done or cancelled."""
         return await self._read(partial(messages.find_ended, ids=ids))
 
     async def content(self, id: UUID) -> bytes | None:
-        """The bytes that go over the wire."""
+        """Return the bytes of the message as sent; None if they were removed."""
         return await self._read(partial(messages.content, id=id))
 
     async def counts(self) -> dict[MessageState, int]:
-        """How many messages stand where. Reads an index from end to end: for pages, not for loops."""
+        """Return the number of messages by state. Reads a whole index: for pages, not for loops."""
         return await self._read(messages.counts)
 
     async def backlog(self, pools: Sequence[str], now: float) -> Backlog:
-        """What waits in these pools, counted up to a bound, and since when."""
+        """Return the number of unfinished messages in these pools, up to a bound, and the oldest due times."""
         return await self._read(partial(backlog.backlog, pools=pools, now=now))
 
     async def write_probe(self) -> None:
-        """Prove that a commit can be made."""
+        """Commit one small write to prove that the database can be written to."""
         await self._write(ping.write_probe, None)
 
     async def has_our_schema(self) -> bool:
-        """Whether the database still has this build's schema."""
+        """Return True while the database has the schema of this build."""
         return await self._read(is_current)
 
     # By people. None: there is no such message, or it is another key's
 
     async def retry(self, id: UUID, now: float, key_id: UUID | None = None, by: Actor | None = None) -> Change | None:
-        """Put a held message back, or the failed recipients of an ended one: due now, its age counted anew."""
+        """Requeue a held message, or the failed recipients of an ended one: due now, with a new lifetime."""
         return await self._write(operator.retry, operator.OperatorCommand(id, now, key_id, by=by), hints=ANYWHERE)
 
     async def cancel(
         self, id: UUID, now: float, key_id: UUID | None = None, *, scheduled: bool = False, by: Actor | None = None
     ) -> Change | None:
-        """Take back what waits or is held, or only what is scheduled. What is in a worker's hands goes its way."""
+        """Cancel a waiting or held message, or only a scheduled one. Active messages are not changed."""
         return await self._write(operator.cancel, operator.OperatorCommand(id, now, key_id, scheduled, by))
 
     async def reschedule(self, id: UUID, at: float, now: float, key_id: UUID | None = None) -> Change | None:
-        """Send what is scheduled at another time; at once if that has passed."""
+        """Give a scheduled message another send time; a time in the past means now."""
         return await self._write(reschedule.reschedule, reschedule.Reschedule(id, at, now, key_id), hints=ANYWHERE)
 
     async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:
-        """A held message has arrived: it is done, and its pending recipients count as relayed."""
+        """Confirm the delivery of a held message: it is done, its pending recipients count as relayed."""
         return await self._write(operator.confirm, operator.OperatorCommand(id, now, by=by))
 
     # Mailboxes
@@ -309,65 +317,68 @@ class Store(AdminStore):
     async def save_condition(
         self, name: str, pool: str, condition: MailboxCondition, fulfilled_request: float | None = None
     ) -> None:
-        """Keep where a mailbox stands; `heard` is the moment of the wish that this fulfils."""
+        """Store the condition of a mailbox.
+
+        `fulfilled_request` is the time of the hold request that led to it; None: there was none.
+        """
         await self._write(conditions.save_condition, conditions.SaveCondition(name, pool, condition, fulfilled_request))
 
     async def mailbox(self, name: str) -> MailboxRecord | None:
-        """One mailbox, if it ever relayed."""
+        """Return one mailbox; None if it has never relayed."""
         return await self._read(partial(conditions.find, name=name))
 
     async def mailboxes(self) -> list[MailboxRecord]:
-        """All that ever relayed, by name."""
+        """Return all mailboxes that have ever relayed, by name."""
         return await self._read(conditions.list_all)
 
     async def usage(self, now: float) -> dict[str, MailboxUsage]:
-        """What each of them has used of its limits, by name. Reads a day of attempts: for pages, not for loops."""
+        """Return the used limits of each mailbox, by name. Reads a day of attempts: for pages, not for loops."""
         return await self._read(partial(mailbox_usage.usage, now=now))
 
     # Webhooks
 
     async def create_webhook(self, webhook: Webhook) -> None:
-        """Keep an endpoint, which hears of what happens from now on."""
+        """Store an endpoint. It receives the events from now on."""
         await self._write(endpoints.create, webhook)
 
     async def webhooks(self) -> list[Webhook]:
-        """All of them, the newest first, disabled ones too."""
+        """Return all endpoints, the newest first, with the disabled ones."""
         return await self._read(endpoints.list_all)
 
     async def webhook(self, id: UUID) -> Webhook | None:
-        """One of them."""
+        """Return one endpoint; None if there is none of this id."""
         return await self._read(partial(endpoints.find, id=id))
 
     async def revise_webhook(self, revision: Revision) -> bool:
-        """Change an endpoint. False: there is none of that id."""
+        """Change an endpoint. False: there is none of this id."""
         return await self._write(endpoints.revise, revision)
 
     async def rotate_webhook(self, rotation: Rotation) -> bool:
-        """Give an endpoint a new secret; the old one signs beside it for a while. False: there is none of that id."""
+        """Give an endpoint a new secret; the old one also signs for a while. False: there is none of this id."""
         return await self._write(endpoints.rotate, rotation)
 
     async def remove_webhook(self, id: UUID) -> bool:
-        """Forget an endpoint. False: there is none of that id."""
+        """Remove an endpoint. False: there is none of this id."""
         return await self._write(endpoints.remove, id)
 
     async def webhook_backlog(self, id: UUID) -> int:
-        """How many events one of them is still to be told of, counted up to a bound."""
+        """Return the number of pending deliveries of an endpoint, up to a bound."""
         return await self._read(partial(backlog.webhook_backlog, id=id))
 
     async def deliveries(self, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
-        """The newest events of an endpoint, those before an event if one is given."""
+        """Return the newest deliveries of an endpoint, those before an event if one is given."""
         return await self._read(partial(endpoints.deliveries, id=webhook, before=before, limit=limit))
 
     async def delivery(self, webhook: UUID, event: UUID) -> Delivery | None:
-        """One event as it stands with one endpoint."""
+        """Return the delivery of one event to one endpoint."""
         return await self._read(partial(endpoints.delivery, id=webhook, event_id=event))
 
     async def replay(self, webhook: UUID, event: UUID, now: float) -> bool:
-        """Tell an endpoint of an event again, under the same id. False: it was never in its line."""
+        """Deliver an event to an endpoint again, under the same id. False: there is no such delivery."""
         return await self._write(deliveries.replay, deliveries.Replay(webhook, event, now))
 
     async def replay_failed(self, webhook: UUID, since: float, now: float) -> int:
-        """The same with every event since that moment that was given up; answers how many."""
+        """Deliver every failed event since `since` to an endpoint again; return their number."""
         again = deliveries.ReplayFailed(webhook, since, now)
         count = part = await self._write(deliveries.replay_failed, again)
         while part == deliveries.BATCH_SIZE:
@@ -376,29 +387,29 @@ class Store(AdminStore):
         return count
 
     async def publish_event(self, notice: WebhookEvent) -> None:
-        """Tell the webhooks what no other write tells of by itself."""
+        """Publish an event that no other write publishes."""
         await self._write(outbox.publish, notice)
 
     async def write_delay_notices(self, now: float) -> None:
-        """Tell the webhooks which messages wait for an hour already."""
+        """Publish `email.delivery_delayed` for messages that have waited for DELAY_NOTICE_AFTER."""
         while await self._read(partial(delay_notices.any_due, now=now)):
             if await self._write(delay_notices.write_notices, now) < delay_notices.BATCH_SIZE:
                 break
 
     async def webhooks_with_work(self, now: float) -> list[Webhook]:
-        """The enabled endpoints for which something is due."""
+        """Return the enabled endpoints with due deliveries."""
         return await self._read(partial(endpoints.with_work, now=now))
 
     async def claim_deliveries(
         self, webhook: UUID, limit: int, now: float, lease_until: float
     ) -> list[ClaimedDelivery]:
-        """Take what an endpoint is to be told next, of each subject only the first."""
+        """Claim the next deliveries of an endpoint, only the first of each subject."""
         return await self._write(deliveries.claim, deliveries.ClaimRequest(webhook, limit, now, lease_until))
 
     async def recover_deliveries(self, now: float, until: float) -> None:
-        """Put back what is taken under leases that end by `until`. For who knows that nobody holds them."""
+        """Release deliveries whose lease ends by `until`. The caller knows that no process holds them."""
         await self._write(deliveries.recover, deliveries.ExpiredLeases(now, until))
 
     async def settle_delivery(self, result: DeliveryResult) -> bool:
-        """Write how a try ended. False: the lease was lost and nothing is written."""
+        """Write the outcome of a delivery attempt. False: the lease was lost and nothing is written."""
         return await self._write(deliveries.settle, result)

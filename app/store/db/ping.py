@@ -1,4 +1,4 @@
-"""The proof that a commit can be made: one row that counts."""
+"""Write probe: increments one row to prove that a commit can be made."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _ROW = 1
 
 
 def write_probe(connection: Connection, batch: Sequence[None]) -> list[None]:
-    """One write for all who ask."""
+    """Increment the probe row, once for the whole batch."""
     statement = upsert(connection.dialect.name, heartbeat).values(id=_ROW, beats=1)
     connection.execute(
         statement.on_conflict_do_update(index_elements=[heartbeat.c.id], set_={"beats": heartbeat.c.beats + 1})

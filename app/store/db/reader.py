@@ -1,4 +1,4 @@
-"""Reads beside the writer: a few threads, each with a connection of its own while it reads."""
+"""Reads beside the writer, in a few threads with a connection each."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,15 +22,15 @@ class Reader:
         self._threads = ThreadPoolExecutor(READ_CONNECTIONS, thread_name_prefix="store-reader")
 
     async def read(self, question: Callable[[Connection], R]) -> R:
-        """What `question` answers. Raises StoreUnavailable."""
+        """Return the result of `question` on a connection. Raises StoreUnavailableError."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, question)
 
     async def run(self, work: Callable[[Engine], R]) -> R:
-        """The same outside of a transaction, with the driver's own errors."""
+        """Return the result of `work` outside of a transaction; raises the driver's errors."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, self._engine)
 
     def close(self) -> None:
-        """Wait for those who read, then close the connections."""
+        """Wait for running reads, then close the connections."""
         self._threads.shutdown()
         self._engine.dispose()
 

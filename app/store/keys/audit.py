@@ -1,6 +1,6 @@
-"""Who has changed what, and what was refused: written in the transaction of the change itself. Decides nothing.
+"""Audit of changes and refusals, written in the transaction of the change.
 
-The same refusal of the same key is one row for each period, with how often: a flood of them makes no flood of rows.
+Equal refusals of a key are one row for each period, with a count, so that many refusals do not make many rows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,14 +23,14 @@ _OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit
 
 
 def write(connection: Connection, entries: Iterable[Entry | None]) -> None:
-    """Write them down; what nobody is to answer for is None."""
+    """Write the entries; None is skipped."""
     rows = [_row(one, one.at, 1, None) for one in entries if one is not None]
     if rows:
         connection.execute(insert(audit), rows)
 
 
 def record_refusals(connection: Connection, batch: Sequence[Sequence[Refusal]]) -> list[None]:
-    """Add each to the row of its period, or make that."""
+    """Add each refusal to the row of its period, or insert that row."""
     statement = upsert(connection.dialect.name, audit)
     new = statement.excluded
     statement = statement.on_conflict_do_update(
@@ -48,12 +48,12 @@ def record_refusals(connection: Connection, batch: Sequence[Sequence[Refusal]]) 
 
 
 def page(connection: Connection, before: UUID | None, limit: int) -> list[AuditRecord]:
-    """The newest, or those before this one."""
+    """Return the newest entries, or those before an entry."""
     return [_record(row) for row in connection.execute(_PAGE, {"before": before or LAST_ID, "limit": limit})]
 
 
 def prune(connection: Connection, before: float) -> int:
-    """Remove what began before that moment, AT_ONCE at most; how many that were."""
+    """Remove up to PRUNE_BATCH entries from before this time; return their number."""
     old = list(connection.execute(_OLDEST, {"before": uuid7.floor(before)}).scalars())
     if old:
         connection.execute(delete(audit).where(_a.id.in_(old)))

@@ -56,7 +56,7 @@ _REPLACE = (
 
 
 def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
-    """Keep them. An id or a digest that is there already is refused by the database."""
+    """Store keys. The database rejects an id or digest that is stored already."""
     connection.execute(insert(api_keys), [_values(new.key) for new in batch])
     connection.execute(
         insert(api_key_secrets), [_secret_row(new.key.id, new.digest, new.key.created_at) for new in batch]
@@ -84,14 +84,14 @@ def revoke(connection: Connection, batch: Sequence[Revocation]) -> list[bool]:
 
 
 def touch(connection: Connection, batch: Sequence[tuple[UUID, float]]) -> list[None]:
-    """They were used at that moment."""
+    """Record the use of keys at these times."""
     for id, at in sorted(batch):  # in one order everywhere: no deadlock
         connection.execute(_TOUCH, {"of": id, "at": at})
     return [None] * len(batch)
 
 
 def list_all(connection: Connection) -> list[KeyRecord]:
-    """The oldest first, revoked ones too."""
+    """Return all keys, the oldest first, with the revoked ones."""
     secrets: dict[UUID, list[KeySecret]] = defaultdict(list)
     for row in connection.execute(_SECRETS):
         secrets[row.key_id].append(KeySecret(row.created_at, row.expires_at))
@@ -100,7 +100,7 @@ def list_all(connection: Connection) -> list[KeyRecord]:
 
 
 def get(connection: Connection, id: UUID) -> KeyRecord | None:
-    """One of them."""
+    """Return one key; None if there is none of this id."""
     row = connection.execute(_ONE, {"of": id}).one_or_none()
     if row is None:
         return None
@@ -109,7 +109,7 @@ def get(connection: Connection, id: UUID) -> KeyRecord | None:
 
 
 def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
-    """The key of the secret with this digest, whether it may be used or not."""
+    """Return the key of the secret with this digest, usable or not."""
     for row in connection.execute(_PRESENTED, {"handle": digest[:HANDLE_LENGTH]}):
         if hmac.compare_digest(row.digest, digest):
             key = _key(row)

@@ -1,4 +1,4 @@
-"""What of the API keys goes into the store and comes out, beside the key itself. Times are epoch seconds."""
+"""Arguments and results of the API key verbs. Times are epoch seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from app.store.keys.audit_records import Actor
 
 
 class Permission(StrEnum):
-    """What an API key may do (api.md §5)."""
+    """Permission of an API key."""
 
     FULL_ACCESS = "full_access"
     SENDING_ACCESS = "sending_access"
@@ -21,7 +21,7 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key as stored. Its secrets are not here, not even as hashes."""
+    """An API key as stored, without its secrets and their hashes."""
 
     id: UUID
     name: str
@@ -33,18 +33,18 @@ class Key:
 
     @property
     def scope(self) -> UUID | None:
-        """Whose mail it sees: its own; with full access everybody's, which is None."""
+        """Key id that limits the visible mail; None: full access sees the mail of all keys."""
         return None if self.permission is Permission.FULL_ACCESS else self.id
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may be used at all."""
+        """True unless the key is revoked or disabled."""
         return self.revoked_at is None and not self.disabled
 
 
 @dataclass(frozen=True, slots=True)
 class KeySecret:
-    """One of a key's secrets as people see it. `expires_at`: until when one that was replaced still works."""
+    """One secret of a key, without its value. `expires_at`: the end of a replaced secret."""
 
     created_at: float
     expires_at: float | None
@@ -52,7 +52,7 @@ class KeySecret:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as people see it. `secrets` are the newest first, those too whose time is over."""
+    """A key as listed. `secrets` are the newest first, expired ones too."""
 
     key: Key
     secrets: tuple[KeySecret, ...]
@@ -62,7 +62,7 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedKey:
-    """The key whose secret somebody came with. `until`: when that secret ends; None: once it is replaced."""
+    """The key found by a secret. `until`: the end of this secret; None: it has not been replaced."""
 
     key: Key
     until: float | None
@@ -72,7 +72,7 @@ class AuthenticatedKey:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key to keep, and the SHA-256 of its secret."""
+    """A key to store, and the SHA-256 of its secret."""
 
     key: Key
     digest: bytes
@@ -81,7 +81,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRevision:
-    """Other values for some of a key's parts: `name`, `permission`, `disabled`, and those of its policy."""
+    """New values for some fields of a key: `name`, `permission`, `disabled` and the policy's fields."""
 
     id: UUID
     changes: Mapping[str, Any]
@@ -91,7 +91,7 @@ class KeyRevision:
 
 @dataclass(frozen=True, slots=True)
 class KeyRotation:
-    """A new secret for a key, from `now`. Those before it work until `old_until` at most."""
+    """A new secret for a key from `now`. Older ones work until `old_until` at most."""
 
     id: UUID
     digest: bytes
@@ -102,7 +102,7 @@ class KeyRotation:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A key that is to count no more, from `now`."""
+    """A key to revoke at `now`."""
 
     id: UUID
     now: float

@@ -1,4 +1,4 @@
-"""The condition of each mailbox, kept over a restart, and what a person wishes for it. Judges nothing."""
+"""Condition of each mailbox, stored over restarts, and hold requests of operators."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ from app.store.webhooks import outbox
 
 @dataclass(frozen=True, slots=True)
 class SaveCondition:
-    """A mailbox's condition as its relay knows it. `heard` is the moment of the wish that led to it."""
+    """Condition of a mailbox. `fulfilled_request` is the time of the hold request that led to it."""
 
     name: str
     pool: str
@@ -29,7 +29,7 @@ class SaveCondition:
 
 @dataclass(frozen=True, slots=True)
 class RequestHold:
-    """What a person wishes for a mailbox."""
+    """Hold request of an operator for a mailbox."""
 
     name: str
     request: HoldRequest
@@ -53,7 +53,7 @@ _WISH = update(mailboxes).where(_b.name == bindparam("of"))
 
 
 def save_condition(connection: Connection, batch: Sequence[SaveCondition]) -> list[None]:
-    """Write each condition; a wish that was heard is fulfilled, a newer one stays."""
+    """Store conditions; the fulfilled request is removed, a newer one stays."""
     listeners = outbox.subscriptions(connection)
     for keeping in batch:
         before = find(connection, keeping.name) if listeners else None
@@ -68,24 +68,24 @@ def save_condition(connection: Connection, batch: Sequence[SaveCondition]) -> li
 
 
 def hold_requests(connection: Connection) -> dict[str, HoldRequest]:
-    """By mailbox what its relay has not heard yet."""
+    """Return by mailbox the hold requests that are not fulfilled yet."""
     return {name: HoldRequest(at, hold, reason) for name, at, hold, reason in connection.execute(_WISHES)}
 
 
 def request_hold(connection: Connection, batch: Sequence[RequestHold]) -> list[bool]:
-    """Whether there is such a mailbox; its relay hears of the wish within a second."""
+    """Store hold requests; return for each whether there is such a mailbox."""
     known = [connection.execute(_WISH, _wish_columns(one)).rowcount == 1 for one in batch]
     audit.write(connection, [_entry(one) for one, is_known in zip(batch, known, strict=True) if is_known])
     return known
 
 
 def list_all(connection: Connection) -> list[MailboxRecord]:
-    """All that ever relayed, by name."""
+    """Return all mailboxes that ever relayed, by name."""
     return [_record(row) for row in connection.execute(_ALL)]
 
 
 def find(connection: Connection, name: str) -> MailboxRecord | None:
-    """One of them."""
+    """Return one mailbox; None if it never relayed."""
     row = connection.execute(_ONE, {"name": name}).one_or_none()
     return None if row is None else _record(row)
 

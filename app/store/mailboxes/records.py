@@ -1,4 +1,4 @@
-"""Who relays and whose each mailbox is: values that know no SQL."""
+"""Records of mailboxes, replicas and quotas: values that contain no SQL. Times are epoch seconds."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -43,9 +43,9 @@ class MailboxOwner:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """The replicas that live, each with what it serves, and every mailbox.
+    """Live replicas, each with what it serves, and the owner of every mailbox.
 
-    `moment` is the time of the database server's clock (epoch seconds); None: it has none of its own.
+    `database_time` is the clock of the database server (epoch seconds); None: an embedded database has none.
     """
 
     replicas: dict[UUID, str]
@@ -85,7 +85,7 @@ class QuotaRequest:
 
 @dataclass(frozen=True, slots=True)
 class QuotaGrant:
-    """So many recipients are the replica's to offer to, and so many are still there for everybody."""
+    """Recipients granted to the replica, and those that remain for all."""
 
     id: UUID
     recipients: int
@@ -94,7 +94,7 @@ class QuotaGrant:
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """What a person wishes for a mailbox: to be held, or released."""
+    """Request of an operator to hold or release a mailbox."""
 
     at: float
     hold: bool
@@ -102,13 +102,13 @@ class HoldRequest:
 
     @property
     def description(self) -> Literal["hold", "release"]:
-        """As it is read."""
+        """Word for people: "hold" or "release"."""
         return "hold" if self.hold else "release"
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxRecord:
-    """A mailbox as read back; `wish` is what its relay has not heard yet, `owner` the replica that lives and relays."""
+    """A stored mailbox. `hold_request` is not fulfilled yet; `owner` is the live replica that relays."""
 
     name: str
     pool: str
@@ -119,7 +119,7 @@ class MailboxRecord:
 
 @dataclass(frozen=True, slots=True)
 class SendRecord:
-    """One message a mailbox has offered: for its windows of pace and of recipients a day."""
+    """One message that a mailbox has sent: it counts for the rate and the daily recipients."""
 
     at: float  # the latest moment at which the upstream can have counted it
     recipients: int
@@ -128,7 +128,7 @@ class SendRecord:
 
 @dataclass(frozen=True, slots=True)
 class MailboxUsage:
-    """What a mailbox has used of its limits. `connections` are those that carry a message at this moment."""
+    """Used limits of a mailbox. `connections` carry a message now."""
 
     connections: int
     messages_last_minute: int

@@ -1,6 +1,6 @@
-"""What replicas draw of the recipients that a tenant may send to in a day. What is drawn counts as sent, for a day.
+"""Daily recipients of a tenant, drawn by replicas. A draw counts as sent for a day.
 
-So the limit holds over all of them, whatever becomes of one: what a dead replica has not used is lost for a day.
+So the limit holds over all replicas; the unused draw of a dead replica is lost for a day.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _SENT = select(func.coalesce(func.sum(attempts.c.recipients), 0)).where(
 
 
 def draw_quota(connection: Connection, batch: Sequence[QuotaRequest]) -> list[QuotaGrant | None]:
-    """Of each what there is, at most what it wants. None: somebody else draws just now."""
+    """Grant each request up to what remains. None: another replica draws now."""
     return [_draw_quota(connection, wish) for wish in batch]
 
 

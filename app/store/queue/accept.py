@@ -1,8 +1,8 @@
-"""Keeps what was accepted: messages, recipients, contents, and the Idempotency-Key they came with. One commit.
+"""Stores accepted messages with recipients, contents and their Idempotency-Key, in one commit.
 
-The fence against a second request with the same key is the primary key of its row, written in the same transaction
-as the messages: it holds within a group of requests, and between processes. The API key's budget is charged in there
-too, for what is kept and for nothing else.
+The primary key of the Idempotency-Key's row, written in the same transaction, rejects a second request with the same
+key, within a group of requests and between processes. The API key's rate limit is charged in the same transaction, only
+for what is stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ _Answer = Accepted | IdempotencyConflict | RateLimited
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one caller wants kept together. With an Idempotency-Key there is at least one acceptance."""
+    """Messages that one caller stores together. With an Idempotency-Key there is at least one."""
 
     acceptances: tuple[Acceptance, ...]
     idempotency: Idempotency | None
@@ -48,12 +48,12 @@ class Request:
 
     @property
     def ids(self) -> tuple[UUID, ...]:
-        """Those of its messages."""
+        """Ids of the messages."""
         return tuple(acceptance.id for acceptance in self.acceptances)
 
 
 def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
-    """Keep them all. A key that was used before keeps nothing, and answers with what it kept then."""
+    """Store the messages. A used Idempotency-Key stores nothing and returns the ids of its first request."""
     first = _remember(connection, [request for request in requests if request.idempotency])
     answers = _charged(connection, requests, [_answer(request, first) for request in requests])
     fresh = [

@@ -1,7 +1,7 @@
-"""Takes what is due into a worker's hands: state, lease and the open attempt in one transaction.
+"""Claims due messages for a worker: state, lease and open attempt in one transaction.
 
-What rests until a later time gets its turn here, when that time has come: so a claim finds the next messages at the
-front of an index, however many wait behind them or for another day.
+A message with a later due time gets its turn here, when it becomes due. So a claim finds the next messages at the front
+of an index, however many wait behind them.
 """
 
 from collections import defaultdict
@@ -33,9 +33,9 @@ _URGENT, _LAST = Lane.URGENT.rank, LANES[-1].rank
 
 @frozen
 class ClaimRequest:
-    """A worker's wish for at most `limit` messages, of which at most `others` are not urgent. Times: epoch seconds.
+    """Request of a worker for up to `limit` messages, at most `non_urgent` of them not urgent.
 
-    `fence` is the token under which its replica owns the mailbox.
+    `fence` is the token under which its replica owns the mailbox. Times: epoch seconds.
     """
 
     pool: str
@@ -101,12 +101,12 @@ _PENDING = PreparedStatement(
 
 
 def claim(connection: Connection, demands: Sequence[ClaimRequest]) -> list[list[Claimed] | None]:
-    """For each demand what is next, None if the mailbox is another's now; a message goes to one demand only."""
+    """Return for each request the claimed messages; None if another replica owns the mailbox."""
     return [_claim(connection, demand) for demand in demands]
 
 
 def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """By message the recipients that are still to be relayed, in the caller's order."""
+    """Return by message the pending recipients, in the caller's order."""
     addresses: dict[UUID, list[str]] = defaultdict(list)
     for start in range(0, len(ids), _WIDTH):
         some = [*ids[start : start + _WIDTH]]

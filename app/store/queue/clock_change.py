@@ -1,7 +1,7 @@
-"""The wall clock was set back: what waits by it is brought forward, as far as its own delay allows.
+"""Brings forward due times after the wall clock was set back.
 
-Without this a message that was to rest for half a minute would rest for half a minute and an hour, if an hour is
-what the clock lost. What a caller has scheduled stays: that is a time of day.
+Otherwise a 30-second retry delay would last an hour longer when the clock loses an hour. Times set by callers stay:
+they are times of day.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ BATCH_SIZE = 1000  # rows looked at in one transaction: accepts wait for it
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One part of what rests in a pool: what comes after this due time and id. Times are epoch seconds."""
+    """One batch of the resting messages of a pool, after this due time and id. Times are epoch seconds."""
 
     pool: str
     now: float
@@ -29,7 +29,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """How many were brought forward, and what the next look comes after; None: that was all."""
+    """Number of messages brought forward, and the place after which the next batch starts; None: the end."""
 
     count: int
     after: tuple[float, UUID] | None
@@ -64,20 +64,20 @@ _SHORTEN = update(messages).where(ACTIVE, _m.lease_until > bindparam("until")).v
 
 
 def latest(connection: Connection) -> float | None:
-    """The latest moment of which this store knows: an acceptance, or the end of an attempt."""
+    """Return the latest time stored: of an acceptance, or of the end of an attempt."""
     known = [connection.execute(_NEWEST).scalar(), *connection.execute(_LAST_ENDED).scalars()]
     return max((moment for moment in known if moment is not None), default=None)
 
 
 def shorten(connection: Connection, batch: Sequence[float]) -> list[None]:
-    """No lease lasts beyond this moment (epoch seconds)."""
+    """Limit all leases to this time (epoch seconds)."""
     for until in batch:
         connection.execute(_SHORTEN, {"until": until})
     return [None] * len(batch)
 
 
 def bring_forward(connection: Connection, batch: Sequence[Batch]) -> list[BatchResult]:
-    """Of each at most AT_ONCE. What is brought forward comes before the place reached, so no look meets it twice."""
+    """Bring forward up to BATCH_SIZE messages of each batch."""
     return [_bring_forward(connection, look) for look in batch]
 
 

@@ -35,7 +35,7 @@ _SUPERSEDE = PreparedStatement(
 
 
 def inherited(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
-    """The turns that the newest ones take over from those they supersede, where they are due."""
+    """Return the turns that new messages inherit from those they supersede."""
     turns = {}
     for one in _newest(fresh):
         values = {"key": one.key_id, "value": one.coalesce, "of": one.pool, "in_lane": one.lane.rank}
@@ -46,7 +46,7 @@ def inherited(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID,
 
 
 def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, list[UUID]]:
-    """Cancel what waits with their values, once they are stored; of each the ids that it has replaced."""
+    """Cancel the waiting messages with the same values; return by new id the ids replaced."""
     rows: list[dict[str, Any]] = [
         {"key": one.key_id, "value": one.coalesce, "of": one.pool, "newest": one.id, "now": one.created_at}
         for one in _newest(fresh)

@@ -1,4 +1,4 @@
-"""Tells of messages that wait for an hour already: once each, whatever they wait for."""
+"""Publishes delay events for messages that have waited for DELAY_NOTICE_AFTER, once for each."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,7 @@ _SEEN = PreparedStatement(delete(delay_notices).where(_p.at == bindparam("moment
 
 
 def any_due(connection: Connection, now: float) -> bool:
-    """Whether there is anything to look at."""
+    """Return True if a delay notice is due."""
     return _DUE_AT.first(connection, {"now": now}) is not None
 
 

@@ -1,8 +1,8 @@
-"""Whose turn it is: the API keys of a lane take turns, message by message. Decided when a message becomes due.
+"""Turns of the API keys in a lane, message by message, assigned when a message becomes due.
 
-This is start-time fair queueing with one message as the unit (Goyal, Vin, Cheng, SIGCOMM 1996): a key's next message
-has the turn after its last one, but none that the lane is past already. So a claim reads what is next from an index,
-whatever waits behind it. Two processes may give the same turn to two messages: then the older id goes first.
+This is start-time fair queueing with one message as the unit (Goyal, Vin, Cheng, SIGCOMM 1996): the next message of a
+key gets the turn after its last one, but never one that the lane has passed. So a claim reads the next messages from an
+index, whatever waits behind them. Two processes may assign the same turn twice: then the older id goes first.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from app.store.schema import READY, messages, turns
 
 @dataclass(frozen=True, slots=True)
 class LaneKey:
-    """Where turns are taken. `lane` is its rank."""
+    """Lane of a pool and API key. `lane` is its rank."""
 
     pool: str
     lane: int
@@ -52,7 +52,7 @@ _ADVANCE = PreparedStatement(_advance)
 
 
 def assign_turns(connection: Connection, places: Sequence[LaneKey]) -> list[int]:
-    """The next turn for each, in this order."""
+    """Return the next turn for each, in this order."""
     lanes: dict[tuple[str, int], int] = {}
     lasts: dict[LaneKey, int] = {}
     taken = []
@@ -70,7 +70,7 @@ def assign_turns(connection: Connection, places: Sequence[LaneKey]) -> list[int]
 
 
 def current_turn(connection: Connection, pool: str, lane: int) -> int:
-    """The turn that the lane has come to; the newest ever if nothing is due in it."""
+    """Return the current turn of the lane; the newest ever if nothing is due in it."""
     if (turn := first_turn(connection, pool, lane)) is not None:
         return turn
     found = _NEWEST.first(connection, {"pool": pool, "lane": lane})
@@ -78,7 +78,7 @@ def current_turn(connection: Connection, pool: str, lane: int) -> int:
 
 
 def first_turn(connection: Connection, pool: str, lane: int) -> int | None:
-    """The turn of the lane's first message; None if nothing is due in it."""
+    """Return the turn of the lane's first message; None if nothing is due in it."""
     found = _NEXT.first(connection, {"pool": pool, "lane": lane})
     return found.turn if found else None
 

@@ -1,6 +1,6 @@
-"""After a restore: what waited when the backup was made may have been relayed since, so it waits for a person.
+"""Holds waiting messages after a restore: they may have been relayed since the backup.
 
-What is scheduled for a time ahead stays as it is: it cannot have gone yet.
+A message scheduled for a future time stays queued: it cannot have been sent yet.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _HOLD = PreparedStatement(
 
 
 def hold(connection: Connection, batch: Sequence[float]) -> list[int]:
-    """At most AT_ONCE for each moment (epoch seconds); answers how many."""
+    """Hold up to BATCH_SIZE messages for each time (epoch seconds); return their numbers."""
     return [_hold(connection, now) for now in batch]
 
 

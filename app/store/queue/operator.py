@@ -1,7 +1,7 @@
-"""What a person decides about one message: retry, cancel, confirm. When each is possible, the lifecycle alone says.
+"""Commands of operators for one message: retry, cancel, confirm. The lifecycle decides when each is possible.
 
-No event of these befalls an ACTIVE message, and a row is looked for only in the states of the event: so what a worker
-has in its hands is never touched, nor even locked. A recipient that was relayed stays so.
+No such event applies to an ACTIVE message, and rows are selected only in the states of the event: so a message of a
+worker is neither changed nor locked. A relayed recipient stays relayed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +35,10 @@ from app.store.webhooks import outbox as events
 
 @dataclass(frozen=True, slots=True)
 class OperatorCommand:
-    """What a person says of a message at `now` (epoch seconds). With a `key_id` it counts for that key's mail only, and
-    with `scheduled` only before the time that the message is scheduled for."""
+    """Command for a message at `now` (epoch seconds). `key_id`: only if it is the mail of this key.
+
+    `scheduled`: only before the scheduled time of the message.
+    """
 
     id: UUID
     now: float
@@ -121,17 +123,17 @@ _CONFIRM = _Verb(
 
 
 def retry(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
-    """HELD, or DONE with failed recipients: QUEUED and due now, with a new lifetime; who failed is pending again."""
+    """Requeue HELD messages, and DONE ones with failed recipients: due now, with a new lifetime."""
     return _carry_out(_RETRY, connection, batch)
 
 
 def cancel(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
-    """QUEUED, DEFERRED or HELD: CANCELLED, and offered to nobody any more."""
+    """Cancel QUEUED, DEFERRED and HELD messages."""
     return _carry_out(_CANCEL, connection, batch)
 
 
 def confirm(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
-    """HELD: DONE, and who was pending is relayed."""
+    """End HELD messages; their pending recipients are relayed."""
     return _carry_out(_CONFIRM, connection, batch)
 
 
@@ -163,7 +165,7 @@ def _entry(verb: _Verb, word: OperatorCommand, was: str) -> Entry | None:
 
 
 def is_scheduled(row: Any, now: float) -> bool:
-    """Whether nothing has happened to it yet because its time is ahead: what callers read as `scheduled`."""
+    """Return True for a queued message whose scheduled time is in the future."""
     return row.state == MessageState.QUEUED and row.scheduled_at is not None and row.scheduled_at > now
 
 

@@ -1,4 +1,4 @@
-"""Puts back what nobody holds any more, and ends what is too old."""
+"""Requeues messages with expired leases, and ends messages past their expiry."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ BATCH_SIZE = 1000  # rows in one transaction: accepts wait for it
 
 @dataclass(frozen=True, slots=True)
 class ExpiredLeases:
-    """The ACTIVE messages whose lease ends by `until` (epoch seconds). `jitter` gives numbers in -1..1.
+    """Selection of ACTIVE messages with a lease that ends by `until` (epoch seconds).
 
-    `owner`: only those of the mailboxes of this replica, by whose clock their leases run.
+    `jitter` returns numbers in -1..1. `owner`: only the mailboxes of this replica.
     """
 
     until: float
@@ -70,12 +70,12 @@ _FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address ==
 
 
 def recover(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[list[tuple[UUID, bool]]]:
-    """At most AT_ONCE each, judged like a lost line; with each id whether it is in doubt."""
+    """Requeue up to BATCH_SIZE messages each, evaluated like a lost connection; with each id: is it in doubt?"""
     return [_reclaim(connection, orphans) for orphans in batch]
 
 
 def expire(connection: Connection, batch: Sequence[float]) -> list[list[UUID]]:
-    """At most AT_ONCE of those whose time was over at that moment (epoch seconds). They are DONE."""
+    """End up to BATCH_SIZE messages that had expired at each time (epoch seconds); they are DONE."""
     return [_expire(connection, now) for now in batch]
 
 
@@ -89,7 +89,7 @@ def _reclaim(connection: Connection, orphans: ExpiredLeases) -> list[tuple[UUID,
 def put_back(
     connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], orphans: ExpiredLeases
 ) -> list[tuple[UUID, bool]]:
-    """What was found by LEFT, and is locked, is judged like a lost line; with each id whether it is in doubt."""
+    """Requeue the locked rows of OPEN_ATTEMPTS, evaluated like a lost connection; with each id: is it in doubt?"""
     if not rows:
         return []
     addresses = pending(connection, [row.id for row in rows])

@@ -1,7 +1,6 @@
-"""Gives a scheduled message another time, as long as its first one is ahead and nobody has taken it up.
+"""Gives a scheduled message another send time, while the first one is in the future.
 
-Everything that hangs on the time goes with it: when it is due, when it is too old, from when its age counts, and the
-Date in its content. Until then it has no turn; a claim gives it one when the time has come.
+Due time, expiry, age and the Date field change with it. Until then it has no turn; a claim assigns one.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from app.store.webhooks import outbox
 
 @dataclass(frozen=True, slots=True)
 class Reschedule:
-    """A message is to be sent `at` this time. `now` too in epoch seconds; with a `key_id` only if it is that key's."""
+    """A new send time `at` for a message. With a `key_id` only if it is mail of that key."""
 
     id: UUID
     at: float
@@ -41,7 +40,7 @@ _WRITE = update(contents).where(_c.message_id == bindparam("of"))
 
 
 def reschedule(connection: Connection, batch: Sequence[Reschedule]) -> list[Change | None]:
-    """In this order; what is not scheduled, or not any more, stays as it is."""
+    """Reschedule in this order; a message that is not scheduled stays unchanged."""
     order = sorted(range(len(batch)), key=lambda place: batch[place].id)  # locked in one order everywhere
     changes = {place: _reschedule(connection, batch[place]) for place in order}
     return [changes[place] for place in range(len(batch))]

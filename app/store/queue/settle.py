@@ -1,6 +1,6 @@
-"""What a worker does with what it holds: mark the dot, settle, give back, renew. Each is fenced by the lease.
+"""Verbs of a worker for its claimed messages: mark the dot, settle, give back, renew. All fenced by the lease.
 
-Nothing is judged here: a settlement comes computed (app/mail/lifecycle.py) and is written as it is.
+Settlements are computed in app/mail/lifecycle.py and written unchanged.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from app.store.webhooks import outbox
 
 
 class LeaseProof(Protocol):
-    """What proves whose a message is: a Claimed, or what reclaim knows of one."""
+    """Proof of the lease on a message: a Claimed, or a row of an expired lease."""
 
     @property
     def id(self) -> UUID: ...
@@ -32,7 +32,7 @@ class LeaseProof(Protocol):
 
 @frozen
 class AttemptResult:
-    """The end of one attempt: what it changes, and what is kept of it for people."""
+    """Outcome of one attempt: its settlement and its log."""
 
     claim: LeaseProof
     settlement: Settlement
@@ -41,7 +41,7 @@ class AttemptResult:
 
 @frozen
 class Renewal:
-    """Leases to be kept until `until` (epoch seconds)."""
+    """Leases to extend to `until` (epoch seconds)."""
 
     leases: frozenset[UUID]
     until: float
@@ -101,17 +101,17 @@ _RENEW = update(messages).where(_m.id == bindparam("of"))
 
 
 def mark_dot(connection: Connection, batch: Sequence[Claimed]) -> list[bool]:
-    """Whether the lease still holds; then it is durable that the final dot may leave."""
+    """Record that the final dot may be sent; return for each whether the lease is still held."""
     return _MARK_DOT.each(connection, [_fence(claimed) for claimed in batch])
 
 
 def settle(connection: Connection, batch: Sequence[tuple[Claimed, Settlement, AttemptLog]]) -> list[bool]:
-    """Whether the lease still held; then everything is written, else nothing."""
+    """Write settlements; return for each whether the lease was still held. If not, nothing of it is written."""
     return write_results(connection, [AttemptResult(*one) for one in batch])
 
 
 def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> list[None]:
-    """Those still held wait again, due as before, and were never attempted."""
+    """Requeue claimed messages with their former due time, as if they had never been claimed."""
     claimed = sorted((one for part in batch for one in part), key=lambda one: one.id)
     mine = _GIVE_BACK.each(connection, [_fence(one) for one in claimed])
     undone = [_this(one) for one, held in zip(claimed, mine, strict=True) if held]
@@ -121,12 +121,12 @@ def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> lis
 
 
 def renew(connection: Connection, batch: Sequence[Renewal]) -> list[set[UUID]]:
-    """Of each the leases that are still held."""
+    """Extend leases; return for each renewal those still held."""
     return [_renew(connection, renewal) for renewal in batch]
 
 
 def write_results(connection: Connection, endings: Sequence[AttemptResult]) -> list[bool]:
-    """Whether each was still held under its lease; then its settlement is written."""
+    """Write the settlements whose lease is still held; return for each whether it was."""
     order = sorted(range(len(endings)), key=lambda place: endings[place].claim.id)  # locked in one order everywhere
     held = dict(zip(order, _SETTLE.each(connection, [_message_row(endings[place]) for place in order]), strict=True))
     written = [ending for place, ending in enumerate(endings) if held[place]]

@@ -22,7 +22,7 @@ _o, _a, _m = owners.c, attempts.c, messages.c
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """A replica's wish for a mailbox. `by_force`: its owner is known to be dead. `jitter` gives numbers in -1..1."""
+    """Request of a replica to own a mailbox. `by_force`: its owner is dead. `jitter` gives numbers in -1..1."""
 
     replica: UUID
     mailbox: str
@@ -50,7 +50,7 @@ _TAKE = update(owners).where(_o.mailbox == bindparam("of")).values(token=_o.toke
 
 
 def acquire(connection: Connection, batch: Sequence[Acquisition]) -> list[Acquired | None]:
-    """Of each the new term; None: somebody who lives owns it, or is about to, or has not let go yet."""
+    """Take over mailboxes. None: a live replica owns the mailbox, or its rows are locked."""
     return [_acquire(connection, taking) for taking in batch]
 
 

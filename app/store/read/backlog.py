@@ -62,7 +62,7 @@ _UNTOLD = PreparedStatement(select(func.count().label("count_"), func.min(_untol
 
 
 def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog:
-    """What waits in these pools. `now` in epoch seconds."""
+    """Return the backlog of these pools at `now` (epoch seconds)."""
     waiting: Counter[Waiting] = Counter()
     oldest: dict[tuple[str, Lane], float] = {}
     for pool in pools:
@@ -82,7 +82,7 @@ def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog
 
 
 def webhook_backlog(connection: Connection, id: UUID) -> int:
-    """How many events one webhook is still to be told of."""
+    """Return the number of pending deliveries of one webhook."""
     count: int = _UNTOLD.first(connection, {"of": id}).count_
     return count
 

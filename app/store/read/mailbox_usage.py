@@ -1,4 +1,4 @@
-"""What a mailbox has used of Exchange's limits, counted as the relay counts it. Reads only."""
+"""Use of Exchange's limits by each mailbox, counted as the relay counts it. Reads only."""
 
 from sqlalchemy import Connection, func, select
 
@@ -13,7 +13,7 @@ _NOW = select(func.count()).select_from(_under_way)
 
 
 def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
-    """Of every mailbox that ever relayed, at `now` (epoch seconds)."""
+    """Return the usage of every mailbox that ever relayed, at `now` (epoch seconds)."""
     return {record.name: _usage(connection, record.name, now) for record in conditions.list_all(connection)}
 
 

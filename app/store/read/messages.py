@@ -1,4 +1,4 @@
-"""Reads messages back, and answers what the relay asks of the queue. Writes nothing."""
+"""Queries of messages and of the queue. Writes nothing."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -44,7 +44,7 @@ SENDS = union_all(_ENDED, ACTIVE_SENDS)  # each with its recipients; what is und
 
 
 def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
-    """One message with its recipients and attempts, if it is this key's (None: anybody's)."""
+    """Return one message with recipients and attempts; None if it is another key's (`key_id` None: any key)."""
     row = connection.execute(_ONE, {"id": id}).one_or_none()
     if row is None or key_id not in (None, row.key_id):
         return None
@@ -52,7 +52,7 @@ def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
 
 
 def emails(connection: Connection, ids: Sequence[UUID]) -> list[Email]:
-    """These messages with their recipients, the newest first."""
+    """Return these messages with their recipients, the newest first."""
     if not ids:
         return []
     rows = connection.execute(_THESE, {"ids": ids}).all()
@@ -61,23 +61,23 @@ def emails(connection: Connection, ids: Sequence[UUID]) -> list[Email]:
 
 
 def find_ended(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
-    """Those of them that are done or cancelled."""
+    """Return the ids among these that are done or cancelled."""
     return set(connection.execute(_ENDED_OF, {"ids": [*ids]}).scalars()) if ids else set()
 
 
 def content(connection: Connection, id: UUID) -> bytes | None:
-    """The bytes that go over the wire; None when there are none (any more)."""
+    """Return the bytes of the message as sent; None if they were removed."""
     return connection.execute(_CONTENT, {"id": id}).scalar()
 
 
 def counts(connection: Connection) -> dict[MessageState, int]:
-    """How many messages stand where; every state is there."""
+    """Return the number of messages by state; every state is present."""
     found = connection.execute(select(_m.state, func.count()).group_by(_m.state))
     return dict.fromkeys(MessageState, 0) | {MessageState(state): number for state, number in found}
 
 
 def next_due_times(connection: Connection, pools: Sequence[str]) -> dict[str, float]:
-    """Of each pool a moment (epoch seconds) at which something waiting was due, or else the first when it will be."""
+    """Return by pool the due time of a ready message, or else the first later one (epoch seconds)."""
     found = {pool: _next_due(connection, pool) for pool in pools}
     return {pool: at for pool, at in found.items() if at is not None}
 
@@ -88,7 +88,7 @@ def _next_due(connection: Connection, pool: str) -> float | None:
 
 
 def sent_since(connection: Connection, mailbox: str, since: float) -> list[SendRecord]:
-    """What this mailbox has offered after `since`, and what it is offering now, oldest first."""
+    """Return the messages this mailbox sent after `since` or is sending now, oldest first."""
     found = connection.execute(SENDS, {"mailbox": mailbox, "since": since})
     sent = (SendRecord(at, recipients, phase in _COUNTED) for at, recipients, phase in found)
     return sorted(sent, key=lambda one: one.at)

@@ -13,7 +13,7 @@ from app.store.records import FIRST_ID, LAST_ID, Email
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages are asked for: those for which all of it is true. None: it is not asked."""
+    """Filter of a list: all conditions must hold. None: no condition."""
 
     key_id: UUID | None = None
     state: MessageState | None = None
@@ -29,8 +29,9 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages without their attempts, the newest first. `rest` is the id beyond which more may follow; None: that was
-    all. The page may be short, or empty even, and have a rest: then much was looked at and little of it was asked for.
+    """Messages without their attempts, the newest first. `next_id`: more may follow after it; None: the end.
+
+    A page may be short or empty and still have a `next_id`: the scan ended at its limit.
     """
 
     emails: tuple[Email, ...]
@@ -39,7 +40,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """What a waiting message waits for, by the name of each mailbox of its pool."""
+    """Queue position of a waiting message, and the mailboxes of its pool."""
 
     ahead: int | None  # messages that go before it; None: it is not due yet
     mailboxes: tuple[MailboxRecord, ...]
@@ -48,7 +49,7 @@ class QueuePosition:
 
 
 class Waiting(NamedTuple):
-    """One kind of message that is not over: `ready` to be claimed, `resting` until a moment, `active` or `held`."""
+    """Kind of unfinished message: `ready` to claim, `resting` until a time, `active` or `held`."""
 
     pool: str
     lane: Lane
@@ -57,7 +58,7 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits. Counts end at a bound (backlog.COUNTED)."""
+    """Numbers of unfinished messages. Counts end at backlog.COUNT_LIMIT."""
 
     waiting: Mapping[Waiting, int]
     oldest: Mapping[tuple[str, Lane], float]  # when the oldest due message was due, where one is

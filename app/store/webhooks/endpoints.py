@@ -1,4 +1,4 @@
-"""The endpoints that listen: kept, changed, disabled, and read back with what they were told."""
+"""Webhook endpoints: create, change, remove, and list with their deliveries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,39 +41,39 @@ _LAST = UUID(int=(1 << 128) - 1)
 
 
 def create(connection: Connection, batch: Sequence[Webhook]) -> list[None]:
-    """Keep them. They hear of what happens from now on."""
+    """Store endpoints. They receive the events from now on."""
     connection.execute(_INSERT, [_values(one) for one in batch])
     return [None] * len(batch)
 
 
 def revise(connection: Connection, batch: Sequence[Revision]) -> list[bool]:
-    """Whether there was such a webhook. Whoever is enabled again is told what still waits for it."""
+    """Change endpoints; return for each whether it exists. Pending deliveries of an enabled one are sent."""
     return [_revise(connection, one) for one in batch]
 
 
 def rotate(connection: Connection, batch: Sequence[Rotation]) -> list[bool]:
-    """Whether there was such a webhook; then it has a new secret, and the old ones sign for a while."""
+    """Give endpoints a new secret; return for each whether it exists. Old secrets also sign for a while."""
     return [_rotate(connection, one) for one in batch]
 
 
 def remove(connection: Connection, batch: Sequence[UUID]) -> list[bool]:
-    """Whether there was such a webhook. What it was told is pruned with its time."""
+    """Remove endpoints; return for each whether it existed. Their deliveries are pruned later."""
     return [connection.execute(_DELETE, {"of": id}).rowcount == 1 for id in batch]
 
 
 def list_all(connection: Connection) -> list[Webhook]:
-    """The newest first, disabled ones too."""
+    """Return all endpoints, the newest first, with the disabled ones."""
     return [_webhook(row) for row in connection.execute(_ALL)]
 
 
 def find(connection: Connection, id: UUID) -> Webhook | None:
-    """One of them."""
+    """Return one endpoint; None if there is none."""
     row = connection.execute(_ONE, {"id": id}).one_or_none()
     return None if row is None else _webhook(row)
 
 
 def with_work(connection: Connection, now: float) -> list[Webhook]:
-    """The enabled ones for which something is due, perhaps behind something else."""
+    """Return the enabled endpoints with due deliveries."""
     return [_webhook(row) for row in _WITH_WORK.all(connection, {"now": now})]
 
 
@@ -84,7 +84,7 @@ def deliveries(connection: Connection, id: UUID, before: UUID | None, limit: int
 
 
 def delivery(connection: Connection, id: UUID, event_id: UUID) -> Delivery | None:
-    """One event as it stands with one endpoint."""
+    """Return the delivery of one event to one endpoint."""
     row = connection.execute(_DELIVERY, {"id": id, "event": event_id}).one_or_none()
     return None if row is None else _delivery(row)
 

@@ -66,7 +66,7 @@ _TO = (
 
 
 def subscriptions(connection: Connection) -> Subscriptions:
-    """Who listens. Empty, and at once, as long as there is no webhook."""
+    """Return the enabled webhooks and the event types they subscribe to."""
     return [Subscriber(row.id, frozenset(row.events)) for row in _ENABLED.all(connection, {})]
 
 
@@ -80,7 +80,7 @@ def accepted(connection: Connection, fresh: Sequence[Acceptance]) -> None:
 
 
 def requeued(connection: Connection, since: Mapping[UUID, float]) -> None:
-    """These were put back into the queue by a person, each due from that moment (epoch seconds)."""
+    """Schedule delay notices for messages that an operator requeued, each due since its time (epoch seconds)."""
     if since and (listeners := subscriptions(connection)):
         schedule_delay_notices(connection, listeners, since)
 
@@ -97,7 +97,7 @@ def rescheduled(connection: Connection, moved: Mapping[UUID, tuple[float, float]
 
 
 def ended(connection: Connection, moments: Mapping[UUID, float]) -> None:
-    """These are done or cancelled since that moment (epoch seconds), and are so stored already."""
+    """Publish the end of messages that are stored as done or cancelled, by time (epoch seconds)."""
     if moments and (listeners := subscriptions(connection)):
         _write_email_events(connection, listeners, moments)
 
@@ -105,7 +105,7 @@ def ended(connection: Connection, moments: Mapping[UUID, float]) -> None:
 def delayed(
     connection: Connection, listeners: Subscriptions, moments: Mapping[UUID, float], why: Mapping[UUID, Explanation]
 ) -> None:
-    """These wait for an hour. `why` has the words where more is known than the message says."""
+    """Publish delay events. `why` has explanations that the message itself does not contain."""
     _write_email_events(connection, listeners, moments, EventType.DELIVERY_DELAYED, why)
 
 
@@ -117,7 +117,7 @@ def mailbox_changed(
     before: MailboxCondition | None,
     after: MailboxCondition,
 ) -> None:
-    """A mailbox's condition was written."""
+    """Publish the change of a mailbox to or from HELD."""
     was_held = before is not None and before.health is Health.HELD
     is_held = after.health is Health.HELD
     if listeners and was_held is not is_held:
@@ -126,19 +126,19 @@ def mailbox_changed(
 
 
 def publish(connection: Connection, batch: Sequence[WebhookEvent]) -> list[None]:
-    """What no other write tells of by itself."""
+    """Publish events that no other write publishes."""
     write_events(connection, subscriptions(connection), batch)
     return [None] * len(batch)
 
 
 def schedule_delay_notices(connection: Connection, listeners: Subscriptions, since: Mapping[UUID, float]) -> None:
-    """Look after these once they wait for an hour."""
+    """Schedule a delay notice for each message, DELAY_NOTICE_AFTER after its time."""
     if any(EventType.DELIVERY_DELAYED in listener.events for listener in listeners):
         _WATCH.run(connection, [{"at": at + DELAY_NOTICE_AFTER, "message_id": id} for id, at in since.items()])
 
 
 def write_events(connection: Connection, listeners: Subscriptions, notices: Iterable[WebhookEvent]) -> None:
-    """Keep each event that somebody listens to, and put it in the line of each who does."""
+    """Store each event that has subscribers, with a delivery for each of them."""
     heard = [(one, ids) for one in notices if (ids := [who.id for who in listeners if one.type in who.events])]
     rows = [_event_row(one) for one, _ in heard]
     new = _EVENT.each(connection, rows)

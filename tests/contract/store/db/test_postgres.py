@@ -24,7 +24,7 @@ async def test_a_server_that_goes_and_comes_back(postgres_server: Server, postgr
     try:
         for _ in range(2):
             with pytest.raises(
-                StoreUnavailableError, match=r"^The database did not do it: .*is up and can be reached\.$"
+                StoreUnavailableError, match=r"^The database operation failed: .*is up and can be reached\.$"
             ):
                 await store.accept([acceptance()])
             with pytest.raises(StoreUnavailableError, match=r"is up and can be reached\.$"):

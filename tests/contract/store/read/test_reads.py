@@ -1,12 +1,16 @@
-"""What people and the relay ask, and the API keys."""
+"""Read queries of messages, mailboxes and the write probe."""
 
 from uuid import UUID
+
+from sqlalchemy import select
 
 from app.mail.lifecycle import MessageState
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.store import Store
+from app.store.db import engine
 from app.store.mailboxes.records import HoldRequest, MailboxUsage, SendRecord
+from app.store.schema import heartbeat
 from tests.contract.store.build import (
     DEFERRED,
     KEY,
@@ -123,7 +127,11 @@ async def test_what_is_wished_is_known_until_it_is_done(store: Store) -> None:
     assert await store.hold_requests() == {}
 
 
-async def test_a_ping_commits(store: Store) -> None:
-    """As often as it is asked."""
+async def test_a_write_probe_commits(store: Store, store_url: str) -> None:
+    """Another connection sees both writes."""
     await store.write_probe()
     await store.write_probe()
+    reader = engine.read_engine(store_url)
+    with reader.connect() as connection:
+        assert connection.execute(select(heartbeat.c.beats)).scalar_one() == 2
+    reader.dispose()
