@@ -1,4 +1,4 @@
-"""The inbound edge: HTTP in, a commit, an answer. Never sees SMTP and never waits for a relay."""
+"""HTTP API: it validates and stores emails, and shows their state. Public: the application and its context."""
 
 from app.api.app import create_app, create_metrics_app, create_middleware, mount_routes
 from app.api.context import ApiContext, Limits

@@ -1,4 +1,4 @@
-"""The HTTP application: which route has which path."""
+"""HTTP application: the paths and their routes."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -42,13 +42,13 @@ _GET = ("GET", "HEAD")
 
 
 class _ExceptActions(StringConvertor):
-    """One part of a path, but for those that are routes of their own: another method of theirs is 405 and no id."""
+    """One path segment, except the names of other routes, for which another method is a 405 and not an id."""
 
     regex = "(?!(?:batch|validate|erase)$)[^/]+"
 
 
 class _ExceptBatch(PathConvertor):
-    """The same for the rest of a path."""
+    """Rest of a path, except `batch`."""
 
     regex = "(?!batch$).*"
 
@@ -58,8 +58,8 @@ register_url_convertor("but_batch", _ExceptBatch())
 
 
 class PlainRoute(APIRoute):
-    """A route whose endpoint takes the request as it is and gives the response. FastAPI describes it, but solves no
-    dependencies for it, which would cost as much again as all that POST /emails does before the commit."""
+    """Route whose endpoint maps a request to a response. FastAPI describes it but resolves no dependencies, which would
+    double the cost of POST /emails before the commit."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
@@ -72,7 +72,7 @@ class PlainRoute(APIRoute):
 
 
 def create_app(edge: ApiContext) -> RequestMiddleware:
-    """The whole inbound edge as one ASGI application."""
+    """Return the whole API as one ASGI application."""
     room = MemoryBudget(edge.limits.max_bytes_in_flight, edge.limits.max_body_bytes)
     entrance = create_middleware(edge.draining, room, edge.root_path, counted=False)
     mount_routes(entrance, edge)
@@ -82,9 +82,9 @@ def create_app(edge: ApiContext) -> RequestMiddleware:
 def create_middleware(
     draining: Callable[[], bool], room: MemoryBudget, root_path: str, *, counted: bool
 ) -> RequestMiddleware:
-    """The same before there is a store: until it is `lead` somewhere, whoever has mail is told to come again.
+    """Return the application that answers until the store is open: alive, not ready, 503 for everything else.
 
-    `counted`: /metrics is asked for here.
+    `counted`: with GET /metrics. `mount_routes` adds the routes.
     """
     app = _plain_app()
     app.add_api_route("/healthz", starting.healthz, methods=[*_GET])
@@ -96,7 +96,7 @@ def create_middleware(
 
 
 def mount_routes(entrance: RequestMiddleware, edge: ApiContext, *, public: bool = True) -> None:
-    """To the routes. Not `public`: only to what machines inside ask of a process."""
+    """Mount the routes. If not `public`, only /healthz, /readyz and /metrics."""
     app, rates, attempts = (
         _plain_app(),
         RateLimitHeaders(edge.clock.now),
@@ -114,7 +114,7 @@ def mount_routes(entrance: RequestMiddleware, edge: ApiContext, *, public: bool 
 
 
 def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> RequestMiddleware:
-    """GET /metrics alone."""
+    """Return an application that has GET /metrics alone."""
     app = _plain_app()
     app.add_api_route("/metrics", MetricsRoute(text).get, methods=[*_GET])
     return RequestMiddleware(app, lambda: False)
@@ -129,7 +129,7 @@ def _plain_app() -> FastAPI:
 def _add_routes(
     app: FastAPI, edge: ApiContext, keyring: Authenticator, pipeline: SubmissionPipeline, schedule: ScheduleRoutes
 ) -> None:
-    """The first that fits is taken, so POST /emails, which has to be quick, stands at the top."""
+    """Add the public routes. The first match is used, so POST /emails, the hot path, comes first."""
     nothing = unsupported.UnsupportedRoutes(keyring).refuse
     emails = EmailRoutes(edge, keyring, pipeline)
     app.add_api_route("/emails", emails.send, methods=["POST"])

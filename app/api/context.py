@@ -1,4 +1,4 @@
-"""What the HTTP edge is given: values and callables, built by app/main.py. Holds nothing of its own."""
+"""Dependencies of the HTTP API: values and callables, built by app/main.py."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from app.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one request may ask for. Sizes in octets, times in seconds."""
+    """Limits of one request. Sizes in bytes, times in seconds."""
 
     max_body_bytes: int
     max_message_bytes: int  # of the composed message, as the upstream counts it
-    max_bytes_in_flight: int  # of the bodies of all requests at one moment
+    max_bytes_in_flight: int  # bodies and large responses of all requests together
     max_recipients: int = 50  # in each of to, cc, bcc and reply_to
-    attempts_per_minute: int = 600  # validations and refused sends of a key without a budget of messages
+    attempts_per_minute: int = 600  # validations and refused sends of a key without a rate limit
     body_seconds: float = 60.0  # for the whole body to arrive
     body_grace_seconds: float = 10.0  # for a body to begin; after that the minimum rate counts
     body_bytes_per_second: int = 4096  # the minimum rate at which a body arrives, on average
@@ -27,10 +27,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """Everything the routes need. `route` names the pool that may send as an address, None when there is none.
+    """Dependencies of the routes. `route` returns the pool that may send as an address, or None.
 
-    `ready` says how the process stands, `examine` what the doctor finds at every mailbox, both as of a while ago at
-    most; `draining` is true once a stop began.
+    `readiness` and `deep_check` return results that may be some seconds old; `draining` is true once the process is
+    stopping.
     """
 
     store: Store
@@ -38,14 +38,12 @@ class ApiContext:
     route: Callable[[Address], str | None]
     default_sender: str | None
     capacities: Mapping[str, MailboxLimits]  # of the mailboxes, by name
-    credential_expiries: Mapping[
-        str, Callable[[], CredentialExpiry | None]
-    ]  # of what each mailbox logs in with, by name
+    credential_expiries: Mapping[str, Callable[[], CredentialExpiry | None]]  # by mailbox name
     limits: Limits
     readiness: Callable[[], Awaitable[Readiness]]
     deep_check: Callable[[], Awaitable[DeepCheck]]
     draining: Callable[[], bool]
-    metrics_text: Callable[[], Awaitable[bytes]] | None  # the text of GET /metrics; None: it has a port of its own
-    take_disk: Callable[[int], bool] = lambda _: True  # whether a message of so many bytes may be stored
-    allow_private_webhooks: bool = False  # webhooks may lead to addresses that are not public, and by plain http
-    root_path: str = ""  # what a gateway has before our paths; it may take it off or leave it
+    metrics_text: Callable[[], Awaitable[bytes]] | None  # text of GET /metrics; None: /metrics has its own port
+    take_disk: Callable[[int], bool] = lambda _: True  # whether the disk has space for so many more bytes
+    allow_private_webhooks: bool = False  # allow webhooks to private addresses and over plain HTTP
+    root_path: str = ""  # path prefix of a gateway, which may remove it or not

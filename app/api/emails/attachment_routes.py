@@ -1,4 +1,4 @@
-"""The files of an email as it is relayed: GET /emails/{id}/attachments, one of them, and its octets.
+"""Attachments of an email: GET /emails/{id}/attachments, one of them, and its content.
 
 They are read from the content that is kept, so they are there as long as that is. A `download_url` is a path of this
 API and asks for the API key like every other: there are no links here that open mail to whoever holds them.
@@ -43,12 +43,12 @@ class File:
 
     @property
     def filename(self) -> str:
-        """As it was sent; "" without one."""
+        """File name as in the message; "" without one."""
         return self.part.head.get_filename() or ""
 
     @property
     def content_id(self) -> str | None:
-        """Without its angle brackets."""
+        """Content-ID without its angle brackets."""
         found = self.part.head["Content-ID"]
         return None if found is None else str(found).strip().removeprefix("<").removesuffix(">")
 
@@ -98,7 +98,7 @@ _OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/i
 
 
 class AttachmentRoutes:
-    """The three routes."""
+    """Routes that list, show and download attachments."""
 
     def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
         self._edge = edge
@@ -154,7 +154,7 @@ class AttachmentRoutes:
         errors=(*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT),
     )
     async def download(self, request: Request) -> Response:
-        """GET /emails/{id}/attachments/{attachment_id}/content: the bytes, which no browser is to show as a page."""
+        """GET /emails/{id}/attachments/{attachment_id}/content: the bytes, never displayed as a page."""
         content_type, filename, content = await self._one(request, _decoded)
         headers = {
             "content-type": content_type,
@@ -175,7 +175,7 @@ class AttachmentRoutes:
         return await self._read(request, find)
 
     async def _read(self, request: Request, answer: Callable[[UUID, Sequence[File]], T]) -> T:
-        """What `answer` makes of the files, while the content is in memory."""
+        """Return the result of `answer` for the files, while the content is in memory."""
         key = await self._keyring.read_access(request)
         id_ = path_id(request)
         email = await self._edge.store.get(id_, key.scope)
@@ -202,11 +202,11 @@ class AttachmentRoutes:
 
 
 def _decoded(_: UUID, file: File) -> tuple[str, str, bytes]:
-    """What a download needs, without the message."""
+    """Content and headers of a download."""
     return file.part.head.get_content_type(), file.filename, file.part.decoded()
 
 
 def files_of(id_: UUID, content: bytes) -> list[File]:
-    """From the bytes that are relayed. Costs milliseconds and more: not for the event loop."""
+    """Parse the stored message. It takes milliseconds or more, so it must not run in the event loop."""
     files = [part for part in parts(content) if part.disposition is not None]
     return [File(uuid5(id_, str(place)), part) for place, part in enumerate(files)]  # the content never changes

@@ -1,6 +1,6 @@
 """POST /emails/batch: up to 100 emails in one request and one commit, under one Idempotency-Key.
 
-Strict (the default): all of them or none. Permissive: the good ones are kept, and the others are told by their place.
+Strict (the default): all or none. Permissive: the valid ones are stored, and the others reported by their index.
 """
 
 import json
@@ -29,20 +29,20 @@ _PERMISSIVE = {b"strict": False, b"permissive": True}
 
 
 class AcceptedItem(Warned):
-    """An email of the batch that is on the disk."""
+    """Email of the batch that is stored."""
 
     id: Id
 
 
 class RejectedItem(TypedDict):
-    """An item of the batch that was not kept."""
+    """Item of the batch that was not stored."""
 
     index: Annotated[int, describe("Its place in the request, from 0 on.", ge=0)]
     message: str
 
 
 class AcceptedBatch(TypedDict):
-    """What was kept, in the order of the request."""
+    """Stored emails, in the order of the request."""
 
     data: list[AcceptedItem]
     errors: NotRequired[Annotated[list[RejectedItem], describe("Only in a permissive batch, and then always.")]]
@@ -90,7 +90,7 @@ class BatchRoute:
         links=next_steps("$response.body#/data/0/id"),
     )
     async def send(self, request: Request) -> Response:
-        """POST /emails/batch: 200 with the ids, in order, once all that is kept is on the disk."""
+        """POST /emails/batch: 200 with the ids, in order, after the commit."""
         return _answer(await self._pipeline.submit(request, _ENDPOINT))
 
 

@@ -1,4 +1,4 @@
-"""POST /emails/{id}/erase and POST /emails/erase: remove what is personal of emails that are over. Never sends."""
+"""POST /emails/{id}/erase and POST /emails/erase: remove the personal data of ended emails."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -31,7 +31,7 @@ _UNREADABLE = "The address has no @; write it like anna@example.com."
 
 
 class Person(TypedDict):
-    """Whose emails are to be erased. Other members are ignored."""
+    """Address of the person. Other members are ignored."""
 
     address: Annotated[EmailAddress, describe("One address, in any case; a display name is ignored.")]
 
@@ -50,7 +50,7 @@ class ErasureObject(TypedDict):
 
 
 class EraseRoutes:
-    """The two routes."""
+    """Routes that erase emails."""
 
     def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
         self._edge = edge
@@ -69,7 +69,7 @@ class EraseRoutes:
         "email that is over can be erased. A body is not read.",
     )
     async def erase(self, request: Request) -> Response:
-        """POST /emails/{id}/erase: remove what is personal of an email that is over."""
+        """POST /emails/{id}/erase: remove the personal data of an ended email."""
         key = await self._keyring.full_access(request)
         id_ = path_id(request)
         by, store = actor(request, key), self._edge.store
@@ -98,7 +98,7 @@ class EraseRoutes:
         "and may be repeated.",
     )
     async def erase_address(self, request: Request) -> Response:
-        """POST /emails/erase: the same for every email with an address."""
+        """POST /emails/erase: erase every email with an address."""
         key = await self._keyring.full_access(request)
         address = _address(strict_json.parse(await body.read(request, self._edge.limits)))
         store = self._edge.store
@@ -114,7 +114,7 @@ class EraseRoutes:
 
 
 def _address(given: Any) -> str:
-    """As it is compared. Raises Invalid."""
+    """Return the address in the form that is compared. Raises Invalid."""
     if not isinstance(given, dict):
         raise Invalid([FieldError("", f"The request body must be one JSON object, not {json_type(given)}.")])
     value = given.get("address")

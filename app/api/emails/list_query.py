@@ -1,4 +1,4 @@
-"""The query of GET /emails: which emails, how many, and from where on. Everything wrong with it is told at once."""
+"""Query parameters of GET /emails: filters, page size and cursor. All errors are reported together."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ _TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
 
 @frozen
 class Query:
-    """A page of what is asked for: the newest of it, or the oldest after a `before`."""
+    """Requested page: the newest emails of the selection, or the oldest after a `before`."""
 
     asked: Selection
     limit: int
@@ -40,7 +40,7 @@ class Query:
 
 
 def read(given: Mapping[str, str], key_id: UUID | None) -> Query:
-    """What the parameters mean; those of other names are ignored. `key_id`: only that key's. Raises Invalid."""
+    """Read the parameters; unknown ones are ignored. `key_id` restricts the page to one key. Raises Invalid."""
     flaws = []
     found: dict[str, Any] = dict.fromkeys(_RULES)
     for name, rule in _RULES.items():

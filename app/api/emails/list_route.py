@@ -24,7 +24,10 @@ class EmailPage(TypedDict):
     object: Literal["list"]
     has_more: bool
     data: list[ListedEmail]
-    next: Annotated[Id | None, describe("To be given as `after`, or as `before` going that way. null: that was all.")]
+    next: Annotated[
+        Id | None,
+        describe("Value of `after`, or of `before` in that direction, for the next page. null: the last page."),
+    ]
 
 
 _PAGE = {"object": "list", "has_more": True, "data": [HEAD], "next": ID}
@@ -49,9 +52,9 @@ class ListRoute:
         "page may be short or empty, and still have a `next`.",
     )
     async def list_(self, request: Request) -> Response:
-        """GET /emails. `next` is what to give as `after` (or as `before`, going that way) for the next page.
+        """GET /emails: one page. `next` is the `after` (or `before`, in that direction) of the next page.
 
-        Where a filter finds little in much, a page may be short or empty, and still have a `next`.
+        A page may be short or empty and still have a `next`, if a filter matches few of many emails.
         """
         key = await self._keyring.read_access(request)
         wanted = list_query.read(request.query_params, key.scope)

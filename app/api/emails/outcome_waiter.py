@@ -1,6 +1,6 @@
-"""Who waits for the outcome of an email, without a relay ever knowing: the store alone is asked.
+"""Waiter for the outcomes of emails (`Prefer: wait=N`).
 
-It is asked once every LOOK seconds for all who wait, and not at all while nobody does.
+It polls the store every POLL_INTERVAL for all waiting requests together, and only while there are any.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from app.quota import Quota
 from app.store import Store, StoreError
 
 POLL_INTERVAL = 0.25  # seconds
-MAX_WAITERS = 1000  # who may wait at once
-ROOM_OF_ONE = 225  # of one API key: half of the requests that it may have under way
+MAX_WAITERS = 1000  # requests that wait at the same time
+ROOM_OF_ONE = 225  # of one API key: half of its requests in progress
 
 
 @frozen
@@ -26,7 +26,7 @@ class _Waiter:
 
 
 class OutcomeWaiter:
-    """One for the process."""
+    """Requests of this process that wait for an outcome."""
 
     def __init__(self, store: Store, clock: Clock, draining: Callable[[], bool]) -> None:
         self._store = store
@@ -37,8 +37,8 @@ class OutcomeWaiter:
         self._looking: asyncio.Task[None] | None = None
 
     async def wait(self, id: UUID, seconds: float, key_id: UUID | None = None) -> bool:
-        """Until the email is done or cancelled, the time is over, or Postern stops. False: too many wait already, in
-        all or with this API key."""
+        """Wait until the email is done or cancelled, the time is over, or Postern stops. Returns False if too many
+        requests wait already, in total or with this API key."""
         holders = () if key_id is None else (key_id,)
         if len(self._waiters) >= MAX_WAITERS or not self._of_key.take(1, holders):
             return False
@@ -63,7 +63,7 @@ class OutcomeWaiter:
             self._release({waiter.id for waiter in self._waiters})
 
     async def _ended(self) -> set[UUID]:
-        """Nobody waits for a store that does not answer: its error is for the request that asks next."""
+        """Return the ended emails. If the store fails, all waits end, and the next read reports the error."""
         ids = {waiter.id for waiter in self._waiters}
         try:
             return await self._store.find_ended(ids)
@@ -71,11 +71,11 @@ class OutcomeWaiter:
             return ids
 
     def _release(self, ended: set[UUID]) -> None:
-        """Those whose wait is over; the others go on waiting."""
+        """Complete the waits that are over."""
         now, stops = self._clock.monotonic(), self._draining()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if waiter.over.done():  # whoever waited was cancelled
+            if waiter.over.done():  # the request was cancelled
                 continue
             if waiter.id in ended or waiter.until <= now or stops:
                 waiter.over.set_result(None)

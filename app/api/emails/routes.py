@@ -1,7 +1,4 @@
-"""POST /emails, GET /emails/{id} and what a person decides about one email. Never relays.
-
-Who wants to wait for an outcome waits for the store to have it, never for a relay.
-"""
+"""POST /emails, GET /emails/{id}, and the decisions of an operator about one email: retry and confirm."""
 
 import asyncio
 import json
@@ -62,7 +59,7 @@ Verb = Callable[..., Awaitable[Change | None]]
 
 
 class AcceptedEmail(Warned):
-    """The email is on the disk and will be relayed."""
+    """An accepted email: it is stored and will be relayed."""
 
     id: Id
 
@@ -101,7 +98,7 @@ class EmailRoutes:
         errors=ID_ERRORS,
     )
     async def show(self, request: Request) -> Response:
-        """GET /emails/{id}: where it stands, with its content while that is kept. `Prefer: wait=N`: once it is over."""
+        """GET /emails/{id}: its state, with its content while that is stored. `Prefer: wait=N` waits for its end."""
         key = await self._keyring.read_access(request)
         id_ = path_id(request)
         email, waited = await self._email(id_, key), False
@@ -112,7 +109,7 @@ class EmailRoutes:
         response = json_ok(await self._rendered(request.scope, email))
         if waited:
             response.headers["preference-applied"] = f"wait={seconds}"
-        elif seconds is not None:  # too many wait: their connections are not to stay open, too
+        elif seconds is not None:  # too many requests wait: do not keep the connection open
             response.headers["connection"] = "close"
         return response
 
@@ -143,7 +140,7 @@ class EmailRoutes:
         "A body is not read.",
     )
     async def confirm(self, request: Request) -> Response:
-        """POST /emails/{id}/confirm: a held email has arrived, as somebody has seen in Message trace."""
+        """POST /emails/{id}/confirm: a held email was delivered, according to Message trace."""
         return await self._decide(request, self._edge.store.confirm, not_held, logs.confirmed)
 
     async def _email(self, id_: UUID, key: Key) -> Email:
@@ -180,12 +177,12 @@ class EmailRoutes:
 
 
 def not_retryable(change: Change) -> NotRetryable:
-    """Why an email cannot be retried."""
+    """Return the problem of an email that cannot be retried."""
     return NotRetryable(change.state, kept=change.has_content)
 
 
 def not_held(change: Change) -> NotHeld:
-    """Why an email cannot be confirmed."""
+    """Return the problem of an email that cannot be confirmed."""
     return NotHeld(change.state)
 
 

@@ -33,9 +33,9 @@ from app.store.records import Change
 
 
 class Reschedule(TypedDict):
-    """Another time. Other members are ignored."""
+    """New time of a scheduled email. Other members are ignored."""
 
-    scheduled_at: Annotated[SEND_TIME, describe("Also as `scheduledAt`. A time that has passed means at once.")]
+    scheduled_at: Annotated[SEND_TIME, describe("Also as `scheduledAt`. A time in the past sends it immediately.")]
 
 
 _OF_TIME = (
@@ -67,7 +67,7 @@ class ScheduleRoutes:
         description="Only before the time that it is scheduled for.",
     )
     async def reschedule(self, request: Request) -> Response:
-        """PATCH /emails/{id}: another `scheduled_at`. A time that has passed sends it at once."""
+        """PATCH /emails/{id}: set `scheduled_at`. A time in the past sends it immediately."""
         key = await self._keyring.read_access(request)
         id_ = path_id(request)
         self._attempts.admit(key)
@@ -90,7 +90,7 @@ class ScheduleRoutes:
         description="Only before the time that it is scheduled for. A body is not read.",
     )
     async def cancel(self, request: Request) -> Response:
-        """POST /emails/{id}/cancel: it is never sent. The body is not read: the SDKs send all sorts of nothing."""
+        """POST /emails/{id}/cancel: cancel a scheduled email. The body is not read: the SDKs differ in it."""
         key = await self._keyring.read_access(request)
         id_ = path_id(request)
         _check(id_, await self._edge.store.cancel(id_, self._edge.clock.now(), key.scope, scheduled=True))
@@ -100,7 +100,7 @@ class ScheduleRoutes:
 
 
 def _scheduled_at(given: Any, now: float) -> float | None:
-    """Epoch seconds; None: it has passed. Other members are ignored: some SDKs repeat the id here."""
+    """Return epoch seconds, None for a time in the past. Other members are ignored: some SDKs repeat the id."""
     if not isinstance(given, dict):
         raise Invalid([FieldError("", f"The request body must be one JSON object, not {json_type(given)}.")])
     value = next((given[name] for name in ("scheduled_at", "scheduledAt") if given.get(name) is not None), None)

@@ -1,4 +1,4 @@
-"""POST /emails/validate: everything that POST /emails does with an email but keeping it."""
+"""POST /emails/validate: POST /emails without storing the email."""
 
 import json
 from typing import Annotated, Literal
@@ -20,11 +20,11 @@ from app.store.records import Acceptance
 
 
 class Valid(Warned):
-    """The email would be kept."""
+    """Result for a valid email."""
 
     object: Literal["validation"]
     valid: Literal[True]
-    size: Annotated[int, describe("Octets of the composed message, as Office 365 counts them.")]
+    size: Annotated[int, describe("Bytes of the composed message, as Office 365 counts them.")]
     pool: Annotated[str, describe("The mailboxes that would relay it, by the name of their pool.")]
     scheduled_at: Timestamp | None
     estimated_send_at: Timestamp | None
@@ -62,7 +62,7 @@ class ValidateRoute:
         "No budget counts it; an API key has a limit of its own for requests that store nothing.",
     )
     async def validate(self, request: Request) -> Response:
-        """POST /emails/validate: 200, or what POST /emails would answer. Nothing is kept, no Idempotency-Key used."""
+        """POST /emails/validate: 200, or the error of POST /emails. Nothing is stored, no Idempotency-Key used."""
         submitted = await self._pipeline.submit(request, _DRY_RUN)
         prepared = submitted.accepted[0]
         would_be = prepared.acceptance

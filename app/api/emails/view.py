@@ -1,4 +1,4 @@
-"""An email as GET shows it: every key of api.md §3, and under `relay` what only a relay knows. Reads no store."""
+"""JSON view of an email: the members of Resend's API, and the state of the relay under `relay`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -39,18 +39,18 @@ class _DeliveryFields(TypedDict):
 
 
 class ListedEmail(_SummaryFields, _DeliveryFields):
-    """An email in a list: without what is long."""
+    """An email in a list: without contents and relay state."""
 
 
 class Tag(TypedDict):
-    """A word by which emails are found again."""
+    """A name and a value, for finding emails."""
 
     name: str
     value: str
 
 
 class Recipient(TypedDict):
-    """One address to which the email goes, and what was last answered about it."""
+    """One recipient, with the last reply about it."""
 
     address: str
     state: RecipientState
@@ -58,53 +58,55 @@ class Recipient(TypedDict):
 
 
 class Failure(TypedDict):
-    """Why there was no answer."""
+    """Reason for a missing reply."""
 
     kind: FailureKind
     detail: str | None
 
 
 class Attempt(TypedDict):
-    """One offer to Office 365."""
+    """One attempt to send it to Office 365."""
 
     number: Annotated[int, describe("From 1 on.")]
     mailbox: str
     started_at: Timestamp
     ended_at: Annotated[Timestamp | None, describe("null while it is under way.")]
-    phase: Annotated[Phase, describe("How far it came.")]
+    phase: Annotated[Phase, describe("The last phase that it reached.")]
     replies: Sequence[str]
-    failure: Annotated[Failure | None, describe("null when everything was answered.")]
+    failure: Annotated[Failure | None, describe("null when every command had a reply.")]
     verdict: Annotated[
-        Mapping[str, str], describe("By address: the rule that judged, and what became of the recipient.")
+        Mapping[str, str], describe("By address: the rule that applied, and the resulting state of the recipient.")
     ]
-    in_doubt: Annotated[bool, describe("The connection died when the whole message may have been accepted already.")]
-    dialogue: Annotated[list[str], describe("What was said: C is Postern, S is Office 365. No credential, no content.")]
+    in_doubt: Annotated[bool, describe("The connection was lost when the message may have been accepted already.")]
+    dialogue: Annotated[
+        list[str], describe("SMTP transcript: C is Postern, S is Office 365. Without credentials and content.")
+    ]
 
 
 class Explanation(TypedDict):
-    """In plain words: what is so, and what mends it."""
+    """State of the email in plain words, and how to fix it."""
 
     summary: str
     fix: str
 
 
 class Relay(TypedDict):
-    """What only a relay knows."""
+    """State of the email in the relay."""
 
     state: MessageState
     lane: Lane
     pool: Annotated[str, describe("The mailboxes that may relay it, by the name of their pool.")]
-    mailbox: Annotated[str | None, describe("The one that did, or does.")]
+    mailbox: Annotated[str | None, describe("The mailbox that relayed it, or relays it now.")]
     position: Annotated[
         int | None, describe("Its place in the queue; 1 goes next. null when it is not waiting its turn.")
     ]
     estimated_send_at: Timestamp | None
     next_attempt_at: Timestamp | None
-    expires_at: Annotated[Timestamp, describe("When it ends, relayed or not.")]
-    possible_duplicate: Annotated[bool, describe("It was offered again after it was perhaps accepted.")]
+    expires_at: Annotated[Timestamp, describe("Time after which it is not sent any more.")]
+    possible_duplicate: Annotated[bool, describe("It was sent again after it was perhaps accepted.")]
     content_removed_at: Annotated[
         Timestamp | None,
-        describe("When html, text and files were removed, days after its end. null while they are kept."),
+        describe("When html, text and files were removed, days after its end. null while they are stored."),
     ]
     recipients: list[Recipient]
     attempts: list[Attempt]
@@ -112,17 +114,17 @@ class Relay(TypedDict):
 
 
 class EmailObject(ListedEmail):
-    """An email and what became of it."""
+    """An email with its state."""
 
     object: Literal["email"]
-    html: Annotated[str | None, describe("null without one, and once the content is not kept any more.")]
-    text: Annotated[str | None, describe("null without one, and once the content is not kept any more.")]
+    html: Annotated[str | None, describe("null without one, and after the content was removed.")]
+    text: Annotated[str | None, describe("null without one, and after the content was removed.")]
     tags: list[Tag]
     relay: Relay
 
 
 def render(mail: Email, content: bytes | None, prospect: DeliveryStatus, now: float) -> bytes:
-    """The JSON object, with the texts of the content that is kept. `now` in epoch seconds."""
+    """Return the email as JSON, with the texts of the stored content. `now` in epoch seconds."""
     shown: EmailObject = {
         "object": "email",
         **_summary_fields(mail),
@@ -136,7 +138,7 @@ def render(mail: Email, content: bytes | None, prospect: DeliveryStatus, now: fl
 
 
 def listed(mail: Email, now: float) -> ListedEmail:
-    """The same as an element of a list: without what is long."""
+    """Return the email as an element of a list."""
     return {**_summary_fields(mail), **_delivery_fields(mail, now)}
 
 

@@ -1,6 +1,6 @@
-"""Reading a request's body: never more bytes, more memory or more time than the limits. Parses nothing.
+"""Reading of request bodies within limits of size, memory and time.
 
-Memory is charged as the bytes arrive, never by what a caller announces, and they have to arrive at a minimum rate.
+Memory is charged for received bytes, not for the announced length, and a body has a minimum rate.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from app.api.problems.problem import MalformedBody
 from app.api.problems.transport import BodyTooLarge, RequestBodyTimeout, UnsupportedCoding
 from app.http_server.server import BODY_COMPLETE
 
-_CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}  # and the only value that is read
+_CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}  # with the only supported value
 
 
 async def read(request: Request, limits: Limits, most: int | None = None) -> bytes | bytearray:
-    """The whole body, of `most` bytes instead of the usual limit. Raises BodyTooLarge and NoRoom (before reading, if
-    the length is announced), UnsupportedCoding, BodyTooSlow, MalformedBody, and InvalidKey if the API key was revoked
-    meanwhile."""
+    """Return the whole body; `most` replaces the usual limit in bytes. Raises BodyTooLarge, BodyBudgetExhausted (both
+    before reading, if the length is announced), UnsupportedCoding, RequestBodyTimeout, MalformedBody, and InvalidKey if
+    the API key was revoked meanwhile."""
     scope, limit = request.scope, most or limits.max_body_bytes
     _check_codings(scope)
-    if BODY_COMPLETE in scope:  # as nearly always: a timer would cost more than the reading
+    if BODY_COMPLETE in scope:  # the usual case; a timer would cost more than the reading
         return await _collect(request.receive, limit, scope)
     declared = header(scope, b"content-length") or b""
     if declared.isdigit():
@@ -48,13 +48,13 @@ async def read(request: Request, limits: Limits, most: int | None = None) -> byt
 
 
 def _extend(timer: asyncio.Timeout, began: float, limits: Limits, size: int) -> None:
-    """Allow the time that so many bytes take at the minimum rate."""
+    """Extend the deadline to the time that so many bytes take at the minimum rate."""
     allowed = limits.body_grace_seconds + size / limits.body_bytes_per_second
     timer.reschedule(began + min(limits.body_seconds, allowed))
 
 
 def _check_codings(scope: Scope) -> None:
-    """Raise UnsupportedCoding for a body that is compressed, as its header fields say."""
+    """Raise UnsupportedCoding if the header fields announce a compressed body."""
     for name, value in scope["headers"]:
         if name in _CODINGS and value.strip().lower() not in (b"", _CODINGS[name]):
             field, given = name.decode().title(), value.decode("latin-1")[:100]
@@ -84,6 +84,6 @@ async def _collect(
             arrived(size)
         if isinstance(body, bytearray):
             body += chunk
-        else:  # most bodies come in one piece and are not copied
+        else:  # most bodies are one chunk and not copied
             body = bytearray(body + chunk) if body else chunk
     return body

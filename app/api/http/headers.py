@@ -1,4 +1,4 @@
-"""What every route does with HTTP itself: reading one header or an id in the path, and answering a success."""
+"""HTTP helpers of the routes: read a header or an id in the path, and build a successful response."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from app.mail.timestamps import iso
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """The first value of the header, as it came; None without the header. `name` is in lower case."""
+    """Return the first value of the header, unchanged; None without it. `name` is in lower case."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     for given, value in headers:
         if given == name:
@@ -23,12 +23,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def path_id(request: Request, name: str = "id") -> UUID:
-    """The `{id}` of the path, or another of its parts. Raises Invalid."""
+    """Return the `{id}` of the path, or another parameter of it. Raises Invalid."""
     return params.uuid(name, request.path_params[name])
 
 
 def json_ok(content: bytes) -> Response:
-    """A success is exactly 200 with a JSON object (api.md §1, rule 1)."""
+    """Return a success: 200 with JSON."""
     return Response(content, media_type="application/json")
 
 
@@ -38,7 +38,7 @@ def json_object(content: Mapping[str, Any]) -> Response:
 
 
 def email_id_response(id_: UUID) -> Response:
-    """The answer to whatever changes an email."""
+    """Return the response of a route that changes an email."""
     return json_ok(b'{"object":"email","id":"%s"}' % str(id_).encode())
 
 

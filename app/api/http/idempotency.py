@@ -1,6 +1,6 @@
-"""The Idempotency-Key header: one request, sent again, is one email. What was answered is the store's to remember.
+"""Idempotency-Key header: a repeated request is one email. The store has the responses of earlier requests.
 
-Only a success consumes a key; a request that was refused can be mended and sent again under the same one.
+Only a success uses up a key: a refused request can be corrected and sent again with the same key.
 """
 
 import re
@@ -17,7 +17,7 @@ _KEY = re.compile(rb"[ -~]{1,256}")
 
 
 def key_of(request: Request) -> str | None:
-    """The header's value, None without the header. Raises InvalidIdempotencyKey."""
+    """Return the header's value, None without the header. Raises InvalidIdempotencyKey."""
     given = header(request.scope, b"idempotency-key")
     if given is None:
         return None
@@ -27,14 +27,14 @@ def key_of(request: Request) -> str | None:
 
 
 class InFlight:
-    """The keys whose requests this process is answering. Between processes the store's unique row decides."""
+    """Keys of the requests in progress in this process. Between processes the store's unique row decides."""
 
     def __init__(self) -> None:
         self._held: set[tuple[UUID, str, str]] = set()
 
     @contextmanager
     def hold(self, key_id: UUID, endpoint: str, key: str) -> Iterator[None]:
-        """While the request is answered. Raises IdempotencyInFlight if another one holds the key."""
+        """Hold the key during the request. Raises IdempotencyInFlight if another request holds it."""
         mark = (key_id, endpoint, key)
         if mark in self._held:
             raise IdempotencyInFlight

@@ -1,7 +1,8 @@
-"""Memory for what requests read and answer: every large body and every large answer is charged to one budget.
+"""Memory budget of request bodies and responses: every large one is charged to it.
 
-A body is charged as it arrives, an email when it is read from the store; what exceeds the budget, or half of it for one
-address or one API key, is refused. Work that needs several times the charged bytes is done for one request at a time.
+A body is charged while it is received, an email when it is read from the store. A request that exceeds the budget, or
+half of it for one address or API key, is refused. Work that needs several times the charged bytes runs for one request
+at a time.
 """
 
 import asyncio
@@ -15,22 +16,22 @@ from starlette.types import Scope
 from app.api.problems.transport import BodyBudgetExhausted
 from app.quota import Quota, network
 
-UNCHARGED_SIZE = 64 * 1024  # bytes of a body or an answer that are not charged: what is urgent is small
-INLINE_SIZE = 256 * 1024  # bytes; to parse or compose more would keep every other request waiting
-MEMORY_BUDGET = "postern.room"  # in the scope of every request: the MemoryBudget
-_CHARGED = "postern.held"  # the bytes that are charged to the request, and to whom
+UNCHARGED_SIZE = 64 * 1024  # bytes of a body or a response that are not charged; urgent mail is small
+INLINE_SIZE = 256 * 1024  # bytes; parsing or composing more would block all other requests
+MEMORY_BUDGET = "postern.room"  # key of the MemoryBudget in the scope of every request
+_CHARGED = "postern.held"  # scope key: the bytes charged to the request, and their holders
 
 
 class MemoryBudget:
-    """The memory set aside, over all requests: what is read, worked on and answered at one moment."""
+    """Memory of all requests in progress, with a share for each address and API key."""
 
     def __init__(self, limit: int, largest: int = 0) -> None:
-        """`largest`: bytes that one request may need; a share is never less."""
+        """`largest`: bytes that one request may need, the minimum of a share."""
         self._quota = Quota(limit, max(limit // 2, largest))
         self._turns = _Turns()
 
     def charge(self, scope: Scope, size: int, unread: bool = False) -> None:
-        """Charge so many bytes in all to the request, until `free`. Raises NoRoom."""
+        """Charge so many bytes in total to the request, until `release`. Raises BodyBudgetExhausted."""
         held, holders = scope.get(_CHARGED) or (0, _holders(scope))
         if size > held and size > UNCHARGED_SIZE:
             if not self._quota.take(size - held, holders):
@@ -38,7 +39,7 @@ class MemoryBudget:
             scope[_CHARGED] = size, holders
 
     def check_available(self, scope: Scope, size: int, unread: bool) -> None:
-        """Refuse what would exceed the budget now, before it is read. Charges nothing. Raises NoRoom."""
+        """Refuse a body that would exceed the budget, without charging it. Raises BodyBudgetExhausted."""
         if size > UNCHARGED_SIZE:
             holders = _holders(scope)
             if not self._quota.take(size, holders):
@@ -46,14 +47,14 @@ class MemoryBudget:
             self._quota.give_back(size, holders)
 
     def release(self, scope: Scope) -> None:
-        """The request is over."""
+        """Return everything that was charged to the request."""
         if _CHARGED in scope:
             self._quota.give_back(*scope.pop(_CHARGED))
 
     def large_work_slot(self, scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
-        """Around the work on a body or an email of this size. Of large ones one at a time, and API keys take turns: as
-        text, value and message at once it takes several times its bytes, and the interpreter does one at a time
-        anyway."""
+        """Context for work on a body or an email of this size: large ones run one at a time, API keys in turn.
+
+        Text, parsed value and message together take several times the bytes of the body."""
         return nullcontext() if size <= INLINE_SIZE else self._turns.turn(_holders(scope)[-1])
 
 
@@ -64,17 +65,17 @@ def memory_budget(scope: Scope) -> MemoryBudget:
 
 
 def charge(scope: Scope, size: int) -> None:
-    """Charge an answer of this size to the request. Raises NoRoom."""
+    """Charge a response of this size to the request. Raises BodyBudgetExhausted."""
     memory_budget(scope).charge(scope, size)
 
 
 def large_work_slot(scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
-    """See `MemoryBudget.large_work_slot`."""
+    """Return `MemoryBudget.large_work_slot` of the request."""
     return memory_budget(scope).large_work_slot(scope, size)
 
 
 def _holders(scope: Scope) -> tuple[Hashable, ...]:
-    """The address and, once it is known, the API key of the request."""
+    """Return the address and, once known, the API key of the request."""
     client: Any = scope.get("client")
     address = network(client[0]) if client else ""
     key = scope["caller"].key
@@ -82,7 +83,7 @@ def _holders(scope: Scope) -> tuple[Hashable, ...]:
 
 
 class _Turns:
-    """A lock whose waiters are served by holder in turn, so that one who waits with much does not delay the others."""
+    """Fair lock: its holders are served in turn, so that one with many waiters does not delay the others."""
 
     def __init__(self) -> None:
         self._locked = False
@@ -90,7 +91,7 @@ class _Turns:
 
     @asynccontextmanager
     async def turn(self, holder: Hashable) -> AsyncIterator[None]:
-        """Wait for it, keep it for the block."""
+        """Hold the lock for the block."""
         if self._locked:
             await self._wait(holder)
         self._locked = True
@@ -105,12 +106,12 @@ class _Turns:
         try:
             await given
         except asyncio.CancelledError:
-            if given.done() and not given.cancelled():  # it was given in the same step of the loop
+            if given.done() and not given.cancelled():  # the lock was passed on in the same step of the loop
                 self._next()
             raise
 
     def _next(self) -> None:
-        """Give it to the first waiter of the next holder, who then goes to the end."""
+        """Pass the lock to the first waiter of the next holder, and move that holder to the end."""
         while self._waiting:
             holder, waiters = next(iter(self._waiting.items()))
             del self._waiting[holder]

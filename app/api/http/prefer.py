@@ -1,10 +1,10 @@
-"""The Prefer header (RFC 7240), of which `wait` is understood. What is not understood is ignored, as it asks for."""
+"""Prefer header (RFC 7240): `wait` is supported, other preferences are ignored, as §2 requires."""
 
 import re
 
 from starlette.types import Scope
 
-MAX_WAIT = 30  # seconds; who asks for more gets so many
+MAX_WAIT = 30  # seconds; a larger value is reduced to it
 
 _MAX_HEADER = 1024  # bytes that are read
 # Possessive, and a quoted string without an end goes to the end of the value: linear in its length.
@@ -13,7 +13,7 @@ _SECONDS = re.compile(rb'"?([0-9]{1,9})"?')
 
 
 def wait(scope: Scope) -> int | None:
-    """How many seconds the caller would wait for the outcome. The first `wait` counts, wherever it stands."""
+    """Return the seconds that the caller waits for the outcome, None without `wait`. The first `wait` applies."""
     given = b",".join(value for name, value in scope["headers"] if name == b"prefer")
     for preference in _PREFERENCE.findall(given[:_MAX_HEADER]):
         name, _, value = preference.partition(b";")[0].partition(b"=")

@@ -1,4 +1,4 @@
-"""From the bytes of a body to a JSON value, strictly (RFC 8259), whatever the Content-Type says. Judges no field."""
+"""Strict JSON parser (RFC 8259) for request bodies, whatever their Content-Type. Validates no field."""
 
 import json
 import re
@@ -23,8 +23,7 @@ _PIECE = 64 * 1024  # characters of a text, or numbers of a list, that are encod
 
 
 def parse(raw: bytes | bytearray) -> Any:
-    """The value. Raises MalformedBody, TooManyValues, or Invalid when the JSON is fine but a text in
-    it is no Unicode.
+    """Return the value. Raises MalformedBody, TooManyValues, or Invalid if a text in it is not Unicode.
 
     Nesting is bounded by the parser (200 levels), and so are the digits of a number. A byte order mark is skipped, as
     RFC 8259 §8.1 permits.
@@ -42,13 +41,13 @@ def parse(raw: bytes | bytearray) -> Any:
 
 
 def parse_email(raw: bytes | bytearray) -> tuple[Any, bool]:
-    """The value, and whether lone surrogates in it were replaced by U+FFFD. Raises MalformedBody."""
+    """Return the value, and whether lone surrogates in it were replaced by U+FFFD. Raises as `parse` does."""
     repaired = without_lone_surrogates(raw)
     return (parse(raw), False) if repaired is None else (parse(repaired), True)
 
 
 def canonical_digest(value: Any) -> bytes:
-    """SHA-256 of the value without what carries no meaning: white space and the order of members."""
+    """Return the SHA-256 of the value, independent of white space and of the order of members."""
     digest = sha256()
     for piece in _canonical(value):
         digest.update(piece.encode())
@@ -56,7 +55,7 @@ def canonical_digest(value: Any) -> bytes:
 
 
 def _canonical(value: Any) -> Iterator[str]:
-    """The JSON text in pieces: as a whole, escaped, a large text would take six times its characters."""
+    """Yield the JSON text in pieces, because a large escaped text would take six times its characters."""
     if isinstance(value, str):
         yield quoted(value) if len(value) <= _PIECE else '"'
         if len(value) > _PIECE:
@@ -110,7 +109,7 @@ def _sentence(raw: bytes | bytearray, error: ValueError) -> str:
 
 
 def _name_surrogate(raw: bytes | bytearray) -> None:
-    """Python's own parser lets half a surrogate pair through, so it can tell where it is. Raises Invalid."""
+    """Raise Invalid with the place of a lone surrogate, which Python's own parser accepts."""
     try:
         place = next((place for place, text in _texts(json.loads(raw), "") if not _is_unicode(text)), None)
     except (ValueError, RecursionError):
@@ -120,7 +119,7 @@ def _name_surrogate(raw: bytes | bytearray) -> None:
 
 
 def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Every text in the value with its place, like `to[3]` or `headers.X-Ref`, cut to a bounded length."""
+    """Yield every text in the value with its place, like `to[3]` or `headers.X-Ref`, cut to a bounded length."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, list):

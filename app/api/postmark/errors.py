@@ -1,6 +1,6 @@
-"""What is refused under /email, in Postmark's shape: `{"ErrorCode", "Message"}` with Postmark's numbers and statuses.
+"""Error responses under /email in Postmark's form: `{"ErrorCode", "Message"}` with Postmark's codes and statuses.
 
-It holds for whoever refuses: the routes, the entrance, the store. Elsewhere the shape is that of `errors`.
+They cover the errors of the routes, the middleware and the store. All other paths use the form of `problems`.
 """
 
 import json
@@ -13,7 +13,7 @@ from app.api.problems.key_policy import SenderNotAllowed
 from app.api.problems.problem import FieldError, Invalid, InvalidKey, MalformedBody, MissingKey, Problem, RestrictedKey
 
 BAD_TOKEN = 10
-MAINTENANCE = 100  # Postmark's "maintenance": the same request may do later
+MAINTENANCE = 100  # Postmark's "maintenance": the same request may succeed later
 INVALID_EMAIL = 300
 UNKNOWN_SENDER = 400
 INVALID_JSON = 402
@@ -29,7 +29,7 @@ _FIELD = re.compile(r"([a-z_]+)(\[\d+\])?(.*)", re.DOTALL)
 
 
 class MissingToken(MissingKey):
-    """Neither Postmark's header nor ours came with the request."""
+    """The request has neither Postmark's header nor `Authorization`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,18 +37,18 @@ class MissingToken(MissingKey):
 
 
 class IncompatibleJson(Invalid):
-    """JSON, but not of the form that is asked for."""
+    """The body is JSON of another form."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__([FieldError("", sentence)])
 
 
 class TooManyMessages(IncompatibleJson):
-    """More than one batch may have."""
+    """The batch has too many emails."""
 
 
-# Postmark has 401 for whatever is wrong with a token and 422 for whatever is wrong with an email. The first kind that
-# fits; else by the status, and a status that Postmark does not use stays what it is.
+# Postmark uses 401 for errors of a token and 422 for errors of an email. The first type that matches applies, else the
+# status; a status that Postmark does not use stays unchanged.
 _CODES_BY_TYPE: dict[type[Problem], tuple[int, int]] = {
     MissingKey: (401, BAD_TOKEN),
     InvalidKey: (401, BAD_TOKEN),
@@ -69,25 +69,25 @@ _CODES_BY_STATUS = {
 
 
 def is_postmark_request(scope: Scope) -> bool:
-    """Whether the request is one in Postmark's words."""
+    """Return true for a path of Postmark's API."""
     path: str = scope["path"]
     return path == "/email" or path.startswith("/email/")
 
 
 def render(problem: Problem) -> tuple[int, bytes]:
-    """The status and the body that Postmark's SDKs read."""
+    """Return the status and the body in Postmark's form."""
     status, _ = _codes(problem)
     return status, json.dumps(members(problem)).encode()
 
 
 def members(problem: Problem) -> dict[str, int | str]:
-    """The body, or what stands for one email of a batch."""
+    """Return the members of the body, or of one email of a batch."""
     told = [_sentence(detail["field"], detail["message"]) for detail in problem.details]
     return {"ErrorCode": _codes(problem)[1], "Message": " ".join(told) or problem.message}
 
 
 def _codes(problem: Problem) -> tuple[int, int]:
-    """The HTTP status and the ErrorCode."""
+    """Return the HTTP status and the ErrorCode."""
     if problem.reason == "unsupported_field":
         return 422, NO_TEMPLATE
     found = next((numbers for kind, numbers in _CODES_BY_TYPE.items() if isinstance(problem, kind)), None)
@@ -95,7 +95,7 @@ def _codes(problem: Problem) -> tuple[int, int]:
 
 
 def postmark_field(place: str) -> str:
-    """A field of ours with Postmark's names: `Attachments[0].Name`."""
+    """Return the path of a native field in Postmark's names: `Attachments[0].Name`."""
     found = _FIELD.fullmatch(place)
     if not found:
         return place

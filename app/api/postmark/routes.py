@@ -1,7 +1,7 @@
-"""POST /email and POST /email/batch: Postmark's words for what POST /emails does, for callers with Postmark's SDKs.
+"""POST /email and POST /email/batch: Postmark's API, for callers with Postmark's SDKs.
 
-A request is put into our own words (`postmark_email`) and goes the way of every other: same keys, policies, limits,
-idempotency, commit. Only what is answered has Postmark's shape; what is refused gets it in `postmark_errors`.
+An email is translated to the native form (`translate`) and submitted like any other: same keys, policies, limits,
+idempotency and commit. Responses have Postmark's form; that of errors is in `errors`.
 """
 
 import json
@@ -29,7 +29,7 @@ from app.store.db.uuid7 import timestamp_of
 SEND_PATH = "/email"
 BATCH_PATH = "/email/batch"
 TEMPLATE_PATHS = ("/email/withTemplate", "/email/batchWithTemplates")
-MAX_BATCH = 500  # emails in one request, as many as Postmark's SDKs put into one
+MAX_BATCH = 500  # emails in one request, as in Postmark's SDKs
 
 _TOKEN = "The API key may come in the header X-Postmark-Server-Token instead."  # noqa: S105
 _NO_OBJECT = IncompatibleJson("An email must be one JSON object, not a list.")
@@ -84,7 +84,7 @@ class PostmarkRoutes:
         error_format=ERROR_FORMAT,
     )
     async def send_batch(self, request: Request) -> Response:
-        """POST /email/batch: 200 with a list, in order: of each email its MessageID, or what is wrong with it."""
+        """POST /email/batch: 200 with a list, in order: the MessageID or the error of each email."""
         submitted = await self._pipeline.submit(request, _MANY)
         if len(submitted.ids) != len(submitted.accepted):  # a replay whose body has other valid emails by now
             raise IdempotencyMismatch
@@ -94,20 +94,20 @@ class PostmarkRoutes:
         return _answer([members(rejected[place]) if place in rejected else next(sent) for place in places])
 
     async def refuse_template(self, request: Request) -> Response:
-        """POST /email/withTemplate and the like: always refused, after the key was checked."""
+        """POST /email/withTemplate and the like: refused after authentication."""
         await self._keyring.any_key(_with_bearer(request))
         sentence = "This relay has no templates. Send the finished HtmlBody or TextBody to /email."
         raise Invalid([FieldError("template", sentence, reason="unsupported_field")])
 
     async def refuse(self, request: Request) -> Response:
-        """Whatever else Postmark has under /email: not here."""
+        """Other paths of Postmark under /email: refused after authentication."""
         await self._keyring.any_key(_with_bearer(request))
         sentence = f"{request.scope['path']} is not available on this relay. Use POST /email and POST /email/batch."
         raise NotFound(sentence, reason="unsupported_resource")
 
 
 def _with_bearer(request: Request) -> Request:
-    """The same request with Postmark's token as our key, so that the keyring has one door. A Bearer is good too."""
+    """Return the request with Postmark's token as a bearer token. A request with a bearer token alone is unchanged."""
     token = header(request.scope, b"x-postmark-server-token")
     if token is None or not token.strip():
         if header(request.scope, b"authorization") is None:
@@ -142,7 +142,7 @@ _MANY = SubmissionEndpoint(BATCH_PATH, MAX_BATCH, _items, _to_native, _with_bear
 
 
 def _sent(prepared: PreparedEmail, id_: UUID) -> dict[str, Any]:
-    """`id_` is an earlier one's when the request is a repetition."""
+    """Return the response for one email. For a replay, `id_` is that of the first request."""
     return {
         "To": ", ".join(prepared.acceptance.head.to),
         "SubmittedAt": timestamp(timestamp_of(id_)),

@@ -1,6 +1,6 @@
-"""An email as callers with Postmark's SDKs write it, and what they are answered: types and examples that describe.
+"""Types and examples of Postmark's API for the OpenAPI document.
 
-They judge nothing: `postmark_email` and the rules of every other email do.
+They validate nothing: `translate` and the rules of all emails do.
 """
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
@@ -22,7 +22,7 @@ _SCALAR = {"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\u00
 
 
 def _needed(schema: dict[str, Any]) -> None:
-    """What no type can say: one of the two bodies, and one of the three kinds of recipients, has to be there."""
+    """Require one of the two bodies and one of the three kinds of recipients, which no type expresses."""
     schema["allOf"] = [
         {"anyOf": [{"required": [name], "properties": {name: kind}} for name in names]}
         for names, kind in ((("HtmlBody", "TextBody"), NOT_EMPTY), (("To", "Cc", "Bcc"), _LIST))

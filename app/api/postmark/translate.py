@@ -1,7 +1,7 @@
-"""An email in Postmark's words, put into ours. Judges only what the words of ours have no place for.
+"""Translation of an email from Postmark's form to that of POST /emails. Validates only members without a native form.
 
-Left out, because it changes nothing that arrives: TrackOpens, TrackLinks, MessageStream, InlineCss. A template would
-change it, so it becomes our `template`, which is refused.
+Ignored, because they do not change the message: TrackOpens, TrackLinks, MessageStream, InlineCss. A template would
+change it, so it becomes the member `template`, which is refused.
 """
 
 import re
@@ -29,7 +29,7 @@ ATTACHMENT_MEMBERS = {
     "Content": "content",
     "ContentType": "content_type",
     "ContentID": "content_id",
-    "Encoding": "encoding",  # not Postmark's, but our errors name it
+    "Encoding": "encoding",  # not Postmark's, but named in error sentences
 }
 
 _ADDRESSES = ("To", "Cc", "Bcc", "ReplyTo")
@@ -40,13 +40,13 @@ _QUOTES_AND_COMMAS = re.compile(r'\\.|[",]', re.DOTALL)
 
 
 def to_native(email: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of POST /emails that means the same. Raises Invalid, the places in our words too."""
+    """Return the equivalent body of POST /emails. Raises Invalid with native field names."""
     ours = {name: email[theirs] for theirs, name in NATIVE_MEMBERS.items() if theirs in email}
     for theirs in _ADDRESSES:
         if isinstance(email.get(theirs), str):
             ours[NATIVE_MEMBERS[theirs]] = split_addresses(email[theirs])
     if not ours.get("to") and (_has_address(email, "Cc") or _has_address(email, "Bcc")):
-        ours["to"] = ()  # for the rules of ours: nobody, and that is right
+        ours["to"] = ()  # marks an email with Cc or Bcc alone as valid
     ours["headers"] = _headers(email.get("Headers"))
     ours["attachments"] = _attachments(email.get("Attachments"))
     ours["tags"] = [*_tag(email.get("Tag")), *_metadata(email.get("Metadata"))]
@@ -55,7 +55,7 @@ def to_native(email: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split_addresses(text: str) -> list[str]:
-    """The addresses of a list with commas (RFC 5322 §3.4); a comma within quotation marks is part of a name."""
+    """Split a list of addresses at its commas (RFC 5322 §3.4); a comma in quotation marks is part of a name."""
     parts, start, quoted = [], 0, False
     for mark in _QUOTES_AND_COMMAS.finditer(text):
         if mark[0] == '"':
@@ -72,7 +72,7 @@ def _has_address(email: Mapping[str, Any], name: str) -> bool:
 
 
 def _headers(given: Any) -> Any:
-    """`[{"Name", "Value"}]` as an object."""
+    """Return `[{"Name", "Value"}]` as an object."""
     if given is None:
         return None
     if not isinstance(given, list):
@@ -109,7 +109,7 @@ def _tag(given: Any) -> list[tuple[str, str]]:
 
 
 def _metadata(given: Any) -> list[tuple[str, str]]:
-    """Each entry as a tag: told in GET /emails and in webhooks, and not to those who get the email."""
+    """Return each entry as a tag: visible in GET /emails and in webhooks, not to recipients."""
     if given is None:
         return []
     if not isinstance(given, dict):
@@ -123,7 +123,7 @@ def _metadata(given: Any) -> list[tuple[str, str]]:
 
 
 def _text(place: str, value: Any) -> str:
-    """Postmark makes a text of whatever is given as metadata."""
+    """Return a value as text, as Postmark does."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,4 +1,4 @@
-"""What an API key's policy refuses, each with field, fault and mend. Beside `errors` it alone knows status codes."""
+"""Errors raised by the policy and the limits of an API key."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from app.mail.time_units import MINUTE
 
 
 class NotAllowed(Problem):
-    """This API key may not send this email. The first thing that is wrong decides; all are told."""
+    """The API key may not send this email. The first error gives the message; `details` has all."""
 
     status = 403
 
@@ -20,14 +20,14 @@ class NotAllowed(Problem):
 
 
 class SenderNotAllowed(NotAllowed):
-    """Nobody here may send as this address."""
+    """No pool or key may send as this address."""
 
     def __init__(self, sender: str, mend: str) -> None:
         super().__init__("sender_not_allowed", [("from", f"{sender} may not be used as a sender here. {mend}")])
 
 
 class LaneNotAllowed(NotAllowed):
-    """The API key is confined to other lanes."""
+    """The API key is restricted to other lanes."""
 
     def __init__(self, lane: str, lanes: Sequence[str]) -> None:
         sentence = f"This API key may not send in the lane {lane}. Use {' or '.join(lanes)}, or leave it out."
@@ -35,7 +35,7 @@ class LaneNotAllowed(NotAllowed):
 
 
 class RecipientNotAllowed(NotAllowed):
-    """The API key may send to some recipients alone."""
+    """The API key is restricted to other recipients."""
 
     def __init__(self, strangers: Sequence[tuple[str, str]], recipients: Sequence[str]) -> None:
         mend = f"It may send to {', '.join(recipients)}."
@@ -44,7 +44,7 @@ class RecipientNotAllowed(NotAllowed):
 
 
 class RateLimitExceeded(Problem):
-    """The API key has submitted as much as it may in this minute or on this day. Nothing was kept."""
+    """The API key has reached its limit of this minute or day. Nothing was stored."""
 
     status = 429
 

@@ -1,8 +1,8 @@
-"""Every answer that is not a success: status codes and the wire form of an error. What is refused before anybody knows
-what was asked is in `unreadable`.
+"""Error responses of the API: status codes and wire form. Those of the transport are in `transport`.
 
-The form is api.md §1: `{"statusCode", "name", "message"}`, one of 15 names, and as extra members `reason`, `details`
-and `request_id`. Never members named type, code or error: the SDKs' parsers trip over them.
+The form is that of Resend's API (deploy/docs/api.md): `{"statusCode", "name", "message"}` with one of 15 names, and the
+extra members `reason`, `details` and `request_id`. No member is named type, code or error: the SDKs' parsers fail on
+them.
 """
 
 import json
@@ -21,13 +21,13 @@ from app.api.http.draining_response import DrainingResponse
 from app.mail.lifecycle import MessageState
 from app.mail.safe_text import cut
 
-MAX_DETAILS = 20  # flaws that one answer names
-MAX_FIELD_LENGTH = 200  # characters of the place of a flaw
+MAX_DETAILS = 20  # field errors in one response
+MAX_FIELD_LENGTH = 200  # characters of the path of a field
 MAX_MESSAGE_LENGTH = 600  # characters of a sentence
 
 
 class ErrorName(StrEnum):
-    """The names that every official SDK can parse. There are no others."""
+    """Error names that every official SDK can parse. No others are used."""
 
     INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
     VALIDATION_ERROR = "validation_error"
@@ -48,7 +48,7 @@ class ErrorName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with a request: where, and in one sentence what is wrong and what mends it."""
+    """Error in one field: its path, and a sentence that says what is wrong and how to fix it."""
 
     field: str
     message: str
@@ -56,12 +56,12 @@ class FieldError:
     reason: str | None = None
 
 
-class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not always an error of theirs
-    """A request that is refused. The subclasses know the facts; `answer` turns any of them into a response."""
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls an error response so
+    """Error response of a request. `problem_response` turns it into HTTP."""
 
     status: int = 422
     unread: bool = False  # the caller is still sending the body
-    members: Mapping[str, object] = MappingProxyType({})  # what else the answer says
+    members: Mapping[str, object] = MappingProxyType({})  # further members of the response
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not
         details: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Text of the caller in `message` and `details` is cut: an answer repeats a few hundred characters of it."""
+        """The caller's text in `message` and `details` is cut to a few hundred characters."""
         self.name = name
         self.message = cut(message, MAX_MESSAGE_LENGTH)
         super().__init__(self.message)
@@ -85,7 +85,7 @@ class Problem(Exception):  # noqa: N818 - it is what the caller is told, and not
 
 
 class Invalid(Problem):
-    """The request can be read, but its values cannot be used. The first flaw decides; all are told."""
+    """The values of the request are invalid. The first field error gives name and message; `details` has all."""
 
     def __init__(self, flaws: Sequence[FieldError]) -> None:
         first = flaws[0]
@@ -98,7 +98,7 @@ class Invalid(Problem):
 
 
 class BatchRefused(Problem):
-    """Items of a batch are refused, and with them the batch. The first one decides; all are told, by their place."""
+    """A strict batch with invalid items. The first one gives status, name and message; `details` has all."""
 
     def __init__(self, refused: Sequence[tuple[int, Problem]]) -> None:
         _, first = refused[0]
@@ -114,7 +114,7 @@ class BatchRefused(Problem):
 
 
 def item_message(index: int, problem: Problem) -> str:
-    """What is wrong with the item of a batch at this place (from 0), like `[2].to: It must be …`."""
+    """Return the message for the item of a batch at this index (from 0), like `[2].to: It must be …`."""
     named = problem.details and problem.details[0]["field"]
     return f"[{index}].{problem.message}" if named else f"[{index}]: {problem.message}"
 
@@ -129,7 +129,7 @@ def _item_details(index: int, problem: Problem) -> list[Mapping[str, str]]:
 
 
 class MalformedBody(Problem):
-    """The body is no JSON, or ended early."""
+    """The body is not JSON, or ended early."""
 
     status = 400
 
@@ -151,7 +151,7 @@ class MissingKey(Problem):
 
 
 class RestrictedKey(Problem):
-    """A key was used for something that its permission does not cover."""
+    """The permission of the API key does not include the request."""
 
     status = 401
 
@@ -164,7 +164,7 @@ class RestrictedKey(Problem):
 
 
 class InvalidKey(Problem):
-    """The key is unknown, disabled, revoked or was replaced: the caller cannot tell which."""
+    """The key is unknown, disabled, revoked or replaced: the response does not say which."""
 
     status = 403
 
@@ -176,7 +176,7 @@ class InvalidKey(Problem):
 
 
 class NotFound(Problem):
-    """There is nothing at this address, or nothing that this key may see."""
+    """The resource does not exist, or this key may not read it."""
 
     status = 404
 
@@ -185,14 +185,14 @@ class NotFound(Problem):
 
 
 class NoEmail(NotFound):
-    """No email has this id, or it is another key's: the caller cannot tell which."""
+    """No email has this id, or it is another key's: the response does not say which."""
 
     def __init__(self, id_: UUID) -> None:
         super().__init__(f"There is no email {id_}, or this API key may not see it.")
 
 
 class NotScheduled(Problem):
-    """The email cannot be rescheduled or cancelled: it goes, went, or was cancelled."""
+    """The email cannot be rescheduled or cancelled: it is due, sent or cancelled."""
 
     def __init__(self, state: MessageState) -> None:
         stands = f"{state} and due" if state is MessageState.QUEUED else state
@@ -205,7 +205,7 @@ class NotScheduled(Problem):
 
 
 class NotRetryable(Problem):
-    """The email is in no state to be put back."""
+    """The state of the email does not allow a retry."""
 
     def __init__(self, state: MessageState, *, kept: bool = True) -> None:
         can = "Only an email that is held, or done with a failed recipient, can be retried."
@@ -216,7 +216,7 @@ class NotRetryable(Problem):
 
 
 class NotHeld(Problem):
-    """The outcome of the email is known, or still to come: there is nothing to confirm."""
+    """The email is not held, so it cannot be confirmed."""
 
     def __init__(self, state: MessageState) -> None:
         super().__init__(
@@ -227,7 +227,7 @@ class NotHeld(Problem):
 
 
 class NotEnded(Problem):
-    """The email is not over, so it cannot be erased."""
+    """The email has not ended, so it cannot be erased."""
 
     def __init__(self, state: MessageState) -> None:
         how = "Cancel it with `postern emails cancel`, or wait until it is over, then erase it."
@@ -249,7 +249,7 @@ class MethodNotAllowed(Problem):
 
 
 class InvalidIdempotencyKey(Problem):
-    """The Idempotency-Key header cannot be used."""
+    """The value of the Idempotency-Key header is invalid."""
 
     status = 400
 
@@ -272,7 +272,7 @@ class IdempotencyMismatch(Problem):
 
 
 class IdempotencyInFlight(Problem):
-    """Another request with the same Idempotency-Key has not been answered yet."""
+    """Another request with the same Idempotency-Key is in progress."""
 
     status = 409
 
@@ -285,7 +285,7 @@ class IdempotencyInFlight(Problem):
 
 
 class MessageTooLarge(Problem):
-    """The composed message is larger than the upstream takes."""
+    """The composed message exceeds the limit of the upstream."""
 
     def __init__(self, size: int, limit: int, *, attachments: bool) -> None:
         super().__init__(
@@ -297,7 +297,7 @@ class MessageTooLarge(Problem):
 
 
 class Unavailable(Problem):
-    """The request is fine, but cannot be kept now."""
+    """The request is valid, but cannot be stored now."""
 
     status = 503
 
@@ -308,7 +308,7 @@ class Unavailable(Problem):
 
 
 class DiskAlmostFull(Problem):
-    """The email is fine, but the rest of the disk is reserved for what was accepted before."""
+    """The email is valid, but the rest of the disk is reserved for accepted emails."""
 
     status = 503
 
@@ -323,7 +323,7 @@ class DiskAlmostFull(Problem):
 
 
 class NotReady(Problem):
-    """Emails should go elsewhere. What the answer would say if it were a success, it says beside the error."""
+    """The process is not ready. The response has the members of a success beside those of the error."""
 
     status = 503
 
@@ -334,7 +334,7 @@ class NotReady(Problem):
 
 
 class InternalError(Problem):
-    """A bug of ours."""
+    """An unexpected exception."""
 
     status = 500
 
@@ -345,8 +345,7 @@ class InternalError(Problem):
 
 
 def problem_response(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None) -> Response:
-    """The response in the wire form, or in another `form`: its status and body. What was the caller's is logged here,
-    once."""
+    """Return the response in the wire form, or in another `form` (status, body), and log client errors."""
     status, content = form or (problem.status, render(problem, scope.get("request_id")))
     if status < 500:
         logs.refused(
@@ -362,7 +361,7 @@ def problem_response(problem: Problem, scope: Scope, form: tuple[int, bytes] | N
 
 
 def render(problem: Problem, request_id: str | None) -> bytes:
-    """The content of an error, as JSON."""
+    """Return the body of an error response."""
     members: dict[str, object] = {"statusCode": problem.status, "name": problem.name, "message": problem.message}
     members |= problem.members
     if problem.reason is not None:

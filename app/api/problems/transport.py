@@ -1,6 +1,6 @@
-"""What is refused before anybody knows what was asked: no HTTP, too large, too slow, too much at once.
+"""Errors raised before the request is routed: not HTTP, too large, too slow, too many.
 
-Some of it is found below the application, by `app/listener.py`, which is given the answers as octets.
+`app/http_server` sends some of them below the application, as complete responses.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from http import HTTPStatus
 from app.api.problems.problem import ErrorName, Problem, render
 
 _CLOSE = {"connection": "close"}
-_RETRY_AFTER = "1"  # second after which there may be room again
+_RETRY_AFTER = "1"  # seconds
 
 
 class NotHttp(Problem):
-    """What came cannot be read as HTTP/1.1 at all."""
+    """The received bytes are not HTTP/1.1."""
 
     status = 400
 
@@ -50,7 +50,7 @@ class HeadTooLarge(Problem):
 
 
 class TooManyConnections(Problem):
-    """More callers are connected than there is room for."""
+    """The maximum number of connections is reached."""
 
     status = 503
 
@@ -64,7 +64,7 @@ class TooManyConnections(Problem):
 
 
 class BodyTooLarge(Problem):
-    """More octets than one request may have."""
+    """The body exceeds the limit of one request."""
 
     status = 413
 
@@ -93,7 +93,7 @@ class TooManyValues(Problem):
 
 
 class UnsupportedCoding(Problem):
-    """The body is in an encoding that is not read here."""
+    """The content or transfer coding of the body is not supported."""
 
     status = 415
 
@@ -120,7 +120,7 @@ class RequestBodyTimeout(Problem):
 
 
 class TooManyRequests(Problem):
-    """One address, or one API key, has so many requests under way that others would find no place."""
+    """One address or API key has its maximum of requests in progress."""
 
     status = 429
 
@@ -134,7 +134,7 @@ class TooManyRequests(Problem):
 
 
 class BodyBudgetExhausted(Problem):
-    """What is being read and worked on fills the memory that is set aside for it, or the share of the caller."""
+    """The memory budget of requests, or the caller's share of it, is used up."""
 
     status = 503
 
@@ -149,7 +149,7 @@ class BodyBudgetExhausted(Problem):
 
 
 def transport_responses() -> Mapping[int, bytes]:
-    """The answers that are given below the application, by status: whole responses, after which the line is closed."""
+    """Return the responses sent below the application, by status. The connection is closed after each."""
     return {
         problem.status: _response_bytes(problem)
         for problem in (NotHttp(), RequestHeadTimeout(), HeadTooLarge(), TooManyConnections())

@@ -1,6 +1,6 @@
-"""What happens to every request around the routes, and which exception becomes which answer. Knows no route.
+"""ASGI middleware around the routes: request ids, admission, rate-limit headers, and exceptions as responses.
 
-One wrapper and not a stack of them: at every layer each message of each request would pass two more calls.
+One layer instead of a stack: each layer costs two more calls for each message of each request.
 """
 
 import asyncio
@@ -33,19 +33,18 @@ from app.api.server import paths
 from app.quota import Quota, network
 from app.store import StoreError
 
-RESPONSE_CHUNK_SIZE = 64 * 1024  # bytes of an answer that are written at once
-MAX_REQUESTS_PER_CALLER = 450  # that one address, or one API key, may have under way: half of the connections
+RESPONSE_CHUNK_SIZE = 64 * 1024  # bytes of a response in one ASGI message
+MAX_REQUESTS_PER_CALLER = 450  # in progress for one address or API key: half of the connections
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
 _STOPPED = "Postern stopped before it was done. Send the request again, with the same Idempotency-Key if it had one."
-_ids = random.Random()  # noqa: S311 - they tell requests apart, they keep no secret
+_ids = random.Random()  # noqa: S311 - request ids are not secret
 
 
 class RequestMiddleware:
-    """The routes of `app` as one ASGI application.
+    """Outermost layer of the API. It replaces FastAPI's own layers (telemetry, body limit, error pages, exit stacks).
 
-    It takes the place of FastAPI's own layers (telemetry, body limit, error pages, exit stacks), which have nothing to
-    do here. `draining` is true once a stop began: then new requests go elsewhere, and those inside are finished.
-    `root_path` may stand before any path: a gateway takes it off or does not.
+    `draining` is true once the process is stopping: then new requests are refused, and those in progress are finished.
+    `root_path` is an optional prefix of all paths, which a gateway may have removed.
     """
 
     def __init__(
@@ -60,17 +59,16 @@ class RequestMiddleware:
     def set_routes(
         self, app: FastAPI, rates: RateLimitHeaders | None = None, refusals: RefusalAudit | None = None
     ) -> None:
-        """These routes from now on."""
+        """Replace the routes."""
         self._app = app
         self._routes = app.router
         self._rates = rates
         self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Every answer bears X-Request-Id, and what is left to the caller's API key.
+        """Add X-Request-Id and the rate-limit headers to the response, and turn every exception into one.
 
-        Every exception becomes an answer: further out the server would drop the connection. Only half an answer cannot
-        be mended: closing the connection tells the caller so.
+        An exception after the response has started closes the connection, so that the caller notices it.
         """
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
@@ -108,7 +106,7 @@ class RequestMiddleware:
             await self._refuse(problem, scope, receive, send_with_id)
 
     async def _refuse(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-        problem.__context__ = None  # it would keep what was read of the body as long as the answer takes
+        problem.__context__ = None  # it would keep the body in memory until the response is sent
         if self._refusals:
             self._refusals.record(scope, problem)
         form = errors.render(problem) if errors.is_postmark_request(scope) else None
@@ -118,7 +116,7 @@ class RequestMiddleware:
             scope["caller"].leave()
 
     async def close(self) -> None:
-        """Write down what is not yet, once nobody asks any more."""
+        """Write the pending audit entries, after the last request."""
         if self._refusals:
             await self._refusals.close()
 
@@ -133,7 +131,7 @@ class RequestMiddleware:
 
 
 async def _send_in_chunks(message: Message, send: Send) -> None:
-    """A large body, no faster than the caller reads it: what waits for the caller is then charged until it is sent."""
+    """Send a large body no faster than the caller reads it, so that its memory stays charged until it is sent."""
     content = message["body"]
     for at in range(0, len(content), RESPONSE_CHUNK_SIZE):
         more = message.get("more_body", False) or at + RESPONSE_CHUNK_SIZE < len(content)
@@ -141,7 +139,7 @@ async def _send_in_chunks(message: Message, send: Send) -> None:
 
 
 def _request_id(scope: Scope) -> bytes:
-    """The caller's own, if it can be put into a log, else a new one."""
+    """Return the caller's id if it is safe in a log, else a new one."""
     given = header(scope, b"x-request-id")
     if given and _REQUEST_ID.fullmatch(given):
         return given
@@ -149,8 +147,8 @@ def _request_id(scope: Scope) -> bytes:
 
 
 def _problem(error: BaseException, scope: Scope) -> Problem:
-    """What the caller is told. Not Found and the like are what Starlette's router raises by itself; cancelled is what
-    has not ended when a stop has waited long enough."""
+    """Return the problem that describes an exception. Starlette's router raises HTTPException; a request is cancelled
+    when it exceeds the time that a stop waits."""
     match error:
         case Problem():
             return error
@@ -171,7 +169,7 @@ def _problem(error: BaseException, scope: Scope) -> Problem:
 
 
 def _allowed(scope: Scope) -> str:
-    """The methods of every route at this path: Starlette would name those of the first one only."""
+    """Return the methods of all routes at this path; Starlette names those of the first one only."""
     methods: set[str] = set()
     for route in scope["app"].routes:
         if route.matches(scope)[0] is not Match.NONE:

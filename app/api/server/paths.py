@@ -1,4 +1,4 @@
-"""Which path of the API a request asks for, however a gateway or an SDK has written it. Knows no route."""
+"""Normalization of request paths, which gateways and SDKs write in different ways."""
 
 import re
 
@@ -7,13 +7,13 @@ from starlette.types import Scope
 from app.api.problems.problem import NotFound
 from app.mail import safe_text
 
-INTERNAL = frozenset({"/healthz", "/readyz", "/metrics"})  # they ask for no key: no gateway may pass them on
+INTERNAL = frozenset({"/healthz", "/readyz", "/metrics"})  # without authentication; no gateway may forward them
 _SLASHES = re.compile("/{2,}")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f]|/[.]{1,2}(?:/|$)")  # controls, dot segments
 
 
 def route_path(given: str, root_path: str) -> str:
-    """The path for the routes: slashes joined, and `root_path` removed once, if it is there in the same case."""
+    """Return the path for the routes: slashes joined, and `root_path` removed once, if it is there in the same case."""
     path = _joined(given)
     if root_path and f"{path}/".startswith(f"{root_path}/"):
         return path[len(root_path) :] or "/"
@@ -33,7 +33,7 @@ def check(scope: Scope) -> None:
 
 
 def _joined(path: str) -> str:
-    """`//emails` and `/emails/` are `/emails`: some SDKs join their base URL so. Never a redirect."""
+    """Return `/emails` for `//emails` and `/emails/`, which some SDKs build from their base URL."""
     if "//" in path or path.endswith("/"):
         return _SLASHES.sub("/", path).rstrip("/") or "/"
     return path

@@ -1,4 +1,4 @@
-"""What a Postern answers that has no store yet: it lives, it is not ready, and whoever has mail comes again."""
+"""Responses before the database is open: alive, not ready, 503 for submissions."""
 
 from typing import NoReturn
 
@@ -15,22 +15,22 @@ RETRY_AFTER = 5  # seconds
 
 
 async def healthz(_: Request) -> Response:
-    """GET /healthz: the process answers, and to start it again would mend nothing."""
+    """GET /healthz: the process is alive; a restart would fix nothing."""
     return json_ok(b'{"status":"ok"}')
 
 
 async def readyz(_: Request) -> Response:
-    """GET /readyz: not yet."""
+    """GET /readyz: not ready."""
     reasons = [NO_DATABASE.shown(names=False)]
     raise NotReady({"status": Status.NOT_READY, "relaying": False, "reasons": reasons})
 
 
 async def metrics_text() -> bytes:
-    """For GET /metrics: what was counted."""
+    """Return the text of GET /metrics."""
     return metrics.expose()
 
 
 async def starting_application(_scope: Scope, _receive: Receive, _send: Send) -> NoReturn:
-    """Whatever else is asked."""
+    """Refuse all other requests with 503."""
     sorry = "Postern is starting, and waits for its database. Nothing was kept; try again."
     raise Unavailable(sorry, retry_after=RETRY_AFTER)

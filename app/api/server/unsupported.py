@@ -1,4 +1,4 @@
-"""What the SDKs offer and a relay does not have (api.md §4): an answer that says so, instead of a bare 404."""
+"""Routes of Resend's API that a relay does not have: a 404 that explains it."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +14,7 @@ _COLLECTIONS = (
 )
 _EMAIL_ACTIONS = ("share", "forward", "reply")
 
-PATHS_BEFORE_EMAIL_ID = ("/emails/metrics", "/emails/receiving")  # which /emails/{id} would take for an id
+PATHS_BEFORE_EMAIL_ID = ("/emails/metrics", "/emails/receiving")  # /emails/{id} would match them
 PATHS = (
     *(path for name in _COLLECTIONS for path in (f"/{name}", f"/{name}/{{rest:path}}")),
     "/emails/receiving/{rest:path}",
@@ -23,13 +23,13 @@ PATHS = (
 
 
 class UnsupportedRoutes:
-    """One answer for all of them, to callers with a key."""
+    """Common response of all unsupported routes, for callers with an API key."""
 
     def __init__(self, keyring: Authenticator) -> None:
         self._keyring = keyring
 
     async def refuse(self, request: Request) -> Response:
-        """Always 404, after the key was checked."""
+        """Refuse with 404 after authentication."""
         await self._keyring.read_access(request)
         raise NotFound(
             f"{request.scope['path']} is not available on this relay, which only sends emails. "

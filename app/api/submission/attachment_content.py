@@ -1,4 +1,4 @@
-"""The `content` of an attachment as canonical base64: strings, lists of bytes, Node's Buffers. Knows no other member.
+"""The `content` of an attachment as canonical base64: strings, lists of bytes, Node's Buffers.
 
 A string is read by one rule, in this order:
 1. `encoding` given: `base64` (a `data:` URL of base64 included), or `utf-8`, which makes the characters the file.
@@ -50,7 +50,7 @@ _IN_DOUBT = (
 
 
 class Encoding(StrEnum):
-    """The caller's word for how a string becomes the file."""
+    """Value of the member `encoding`: how a string is decoded to the file."""
 
     BASE64 = "base64"
     UTF_8 = "utf-8"
@@ -58,7 +58,7 @@ class Encoding(StrEnum):
 
 @frozen
 class Content:
-    """The file as canonical base64 (padded, no white space)."""
+    """Content of a file as canonical base64 (padded, no white space)."""
 
     base64: bytes
     media_type: str = ""  # the one that a data: URL has
@@ -67,7 +67,7 @@ class Content:
 
 
 def encoding_of(value: Any) -> Encoding | None:
-    """The member `encoding`; null, "" and what is no string are the same as leaving it out."""
+    """Read the member `encoding`; null, "" and values of other types are absent."""
     if not isinstance(value, str) or not value:
         return None
     name = value.strip().lower()
@@ -78,7 +78,7 @@ def encoding_of(value: Any) -> Encoding | None:
 
 
 def read(content: Any, encoding: Encoding | None, *, is_text: bool) -> Content:
-    """The file. `is_text` when its media type is `text/…`. Raises what `refuse` makes."""
+    """Read the content. `is_text`: its media type is `text/…`. Raises `validation_error`."""
     if isinstance(content, str):
         return _of_string(content, encoding, is_text=is_text)
     values = content
@@ -111,7 +111,7 @@ def _literal(text: str) -> Content:
 
 
 def _is_meant_as_base64(text: str) -> bool:
-    """Whether it has the form of base64, valid or not. Several words without that form are a text."""
+    """Return true if the text has the form of base64, valid or not. Several words without that form are a text."""
     if not text.isascii():
         return False
     data = text.encode("ascii").strip(_WHITE_SPACE)
@@ -125,12 +125,12 @@ def _is_meant_as_base64(text: str) -> bool:
 
 
 def _are_lines(data: bytes, length: int) -> bool:
-    """Whether all words have this length, and the last one this or less."""
+    """Return true if all words have this length, and the last one at most this length."""
     return re.fullmatch(rb"(?:\S{%d}\s++)*+\S{1,%d}" % (length, length), data) is not None
 
 
 def _is_in_doubt(encoded: bytes) -> bool:
-    """A short text without padding, such as `12345678`, that decodes to what nobody calls a text."""
+    """Return true for a short text without padding, such as `12345678`, that does not decode to a text."""
     if len(encoded) > _DOUBTFUL or encoded.endswith(b"="):
         return False
     try:
@@ -140,7 +140,7 @@ def _is_in_doubt(encoded: bytes) -> bool:
 
 
 def canonical(text: str) -> bytes | None:
-    """Strict base64 without its white space (RFC 4648 §4), or None. Never decoded: the checks run at memory speed."""
+    """Return strict base64 without white space (RFC 4648 §4), or None. It is not decoded, which would be slower."""
     if not text.isascii():
         return None
     data = text.encode("ascii").translate(None, _WHITE_SPACE)
@@ -152,7 +152,7 @@ def canonical(text: str) -> bytes | None:
 
 
 def _of_url(text: str) -> Content | None:
-    """Contents of a data: URL, or None if it is none. Its parameters are not used, but for the charset."""
+    """Return the content of a data: URL, or None if it is none. Of its parameters only the charset is used."""
     comma = text.find(",", 0, _URL_HEAD)
     if comma < 0:
         return None
@@ -173,13 +173,13 @@ def _of_url(text: str) -> Content | None:
 
 
 def _padded(data: bytes) -> bytes | None:
-    """As browsers read the base64 of a data: URL: the padding may be missing."""
+    """Return the base64 of a data: URL as browsers read it: the padding may be missing."""
     digits = data.translate(None, _WHITE_SPACE).rstrip(b"=")
     return canonical((digits + b"=" * (-len(digits) % 4)).decode()) if digits.isascii() else None
 
 
 def _of_numbers(values: list[Any]) -> bytearray:
-    """Block by block, so that a long list is never there a second time."""
+    """Convert numbers to bytes in blocks, to avoid a copy of a long list."""
     found = bytearray()
     for start in range(0, len(values), _BLOCK):
         found += _block(values[start : start + _BLOCK])

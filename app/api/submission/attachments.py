@@ -1,4 +1,4 @@
-"""Attachments as the SDKs send them (api.md §2): their members, and the names of those that came without one.
+"""Attachments of an email: their members, and names for those without one.
 
 Nothing is ever fetched: a remote `path` is refused (it would let a caller reach into the relay's own network).
 """
@@ -24,7 +24,7 @@ _NOT_IN_A_NAME = {*map(chr, range(32)), "\x7f"}
 
 
 def _media_types() -> mimetypes.MimeTypes:
-    """Python's own table and what it lacks. A machine's mime.types would make a request mean something else there."""
+    """Return Python's table of media types with additions, independent of the machine's mime.types."""
     types = mimetypes.MimeTypes()
     for suffix, media_type in {
         ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -44,7 +44,7 @@ _TYPES = _media_types()
 
 
 def read(given: Entry, info: ValidationInfo) -> Attachment:
-    """One attachment; a nameless one has the filename "" until `named`. Raises what `refuse` makes."""
+    """Read one attachment; without a name its filename is "" until `named`. Raises `validation_error`."""
     value = given.value
     if not isinstance(value, dict):
         raise _refuse(f"It must be an object, not {json_type(value)}.")
@@ -70,7 +70,7 @@ def read(given: Entry, info: ValidationInfo) -> Attachment:
 
 
 def named(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
-    """Whatever came without a name gets one that says its place and its kind."""
+    """Give a name with number and type to each attachment without one."""
     return tuple(
         attachment if attachment.filename else replace(attachment, filename=_name(number, attachment.content_type))
         for number, attachment in enumerate(attachments, 1)
@@ -78,7 +78,7 @@ def named(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
 
 
 def content_id_warning(change: Unused | Renamed) -> str:
-    """The sentence for a content id that is not sent as it was given."""
+    """Return the warning for a content id that is not sent unchanged."""
     if isinstance(change, Renamed):
         return f"It cannot be a Content-ID as it stands; the file and the html use {change.content_id} instead."
     if change.is_twin:
@@ -128,12 +128,12 @@ def _content_type(value: Any, filename: str) -> str:
 
 
 def _more_exact(of_url: str, of_name: str) -> str:
-    """Browsers write application/octet-stream into the data: URL of a file that they do not know."""
+    """Return the type of the name if the data: URL has only application/octet-stream, the browsers' default."""
     return of_name if of_url == mime_parameters.OCTET_STREAM else of_url
 
 
 def _with_charset(content_type: str) -> str:
-    """A text that came as characters is sent in UTF-8."""
+    """Return the content type; a text given as characters is sent in UTF-8."""
     has_charset = "charset" in mime_parameters.content_type(content_type)[1]
     return f"{content_type}; charset=utf-8" if _is_text(content_type) and not has_charset else content_type
 
@@ -143,7 +143,7 @@ def _is_text(content_type: str) -> bool:
 
 
 def _content_id(value: Any) -> str | None:
-    """The caller's own; `app/mail/inline_files.py` makes a safe one of it if the html shows the file."""
+    """Read the caller's content id; `app/mail/message/inline_files.py` replaces an unsafe one that the html uses."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):

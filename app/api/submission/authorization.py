@@ -1,5 +1,4 @@
-"""Whether an API key may send an email: as this sender, in this lane, to these recipients. Refused at the door, never
-after DATA. What it may send in a minute is the budget's, which the store charges."""
+"""Authorization of an email by the policy of its API key: sender, lane and recipients. Rate limits are the store's."""
 
 from collections.abc import Callable
 
@@ -13,7 +12,7 @@ Route = Callable[[Address], str | None]
 
 
 def check(submission: Submission, policy: Policy) -> None:
-    """Raises SenderNotAllowed, LaneNotAllowed, RecipientNotAllowed with what would be right."""
+    """Check an email against the policy. Raises SenderNotAllowed, LaneNotAllowed, RecipientNotAllowed."""
     if policy.senders and not allowed(submission.sender, policy.senders):
         raise SenderNotAllowed(submission.sender.addr_spec, f"This API key may send as {', '.join(policy.senders)}.")
     if not policy.takes_lane(submission.lane):
@@ -23,7 +22,7 @@ def check(submission: Submission, policy: Policy) -> None:
 
 
 def pool_for(sender: Address, route: Route, default: str | None) -> str:
-    """The pool that relays for this sender. Raises SenderNotAllowed with what would be right."""
+    """Return the pool that relays for this sender. Raises SenderNotAllowed."""
     pool = route(sender)
     if pool is None:
         known = f"Use {default}" if default else "Use the address of a mailbox"

@@ -1,6 +1,6 @@
-"""The rules of single fields of an email (api.md §2), each with the sentence the caller reads when it is broken.
+"""Validation rules of the fields of an email, with their error sentences.
 
-Every function takes what the JSON held and gives what the mail wants, or raises what `refuse` makes.
+Every rule maps a JSON value to a value of the email, or raises what `validation_error` returns.
 """
 
 import re
@@ -38,7 +38,7 @@ _DIGITS = re.compile(r"[0-9]{1,9}")
 
 @frozen
 class ValidationContext:
-    """What the rules need to know beside the body. `now` is in epoch seconds."""
+    """Context of the rules beside the body. `now` is in epoch seconds."""
 
     now: float
     default_sender: str | None
@@ -49,7 +49,7 @@ class ValidationContext:
 
 
 class Entry(NamedTuple):
-    """An element of a list in the request. `at` is its place in the field, "" for a single value."""
+    """Element of a list in the request. `at` is its index in the field, "" for a single value."""
 
     at: str
     value: Any
@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 def validation_error(
     sentence: str, *, name: ErrorName = ErrorName.VALIDATION_ERROR, at: str = "", reason: str | None = None
 ) -> PydanticCustomError:
-    """What a rule raises. `at` is the place inside the field, like `.content` or `[3]`."""
+    """Return the error that a rule raises. `at` is the path inside the field, like `.content` or `[3]`."""
     return PydanticCustomError(name.value, "{sentence}", {"sentence": sentence, "at": at, "reason": reason})
 
 
@@ -67,19 +67,19 @@ def _context(info: ValidationInfo) -> ValidationContext:
 
 
 def missing(sentence: str, *, at: str = "") -> PydanticCustomError:
-    """What a rule raises when a value has to be there."""
+    """Return the error for a missing value."""
     return validation_error(sentence, name=ErrorName.MISSING_REQUIRED_FIELD, at=at)
 
 
 def unsupported(value: Any) -> None:
-    """`template` and `topic_id` change content and consent, so they are never ignored."""
+    """Refuse `template` and `topic_id`: they change content and consent, so they are not ignored."""
     if value is not None:
         sentence = "This relay has no templates and no topics; leave it out and send the finished html or text."
         raise validation_error(sentence, reason="unsupported_field")
 
 
 def plain_text(value: Any) -> str:
-    """A string without NUL, which no mail may hold (RFC 5322 §2.1)."""
+    """Return a string without NUL, which no mail may contain (RFC 5322 §2.1)."""
     if not isinstance(value, str):
         raise validation_error(f"It must be a string, not {json_type(value)}.")
     if "\0" in value:
@@ -88,7 +88,7 @@ def plain_text(value: Any) -> str:
 
 
 def json_type(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """Return the JSON type of a value, with its article."""
     match value:
         case None:
             return "null"
@@ -104,18 +104,18 @@ def json_type(value: Any) -> str:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number; 35.0 is one in JSON too."""
+    """Return true for a whole number; 35.0 is one in JSON, too."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
 def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
-    """Record a change to the field that is being validated. `at` is the place inside it."""
+    """Record a change to the field in validation. `at` is the path inside it."""
     name = _WIRE_NAMES.get(info.field_name or "", info.field_name or "")
     _context(info).warnings.add(name + at, message)
 
 
 def content(value: Any, info: ValidationInfo) -> str:
-    """A string, without the NUL that no mail may hold (RFC 5322 §2.1)."""
+    """Return a string without its NUL characters, which no mail may contain (RFC 5322 §2.1)."""
     if not isinstance(value, str):
         raise validation_error(f"It must be a string, not {json_type(value)}.")
     warn_of_repair(value, info)
@@ -132,12 +132,12 @@ def warn_of_repair(value: str, info: ValidationInfo, *, at: str = "") -> None:
 
 
 def is_repaired(value: str, info: ValidationInfo) -> bool:
-    """Whether the value may have had a lone surrogate."""
+    """Return true if the value may have had a lone surrogate."""
     return _context(info).repaired and REPLACEMENT in value
 
 
 def address(value: Any, info: ValidationInfo, at: str = "") -> Address:
-    """Exactly one address, as `addr` or `name <addr>`. `at` is the place inside the field, for warnings."""
+    """Read exactly one address, as `addr` or `name <addr>`. `at` is the path inside the field, for warnings."""
     try:
         found, changes = read_address(unfold(plain_text(value)))
     except AddressError as error:
@@ -149,12 +149,12 @@ def address(value: Any, info: ValidationInfo, at: str = "") -> Address:
 
 
 def entry(given: Entry, info: ValidationInfo) -> Address:
-    """One address of a list."""
+    """Read one address of a list."""
     return address(given.value, info, given.at)
 
 
 def optional_entry(given: Entry, info: ValidationInfo) -> Address | None:
-    """One address of a list that may be empty: an empty string, as a form sends it, stands for none."""
+    """Read one address of an optional list; an empty string, as forms send it, is absent."""
     if isinstance(given.value, str) and not given.value.strip(_BLANK):
         warn(info, ABSENT, at=given.at)
         return None
@@ -162,12 +162,12 @@ def optional_entry(given: Entry, info: ValidationInfo) -> Address | None:
 
 
 def without_absent(addresses: tuple[Address | None, ...]) -> tuple[Address, ...]:
-    """The addresses that were given."""
+    """Return the addresses without None."""
     return tuple(address for address in addresses if address is not None)
 
 
 def given(value: Any, info: ValidationInfo) -> Any:
-    """The value of an optional field; None for an empty string, as a form sends it."""
+    """Return the value of an optional field; None for an empty string, as forms send it."""
     if isinstance(value, str) and not value.strip(_BLANK):
         warn(info, ABSENT)
         return None
@@ -175,7 +175,7 @@ def given(value: Any, info: ValidationInfo) -> Any:
 
 
 def sender(value: Any, info: ValidationInfo) -> Address:
-    """The given sender, or the one of the key or of the relay."""
+    """Read the sender, or use the default of the key or the relay."""
     default = _context(info).default_sender
     if default is not None:
         value = given(value, info)
@@ -185,7 +185,7 @@ def sender(value: Any, info: ValidationInfo) -> Address:
 
 
 def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
-    """One string, a list, null or []: as entries that are not parsed yet."""
+    """Return the entries of a string, a list or null, unparsed."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -196,7 +196,7 @@ def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
 
 
 def limited(value: L, info: ValidationInfo, at: str = "") -> L:
-    """The same list, unless it has too many addresses."""
+    """Return the list unless it has too many addresses."""
     limit = _context(info).max_recipients
     if len(value) > limit:
         raise validation_error(f"It has {len(value)} addresses and may have {limit}; send several emails.", at=at)
@@ -204,7 +204,7 @@ def limited(value: L, info: ValidationInfo, at: str = "") -> L:
 
 
 def required_addresses(value: Any, info: ValidationInfo) -> list[Entry]:
-    """The same, and at least one. A tuple is no JSON: it is for Postmark's emails that have Cc or Bcc alone."""
+    """Return at least one entry. An empty tuple, which is no JSON, marks a Postmark email with Cc or Bcc alone."""
     if value == ():
         return []
     found = addresses(value, info)
@@ -214,7 +214,7 @@ def required_addresses(value: Any, info: ValidationInfo) -> list[Entry]:
 
 
 def subject(value: Any, info: ValidationInfo) -> str:
-    """One line that is not empty. It may come folded (RFC 5322 §2.2.3)."""
+    """Read one line that is not empty. It may be folded (RFC 5322 §2.2.3)."""
     text = "" if value is None else unfold(content(value, info))
     if not text:
         raise missing("The subject is missing; give one that is not empty.")
@@ -224,12 +224,12 @@ def subject(value: Any, info: ValidationInfo) -> str:
 
 
 def html(value: Any, info: ValidationInfo) -> str | None:
-    """A string or null."""
+    """Read a string or null."""
     return None if value is None else content(value, info)
 
 
 def text(value: Any, info: ValidationInfo) -> str | None:
-    """A string or null; one of html and text has to say something."""
+    """Read a string or null; html and text must not both be empty."""
     text = None if value is None else content(value, info)
     if not text and not info.data.get("html", "unjudged"):
         raise missing("The content is missing; give an html or a text that is not empty.")
@@ -237,7 +237,7 @@ def text(value: Any, info: ValidationInfo) -> str | None:
 
 
 def tag(value: Any) -> tuple[str, str]:
-    """`{"name", "value"?}`. A tuple is no JSON: it is what Postmark's rules have found good (`postmark_email`)."""
+    """`{"name", "value"?}`. A tuple, which is no JSON, is a tag from `postmark.translate`."""
     if isinstance(value, tuple):
         return cast("tuple[str, str]", value)
     if not isinstance(value, dict):
@@ -257,7 +257,7 @@ def _tag_text(value: Any, at: str) -> str:
 
 
 def entries(value: Any) -> list[Any]:
-    """A list or null, as a list."""
+    """Return a list or null as a list."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -268,12 +268,12 @@ def entries(value: Any) -> list[Any]:
 
 
 def numbered(values: list[Any]) -> list[Entry]:
-    """The entries with their places."""
+    """Return the values with their indices."""
     return [Entry(f"[{index}]", one) for index, one in enumerate(values)]
 
 
 def scheduled_at(value: Any, info: ValidationInfo) -> float | None:
-    """Epoch seconds, or None: at once."""
+    """Read a time as epoch seconds; None: immediately."""
     if value is None:
         return None
     try:
@@ -283,7 +283,7 @@ def scheduled_at(value: Any, info: ValidationInfo) -> float | None:
 
 
 def expires_in(value: Any, at: str = "") -> int | None:
-    """Seconds; as a string too, since headers have nothing else."""
+    """Read a number of seconds, from a header also as a string."""
     if value is None:
         return None
     whole = (isinstance(value, int) and not isinstance(value, bool)) or (
@@ -297,17 +297,17 @@ def expires_in(value: Any, at: str = "") -> int | None:
 
 
 def on_unknown(value: Any, at: str = "") -> OnUnknown | None:
-    """One of the three words."""
+    """Read one of the values of OnUnknown."""
     return _word(OnUnknown, value, at)
 
 
 def lane(value: Any, at: str = "") -> Lane | None:
-    """One of the three lanes."""
+    """Read one of the three lanes."""
     return _word(Lane, value, at)
 
 
 def coalesce(value: Any, at: str = "") -> str | None:
-    """Any name for what belongs together."""
+    """Read the name of a group of emails that replace each other."""
     if value is None:
         return None
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or not value.isprintable():

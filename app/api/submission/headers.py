@@ -1,4 +1,4 @@
-"""The `headers` of an email: what is forwarded, what is ignored, and what is meant for Postern (api.md §2, §5)."""
+"""Custom headers of an email: forwarded, ignored, or options for Postern (`X-Postern-…`)."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @frozen
 class CustomHeaders:
-    """What the headers of one email ask for."""
+    """Parsed `headers` member of one email."""
 
     forwarded: tuple[tuple[str, str], ...] = ()
     message_id: str | None = None  # without <>
@@ -31,7 +31,7 @@ class CustomHeaders:
 
 
 def read(value: Any, info: ValidationInfo) -> CustomHeaders:
-    """An object, null, or the empty list that PHP makes of an empty object."""
+    """Read an object, null, or the empty list that PHP writes for an empty object."""
     if value is None or value == []:
         return CustomHeaders()
     if not isinstance(value, dict):
@@ -65,8 +65,8 @@ def _warn_of_withheld(given: list[tuple[str, str]], info: ValidationInfo) -> Non
 
 
 def _reply_to(at: str, value: str, info: ValidationInfo) -> tuple[Address, ...]:
-    """The addresses of a Reply-To header, unless the member `reply_to` has some."""
-    if not value.strip(" \t") or "reply_to" not in info.data:  # where `reply_to` itself was refused, that is enough
+    """Return the addresses of a Reply-To header, unless the member `reply_to` has some."""
+    if not value.strip(" \t") or "reply_to" not in info.data:  # no second error if `reply_to` itself was refused
         return ()
     try:
         found = addresses(value)
@@ -107,7 +107,7 @@ def _checked(name: str, value: str, info: ValidationInfo) -> str:
 
 
 def _message_id(at: str, value: str) -> str | None:
-    """The caller's own, if it is one: frameworks add theirs unasked, and a bad one is no reason to lose the email."""
+    """Return the caller's Message-ID. An invalid one is ignored, because frameworks add one automatically."""
     if "\r" in value or "\n" in value:
         raise validation_error("The Message-ID contains a line break; put it on one line.", at=at)
     bare = value.strip().removeprefix("<").removesuffix(">")

@@ -1,6 +1,6 @@
-"""An email as JSON becomes a `Submission`: the members, their aliases and their order. The rules are in `fields`.
+"""Schema of an email in JSON: members, aliases and their order. The rules are in `fields`.
 
-Everything wrong with a request is told at once; the first flaw, in the order of the members here, decides its name.
+All errors of a request are reported together; the first one, in the order of the members here, gives its name.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ from app.mail.message import inline_files
 from app.mail.message.address import Address
 from app.mail.message.message import Attachment, Lane, OnUnknown, Submission
 
-# What a rule takes is told to it as well: the OpenAPI document describes that, and the rule alone judges.
+# Each rule has a second argument for the OpenAPI document: the type that it accepts.
 _Address = Annotated[Address, PlainValidator(fields.entry, told.EmailAddress)]
 _Addresses = Annotated[
     tuple[Annotated[Address, PlainValidator(fields.optional_entry, told.EmailAddress)], ...],
@@ -130,7 +130,7 @@ class EmailInput(BaseModel):
 
 
 def read_email(value: Any, reading: ValidationContext) -> Submission:
-    """The email that a JSON value describes. Raises Invalid."""
+    """Return the submission that a JSON value describes. Raises Invalid."""
     if not isinstance(value, dict):
         raise Invalid([FieldError("", f"An email must be one JSON object, not {fields.json_type(value)}.")])
     try:
@@ -142,7 +142,7 @@ def read_email(value: Any, reading: ValidationContext) -> Submission:
 
 
 def _linked(submission: Submission, reading: ValidationContext) -> Submission:
-    """The submission with each file inline or apart, and with content ids that can be sent."""
+    """Return the submission with inline files and attachments separated, and with valid content ids."""
     linked = inline_files.link(submission.html, submission.attachments)
     if linked.attachments is submission.attachments:
         return submission
@@ -152,7 +152,7 @@ def _linked(submission: Submission, reading: ValidationContext) -> Submission:
 
 
 def _flaw(details: ErrorDetails) -> FieldError:
-    """Every rule raises what `fields.refuse` makes, so its parts are there."""
+    """Convert an error of a rule, made by `fields.validation_error`, to a FieldError."""
     context = details["ctx"]
     return FieldError(
         _place(details["loc"]) + context["at"], context["sentence"], ErrorName(details["type"]), context["reason"]

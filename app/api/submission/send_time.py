@@ -1,4 +1,4 @@
-"""Times as callers write them (api.md §2), as epoch seconds. Never reads a clock."""
+"""Parser of the times in requests: ISO 8601 or a delay, to epoch seconds."""
 
 import re
 from datetime import UTC, datetime
@@ -14,11 +14,11 @@ _LONGEST = 64  # characters; no form of a time is longer
 
 
 class SchedulingError(ValueError):
-    """One plain sentence: what is wrong with the time, and what would be right."""
+    """Error in a time, as one sentence for the caller."""
 
 
 def parse(text: str, now: float, *, grace: float = GRACE) -> float | None:
-    """Epoch seconds, or None when the time has passed, `grace` seconds ago at most: then the email goes at once.
+    """Return epoch seconds, or None for a time at most `grace` seconds in the past: the email is sent immediately.
 
     Raises SchedulingError.
     """
@@ -41,7 +41,7 @@ def _relative(text: str, now: float) -> float | None:
 
 
 def moment(text: str) -> float | None:
-    """Epoch seconds of a time in ISO 8601, None if it is none.
+    """Return epoch seconds of a time in ISO 8601, None if it is none.
 
     Without an offset it is UTC. Digits beyond the microsecond are dropped.
     """

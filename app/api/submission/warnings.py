@@ -1,4 +1,4 @@
-"""Warnings in the answer to an accepted email: each change that was made to the caller's values. Refuses nothing."""
+"""Warnings in the response to an accepted email: changes that were made to the caller's values."""
 
 from typing import Annotated, NotRequired
 
@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 from app.api.openapi.types import describe
 
-MAX_WARNINGS = 20  # of one email; a further one changes nothing for its reader
+MAX_WARNINGS = 20  # of one email
 _MAX_FIELD = 100  # characters: a header name is the caller's text and has no limit of its own
 
 
@@ -18,7 +18,7 @@ class FieldWarning(TypedDict):
 
 
 class Warned(TypedDict):
-    """The member of an answer; it is left out when there is nothing to warn of."""
+    """Optional `warnings` member of a response."""
 
     warnings: NotRequired[
         Annotated[list[FieldWarning], describe("Changes that were made. Left out if there are none.")]
@@ -38,5 +38,5 @@ class Warnings:
             self._found.append(warning)
 
     def member(self) -> Warned:
-        """`{"warnings": [...]}`, or `{}` without any."""
+        """Return `{"warnings": [...]}`, or `{}` without any."""
         return {"warnings": list(self._found)} if self._found else {}
