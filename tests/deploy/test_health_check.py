@@ -82,7 +82,7 @@ def test_the_image_checks_its_own_port(server: Server) -> None:
 
 
 def test_an_empty_port_is_the_default(server: Server) -> None:
-    """As in the settings of Postern."""
+    """The default is that of the settings."""
     command = [word.replace("8025", str(server.server_port)) for word in of_the_image()]
     assert run(command, POSTERN_PORT="") == 0
 
