@@ -1,8 +1,8 @@
-"""The doctor: every step between this machine and a relayed message, tried one by one, each with its cause and mend.
+"""Diagnosis of every step from this machine to a sent message (`examine`), with the cause and fix of each failure.
 
-It sends no mail unless it is asked to, logs in once at most to each mailbox, and shows no secret. It stores nothing.
+It sends mail only on request, logs in to each mailbox at most once, discloses no secret and stores nothing.
 
-    findings = await examine([target], tell=print)
+    findings = await examine([target], report=print)
 """
 
 from app.doctor.doctor import examine

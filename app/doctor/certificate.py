@@ -1,4 +1,4 @@
-"""The certificate the upstream shows: whose it is, and why it is not to be trusted. Opens no connection."""
+"""Findings about the upstream server's TLS certificate. Opens no connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ _OLD_TLS = ("TLSv1", "TLSv1.1")
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a person needs to know of one. Times are epoch seconds."""
+    """Facts of an X.509 certificate. Times are epoch seconds."""
 
     subject: str
     issuer: str
     names: tuple[str, ...]
     valid_from: float
     valid_until: float
-    self_signed: bool  # signed by itself
+    self_signed: bool  # issuer and subject are equal
 
     @classmethod
     def parse(cls, der: bytes) -> Self:
-        """Raises ValueError for what is no certificate."""
+        """Parse DER. Raises ValueError."""
         it = x509.load_der_x509_certificate(der)
         return cls(
             _owner(it.subject),
@@ -44,65 +44,65 @@ class Certificate:
         )
 
     def facts(self) -> Mapping[str, str]:
-        """For the finding."""
+        """Return the facts of the finding."""
         return {
             "issued to": self.subject,
             "issued by": self.issuer,
-            "for": ", ".join(self.names) or "no name at all",
+            "for": ", ".join(self.names) or "no name",
             "valid until": minute_text(self.valid_until),
         }
 
 
 def trusted_finding(target: CheckTarget, shown: TlsInfo) -> Finding:
-    """The chain and the name were verified in the handshake."""
+    """Return the finding of a certificate that was verified in the handshake."""
     its = Certificate.parse(shown.certificate)
     left = its.valid_until - target.clock.now()
     if left < _SOON:
         return warn(
             Step.CERTIFICATE,
-            f"The certificate is trusted, but it ends on {minute_text(its.valid_until)}.",
-            f"Have whoever runs {target.upstream.host} renew it before that day; after it no mail goes.",
+            f"The certificate is trusted, but it expires on {minute_text(its.valid_until)}.",
+            f"Ask the administrator of {target.upstream.host} to renew it before. After that no mail can be sent.",
             its.facts(),
         )
     return ok(Step.CERTIFICATE, f"The certificate is for {target.upstream.host} and its chain is trusted.", its.facts())
 
 
 def untrusted_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
-    """Why, and who shows it. `shown` is from a second look; None if there was none."""
+    """Return the finding of an untrusted certificate. `shown` is from a second connection, None if that failed."""
     policy = WITHOUT_REPLY[FailureKind.CERTIFICATE]
     if shown is None:
         return failed(Step.CERTIFICATE, f"{failure.detail} {policy.summary}", policy.fix)
     its = Certificate.parse(shown.certificate)
-    why, fix = _why(target, failure, its)
+    why, fix = _cause_and_fix(target, failure, its)
     return failed(Step.CERTIFICATE, f"{failure.detail} {why}", fix or policy.fix, its.facts())
 
 
 def no_tls_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
-    """STARTTLS was not offered, or no handshake came about."""
+    """Return the finding of a server without STARTTLS, or of a failed handshake."""
     policy = WITHOUT_REPLY[FailureKind.TLS]
     if shown is None or shown.version not in _OLD_TLS:
         return failed(Step.STARTTLS, f"{failure.detail} {policy.summary}", policy.fix)
-    summary = f"{failure.detail} The server speaks {shown.version} at most, which is no longer safe: {policy.summary}"
+    summary = f"{failure.detail} The server supports {shown.version} at most, which is insecure: {policy.summary}"
     return failed(Step.STARTTLS, summary, policy.fix, Certificate.parse(shown.certificate).facts())
 
 
-def _why(target: CheckTarget, failure: Failure, its: Certificate) -> tuple[str, str]:
-    """The cause, and a mend if it is another than policy's."""
+def _cause_and_fix(target: CheckTarget, failure: Failure, its: Certificate) -> tuple[str, str]:
+    """Return the cause, and a fix, or "" for the policy's."""
     now, host = target.clock.now(), target.upstream.host
     if now >= its.valid_until:
-        return f"It ended on {minute_text(its.valid_until)}.", _clock_or_renewal(target, now)
+        return f"It expired on {minute_text(its.valid_until)}.", _clock_or_renewal(target, now)
     if now < its.valid_from:
-        return f"It begins only on {minute_text(its.valid_from)}.", _clock_or_renewal(target, now)
+        return f"It is valid only from {minute_text(its.valid_from)}.", _clock_or_renewal(target, now)
     if _WRONG_HOST in failure.detail:
         return (
-            f"It is for {', '.join(its.names) or 'no name at all'} and not for {host}.",
+            f"It is for {', '.join(its.names) or 'no name'} and not for {host}.",
             "Set POSTERN_SMTP_HOST to the name of the submission host, not to an address or an alias of your own. If "
-            f"it is right, another server answers in its place: a proxy or a wrong DNS record ({its.issuer} issued "
+            f"the name is right, another server replies: a proxy or a wrong DNS record ({its.issuer} issued "
             "the certificate).",
         )
     if its.self_signed:
-        return f"{its.subject} has signed it itself: whoever that is stands between here and {host}.", ""
-    return f"It comes from {its.issuer}, whom this machine does not trust and who stands between here and {host}.", ""
+        return f"It is self-signed by {its.subject}, so a device between here and {host} replies.", ""
+    return f"It was issued by {its.issuer}, which this machine does not trust, by a device between here and {host}.", ""
 
 
 def _clock_or_renewal(target: CheckTarget, now: float) -> str:
@@ -114,14 +114,14 @@ def _clock_or_renewal(target: CheckTarget, now: float) -> str:
 
 
 def _owner(name: x509.Name) -> str:
-    """`common name (organization)`, as far as it has them."""
+    """Return `common name (organization)`, or the one of them that exists."""
     common, organization = (
         next((str(it.value) for it in name.get_attributes_for_oid(oid)), "")
         for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
     )
     if common and organization and common != organization:
         return f"{common} ({organization})"
-    return common or organization or name.rfc4514_string() or "nobody"
+    return common or organization or name.rfc4514_string() or "unknown"
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""A refusal or a silence as a finding: policy's words, with the names this machine knows put into them.
+"""Findings from replies and failures, with the explanations of `app.mail.policy`.
 
-Own words stand here only where policy speaks of a message that waits, or sends the reader to the doctor.
+Explanations of its own replace those that concern a waiting message or advise to run `postern check`.
 """
 
 from collections.abc import Mapping
@@ -14,68 +14,68 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.policy import judge_failure, judge_reply
 
 _AGAIN = "Run `postern check` again."
-_BEHIND_THE_DOOR = frozenset({Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT, Phase.DOT})
-_NO_SUCH_LOGIN = Reply.of(504, ["5.7.4 Unrecognized authentication type"])  # what a server says that is asked anyway
-_SLOW = f"{_AGAIN} If it stays so, look at Health, Service health at https://admin.microsoft.com."
+_AFTER_EHLO = frozenset({Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT, Phase.DOT})
+_UNSUPPORTED_MECHANISM = Reply.of(504, ["5.7.4 Unrecognized authentication type"])
+_SLOW = f"{_AGAIN} If that fails too, check Health, Service health at https://admin.microsoft.com."
 
 
 def of_reply(
     target: CheckTarget, step: Step, phase: Phase, reply: Reply, known: Mapping[str, str] | None = None
 ) -> Finding:
-    """What a refusal means and what mends it. `known` fills further <names> of the mend."""
+    """Return the finding of a refusal. `known` has values for further <names> of the fix."""
     explanation = judge_reply(phase, reply).explanation
     fix = fill_text(explanation.fix, {"mailbox": target.mailbox, **(known or {})})
     return failed(step, explanation.summary, f"{fix} {_AGAIN}" if reply.transient else fix, {"reply": str(reply)})
 
 
 def of_failure(target: CheckTarget, step: Step, failure: Failure) -> Finding:
-    """What a silence means and what mends it: what was seen first, then what follows from it."""
-    explanation = _own(target, failure) or judge_failure(failure).explanation
+    """Return the finding of a failure without a reply: the observation, then its explanation."""
+    explanation = _specific(target, failure) or judge_failure(failure).explanation
     fix = fill_text(explanation.fix, {"mailbox": target.mailbox})
     return failed(step, f"{failure.detail} {explanation.summary}".strip(), fix)
 
 
 def how_to_test(target: CheckTarget) -> str:
-    """Who blocks: this machine, its network, or nobody."""
+    """Return instructions to find out whether this machine or its network blocks the connection."""
     host, port = target.upstream.host, target.upstream.port
     return (
         f"Test it from this machine with `nc -vz -w 10 {host} {port}`, on Windows with `Test-NetConnection {host} "
-        f"-Port {port}`, and once more from another network. If it works only there, ask whoever runs this machine's "
-        f"network or cloud to allow outbound TCP {port} to {host}."
+        f"-Port {port}`, and once more from another network. If it works only there, ask the administrator of this "
+        f"machine's network or cloud to allow outbound TCP {port} to {host}."
     )
 
 
-def _own(target: CheckTarget, failure: Failure) -> Explanation | None:
+def _specific(target: CheckTarget, failure: Failure) -> Explanation | None:
     if failure.phase is Phase.CONNECT:
-        return _unreached(target, failure)
+        return _connect_failure(target, failure)
     match failure.kind:
-        case FailureKind.TIMEOUT if failure.phase in LOGIN_PHASES - _BEHIND_THE_DOOR:
+        case FailureKind.TIMEOUT if failure.phase in LOGIN_PHASES - _AFTER_EHLO:
             return Explanation(
-                "The connection opens, but nobody speaks SMTP on it: a firewall or a proxy holds it up.",
-                f"Have it pass {target.where} through untouched.",
+                "The connection opens, but the server sends no SMTP greeting: a firewall or a proxy blocks it.",
+                f"Configure it to pass {target.where} through unchanged.",
             )
-        case FailureKind.CLOSED if failure.phase in LOGIN_PHASES - _BEHIND_THE_DOOR:
+        case FailureKind.CLOSED if failure.phase in LOGIN_PHASES - _AFTER_EHLO:
             return Explanation(
-                "The connection opens and is cut before a login: a firewall or a proxy that does not want SMTP, or a "
-                "server that is being restarted.",
-                f"{_AGAIN} If it stays so, have whatever lies between pass {target.where} through untouched.",
+                "The connection opens and is closed before a login: by a firewall or a proxy that blocks SMTP, or by "
+                "a server that restarts.",
+                f"{_AGAIN} If that fails too, configure firewalls and proxies to pass {target.where} unchanged.",
             )
         case FailureKind.CAPABILITY if failure.phase is Phase.AUTH:
-            return judge_reply(Phase.AUTH, _NO_SUCH_LOGIN).explanation
+            return judge_reply(Phase.AUTH, _UNSUPPORTED_MECHANISM).explanation
         case FailureKind.TIMEOUT | FailureKind.CLOSED if not failure.in_doubt:
-            return Explanation("Office 365 was reached, but did not finish its answer.", _SLOW)
+            return Explanation("Office 365 was reached, but did not finish its reply.", _SLOW)
         case _:
             return None
 
 
-def _unreached(target: CheckTarget, failure: Failure) -> Explanation | None:
+def _connect_failure(target: CheckTarget, failure: Failure) -> Explanation | None:
     match failure.kind:
         case FailureKind.TIMEOUT:
             return Explanation(
-                f"Nothing comes back, not even a refusal: a firewall blocks outbound TCP {target.upstream.port}.",
+                f"There is no response, not even a refusal: a firewall blocks outbound TCP {target.upstream.port}.",
                 how_to_test(target),
             )
         case FailureKind.UNREACHABLE:
-            return Explanation("There is no way there from this machine.", how_to_test(target))
+            return Explanation("This machine has no route to the server.", how_to_test(target))
         case _:
             return None

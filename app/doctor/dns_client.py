@@ -1,4 +1,4 @@
-"""The name server's answers: records of a domain, asked for with a bound. Judges nothing."""
+"""DNS client with a timeout for each query."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,19 +10,19 @@ import dns.rdatatype
 import dns.resolver
 import dns.reversename
 
-_TRY = 2.0  # seconds until the next server, or the same again
+_TRY_TIMEOUT = 2.0  # seconds until the next try
 
 
 class NxDomainError(Exception):
-    """The name does not exist, with any type of record (NXDOMAIN)."""
+    """The name does not exist (NXDOMAIN)."""
 
 
 class DnsTimeoutError(Exception):
-    """The name server gave no answer that can be used. Its text is a plain sentence."""
+    """The name server gave no usable answer. The text is a sentence."""
 
 
 class DnsClient:
-    """Asks `server` (address, port), or whom the system asks; each question has so many `seconds`."""
+    """Client of the name server `server` (address, port), or of the system's; `seconds` is the timeout of a query."""
 
     def __init__(self, server: tuple[str, int] | None, seconds: float) -> None:
         self._server = server
@@ -30,46 +30,46 @@ class DnsClient:
         self._resolver: dns.asyncresolver.Resolver | None = None
 
     async def txt(self, name: str) -> list[str]:
-        """The texts at a name, each in one piece (RFC 7208 §3.3); none if there is no such name. Raises Unanswered."""
+        """Return the TXT records, each joined (RFC 7208 §3.3); [] for an unknown name. Raises DnsTimeoutError."""
         try:
-            found = await self._ask(name, dns.rdatatype.TXT)
+            found = await self._query(name, dns.rdatatype.TXT)
         except NxDomainError:
             return []
         return [b"".join(one.strings).decode("ascii", "replace") for one in found]
 
     async def cname(self, name: str) -> str | None:
-        """Where an alias points to. Raises Unanswered."""
+        """Return the target of a CNAME record, or None. Raises DnsTimeoutError."""
         try:
-            found = await self._ask(name, dns.rdatatype.CNAME)
+            found = await self._query(name, dns.rdatatype.CNAME)
         except NxDomainError:
             return None
         return _plain(found[0].target) if found else None
 
     async def mx(self, domain: str) -> list[str]:
-        """The mail exchangers, the preferred one first; "" is a null MX (RFC 7505). Raises NoSuchName, Unanswered."""
-        found = await self._ask(domain, dns.rdatatype.MX)
+        """Return the MX hosts by preference; "" is a null MX (RFC 7505). Raises NxDomainError, DnsTimeoutError."""
+        found = await self._query(domain, dns.rdatatype.MX)
         return [_plain(one.exchange) for one in sorted(found, key=lambda one: int(one.preference))]
 
     async def ptr(self, address: str) -> list[str]:
-        """The names of an IP address. Raises Unanswered; ValueError if it is none."""
+        """Return the PTR names of an IP address. Raises DnsTimeoutError; ValueError for an invalid address."""
         try:
-            return [_plain(one.target) for one in await self._ask(_reverse(address), dns.rdatatype.PTR)]
+            return [_plain(one.target) for one in await self._query(_reverse(address), dns.rdatatype.PTR)]
         except NxDomainError:
             return []
 
     async def addresses(self, name: str) -> set[str]:
-        """A and AAAA. Raises Unanswered."""
+        """Return the A and AAAA addresses. Raises DnsTimeoutError."""
         found: set[str] = set()
         for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
             try:
-                found |= {str(one.address) for one in await self._ask(name, kind)}
+                found |= {str(one.address) for one in await self._query(name, kind)}
             except NxDomainError:
                 return set()
         return found
 
-    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> Sequence[Any]:
+    async def _query(self, name: str, kind: dns.rdatatype.RdataType) -> Sequence[Any]:
         try:
-            answer = await self._asked().resolve(name, kind, raise_on_no_answer=False, search=False)
+            answer = await self._get_resolver().resolve(name, kind, raise_on_no_answer=False, search=False)
         except dns.resolver.NXDOMAIN:
             raise NxDomainError(name) from None
         except dns.resolver.NoResolverConfiguration:
@@ -80,13 +80,13 @@ class DnsClient:
             raise DnsTimeoutError(f"The name server has no usable answer for {name}.") from None
         return list(answer.rrset or ())
 
-    def _asked(self) -> dns.asyncresolver.Resolver:
+    def _get_resolver(self) -> dns.asyncresolver.Resolver:
         if self._resolver is None:
             resolver = dns.asyncresolver.Resolver(configure=self._server is None)
             if self._server is not None:
                 address, resolver.port = self._server
                 resolver.nameservers = [address]
-            resolver.lifetime, resolver.timeout = self._seconds, min(_TRY, self._seconds)
+            resolver.lifetime, resolver.timeout = self._seconds, min(_TRY_TIMEOUT, self._seconds)
             self._resolver = resolver
         return self._resolver
 

@@ -1,7 +1,7 @@
-"""The steps in order. A step that failed spares those that need it; they say so.
+"""Sequence of the diagnosis. After a failed step the steps that depend on it are reported as skipped.
 
-First each way to an upstream, once however many mailboxes take it; then each mailbox, one after the other, since every
-one is a login. The records of the domains are asked for meanwhile, since they need nothing of the rest.
+First each distinct connection to an upstream server, then each mailbox in turn, because each needs a login. The DNS
+records of the domains are checked at the same time.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from app.doctor.domain_records import check_domains
 from app.doctor.finding import Finding, Outcome, Step, ok, skipped
-from app.doctor.handshake import STEPS as OPENING
+from app.doctor.handshake import STEPS as HANDSHAKE_STEPS
 from app.doctor.handshake import check_handshake
 from app.doctor.login import check_credential, check_login
 from app.doctor.network import check_dns, check_tcp
@@ -25,103 +25,105 @@ Admit = Callable[[str], AbstractAsyncContextManager[Finding | None]]
 
 
 async def examine(targets: Sequence[CheckTarget], report: Report = lambda _: None) -> list[Finding]:
-    """Every finding about one mailbox or more, each also told as soon as it is there.
+    """Return every finding about the targets; `report` receives each as soon as it is known.
 
-    It ends within the sum of the targets' bounds.
+    It ends within the sum of the targets' step timeouts.
     """
     examination = _Examination(report)
     domains = asyncio.create_task(check_domains(targets))
     try:
         await examination.run(targets)
         for finding in await domains:
-            examination.tell(finding.about, finding)
+            examination.record(finding.about, finding)
     finally:
         domains.cancel()
     return examination.findings
 
 
 async def examine_logins(targets: Sequence[CheckTarget], report: Report, admit: Admit) -> None:
-    """The way to each upstream, and one login to each mailbox inside what `admit` gives; a finding that it gives is
-    told instead of a login.
+    """Check the connection to each upstream server and log in once to each mailbox, without MAIL and DNS records.
 
-    No MAIL, no sender, no domain: what can be done again and again without being noticed.
+    Each login takes place inside the context from `admit`; if that gives a finding, it is reported instead. The check
+    can be repeated often without effects.
     """
     await _Examination(report, admit).run(targets)
 
 
 class _Examination:
-    """One run. What gives a Finding or None gives the failure that spares the steps after it."""
+    """One run of the diagnosis. Methods return the failure because of which later steps are skipped, or None."""
 
-    def __init__(self, tell: Report, admit: Admit | None = None) -> None:
+    def __init__(self, report: Report, admit: Admit | None = None) -> None:
         self.findings: list[Finding] = []
         self._admit = admit
-        self._tell = tell
+        self._report = report
         self._reached: dict[tuple[str, int, bool], Finding | None] = {}
         self._opened: dict[Upstream, Finding | None] = {}
 
-    def tell(self, about: str, *findings: Finding) -> None:
-        """Keep and tell."""
+    def record(self, about: str, *findings: Finding) -> None:
+        """Record findings and report them."""
         for finding in findings:
             self.findings.append(whole := replace(finding, about=about))
-            self._tell(whole)
+            self._report(whole)
 
     async def run(self, targets: Sequence[CheckTarget]) -> None:
-        """The settings are right already, or there would be no target."""
-        self.tell("", ok(Step.SETTINGS, "The settings can be read.", _facts(targets)))
+        """Run all steps. The settings are valid: the targets were built from them."""
+        self.record("", ok(Step.SETTINGS, "The settings are valid.", _facts(targets)))
         for target in targets:
             if target.upstream not in self._opened:
-                self._opened[target.upstream] = await self._way(target)
+                self._opened[target.upstream] = await self._connection(target)
         for target in targets:
             await self._admitted(target, self._opened[target.upstream])
 
-    async def _way(self, target: CheckTarget) -> Finding | None:
-        """Mailboxes whose names in EHLO differ share the network alone."""
+    async def _connection(self, target: CheckTarget) -> Finding | None:
+        """Check the network once per host and port, and the handshake once per upstream (EHLO name included)."""
         there = (target.upstream.host, target.upstream.port, target.upstream.ipv4_only)
         if there not in self._reached:
             self._reached[there] = await self._network(target)
         if (why := self._reached[there]) is not None:
-            self._skip(target.where, OPENING, why)
+            self._skip(target.where, HANDSHAKE_STEPS, why)
             return why
-        return await self._opening(target)
+        return await self._handshake(target)
 
     async def _network(self, target: CheckTarget) -> Finding | None:
         finding, addresses = await check_dns(target)
-        self.tell(target.where, finding)
+        self.record(target.where, finding)
         if finding.outcome is Outcome.FAILED:
             self._skip(target.where, (Step.TCP_IPV4, Step.TCP_IPV6), finding)
             return finding
         findings = await check_tcp(target, addresses)
-        self.tell(target.where, *findings)
+        self.record(target.where, *findings)
         return _failed(findings)
 
-    async def _opening(self, target: CheckTarget) -> Finding | None:
+    async def _handshake(self, target: CheckTarget) -> Finding | None:
         findings = await check_handshake(target)
-        self.tell(target.where, *findings)
+        self.record(target.where, *findings)
         if (why := _failed(findings)) is not None:
-            self._skip(target.where, OPENING[OPENING.index(why.step) + 1 :], why)
+            self._skip(target.where, HANDSHAKE_STEPS[HANDSHAKE_STEPS.index(why.step) + 1 :], why)
         return why
 
-    async def _admitted(self, target: CheckTarget, way: Finding | None) -> None:
+    async def _admitted(self, target: CheckTarget, connection_failure: Finding | None) -> None:
         if self._admit is None:
-            await self._mailbox(target, way)
+            await self._mailbox(target, connection_failure)
             return
-        async with self._admit(target.mailbox) as instead:
-            if instead is None:
-                await self._mailbox(target, way)
+        async with self._admit(target.mailbox) as replacement:
+            if replacement is None:
+                await self._mailbox(target, connection_failure)
             else:
-                self.tell(target.mailbox, instead)
+                self.record(target.mailbox, replacement)
 
-    async def _mailbox(self, target: CheckTarget, way: Finding | None) -> None:
+    async def _mailbox(self, target: CheckTarget, connection_failure: Finding | None) -> None:
         finding, secret = await check_credential(target)
-        self.tell(target.mailbox, finding)
-        await self._inside(target, secret, way or (finding if finding.outcome is Outcome.FAILED else None))
+        self.record(target.mailbox, finding)
+        await self._session_steps(
+            target, secret, connection_failure or (finding if finding.outcome is Outcome.FAILED else None)
+        )
 
-    async def _inside(self, target: CheckTarget, secret: Secret | None, why: Finding | None) -> None:
-        """What needs a login."""
+    async def _session_steps(self, target: CheckTarget, secret: Secret | None, why: Finding | None) -> None:
+        """Log in and run the steps that need a session."""
         session = None
         if why is None and secret is not None:
             finding, session = await check_login(target, secret)
-            self.tell(target.mailbox, finding)
+            self.record(target.mailbox, finding)
             why = finding if session is None else None
         else:
             self._skip(target.mailbox, (Step.AUTH,), why)
@@ -130,7 +132,7 @@ class _Examination:
             return
         try:
             if self._admit is None:
-                await self._on(target, session)
+                await self._sender_steps(target, session)
         finally:
             await session.quit()
 
@@ -139,18 +141,18 @@ class _Examination:
             return ()
         return (Step.SENDER, Step.TEST_MESSAGE) if target.test_to else (Step.SENDER,)
 
-    async def _on(self, target: CheckTarget, session: Session) -> None:
-        self.tell(target.mailbox, *await check_senders(target, session))
+    async def _sender_steps(self, target: CheckTarget, session: Session) -> None:
+        self.record(target.mailbox, *await check_senders(target, session))
         if target.test_to is None:
             return
         if session.reusable:
-            self.tell(target.mailbox, await send_test(target, session, target.test_to))
+            self.record(target.mailbox, await send_test(target, session, target.test_to))
         else:
-            self.tell(target.mailbox, skipped(Step.TEST_MESSAGE, "Not tried: the session has ended."))
+            self.record(target.mailbox, skipped(Step.TEST_MESSAGE, "Not checked: the session has ended."))
 
     def _skip(self, about: str, steps: Iterable[Step], why: Finding | None) -> None:
         if why is not None:
-            self.tell(about, *(skipped(step, f"Not tried, because the step {why.step} failed.") for step in steps))
+            self.record(about, *(skipped(step, f"Not checked, because the step {why.step} failed.") for step in steps))
 
 
 def _facts(targets: Sequence[CheckTarget]) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""What receivers ask of a sender's domain: MX, SPF, DKIM, DMARC, and the PTR of an address. Never the upstream.
+"""Checks of the senders' domains in DNS (MX, SPF, DKIM, DMARC) and of the PTR record of the public address.
 
-None of it stops Postern from sending; it decides whether what was sent is believed.
+These records do not affect sending; receivers use them to decide whether they accept and trust the mail.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
 from app.doctor.spf import MAX_LOOKUPS, Spf, evaluate
 from app.doctor.target import CheckTarget
 
-_EACH = 5.0  # seconds a question to the name server may take
-_MOST = 5  # domains of one mailbox, and domains at once
+_QUERY_TIMEOUT = 5.0  # seconds
+_MAX_DOMAINS = 5  # of one mailbox, and at the same time
 _SPF_OF_CLOUD = {".office365.us": "spf.protection.office365.us", ".outlook.cn": "spf.protection.partner.outlook.cn"}
 _SPF = "spf.protection.outlook.com"
 _OF_MICROSOFT = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")  # domains that Microsoft signs for
@@ -25,11 +25,11 @@ _DomainCheck = Callable[[CheckTarget, DnsClient, str], Awaitable[Finding]]
 
 
 async def check_domains(targets: Sequence[CheckTarget]) -> list[Finding]:
-    """Every check for every domain that a sender may be of, each domain once, then the egress address."""
+    """Run every check for each domain of the senders, and check the egress address."""
     first = targets[0]  # egress and name server are the same for all
-    records = DnsClient(first.name_server, min(_EACH, first.step_timeouts.domain))
-    of_domain, left = _shared_out(targets)
-    few = asyncio.Semaphore(_MOST)
+    records = DnsClient(first.name_server, min(_QUERY_TIMEOUT, first.step_timeouts.domain))
+    of_domain, left = _assign_domains(targets)
+    few = asyncio.Semaphore(_MAX_DOMAINS)
 
     async def examine(domain: str, target: CheckTarget) -> list[Finding]:
         async with few:
@@ -37,32 +37,32 @@ async def check_domains(targets: Sequence[CheckTarget]) -> list[Finding]:
             return await asyncio.gather(*work)
 
     found = await asyncio.gather(*(examine(domain, target) for domain, target in of_domain.items()))
-    skips = [replace(skipped(Step.MX, f"The records of {one} were not looked at."), about=one) for one in left]
+    skips = [replace(skipped(Step.MX, f"The records of {one} were not checked."), about=one) for one in left]
     ptr = await _bounded(first, Step.PTR, _ptr, records, first.egress or "")
     return [*(one for row in found for one in row), *skips, ptr]
 
 
-def _shared_out(targets: Sequence[CheckTarget]) -> tuple[dict[str, CheckTarget], list[str]]:
-    """Each domain with the first target that names it, and those that are too many of one target."""
+def _assign_domains(targets: Sequence[CheckTarget]) -> tuple[dict[str, CheckTarget], list[str]]:
+    """Return each domain with its first target, and the domains beyond the limit of a target."""
     of_domain: dict[str, CheckTarget] = {}
     left: dict[str, None] = {}
     for target in targets:
         found = domains(target)
-        left.update(dict.fromkeys(found[_MOST:]))
-        for domain in found[:_MOST]:
+        left.update(dict.fromkeys(found[_MAX_DOMAINS:]))
+        for domain in found[:_MAX_DOMAINS]:
             of_domain.setdefault(domain, target)
     return of_domain, [domain for domain in left if domain not in of_domain]
 
 
 def domains(target: CheckTarget) -> list[str]:
-    """The domains of the mailbox, the default sender and the allowed ones, but of patterns that name none."""
+    """Return the domains of the mailbox, the default sender and the allowed senders, except wildcard domains."""
     addresses: Iterable[str] = (target.mailbox, target.sender.addr_spec, *target.senders)
     found = (address.rpartition("@")[2].lower() for address in addresses)
     return [domain for domain in dict.fromkeys(found) if not set(domain) & set("*?[")]
 
 
 async def _bounded(target: CheckTarget, step: Step, check: _DomainCheck, records: DnsClient, domain: str) -> Finding:
-    """What the name server does not answer is no fault of the domain."""
+    """Run one check; a missing reply of the name server is a warning."""
     try:
         async with asyncio.timeout(target.step_timeouts.domain):
             return replace(await check(target, records, domain), about=domain)
@@ -70,7 +70,7 @@ async def _bounded(target: CheckTarget, step: Step, check: _DomainCheck, records
         why = str(error)
     except TimeoutError:
         why = f"The name server took longer than {target.step_timeouts.domain:g} s."
-    fix = "Check that this machine may ask its name server (UDP and TCP port 53), or name another by --name-server."
+    fix = "Check that this machine can reach its name server (UDP and TCP port 53), or set another with --name-server."
     return replace(warn(step, f"{domain}: {step.upper()} could not be looked up. {why}", fix), about=domain)
 
 
@@ -83,11 +83,11 @@ async def _mx(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
         )
         return failed(Step.MX, f"{domain} does not exist in the DNS.", fix)
     if exchangers and exchangers != [""]:
-        return ok(Step.MX, f"{domain} takes mail.", {"MX": ", ".join(exchangers)})
+        return ok(Step.MX, f"{domain} accepts mail.", {"MX": ", ".join(exchangers)})
     return warn(
         Step.MX,
-        f"{domain} takes no mail (no MX record), so replies and reports of failed delivery are lost, and many "
-        "receivers mistrust it.",
+        f"{domain} accepts no mail (no MX record), so replies and non-delivery reports are lost, and many receivers "
+        "do not trust it.",
         f"Publish the MX record that {_shown_at(domain)} shows.",
     )
 
@@ -105,9 +105,9 @@ async def _spf(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
     if len(found.records) > 1:
         return failed(
             Step.SPF,
-            f"{domain} has {len(found.records)} SPF records; with more than one, receivers count none.",
-            f"Join them into one TXT record at {domain} that begins with v=spf1 once, has the terms of all, among them "
-            f"include:{exchange}, and ends with one `-all`.",
+            f"{domain} has {len(found.records)} SPF records; with more than one, receivers ignore all.",
+            f"Merge them into one TXT record at {domain}: `v=spf1`, the terms of all records with include:{exchange}, "
+            "and one `-all` at the end.",
             facts,
         )
     if not found.permits_exchange:
@@ -124,37 +124,37 @@ def _spf_doubts(domain: str, found: Spf, facts: dict[str, str]) -> Finding | Non
     if found.lookups > MAX_LOOKUPS:
         return warn(
             Step.SPF,
-            f"The SPF record of {domain} costs {found.lookups} lookups or more; receivers give up after {MAX_LOOKUPS} "
-            "and count it as broken.",
-            "Take out includes of services that no longer send, or put their addresses in as ip4: and ip6:.",
+            f"The SPF record of {domain} needs {found.lookups} lookups or more; receivers allow {MAX_LOOKUPS} "
+            "and treat it as invalid.",
+            "Remove includes of services that no longer send, or replace them with their addresses (ip4: and ip6:).",
             facts,
         )
     if found.errors:
         why = "; ".join(found.errors[:3])
         return warn(
             Step.SPF,
-            f"The SPF record of {domain} is broken for strict receivers: {why}.",
-            "Correct or take out that term.",
+            f"The SPF record of {domain} is invalid for strict receivers: {why}.",
+            "Correct or remove that term.",
             facts,
         )
     if found.permits_anyone:
         return warn(
-            Step.SPF, f"The SPF record of {domain} lets everybody send (+all).", "End it with `-all` instead.", facts
+            Step.SPF, f"The SPF record of {domain} lets anyone send (+all).", "End it with `-all` instead.", facts
         )
     return None
 
 
 async def _dkim(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
     if domain.endswith(_OF_MICROSOFT):
-        return skipped(Step.DKIM, f"Microsoft signs mail of {domain} by itself.")
+        return skipped(Step.DKIM, f"Microsoft signs mail of {domain} automatically.")
     names = [f"{selector}._domainkey.{domain}" for selector in _SELECTORS]
     targets = dict(zip(names, await asyncio.gather(*(records.cname(name) for name in names)), strict=True))
     facts = {name: target or "none" for name, target in targets.items()}
     if all(target and target.endswith(_KEYS_AT) for target in targets.values()):
         return ok(
             Step.DKIM,
-            f"{domain} has Microsoft's DKIM names. Whether signing is switched on shows only in a message that "
-            "arrived: Authentication-Results says dkim=pass.",
+            f"{domain} has Microsoft's DKIM names. Whether signing is enabled is visible only in a "
+            "received message: dkim=pass in Authentication-Results.",
             facts,
         )
     return warn(
@@ -173,15 +173,15 @@ async def _dmarc(target: CheckTarget, records: DnsClient, domain: str) -> Findin
     if not policies:
         return warn(
             Step.DMARC,
-            f"{domain} has no DMARC record; the large receivers ask for one.",
-            f"Publish a TXT record at _dmarc.{domain}: `v=DMARC1; p=none` to begin with, and `p=reject` once SPF and "
+            f"{domain} has no DMARC record; large receivers require one.",
+            f"Publish a TXT record at _dmarc.{domain}: first `v=DMARC1; p=none`, later `p=reject` once SPF and "
             "DKIM pass for all your mail.",
         )
     facts = {f"_dmarc.{at}": " | ".join(policies)}
     if len(policies) > 1:
         return warn(
             Step.DMARC,
-            f"{at} has {len(policies)} DMARC records; with more than one, receivers count none.",
+            f"{at} has {len(policies)} DMARC records; with more than one, receivers ignore all.",
             f"Keep one TXT record at _dmarc.{at}.",
             facts,
         )
@@ -194,7 +194,7 @@ async def _dmarc(target: CheckTarget, records: DnsClient, domain: str) -> Findin
 
 
 async def _dmarc_records(records: DnsClient, domain: str) -> tuple[str, list[str]]:
-    """Those of the domain, or else of the nearest parent that has one; never of a top level."""
+    """Return the records of the domain or of its nearest parent with one, except a top-level domain."""
     labels = domain.split(".")
     for start in range(max(1, len(labels) - 1)):
         at = ".".join(labels[start:])
@@ -220,9 +220,9 @@ async def _ptr(target: CheckTarget, records: DnsClient, address: str) -> Finding
     why = "has no name in the DNS" if not names else "has a name that does not lead back to it"
     return warn(
         Step.PTR,
-        f"{address} {why}. Office 365 does not ask for one on port {target.upstream.port}, so mail goes all the same.",
-        "To have it in order, ask whoever gave you the address for a PTR record, and give that name an A or AAAA "
-        "record with the address.",
+        f"{address} {why}. Office 365 does not require one on port {target.upstream.port}, so mail is sent anyway.",
+        "If you want one, ask the provider of the address for a PTR record, and publish an A or AAAA record with the "
+        "address for that name.",
         facts,
     )
 

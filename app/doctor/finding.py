@@ -1,4 +1,4 @@
-"""What a check has found, as a value. Judges nothing and prints nothing."""
+"""Findings of the diagnosis. Values only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from enum import StrEnum
 
 from app.mail.safe_text import cut
 
-_LONGEST_TEXT = 2000  # characters; an SPF record has some hundred
+_MAX_TEXT = 2000  # characters
 
 
 class Outcome(StrEnum):
-    """How a step has ended."""
+    """Result of a step."""
 
     OK = "ok"
-    WARN = "warn"  # mail goes, but something is to be mended
+    WARN = "warn"  # mail is sent, but something should be fixed
     FAILED = "failed"
-    SKIPPED = "skipped"  # not tried; the summary says why
+    SKIPPED = "skipped"  # not checked; the summary has the reason
 
 
 class Step(StrEnum):
-    """The steps, in the order in which they are taken."""
+    """Steps of the diagnosis, in order."""
 
     SETTINGS = "settings"
     DNS = "dns"
@@ -43,9 +43,9 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One step's end. `fix` says what a person does about it; "" if there is nothing to do. No secret is ever in it.
+    """Finding of one step, without secrets. `fix` has instructions for a person; "" if there is nothing to do.
 
-    `about` is what was examined: host:port, a mailbox, a domain or an address; "" for the settings.
+    `about` is the subject: host:port, a mailbox, a domain or an address; "" for the settings.
     """
 
     step: Step
@@ -56,28 +56,28 @@ class Finding:
     about: str = ""
 
     def __post_init__(self) -> None:
-        """Cut each text: an upstream, a name server or a token endpoint may have sent any length of it."""
+        """Cut each text: servers may have sent any length."""
         for name in ("summary", "fix", "about"):
-            object.__setattr__(self, name, cut(getattr(self, name), _LONGEST_TEXT))
-        facts = {cut(name): cut(value, _LONGEST_TEXT) for name, value in self.facts.items()}
+            object.__setattr__(self, name, cut(getattr(self, name), _MAX_TEXT))
+        facts = {cut(name): cut(value, _MAX_TEXT) for name, value in self.facts.items()}
         object.__setattr__(self, "facts", facts)
 
 
 def ok(step: Step, summary: str, facts: Mapping[str, str] | None = None) -> Finding:
-    """All is well."""
+    """Return a finding of a successful step."""
     return Finding(step, Outcome.OK, summary, facts=facts or {})
 
 
 def skipped(step: Step, why: str) -> Finding:
-    """Not tried."""
+    """Return a finding of a skipped step."""
     return Finding(step, Outcome.SKIPPED, why)
 
 
 def warn(step: Step, summary: str, fix: str, facts: Mapping[str, str] | None = None) -> Finding:
-    """It works, and yet."""
+    """Return a finding of a step that works but needs a fix."""
     return Finding(step, Outcome.WARN, summary, fix, facts or {})
 
 
 def failed(step: Step, summary: str, fix: str, facts: Mapping[str, str] | None = None) -> Finding:
-    """It does not work."""
+    """Return a finding of a failed step."""
     return Finding(step, Outcome.FAILED, summary, fix, facts or {})

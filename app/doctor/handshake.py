@@ -1,4 +1,4 @@
-"""From the greeting to what is offered under TLS, on one connection without a login."""
+"""Checks from the greeting to the SMTP extensions under TLS, on one connection without a login."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,18 +12,26 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, ServerInfo, TlsInfo, greet, inspect_certificate
 
 STEPS = (Step.GREETING, Step.EHLO, Step.STARTTLS, Step.CERTIFICATE, Step.CAPABILITIES)
-_ALWAYS = ("SIZE", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")  # what Office 365 has offered since 2017
+_EXPECTED_EXTENSIONS = (
+    "SIZE",
+    "PIPELINING",
+    "8BITMIME",
+    "ENHANCEDSTATUSCODES",
+)  # Office 365 has offered them since 2017
 _OF_PHASE = {Phase.EHLO: Step.EHLO, Phase.STARTTLS: Step.STARTTLS}
 _MICROSOFT = "Microsoft ESMTP"
 
 
 async def check_handshake(target: CheckTarget) -> list[Finding]:
-    """The steps as far as they come; the last one may have failed."""
+    """Return the findings of the steps up to the first failure."""
     try:
         async with asyncio.timeout(target.step_timeouts.handshake):
             end = await greet(target.with_short_timeouts)
     except SessionError as failed_:
-        return [*_before(target, failed_.dialogue, failed_.failure), await _unanswered(target, failed_.failure)]
+        return [
+            *_findings_before(target, failed_.dialogue, failed_.failure),
+            await _unanswered(target, failed_.failure),
+        ]
     except TimeoutError:
         late = Failure(
             Phase.GREETING, FailureKind.TIMEOUT, f"{target.where} did not answer in {target.step_timeouts.handshake} s."
@@ -32,20 +40,20 @@ async def check_handshake(target: CheckTarget) -> list[Finding]:
     if isinstance(end, Refusal):
         step = _OF_PHASE.get(end.phase, Step.GREETING)
         known = {"ehlo-name": target.upstream.ehlo_name}
-        return [*_done(target, end.dialogue, step), diagnosis.of_reply(target, step, end.phase, end.reply, known)]
+        return [*_successful(target, end.dialogue, step), diagnosis.of_reply(target, step, end.phase, end.reply, known)]
     return _all(target, end)
 
 
 async def _unanswered(target: CheckTarget, failure: Failure) -> Finding:
     if failure.phase is Phase.STARTTLS and failure.kind is FailureKind.CERTIFICATE:
-        return certificate.untrusted_finding(target, failure, await _look(target))
+        return certificate.untrusted_finding(target, failure, await _inspect(target))
     if failure.phase is Phase.STARTTLS and failure.kind is FailureKind.TLS:
-        return certificate.no_tls_finding(target, failure, await _look(target))
+        return certificate.no_tls_finding(target, failure, await _inspect(target))
     return diagnosis.of_failure(target, _OF_PHASE.get(failure.phase, Step.GREETING), failure)
 
 
-async def _look(target: CheckTarget) -> TlsInfo | None:
-    """What is shown to somebody who believes everybody."""
+async def _inspect(target: CheckTarget) -> TlsInfo | None:
+    """Return the TLS data of a connection without verification, or None if it fails."""
     try:
         async with asyncio.timeout(target.step_timeouts.certificate):
             shown = await inspect_certificate(target.with_short_timeouts)
@@ -54,18 +62,18 @@ async def _look(target: CheckTarget) -> TlsInfo | None:
     return None if isinstance(shown, Refusal) else shown
 
 
-def _before(target: CheckTarget, dialogue: tuple[Line, ...], failure: Failure) -> list[Finding]:
+def _findings_before(target: CheckTarget, dialogue: tuple[Line, ...], failure: Failure) -> list[Finding]:
     if failure.kind is FailureKind.CERTIFICATE:
-        return _done(target, dialogue, Step.CERTIFICATE)
-    return _done(target, dialogue, _OF_PHASE.get(failure.phase, Step.GREETING))
+        return _successful(target, dialogue, Step.CERTIFICATE)
+    return _successful(target, dialogue, _OF_PHASE.get(failure.phase, Step.GREETING))
 
 
-def _done(target: CheckTarget, dialogue: tuple[Line, ...], until: Step) -> list[Finding]:
-    """What worked before the step that did not."""
+def _successful(target: CheckTarget, dialogue: tuple[Line, ...], until: Step) -> list[Finding]:
+    """Return the findings of the steps before the failed one."""
     findings: Mapping[Step, Callable[[], Finding]] = {
         Step.GREETING: lambda: _greeting(target, dialogue[0].text),
         Step.EHLO: lambda: _ehlo(target),
-        Step.STARTTLS: lambda: ok(Step.STARTTLS, "STARTTLS is offered."),
+        Step.STARTTLS: lambda: ok(Step.STARTTLS, "The server offers STARTTLS."),
     }
     return [findings[step]() for step in STEPS[: STEPS.index(until)]]
 
@@ -86,12 +94,11 @@ def _greeting(target: CheckTarget, banner: str) -> Finding:
     if target.at_microsoft and _MICROSOFT not in banner:
         return warn(
             Step.GREETING,
-            "A server greets, but not in Microsoft's words: something between here and Office 365 answers or rewrites "
-            "SMTP.",
-            f"Have the firewall or proxy pass {target.where} through untouched (SMTP inspection, often called fixup).",
+            "The greeting is not Microsoft's: a device between here and Office 365 replies or rewrites SMTP.",
+            f"Configure the firewall or proxy to pass {target.where} through unchanged (no SMTP inspection or fixup).",
             facts,
         )
-    return ok(Step.GREETING, "A server greets.", facts)
+    return ok(Step.GREETING, "The server sends a greeting.", facts)
 
 
 def _ehlo(target: CheckTarget) -> Finding:
@@ -102,20 +109,20 @@ def _capabilities(target: CheckTarget, offered: Mapping[str, str]) -> Finding:
     facts = {"offered": ", ".join(f"{keyword} {value}".strip() for keyword, value in sorted(offered.items()))}
     if "AUTH" not in offered:
         why = WITHOUT_REPLY[FailureKind.PROTOCOL]
-        return failed(Step.CAPABILITIES, "The server offers no login (AUTH), even under TLS.", why.fix, facts)
-    if missing := [keyword for keyword in _ALWAYS if keyword not in offered]:
+        return failed(Step.CAPABILITIES, "The server does not offer AUTH, even under TLS.", why.fix, facts)
+    if missing := [keyword for keyword in _EXPECTED_EXTENSIONS if keyword not in offered]:
         return warn(
             Step.CAPABILITIES,
             f"The server does not offer {', '.join(missing)}, which Office 365 always does.",
-            f"Check that {target.where} is the submission host; a proxy that rewrites SMTP takes such things away.",
+            f"Check that {target.where} is the submission host; a proxy that rewrites SMTP removes extensions.",
             facts,
         )
     largest = int(offered["SIZE"]) if offered["SIZE"].isdigit() else 0  # 0: no fixed limit (RFC 1870 §4)
     if 0 < largest < target.max_message_bytes:
         return warn(
             Step.CAPABILITIES,
-            f"The server takes messages of {largest} octets at most, Postern of {target.max_message_bytes}.",
-            f"Set POSTERN_MAX_MESSAGE_BYTES={largest}, so that a message that is too large is refused at once.",
+            f"The server accepts messages of {largest} bytes at most, Postern of {target.max_message_bytes}.",
+            f"Set POSTERN_MAX_MESSAGE_BYTES={largest}, so that Postern rejects larger messages immediately.",
             facts,
         )
     return ok(Step.CAPABILITIES, "The server offers what Postern needs.", facts)

@@ -1,4 +1,4 @@
-"""The credential and the one login of an examination."""
+"""Checks of the credential and of the login, with one login per diagnosis."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -22,38 +22,38 @@ _SOON = 30 * DAY  # seconds
 
 @dataclass(frozen=True, slots=True)
 class FixedCredentials:
-    """A credential that has been had already: nobody is asked for a token twice."""
+    """Credential source that returns a secret obtained before, so that no second token is requested."""
 
     value: Secret
 
     async def secret(self) -> Secret:
-        """The same one."""
+        """Return the secret."""
         return self.value
 
     def reject(self, secret: Secret) -> bool:
-        """There is no other one: one examination is one login."""
+        """Return False: there is no other secret, and a diagnosis logs in once."""
         return False
 
     def expiry(self) -> CredentialExpiry | None:
-        """Asked of whom it comes from."""
+        """Return None: the original credential source knows the expiry."""
         return None
 
 
 async def check_credential(target: CheckTarget) -> tuple[Finding, Secret | None]:
-    """The secret, and what can be said of it without showing it."""
+    """Return the finding about the credential, without the secret in it, and the secret."""
     try:
         async with asyncio.timeout(target.step_timeouts.credential):
             secret = await target.credentials.secret()
     except CredentialError as error:
         return _unavailable(target, str(error), error.code), None
     except TimeoutError:
-        return _unavailable(target, f"There was no answer in {target.step_timeouts.credential:g} s."), None
+        return _unavailable(target, f"There was no reply in {target.step_timeouts.credential:g} s."), None
     finding = _token(target, secret.value) if secret.mechanism is Mechanism.XOAUTH2 else _PASSWORD
     return (_ends(target, finding) if finding.outcome is Outcome.OK else finding), secret
 
 
 async def check_login(target: CheckTarget, secret: Secret) -> tuple[Finding, Session | None]:
-    """One AUTH, and no second one whatever comes of it."""
+    """Log in with a single AUTH and return the finding and the session."""
     try:
         async with asyncio.timeout(target.step_timeouts.login):
             end = await open_session(target.with_short_timeouts, FixedCredentials(secret))
@@ -67,10 +67,10 @@ async def check_login(target: CheckTarget, secret: Secret) -> tuple[Finding, Ses
     if isinstance(end, Refusal):
         return diagnosis.of_reply(target, Step.AUTH, end.phase, end.reply, _known(secret)), None
     facts = {"mailbox": secret.username, "mechanism": f"AUTH {secret.mechanism}"}
-    return ok(Step.AUTH, "The mailbox is logged in.", facts), end
+    return ok(Step.AUTH, "The login succeeded.", facts), end
 
 
-_PASSWORD = ok(Step.CREDENTIAL, "There is a password.")
+_PASSWORD = ok(Step.CREDENTIAL, "A password is set.")
 
 
 def _unavailable(target: CheckTarget, detail: str, code: str = "") -> Finding:
@@ -78,12 +78,12 @@ def _unavailable(target: CheckTarget, detail: str, code: str = "") -> Finding:
 
 
 def _ends(target: CheckTarget, finding: Finding) -> Finding:
-    """A warning if the credential ends soon, or if its end has been announced."""
+    """Return a warning instead of `finding` if the credential expires soon or its end was announced."""
     ending = target.credentials.expiry()
     if ending is None or not (ending.announced or ending.at - target.clock.now() < _SOON):
         return finding
     why = ending.explanation
-    facts = {**finding.facts, f"the {ending.what} ends": minute_text(ending.at)}
+    facts = {**finding.facts, f"the {ending.what} expires": minute_text(ending.at)}
     fix = fill_text(why.fix, {"mailbox": target.mailbox})
     return warn(Step.CREDENTIAL, f"{finding.summary} {why.summary}", fix, facts)
 
@@ -91,7 +91,7 @@ def _ends(target: CheckTarget, finding: Finding) -> Finding:
 def _token(target: CheckTarget, token: str) -> Finding:
     claims = Claims.read(token)
     if claims is None:
-        return ok(Step.CREDENTIAL, "There is a token. It cannot be read here; Exchange will say whether it is good.")
+        return ok(Step.CREDENTIAL, "Postern has a token. It is not readable here; the login shows whether it is valid.")
     finding = check_claims(claims, target.clock.now())
     return replace(finding, fix=fill_text(finding.fix, {"mailbox": target.mailbox, **claims.known}))
 

@@ -1,4 +1,4 @@
-"""What may be tried on an open session: each sender at MAIL FROM, and one message if a person asks for it."""
+"""Checks on an open session: each sender at MAIL FROM, and a test message on request."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -17,29 +17,29 @@ from app.mail.policy import judge
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Session
 
-_MOST = 10  # senders tried: enough to see, and not a burst
+_MAX_SENDERS = 10  # checked in one session
 _WILD = frozenset("*?[")
 _TEXT = "This is a test message, sent by `postern check`.\n\nIf you can read it, the whole path works.\n"
 
 
 async def check_senders(target: CheckTarget, session: Session) -> list[Finding]:
-    """MAIL FROM and RSET for each address; patterns have none to try."""
+    """Send MAIL FROM and RSET for each address; patterns are skipped."""
     patterns = [skipped(Step.SENDER, _of_pattern(one)) for one in target.senders if _WILD & set(one)]
     addresses = list(dict.fromkeys([target.mailbox, target.sender.addr_spec, *_addresses(target)]))
     deadline = asyncio.get_running_loop().time() + target.step_timeouts.senders
     findings: list[Finding] = []
-    for address in addresses[:_MOST]:
+    for address in addresses[:_MAX_SENDERS]:
         if findings and not session.open:
-            findings.append(skipped(Step.SENDER, f"{address} was not tried: the session has ended."))
+            findings.append(skipped(Step.SENDER, f"{address} was not checked: the session has ended."))
         else:
             findings.append(await _try_one(target, session, address, deadline))
-    left = len(addresses) - _MOST
-    more = [skipped(Step.SENDER, f"{left} further senders were not tried.")] if left > 0 else []
+    left = len(addresses) - _MAX_SENDERS
+    more = [skipped(Step.SENDER, f"{left} further senders were not checked.")] if left > 0 else []
     return [*findings, *more, *patterns]
 
 
 async def send_test(target: CheckTarget, session: Session, to: Address) -> Finding:
-    """Send one message and say what Exchange answers: the only way to see a missing Send As."""
+    """Send a test message: Exchange checks the Send As permission only for a whole message."""
     message = compose(
         Submission(sender=target.sender, to=(to,), subject="A test from Postern", text=_TEXT),
         id=uuid4(),
@@ -53,11 +53,11 @@ async def send_test(target: CheckTarget, session: Session, to: Address) -> Findi
     except TimeoutError:
         failure = Failure(session.phase, FailureKind.TIMEOUT, f"{target.where} did not answer in time.")
         return diagnosis.of_failure(target, Step.TEST_MESSAGE, failure)
-    return _answered(target, attempt, to, message.message_id)
+    return _test_result(target, attempt, to, message.message_id)
 
 
 async def _go() -> bool:
-    """A test message is kept nowhere, so there is nothing to make durable."""
+    """Permit the final dot: a test message is not stored, so nothing is committed before it."""
     return True
 
 
@@ -66,7 +66,7 @@ def _addresses(target: CheckTarget) -> list[str]:
 
 
 def _of_pattern(pattern: str) -> str:
-    return f"{pattern} is a pattern: there is no one address to try."
+    return f"{pattern} is a pattern, so there is no address to check."
 
 
 async def _try_one(target: CheckTarget, session: Session, address: str, deadline: float) -> Finding:
@@ -76,26 +76,26 @@ async def _try_one(target: CheckTarget, session: Session, address: str, deadline
     except SessionError as failed_:
         return diagnosis.of_failure(target, Step.SENDER, failed_.failure)
     except TimeoutError:
-        return diagnosis.of_failure(target, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No answer in time."))
+        return diagnosis.of_failure(target, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No reply in time."))
     if not reply.positive:
         return diagnosis.of_reply(target, Step.SENDER, Phase.MAIL, reply, {"from-address": address})
     if address.lower() == target.mailbox.lower():
         return ok(Step.SENDER, f"{address} may send: it is the mailbox itself.", {"reply": str(reply)})
     return ok(
         Step.SENDER,
-        f"{address} is accepted at MAIL FROM. That proves little: Exchange checks Send As only when a whole message "
-        "is sent, so try `--send-test` with it as the default sender.",
+        f"{address} is accepted at MAIL FROM. Exchange checks Send As only for a whole message: run `--send-test` "
+        "with it as the default sender.",
         {"reply": str(reply)},
     )
 
 
-def _answered(target: CheckTarget, attempt: Attempt, to: Address, message_id: str) -> Finding:
+def _test_result(target: CheckTarget, attempt: Attempt, to: Address, message_id: str) -> Finding:
     verdict = judge(attempt, [to.addr_spec])[to.addr_spec]
     facts = {"from": target.sender.addr_spec, "message id": f"<{message_id}>", "reply": verdict.reply or ""}
     if verdict.action is Action.RELAYED:
         return ok(
             Step.TEST_MESSAGE,
-            f"Office 365 has accepted a message for {to.addr_spec}, which is not yet delivery.",
+            f"Office 365 has accepted a message for {to.addr_spec}. This does not mean that it was delivered.",
             facts,
         )
     known = {"mailbox": target.mailbox, "from-address": target.sender.addr_spec}

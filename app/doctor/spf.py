@@ -1,6 +1,6 @@
-"""SPF (RFC 7208) as far as it matters here: does the record let Exchange send, and can receivers work it out?
+"""SPF evaluation (RFC 7208): does the record permit Exchange, and is it valid for receivers?
 
-No address is tested against it. Macros are not expanded: an include with one is counted and not followed.
+No IP address is tested. Macros are not expanded: an include with one is counted and not followed.
 """
 
 import re
@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from app.doctor.dns_client import DnsClient
 
 MAX_LOOKUPS = 10  # RFC 7208 §4.6.4
-_ENOUGH = 2 * MAX_LOOKUPS  # by then the verdict stands
+_LOOKUPS_FOLLOWED = 2 * MAX_LOOKUPS  # more do not change the result
 _TERM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:[:/](.*))?", re.IGNORECASE)
 _MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)", re.IGNORECASE)
-_ASKS = frozenset({"include", "a", "mx", "ptr", "exists"})
+_LOOKUP_MECHANISMS = frozenset({"include", "a", "mx", "ptr", "exists"})
 
 
 @dataclass(slots=True)
 class Spf:
-    """What was found out. `records` are the domain's own; `faults` make receivers give up (permerror)."""
+    """Result of the evaluation. `records` are the domain's own; `errors` cause a permerror at receivers."""
 
     records: list[str]
     permits_exchange: bool = False
     lookups: int = 0
-    permits_anyone: bool = False  # +all: anyone may send
+    permits_anyone: bool = False  # +all
     errors: list[str] = field(default_factory=list)
 
 
 async def evaluate(records: DnsClient, domain: str, exchange: str) -> Spf:
-    """The record of `domain`, followed to its end; `exchange` is the name whose inclusion lets Exchange send.
+    """Evaluate the record of `domain`; including the name `exchange` permits Exchange.
 
-    Raises Unanswered.
+    Raises DnsTimeoutError.
     """
     own = _spf(await records.txt(domain))
     found = Spf(own)
@@ -47,24 +47,24 @@ class _Evaluation:
         self._found = found
 
     async def follow(self, domain: str, record: str, *, passing: bool, within: frozenset[str]) -> None:
-        """`passing`: a match in this record is a pass for the domain that is examined."""
+        """Evaluate one record. `passing`: a match in it is a pass for the evaluated domain."""
         redirect = ""
         for term in record.split()[1:]:
             if mechanism := _TERM.fullmatch(term):
                 sign, kind, target = mechanism[1], mechanism[2].lower(), mechanism[3] or ""
                 if await self._mechanism(kind, target, passing=passing and sign in ("", "+"), within=within):
-                    return  # what stands after `all` is not read, a redirect neither (RFC 7208 §5.1)
+                    return  # terms after `all`, and a redirect, are ignored (RFC 7208 §5.1)
             elif modifier := _MODIFIER.fullmatch(term):
                 redirect = modifier[2] if modifier[1].lower() == "redirect" else redirect
             else:
-                self._found.errors.append(f"{domain} has a term that SPF does not know, {term!r:.60}")
+                self._found.errors.append(f"{domain} has an unknown term, {term!r:.60}")
         if redirect:
             self._found.lookups += 1
             await self._into(redirect, passing=passing, within=within)
 
     async def _mechanism(self, kind: str, target: str, *, passing: bool, within: frozenset[str]) -> bool:
-        """True if it is `all`."""
-        self._found.lookups += kind in _ASKS
+        """Evaluate one mechanism; return True if it is `all`."""
+        self._found.lookups += kind in _LOOKUP_MECHANISMS
         if kind == "include":
             await self._into(target, passing=passing, within=within)
         if kind == "all":
@@ -74,7 +74,7 @@ class _Evaluation:
     async def _into(self, target: str, *, passing: bool, within: frozenset[str]) -> None:
         name = target.lower().rstrip(".")
         self._found.permits_exchange |= passing and name == self._exchange
-        if "%" in name or self._found.lookups > _ENOUGH:
+        if "%" in name or self._found.lookups > _LOOKUPS_FOLLOWED:
             return
         if name in within:
             self._found.errors.append(f"{name} includes itself")

@@ -1,4 +1,4 @@
-"""What is to be examined, and how long each step may take. Values only."""
+"""Target of a diagnosis, and the timeout of each step. Values only."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,12 +11,12 @@ from app.smtp.timeouts import Timeouts
 
 @dataclass(frozen=True, slots=True)
 class StepTimeouts:
-    """Seconds for each step; 90 in all. `domain` runs beside the others."""
+    """Timeouts of the steps in seconds; 90 in all. `domain` runs in parallel."""
 
     dns: float = 5.0
     tcp: float = 8.0
-    handshake: float = 14.0  # from the greeting to what is offered under TLS
-    certificate: float = 5.0  # a second look, at a certificate that cannot be trusted
+    handshake: float = 14.0  # from the greeting to the extensions under TLS
+    certificate: float = 5.0  # second connection, which reads an untrusted certificate
     credential: float = 18.0
     login: float = 20.0
     senders: float = 5.0
@@ -24,7 +24,7 @@ class StepTimeouts:
     domain: float = 20.0
 
     def timeouts(self) -> Timeouts:
-        """The same for the single replies, so that a silent server is caught where it falls silent."""
+        """Return timeouts for single replies, so that a failure names the step without a reply."""
         reply = self.handshake / 2
         return Timeouts(
             connect=self.tcp / 2,
@@ -43,10 +43,9 @@ class StepTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class CheckTarget:
-    """One mailbox and its way to the upstream. `senders` are addresses and patterns; `sender` writes the test message.
+    """Mailbox with its upstream server. `senders` are addresses and patterns; the test message is from `sender`.
 
-    `egress` is the public address this machine is seen with, `name_server` who is asked for records of domains: by
-    default whom the system asks.
+    `egress` is the public IP address of this machine. `name_server` is for DNS records, by default the system's.
     """
 
     mailbox: str
@@ -63,17 +62,17 @@ class CheckTarget:
 
     @property
     def with_short_timeouts(self) -> Upstream:
-        """The upstream with the doctor's own timeouts."""
+        """Upstream with the timeouts of the diagnosis."""
         return replace(self.upstream, timeouts=self.step_timeouts.timeouts())
 
     @property
     def where(self) -> str:
-        """Host and port, for sentences."""
+        """Host and port for sentences."""
         return f"{self.upstream.host}:{self.upstream.port}"
 
     @property
     def at_microsoft(self) -> bool:
-        """True if the host's name is one of Microsoft's own."""
+        """True if the host name belongs to Microsoft."""
         return self.upstream.host.lower().endswith(MICROSOFT)
 
 

@@ -1,6 +1,6 @@
-"""What an OAuth 2.0 access token says of itself. It is read and not verified: only Exchange can do that.
+"""Claims of an OAuth 2.0 access token, read without verification, which only Exchange can do.
 
-Never the token itself: nothing that is kept here could log in.
+The token itself is never stored or shown.
 """
 
 import base64
@@ -35,12 +35,12 @@ _GRAPH = frozenset(
         "00000003-0000-0000-c000-000000000000",
     }
 )
-_ENOUGH = 600.0  # seconds; some front ends refuse tokens with less (sasl-xoauth2 #110)
+_MIN_VALIDITY = 600.0  # seconds; some front ends refuse tokens with less (sasl-xoauth2 #110)
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims that decide. `expires` is epoch seconds; `object_id` is the Enterprise application's."""
+    """Claims that the check needs. `expires` is epoch seconds; `object_id` is the Enterprise application's."""
 
     audience: str
     permissions: tuple[str, ...]  # roles of an app, scopes of a user's token
@@ -51,7 +51,7 @@ class Claims:
 
     @classmethod
     def read(cls, token: str) -> Self | None:
-        """None if the token cannot be read here (it need not be a JWT, RFC 9068)."""
+        """Parse a token; None if it is not a readable JWT (RFC 9068)."""
         claims = _payload(token)
         if claims is None:
             return None
@@ -67,12 +67,12 @@ class Claims:
 
     @property
     def known(self) -> Mapping[str, str]:
-        """What fills the <names> of a mend."""
+        """Values of the <names> in a fix."""
         names = {"client-id": self.app, "object-id": self.object_id, "tenant-id": self.tenant}
         return {name: value for name, value in names.items() if value}
 
     def facts(self) -> Mapping[str, str]:
-        """For the finding."""
+        """Return the facts of the finding."""
         return {
             "audience": self.audience or "none",
             "permissions": ", ".join(self.permissions) or "none",
@@ -84,12 +84,12 @@ class Claims:
 
 
 def check_claims(claims: Claims, now: float) -> Finding:
-    """FAILED only where a login with the token would be a failed login for sure."""
+    """Return the finding about a token: FAILED only if a login with it would certainly fail."""
     facts, step = claims.facts(), Step.CREDENTIAL
     if claims.audience in _GRAPH:
         return failed(
             step,
-            "The token is for Microsoft Graph and not for Exchange, which refuses it.",
+            "The token is for Microsoft Graph, so Exchange refuses it.",
             _SCOPE_FIX,
             facts,
         )
@@ -100,7 +100,7 @@ def check_claims(claims: Claims, now: float) -> Finding:
             f"The clock of this machine says {minute_text(now)}: set it right (NTP).",
             facts,
         )
-    return _doubts(claims, now) or ok(step, "There is a token for Exchange.", facts)
+    return _doubts(claims, now) or ok(step, "Postern has a token for Exchange.", facts)
 
 
 def _doubts(claims: Claims, now: float) -> Finding | None:
@@ -108,14 +108,14 @@ def _doubts(claims: Claims, now: float) -> Finding | None:
     if claims.audience not in _EXCHANGE:
         return warn(
             step,
-            "The token is for a service that this version does not know as Exchange.",
+            "The token is for an audience that is not a known one of Exchange.",
             _SCOPE_FIX,
             facts,
         )
-    if claims.expires is not None and claims.expires - now < _ENOUGH:
+    if claims.expires is not None and claims.expires - now < _MIN_VALIDITY:
         return warn(
             step,
-            f"The token ends within ten minutes, at {minute_text(claims.expires)}.",
+            f"The token expires within ten minutes, at {minute_text(claims.expires)}.",
             f"A new token is valid for an hour. The clock of this machine says {minute_text(now)}: check it (NTP).",
             facts,
         )

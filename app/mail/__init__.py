@@ -1,1 +1,1 @@
-"""The words and rules of mail. Pure: no clock, no randomness of its own, no logging, no asyncio, no I/O."""
+"""Domain rules of mail: messages, lifecycle, policy, explanations. Pure: no clock, randomness, logging or I/O."""

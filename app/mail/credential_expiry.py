@@ -1,4 +1,4 @@
-"""What of a credential ends by its date. Pure."""
+"""Expiry date of a credential. Pure."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from app.mail.outcome.verdict import Explanation
 
 @dataclass(frozen=True, slots=True)
 class CredentialExpiry:
-    """`what` ends at `at` (epoch seconds). `announced`: people are told long before."""
+    """Expiry of `what` at `at` (epoch seconds). `announced`: the warning is shown however far away the date is."""
 
     what: str
     at: float

@@ -20,14 +20,14 @@ _LISTS = ("to", "cc", "bcc", "reply_to")
 
 
 def normalize_address(address: str) -> str:
-    """The addr-spec to compare by: without a display name, in lower case, with A-labels. Raises AddressError."""
+    """Return the addr-spec for comparisons: no display name, lower case, A-labels. Raises AddressError."""
     return parse_address(address.strip()).addr_spec.lower()
 
 
 def has_address(head: Mapping[str, Any], recipients: Sequence[str], address: str) -> bool:
-    """Whether an email was addressed to `address` (see `normal`), or asked for answers to it.
+    """Return True if an email was addressed to `address` (see `normalize_address`) or has it in Reply-To.
 
-    `head` is as it was given to the API; `recipients` are those of the envelope, which a redirection has changed.
+    `head` is as the caller submitted it; `recipients` are those of the envelope, after a redirection.
     """
     in_brackets = f"<{address}>"
     entries = (entry.lower() for name in _LISTS for entry in head[name])
@@ -37,30 +37,30 @@ def has_address(head: Mapping[str, Any], recipients: Sequence[str], address: str
 
 
 def recipient(position: int) -> str:
-    """The placeholder of the recipient at this position, from 0 on: two of one email differ."""
+    """Return the placeholder of the recipient at this position (from 0); each position has its own."""
     return f"erased-{position + 1}@{_DOMAIN}"
 
 
 def head(given: Mapping[str, Any], mail_from: str) -> dict[str, Any]:
-    """The head without names, addresses, subject, tags and headers. The sending mailbox stays."""
+    """Return the head without names, addresses, subject, tags and headers. The sending mailbox stays."""
     lists = {name: [ADDRESS] * len(given[name]) for name in _LISTS}
     return {"sender": mail_from, "subject": SUBJECT, "tags": [], **lists}
 
 
 def message_id(given: str, addresses: Sequence[str], own: str) -> str:
-    """The Message-ID, by which Message trace finds the email; another one if a caller has put an address into it."""
+    """Return the Message-ID for Message trace, or a new one if the caller's contains an address."""
     lower = given.lower()
     return f"{own}@{_DOMAIN}" if any(one.lower() in lower for one in addresses) else given
 
 
 def reply(text: str | None) -> str | None:
-    """The codes of a reply, without its text."""
+    """Return the codes of a reply without its text."""
     found = _CODES.match(text or "")
     return found.group() if found else None
 
 
 def payload(kept: str, mail_from: str, identity: str, placeholders: Mapping[str, str]) -> str:
-    """The payload of a webhook's event about an email, erased. `placeholders` are by address, in lower case."""
+    """Return the erased payload of an email's webhook event. `placeholders` are by lower-case address."""
     event = json.loads(kept)
     data, relay = event["data"], event["data"]["relay"]
     data |= {"from": mail_from, "to": [ADDRESS] * len(data["to"]), "subject": SUBJECT, "tags": {}, "headers": []}

@@ -1,4 +1,4 @@
-"""A sentence and a mend for every state in which a person can meet a message. Pure; knows no store and no wire."""
+"""Explanation (summary and fix) of every state of a message and of a mailbox, in plain words. Pure."""
 
 from collections.abc import Mapping
 
@@ -9,18 +9,18 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.timestamps import minute_text
 
 _NOTHING = "Nothing to do."
-QUEUED = Explanation("It waits for its turn.", _NOTHING)
-ACTIVE = Explanation("It is being relayed now.", _NOTHING)
+QUEUED = Explanation("It waits in the queue.", _NOTHING)
+ACTIVE = Explanation("It is being sent now.", _NOTHING)
 SENT = Explanation(
-    "Office 365 has accepted it, which is not yet delivery.",
-    "Nothing to do. Message trace in the Exchange admin center shows by its Message-ID what became of it.",
+    "Office 365 has accepted the email. This does not mean that it was delivered.",
+    "Nothing to do. To see whether it was delivered, search Message trace (Exchange admin center) for its Message-ID.",
 )
-CANCELLED = Explanation("It was taken back before it was relayed.", "Send it anew if it is wanted after all.")
-DEFERRED = Explanation("It was not relayed yet.", "Nothing to do; it is offered again by itself.")
-HELD = Explanation("It is held until a person decides.", "Retry it, confirm that it has arrived, or cancel it.")
-FAILED = Explanation("It was not relayed.", "Read the last reply for the cause, mend it, then retry the message.")
+CANCELLED = Explanation("It was cancelled before it was sent.", "If it is needed after all, submit it again.")
+DEFERRED = Explanation("It has not been sent yet.", "Nothing to do: Postern tries again automatically.")
+HELD = Explanation("It is held until an operator decides.", "Retry it, confirm that it was delivered, or cancel it.")
+FAILED = Explanation("It was not sent.", "1. Read the cause in the last reply. 2. Fix it. 3. Retry the email.")
 
-_ANEW = "Send it anew if it is still wanted: its content is not kept any more, so it cannot be retried."
+_SUBMIT_AGAIN = "If it is still needed, submit it again: its content was removed, so it cannot be retried."
 
 _OTHER = {
     MessageState.QUEUED: QUEUED,
@@ -42,39 +42,40 @@ def explain(
     mailbox: tuple[str, MailboxCondition] | None = None,
     content_stored: bool = True,
 ) -> Explanation:
-    """Why a message stands where it does. `told` was kept with it; `relayed`: every recipient is; `scheduled_at` is in
-    the future or None; `mailbox` is the one that its queue waits for, with its condition; None when one is open;
-    `kept`: its content still is.
+    """Return the explanation of a message's state.
 
-    A queued message has no reason of its own: what put it back was its mailbox's trouble (lifecycle, rule 3).
+    `recorded` is the explanation stored with the message; `relayed`: all recipients were relayed; `scheduled_at` is in
+    the future or None; `mailbox` is the mailbox that the queue waits for, None if one is open; `content_stored`: the
+    content was not removed. A queued message has no explanation of its own: a mailbox problem put it back (lifecycle,
+    rule 3).
     """
     if recorded == ERASED:
         return ERASED
     if state in WAITING_STATES and scheduled_at is not None:
         return Explanation(
-            f"It is to be sent at {minute_text(scheduled_at)}.", "Nothing to do; until then it can be cancelled."
+            f"It is scheduled for {minute_text(scheduled_at)}.", "Nothing to do. Until then it can be cancelled."
         )
     if state in WAITING_STATES and mailbox is not None and mailbox[1].health is not Health.OPEN:
         return explain_mailbox(*mailbox)
     if recorded is None or state in _BEFORE_ATTEMPT:
         recorded = SENT if relayed and state is MessageState.DONE else _OTHER[state]
-    return recorded if content_stored or relayed else Explanation(recorded.summary, _ANEW)
+    return recorded if content_stored or relayed else Explanation(recorded.summary, _SUBMIT_AGAIN)
 
 
 def explain_mailbox(name: str, condition: MailboxCondition) -> Explanation:
-    """Why a mailbox relays nothing, as those read it whose messages wait."""
+    """Return the reason why a mailbox sends nothing, for the explanation of a waiting message."""
     why = fill_placeholders(condition.explanation or QUEUED, {"mailbox": name})
-    rests = "Held" if condition.health is Health.HELD else "Paused"
-    until = "" if condition.until is None else f", tried again at {minute_text(condition.until)}"
+    state_text = "held" if condition.health is Health.HELD else "paused"
+    until = "" if condition.until is None else f", next attempt at {minute_text(condition.until)}"
     return Explanation(
-        f"{rests} since {minute_text(condition.since)}{until}: mailbox {name}. {why.summary} "
-        "Its messages wait unspent and go by themselves afterwards.",
+        f"Mailbox {name} is {state_text} since {minute_text(condition.since)}{until}. {why.summary} "
+        "Its emails wait in the queue and are sent when it works again.",
         why.fix,
     )
 
 
 def fill_placeholders(explanation: Explanation, known: Mapping[str, str]) -> Explanation:
-    """The same with each <name> of its fix that is known in its place."""
+    """Return the explanation with each <name> of its fix replaced by its value in `known`."""
     return Explanation(explanation.summary, fill_text(explanation.fix, known))
 
 

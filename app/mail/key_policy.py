@@ -1,6 +1,6 @@
-"""What an API key may send: as whom, in which lanes, to whom and how much. Values, their rules, their judgement. Pure.
+"""Policy of an API key: permitted senders, lanes, recipients and amounts. Parses, validates and applies it. Pure.
 
-Nothing is counted here, and who may administrate is not decided here.
+The store counts amounts; permissions for administration are not part of it.
 """
 
 from collections.abc import Iterable
@@ -13,25 +13,25 @@ from app.mail.message.message import Lane, Submission
 from app.mail.rate_limit import RateLimit
 from app.mail.routing import ANYONE, PatternError, allowed, pattern
 
-MAX_ITEMS = 1_000_000_000  # messages or recipients of a budget
-MAX_BYTES = 1_000_000_000_000_000  # of a budget
+MAX_ITEMS = 1_000_000_000  # messages or recipients of a limit
+MAX_BYTES = 1_000_000_000_000_000  # of a limit
 MAX_NAME = 100  # characters
 
-_KINDS = "Give an address, *@contoso.com, *@*.contoso.com or * alone"
+_KINDS = "Use an address, *@contoso.com, *@*.contoso.com or * alone"
 _REDIRECTED = "[redirected] "
 _UNLIMITED = (None,) * 6
 
 
 class PolicyError(ValueError):
-    """A value that no policy can have. Its text says what is wrong and what mends it."""
+    """Invalid policy value. Its text says what is wrong and how to fix it."""
 
 
 @frozen
 class Policy:
-    """What is stored with a key. What is empty, None or false forbids nothing.
+    """Restrictions of one key. An empty value, None or False restricts nothing.
 
-    `recipients`, `redirect_to` and `sink` guard the recipients, and one of them at most is given: only some are taken,
-    or one address gets everything, or nobody gets anything.
+    At most one of `recipients` (only these are accepted), `redirect_to` (all mail is sent to this address) and `sink`
+    (no mail is sent) is set.
     """
 
     senders: tuple[str, ...] = ()  # patterns
@@ -49,12 +49,12 @@ class Policy:
 
     @property
     def default_lane(self) -> Lane:
-        """The lane of a message that names none."""
+        """Lane of a message that names none."""
         return Lane.NORMAL if self.takes_lane(Lane.NORMAL) else self.lanes[0]
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """None: nothing is counted."""
+        """Limits of the amounts, or None without any."""
         limits = (
             self.messages_per_minute,
             self.messages_per_day,
@@ -66,11 +66,11 @@ class Policy:
         return None if limits == _UNLIMITED else RateLimit(*limits)
 
     def takes_lane(self, lane: Lane) -> bool:
-        """Whether a message may go in this lane."""
+        """Return True if a message may use this lane."""
         return not self.lanes or lane in self.lanes
 
     def disallowed_recipients(self, submission: Submission) -> list[tuple[str, Address]]:
-        """The recipients that are not taken, each with its field, like `cc[1]`."""
+        """Return the recipients that are not allowed, each with its field, such as `cc[1]`."""
         if not self.recipients:
             return []
         fields = (("to", submission.to), ("cc", submission.cc), ("bcc", submission.bcc))
@@ -82,10 +82,10 @@ class Policy:
         ]
 
     def apply_redirect(self, submission: Submission) -> Submission:
-        """The message as it is to be relayed: as it was handed in, or redirected.
+        """Return the submission, redirected if the policy has `redirect_to`.
 
-        Redirected, it leads nobody to the people of the real sender: without Reply-To, and without the fields for
-        receipts, bounces, subscriptions and followups.
+        A redirected message has no Reply-To and no fields for receipts, bounces, subscriptions and followups, so that
+        no reader of it contacts the real people.
         """
         if self.redirect_to is None:
             return submission
@@ -103,65 +103,64 @@ class Policy:
 
 
 def validate(policy: Policy) -> Policy:
-    """The policy, if its parts go together. Raises PolicyError."""
+    """Return the policy if its values are consistent. Raises PolicyError."""
     if policy.default_sender and policy.senders and not allowed(parse_address(policy.default_sender), policy.senders):
         raise PolicyError(
-            "The default sender is not one that this key may send as. "
-            "Add it to the senders, or give another default sender."
+            "This key may not send as its default sender. Add the address to the senders, or change the default sender."
         )
     if (bool(policy.recipients), bool(policy.redirect_to), policy.sink).count(True) > 1:
         raise PolicyError(
-            "Allowed recipients, a redirection and a sink exclude each other. Give one, and take the others away."
+            "Allowed recipients, a redirection and a sink exclude each other. Set one of them and remove the others."
         )
     return policy
 
 
 def name(text: str) -> str:
-    """What a key is for, on one line. Raises PolicyError."""
+    """Return the name of a key on one line. Raises PolicyError."""
     line = " ".join(text.split())
     if not 1 <= len(line) <= MAX_NAME or not line.isprintable():
-        raise PolicyError(f"A name has 1 to {MAX_NAME} characters that can be shown. Give one such as shop.")
+        raise PolicyError(f"A name has 1 to {MAX_NAME} printable characters. Use one such as shop.")
     return line
 
 
 def senders(texts: Iterable[str]) -> tuple[str, ...]:
-    """Patterns of senders, each once. Raises PolicyError."""
+    """Return the patterns of senders without duplicates. Raises PolicyError."""
     return tuple(dict.fromkeys(_pattern(text, "sender") for text in texts))
 
 
 def recipients(texts: Iterable[str]) -> tuple[str, ...]:
-    """Patterns of recipients, each once; a bare domain is everybody there. Raises PolicyError."""
+    """Return the patterns of recipients without duplicates; a domain means all its addresses. Raises PolicyError."""
     return tuple(dict.fromkeys(_pattern(_of_domain(text), "recipient") for text in texts))
 
 
 def redirect_to(text: str) -> str:
-    """One address, without a display name. Raises PolicyError."""
+    """Return one address without a display name. Raises PolicyError."""
     return _address(text, "staging@contoso.com").addr_spec
 
 
 def default_sender(text: str) -> str:
-    """One address, with or without a display name. Raises PolicyError."""
+    """Return one address with its display name, if any. Raises PolicyError."""
     return _address(text, "Contoso <noreply@contoso.com>").render()
 
 
 def lanes(texts: Iterable[str]) -> tuple[Lane, ...]:
-    """Lanes, each once. The first is for messages that name none, if `normal` is not among them. Raises PolicyError."""
+    """Return the lanes without duplicates. Without `normal`, the first is the default lane. Raises PolicyError."""
     return tuple(dict.fromkeys(map(_lane, texts)))
 
 
 def item_limit(number: int) -> int:
-    """Messages or recipients in a window. Raises PolicyError."""
+    """Return a limit of messages or recipients. Raises PolicyError."""
     return _limit(number, MAX_ITEMS)
 
 
 def byte_limit(number: int) -> int:
-    """Bytes in a window. Raises PolicyError."""
+    """Return a limit of bytes. Raises PolicyError."""
     return _limit(number, MAX_BYTES)
 
 
 def _limit(number: int, most: int) -> int:
     if not 1 <= number <= most:
-        raise PolicyError(f"{number} is no budget. Give a whole number from 1 to {most}.")
+        raise PolicyError(f"{number} is not a valid limit. Use a whole number from 1 to {most}.")
     return number
 
 
@@ -169,7 +168,7 @@ def _pattern(text: str, what: str) -> str:
     try:
         return pattern(text)
     except PatternError as error:
-        raise PolicyError(f"{text.strip()!r:.60} is no pattern of a {what}: {error}. {_KINDS}.") from None
+        raise PolicyError(f"{text.strip()!r:.60} is not a pattern of a {what}: {error}. {_KINDS}.") from None
 
 
 def _of_domain(text: str) -> str:
@@ -181,11 +180,11 @@ def _address(text: str, such: str) -> Address:
     try:
         return parse_address(text)
     except AddressError:
-        raise PolicyError(f"{text!r:.60} is not an email address. Give one such as {such}.") from None
+        raise PolicyError(f"{text!r:.60} is not an email address. Use one such as {such}.") from None
 
 
 def _lane(text: str) -> Lane:
     try:
         return Lane(text.strip().lower())
     except ValueError:
-        raise PolicyError(f"{text!r:.60} is no lane. Give some of {', '.join(Lane)}.") from None
+        raise PolicyError(f"{text!r:.60} is not a lane. Use one or more of {', '.join(Lane)}.") from None

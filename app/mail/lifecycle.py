@@ -1,10 +1,10 @@
-"""The life of a message as a table, and the one pure function that moves it on after an attempt.
+"""State machine of a message: the table of transitions, and the settlement of a delivery attempt. Pure.
 
-Rule 1: every change of a message's state is a row of TRANSITIONS; what is not there cannot happen.
-Rule 2: a message ends by age (`expires_at`), never by a count of attempts.
-Rule 3: trouble beyond the message (mailbox, tenant, host) puts it back unspent; the mailbox waits, not the message.
-Rule 4: an attempt in doubt is offered again only as `on_unknown` says, and never silently.
-Rule 5: a recipient that was relayed or has failed is never offered again by itself.
+Rule 1: every change of a message's state is in TRANSITIONS; any other raises InvalidTransitionError.
+Rule 2: a message expires by age (`expires_at`), never by the number of attempts.
+Rule 3: a problem of the mailbox, tenant or host requeues the message without a delay of its own; the mailbox pauses.
+Rule 4: after an attempt with unknown result the message is sent again only if `on_unknown` permits it.
+Rule 5: a recipient that was relayed or failed is never attempted again automatically.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from app.mail.outcome.verdict import Action, Explanation, Verdict
 
 
 class MessageState(StrEnum):
-    """Where a message stands. Stored."""
+    """State of a message. Stored."""
 
     QUEUED = "queued"
     ACTIVE = "active"
@@ -29,7 +29,7 @@ class MessageState(StrEnum):
 
 
 class RecipientState(StrEnum):
-    """Where one recipient stands. Stored."""
+    """State of one recipient. Stored."""
 
     PENDING = "pending"
     RELAYED = "relayed"
@@ -48,18 +48,18 @@ class LastEvent(StrEnum):
 
 
 class Event(StrEnum):
-    """What can befall a message."""
+    """Event that changes the state of a message."""
 
-    CLAIM = "claim"  # a worker takes it: lease and open attempt
-    GIVE_BACK = "give back"  # not judged: the trouble lies beyond it, or the worker stopped before offering it
-    DEFER = "defer"  # some recipients are to be offered again later
-    FINISH = "finish"  # every recipient is relayed or failed
-    HOLD = "hold"  # the outcome is unknown, or a person said so
-    RELEASE = "release"  # a person puts a held message back
-    RETRY = "retry"  # a person puts the failed recipients of an ended message back
-    EXPIRE = "expire"  # its age is over
-    CANCEL = "cancel"  # the caller took it back
-    CONFIRM = "confirm"  # a person says that it has arrived
+    CLAIM = "claim"  # a worker starts an attempt under a lease
+    GIVE_BACK = "give back"  # requeued: a mailbox, tenant or host problem, or the worker stopped before the attempt
+    DEFER = "defer"  # some recipients are attempted again later
+    FINISH = "finish"  # every recipient was relayed or failed
+    HOLD = "hold"  # the result is unknown, or an operator holds it
+    RELEASE = "release"  # an operator requeues a held message
+    RETRY = "retry"  # an operator requeues the failed recipients of a finished message
+    EXPIRE = "expire"  # it reached its maximum age
+    CANCEL = "cancel"  # the caller cancelled it
+    CONFIRM = "confirm"  # an operator confirms that it was delivered
 
 
 _S, _E = MessageState, Event
@@ -81,19 +81,19 @@ TRANSITIONS: Mapping[MessageState, Mapping[Event, MessageState]] = {
 
 
 class InvalidTransitionError(Exception):
-    """A bug: `event` cannot befall a message in `state`."""
+    """Programming error: `event` is not possible in `state`."""
 
 
 def next_state(state: MessageState, event: Event) -> MessageState:
-    """The state after `event`. Raises ImpossibleTransition."""
+    """Return the state after `event`. Raises InvalidTransitionError."""
     try:
         return TRANSITIONS[state][event]
     except KeyError:
-        raise InvalidTransitionError(f"{event} cannot befall a message that is {state}") from None
+        raise InvalidTransitionError(f"event {event} is not possible for a message in state {state}") from None
 
 
 def sources(event: Event) -> frozenset[MessageState]:
-    """The states in which `event` is possible."""
+    """Return the states in which `event` is possible."""
     return frozenset(state for state, row in TRANSITIONS.items() if event in row)
 
 
@@ -103,17 +103,17 @@ ENDED_STATES = frozenset({MessageState.DONE, MessageState.CANCELLED})
 
 @frozen
 class DeliveryState:
-    """What is known of an ACTIVE message before its attempt is settled. Times are epoch seconds."""
+    """Facts about an ACTIVE message before its attempt is settled. Times are epoch seconds."""
 
-    due_since: float  # when it was first to be relayed: its age counts from here
+    due_since: float  # first due time; the age counts from here
     expires_at: float
     on_unknown: OnUnknown
-    unknown_before: int  # attempts of it that were in doubt before this one
+    unknown_before: int  # earlier attempts with unknown result
 
 
 @frozen
 class Outcome:
-    """One recipient after the attempt. `reply` is what a person reads."""
+    """Result for one recipient. `reply` is the text that is shown."""
 
     state: RecipientState
     reply: str | None
@@ -121,62 +121,63 @@ class Outcome:
 
 @frozen
 class Settlement:
-    """What one attempt changes: written in one commit, fenced by the lease."""
+    """Changes made by one attempt, written in one commit under its lease."""
 
     event: Event
-    due_at: float | None  # epoch seconds of the next offer; None when there is none
-    recipients: Mapping[str, Outcome]  # every recipient that was offered, by address
+    due_at: float | None  # epoch seconds of the next attempt; None without one
+    recipients: Mapping[str, Outcome]  # every attempted recipient, by address
     in_doubt: bool
-    explanation: Explanation | None  # None when all were relayed
+    explanation: Explanation | None  # None if all were relayed
 
     @property
     def state(self) -> MessageState:
-        """The state the message takes."""
+        """Next state of the message."""
         return next_state(MessageState.ACTIVE, self.event)
 
 
 EXPIRED = Explanation(
-    "It was not relayed before its time was over.",
-    "Read the last attempt for the cause, mend it, then retry the message or send it anew.",
+    "It could not be sent before it expired.",
+    "1. Read the cause in the last attempt. 2. Fix it. 3. Retry the email or submit it again.",
 )
 SUPERSEDED = Explanation(
-    "A newer message with the same `coalesce` value took its place before it was relayed.",
-    "Nothing to do. Leave `coalesce` out if every one of them is to be relayed.",
+    "A newer email with the same `coalesce` value replaced it before it was sent.",
+    "Nothing to do. If every one of these emails is needed, submit them without `coalesce`.",
 )
 SUNK = Explanation(
-    "Its API key has a sink for recipients: it was accepted and recorded, and is never relayed.",
-    "Nothing to do. Send such mail with another key, or take the sink off with `postern keys update`.",
+    "Its API key has a sink: the email was accepted and stored, but is never sent.",
+    "Nothing to do. To send such mail, use another key or remove the sink with `postern keys update`.",
 )
 _TRACE = (
-    "Look in Message trace for its Message-ID: if it is there, `postern emails confirm <id>`; "
-    "if not, `postern emails retry <id>`."
+    "Search Message trace for its Message-ID. If it is there, run `postern emails confirm <id>`; "
+    "if not, run `postern emails retry <id>`."
 )
 UNKNOWN_TWICE = Explanation(
-    "Twice the connection died between the end of the message and Exchange's answer, so it may have been delivered.",
+    "Twice the connection was lost after the whole email was sent and before Exchange replied. It may have been "
+    "delivered.",
     _TRACE,
 )
 UNKNOWN_HELD = Explanation(
-    "The connection died between the end of the message and Exchange's answer, so it may have been delivered.",
+    "The connection was lost after the whole email was sent and before Exchange replied. It may have been delivered.",
     _TRACE,
 )
 RESTORED = Explanation(
-    "It waited when the backup was made that was restored since, so it may have been relayed already.",
+    "The database was restored from a backup in which this email waited. It may have been sent since that backup.",
     _TRACE,
 )
 CONFIRMED = Explanation(
-    "The connection died before Exchange's answer to the whole message; a person has confirmed that it arrived.",
+    "The connection was lost before Exchange replied. An operator has confirmed that the email was delivered.",
     "Nothing to do.",
 )
 ASSUMED_SENT = Explanation(
-    "The connection died before Exchange's answer to the whole message; it counts as sent, as on_unknown asks.",
-    "Nothing to do. Message trace shows by its Message-ID whether it arrived.",
+    "The connection was lost before Exchange replied. The email counts as sent because its on_unknown is assume_sent.",
+    "Nothing to do. To see whether it was delivered, search Message trace for its Message-ID.",
 )
 
 
 def settle(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
-    """What becomes of an ACTIVE message judged so, one verdict for each recipient offered.
+    """Return the settlement of an ACTIVE message from the verdict of each attempted recipient, by address.
 
-    `now` is in epoch seconds; `jitter` in -1..1 spreads the next offers. Pure.
+    `now` is in epoch seconds; `jitter` in -1..1 spreads the next attempts.
     """
     if any(verdict.in_doubt for verdict in verdicts.values()):
         return _in_doubt(standing, verdicts, now, jitter)
@@ -198,17 +199,17 @@ def _settle(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float
 
 
 def _delay(pending: list[Verdict], by_age: float, progress: bool) -> float:
-    """Seconds to the next offer: as the age says and not sooner than the verdicts do.
+    """Return the seconds to the next attempt: by age, and not less than the delays of the verdicts.
 
-    A transaction that got on with some, while every verdict on the others names a delay, needs no rest beyond
-    that delay: the others go at once in the next one (RFC 5321 §4.5.3.1.10).
+    With `progress` (other recipients were settled) and a delay in every verdict, the delays alone count: the remaining
+    recipients of a 452 go in the next transaction (RFC 5321 §4.5.3.1.10).
     """
     named = [verdict.delay for verdict in pending if verdict.delay is not None]
     return max(named) if progress and len(named) == len(pending) else max([by_age, *named])
 
 
 def expire(recipients: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Whoever is still pending has failed by age; the last reply stays readable."""
+    """Return the outcomes with pending recipients failed by age. The last reply stays."""
     return {
         address: Outcome(RecipientState.FAILED, outcome.reply or "expired")
         if outcome.state is RecipientState.PENDING

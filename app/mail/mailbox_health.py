@@ -1,11 +1,10 @@
-"""The health of a mailbox as a value, and the pure rules by which it changes. Times are epoch seconds.
+"""Health of a mailbox, and the rules that change it. Times are epoch seconds. Pure.
 
-Rule 1: what is refused on the way in (connect to AUTH) is tried again without a message, and a login proves it mended.
-Rule 2: what is refused behind the login is proved mended only by a message that is relayed: until then one at a time.
-Rule 3: a held mailbox is probed by AUTH alone, 5 minutes, 1 hour and then every 6 hours after the last refusal, and
-not sooner than its verdict says.
-Rule 4: a mailbox that a person holds is opened by a person.
-Rule 5: a message that is relayed ends all doubt.
+Rule 1: after a refusal before or at AUTH the relay tries a login without a message; a successful login clears it.
+Rule 2: after a refusal later in the session the relay sends one message at a time until one is accepted.
+Rule 3: a held mailbox is probed with AUTH alone after PROBE_DELAYS, and not before the pause of its verdict ends.
+Rule 4: a mailbox that an operator holds is released by an operator.
+Rule 5: an accepted message clears all refusals.
 """
 
 from collections.abc import Iterable
@@ -21,52 +20,52 @@ PROBE_DELAYS: tuple[float, ...] = (
     1.0 * HOUR,
     6.0 * HOUR,
 )  # seconds
-MAX_PAUSE = 300.0  # seconds that repeated refusals grow to; a rule's own pause may be longer
+MAX_PAUSE = 300.0  # seconds; limit of the growing pause. A rule's own pause may be longer.
 GROW_AFTER = 60.0  # seconds between steps back to full concurrency
 MAX_REASON = 200  # characters
 
 
 class Health(StrEnum):
-    """Whether a mailbox relays."""
+    """Health of a mailbox."""
 
     OPEN = "open"
-    PAUSED = "paused"  # until a moment
-    HELD = "held"  # until its login works again, or a person opens it
+    PAUSED = "paused"  # until a point in time
+    HELD = "held"  # until a login works again or an operator releases it
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxCondition:
-    """Where a mailbox stands. `until` is the end of a pause or the next probe; None: a person decides."""
+    """Condition of a mailbox. `until` is the end of a pause or the next probe; None: an operator decides."""
 
     health: Health = Health.OPEN
     since: float = 0.0
     until: float | None = None
-    cooldown: float = 0.0  # seconds: how long `until` was set for
+    cooldown: float = 0.0  # seconds from the refusal to `until`
     explanation: Explanation | None = None
     refusals: int = 0  # in a row
-    during_login: bool = False  # the last refusal came on the way in
+    during_login: bool = False  # the last refusal came before or at AUTH
     connections: int | None = None  # allowed at once; None: all
     grows_at: float | None = None  # when one more is allowed
 
     @property
     def unproven(self) -> bool:
-        """The next step is a login without a message."""
+        """True if the next step is a login without a message."""
         return self.during_login and self.refusals > 0
 
     @property
     def half_open(self) -> bool:
-        """One message at a time until one is relayed."""
+        """True if the relay sends one message at a time until one is accepted."""
         return not self.during_login and self.refusals > 0
 
     def probe_due(self, now: float) -> bool:
-        """True when a held mailbox may try its login again."""
+        """Return True if it is time for the next probe of a held mailbox."""
         return self.health is Health.HELD and self.until is not None and now >= self.until
 
 
 def as_of(condition: MailboxCondition, now: float, limit: int) -> MailboxCondition:
-    """The condition as time alone has changed it: a pause over, one more connection allowed, a clock set back."""
+    """Return the condition at `now`: ends a pause, permits one more connection, corrects times after a clock change."""
     if condition.until is not None and condition.until - now > condition.cooldown:
-        condition = replace(condition, until=now + condition.cooldown)  # what was to last so long lasts no longer
+        condition = replace(condition, until=now + condition.cooldown)  # the clock was set back
     if condition.grows_at is not None and condition.grows_at - now > GROW_AFTER:
         condition = replace(condition, grows_at=now + GROW_AFTER)
     if condition.health is Health.PAUSED and condition.until is not None and now >= condition.until:
@@ -81,7 +80,7 @@ def as_of(condition: MailboxCondition, now: float, limit: int) -> MailboxConditi
 def after_attempt(
     condition: MailboxCondition, verdicts: Iterable[Verdict], now: float, *, during_login: bool, limit: int
 ) -> MailboxCondition:
-    """The condition after one attempt; `during_login`: it ended before the login was done."""
+    """Return the condition after one attempt. `during_login`: the attempt ended before the login succeeded."""
     for verdict in verdicts:
         if verdict.reduce_concurrency:
             condition = _slower(condition, now, limit)
@@ -97,19 +96,19 @@ def after_attempt(
 def pause(
     condition: MailboxCondition, why: Explanation, seconds: float, now: float, *, during_login: bool
 ) -> MailboxCondition:
-    """At rest for so many seconds, longer if this was refused before, but never shorter than it rests already."""
+    """Return the condition paused for `seconds`, or longer after repeated refusals. It never shortens a pause."""
     if condition.health is not Health.OPEN and not condition.probe_due(now):
-        return condition  # an offer that was under way says the same again
+        return condition  # a concurrent attempt reports the same problem
     refusals = condition.refusals + 1
-    rest = retry_schedule.backoff(refusals, 0.0, first_delay=seconds, max_delay=max(MAX_PAUSE, seconds))
-    if condition.health is Health.HELD:  # the probe met other trouble: still held, probed again
-        return replace(condition, until=now + rest, cooldown=rest)
+    delay = retry_schedule.backoff(refusals, 0.0, first_delay=seconds, max_delay=max(MAX_PAUSE, seconds))
+    if condition.health is Health.HELD:  # the probe met another problem: still held
+        return replace(condition, until=now + delay, cooldown=delay)
     return replace(
         condition,
         health=Health.PAUSED,
         since=now,
-        until=now + rest,
-        cooldown=rest,
+        until=now + delay,
+        cooldown=delay,
         explanation=why,
         refusals=refusals,
         during_login=during_login,
@@ -117,7 +116,7 @@ def pause(
 
 
 def after_login(condition: MailboxCondition, now: float) -> MailboxCondition:
-    """A login has worked. It mends what was wrong on the way in; what was wrong behind it stays to be proved."""
+    """Return the condition after a successful login, which clears refusals during login only."""
     refusals = 0 if condition.during_login else condition.refusals
     if condition.health is Health.OPEN:
         return replace(condition, refusals=refusals, during_login=False)
@@ -127,20 +126,20 @@ def after_login(condition: MailboxCondition, now: float) -> MailboxCondition:
 
 
 def one_line(reason: str) -> str:
-    """Why a person holds a mailbox, as it is shown. Raises ValueError with a sentence."""
+    """Return the reason of a hold on one line. Raises ValueError with a sentence."""
     line = " ".join(reason.split())
     if len(line) > MAX_REASON:
-        raise ValueError(f"It has {len(line)} characters; give {MAX_REASON} at most.")
+        raise ValueError(f"It has {len(line)} characters; use at most {MAX_REASON}.")
     if not line.isprintable():
-        raise ValueError("It has characters that cannot be shown; remove them.")
+        raise ValueError("It contains unprintable characters; remove them.")
     return line
 
 
 def hold(condition: MailboxCondition, reason: str, now: float) -> MailboxCondition:
-    """At rest until a person opens it."""
+    """Return the condition held until an operator releases it."""
     why = Explanation(
-        f"A person holds the mailbox: {reason}." if reason else "A person holds the mailbox.",
-        "Open it with `postern mailboxes release <mailbox>`; its messages go by themselves afterwards.",
+        f"An operator holds the mailbox: {reason}." if reason else "An operator holds the mailbox.",
+        "Release it with `postern mailboxes release <mailbox>`. Its waiting emails are then sent automatically.",
     )
     return replace(
         condition, health=Health.HELD, since=now, until=None, explanation=why, refusals=0, during_login=False
@@ -148,7 +147,7 @@ def hold(condition: MailboxCondition, reason: str, now: float) -> MailboxConditi
 
 
 def release(condition: MailboxCondition, now: float) -> MailboxCondition:
-    """A person opens it: the next step is one login without a message."""
+    """Return the condition released by an operator: the next step is one login without a message."""
     return MailboxCondition(
         since=now, refusals=1, during_login=True, connections=condition.connections, grows_at=condition.grows_at
     )
@@ -160,13 +159,13 @@ def _held(condition: MailboxCondition, verdict: Verdict, now: float, *, during_l
         return condition
     again = probed or condition.half_open
     refusals = condition.refusals + 1 if again else 1
-    rest = max(PROBE_DELAYS[min(refusals, len(PROBE_DELAYS)) - 1], verdict.pause)
+    delay = max(PROBE_DELAYS[min(refusals, len(PROBE_DELAYS)) - 1], verdict.pause)
     return replace(
         condition,
         health=Health.HELD,
         since=condition.since if probed else now,
-        until=now + rest,
-        cooldown=rest,
+        until=now + delay,
+        cooldown=delay,
         explanation=verdict.explanation,
         refusals=refusals,
         during_login=during_login,

@@ -1,8 +1,8 @@
-"""The only judge of permanence: what the end of an attempt means for each recipient and for the mailbox.
+"""Delivery policy: the verdict on the end of an attempt, for each recipient and for the mailbox.
 
-Exchange's own rows come first (app/mail/office365), then the defaults, which know every code, so that nothing is left
-unjudged. The first matching rule wins. Trouble that is not the message's own (opening, login, lost link) never fails
-a message (app/DESIGN.md, guarantee 3).
+It alone decides between permanent and temporary. The rules of Exchange (app/mail/office365) come first, then the
+defaults, which cover every reply code. The first matching rule decides. A problem of the connection or the login never
+fails a message (app/DESIGN.md, guarantee 3).
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from app.mail import office365
 from app.mail.office365 import entra
-from app.mail.office365.fixes import SMTP_AUTH_ON
+from app.mail.office365.fixes import NOTHING, SMTP_AUTH_ON
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
 from app.mail.outcome.rule import ANY, AUTH, LOGIN_CODES, MESSAGE, OPENING, TRANSACTION, NormalizedReply, Rule
@@ -39,7 +39,7 @@ DEFAULTS: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=5.0,
-        summary="The server closed the session; it is offered again on a new connection.",
+        summary="The server closed the session. Postern tries again on a new connection.",
         fix="Nothing to do.",
         source="RFC 5321 §3.8",
         known=False,
@@ -51,8 +51,8 @@ DEFAULTS: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=30.0,
-        summary="The server did not open a session.",
-        fix="Check POSTERN_SMTP_HOST, POSTERN_SMTP_PORT and POSTERN_EHLO_NAME; the reply says what it disliked.",
+        summary="The server refused to open a session.",
+        fix="Read the cause in the reply and check POSTERN_SMTP_HOST, POSTERN_SMTP_PORT and POSTERN_EHLO_NAME.",
         source="RFC 5321 §3.1",
         known=False,
     ),
@@ -63,8 +63,8 @@ DEFAULTS: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         pause=60.0,
-        summary="The login could not be checked just now.",
-        fix="Nothing to do; the login is tried again by itself.",
+        summary="The server could not check the login at the moment.",
+        fix="Nothing to do: Postern tries the login again automatically.",
         source="RFC 4954 §6",
         known=False,
     ),
@@ -75,7 +75,7 @@ DEFAULTS: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
-        summary="The mailbox's login is refused.",
+        summary="The server refused the login of the mailbox.",
         fix="Check the mailbox's credential. " + SMTP_AUTH_ON,
         source="RFC 4954 §6",
         known=False,
@@ -87,7 +87,7 @@ DEFAULTS: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
-        summary="The server wants a login first.",
+        summary="The server requires a login first.",
         fix="Check that POSTERN_SMTP_HOST is the submission host and that the mailbox may log in.",
         source="RFC 4954 §6",
         known=False,
@@ -98,8 +98,8 @@ DEFAULTS: tuple[Rule, ...] = (
         codes=_CODES_4,
         action=Action.DEFER,
         scope=Scope.RECIPIENT,
-        summary="The server does not take this recipient just now.",
-        fix="Nothing to do; it is offered again by itself.",
+        summary="The server does not accept this recipient at the moment.",
+        fix=NOTHING,
         source="RFC 5321 §4.2.1",
         known=False,
     ),
@@ -120,8 +120,8 @@ DEFAULTS: tuple[Rule, ...] = (
         codes=_CODES_4,
         action=Action.DEFER,
         scope=Scope.MESSAGE,
-        summary="The server does not take this message just now.",
-        fix="Nothing to do; it is offered again by itself.",
+        summary="The server does not accept this message at the moment.",
+        fix=NOTHING,
         source="RFC 5321 §4.2.1",
         known=False,
     ),
@@ -132,7 +132,7 @@ DEFAULTS: tuple[Rule, ...] = (
         action=Action.FAIL,
         scope=Scope.MESSAGE,
         summary="The server refuses this message.",
-        fix="The reply says why; mend that and send again.",
+        fix="Read the cause in the reply, fix it and send again.",
         source="RFC 5321 §4.2.1",
         known=False,
     ),
@@ -143,7 +143,7 @@ DEFAULTS: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=30.0,
-        summary="The server answered with a code that has no meaning at this point.",
+        summary="The server replied with a code that is not valid at this point.",
         fix="Check that POSTERN_SMTP_HOST and POSTERN_SMTP_PORT name an SMTP submission server.",
         source="RFC 5321 §4.3.2",
         known=False,
@@ -151,54 +151,58 @@ DEFAULTS: tuple[Rule, ...] = (
 )
 RULES: tuple[Rule, ...] = (*office365.RULES, *DEFAULTS)
 
-_REACH = "Check the network from this machine: `postern check` says which step fails."
-_AGAIN = "Nothing to do; it is offered again by itself."
+_REACH = "Run `postern check` on this machine: it shows which step of the connection fails."
 
 WITHOUT_REPLY: Mapping[FailureKind, Explanation] = {
     FailureKind.DNS: Explanation(
-        "The upstream's name has no address.",
+        "The host name of the upstream server has no address.",
         "Check POSTERN_SMTP_HOST for a typing error. If it is right, this machine cannot look up names (DNS).",
     ),
     FailureKind.REFUSED: Explanation(
-        "The upstream refuses the connection.", "Check POSTERN_SMTP_HOST and POSTERN_SMTP_PORT (587)."
+        "The upstream server refuses the connection.", "Check POSTERN_SMTP_HOST and POSTERN_SMTP_PORT (587)."
     ),
-    FailureKind.UNREACHABLE: Explanation("The upstream cannot be reached.", f"{_REACH} Port 587 must be open to it."),
-    FailureKind.TIMEOUT: Explanation("The upstream did not answer in time.", _REACH),
-    FailureKind.CLOSED: Explanation("The connection was lost.", _AGAIN),
+    FailureKind.UNREACHABLE: Explanation(
+        "The upstream server cannot be reached.", f"{_REACH} A firewall must allow outbound port 587."
+    ),
+    FailureKind.TIMEOUT: Explanation("The upstream server did not reply in time.", _REACH),
+    FailureKind.CLOSED: Explanation("The connection was lost.", NOTHING),
     FailureKind.CERTIFICATE: Explanation(
-        "The upstream's certificate is not to be trusted, so neither login nor mail was sent.",
-        "Find who is between here and Office 365 (a proxy that opens TLS?), or give its CA in POSTERN_SMTP_CA_FILE.",
+        "The certificate of the upstream server is not trusted, so neither login nor mail was sent.",
+        "Find the device between here and Office 365 that opens TLS, such as a proxy, or set its CA certificate in "
+        "POSTERN_SMTP_CA_FILE.",
     ),
     FailureKind.TLS: Explanation(
-        "No encrypted connection could be made, so neither login nor mail was sent.",
-        "Office 365 offers STARTTLS with TLS 1.2 on port 587: check host, port and whatever lies between.",
+        "No encrypted connection could be established, so neither login nor mail was sent.",
+        "Office 365 offers STARTTLS with TLS 1.2 on port 587: check host, port and the devices between.",
     ),
     FailureKind.CAPABILITY: Explanation(
-        "The server does not offer what is needed.", "Use an ASCII address, or a server that offers it."
+        "The server lacks an SMTP extension that the message or the login needs.",
+        "Use an ASCII address, or a server with that extension.",
     ),
     FailureKind.PROTOCOL: Explanation(
-        "What the upstream sent is not SMTP.", "Check that POSTERN_SMTP_HOST and POSTERN_SMTP_PORT name a mail server."
+        "The upstream server's reply is not SMTP.",
+        "Check that POSTERN_SMTP_HOST and POSTERN_SMTP_PORT name a mail server.",
     ),
     FailureKind.CREDENTIAL: Explanation(
-        "No credential could be had for the mailbox.",
+        "Postern could not obtain the credential of the mailbox.",
         "Check the mailbox's credential settings, and that this machine reaches https://login.microsoftonline.com.",
     ),
-    FailureKind.CRASHED: Explanation("Postern ended while the message was on its way.", _AGAIN),
-    FailureKind.STOPPED: Explanation("Postern was stopped while the message was on its way.", _AGAIN),
+    FailureKind.CRASHED: Explanation("Postern ended during the attempt.", NOTHING),
+    FailureKind.STOPPED: Explanation("Postern was stopped during the attempt.", NOTHING),
 }
 
 IN_DOUBT = Explanation(
-    "The connection died between the end of the message and Exchange's answer: it may or may not have been taken.",
-    "Nothing to do; it is offered once more. Every offer bears the same Message-ID, so Message trace shows duplicates.",
+    "The connection was lost after the whole email was sent and before Exchange replied: it may have been accepted.",
+    "Nothing to do: Postern sends it once more, with the same Message-ID, so that Message trace shows a duplicate.",
 )
-_ASK_AGAIN = 30.0  # seconds before a credential that could not be had is asked for again
-DOUBT_DELAY = 60.0  # seconds before a message in doubt is offered once more
+_CREDENTIAL_RETRY_DELAY = 30.0  # seconds
+DOUBT_DELAY = 60.0  # seconds before a message with unknown result is sent once more
 
-_OURS = frozenset({FailureKind.CRASHED, FailureKind.STOPPED})
+_LOCAL_FAILURES = frozenset({FailureKind.CRASHED, FailureKind.STOPPED})
 
 
 def judge(attempt: Attempt, addresses: Iterable[str]) -> dict[str, Verdict]:
-    """One verdict for each address that was offered."""
+    """Return one verdict for each attempted address."""
     rest = _judge_rest(attempt)
     return {
         address: judge_reply(Phase.RCPT, refusal) if (refusal := attempt.refused.get(address)) else rest
@@ -207,22 +211,22 @@ def judge(attempt: Attempt, addresses: Iterable[str]) -> dict[str, Verdict]:
 
 
 def judge_reply(phase: Phase, reply: Reply) -> Verdict:
-    """The verdict of the first rule that knows the reply. The last rule knows all."""
+    """Return the verdict of the first matching rule. The last rule matches every reply."""
     return _rule(phase, reply).verdict(reply)
 
 
 def judge_failure(failure: Failure) -> Verdict:
-    """The verdict on an attempt that got no reply."""
+    """Return the verdict on an attempt without a reply."""
     if failure.in_doubt:
         return Verdict(
             Action.DEFER, Scope.MESSAGE, IN_DOUBT, "in-doubt", failure.detail, in_doubt=True, delay=DOUBT_DELAY
         )
     why = WITHOUT_REPLY[failure.kind]
     name = f"no-reply-{failure.kind}"
-    if failure.kind in _OURS:
+    if failure.kind in _LOCAL_FAILURES:
         return Verdict(Action.DEFER, Scope.HOST, why, name)
     if failure.kind is FailureKind.CAPABILITY:
-        return _lacking(failure, why, name)
+        return _missing_capability(failure, why, name)
     if failure.kind is FailureKind.CREDENTIAL:
         return _without_credential(failure, why, name)
     if failure.phase in OPENING | {Phase.AUTH}:
@@ -230,19 +234,19 @@ def judge_failure(failure: Failure) -> Verdict:
     return Verdict(Action.DEFER, Scope.MESSAGE, why, name, failure.detail)
 
 
-def _lacking(failure: Failure, why: Explanation, name: str) -> Verdict:
-    """The login method is missing: the mailbox waits. What the message needs is missing: it can never go."""
+def _missing_capability(failure: Failure, why: Explanation, name: str) -> Verdict:
+    """Hold the mailbox if the login method is missing; fail the message if it needs a missing extension."""
     if failure.phase is Phase.MAIL:
         return Verdict(Action.FAIL, Scope.MESSAGE, why, name, failure.detail)
     return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, hold=True)
 
 
 def _without_credential(failure: Failure, why: Explanation, name: str) -> Verdict:
-    """What only a person mends holds the mailbox; what may pass, or is not known, pauses it."""
+    """Hold the mailbox if a person has to fix the cause; pause it if the cause is temporary or unknown."""
     row = entra.row(failure.code)
     if row is None:
-        return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, pause=_ASK_AGAIN)
-    pause = 0.0 if row.hold else _ASK_AGAIN
+        return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, pause=_CREDENTIAL_RETRY_DELAY)
+    pause = 0.0 if row.hold else _CREDENTIAL_RETRY_DELAY
     return Verdict(Action.DEFER, Scope.MAILBOX, row.explanation, row.name, failure.detail, pause=pause, hold=row.hold)
 
 
@@ -264,29 +268,31 @@ def _by_code(rules: Sequence[Rule]) -> Mapping[int, tuple[Rule, ...]]:
 _EXCHANGE = _by_code(office365.RULES)
 # Exchange's refusal at MAIL can include the cause of the failed login: `530 5.7.57 ... Error: 535 5.7.139 ...`.
 _CAUSE = re.compile(r"\berror: ?([45]\d\d) +", re.IGNORECASE)
-# The part of the store driver that submits speaks of the sending mailbox, also in a reply to RCPT.
+# Replies of the store driver's submission part concern the sending mailbox, also at RCPT.
 _OF_SENDER = "storedrv.submission"
 _NOT_LOGGED_IN_STATUS = EnhancedStatus(5, 7, 57)
 
 
 def _rule(phase: Phase, reply: Reply) -> Rule:
     if reply.code in _EXCHANGE:
-        heard = NormalizedReply.of(reply)
-        if (reply.code == 530 or heard.status == _NOT_LOGGED_IN_STATUS) and (cause := _CAUSE.search(heard.text)):
-            return _rule(Phase.AUTH, Reply.of(int(cause[1]), [heard.text[cause.end() :]]))
-        if (row := _row(phase, reply.code, heard)) is not None:
+        normalized = NormalizedReply.of(reply)
+        if (reply.code == 530 or normalized.status == _NOT_LOGGED_IN_STATUS) and (
+            cause := _CAUSE.search(normalized.text)
+        ):
+            return _rule(Phase.AUTH, Reply.of(int(cause[1]), [normalized.text[cause.end() :]]))
+        if (row := _row(phase, reply.code, normalized)) is not None:
             return row
     for rule in DEFAULTS:
         if reply.code in rule.codes and phase in rule.phases:
             return rule
-    return DEFAULTS[-1]  # it knows every reply
+    return DEFAULTS[-1]  # it matches every reply
 
 
-def _row(phase: Phase, code: int, heard: NormalizedReply) -> Rule | None:
-    """Exchange's row for a reply: the first whose sentence it has, else the first that knows it by code and words."""
-    if phase is Phase.RCPT and _OF_SENDER in heard.text:
+def _row(phase: Phase, code: int, normalized: NormalizedReply) -> Rule | None:
+    """Return the rule of Exchange for a reply: the first with a matching sentence, else the first by code and words."""
+    if phase is Phase.RCPT and _OF_SENDER in normalized.text:
         phase = Phase.DOT
     rules = _EXCHANGE[code]
-    by_text = (rule for rule in rules if rule.matches_text(phase, heard))
-    by_code = (rule for rule in rules if rule.matches(phase, heard))
+    by_text = (rule for rule in rules if rule.matches_text(phase, normalized))
+    by_code = (rule for rule in rules if rule.matches(phase, normalized))
     return next(by_text, None) or next(by_code, None)

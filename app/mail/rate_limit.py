@@ -1,8 +1,7 @@
-"""Limits on what an API key may submit in a minute and in a day (UTC): messages, recipients and bytes. Pure; the store
-keeps the counts.
+"""Rate limits of an API key: messages, recipients and bytes in a minute and in a day (UTC). Pure; the store counts.
 
-Windows begin with the clock's minute and at midnight, so that every process means the same one. One that begins a
-little later is what a process with another clock has begun: it is gone on with, so that no window is counted twice.
+Windows begin at full minutes and at midnight, so that all processes use the same ones. A window that starts slightly
+in the future comes from a process with another clock; it is continued, so that no window is counted twice.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from app.mail.time_units import DAY, MINUTE
 
 
 class Unit(StrEnum):
-    """The quantity that a window limits."""
+    """Unit of a limit."""
 
     MESSAGES = "messages"
     RECIPIENTS = "recipients"
@@ -22,22 +21,22 @@ class Unit(StrEnum):
 
 @frozen
 class Amount:
-    """The size of a submission, or the sum of several: `bytes` are those of the composed messages."""
+    """Size of a submission, or the sum of several. `bytes` are those of the composed messages."""
 
     messages: int = 0
     recipients: int = 0
     bytes: int = 0
 
     def of(self, unit: Unit) -> int:
-        """The part in this unit."""
+        """Return the amount in this unit."""
         return {Unit.MESSAGES: self.messages, Unit.RECIPIENTS: self.recipients, Unit.BYTES: self.bytes}[unit]
 
     def plus(self, other: "Amount") -> "Amount":
-        """The sum."""
+        """Return the sum."""
         return Amount(self.messages + other.messages, self.recipients + other.recipients, self.bytes + other.bytes)
 
     def joined(self, other: "Amount") -> "Amount":
-        """The larger of each part."""
+        """Return the maximum of each unit."""
         return Amount(
             max(self.messages, other.messages), max(self.recipients, other.recipients), max(self.bytes, other.bytes)
         )
@@ -48,7 +47,7 @@ NOTHING = Amount()
 
 @frozen
 class Usage:
-    """The amounts submitted within the minute and the day that begin at these moments (epoch seconds)."""
+    """Amounts submitted in the minute and the day that begin at these times (epoch seconds)."""
 
     minute: int
     in_minute: Amount
@@ -57,17 +56,17 @@ class Usage:
 
     @property
     def minute_used(self) -> int:
-        """Messages of the minute."""
+        """Messages in the minute."""
         return self.in_minute.messages
 
     @property
     def day_used(self) -> int:
-        """Messages of the day."""
+        """Messages in the day."""
         return self.in_day.messages
 
     def at(self, now: float) -> "Usage":
-        """As it counts at `now` (epoch seconds): a window that is over begins anew."""
-        minute, day = _begun(self.minute, now, MINUTE), _begun(self.day, now, DAY)
+        """Return the usage at `now` (epoch seconds): a window that has ended restarts at zero."""
+        minute, day = _window_start(self.minute, now, MINUTE), _window_start(self.day, now, DAY)
         return Usage(
             minute,
             self.in_minute if minute == self.minute else NOTHING,
@@ -76,14 +75,14 @@ class Usage:
         )
 
     def joined(self, other: "Usage") -> "Usage":
-        """The union of two reports: of each window the later one, and the most that was used in it."""
+        """Return the union of two reports: for each window the later one, with the larger amounts."""
         return Usage(
-            *_later((self.minute, self.in_minute), (other.minute, other.in_minute)),
-            *_later((self.day, self.in_day), (other.day, other.in_day)),
+            *_merge_windows((self.minute, self.in_minute), (other.minute, other.in_minute)),
+            *_merge_windows((self.day, self.in_day), (other.day, other.in_day)),
         )
 
     def plus(self, amount: Amount) -> "Usage":
-        """With this amount added to both windows."""
+        """Return the usage with this amount added to both windows."""
         return Usage(self.minute, self.in_minute.plus(amount), self.day, self.in_day.plus(amount))
 
 
@@ -92,7 +91,7 @@ UNUSED = Usage(0, NOTHING, 0, NOTHING)
 
 @frozen
 class Window:
-    """A time in which at most `limit` of a unit is taken. `start` and `end` are epoch seconds."""
+    """Time window with a limit of one unit. `start` and `end` are epoch seconds."""
 
     seconds: int
     start: int
@@ -102,18 +101,18 @@ class Window:
 
     @property
     def end(self) -> int:
-        """When the next one begins."""
+        """Start of the next window."""
         return self.start + self.seconds
 
     @property
     def remaining(self) -> int:
-        """What is still taken. Never less than none: a budget may have been made smaller since."""
+        """Remaining amount, at least 0: the limit may have been lowered since."""
         return max(0, self.limit - self.used)
 
 
 @frozen
 class RateLimit:
-    """The most that is taken in a minute and in a day, of each unit; None: without end. One of them is a number."""
+    """Limits per minute and day in each unit; None is unlimited. At least one is a number."""
 
     per_minute: int | None  # messages
     per_day: int | None
@@ -123,24 +122,21 @@ class RateLimit:
     bytes_per_day: int | None = None
 
     def tightest(self, usage: Usage) -> Window | None:
-        """The window with the fewest messages left; of two with as few, the one that lasts longer.
-
-        None: messages are not limited.
-        """
+        """Return the window with the fewest remaining messages (of equals the longer), or None without a limit."""
         windows = [window for window in self._windows(usage) if window.unit is Unit.MESSAGES]
         return min(windows, key=lambda window: (window.remaining, -window.seconds), default=None)
 
     def exceeded(self, usage: Usage, amount: Amount) -> Window | None:
-        """The window in which this amount has no room; None: it is taken.
+        """Return the window that the amount would exceed, or None.
 
-        Of several: one that could never hold it, else the one that ends last, so that a caller waits once.
+        Of several: a window whose limit is smaller than the amount, else the one that ends last.
         """
         full = [window for window in self._windows(usage) if amount.of(window.unit) > window.remaining]
         never = [window for window in full if amount.of(window.unit) > window.limit]
         return min(never or full, key=lambda window: -window.seconds, default=None)
 
     def takes(self, usage: Usage, amount: Amount) -> bool:
-        """Whether this amount has room in every window."""
+        """Return True if the amount fits into every window."""
         return self.exceeded(usage, amount) is None
 
     def _windows(self, usage: Usage) -> Sequence[Window]:
@@ -160,14 +156,14 @@ class RateLimit:
         ]
 
 
-def _later(one: tuple[int, Amount], other: tuple[int, Amount]) -> tuple[int, Amount]:
-    """The window that began later; if it is the same one, with the larger amounts."""
+def _merge_windows(one: tuple[int, Amount], other: tuple[int, Amount]) -> tuple[int, Amount]:
+    """Return the window that began later; of the same window, the larger amounts."""
     if one[0] == other[0]:
         return one[0], one[1].joined(other[1])
     return max(one, other, key=lambda window: window[0])
 
 
-def _begun(start: int, now: float, seconds: int) -> int:
-    """When the window began that counts at `now`."""
+def _window_start(start: int, now: float, seconds: int) -> int:
+    """Return the start of the window that counts at `now`."""
     current = int(now // seconds) * seconds
     return start if current <= start <= current + seconds else current

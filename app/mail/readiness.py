@@ -1,8 +1,8 @@
-"""Whether a Postern is of use just now, as a value with its reasons in words. Pure: whoever looks hands in the facts.
+"""Readiness of an instance, with reasons in plain words. Pure.
 
-Rule 1: what cannot be kept must not be sent here: without a store that commits, or with another schema, `not_ready`.
-Rule 2: what cannot be relayed just now can still be accepted: trouble of mailboxes is `degraded`, all of them included,
-because taking every replica out of the gateway would refuse mail that is only to wait (design guarantee 3).
+Rule 1: without a database that commits, or with another schema, no email can be stored: `not_ready`.
+Rule 2: problems of mailboxes, even of all, are `degraded`: emails are accepted and wait. `not_ready` would make the
+gateway remove every replica and refuse that mail (design guarantee 3).
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from app.mail.outcome.verdict import Explanation
 
 
 class Status(StrEnum):
-    """What the gateway before it, and a person, make of it."""
+    """Readiness as a gateway reads it."""
 
     READY = "ready"
-    DEGRADED = "degraded"  # it accepts, and something is to be mended
-    NOT_READY = "not_ready"  # callers should go elsewhere
+    DEGRADED = "degraded"  # it accepts emails, and something has to be fixed
+    NOT_READY = "not_ready"  # callers should use another instance
 
 
 class Check(StrEnum):
-    """What is looked at each time. A deep look adds the doctor's own steps."""
+    """Subject of a check. A deep check adds the steps of `postern check`."""
 
     PROCESS = "process"
     STORE = "store"
@@ -33,20 +33,20 @@ class Check(StrEnum):
     MAILBOX = "mailbox"
 
 
-_GRAVE = frozenset({Check.PROCESS, Check.STORE, Check.SCHEMA})
+_CRITICAL_CHECKS = frozenset({Check.PROCESS, Check.STORE, Check.SCHEMA})
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that is not as it should be. `mailbox` is "" where it is about none, or about all."""
+    """Problem that was found. `mailbox` is "" if it concerns none or all of them."""
 
     check: str
     why: Explanation
     mailbox: str = ""
-    grave: bool = False  # no email can be accepted, whatever is checked
+    grave: bool = False  # no email can be accepted, whatever the check
 
     def shown(self, *, names: bool) -> dict[str, str]:
-        """For the wire; without `names` nobody learns which mailboxes there are."""
+        """Return the JSON object; without `names` it does not disclose mailboxes."""
         why = fill_placeholders(self.why, {"mailbox": self.mailbox}) if names and self.mailbox else self.why
         whose = {"mailbox": self.mailbox} if names and self.mailbox else {}
         return {"check": self.check, **whose, "summary": why.summary, "fix": why.fix}
@@ -54,74 +54,77 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """How it stands. `relaying`: one mailbox at least is not held."""
+    """Readiness with its reasons. `relaying`: at least one mailbox is not held."""
 
     reasons: tuple[Reason, ...]
     relaying: bool
 
     @property
     def status(self) -> Status:
-        """The gravest of the reasons decides."""
-        if any(reason.grave or reason.check in _GRAVE for reason in self.reasons):
+        """Status by the most serious reason."""
+        if any(reason.grave or reason.check in _CRITICAL_CHECKS for reason in self.reasons):
             return Status.NOT_READY
         return Status.DEGRADED if self.reasons else Status.READY
 
 
 @dataclass(frozen=True, slots=True)
 class DeepCheck:
-    """What the doctor found at every mailbox at the moment `at` (epoch seconds): each finding as `postern check` gives
-    it, and of those that failed the reason."""
+    """Findings for every mailbox at `at` (epoch seconds), as `postern check` has them, and the reasons of failures."""
 
     at: float
     findings: tuple[Mapping[str, Any], ...]
     reasons: tuple[Reason, ...]
 
 
-STOPPING = Reason(Check.PROCESS, Explanation("Postern is stopping.", "Nothing to do: send to another instance."))
+STOPPING = Reason(Check.PROCESS, Explanation("Postern is stopping.", "Nothing to do. Send to another instance."))
 NO_DATABASE = Reason(
     Check.STORE,
     Explanation(
-        "The email store takes nothing at the moment, so no email can be accepted.",
-        "See that the database answers and that its disk has room; the log says why under store.failed.",
+        "The database cannot be written to, so no email can be accepted.",
+        "Check that the database answers and that its disk has free space. The log has the cause under store.failed.",
     ),
 )
 OTHER_SCHEMA = Reason(
     Check.SCHEMA,
     Explanation(
         "The database has the schema of another version of Postern.",
-        "Run the version that has migrated it, or `postern migrate` if this one is the newer.",
+        "If this version is newer, run `postern migrate`. Otherwise start the version that migrated the database.",
     ),
 )
 LITTLE_ROOM = Reason(
     Check.DISK,
     Explanation(
-        "The disk of the database is almost full; when it is, no email can be accepted.",
-        "Make room on it or make it larger; shorter retention keeps less.",
+        "The disk of the database is almost full. When it is full, no email can be accepted.",
+        "Free space on the disk, enlarge it, or set shorter retention periods.",
     ),
 )
 NO_ROOM = Reason(
     Check.DISK,
     Explanation(
         "The disk of the database has less free space than is reserved (POSTERN_MIN_FREE_BYTES), so no email is "
-        "accepted. Mail that was accepted is relayed on.",
-        "Make room on the disk or make it larger; emails are accepted again by themselves within a second.",
+        "accepted. Emails that were accepted before are still sent.",
+        "Free space on the disk or enlarge it. Within a second emails are accepted again.",
     ),
     grave=True,
 )
 _UNKNOWN = Explanation(
-    "No relay has taken the mailbox over yet.", "See that a Postern with the role all or relay runs on this database."
+    "No relay process has taken over the mailbox yet.",
+    "Check that a Postern with the role all or relay runs on this database.",
 )
 
 _BY_PERSON = Explanation(
-    "A mailbox is held by a person; its messages wait.", "Open it with `postern mailboxes release <mailbox>`."
+    "An operator holds a mailbox; its emails wait.", "Release it with `postern mailboxes release <mailbox>`."
 )
 
 
 def of_mailboxes(conditions: Mapping[str, MailboxCondition | None], now: float) -> tuple[list[Reason], bool]:
-    """Why each mailbox that relays nothing does not, and whether any is not held. None: no relay has it yet."""
+    """Return the reason for each mailbox that sends nothing, and whether any mailbox is not held.
+
+    A condition of None means that no relay has taken the mailbox over.
+    """
     reasons, relaying = [], False
-    for name, kept in conditions.items():
-        condition = kept and as_of(kept, now, 0)
+    for name, stored in conditions.items():
+        condition = stored and as_of(stored, now, 0)
         relaying = relaying or condition is None or condition.health is not Health.HELD
         if (why := _why(condition)) is not None:
             reasons.append(Reason(Check.MAILBOX, why, name))
@@ -134,7 +137,10 @@ def _why(condition: MailboxCondition | None) -> Explanation | None:
     if condition.health is Health.OPEN:
         return None
     if condition.health is Health.HELD and condition.until is None:
-        return _BY_PERSON  # without the words that were given for it: GET /mailboxes has them, and asks for a key
-    rests = "held" if condition.health is Health.HELD else "paused"
-    told = condition.explanation or Explanation("", "Nothing to do.")
-    return Explanation(f"A mailbox is {rests}: {told.summary} Its messages wait and go by themselves.", told.fix)
+        return _BY_PERSON  # the operator's own reason is only in GET /mailboxes, which needs a key
+    state_text = "held" if condition.health is Health.HELD else "paused"
+    recorded = condition.explanation or Explanation("", "Nothing to do.")
+    return Explanation(
+        f"A mailbox is {state_text}: {recorded.summary} Its emails wait and are sent when it works again.",
+        recorded.fix,
+    )

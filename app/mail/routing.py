@@ -1,8 +1,8 @@
-"""Who may send as whom: patterns of senders, and the pool each sender belongs to. Asks nobody; knows no mailbox.
+"""Routing: address patterns, and the pool of each sender. Pure.
 
-Four kinds of pattern, the more specific first: `anna@example.com`, `*@example.com`, `*@*.example.com` (any depth below
-it, not itself) and `*`. An address has few of these forms, so each is looked up: the cost is the labels of its domain,
-however many pools there are. Upper and lower case are one, in the local part too, as Exchange has it.
+Four kinds of pattern, from specific to general: `anna@example.com`, `*@example.com`, `*@*.example.com` (any depth below
+it, not itself) and `*`. Each form of an address is looked up, so the cost depends on the labels of
+its domain and not on the number of pools. Comparisons ignore case, in the local part too, as in Exchange.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,11 +18,11 @@ _WILD = frozenset("*?[]")
 
 
 class PatternError(ValueError):
-    """Not a pattern of the four kinds. Its text is a phrase that does not repeat the input."""
+    """Invalid pattern. Its text is a phrase that does not repeat the input."""
 
 
 def pattern(text: str) -> str:
-    """`text` as it is compared: lower case, the domain in A-labels. Raises PatternError."""
+    """Return the pattern in lower case with its domain in A-labels. Raises PatternError."""
     text = text.strip()
     if text in (ANYONE, _ANY_ADDRESS):
         return ANYONE
@@ -36,20 +36,20 @@ def pattern(text: str) -> str:
 
 
 def allowed(sender: Address, patterns: Collection[str]) -> bool:
-    """True if one of the patterns is the sender's: what an API key may send as."""
+    """Return True if one of the patterns matches the address."""
     return not {one.lower() for one in patterns}.isdisjoint(_forms(sender))
 
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The pool of each sender. `default_sender` is the first that a pool names: `From` of a message without one."""
+    """Pools by sender pattern. `default_sender`, from the first pool that has one, is for messages without `From`."""
 
     pools: Mapping[str, str]  # by pattern
     default_sender: str | None = None
 
     @classmethod
     def of(cls, pools: Iterable[tuple[str, Sequence[str], str | None]]) -> Self:
-        """From (name, patterns, default sender) of each pool. Raises ValueError for a pattern in two pools."""
+        """Build from (name, patterns, default sender) of each pool. Raises ValueError for a pattern in two pools."""
         by_pattern: dict[str, str] = {}
         default: str | None = None
         for name, patterns, sender in pools:
@@ -60,12 +60,12 @@ class Routes:
         return cls(MappingProxyType(by_pattern), default)
 
     def route(self, sender: Address) -> str | None:
-        """The name of the pool that may send as `sender`, by the most specific pattern; None if there is none."""
+        """Return the name of the pool with the most specific matching pattern, or None."""
         return next((self.pools[form] for form in _forms(sender) if form in self.pools), None)
 
 
 def _forms(sender: Address) -> Iterator[str]:
-    """Every pattern that takes this sender, the most specific first."""
+    """Yield every pattern that matches the address, from specific to general."""
     yield sender.addr_spec.lower()
     yield f"*@{sender.domain}"
     _, _, parent = sender.domain.partition(".")

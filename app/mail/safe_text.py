@@ -1,4 +1,4 @@
-"""Text from outside made safe to show: bounded in length, without characters that control a terminal or are invisible.
+"""Safe display of foreign text: bounded length, no invisible characters or terminal control sequences.
 
 Python's own escapes stand for such characters (`\\x1b`, `\\u202e`), so a reader sees that one was there. Pure.
 """
@@ -18,12 +18,12 @@ _CONTROL = re.compile(
 
 
 def cut(text: str, limit: int = QUOTE_LIMIT) -> str:
-    """`text` with at most `limit` characters; the last one is `…` if some are missing."""
+    """Return `text` with at most `limit` characters; the last one is `…` if some are missing."""
     return text if len(text) <= limit else text[: limit - 1] + _MARK
 
 
 def escape_controls(text: str, *, multiline: bool = False) -> str:
-    """`text` with a visible escape for each character that controls a terminal or is invisible.
+    """Return `text` with a visible escape for each character that controls a terminal or is invisible.
 
     With `multiline`, TAB and LF stay. Emoji that are joined by U+200D come apart, and its escape is shown.
     """
@@ -33,7 +33,7 @@ def escape_controls(text: str, *, multiline: bool = False) -> str:
 
 
 def escape_in_json(document: str) -> str:
-    """A JSON document of the same value in which no such character is left but TAB and LF of its layout."""
+    """Return an equivalent JSON document with such characters escaped, except TAB and LF of its layout."""
     return document if document.isascii() and "\x7f" not in document else _CONTROL.sub(_json_escape, document)
 
 

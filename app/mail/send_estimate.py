@@ -1,7 +1,6 @@
-"""When a waiting message will go, as far as it can be known: arithmetic over the limits and what was sent. Pure.
+"""Estimate of a waiting message's send time, from Exchange's limits and recent sends. Pure.
 
-It follows from Exchange's limits alone: with a backlog, the pace is theirs. What a caller reads is an estimate; mail
-of a higher lane that comes later goes first, and makes it later.
+With a backlog these limits set the pace. Later mail of a higher lane is sent first and delays the message further.
 """
 
 from collections.abc import Sequence
@@ -11,13 +10,13 @@ from itertools import accumulate
 from app.mail.office365.limits import CONNECTIONS
 from app.mail.time_units import DAY, MINUTE
 
-_STEP_BY_STEP = 8  # mailboxes up to which each slot is looked at
-_DEEP = 10  # minutes of backlog from which the pace alone tells it
+_MAX_EXACT_MAILBOXES = 8  # more are estimated by their pace alone
+_MAX_EXACT_MINUTES = 10  # a longer backlog is estimated by the pace alone
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxLimits:
-    """What one mailbox may send."""
+    """Sending limits of one mailbox."""
 
     messages_per_minute: int
     recipients_per_day: int
@@ -26,43 +25,43 @@ class MailboxLimits:
 
 @dataclass(frozen=True, slots=True)
 class MailboxCapacity:
-    """One mailbox of a pool: what it may send, from when on, and what it sent. Times are epoch seconds."""
+    """Capacity of one mailbox: its limits, when it opens, and its recent sends. Times are epoch seconds."""
 
     capacity: MailboxLimits
-    opens_at: float  # now, or when its rest ends
-    sent: Sequence[float]  # the moments of the last minute's messages
-    recipients: int = 0  # of the last day
+    opens_at: float  # now, or the end of its pause
+    sent: Sequence[float]  # times of the messages of the last minute
+    recipients: int = 0  # in the last day
 
 
-def estimate_send_time(ahead: int, ways: Sequence[MailboxCapacity], now: float) -> float | None:
-    """When a message goes that has so many before it; None when no mailbox is known to open again."""
-    if not ways:
+def estimate_send_time(ahead: int, mailboxes: Sequence[MailboxCapacity], now: float) -> float | None:
+    """Return the send time of a message with `ahead` messages before it; None if no mailbox is known to open."""
+    if not mailboxes:
         return None
-    a_minute = sum(way.capacity.messages_per_minute for way in ways)
-    if len(ways) > _STEP_BY_STEP or ahead >= _DEEP * a_minute:
-        soonest = max(now, min(way.opens_at for way in ways)) + ahead / a_minute * MINUTE
+    a_minute = sum(mailbox.capacity.messages_per_minute for mailbox in mailboxes)
+    if len(mailboxes) > _MAX_EXACT_MAILBOXES or ahead >= _MAX_EXACT_MINUTES * a_minute:
+        soonest = max(now, min(mailbox.opens_at for mailbox in mailboxes)) + ahead / a_minute * MINUTE
     else:
-        soonest = _slot(ahead, ways, now)
-    return max(soonest, _day(ahead, ways, now))
+        soonest = _slot(ahead, mailboxes, now)
+    return max(soonest, _day(ahead, mailboxes, now))
 
 
-def _slot(ahead: int, ways: Sequence[MailboxCapacity], now: float) -> float:
-    """Every slot of every mailbox comes back a minute after it was used: the one that is the message's turn."""
-    free = [slot for way in ways for slot in _slots(way, now)]
-    later = sorted((at + again * MINUTE, count) for at, count in free for again in range(_DEEP + 1))
+def _slot(ahead: int, mailboxes: Sequence[MailboxCapacity], now: float) -> float:
+    """Return the time of the message's slot; each slot of each mailbox is free again a minute after its use."""
+    free = [slot for mailbox in mailboxes for slot in _slots(mailbox, now)]
+    later = sorted((at + again * MINUTE, count) for at, count in free for again in range(_MAX_EXACT_MINUTES + 1))
     upto = accumulate(count for _, count in later)
     return next((at for (at, _), before in zip(later, upto, strict=True) if ahead < before), later[-1][0])
 
 
-def _slots(way: MailboxCapacity, now: float) -> list[tuple[float, int]]:
-    """When so many of its slots are free: those not used of late all at once, each of the others by itself."""
-    opens = max(now, way.opens_at)
-    used = sorted(max(min(at, now) + MINUTE, opens) for at in way.sent)[-way.capacity.messages_per_minute :]
-    return [(opens, way.capacity.messages_per_minute - len(used)), *((at, 1) for at in used)]
+def _slots(mailbox: MailboxCapacity, now: float) -> list[tuple[float, int]]:
+    """Return (time, number of slots free at that time): the unused ones together, each used one separately."""
+    opens = max(now, mailbox.opens_at)
+    used = sorted(max(min(at, now) + MINUTE, opens) for at in mailbox.sent)[-mailbox.capacity.messages_per_minute :]
+    return [(opens, mailbox.capacity.messages_per_minute - len(used)), *((at, 1) for at in used)]
 
 
-def _day(ahead: int, ways: Sequence[MailboxCapacity], now: float) -> float:
-    """Beyond what the day still grants, at the pace of whole days."""
-    a_day = sum(way.capacity.recipients_per_day for way in ways)
-    left = sum(max(0, way.capacity.recipients_per_day - way.recipients) for way in ways)
+def _day(ahead: int, mailboxes: Sequence[MailboxCapacity], now: float) -> float:
+    """Return the earliest time by the daily limits: beyond the rest of today, at the daily pace."""
+    a_day = sum(mailbox.capacity.recipients_per_day for mailbox in mailboxes)
+    left = sum(max(0, mailbox.capacity.recipients_per_day - mailbox.recipients) for mailbox in mailboxes)
     return now if ahead < left else now + (ahead - left) / a_day * DAY

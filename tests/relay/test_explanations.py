@@ -50,5 +50,5 @@ async def test_a_mailbox_that_a_person_holds(at_home: Harness) -> None:
     assert f"`postern mailboxes release {MAILBOX}`" in said["fix"]
     await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")
     said = (await at_home.until(id, "done"))["relay"]["explanation"]
-    assert "has accepted it, which is not yet delivery" in said["summary"]
+    assert "does not mean that it was delivered" in said["summary"]
     assert "Message trace" in said["fix"]

@@ -138,7 +138,7 @@ async def test_scheduled_then_canceled(open_house: Open) -> None:
         assert receiver.types[str(id)] == ["email.scheduled", "email.canceled"]
         scheduled = receiver.taken[0].event["data"]
         assert scheduled["scheduled_at"] == (await at_home.email(id))["scheduled_at"]
-        assert scheduled["relay"]["explanation"]["summary"].startswith("It is to be sent at 20")
+        assert scheduled["relay"]["explanation"]["summary"].startswith("It is scheduled for 20")
 
 
 @autojump
@@ -152,7 +152,7 @@ async def test_what_a_newer_one_supersedes_is_canceled(open_house: Open) -> None
         await wish(at_home, hold=False)
         await receiver.until(lambda: len(receiver.taken) == 2)
         assert receiver.types == {str(older): ["email.canceled"], str(newer): ["email.sent"]}
-        assert "newer message" in receiver.taken[0].event["data"]["relay"]["explanation"]["summary"]
+        assert "newer email" in receiver.taken[0].event["data"]["relay"]["explanation"]["summary"]
 
 
 @autojump

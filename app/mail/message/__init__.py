@@ -1,0 +1,1 @@
+"""Email messages: values (`message`), addresses (`address`) and rendering as RFC 5322 bytes (`compose`)."""

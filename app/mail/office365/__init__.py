@@ -1,7 +1,7 @@
-"""Exchange Online's replies on smtp.office365.com:587, as rows of data. Judges nothing: that is policy's.
+"""Rules for the replies of smtp.office365.com:587, as data; `app.mail.policy` applies them.
 
-The first row that knows a reply decides. The files follow the dialogue; a row that asks for more stands before the row
-that asks for less, and so the lockouts stand before the errors they are named after.
+The first matching rule decides. The files follow the SMTP dialogue. A more specific rule comes before a more general
+one, so the lockouts come before the errors that cause them.
 """
 
 from app.mail.office365 import connect, content, endpoint, envelope, login, mailbox, outbound, throttling

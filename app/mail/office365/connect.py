@@ -1,4 +1,4 @@
-"""Replies before the login, and those that may come at any moment: the front end, the session, TLS."""
+"""Rules for replies before the login, and for those of any phase: the front end, the session, TLS."""
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import EHLO_NAME, NOTHING

@@ -1,4 +1,4 @@
-"""Replies to the content that speak of the message itself, and the store driver's others."""
+"""Rules for replies to the content: about the message itself, and other replies of the store driver."""
 
 from functools import partial
 
@@ -10,11 +10,11 @@ from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _SENDING = MESSAGE | {Phase.MAIL}
 _SMALLER = (
-    "Send less in one message, for instance a link in place of an attachment (attachments grow by a third on the way), "
+    "Send a smaller email, for instance a link in place of an attachment (attachments grow by a third on the way), "
     "or raise the mailbox's limit: " + powershell("Set-Mailbox -Identity <mailbox> -MaxSendSize 150MB")
 )
 _OURS = (
-    "The application cannot mend this: Postern wrote the message. Please report it with the reply and the message's id."
+    "The application cannot fix this: Postern wrote the message. Please report it with the reply and the email's id."
 )
 
 _fails = partial(Rule, phases=_SENDING, codes=REFUSALS, action=Action.FAIL, scope=Scope.MESSAGE)
@@ -68,7 +68,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.3.4", "5.2.3"),
         text=("message size exceeds fixed maximum",),
         text_fallback=("message size exceeds",),
-        summary="The message is larger than Exchange takes.",
+        summary="The message is larger than Exchange accepts.",
         fix=_SMALLER,
         source=sources.RATE_LIMITS,
         confidence=Confidence.HIGH,
@@ -81,7 +81,7 @@ RULES: tuple[Rule, ...] = (
         exception=("transient", "throttl"),
         action=Action.DEFER,
         scope=Scope.MESSAGE,
-        summary="The server that holds the mailbox has a passing fault, whatever the reply's number says.",
+        summary="The server that holds the mailbox has a temporary fault, whatever the reply code is.",
         fix=NOTHING,
         source="email-oauth2-proxy #271",
         confidence=Confidence.LOW,
@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("4.3.111"),
         action=Action.DEFER,
         scope=Scope.MESSAGE,
-        summary="The server that holds the mailbox has a passing fault.",
+        summary="The server that holds the mailbox has a temporary fault.",
         fix=NOTHING,
         source="datalust #101",
         confidence=Confidence.MEDIUM,
@@ -142,8 +142,8 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.6.0"),
         text=("invalid message content", "conversionfailedexception"),
         summary="Exchange cannot read the message's structure or one of its attachments.",
-        fix="Send it again without its attachments: if that goes, the last attachment added is the damaged one. If it "
-        "does not, please report it with the message's id.",
+        fix="Send it again without attachments. If that works, add them one by one to find the damaged one. If it "
+        "does not, please report it with the email's id.",
         source=sources.NON_DELIVERY,
         confidence=Confidence.MEDIUM,
     ),
@@ -154,7 +154,7 @@ RULES: tuple[Rule, ...] = (
         all_of=("storedrv",),
         action=Action.DEFER,
         scope=Scope.MESSAGE,
-        summary="The server that holds the mailbox does not take the message just now.",
+        summary="The server that holds the mailbox does not accept the message at the moment.",
         fix=NOTHING,
         source="email-oauth2-proxy #271",
         confidence=Confidence.LOW,
@@ -162,8 +162,8 @@ RULES: tuple[Rule, ...] = (
     _fails(
         name="store-refused",
         all_of=("storedrv",),
-        summary="The server that holds the mailbox refuses the message for good; the reply names the exception.",
-        fix="Search the web for the exception's name in the reply (the word that ends in Exception), mend what it says "
+        summary="The server that holds the mailbox refuses the message permanently; the reply names the exception.",
+        fix="Search the web for the exception's name in the reply (the word that ends in Exception), fix the cause "
         "and retry the message.",
         source="vaultwarden #1008; pm2-health #52",
         confidence=Confidence.LOW,

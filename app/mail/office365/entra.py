@@ -1,7 +1,7 @@
-"""Why Microsoft Entra ID gives no token, as rows of data: plain words, the fix, and whether time alone can mend it.
+"""Errors of Microsoft Entra ID as data: an explanation for each, and whether it can pass without a change.
 
-A row is found by the AADSTS number, else by OAuth's own `error` (RFC 6749 §5.2), because Microsoft says that the
-numbers may change. The names with a hyphen are causes on this side. Judges nothing: that is policy's.
+A row is found by its AADSTS number, else by OAuth's `error` (RFC 6749 §5.2), because Microsoft may change the numbers.
+Codes with a hyphen are causes on our side. `app.mail.policy` applies the rows.
 """
 
 from collections.abc import Mapping
@@ -17,27 +17,27 @@ _RFC = "RFC 6749 §5.2"
 _APP = "At https://entra.microsoft.com open App registrations, the app"
 _SECRETS = f"{_APP}, Certificates & secrets"
 _READS_AGAIN = (
-    "A secret given by a file is read again by itself, otherwise restart Postern. The mailbox is tried again by "
-    "itself; `postern mailboxes release <mailbox>` does it at once."
+    "Postern reads a secret in a file again; otherwise restart Postern. Postern tries the login again "
+    "automatically; `postern mailboxes release <mailbox>` does it immediately."
 )
-_TRIED_AGAIN = "The mailbox is tried again by itself; `postern mailboxes release <mailbox>` does it at once."
-_BY_ITSELF = "Nothing to do; Postern asks again by itself."
+_TRIED_AGAIN = "Postern tries the login again automatically; `postern mailboxes release <mailbox>` does it immediately."
+_AUTOMATIC = "Nothing to do: Postern requests a token again automatically."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One cause. `codes` are AADSTS numbers, values of OAuth's `error`, or names of our own."""
+    """Cause of a failure. `codes` are AADSTS numbers, values of OAuth's `error`, or names of our own."""
 
     name: str
     codes: tuple[str, ...]
     summary: str
     fix: str
     source: str = _CODES
-    hold: bool = True  # False: it may pass without anybody's doing
+    hold: bool = True  # False: the cause may be temporary
     explanation: Explanation = field(init=False)
 
     def __post_init__(self) -> None:
-        """Put the words together once."""
+        """Build the explanation once."""
         object.__setattr__(self, "explanation", Explanation(self.summary, self.fix))
 
 
@@ -53,13 +53,13 @@ _SECRET = (
         name="client-secret-expired",
         codes=("AADSTS7000222",),
         summary="The app's client secret has expired.",
-        fix=f"{_SECRETS}: make a new one and set its Value in POSTERN_CLIENT_SECRET. {_READS_AGAIN} Another time, set "
-        "the new one in POSTERN_CLIENT_SECRET_NEXT before the old one ends.",
+        fix=f"{_SECRETS}: make a new one and set its Value in POSTERN_CLIENT_SECRET. {_READS_AGAIN} Next time, set "
+        "the new one in POSTERN_CLIENT_SECRET_NEXT before the old one expires.",
     ),
     Row(
         name="client-credential-missing",
         codes=("AADSTS7000218", "AADSTS7000216"),
-        summary="Microsoft Entra got neither a secret nor an assertion for the app.",
+        summary="Microsoft Entra received neither a secret nor an assertion for the app.",
         fix="Check that POSTERN_CLIENT_SECRET, or the file that it comes from, is not empty.",
     ),
     Row(
@@ -67,7 +67,7 @@ _SECRET = (
         codes=("invalid_client",),
         summary="Microsoft Entra refuses the app's credential.",
         fix=f"{_SECRETS}: check that the secret, the certificate or the federated credential that Postern uses is "
-        f"registered there and has not ended. {_READS_AGAIN}",
+        f"registered there and has not expired. {_READS_AGAIN}",
         source=_RFC,
     ),
 )
@@ -90,9 +90,9 @@ _ASSERTION = (
     Row(
         name="assertion-time",
         codes=("AADSTS700024",),
-        summary="Microsoft Entra finds the app's assertion too old, or from the future.",
-        fix="Set this machine's clock right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, see that whatever writes that "
-        f"file still renews it. {_TRIED_AGAIN}",
+        summary="Microsoft Entra rejects the app's assertion: it is too old or from the future.",
+        fix="Set this machine's clock right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, check that the program that "
+        f"writes that file still renews it. {_TRIED_AGAIN}",
         hold=False,
     ),
     Row(
@@ -106,7 +106,7 @@ _ASSERTION = (
         codes=("AADSTS70021", "AADSTS700211", "AADSTS700212", "AADSTS7002121", "AADSTS700213"),
         summary="The app has no federated credential that matches the token in POSTERN_FEDERATED_TOKEN_FILE.",
         fix=f"{_SECRETS}, Federated credentials: issuer, subject (system:serviceaccount:<namespace>:<service-account> "
-        "in Kubernetes) and audience (api://AzureADTokenExchange) must be those of the token, letter by letter. It "
+        "in Kubernetes) and audience (api://AzureADTokenExchange) must be exactly those of the token. It "
         f"takes a few minutes. {_TRIED_AGAIN}",
         source=_FEDERATION,
     ),
@@ -144,14 +144,14 @@ _APP_OR_TENANT = (
     Row(
         name="wrong-cloud",
         codes=("AADSTS90038", "AADSTS900382", "AADSTS900432"),
-        summary="The organization belongs to another cloud than the one that was asked.",
+        summary="The organization belongs to another cloud.",
         fix="Set POSTERN_CLOUD to gcc-high, dod or china, whichever the organization is in, then restart Postern.",
     ),
     Row(
         name="token-scope-wrong",
         codes=("AADSTS70011", "AADSTS1002012", "AADSTS500011", "AADSTS50001", "invalid_scope", "invalid_resource"),
-        summary="Microsoft Entra does not know what the token is asked for.",
-        fix="Take POSTERN_TOKEN_SCOPE out: the right one, https://outlook.office365.com/.default, is the default. For "
+        summary="Microsoft Entra does not know the scope of the token request.",
+        fix="Remove POSTERN_TOKEN_SCOPE: its default, https://outlook.office365.com/.default, is right. For "
         "a national cloud set POSTERN_CLOUD instead. Then restart Postern.",
     ),
     Row(
@@ -185,7 +185,7 @@ _IDENTITY = (
     Row(
         name="managed-identity-endpoint",
         codes=("identity-endpoint",),
-        summary="The endpoint for managed identities cannot be reached from here.",
+        summary="The endpoint for managed identities cannot be reached from this machine.",
         fix="POSTERN_MANAGED_IDENTITY works on Azure alone (virtual machines, App Service, Container Apps, Arc). "
         "Elsewhere use POSTERN_CLIENT_CERTIFICATE or POSTERN_FEDERATED_TOKEN_FILE. On Azure, let the container reach "
         "169.254.169.254.",
@@ -199,17 +199,17 @@ _HERE = (
         name="credential-file",
         codes=("credential-file",),
         summary="The file with the mailbox's credential cannot be used.",
-        fix="Put it back in its place, readable for Postern's user (10001 in the container). It is read again by "
-        "itself.",
+        fix="Restore the file and make it readable for Postern's user (10001 in the container). Postern reads it again "
+        "automatically.",
         source="Postern",
         hold=False,
     ),
     Row(
         name="token-endpoint-untrusted",
         codes=("token-endpoint-untrusted",),
-        summary="The token endpoint's certificate is not to be trusted, so no secret was sent to it.",
-        fix="Find who is between here and Microsoft Entra (a proxy that opens TLS?), or give its CA in "
-        "POSTERN_TOKEN_CA_FILE.",
+        summary="The certificate of the token endpoint is not trusted, so no secret was sent to it.",
+        fix="Find the device between here and Microsoft Entra that opens TLS, such as a proxy, or set its CA "
+        "certificate in POSTERN_TOKEN_CA_FILE.",
         source="RFC 6749 §3.2",
         hold=False,
     ),
@@ -222,8 +222,8 @@ _PASSING = (
             "AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055", "AADSTS90090", "AADSTS90091",
             "AADSTS50000", "AADSTS50196", "temporarily_unavailable", "server_error",
         ),
-        summary="Microsoft Entra cannot give a token just now.",
-        fix=f"{_BY_ITSELF} If it lasts for more than an hour, see https://status.azure.com and Health, Service health "
+        summary="Microsoft Entra cannot issue a token at the moment.",
+        fix=f"{_AUTOMATIC} If it lasts for more than an hour, see https://status.azure.com and Health, Service health "
         "at https://admin.microsoft.com.",
         hold=False,
     ),
@@ -234,5 +234,5 @@ _BY_CODE: Mapping[str, Row] = {code: row for row in ROWS for code in row.codes}
 
 
 def row(code: str) -> Row | None:
-    """The row of an AADSTS number, an OAuth error or a cause of our own; None for what is not known."""
+    """Return the row of an AADSTS number, an OAuth error or a cause of our own, or None."""
     return _BY_CODE.get(code)

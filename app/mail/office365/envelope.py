@@ -1,4 +1,4 @@
-"""Replies to MAIL FROM and RCPT TO: who may send, to whom, how much at once."""
+"""Rules for replies to MAIL FROM and RCPT TO: permitted senders, recipients and amounts."""
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import LOGS_IN_AGAIN, NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
@@ -34,7 +34,7 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
-        summary="Office 365 does not count the session as logged in, so it takes no mail from it.",
+        summary="Office 365 does not treat the session as logged in, so it accepts no mail from it.",
         fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
         source=f"{sources.NOT_AUTHENTICATED}; {sources.FIX_APPLICATIONS}",
         confidence=Confidence.HIGH,
@@ -51,7 +51,7 @@ RULES: tuple[Rule, ...] = (
         pause=60.0,
         reduce_concurrency=True,
         summary="The mailbox has sent more messages in a minute than Exchange allows.",
-        fix="Nothing to do; Postern waits a minute and goes on more slowly. If other programs send through the same "
+        fix="Nothing to do: Postern waits a minute and then sends more slowly. If other programs send through the same "
         "mailbox, give each its own, or lower POSTERN_MESSAGES_PER_MINUTE.",
         source=f"{sources.RATE_LIMITS}; {sources.LOG}",
         confidence=Confidence.LOW,
@@ -79,7 +79,7 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.MAILBOX,
         hold=True,
-        summary="The server wants a login that may send as this From address.",
+        summary="The server requires a login that may send as this From address.",
         fix=SEND_AS,
         source=sources.RESPONSES,
         confidence=Confidence.LOW,
@@ -106,8 +106,8 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.RECIPIENT,
         delay=0.0,
-        summary="Exchange takes no more recipients in one transaction; the others go in another one at once.",
-        fix="Nothing to do. To take more at once: "
+        summary="Exchange accepts no more recipients in one transaction; Postern sends to the others in the next one.",
+        fix="Nothing to do. To allow more per message: "
         + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
         source=sources.RFC_5321_RECIPIENTS,
         confidence=Confidence.LOW,
@@ -120,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         text_fallback=("too many recipients",),
         action=Action.DEFER,
         scope=Scope.MESSAGE,
-        summary="Exchange does not take so many recipients in one message just now.",
+        summary="Exchange does not accept so many recipients in one message at the moment.",
         fix="Send to fewer recipients at once, or raise the mailbox's limit: "
         + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
         source=sources.RFC_5321_RECIPIENTS,

@@ -1,8 +1,8 @@
-"""Steps that several rows share, written for a person who has never opened PowerShell. Words only."""
+"""Fixes that several rules share, as steps for an administrator without experience of PowerShell."""
 
 
 def powershell(*commands: str) -> str:
-    """How to run these Exchange Online commands, one after the other."""
+    """Return instructions for running these Exchange Online commands in order."""
     steps = ", then ".join(f"`{command}`" for command in commands)
     return (
         "in PowerShell (once: `Install-Module ExchangeOnlineManagement`) run `Connect-ExchangeOnline`, "
@@ -10,9 +10,9 @@ def powershell(*commands: str) -> str:
     )
 
 
-NOTHING = "Nothing to do; it is offered again by itself."
+NOTHING = "Nothing to do: Postern tries again automatically."
 LOGS_IN_AGAIN = (
-    "Then wait: Postern tries the login again by itself, and Microsoft may need an hour to apply the change."
+    "Then wait: Postern tries the login again automatically. Microsoft may need an hour to apply the change."
 )
 
 EHLO_NAME = (
@@ -21,7 +21,7 @@ EHLO_NAME = (
 )
 
 SMTP_AUTH_ON = (
-    "Switch SMTP on for the mailbox: at https://admin.microsoft.com choose Users, Active users, the mailbox, Mail, "
+    "Enable SMTP for the mailbox: at https://admin.microsoft.com choose Users, Active users, the mailbox, Mail, "
     "Manage email apps, tick Authenticated SMTP and save; or "
     + powershell("Set-CASMailbox -Identity <mailbox> -SmtpClientAuthenticationDisabled $false")
 )
@@ -37,12 +37,12 @@ OAUTH = (
     )
     + " The <object-id> is the one under Enterprise applications, not the one under App registrations. 4. Set "
     "POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET in place of POSTERN_PASSWORD and restart Postern. "
-    "Scripts that do all of it, for one mailbox or many: deploy/office365/README.md."
+    "Scripts for all these steps, for one mailbox or many: deploy/office365/README.md."
 )
 
 BASIC_AUTH_CHECKS = (
-    "If the mailbox logs in with a password: sign in with the same one at https://outlook.office.com. If it is refused "
-    "there, set the right one in POSTERN_PASSWORD; if it works there, your organization forbids passwords for SMTP."
+    "If the mailbox logs in with a password: sign in with the same password at https://outlook.office.com. If that "
+    "fails, set the right password in POSTERN_PASSWORD. If it works, your organization forbids passwords for SMTP."
 )
 
 OAUTH_CHECKS = (
@@ -55,19 +55,19 @@ OAUTH_CHECKS = (
 )
 
 SEND_AS = (
-    "Send from the mailbox's own address, or let it send as the other one: "
+    "Send from the mailbox's own address, or grant it the right to send as the other address: "
     + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs")
     + " It takes up to an hour. Then retry the message."
 )
 
 UNBLOCK = (
-    "Someone may be misusing the mailbox: change its password and look at what it sent "
-    "(https://security.microsoft.com, Explorer or Message trace). Then unblock it at "
+    "Someone may be misusing the mailbox. 1. Change its password and check the mail that it sent "
+    "(https://security.microsoft.com, Explorer or Message trace). 2. Unblock it at "
     "https://security.microsoft.com/restrictedentities, or "
     + powershell("Remove-BlockedSenderAddress -SenderAddress <mailbox>")
 )
 
 SUPPORT = (
-    "Find out what sent so much or was taken for spam, stop it, then ask Microsoft to lift the block: "
-    "https://admin.microsoft.com, Support, New service request."
+    "1. Find the application whose mail was too much or looked like spam, and stop it. 2. Ask Microsoft to lift the "
+    "block: https://admin.microsoft.com, Support, New service request."
 )

@@ -1,6 +1,6 @@
-"""Refused and deferred logins. None of them is a message's fault: the mailbox waits, its mail with it.
+"""Rules for refused and deferred logins. The mailbox waits, and its messages wait with it.
 
-Exchange also gives these texts later in the session, at MAIL or after the final dot, so the rows know them there too.
+Exchange sends these texts later in the session too, at MAIL or after the final dot, so the rules match them there.
 """
 
 from functools import partial
@@ -24,7 +24,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         name="smtp-auth-disabled-tenant",
         any_of=("disabled for the tenant",),
         text=("smtpclientauthentication is disabled for the tenant",),
-        summary="Sending by SMTP is switched off in your organization, and the mailbox has no exception.",
+        summary="SMTP AUTH is switched off in your organization, and the mailbox has no exception.",
         fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
         source=sources.SMTP_AUTH,
         confidence=Confidence.HIGH,
@@ -52,10 +52,10 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("did not meet the criteria",),
         text=("did not meet the criteria to be authenticated",),
         summary="A Conditional Access policy of your organization refuses this login, by its method or from this "
-        "place.",
+        "location.",
         fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in names "
         "the policy. Exclude the mailbox from it or allow this server's public IP address. If the policy blocks legacy "
-        f"authentication, a password will not do. {OAUTH}",
+        f"authentication, a password cannot be used. {OAUTH}",
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.HIGH,
     ),
@@ -63,8 +63,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         name="basic-auth-disabled",
         any_of=("basic authentication is disabled",),
         text=("authentication unsuccessful, basic authentication is disabled",),
-        summary="A login with a password is switched off for this mailbox; personal Outlook.com accounts never have "
-        "it.",
+        summary="A login with a password is switched off for this mailbox, as for all personal Outlook.com accounts.",
         fix=f"{OAUTH} To keep the password for now, allow it in the mailbox's authentication policy: "
         + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp"),
         source=sources.FIX_APPLICATIONS,
@@ -76,7 +75,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         text=("the user credentials were incorrect",),
         summary="The password or the user name is wrong, or sign-in is blocked for the user.",
         fix="Sign in with the same user name and password at https://outlook.office.com. If that fails, reset the "
-        "password and see that sign-in is not blocked (https://admin.microsoft.com, Users, Active users); then set "
+        "password and check that sign-in is not blocked (https://admin.microsoft.com, Users, Active users); then set "
         "POSTERN_PASSWORD and restart Postern. If it works there, multifactor authentication is on: an app password or "
         "OAuth is needed.",
         source=sources.FIX_APPLICATIONS,
@@ -87,9 +86,9 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("account locked", "account is locked", "smart lockout"),
         pause=_FIFTEEN_MINUTES,
         hold=False,
-        summary="Microsoft has locked the account for a while, because of failed logins from somewhere.",
-        fix="Nothing needs to be unlocked by hand: Postern waits 15 minutes and then tries one login. If it locks "
-        "again, find who else logs in with an old password: https://entra.microsoft.com, Users, the mailbox, Sign-in "
+        summary="Microsoft has locked the account temporarily, because of failed logins.",
+        fix="Nothing to do: Postern waits 15 minutes and then tries one login. If the account is locked again, find "
+        "the program that logs in with an old password: https://entra.microsoft.com, Users, the mailbox, Sign-in "
         "logs.",
         source=f"{sources.LOG} (August 2026)",
         confidence=Confidence.MEDIUM,
@@ -98,7 +97,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         name="account-issue",
         any_of=("account has an issue",),
         text=("authentication unsuccessful, account has an issue",),
-        summary="Microsoft sees something wrong with the account: it may be disabled, blocked or without a license.",
+        summary="Microsoft reports a problem of the account: it may be disabled, blocked or without a license.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
         f"Licenses and apps an Exchange Online license must be ticked. {LOGS_IN_AGAIN}",
         source=f"{sources.LOG} (October 2024)",
@@ -112,8 +111,8 @@ _BY_POLICY: tuple[Rule, ...] = (
         hold=False,
         summary="Microsoft cannot reach your organization's own sign-in server (AD FS), so the password was not "
         "checked.",
-        fix="Tell whoever runs AD FS: it must be reachable from the internet over HTTPS with TLS 1.2. Postern tries "
-        "the login again every few minutes.",
+        fix="Ask the administrator of AD FS to make it reachable from the internet over HTTPS with TLS 1.2. Postern "
+        "tries the login again every few minutes.",
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -123,7 +122,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         text=("federated sts url does not support https",),
         summary="Your organization's own sign-in server (AD FS) does not offer the secure connection that Microsoft "
         "asks for.",
-        fix=f"Tell whoever runs AD FS: its address must answer over HTTPS with TLS 1.2. {LOGS_IN_AGAIN}",
+        fix=f"Ask the administrator of AD FS: its address must answer over HTTPS with TLS 1.2. {LOGS_IN_AGAIN}",
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -134,15 +133,15 @@ _BY_POLICY: tuple[Rule, ...] = (
         fix="For a High Volume Email account: at https://entra.microsoft.com, Overview, Properties, security defaults "
         "must be off, and its authentication policy must allow SMTP: "
         + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp")
-        + " For a mailbox OAuth 2.0 is the better way.",
+        + " For a mailbox, use OAuth 2.0.",
         source=sources.HIGH_VOLUME,
         confidence=Confidence.MEDIUM,
     ),
     _refused(
         name="login-against-policy",
-        summary="A policy of your organization refuses the mailbox's login; the reply says which.",
-        fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in says "
-        f"why. {SMTP_AUTH_ON}",
+        summary="A policy of your organization refuses the mailbox's login; the reply names it.",
+        fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in shows "
+        f"the reason. {SMTP_AUTH_ON}",
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -198,7 +197,7 @@ _REFUSED: tuple[Rule, ...] = (
         pause=60.0,
         hold=False,
         summary="The OAuth token was too old, or about to expire. Postern logs in again with a new one.",
-        fix="Nothing to do. If it keeps coming back, set this machine's clock right (NTP).",
+        fix="Nothing to do. If it happens often, set this machine's clock right (NTP).",
         source="sasl-xoauth2 README, #110",
         confidence=Confidence.MEDIUM,
     ),
@@ -217,7 +216,7 @@ _REFUSED: tuple[Rule, ...] = (
         statuses=enhanced("5.7.240"),
         text=("not allowed for use with this high volume email",),
         summary="The OAuth app may not use this High Volume Email account.",
-        fix="Let it use the account: "
+        fix="Grant it access to the account: "
         + powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
         + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com. It takes 5 "
         "minutes.",
@@ -240,7 +239,7 @@ _REFUSED: tuple[Rule, ...] = (
         codes=REFUSALS,
         statuses=enhanced("5.7.0", "5.7.1", "5.7.3", "5.7.8"),
         any_of=("authentication unsuccessful",),
-        summary="The server says in the middle of the session that the login was refused, without a reason.",
+        summary="The server reports during the session that the login was refused, without a reason.",
         fix=f"{SMTP_AUTH_ON} {BASIC_AUTH_CHECKS} {OAUTH_CHECKS}",
         source=sources.OAUTH,
         confidence=Confidence.LOW,
@@ -251,9 +250,9 @@ _REFUSED: tuple[Rule, ...] = (
         codes=(504,),
         statuses=enhanced("5.7.4"),
         text=("unrecognized authentication type",),
-        summary="The server does not know the kind of login. It happens once in a while under load, too.",
-        fix="Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587, and that no proxy stands "
-        "between; Postern tries again by itself.",
+        summary="The server does not know this login method. This also happens occasionally under load.",
+        fix="Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587, and that no proxy is "
+        "between. Postern tries again automatically.",
         source="mikel/mail #1357; ntfy #1020; sensu-email-handler #18; nodemailer #1060",
         confidence=Confidence.HIGH,
     ),
@@ -265,7 +264,7 @@ _REFUSED: tuple[Rule, ...] = (
         text=("invalid xoauth2",),
         summary="The server cannot read the OAuth login that Postern sent.",
         fix="Check that POSTERN_MAILBOX is a plain address and that POSTERN_TENANT_ID and POSTERN_TOKEN_SCOPE belong "
-        "to this cloud. If they do, this is a fault of Postern: please report it with the reply.",
+        "to this cloud. If they do, this is a bug in Postern: please report it with the reply.",
         source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
     ),
@@ -274,7 +273,7 @@ _REFUSED: tuple[Rule, ...] = (
         phases=AUTH,
         codes=(334,),
         statuses=frozenset(),
-        summary="The server did not accept the OAuth token or the password and asked for more instead of saying why.",
+        summary="The server rejected the OAuth token or the password and asked for more data without a reason.",
         fix="With OAuth, check POSTERN_TOKEN_SCOPE (https://outlook.office365.com/.default), the app's permission "
         "SMTP.SendAsApp and its right to the mailbox: "
         + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess"),
@@ -291,7 +290,7 @@ _DEFERRED: tuple[Rule, ...] = (
         any_of=("temporary server error", "prx"),
         pause=60.0,
         summary="Office 365 could not pass the login on to the server that holds the mailbox.",
-        fix="Nothing to do; Postern tries again by itself. If it lasts for more than an hour, check that "
+        fix="Nothing to do: Postern tries again automatically. If it lasts for more than an hour, check that "
         "POSTERN_MAILBOX is the mailbox's own address, and see Health, Service health at https://admin.microsoft.com.",
         source="MailKit #566; oauth2ms #5",
         confidence=Confidence.HIGH,
@@ -302,8 +301,8 @@ _DEFERRED: tuple[Rule, ...] = (
         statuses=enhanced("4.7.0"),
         text_fallback=("temporary authentication failure",),
         pause=60.0,
-        summary="Office 365 could not check the login just now.",
-        fix="Nothing to do; Postern tries again by itself.",
+        summary="Office 365 could not check the login at the moment.",
+        fix="Nothing to do: Postern tries again automatically.",
         source=sources.RFC_4954,
         confidence=Confidence.LOW,
     ),

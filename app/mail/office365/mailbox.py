@@ -1,6 +1,6 @@
-"""Replies after the content that speak of the sending mailbox: too fast, over its quota, full, blocked, unlicensed.
+"""Rules for replies about the sending mailbox: rate, quota, full, blocked, unlicensed.
 
-They end in 5yz as often as not, and all of them mean: wait.
+Many have a 5yz code, but all mean: wait.
 """
 
 from functools import partial
@@ -15,8 +15,8 @@ from app.mail.time_units import DAY, HOUR
 
 _SENDING = MESSAGE | {Phase.MAIL}
 _EMPTY = (
-    "Empty the mailbox's Sent Items and Deleted Items (in Outlook, or by a retention policy). Exchange keeps a copy of "
-    "all that Postern sends; to stop that: "
+    "Empty the mailbox's Sent Items and Deleted Items (in Outlook, or by a retention policy). Exchange stores a copy "
+    "of every email that Postern sends. To stop that: "
     + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
 )
 _DAILY = (
@@ -43,7 +43,7 @@ _LIMITS: tuple[Rule, ...] = (
         pause=5.0,
         reduce_concurrency=True,
         summary="More than three connections were sending through this mailbox at the same time.",
-        fix="Nothing to do; Postern goes on with fewer connections. If other programs send through the same mailbox, "
+        fix="Nothing to do: Postern continues with fewer connections. If other programs send through the same mailbox, "
         "give each its own, or lower POSTERN_CONNECTIONS.",
         source=sources.CONCURRENCY,
         confidence=Confidence.HIGH,
@@ -157,7 +157,7 @@ _LIMITS: tuple[Rule, ...] = (
     ),
 )
 
-# Several verdict words may stand in one reply: the gravest comes first here.
+# One reply may contain several verdict words: the most serious comes first.
 _OUTBOUND_SPAM: tuple[Rule, ...] = (
     _judged_spam(
         name="outbound-spam-suspended",
@@ -166,7 +166,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         exception=("outboundspam",),
         pause=HOUR,
         hold=True,
-        summary="Microsoft takes what the mailbox sent for spam and has suspended it.",
+        summary="Microsoft has classified the mailbox's mail as spam and suspended it.",
         fix=UNBLOCK,
     ),
     _judged_spam(
@@ -175,10 +175,10 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         any_of=("refusequota",),
         exception=("outboundspam",),
         pause=DAY,
-        summary="Microsoft has cut the mailbox's sending quota, because what it sent looks like spam or the account is "
+        summary="Microsoft has reduced the mailbox's sending quota, because its mail looks like spam or the account is "
         "new.",
-        fix="Wait a day: Postern tries again by itself. Trial and personal accounts have small quotas; a paid license "
-        "with Exchange Online has more. If it comes back: " + UNBLOCK,
+        fix="Wait a day: Postern tries again automatically. Trial and personal accounts have small quotas; a paid "
+        "license with Exchange Online has more. If it happens again: " + UNBLOCK,
     ),
     _judged_spam(
         name="outbound-spam-tier",
@@ -187,7 +187,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         exception=("outboundspam",),
         pause=HOUR,
         hold=True,
-        summary="Microsoft asks for a better license before the mailbox may send so much.",
+        summary="Microsoft requires a higher license for this amount of mail.",
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and give it a paid "
         "Exchange Online license. A personal Outlook.com account asks for a verification in its own inbox.",
     ),
@@ -198,15 +198,15 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         exception=("outboundspam",),
         pause=900.0,
         reduce_concurrency=True,
-        summary="Microsoft slows the mailbox down, because what it sends looks like spam.",
-        fix="Nothing to do now: Postern waits 15 minutes and goes on more slowly. If it comes back: " + UNBLOCK,
+        summary="Microsoft slows the mailbox down, because its mail looks like spam.",
+        fix="Nothing to do now: Postern waits 15 minutes and then sends more slowly. If it happens again: " + UNBLOCK,
     ),
     _judged_spam(
         name="outbound-spam",
         any_of=_SPAM,
         pause=HOUR,
         hold=True,
-        summary="Microsoft takes what the mailbox sent for spam.",
+        summary="Microsoft has classified the mailbox's mail as spam.",
         fix=UNBLOCK,
     ),
 )
@@ -221,7 +221,7 @@ _ORGANIZATION: tuple[Rule, ...] = (
         scope=Scope.TENANT,
         pause=300.0,
         summary="Too much of your organization's mail is waiting at Microsoft.",
-        fix="Nothing to do; Postern tries again every few minutes. What waits there can be seen at "
+        fix="Nothing to do: Postern tries again every few minutes. The waiting mail is shown at "
         "https://admin.exchange.microsoft.com, Reports, Mail flow.",
         source=sources.RESPONSES,
         confidence=Confidence.LOW,

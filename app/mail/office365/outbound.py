@@ -1,6 +1,6 @@
-"""Refusals that Exchange normally sends later, as a report to the mailbox, after it had accepted the message.
+"""Rules for refusals that Exchange normally reports after acceptance, in a non-delivery report to the mailbox.
 
-Should one come as a reply it means the same. All are LOW: none was seen as a reply on port 587.
+As a reply they mean the same. Their confidence is LOW: none has been seen as a reply on port 587.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from app.mail.time_units import HOUR
 
 _EXTERNAL = (
     "Nothing to do: the limit counts the last 24 hours of the whole organization, and Postern tries again every hour. "
-    "What else sends to external recipients can be seen at https://admin.exchange.microsoft.com, Reports, Mail flow."
+    "All mail to external recipients is shown at https://admin.exchange.microsoft.com, Reports, Mail flow."
 )
 
 _reported = partial(Rule, phases=TRANSACTION, codes=REFUSALS, source=sources.NON_DELIVERY)
@@ -36,7 +36,7 @@ RULES: tuple[Rule, ...] = (
         text=("bad outbound sender",),
         text_fallback=("bad outbound sender",),
         scope=Scope.MAILBOX,
-        summary="Microsoft has restricted the mailbox, because what it sent was taken for spam.",
+        summary="Microsoft has restricted the mailbox, because its mail was classified as spam.",
         fix=UNBLOCK,
     ),
     _blocked(
@@ -133,7 +133,7 @@ RULES: tuple[Rule, ...] = (
         text=("content identified as spam", "rejected as spam", "as(4810)"),
         action=Action.FAIL,
         scope=Scope.MESSAGE,
-        summary="Microsoft takes this message's content for spam and has not sent it.",
+        summary="Microsoft has classified this email's content as spam and has not sent it.",
         fix="Change the text, the links or the attachments, and send it only to recipients who expect it. If the "
         "content is right, report it to Microsoft at https://security.microsoft.com, Submissions.",
         source=sources.LOG,
@@ -143,7 +143,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.7.520"),
         action=Action.FAIL,
         scope=Scope.MESSAGE,
-        summary="Microsoft's outbound filter has refused this message; the reply says why.",
+        summary="Microsoft's outbound filter has refused this email; the reply contains the reason.",
         fix="Check the outbound rules at https://security.microsoft.com, Policies, Anti-spam, Anti-spam outbound "
         "policy.",
     ),
@@ -160,7 +160,7 @@ RULES: tuple[Rule, ...] = (
         name="unknown-recipient",
         statuses=enhanced("5.1.1", "5.1.10", "5.4.1"),
         lockout_class="invalid-recipient",
-        summary="The recipient does not exist, or its domain does not take mail for it.",
+        summary="The recipient does not exist, or its domain does not accept mail for it.",
         fix="Correct the address in the application and send again.",
     ),
     _undeliverable(

@@ -1,4 +1,4 @@
-"""The mailbox is locked out after too many like errors. Nobody lifts that; each further try may prolong it."""
+"""Rules for lockouts of a mailbox after repeated errors. They cannot be lifted; further attempts may prolong them."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from app.mail.outcome.verdict import Action, Confidence, Scope
 from app.mail.time_units import DAY
 
 _WAIT = (
-    " Then wait: Microsoft ends the lockout by itself, usually within a day, and its support cannot shorten it. "
+    " Then wait: Microsoft ends the lockout, usually within a day; its support cannot shorten it. "
     "Another mailbox can send meanwhile."
 )
 
@@ -29,9 +29,8 @@ RULES: tuple[Rule, ...] = (
         name="throttled-mailbox-full",
         statuses=enhanced("5.2.251"),
         text=("mailbox full errors",),
-        summary="Exchange has locked the mailbox out of SMTP, because it was full and mail was sent from it all the "
-        "same.",
-        fix="Empty the mailbox's Sent Items and Deleted Items, and keep no copies of what Postern sends: "
+        summary="Exchange has locked the mailbox out of SMTP, because mail was sent from it although it was full.",
+        fix="Empty the mailbox's Sent Items and Deleted Items, and store no copies of the mail that Postern sends: "
         + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
         + _WAIT,
     ),
@@ -58,8 +57,7 @@ RULES: tuple[Rule, ...] = (
         name="throttled-too-many-recipients",
         statuses=enhanced("5.2.254"),
         text=("too many recipients errors",),
-        summary="Exchange has locked the mailbox out of SMTP, because messages had too many recipients again and "
-        "again.",
+        summary="Exchange has locked the mailbox out of SMTP, because messages had too many recipients many times.",
         fix="Let the application send to fewer recipients at once, or raise the mailbox's limit: "
         + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000")
         + _WAIT,
@@ -76,7 +74,7 @@ RULES: tuple[Rule, ...] = (
         name="throttled-continuous-errors",
         text=("sender throttled due to continuous",),
         all_of=("sender throttled due to continuous",),
-        summary="Exchange has locked the mailbox out of SMTP, because of the same error again and again.",
+        summary="Exchange has locked the mailbox out of SMTP, because of the same error many times.",
         fix="The reply names the error. Correct its cause in the application or in the mailbox." + _WAIT,
     ),
 )

@@ -1,0 +1,1 @@
+"""Delivery attempts (`attempt`), SMTP replies (`reply`), policy rules (`rule`) and verdicts (`verdict`)."""

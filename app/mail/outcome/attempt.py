@@ -1,4 +1,4 @@
-"""One offer of one message to the upstream: how far it came, what was answered, or why no answer came."""
+"""Delivery attempt of one message: its phase, and the reply or the failure that ended it."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -10,7 +10,7 @@ from app.mail.outcome.reply import Reply
 
 
 class Phase(StrEnum):
-    """Where the dialogue stands. It only moves forward within an attempt; the names are Postfix's and RFC 5321's."""
+    """Phase of an SMTP session, in order (names of Postfix and RFC 5321). It only moves forward within an attempt."""
 
     CONNECT = "connect"
     GREETING = "greeting"
@@ -21,34 +21,34 @@ class Phase(StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     CONTENT = "content"  # uploading; without the final dot the upstream cannot have the message
-    DOT = "dot"  # the final dot may have left: from here on a missing reply is in doubt
+    DOT = "dot"  # the final dot may have been sent: without a reply the result is unknown
 
 
 LOGIN_PHASES = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
 
 
 class FailureKind(StrEnum):
-    """Why there is no reply."""
+    """Reason of a missing reply."""
 
     DNS = "dns"  # the name has no address
-    REFUSED = "refused"  # TCP said no
+    REFUSED = "refused"  # by TCP
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     CLOSED = "closed"  # EOF or reset
     CERTIFICATE = "certificate"  # chain, host name or date
     TLS = "tls"  # no STARTTLS offered, handshake failed, text injected before it
-    CAPABILITY = "capability"  # the upstream lacks what this message or login needs
-    PROTOCOL = "protocol"  # what came is not SMTP, or came out of turn
-    CREDENTIAL = "credential"  # no credential could be had (token endpoint, secret file)
+    CAPABILITY = "capability"  # the server lacks an extension that the message or login needs
+    PROTOCOL = "protocol"  # not SMTP, or out of order
+    CREDENTIAL = "credential"  # no credential (token endpoint, secret file)
     CRASHED = "crashed"  # the process ended during the attempt
     STOPPED = "stopped"  # a graceful stop ran out of time
 
 
 @frozen
 class Failure:
-    """The absence of a reply. `detail` is a plain sentence for a person: no secret, no content.
+    """Failure without a reply. `detail` is a sentence without secrets and content.
 
-    `code` is the cause's own name where it has one: for CREDENTIAL the one by which app/mail/office365/entra knows it.
+    `code` names the cause, if known; for CREDENTIAL it is a code of app/mail/office365/entra.
     """
 
     phase: Phase
@@ -58,12 +58,12 @@ class Failure:
 
     @property
     def in_doubt(self) -> bool:
-        """True if the upstream may have accepted the message."""
+        """True if the server may have accepted the message."""
         return self.phase is Phase.DOT
 
 
 class Line(NamedTuple):
-    """One line of the dialogue as kept and shown: `C` or `S`, credentials masked, content never."""
+    """Line of the SMTP dialogue: `C` or `S`, with credentials masked and without content."""
 
     who: str
     text: str
@@ -71,11 +71,10 @@ class Line(NamedTuple):
 
 @frozen
 class Attempt:
-    """The end of one offer. Exactly one of `reply` and `failure` is set.
+    """End of an attempt. Exactly one of `reply` and `failure` is set.
 
-    `reply` is the one that decided for every recipient not in `refused`: the reply to the final dot,
-    or the first refusal that ended the transaction (at `phase`). `refused` holds the RCPT replies
-    other than 2yz, by address.
+    `reply` applies to every recipient not in `refused`: the reply to the final dot, or the refusal that ended the
+    transaction at `phase`. `refused` has the RCPT replies other than 2yz, by address.
     """
 
     phase: Phase
@@ -86,5 +85,5 @@ class Attempt:
 
     @property
     def during_login(self) -> bool:
-        """True if it ended on the way in, before the login was done."""
+        """True if the attempt ended before the login succeeded."""
         return self.phase in LOGIN_PHASES

@@ -1,4 +1,4 @@
-"""An SMTP reply as a value (RFC 5321 §4.2, RFC 3463). Judges nothing: that is policy's."""
+"""SMTP replies and enhanced status codes (RFC 5321 §4.2, RFC 3463)."""
 
 import re
 from dataclasses import field
@@ -8,7 +8,7 @@ from app.frozen import frozen
 
 
 class EnhancedStatus(NamedTuple):
-    """RFC 3463 class.subject.detail, compared as numbers: 5.7.1 is not a prefix of 5.7.139."""
+    """Enhanced status code (RFC 3463 §2), compared as numbers: 5.7.1 is not a prefix of 5.7.139."""
 
     klass: int
     subject: int
@@ -16,7 +16,7 @@ class EnhancedStatus(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The status that opens `text`, or None. Also behind Exchange's `SMTP;` forms it must come first."""
+        """Return the status at the beginning of `text`, or None."""
         match = _STATUS.match(text)
         return cls(*(int(part) for part in match.groups())) if match else None
 
@@ -30,7 +30,7 @@ _STATUS = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 
 @frozen
 class Reply:
-    """A whole reply. `text` has the lines joined by LF, without code and without the enhanced status."""
+    """SMTP reply. `text` has the lines joined by LF, without code and enhanced status."""
 
     code: int
     status: EnhancedStatus | None
@@ -38,13 +38,13 @@ class Reply:
     _shown: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Put together what people read, once: it is kept in several places."""
+        """Build the displayed text once; several objects refer to it."""
         head = f"{self.code} {self.status} " if self.status else f"{self.code} "
         object.__setattr__(self, "_shown", head + self.text.replace("\n", " "))
 
     @classmethod
     def of(cls, code: int, lines: list[str]) -> Self:
-        """From the text after the code of each line; the status is taken from the first line, and off every line."""
+        """Build a reply from the text after the code of each line; the status of the first line is removed from all."""
         status = EnhancedStatus.parse(lines[0]) if lines else None
         if status is None or status.klass != code // 100:
             return cls(code, None, "\n".join(lines))
@@ -52,12 +52,12 @@ class Reply:
 
     @property
     def positive(self) -> bool:
-        """2yz: done (RFC 5321 §4.2.1)."""
+        """True for a 2yz reply (RFC 5321 §4.2.1)."""
         return self.code // 100 == 2
 
     @property
     def transient(self) -> bool:
-        """4yz."""
+        """True for a 4yz reply."""
         return self.code // 100 == 4
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A rule of the policy as data: which replies it knows, and what they mean. Decides nothing by itself."""
+"""Policy rule as data: the replies that it matches, and the verdict on them. `app.mail.policy` applies the rules."""
 
 import re
 from collections.abc import Collection
@@ -16,7 +16,7 @@ MESSAGE = frozenset({Phase.DATA, Phase.CONTENT, Phase.DOT})
 TRANSACTION = ENVELOPE | MESSAGE
 ANY = frozenset(Phase)
 
-# RFC 4954 §6: the login is missing or refused, which is no fault of a message in whatever phase the server says it.
+# RFC 4954 §6: the login is missing or refused, in any phase. It never fails a message.
 LOGIN_CODES = (530, 534, 535, 538)
 REFUSALS = frozenset(range(500, 600)) - frozenset(LOGIN_CODES)  # the codes that can fail a message
 
@@ -25,7 +25,7 @@ _NOT_NAME = re.compile(r"[^\w.]+")
 
 
 def enhanced(*codes: str) -> frozenset[EnhancedStatus]:
-    """Enhanced codes as people write them: `enhanced("5.7.139")`. Raises ValueError for what is none."""
+    """Parse enhanced codes such as "5.7.139". Raises ValueError for an invalid one."""
     parsed = [EnhancedStatus.parse(code) for code in codes]
     if any(status is None or str(status) != code for status, code in zip(parsed, codes, strict=True)):
         raise ValueError(f"not enhanced status codes: {codes}")
@@ -33,7 +33,7 @@ def enhanced(*codes: str) -> frozenset[EnhancedStatus]:
 
 
 def between(first: str, last: str) -> frozenset[EnhancedStatus]:
-    """All enhanced codes of one subject from `first` to `last`, both included. Raises ValueError."""
+    """Return all enhanced codes of one subject from `first` to `last`, inclusive. Raises ValueError."""
     (low,), (high,) = enhanced(first), enhanced(last)
     if low[:2] != high[:2] or low > high:
         raise ValueError(f"not a range of enhanced status codes: {first} to {last}")
@@ -42,15 +42,15 @@ def between(first: str, last: str) -> frozenset[EnhancedStatus]:
 
 @dataclass(frozen=True, slots=True)
 class NormalizedReply:
-    """A reply made ready for comparing."""
+    """Reply in the form in which rules compare it."""
 
-    status: EnhancedStatus | None  # also where Exchange puts it behind `SMTP;`
+    status: EnhancedStatus | None  # also one that follows Exchange's `SMTP;`
     text: str  # lower case, on one line
     exceptions: str  # the names of exceptions in it, as in `STOREDRV.Submission.Exception:<name>`
 
     @classmethod
     def of(cls, reply: Reply) -> Self:
-        """From a reply as it came."""
+        """Normalize a reply."""
         text = " ".join(reply.text.lower().split())
         names = " ".join(word for word in _NOT_NAME.split(text) if "exception" in word)
         return cls(reply.status or _behind_smtp(reply), text, names)
@@ -58,11 +58,11 @@ class NormalizedReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Replies in `phases` with a code in `codes`, exactly one of `statuses`, and the words. Words are lower case.
+    """Rule for replies in `phases` with a code in `codes`, one of `statuses` and the words (in lower case).
 
-    A reply with one of the sentences in `text` matches whatever its enhanced code is. Policy checks `text` of all rules
-    before the codes of any: a sentence says more than a code, and servers give several codes with one sentence.
-    Without an enhanced code a reply is known by one of `instead`, or, if a rule has none, by its other words.
+    A reply with one of the sentences in `text` matches with any enhanced code. The policy checks `text` of all rules
+    before the codes of any, because servers send one sentence with several codes. A reply without an enhanced code
+    matches by `text_fallback` or, if the rule has none, by its other words.
     """
 
     name: str
@@ -74,9 +74,9 @@ class Rule:
     fix: str
     source: str
     confidence: Confidence = Confidence.LOW
-    known: bool = True  # False for the defaults, which know a code and nothing of Exchange
+    known: bool = True  # False for the defaults, which are not specific to Exchange
     statuses: frozenset[EnhancedStatus] = frozenset()
-    text: tuple[str, ...] = ()  # sentences that have this meaning only
+    text: tuple[str, ...] = ()  # sentences with this meaning only
     none_of: tuple[str, ...] = ()  # words that exclude a reply, also one with a sentence of `text`
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
@@ -90,19 +90,19 @@ class Rule:
     explanation: Explanation = field(init=False)
 
     def __post_init__(self) -> None:
-        """Put the words together once, not for every reply."""
+        """Build the explanation once."""
         object.__setattr__(self, "explanation", Explanation(self.summary, self.fix))
 
-    def matches(self, phase: Phase, heard: NormalizedReply) -> bool:
-        """True if the rule knows the reply. Whoever asks has compared the code."""
-        return phase in self.phases and self._matches_status(heard) and self._matches_words(heard)
+    def matches(self, phase: Phase, normalized: NormalizedReply) -> bool:
+        """Return True if the rule matches the reply. The caller has compared the code."""
+        return phase in self.phases and self._matches_status(normalized) and self._matches_words(normalized)
 
-    def matches_text(self, phase: Phase, heard: NormalizedReply) -> bool:
-        """True if the reply has a sentence that has this rule's meaning only. The caller has compared the code."""
-        return phase in self.phases and _has(heard, self.text) and not _has(heard, self.none_of)
+    def matches_text(self, phase: Phase, normalized: NormalizedReply) -> bool:
+        """Return True if the reply has a sentence of `text`. The caller has compared the code."""
+        return phase in self.phases and _has(normalized, self.text) and not _has(normalized, self.none_of)
 
     def verdict(self, reply: Reply) -> Verdict:
-        """What the reply means."""
+        """Return the verdict on the reply."""
         return Verdict(
             self.action,
             self.scope,
@@ -119,27 +119,27 @@ class Rule:
             self.confidence,
         )
 
-    def _matches_status(self, heard: NormalizedReply) -> bool:
+    def _matches_status(self, normalized: NormalizedReply) -> bool:
         qualified = bool(self.all_of or self.any_of or self.exception)
         if not self.statuses:
             return qualified or not self.text
-        if heard.status is not None:
-            return heard.status in self.statuses
+        if normalized.status is not None:
+            return normalized.status in self.statuses
         if self.text_fallback:
-            return _has(heard, self.text_fallback)
+            return _has(normalized, self.text_fallback)
         return qualified
 
-    def _matches_words(self, heard: NormalizedReply) -> bool:
+    def _matches_words(self, normalized: NormalizedReply) -> bool:
         return (
-            all(word in heard.text for word in self.all_of)
-            and (not self.any_of or _has(heard, self.any_of))
-            and not _has(heard, self.none_of)
-            and (not self.exception or any(name in heard.exceptions for name in self.exception))
+            all(word in normalized.text for word in self.all_of)
+            and (not self.any_of or _has(normalized, self.any_of))
+            and not _has(normalized, self.none_of)
+            and (not self.exception or any(name in normalized.exceptions for name in self.exception))
         )
 
 
-def _has(heard: NormalizedReply, words: tuple[str, ...]) -> bool:
-    return any(word in heard.text for word in words)
+def _has(normalized: NormalizedReply, words: tuple[str, ...]) -> bool:
+    return any(word in normalized.text for word in words)
 
 
 def _behind_smtp(reply: Reply) -> EnhancedStatus | None:

@@ -1,4 +1,4 @@
-"""What a reply or its absence means for a message and for its mailbox. Types only; policy fills them."""
+"""Verdict on a delivery attempt, for one recipient and for the mailbox. Types only."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Action(StrEnum):
-    """What becomes of the recipient."""
+    """Result for the recipient."""
 
     RELAYED = "relayed"
     DEFER = "defer"
@@ -14,7 +14,7 @@ class Action(StrEnum):
 
 
 class Scope(StrEnum):
-    """Whose trouble it is. From MAILBOX up a message spends nothing: it waits (design guarantee 3)."""
+    """Scope of a problem. From MAILBOX up the message is not charged; it waits (design guarantee 3)."""
 
     RECIPIENT = "recipient"
     MESSAGE = "message"
@@ -24,39 +24,39 @@ class Scope(StrEnum):
 
     @property
     def beyond_message(self) -> bool:
-        """True when the mailbox pauses or holds rather than the message."""
+        """True if the mailbox waits instead of the message."""
         return self not in (Scope.RECIPIENT, Scope.MESSAGE)
 
 
 class Confidence(StrEnum):
-    """How sure it is that the judged reply really comes from smtp.office365.com:587 and means this."""
+    """Confidence that smtp.office365.com:587 sends this reply and that it has this meaning."""
 
-    HIGH = "H"  # Microsoft says so, or several independent logs
+    HIGH = "H"  # documented by Microsoft, or several independent logs
     MEDIUM = "M"  # one real log, or one good secondary source
-    LOW = "L"  # inference, or seen elsewhere only
+    LOW = "L"  # inferred, or seen elsewhere only
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Plain words for a person: what is so, and what mends it. Names in <angle brackets> are for the reader to fill."""
+    """Explanation for people: a summary and a fix. Names in <angle brackets> are placeholders."""
 
     summary: str
     fix: str
 
 
 class Verdict(NamedTuple):
-    """The judgement on one recipient of one attempt. A tuple, because one is made for every message."""
+    """Verdict on one recipient of one attempt. A tuple for speed: every message has one."""
 
     action: Action
     scope: Scope
     explanation: Explanation
-    rule: str  # the name of the policy row that judged
-    reply: str | None = None  # the reply that was judged, as a person reads it
-    in_doubt: bool = False  # the upstream may have accepted it
-    delay: float | None = None  # seconds to the message's next offer; None: by its age
-    pause: float = 0.0  # seconds the mailbox rests; together with `hold`: the first probe comes not sooner
-    hold: bool = False  # the mailbox rests until a probe or a person
-    reduce_concurrency: bool = False  # fewer connections for a while: the mailbox was faster than Exchange allows
-    lockout_class: str = ""  # class of errors that Exchange answers with a lockout when it repeats; "" for none
-    known: bool = True  # False: no row for Exchange knows the reply, it was judged by its code alone
+    rule: str  # name of the policy rule
+    reply: str | None = None  # the reply as it is shown
+    in_doubt: bool = False  # the server may have accepted it
+    delay: float | None = None  # seconds to the next attempt; None: by age
+    pause: float = 0.0  # seconds; with `hold` the earliest time of the first probe
+    hold: bool = False  # the mailbox waits for a probe or an operator
+    reduce_concurrency: bool = False  # fewer connections for a while
+    lockout_class: str = ""  # class of repeated errors that lead to a lockout; "" for none
+    known: bool = True  # False: no rule of Exchange matched, the code alone decided
     confidence: Confidence = Confidence.HIGH

@@ -1,7 +1,7 @@
-"""What a webhook is told: the JSON of each event, in the shape of Resend's with what only a relay knows. Pure.
+"""JSON payload of webhook events, in the form of Resend's with a `relay` member of our own. Pure.
 
-It is made once, when the event happens, and the same octets are sent at every try. Never a body, and never 20 kB:
-long lists are cut off, each at its own limit.
+A payload is built once, when the event happens; every delivery sends the same bytes. It has no email body and less than
+20 kB: long texts and lists are cut, each at its own limit.
 """
 
 import json
@@ -16,20 +16,20 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.timestamps import iso
 from app.mail.webhook.rules import EventType
 
-# Octets of its JSON that each part of an email may take.
+# Limits of each part's JSON in bytes.
 _SUBJECT, _ADDRESS = 1000, 400
 _TO, _TAGS, _HEADERS, _RECIPIENTS = 4000, 2500, 2500, 4000
 _REPLY, _WORDS = 400, 1500
-_WORDS_ALONE = 6000  # of a mailbox or a credential: there is nothing else
+_WORDS_ALONE = 6000  # of a mailbox or credential event
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """One event. Those of one `subject` (an email's id, a mailbox's name) are told in their order.
+    """Event for webhooks. Events of one `subject` (email id or mailbox name) are delivered in order.
 
-    `once` names what is told a single time, however often and by however many processes it is noticed.
+    Of several events with the same `deduplication_key`, from any process, only the first is delivered.
     """
 
     type: EventType
@@ -41,7 +41,7 @@ class WebhookEvent:
 
 @dataclass(frozen=True, slots=True)
 class EmailSnapshot:
-    """An email as it stands after what happened. `explanation` has its names filled in."""
+    """Email after the event. The <names> of `explanation` are filled in."""
 
     id: UUID
     message_id: str
@@ -61,12 +61,12 @@ class EmailSnapshot:
 
     @property
     def relayed(self) -> bool:
-        """Whether every recipient has it."""
+        """True if every recipient was relayed."""
         return all(state is RecipientState.RELAYED for _, state, _ in self.recipients)
 
 
 def email_event(kind: EventType, at: float, facts: EmailSnapshot) -> WebhookEvent:
-    """An event in an email's life."""
+    """Return an event about an email."""
     data: dict[str, Any] = {
         "email_id": str(facts.id),
         "message_id": f"<{facts.message_id}>",
@@ -85,7 +85,7 @@ def email_event(kind: EventType, at: float, facts: EmailSnapshot) -> WebhookEven
 
 
 def mailbox_event(kind: EventType, at: float, name: str, pool: str, condition: MailboxCondition) -> WebhookEvent:
-    """A mailbox is held, or is not held any more."""
+    """Return the event that a mailbox is held or released."""
     data = {
         "mailbox": name,
         "pool": pool,
@@ -100,7 +100,7 @@ def mailbox_event(kind: EventType, at: float, name: str, pool: str, condition: M
 def credential_event(
     at: float, mailbox: str, what: str, ends_at: float, why: Explanation, *, step: str
 ) -> WebhookEvent:
-    """What a mailbox logs in with ends soon; told once at each `step`."""
+    """Return the event that a credential expires soon, delivered once for each `step`."""
     kind = EventType.CREDENTIAL_EXPIRING
     words = _explanation(why, _WORDS_ALONE)
     data = {"mailbox": mailbox, "credential": what, "expires_at": iso(ends_at), "explanation": words}
@@ -109,7 +109,7 @@ def credential_event(
 
 
 def _payload(kind: EventType, at: float, data: Mapping[str, Any]) -> str:
-    """`created_at` as Resend has it, `timestamp` as Standard Webhooks recommends it."""
+    """Return the event as JSON; `created_at` is Resend's member, `timestamp` that of Standard Webhooks."""
     moment = iso(at)
     return _json({"type": kind, "created_at": moment, "timestamp": moment, "data": data})
 
@@ -130,7 +130,7 @@ def _relay(facts: EmailSnapshot) -> dict[str, Any]:
 
 
 def _reason(facts: EmailSnapshot) -> str:
-    """One word when its age was over, else what was replied to the first recipient that failed."""
+    """Return "expired", or the last reply to the first failed recipient."""
     if facts.explanation == EXPIRED:
         return "expired"
     replies = (reply for _, state, reply in facts.recipients if state is RecipientState.FAILED and reply)
@@ -142,7 +142,7 @@ def _explanation(why: Explanation | None, limit: int) -> dict[str, str] | None:
 
 
 def _short(text: str, limit: int) -> str:
-    """Cut off where its JSON would be longer than `limit` octets."""
+    """Return `text` cut so that its JSON has at most about `limit` bytes."""
     if 6 * len(text) <= limit or _size(text) <= limit:
         return text
     kept = text[:limit]
@@ -152,7 +152,7 @@ def _short(text: str, limit: int) -> str:
 
 
 def _some(items: Iterable[T], limit: int) -> list[T]:
-    """The first ones, as many as fit into `limit` octets of JSON."""
+    """Return the first items that fit into `limit` bytes of JSON."""
     kept: list[T] = []
     for item in items:
         limit -= _size(item) + 1
@@ -167,5 +167,5 @@ def _size(value: Any) -> int:
 
 
 def _json(value: Any) -> str:
-    """In Unicode, whatever a caller or a server wrote: an event must be one that can be kept and sent."""
+    """Return compact JSON; lone surrogates are replaced, so that it can always be stored and sent."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
-"""Which IP addresses belong to the public internet: an explicit list, the same with every version of Python. Pure.
+"""Public IP addresses, by an explicit list that does not depend on the version of Python. Pure.
 
-The networks are those of IANA's special-purpose registries for IPv4 and IPv6, also the globally reachable ones, since
-no webhook is there, and the addresses at which clouds serve metadata and credentials to their machines.
+The networks are those of IANA's special-purpose registries for IPv4 and IPv6, including the globally reachable
+ones, where no webhook is, and the addresses at which clouds serve metadata and credentials to their machines.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -50,7 +50,7 @@ _EMBEDDING = (
 
 
 def is_public(address: str) -> bool:
-    """True if an IP address belongs to the public internet. Of an embedded IPv4 address that one decides.
+    """Return True if an IP address is public. An embedded IPv4 address decides for its IPv6 address.
 
     Raises ValueError for text that is no address.
     """

@@ -1,7 +1,7 @@
-"""A webhook as words and rules: what it may hear of, where it may lead, when it is tried again. Pure.
+"""Rules of webhooks: event types, valid target URLs, retry delays. Pure.
 
-The scheme is Standard Webhooks (github.com/standard-webhooks/standard-webhooks); the event types are those of the
-Resend SDKs as far as a relay knows them, and three of our own.
+The scheme is Standard Webhooks (github.com/standard-webhooks/standard-webhooks). The event types are those of Resend
+that a relay can detect, and three of our own.
 """
 
 import re
@@ -14,25 +14,25 @@ from app.mail.retry_schedule import JITTER
 from app.mail.webhook.public_address import is_public
 
 MAX_URL = 2048  # characters
-# Seconds before each try; after the last one the event is given up for this endpoint. In all some three days.
+# Seconds before each try, about three days in all. After the last one the delivery has failed.
 RETRY_DELAYS = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-MAX_RETRY_AFTER = 86_400.0  # seconds: what a Retry-After may ask for
+MAX_RETRY_AFTER = 86_400.0  # seconds
 
 
 class EventType(StrEnum):
-    """What a webhook can hear of."""
+    """Type of a webhook event."""
 
     SCHEDULED = "email.scheduled"
     SENT = "email.sent"  # Office 365 has accepted it for every recipient
-    DELIVERY_DELAYED = "email.delivery_delayed"  # it waits for an hour already; told once
-    FAILED = "email.failed"  # a recipient will not get it
+    DELIVERY_DELAYED = "email.delivery_delayed"  # it has waited for an hour; sent once
+    FAILED = "email.failed"  # it failed for a recipient
     CANCELED = "email.canceled"
     MAILBOX_HELD = "mailbox.held"
     MAILBOX_RELEASED = "mailbox.released"
     CREDENTIAL_EXPIRING = "credential.expiring"
 
 
-# Types that callers of the Resend SDKs ask for and that no relay can know. They may be asked for and never come.
+# Types of the Resend SDKs that no relay can detect. They are accepted in a subscription and never sent.
 UNSUPPORTED_EVENTS = frozenset(
     f"email.{word}" for word in ("bounced", "clicked", "complained", "delivered", "opened", "received", "suppressed")
 )
@@ -43,12 +43,12 @@ _LONGEST_NAME = 253  # characters
 
 
 class TargetError(ValueError):
-    """Its text is one sentence: what is wrong with the URL and what would be right."""
+    """Invalid URL. Its text is one sentence: what is wrong and what would be valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a webhook leads. `host` as it is resolved and verified, `authority` as the Host header says it."""
+    """Parsed URL of a webhook. `host` is resolved and verified, `authority` is the Host header."""
 
     scheme: str
     host: str
@@ -58,9 +58,9 @@ class Target:
 
 
 def target(url: str, *, private: bool) -> Target:
-    """Read and check a URL. Without `private` it must be https, and no address that is not public. Raises TargetError.
+    """Parse and validate a URL. Without `private` it must be https, and an IP address must be public.
 
-    A name is not resolved here: what it leads to is checked each time a connection is made.
+    Raises TargetError. Names are not resolved here: their addresses are checked at every connection.
     """
     if len(url) > MAX_URL or not _URL.fullmatch(url):
         raise TargetError(f"It must be an ASCII URL of at most {MAX_URL} characters; escape others as %XX.")
@@ -90,12 +90,12 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
 
 
 def retry_delay(tries: int, jitter: float) -> float | None:
-    """Seconds until the next try after so many that failed (1 or more); None: there is none. `jitter` is in -1..1."""
+    """Return the seconds to the next try after `tries` failed ones (1 or more), or None. `jitter` is in -1..1."""
     return RETRY_DELAYS[tries] * (1 + JITTER * jitter) if tries < len(RETRY_DELAYS) else None
 
 
 def _is_host(host: str) -> bool:
-    """True for an address, and for a name of at most 253 characters (RFC 1123 §2.1) whose labels DNS can look up."""
+    """Return True for an IP address, and for a name of at most 253 characters (RFC 1123 §2.1) with valid labels."""
     if _is_address(host):
         return True
     name = host.removesuffix(".")

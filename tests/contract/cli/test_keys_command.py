@@ -63,15 +63,15 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--lanes", "express"), "'express' is no lane. Give some of urgent, normal, bulk."),
-        (("--senders", "shop-*@contoso.com"), "is no pattern of a sender"),
-        (("--recipients", "exa mple"), "is no pattern of a recipient"),
+        (("--lanes", "express"), "'express' is not a lane. Use one or more of urgent, normal, bulk."),
+        (("--senders", "shop-*@contoso.com"), "is not a pattern of a sender"),
+        (("--recipients", "exa mple"), "is not a pattern of a recipient"),
         (("--redirect-to", "staging"), "Give one such as staging@contoso.com."),
         (("--sink", "--redirect-to", "a@b.example"), "exclude each other"),
-        (("--senders", "a@b.example", "--default-sender", "c@b.example"), "not one that this key may send as"),
+        (("--senders", "a@b.example", "--default-sender", "c@b.example"), "may not send as its default sender"),
         (("--per-minute", "-1"), "--per-minute"),
         (("--recipients-per-day", "-1"), "--recipients-per-day"),
-        (("--bytes-per-day", str(10**16)), "Give a whole number from 1"),
+        (("--bytes-per-day", str(10**16)), "Use a whole number from 1"),
         (("--permission", "god"), "--permission"),
     ],
 )

@@ -71,7 +71,7 @@ async def test_holding_a_mailbox(home: Harness, operator: Operator) -> None:
     shown = await until(operator, f"/mailboxes/{MAILBOX}", "held in the pool default")
     assert f"A person holds the mailbox: audit {PROBE}." in shown
     assert "<script" not in operator.page.text
-    await until(operator, "", "A mailbox is held by a person")  # the readiness is cached for a second
+    await until(operator, "", "An operator holds a mailbox")  # the readiness is cached for a second
     await operator.open(f"/mailboxes/{MAILBOX}")
     assert "a person holds the mailbox" in await operator.submit(f"/mailboxes/{MAILBOX}/examine")
 
@@ -82,7 +82,7 @@ async def test_invalid_hold_requests(operator: Operator) -> None:
     for fields, words in (
         ({"what": "explode"}, "The only actions for a mailbox"),
         ({"what": "hold", "reason": "x" * 201}, "It has 201 characters"),
-        ({"what": "hold", "reason": "a\0b"}, "characters that cannot be shown"),
+        ({"what": "hold", "reason": "a\0b"}, "unprintable characters"),
     ):
         answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"token": operator.token, **fields})
         assert answer.status_code == 400
@@ -258,7 +258,7 @@ async def test_a_database_that_cannot_be_written(home: Harness, operator: Operat
         other.execute("ALTER TABLE heartbeat RENAME TO gone")
         other.commit()
     shown = await until(operator, "", "The email store takes nothing", 503)
-    assert "See that the database answers" in shown
+    assert "Check that the database answers" in shown
     with closing(sqlite3.connect(tmp_path / "postern.db", timeout=20)) as other:
         other.execute("ALTER TABLE messages RENAME TO gone_too")
         other.commit()

@@ -1,4 +1,4 @@
-"""A clinic for each test."""
+"""Fixture: the servers of one test."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -13,7 +13,7 @@ from tests.contract.doctor.name_server import NameServer
 
 @pytest.fixture
 async def environment(tmp_path: Path) -> AsyncIterator[DoctorEnvironment]:
-    """A healthy one."""
+    """Start a healthy environment."""
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(Simulator([account()], limits=LIMITS))
         names = await stack.enter_async_context(NameServer(zone()))

@@ -1,4 +1,4 @@
-"""A mailbox that is well, in a house where everything can be broken."""
+"""Fixtures of the diagnosis: a healthy mailbox, upstream server and domain that tests break."""
 
 import contextlib
 import socket
@@ -24,17 +24,17 @@ MAILBOX = "noreply@contoso.com"
 PASSWORD = "a-password-for-tests"
 CLIENT = "11c4c1f8-97a5-4d8a-b0cf-6a1e2f0d7c01"
 OBJECT = "9a8b7c6d-1111-4222-8333-444455556666"
-PATIENT = StepTimeouts()
+TIMEOUTS = StepTimeouts()
 LIMITS = Limits(tarpit=0)
 
 
 def step_timeouts(**changes: float) -> StepTimeouts:
-    """As in real life, but for the step that will be kept waiting."""
-    return replace(PATIENT, **changes)
+    """Return the default timeouts with changes for the step that waits."""
+    return replace(TIMEOUTS, **changes)
 
 
 def token(**changes: Any) -> str:
-    """An app's token for Exchange, good for an hour."""
+    """Return an app's token for Exchange, valid for an hour."""
     claims = {
         "aud": "https://outlook.office365.com",
         "appid": CLIENT,
@@ -51,7 +51,7 @@ TOKEN = token()
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Whoever has an access token already."""
+    """Credential source with a fixed access token."""
 
     value: str = field(repr=False)
 
@@ -66,13 +66,13 @@ class Bearer:
 
 
 def account(**changes: Any) -> Account:
-    """The mailbox with a password and a token."""
+    """Return the mailbox with a password and a token."""
     facts: dict[str, Any] = {"password": PASSWORD, "token": TOKEN, "send_as": ("*@contoso.com",)}
     return Account(MAILBOX, **{**facts, **changes})
 
 
 def zone(domain: str = "contoso.com") -> Zone:
-    """A domain that is in order."""
+    """Return the DNS records of a correct domain."""
     dashed, keys = domain.replace(".", "-"), f"_domainkey.{domain}"
     return {
         (domain, "MX"): [f"0 {dashed}.mail.protection.outlook.com."],
@@ -88,7 +88,7 @@ def zone(domain: str = "contoso.com") -> Zone:
 
 @dataclass(slots=True)
 class DoctorEnvironment:
-    """What a test breaks, and whom it asks then. `changes` are those of the case, `of_upstream` of its upstream."""
+    """Servers of one test. `changes` are overrides of the target, `of_upstream` of its upstream."""
 
     simulator: Simulator
     names: NameServer
@@ -97,8 +97,8 @@ class DoctorEnvironment:
     changes: dict[str, Any] = field(default_factory=dict)
     of_upstream: dict[str, Any] = field(default_factory=dict)
 
-    def case(self) -> CheckTarget:
-        """The patient."""
+    def target(self) -> CheckTarget:
+        """Build the target."""
         self.simulator.write_ca(self.folder / "ca.pem")
         way: dict[str, Any] = {
             "host": "localhost",
@@ -120,34 +120,34 @@ class DoctorEnvironment:
         return CheckTarget(**{**facts, **self.changes})
 
     async def examine(self) -> list[Finding]:
-        """All findings."""
-        return await examine([self.case()])
+        """Return all findings."""
+        return await examine([self.target()])
 
 
 def password(environment: DoctorEnvironment, value: str = PASSWORD) -> None:
-    """The mailbox logs in with a password."""
+    """Make the mailbox log in with a password."""
     environment.changes["credentials"] = Password(MAILBOX, value)
 
 
 def of(findings: Sequence[Finding], step: Step) -> Finding:
-    """The one finding of a step."""
+    """Return the only finding of a step."""
     [finding] = [one for one in findings if one.step is step]
     return finding
 
 
 def outcomes(findings: Sequence[Finding], outcome: Outcome) -> list[Step]:
-    """The steps that ended so."""
+    """Return the steps with this outcome."""
     return [finding.step for finding in findings if finding.outcome is outcome]
 
 
-def told(findings: Sequence[Finding]) -> str:
-    """All that anybody gets to see."""
+def report_text(findings: Sequence[Finding]) -> str:
+    """Return everything that a user sees."""
     return str([asdict(finding) for finding in findings])
 
 
 @contextlib.contextmanager
 def black_hole(family: int, host: str, port: int = 0) -> Iterator[int]:
-    """A port that never answers: its backlog is full. Gives its number."""
+    """Open a port that never replies, because its backlog is full; yield its number."""
     with socket.socket(family) as full, contextlib.ExitStack() as stack:
         full.bind((host, port))
         full.listen(0)
@@ -159,7 +159,7 @@ def black_hole(family: int, host: str, port: int = 0) -> Iterator[int]:
 
 
 def hosts(*addresses: tuple[int, str]) -> Callable[..., list[Any]]:
-    """A getaddrinfo that knows every name by these addresses (family, address)."""
+    """Return a getaddrinfo that gives every name these addresses (family, address)."""
 
     def getaddrinfo(host: str, port: int, family: int = 0, type: int = 0, *_: int) -> list[Any]:
         kind = socket.SOCK_STREAM

@@ -1,6 +1,6 @@
 """The doctor against broken upstreams: each ends at its own step, with its own cause and fix, within a bounded time.
 
-However it ends, no mail is sent, at most one login is made, and nobody gets to see what could log in.
+In every case no mail is sent, at most one login is made, and no secret is shown.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from app.doctor import Finding, Outcome, Step, StepTimeouts
-from app.doctor.handshake import STEPS as OPENING
+from app.doctor.handshake import STEPS as HANDSHAKE_STEPS
 from app.mail.message.address import parse_address
 from app.simulator import Drop, Fault, Garbage, Point, Say, ServerProfile, Silence
 from app.simulator.entra import SCOPE, TENANT, Entra
@@ -33,9 +33,9 @@ from tests.contract.doctor.fixtures import (
     of,
     outcomes,
     password,
+    report_text,
     step_timeouts,
     token,
-    told,
 )
 from tests.entra import SECRET, app
 
@@ -46,7 +46,7 @@ ADA = parse_address("ada@example.net")
 
 
 class Broken(NamedTuple):
-    """How it is broken, where it shows, and words of the cause and of the fix."""
+    """Fault, the step that detects it, and parts of the cause and the fix."""
 
     broken: Break
     step: Step
@@ -56,7 +56,7 @@ class Broken(NamedTuple):
 
 
 def changed(**changes: Any) -> Break:
-    """Something about the mailbox."""
+    """Change the target."""
 
     async def do(environment: DoctorEnvironment) -> None:
         environment.changes.update(changes)
@@ -64,8 +64,8 @@ def changed(**changes: Any) -> Break:
     return do
 
 
-def bears(**claims: Any) -> Break:
-    """A token that says so; Exchange takes it all the same."""
+def token_with(**claims: Any) -> Break:
+    """Use a token with these claims; the simulator accepts it."""
 
     async def do(environment: DoctorEnvironment) -> None:
         environment.simulator.accounts.add(account(validate_token=lambda _: True))
@@ -75,7 +75,7 @@ def bears(**claims: Any) -> Break:
 
 
 def upstream(**changes: Any) -> Break:
-    """Something about the way there."""
+    """Change the upstream."""
 
     async def do(environment: DoctorEnvironment) -> None:
         environment.of_upstream.update(changes)
@@ -83,8 +83,8 @@ def upstream(**changes: Any) -> Break:
     return do
 
 
-def door(**face: Any) -> Break:
-    """The server's face."""
+def server_profile(**face: Any) -> Break:
+    """Change the simulator's profile."""
 
     async def do(environment: DoctorEnvironment) -> None:
         environment.simulator.profile = ServerProfile(**face)
@@ -93,7 +93,7 @@ def door(**face: Any) -> Break:
 
 
 def says(row: str, *, by_password: bool = True, **changes: Any) -> Break:
-    """One of Exchange's own refusals."""
+    """Make the simulator send one of Exchange's refusals."""
 
     async def do(environment: DoctorEnvironment) -> None:
         if by_password:
@@ -105,7 +105,7 @@ def says(row: str, *, by_password: bool = True, **changes: Any) -> Break:
 
 
 def fault(point: Point, action: Any, **changes: float) -> Break:
-    """A fault of the connection; `changes` are step timeouts for faults that make the doctor wait."""
+    """A fault of the connection; `changes` are timeouts for faults that delay a step."""
 
     async def do(environment: DoctorEnvironment) -> None:
         environment.changes["step_timeouts"] = step_timeouts(**changes)
@@ -115,7 +115,7 @@ def fault(point: Point, action: Any, **changes: float) -> Break:
 
 
 def entra(refuse: str = "", scope: str = SCOPE, *, reachable: bool = True) -> Break:
-    """A token endpoint, and a mailbox that asks there."""
+    """Start a token endpoint, and let the mailbox use it."""
 
     async def do(environment: DoctorEnvironment) -> None:
         there = await environment.stack.enter_async_context(Entra(environment.simulator, [app()], scope=scope))
@@ -174,9 +174,9 @@ NETWORK = {
     ),
     "IPv6 black hole": Broken(ipv6_black_hole, Step.TCP_IPV6, "IPv6 is broken", "POSTERN_IPV4_ONLY=true", Outcome.WARN),
     "silence behind TCP": Broken(
-        fault(Point.GREETING, Silence(), handshake=1.0), Step.GREETING, "nobody speaks SMTP", "pass localhost:"
+        fault(Point.GREETING, Silence(), handshake=1.0), Step.GREETING, "no SMTP greeting", "pass localhost:"
     ),
-    "cut at once": Broken(fault(Point.GREETING, Drop()), Step.GREETING, "cut before a login", "pass localhost:"),
+    "cut at once": Broken(fault(Point.GREETING, Drop()), Step.GREETING, "closed before a login", "pass localhost:"),
     "no SMTP": Broken(
         fault(Point.GREETING, Garbage(b"HTTP/1.1 400 Bad Request\r\n")), Step.GREETING, "not SMTP", "POSTERN_SMTP_HOST"
     ),
@@ -189,32 +189,45 @@ NETWORK = {
 }
 TLS = {
     "no STARTTLS": Broken(
-        door(starttls=False), Step.STARTTLS, "does not offer STARTTLS", "check host, port and whatever lies between"
+        server_profile(starttls=False),
+        Step.STARTTLS,
+        "does not offer STARTTLS",
+        "check host, port and the devices between",
     ),
     "STARTTLS refused": Broken(
         fault(Point.STARTTLS, Say("454 4.7.0 TLS not available due to temporary reason")),
         Step.STARTTLS,
-        "did not open a session",
+        "refused to open a session",
         "POSTERN_SMTP_HOST",
     ),
-    "handshake cut": Broken(fault(Point.TLS, Drop()), Step.STARTTLS, "cut before a login", "pass localhost:"),
-    "TLS 1.0": Broken(door(**TLS_1_0), Step.STARTTLS, "speaks TLSv1 at most", "TLS 1.2 on port 587"),
+    "handshake cut": Broken(fault(Point.TLS, Drop()), Step.STARTTLS, "closed before a login", "pass localhost:"),
+    "TLS 1.0": Broken(server_profile(**TLS_1_0), Step.STARTTLS, "supports TLSv1 at most", "TLS 1.2 on port 587"),
     "self-signed": Broken(
-        door(certificate="self_signed"), Step.CERTIFICATE, "signed it itself", "POSTERN_SMTP_CA_FILE"
+        server_profile(certificate="self_signed"), Step.CERTIFICATE, "self-signed by", "POSTERN_SMTP_CA_FILE"
     ),
     "proxy's own CA": Broken(
-        door(certificate="foreign"), Step.CERTIFICATE, "It comes from trustme", "Find who is between here and Office"
+        server_profile(certificate="foreign"),
+        Step.CERTIFICATE,
+        "issued by trustme",
+        "Find the device between here and Office",
     ),
     "wrong host": Broken(
-        door(certificate="wrong_host"), Step.CERTIFICATE, "for elsewhere.example and not for localhost", "HOST to the"
+        server_profile(certificate="wrong_host"),
+        Step.CERTIFICATE,
+        "for elsewhere.example and not for localhost",
+        "HOST to the",
     ),
-    "expired": Broken(door(certificate="expired"), Step.CERTIFICATE, "It ended on 20", "set it (NTP)"),
-    "no AUTH": Broken(door(mechanisms=()), Step.CAPABILITIES, "offers no login", "POSTERN_SMTP_HOST"),
+    "expired": Broken(server_profile(certificate="expired"), Step.CERTIFICATE, "It expired on 20", "set it (NTP)"),
+    "no AUTH": Broken(server_profile(mechanisms=()), Step.CAPABILITIES, "does not offer AUTH", "POSTERN_SMTP_HOST"),
     "offers taken away": Broken(
-        door(pipelining=False), Step.CAPABILITIES, "does not offer PIPELINING", "a proxy that rewrites SMTP", WARN
+        server_profile(pipelining=False),
+        Step.CAPABILITIES,
+        "does not offer PIPELINING",
+        "a proxy that rewrites SMTP",
+        WARN,
     ),
     "small messages only": Broken(
-        changed(max_message_bytes=2**30), Step.CAPABILITIES, "of 157286400 octets at most", "=157286400", WARN
+        changed(max_message_bytes=2**30), Step.CAPABILITIES, "of 157286400 bytes at most", "=157286400", WARN
     ),
 }
 CREDENTIAL = {
@@ -223,15 +236,19 @@ CREDENTIAL = {
     ),
     "wrong secret": Broken(entra("AADSTS7000215"), Step.CREDENTIAL, "client secret: it is wrong", "not its Secret ID"),
     "token endpoint closed": Broken(
-        entra(reachable=False), Step.CREDENTIAL, "No credential could be had", "https://login.microsoftonline.com"
+        entra(reachable=False), Step.CREDENTIAL, "could not obtain the credential", "https://login.microsoftonline.com"
     ),
     "wrong audience": Broken(
-        entra(scope=GRAPH), Step.CREDENTIAL, "is for Microsoft Graph", "Take POSTERN_TOKEN_SCOPE out"
+        entra(scope=GRAPH), Step.CREDENTIAL, "is for Microsoft Graph", "Remove POSTERN_TOKEN_SCOPE"
     ),
-    "clock wrong": Broken(bears(exp=NOW - 60), Step.CREDENTIAL, "it expired at", "set it right (NTP)"),
-    "unknown audience": Broken(bears(aud="api://else"), Step.CREDENTIAL, "does not know", "_SCOPE out", WARN),
-    "token nearly over": Broken(bears(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "check it (NTP)", WARN),
-    "no role": Broken(bears(roles=[]), Step.CREDENTIAL, "only if the app has", f"-Identity {CLIENT}", WARN),
+    "clock wrong": Broken(token_with(exp=NOW - 60), Step.CREDENTIAL, "it expired at", "set it right (NTP)"),
+    "unknown audience": Broken(
+        token_with(aud="api://else"), Step.CREDENTIAL, "not a known one", "Remove POSTERN_TOKEN_SCOPE", WARN
+    ),
+    "token nearly over": Broken(
+        token_with(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "check it (NTP)", WARN
+    ),
+    "no role": Broken(token_with(roles=[]), Step.CREDENTIAL, "only if the app has", f"-Identity {CLIENT}", WARN),
 }
 LOGIN = {
     "tenant switch off": Broken(
@@ -248,9 +265,9 @@ LOGIN = {
     "wrong password": Broken(wrong_password, Step.AUTH, "password or the user name is wrong", "POSTERN_PASSWORD"),
     "wrong object id": Broken(wrong_object_id, Step.AUTH, "refused without a reason", f"-User {OBJECT} -AccessRights"),
     "legacy TLS seen": Broken(says("legacy_tls"), Step.AUTH, "sees a connection with TLS 1.0 or 1.1", "TLS inspection"),
-    "no such login": Broken(door(mechanisms=("LOGIN",)), Step.AUTH, "does not offer AUTH XOAUTH2", "587"),
+    "no such login": Broken(server_profile(mechanisms=("LOGIN",)), Step.AUTH, "does not offer AUTH XOAUTH2", "587"),
     "silence at AUTH": Broken(
-        fault(Point.AUTH, Silence(), login=1.5), Step.AUTH, "did not finish its answer", "Service health"
+        fault(Point.AUTH, Silence(), login=1.5), Step.AUTH, "did not finish its reply", "Service health"
     ),
 }
 SENDING = {
@@ -261,7 +278,7 @@ SENDING = {
         says("no_send_as_permission", by_password=False), Step.SENDER, "may not send as this From", "Add-RecipientPerm"
     ),
     "not counted as logged in": Broken(
-        says("not_authenticated", by_password=False), Step.SENDER, "not count the session as logged in", "Set-CASMail"
+        says("not_authenticated", by_password=False), Step.SENDER, "not treat the session as logged in", "Set-CASMail"
     ),
     "421 at MAIL": Broken(
         says("submission_rate", by_password=False, senders=(MAILBOX, OTHER), test_to=ADA),
@@ -270,13 +287,13 @@ SENDING = {
         "Run `postern check` again.",
     ),
     "silence at MAIL": Broken(
-        fault(Point.MAIL, Silence(), senders=0.5), Step.SENDER, "did not finish its answer", "Service health"
+        fault(Point.MAIL, Silence(), senders=0.5), Step.SENDER, "did not finish its reply", "Service health"
     ),
     "mailbox full": Broken(
         says("mailbox_full", by_password=False, test_to=ADA), Step.TEST_MESSAGE, "mailbox is full", "Sent Items"
     ),
     "silence after the dot": Broken(
-        fault(Point.DOT, Silence(), message=0.5), Step.TEST_MESSAGE, "it may or may not have been taken", "Message-ID"
+        fault(Point.DOT, Silence(), message=0.5), Step.TEST_MESSAGE, "it may have been accepted", "Message-ID"
     ),
 }
 TABLE = {**NETWORK, **TLS, **CREDENTIAL, **LOGIN, **SENDING}
@@ -287,7 +304,7 @@ WITH_TEST = {"silence after the dot"}
 async def test_each_has_its_own_cause_and_fix(
     environment: DoctorEnvironment, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The step that failed says why and what mends it; what needs it is skipped and says so."""
+    """The failed step has a cause and a fix; the steps that depend on it are skipped."""
     row = TABLE[name]
     await row.broken(environment)
     if name in WITH_TEST:
@@ -298,11 +315,11 @@ async def test_each_has_its_own_cause_and_fix(
     assert finding.outcome is row.outcome
     assert row.cause in finding.summary
     assert row.fix in finding.fix
-    assert "<mailbox>" not in told(findings)
-    spared(findings, row)
+    assert "<mailbox>" not in report_text(findings)
+    check_skipped(findings, row)
     assert len(environment.simulator.logins) <= 1
     assert environment.simulator.messages == [] or environment.changes.get("test_to")
-    nothing_leaks(told(findings) + "".join(capfd.readouterr()))
+    nothing_leaks(report_text(findings) + "".join(capfd.readouterr()))
 
 
 async def examined(environment: DoctorEnvironment) -> list[Finding]:
@@ -312,35 +329,35 @@ async def examined(environment: DoctorEnvironment) -> list[Finding]:
         return await environment.examine()
 
 
-def spared(findings: Sequence[Finding], row: Broken) -> None:
-    """After a failure nothing is tried that needs what failed; the domain's records need nothing."""
-    chain = [Step.DNS, Step.TCP_IPV4, *OPENING, Step.AUTH, Step.SENDER]
+def check_skipped(findings: Sequence[Finding], row: Broken) -> None:
+    """Check that the steps after a failure are skipped and the DNS checks are not."""
+    chain = [Step.DNS, Step.TCP_IPV4, *HANDSHAKE_STEPS, Step.AUTH, Step.SENDER]
     if row.outcome is FAILED and row.step in chain:
         for step in chain[chain.index(row.step) + 1 :]:
             finding = of(findings, step)
             assert finding.outcome is Outcome.SKIPPED
-            assert finding.summary == f"Not tried, because the step {row.step} failed."
+            assert finding.summary == f"Not checked, because the step {row.step} failed."
     assert {of(findings, step).outcome for step in (Step.MX, Step.SPF, Step.DKIM, Step.DMARC)} == {Outcome.OK}
 
 
 def nothing_leaks(text: str) -> None:
-    """No password, no client secret, no part of a token."""
+    """Check for passwords, client secrets and parts of tokens."""
     secrets = [PASSWORD, SECRET, "another-password-than-that", *TOKEN.split(".")[1:]]
     assert not [secret for secret in secrets if secret in text]
 
 
 async def test_a_token_for_another_service_is_not_tried(environment: DoctorEnvironment) -> None:
-    """It would be a failed login for sure, and failed logins lock a mailbox out."""
+    """A login with it would fail, and failed logins lock the mailbox out."""
     await entra(scope=GRAPH)(environment)
     findings = await environment.examine()
     assert of(findings, Step.CREDENTIAL).facts["audience"] == "https://graph.microsoft.com"
-    assert of(findings, Step.AUTH).summary == "Not tried, because the step credential failed."
+    assert of(findings, Step.AUTH).summary == "Not checked, because the step credential failed."
     assert environment.simulator.logins == []
 
 
 async def test_a_certificate_that_is_not_trusted_is_shown(environment: DoctorEnvironment) -> None:
-    """Whose it is, for which names, until when: to find out who stands in between."""
-    await door(certificate="foreign")(environment)
+    """Issuer, names and expiry help to find the device in between."""
+    await server_profile(certificate="foreign")(environment)
     facts = of(await environment.examine(), Step.CERTIFICATE).facts
     assert "trustme" in facts["issued by"]
     assert "localhost" in facts["for"]
@@ -348,7 +365,7 @@ async def test_a_certificate_that_is_not_trusted_is_shown(environment: DoctorEnv
 
 
 def test_the_step_timeouts_add_up_to_90_seconds() -> None:
-    """The domain's records are asked for beside the rest."""
+    """The DNS checks of the domain run in parallel."""
     limits = StepTimeouts()
     assert sum(getattr(limits, name) for name in StepTimeouts.__slots__) - limits.domain <= 90
     assert limits.domain <= 90

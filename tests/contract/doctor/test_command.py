@@ -109,7 +109,7 @@ async def test_a_mailbox_that_is_not_there_is_told_with_those_that_are(
 
 
 async def test_one_that_failed_decides_how_it_ends(check: Check) -> None:
-    """The others are told all the same; no secret is."""
+    """The others are report_text all the same; no secret is."""
     result = await check(billing=SECRETS[1])
     assert result.exit_code == 1
     below = result.stdout.partition(f"{BILLING} (pool billing)")[2].partition("\n\n")[0]

@@ -8,12 +8,12 @@ from app.doctor import CheckTarget, Finding, Outcome, Step, examine
 from app.mail.message.address import parse_address
 from app.simulator import Account
 from app.smtp.auth.credentials import Password
-from tests.contract.doctor.fixtures import MAILBOX, PASSWORD, DoctorEnvironment, outcomes, password, told, zone
+from tests.contract.doctor.fixtures import MAILBOX, PASSWORD, DoctorEnvironment, outcomes, password, report_text, zone
 
 OTHER = "shop@fabrikam.com"
 THIRD = "news@contoso.com"
 NETWORK = [Step.DNS, Step.TCP_IPV4, Step.TCP_IPV6]
-OPENING = [Step.GREETING, Step.EHLO, Step.STARTTLS, Step.CERTIFICATE, Step.CAPABILITIES]
+HANDSHAKE_STEPS = [Step.GREETING, Step.EHLO, Step.STARTTLS, Step.CERTIFICATE, Step.CAPABILITIES]
 INSIDE = [Step.CREDENTIAL, Step.AUTH, Step.SENDER]
 RECORDS = [Step.MX, Step.SPF, Step.DKIM, Step.DMARC]
 
@@ -39,12 +39,12 @@ def logins(environment: DoctorEnvironment) -> list[tuple[str, bool]]:
 async def test_what_they_share_is_examined_once(environment: DoctorEnvironment) -> None:
     """The host, and each domain; each mailbox is logged in once, one after the other."""
     password(environment)
-    first = environment.case()
+    first = environment.target()
     cases = [first, another(environment, first, OTHER), another(environment, first, THIRD)]
     findings = await examine(cases)
     assert outcomes(findings, Outcome.FAILED) == []
     assert findings[0].facts == {"mailboxes": "3", "upstream": first.where}
-    assert about(findings, first.where) == [*NETWORK, *OPENING]
+    assert about(findings, first.where) == [*NETWORK, *HANDSHAKE_STEPS]
     assert [about(findings, one.mailbox) for one in cases] == [INSIDE] * 3
     assert [about(findings, one) for one in ("contoso.com", "fabrikam.com")] == [RECORDS] * 2
     assert about(findings, "203.0.113.7") == [Step.PTR]
@@ -53,9 +53,9 @@ async def test_what_they_share_is_examined_once(environment: DoctorEnvironment) 
 
 
 async def test_what_is_about_one_thing_stands_together(environment: DoctorEnvironment) -> None:
-    """So that it can have one heading, also while it is told."""
+    """So that it can have one heading, also while it is report_text."""
     password(environment)
-    first = environment.case()
+    first = environment.target()
     heard: list[str] = []
     findings = await examine([first, another(environment, first, OTHER)], lambda finding: heard.append(finding.about))
     assert heard == [one.about for one in findings]
@@ -68,11 +68,11 @@ async def test_what_is_about_one_thing_stands_together(environment: DoctorEnviro
 async def test_another_name_in_ehlo_is_tried_too(environment: DoctorEnvironment) -> None:
     """The network is the same; whether the server takes the name is not."""
     password(environment)
-    first = environment.case()
+    first = environment.target()
     other = another(environment, first, OTHER)
     other = replace(other, upstream=replace(other.upstream, ehlo_name="my_host."))
     findings = await examine([first, other])
-    assert about(findings, first.where) == [*NETWORK, *OPENING, *OPENING]
+    assert about(findings, first.where) == [*NETWORK, *HANDSHAKE_STEPS, *HANDSHAKE_STEPS]
     assert outcomes(findings, Outcome.FAILED) == [Step.EHLO]
     assert logins(environment) == [(MAILBOX, True)]
     skipped = [one.step for one in findings if one.outcome is Outcome.SKIPPED and one.about == OTHER]
@@ -80,35 +80,35 @@ async def test_another_name_in_ehlo_is_tried_too(environment: DoctorEnvironment)
 
 
 async def test_a_mailbox_that_is_ill_spares_the_others(environment: DoctorEnvironment) -> None:
-    """Its login is refused once; the others are examined all the same, and its own secret is not told."""
+    """Its login is refused once; the others are examined all the same, and its own secret is not report_text."""
     password(environment)
-    first = environment.case()
+    first = environment.target()
     ill = another(environment, first, OTHER, secret="another-password-than-that")
     findings = await examine([ill, first])
     assert logins(environment) == [(OTHER, False), (MAILBOX, True)]
     [failed] = [one for one in findings if one.outcome is Outcome.FAILED]
     assert (failed.step, failed.about) == (Step.AUTH, OTHER)
-    assert "another-password-than-that" not in told(findings)
+    assert "another-password-than-that" not in report_text(findings)
 
 
 async def test_a_host_that_is_not_reached_spares_all(environment: DoctorEnvironment) -> None:
     """Said once about the host, and of every mailbox that it was not tried."""
     password(environment)
-    first = environment.case()
+    first = environment.target()
     cases = [first, another(environment, first, OTHER)]
     await environment.simulator.stop()
     findings = await examine(cases)
     assert outcomes(findings, Outcome.FAILED) == [Step.TCP_IPV4]
     for mailbox in (MAILBOX, OTHER):
-        spared = [one for one in findings if one.about == mailbox and one.step in (Step.AUTH, Step.SENDER)]
-        assert {one.summary for one in spared} == {"Not tried, because the step tcp-ipv4 failed."}
+        check_skipped = [one for one in findings if one.about == mailbox and one.step in (Step.AUTH, Step.SENDER)]
+        assert {one.summary for one in check_skipped} == {"Not checked, because the step tcp-ipv4 failed."}
 
 
 async def test_each_sends_its_test_message(environment: DoctorEnvironment) -> None:
     """From the sender of its own pool."""
     password(environment)
     environment.changes["test_to"] = parse_address("ada@example.net")
-    first = environment.case()
+    first = environment.target()
     findings = await examine([first, another(environment, first, OTHER)])
     sent = [one for one in findings if one.step is Step.TEST_MESSAGE]
     assert [(one.about, one.facts["from"]) for one in sent] == [(MAILBOX, MAILBOX), (OTHER, OTHER)]

@@ -79,7 +79,7 @@ async def test_a_store_that_takes_nothing(home: Harness, tmp_path: Path) -> None
     written(tmp_path, "ALTER TABLE heartbeat RENAME TO gone")
     body = await until(home, "not_ready")
     assert (body["statusCode"], body["name"]) == (503, "application_error")
-    assert of(body, "store", "reasons")["fix"].startswith("See that the database answers")
+    assert of(body, "store", "reasons")["fix"].startswith("Check that the database answers")
     await asked(home, "?deep=1", 503, key=False)
     written(tmp_path, "ALTER TABLE gone RENAME TO heartbeat")
     await until(home, "ready")
@@ -239,7 +239,7 @@ async def test_a_mailbox_that_has_changed_is_tried_anew(tmp_path: Path) -> None:
             assert of(await asked(home, "?deep=1"), "auth")["outcome"] == "failed"
             await home.caller.post(f"/mailboxes/{MAILBOX}/release")
             await asyncio.sleep(70)
-            assert of(await asked(home, "?deep=1"), "auth")["summary"] == "The mailbox is logged in."
+            assert of(await asked(home, "?deep=1"), "auth")["summary"] == "The login succeeded."
             assert [login.ok for login in simulator.logins] == [False, True, True]
 
 

@@ -113,11 +113,11 @@ def test_a_key_is_changed_part_by_part(server: ApiServer) -> None:
 @pytest.mark.parametrize(
     ("wrong", "field", "says"),
     [
-        ({"name": ""}, "name", "Give one such as shop."),
+        ({"name": ""}, "name", "Use one such as shop."),
         ({"name": 5}, "name", "It must be a string, not a number."),
         ({"permission": "god"}, "permission", "full_access, sending_access, send_only"),
         ({"senders": "*@contoso.com"}, "senders", "a list of strings"),
-        ({"senders": ["shop-*@contoso.com"]}, "senders", "is no pattern of a sender"),
+        ({"senders": ["shop-*@contoso.com"]}, "senders", "is not a pattern of a sender"),
         ({"lanes": ["express"]}, "lanes", "urgent, normal, bulk"),
         ({"recipients": [5]}, "recipients", "a list of strings"),
         ({"redirect_to": "staging"}, "redirect_to", "staging@contoso.com"),
@@ -125,12 +125,12 @@ def test_a_key_is_changed_part_by_part(server: ApiServer) -> None:
         ({"messages_per_day": -1}, "messages_per_day", "from 1"),
         ({"messages_per_minute": 1.5}, "messages_per_minute", "a whole number"),
         ({"recipients_per_minute": "9"}, "recipients_per_minute", "a whole number"),
-        ({"recipients_per_day": -1}, "recipients_per_day", "Give a whole number from 1"),
+        ({"recipients_per_day": -1}, "recipients_per_day", "Use a whole number from 1"),
         ({"bytes_per_minute": True}, "bytes_per_minute", "a whole number"),
-        ({"bytes_per_day": 10**16}, "bytes_per_day", "Give a whole number from 1"),
+        ({"bytes_per_day": 10**16}, "bytes_per_day", "Use a whole number from 1"),
         ({"disabled": 1}, "disabled", "true or false"),
         ({"sink": True, "redirect_to": "a@b.example"}, "", "exclude each other"),
-        ({"senders": ["a@b.example"], "default_sender": "c@b.example"}, "", "not one that this key may send as"),
+        ({"senders": ["a@b.example"], "default_sender": "c@b.example"}, "", "may not send as its default sender"),
     ],
 )
 def test_what_no_key_can_be_is_refused(server: ApiServer, wrong: Json, field: str, says: str) -> None:

@@ -59,17 +59,17 @@ def explanation(server: ApiServer, id_: str) -> Json:
 
 
 SAYS = {
-    "queued": "waits for its turn",
-    "active": "is being relayed now",
-    "deferred": "does not take this message just now",
+    "queued": "waits in the queue",
+    "active": "is being sent now",
+    "deferred": "does not accept this message at the moment",
     "held": "may have been delivered",
-    "done": "has accepted it, which is not yet delivery",
+    "done": "does not mean that it was delivered",
     "failed": "forbids this message",
-    "cancelled": "was taken back",
+    "cancelled": "was cancelled before it was sent",
 }
 
 
-@pytest.mark.parametrize("mailbox", ["unknown", "open", "paused", "held", "held by a person"])
+@pytest.mark.parametrize("mailbox", ["unknown", "open", "paused", "held", "by operator"])
 @pytest.mark.parametrize("state", STATES)
 def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) -> None:
     """Whatever its mailbox does; who waits for one that rests reads that, the others their own reason."""
@@ -78,7 +78,7 @@ def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) 
         "open": MailboxCondition(since=server.clock.now()),
         "paused": rests(server, 86_400),
         "held": rests(server, 300, held=True),
-        "held by a person": mailbox_health.hold(MailboxCondition(), "audit", server.clock.now()),
+        "by operator": mailbox_health.hold(MailboxCondition(), "audit", server.clock.now()),
     }
     if condition := conditions.get(mailbox):
         keep(server, A, condition)
@@ -94,20 +94,20 @@ def test_who_waits_for_a_held_mailbox_reads_since_when_and_what_mends_it(server:
     """In these words."""
     keep(server, A, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.0, 300, WHY, 1, True))
     assert explanation(server, server.send()) == {
-        "summary": "Held since 2027-01-15 08:00 UTC, tried again at 2027-01-15 08:05 UTC: mailbox a@contoso.com. "
-        "SMTP AUTH is switched off for it. Its messages wait unspent and go by themselves afterwards.",
+        "summary": "Mailbox a@contoso.com is held since 2027-01-15 08:00 UTC, next attempt at 2027-01-15 08:05 UTC. "
+        "SMTP AUTH is switched off for it. Its emails wait in the queue and are sent when it works again.",
         "fix": "Run `Set-CASMailbox -Identity a@contoso.com`, then release a@contoso.com.",
     }
 
 
 def test_a_mailbox_that_is_open_is_enough(server: ApiServer) -> None:
-    """One of the pool: the email waits for its turn. One of another pool does not help."""
+    """One of the pool: the email waits in the queue. One of another pool does not help."""
     keep(server, A, rests(server, None, held=True))
     keep(server, ELSEWHERE, MailboxCondition(), "other")
     id_ = server.send()
     assert A in explanation(server, id_)["summary"]
     keep(server, B, MailboxCondition())
-    assert "waits for its turn" in explanation(server, id_)["summary"]
+    assert "waits in the queue" in explanation(server, id_)["summary"]
 
 
 def test_of_several_at_rest_it_waits_for_the_first_to_open(server: ApiServer) -> None:
@@ -119,7 +119,7 @@ def test_of_several_at_rest_it_waits_for_the_first_to_open(server: ApiServer) ->
     assert f"mailbox {B}" in explanation(server, id_)["summary"]
     keep(server, A, rests(server, 600))
     said = explanation(server, id_)["summary"]
-    assert said.startswith("Paused since ")
+    assert "is paused since " in said
     assert f"mailbox {A}" in said
 
 
@@ -127,7 +127,7 @@ def test_a_pause_that_is_over_is_no_reason(server: ApiServer) -> None:
     """Though its relay had no reason to write that yet; nor one that is over before the email is due again."""
     deferred, id_ = bring(server, "deferred"), server.send()
     keep(server, A, rests(server, -1))
-    assert "waits for its turn" in explanation(server, id_)["summary"]
+    assert "waits in the queue" in explanation(server, id_)["summary"]
     keep(server, A, rests(server, 5))
     assert "Paused" in explanation(server, id_)["summary"]
     assert SAYS["deferred"] in explanation(server, deferred)["summary"]
@@ -147,9 +147,9 @@ def test_what_a_held_mailbox_gave_back_is_not_told_when_it_is_open_again(server:
         server, claim(server, id_), Attempt(Phase.AUTH, Reply.of(535, ["5.7.139 SmtpClientAuthentication is disabled"]))
     )
     keep(server, "noreply@contoso.com", rests(server, 300, held=True))
-    assert "Held since" in explanation(server, id_)["summary"]
+    assert "is held since" in explanation(server, id_)["summary"]
     keep(server, "noreply@contoso.com", MailboxCondition())
-    assert "waits for its turn" in explanation(server, id_)["summary"]
+    assert "waits in the queue" in explanation(server, id_)["summary"]
 
 
 def test_the_mailboxs_name_is_in_the_fix_of_an_attempt(server: ApiServer) -> None:

@@ -71,7 +71,7 @@ def test_c4_another_time(server: ApiServer, later: str) -> None:
     assert (shown["last_event"], shown["relay"]["next_attempt_at"]) == ("scheduled", shown["scheduled_at"])
     assert moment(shown["relay"]["expires_at"]) == pytest.approx(at + 5 * 86_400, abs=0.01)
     assert abs(server.message(later)["Date"].datetime.timestamp() - at) < 1
-    assert "It is to be sent at" in shown["relay"]["explanation"]["summary"]
+    assert "It is scheduled for" in shown["relay"]["explanation"]["summary"]
 
 
 @pytest.mark.parametrize("time", ["2020-01-01T00:00:00Z", "in 0 seconds"])

@@ -59,7 +59,7 @@ async def test_a_deep_look_logs_in_where_the_mailbox_is_relayed(postgres_url: st
             assert "another replica relays for it" in elsewhere["findings"][-1]["summary"]
             assert simulator.logins == []
             here = (await relay.caller.get("/readyz?deep=1")).json()
-            assert here["findings"][-1]["summary"] == "The mailbox is logged in."
+            assert here["findings"][-1]["summary"] == "The login succeeded."
             assert len(simulator.logins) == 1
             async with visitor(other) as person:
                 assert "Relayed by " + relay.postern.coordinator._name in await person.log_in()

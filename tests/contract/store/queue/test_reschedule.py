@@ -58,7 +58,7 @@ async def test_the_past_is_now(store: Store) -> None:
 
 
 async def test_only_what_is_scheduled(store: Store) -> None:
-    """What waits for its turn, is under way, ended or was cancelled stays as it is."""
+    """What waits in the queue, is under way, ended or was cancelled stays as it is."""
     (plain,) = await accept(store, acceptance())
     due, cancelled, done, active = [await scheduled(store, NOW + 1) for _ in range(4)]
     await store.cancel(cancelled, NOW)
