@@ -1,7 +1,7 @@
-"""Email addresses: one parser, one plain rendering. Never folds or encodes for a header: that is headers'.
+"""Email addresses: parser and plain rendering. Encoding for headers is in `headers`.
 
-What is taken is what can be relayed: an addr-spec (RFC 5322 §3.4.1 with RFC 6532 local parts) at a host name, alone
-or behind a display name, and exactly one of it. Display names are read as people write them, commas and dots included.
+An address is one addr-spec (RFC 5322 §3.4.1, RFC 6532 local parts) at a host name, optionally with a display name.
+Display names may contain commas and dots without quotation marks.
 """
 
 import re
@@ -15,12 +15,12 @@ from app.mail.message.encoded_words import decode_encoded_words
 
 
 class AddressError(ValueError):
-    """Not one address. Its text is a plain sentence: what is wrong and what mends it. It never repeats the input."""
+    """Invalid address. Its text is a sentence: what is wrong and how to fix it. It never repeats the input."""
 
 
 @frozen
 class Address:
-    """One mailbox (RFC 5322 §3.4): `local` as given, `domain` in lower-case A-labels, `display_name` plain or ""."""
+    """Mailbox address (RFC 5322 §3.4). `local` is as given, `domain` in lower-case A-labels."""
 
     local: str
     domain: str
@@ -28,11 +28,11 @@ class Address:
 
     @property
     def addr_spec(self) -> str:
-        """local@domain, as the envelope wants it."""
+        """Address for the envelope: local@domain."""
         return f"{self.local}@{self.domain}"
 
     def render(self) -> str:
-        """The address as people and JSON write it, in plain Unicode: `"Doe, John" <j@x.com>`."""
+        """Return the address in plain Unicode: `"Doe, John" <j@x.com>`."""
         if not self.display_name:
             return self.addr_spec
         if _NEEDS_QUOTES.search(self.display_name):
@@ -40,13 +40,13 @@ class Address:
         return f"{self.display_name} <{self.addr_spec}>"
 
 
-# Possessive throughout (++, *+): nothing is given back, so the time is linear in the input, and half of what it was.
+# Possessive quantifiers (++, *+) make the time linear in the input.
 _LABEL = "(?!-)[A-Za-z0-9-]{1,63}+(?<!-)"
 _DOMAIN = rf"(?:{_LABEL}\.)++(?=[A-Za-z]){_LABEL}"  # a letter first in the last, so that no IPv4 address is a host name
 ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 DOT_ATOM = rf"[{ATEXT}]++(?:\.[{ATEXT}]++)*+"
 
-# The common case in one match: a bare ASCII address, or one behind a name of plain words. All else takes the long way.
+# The common case in one match: a bare ASCII address, or one behind a name of plain words.
 _COMMON = re.compile(rf"(?:([A-Za-z0-9]++(?: [A-Za-z0-9]++)*+) ?<)?({DOT_ATOM})@({_DOMAIN})(?(1)>)", re.ASCII)
 _HOST_NAME = re.compile(_DOMAIN, re.ASCII)
 _LOCAL_ASCII = re.compile(DOT_ATOM, re.ASCII)
@@ -69,16 +69,16 @@ MAX_TEXT = 1_000  # characters of an address with its display name
 # Bytes. RFC 5321 §4.5.3.1.1 asks every server for 64; Exchange takes 315, and 571 for the whole address
 # (Microsoft.Exchange.Data.SmtpAddress: MaxEmailNameLength, MaxLength), which 315 + @ + 253 cannot reach.
 MAX_LOCAL = 315
-MAX_DOMAIN = 253  # octets of a name as written (RFC 1035 §2.3.4 counts 255 on the wire)
+MAX_DOMAIN = 253  # bytes of a name as written (RFC 1035 §2.3.4 counts 255 on the wire)
 
 
 def parse_address(text: str) -> Address:
-    """The one address that `text` is: `addr` or `name <addr>`. Raises AddressError."""
+    """Parse `addr` or `name <addr>`. Raises AddressError."""
     return read_address(text)[0]
 
 
 def read_address(text: str) -> tuple[Address, tuple[str, ...]]:
-    """The same, and a sentence for each change that was made to the display name."""
+    """Parse an address; return it with a sentence for each change of the display name. Raises AddressError."""
     if len(text) > MAX_TEXT:
         _refuse(f"The address is longer than {MAX_TEXT} characters; shorten the name before it.")
     common = _COMMON.fullmatch(text)
@@ -96,7 +96,7 @@ def read_address(text: str) -> tuple[Address, tuple[str, ...]]:
 
 
 def quoted_string(text: str) -> str:
-    """`text` as an RFC 5322 §3.2.4 quoted-string."""
+    """Return `text` as an RFC 5322 §3.2.4 quoted-string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -115,7 +115,7 @@ def _check_surrogates(text: str) -> None:
 
 
 def _name_and_spec(text: str) -> tuple[str, str]:
-    """The display name as written, and what should be the addr-spec."""
+    """Return the display name as written and the text of the addr-spec."""
     opening, closing = text.count("<"), text.count(">")
     if not opening and not closing:
         return "", text
@@ -134,7 +134,7 @@ def _name_and_spec(text: str) -> tuple[str, str]:
 
 
 def _display_name(text: str) -> tuple[str, tuple[str, ...]]:
-    """The name as it is shown, and a sentence for each change."""
+    """Return the displayed name and a sentence for each change."""
     if not text:
         return "", ()
     decoded = _decoded_name(text)
@@ -159,7 +159,7 @@ def _is_spec(text: str) -> bool:
 
 
 def _decoded(name: str) -> str:
-    """The name without RFC 2047 encoding; as it is where that cannot be read."""
+    """Return the name with RFC 2047 words decoded."""
     decoded = decode_encoded_words(name)
     _check_surrogates(decoded)
     if _IN_BRACKETS.search(decoded) and not _IN_BRACKETS.search(name):
@@ -194,7 +194,7 @@ def _check_local(local: str) -> None:
     if "\ufffd" in local:
         _refuse("The part before the @ contains U+FFFD, which stands for a character that was lost; correct it.")
     if not local.isprintable():
-        _refuse("The part before the @ contains an invisible character; type the address anew instead of pasting it.")
+        _refuse("The part before the @ contains an invisible character; type the address again instead of pasting it.")
     odd = _ODD_IN_LOCAL.search(local)
     if odd:
         _refuse(f"The part before the @ contains {odd[0]}, which is only allowed within quotation marks; remove it.")
@@ -203,11 +203,11 @@ def _check_local(local: str) -> None:
 
 
 def _host_name(domain: str) -> str:
-    """The domain in lower-case A-labels (IDNA 2008 after the mapping of UTS #46)."""
+    """Return the domain in lower-case A-labels (IDNA 2008 after the mapping of UTS #46)."""
     if not domain:
         _refuse("The address has nothing after the @; write it like anna@example.com.")
     if domain.startswith("["):
-        _refuse("The address has an IP address after the @, which Exchange does not take; use a domain name.")
+        _refuse("The address has an IP address after the @, which Exchange does not accept; use a domain name.")
     if len(domain) > MAX_DOMAIN:
         _refuse(_fault_of_domain(domain))
     if not domain.isascii():
@@ -227,9 +227,9 @@ def _fault_of_domain(domain: str) -> str:
     if "" in labels:
         return "The domain begins or ends with a dot or has two in a row; remove the dot."
     if len(domain) > MAX_DOMAIN:
-        return f"The domain is longer than {MAX_DOMAIN} octets; use a shorter one."
+        return f"The domain is longer than {MAX_DOMAIN} bytes; use a shorter one."
     if max(map(len, labels)) > 63:
-        return "A label of the domain is longer than 63 octets; use a shorter one."
+        return "A label of the domain is longer than 63 bytes; use a shorter one."
     if labels[-1].isdigit():
-        return "The address has an IP address after the @, which Exchange does not take; use a domain name."
-    return "The domain has a character or a hyphen where it may not stand; only letters, digits, hyphens and dots may."
+        return "The address has an IP address after the @, which Exchange does not accept; use a domain name."
+    return "The domain has an invalid character or a misplaced hyphen; use only letters, digits, hyphens and dots."

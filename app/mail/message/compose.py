@@ -1,7 +1,7 @@
-"""A submission as the bytes that are relayed (RFC 5322), rendered once, at acceptance, and the same on every offer.
+"""Composition of a submission as RFC 5322 bytes, once, at acceptance; every attempt sends the same bytes.
 
-Pure and deterministic: equal arguments give equal bytes. Writes its own frame, because the standard library's
-composer costs more than all else on a message's way; that library's parser is the judge of it in the tests.
+Pure and deterministic: equal arguments give equal bytes. It does not use the standard library's generator, which
+would be the slowest step of a submission; the tests verify the result with that library's parser.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ _DATE_FIELD = b"\r\nDate: "
 
 
 def compose(submission: Submission, *, id: UUID, now: datetime) -> Message:
-    """The message with envelope and content. `now` is aware. Raises ValueError for what cannot be carried."""
+    """Return the message with envelope and content. `now` is aware. Raises ValueError for invalid values."""
     message_id = submission.message_id or f"{id}@{submission.sender.domain}"
     root = _root(submission, id.hex)
     head = "".join(_fields(submission, message_id, now)) + root.head + "\r\n"
@@ -39,7 +39,7 @@ def _envelope(submission: Submission) -> Envelope:
 
 
 def _unique(addresses: Iterable[Address]) -> Iterable[str]:
-    """Each once, in order. Domains compare without case, local parts exactly (RFC 5321 §2.4)."""
+    """Return the addr-specs without duplicates, in order. Only domains ignore case (RFC 5321 §2.4)."""
     found: dict[tuple[str, str], str] = {}
     for address in addresses:
         found.setdefault((address.local, address.domain.lower()), address.addr_spec)
@@ -47,7 +47,7 @@ def _unique(addresses: Iterable[Address]) -> Iterable[str]:
 
 
 def _fields(submission: Submission, message_id: str, now: datetime) -> Iterator[str]:
-    """The header section but for the fields of MIME's content. Bcc is in the envelope alone."""
+    """Yield the header fields except those of the MIME content. Bcc is only in the envelope."""
     headers.check_message_id(message_id)
     yield headers.address_list("From", (submission.sender,))
     for name, addresses in (("To", submission.to), ("Cc", submission.cc), ("Reply-To", submission.reply_to)):
@@ -70,13 +70,13 @@ def _date(now: datetime) -> str:
 
 
 def _root(submission: Submission, key: str) -> Entity:
-    """mixed(alternative(text, related(html, inline files)), other files), and as little of it as is needed.
+    """Return mixed(alternative(text, related(html, inline files)), other files), without unneeded levels.
 
-    No part can contain a boundary: `key` is an id that is made after the content has arrived.
+    No part can contain a boundary: `key` is an id that is generated after the content was received.
     """
     inline, apart = [], []
     for file in submission.attachments:
-        if file.content_id and file.is_inline and submission.html:  # without html there is nothing that could show it
+        if file.content_id and file.is_inline and submission.html:  # only HTML can refer to it
             inline.append(mime.attachment(file, "inline"))
         else:
             apart.append(mime.attachment(file, "attachment"))

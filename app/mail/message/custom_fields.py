@@ -1,4 +1,4 @@
-"""A caller's own header fields, as text with CRLF: what the caller wrote, as far as ASCII can hold it.
+"""Custom header fields of a caller, as ASCII text with CRLF.
 
 Structured fields (address lists, URL lists, message identifiers, List-Id) keep their structure: only a phrase becomes
 encoded words, a URL is percent-encoded, and lines are folded where the syntax of the field has white space.
@@ -29,7 +29,7 @@ URL_FIELDS = frozenset(
 ID_FIELDS = frozenset({"references", "in-reply-to"})
 LIST_ID = "list-id"
 MAX_ADDRESSES = 1_000  # of one field
-# Fields that lead an answer, a receipt or a click to others than the sender.
+# Fields that direct replies, receipts or clicks to other people than the sender.
 CONTACT_FIELDS = ADDRESS_FIELDS | URL_FIELDS | {"list-unsubscribe-post", "return-receipt-requested"}
 _STRUCTURED = ADDRESS_FIELDS | URL_FIELDS | ID_FIELDS | {LIST_ID}
 
@@ -45,7 +45,7 @@ _SEPARATOR = re.compile(rf"{_QUOTED}|<[^<>]*+>|(,)")
 
 
 def custom_field(name: str, value: str) -> str:
-    """The field with its CRLF. Raises HeaderError for a value that cannot be carried."""
+    """Return the field with CRLF. Raises HeaderError for a value that cannot be written."""
     check_header(name, value)
     value, kind = value.strip(" \t"), name.lower()
     if kind not in _STRUCTURED:
@@ -69,7 +69,7 @@ def check_custom_field(name: str, value: str) -> None:
 
 
 def addresses(value: str) -> tuple[Address, ...]:
-    """The addresses of a list with commas (RFC 5322 §3.4). Raises AddressError."""
+    """Parse a comma-separated address list (RFC 5322 §3.4). Raises AddressError."""
     try:
         return (parse_address(value),)
     except AddressError:
@@ -91,7 +91,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _in_ascii(kind: str, value: str) -> str:
-    """The value of a structured field without its non-ASCII characters."""
+    """Return the value of a structured field in ASCII."""
     if kind in ADDRESS_FIELDS:
         return _address_list(value)
     if kind in URL_FIELDS:
@@ -113,7 +113,7 @@ def _address_list(value: str) -> str:
 
 
 def _outside(value: str) -> str:
-    """What stands outside < > as a phrase; within them there must be ASCII alone."""
+    """Encode the text outside < > as phrases; the text inside must be ASCII."""
     pieces, position = [], 0
     for found in _BRACKETS.finditer(value):
         if not found[0].isascii():
@@ -133,7 +133,7 @@ def _words(text: str) -> str:
 
 
 def _url(url: str) -> str:
-    """RFC 3986 from an IRI: the host in A-labels, all other non-ASCII characters percent-encoded UTF-8."""
+    """Convert an IRI to a URI (RFC 3986): host in A-labels, other non-ASCII characters percent-encoded."""
     if url.isascii():
         return url
     authority = _AUTHORITY.match(url)
@@ -152,7 +152,7 @@ def _host(name: str) -> str:
 
 
 def _with_blanks(kind: str, value: str) -> str:
-    """White space where the syntax allows it: after a comma of a list, between two message identifiers."""
+    """Add white space where the syntax permits it: after commas of a list, between message identifiers."""
     if kind in ID_FIELDS:
         return value.replace("><", "> <")
     if kind == LIST_ID:

@@ -1,4 +1,4 @@
-"""Display names without characters that a reader cannot see or that reorder what is shown. Pure.
+"""Removal of invisible and direction-changing characters from display names. Pure.
 
 Such characters let one name be shown as another (Unicode UTS #39 §3.1, UTR #36 §2). Joiners stay where a script or an
 emoji needs them.
@@ -22,7 +22,7 @@ _VIRAMA = 9  # Unicode's combining class of the sign after which a joiner select
 
 
 def visible(name: str) -> str:
-    """`name` without invisible and direction-changing characters."""
+    """Return `name` without invisible and direction-changing characters."""
     return name if name.isascii() else _SUSPECT.sub(_kept, name)
 
 

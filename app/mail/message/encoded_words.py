@@ -1,5 +1,5 @@
-"""RFC 2047 encoded words, read. Charsets come from a fixed list: Python's other codecs cost quadratic time (punycode,
-idna), are no charsets (base64, zlib) or hide characters (utf-7). Linear in the text.
+"""Decoder of RFC 2047 encoded words. Charsets come from a fixed list: Python's other codecs cost quadratic time
+(punycode, idna), are no charsets (base64, zlib) or hide characters (utf-7). Linear in the text.
 """
 
 import binascii
@@ -41,7 +41,7 @@ _CODECS: Mapping[str, str] = {name: name for name in _SAME} | {
 
 
 def decode_encoded_words(text: str) -> str:
-    """`text` with its encoded words decoded. One that cannot be read, or has another charset, stays as it is."""
+    """Return `text` with its encoded words decoded. Malformed ones and other charsets stay unchanged."""
     pieces: list[tuple[str | None, str, bytes]] = []  # codec, the source, the bytes; plain text has no codec
     position = 0
     for word in _WORD.finditer(text):
@@ -67,7 +67,7 @@ def _decoded(codec: str | None, run: list[tuple[str | None, str, bytes]]) -> str
 
 
 def _bytes(encoding: str, text: str) -> bytes | None:
-    """The bytes of one word, None if it is malformed."""
+    """Return the bytes of one word, or None if it is malformed."""
     if not text.isascii():
         return None
     if encoding in "Qq":

@@ -1,8 +1,7 @@
-"""Header fields as text with CRLF: checked, folded, encoded (RFC 5322 §2.2, RFC 2047). Never the body, never MIME.
+"""Header fields as text with CRLF: validation, folding, encoding (RFC 5322 §2.2, RFC 2047).
 
-A caller's own fields are in `custom_fields`.
-
-Every value passes `check_header` or is built from characters that cannot end a line, so no caller can add a header.
+Every value passes `check_header` or has no characters that end a line, so a caller cannot inject a header. Custom
+fields are in `custom_fields`.
 """
 
 import re
@@ -21,9 +20,9 @@ RESERVED = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("content-", "x-postern-")
-# Fields that would be a false statement in a caller's hand, with the reason that the caller reads.
+# Fields that a caller must not set, with the reason that the caller reads.
 _RESENDING = (
-    "It belongs to a message that a person sends on (RFC 5322 §3.6.6) and may name other senders and recipients."
+    "It belongs to a message that a person resends (RFC 5322 §3.6.6) and may name other senders and recipients."
 )
 _RECEIVED = "Only the server that receives or signs a message may write it."
 _EXCHANGE = "Exchange uses it for its own decisions about spam, routing and trust."
@@ -54,28 +53,28 @@ _CONTENT_ID = re.compile("[!-;=?-~]{1,128}")
 _UTF8 = Charset("utf-8")
 _OVERHEAD = len("=?utf-8?b??=")
 _WORD = 75 - _OVERHEAD  # characters of encoded text in one encoded word, RFC 2047 §2
-_LONGEST_NAME = 60  # characters of a display name that is written on one line
+_MAX_UNFOLDED_NAME = 60  # characters of a display name that is written on one line
 _ADDRESS_FIELD = len("Reply-To: ")  # the longest start of a line with addresses
 
 
 class HeaderError(ValueError):
-    """Not fit for a header. Its text is a plain sentence: what is wrong and what mends it."""
+    """Invalid header value. Its text is a sentence: what is wrong and how to fix it."""
 
 
 def is_reserved(name: str) -> bool:
-    """True for a header that the message's own fields decide, or that is meant for Postern: never taken over."""
+    """Return True for a header that other fields of the message set, or that is reserved: it is never copied."""
     lower = name.lower()
     return lower in RESERVED or lower.startswith(_RESERVED_PREFIXES) or reason_withheld(name) is not None
 
 
 def reason_withheld(name: str) -> str | None:
-    """The reason, in one sentence, why a caller's field of this name is never sent; None for any other field."""
+    """Return the reason why a caller's field of this name is never sent, or None."""
     lower = name.lower()
     return next((reason for prefix, reason in _WITHHELD.items() if lower.startswith(prefix)), None)
 
 
 def unfold(value: str) -> str:
-    """`value` on one line: CRLF before a blank or TAB is folding (RFC 5322 §2.2.3). Other line breaks stay."""
+    """Return `value` on one line: CRLF before a blank or TAB is folding (RFC 5322 §2.2.3). Other line breaks stay."""
     return _FOLDED_LINE.sub("", value) if "\r" in value else value
 
 
@@ -87,7 +86,7 @@ def check_header(name: str, value: str) -> None:
 
 
 def check_value(value: str) -> None:
-    """Raise HeaderError if `value` holds what would end its line (CR, LF, NUL) or is no Unicode text."""
+    """Raise HeaderError if `value` contains CR, LF, NUL or a lone surrogate."""
     if _BREAKING.search(value):
         raise HeaderError("The value contains a line break or NUL; put it on one line.")
     if not value.isascii() and _SURROGATE.search(value):
@@ -97,8 +96,8 @@ def check_value(value: str) -> None:
 
 
 def check_message_id(value: str) -> None:
-    """Raise HeaderError unless `value`, without <>, is a Message-ID of today (RFC 5322 §3.6.4, no obsolete form)."""
-    if not _MESSAGE_ID.fullmatch(value) or "=?" in value:  # which readers might decode, RFC 2047
+    """Raise HeaderError unless `value`, without <>, is a Message-ID (RFC 5322 §3.6.4, no obsolete form)."""
+    if not _MESSAGE_ID.fullmatch(value) or "=?" in value:  # readers might decode it, RFC 2047
         raise HeaderError(
             "The Message-ID must look like unique@example.com: words of ASCII with dots between them, and no =?."
         )
@@ -111,7 +110,7 @@ def check_content_id(value: str) -> None:
 
 
 def unstructured(name: str, text: str) -> str:
-    """The field of human text (RFC 5322 §3.6.5): what is read is exactly `text`."""
+    """Return an unstructured field (RFC 5322 §3.6.5) that readers decode to exactly `text`."""
     if _EXACT.fullmatch(text) and "=?" not in text:
         return folded(name, text) or encoded(name, text)
     check_header(name, text)
@@ -119,7 +118,7 @@ def unstructured(name: str, text: str) -> str:
 
 
 def address_list(name: str, addresses: Sequence[Address]) -> str:
-    """From, To, Cc or Reply-To (RFC 5322 §3.6.2). Non-ASCII local parts are written raw (RFC 6532)."""
+    """Return From, To, Cc or Reply-To (RFC 5322 §3.6.2). Non-ASCII local parts are written raw (RFC 6532)."""
     lines = f"{name}:"
     column = len(lines)
     for number, address in enumerate(addresses):
@@ -132,7 +131,7 @@ def address_list(name: str, addresses: Sequence[Address]) -> str:
 
 
 def mailbox(address: Address) -> str:
-    """name-addr or addr-spec, RFC 5322 §3.4."""
+    """Return name-addr or addr-spec (RFC 5322 §3.4)."""
     name, spec = address.display_name, address.addr_spec
     check_value(spec)
     if not name:
@@ -144,8 +143,8 @@ def mailbox(address: Address) -> str:
 
 
 def phrase(name: str) -> str:
-    """A display name (RFC 5322 §3.2.5) as atoms, a quoted-string or encoded words."""
-    if len(name) <= _LONGEST_NAME and "=?" not in name:
+    """Return a display name (RFC 5322 §3.2.5) as atoms, a quoted-string or encoded words."""
+    if len(name) <= _MAX_UNFOLDED_NAME and "=?" not in name:
         if _ATOMS.fullmatch(name):
             return name
         if _EXACT.fullmatch(name):
@@ -155,11 +154,11 @@ def phrase(name: str) -> str:
 
 
 def folded(name: str, value: str) -> str | None:
-    """`value` on lines of at most FOLD characters where white space allows it. None if a line is beyond LIMIT."""
+    """Return the field folded at white space to FOLD characters; None if a line exceeds LIMIT."""
     if len(name) + len(value) + 2 <= FOLD:
         return f"{name}: {value}\r\n"
     words = _BLANKS.split(value)
-    # A first word that has no room beside the name has a line of its own.
+    # A first word that does not fit beside the name has its own line.
     lines, line = [], f"{name}: {words[0]}"
     if len(line) > LIMIT:
         lines, line = [f"{name}:"], f" {words[0]}"
@@ -173,20 +172,20 @@ def folded(name: str, value: str) -> str | None:
 
 
 def encoded(name: str, text: str) -> str:
-    """`text` as encoded words, on lines of at most 76 characters."""
+    """Return the field with `text` as encoded words, on lines of at most 76 characters."""
     words = encoded_words(text, max(_WORD - len(name) - 2, 16))
     return f"{name}: " + "\r\n ".join(words) + "\r\n"
 
 
 def encoded_words(text: str, first: int) -> list[str]:
-    """`text` as RFC 2047 encoded words, each with whole characters; `first` is the room for text in the first one."""
+    """Return `text` as RFC 2047 encoded words of whole characters; `first` is the space in the first word."""
     return [_UTF8.header_encode(chunk) for chunk in _chunks(text.encode(), first // 4 * 3, _WORD // 4 * 3)]
 
 
 def _chunks(data: bytes, first: int, size: int) -> Iterator[str]:
-    """UTF-8 text in pieces of at most `first`, then `size` octets, cut between characters.
+    """Yield UTF-8 text in pieces of at most `first`, then `size` bytes, cut between characters.
 
-    Base64 of a piece is never longer than its room, and Q is only chosen where it is shorter.
+    Base64 of a piece always fits; Q is chosen only if it is shorter.
     """
     start, end = 0, first
     while start < len(data):

@@ -1,7 +1,7 @@
-"""Plain text from HTML, for the text part of an email that came without one. Never judges or cleans the HTML.
+"""Conversion of HTML to plain text, for emails without a text part. It does not change the HTML.
 
-The tokens are cut by one expression that gives nothing back (possessive), so the time is linear in the input whatever
-the input is. The standard library's parser is not used for this: in Python 3.11 unclosed tags cost it quadratic time.
+One possessive regular expression splits the tokens, so the time is linear in the input. The standard library's
+parser is not used: in Python 3.11 unclosed tags cost it quadratic time.
 Text, tags and attributes are bounded, so the memory is too: real emails stay far below the bounds.
 """
 
@@ -19,11 +19,11 @@ _TOKEN = re.compile(
 )
 _ATTRIBUTE = re.compile(r"""([^\s=/]++)(?:\s*+=\s*+("[^"]*+"?+|'[^']*+'?+|[^\s]++))?+""")
 _HIDDEN = {name: re.compile(rf"</{name}(?=[\s/>])[^>]*+(?:>|\Z)", re.I) for name in ("script", "style", "title")}
-_INVISIBLE = "\u00ad\u034f\u061c\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # what pads a preheader
+_INVISIBLE = "\u00ad\u034f\u061c\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # padding of preheaders
 _ANY_INVISIBLE = re.compile(f"[{_INVISIBLE}]")
 
-TEXT_LIMIT = 1 << 20  # characters of text; the rest of the HTML is left out
-TAG_LIMIT = 1_000_000  # tags that are read; the rest of the HTML is left out
+TEXT_LIMIT = 1 << 20  # characters; the rest of the HTML is ignored
+TAG_LIMIT = 1_000_000  # the rest of the HTML is ignored
 CUT = "[...]"  # the last line of a text that was cut
 _VALUE_LIMIT = 8192  # characters of an attribute's value; a longer one counts as absent
 
@@ -32,7 +32,7 @@ _LONG_REFERENCE = re.compile(r"&#(?=[0-9]{20})0*+([0-9]*+)(;?+)")
 _NO_CHARACTER = str(0x110000)
 
 _PARAGRAPHS = frozenset({"address", "blockquote", "dl", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "p", "table"})
-_DEEPEST = 8  # list levels that are indented; without an end to it, nested lists could blow up the text
+_MAX_INDENT = 8  # indented list levels; without a limit nested lists could inflate the text
 _LINES = frozenset(
     {
         *("article", "aside", "body", "center", "div", "footer", "form", "header", "main", "nav", "section"),
@@ -42,7 +42,7 @@ _LINES = frozenset(
 
 
 def text_from_html(source: str) -> str:
-    """Paragraphs, lists, table rows and links as people write them in plain text; lines joined by LF, or ""."""
+    """Return paragraphs, lists, table rows and links as plain text with LF, or ""."""
     page = _Page()
     position = 0
     for _ in range(TAG_LIMIT):
@@ -64,7 +64,7 @@ def text_from_html(source: str) -> str:
 
 
 def unescape(source: str) -> str:
-    """`source` with its character references replaced (HTML, §13.2.5.72), whatever number of digits they have."""
+    """Return `source` with its character references replaced (HTML, §13.2.5.72), with any number of digits."""
     if "&#" in source and _LONG_REFERENCE.search(source):
         source = _LONG_REFERENCE.sub(_shortened, source)
     return html.unescape(source)
@@ -76,10 +76,10 @@ def _shortened(reference: re.Match[str]) -> str:
 
 
 class _Page:
-    """The text so far: finished lines, and the pieces of the line being written."""
+    """Output text: finished lines and the pieces of the current line."""
 
     def __init__(self) -> None:
-        self.is_full = False  # nothing more is taken, and the text says that it was cut
+        self.is_full = False  # no more text is accepted; the result ends with CUT
         self._room = TEXT_LIMIT  # characters
         self._lines: list[str] = []
         self._line: list[str] = []
@@ -92,7 +92,7 @@ class _Page:
         self._verbatim = 0
 
     def data(self, source: str, start: int, end: int) -> None:
-        """Text between tags."""
+        """Add the text between tags."""
         text = source[start : min(end, start + TEXT_LIMIT)]
         if "&" in text:
             text = unescape(text)
@@ -103,7 +103,7 @@ class _Page:
         self.is_full = self._room < 0 or end - start > TEXT_LIMIT
 
     def start(self, name: str, source: str) -> None:
-        """A start tag with its attributes unread."""
+        """Process a start tag; `source` has its unparsed attributes."""
         match name:
             case "br":
                 self._break()
@@ -128,7 +128,7 @@ class _Page:
                 self._block(name)
 
     def end(self, name: str) -> None:
-        """An end tag."""
+        """Process an end tag."""
         match name:
             case "a":
                 self._close_link()
@@ -146,7 +146,7 @@ class _Page:
                 self._block(name)
 
     def text(self) -> str:
-        """All of it, or as much as TEXT_LIMIT allows."""
+        """Return the text, cut at TEXT_LIMIT."""
         self._close_link()
         self._flush()
         text = "\n".join(self._lines).strip("\n")
@@ -180,7 +180,7 @@ class _Page:
         self._room -= len(piece)
 
     def _flush(self) -> None:
-        """End the line being written, if there is one."""
+        """End the current line, if there is one."""
         if self._line:
             if self._blank and self._lines and self._lines[-1]:
                 self._lines.append("")
@@ -211,7 +211,7 @@ class _Page:
         if number:
             self._lists[-1] += 1
         mark = f"{number}. " if number else "- "
-        self._mark = "  " * min(len(self._lists) - 1, _DEEPEST) + mark
+        self._mark = "  " * min(len(self._lists) - 1, _MAX_INDENT) + mark
 
     def _cell(self) -> None:
         self._space = "  "
@@ -235,7 +235,7 @@ class _Page:
         self._flush()
 
     def _close_link(self) -> None:
-        """Write the open link's target after its words, unless they say it already."""
+        """Write the target of the open link after its text, unless the text is the target."""
         target, words = self._target, " ".join(self._link)
         self._target = ""
         self._link.clear()
@@ -251,7 +251,7 @@ class _Page:
 
 
 def _attribute(source: str, name: str) -> str:
-    """The value of the first attribute of this name, or "". The others are passed over without being kept."""
+    """Return the value of the first attribute of this name, or ""."""
     for found in _ATTRIBUTE.finditer(source):
         if len(found[1]) == len(name) and found[1].lower() == name:
             value = found[2] or ""
@@ -260,7 +260,7 @@ def _attribute(source: str, name: str) -> str:
 
 
 def _target(href: str) -> str:
-    """What a reader can use of a link: an address of the web, a mail address, a telephone number."""
+    """Return the usable part of a link: a web, mail or telephone address, or ""."""
     href = "".join(href.split())
     scheme, colon, rest = href.partition(":")
     match scheme.lower():

@@ -1,4 +1,4 @@
-"""Which files of an email the html shows, by their content ids (RFC 2392), and under which ids they are sent.
+"""Inline files: matches `cid:` references of the HTML with attachments (RFC 2392) and assigns safe content ids.
 
 A caller's id may be anything, such as a file name with blanks: where it cannot be a Content-ID that every mail program
 finds again, a safe one is made and the references in the html follow it. A file to which nothing refers is an ordinary
@@ -31,21 +31,21 @@ _BLANKS = re.compile(r"\s+")
 
 
 class Unused(NamedTuple):
-    """A file whose content id no reference needs, so it is an ordinary attachment. `is_twin`: an earlier one has it."""
+    """File without a reference, so an ordinary attachment. `is_twin`: an earlier file has the same content id."""
 
     place: int
     is_twin: bool
 
 
 class Renamed(NamedTuple):
-    """A file that is shown under another content id than the caller's."""
+    """File that is sent with another content id than the caller's."""
 
     place: int
     content_id: str
 
 
 class Linked(NamedTuple):
-    """The html with its references, the attachments as they are sent, and the changes."""
+    """HTML with rewritten references, the attachments to send, and the changes."""
 
     html: str | None
     attachments: tuple[Attachment, ...]
@@ -53,7 +53,7 @@ class Linked(NamedTuple):
 
 
 def bare_id(text: str) -> str:
-    """A content id without what callers put around it: blanks, `<` and `>`, `cid:`."""
+    """Return a content id without surrounding blanks, `<`, `>` and `cid:`."""
     text = text.strip().removeprefix("<").removesuffix(">").strip()
     if text[:4].lower() == "cid:":
         text = text[4:].strip().removeprefix("<").removesuffix(">").strip()
@@ -61,7 +61,7 @@ def bare_id(text: str) -> str:
 
 
 def link(html: str | None, attachments: tuple[Attachment, ...]) -> Linked:
-    """Match the references in the html with the attachments, whose content ids are as the caller gave them."""
+    """Match the references of the HTML with the attachments, which have the caller's content ids."""
     if not any(file.content_id for file in attachments):
         return Linked(html, attachments, ())
     files = _Files(attachments)
@@ -75,7 +75,7 @@ def link(html: str | None, attachments: tuple[Attachment, ...]) -> Linked:
 
 
 class _Files:
-    """The attachments by their ids, and which of them were found in the html."""
+    """Attachments by content id, with a record of those that the HTML refers to."""
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.sent_as: dict[int, str] = {}  # by the place, as the next ones
@@ -91,25 +91,25 @@ class _Files:
                 self.sent_as[place] = _sent_as(file.content_id)
 
     def is_used(self, place: int) -> bool:
-        """Whether a reference leads to this file."""
+        """Return True if a reference leads to this file."""
         return place in self._used
 
     def content_id(self, place: int) -> str | None:
-        """The one under which this file is sent; without a reference neither one that was made nor another file's."""
+        """Return the content id to send; a file without a reference has its own safe id or none."""
         given = self._given.get(place)
         if given is None or place in self._used:
             return self.sent_as.get(place)
         return given if given == self.sent_as[place] and place == self._exact[given] else None
 
     def change(self, place: int) -> Unused | Renamed | None:
-        """The difference from what the caller gave."""
+        """Return the difference to the caller's values, or None."""
         given = self._given[place]
         if place not in self._used:
             return Unused(place, self._exact[given] != place)
         return Renamed(place, self.sent_as[place]) if given != self.sent_as[place] else None
 
     def reference(self, source: str) -> str | None:
-        """How a reference, without its `cid:`, is to be written. None: it leads to no attachment."""
+        """Return the reference (without `cid:`) to write, or None if it matches no attachment."""
         written = source.strip()
         plain = unescape(written)
         decoded = unquote(plain)
@@ -127,7 +127,7 @@ def _sent_as(given: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Equal for ids that a person calls the same: letter case, percent-encoding, Unicode's forms of one character."""
+    """Return a key that ignores differences invisible to people: letter case, percent-encoding, Unicode forms."""
     text = bare_id(unquote(text[:_ID_LIMIT])) + text[_ID_LIMIT:]
     return _BLANKS.sub(" ", unicodedata.normalize("NFKC", text).casefold())
 
@@ -151,7 +151,7 @@ def _rewritten(html: str, files: _Files) -> str:
 
 
 def _ends(html: str, start: int, opening: str) -> list[int]:
-    """Where the reference may end, the farthest first: an id may have blanks in it, and a value more than one id."""
+    """Return the possible ends of a reference, the farthest first: ids may contain blanks, values several ids."""
     limit = min(len(html), start + _ID_LIMIT)
     closing = _END_IN_QUOTES.get(opening, _END).search(html, start, limit)
     limit = closing.start() if closing else limit

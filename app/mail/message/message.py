@@ -1,4 +1,4 @@
-"""What a caller submits and what is relayed: values only, no parsing (address, api/schemas), no rendering (compose)."""
+"""Values of a submission and of a composed message. No parsing, no rendering."""
 
 from dataclasses import field
 from enum import StrEnum
@@ -8,7 +8,7 @@ from app.mail.message.address import Address
 
 
 class OnUnknown(StrEnum):
-    """What to do when the link died between the final dot and its reply (app/DESIGN.md, guarantee 2)."""
+    """Policy for a connection that is lost between the final dot and its reply (app/DESIGN.md, guarantee 2)."""
 
     RETRY_ONCE = "retry_once"
     HOLD = "hold"
@@ -16,7 +16,7 @@ class OnUnknown(StrEnum):
 
 
 class Lane(StrEnum):
-    """How soon a message is to go: what is urgent overtakes the rest, bulk takes what is left (api.md §5)."""
+    """Priority lane: urgent before normal before bulk (deploy/docs/api.md)."""
 
     URGENT = "urgent"
     NORMAL = "normal"
@@ -24,7 +24,7 @@ class Lane(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the lane that goes first."""
+        """Rank of the lane; 0 is sent first."""
         return _RANKS[self]
 
 
@@ -33,23 +33,23 @@ _RANKS = {lane: rank for rank, lane in enumerate(Lane)}
 
 @frozen
 class Attachment:
-    """One file. `base64` is canonical RFC 4648 base64 (padded, no white space), so it is never decoded to be sent."""
+    """Attached file. `base64` is canonical RFC 4648 base64 (padded, no white space), so sending needs no decoding."""
 
     filename: str
     content_type: str
     base64: bytes
     content_id: str | None = None  # without <> (RFC 2392)
-    is_inline: bool = True  # the html shows it by its content id
+    is_inline: bool = True  # the HTML refers to its content id
 
     @property
     def size(self) -> int:
-        """Octets after decoding."""
+        """Size in bytes after decoding."""
         return len(self.base64) * 3 // 4 - self.base64.count(b"=", -2)
 
 
 @frozen
 class Submission:
-    """One validated email as the caller meant it. Everything in it is safe to compose."""
+    """Validated email of a caller. Every value is safe to compose."""
 
     sender: Address
     to: tuple[Address, ...]
@@ -67,8 +67,8 @@ class Submission:
     expires_in: float | None = None  # seconds after acceptance (or after scheduled_at)
     on_unknown: OnUnknown = OnUnknown.RETRY_ONCE
     lane: Lane = Lane.NORMAL
-    coalesce: str | None = None  # of those with the same value, only the newest is relayed
-    original_to: tuple[str, ...] = ()  # addr-specs: who was meant, where it is redirected
+    coalesce: str | None = None  # of several with the same value only the newest is sent
+    original_to: tuple[str, ...] = ()  # addr-specs of the original recipients of a redirected message
 
 
 @frozen
@@ -82,7 +82,7 @@ class Envelope:
 
 @frozen
 class Message:
-    """What goes over the wire: the same bytes and Message-ID on every offer."""
+    """Composed message: every attempt sends the same bytes and Message-ID."""
 
     envelope: Envelope
     message_id: str  # without <>

@@ -1,7 +1,6 @@
 """MIME entities (RFC 2045, 2046): text, attachments and the multiparts around them, as bytes ready to be joined.
 
-Text is carried by the mildest encoding that survives SMTP; attachments go from JSON's base64 to MIME's
-without being decoded.
+Text has the least encoding that SMTP permits; base64 of attachments is copied from JSON without decoding.
 """
 
 import binascii
@@ -20,21 +19,21 @@ _NOT_ASCII = bytes(range(128, 256))
 
 
 class Entity(NamedTuple):
-    """Header lines with CRLF, and the body's bytes in pieces. A leaf's body ends with CRLF only if it is text."""
+    """Header lines with CRLF, and the body's bytes in pieces. The body of a leaf ends with CRLF only if it is text."""
 
     head: str
     body: tuple[bytes, ...]
 
 
 def text(subtype: str, content: str) -> Entity:
-    """text/plain or text/html in UTF-8. Any newline becomes CRLF, and the last line gets one."""
+    """Return text/plain or text/html in UTF-8; every line ends with CRLF."""
     encoding, data = _encode(_lines(content.encode()))
     head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n"
     return Entity(head, (data,))
 
 
 def attachment(file: Attachment, disposition: str) -> Entity:
-    """One file in base64. Raises HeaderError for a content id that cannot be one."""
+    """Return one file in base64. Raises HeaderError for an invalid content id."""
     kind, settings = mime_parameters.content_type(file.content_type)
     if kind.startswith(("message/", "multipart/")):
         # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 on these. Sent bare, a forwarded message would be rewritten
@@ -53,8 +52,7 @@ def attachment(file: Attachment, disposition: str) -> Entity:
 
 
 def multipart(subtype: str, boundary: str, parts: Sequence[Entity]) -> Entity:
-    """`parts` in order (RFC 2046 §5.1); `boundary`, of token characters and =, must not occur in them. `subtype` may
-    bear parameters."""
+    """Return `parts` in order (RFC 2046 §5.1). `boundary` must not occur in them; `subtype` may have parameters."""
     head = f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n'
     body: list[bytes] = []
     for number, part in enumerate(parts):
@@ -66,7 +64,7 @@ def multipart(subtype: str, boundary: str, parts: Sequence[Entity]) -> Entity:
 
 
 def base64_lines(data: bytes) -> list[bytes]:
-    """Canonical base64 cut into lines of 76 columns with CRLF between them, in pieces to be joined."""
+    """Return canonical base64 cut into lines of 76 columns with CRLF between them, in pieces to be joined."""
     pieces: list[bytes] = []
     whole = len(data) - len(data) % _BLOCK.size
     for start in range(0, whole, _BLOCK.size):
@@ -85,7 +83,7 @@ def _lines(data: bytes) -> bytes:
 
 
 def _encode(data: bytes) -> tuple[str, bytes]:
-    """The transfer encoding (RFC 2045 §6) and the encoded lines. `data` has CRLF only."""
+    """Return the transfer encoding (RFC 2045 §6) and the encoded lines. `data` has CRLF only."""
     if data.isascii() and len(data.translate(None, _ODD)) == len(data) and _fits(data):
         return "7bit", data
     if data.isascii() or len(data.translate(None, _NOT_ASCII)) * 6 >= len(data) * 5:
@@ -94,7 +92,7 @@ def _encode(data: bytes) -> tuple[str, bytes]:
 
 
 def _fits(data: bytes) -> bool:
-    """Whether no line is longer than LIMIT. `data` ends with CRLF."""
+    """Return True if no line exceeds LIMIT. `data` ends with CRLF."""
     start, room = 0, LIMIT + len(b"\r\n")
     while len(data) - start > room:
         start = data.rfind(b"\r\n", start, start + room) + 2

@@ -1,4 +1,4 @@
-"""MIME content types and parameters (RFC 2045 §5.1, RFC 2231). Knows nothing of bodies."""
+"""MIME content types and parameters (RFC 2045 §5.1, RFC 2231)."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _COLUMNS = 76
 
 
 def content_type(text: str) -> tuple[str, Mapping[str, str]]:
-    """`type/subtype` and its parameters, the first of each name; application/octet-stream if it is no type."""
+    """Parse `type/subtype` and its parameters (first of each name); an invalid type gives application/octet-stream."""
     match = _TYPE.match(text)
     if not match:
         return OCTET_STREAM, {}
@@ -35,7 +35,7 @@ def content_type(text: str) -> tuple[str, Mapping[str, str]]:
 
 
 def field(name: str, value: str, parameters: Mapping[str, str]) -> str:
-    """A whole MIME header field, each parameter on a line of its own unless all is short."""
+    """Return a MIME header field; parameters that do not fit have their own lines."""
     line = f"{name}: {value}"
     for attribute, setting in parameters.items():
         for text in parameter(attribute, setting):
@@ -45,7 +45,7 @@ def field(name: str, value: str, parameters: Mapping[str, str]) -> str:
 
 
 def parameter(name: str, value: str) -> list[str]:
-    """A token or a quoted-string if the value is plain, else percent-encoded UTF-8 in as many pieces as needed."""
+    """Return the parameter as token or quoted-string, else as percent-encoded UTF-8 in several pieces."""
     if len(name) + len(value) < _COLUMNS - len(' ="";'):
         if _PLAIN_TOKEN.fullmatch(value):
             return [f"{name}={value}"]
@@ -55,7 +55,7 @@ def parameter(name: str, value: str) -> list[str]:
 
 
 def _extended(name: str, value: str) -> list[str]:
-    """RFC 2231 §3 and §4. A character is never cut in two: some readers decode piece by piece."""
+    """Encode by RFC 2231 §3 and §4, with whole characters in each piece, because some readers decode each alone."""
     pieces = ["utf-8''"]
     room = _COLUMNS - len(name) - len(" *000*=;")
     for character in value:

@@ -1,7 +1,7 @@
-"""The parts of a composed message (RFC 2045, 2046), found in its bytes without copying or decoding them.
+"""Parser of the parts of a composed message (RFC 2045, 2046) that neither copies nor decodes their bytes.
 
-A part is decoded when somebody asks for it: the standard library's parser would hold every part several times at once.
-Reads what `compose` writes; of another message it finds what its boundaries say.
+A part is decoded on demand, because the standard library's parser would copy every part several times. It reads the
+output of `compose`.
 """
 
 import binascii
@@ -12,13 +12,13 @@ from email.parser import BytesHeaderParser
 
 from app.frozen import frozen
 
-_MAX_DEPTH = 20  # multiparts in one another
+_MAX_DEPTH = 20  # nested multiparts
 _HEADERS = BytesHeaderParser(policy=policy.default)
 
 
 @frozen
 class Part:
-    """A part that is no multipart: its header fields, and where its body stands in the message."""
+    """Leaf part: its header fields and the position of its body in the message."""
 
     head: EmailMessage
     message: bytes
@@ -27,20 +27,20 @@ class Part:
 
     @property
     def disposition(self) -> str | None:
-        """`attachment`, `inline`, or None for the text."""
+        """Disposition: `attachment`, `inline`, or None for the text."""
         found: str | None = self.head.get_content_disposition()
         return found
 
     @property
     def size(self) -> int:
-        """Bytes once it is decoded; of base64 without decoding it."""
+        """Size in bytes after decoding; computed without decoding for base64."""
         if self._encoding != "base64":
             return len(self.decoded())
         characters = self.end - self.start - 2 * self.message.count(b"\r\n", self.start, self.end)
         return characters // 4 * 3 - self.message.count(b"=", self.start, self.end)
 
     def decoded(self) -> bytes:
-        """The bytes that were sent."""
+        """Return the decoded bytes."""
         body = memoryview(self.message)[self.start : self.end]
         match self._encoding:
             case "base64":
@@ -50,7 +50,7 @@ class Part:
         return bytes(body)
 
     def text(self) -> str:
-        """The text, as its charset says."""
+        """Return the text, decoded by its charset."""
         return self.decoded().decode(self.head.get_content_charset("utf-8"), "replace")
 
     @property
@@ -59,15 +59,15 @@ class Part:
 
 
 def parts(message: bytes) -> Iterator[Part]:
-    """All of them, in order."""
+    """Yield all leaf parts in order."""
     return _parts(message, 0, len(message), 0)
 
 
 def text(message: bytes, subtype: str) -> str | None:
-    """The text/plain or text/html that is shown, with LF; None without one."""
+    """Return the displayed text/plain or text/html with LF, or None."""
     for part in parts(message):
         if part.disposition is None and part.head.get_content_type() == f"text/{subtype}":
-            # Composing gave it CRLF and a last line end; most callers wrote neither.
+            # Composition has added CRLF and a final line end.
             return part.text().replace("\r\n", "\n").removesuffix("\n")
     return None
 
@@ -86,7 +86,7 @@ def _parts(message: bytes, start: int, end: int, depth: int) -> Iterator[Part]:
 
 
 def _between(message: bytes, start: int, end: int, delimiter: bytes) -> Iterator[tuple[int, int]]:
-    """Where the parts of a multipart begin and end. `start`: the line end before its body."""
+    """Yield start and end of each part of a multipart. `start` is the line end before its body."""
     at = message.find(delimiter, start, end)
     while at >= 0 and message[at + len(delimiter) : at + len(delimiter) + 2] != b"--":
         first = message.find(b"\r\n", at + len(delimiter), end) + 2

@@ -192,7 +192,7 @@ TLS = {
         server_profile(starttls=False),
         Step.STARTTLS,
         "does not offer STARTTLS",
-        "check host, port and the devices between",
+        "and the devices between",
     ),
     "STARTTLS refused": Broken(
         fault(Point.STARTTLS, Say("454 4.7.0 TLS not available due to temporary reason")),
@@ -245,9 +245,7 @@ CREDENTIAL = {
     "unknown audience": Broken(
         token_with(aud="api://else"), Step.CREDENTIAL, "not a known one", "Remove POSTERN_TOKEN_SCOPE", WARN
     ),
-    "token nearly over": Broken(
-        token_with(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "check it (NTP)", WARN
-    ),
+    "token nearly over": Broken(token_with(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "check it", WARN),
     "no role": Broken(token_with(roles=[]), Step.CREDENTIAL, "only if the app has", f"-Identity {CLIENT}", WARN),
 }
 LOGIN = {
