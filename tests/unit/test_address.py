@@ -121,7 +121,7 @@ REFUSED = [
     ("Friends: a@x.com;", "contains a space"),
     ("<@c.com,@d.com:a@x.com>", "more than one address"),
     ("a@" + "b" * 64 + ".com", "63 bytes"),
-    ("a@" + "b." * 125 + "comm", "253 octets"),
+    ("a@" + "b." * 125 + "comm", "253 bytes"),
     ("a@x.com\r\nBcc: b@x.com", "control character"),
     ("Anna\r\n <a@x.com>", "control character"),
     ("Anna\x00 <a@x.com>", "control character"),
