@@ -137,7 +137,7 @@ class Settlement:
 
 EXPIRED = Explanation(
     "It could not be sent before it expired.",
-    "1. Read the cause in the last attempt. 2. Fix it. 3. Retry the email or submit it again.",
+    "To fix it: 1. Read the cause in the last attempt. 2. Remove it. 3. Retry the email or submit it again.",
 )
 SUPERSEDED = Explanation(
     "A newer email with the same `coalesce` value replaced it before it was sent.",

@@ -68,6 +68,6 @@ UNBLOCK = (
 )
 
 SUPPORT = (
-    "1. Find the application whose mail was too much or looked like spam, and stop it. 2. Ask Microsoft to lift the "
-    "block: https://admin.microsoft.com, Support, New service request."
+    "To fix it: 1. Find the application whose mail was too much or looked like spam, and stop it. 2. Ask Microsoft to "
+    "lift the block: https://admin.microsoft.com, Support, New service request."
 )

@@ -84,7 +84,7 @@ def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) 
         keep(server, A, condition)
     said = explanation(server, id_)
     if state in ("queued", "deferred") and mailbox not in ("unknown", "open"):
-        assert f"mailbox {A}. " in said["summary"]
+        assert f"Mailbox {A} is " in said["summary"]
         assert A in said["fix"]
     else:
         assert SAYS[state] in said["summary"]
