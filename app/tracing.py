@@ -1,7 +1,7 @@
-"""Spans of an email's way, one function for each step, where they are asked for. Otherwise nothing, at no cost.
+"""Tracing API: one function per step of an email. Without a recorder each does nothing, at almost no cost.
 
-What makes spans is app/otlp, which is there only with the extra `traces`; here nobody knows OpenTelemetry. Facts only:
-ids, names of rules and phases, numbers. Never content, never an address but a mailbox's own, never a reply's text.
+The recorder is app/tracing_otel.py, available with the extra `traces`; this module does not import OpenTelemetry. Spans
+contain ids, names of rules and phases, and numbers; never content, addresses other than mailboxes, or reply texts.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +21,7 @@ class AttemptSpan:
     """One attempt that is settled. Times are epoch seconds."""
 
     email: UUID
-    parent: str | None  # what `carried` said when the email was accepted
+    parent: str | None  # traceparent of the request that submitted the email
     mailbox: str
     lane: str
     number: int
@@ -35,7 +35,7 @@ class AttemptSpan:
 
 
 class SpanRecorder(Protocol):
-    """Who makes spans."""
+    """Interface of a span recorder."""
 
     def wrap_application(self, application: Any) -> Any:
         """An ASGI application with a span for each of its requests."""
@@ -59,55 +59,55 @@ _phase_timings: ContextVar[list[PhaseTiming] | None] = ContextVar("laps", defaul
 
 
 def set_recorder(recorder: SpanRecorder | None) -> None:
-    """Spans are made by this one from now on; None: by nobody."""
+    """Set the recorder of the process; None: record nothing."""
     global _recorder  # noqa: PLW0603 - as with the log, the one thing of a process that is set and not passed along
     _recorder = recorder
 
 
 def wrap_application(application: Application) -> Application:
-    """The ASGI application, each request of which is a part of its caller's trace."""
+    """Return the ASGI application with a span per request, in the caller's trace."""
     return application if _recorder is None else cast("Application", _recorder.wrap_application(application))
 
 
 def traceparent() -> str | None:
-    """What an email takes along from the request that it came with."""
+    """Return the W3C traceparent of the request under way, to store with the email."""
     return None if _recorder is None else _recorder.traceparent()
 
 
 def step(name: str, *emails: UUID) -> AbstractContextManager[object]:
-    """A part of the request under way."""
+    """Open a span inside the request under way."""
     return _NOTHING if _recorder is None else _recorder.step(name, emails)
 
 
 def claimed(email: UUID, parent: str | None, mailbox: str, at: float) -> None:
-    """A mailbox has asked for work at this moment (epoch seconds), and has this email now."""
+    """Record the claim of an email; `at` is its start (epoch seconds)."""
     if _recorder is not None and parent is not None:
         _recorder.claimed(email, parent, mailbox, at)
 
 
 def begin() -> None:
-    """What this task does from now on is one offer."""
+    """Begin collecting the phase timings of one attempt in this task."""
     if _recorder is not None:
         _phase_timings.set([])
 
 
 def phase(phase: Phase, since: float, until: float) -> None:
-    """The dialogue with the upstream has left a phase."""
+    """Record a finished phase of the SMTP dialogue."""
     if _recorder is not None and (laps := _phase_timings.get()) is not None:
         laps.append((phase, since, until))
 
 
 def phase_timings() -> tuple[PhaseTiming, ...]:
-    """The phases of this task's offer so far."""
+    """Return the phases of this task's attempt so far."""
     return () if _recorder is None else tuple(_phase_timings.get() or ())
 
 
 def is_recording() -> bool:
-    """Whether anybody makes spans."""
+    """Return True if a recorder is set."""
     return _recorder is not None
 
 
 def attempted(offer: AttemptSpan) -> None:
-    """An attempt has ended and is settled."""
+    """Record a settled attempt."""
     if _recorder is not None:
         _recorder.attempted(offer)

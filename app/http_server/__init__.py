@@ -1,0 +1,1 @@
+"""Embedded HTTP server. Public: server.HttpServer, server.ServerLimits, server.ListenError."""

@@ -1,1 +1,4 @@
-"""The outbound loop: claim, deliver, judge, settle. It never sees an HTTP request."""
+"""Relay: claims queued messages and sends them to Office 365, without any knowledge of HTTP requests.
+
+Public: coordinator.MailboxCoordinator.
+"""

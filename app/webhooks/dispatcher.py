@@ -1,7 +1,7 @@
-"""Tells the webhooks: takes what is due from the store, posts it, writes what came of it. At least once, in order.
+"""Webhook dispatcher: claims due deliveries from the store, sends them, stores the results. At least once, in order.
 
-The store is the only truth: an event that was taken and not settled, because the process died, is due again when its
-lease ends, under the same id. Any number of processes may do this at the same time.
+The store alone is authoritative: a delivery that was claimed and not settled, because the process died, is due again
+when its lease expires, under the same id. Several processes may dispatch at the same time.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from app.store import Store, StoreUnavailableError
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, Webhook
 from app.webhooks.sender import WebhookResponse, WebhookSender
 
-POLL_INTERVAL = 1.0  # real seconds between looks for what is due
-LEASE_SECONDS = 30.0  # real seconds: longer than a try can take
-CLAIM_BATCH = 8  # tries at the same time for one endpoint; one after trouble
-MAX_IN_FLIGHT = 64  # and for all of them
-STOP_TIMEOUT = 5.0  # real seconds for what is on its way at a stop: it would only be told again
-FIRST_PAUSE, MAX_PAUSE = 5.0, 60.0  # seconds for which an endpoint that is not reached is left alone
+POLL_INTERVAL = 1.0  # real seconds between polls for due deliveries
+LEASE_SECONDS = 30.0  # real seconds, longer than an attempt can take
+CLAIM_BATCH = 8  # concurrent attempts for one endpoint; one after a failure
+MAX_IN_FLIGHT = 64  # concurrent attempts for all endpoints
+STOP_TIMEOUT = 5.0  # real seconds for attempts under way at a stop; they would be repeated after it
+FIRST_PAUSE, MAX_PAUSE = 5.0, 60.0  # seconds of pause for an unreachable endpoint
 
 _OVERLOADED = frozenset({429, 502, 503, 504})
 _UNREACHED = _OVERLOADED | {0}
@@ -32,31 +32,31 @@ _GONE = 410
 
 @dataclass(slots=True)
 class EndpointState:
-    """One endpoint as this process knows it. While it is not reached its events wait untried, all but a few."""
+    """State of one endpoint in this process. During a pause its deliveries wait without an attempt."""
 
-    in_flight: int = 0  # tries under way
-    failing: bool = False  # the last try was not taken: one at a time until one is
-    failures: int = 0  # tries in a row that did not reach it, or found it overloaded
+    in_flight: int = 0  # attempts under way
+    failing: bool = False  # the last attempt failed: one at a time until one succeeds
+    failures: int = 0  # consecutive attempts that found it unreachable or overloaded
     paused_until: float = 0.0  # epoch seconds
 
     def capacity(self, now: float) -> int:
-        """How many to take for it. Many at once cost one commit."""
+        """Return how many deliveries to claim; a larger claim costs one commit as well."""
         limit = 1 if self.failing else CLAIM_BATCH
         return 0 if now < self.paused_until or self.in_flight > limit // 2 else limit - self.in_flight
 
     def record_result(self, answer: WebhookResponse, now: float) -> None:
-        """From the end of one try."""
+        """Update the state from one response."""
         self.failing = not 200 <= answer.status < 300
         if answer.status not in _UNREACHED:
             self.failures = 0
-        elif now >= self.paused_until:  # else others that were under way say the same
+        elif now >= self.paused_until:  # else it repeats the result of a concurrent attempt
             self.failures += 1
             rest = retry_schedule.backoff(self.failures, 0.0, first_delay=FIRST_PAUSE, max_delay=MAX_PAUSE)
             self.paused_until = now + max(rest, min(answer.retry_after, MAX_RETRY_AFTER))
 
 
 class WebhookDispatcher:
-    """The tasks that tell, and their order of stop."""
+    """Tasks that deliver webhooks, and the order in which they stop."""
 
     def __init__(self, store: Store, clock: Clock, sender: WebhookSender) -> None:
         self._store = store
@@ -70,7 +70,7 @@ class WebhookDispatcher:
         self._dispatcher: asyncio.Task[None] | None = None
 
     async def start(self, *, single_node: bool) -> None:
-        """Begin. `alone`: no other process tells, so what one before had in its hands is due at once.
+        """Start. `single_node`: no other process dispatches, so deliveries claimed earlier are due immediately.
 
         Raises StoreUnavailable.
         """
@@ -84,7 +84,7 @@ class WebhookDispatcher:
         )
 
     async def stop(self, drain: float) -> None:
-        """Take nothing more, wait for what is on its way, but not long; the rest is told after the restart."""
+        """Stop claiming and wait briefly for attempts under way; the rest is delivered after the restart."""
         if self._dispatcher is None:
             return
         self._stopping = True
@@ -127,7 +127,7 @@ class WebhookDispatcher:
             if await self._store.settle_delivery(told):
                 _report(told, self._clock.monotonic() - began)
         except StoreUnavailableError as error:
-            logs.store_failed("webhooks", error)  # the lease runs out, and it is told again
+            logs.store_failed("webhooks", error)  # the lease expires, and the delivery is repeated
         except Exception as error:  # a bug costs this event one lease, not the loop
             logs.crashed(f"telling {due.event_id}", error)
         finally:
@@ -137,11 +137,11 @@ class WebhookDispatcher:
 
 
 def classify(due: ClaimedDelivery, answer: WebhookResponse, now: float, jitter: float) -> DeliveryResult:
-    """What becomes of an event after a try. Only 2xx is a success; a redirect is none. `jitter` is in -1..1. Pure."""
+    """Return the result of an attempt. Only 2xx is a success, not a redirect. `jitter` is in -1..1. Pure."""
     attempt = DeliveryAttempt(now, answer.status, answer.text)
     if 200 <= answer.status < 300:
         return DeliveryResult(due, attempt, delivered=True)
-    if answer.status == _GONE:  # the event waits: whoever enables the endpoint again gets it
+    if answer.status == _GONE:  # the event waits until the endpoint is enabled again
         return DeliveryResult(due, attempt, delivered=False, next_at=now, disable_reason="It answered 410 Gone.")
     rest = retry_delay(due.tries + 1, jitter)
     if rest is None:
@@ -160,7 +160,7 @@ def _report(told: DeliveryResult, seconds: float) -> None:
         number=told.delivery.tries + 1,
         outcome=outcome,
         status=told.attempt.status,
-        reason="" if told.attempt.status else told.attempt.response,  # an answer's text is the receiver's own
+        reason="" if told.attempt.status else told.attempt.response,  # a response's text belongs to the receiver
         seconds=seconds,
     )
     if told.disable_reason:

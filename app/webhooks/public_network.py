@@ -1,7 +1,7 @@
-"""Opens connections to public addresses only, whatever a name leads to. Knows neither TLS nor HTTP.
+"""Network backend that connects to public addresses only (SSRF protection). Independent of TLS and HTTP.
 
-A name is resolved once, and the connection goes to the very address that was checked: a server of names that gives
-another answer the second time (DNS rebinding) is never asked a second time. TLS verifies the name all the same.
+A name is resolved once, and the connection uses the address that was checked, which prevents DNS rebinding. TLS still
+verifies the name.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class AddressRefusedError(Exception):
-    """The name leads to no address that may be connected to. Its text is one plain sentence."""
+    """Name without an address that may be connected to. The text is one sentence."""
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the system's order. Raises OSError, AddressRefused."""
+    """Return the addresses of a name, in the system's order. Raises OSError, AddressRefusedError."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:  # a label that is empty or has more than 63 characters
@@ -48,7 +48,7 @@ class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """To the first of its addresses that answers. Raises AddressRefused, OSError, httpcore's ConnectError."""
+        """Connect to the first address that answers. Raises AddressRefusedError, OSError, httpcore.ConnectError."""
         failed: Exception = AddressRefusedError(f"{host} has no address.")
         for address in await self._allowed(host, port):
             try:

@@ -1,7 +1,7 @@
-"""One POST of one event to one endpoint: signed, sent as the octets that were signed, and what was answered.
+"""Webhook sender: one signed POST of one event to one endpoint.
 
-The signatures are those of Standard Webhooks, by its own package; each stands in two headers, since many receivers
-know it by the names of Svix. No redirect is followed and no proxy is used: nobody but the endpoint gets the event.
+Signatures follow Standard Webhooks, by its own package; each is sent in two headers, because many receivers expect the
+names of Svix. Redirects are not followed and no proxy is used, so that only the endpoint receives the event.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from app.mail.webhook.rules import Target, TargetError, target
 from app.store.webhooks.records import ClaimedDelivery, Secret, Webhook
 from app.webhooks.public_network import AddressRefusedError, PublicOnlyBackend, Resolve, resolve
 
-REQUEST_TIMEOUT = 15.0  # seconds of the loop for all of it
-IDLE_TIMEOUT = 30.0  # seconds that a connection without work is kept
+REQUEST_TIMEOUT = 15.0  # seconds for the whole request
+IDLE_TIMEOUT = 30.0  # seconds that an idle connection stays open
 MAX_CONNECTIONS = 64  # connections
-KEPT_RESPONSE_BYTES = 500  # characters of an answer
+KEPT_RESPONSE_BYTES = 500  # characters of a response that are stored
 
 _PREFIXES = ("webhook", "svix")
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """What came of a POST. `status` is 0 when there was no answer; then `text` says why, in our words."""
+    """Response to a POST. `status` is 0 if there was none; then `text` is the reason."""
 
     status: int
     text: str
@@ -40,7 +40,7 @@ class WebhookResponse:
 
 
 class WebhookSender:
-    """Posts events. Keeps connections for a while; close it at the end. Only cancelling raises from `post`."""
+    """HTTP client for webhook events with a connection pool. `send` raises nothing but CancelledError."""
 
     def __init__(
         self, clock: Clock, tls_context: ssl.SSLContext, *, allow_private: bool = False, resolve: Resolve = resolve
@@ -56,7 +56,7 @@ class WebhookSender:
         )
 
     async def send(self, webhook: Webhook, due: ClaimedDelivery) -> WebhookResponse:
-        """Send it. Any error on the way is an answer without a status, so that each try is counted."""
+        """Send one delivery. An error is a response with status 0, so that each attempt is counted."""
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await self._send(target(webhook.endpoint, private=self._allow_private), webhook, due)
@@ -66,14 +66,14 @@ class WebhookSender:
             return WebhookResponse(0, str(refusal))
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             return WebhookResponse(0, _line(f"{type(error).__name__}: {error}"))
-        except Exception as error:  # an event whose try is not counted would be sent for ever
+        except Exception as error:  # an attempt that is not counted would be repeated for ever
             logs.crashed(f"posting {due.event_id}", error)
             return WebhookResponse(
                 0, _line(f"It could not be posted ({type(error).__name__}); the log has the details.")
             )
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         await self._pool.aclose()
 
     async def _send(self, to: Target, webhook: Webhook, due: ClaimedDelivery) -> WebhookResponse:
@@ -98,7 +98,7 @@ class WebhookSender:
 
 
 def signatures(secrets: Sequence[Secret], due: ClaimedDelivery, now: float) -> str:
-    """One by each secret that counts at `now` (epoch seconds), the one in force first."""
+    """Return one signature per secret that is valid at `now` (epoch seconds), the current one first."""
     moment = datetime.fromtimestamp(now, UTC)  # the package takes any other zone for UTC
     valid = [secret for secret in secrets if secret.until is None or secret.until > now]
     return " ".join(Signer(secret.value).sign(str(due.event_id), moment, due.payload) for secret in valid)
@@ -110,7 +110,7 @@ def _line(text: str) -> str:
 
 
 async def _first_bytes(response: httpcore.Response) -> str:
-    """What a person reads of it; the rest is not waited for."""
+    """Return the first characters of the response; the rest is not read."""
     content = b""
     async for chunk in response.aiter_stream():
         content += chunk
