@@ -1,4 +1,4 @@
-"""`python -m app` and `postern` are the same."""
+"""Entry point of `python -m app` and of the command `postern`."""
 
 import sys
 

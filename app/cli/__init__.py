@@ -1,4 +1,7 @@
-"""The command line: reads settings and arguments, prints for people or programs, ends with a documented exit code."""
+"""Command line `postern`: its commands, their output for people or as JSON, and their exit codes.
+
+Public: application.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +17,17 @@ from app.mail.safe_text import escape_controls
 
 @contextmanager
 def _escaping() -> Iterator[None]:
-    """Wrong usage quotes the arguments, and `xargs` may have them from anywhere."""
+    """Escape control characters in usage errors, because they quote the arguments."""
     try:
         yield
     except Exception as error:
         if isinstance(message := getattr(error, "message", None), str):
-            error.message = escape_controls(message)  # type: ignore[attr-defined]  # of every error of usage
+            error.message = escape_controls(message)  # type: ignore[attr-defined]  # attribute of all usage errors
         raise
 
 
 class _Commands(TyperGroup):
-    """The commands, whose errors of usage are safe on a terminal."""
+    """Command group whose usage errors are safe on a terminal."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         with _escaping():
@@ -38,11 +41,11 @@ class _Commands(TyperGroup):
 application = typer.Typer(
     name="postern",
     cls=_Commands,
-    help="The one gate between a company's applications and its Office 365 mail.",
+    help="Email relay: accepts emails over HTTP and sends them through Office 365 mailboxes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 69 something needed is not reachable, 78 a setting is wrong.",
+    epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 69 a service is unavailable, 78 a setting is wrong.",
 )
 application.command("serve")(serve.serve)
 application.command("demo")(demo.demo)
@@ -66,6 +69,8 @@ def _version(wanted: bool) -> None:
 
 @application.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Options of all commands."""
+    """Define the options of all commands."""

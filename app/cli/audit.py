@@ -1,4 +1,4 @@
-"""`postern audit`: who has changed what, and what was refused, over the store."""
+"""Command `postern audit`: changes by people and API keys, and refused sends."""
 
 from typing import Annotated, Any
 
@@ -13,15 +13,15 @@ _COLUMNS = ("created_at", "actor", "action", "subject", "times", "details")
 
 
 def audit(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of entries, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Changes of keys and mailboxes, decisions about emails, and sends that were refused."""
+    """List changes of keys and mailboxes, decisions about emails, and refused sends."""
     rows = [_row(record, as_json) for record in with_store(lambda store: store.audit(None, limit))]
-    show(rows, _COLUMNS, as_json, none="Nothing was written down yet.")
+    show(rows, _COLUMNS, as_json, none="There are no audit entries yet.")
 
 
 def _row(record: AuditRecord, as_json: bool) -> dict[str, Any]:
-    told = entry(record)
-    details = ", ".join(f"{name}: {value}" for name, value in told["details"].items())
-    return {**told} if as_json else {**told, "details": details}
+    shown = entry(record)
+    details = ", ".join(f"{name}: {value}" for name, value in shown["details"].items())
+    return {**shown} if as_json else {**shown, "details": details}

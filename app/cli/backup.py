@@ -1,4 +1,4 @@
-"""`postern backup` and `postern restore`."""
+"""Commands `postern backup` and `postern restore`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,47 +17,47 @@ from app.store.db import backup
 from app.store.db.engine import database_file
 from app.store.db.file_lock import DatabaseFileLock
 
-Target = Annotated[Path, typer.Argument(help="A new file.")]
-Source = Annotated[Path | None, typer.Argument(help="One that `postern backup` made. None for PostgreSQL.")]
+Target = Annotated[Path, typer.Argument(help="File to create; it must not exist.")]
+Source = Annotated[Path | None, typer.Argument(help="File made by `postern backup`. Omit it for PostgreSQL.")]
 
 
 def save(file: Target) -> None:
-    """Copy the embedded database into a file, while Postern runs. PostgreSQL has pg_dump for that."""
-    with _refusing():
+    """Copy the embedded SQLite database to a file while Postern runs. For PostgreSQL use pg_dump."""
+    with _report_backup_errors():
         backup.save(load(StoreSettings).store_url, file)
-    say(f"{file} is a whole copy, and it has mail in it: keep it as secret as the mail")
+    say(f"{file} is a complete copy. It contains emails: protect it like the emails themselves")
 
 
 def restore(file: Source = None) -> None:
-    """Go back to a backup while no Postern runs, and hold what waits in it: it may have been relayed since.
+    """Restore a backup while no Postern runs, and hold its waiting emails: they may have been sent since the backup.
 
-    PostgreSQL: restore the database by pg_restore before, then run this without a file.
+    For PostgreSQL, restore the database with pg_restore first, then run this command without a file.
     """
-    with _refusing():
+    with _report_backup_errors():
         url = load(StoreSettings).store_url
-        held = _take_back(url, file) if file else _hold(url)
-    say(f"{held} waiting messages are held, since they may have been relayed after the backup was made;")
+        held = _restore_file(url, file) if file else _hold_waiting(url)
+    say(f"{held} waiting emails are held, because they may have been sent after the backup was made;")
     say("see: postern emails list --state held, and deploy/RUNBOOK.md")
 
 
-def _take_back(url: str, source: Path) -> int:
+def _restore_file(url: str, source: Path) -> int:
     now = datetime.fromtimestamp(Clock().now(), UTC)
     lock = DatabaseFileLock(backup.embedded_file(url))
     lock.acquire()
     try:
         with backup.restoring(url, source, f".before-{now:%Y%m%dT%H%M%SZ}") as part:
-            return run(_held(part))
+            return run(_hold_in(part))
     finally:
         lock.release()
 
 
-def _hold(url: str) -> int:
+def _hold_waiting(url: str) -> int:
     if file := database_file(url):
-        raise BackupError(f"Give the file of the backup: {file} is an embedded database.")
-    return run(_held(url))
+        raise BackupError(f"Give the file of the backup, because {file} is an embedded database.")
+    return run(_hold_in(url))
 
 
-async def _held(url: str) -> int:
+async def _hold_in(url: str) -> int:
     store = await Store.open(url)
     try:
         return await store.hold_waiting(Clock().now())
@@ -66,7 +66,7 @@ async def _held(url: str) -> int:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _report_backup_errors() -> Iterator[None]:
     with report_errors():
         try:
             yield

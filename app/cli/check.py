@@ -1,4 +1,4 @@
-"""`postern check`: the doctor over the settings, for a person or for a program."""
+"""Command `postern check`: checks the connection of the configured mailboxes to Office 365."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -17,71 +17,72 @@ from app.mail.message.address import Address, AddressError, parse_address
 from app.mailbox_factory import MailboxFactory
 from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError, load
 
-_DNS = 53
-_MOST = 20  # mailboxes named when one is not found
+_DNS_PORT = 53
+_MAX_LISTED = 20  # mailboxes in an error message
 
 
 def check(
-    mailbox: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only this mailbox, not all.")] = None,
+    mailbox: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Check only this mailbox.")] = None,
     send_test: Annotated[
         str | None,
-        typer.Option("--send-test", metavar="ADDRESS", help="Send one message there from each mailbox, too."),
+        typer.Option(
+            "--send-test", metavar="ADDRESS", help="Also send one test message to this address from each mailbox."
+        ),
     ] = None,
     egress: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="The public IP address this machine is seen with.")
+        str | None, typer.Option(metavar="ADDRESS", help="Public IP address from which Office 365 sees this machine.")
     ] = None,
     name_server: Annotated[
-        str | None, typer.Option(metavar="ADDRESS[:PORT]", help="Ask this name server about the senders' domains.")
+        str | None,
+        typer.Option(metavar="ADDRESS[:PORT]", help="Name server for the DNS records of the senders' domains."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find out what is wrong between here and a relayed message, and what mends it. No mail is sent unasked.
+    """Check every step from the settings to a delivered message, and print a fix for each problem.
 
-    Exit codes: 0 in order or to be mended, 1 something failed, 2 wrong usage, 78 a setting is wrong.
+    No mail is sent without --send-test. Exit codes: 0 no failures (warnings are possible), 1 a step failed,
+    2 wrong usage, 78 a setting is wrong.
     """
-    logs.configure(human=True, level="critical")  # all there is to say is in the findings
-    to, seen_as, asked = _recipient(send_test), _address(egress), _server(name_server)
+    logs.configure(human=True, level="critical")  # the findings contain all messages
+    recipient, egress_address, server = _recipient(send_test), _address(egress), _server(name_server)
     try:
         settings = load(Settings)
     except SettingsError as error:
         finish([Finding(Step.SETTINGS, Outcome.FAILED, str(error))], Exit.CONFIG, as_json)
     chosen = _chosen(settings, mailbox)
-    cases = list(_cases(settings, chosen, to, seen_as, asked))
+    targets = list(_targets(settings, chosen, recipient, egress_address, server))
     if as_json:
-        findings = run(examine(cases))
+        findings = run(examine(targets))
     else:
         with console.status("checking"):
-            findings = run(examine(cases, FindingPrinter({one.mailbox: pool.name for pool, one in chosen}).show))
+            findings = run(examine(targets, FindingPrinter({one.mailbox: pool.name for pool, one in chosen}).show))
     failed = any(finding.outcome is Outcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
 
 
 def _chosen(settings: Settings, wanted: str | None) -> list[tuple[PoolSettings, MailboxSettings]]:
-    """All mailboxes with their pools, or the one that is wanted."""
+    """Return all mailboxes with their pools, or only the wanted one."""
     every = [(pool, one) for pool in settings.pools for one in pool.mailboxes]
     chosen = [(pool, one) for pool, one in every if wanted is None or one.mailbox == wanted.strip().lower()]
     if not chosen:
         names = [one.mailbox for _, one in every]
-        more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
-        known = f"There are: {', '.join(names[:_MOST])}{more}."
+        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+        known = f"The settings have: {', '.join(names[:_MAX_LISTED])}{more}."
         raise typer.BadParameter(f"There is no mailbox {wanted} in the settings. {known}", param_hint="--mailbox")
     return chosen
 
 
-def _cases(
+def _targets(
     settings: Settings,
     chosen: list[tuple[PoolSettings, MailboxSettings]],
-    to: Address | None,
+    recipient: Address | None,
     egress: str | None,
     server: tuple[str, int] | None,
 ) -> Iterator[CheckTarget]:
-    wiring = MailboxFactory(Clock())
+    factory = MailboxFactory(Clock())
     for pool, one in chosen:
-        case = wiring.check_target(pool, one, wiring.credentials(one), settings.max_message_bytes)
-        yield replace(case, test_to=to, egress=egress, name_server=server)
-
-
-# What was given on the command line.
+        target = factory.check_target(pool, one, factory.credentials(one), settings.max_message_bytes)
+        yield replace(target, test_to=recipient, egress=egress, name_server=server)
 
 
 def _recipient(text: str | None) -> Address | None:
@@ -104,7 +105,7 @@ def _server(text: str | None) -> tuple[str, int] | None:
     host, colon, port = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "")
     try:
         address = str(ipaddress.ip_address(host.strip("[]")))
-        return address, int(port) if colon else _DNS
+        return address, int(port) if colon else _DNS_PORT
     except ValueError:
         hint = "Give an IP address, with a port if it is not 53: 127.0.0.1:5353 or [::1]:5353."
         raise typer.BadParameter(hint, param_hint="--name-server") from None

@@ -1,4 +1,4 @@
-"""What `postern check` shows: findings under headings for a person, or all of them as JSON. Judges nothing."""
+"""Output of `postern check`: findings under headings, or as JSON."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,23 @@ _MARKS = {
     Outcome.FAILED: ("✗", "bold red"),
     Outcome.SKIPPED: ("-", "dim"),
 }
-_COUNTED = {
+_COUNT_LABELS = {
     Outcome.FAILED: "failed",
-    Outcome.WARN: "to be mended, though mail goes",
-    Outcome.OK: "in order",
-    Outcome.SKIPPED: "not tried",
+    Outcome.WARN: "with a warning (mail is still sent)",
+    Outcome.OK: "ok",
+    Outcome.SKIPPED: "skipped",
 }
 
 
 class FindingPrinter:
-    """Findings as they come. With more than one mailbox each thing that was examined has its heading."""
+    """Prints findings one by one. With several mailboxes, each mailbox has a heading."""
 
     def __init__(self, pools: Mapping[str, str]) -> None:
-        self._pools = pools  # of the mailboxes
+        self._pools = pools  # name of each mailbox's pool
         self._about = ""
 
     def show(self, finding: Finding) -> None:
-        """One finding, below its heading."""
+        """Print one finding, with a heading if its subject changes."""
         if len(self._pools) > 1 and finding.about != self._about:
             pool = self._pools.get(finding.about)
             console.print()
@@ -43,7 +43,7 @@ class FindingPrinter:
 
 
 def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: bool = False) -> NoReturn:
-    """The last words, and the exit code."""
+    """Print the summary and end the command with this exit code."""
     if as_json:
         print_json([asdict(finding) for finding in findings])
         raise typer.Exit(code)
@@ -51,14 +51,14 @@ def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: boo
         for finding in findings:
             _print(finding)
     counts = Counter(finding.outcome for finding in findings)
-    said = ", ".join(f"{counts[outcome]} {words}" for outcome, words in _COUNTED.items() if counts[outcome])
+    summary = ", ".join(f"{counts[outcome]} {label}" for outcome, label in _COUNT_LABELS.items() if counts[outcome])
     console.print()
-    console.print(styled((said, "bold red" if code else "bold green")))
+    console.print(styled((summary, "bold red" if code else "bold green")))
     raise typer.Exit(code)
 
 
 def _print(finding: Finding) -> None:
-    """One line, dimmed facts, and what mends it."""
+    """Print the outcome, the facts and the fix of a finding."""
     mark, style = _MARKS[finding.outcome]
     quiet = "dim" if finding.outcome is Outcome.SKIPPED else ""
     console.print(

@@ -1,4 +1,4 @@
-"""`postern demo`: the simulator and Postern in one process on this machine, and a first email between them."""
+"""Command `postern demo`: runs the simulator and Postern in one process and sends a first email."""
 
 import asyncio
 import secrets
@@ -23,7 +23,7 @@ from app.simulator import Account, Simulator
 from app.simulator.control_api import control_api as control_of
 
 MAILBOX = "noreply@contoso.com"
-WAIT = 30  # seconds for the first email to arrive
+DELIVERY_TIMEOUT = 30  # seconds
 EMAIL = {
     "from": f"Contoso Shop <{MAILBOX}>",
     "to": ["Ada Lovelace <ada@example.net>"],
@@ -34,8 +34,8 @@ EMAIL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Everything the demo has started."""
+class Demo:
+    """Running servers of the demo, and its credentials."""
 
     simulator: Simulator
     control: HttpServer
@@ -45,33 +45,33 @@ class Stage:
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End after the first email arrived.")] = False,
-    port: Annotated[int, typer.Option(help="Postern's port; 0 takes a free one.")] = 8025,
-    data: Annotated[Path | None, typer.Option(help="Keep the database in this folder.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the first email has arrived.")] = False,
+    port: Annotated[int, typer.Option(help="Port of Postern; 0 selects a free one.")] = 8025,
+    data: Annotated[Path | None, typer.Option(help="Folder for the database; a temporary one by default.")] = None,
 ) -> None:
-    """Try Postern without Office 365: a pretend one is started beside it."""
-    logs.configure(human=True, level="error")  # that its pretend password ends by a real date is no news here
+    """Try Postern without Office 365: start it with a simulated Office 365 on this machine."""
+    logs.configure(human=True, level="error")  # hides the warning that passwords expire
     with tempfile.TemporaryDirectory(prefix="postern-demo-") as scratch:
         arrived = run(_demo(data or Path(scratch), 0 if once else port, once=once))
     if not arrived:
-        raise end(Exit.FAILED, f"the email did not arrive within {WAIT} s")
+        raise end(Exit.FAILED, f"the email did not arrive within {DELIVERY_TIMEOUT} s")
 
 
 async def _demo(folder: Path, port: int, *, once: bool) -> bool:
     async with AsyncExitStack() as stack:
-        stage = await _set(stack, folder, port)
-        id = await _post(stage)
-        arrived = await _arrives(stage)
-        view.life(await _email(stage, id))
+        demo = await _start(stack, folder, port)
+        id = await _post(demo)
+        arrived = await _wait_for_arrival(demo)
+        view.dialogue(await _email(demo, id))
         if arrived:
-            view.arrived(stage.simulator.messages[0].content)
+            view.arrived(demo.simulator.messages[0].content)
         if arrived and not once:
-            view.next_steps(stage.postern.url, stage.control.url, stage.key, MAILBOX, stage.console_password)
-            await _follow(stage)
+            view.next_steps(demo.postern.url, demo.control.url, demo.key, MAILBOX, demo.console_password)
+            await _follow(demo)
     return arrived
 
 
-async def _set(stack: AsyncExitStack, folder: Path, port: int) -> Stage:
+async def _start(stack: AsyncExitStack, folder: Path, port: int) -> Demo:
     view.title()
     password, key = secrets.token_urlsafe(16), "pst_" + secrets.token_urlsafe(24)
     console_password = secrets.token_urlsafe(12)
@@ -82,12 +82,12 @@ async def _set(stack: AsyncExitStack, folder: Path, port: int) -> Stage:
     control = HttpServer(control_of(simulator), "127.0.0.1", 0)
     await control.start()
     stack.push_async_callback(control.stop)
-    view.step("pretend Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
+    view.step("simulated Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
     postern = Postern(_settings(folder, port, simulator, ca_file, password, key, console_password))
     await stack.enter_async_context(postern)
     view.step("Postern", postern.url)
     view.step("embedded database", str(folder / "postern.db"))
-    return Stage(simulator, control, postern, key, console_password)
+    return Demo(simulator, control, postern, key, console_password)
 
 
 def _settings(
@@ -110,26 +110,26 @@ def _settings(
         )
 
 
-async def _post(stage: Stage) -> str:
-    view.request(stage.postern.url, EMAIL)
-    async with _client(stage) as client:
+async def _post(demo: Demo) -> str:
+    view.request(demo.postern.url, EMAIL)
+    async with _client(demo) as client:
         answer = await client.post("/emails", json=EMAIL)
     view.answer(answer.status_code, answer.json(), answer.elapsed.total_seconds())
     answer.raise_for_status()
     return str(answer.json()["id"])
 
 
-async def _arrives(stage: Stage) -> bool:
+async def _wait_for_arrival(demo: Demo) -> bool:
     try:
-        await stage.simulator.wait_for(1, WAIT)
+        await demo.simulator.wait_for(1, DELIVERY_TIMEOUT)
     except TimeoutError:
         return False
     return True
 
 
-async def _email(stage: Stage, id: str) -> dict[str, Any]:
-    """The email as any caller reads it, once its attempt is settled."""
-    async with _client(stage) as client:
+async def _email(demo: Demo, id: str) -> dict[str, Any]:
+    """Return GET /emails/{id} after the attempt has ended."""
+    async with _client(demo) as client:
         while True:
             email: dict[str, Any] = (await client.get(f"/emails/{id}")).json()
             if email["relay"]["state"] not in ("queued", "active"):
@@ -137,26 +137,26 @@ async def _email(stage: Stage, id: str) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-async def _follow(stage: Stage) -> None:
-    """Show what arrives until the person has seen enough."""
+async def _follow(demo: Demo) -> None:
+    """Show further emails until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watch = asyncio.create_task(_watch(stage))
+    watch = asyncio.create_task(_watch(demo))
     await stop.wait()
     watch.cancel()
     view.bye()
 
 
-async def _watch(stage: Stage) -> None:
+async def _watch(demo: Demo) -> None:
     seen = 1
     while True:
-        await stage.simulator.wait_for(seen + 1, 86_400)
-        for message in stage.simulator.messages[seen:]:
+        await demo.simulator.wait_for(seen + 1, 86_400)
+        for message in demo.simulator.messages[seen:]:
             view.another(message.content)
-        seen = len(stage.simulator.messages)
+        seen = len(demo.simulator.messages)
 
 
-def _client(stage: Stage) -> httpx.AsyncClient:
-    headers = {"Authorization": f"Bearer {stage.key}"}
-    return httpx.AsyncClient(base_url=stage.postern.url, headers=headers, timeout=WAIT, trust_env=False)
+def _client(demo: Demo) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {demo.key}"}
+    return httpx.AsyncClient(base_url=demo.postern.url, headers=headers, timeout=DELIVERY_TIMEOUT, trust_env=False)

@@ -1,4 +1,4 @@
-"""What the demo shows on the terminal. It only prints."""
+"""Terminal output of `postern demo`."""
 
 import json
 from email import policy
@@ -19,11 +19,11 @@ _DONE = (" ✓ ", "green")
 
 
 def title() -> None:
-    """What this is."""
+    """Print the title."""
     console.print(
         Panel.fit(
             Group(
-                styled(("Postern", "bold"), "  one gate between your applications and Office 365"),
+                styled(("Postern", "bold"), "  email relay between your applications and Office 365"),
                 styled(("everything below runs on this machine; no mail leaves it", "dim")),
             ),
             border_style="blue",
@@ -32,25 +32,25 @@ def title() -> None:
 
 
 def step(name: str, what: str) -> None:
-    """Something has started."""
+    """Print that a server has started."""
     console.print(styled(_DONE, f"{name:<20} {what}"), soft_wrap=True)
 
 
 def request(url: str, email: dict[str, Any]) -> None:
-    """What a caller posts."""
+    """Print the request of the caller."""
     console.print(Rule("1  a caller posts JSON", align="left", style="dim"))
     console.print(f"POST {url}/emails", style="bold")
     console.print(Syntax(json.dumps(email, indent=2, ensure_ascii=False), "json", background_color="default"))
 
 
 def answer(status: int, body: dict[str, Any], seconds: float) -> None:
-    """What it is told."""
-    took = f"  on the disk, {seconds * 1000:.0f} ms"
+    """Print the response of Postern."""
+    took = f"  stored on disk after {seconds * 1000:.0f} ms"
     console.print(styled((str(status), "bold"), f" {json.dumps(body)}", (took, "dim")))
 
 
-def life(email: dict[str, Any]) -> None:
-    """The message's life, with its SMTP dialogue."""
+def dialogue(email: dict[str, Any]) -> None:
+    """Print the SMTP dialogue and the state of each recipient."""
     relay = email["relay"]
     console.print(Rule("2  Postern relays it", align="left", style="dim"))
     for attempt in relay["attempts"]:
@@ -63,7 +63,7 @@ def life(email: dict[str, Any]) -> None:
 
 
 def arrived(content: bytes) -> None:
-    """The email as the pretend Office 365 has it."""
+    """Print the email as the simulated Office 365 received it."""
     message = _parse(content)
     headers = Table(box=None, show_header=False, pad_edge=False)
     for name in ("From", "To", "Subject", "Date", "Message-ID"):
@@ -75,28 +75,28 @@ def arrived(content: bytes) -> None:
 
 
 def next_steps(url: str, simulator: str, key: str, mailbox: str, console_password: str) -> None:
-    """Where to go from here."""
+    """Print the API key, the URLs and a command to send another email."""
     body = json.dumps({"from": mailbox, "to": "you@example.net", "subject": "Hello", "text": "It works."})
-    console.print(Rule("now you", align="left", style="dim"))
+    console.print(Rule("4  your turn", align="left", style="dim"))
     console.print(styled("API key      ", (key, "bold")), soft_wrap=True)
-    reached = ("console      ", (f"{url}/console", "bold"), "  password ", (console_password, "bold"))
-    console.print(styled(*reached), soft_wrap=True)
-    console.print(styled("what arrived ", (f"{simulator}/messages", "bold")), soft_wrap=True)
+    access = ("console      ", (f"{url}/console", "bold"), "  password ", (console_password, "bold"))
+    console.print(styled(*access), soft_wrap=True)
+    console.print(styled("inbox        ", (f"{simulator}/messages", "bold")), soft_wrap=True)
     console.print("send one:")
     command = f"  curl {url}/emails -H 'Authorization: Bearer {key}' -d '{body}'"
     console.print(styled((command, "bold")), soft_wrap=True)
-    console.print(styled(("Ctrl-C ends it.", "dim")))
+    console.print(styled(("Press Ctrl-C to stop.", "dim")))
 
 
 def another(content: bytes) -> None:
-    """One more has arrived."""
+    """Print that another email has arrived."""
     message = _parse(content)
     console.print(styled(_DONE, f"arrived: {message['Subject']} ", (f"for {message['To']}", "dim")))
 
 
 def bye() -> None:
-    """The end."""
-    console.print("\nstopped; nothing of the demo is left running")
+    """Print that the demo has stopped."""
+    console.print("\nstopped; no process of the demo is running")
 
 
 def _parse(content: bytes) -> EmailMessage:

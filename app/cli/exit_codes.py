@@ -1,4 +1,4 @@
-"""How a command ends. The codes are those of sysexits.h where it has one."""
+"""Exit codes of the commands, with the values of sysexits.h, and one-line error messages."""
 
 import asyncio
 import sys
@@ -28,14 +28,14 @@ class Exit(IntEnum):
 
 
 def end(code: Exit, line: str) -> typer.Exit:
-    """One plain line on standard error, and the exception to raise."""
+    """Print one line to standard error and return the exception that ends the command."""
     say(f"postern: {line}", err=True)
     return typer.Exit(code)
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """What can be wrong outside of us ends in one line, never in a traceback."""
+    """Report errors of the environment as one line and an exit code, without a traceback."""
     try:
         yield
     except SettingsError as error:
@@ -47,6 +47,6 @@ def report_errors() -> Iterator[None]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end on uvloop, plainly."""
+    """Run a coroutine on uvloop and report errors of the environment."""
     with report_errors():
         return uvloop.run(work) if sys.platform != "win32" else asyncio.run(work)

@@ -1,4 +1,4 @@
-"""`postern keys`: API keys and what each may send, over the store."""
+"""Commands `postern keys`: create, list, change, rotate and revoke API keys."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from app.api.api_keys.view import key_object
 from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP, digest, new_key
 from app.cli.exit_codes import Exit, end
 from app.cli.output import AsJson, console, say, show, show_facts, styled
-from app.cli.store_access import BY, with_store
+from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail import key_policy
 from app.mail.key_policy import Policy, PolicyError
@@ -19,20 +19,27 @@ from app.store.keys.records import Key, KeyRecord, KeyRevision, KeyRotation, Per
 
 T = TypeVar("T")
 
-commands = typer.Typer(help="API keys: who may send what.", no_args_is_help=True)
+commands = typer.Typer(help="Create, list, change, rotate and revoke API keys.", no_args_is_help=True)
 _COLUMNS = ("id", "name", "permission", "limits", "last_used_at", "state")
-_SECRET = "Keep it now: it is not shown again. Callers send it as: Authorization: Bearer <key>"  # noqa: S105
+_SECRET = "Store it now: it is not shown again. Callers send it as: Authorization: Bearer <key>"  # noqa: S105
 
-Id = Annotated[UUID, typer.Argument(help="The key's id, from `postern keys list`.")]
-Can = Annotated[Permission | None, typer.Option("--permission", help="What it may do; sending_access by default.")]
-Senders = Annotated[str | None, typer.Option(help="Sender patterns with commas; all of the pools by default.")]
-DefaultSender = Annotated[str | None, typer.Option(help="From of a message that names none.")]
-Lanes = Annotated[str | None, typer.Option(help="Lanes with commas; all by default.")]
-Recipients = Annotated[str | None, typer.Option(help="Domains, addresses and patterns with commas; all by default.")]
-RedirectTo = Annotated[str | None, typer.Option(help="The one address that gets everything.")]
-Sink = Annotated[bool | None, typer.Option("--sink/--no-sink", help="Accept, record, and never relay.")]
-PerMinute = Annotated[int | None, typer.Option(min=0, help="Messages a minute; 0: as many as come.")]
-PerDay = Annotated[int | None, typer.Option(min=0, help="Messages a day (UTC); 0: as many as come.")]
+Id = Annotated[UUID, typer.Argument(help="Id of the key, from `postern keys list`.")]
+PermissionOption = Annotated[
+    Permission | None, typer.Option("--permission", help="Permission; sending_access by default.")
+]
+Senders = Annotated[
+    str | None, typer.Option(help="Allowed sender patterns, separated by commas; all senders of the pools by default.")
+]
+DefaultSender = Annotated[str | None, typer.Option(help="Sender of emails without `from`.")]
+Lanes = Annotated[str | None, typer.Option(help="Allowed lanes, separated by commas; all by default.")]
+Recipients = Annotated[
+    str | None,
+    typer.Option(help="Allowed recipients: domains, addresses and patterns, separated by commas; all by default."),
+]
+RedirectTo = Annotated[str | None, typer.Option(help="Address that receives all emails instead of their recipients.")]
+Sink = Annotated[bool | None, typer.Option("--sink/--no-sink", help="Accept and store emails, but never send them.")]
+PerMinute = Annotated[int | None, typer.Option(min=0, help="Emails a minute; 0: no limit.")]
+PerDay = Annotated[int | None, typer.Option(min=0, help="Emails a day (UTC); 0: no limit.")]
 RecipientsPerMinute = Annotated[int | None, typer.Option(min=0, help="Recipients a minute; 0: no limit.")]
 RecipientsPerDay = Annotated[int | None, typer.Option(min=0, help="Recipients a day (UTC); 0: no limit.")]
 BytesPerMinute = Annotated[int | None, typer.Option(min=0, help="Bytes of composed messages a minute; 0: no limit.")]
@@ -41,8 +48,8 @@ BytesPerDay = Annotated[int | None, typer.Option(min=0, help="Bytes of composed 
 
 @commands.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What it is for, such as `shop`.")],
-    permission: Can = None,
+    name: Annotated[str, typer.Argument(help="Name of the key, such as `shop`.")],
+    permission: PermissionOption = None,
     senders: Senders = None,
     default_sender: DefaultSender = None,
     lanes: Lanes = None,
@@ -57,20 +64,20 @@ def create(
     bytes_per_day: BytesPerDay = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key. It is shown once and kept only as a hash."""
+    """Create a key. Its secret is shown once, and stored only as a hash."""
     policy = _policy(senders, default_sender, lanes, recipients, redirect_to, sink)
-    policy |= _budgets(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    named = _read("NAME", key_policy.name, name)
+    policy |= _limits(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
+    checked_name = _read("NAME", key_policy.name, name)
     checked = _read("policy", key_policy.validate, Policy(**policy))
-    key = Key(uuid4(), named, permission or Permission.SENDING_ACCESS, Clock().now(), checked)
+    key = Key(uuid4(), checked_name, permission or Permission.SENDING_ACCESS, Clock().now(), checked)
     secret = new_key()
-    with_store(lambda store: store.create_key(key, digest(secret), BY))
-    _tell(key.id, secret, as_json)
+    with_store(lambda store: store.create_key(key, digest(secret), ACTOR))
+    _print_secret(key.id, secret, as_json)
 
 
 @commands.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """All keys, without their secrets."""
+    """List all keys, without their secrets."""
     records = with_store(lambda store: store.keys())
     rows = [_object(record) if as_json else _row(record) for record in records]
     show(rows, _COLUMNS, as_json, none="No keys yet: postern keys create NAME")
@@ -78,10 +85,10 @@ def list_(as_json: AsJson = False) -> None:
 
 @commands.command("show")
 def show_(id: Id, as_json: AsJson = False) -> None:
-    """One key: what it may do, what it has used, and until when its secrets work."""
+    """Show one key: its policy, its usage, and the end of its old secrets."""
     record = with_store(lambda store: store.key(id))
     if record is None:
-        raise _none(id)
+        raise _not_found(id)
     if as_json:
         show([_object(record)], _COLUMNS, True, none="")
         return
@@ -93,8 +100,8 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 @commands.command()
 def update(
     id: Id,
-    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
-    permission: Can = None,
+    name: Annotated[str | None, typer.Option(help="New name of the key.")] = None,
+    permission: PermissionOption = None,
     senders: Senders = None,
     default_sender: DefaultSender = None,
     lanes: Lanes = None,
@@ -107,16 +114,18 @@ def update(
     recipients_per_day: RecipientsPerDay = None,
     bytes_per_minute: BytesPerMinute = None,
     bytes_per_day: BytesPerDay = None,
-    disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="Refuse it until it is enabled.")] = None,
+    disabled: Annotated[
+        bool | None, typer.Option("--disable/--enable", help="Refuse the key until it is enabled again.")
+    ] = None,
 ) -> None:
-    """Change what a key may do. What is left out stays; an empty value ("") takes a limit away."""
+    """Change a key. Options that are not given stay as they are; an empty value ("") removes a limit."""
     changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink)
-    changes |= _budgets(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
+    changes |= _limits(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
-    revision = KeyRevision(id, changes, Clock().now(), BY)
+    revision = KeyRevision(id, changes, Clock().now(), ACTOR)
     if _read("policy", lambda it: with_store(lambda store: store.revise_key(it)), revision) is None:
-        raise _none(id)
+        raise _not_found(id)
     say(f"updated {id}")
 
 
@@ -124,22 +133,22 @@ def update(
 def rotate(
     id: Id,
     overlap: Annotated[
-        int, typer.Option(min=0, max=MAX_OVERLAP, help="Seconds for which the old secret works.")
+        int, typer.Option(min=0, max=MAX_OVERLAP, help="Seconds for which the old secret still works.")
     ] = DEFAULT_OVERLAP,
     as_json: AsJson = False,
 ) -> None:
-    """Give a key a new secret, shown once. The old one works for a while beside it."""
+    """Give a key a new secret, which is shown once. The old secret works during the overlap."""
     secret, now = new_key(), Clock().now()
-    if not with_store(lambda store: store.rotate_key(KeyRotation(id, digest(secret), now, now + overlap, BY))):
-        raise _none(id, "that is in use")
-    _tell(id, secret, as_json)
+    if not with_store(lambda store: store.rotate_key(KeyRotation(id, digest(secret), now, now + overlap, ACTOR))):
+        raise _not_found(id, "that is in use")
+    _print_secret(id, secret, as_json)
 
 
 @commands.command()
 def revoke(id: Id) -> None:
-    """Refuse a key from now on. Mail it has sent stays."""
-    if not with_store(lambda store: store.revoke_key(id, Clock().now(), BY)):
-        raise _none(id, "that is not revoked already")
+    """Revoke a key permanently. Emails that it has sent remain."""
+    if not with_store(lambda store: store.revoke_key(id, Clock().now(), ACTOR)):
+        raise _not_found(id, "that is not revoked already")
     say(f"revoked {id}")
 
 
@@ -151,7 +160,7 @@ def _policy(
     redirect_to: str | None,
     sink: bool | None,
 ) -> dict[str, Any]:
-    """The parts of a policy that were given. An empty one takes the limit away."""
+    """Return the given parts of a policy. An empty value removes a limit."""
     lists = {"senders": key_policy.senders, "lanes": key_policy.lanes, "recipients": key_policy.recipients}
     texts = {"default_sender": key_policy.default_sender, "redirect_to": key_policy.redirect_to}
     given: dict[str, Any] = {"senders": senders, "lanes": lanes, "recipients": recipients}
@@ -166,7 +175,7 @@ def _policy(
     return policy if sink is None else {**policy, "sink": sink}
 
 
-_BUDGETS = {
+_LIMIT_RULES = {
     "messages_per_minute": key_policy.item_limit,
     "messages_per_day": key_policy.item_limit,
     "recipients_per_minute": key_policy.item_limit,
@@ -176,11 +185,11 @@ _BUDGETS = {
 }
 
 
-def _budgets(*numbers: int | None) -> dict[str, int | None]:
-    """The budgets that were given, in the order of `_BUDGETS`. 0 takes a limit away."""
+def _limits(*numbers: int | None) -> dict[str, int | None]:
+    """Return the given limits; `numbers` are in the order of `_LIMIT_RULES`. 0 removes a limit."""
     return {
         name: _read(_option(name), rule, number) if number else None
-        for (name, rule), number in zip(_BUDGETS.items(), numbers, strict=True)
+        for (name, rule), number in zip(_LIMIT_RULES.items(), numbers, strict=True)
         if number is not None
     }
 
@@ -196,7 +205,7 @@ def _read(hint: str, rule: Callable[[Any], T], value: Any) -> T:
         raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
-def _tell(id: UUID, secret: str, as_json: bool) -> None:
+def _print_secret(id: UUID, secret: str, as_json: bool) -> None:
     record = with_store(lambda store: store.key(id))
     if as_json and record:
         show([{**_object(record), "key": secret}], _COLUMNS, True, none="")
@@ -205,7 +214,7 @@ def _tell(id: UUID, secret: str, as_json: bool) -> None:
         console.print(_SECRET)
 
 
-def _none(id: UUID, which: str = "") -> typer.Exit:
+def _not_found(id: UUID, which: str = "") -> typer.Exit:
     return end(Exit.FAILED, f"there is no key {id}{which and f' {which}'}; see: postern keys list")
 
 
@@ -214,13 +223,13 @@ def _object(record: KeyRecord) -> dict[str, Any]:
 
 
 def _row(record: KeyRecord) -> dict[str, Any]:
-    """Some of it for a table: of the policy what it says at all."""
+    """Return the row of a table, with only those limits that are set."""
     key = record.key
     state = "revoked" if key.revoked_at else "disabled" if key.disabled else "in use"
     policy = asdict(key.policy).items()
-    limits = [f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in policy if value not in ((), None, False)]
+    limits = [f"{name.replace('_', ' ')}: {_format(value)}" for name, value in policy if value not in ((), None, False)]
     return {**_object(record), "state": state, "limits": limits}
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value).lower() if value is True else str(value)

@@ -1,4 +1,4 @@
-"""`postern migrate`."""
+"""Command `postern migrate`."""
 
 from typing import Annotated
 
@@ -7,25 +7,25 @@ import typer
 from app.cli.exit_codes import Exit, report_errors
 from app.cli.output import say
 from app.settings import StoreSettings, load
-from app.store.migrations import migrate as to_newest
+from app.store.migrations import migrate as migrate_store
 from app.store.migrations import revisions
 
-Check = Annotated[bool, typer.Option("--check", help="Change nothing: exit 0 if there is nothing to do, else 1.")]
+Check = Annotated[bool, typer.Option("--check", help="Change nothing. Exit 0 if the schema is current, else 1.")]
 
 
 def migrate(check: Check = False) -> None:
-    """Bring the database to this version's schema. `postern serve` does the same when it starts."""
+    """Migrate the database to the schema of this version. `postern serve` also does this when it starts."""
     with report_errors():
         url = load(StoreSettings).store_url
         if check:
             _check(*revisions(url))
         else:
-            say(f"the database is at revision {to_newest(url)}")
+            say(f"the database is at revision {migrate_store(url)}")
 
 
-def _check(there: str | None, here: str) -> None:
-    if there == here:
-        say(f"the database is at revision {here}, as this version has it")
+def _check(current: str | None, newest: str) -> None:
+    if current == newest:
+        say(f"the database is at revision {newest}, which is the revision of this version")
         return
-    say(f"the database is at revision {there or 'none'}; this version brings it to {here}: postern migrate")
+    say(f"the database is at revision {current or 'none'}, this version needs {newest}; run: postern migrate")
     raise typer.Exit(Exit.FAILED)

@@ -1,7 +1,6 @@
-"""Output of the commands: text and tables for people, JSON for programs. Knows nothing of mail.
+"""Output of all commands: text and tables for people, JSON for programs.
 
-Strings are data here, never markup, and the characters in them that control a terminal are shown as escapes: every
-command prints by this module alone.
+Strings are printed as data, never as markup. Characters that control a terminal are printed as escapes.
 """
 
 import json
@@ -17,11 +16,11 @@ from rich.text import Text
 
 from app.mail.safe_text import escape_controls, escape_in_json
 
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 class _Terminal(Console):
-    """A console without markup and emoji codes. Whatever it renders is escaped at last, where its width is known."""
+    """Console without markup and emoji codes. It escapes the rendered segments, after their width is known."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False, markup=False, emoji=False)
@@ -38,23 +37,23 @@ console = _Terminal()
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
-    """One line of strings, and of strings with a style such as `bold`."""
+    """Join strings, and pairs of a string and a style such as `bold`, to one line."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     return Text.assemble(*((escape_controls(text), style) for text, style in pairs))
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """One line, whatever is in it, and never wrapped."""
+    """Print one line, escaped and not wrapped."""
     typer.echo(escape_controls(line), err=err)
 
 
 def print_json(value: Any) -> None:
-    """The value for programs."""
+    """Print a value as indented JSON."""
     typer.echo(escape_in_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, *, none: str) -> None:
-    """Rows as a table with these columns, or all of them as a JSON list. `none` is said when there are no rows."""
+    """Print rows as a table with these columns, or completely as a JSON list. Print `none` if there are no rows."""
     if as_json:
         print_json(list(rows))
         return
@@ -70,7 +69,7 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, 
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
-    """Names and values below each other."""
+    """Print names and values, one pair a line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -79,13 +78,13 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def moment(seconds: float | None) -> str | None:
-    """Epoch seconds as people and programs read them (ISO 8601, UTC)."""
+def timestamp(seconds: float | None) -> str | None:
+    """Format epoch seconds as ISO 8601 in UTC, with whole seconds."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _cell(value: Any) -> str:
-    """One line, or a line for each item of a list: a line end inside of a string is escaped as well."""
+    """Format a value as one line, or as one line for each item of a list. Line ends in strings are escaped."""
     if isinstance(value, list):
         return "\n".join(_cell(one) for one in value)
     return "" if value is None else escape_controls(str(value))

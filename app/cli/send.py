@@ -1,4 +1,4 @@
-"""`postern send`: one email through a running Postern, as any caller sends it."""
+"""Command `postern send`: sends one email through the HTTP API of a running Postern."""
 
 import ipaddress
 import json
@@ -12,17 +12,17 @@ from app.cli.exit_codes import Exit, end, report_errors
 from app.cli.output import say
 from app.settings import CallerSettings, caller_key, load
 
-_NEAR = ("", "localhost", "local", "localdomain", "internal")  # the last labels of names inside a network
+_LOCAL_DOMAINS = ("", "localhost", "local", "localdomain", "internal")  # last labels of names in a local network
 
 
 def send(
-    to: Annotated[list[str], typer.Argument(help="Recipients.")],
-    sender: Annotated[str, typer.Option("--from", help="Sender, such as `Contoso <noreply@contoso.com>`.")],
-    subject: Annotated[str, typer.Option(help="Subject.")] = "A test from Postern",
-    text: Annotated[str, typer.Option(help="Text.")] = "If you can read this, the relay works.\n",
-    url: Annotated[str, typer.Option(help="Where Postern listens.")] = "http://127.0.0.1:8025",
+    to: Annotated[list[str], typer.Argument(help="Addresses of the recipients.")],
+    sender: Annotated[str, typer.Option("--from", help="Sender address, such as `Contoso <noreply@contoso.com>`.")],
+    subject: Annotated[str, typer.Option(help="Subject of the email.")] = "A test from Postern",
+    text: Annotated[str, typer.Option(help="Text of the email.")] = "If you can read this, the relay works.\n",
+    url: Annotated[str, typer.Option(help="URL of Postern.")] = "http://127.0.0.1:8025",
     key: Annotated[
-        str | None, typer.Option(help="API key; better in POSTERN_API_KEY, where other users cannot see it.")
+        str | None, typer.Option(help="API key. Prefer POSTERN_API_KEY: other users of the machine can see options.")
     ] = None,
 ) -> None:
     """Send one email and print its id."""
@@ -33,17 +33,17 @@ def send(
         raise end(Exit.FAILED, f"{answer.status_code} {_member(answer, 'message') or answer.reason_phrase}")
     id = _member(answer, "id")
     if id is None:
-        raise end(Exit.FAILED, f"{url} answered {answer.status_code} without an id. Is it a Postern?")
+        raise end(Exit.FAILED, f"{url} returned {answer.status_code} without an id. Check that Postern listens there.")
     say(id)
 
 
 def is_local(host: str) -> bool:
-    """Whether this is a host of this machine or of its network, which no proxy is asked for."""
+    """Return whether a host is this machine or in its network, so that no proxy is used."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         name = host.lower().removesuffix(".")
-        return "." not in name or name.rpartition(".")[2] in _NEAR
+        return "." not in name or name.rpartition(".")[2] in _LOCAL_DOMAINS
     return not address.is_global
 
 
@@ -62,19 +62,21 @@ def _post(url: str, secret: str, email: Mapping[str, Any]) -> httpx.Response:
     try:
         parsed = httpx.URL(f"{url.rstrip('/')}/emails")
         if parsed.userinfo:
-            raise end(Exit.CONFIG, "--url: has a user in it. Give the address alone; the key is POSTERN_API_KEY.")
+            raise end(
+                Exit.CONFIG, "--url: contains a user name. Give the address alone, and the API key in POSTERN_API_KEY."
+            )
         with httpx.Client(trust_env=not is_local(parsed.host), verify=_trust(), timeout=30) as client:
             return client.post(parsed, content=json.dumps(email), headers=headers)
     except httpx.TransportError as error:
         raise end(Exit.UNAVAILABLE, f"{url} does not answer: {error}. Is `postern serve` running there?") from None
     except httpx.InvalidURL as error:
         raise end(Exit.CONFIG, f"--url: {url} is not a URL: {error}. Give one such as http://127.0.0.1:8025.") from None
-    except (ImportError, ValueError) as error:  # of a proxy in the environment; a socks one needs another package
+    except (ImportError, ValueError) as error:  # from an invalid or SOCKS proxy in the environment
         raise end(Exit.CONFIG, f"The proxy in HTTPS_PROXY or ALL_PROXY cannot be used: {_reason(error)}.") from None
 
 
 def _trust() -> Any:
-    """The certificates that httpx trusts, and those of SSL_CERT_FILE, with a proxy or without."""
+    """Return a TLS context with the certificates of httpx and of SSL_CERT_FILE."""
     return httpx.create_ssl_context()
 
 

@@ -1,4 +1,4 @@
-"""`postern serve`."""
+"""Command `postern serve`."""
 
 from typing import Annotated
 
@@ -13,10 +13,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (POSTERN_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (POSTERN_PORT).")] = None,
     role: Annotated[
-        str | None, typer.Option(help="all, or one half of it: api accepts, relay relays (POSTERN_ROLE).")
+        str | None, typer.Option(help="`api` accepts emails, `relay` sends them, `all` does both (POSTERN_ROLE).")
     ] = None,
 ) -> None:
-    """Accept mail over HTTP and relay it, until SIGTERM."""
+    """Accept emails over HTTP and send them through Office 365, until SIGTERM."""
     options = {"host": host, "port": port, "role": role}
     given = {name: value for name, value in options.items() if value is not None}
     with report_errors():

@@ -1,4 +1,4 @@
-"""`postern simulate`."""
+"""Command `postern simulate`."""
 
 import asyncio
 import signal
@@ -20,27 +20,31 @@ from app.simulator.run import Ports
 from app.simulator.run import run as run_simulator
 
 MADE_UP = "made-up-password"
-CLIENT = "0d3c5b1a-2e47-4f7c-9a51-6c8e7f2d4b90"
+CLIENT_ID = "0d3c5b1a-2e47-4f7c-9a51-6c8e7f2d4b90"
 
 
 def simulate(
-    mailbox: Annotated[str, typer.Option(help="The mailbox that may log in.")] = "noreply@contoso.com",
-    password: Annotated[str, typer.Option(help="Its password. Not a secret: it is for tests.")] = MADE_UP,
-    password_file: Annotated[Path | None, typer.Option(help="A file with its password instead.")] = None,
-    send_as: Annotated[list[str] | None, typer.Option(help="Senders it has Send As on, as patterns.")] = None,
+    mailbox: Annotated[str, typer.Option(help="Address of the mailbox.")] = "noreply@contoso.com",
+    password: Annotated[str, typer.Option(help="Password of the mailbox; for tests only.")] = MADE_UP,
+    password_file: Annotated[Path | None, typer.Option(help="File that contains the password.")] = None,
+    send_as: Annotated[
+        list[str] | None, typer.Option(help="Patterns of the senders on which the mailbox has Send As.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="SMTP port; 0 takes a free one.")] = 5870,
-    control_port: Annotated[int, typer.Option(help="Port of the HTTP control; 0 takes a free one.")] = 8026,
-    name: Annotated[list[str] | None, typer.Option(help="Further host names for its certificate.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="Write its CA's certificate to this file.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Write every accepted message there as .eml.")] = None,
-    faults: Annotated[Path | None, typer.Option(help="A fault script (TOML or JSON).")] = None,
-    keep: Annotated[int, typer.Option(min=1, help="How many messages to remember.")] = 1000,
-    speed: Annotated[float, typer.Option(min=0.001, help="How fast its clock runs.")] = 1.0,
-    oauth: Annotated[bool, typer.Option("--oauth", help="Also a pretend Entra ID that gives it tokens.")] = False,
-    oauth_port: Annotated[int, typer.Option(help="HTTPS port of that; 0 takes a free one.")] = 8443,
+    port: Annotated[int, typer.Option(help="SMTP port; 0 selects a free one.")] = 5870,
+    control_port: Annotated[int, typer.Option(help="Port of the HTTP control API; 0 selects a free one.")] = 8026,
+    name: Annotated[list[str] | None, typer.Option(help="Additional host names for the certificate.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="Write the CA certificate to this file.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Write every accepted message to this folder as .eml.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="Fault script (TOML or JSON).")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Maximum number of messages in memory.")] = 1000,
+    speed: Annotated[float, typer.Option(min=0.001, help="Speed of the clock; 2 is twice as fast.")] = 1.0,
+    oauth: Annotated[
+        bool, typer.Option("--oauth", help="Also simulate Microsoft Entra ID, which issues tokens.")
+    ] = False,
+    oauth_port: Annotated[int, typer.Option(help="HTTPS port of Entra ID; 0 selects a free one.")] = 8443,
 ) -> None:
-    """A pretend Office 365 with the real limits and replies, for tests. It sends nothing anywhere."""
+    """Simulate Office 365 with its limits and replies, for tests. No mail leaves the simulator."""
     logs.configure(human=True)
     account = Account(mailbox, password=_text(password_file) or password, send_as=tuple(send_as or ()))
     simulator = Simulator(
@@ -50,7 +54,7 @@ def simulate(
         keep=keep,
         folder=folder,
     )
-    entra = Entra(simulator, [App(CLIENT, secrets=(MADE_UP,))]) if oauth else None
+    entra = Entra(simulator, [App(CLIENT_ID, secrets=(MADE_UP,))]) if oauth else None
     simulator.accounts.add(replace(account, validate_token=entra.is_valid_token) if entra else account)
     if ca_file:
         simulator.write_ca(ca_file)
@@ -78,7 +82,8 @@ async def _until_stopped(simulator: Simulator, entra: Entra | None, ports: Ports
         console.print(f"control  {control}/messages, /sessions, /violations, /faults, /ca.pem", soft_wrap=True)
         if entra:
             console.print(
-                f"OAuth    {entra.authority}, tenant {TENANT}, client {CLIENT}, secret {MADE_UP}", soft_wrap=True
+                f"OAuth    {entra.authority}, tenant {TENANT}, client {CLIENT_ID}, secret {MADE_UP}",
+                soft_wrap=True,
             )
         console.print(f"trust    {ca_file or control + '/ca.pem'}", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""The commands' one way to the store: open what the settings name, ask once, close."""
+"""Access of the commands to the store of the settings."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -10,17 +10,17 @@ from app.store.keys.audit_records import Actor
 
 T = TypeVar("T")
 
-BY = Actor("command line")
+ACTOR = Actor("command line")
 
 
-def with_store(question: Callable[[Store], Awaitable[T]]) -> T:
-    """What the store answers. A store that cannot be opened ends the command in one line."""
-    return run(_with_store(question))
+def with_store(query: Callable[[Store], Awaitable[T]]) -> T:
+    """Open the store, run a query and close it. An error ends the command with one line."""
+    return run(_with_store(query))
 
 
-async def _with_store(question: Callable[[Store], Awaitable[T]]) -> T:
+async def _with_store(query: Callable[[Store], Awaitable[T]]) -> T:
     store = await Store.open(load(StoreSettings).store_url)
     try:
-        return await question(store)
+        return await query(store)
     finally:
         await store.close()

@@ -27,7 +27,7 @@ from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, Harness, harness, sett
 T = TypeVar("T")
 
 WHY = Explanation("SMTP AUTH is switched off for it.", "Set-CASMailbox -Identity noreply@contoso.com")
-NOBODY = UUID(int=1)
+UNKNOWN_ID = UUID(int=1)
 SOON = POLL_INTERVAL + 2.0  # seconds: the longest rest of a relay, and what a busy machine may add to it
 
 
@@ -121,10 +121,12 @@ def test_what_is_not_possible_is_one_line_too(tmp_path: Path, verb: str, stands:
 @pytest.mark.parametrize("verb", ["retry", "cancel", "confirm", "show"])
 def test_a_message_that_is_not_there(tmp_path: Path, verb: str) -> None:
     """1 for an unknown id, 2 for what is none, 69 for a store that cannot be opened."""
-    failed(postern(tmp_path, "emails", verb, NOBODY), 1, f"there is no message {NOBODY}; see: postern emails list")
+    failed(
+        postern(tmp_path, "emails", verb, UNKNOWN_ID), 1, f"there is no email {UNKNOWN_ID}; see: postern emails list"
+    )
     assert postern(tmp_path, "emails", verb, "nope").exit_code == 2
     (tmp_path / "file").touch()
-    failed(postern(tmp_path / "file", "emails", verb, NOBODY), 69, "cannot be made")
+    failed(postern(tmp_path / "file", "emails", verb, UNKNOWN_ID), 69, "cannot be made")
 
 
 def test_held_messages_are_listed(tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_mailboxes_are_listed(tmp_path: Path) -> None:
     ]
     shown = postern(tmp_path, "mailboxes", "list").stdout
     assert f"{MAILBOX}: {WHY.summary}\n{WHY.fix}\n" in shown
-    assert "a person wishes release" in shown
+    assert "release was requested" in shown
 
 
 def test_a_mailbox_is_to_be_held_and_released(tmp_path: Path) -> None:

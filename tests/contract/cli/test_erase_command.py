@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.simulator import Fault, Point, Say, Simulator
-from tests.contract.cli.test_command_line import NOBODY, bring, command, failed, postern
+from tests.contract.cli.test_command_line import UNKNOWN_ID, bring, command, failed, postern
 from tests.contract.console.operator import CONSOLE_PASSWORD, visitor
 from tests.harness import ACCOUNT, Harness, harness, settings_for
 
@@ -82,7 +82,7 @@ def test_what_is_not_over_is_left_and_named(tmp_path: Path) -> None:
 
 def test_what_is_asked_wrongly(tmp_path: Path) -> None:
     """2 for neither ids nor an address, for both, and for what is no address; 1 for an unknown id."""
-    for words in ((), (NOBODY, "--address", "a@example.net"), ("--address", "nobody"), ("nope",)):
+    for words in ((), (UNKNOWN_ID, "--address", "a@example.net"), ("--address", "nobody"), ("nope",)):
         assert postern(tmp_path, "emails", "erase", *words).exit_code == 2
-    failed(postern(tmp_path, "emails", "erase", NOBODY), 1, f"there is no message {NOBODY}")
+    failed(postern(tmp_path, "emails", "erase", UNKNOWN_ID), 1, f"there is no email {UNKNOWN_ID}")
     assert postern(tmp_path, "emails", "erase", "--address", "a@example.net").stdout == "0 emails are erased\n"

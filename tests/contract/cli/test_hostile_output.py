@@ -238,7 +238,7 @@ def test_the_demo_shows_an_email_escaped(capsys: pytest.CaptureFixture[str]) -> 
     demo_view.step(HOSTILE, HOSTILE)
     demo_view.request("http://127.0.0.1", {"subject": HOSTILE})
     demo_view.answer(200, {"id": HOSTILE}, 0.1)
-    demo_view.life({"relay": relay})
+    demo_view.dialogue({"relay": relay})
     demo_view.arrived(message.as_bytes())
     demo_view.another(message.as_bytes())
     demo_view.next_steps("http://127.0.0.1", "http://127.0.0.1", "pst_x", HOSTILE, HOSTILE)

@@ -8,7 +8,7 @@ import pytest
 
 from app.api.auth.authenticator import digest
 from app.store.keys.records import AuthenticatedKey
-from tests.contract.cli.test_command_line import NOBODY, bring, failed, postern, stored
+from tests.contract.cli.test_command_line import UNKNOWN_ID, bring, failed, postern, stored
 
 LIMITS = (
     *("--senders", "*@contoso.com,a@fabrikam.com", "--default-sender", "Shop <shop@contoso.com>"),
@@ -132,7 +132,7 @@ def test_a_key_is_revoked_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["show", "update", "rotate", "revoke"])
 def test_a_key_that_is_not_there(tmp_path: Path, command: str) -> None:
     """1 for an unknown id, 2 for what is none."""
-    failed(postern(tmp_path, "keys", command, NOBODY), 1, f"there is no key {NOBODY}")
+    failed(postern(tmp_path, "keys", command, UNKNOWN_ID), 1, f"there is no key {UNKNOWN_ID}")
     assert postern(tmp_path, "keys", command, "nope").exit_code == 2
 
 
@@ -151,7 +151,7 @@ def test_the_command_line_is_written_down(tmp_path: Path) -> None:
 
 def test_the_audit_is_read(tmp_path: Path) -> None:
     """As a table and as JSON, the newest first; what a person did about mail is in it too."""
-    assert "Nothing was written down yet." in postern(tmp_path, "audit").output
+    assert "There are no audit entries yet." in postern(tmp_path, "audit").output
     id = made(tmp_path)["id"]
     postern(tmp_path, "keys", "update", id, "--per-day", 5)
     email = bring(tmp_path, "held")

@@ -104,7 +104,7 @@ async def test_a_mailbox_that_is_not_there_is_told_with_those_that_are(
     assert (result.exit_code, result.stdout) == (2, "")
     said = " ".join(result.stderr.replace("│", " ").split())
     assert "There is no mailbox shop@contoso.org in the settings." in said
-    assert f"There are: {MAILBOX}, {SHOP}, {BILLING}." in said
+    assert f"The settings have: {MAILBOX}, {SHOP}, {BILLING}." in said
     assert environment.simulator.sessions == []
 
 
