@@ -110,7 +110,7 @@ class AdminStore:
     async def scrub(self, *, whole: bool = False) -> bool:
         """Remove what erased rows have left in an embedded database's files. False: some may be left.
 
-        Files of more than `room.VACUUMED` bytes are not rewritten unless `whole` asks for it: writers wait meanwhile.
+        Files of more than `vacuum.MAX_FULL_VACUUM` bytes are rewritten only if `whole`: writers wait meanwhile.
         """
         return await self._run(partial(vacuum.scrub, whole=whole))
 

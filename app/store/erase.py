@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Emails to erase at `now` (epoch seconds), at most AT_ONCE. `asked` says in the audit how they were named."""
+    """Emails to erase at `now` (epoch seconds), at most BATCH_SIZE. `asked` says in the audit how they were named."""
 
     ids: tuple[UUID, ...]
     now: float
@@ -117,7 +117,7 @@ def erase(connection: Connection, batch: Sequence[Erasure]) -> list[dict[UUID, O
 
 
 def find(connection: Connection, address: str, after: UUID) -> Found:
-    """Compare the next SCAN messages with `address` (see `erasure.normal`)."""
+    """Compare the next SCAN_LIMIT messages with `address` (see `erasure.normal`)."""
     rows = connection.execute(_PART, {"after": after}).all()
     if not rows:
         return Found((), (), None)
@@ -136,7 +136,7 @@ def _is_due(row: _Row) -> bool:
 
 
 def _bounded(rows: Sequence[_Row]) -> Iterator[_Row]:
-    """The first ones, up to AT_ONCE rows and OCTETS of content, but always one."""
+    """The first ones, up to BATCH_SIZE rows and BATCH_BYTES of content, but always one."""
     sums = accumulate(row.size for row in rows)
     return (
         row for row, so_far in zip(rows[:BATCH_SIZE], sums, strict=False) if so_far <= BATCH_BYTES or row is rows[0]

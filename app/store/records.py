@@ -112,7 +112,7 @@ class Claimed:
     started_at: float
     envelope: Envelope
     message_id: str
-    size: int  # octets of the content
+    size: int  # bytes of the content
     delivery_state: DeliveryState
     lane: Lane = Lane.NORMAL
     content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is offered

@@ -257,7 +257,7 @@ webhook_events = Table(
     Column("id", Uuid, primary_key=True),
     Column("type", Text, nullable=False),
     Column("at", Double, nullable=False),
-    Column("payload", Text, nullable=False),  # the octets that are signed and sent
+    Column("payload", Text, nullable=False),  # the bytes that are signed and sent
     Column("once", Text, unique=True),  # the name of what is told a single time
 )
 

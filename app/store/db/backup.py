@@ -20,7 +20,7 @@ _BUSY = 30.0  # seconds to wait for who writes
 
 
 def save(url: str, target: Path) -> None:
-    """Write the database as it stands now to `target`. Raises BackupRefused."""
+    """Write the database as it stands now to `target`. Raises BackupError."""
     file = embedded_file(url)
     if not file.exists():
         raise BackupError(f"There is no database {file} yet. Check POSTERN_DATA_DIR and POSTERN_DATABASE_URL.")
@@ -35,7 +35,7 @@ def save(url: str, target: Path) -> None:
 def restoring(url: str, source: Path, aside: str) -> Iterator[str]:
     """Put `source` in the database's place once the block has ended well; the block gets its URL, to change it before.
 
-    What stood there gets `aside` after its name. The caller holds the OwnerLock. Raises BackupRefused.
+    What stood there gets `aside` after its name. The caller holds the DatabaseFileLock. Raises BackupError.
     """
     file = embedded_file(url)
     if not source.is_file():
@@ -48,7 +48,7 @@ def restoring(url: str, source: Path, aside: str) -> Iterator[str]:
 
 
 def embedded_file(url: str) -> Path:
-    """The database's file. Raises BackupRefused when it is a server's."""
+    """The database's file. Raises BackupError when it is a server's."""
     file = database_file(url)
     if file is None:
         raise BackupError(
@@ -104,7 +104,7 @@ def _check(part: Path) -> None:
 
 
 def _run(file: Path, statement: str, *values: str) -> list[tuple[object, ...]]:
-    """Outside of a transaction. Raises BackupRefused."""
+    """Outside of a transaction. Raises BackupError."""
     try:
         with closing(sqlite3.connect(file, timeout=_BUSY, isolation_level=None)) as connection:
             if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):  # a file of before: its copy shall have it

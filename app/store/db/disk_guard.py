@@ -25,7 +25,7 @@ class ReserveTooLargeError(ValueError):
 class DiskGuard:
     """The guard of one folder; without a folder it lets everything pass.
 
-    `reserve` is in bytes; None: the default, 0: no reserve. Raises ReserveTooLarge.
+    `reserve` is in bytes; None: the default, 0: no reserve. Raises ReserveTooLargeError.
     """
 
     def __init__(self, folder: Path | None, reserve: int | None) -> None:
@@ -40,7 +40,7 @@ class DiskGuard:
             raise ReserveTooLargeError(
                 f"{reserve} bytes are to be kept free, and the disk of {folder} has {total} in all."
             )
-        self._judge()
+        self._update_low()
 
     @property
     def low(self) -> bool:
@@ -72,7 +72,7 @@ class DiskGuard:
         while True:
             await asyncio.sleep(INTERVAL)
             await asyncio.to_thread(self._measure)  # a disk that hangs must not hold up the event loop
-            self._judge()
+            self._update_low()
 
     def _measure(self) -> int | None:
         """Read the free space; answers the size of the disk. A disk that cannot be read limits nothing: the commit
@@ -87,7 +87,7 @@ class DiskGuard:
         self._free, self._accepted = found.f_bavail * found.f_frsize, 0
         return found.f_blocks * found.f_frsize
 
-    def _judge(self) -> None:
+    def _update_low(self) -> None:
         """Compare with the reserve. Once low, it takes a tenth more, so that the state does not change every second."""
         free = self._free
         before, self._low = self._low, free is not None and free < self._reserve + self._low * (self._reserve // 10)

@@ -37,7 +37,7 @@ _WRITER = {
     "secure_delete": "ON",  # what is deleted is overwritten with zeros, so that an erasure leaves nothing in the file
 }
 _READER = {"query_only": "ON"}
-_NEW = {"auto_vacuum": "INCREMENTAL"}  # before anything is in it: see room.py
+_NEW = {"auto_vacuum": "INCREMENTAL"}  # before anything is in it: see vacuum.py
 
 SERVER: dict[str, Any] = {
     "connect_timeout": 5,  # seconds
@@ -66,7 +66,7 @@ as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def parse(url: str) -> URL:
-    """The database a URL names, with its driver. Raises StoreUnreachable."""
+    """The database a URL names, with its driver. Raises StoreUnreachableError."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -103,7 +103,7 @@ def server_dsn(url: str) -> str | None:
 
 
 def create_file(path: Path) -> None:
-    """An empty file that only this user can read, and its folder, unless they are there. Raises StoreUnreachable."""
+    """Create an empty file for this user alone, and its folder, if missing. Raises StoreUnreachableError."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Never open a file that is there: to close it would drop the locks this process holds on it (fcntl(2)).

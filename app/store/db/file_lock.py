@@ -16,7 +16,7 @@ class DatabaseFileLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Own the database until `release` or the end of the process. Raises AlreadyOwned, StoreUnreachable."""
+        """Lock the database until `release` or process end. Raises AlreadyOwnedError, StoreUnreachableError."""
         try:
             self._database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(f"{self._database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,7 +1,7 @@
 """Gives the room that nothing uses any more back to the file system. SQLite only: PostgreSQL's server does it itself.
 
 SQLite keeps the pages of what was removed for what comes next. They are given back only when they are many, because
-to use them again costs less than to fetch new ones: the file stays below four thirds of what is in it, and SLACK.
+to use them again costs less than to fetch new ones: the file stays below 4/3 of its content plus MIN_FREE_PAGES.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def scrub(engine: Engine, *, whole: bool) -> bool:
     """Remove remains of deleted rows from the files of SQLite; False: some may be left, the file being too large.
 
     `secure_delete` overwrites a deleted row, but not the copies that a split or a merge of pages leaves in their unused
-    parts. Only VACUUM does, which rewrites the file and keeps writers waiting: up to VACUUMED bytes, or if it is to be
+    parts. Only VACUUM does, which rewrites the file and keeps writers waiting: up to MAX_FULL_VACUUM bytes, or if
     `whole`. Then the write-ahead log is emptied. PostgreSQL's server vacuums by itself.
     """
     if engine.dialect.name != "sqlite":

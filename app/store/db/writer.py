@@ -80,7 +80,7 @@ class Writer:
         """What `verb` answers for this argument, when it is on the disk. `hints`: where it may have made work due.
 
         `patient`: it may begin a moment later. `in_order`: what was asked before it is not on the disk after it.
-        Raises StoreUnavailable or AlreadyStored: nothing of it was kept then. Raises LookupError for a verb without a
+        Raises StoreUnavailableError or AlreadyStoredError: nothing was stored. Raises LookupError for a verb without a
         place in the lock order.
         """
         if verb not in self._lock_order:

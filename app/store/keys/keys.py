@@ -1,6 +1,6 @@
 """API keys: made, changed, found by a secret, rotated, revoked. Of a secret only the SHA-256 is here.
 
-A secret is looked up by a handle, the first octets of its hash. Whether it is the one, a comparison of the whole hashes
+A secret is looked up by a handle, the first bytes of its hash. Whether it is the one, a comparison of the whole hashes
 decides that takes the same time for all.
 """
 
@@ -30,7 +30,7 @@ from app.store.keys.records import (
 )
 from app.store.schema import api_key_secrets, api_keys
 
-HANDLE_LENGTH = 8  # octets of a hash, by which it is looked up
+HANDLE_LENGTH = 8  # bytes of a hash, by which it is looked up
 
 _k, _s = api_keys.c, api_key_secrets.c
 _OF_POLICY = frozenset(field.name for field in fields(Policy))

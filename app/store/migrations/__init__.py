@@ -23,7 +23,7 @@ _LOCK = 0x706F7374  # any number that only Postern uses: PostgreSQL's advisory l
 def migrate(url: str) -> str:
     """Make the database if need be, and bring it to the newest revision, which is returned.
 
-    Raises SchemaTooNew, StoreUnreachable.
+    Raises SchemaTooNewError, StoreUnreachableError.
     """
     file = database_file(url)
     if file is not None:
@@ -38,7 +38,7 @@ def migrate(url: str) -> str:
 
 
 def revision(url: str) -> str | None:
-    """The database's revision; None when it has no schema yet. Raises StoreUnreachable."""
+    """The database's revision; None when it has no schema yet. Raises StoreUnreachableError."""
     file = database_file(url)
     if file is not None and not file.exists():
         return None
@@ -47,7 +47,7 @@ def revision(url: str) -> str | None:
 
 
 def revisions(url: str) -> tuple[str | None, str]:
-    """The database's revision (None: no schema yet) and this build's. Raises SchemaTooNew, StoreUnreachable."""
+    """Return the revisions of database (None: no schema) and build. Raises SchemaTooNewError, StoreUnreachableError."""
     current = revision(url)
     _refuse_unknown(current)
     return current, _head() or ""

@@ -23,7 +23,7 @@ from app.store.schema import READY, RESTING, attempts, contents, messages, recip
 
 MAX_INLINE_CONTENT = (
     64 * 1024
-)  # octets of a content that comes with the claim: to read it by itself would cost more than to send it
+)  # bytes of a content that comes with the claim: to read it by itself would cost more than to send it
 TURN_BATCH = 256  # how many that have become due get their turn in one claim
 _WIDTH = 32  # ids in one IN (...): one length, so that the statement is one
 

@@ -39,7 +39,7 @@ def any_due(connection: Connection, now: float) -> bool:
 
 
 def write_notices(connection: Connection, batch: Sequence[float]) -> list[int]:
-    """At most AT_ONCE of those whose hour was over by that moment (epoch seconds); answers how many were looked at."""
+    """Publish up to BATCH_SIZE notices due at each time (epoch seconds); return the numbers of rows read."""
     return [_write_notices(connection, now) for now in batch]
 
 

@@ -1,7 +1,7 @@
 """What waits, for whoever watches: how much of it, and since when its oldest is due. Writes nothing.
 
-What it costs is bounded, however much waits: nothing is counted beyond COUNTED, each along an index. The oldest due
-message of a lane is found among its next NEXT: there every API key with mail in it has its first one (see turns.py).
+What it costs is bounded, however much waits: nothing is counted beyond COUNT_LIMIT, each along an index. The oldest due
+message of a lane is found among its next OLDEST_SCAN: each API key has its first one there (see fair_queue.py).
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Finds the messages that somebody asks for, page by page. What a page costs does not grow with what is stored.
 
 A page is a walk along one index in the order of the ids, which is that of acceptance. What the index cannot answer is
-asked of each message on the way, and after SCAN of them the page ends where it is, to be continued from there. So a
+asked of each message on the way, and after SCAN_LIMIT of them the page ends, to be continued from there. So a
 rare thing that no index knows is found in several pages, and none of them keeps a reader for long.
 """
 

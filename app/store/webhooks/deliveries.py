@@ -164,7 +164,7 @@ def replay(connection: Connection, batch: Sequence[Replay]) -> list[bool]:
 
 
 def replay_failed(connection: Connection, batch: Sequence[ReplayFailed]) -> list[int]:
-    """Put at most AT_ONCE of each back into line; answers how many."""
+    """Requeue up to BATCH_SIZE failed deliveries of each; return their numbers."""
     return [_replay_failed(connection, one) for one in batch]
 
 
