@@ -1,7 +1,7 @@
-"""The rule for POSTERN_DATABASE_URL, which may hold a password: it is never shown, nor is a part of it.
+"""Validation of POSTERN_DATABASE_URL. It may contain a password, so no part of it is ever shown.
 
-A password with a reserved character would be cut there, and the rest of it would be taken for a host or a path, which
-errors show. So a URL is refused unless it can be read in one way alone (RFC 3986 §3.2).
+An unencoded reserved character would end the password early, and errors would show the rest as a host or a path. So
+ambiguous URLs are refused (RFC 3986 §3.2).
 """
 
 import re
@@ -20,7 +20,7 @@ _ENCODE = (
 
 
 def url(value: str) -> str:
-    """`sqlite:///path`, `postgresql://user@host/name`, or nothing."""
+    """Return the URL if it is empty, `sqlite:///path` or `postgresql://user@host/name`. Raises a setting error."""
     try:
         validate(value)
     except SecretTextError as error:
@@ -38,12 +38,12 @@ def url(value: str) -> str:
 
 
 def is_server(value: str) -> bool:
-    """Whether it names a database server, which several processes can share."""
+    """Return whether the URL is a database server, which several processes can share."""
     return _SERVER.match(value) is not None
 
 
 def _check(authority: str, rest: str) -> None:
-    """Raises a fault, which never shows the URL."""
+    """Check for ambiguity. Raises a setting error that never shows the URL."""
     user, at, host = authority.rpartition("@")
     unreserved = "@" not in user + rest and user.count(":") <= 1 and "#" not in rest and not _PERCENT.search(user)
     if not unreserved or " " in authority + rest:

@@ -1,4 +1,4 @@
-"""Where a setting of a mailbox stands, for the one line that names it. Knows no values."""
+"""Names of settings in error messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class SettingLocation:
     inherited: frozenset[str] = frozenset()
 
     def full_name(self, field: str) -> str:
-        """In full, at the head of the line: `POSTERN_CLIENT_ID` or `pools[0].mailboxes[2].client_id`."""
+        """Return the name at the start of an error line: `POSTERN_CLIENT_ID` or `pools[0].mailboxes[2].client_id`."""
         return variable(field) if self._at_top(field) else f"{self.table}.{field}"
 
     def short_name(self, field: str) -> str:
-        """As a neighbour is called: `POSTERN_CLIENT_ID` or `client_id`."""
+        """Return the name for use inside a sentence: `POSTERN_CLIENT_ID` or `client_id`."""
         return variable(field) if self._at_top(field) else field
 
     def _at_top(self, field: str) -> bool:
@@ -29,10 +29,10 @@ class SettingLocation:
 
 
 def variable(field: str) -> str:
-    """The name in the environment of a setting at top level."""
+    """Return the environment variable of a setting at top level."""
     return PREFIX + field.upper()
 
 
 def path(location: Sequence[int | str]) -> str:
-    """A place inside the file: `pools[0].mailboxes[2].client_id`."""
+    """Return a location inside the file: `pools[0].mailboxes[2].client_id`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")

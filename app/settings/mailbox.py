@@ -1,7 +1,6 @@
-"""What one mailbox needs: who it is, its login, its way to the upstream and its limits.
+"""Settings of one mailbox: address, login, upstream and limits.
 
-The same fields stand at the top level of the settings: there they are those of the only mailbox, or what every mailbox
-of the pools has that does not say otherwise.
+The same fields exist at the top level of the settings, for the only mailbox or as defaults of the mailboxes in pools.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from app.settings.validators import setting_error
 
 
 class MailboxSettings(CredentialSettings):
-    """One mailbox."""
+    """Settings of one mailbox."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -51,16 +50,16 @@ class MailboxSettings(CredentialSettings):
 
     @property
     def ehlo(self) -> str:
-        """The name to say in EHLO."""
+        """Name in EHLO."""
         return self.ehlo_name or self.mailbox.rpartition("@")[2]
 
     @classmethod
     def alone(cls, top: Mapping[str, Any]) -> Self:
-        """The only mailbox, from the settings at top level. Raises a fault."""
+        """Return the only mailbox, from the settings at top level. Raises a setting error."""
         return _checked(cls.model_construct(**{name: top[name] for name in cls.model_fields}), SettingLocation())
 
     def completed(self, top: Mapping[str, Any], table: str) -> tuple[Self, SettingLocation]:
-        """With what its table does not say taken from the top level. Raises a fault."""
+        """Return the mailbox completed with settings from the top level. Raises a setting error."""
         taken = type(self).model_fields.keys() - self.model_fields_set - _not_taken(self, top) - {"mailbox"}
         place = SettingLocation(table, frozenset(name for name in taken if top[name]))
         _check_app(self, top, place)
@@ -71,7 +70,7 @@ M = TypeVar("M", bound=MailboxSettings)
 
 
 def _checked(given: M, place: SettingLocation) -> M:
-    """What one setting alone cannot know."""
+    """Check settings that depend on each other."""
     check_login(given, place)
     if given.connections == 1:
         return given.model_copy(update={"urgent_connections": 0})
@@ -83,7 +82,7 @@ def _checked(given: M, place: SettingLocation) -> M:
 
 
 def _not_taken(own: MailboxSettings, top: Mapping[str, Any]) -> frozenset[str]:
-    """Whoever has a login of their own takes none from above; the app's two ids stay where they can be the same."""
+    """Return the settings that a mailbox with its own login does not inherit."""
     ways = [name for name in LOGIN_METHODS if getattr(own, name)]
     if not ways:
         return frozenset()
@@ -95,7 +94,7 @@ def _not_taken(own: MailboxSettings, top: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _check_app(own: MailboxSettings, top: Mapping[str, Any], place: SettingLocation) -> None:
-    """A secret belongs to one app."""
+    """Check that an inherited client secret belongs to the app of the mailbox."""
     if "client_secret" not in place.inherited or not (own.client_id and top["client_id"]):
         return
     if own.client_id.lower() != top["client_id"].lower():

@@ -1,6 +1,6 @@
-"""Pools: which senders go through which mailboxes. Makes the [[pools]] of postern.toml whole, and checks them together.
+"""Pools of mailboxes and their senders: completion and validation of [[pools]] in postern.toml.
 
-Without any there is one pool, `default`, of the one mailbox at top level.
+Without [[pools]] there is one pool, `default`, with the mailbox at top level.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ _OF_ONE_MAILBOX = ("mailbox", "senders", "default_sender")
 
 
 class PoolSettings(BaseModel):
-    """The mailboxes that may send as these senders: any of them takes a message."""
+    """A pool: mailboxes that may send as the same senders."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -42,7 +42,7 @@ Placed: TypeAlias = tuple[MailboxSettings, SettingLocation]
 
 
 def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tuple[PoolSettings, ...]:
-    """The pools with what their mailboxes take from `top`, which is all else that is set. Raises a fault."""
+    """Return the pools with mailboxes completed from `top`, the other settings. Raises a setting error."""
     if not pools:
         return (_alone(top),)
     for name in _OF_ONE_MAILBOX:
@@ -60,7 +60,7 @@ def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tup
 
 
 def routes(pools: Iterable[PoolSettings]) -> Routes:
-    """Which pool each sender belongs to."""
+    """Return the routing table from senders to pools."""
     return Routes.of((pool.name, pool.senders, pool.default_sender) for pool in pools)
 
 
@@ -83,7 +83,7 @@ def _with(pool: PoolSettings, mailboxes: Sequence[MailboxSettings]) -> PoolSetti
 
 
 def _check_certificates(placed: Iterable[Placed]) -> None:
-    """Each one once, however many mailboxes it is for: to open one can be slow."""
+    """Open each certificate once, because that can be slow."""
     first: dict[tuple[Any, Any], Placed] = {}
     for one, place in placed:
         first.setdefault((one.client_certificate, one.client_certificate_password), (one, place))
@@ -93,7 +93,7 @@ def _check_certificates(placed: Iterable[Placed]) -> None:
 
 
 def _check_pools(pools: Sequence[PoolSettings]) -> None:
-    """What one pool cannot know alone."""
+    """Check names, mailboxes and senders across pools."""
     each = list(enumerate(pools))
     _once(((pool.name, f"pools[{i}].name") for i, pool in each), "Give each pool a name of its own")
     mailboxes = (
@@ -112,7 +112,7 @@ def _check_pools(pools: Sequence[PoolSettings]) -> None:
 
 
 def _once(values: Iterable[tuple[str, str]], fix: str) -> None:
-    """No value in two places."""
+    """Check that no value is in two places."""
     seen: dict[str, str] = {}
     for value, place in values:
         if (first := seen.setdefault(value, place)) != place:
@@ -120,5 +120,5 @@ def _once(values: Iterable[tuple[str, str]], fix: str) -> None:
 
 
 def _stray(pool: PoolSettings, all_: Routes) -> bool:
-    """True if a message with this pool's default sender would not come to this pool."""
+    """Return whether the default sender of the pool is routed to another pool."""
     return pool.default_sender is not None and all_.route(parse_address(pool.default_sender)) != pool.name

@@ -1,7 +1,7 @@
 """Settings from the environment: POSTERN_X, or POSTERN_X_FILE, which names a file with the value.
 
-An empty value means that the setting is not given, as Compose writes `${X:-}`. Line ends at the end are taken off, and
-a secret that cannot be meant is refused; else checks no values.
+An empty value counts as not set, as in `${X:-}` of Compose. Trailing line ends are removed, and secrets with
+impossible characters are refused.
 """
 
 import os

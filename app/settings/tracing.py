@@ -1,4 +1,4 @@
-"""Whether traces are asked for: by OpenTelemetry's own variables, which its exporter reads by itself."""
+"""Activation of tracing by OpenTelemetry's own environment variables."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ _HOW = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 
 def traces_wanted(environment: Mapping[str, str]) -> bool:
-    """True if spans are to be made and sent. Raises SettingsError: they cannot be."""
+    """Return whether spans are exported. Raises SettingsError if that is requested but impossible."""
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip()
@@ -20,12 +20,12 @@ def traces_wanted(environment: Mapping[str, str]) -> bool:
     if not given:
         return False
     if exporter not in ("", "otlp"):
-        raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter!r} is none that Postern has. Give otlp, or none.")
+        raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter!r} is not supported. Give otlp, or none.")
     for name in _HOW:
         if (protocol := environment.get(name, "").strip()) not in ("", "http/protobuf"):
-            raise SettingsError(f"{name}: {protocol!r} is none that Postern speaks. Give http/protobuf.")
+            raise SettingsError(f"{name}: {protocol!r} is not supported. Give http/protobuf.")
     if not _installed():
-        raise SettingsError(f"{given}: what makes traces is not installed. Install postern[traces], or unset it.")
+        raise SettingsError(f"{given}: the tracing packages are not installed. Install postern[traces], or unset it.")
     return True
 
 

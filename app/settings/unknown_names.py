@@ -1,4 +1,4 @@
-"""Names that are no settings: a typing error is refused, because silence would hide it. Reads no values."""
+"""Rejection of unknown setting names, so that typing errors are not ignored."""
 
 import difflib
 import re
@@ -9,7 +9,7 @@ from app.settings.location import PREFIX, variable
 from app.settings.secret_files import SourceError, given
 from app.settings.toml_file import CONFIG, pools, read
 
-# What Kubernetes and old container links add for a Service that is called postern.
+# Variables that Kubernetes adds for a Service named postern.
 _SERVICE_LINK = re.compile(r"POSTERN_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
 _TABLES = "pools"  # has no variable
 
@@ -25,7 +25,7 @@ class Names:
 
 
 def check_names(known: Names, environ: Mapping[str, str]) -> None:
-    """Refuse what is no setting, in the environment and in postern.toml. Raises SourceError."""
+    """Check the names in the environment and in postern.toml. Raises SourceError."""
     _check_file(known, environ)
     variables = {variable(field) for field in known.top - {_TABLES}} | {CONFIG}
     for name in sorted(environ):

@@ -1,4 +1,4 @@
-"""What makes a setting right, and the sentence when it is not: fault and fix. Knows no source of settings."""
+"""Validation of single settings, and the error sentences."""
 
 import ipaddress
 import os
@@ -31,7 +31,7 @@ _MISSING = {
 _MAKE_KEY = "Make one with: openssl rand -hex 24"
 _WHOLE = ("is not a whole number", "Give digits only")
 _NUMBER = ("is not a number", "Give digits, with a point if needed")
-_TRUTH = ("is neither yes nor no", "Give true or false")
+_TRUTH = ("is not a boolean", "Give true or false")
 _TEXT = ("is not text", "Put it between quotation marks")
 _TABLE = ("is not a table", "Write [[pools]] for each pool and [[pools.mailboxes]] for each of its mailboxes")
 _OF_KIND = {
@@ -44,9 +44,9 @@ _OF_KIND = {
 
 
 def setting_error(place: str | None, what: str, fix: str, *, hide: bool = False) -> PydanticCustomError:
-    """An error whose sentence is `place: value what. fix.`
+    """Return an error with the sentence `place: value what. fix.`
 
-    Without a `place` it is the setting at hand, whose value is shown unless it is a secret or `hide`.
+    Without a `place` it names the validated setting and shows its value, unless that is a secret or `hide`.
     """
     return PydanticCustomError(
         "setting", "{what}", {"what": what, "fix": fix, "place": place or "", "hide": "yes" if hide or place else ""}
@@ -54,7 +54,7 @@ def setting_error(place: str | None, what: str, fix: str, *, hide: bool = False)
 
 
 def error_sentence(error: ErrorDetails, *, secret: frozenset[str], file: str) -> str:
-    """One line for a person: the place, the value unless it is a secret, what is wrong, what would be right."""
+    """Return the error line: the setting, its value unless secret, the error, the fix."""
     context: Mapping[str, Any] = error.get("ctx") or {}
     place = context.get("place") or _place(error["loc"])
     field = error["loc"][-1]
@@ -68,7 +68,7 @@ def error_sentence(error: ErrorDetails, *, secret: frozenset[str], file: str) ->
 
 
 def in_file(place: str, file: str) -> str:
-    """With the file's name if the place is one that only the file has."""
+    """Return the place, with the name of the file for [[pools]]."""
     return f"{file}: {place}" if file and place.startswith("pools") else place
 
 
@@ -77,7 +77,7 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _plain(kind: str, context: Mapping[str, Any], message: str, field: int | str) -> tuple[str, str]:
-    """pydantic's own errors in our words."""
+    """Return the error and the fix of an error of pydantic."""
     match kind:
         case "missing":
             return "is missing", _MISSING[str(field)]
@@ -94,7 +94,7 @@ def _plain(kind: str, context: Mapping[str, Any], message: str, field: int | str
 
 
 def mailbox(value: str) -> str:
-    """One address without a display name, in lower case: a mailbox has one name, in the store too."""
+    """Return the address in lower case, so that a mailbox has one name. Display names are refused."""
     try:
         address = parse_address(value)
         own = pattern(address.addr_spec)  # which a wildcard in it would not be
@@ -106,7 +106,7 @@ def mailbox(value: str) -> str:
 
 
 def sender(value: str | None) -> str | None:
-    """One address, with or without a display name."""
+    """Return the address, with or without a display name."""
     if value is None:
         return None
     try:
@@ -116,21 +116,21 @@ def sender(value: str | None) -> str | None:
 
 
 def patterns(value: Any) -> Any:
-    """`*@contoso.com, invoices@contoso.com`, or a list of such, in the form in which they are compared."""
+    """Return normalized sender patterns from `*@contoso.com, invoices@contoso.com` or a list."""
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
         raise setting_error(
-            None, "is no list of senders", 'Give patterns such as ["*@contoso.com", "invoices@contoso.com"]'
+            None, "is not a list of senders", 'Give patterns such as ["*@contoso.com", "invoices@contoso.com"]'
         )
     return tuple(dict.fromkeys(_pattern(one) for one in given if one.strip()))
 
 
 def networks(value: Any) -> Any:
-    """`10.1.2.3, 10.2.0.0/16`, or a list of such: whoever they name is believed, so nothing is guessed."""
+    """Return trusted networks from `10.1.2.3, 10.2.0.0/16` or a list. Nothing ambiguous is accepted."""
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
         raise setting_error(
-            None, "is no list of addresses", 'Give addresses or networks such as ["10.1.2.3", "10.2.0.0/16"]'
+            None, "is not a list of addresses", 'Give addresses or networks such as ["10.1.2.3", "10.2.0.0/16"]'
         )
     return tuple(_network(one.strip()) for one in given if one.strip())
 
@@ -140,41 +140,41 @@ def _network(text: str) -> str:
         return str(ipaddress.ip_network(text)).removesuffix("/32").removesuffix("/128")
     except ValueError as error:
         fix = "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16"
-        raise setting_error(None, f"has what is no address or network: {error}", fix) from None
+        raise setting_error(None, f"has an invalid address or network: {error}", fix) from None
 
 
 def _pattern(text: str) -> str:
     try:
         return pattern(text)
     except PatternError as error:
-        what = f"has a pattern that is no sender: {text.strip()!r:.60}, {error}"
+        what = f"has an invalid sender pattern: {text.strip()!r:.60}, {error}"
         raise setting_error(None, what, "Give an address, *@contoso.com, *@*.contoso.com or * alone") from None
 
 
 def pool_name(value: str) -> str:
-    """Short and plain, because it stands in the store, in logs and in metrics."""
+    """Return a valid pool name. Names appear in the store, logs and metrics."""
     if _POOL.fullmatch(value):
         return value
     raise setting_error(
         None,
-        "is not the name of a pool",
+        "is not a valid pool name",
         "Give 1 to 63 lower-case letters, digits, _ or -, beginning with a letter or digit, such as billing",
     )
 
 
 def role(value: str, *, shared: bool) -> str:
-    """`all` alone works an embedded database, which has one process; `shared` ones are on a server."""
+    """Return the role. An embedded database (not `shared`) allows `all` only, because it has one process."""
     if value == "all" or shared:
         return value
     raise setting_error(
         None,
-        "shares a database with others, and an embedded one has one process",
+        "needs a database server, because an embedded database allows one process only",
         "Give all, or set POSTERN_DATABASE_URL to postgresql://user:password@host/name",
     )
 
 
 def host_name(value: str) -> str:
-    """A DNS name or an address: no scheme, no port."""
+    """Return a DNS name or an address without scheme and port."""
     if "://" in value:
         host = _END_OF_HOST.split(value.split("://", 1)[1].rpartition("@")[2], maxsplit=1)[0]
         raise setting_error(None, "is a URL", f"Give the host alone: {host}")
@@ -186,7 +186,7 @@ def host_name(value: str) -> str:
 
 
 def smtp_port(value: int) -> int:
-    """Any but the ports of TLS from the first byte."""
+    """Return the port. 465 (implicit TLS) is refused."""
     if value == 465:
         raise setting_error(
             None, "is implicit TLS (SSL), which Office 365 does not offer", "It offers STARTTLS on 587 only: give 587"
@@ -197,7 +197,7 @@ def smtp_port(value: int) -> int:
 
 
 def listen_port(value: Any) -> Any:
-    """A number; Kubernetes puts a URL here when the Service is called postern."""
+    """Return the port. Kubernetes sets a URL here for a Service named postern, which is refused."""
     if isinstance(value, str) and value.startswith("tcp://"):
         raise setting_error(
             None,
@@ -208,15 +208,15 @@ def listen_port(value: Any) -> Any:
 
 
 def root_path(value: str) -> str:
-    """`/mail`, or nothing; `/` is nothing too."""
+    """Return the path without a slash at the end; `/` becomes empty."""
     plain = value.rstrip("/")
     if not plain or _ROOT.fullmatch(plain):
         return plain
-    raise setting_error(None, "is no path", "Give one such as /mail: with a slash before it and no host")
+    raise setting_error(None, "is not a path", "Give one such as /mail, with a slash at the start and without a host")
 
 
 def ehlo_name(value: str) -> str:
-    """A full domain name or an address literal (RFC 5321 §4.1.3); Exchange refuses others with 501 5.5.4."""
+    """Return a full domain name or an address literal (RFC 5321 §4.1.3); Exchange refuses others with 501 5.5.4."""
     if not value or (_NAME.fullmatch(value) and "." in value):
         return value
     if value.startswith("[") and value.endswith("]") and _is_address(value[1:-1].removeprefix("IPv6:")):
@@ -227,7 +227,7 @@ def ehlo_name(value: str) -> str:
 
 
 def ca_file(value: Path | None) -> Path | None:
-    """A PEM file with at least one certificate."""
+    """Return the path of a PEM file with at least one certificate."""
     if value is None:
         return None
     if not os.path.isfile(value):  # which takes a value too long for a path for no file
@@ -244,7 +244,7 @@ def ca_file(value: Path | None) -> Path | None:
 
 
 def api_key(value: Any) -> Any:
-    """Long enough not to be guessed, and such that an HTTP header can carry it (RFC 6750 §2.1)."""
+    """Return a key of at least 16 characters that an HTTP header can carry (RFC 6750 §2.1)."""
     if value is None:
         return value
     if not VISIBLE.fullmatch(value.get_secret_value()):
@@ -255,7 +255,7 @@ def api_key(value: Any) -> Any:
 
 
 def metadata_days(value: int, content: int) -> int:
-    """Not less than those of the content, which goes first."""
+    """Return the days for metadata, which must not be fewer than those for content."""
     if value < content:
         raise setting_error(
             None,
@@ -266,7 +266,7 @@ def metadata_days(value: int, content: int) -> int:
 
 
 def console_password(value: Any) -> Any:
-    """Long enough not to be guessed: attempts are slowed down, but never refused."""
+    """Return a password of at least 12 characters, because login attempts are slowed down but not limited."""
     if value is not None and len(value.get_secret_value()) < 12:
         raise setting_error(None, "is shorter than 12 characters", "Make one with: openssl rand -hex 12")
     return value

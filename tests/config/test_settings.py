@@ -70,14 +70,14 @@ WRONG = [
     ),
     (
         {"POSTERN_FORWARDED_ALLOW_IPS": "10.0.0.1, gateway"},
-        "POSTERN_FORWARDED_ALLOW_IPS: '10.0.0.1, gateway' has what is no address or network: "
+        "POSTERN_FORWARDED_ALLOW_IPS: '10.0.0.1, gateway' has an invalid address or network: "
         "'gateway' does not appear to be an IPv4 or IPv6 network. "
         "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16.",
     ),
     (
         {"POSTERN_ROOT_PATH": "https://intranet/mail"},
-        "POSTERN_ROOT_PATH: 'https://intranet/mail' is no path. "
-        "Give one such as /mail: with a slash before it and no host.",
+        "POSTERN_ROOT_PATH: 'https://intranet/mail' is not a path. "
+        "Give one such as /mail, with a slash at the start and without a host.",
     ),
     (
         {"POSTERN_API_KEY": "short"},
@@ -110,14 +110,14 @@ WRONG = [
         {"POSTERN_DRAIN_SECONDS": "soon"},
         "POSTERN_DRAIN_SECONDS: 'soon' is not a number. Give digits, with a point if needed.",
     ),
-    ({"POSTERN_IPV4_ONLY": "perhaps"}, "POSTERN_IPV4_ONLY: 'perhaps' is neither yes nor no. Give true or false."),
+    ({"POSTERN_IPV4_ONLY": "perhaps"}, "POSTERN_IPV4_ONLY: 'perhaps' is not a boolean. Give true or false."),
     (
         {"POSTERN_LOG_LEVEL": "verbose"},
         "POSTERN_LOG_LEVEL: 'verbose' is not one of the choices. Give 'debug', 'info', 'warning' or 'error'.",
     ),
     (
         {"POSTERN_SENDERS": "contoso.com"},
-        "POSTERN_SENDERS: 'contoso.com' has a pattern that is no sender: 'contoso.com', it has no @. "
+        "POSTERN_SENDERS: 'contoso.com' has an invalid sender pattern: 'contoso.com', it has no @. "
         "Give an address, *@contoso.com, *@*.contoso.com or * alone.",
     ),
     (
@@ -132,7 +132,7 @@ WRONG = [
     ),
     (
         {"POSTERN_ROLE": "api"},
-        "POSTERN_ROLE: 'api' shares a database with others, and an embedded one has one process. "
+        "POSTERN_ROLE: 'api' needs a database server, because an embedded database allows one process only. "
         "Give all, or set POSTERN_DATABASE_URL to postgresql://user:password@host/name.",
     ),
     (

@@ -41,7 +41,7 @@ WRONG = {
     ),
     "wrong name": (
         ONE.replace('"one"', '"Our Shop"'),
-        f"postern.toml: pools[0].name: 'Our Shop' is not the name of a pool. {A_NAME}",
+        f"postern.toml: pools[0].name: 'Our Shop' is not a valid pool name. {A_NAME}",
     ),
     "number for a name": (
         ONE.replace('"one"', "1"),
@@ -90,13 +90,13 @@ WRONG = {
     ),
     "a pattern of another kind": (
         pool("a", '"a@contoso.com"', more='senders = ["shop-*@contoso.com"]'),
-        "postern.toml: pools[0].senders: has a pattern that is no sender: 'shop-*@contoso.com', "
+        "postern.toml: pools[0].senders: has an invalid sender pattern: 'shop-*@contoso.com', "
         "a wildcard stands for the whole local part, or for all that is below a domain. "
         "Give an address, *@contoso.com, *@*.contoso.com or * alone.",
     ),
     "senders that are no list": (
         pool("a", '"a@contoso.com"', more="senders = 5"),
-        "postern.toml: pools[0].senders: 5 is no list of senders. "
+        "postern.toml: pools[0].senders: 5 is not a list of senders. "
         'Give patterns such as ["*@contoso.com", "invoices@contoso.com"].',
     ),
     "a default sender of nobody": (

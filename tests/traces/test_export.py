@@ -93,11 +93,11 @@ def test_traces_are_asked_for_by_the_standard_variables(environment: dict[str, s
     [
         (
             {"OTEL_TRACES_EXPORTER": "zipkin"},
-            "OTEL_TRACES_EXPORTER: 'zipkin' is none that Postern has. Give otlp, or none.",
+            "OTEL_TRACES_EXPORTER: 'zipkin' is not supported. Give otlp, or none.",
         ),
         (
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is none that Postern speaks. Give http/protobuf.",
+            "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not supported. Give http/protobuf.",
         ),
     ],
 )

@@ -14,13 +14,13 @@ from app.api.problems.key_policy import TooManyAttempts
 from app.mail.time_units import MINUTE
 from app.store.keys.records import Key
 
-MIN_PER_MINUTE = 10  # validations and reschedules in a minute, however small the key's budget is
+MIN_PER_MINUTE = 10  # lower bound of the limit of validations and reschedules
 
 
 class AttemptLimiter:
-    """The counts of this process. `now` gives epoch seconds.
+    """Counts of this process. `now` returns epoch seconds.
 
-    `most`: of each kind in a minute, where the key's budget of messages does not give another number.
+    `most`: limit per minute for keys without `messages_per_minute`.
     """
 
     def __init__(self, now: Callable[[], float], most: int) -> None:

@@ -1,4 +1,4 @@
-"""API keys at the door: making a secret, and finding out whose a request is. Kept is only the SHA-256 of it."""
+"""Authentication of requests by API key, and creation of secrets. Only the SHA-256 of a secret is stored."""
 
 import asyncio
 import secrets
@@ -20,26 +20,26 @@ from app.store.keys.audit_records import Actor
 from app.store.keys.records import AuthenticatedKey, Key, Permission
 
 _PREFIX = "pst_"
-_MAX_CACHED_KEYS = 4096  # keys remembered at once
-_MOST_WAITING = 2000  # keys that have not worked here, to be looked up
-_FLOOD = "Too many unknown API keys are waiting to be looked up. Nothing was kept; try again in a moment."
-DEFAULT_OVERLAP = 86_400  # seconds for which the old secret works beside a new one
+_MAX_CACHED_KEYS = 4096
+_MAX_WAITING_LOOKUPS = 2000  # of keys that have not been valid in this process
+_TOO_MANY_LOOKUPS = "Too many unknown API keys are waiting to be looked up. Nothing was stored. Try again in a moment."
+DEFAULT_OVERLAP = 86_400  # seconds for which the old secret stays valid
 MAX_OVERLAP = 30 * 86_400
-_LAST_USED_RESOLUTION = 60.0  # seconds; for so long a use of a key is not written down again
+_LAST_USED_RESOLUTION = 60.0  # seconds between two updates of `last_used_at`
 
 
 def new_key() -> str:
-    """A key to hand out once: 192 random bits behind a prefix by which scanners for leaked secrets can know it."""
+    """Return a new key: 192 random bits after a prefix that scanners for leaked secrets can recognize."""
     return _PREFIX + secrets.token_urlsafe(24)
 
 
 def digest(key: str) -> bytes:
-    """What is stored of a key. It is random enough that a slow hash would protect nothing more."""
+    """Return the stored digest of a key. A slow hash would add nothing, because the key is random."""
     return sha256(key.encode()).digest()
 
 
 def actor(request: Request, key: Key) -> Actor:
-    """Who the audit says it was."""
+    """Return the actor of the request for the audit."""
     return Actor(key.name, key.id, request.scope["request_id"])
 
 
@@ -50,20 +50,20 @@ class _Found:
 
 
 class Authenticator:
-    """The keys asked for lately. Looked up by digest, so that no time taken tells how much of a key is right."""
+    """Cache of recent keys by digest. Lookup by digest leaks nothing through timing."""
 
     def __init__(self, store: Store, clock: Clock, rates: RateLimitHeaders) -> None:
         self._store = store
         self._clock = clock
         self._rates = rates
         self._found: dict[bytes, _Found] = {}
-        self._known: dict[bytes, None] = {}  # the digests of keys that have worked here
+        self._known: dict[bytes, None] = {}  # digests of keys that were valid in this process
         self._unknown = asyncio.Lock()
         self._waiting = 0  # lookups of keys that are not among the known ones
         self._touching: set[asyncio.Task[None]] = set()
 
     async def any_key(self, request: Request) -> Key:
-        """The key of the request. Raises MissingKey, InvalidKey, Unavailable, and StoreUnavailable."""
+        """Return the key of the request. Raises MissingKey, InvalidKey, Unavailable, and StoreUnavailable."""
         presented = await self._find(sha256(_bearer(request)).digest())
         if presented is None or not self._works(presented):
             raise InvalidKey
@@ -71,11 +71,11 @@ class Authenticator:
         return presented.key
 
     async def read_access(self, request: Request) -> Key:
-        """The same for everything but sending. Raises RestrictedKey too."""
+        """Return a key that may read emails. Raises RestrictedKey too."""
         return await self._with_permission(request, Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
 
     async def full_access(self, request: Request) -> Key:
-        """The same for what is beyond one caller's own mail."""
+        """Return a key with full access. Raises RestrictedKey too."""
         return await self._with_permission(request, Permission.FULL_ACCESS)
 
     async def _with_permission(self, request: Request, *permissions: Permission) -> Key:
@@ -88,7 +88,7 @@ class Authenticator:
         return presented.key.is_usable and (presented.until is None or self._clock.now() < presented.until)
 
     async def _find(self, hashed: bytes) -> AuthenticatedKey | None:
-        """The store is asked once, however many callers come with the same key meanwhile."""
+        """Look a key up. Concurrent requests with the same key share one lookup."""
         now = self._clock.monotonic()
         found = self._found.get(hashed)
         if found is None or now >= found.until:
@@ -100,12 +100,12 @@ class Authenticator:
         return found.presented.result() if found.presented.done() else await asyncio.shield(found.presented)
 
     def _asked(self, hashed: bytes) -> Coroutine[None, None, AuthenticatedKey | None]:
-        """Keys that have not worked here yet are looked up one at a time: a flood of wrong ones takes one reader of the
-        store, and a key that has worked never waits for it. Raises Unavailable."""
+        """Look up keys that were not valid here yet one at a time: a flood of wrong keys occupies one reader of the
+        store, and known keys do not wait. Raises Unavailable."""
         if hashed in self._known:
             return self._store.find_key(hashed)
-        if self._waiting >= _MOST_WAITING:
-            raise Unavailable(_FLOOD, retry_after=1)
+        if self._waiting >= _MAX_WAITING_LOOKUPS:
+            raise Unavailable(_TOO_MANY_LOOKUPS, retry_after=1)
         self._waiting += 1
         return self._in_turn(hashed)
 
@@ -117,7 +117,7 @@ class Authenticator:
             self._waiting -= 1
 
     def _key_found(self, hashed: bytes, asked: asyncio.Future[AuthenticatedKey | None]) -> None:
-        """A failure is not remembered; a key that was found is written down as used, if that was a while ago."""
+        """Cache the result of a lookup, but no failure, and update `last_used_at` at most once a minute."""
         if asked.cancelled() or asked.exception() is not None:
             self._found.pop(hashed, None)
             return
@@ -134,19 +134,19 @@ class Authenticator:
             task.add_done_callback(self._touching.discard)
 
     def _remember(self, hashed: bytes) -> None:
-        """The last ones that have worked; fewer than fit, so that others have room beside them."""
+        """Remember a valid key. At most half of the cache is for known keys."""
         self._known.pop(hashed, None)
         while len(self._known) >= _MAX_CACHED_KEYS // 2:
             del self._known[next(iter(self._known))]
         self._known[hashed] = None
 
     async def _touch(self, key: Key, now: float) -> None:
-        with suppress(StoreError):  # the next one who comes with it tries again
+        with suppress(StoreError):  # the next request with the key retries
             await self._store.touch_key(key.id, now)
 
 
 def _bearer(request: Request) -> bytes:
-    """The key in `Authorization: Bearer <key>` (RFC 6750 §2.1), the scheme in any case."""
+    """Return the key in `Authorization: Bearer <key>` (RFC 6750 §2.1), the scheme in any case."""
     scheme, _, token = (header(request.scope, b"authorization") or b"").strip().partition(b" ")
     if scheme.lower() != b"bearer" or not token.strip():
         raise MissingKey

@@ -1,6 +1,6 @@
-"""The rate headers: the messages an API key has left, on every answer to it, as far as this process has heard.
+"""RateLimit headers: the remaining messages of an API key, from the last usage that the store reported.
 
-The store counts, over all processes; it is asked for nothing here. A key without a budget bears a constant.
+The store counts over all processes and is not queried here. A key without a limit gets constants.
 """
 
 import math
@@ -28,25 +28,25 @@ _UNLIMITED = _headers(MAX_ITEMS, MAX_ITEMS, MINUTE)
 
 
 class RateLimitHeaders:
-    """What the keys with a budget have used, as far as it is known here. `now` gives epoch seconds."""
+    """Last known usage of the keys with limits. `now` returns epoch seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._used: dict[UUID, Usage] = {}
 
     def record_usage(self, key_id: UUID, usage: Usage) -> None:
-        """The store has said so, perhaps a while ago."""
+        """Record the usage that the store reported."""
         self._used[key_id] = usage.joined(self._used.get(key_id, UNUSED))
 
     def check(self, key_id: UUID, budget: RateLimit, amount: Amount) -> None:
-        """Refuse what the store would refuse, as far as that is known already. Raises BudgetSpent."""
+        """Refuse early what the store would refuse, by the last known usage. Raises BudgetSpent."""
         now = self._now()
         usage = self._used.get(key_id, UNUSED).at(now)
         if (window := budget.exceeded(usage, amount)) is not None:
             raise RateLimitExceeded(window, amount, now)
 
     def headers(self, key: Key) -> Headers:
-        """Of the window in which the fewest messages are left; constants where messages are not limited."""
+        """Return the headers of the window with the fewest messages left; constants without a limit."""
         budget = key.policy.rate_limit
         if budget is None:
             return _UNLIMITED

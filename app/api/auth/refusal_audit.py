@@ -1,8 +1,8 @@
-"""Audit entries that are summed: refused sends, and the cancellations that callers make of scheduled emails.
+"""Aggregated audit entries: refused sends, and cancellations of scheduled emails by callers.
 
-The same refusal, or cancellation, of the same key is one entry for each hour, so a flood of them costs a sum in memory.
-A refusal is written a moment later; one in the last second before a crash may be missing. Changes by administrators are
-never summed: they are written in the transaction of the change.
+Equal refusals, or cancellations, of a key are one entry per hour, counted in memory. They are written about a second
+later, so a crash may lose the last second. Changes by administrators are never aggregated: they are written in the
+transaction of the change.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from app.store import Store, StoreError
 from app.store.keys.audit_records import Action, Actor, Entry, Refusal
 from app.store.keys.records import Key
 
-KEY_CHECKED_FOR = 1.0  # seconds a found API key is believed before the store is asked again
-AUDIT_PERIOD = 3600  # seconds: of one entry
+KEY_CHECKED_FOR = 1.0  # seconds for which the result of a key lookup is cached
+AUDIT_PERIOD = 3600  # seconds that one entry covers
 _WRITE_INTERVAL = 1.0  # seconds between two writes
 _MAX_SUBJECT = 500  # characters of a message
 _WAS_QUEUED = {"was": MessageState.QUEUED.value}
@@ -37,9 +37,9 @@ _Kind = tuple[UUID | str | int | None, ...]  # one entry each
 
 
 class Caller:
-    """Whose request it is: the address, and the API key once that is known. One for each request.
+    """Caller of one request: the address, and the API key once it is known.
 
-    The request is charged to both, until `leave`.
+    The request counts against the quota of both until `leave`.
     """
 
     __slots__ = ("_address", "_requests", "check_again", "key")
@@ -51,18 +51,18 @@ class Caller:
         self._address: str | None = None
 
     def enter(self, address: str) -> None:
-        """The address of the request. Raises TooManyRequests."""
+        """Charge the request to its address. Raises TooManyRequests."""
         self._charge(address)
         self._address = address
 
     def identify(self, key: Key, check_again: Callable[[], Awaitable[object]]) -> None:
-        """The key of the request; `check_again` finds out whether it still counts. Raises TooManyRequests."""
+        """Charge the request to its key; `check_again` authenticates it again. Raises TooManyRequests."""
         if self.key is None:
             self._charge(key.id)
         self.key, self.check_again = key, check_again
 
     def leave(self) -> None:
-        """The request has been answered."""
+        """Release the quota at the end of the request."""
         if self._address is not None:
             self._requests.give_back(1, (self._address,))
         if self.key is not None:
@@ -78,7 +78,7 @@ async def _nothing() -> None:
 
 
 class RefusalAudit:
-    """The sums that are not written yet. Each refusal counts against the limit of attempts too."""
+    """Entries that are not written yet. Each refusal also counts against the limit of attempts."""
 
     def __init__(self, store: Store, clock: Clock, attempts: AttemptLimiter) -> None:
         self._store = store
@@ -88,7 +88,7 @@ class RefusalAudit:
         self._task: asyncio.Task[None] | None = None
 
     def record(self, scope: Scope, problem: Problem) -> None:
-        """This was the answer, or a part of it. What was no send, or no refusal of ours, is left out."""
+        """Record a refusal. Requests that are no sends, and server errors, are ignored."""
         if scope["path"] not in _PATHS or scope["method"] != "POST" or problem.status >= 500:
             return
         now, key = self._clock.now(), scope["caller"].key
@@ -98,11 +98,11 @@ class RefusalAudit:
         self._add(kind, partial(_entry, scope, key, problem), now)
 
     async def canceled(self, id_: UUID, by: Actor) -> None:
-        """This scheduled email was cancelled. Written when it returns; later, if the store does not answer."""
+        """Record the cancellation of a scheduled email. Written on return, or later if the store is unavailable."""
         now = self._clock.now()
         entry = partial(Entry, by=by, action=Action.EMAIL_CANCELED, subject=str(id_), details=_WAS_QUEUED)
         self._add((by.key_id, Action.EMAIL_CANCELED.value, int(now // AUDIT_PERIOD)), entry, now)
-        await asyncio.shield(self._write())  # a caller that leaves takes no other sums with it
+        await asyncio.shield(self._write())  # a caller that disconnects must not cancel the write of other entries
 
     def _add(self, kind: _Kind, entry: Callable[[float], Entry], now: float) -> None:
         known = self._counted.get(kind)
@@ -115,7 +115,7 @@ class RefusalAudit:
             self._task = asyncio.ensure_future(self._write_soon())
 
     async def close(self) -> None:
-        """Write down what is left."""
+        """Write the remaining entries."""
         if self._task is not None:
             self._task.cancel()
         await self._write()
