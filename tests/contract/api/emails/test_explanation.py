@@ -114,13 +114,13 @@ def test_of_several_at_rest_it_waits_for_the_first_to_open(server: ApiServer) ->
     """By its moment; one that a person has to open comes last."""
     id_ = server.send()
     keep(server, A, rests(server, None, held=True))
-    assert f"mailbox {A}" in explanation(server, id_)["summary"]
+    assert f"Mailbox {A}" in explanation(server, id_)["summary"]
     keep(server, B, rests(server, 3600, held=True))
-    assert f"mailbox {B}" in explanation(server, id_)["summary"]
+    assert f"Mailbox {B}" in explanation(server, id_)["summary"]
     keep(server, A, rests(server, 600))
     said = explanation(server, id_)["summary"]
     assert "is paused since " in said
-    assert f"mailbox {A}" in said
+    assert f"Mailbox {A}" in said
 
 
 def test_a_pause_that_is_over_is_no_reason(server: ApiServer) -> None:
@@ -129,7 +129,7 @@ def test_a_pause_that_is_over_is_no_reason(server: ApiServer) -> None:
     keep(server, A, rests(server, -1))
     assert "waits in the queue" in explanation(server, id_)["summary"]
     keep(server, A, rests(server, 5))
-    assert "Paused" in explanation(server, id_)["summary"]
+    assert "is paused since" in explanation(server, id_)["summary"]
     assert SAYS["deferred"] in explanation(server, deferred)["summary"]
 
 
@@ -137,7 +137,7 @@ def test_a_scheduled_email_says_when(server: ApiServer) -> None:
     """Whatever its mailbox does meanwhile."""
     keep(server, A, rests(server, None, held=True))
     id_ = server.send(scheduled_at="in 1 hour")
-    assert "is to be sent at 20" in explanation(server, id_)["summary"]
+    assert "is scheduled for 20" in explanation(server, id_)["summary"]
 
 
 def test_what_a_held_mailbox_gave_back_is_not_told_when_it_is_open_again(server: ApiServer) -> None:
