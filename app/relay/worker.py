@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
 from app import logs, tracing
 from app.background import run_periodically
@@ -211,23 +211,24 @@ class MailboxWorker:
 
     async def _settle(self, finished: Finished) -> None:
         """Store the outcome. Repeats while the database is unavailable: only this process knows the outcome."""
-
-        def log_first_failure(state: RetryCallState) -> None:
-            if state.attempt_number == 1 and state.outcome and (error := state.outcome.exception()):
-                logs.store_failed("settle", error, email=finished.claimed.id)
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailableError),
-            wait=wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1),
-            stop=lambda state: self._drain_over and state.attempt_number > 1,
-            before_sleep=log_first_failure,
-            reraise=True,
-        )
-        stored: bool = await retrying(self._store.settle, finished.claimed, finished.settlement, finished.record)
+        try:
+            stored = await self._store.settle(finished.claimed, finished.settlement, finished.record)
+        except StoreUnavailableError as error:
+            logs.store_failed("settle", error, email=finished.claimed.id)
+            stored = await self._settle_again(finished)
         if stored:
             reporting.record_settled(finished)
         else:
             logs.lease_lost(finished.claimed.id, mailbox=finished.claimed.mailbox, where="at settling")
+
+    async def _settle_again(self, finished: Finished) -> bool:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailableError),
+            wait=wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1),
+            stop=lambda _: self._drain_over,
+            reraise=True,
+        )
+        return await retrying(self._store.settle, finished.claimed, finished.settlement, finished.record)
 
     async def _give_back(self, claimed: Sequence[Claimed]) -> None:
         await self._store.give_back(claimed)
