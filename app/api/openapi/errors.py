@@ -14,6 +14,7 @@ from app.api.openapi.text import HEADERS
 from app.api.openapi.types import ID, describe
 from app.api.problems import problem as errors
 from app.api.problems.problem import (
+    DATABASE_UNAVAILABLE,
     ErrorName,
     FieldError,
     InternalError,
@@ -83,7 +84,7 @@ _OF_BODY = (
     BodyBudgetExhausted(unread=False),
 )
 _STOPPING = Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
-_NO_STORE = Unavailable("The email store takes nothing at the moment. Nothing was kept; try again.", retry_after=5)
+_NO_STORE = Unavailable(DATABASE_UNAVAILABLE, retry_after=5)
 
 
 def invalid(

@@ -307,6 +307,9 @@ class Unavailable(Problem):
         )
 
 
+DATABASE_UNAVAILABLE = "The database does not answer or cannot be written to. Nothing was stored; try again."
+
+
 class DiskAlmostFull(Problem):
     """The email is valid, but the rest of the disk is reserved for accepted emails."""
 

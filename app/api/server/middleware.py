@@ -21,6 +21,7 @@ from app.api.http.headers import header
 from app.api.http.memory_budget import MEMORY_BUDGET, MemoryBudget
 from app.api.postmark import errors
 from app.api.problems.problem import (
+    DATABASE_UNAVAILABLE,
     InternalError,
     MalformedBody,
     MethodNotAllowed,
@@ -154,8 +155,7 @@ def _problem(error: BaseException, scope: Scope) -> Problem:
             return error
         case StoreError():
             logs.store_failed(f"{scope['method']} {scope['path']}", error)
-            sorry = "The email store takes nothing at the moment. Nothing was kept; try again."
-            return Unavailable(sorry, retry_after=5)
+            return Unavailable(DATABASE_UNAVAILABLE, retry_after=5)
         case asyncio.CancelledError():
             return Unavailable(_STOPPED, retry_after=5)
         case HTTPException(status_code=404):

@@ -55,7 +55,8 @@ async def test_a_held_mailbox_is_shown_and_released(home: Harness, operator: Ope
     assert "held in the pool default" in shown
     assert f"Set-CASMailbox -Identity {MAILBOX}" in shown
     shown = await operator.open(f"/emails/{id}")
-    assert "mailbox noreply@contoso.com. Sending by SMTP is switched off" in shown
+    assert "Mailbox noreply@contoso.com is held since" in shown
+    assert "Sending by SMTP is switched off" in shown
     assert "It is number 1 in its queue" in shown
     await operator.open(f"/mailboxes/{MAILBOX}")
     assert "The mailbox logs in once." in await operator.submit(f"/mailboxes/{MAILBOX}", what="release")
@@ -69,7 +70,7 @@ async def test_holding_a_mailbox(home: Harness, operator: Operator) -> None:
     await operator.open(f"/mailboxes/{MAILBOX}")
     await operator.submit(f"/mailboxes/{MAILBOX}", what="hold", reason=f"audit {PROBE}")
     shown = await until(operator, f"/mailboxes/{MAILBOX}", "held in the pool default")
-    assert f"A person holds the mailbox: audit {PROBE}." in shown
+    assert f"An operator holds the mailbox: audit {PROBE}." in shown
     assert "<script" not in operator.page.text
     await until(operator, "", "An operator holds a mailbox")  # the readiness is cached for a second
     await operator.open(f"/mailboxes/{MAILBOX}")
@@ -93,7 +94,7 @@ async def test_the_connection_check(home: Harness, operator: Operator) -> None:
     """Any number of checks makes at most one login a minute and sends no mail."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     shown = await operator.submit(f"/mailboxes/{MAILBOX}/examine")
-    assert "auth ok The mailbox is logged in." in shown
+    assert "auth ok The login succeeded." in shown
     assert "starttls ok The connection is encrypted" in shown
     for _ in range(3):
         await operator.submit(f"/mailboxes/{MAILBOX}/examine")
@@ -257,7 +258,7 @@ async def test_a_database_that_cannot_be_written(home: Harness, operator: Operat
     with closing(sqlite3.connect(tmp_path / "postern.db", timeout=20)) as other:
         other.execute("ALTER TABLE heartbeat RENAME TO gone")
         other.commit()
-    shown = await until(operator, "", "The email store takes nothing", 503)
+    shown = await until(operator, "", "The database cannot be written to", 503)
     assert "Check that the database answers" in shown
     with closing(sqlite3.connect(tmp_path / "postern.db", timeout=20)) as other:
         other.execute("ALTER TABLE messages RENAME TO gone_too")
