@@ -265,7 +265,7 @@ FIELDS = {
         lambda text: {"html": "<p>", **file(content_id=text)},
         "attachments[0].content_id",
         leaf(2, "content_id"),
-        lambda text: Either({text.strip().removeprefix("<").removesuffix(">") or None, None}),
+        lambda text: Either({re.sub(r"(?i)\A(?:[\s<]|cid:)+|[\s>]+\Z", "", text) or None, None}),
     ),
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ class Later(Clock):
 
 async def test_each_goes_after_its_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The content first, then the email; what waits is relayed meanwhile as ever."""
-    monkeypatch.setattr(retention, "INTERVAL", 0.01)
+    monkeypatch.setattr(retention, "PRUNE_INTERVAL", 0.01)
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, keep_content_days=2, keep_metadata_days=5)
         async with harness(simulator, settings) as at_home:

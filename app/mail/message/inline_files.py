@@ -27,6 +27,8 @@ _REFERENCE = re.compile(r"""([=("',;]\s*+)cid(?::|&\#0*+58;?+|&\#x0*+3a;?+|&colo
 _END_IN_QUOTES = {'"': re.compile('"'), "'": re.compile("'")}
 _END = re.compile(r"""["'<>]""")
 _PART_END = re.compile(r"""[\s,;&)\\?\#"'>]""")
+_BEFORE_ID = re.compile(r"(?:[\s<]|cid:)*+", re.IGNORECASE)
+_AFTER_ID = re.compile(r"[\s>]*+")  # of the reversed text
 _BLANKS = re.compile(r"\s+")
 
 
@@ -53,11 +55,10 @@ class Linked(NamedTuple):
 
 
 def bare_id(text: str) -> str:
-    """Return a content id without surrounding blanks, `<`, `>` and `cid:`."""
-    text = text.strip().removeprefix("<").removesuffix(">").strip()
-    if text[:4].lower() == "cid:":
-        text = text[4:].strip().removeprefix("<").removesuffix(">").strip()
-    return text
+    """Return a content id without what callers put around it: blanks, `<` and `>`, `cid:`."""
+    start = _BEFORE_ID.match(text)
+    end = _AFTER_ID.match(text[::-1])
+    return text[start.end() if start else 0 : len(text) - (end.end() if end else 0)]
 
 
 def link(html: str | None, attachments: tuple[Attachment, ...]) -> Linked:

@@ -149,8 +149,8 @@ def test_the_name_in_the_path(server: ApiServer, spelled: str) -> None:
         (b"{", 400, "not valid JSON"),
         (b"[]", 422, "not a list"),
         (b'{"reason": 7}', 422, "reason: It must be a string, not a number."),
-        (b'{"reason": "%s"}' % (b"x" * 201), 422, "reason: It has 201 characters; give 200 at most."),
-        (b'{"reason": "a\\u0000b"}', 422, "reason: It has unprintable characters; remove them."),
+        (b'{"reason": "%s"}' % (b"x" * 201), 422, "reason: It has 201 characters; use at most 200."),
+        (b'{"reason": "a\\u0000b"}', 422, "reason: It contains unprintable characters; remove them."),
         (b'{"reason": "\\ud800"}', 422, "reason"),
     ],
 )

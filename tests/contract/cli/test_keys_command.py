@@ -66,7 +66,7 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
         (("--lanes", "express"), "'express' is not a lane. Use one or more of urgent, normal, bulk."),
         (("--senders", "shop-*@contoso.com"), "is not a pattern of a sender"),
         (("--recipients", "exa mple"), "is not a pattern of a recipient"),
-        (("--redirect-to", "staging"), "Give one such as staging@contoso.com."),
+        (("--redirect-to", "staging"), "Use one such as staging@contoso.com."),
         (("--sink", "--redirect-to", "a@b.example"), "exclude each other"),
         (("--senders", "a@b.example", "--default-sender", "c@b.example"), "may not send as its default sender"),
         (("--per-minute", "-1"), "--per-minute"),

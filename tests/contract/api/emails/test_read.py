@@ -159,7 +159,7 @@ def test_the_relay_object_through_a_life(quiet: ApiServer) -> None:
     assert (shown["last_event"], shown["relay"]["state"]) == ("sent", "done")
     assert [attempt["number"] for attempt in shown["relay"]["attempts"]] == [1, 2]
     assert shown["relay"]["possible_duplicate"] is False
-    assert "has accepted it" in shown["relay"]["explanation"]["summary"]
+    assert "has accepted the email" in shown["relay"]["explanation"]["summary"]
 
 
 def test_a_send_only_key_leaves_mail_for_a_full_one(server: ApiServer) -> None:

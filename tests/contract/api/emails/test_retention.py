@@ -39,7 +39,7 @@ def test_it_reads_when_the_content_was_removed(server: ApiServer, failed: str) -
     assert (shown["html"], shown["text"], shown["subject"], shown["last_event"]) == (None, None, "Hello", "failed")
     assert shown["relay"]["content_removed_at"] is not None
     assert shown["relay"]["attempts"][0]["replies"] == ["550 5.7.1 No"]
-    assert shown["relay"]["explanation"]["fix"].startswith("submit it again")
+    assert shown["relay"]["explanation"]["fix"].startswith("If it is still needed, submit it again")
 
 
 def test_its_files_are_gone(server: ApiServer, failed: str) -> None:

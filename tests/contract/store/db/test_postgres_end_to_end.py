@@ -62,4 +62,4 @@ async def test_a_deep_look_logs_in_where_the_mailbox_is_relayed(postgres_url: st
             assert here["findings"][-1]["summary"] == "The login succeeded."
             assert len(simulator.logins) == 1
             async with visitor(other) as person:
-                assert "Relayed by " + relay.postern.coordinator._name in await person.log_in()
+                assert "Owner " + relay.postern.coordinator._name in await person.log_in()

@@ -60,16 +60,16 @@ async def until(true: Callable[[], bool]) -> None:
 async def test_two_share_the_mailboxes_and_the_first_has_all_again(many: Callable[..., Any]) -> None:
     """Each is some one's at every moment, and mail goes through whoever has it, wherever it was accepted."""
     async with many() as one:
-        assert len(one.postern.fleet.mailboxes) == 4
+        assert len(one.postern.coordinator.mailboxes) == 4
         async with many() as other:
-            await until(lambda: len(other.postern.fleet.mailboxes) == 2 == len(one.postern.fleet.mailboxes))
-            assert not one.postern.fleet.mailboxes.keys() & other.postern.fleet.mailboxes.keys()
+            await until(lambda: len(other.postern.coordinator.mailboxes) == 2 == len(one.postern.coordinator.mailboxes))
+            assert not one.postern.coordinator.mailboxes.keys() & other.postern.coordinator.mailboxes.keys()
             assert len({*(await owners(other)).values()}) == 2
             for home in (one, other):
                 for _ in range(8):
                     await home.post()
             await until(lambda: len(one.simulator.messages) == 16)
-        await until(lambda: len(one.postern.fleet.mailboxes) == 4)
+        await until(lambda: len(one.postern.coordinator.mailboxes) == 4)
         assert len(one.simulator.messages) == 16
         assert one.simulator.violations == []
 
@@ -80,9 +80,9 @@ async def test_who_stops_gives_back_at_once(many: Callable[..., Any]) -> None:
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(many(heartbeat=slow))
         async with many(heartbeat=slow) as other:
-            assert (len(first.postern.fleet.mailboxes), len(other.postern.fleet.mailboxes)) == (4, 0)
+            assert (len(first.postern.coordinator.mailboxes), len(other.postern.coordinator.mailboxes)) == (4, 0)
             await stack.aclose()
-            await until(lambda: len(other.postern.fleet.mailboxes) == 4)
+            await until(lambda: len(other.postern.coordinator.mailboxes) == 4)
             await other.until(await other.post(), "done")
 
 
@@ -93,8 +93,8 @@ async def test_one_half_accepts_and_the_other_relays(many: Callable[..., Any]) -
         assert (await front.caller.get("/readyz")).json()["status"] == "degraded", "nobody relays yet"
         async with many(role="relay") as back:
             await front.until(id, "done")
-            assert front.postern.fleet.mailboxes == {}
-            assert len(back.postern.fleet.mailboxes) == 4
+            assert front.postern.coordinator.mailboxes == {}
+            assert len(back.postern.coordinator.mailboxes) == 4
             assert (await back.caller.post("/emails", json=EMAIL)).status_code == 404
             for path in ("/healthz", "/readyz", "/metrics"):
                 assert (await back.caller.get(path)).status_code == 200
@@ -123,7 +123,7 @@ async def test_it_waits_for_its_database(postgres_server: Server, postgres_url: 
         postgres_server.stop()
         try:
             starting = asyncio.create_task(postern.__aenter__())
-            await until(lambda: hasattr(postern, "_listener") and postern._server.port > 0)
+            await until(lambda: hasattr(postern, "_server") and postern._server.port > 0)
             async with httpx.AsyncClient(base_url=postern.url, trust_env=False) as caller:
                 assert (await caller.get("/healthz")).status_code == 200
                 assert (await caller.get("/metrics")).status_code == 200
