@@ -159,7 +159,8 @@ class SessionPool:
                 waiter.set_exception(_stopped())
         self._waiters.clear()
         for opening in self._openings:
-            opening.reschedule(asyncio.get_running_loop().time())
+            if not opening.expired():
+                opening.reschedule(asyncio.get_running_loop().time())
 
     # Decisions. Nothing here awaits.
 
