@@ -38,7 +38,7 @@ async def walk(person: Operator) -> None:
     assert "That is not the password." in await person.log_in("not-the-password", 403)
     [cookie] = SimpleCookie(person.page.headers["set-cookie"]).values()
     assert cookie["secure"]
-    assert "What is wrong now" in await person.log_in()
+    assert "Current problems" in await person.log_in()
     assert "There is no such page." in await person.open("/nowhere", 404)
     await person.open(f"/mailboxes/{MAILBOX}")
     assert "auth ok" in await person.submit(f"/mailboxes/{MAILBOX}/examine")
