@@ -35,7 +35,7 @@ class Exchange:
 
     def sessions(self, mailbox: str) -> SessionPool:
         """What the relay borrows from."""
-        return SessionPool(_Door(self, mailbox), CONNECTIONS, monotonic=self.clock.monotonic)
+        return SessionPool(_SessionOpener(self, mailbox), CONNECTIONS, monotonic=self.clock.monotonic)
 
     def between(self, begin: float, end: float) -> int:
         """How many messages it took in this time."""
@@ -46,30 +46,30 @@ class Exchange:
         return max(map(busiest_minute, self.taken.values()), default=0)
 
 
-class _Door:
+class _SessionOpener:
     def __init__(self, exchange: Exchange, mailbox: str) -> None:
         self._exchange = exchange
         self._mailbox = mailbox
 
     async def __call__(self) -> Session:
         await self._exchange.clock.sleep(LOGIN)
-        return _Sitting(self._exchange, self._mailbox)
+        return _CountedSession(self._exchange, self._mailbox)
 
     def forget_failure(self) -> None:
         """No login ever fails here."""
 
 
-class _Sitting(Session):
+class _CountedSession(Session):
     """A session as the pool knows one, with nothing behind it."""
 
     def __init__(self, exchange: Exchange, mailbox: str) -> None:
-        self.sent = 0
+        self.transaction_count = 0
         self._here = True
         self._exchange = exchange
         self._mailbox = mailbox
 
     @property
-    def alive(self) -> bool:
+    def reusable(self) -> bool:
         return self._here
 
     @property
@@ -78,7 +78,7 @@ class _Sitting(Session):
 
     async def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Attempt:
         clock, chance = self._exchange.clock, self._exchange.chance
-        self.sent += 1
+        self.transaction_count += 1
         await clock.sleep(chance.uniform(*UPLOAD))
         if not await before_dot():
             raise AssertionError(f"{envelope.rcpt_to} was another replica's before its final dot, and nobody had died")
