@@ -103,7 +103,7 @@ def test_e7_draining(tmp_path: Path) -> None:
     with open_server(tmp_path) as server:
         id_ = server.send()
         server.draining = True
-        for response in (server.post(MINIMAL), server.get(f"/emails/{id_}"), server.get("/nope")):
+        for response in (server.post(MINIMAL), server.get(f"/emails/{id_}"), server.get("/emails/nope/nope")):
             refused(response, 503, "application_error")
             assert response.headers["retry-after"] == "5"
         assert server.inside("/healthz").json() == {"status": "ok"}
