@@ -1,5 +1,6 @@
 """UUIDv7 (RFC 9562 §5.7) that never go backwards in one process. Python's uuid has them from 3.14 on."""
 
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ def timestamp_of(id_: UUID) -> float:
 
 
 def _milliseconds(moment: float) -> int:
-    return round(moment * 1_000_000) // 1000  # by way of microseconds, as a datetime has them
+    fraction, seconds = math.modf(moment)  # rounded to microseconds as datetime does, so that both show one time
+    return (int(seconds) * 1_000_000 + round(fraction * 1_000_000)) // 1000
 
 
 def _random_words() -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.api.http.headers import timestamp
@@ -25,6 +25,7 @@ def test_the_time_is_in_front() -> None:
 
 
 @given(st.floats(1.7e9, 2e9))
+@example(1_700_000_000.4519994)
 def test_its_time_is_the_one_that_is_shown(now: float) -> None:
     """So that a list from `created_at` on begins with the email itself."""
     shown = timestamp(now)
