@@ -13,8 +13,7 @@ from app import logs
 from app.cli.exit_codes import Exit, end, run
 from app.cli.output import console
 from app.clock import Clock
-from app.simulator import Account, Fault, ServerProfile, Simulator
-from app.simulator import load as load_faults
+from app.simulator import Account, Fault, ServerProfile, Simulator, load_faults
 from app.simulator.entra import TENANT, App, Entra
 from app.simulator.run import Ports
 from app.simulator.run import run as run_simulator
@@ -51,7 +50,7 @@ def simulate(
         clock=Clock(speed=speed),
         profile=ServerProfile(names=tuple(name or ())),
         faults=_script(faults),
-        keep=keep,
+        max_records=keep,
         folder=folder,
     )
     entra = Entra(simulator, [App(CLIENT_ID, secrets=(MADE_UP,))]) if oauth else None

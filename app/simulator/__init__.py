@@ -10,9 +10,8 @@ It records sessions and messages and applies a fault script:
         assert sim.violations == []
 """
 
-from app.simulator import replies
-from app.simulator.account import Account
-from app.simulator.fault_actions import (
+from app.simulator.accounts import Account
+from app.simulator.faults.actions import (
     Call,
     Delay,
     Drop,
@@ -28,15 +27,16 @@ from app.simulator.fault_actions import (
     SlowRead,
     SlowWrite,
 )
-from app.simulator.faults import Armed, Fault, Faults, Point, load
+from app.simulator.faults.fault import Fault, Point
+from app.simulator.faults.script import FaultScript, ScriptedFault, load_faults
 from app.simulator.limits import Limits, OverMinute
+from app.simulator.protocol import replies
 from app.simulator.recorder import Login, ReceivedMessage, RecordedSession, Violation
 from app.simulator.server import Simulator
 from app.simulator.server_profile import Certificate, ServerProfile
 
 __all__ = [
     "Account",
-    "Armed",
     "Call",
     "Certificate",
     "Delay",
@@ -44,7 +44,7 @@ __all__ = [
     "Endless",
     "Fault",
     "FaultContext",
-    "Faults",
+    "FaultScript",
     "Garbage",
     "Half",
     "Kill",
@@ -57,12 +57,13 @@ __all__ = [
     "RecordedSession",
     "Reset",
     "Say",
+    "ScriptedFault",
     "ServerProfile",
     "Silence",
     "Simulator",
     "SlowRead",
     "SlowWrite",
     "Violation",
-    "load",
+    "load_faults",
     "replies",
 ]

@@ -1,6 +1,6 @@
-"""Control API of the simulator over HTTP: recorded messages and sessions, and the fault script.
+"""HTTP control API of the simulator: recorded messages and sessions, fault script, accounts.
 
-For a developer's machine and CI: it has no authentication.
+It has no authentication: run it only on a developer's machine or in CI.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Req
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
-from app.simulator.account import Account
-from app.simulator.faults import Armed, as_json, parse
+from app.simulator.accounts import Account
+from app.simulator.faults.fault import fault_to_json, parse_fault
+from app.simulator.faults.script import ScriptedFault
 from app.simulator.recorder import ReceivedMessage
 from app.simulator.server import Simulator
 
@@ -23,7 +24,7 @@ _routes = APIRouter()
 
 
 def control_api(simulator: Simulator) -> FastAPI:
-    """Return the application. It runs in the event loop of the simulator."""
+    """Return the ASGI application. It must run in the event loop of the simulator."""
     app = FastAPI(title="Postern's Office 365 simulator")
     app.state.simulator = simulator
     app.include_router(_routes)
@@ -57,17 +58,17 @@ async def list_messages(
 ) -> list[dict[str, Any]]:
     """List accepted messages, oldest first; with `refused` also refused ones.
 
-    With `count` the response waits for that many accepted messages, at most `timeout` seconds; then it is 504.
+    With `count`, wait for that many accepted messages. After `timeout` seconds the response is 504.
     """
     try:
         await sim.wait_for(count, timeout)
-    except TimeoutError as late:
-        raise HTTPException(504, str(late)) from None
+    except TimeoutError as error:
+        raise HTTPException(504, str(error)) from None
     return [_summary(message) for message in sim.messages if message.accepted or refused]
 
 
 @_routes.get("/messages/{id}.eml")
-async def message_octets(sim: Sim, id: str) -> Response:
+async def download_message(sim: Sim, id: str) -> Response:
     """Return the content as received, without dot-stuffing."""
     return Response(_message(sim, id).content, media_type="message/rfc822")
 
@@ -88,9 +89,9 @@ async def show_message(sim: Sim, id: str) -> dict[str, Any]:
 
 
 @_routes.delete("/messages", status_code=204)
-async def forget(sim: Sim) -> None:
-    """Delete messages, sessions, logins, violations and the usage of limits. Faults stay."""
-    sim.forget()
+async def clear_records(sim: Sim) -> None:
+    """Delete messages, sessions, logins, violations and the usage of limits. FaultScript stay."""
+    sim.clear_records()
 
 
 @_routes.get("/sessions")
@@ -113,20 +114,20 @@ async def list_violations(sim: Sim) -> list[dict[str, Any]]:
 
 @_routes.get("/faults")
 async def list_faults(sim: Sim) -> list[dict[str, Any]]:
-    """List the faults with the counts of reaching their point and of being applied."""
-    return [_armed(armed) for armed in sim.faults]
+    """List the faults. `reached` counts how often the point was reached, `fired` how often the fault was applied."""
+    return [_scripted(scripted) for scripted in sim.faults]
 
 
 @_routes.post("/faults", status_code=201)
 async def add_faults(
     sim: Sim, script: Annotated[dict[str, Any] | list[dict[str, Any]], Body()]
 ) -> list[dict[str, Any]]:
-    """Add one fault or several, all or none."""
+    """Add one fault, or a list of faults. An invalid fault adds none."""
     try:
-        faults = [parse(row) for row in (script if isinstance(script, list) else [script])]
+        faults = [parse_fault(row) for row in (script if isinstance(script, list) else [script])]
     except (ValueError, TypeError) as error:
         raise HTTPException(422, str(error)) from None
-    return [_armed(sim.faults.add(fault)) for fault in faults]
+    return [_scripted(sim.faults.add(fault)) for fault in faults]
 
 
 @_routes.delete("/faults", status_code=204)
@@ -151,11 +152,11 @@ async def add_account(sim: Sim, account: NewAccount) -> dict[str, str]:
     return {"address": account.address}
 
 
-def _message(sim: Simulator, id_: str) -> ReceivedMessage:
+def _message(sim: Simulator, id: str) -> ReceivedMessage:
     for message in sim.messages:
-        if message.id == id_:
+        if message.id == id:
             return message
-    raise HTTPException(404, f"no message has the id {id_}")
+    raise HTTPException(404, f"no message has the id {id}")
 
 
 def _parsed(message: ReceivedMessage) -> EmailMessage:
@@ -190,5 +191,5 @@ def _parts(parsed: EmailMessage, kind: str) -> Iterator[EmailMessage]:
             yield part
 
 
-def _armed(armed: Armed) -> dict[str, Any]:
-    return as_json(armed.fault) | {"reached": armed.reached, "fired": armed.fired}
+def _scripted(scripted: ScriptedFault) -> dict[str, Any]:
+    return fault_to_json(scripted.fault) | {"reached": scripted.reached, "fired": scripted.fired}

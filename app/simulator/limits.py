@@ -1,7 +1,7 @@
 """Sending limits of Exchange Online and their usage per mailbox. Times are epoch seconds of the clock.
 
-Rule 1: a transaction uses a sending slot from MAIL to the reply to the final dot (or its end), plus `slot_linger`.
-Rule 2: every excess of a limit is recorded as a violation, whatever the reply is.
+Rule 1: a transaction uses a sending slot from MAIL until it ends, and for `slot_linger` seconds more.
+Rule 2: every excess of a limit is recorded as a violation, even if the message is accepted.
 Rule 3: only accepted messages count for the limits per minute and day.
 """
 
@@ -15,7 +15,7 @@ from app.mail.time_units import DAY, MINUTE
 
 
 class OverMinute(StrEnum):
-    """Treatment of a message beyond `messages_per_minute`. The pages of Microsoft disagree about it."""
+    """Response to a message beyond `messages_per_minute`. Microsoft's documentation is inconsistent about it."""
 
     COUNT = "count"  # accepted, and recorded as a violation
     DELAY = "delay"  # accepted when the window has capacity
@@ -42,26 +42,26 @@ class Limits:
 
 @dataclass(slots=True)
 class MailboxUsage:
-    """Usage of one mailbox."""
+    """Usage of the limits by one mailbox."""
 
     sending: set[int] = field(default_factory=set)  # slots in use
-    lingering: deque[float] = field(default_factory=deque)  # when slots that ended become free
-    minute: deque[float] = field(default_factory=deque)  # when messages were accepted
-    day: deque[tuple[float, int]] = field(default_factory=deque)  # when, recipients
-    recipients: int = 0  # the sum of `day`
+    lingering: deque[float] = field(default_factory=deque)  # times at which ended slots become free
+    minute: deque[float] = field(default_factory=deque)  # times of accepted messages
+    day: deque[tuple[float, int]] = field(default_factory=deque)  # time and recipients of accepted messages
+    recipients: int = 0  # sum of the recipients in `day`
 
 
-class UsageLedger:
-    """Usage of all mailboxes."""
+class UsageTracker:
+    """Usage of the limits by all mailboxes."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._of: defaultdict[str, MailboxUsage] = defaultdict(MailboxUsage)
+        self._usage: defaultdict[str, MailboxUsage] = defaultdict(MailboxUsage)
         self._slots = count(1)
 
     def take_slot(self, mailbox: str, now: float) -> int | None:
         """Take a sending slot, freed with `free_slot`. Return None if all slots of the mailbox are in use."""
-        usage = self._of[mailbox]
+        usage = self._usage[mailbox]
         while usage.lingering and usage.lingering[0] <= now:
             usage.lingering.popleft()
         if len(usage.sending) + len(usage.lingering) >= self.limits.connections_sending:
@@ -72,7 +72,7 @@ class UsageLedger:
 
     def free_slot(self, mailbox: str, slot: int, now: float) -> None:
         """Free a slot at the end of its transaction."""
-        usage = self._of[mailbox]
+        usage = self._usage[mailbox]
         if slot in usage.sending:
             usage.sending.remove(slot)
             if self.limits.slot_linger:
@@ -80,29 +80,29 @@ class UsageLedger:
 
     def minute_free_at(self, mailbox: str, now: float) -> float:
         """Return the time at which the minute window accepts the next message; `now` if it has capacity."""
-        sent = self._of[mailbox].minute
+        sent = self._usage[mailbox].minute
         while sent and sent[0] <= now - self.limits.minute:
             sent.popleft()
         over = len(sent) - self.limits.messages_per_minute
         return sent[over] + self.limits.minute if over >= 0 else now
 
-    def day_has_room(self, mailbox: str, recipients: int, now: float) -> bool:
+    def has_day_capacity(self, mailbox: str, recipients: int, now: float) -> bool:
         """Return True if the rolling 24 hours have capacity for `recipients`."""
-        usage = self._of[mailbox]
+        usage = self._usage[mailbox]
         while usage.day and usage.day[0][0] <= now - DAY:
             usage.recipients -= usage.day.popleft()[1]
         return usage.recipients + recipients <= self.limits.recipients_per_day
 
     def count(self, mailbox: str, recipients: int, now: float) -> None:
         """Count an accepted message."""
-        usage = self._of[mailbox]
+        usage = self._usage[mailbox]
         usage.minute.append(now)
         usage.day.append((now, recipients))
         usage.recipients += recipients
 
-    def forget(self) -> None:
-        """Reset the minute and day windows. Slots in use stay in use."""
-        for usage in self._of.values():
+    def clear(self) -> None:
+        """Empty the minute and day windows. Slots in use stay in use."""
+        for usage in self._usage.values():
             usage.minute.clear()
             usage.day.clear()
             usage.recipients = 0

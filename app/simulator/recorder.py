@@ -65,15 +65,15 @@ class RecordedSession:
 
 
 class Recorder:
-    """Store of the last `keep` items of each kind (None: all). Accepted messages also go to `folder` as .eml."""
+    """Last `max_records` records of each kind (None: all). Accepted messages are also written to `folder` as .eml."""
 
-    def __init__(self, keep: int | None = None, folder: Path | None = None) -> None:
+    def __init__(self, max_records: int | None = None, folder: Path | None = None) -> None:
         self.messages: list[ReceivedMessage] = []
         self.sessions: list[RecordedSession] = []
         self.logins: list[Login] = []
         self.violations: list[Violation] = []
         self.accepted = 0  # including those no longer stored
-        self._keep = keep
+        self._max_records = max_records
         self._folder = folder
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ class Recorder:
         self._append(self.violations, Violation(at, mailbox, what))
 
     async def wait_for(self, count: int, timeout: float) -> None:
-        """Wait for `count` accepted messages since the last reset. Raises TimeoutError after `timeout` real seconds."""
+        """Wait until `count` messages were accepted since `clear`. Raises TimeoutError after `timeout` real seconds."""
         if self.accepted >= count:
             return
         future = asyncio.get_running_loop().create_future()
@@ -119,8 +119,8 @@ class Recorder:
         finally:
             del self._waiting[future]
 
-    def forget(self) -> None:
-        """Delete all records except open sessions."""
+    def clear(self) -> None:
+        """Delete all records except those of open sessions."""
         self.messages.clear()
         self.logins.clear()
         self.violations.clear()
@@ -129,5 +129,5 @@ class Recorder:
 
     def _append(self, records: list[_T], item: _T) -> None:
         records.append(item)
-        if self._keep is not None and len(records) > self._keep:
-            del records[: len(records) - self._keep]
+        if self._max_records is not None:
+            del records[: max(0, len(records) - self._max_records)]

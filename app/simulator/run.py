@@ -25,7 +25,7 @@ async def run(
 ) -> None:
     """Serve SMTP, the control API and optionally Entra, until cancelled.
 
-    `ready` is called once with the URL of the control API when all ports listen. Raises OSError, CannotListenError.
+    `ready` is called once with the URL of the control API when all ports listen. Raises OSError, ListenError.
     """
     http_server = HttpServer(control_api(simulator), ports.host, ports.control)
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""SMTP server of the simulator: listener, sessions, and access to records and settings."""
+"""Simulator: the SMTP listener, its sessions, and access to records, faults, accounts and settings."""
 
 import asyncio
 import ssl
@@ -9,15 +9,16 @@ from typing import Self
 
 from app import logs
 from app.clock import Clock
-from app.simulator.account import Account, Accounts
-from app.simulator.command_loop import serve_connection
-from app.simulator.connection import SmtpConnection
-from app.simulator.faults import Fault, Faults
-from app.simulator.limits import Limits, UsageLedger
+from app.simulator.accounts import Account, Accounts
+from app.simulator.faults.fault import Fault
+from app.simulator.faults.script import FaultScript
+from app.simulator.limits import Limits, UsageTracker
+from app.simulator.protocol.connection import SmtpConnection
 from app.simulator.recorder import Login, ReceivedMessage, RecordedSession, Recorder, Violation
 from app.simulator.server_profile import ServerProfile
-from app.simulator.session import Session
-from app.simulator.state import SimulatorState
+from app.simulator.session.command_loop import serve_connection
+from app.simulator.session.session import Session
+from app.simulator.session.state import SimulatorState
 
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_PROFILE = ServerProfile()
@@ -27,7 +28,7 @@ _STOP_TIMEOUT = 2.0  # seconds
 class Simulator:
     """Simulated Exchange Online on a loopback port.
 
-    `keep` limits the stored records (None: no limit); accepted messages are also written to `folder` as .eml files.
+    It records the last `max_records` records of each kind (None: all), and writes accepted messages to `folder`.
     """
 
     def __init__(
@@ -39,24 +40,24 @@ class Simulator:
         *,
         faults: Iterable[Fault] = (),
         seed: int = 0,
-        keep: int | None = None,
+        max_records: int | None = None,
         folder: Path | None = None,
     ) -> None:
         self.host = "127.0.0.1"
         self.port = 0
-        self._recorder = Recorder(keep, folder)
+        self._recorder = Recorder(max_records, folder)
         self._state = SimulatorState(
             accounts=Accounts(accounts),
             clock=clock or Clock(),
-            usage=UsageLedger(limits),
+            usage=UsageTracker(limits),
             recorder=self._recorder,
-            faults=Faults(seed),
+            faults=FaultScript(seed),
             profile=profile,
         )
         for fault in faults:
             self.faults.add(fault)
         self._server: asyncio.Server | None = None
-        self._open: dict[SmtpConnection, asyncio.Task[None]] = {}
+        self._tasks: dict[SmtpConnection, asyncio.Task[None]] = {}
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen. Port 0 selects a free one; `port` has its number."""
@@ -69,12 +70,12 @@ class Simulator:
         if self._server is not None:
             self._server.close()
             self._server = None
-        ending = dict(self._open)
-        for connection, task in ending.items():
+        tasks = dict(self._tasks)
+        for connection, task in tasks.items():
             task.cancel()
             connection.abort()
-        if ending:
-            await asyncio.wait([*ending.values(), *(connection.closed for connection in ending)], timeout=_STOP_TIMEOUT)
+        if tasks:
+            await asyncio.wait([*tasks.values(), *(connection.closed for connection in tasks)], timeout=_STOP_TIMEOUT)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -93,11 +94,11 @@ class Simulator:
         session = Session(self._state, connection)
         self._recorder.add_session(session.record)
         task = asyncio.get_running_loop().create_task(serve_connection(session))
-        self._open[connection] = task
-        connection.closed.add_done_callback(lambda _: self._open.pop(connection, None))
-        task.add_done_callback(lambda _: self._ended(connection, task))
+        self._tasks[connection] = task
+        connection.closed.add_done_callback(lambda _: self._tasks.pop(connection, None))
+        task.add_done_callback(lambda _: self._report_crash(connection, task))
 
-    def _ended(self, connection: SmtpConnection, task: asyncio.Task[None]) -> None:
+    def _report_crash(self, connection: SmtpConnection, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             logs.crashed("simulator", error)
             connection.abort()
@@ -106,7 +107,7 @@ class Simulator:
 
     @property
     def messages(self) -> list[ReceivedMessage]:
-        """Messages with complete content, accepted or refused, oldest first."""
+        """Messages with complete content, accepted and refused, oldest first."""
         return self._recorder.messages
 
     @property
@@ -121,37 +122,39 @@ class Simulator:
 
     @property
     def logins(self) -> list[Login]:
-        """AUTH exchanges: (at, mailbox, mechanism, ok)."""
+        """AUTH exchanges, oldest first."""
         return self._recorder.logins
 
     @property
     def violations(self) -> list[Violation]:
-        """Violations of limits: (at, mailbox, what)."""
+        """Violations of limits, oldest first."""
         return self._recorder.violations
 
     async def wait_for(self, count: int, timeout: float) -> None:
-        """Wait for `count` accepted messages since the last reset. Raises TimeoutError after `timeout` real seconds."""
+        """Wait until `count` messages were accepted since the last reset.
+
+        Raises TimeoutError after `timeout` real seconds."""
         await self._recorder.wait_for(count, timeout)
 
-    def forget(self) -> None:
-        """Delete records and usage. Connections and faults stay."""
-        self._recorder.forget()
-        self._state.usage.forget()
+    def clear_records(self) -> None:
+        """Delete records and usage. Connections and faults remain."""
+        self._recorder.clear()
+        self._state.usage.clear()
 
     def reset(self) -> None:
         """Delete records, usage and faults."""
-        self.forget()
+        self.clear_records()
         self._state.faults.clear()
 
     # Settings.
 
     @property
     def accounts(self) -> Accounts:
-        """Accounts that may log in."""
+        """Accounts of the tenant."""
         return self._state.accounts
 
     @property
-    def faults(self) -> Faults:
+    def faults(self) -> FaultScript:
         """Fault script."""
         return self._state.faults
 
@@ -162,7 +165,7 @@ class Simulator:
 
     @property
     def profile(self) -> ServerProfile:
-        """Profile of new connections."""
+        """Server profile that applies to new connections."""
         return self._state.profile
 
     @profile.setter
@@ -171,7 +174,7 @@ class Simulator:
 
     @property
     def limits(self) -> Limits:
-        """Sending limits; timeouts apply to new sessions."""
+        """Sending limits. Changed timeouts apply to new sessions."""
         return self._state.usage.limits
 
     @limits.setter
@@ -185,8 +188,8 @@ class Simulator:
         """CA certificate in PEM. The server certificate is for localhost, 127.0.0.1, ::1 and smtp.office365.com."""
         return self._state.certificates.ca_pem
 
-    def tls(self) -> ssl.SSLContext:
-        """Return a server context with a valid certificate, for another server."""
+    def tls_context(self) -> ssl.SSLContext:
+        """Return a TLS server context with a valid certificate, for another server."""
         return self._state.certificates.context(ServerProfile(names=self.profile.names))
 
     def write_ca(self, path: Path | str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from app import mailbox_factory
 from app.clock import Clock
 from app.simulator import Drop, Endless, Fault, Garbage, Half, LongLine, Point, Reset, Say, Silence, Simulator
-from app.simulator.fault_actions import Action
+from app.simulator.faults.actions import Action
 from app.smtp.timeouts import Timeouts
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import ends_of

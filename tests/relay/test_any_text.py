@@ -273,7 +273,7 @@ FIELDS = {
 @pytest.fixture
 async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
     """Without a bound on the pace."""
-    async with Simulator(accounts=[ACCOUNT], keep=100_000) as simulator:
+    async with Simulator(accounts=[ACCOUNT], max_records=100_000) as simulator:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000, recipients_per_day=100_000)
         facts = settings_for(simulator, tmp_path, messages_per_minute=100_000, recipients_per_day=100_000)
         async with harness(simulator, facts) as home:

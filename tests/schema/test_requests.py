@@ -48,7 +48,7 @@ def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.Complet
 @pytest.mark.timeout(3600 if WHOLE else 300)
 async def test_e5_no_request_is_answered_outside_the_specification(tmp_path: Path) -> None:
     """No 5xx, no answer that is not described; afterwards the process lives, and ends well, and took little memory."""
-    async with Simulator(accounts=[ACCOUNT], keep=10) as simulator:
+    async with Simulator(accounts=[ACCOUNT], max_records=10) as simulator:
         told, process = await asyncio.to_thread(schemathesis, simulator, tmp_path)
     assert told.returncode == 0, told.stdout[-20_000:] + told.stderr
     made = re.search(r"^\s*(\d+) generated", told.stdout, re.MULTILINE)

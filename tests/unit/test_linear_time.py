@@ -30,7 +30,7 @@ from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.policy import judge
 from app.mail.webhook import rules
-from app.simulator import arguments, content
+from app.simulator.protocol import arguments, content
 from app.smtp import transcript
 from tests.unit.growth import grows_too_fast, pumped
 
@@ -197,11 +197,11 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "cookies": cookie_parser,
     "dialogue": lambda text: transcript.mask(text, ["a secret"]),
     "upstream reply": _judged,
-    "simulator MAIL": lambda text: arguments.mail(f"FROM:{text}", smtputf8_offered=True),
-    "simulator MAIL with brackets": lambda text: arguments.mail(f"FROM:<{text}>", smtputf8_offered=True),
+    "simulator MAIL": lambda text: arguments.mail(f"FROM:{text}", smtputf8_supported=True),
+    "simulator MAIL with brackets": lambda text: arguments.mail(f"FROM:<{text}>", smtputf8_supported=True),
     "simulator RCPT": lambda text: arguments.rcpt(f"TO:<a@{text}>", smtputf8=True),
-    "simulator EHLO": arguments.ehlo_name,
-    "simulator head": lambda text: content.head(text.encode("utf-8", "surrogatepass")),
+    "simulator EHLO": arguments.is_ehlo_name,
+    "simulator head": lambda text: content.header_fields(text.encode("utf-8", "surrogatepass")),
     "attachment": lambda text: attachment_content.read(text, None, is_text=True),
     "key policy senders": lambda text: key_policy.senders([text]),
     "key policy recipients": lambda text: key_policy.recipients([text]),

@@ -29,8 +29,8 @@ class Entra(Sts):
         self._http_server: HttpServer | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen. Port 0 selects a free one. Raises CannotListen."""
-        self._http_server = HttpServer(application(self), host, port, tls=self._simulator.tls())
+        """Listen. Port 0 selects a free one. Raises ListenError."""
+        self._http_server = HttpServer(application(self), host, port, tls=self._simulator.tls_context())
         await self._http_server.start()
         name = next(iter(self._simulator.profile.names), "localhost")
         self.authority = f"https://{name}:{self._http_server.port}"

@@ -47,7 +47,7 @@ async def test_large_attachments_all_at_once(tmp_path: Path) -> None:
     """64 clients with 10 MiB each: every email is accepted in the end, and what is relayed meanwhile counts too."""
     content = base64.b64encode(os.urandom(ATTACHMENT)).decode()
     octets = json.dumps({**EMAIL, "attachments": [{"filename": "a.bin", "content": content}]}).encode()
-    async with Simulator(accounts=[ACCOUNT], keep=1) as simulator:
+    async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
         process, told = await asyncio.to_thread(storm, simulator, tmp_path, octets)
         assert simulator.messages
     print(f"peak {process.peak / 2**20:.0f} MiB, {told} times told to come again")
@@ -101,7 +101,7 @@ def attacked(process: Process, body: bytes, **headers: str) -> tuple[set[int], f
 async def test_hostile_bodies(tmp_path: Path, name: str) -> None:
     """The bound holds for every body, with an Idempotency-Key, too, and another caller is answered meanwhile."""
     body, status = HOSTILE[name]
-    async with Simulator(accounts=[ACCOUNT], keep=1) as simulator:
+    async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
 
         def run() -> tuple[Process, set[int], float]:
             with served(simulator, tmp_path) as process:
@@ -118,7 +118,7 @@ async def test_hostile_bodies(tmp_path: Path, name: str) -> None:
 async def test_readers_all_at_once(tmp_path: Path) -> None:
     """Of a large email, of its attachments and of one of them: they take turns or are told to come again."""
     content = base64.b64encode(os.urandom(23 * 2**20)).decode()
-    async with Simulator(accounts=[ACCOUNT], keep=1) as simulator:
+    async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
 
         def get(process: Process, path: str) -> int:
             with httpx.Client(base_url=process.url, headers=HEADERS, timeout=100, trust_env=False) as caller:

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from app.simulator import Account, Limits, OverMinute, Simulator
-from app.simulator.limits import UsageLedger
+from app.simulator.limits import UsageTracker
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, content, expect
 from tests.contract.simulator.conftest import Ready, Start
 
@@ -90,17 +90,17 @@ async def test_the_31st_message_in_a_minute_is_written_down(start: Start, ready:
 
 def test_the_minute_and_the_day_slide() -> None:
     """Each message counts for 60 s, each recipient for 24 h, from its own acceptance on."""
-    books = UsageLedger(Limits(messages_per_minute=2, recipients_per_day=10))
+    books = UsageTracker(Limits(messages_per_minute=2, recipients_per_day=10))
     books.count(MAILBOX, 4, 0.0)
     books.count(MAILBOX, 6, 20.0)
     assert books.minute_free_at(MAILBOX, 30.0) == 60.0
     assert books.minute_free_at(MAILBOX, 60.0) == 60.0
     books.count(MAILBOX, 0, 60.0)
     assert books.minute_free_at(MAILBOX, 61.0) == 80.0
-    assert not books.day_has_room(MAILBOX, 1, 86_399.0)
-    assert books.day_has_room(MAILBOX, 4, 86_400.0)
-    assert not books.day_has_room(MAILBOX, 5, 86_400.0)
-    assert books.day_has_room("other@contoso.com", 10, 30.0)
+    assert not books.has_day_capacity(MAILBOX, 1, 86_399.0)
+    assert books.has_day_capacity(MAILBOX, 4, 86_400.0)
+    assert not books.has_day_capacity(MAILBOX, 5, 86_400.0)
+    assert books.has_day_capacity("other@contoso.com", 10, 30.0)
 
 
 async def test_the_minute_can_refuse(start: Start, ready: Ready) -> None:

@@ -44,7 +44,7 @@ async def test_reset_forgets_and_disarms(start: Start, ready: Ready) -> None:
 
 async def test_memory_can_be_bounded(start: Start, ready: Ready) -> None:
     """Only the last ones are kept; all are counted."""
-    sim = await start(keep=2)
+    sim = await start(max_records=2)
     client = await ready(sim)
     for number in range(4):
         await client.send(content(f"Subject: {number}"))

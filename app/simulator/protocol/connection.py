@@ -1,4 +1,4 @@
-"""Server side of one TCP connection: lines and content in, replies out, TLS, and ways to close.
+"""Server side of one TCP connection: read lines and content, write replies, start TLS, close.
 
 Replies are buffered with `write` and sent together with `flush` (RFC 2920 §3.2).
 Only CRLF ends a line and only CRLF.CRLF ends content (RFC 5321 §2.3.8, §4.1.1.4).
@@ -12,18 +12,18 @@ import ssl
 import struct
 from typing import cast
 
-from app.simulator.failure import ConnectionLostError, LineTooLongError
+from app.simulator.protocol.errors import ConnectionLostError, LineTooLongError
 
-HIGH_WATER_BYTES = 1024 * 1024  # unread input beyond which reading pauses
-LINE_LIMIT = 16 * 1024  # RFC 4954 §4 asks for 12,288 with AUTH
-SLOW_READ_BUFFER_BYTES = 256 * 1024  # of the kernel; with much less, TCP stalls on loopback
+HIGH_WATER_BYTES = 1024 * 1024  # buffered input above which reading pauses
+MAX_LINE_BYTES = 16 * 1024  # at least 12,288 for AUTH (RFC 4954 §4)
+SLOW_READ_BUFFER_BYTES = 256 * 1024  # of the kernel; a much smaller buffer stalls TCP on loopback
 CLOSE_TIMEOUT = 1.0  # seconds for the client to close after our FIN
 END = b"\r\n.\r\n"
 PROTOCOL_VERSION_ALERT = bytes((21, 3, 1, 0, 2, 2, 70))  # fatal (RFC 5246 §7.2)
 
 
 class SmtpConnection(asyncio.Protocol):
-    """Buffered transport of one connection. Times are seconds of the event loop.
+    """Buffered connection of one client. Times are seconds of the event loop.
 
     Methods that wait for the client raise ConnectionLostError when the connection is closed, and TimeoutError when no
     data arrived for `idle_timeout` seconds or when `deadline` is reached.
@@ -33,8 +33,8 @@ class SmtpConnection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.idle_timeout = math.inf
         self.deadline = math.inf
-        self.turns = 0
-        self.read_rate: float | None = None  # bytes per second; 0: nothing more is read
+        self.turns = 0  # round trips: input after a reply
+        self.read_rate: float | None = None  # bytes per second; 0: reading stops
         self.write_rate: float | None = None
         self.closed = self.loop.create_future()  # done when the connection is closed
         self._in = bytearray()
@@ -92,7 +92,7 @@ class SmtpConnection(asyncio.Protocol):
             raise ConnectionLostError
         searched = 0
         while (end := self._in.find(b"\r\n", searched)) < 0:
-            if len(self._in) > LINE_LIMIT:
+            if len(self._in) > MAX_LINE_BYTES:
                 raise LineTooLongError
             searched = max(0, len(self._in) - 1)
             await self.wait_for_data()
@@ -104,12 +104,12 @@ class SmtpConnection(asyncio.Protocol):
         return b"\r\n" in self._in
 
     async def read_content(self, limit: int) -> tuple[bytes, int]:
-        """Return the content up to CRLF.CRLF, with the last CRLF and without the dot, and its size in bytes.
+        """Return the content before CRLF.CRLF, including its last CRLF, and its size in bytes.
 
-        Content of more than `limit` bytes is discarded; b"" is returned with its size.
+        Content of more than `limit` bytes is discarded: b"" and its size are returned.
         Raises ConnectionLostError, TimeoutError.
         """
-        if self._in[:3] == b".\r\n" or (len(self._in) < 3 and await self._empty()):
+        if self._in[:3] == b".\r\n" or (len(self._in) < 3 and await self._is_empty_content()):
             self._take(0, 3)
             return b"", 0
         searched = dropped = 0
@@ -154,7 +154,7 @@ class SmtpConnection(asyncio.Protocol):
         if len(self._in) == size:
             raise ConnectionLostError if self.closed.done() or self._closing else TimeoutError
 
-    async def _empty(self) -> bool:
+    async def _is_empty_content(self) -> bool:
         while len(self._in) < 3:
             await self.wait_for_data()
         return self._in[:3] == b".\r\n"
@@ -192,7 +192,7 @@ class SmtpConnection(asyncio.Protocol):
         self._out += data
 
     async def flush(self) -> None:
-        """Send the output buffer. A closed connection raises nothing."""
+        """Send the output buffer. On a closed connection, discard it."""
         if not self._out or self._transport is None or self.closed.done() or self._closing:
             self._out.clear()
             return
@@ -225,14 +225,14 @@ class SmtpConnection(asyncio.Protocol):
 
     async def wait_for_client_hello(self) -> None:
         """Wait for the ClientHello without reading it. Raises ConnectionLostError, TimeoutError."""
-        begun = self._waiter = self.loop.create_future()
-        with self._socket() as spare:
-            self.loop.add_reader(spare.fileno(), self._wake)
+        readable = self._waiter = self.loop.create_future()
+        with self._socket() as duplicate:
+            self.loop.add_reader(duplicate.fileno(), self._wake)
             try:
                 async with asyncio.timeout_at(min(self.loop.time() + self.idle_timeout, self.deadline)):
-                    await begun
+                    await readable
             finally:
-                self.loop.remove_reader(spare.fileno())
+                self.loop.remove_reader(duplicate.fileno())
                 self._waiter = None
 
     async def start_tls(self, context: ssl.SSLContext) -> str:
@@ -240,25 +240,25 @@ class SmtpConnection(asyncio.Protocol):
         if self._transport is None or self.closed.done():
             raise ConnectionLostError
         self._paused = False
-        with self._socket() as spare:
+        with self._socket() as duplicate:
             try:
-                secured = await self.loop.start_tls(
+                tls_transport = await self.loop.start_tls(
                     self._transport, self, context, server_side=True, ssl_shutdown_timeout=1.0
                 )
             except OSError as error:
                 if getattr(error, "reason", None) == "UNSUPPORTED_PROTOCOL":
-                    spare.send(PROTOCOL_VERSION_ALERT)  # the loop closes the socket before OpenSSL's alert is sent
+                    duplicate.send(PROTOCOL_VERSION_ALERT)  # the loop closes the socket before OpenSSL's alert is sent
                 raise ConnectionLostError from error
             finally:
                 if self._transport.is_closing():
                     self.connection_lost(None)  # the event loop does not call it after a failed handshake
-        if secured is None:
+        if tls_transport is None:
             raise ConnectionLostError
-        self._transport = secured
-        version: str = secured.get_extra_info("ssl_object").version()
+        self._transport = tls_transport
+        version: str = tls_transport.get_extra_info("ssl_object").version()
         return version
 
-    # Ways to close.
+    # Closing.
 
     async def close(self) -> None:
         """Send the output buffer, shut down TLS, then FIN."""
@@ -291,7 +291,7 @@ class SmtpConnection(asyncio.Protocol):
         self._transport.abort()
 
     def discard_input(self) -> None:
-        """Discard all further input, but detect the end of the connection."""
+        """Discard all further input. The end of the connection is still detected."""
         self._discard_input = True
         self._in.clear()
         self.read_rate = None
@@ -316,7 +316,7 @@ class SmtpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _socket(self) -> socket.socket:
-        """Return the socket with a second descriptor: sockets of event loops have few methods."""
+        """Return a duplicate of the socket, because the sockets of event loops lack most methods."""
         if self._transport is None or self.closed.done():
             raise ConnectionLostError
         return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))

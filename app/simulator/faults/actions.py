@@ -1,6 +1,6 @@
-"""Actions of faults on a connection.
+"""Actions of faults: each does one thing to the connection of the client.
 
-An action returns True if it replaces the command and its reply, False if the command continues.
+`apply` returns True if the action replaces the command and its reply, False if the command continues.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic.dataclasses import dataclass as validated
 
 from app.clock import Clock
-from app.simulator.connection import SmtpConnection
+from app.simulator.protocol.connection import SmtpConnection
+from app.simulator.protocol.replies import encode
 from app.simulator.recorder import RecordedSession
-from app.simulator.replies import encode
 
-CHUNK = 16 * 1024
+ENDLESS_CHUNK_BYTES = 16 * 1024
 
-# In files the bytes are a string of the characters U+0000 to U+00FF.
-Octets = Annotated[
+# In JSON and TOML, bytes are a string of the characters U+0000 to U+00FF.
+Bytes = Annotated[
     bytes,
     BeforeValidator(lambda value: value.encode("latin-1") if isinstance(value, str) else value),
     PlainSerializer(lambda value: value.decode("latin-1"), return_type=str),
@@ -30,14 +30,14 @@ Octets = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class FaultContext:
-    """Context in which a fault is applied. `usual` is the reply without the fault."""
+    """Session state at the point of a fault. `usual` is the reply without the fault."""
 
     connection: SmtpConnection = field(repr=False)
     clock: Clock = field(repr=False)
     session: RecordedSession
     point: str
     usual: str
-    is_command: bool  # the point precedes the handling of a command
+    is_command: bool  # the command at this point is not handled yet
     mailbox: str
     sender: str
     recipients: tuple[str, ...]
@@ -49,7 +49,7 @@ class FaultContext:
 class Say:
     """Reply with `text` (code included, lines joined by LF).
 
-    If `text` has the class of the usual reply (2yz, 354), the command is run and only its reply differs.
+    If `text` has the first digit of the usual positive reply, the command is executed and only its reply differs.
     """
 
     text: str = Field(pattern=r"^[2-5][0-9][0-9][ -]")
@@ -69,7 +69,7 @@ class Say:
 
 @validated(frozen=True, slots=True)
 class Delay:
-    """Wait `seconds` of the clock, then continue, even if the client has disconnected."""
+    """Wait `seconds` of the simulator's clock, then continue, even if the client has disconnected."""
 
     seconds: float = Field(ge=0)
     action: Literal["delay"] = "delay"
@@ -100,7 +100,7 @@ class Reset:
     action: Literal["reset"] = "reset"
 
     async def apply(self, context: FaultContext) -> bool:
-        """Reset; replies not yet written are lost."""
+        """Reset. Buffered replies are lost."""
         context.connection.reset()
         return True
 
@@ -113,7 +113,7 @@ class Half:
     action: Literal["half"] = "half"
 
     async def apply(self, context: FaultContext) -> bool:
-        """Write a part, then close."""
+        """Write the first bytes of the reply, then close."""
         context.connection.write(encode(context.usual)[: self.octets])
         await context.connection.drop()
         return True
@@ -137,7 +137,7 @@ class Silence:
 class Garbage:
     """Write `data` instead of the reply."""
 
-    data: Octets
+    data: Bytes
     action: Literal["garbage"] = "garbage"
 
     async def apply(self, context: FaultContext) -> bool:
@@ -148,13 +148,13 @@ class Garbage:
 
 @validated(frozen=True, slots=True)
 class LongLine:
-    """Reply with one line of `octets` bytes without CRLF (RFC 5321 §4.5.3.1.5 allows 510)."""
+    """Reply with one line of `octets` bytes, CRLF not included (RFC 5321 §4.5.3.1.5 allows 510)."""
 
     octets: int = Field(default=10_000, ge=4)
     action: Literal["long_line"] = "long_line"
 
     async def apply(self, context: FaultContext) -> bool:
-        """Write it with the code of the usual reply."""
+        """Write the line, with the code of the usual reply."""
         context.connection.write(f"{context.usual[:3]} ".encode().ljust(self.octets, b"x") + b"\r\n")
         return True
 
@@ -169,7 +169,7 @@ class Endless:
     async def apply(self, context: FaultContext) -> bool:
         """Write as fast as the client reads."""
         line = f"{context.usual[:3]}-and there is more\r\n".encode()
-        chunk = line * (CHUNK // len(line))
+        chunk = line * (ENDLESS_CHUNK_BYTES // len(line))
         written = 0
         while written < self.octets and not context.connection.closed.done():
             context.connection.write(chunk[: self.octets - written])
@@ -207,7 +207,7 @@ class SlowWrite:
 
 @validated(frozen=True, slots=True)
 class Kill:
-    """Send a signal to a process, then continue. To lose the message too, add a Drop at the same point after it."""
+    """Send a signal to a process, then continue. Add a Drop at the same point to lose the reply too."""
 
     pid: int = Field(gt=0)  # 0 and negative numbers are process groups
     signal: int = int(signals.SIGKILL)

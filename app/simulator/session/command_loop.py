@@ -1,17 +1,17 @@
-"""Command loop of one connection, from the greeting to the end.
+"""Command loop of one SMTP session, from the greeting to the end of the connection.
 
-Rule 1: replies to a batch of commands are written together, when no further complete command waits (RFC 2920 §3.2).
+Rule 1: replies are sent together when no further complete command is buffered (RFC 2920 §3.2).
 Rule 2: a session ends with 421 after its idle timeout and at its maximum age.
-Rule 3: at the end of a connection its transaction ends and its sending slot is free.
+Rule 3: the end of a connection ends its transaction and frees its sending slot.
 """
 
 import asyncio
 
-from app.simulator import replies
-from app.simulator.commands import COMMANDS, unknown
-from app.simulator.failure import ArgumentError, ConnectionLostError, LineTooLongError
-from app.simulator.faults import Point
-from app.simulator.session import Session
+from app.simulator.faults.fault import Point
+from app.simulator.protocol import replies
+from app.simulator.protocol.errors import ArgumentError, ConnectionLostError, LineTooLongError
+from app.simulator.session.commands import COMMANDS, unknown
+from app.simulator.session.session import Session
 
 
 async def serve_connection(session: Session) -> None:
@@ -19,7 +19,7 @@ async def serve_connection(session: Session) -> None:
     try:
         await _greet(session)
         while True:
-            await _command(session)
+            await _handle_command(session)
     except ConnectionLostError:
         pass
     except TimeoutError:
@@ -29,7 +29,7 @@ async def serve_connection(session: Session) -> None:
         session.write_reply(replies.LINE_TOO_LONG)
         await session.connection.drop()
     finally:
-        session.end()
+        session.end_transaction()
         session.record.turns = session.connection.turns
         session.record.closed_at = session.now
 
@@ -41,12 +41,12 @@ async def _greet(session: Session) -> None:
         await session.reply(session.banner())
 
 
-async def _command(session: Session) -> None:
+async def _handle_command(session: Session) -> None:
     if not session.connection.has_line:
         await session.connection.flush()
         session.record.turns = session.connection.turns
         if session.transaction is None and session.state.faults.at(Point.IDLE):
-            await _idle(session)
+            await _apply_idle_faults(session)
     line_bytes = await session.connection.read_line()
     line = line_bytes.decode("utf-8", "surrogateescape")
     verb, _, argument = line.partition(" ")
@@ -64,8 +64,8 @@ def _masked(verb: str, argument: str) -> str:
     return f"{verb} {mechanism}{space}{'***' if initial else ''}"
 
 
-async def _idle(session: Session) -> None:
-    """Apply each fault at IDLE if the client sends nothing for the fault's `after` seconds."""
+async def _apply_idle_faults(session: Session) -> None:
+    """Apply each fault at IDLE when the client has sent nothing for the `after` seconds of the fault."""
     waited = 0.0
     for armed in sorted(session.state.faults.at(Point.IDLE), key=lambda one: one.fault.after):
         within = (armed.fault.after - waited) / session.state.clock.speed

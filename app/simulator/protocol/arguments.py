@@ -1,12 +1,12 @@
-"""Parser of the arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.2). Errors carry the reply of Exchange."""
+"""Parser of the arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.2). The text of an error is the reply of Exchange."""
 
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from app.simulator import replies
-from app.simulator.failure import ArgumentError
+from app.simulator.protocol import replies
+from app.simulator.protocol.errors import ArgumentError
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -28,46 +28,48 @@ class Mail:
     smtputf8: bool
 
 
-def ehlo_name(argument: str) -> bool:
+def is_ehlo_name(argument: str) -> bool:
     """Return True for a domain or an address literal (RFC 5321 §4.1.1.1)."""
     if argument.startswith("[") and argument.endswith("]"):
         return _is_literal(argument)
     return len(argument) <= 255 and _DOMAIN.fullmatch(argument) is not None
 
 
-def mail(argument: str, *, smtputf8_offered: bool) -> Mail:
+def mail(argument: str, *, smtputf8_supported: bool) -> Mail:
     """Parse `FROM:<path> parameters`. Raises ArgumentError."""
     path, parameters = _path(argument, "FROM:", replies.INVALID_SENDER)
-    offered = _MAIL if smtputf8_offered else {name: form for name, form in _MAIL.items() if name != "SMTPUTF8"}
-    given = _parameters(parameters, offered)
+    given = _parameters(parameters, _MAIL_PARAMETERS)
+    smtputf8 = "SMTPUTF8" in given
+    if smtputf8 and not smtputf8_supported:
+        raise ArgumentError(replies.INVALID_ARGUMENTS)
     if path:
-        _check(path, replies.INVALID_SENDER, smtputf8="SMTPUTF8" in given)
-    return Mail(path, int(given.get("SIZE", "0")), given.get("BODY", "").upper() == "BINARYMIME", "SMTPUTF8" in given)
+        _check_address(path, replies.INVALID_SENDER, smtputf8=smtputf8)
+    return Mail(path, int(given.get("SIZE", "0")), given.get("BODY", "").upper() == "BINARYMIME", smtputf8)
 
 
 def rcpt(argument: str, *, smtputf8: bool) -> str:
     """Parse `TO:<path> parameters` and return the address. Raises ArgumentError."""
     path, parameters = _path(argument, "TO:", replies.INVALID_RECIPIENT)
-    _parameters(parameters, _RCPT)
-    _check(path, replies.INVALID_RECIPIENT, smtputf8=smtputf8)
+    _parameters(parameters, _RCPT_PARAMETERS)
+    _check_address(path, replies.INVALID_RECIPIENT, smtputf8=smtputf8)
     return path
 
 
-def _path(argument: str, word: str, refusal: str) -> tuple[str, str]:
-    if argument[: len(word)].upper() != word:
+def _path(argument: str, prefix: str, error_reply: str) -> tuple[str, str]:
+    if argument[: len(prefix)].upper() != prefix:
         raise ArgumentError(replies.INVALID_ARGUMENTS)
-    match = _PATH.fullmatch(argument, len(word))
+    match = _PATH.fullmatch(argument, len(prefix))
     if match is None:
-        raise ArgumentError(refusal)
+        raise ArgumentError(error_reply)
     return match[1], match[2] or ""
 
 
-def _parameters(text: str, offered: "Mapping[str, Callable[[str], bool]]") -> dict[str, str]:
+def _parameters(text: str, supported: "Mapping[str, Callable[[str], bool]]") -> dict[str, str]:
     given: dict[str, str] = {}
     for word in text.split():
         name, _, value = word.partition("=")
         name = name.upper()
-        if name in given or name not in offered or not offered[name](value):
+        if name in given or name not in supported or not supported[name](value):
             raise ArgumentError(replies.INVALID_ARGUMENTS)
         given[name] = value
     return given
@@ -78,7 +80,7 @@ def _one_of(*values: str) -> Callable[[str], bool]:
 
 
 # SIZE (RFC 1870), BODY (RFC 6152, 3030), SMTPUTF8 (RFC 6531), AUTH (RFC 4954), the rest DSN (RFC 3461).
-_MAIL: Mapping[str, Callable[[str], bool]] = {
+_MAIL_PARAMETERS: Mapping[str, Callable[[str], bool]] = {
     "SIZE": lambda value: value.isascii() and value.isdigit() and len(value) <= 20,
     "BODY": _one_of("7BIT", "8BITMIME", "BINARYMIME"),
     "SMTPUTF8": _one_of(""),
@@ -86,25 +88,25 @@ _MAIL: Mapping[str, Callable[[str], bool]] = {
     "RET": _one_of("FULL", "HDRS"),
     "ENVID": bool,
 }
-_RCPT: Mapping[str, Callable[[str], bool]] = {
+_RCPT_PARAMETERS: Mapping[str, Callable[[str], bool]] = {
     "NOTIFY": lambda value: {*value.upper().split(",")} <= {"SUCCESS", "FAILURE", "DELAY"} or value.upper() == "NEVER",
     "ORCPT": lambda value: ";" in value,
 }
 
 
-def _check(address: str, refusal: str, *, smtputf8: bool) -> None:
+def _check_address(address: str, error_reply: str, *, smtputf8: bool) -> None:
     local, at, domain = address.rpartition("@")
     if (
         not at
         or not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local))
         or len(local.encode("utf-8", "replace")) > 315  # SmtpAddress.MaxEmailNameLength of Exchange
     ):
-        raise ArgumentError(refusal)
+        raise ArgumentError(error_reply)
     if not address.isascii() and (not smtputf8 or not _is_unicode(address)):
-        raise ArgumentError(refusal)
+        raise ArgumentError(error_reply)
     form = _DOMAIN if domain.isascii() else _UDOMAIN
     if not form.fullmatch(domain) and not _is_literal(domain):
-        raise ArgumentError(refusal)
+        raise ArgumentError(error_reply)
 
 
 def _is_unicode(text: str) -> bool:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import Reply
-from app.simulator import Account, Drop, Fault, Garbage, Limits, Point, Say, Simulator, load, replies
-from app.simulator.faults import as_json, parse
+from app.simulator import Account, Drop, Fault, Garbage, Limits, Point, Say, Simulator, load_faults, replies
+from app.simulator.faults.fault import fault_to_json, parse_fault
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, matches, walk
 from tests.contract.simulator.conftest import Ready, Start
 
@@ -150,14 +150,14 @@ times = 2
     ("name", "text"),
     [
         ("script.toml", TOML),
-        ("script.json", json.dumps({"faults": [as_json(fault) for fault in SCRIPT]})),
-        ("list.json", json.dumps([as_json(fault) for fault in SCRIPT])),
+        ("script.json", json.dumps({"faults": [fault_to_json(fault) for fault in SCRIPT]})),
+        ("list.json", json.dumps([fault_to_json(fault) for fault in SCRIPT])),
     ],
 )
 def test_a_script_can_be_a_file(tmp_path: Path, name: str, text: str) -> None:
     """TOML or JSON, the same script."""
     (tmp_path / name).write_text(text)
-    assert load(tmp_path / name) == SCRIPT
+    assert load_faults(tmp_path / name) == SCRIPT
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_script_can_be_a_file(tmp_path: Path, name: str, text: str) -> None:
 def test_a_wrong_script_is_refused(row: dict[str, object]) -> None:
     """An invalid script raises ValueError."""
     with pytest.raises(ValueError):
-        parse(row)
+        parse_fault(row)
 
 
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(1, 200))

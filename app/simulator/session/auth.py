@@ -1,19 +1,19 @@
-"""AUTH (RFC 4954) with LOGIN and XOAUTH2, only under TLS. Credentials are not recorded."""
+"""Handler of AUTH (RFC 4954) with LOGIN and XOAUTH2, only after STARTTLS. Credentials are not recorded."""
 
 import base64
 import binascii
 from dataclasses import dataclass, field
 
-from app.simulator import replies
-from app.simulator.account import Account
-from app.simulator.faults import Point
+from app.simulator.accounts import Account
+from app.simulator.faults.fault import Point
+from app.simulator.protocol import replies
 from app.simulator.recorder import Login
-from app.simulator.session import Session
+from app.simulator.session.session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Password or token that the client sent."""
+    """User name, and password or token, that the client sent."""
 
     mailbox: str
     secret: str = field(repr=False)
@@ -29,10 +29,10 @@ async def auth(session: Session, argument: str) -> None:
         await session.reply(replies.BAD_SEQUENCE)
     else:
         credentials = await (_login if mechanism == "LOGIN" else _xoauth2)(session, initial.strip() or None)
-        await _evaluate(session, mechanism, credentials)
+        await _authenticate(session, mechanism, credentials)
 
 
-async def _evaluate(session: Session, mechanism: str, credentials: Credentials | None) -> None:
+async def _authenticate(session: Session, mechanism: str, credentials: Credentials | None) -> None:
     mailbox = credentials.mailbox if credentials else ""
     session.record.logins += 1
     if await session.apply_faults(Point.AUTH, replies.AUTHENTICATED, mailbox=mailbox):
@@ -40,7 +40,7 @@ async def _evaluate(session: Session, mechanism: str, credentials: Credentials |
         if session.record.replies[-1].startswith("334"):
             await _refuse_after_challenge(session)
         return
-    account = _account(session, mechanism, credentials)
+    account = _verified_account(session, mechanism, credentials)
     session.state.recorder.add_login(Login(session.now, mailbox, mechanism, ok=account is not None))
     if account is None:
         wrong_password = mechanism == "LOGIN" and credentials is not None
@@ -54,22 +54,22 @@ async def _evaluate(session: Session, mechanism: str, credentials: Credentials |
 
 
 async def _refuse_after_challenge(session: Session) -> None:
-    """Refuse after a challenge with the error detail, as Gmail does; a fault can request it."""
+    """Refuse after the client's answer to a challenge with error details, as Gmail sends it. Used by a fault."""
     await session.connection.flush()
     await session.connection.read_line()
     await session.reply(replies.AUTHENTICATION_UNSUCCESSFUL)
 
 
-def _account(session: Session, mechanism: str, credentials: Credentials | None) -> Account | None:
+def _verified_account(session: Session, mechanism: str, credentials: Credentials | None) -> Account | None:
     account = session.state.accounts.get(credentials.mailbox) if credentials else None
     if account is None or credentials is None:
         return None
-    good = (
+    valid = (
         account.accepts_password(credentials.secret)
         if mechanism == "LOGIN"
         else account.accepts_token(credentials.secret)
     )
-    return account if good else None
+    return account if valid else None
 
 
 async def _login(session: Session, initial: str | None) -> Credentials | None:
@@ -81,8 +81,8 @@ async def _login(session: Session, initial: str | None) -> Credentials | None:
 
 
 async def _xoauth2(session: Session, initial: str | None) -> Credentials | None:
-    blob = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_TOKEN))
-    fields = blob.split("\x01") if blob is not None else []
+    response = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_TOKEN))
+    fields = response.split("\x01") if response is not None else []
     match fields:
         case [user, bearer, "", ""] if user.startswith("user=") and bearer.startswith("auth=Bearer "):
             return Credentials(user.removeprefix("user="), bearer.removeprefix("auth=Bearer "))
@@ -98,7 +98,7 @@ async def _challenge(session: Session, challenge: str) -> str:
 
 
 def _decoded(text: str) -> str | None:
-    """Return the text, or None for `*` (cancel) and for invalid base64: Exchange replies 535 to both, not 501."""
+    """Decode base64. Return None for `*` (cancel) and for invalid base64: Exchange replies 535 to both, not 501."""
     try:
         return base64.b64decode("" if text == "=" else text, validate=True).decode("utf-8")
     except (binascii.Error, ValueError):

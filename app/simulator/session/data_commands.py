@@ -1,11 +1,10 @@
-"""DATA and BDAT: receive the content, check it as Exchange does, count it, reply (RFC 5321 §4.1.1.4, RFC 3030)."""
+"""Handlers of DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030): receive the content, check it as Exchange does, reply."""
 
-from app.simulator import content, replies
-from app.simulator.faults import Point
+from app.simulator.faults.fault import Point
 from app.simulator.limits import OverMinute
+from app.simulator.protocol import content, replies
 from app.simulator.recorder import ReceivedMessage
-from app.simulator.session import Session, Transaction
-from app.simulator.state import BACKEND, SMTP_HOST
+from app.simulator.session.session import Session, Transaction
 
 
 async def data(session: Session, argument: str) -> None:
@@ -19,12 +18,12 @@ async def data(session: Session, argument: str) -> None:
         await session.reply(replies.START_INPUT)
         await session.connection.flush()
         if not await _fault_during_content(session):
-            sent, size = await session.connection.read_content(session.state.usage.limits.advertised_size)
-            await _finish(session, transaction, content.unstuffed(sent), size)
+            stuffed, size = await session.connection.read_content(session.state.usage.limits.advertised_size)
+            await _finish(session, transaction, content.unstuffed(stuffed), size)
 
 
 async def bdat(session: Session, argument: str) -> None:
-    """Handle BDAT (RFC 3030 §2): a chunk; LAST marks the end of the message."""
+    """Handle BDAT: receive a chunk. LAST marks the last one (RFC 3030 §2)."""
     count, _, last = argument.partition(" ")
     if not (count.isascii() and count.isdigit()) or last.upper() not in {"", "LAST"}:
         await session.reply(replies.INVALID_ARGUMENTS)
@@ -40,31 +39,31 @@ async def bdat(session: Session, argument: str) -> None:
         return
     transaction.chunks.append(chunk)
     if last:
-        whole = b"".join(transaction.chunks)
-        await _finish(session, transaction, whole, len(whole))
+        body = b"".join(transaction.chunks)
+        await _finish(session, transaction, body, len(body))
     else:
         await session.reply(f"250 2.0.0 {count} octets received")
 
 
 async def _fault_during_content(session: Session) -> bool:
-    """Return True if a fault at CONTENT replaced the reply. The rest of the content is read and discarded."""
+    """Return True if a fault at CONTENT replaced the reply; then read and discard the rest of the content."""
     for armed in sorted(session.state.faults.at(Point.CONTENT), key=lambda one: one.fault.after):
         if not await session.connection.wait_for_bytes(int(armed.fault.after)):
             return False
         if await session.apply_faults(Point.CONTENT, "250 2.0.0 OK", only=armed):
             await session.connection.flush()
             await session.connection.read_content(0)
-            session.end()
+            session.end_transaction()
             return True
     return False
 
 
 async def _finish(session: Session, transaction: Transaction, body: bytes, size: int) -> None:
-    """Check, count and reply. The sending slot is free when the reply is written."""
-    head = content.head(body)
-    session.submitted += 1
+    """Record the message, reply and end the transaction: the slot is free before the reply is sent."""
+    header = content.header_fields(body)
+    session.contents += 1
     message = ReceivedMessage(
-        id=f"{session.record.id}-{session.submitted}",
+        id=f"{session.record.id}-{session.contents}",
         session=session.record.id,
         mailbox=session.mailbox,
         mail_from=transaction.mail_from,
@@ -74,19 +73,21 @@ async def _finish(session: Session, transaction: Transaction, body: bytes, size:
         turns=session.connection.turns - transaction.first_turn + 1,
     )
     session.state.recorder.add_message(message)
-    said = len(session.record.replies)
-    message_id = head.message_id or f"<{session.record.id}.{session.submitted}@{SMTP_HOST}>"
-    await _reply(session, message, head, size, f"250 2.0.0 OK {message_id} [Hostname={BACKEND}]")
-    message.reply = next(iter(session.record.replies[said:]), "")
-    session.end()
+    first_reply = len(session.record.replies)
+    message_id = header.message_id or f"<{session.record.id}.{session.contents}@{replies.SMTP_HOST}>"
+    await _accept_or_refuse(session, message, header, size, f"250 2.0.0 OK {message_id} [Hostname={replies.BACKEND}]")
+    message.reply = next(iter(session.record.replies[first_reply:]), "")
+    session.end_transaction()
 
 
-async def _reply(session: Session, message: ReceivedMessage, head: content.Head, size: int, success: str) -> None:
+async def _accept_or_refuse(
+    session: Session, message: ReceivedMessage, header: content.HeaderFields, size: int, success: str
+) -> None:
     if await session.apply_faults(Point.DOT, success):
         return
-    refusal = _refusal(session, message, head, size) or await _minute_limit(session)
+    refusal = _refusal(session, message, header, size) or await _minute_limit(session)
     if refusal:
-        denied = _denied_sender(session, message, head) or message.mail_from
+        denied = _denied_sender(session, message, header) or message.mail_from
         await session.reply(refusal, sender=denied)
         return
     session.state.usage.count(session.mailbox, len(message.recipients), session.now)
@@ -96,15 +97,15 @@ async def _reply(session: Session, message: ReceivedMessage, head: content.Head,
         await session.reply(success)
 
 
-def _refusal(session: Session, message: ReceivedMessage, head: content.Head, size: int) -> str | None:
-    """Return the first refusal in the order of Exchange: front end, then back end."""
+def _refusal(session: Session, message: ReceivedMessage, header: content.HeaderFields, size: int) -> str | None:
+    """Return the first refusal, in the order of Exchange: front end, then back end."""
     return (
         _too_large(session, size)
         or (replies.BARE_LINEFEEDS if content.has_bare_line_ends(message.content) else None)
-        or _not_compliant(head)
+        or _not_compliant(header)
         or (replies.CONCURRENT_CONNECTIONS if session.transaction and session.transaction.slot is None else None)
         or _day_limit(session, len(message.recipients))
-        or (None if _denied_sender(session, message, head) is None else replies.SEND_AS_DENIED)
+        or (None if _denied_sender(session, message, header) is None else replies.SEND_AS_DENIED)
     )
 
 
@@ -119,26 +120,26 @@ def _too_large(session: Session, size: int) -> str | None:
     return None
 
 
-def _not_compliant(head: content.Head) -> str | None:
-    if head.senders is None:
+def _not_compliant(header: content.HeaderFields) -> str | None:
+    if header.senders is None:
         return replies.NOT_RFC_5322
-    return replies.MULTIPLE_FROM if len(head.senders) > 1 and not head.has_sender else None
+    return replies.MULTIPLE_FROM if len(header.senders) > 1 and not header.has_sender else None
 
 
 def _day_limit(session: Session, recipients: int) -> str | None:
     usage = session.state.usage
-    if usage.day_has_room(session.mailbox, recipients, session.now):
+    if usage.has_day_capacity(session.mailbox, recipients, session.now):
         return None
     session.record_violation(f"recipients in 24 hours: more than {usage.limits.recipients_per_day}")
     return replies.SENDER_QUOTA_EXCEEDED
 
 
-def _denied_sender(session: Session, message: ReceivedMessage, head: content.Head) -> str | None:
-    """Return the first address of the envelope or From that the mailbox may not send as."""
+def _denied_sender(session: Session, message: ReceivedMessage, header: content.HeaderFields) -> str | None:
+    """Return the first sender address, of the envelope or of From, that the mailbox may not send as."""
     account = session.account
     if account is None:
         return None
-    return next((one for one in (message.mail_from, *(head.senders or ())) if not account.may_send_as(one)), None)
+    return next((one for one in (message.mail_from, *(header.senders or ())) if not account.may_send_as(one)), None)
 
 
 async def _minute_limit(session: Session) -> str | None:

@@ -1,42 +1,41 @@
-"""SMTP commands except AUTH, DATA and BDAT (RFC 5321 §4.1.1). Each handler receives the session and the argument."""
+"""Handlers of the SMTP commands (RFC 5321 §4.1.1); those of AUTH, DATA and BDAT are in their own modules."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from app.simulator import arguments, replies
-from app.simulator.auth import auth
-from app.simulator.data_commands import bdat, data
-from app.simulator.faults import Point
+from app.simulator.faults.fault import Point
+from app.simulator.protocol import arguments, replies
 from app.simulator.server_profile import ServerProfile
-from app.simulator.session import Session
-from app.simulator.state import SMTP_HOST
+from app.simulator.session.auth import auth
+from app.simulator.session.data_commands import bdat, data
+from app.simulator.session.session import Session
 
 
 async def ehlo(session: Session, argument: str) -> None:
     """Handle EHLO: reply with the extensions."""
     session.record.ehlo.append(argument)
-    if not arguments.ehlo_name(argument):
+    if not arguments.is_ehlo_name(argument):
         await session.reply(replies.INVALID_DOMAIN_NAME)
         return
     ehlo_reply = _ehlo_reply(session)
     if not await session.apply_faults(Point.EHLO, ehlo_reply):
-        session.end()
+        session.end_transaction()
         session.greeted = True
         await session.reply(ehlo_reply)
 
 
 async def helo(session: Session, argument: str) -> None:
-    """Handle HELO: like EHLO without extensions."""
+    """Handle HELO: reply without extensions."""
     session.record.ehlo.append(argument)
-    if not arguments.ehlo_name(argument):
+    if not arguments.is_ehlo_name(argument):
         await session.reply(replies.INVALID_DOMAIN_NAME)
     elif not await session.apply_faults(Point.EHLO, _greeting_line(session)):
-        session.end()
+        session.end_transaction()
         session.greeted = True
         await session.reply(_greeting_line(session))
 
 
 def _greeting_line(session: Session) -> str:
-    return f"250 {SMTP_HOST} Hello [{session.connection.peer}]"
+    return f"250 {replies.SMTP_HOST} Hello [{session.connection.peer}]"
 
 
 def _ehlo_reply(session: Session) -> str:
@@ -47,7 +46,7 @@ def _ehlo_reply(session: Session) -> str:
         *(["PIPELINING"] if profile.pipelining else []),
         "DSN",
         "ENHANCEDSTATUSCODES",
-        *_security(profile, secure=secure),
+        *_security_extensions(profile, secure=secure),
         "8BITMIME",
         "BINARYMIME",
         "CHUNKING",
@@ -56,7 +55,7 @@ def _ehlo_reply(session: Session) -> str:
     return "\n".join(lines)
 
 
-def _security(profile: ServerProfile, *, secure: bool) -> list[str]:
+def _security_extensions(profile: ServerProfile, *, secure: bool) -> list[str]:
     if secure:
         return [" ".join(("AUTH", *profile.mechanisms))] if profile.mechanisms else []
     return ["STARTTLS"] if profile.starttls else []
@@ -81,7 +80,7 @@ async def starttls(session: Session, argument: str) -> None:
         if not await session.apply_faults(Point.TLS, replies.READY_FOR_TLS):
             context = session.state.certificates.context(session.state.profile)
             session.record.tls = await session.connection.start_tls(context)
-            session.end()
+            session.end_transaction()
             session.greeted = False
 
 
@@ -93,15 +92,15 @@ async def mail(session: Session, argument: str) -> None:
     if not session.greeted or session.transaction is not None:
         await session.reply(replies.BAD_SEQUENCE)
         return
-    mail_arguments = arguments.mail(argument, smtputf8_offered=session.state.profile.smtputf8)
+    mail_arguments = arguments.mail(argument, smtputf8_supported=session.state.profile.smtputf8)
     limit = session.state.usage.limits.advertised_size
     if mail_arguments.size > limit:
         session.record_violation(f"message size: {mail_arguments.size} of {limit} bytes")
         await session.reply(replies.SIZE_EXCEEDED)
         return
-    session.begin(mail_arguments.address, smtputf8=mail_arguments.smtputf8, binary=mail_arguments.binary)
+    session.begin_transaction(mail_arguments.address, smtputf8=mail_arguments.smtputf8, binary=mail_arguments.binary)
     if await session.apply_faults(Point.MAIL, replies.SENDER_OK):
-        session.end()
+        session.end_transaction()
     else:
         await session.reply(replies.SENDER_OK)
 
@@ -129,7 +128,7 @@ async def rset(session: Session, argument: str) -> None:
     if argument:
         await session.reply(replies.INVALID_ARGUMENTS)
         return
-    session.end()
+    session.end_transaction()
     await session.reply(replies.RESETTING)
 
 
@@ -154,8 +153,8 @@ async def quit_(session: Session, argument: str) -> None:
 
 async def unknown(session: Session, verb: str) -> None:
     """Reply to an unknown command, after the tarpit delay."""
-    shown = "".join(char if " " < char <= "~" else "?" for char in verb[:64])
-    await session.reply_after_tarpit(replies.UNKNOWN_VERB, verb=shown)
+    printable = "".join(char if " " < char <= "~" else "?" for char in verb[:64])
+    await session.reply_after_tarpit(replies.UNKNOWN_VERB, verb=printable)
 
 
 COMMANDS: Mapping[str, Callable[[Session, str], Awaitable[None]]] = {

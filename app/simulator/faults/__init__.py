@@ -1,0 +1,1 @@
+"""Fault injection: scripted failures of the simulated server. Public names are in app.simulator."""

@@ -1,0 +1,1 @@
+"""SMTP without state: the transport of one connection, argument grammar, content checks, replies of Exchange."""

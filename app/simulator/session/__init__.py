@@ -1,0 +1,1 @@
+"""SMTP session of one connection: its state, the command loop, and the handler of each command."""
