@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from app import __version__
-from app.cli import audit, backup, check, demo, emails, keys, mailboxes, migrate, send, serve, simulate
+from app.cli import audit, check, database, demo, emails, keys, mailboxes, send, serve, simulate
 from app.mail.safe_text import escape_controls
 
 
@@ -52,9 +52,9 @@ application.command("demo")(demo.demo)
 application.command("simulate")(simulate.simulate)
 application.command("check")(check.check)
 application.command("send")(send.send)
-application.command("migrate")(migrate.migrate)
-application.command("backup")(backup.save)
-application.command("restore")(backup.restore)
+application.command("migrate")(database.migrate)
+application.command("backup")(database.backup)
+application.command("restore")(database.restore)
 application.command("audit")(audit.audit)
 application.add_typer(keys.commands, name="keys")
 application.add_typer(emails.commands, name="emails")

@@ -1,4 +1,4 @@
-"""Command `postern audit`: changes by people and API keys, and refused sends."""
+"""Command `postern audit`: list changes by people and API keys, and refused sends."""
 
 from typing import Annotated, Any
 

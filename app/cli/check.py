@@ -1,16 +1,16 @@
-"""Command `postern check`: checks the connection of the configured mailboxes to Office 365."""
+"""Command `postern check`: check the connection of the configured mailboxes to Office 365, and print the findings."""
 
 import ipaddress
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, NoReturn
 
 import typer
 
 from app import logs
-from app.cli.check_view import FindingPrinter, finish
 from app.cli.exit_codes import Exit, run
-from app.cli.output import AsJson, console
+from app.cli.output import AsJson, console, print_json, styled
 from app.clock import Clock
 from app.doctor import CheckTarget, Finding, Outcome, Step, examine
 from app.mail.message.address import Address, AddressError, parse_address
@@ -19,6 +19,18 @@ from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError,
 
 _DNS_PORT = 53
 _MAX_LISTED = 20  # mailboxes in an error message
+_MARKS = {
+    Outcome.OK: ("✓", "green"),
+    Outcome.WARN: ("!", "yellow"),
+    Outcome.FAILED: ("✗", "bold red"),
+    Outcome.SKIPPED: ("-", "dim"),
+}
+_COUNT_LABELS = {
+    Outcome.FAILED: "failed",
+    Outcome.WARN: "with a warning (mail is still sent)",
+    Outcome.OK: "ok",
+    Outcome.SKIPPED: "skipped",
+}
 
 
 def check(
@@ -49,38 +61,38 @@ def check(
         settings = load(Settings)
     except SettingsError as error:
         finish([Finding(Step.SETTINGS, Outcome.FAILED, str(error))], Exit.CONFIG, as_json)
-    chosen = _chosen(settings, mailbox)
-    targets = list(_targets(settings, chosen, recipient, egress_address, server))
+    selected = _selected(settings, mailbox)
+    targets = list(_targets(settings, selected, recipient, egress_address, server))
     if as_json:
         findings = run(examine(targets))
     else:
         with console.status("checking"):
-            findings = run(examine(targets, FindingPrinter({one.mailbox: pool.name for pool, one in chosen}).show))
+            findings = run(examine(targets, FindingPrinter({one.mailbox: pool.name for pool, one in selected}).show))
     failed = any(finding.outcome is Outcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
 
 
-def _chosen(settings: Settings, wanted: str | None) -> list[tuple[PoolSettings, MailboxSettings]]:
-    """Return all mailboxes with their pools, or only the wanted one."""
+def _selected(settings: Settings, mailbox: str | None) -> list[tuple[PoolSettings, MailboxSettings]]:
+    """Return the mailboxes with their pools: all, or only `mailbox`."""
     every = [(pool, one) for pool in settings.pools for one in pool.mailboxes]
-    chosen = [(pool, one) for pool, one in every if wanted is None or one.mailbox == wanted.strip().lower()]
-    if not chosen:
+    selected = [(pool, one) for pool, one in every if mailbox is None or one.mailbox == mailbox.strip().lower()]
+    if not selected:
         names = [one.mailbox for _, one in every]
         more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
         known = f"The settings have: {', '.join(names[:_MAX_LISTED])}{more}."
-        raise typer.BadParameter(f"There is no mailbox {wanted} in the settings. {known}", param_hint="--mailbox")
-    return chosen
+        raise typer.BadParameter(f"There is no mailbox {mailbox} in the settings. {known}", param_hint="--mailbox")
+    return selected
 
 
 def _targets(
     settings: Settings,
-    chosen: list[tuple[PoolSettings, MailboxSettings]],
+    selected: list[tuple[PoolSettings, MailboxSettings]],
     recipient: Address | None,
     egress: str | None,
     server: tuple[str, int] | None,
 ) -> Iterator[CheckTarget]:
     factory = MailboxFactory(Clock())
-    for pool, one in chosen:
+    for pool, one in selected:
         target = factory.check_target(pool, one, factory.credentials(one), settings.max_message_bytes)
         yield replace(target, test_to=recipient, egress=egress, name_server=server)
 
@@ -109,3 +121,49 @@ def _server(text: str | None) -> tuple[str, int] | None:
     except ValueError:
         hint = "Give an IP address, with a port if it is not 53: 127.0.0.1:5353 or [::1]:5353."
         raise typer.BadParameter(hint, param_hint="--name-server") from None
+
+
+class FindingPrinter:
+    """Prints findings one by one. With several mailboxes, each mailbox has a heading."""
+
+    def __init__(self, pools: Mapping[str, str]) -> None:
+        self._pools = pools  # pool name by mailbox
+        self._about = ""  # subject of the last finding
+
+    def show(self, finding: Finding) -> None:
+        """Print one finding, with a heading if its subject changes."""
+        if len(self._pools) > 1 and finding.about != self._about:
+            pool = self._pools.get(finding.about)
+            console.print()
+            console.print(styled((finding.about, "bold"), f" (pool {pool})" if pool else ""), soft_wrap=True)
+        self._about = finding.about
+        _print(finding)
+
+
+def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: bool = False) -> NoReturn:
+    """Print the summary and end the command with this exit code."""
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+        raise typer.Exit(code)
+    if not shown:
+        for finding in findings:
+            _print(finding)
+    counts = Counter(finding.outcome for finding in findings)
+    summary = ", ".join(f"{counts[outcome]} {label}" for outcome, label in _COUNT_LABELS.items() if counts[outcome])
+    console.print()
+    console.print(styled((summary, "bold red" if code else "bold green")))
+    raise typer.Exit(code)
+
+
+def _print(finding: Finding) -> None:
+    """Print the outcome, the facts and the fix of a finding."""
+    mark, style = _MARKS[finding.outcome]
+    quiet = "dim" if finding.outcome is Outcome.SKIPPED else ""
+    console.print(
+        styled((f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
+        soft_wrap=True,
+    )
+    for name, value in finding.facts.items():
+        console.print(styled((f"   {name}: {value}", "dim")), soft_wrap=True)
+    if finding.fix:
+        console.print(styled(("   → ", style), finding.fix), soft_wrap=True)

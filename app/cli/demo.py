@@ -1,4 +1,4 @@
-"""Command `postern demo`: runs the simulator and Postern in one process and sends a first email."""
+"""Command `postern demo`: run the simulator and Postern in one process and send a first email."""
 
 import asyncio
 import secrets
@@ -20,7 +20,7 @@ from app.http_server.server import HttpServer
 from app.main import Postern
 from app.settings import Settings, load
 from app.simulator import Account, Simulator
-from app.simulator.control_api import control_api as control_of
+from app.simulator.control_api import control_api
 
 MAILBOX = "noreply@contoso.com"
 DELIVERY_TIMEOUT = 30  # seconds
@@ -50,9 +50,9 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Folder for the database; a temporary one by default.")] = None,
 ) -> None:
     """Try Postern without Office 365: start it with a simulated Office 365 on this machine."""
-    logs.configure(human=True, level="error")  # hides the warning that passwords expire
-    with tempfile.TemporaryDirectory(prefix="postern-demo-") as scratch:
-        arrived = run(_demo(data or Path(scratch), 0 if once else port, once=once))
+    logs.configure(human=True, level="error")  # without the warning that passwords expire
+    with tempfile.TemporaryDirectory(prefix="postern-demo-") as temporary:
+        arrived = run(_demo(data or Path(temporary), 0 if once else port, once=once))
     if not arrived:
         raise end(Exit.FAILED, f"the email did not arrive within {DELIVERY_TIMEOUT} s")
 
@@ -79,7 +79,7 @@ async def _start(stack: AsyncExitStack, folder: Path, port: int) -> Demo:
     await stack.enter_async_context(simulator)
     ca_file = folder / "simulator-ca.pem"
     simulator.write_ca(ca_file)
-    control = HttpServer(control_of(simulator), "127.0.0.1", 0)
+    control = HttpServer(control_api(simulator), "127.0.0.1", 0)
     await control.start()
     stack.push_async_callback(control.stop)
     view.step("simulated Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
@@ -113,10 +113,10 @@ def _settings(
 async def _post(demo: Demo) -> str:
     view.request(demo.postern.url, EMAIL)
     async with _client(demo) as client:
-        answer = await client.post("/emails", json=EMAIL)
-    view.answer(answer.status_code, answer.json(), answer.elapsed.total_seconds())
-    answer.raise_for_status()
-    return str(answer.json()["id"])
+        response = await client.post("/emails", json=EMAIL)
+    view.response(response.status_code, response.json(), response.elapsed.total_seconds())
+    response.raise_for_status()
+    return str(response.json()["id"])
 
 
 async def _wait_for_arrival(demo: Demo) -> bool:
@@ -145,7 +145,7 @@ async def _follow(demo: Demo) -> None:
     watch = asyncio.create_task(_watch(demo))
     await stop.wait()
     watch.cancel()
-    view.bye()
+    view.stopped()
 
 
 async def _watch(demo: Demo) -> None:
@@ -153,7 +153,7 @@ async def _watch(demo: Demo) -> None:
     while True:
         await demo.simulator.wait_for(seen + 1, 86_400)
         for message in demo.simulator.messages[seen:]:
-            view.another(message.content)
+            view.further_arrival(message.content)
         seen = len(demo.simulator.messages)
 
 

@@ -31,9 +31,9 @@ def title() -> None:
     )
 
 
-def step(name: str, what: str) -> None:
-    """Print that a server has started."""
-    console.print(styled(_DONE, f"{name:<20} {what}"), soft_wrap=True)
+def step(name: str, address: str) -> None:
+    """Print that a part of the demo is ready, and its address."""
+    console.print(styled(_DONE, f"{name:<20} {address}"), soft_wrap=True)
 
 
 def request(url: str, email: dict[str, Any]) -> None:
@@ -43,10 +43,10 @@ def request(url: str, email: dict[str, Any]) -> None:
     console.print(Syntax(json.dumps(email, indent=2, ensure_ascii=False), "json", background_color="default"))
 
 
-def answer(status: int, body: dict[str, Any], seconds: float) -> None:
+def response(status: int, body: dict[str, Any], seconds: float) -> None:
     """Print the response of Postern."""
-    took = f"  stored on disk after {seconds * 1000:.0f} ms"
-    console.print(styled((str(status), "bold"), f" {json.dumps(body)}", (took, "dim")))
+    duration = f"  stored on disk after {seconds * 1000:.0f} ms"
+    console.print(styled((str(status), "bold"), f" {json.dumps(body)}", (duration, "dim")))
 
 
 def dialogue(email: dict[str, Any]) -> None:
@@ -88,13 +88,13 @@ def next_steps(url: str, simulator: str, key: str, mailbox: str, console_passwor
     console.print(styled(("Press Ctrl-C to stop.", "dim")))
 
 
-def another(content: bytes) -> None:
+def further_arrival(content: bytes) -> None:
     """Print that another email has arrived."""
     message = _parse(content)
     console.print(styled(_DONE, f"arrived: {message['Subject']} ", (f"for {message['To']}", "dim")))
 
 
-def bye() -> None:
+def stopped() -> None:
     """Print that the demo has stopped."""
     console.print("\nstopped; no process of the demo is running")
 

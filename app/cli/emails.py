@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -64,24 +65,24 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 def retry(ids: Ids) -> None:
     """Send held or failed emails again, but not to recipients that have received them."""
     done = "is queued again; a running Postern sends it within a second"
-    _decide(ids, Store.retry, done, lambda change: not_retryable(change).message)
+    _change(ids, Store.retry, done, lambda change: not_retryable(change).message)
 
 
 @commands.command()
 def cancel(ids: Ids) -> None:
     """Cancel emails that wait or are held. They are never sent."""
 
-    def cannot(change: Change) -> str:
+    def refusal(change: Change) -> str:
         return f"The email is {change.state}. Only an email that is queued, deferred or held can be cancelled."
 
-    _decide(ids, Store.cancel, "is cancelled", cannot)
+    _change(ids, Store.cancel, "is cancelled", refusal)
 
 
 @commands.command()
 def confirm(ids: Ids) -> None:
     """Mark held emails as sent, if Message trace shows that they arrived. They are not sent again."""
     done = "is done; it counts as sent"
-    _decide(ids, Store.confirm, done, lambda change: not_held(change).message)
+    _change(ids, Store.confirm, done, lambda change: not_held(change).message)
 
 
 @commands.command()
@@ -142,7 +143,7 @@ async def _with_explanation(store: Store, id: UUID) -> tuple[Email, Explanation]
     return email, why(email, position.mailboxes if position else (), now)
 
 
-def _decide(ids: Sequence[UUID], method: _StoreMethod, done: str, cannot: Callable[[Change], str]) -> None:
+def _change(ids: Sequence[UUID], method: _StoreMethod, done: str, refusal: Callable[[Change], str]) -> None:
     """Change each email and print the result. The command fails if one of the changes fails."""
     errors = []
     for id, change in zip(ids, with_store(lambda store: _change_all(store, method, ids)), strict=True):
@@ -151,7 +152,7 @@ def _decide(ids: Sequence[UUID], method: _StoreMethod, done: str, cannot: Callab
         elif change.applied:
             say(f"{id} {done}")
         else:
-            errors.append(end(Exit.FAILED, cannot(change) if len(ids) == 1 else f"{id}: {cannot(change)}"))
+            errors.append(end(Exit.FAILED, refusal(change) if len(ids) == 1 else f"{id}: {refusal(change)}"))
     if errors:
         raise errors[0]
 
@@ -185,7 +186,7 @@ def _as_json(email: Email, explanation: Explanation) -> dict[str, Any]:
         "expires_at": timestamp(email.expires_at),
         "possible_duplicate": email.possible_duplicate,
         "content_removed_at": timestamp(email.content_removed_at),
-        "explanation": {"summary": explanation.summary, "fix": explanation.fix},
+        "explanation": asdict(explanation),
         "recipients": [
             {"address": one.address, "state": str(one.state), "reply": one.reply} for one in email.recipients
         ],
@@ -203,7 +204,7 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
         "replies": list(attempt.replies),
         "failure": attempt.failure and str(attempt.failure),
         "in_doubt": attempt.in_doubt,
-        "dialogue": [f"{line.who}: {line.text}" for line in attempt.dialogue],
+        "dialogue": [str(line) for line in attempt.dialogue],
     }
 
 
@@ -214,7 +215,7 @@ def _print(email: Email, explanation: Explanation) -> None:
         console.print()
         console.print(styled((f"attempt {attempt.number}", "bold"), started))
         for line in attempt.dialogue:
-            console.print(styled(f"  {line.who}: {line.text}"))
+            console.print(styled(f"  {line}"))
         if attempt.failure:
             console.print(styled(f"  no reply: {attempt.failure}, {attempt.detail}"))
 

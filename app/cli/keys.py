@@ -1,6 +1,6 @@
 """Commands `postern keys`: create, list, change, rotate and revoke API keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid4
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 commands = typer.Typer(help="Create, list, change, rotate and revoke API keys.", no_args_is_help=True)
 _COLUMNS = ("id", "name", "permission", "limits", "last_used_at", "state")
-_SECRET = "Store it now: it is not shown again. Callers send it as: Authorization: Bearer <key>"  # noqa: S105
+_SECRET_NOTICE = "Store it now: it is not shown again. Callers send it as: Authorization: Bearer <key>"  # noqa: S105
 
 Id = Annotated[UUID, typer.Argument(help="Id of the key, from `postern keys list`.")]
 PermissionOption = Annotated[
@@ -65,11 +65,11 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a key. Its secret is shown once, and stored only as a hash."""
-    policy = _policy(senders, default_sender, lanes, recipients, redirect_to, sink)
-    policy |= _limits(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    checked_name = _read("NAME", key_policy.name, name)
-    checked = _read("policy", key_policy.validate, Policy(**policy))
-    key = Key(uuid4(), checked_name, permission or Permission.SENDING_ACCESS, Clock().now(), checked)
+    limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
+    restrictions = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits)
+    name = _read("NAME", key_policy.name, name)
+    policy = _read("policy", key_policy.validate, Policy(**restrictions))
+    key = Key(uuid4(), name, permission or Permission.SENDING_ACCESS, Clock().now(), policy)
     secret = new_key()
     with_store(lambda store: store.create_key(key, digest(secret), ACTOR))
     _print_secret(key.id, secret, as_json)
@@ -119,12 +119,12 @@ def update(
     ] = None,
 ) -> None:
     """Change a key. Options that are not given stay as they are; an empty value ("") removes a limit."""
-    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink)
-    changes |= _limits(per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
+    limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
+    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits)
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
     revision = KeyRevision(id, changes, Clock().now(), ACTOR)
-    if _read("policy", lambda it: with_store(lambda store: store.revise_key(it)), revision) is None:
+    if _read("policy", lambda revision: with_store(lambda store: store.revise_key(revision)), revision) is None:
         raise _not_found(id)
     say(f"updated {id}")
 
@@ -152,45 +152,41 @@ def revoke(id: Id) -> None:
     say(f"revoked {id}")
 
 
-def _policy(
-    senders: str | None,
-    default_sender: str | None,
-    lanes: str | None,
-    recipients: str | None,
-    redirect_to: str | None,
-    sink: bool | None,
-) -> dict[str, Any]:
-    """Return the given parts of a policy. An empty value removes a limit."""
-    lists = {"senders": key_policy.senders, "lanes": key_policy.lanes, "recipients": key_policy.recipients}
-    texts = {"default_sender": key_policy.default_sender, "redirect_to": key_policy.redirect_to}
-    given: dict[str, Any] = {"senders": senders, "lanes": lanes, "recipients": recipients}
-    policy: dict[str, Any] = {
-        name: _read(_option(name), lists[name], [one for one in text.split(",") if one.strip()])
-        for name, text in given.items()
-        if text is not None
-    }
-    for name, text in (("default_sender", default_sender), ("redirect_to", redirect_to)):
-        if text is not None:
-            policy[name] = _read(_option(name), texts[name], text) if text.strip() else None
-    return policy if sink is None else {**policy, "sink": sink}
+def _items(text: str) -> list[str]:
+    return [one for one in text.split(",") if one.strip()]
 
 
-_LIMIT_RULES = {
-    "messages_per_minute": key_policy.item_limit,
-    "messages_per_day": key_policy.item_limit,
-    "recipients_per_minute": key_policy.item_limit,
-    "recipients_per_day": key_policy.item_limit,
-    "bytes_per_minute": key_policy.byte_limit,
-    "bytes_per_day": key_policy.byte_limit,
+def _item_limit(number: int) -> int | None:
+    return key_policy.item_limit(number) if number else None
+
+
+def _byte_limit(number: int) -> int | None:
+    return key_policy.byte_limit(number) if number else None
+
+
+# By field of Policy. An empty value removes a restriction.
+_RULES: Mapping[str, Callable[[Any], Any]] = {
+    "senders": lambda text: key_policy.senders(_items(text)),
+    "default_sender": lambda text: key_policy.default_sender(text) if text.strip() else None,
+    "lanes": lambda text: key_policy.lanes(_items(text)),
+    "recipients": lambda text: key_policy.recipients(_items(text)),
+    "redirect_to": lambda text: key_policy.redirect_to(text) if text.strip() else None,
+    "sink": bool,
+    "messages_per_minute": _item_limit,
+    "messages_per_day": _item_limit,
+    "recipients_per_minute": _item_limit,
+    "recipients_per_day": _item_limit,
+    "bytes_per_minute": _byte_limit,
+    "bytes_per_day": _byte_limit,
 }
 
 
-def _limits(*numbers: int | None) -> dict[str, int | None]:
-    """Return the given limits; `numbers` are in the order of `_LIMIT_RULES`. 0 removes a limit."""
+def _policy(*values: str | int | bool | None) -> dict[str, Any]:
+    """Return the given fields of a policy; `values` are in the order of `_RULES`, None if not given."""
     return {
-        name: _read(_option(name), rule, number) if number else None
-        for (name, rule), number in zip(_LIMIT_RULES.items(), numbers, strict=True)
-        if number is not None
+        name: _read(_option(name), rule, value)
+        for (name, rule), value in zip(_RULES.items(), values, strict=True)
+        if value is not None
     }
 
 
@@ -198,11 +194,11 @@ def _option(name: str) -> str:
     return "--" + name.removeprefix("messages_").replace("_", "-")
 
 
-def _read(hint: str, rule: Callable[[Any], T], value: Any) -> T:
+def _read(option: str, rule: Callable[[Any], T], value: Any) -> T:
     try:
         return rule(value)
     except PolicyError as error:
-        raise typer.BadParameter(str(error), param_hint=hint) from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _print_secret(id: UUID, secret: str, as_json: bool) -> None:
@@ -211,11 +207,11 @@ def _print_secret(id: UUID, secret: str, as_json: bool) -> None:
         show([{**_object(record), "key": secret}], _COLUMNS, True, none="")
     else:
         console.print(styled((secret, "bold")), soft_wrap=True)
-        console.print(_SECRET)
+        console.print(_SECRET_NOTICE)
 
 
-def _not_found(id: UUID, which: str = "") -> typer.Exit:
-    return end(Exit.FAILED, f"there is no key {id}{which and f' {which}'}; see: postern keys list")
+def _not_found(id: UUID, condition: str = "") -> typer.Exit:
+    return end(Exit.FAILED, f"there is no key {id}{condition and f' {condition}'}; see: postern keys list")
 
 
 def _object(record: KeyRecord) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Commands `postern mailboxes`: health of the mailboxes, hold and release."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -23,8 +24,8 @@ Name = Annotated[str, typer.Argument(help="Address of the mailbox, such as norep
 def list_(as_json: AsJson = False) -> None:
     """List the mailboxes: owner, health and usage, and the fix for each that does not relay."""
     now = Clock().now()
-    records, used = with_store(lambda store: _read(store, now))
-    rows = [_row(record, used[record.name], now) for record in records if record.name in used]
+    records, usage = with_store(lambda store: _read(store, now))
+    rows = [_row(record, usage[record.name], now) for record in records if record.name in usage]
     show(rows, _COLUMNS, as_json, none="No mailboxes yet: they are listed after Postern has run once.")
     if not as_json:
         for row in rows:
@@ -74,7 +75,7 @@ def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any
         "messages_last_minute": used.messages_last_minute,
         "recipients_last_day": used.recipients_last_day,
         "wish": record.hold_request and record.hold_request.description,
-        "explanation": explanation and {"summary": explanation.summary, "fix": explanation.fix},
+        "explanation": explanation and asdict(explanation),
     }
 
 

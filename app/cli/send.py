@@ -1,4 +1,4 @@
-"""Command `postern send`: sends one email through the HTTP API of a running Postern."""
+"""Command `postern send`: send one email through the HTTP API of a running Postern."""
 
 import ipaddress
 import json
@@ -28,12 +28,14 @@ def send(
     """Send one email and print its id."""
     secret = _secret(key)
     email = {"from": sender, "to": to, "subject": subject, "text": text}
-    answer = _post(url, secret, email)
-    if not answer.is_success:
-        raise end(Exit.FAILED, f"{answer.status_code} {_member(answer, 'message') or answer.reason_phrase}")
-    id = _member(answer, "id")
+    response = _post(url, secret, email)
+    if not response.is_success:
+        raise end(Exit.FAILED, f"{response.status_code} {_member(response, 'message') or response.reason_phrase}")
+    id = _member(response, "id")
     if id is None:
-        raise end(Exit.FAILED, f"{url} returned {answer.status_code} without an id. Check that Postern listens there.")
+        raise end(
+            Exit.FAILED, f"{url} returned {response.status_code} without an id. Check that Postern listens there."
+        )
     say(id)
 
 
@@ -84,8 +86,8 @@ def _reason(error: Exception) -> str:
     return "SOCKS is not supported" if isinstance(error, ImportError) else "it is not an http or https URL"
 
 
-def _member(answer: httpx.Response, name: str) -> str | None:
+def _member(response: httpx.Response, name: str) -> str | None:
     try:
-        return str(answer.json()[name])
+        return str(response.json()[name])
     except (ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Command `postern serve`."""
+"""Command `postern serve`: run Postern."""
 
 from typing import Annotated
 

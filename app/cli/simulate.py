@@ -1,4 +1,4 @@
-"""Command `postern simulate`."""
+"""Command `postern simulate`: run the simulated Office 365 and Entra ID."""
 
 import asyncio
 import signal
@@ -18,13 +18,13 @@ from app.simulator.entra import TENANT, App, Entra
 from app.simulator.run import Ports
 from app.simulator.run import run as run_simulator
 
-MADE_UP = "made-up-password"
+DEFAULT_SECRET = "made-up-password"  # noqa: S105 - of simulated services
 CLIENT_ID = "0d3c5b1a-2e47-4f7c-9a51-6c8e7f2d4b90"
 
 
 def simulate(
     mailbox: Annotated[str, typer.Option(help="Address of the mailbox.")] = "noreply@contoso.com",
-    password: Annotated[str, typer.Option(help="Password of the mailbox; for tests only.")] = MADE_UP,
+    password: Annotated[str, typer.Option(help="Password of the mailbox; for tests only.")] = DEFAULT_SECRET,
     password_file: Annotated[Path | None, typer.Option(help="File that contains the password.")] = None,
     send_as: Annotated[
         list[str] | None, typer.Option(help="Patterns of the senders on which the mailbox has Send As.")
@@ -45,15 +45,15 @@ def simulate(
 ) -> None:
     """Simulate Office 365 with its limits and replies, for tests. No mail leaves the simulator."""
     logs.configure(human=True)
-    account = Account(mailbox, password=_text(password_file) or password, send_as=tuple(send_as or ()))
+    account = Account(mailbox, password=_read_secret(password_file) or password, send_as=tuple(send_as or ()))
     simulator = Simulator(
         clock=Clock(speed=speed),
         profile=ServerProfile(names=tuple(name or ())),
-        faults=_script(faults),
+        faults=_read_script(faults),
         max_records=keep,
         folder=folder,
     )
-    entra = Entra(simulator, [App(CLIENT_ID, secrets=(MADE_UP,))]) if oauth else None
+    entra = Entra(simulator, [App(CLIENT_ID, secrets=(DEFAULT_SECRET,))]) if oauth else None
     simulator.accounts.add(replace(account, validate_token=entra.is_valid_token) if entra else account)
     if ca_file:
         simulator.write_ca(ca_file)
@@ -64,11 +64,11 @@ def simulate(
         raise end(Exit.UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
-def _text(file: Path | None) -> str:
+def _read_secret(file: Path | None) -> str:
     return file.read_text("utf-8").strip() if file else ""
 
 
-def _script(file: Path | None) -> Sequence[Fault]:
+def _read_script(file: Path | None) -> Sequence[Fault]:
     try:
         return load_faults(file) if file else ()
     except (OSError, ValueError) as error:
@@ -81,7 +81,7 @@ async def _until_stopped(simulator: Simulator, entra: Entra | None, ports: Ports
         console.print(f"control  {control}/messages, /sessions, /violations, /faults, /ca.pem", soft_wrap=True)
         if entra:
             console.print(
-                f"OAuth    {entra.authority}, tenant {TENANT}, client {CLIENT_ID}, secret {MADE_UP}",
+                f"OAuth    {entra.authority}, tenant {TENANT}, client {CLIENT_ID}, secret {DEFAULT_SECRET}",
                 soft_wrap=True,
             )
         console.print(f"trust    {ca_file or control + '/ca.pem'}", soft_wrap=True)

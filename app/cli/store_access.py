@@ -1,4 +1,4 @@
-"""Access of the commands to the store of the settings."""
+"""Access of the commands to the store."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -13,13 +13,13 @@ T = TypeVar("T")
 ACTOR = Actor("command line")
 
 
-def with_store(query: Callable[[Store], Awaitable[T]]) -> T:
-    """Open the store, run a query and close it. An error ends the command with one line."""
-    return run(_with_store(query))
+def with_store(query: Callable[[Store], Awaitable[T]], url: str | None = None) -> T:
+    """Open the store at `url`, or that of the settings, run a query and close it. An error ends the command."""
+    return run(_with_store(query, url))
 
 
-async def _with_store(query: Callable[[Store], Awaitable[T]]) -> T:
-    store = await Store.open(load(StoreSettings).store_url)
+async def _with_store(query: Callable[[Store], Awaitable[T]], url: str | None) -> T:
+    store = await Store.open(url or load(StoreSettings).store_url)
     try:
         return await query(store)
     finally:

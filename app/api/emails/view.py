@@ -196,5 +196,5 @@ def _attempt(attempt: AttemptRecord) -> Attempt:
         "failure": None if attempt.failure is None else {"kind": attempt.failure, "detail": attempt.detail},
         "verdict": dict(attempt.verdicts),
         "in_doubt": attempt.in_doubt,
-        "dialogue": [f"{line.who}: {line.text}" for line in attempt.dialogue],
+        "dialogue": [str(line) for line in attempt.dialogue],
     }

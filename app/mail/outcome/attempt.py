@@ -63,10 +63,13 @@ class Failure:
 
 
 class Line(NamedTuple):
-    """Line of the SMTP dialogue: `C` or `S`, with credentials masked and without content."""
+    """Line of the SMTP dialogue, without credentials and content. `who` is `C` for Postern, `S` for the server."""
 
     who: str
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.text}"
 
 
 @frozen

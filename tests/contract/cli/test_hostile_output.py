@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from app.cli import application, check_view, demo_view
+from app.cli import application, check, demo_view
 from app.cli.exit_codes import Exit
 from app.cli.output import console
 from app.doctor import Finding, Outcome, Step
@@ -211,15 +211,15 @@ def test_send_shows_what_the_server_says_escaped(server: HTTPServer, status: int
 def test_the_doctor_shows_findings_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     """Its headings, sentences, facts and fixes."""
     finding = Finding(Step.AUTH, Outcome.FAILED, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
-    page = check_view.FindingPrinter({HOSTILE: HOSTILE, "another": "pool"})
+    page = check.FindingPrinter({HOSTILE: HOSTILE, "another": "pool"})
     page.show(finding)
     with pytest.raises(typer.Exit):
-        check_view.finish([finding], Exit.FAILED, as_json=False)
+        check.finish([finding], Exit.FAILED, as_json=False)
     written = capsys.readouterr().out
     assert_safe(written)
     assert written.count("[link=http://evil.example]") == 2 + 2 * 4
     with pytest.raises(typer.Exit):
-        check_view.finish([finding], Exit.FAILED, as_json=True)
+        check.finish([finding], Exit.FAILED, as_json=True)
     asked = capsys.readouterr().out
     assert not UNSAFE.findall(asked)
     assert json.loads(asked)[0]["summary"] == HOSTILE
@@ -237,10 +237,10 @@ def test_the_demo_shows_an_email_escaped(capsys: pytest.CaptureFixture[str]) -> 
     demo_view.title()
     demo_view.step(HOSTILE, HOSTILE)
     demo_view.request("http://127.0.0.1", {"subject": HOSTILE})
-    demo_view.answer(200, {"id": HOSTILE}, 0.1)
+    demo_view.response(200, {"id": HOSTILE}, 0.1)
     demo_view.dialogue({"relay": relay})
     demo_view.arrived(message.as_bytes())
-    demo_view.another(message.as_bytes())
+    demo_view.further_arrival(message.as_bytes())
     demo_view.next_steps("http://127.0.0.1", "http://127.0.0.1", "pst_x", HOSTILE, HOSTILE)
     assert_safe(capsys.readouterr().out)
 

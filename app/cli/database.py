@@ -1,4 +1,4 @@
-"""Commands `postern backup` and `postern restore`."""
+"""Commands on the whole database: `postern migrate`, `postern backup` and `postern restore`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,23 +8,45 @@ from typing import Annotated
 
 import typer
 
-from app.cli.exit_codes import Exit, end, report_errors, run
+from app.cli.exit_codes import Exit, end, report_errors
 from app.cli.output import say
+from app.cli.store_access import with_store
 from app.clock import Clock
 from app.settings import StoreSettings, load
-from app.store import BackupError, Store
-from app.store.db import backup
+from app.store import BackupError
+from app.store.db.backup import embedded_file, restoring, save
 from app.store.db.engine import database_file
 from app.store.db.file_lock import DatabaseFileLock
+from app.store.migrations import migrate as migrate_store
+from app.store.migrations import revisions
 
+Check = Annotated[bool, typer.Option("--check", help="Change nothing. Exit 0 if the schema is current, else 1.")]
 Target = Annotated[Path, typer.Argument(help="File to create; it must not exist.")]
 Source = Annotated[Path | None, typer.Argument(help="File made by `postern backup`. Omit it for PostgreSQL.")]
 
 
-def save(file: Target) -> None:
+def migrate(check: Check = False) -> None:
+    """Migrate the database to the schema of this version. `postern serve` also does this when it starts."""
+    with report_errors():
+        url = load(StoreSettings).store_url
+        if check:
+            _check_revision(*revisions(url))
+        else:
+            say(f"the database is at revision {migrate_store(url)}")
+
+
+def _check_revision(current: str | None, newest: str) -> None:
+    if current == newest:
+        say(f"the database is at revision {newest}, which is the revision of this version")
+        return
+    say(f"the database is at revision {current or 'none'}, this version needs {newest}; run: postern migrate")
+    raise typer.Exit(Exit.FAILED)
+
+
+def backup(file: Target) -> None:
     """Copy the embedded SQLite database to a file while Postern runs. For PostgreSQL use pg_dump."""
     with _report_backup_errors():
-        backup.save(load(StoreSettings).store_url, file)
+        save(load(StoreSettings).store_url, file)
     say(f"{file} is a complete copy. It contains emails: protect it like the emails themselves")
 
 
@@ -35,34 +57,30 @@ def restore(file: Source = None) -> None:
     """
     with _report_backup_errors():
         url = load(StoreSettings).store_url
-        held = _restore_file(url, file) if file else _hold_waiting(url)
+        held = _restore_file(url, file) if file else _hold_in_server(url)
     say(f"{held} waiting emails are held, because they may have been sent after the backup was made;")
     say("see: postern emails list --state held, and deploy/RUNBOOK.md")
 
 
 def _restore_file(url: str, source: Path) -> int:
     now = datetime.fromtimestamp(Clock().now(), UTC)
-    lock = DatabaseFileLock(backup.embedded_file(url))
+    lock = DatabaseFileLock(embedded_file(url))
     lock.acquire()
     try:
-        with backup.restoring(url, source, f".before-{now:%Y%m%dT%H%M%SZ}") as part:
-            return run(_hold_in(part))
+        with restoring(url, source, f".before-{now:%Y%m%dT%H%M%SZ}") as restored:
+            return _hold_emails(restored)
     finally:
         lock.release()
 
 
-def _hold_waiting(url: str) -> int:
+def _hold_in_server(url: str) -> int:
     if file := database_file(url):
         raise BackupError(f"Give the file of the backup, because {file} is an embedded database.")
-    return run(_hold_in(url))
+    return _hold_emails(url)
 
 
-async def _hold_in(url: str) -> int:
-    store = await Store.open(url)
-    try:
-        return await store.hold_waiting(Clock().now())
-    finally:
-        await store.close()
+def _hold_emails(url: str) -> int:
+    return with_store(lambda store: store.hold_waiting(Clock().now()), url)
 
 
 @contextmanager
