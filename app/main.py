@@ -26,7 +26,7 @@ from app.api.problems.transport import transport_responses
 from app.background import run_periodically
 from app.clock import Clock
 from app.console import Console, ConsoleContext, mount_console
-from app.doctor import HealthMonitor, Sessions
+from app.doctor import HealthMonitor, RelaySessions
 from app.http_server.server import HttpServer, ServerLimits
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.send_estimate import MailboxLimits
@@ -170,7 +170,7 @@ class Postern:
                     loop = run_periodically("credential expiry", watch.advance, interval=every)
                     stack.callback(asyncio.create_task(loop).cancel)
         file = database_file(self.settings.store_url)
-        sessions = Sessions(self.coordinator.logged_in, self.coordinator.reserve_slot)
+        sessions = RelaySessions(self.coordinator.logged_in, self.coordinator.reserve_slot)
         self.health_monitor = HealthMonitor(
             self.store, self.clock, targets, sessions, file and file.parent, lambda: self.disk.low
         )

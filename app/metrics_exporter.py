@@ -1,7 +1,7 @@
-"""What /metrics answers: what was counted so far, and what stands at this moment. Reads within a bound, judges nothing.
+"""Exporter for /metrics: the counters of app/metrics.py, and gauges of the current state.
 
-What stands in the store is the same from every replica: whoever adds up takes the greatest (`max`), not the sum. It is
-read once for all who ask within a few seconds, and left out while the store does not answer.
+Gauges from the database have the same value in every replica: aggregate them with `max`, not `sum`. They are read at
+most once per SNAPSHOT_TTL, and left out while the database does not answer.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ from app.relay.mailbox import LimitUsage
 from app.store import Store, StoreUnavailableError
 from app.store.read.records import Backlog
 
-SNAPSHOT_TTL = 5.0  # seconds that what was read of the store is good for
-STORE_TIMEOUT = 2.0  # seconds in which the store has to: a scrape is given up after ten
+SNAPSHOT_TTL = 5.0  # seconds that a snapshot is reused
+STORE_TIMEOUT = 2.0  # seconds; Prometheus ends a scrape after ten
 
 Loads = Mapping[str, tuple[Connections, LimitUsage]]
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSnapshot:
-    """What the store has said, and when (epoch seconds)."""
+    """Backlog and mailbox conditions in the database at `at` (epoch seconds)."""
 
     at: float
     backlog: Backlog
@@ -39,12 +39,12 @@ class StoreSnapshot:
 
 
 class MetricsExporter:
-    """The answer of one process. `loads` tells what its own mailboxes do; a process without a relay has none."""
+    """Metrics of one process. `loads` returns the load of each mailbox that it owns; none without a relay."""
 
     def __init__(
         self, store: Store, clock: Clock, mailboxes: Mapping[str, str], loads: Callable[[], Loads] = dict
     ) -> None:
-        """`mailboxes`: the pool of each, by its name."""
+        """`mailboxes` maps the name of each mailbox to its pool."""
         self._store = store
         self._clock = clock
         self._pools = [*dict.fromkeys(mailboxes.values())]
@@ -53,14 +53,13 @@ class MetricsExporter:
         self._snapshot = CachedResult(self._read, SNAPSHOT_TTL, clock.monotonic)
 
     async def text(self) -> bytes:
-        """In Prometheus' text format."""
-        kept = await self._snapshot.get()
-        moment = CollectorRegistry(auto_describe=False)
-        moment.register(SnapshotCollector(kept, self._loads(), self._pools))
-        return metrics.expose() + generate_latest(moment)
+        """Return all metrics in Prometheus' text format."""
+        gauges = CollectorRegistry(auto_describe=False)
+        gauges.register(GaugeCollector(await self._snapshot.get(), self._loads(), self._pools))
+        return metrics.expose() + generate_latest(gauges)
 
     def close(self) -> None:
-        """End what is under way."""
+        """Cancel a query under way."""
         self._snapshot.close()
 
     async def _read(self) -> StoreSnapshot | None:
@@ -78,86 +77,80 @@ class MetricsExporter:
         return StoreSnapshot(now, backlog, {name: found.get(name) for name in self._mailboxes})
 
 
-class SnapshotCollector(Collector):
-    """The gauges of one scrape."""
+class GaugeCollector(Collector):
+    """Gauges of one scrape. `snapshot` is None if the database did not answer."""
 
-    def __init__(self, kept: StoreSnapshot | None, loads: Loads, pools: Sequence[str]) -> None:
-        self._kept = kept
+    def __init__(self, snapshot: StoreSnapshot | None, loads: Loads, pools: Sequence[str]) -> None:
+        self._snapshot = snapshot
         self._loads = loads
         self._pools = pools
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        yield _one("postern_store_up", "1 when the store could be read, else 0.", float(self._kept is not None))
-        if self._kept is not None:
-            yield _oldest(self._kept, self._pools)
-            yield _waiting(self._kept.backlog)
-            yield from _events(self._kept)
-            yield _health(self._kept)
-        yield from _of_loads(self._loads)
+        is_up = float(self._snapshot is not None)
+        yield GaugeMetricFamily("postern_store_up", "1 if the database could be read, else 0.", value=is_up)
+        if self._snapshot is not None:
+            yield _oldest_due(self._snapshot, self._pools)
+            yield _waiting(self._snapshot.backlog)
+            yield from _webhook_events(self._snapshot)
+            yield _health(self._snapshot)
+        yield from _load(self._loads)
 
 
-def _one(name: str, what: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, what, value=value)
-
-
-def _oldest(kept: StoreSnapshot, pools: Sequence[str]) -> GaugeMetricFamily:
-    what = "For how long the oldest due message of a lane has been due and not begun; 0 when nothing is due."
-    family = GaugeMetricFamily("postern_oldest_due_seconds", what, labels=["pool", "lane"])
+def _oldest_due(snapshot: StoreSnapshot, pools: Sequence[str]) -> GaugeMetricFamily:
+    text = "Time since the oldest due email without an attempt became due, by lane; 0 if none is due."
+    family = GaugeMetricFamily("postern_oldest_due_seconds", text, labels=["pool", "lane"])
     for pool in pools:
         for lane in Lane:
-            family.add_metric([pool, lane], max(0.0, kept.at - kept.backlog.oldest.get((pool, lane), kept.at)))
+            since = snapshot.backlog.oldest.get((pool, lane), snapshot.at)
+            family.add_metric([pool, lane], max(0.0, snapshot.at - since))
     return family
 
 
 def _waiting(backlog: Backlog) -> GaugeMetricFamily:
-    what = "Emails that are not over, by state; 10000 means so many or more."
-    family = GaugeMetricFamily("postern_emails_waiting", what, labels=["pool", "lane", "state"])
-    for one, count in backlog.waiting.items():
-        family.add_metric(list(one), count)
+    text = "Unfinished emails by state; 10000 means 10000 or more."
+    family = GaugeMetricFamily("postern_emails_waiting", text, labels=["pool", "lane", "state"])
+    for labels, count in backlog.waiting.items():
+        family.add_metric(list(labels), count)
     return family
 
 
-def _events(kept: StoreSnapshot) -> Iterator[GaugeMetricFamily]:
-    yield _one(
+def _webhook_events(snapshot: StoreSnapshot) -> Iterator[GaugeMetricFamily]:
+    yield GaugeMetricFamily(
         "postern_webhook_events_waiting",
-        "Events that enabled webhooks are still to be told of; 10000 of one means so many or more.",
-        kept.backlog.events,
+        "Undelivered events of enabled webhooks; 10000 of one webhook means 10000 or more.",
+        value=snapshot.backlog.events,
     )
-    since = kept.backlog.events_since
-    yield _one(
+    since = snapshot.backlog.events_since
+    yield GaugeMetricFamily(
         "postern_webhook_oldest_due_seconds",
-        "For how long the oldest of them has been due; 0 when none is.",
-        0.0 if since is None else max(0.0, kept.at - since),
+        "Time since the oldest undelivered event became due; 0 if none is due.",
+        value=0.0 if since is None else max(0.0, snapshot.at - since),
     )
 
 
-def _health(kept: StoreSnapshot) -> GaugeMetricFamily:
-    what = "1 for the state in which the mailbox is, else 0; `unknown` before any relay took it over."
-    family = GaugeMetricFamily("postern_mailbox_health", what, labels=["mailbox", "state"])
-    for name, condition in kept.conditions.items():
-        now = "unknown" if condition is None else mailbox_health.as_of(condition, kept.at, 0).health
+def _health(snapshot: StoreSnapshot) -> GaugeMetricFamily:
+    text = "1 for the current state of the mailbox, else 0; `unknown` before a relay has taken it over."
+    family = GaugeMetricFamily("postern_mailbox_health", text, labels=["mailbox", "state"])
+    for name, condition in snapshot.conditions.items():
+        now = "unknown" if condition is None else mailbox_health.as_of(condition, snapshot.at, 0).health
         for state in (*Health, "unknown"):
             family.add_metric([name, state], float(state == now))
     return family
 
 
-def _of_loads(loads: Loads) -> Iterator[GaugeMetricFamily]:
+def _load(loads: Loads) -> Iterator[GaugeMetricFamily]:
     connections = GaugeMetricFamily(
-        "postern_connections", "Connections to the upstream, by state.", labels=["mailbox", "state"]
+        "postern_connections", "Connections to the upstream server by state.", labels=["mailbox", "state"]
     )
     pace = GaugeMetricFamily(
-        "postern_pace_used_ratio",
-        "Share used of the messages that it may send in a minute.",
-        labels=["mailbox"],
+        "postern_pace_used_ratio", "Used share of the mailbox's messages per minute.", labels=["mailbox"]
     )
     left = GaugeMetricFamily(
-        "postern_recipients_left",
-        "Recipients that it may still send to in these 24 hours.",
-        labels=["mailbox"],
+        "postern_recipients_left", "Recipients left of the mailbox's limit per 24 hours.", labels=["mailbox"]
     )
-    for name, (connected, spent) in loads.items():
+    for name, (connected, used) in loads.items():
         for state, count in connected._asdict().items():
             connections.add_metric([name, state], count)
-        pace.add_metric([name], spent.pace)
-        left.add_metric([name], spent.recipients_left)
+        pace.add_metric([name], used.pace)
+        left.add_metric([name], used.recipients_left)
     yield from (connections, pace, left)

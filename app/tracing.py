@@ -18,7 +18,7 @@ PhaseTiming = tuple[Phase, float, float]  # from and to, in seconds of time.perf
 
 @frozen
 class AttemptSpan:
-    """One attempt that is settled. Times are epoch seconds."""
+    """Settled delivery attempt. Times are epoch seconds."""
 
     email: UUID
     parent: str | None  # traceparent of the request that submitted the email
@@ -27,9 +27,9 @@ class AttemptSpan:
     number: int
     phase: Phase  # in which it ended
     outcome: str
-    succeeded: bool  # every recipient has it
-    rules: tuple[str, ...]  # that judged its recipients
-    code: int | None  # of the reply that decided
+    succeeded: bool  # it was relayed to every recipient
+    rules: tuple[str, ...]  # policy rules of the verdicts
+    code: int | None  # of the decisive reply
     ended_at: float
     phase_timings: tuple[PhaseTiming, ...]
 
@@ -38,29 +38,29 @@ class SpanRecorder(Protocol):
     """Interface of a span recorder."""
 
     def wrap_application(self, application: Any) -> Any:
-        """An ASGI application with a span for each of its requests."""
+        """Return the ASGI application with a span per request."""
 
     def traceparent(self) -> str | None:
-        """The W3C traceparent of the request under way."""
+        """Return the W3C traceparent of the request under way."""
 
     def step(self, name: str, emails: tuple[UUID, ...]) -> AbstractContextManager[object]:
-        """A span inside the request under way."""
+        """Open a span inside the request under way."""
 
     def claimed(self, email: UUID, parent: str, mailbox: str, at: float) -> None:
-        """A span from `at` (epoch seconds) to now."""
+        """Record a span from `at` (epoch seconds) to now."""
 
-    def attempted(self, offer: AttemptSpan) -> None:
-        """A span with one for each phase and one for what was written since `ended_at`."""
+    def attempted(self, attempt: AttemptSpan) -> None:
+        """Record a span with one span per phase, and one for the settlement since `ended_at`."""
 
 
 _NOTHING = nullcontext()
 _recorder: SpanRecorder | None = None
-_phase_timings: ContextVar[list[PhaseTiming] | None] = ContextVar("laps", default=None)
+_phase_timings: ContextVar[list[PhaseTiming] | None] = ContextVar("phase_timings", default=None)
 
 
 def set_recorder(recorder: SpanRecorder | None) -> None:
     """Set the recorder of the process; None: record nothing."""
-    global _recorder  # noqa: PLW0603 - as with the log, the one thing of a process that is set and not passed along
+    global _recorder  # noqa: PLW0603 - a global as the log is, so that no object has to pass it on
     _recorder = recorder
 
 
@@ -93,8 +93,8 @@ def begin() -> None:
 
 def phase(phase: Phase, since: float, until: float) -> None:
     """Record a finished phase of the SMTP dialogue."""
-    if _recorder is not None and (laps := _phase_timings.get()) is not None:
-        laps.append((phase, since, until))
+    if _recorder is not None and (timings := _phase_timings.get()) is not None:
+        timings.append((phase, since, until))
 
 
 def phase_timings() -> tuple[PhaseTiming, ...]:
@@ -107,7 +107,7 @@ def is_recording() -> bool:
     return _recorder is not None
 
 
-def attempted(offer: AttemptSpan) -> None:
+def attempted(attempt: AttemptSpan) -> None:
     """Record a settled attempt."""
     if _recorder is not None:
-        _recorder.attempted(offer)
+        _recorder.attempted(attempt)

@@ -1,8 +1,8 @@
-"""Spans by OpenTelemetry, sent by OTLP over HTTP. The only importer of OpenTelemetry, itself imported only where traces
-are asked for. Where to, how many and under which name is OpenTelemetry's own environment (OTEL_*).
+"""Span recorder with OpenTelemetry, which sends spans by OTLP over HTTP.
 
-One trace leads from the caller (W3C `traceparent`) over the commit, through the store, to the claim, the phases of SMTP
-and the settlement, days later if need be.
+Endpoint, sampling and service name are read from OpenTelemetry's own variables (OTEL_*). One trace contains the request
+(W3C `traceparent`), the commit, the claim, the SMTP phases and the settlement, which can be days later.
+This is the only module that imports OpenTelemetry, and it is imported only if traces are enabled.
 """
 
 import logging
@@ -32,7 +32,7 @@ _w3c = TraceContextTextMapPropagator()
 
 
 class OtelSpanRecorder:
-    """A recorder for app/traces, over one provider."""
+    """Recorder of `app.tracing` with one tracer provider."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -40,23 +40,23 @@ class OtelSpanRecorder:
 
     @classmethod
     def exported(cls) -> "OtelSpanRecorder":
-        """Sent to where OTEL_EXPORTER_OTLP_ENDPOINT says, in batches, by a thread of its own."""
+        """Build a recorder that sends to OTEL_EXPORTER_OTLP_ENDPOINT in batches, in a separate thread."""
         resource = Resource.create({SERVICE_VERSION: __version__})
         if str(resource.attributes.get(SERVICE_NAME)).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: "postern"}))
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        _quiet()
+        _log_exporter_errors()
         return cls(provider)
 
     def close(self) -> None:
-        """Send what waits, for a few seconds at most: a collector that is gone holds up no stop."""
-        parting = threading.Thread(target=self._provider.shutdown, daemon=True)
-        parting.start()
-        parting.join(SHUTDOWN_TIMEOUT)
+        """Send the remaining spans, for at most SHUTDOWN_TIMEOUT, because the collector may be unreachable."""
+        shutdown = threading.Thread(target=self._provider.shutdown, daemon=True)
+        shutdown.start()
+        shutdown.join(SHUTDOWN_TIMEOUT)
 
     def wrap_application(self, application: ASGIApp) -> ASGIApp:
-        """The application with a span for each request."""
+        """Return the ASGI application with a span per request."""
 
         async def traced(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"] in _UNTRACED:
@@ -70,21 +70,21 @@ class OtelSpanRecorder:
         method = scope["method"]
         with self._current(method, _parent(_headers(scope)), SpanKind.SERVER, {}) as span:
 
-            async def send_noted(message: Message) -> None:
+            async def send_with_status(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
                     if message["status"] >= 500:
                         span.set_status(StatusCode.ERROR)
                 await send(message)
 
-            await application(scope, receive, send_noted)
+            await application(scope, receive, send_with_status)
             span.set_attribute("http.request.method", method)
             span.set_attribute("postern.request_id", str(scope.get("request_id", "")))
             if (route := getattr(scope.get("route"), "path_format", None)) is not None:
                 span.set_attribute("http.route", route)
                 span.update_name(f"{method} {route}")
 
-    # What app/traces asks for.
+    # The interface app.tracing.SpanRecorder.
 
     def traceparent(self) -> str | None:
         carrier: dict[str, str] = {}
@@ -99,23 +99,23 @@ class OtelSpanRecorder:
         facts = {"postern.email.id": str(email), "postern.mailbox": mailbox}
         self._past("claim", _parent({"traceparent": parent}), at, time.time(), facts, SpanKind.INTERNAL)
 
-    def attempted(self, offer: AttemptSpan) -> None:
+    def attempted(self, attempt: AttemptSpan) -> None:
         now, ahead = time.time(), time.time() - time.perf_counter()
-        parent = Context() if offer.parent is None else _parent({"traceparent": offer.parent})
-        began = offer.phase_timings[0][1] + ahead if offer.phase_timings else offer.ended_at
-        whole = self._tracer.start_span("relay", parent, SpanKind.CONSUMER, _facts(offer), start_time=_ns(began))
-        if not offer.succeeded:
-            whole.set_status(Status(StatusCode.ERROR, ", ".join(offer.rules)))
+        parent = Context() if attempt.parent is None else _parent({"traceparent": attempt.parent})
+        began = attempt.phase_timings[0][1] + ahead if attempt.phase_timings else attempt.ended_at
+        whole = self._tracer.start_span("relay", parent, SpanKind.CONSUMER, _facts(attempt), start_time=_ns(began))
+        if not attempt.succeeded:
+            whole.set_status(Status(StatusCode.ERROR, ", ".join(attempt.rules)))
         inside = trace.set_span_in_context(whole, parent)
-        for phase, since, until in offer.phase_timings:
+        for phase, since, until in attempt.phase_timings:
             self._past(f"smtp {phase}", inside, since + ahead, until + ahead, {}, SpanKind.CLIENT)
-        self._past("settle", inside, offer.ended_at, now, {}, SpanKind.INTERNAL)
+        self._past("settle", inside, attempt.ended_at, now, {}, SpanKind.INTERNAL)
         whole.end(_ns(now))
 
     def _current(
         self, name: str, context: Context | None, kind: SpanKind, facts: Mapping[str, list[str]]
     ) -> AbstractContextManager[Span]:
-        """Nothing of an exception is noted: its text could quote anything."""
+        """Open a span without a record of exceptions, whose text can quote content."""
         return self._tracer.start_as_current_span(
             name, context, kind, facts, record_exception=False, set_status_on_exception=False
         )
@@ -126,22 +126,22 @@ class OtelSpanRecorder:
         self._tracer.start_span(name, context, kind, facts, start_time=_ns(since)).end(_ns(until))
 
 
-def _facts(offer: AttemptSpan) -> dict[str, str | int | list[str]]:
-    code = {} if offer.code is None else {"postern.reply.code": offer.code}
+def _facts(attempt: AttemptSpan) -> dict[str, str | int | list[str]]:
+    code = {} if attempt.code is None else {"postern.reply.code": attempt.code}
     return {
-        "postern.email.id": str(offer.email),
-        "postern.mailbox": offer.mailbox,
-        "postern.lane": offer.lane,
-        "postern.attempt.number": offer.number,
-        "postern.attempt.phase": str(offer.phase),
-        "postern.attempt.outcome": offer.outcome,
-        "postern.rules": list(offer.rules),
+        "postern.email.id": str(attempt.email),
+        "postern.mailbox": attempt.mailbox,
+        "postern.lane": attempt.lane,
+        "postern.attempt.number": attempt.number,
+        "postern.attempt.phase": str(attempt.phase),
+        "postern.attempt.outcome": attempt.outcome,
+        "postern.rules": list(attempt.rules),
         **code,
     }
 
 
 def _parent(carrier: Mapping[str, str]) -> Context:
-    """What a `traceparent` leads to; a new trace where there is none, or what is there is none."""
+    """Return the context of the `traceparent`, or an empty one if it is absent or invalid."""
     return _w3c.extract(carrier, Context())
 
 
@@ -157,8 +157,8 @@ def _ns(seconds: float) -> int:
     return int(seconds * 1e9)
 
 
-def _quiet() -> None:
-    """What the exporter complains of becomes lines of our log."""
+def _log_exporter_errors() -> None:
+    """Write the errors of the exporter to Postern's log."""
     logger = logging.getLogger("opentelemetry")
     logger.propagate = False
     logger.handlers = [_LogExporterErrors()]

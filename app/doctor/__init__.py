@@ -7,7 +7,7 @@ It sends mail only on request, logs in to each mailbox at most once, discloses n
 
 from app.doctor.doctor import examine
 from app.doctor.finding import Finding, Outcome, Step
-from app.doctor.probes import HealthMonitor, Sessions
+from app.doctor.health_monitor import HealthMonitor, RelaySessions
 from app.doctor.target import CheckTarget, StepTimeouts
 
-__all__ = ["CheckTarget", "Finding", "HealthMonitor", "Outcome", "Sessions", "Step", "StepTimeouts", "examine"]
+__all__ = ["CheckTarget", "Finding", "HealthMonitor", "Outcome", "RelaySessions", "Step", "StepTimeouts", "examine"]

@@ -1,1 +1,1 @@
-"""Embedded HTTP server. Public: server.HttpServer, server.ServerLimits, server.ListenError."""
+"""Embedded HTTP server (`server`) with connection limits (`connection_limits`)."""

@@ -1,7 +1,7 @@
-"""Limits of connections: so many in all, so many from one address, and a few beyond for the checks of operators.
+"""Connection limits: in total and per address, with a few more connections reserved for the internal paths.
 
-A connection from a gateway counts in all alone: behind it are many callers, whose requests are limited by address in
-the application. Beyond the limits a few connections are reserved, on which the internal paths are answered.
+A connection from a gateway counts only in the total, because it carries requests of many callers; the application
+limits those by address.
 """
 
 from collections.abc import Hashable, Sequence
@@ -11,18 +11,18 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.quota import Quota, network
 
-RESERVED_CONNECTIONS = 16  # connections beyond the limits
+RESERVED_CONNECTIONS = 16  # beyond the limits
 
 
 class ReservedConnection(Protocol):
-    """A connection beyond the limits."""
+    """Connection beyond the limits."""
 
-    def give_way(self) -> bool:
-        """Close for a newer one, if no request is being answered."""
+    def close_if_idle(self) -> bool:
+        """Close the connection and return True, unless a request is being processed."""
 
 
 class ConnectionLimits:
-    """Those of one listener. `gateways`: addresses and networks that are believed to forward the requests of others."""
+    """Connection limits of one server. `gateways` are the addresses and networks of trusted proxies."""
 
     def __init__(self, limit: int, limit_per_address: int, gateways: Sequence[str]) -> None:
         self._quota = Quota(limit, limit_per_address)
@@ -30,23 +30,23 @@ class ConnectionLimits:
         self._reserved: list[ReservedConnection] = []
 
     def admit(self, address: str | None) -> tuple[Hashable, ...] | None:
-        """Whom the connection is charged to, until `leave`; None beyond the limits."""
+        """Count a connection until `leave`; return the holders it is charged to, or None beyond the limits."""
         holders = () if address is None or address in self._gateways else (network(address),)
         return holders if self._quota.take(1, holders) else None
 
     def leave(self, holders: tuple[Hashable, ...]) -> None:
-        """The connection has ended."""
+        """Stop counting a connection that has ended."""
         self._quota.give_back(1, holders)
 
     def reserve(self, connection: ReservedConnection) -> bool:
-        """Keep one of the reserved connections for it, until `unreserve`. The oldest that asks nothing gives way."""
-        if len(self._reserved) >= RESERVED_CONNECTIONS and not any(other.give_way() for other in [*self._reserved]):
+        """Reserve a connection until `unreserve`, if necessary by closing the oldest idle one. False: none is free."""
+        if len(self._reserved) >= RESERVED_CONNECTIONS and not any(it.close_if_idle() for it in [*self._reserved]):
             return False
         self._reserved.append(connection)
         return True
 
     def unreserve(self, connection: ReservedConnection) -> None:
-        """The connection has ended."""
+        """Free the place of a connection that has ended."""
         if connection in self._reserved:
             self._reserved.remove(connection)
 

@@ -1,6 +1,6 @@
-"""An HTTP listener inside this process: uvicorn on a socket of our own, started and stopped in our order.
+"""Embedded HTTP server: uvicorn with timeouts, size limits and connection limits, started and stopped by its caller.
 
-It installs no signal handlers and logs nothing; both are main's.
+It installs no signal handlers and logs nothing.
 """
 
 import asyncio
@@ -17,49 +17,43 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.http_server.connection_limits import ConnectionLimits
 
-KEEP_ALIVE_SECONDS = 75  # seconds; longer than the usual gateway's, so that the gateway closes first
-MIN_READ_RATE = 1024  # bytes a second of an answer that a caller has to read, on average
-RESERVED_SECONDS = 2.0  # in which a connection beyond the limits has to ask for an internal path
-INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # answered beyond the limits of connections
-_STORABLE = frozenset({b"docs", b"openapi.json", b"style.css", b"icon.svg"})  # the last part of a path: no data in it
-_SEGMENT_BYTES = 256 * 1024  # octets that come at once, at most
+KEEP_ALIVE_SECONDS = 75  # longer than that of usual gateways, so that the gateway closes first
+MIN_READ_RATE = 1024  # bytes per second of a response that a client must read on average
+RESERVED_SECONDS = 2.0  # time for a connection beyond the limits to request an internal path
+INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # paths answered beyond the connection limits
+_STORABLE = frozenset({b"docs", b"openapi.json", b"style.css", b"icon.svg"})  # last path segments of public responses
+_SEGMENT_BYTES = 256 * 1024  # maximum size of one read from the socket
 _DISCARD: Any = deque(maxlen=0)
-BODY_COMPLETE = (
-    "postern.whole"  # in the scope of a request whose body is here to its end: nobody will have to wait for it
-)
+BODY_COMPLETE = "postern.whole"  # key in the scope of a request whose whole body was received
 
 
 class _EmptyResponses(dict[int, bytes]):
-    """Without a body."""
+    """Responses without a body, by status."""
 
     def __missing__(self, status: int) -> bytes:
         return b"HTTP/1.1 %d \r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
 
 
 class ListenError(Exception):
-    """The address is taken or not ours. Its str is one plain line."""
+    """Address that is in use or not of this machine. The text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """How long a caller is waited for, and how much of one is taken."""
+    """Timeouts and limits of connections, and the complete responses when they are exceeded."""
 
-    timeout: float = (
-        20.0  # for a head to come whole, for the rest after an answer, and for some of an answer to be read
-    )
+    timeout: float = 20.0  # seconds to receive a head, to receive the rest after a response, and to read a response
     head_bytes: int = 64 * 1024  # of a head beyond its first segment
-    connections: int = 900  # a process often has 1,024 descriptors, and the store and the upstream need some
-    connections_per_address: int = 450  # from one address that is no gateway
-    responses: Mapping[int, bytes] = field(
-        default_factory=_EmptyResponses
-    )  # whole responses, by status: 400, 408, 431, 503
+    connections: int = 900  # of often 1,024 file descriptors; the database and the upstream server need some
+    connections_per_address: int = 450  # from one address that is not a gateway
+    responses: Mapping[int, bytes] = field(default_factory=_EmptyResponses)  # by status: 400, 408, 431, 503
 
 
 class HttpServer:
-    """One ASGI application on one address. Port 0 takes a free one.
+    """HTTP server of one ASGI application on one address. Port 0 selects a free port.
 
-    `bounds` are the caller's patience and what no application ever sees. With `tls` it speaks HTTPS. Who asks is
-    believed from `forwarders` (addresses and networks) and from nobody else.
+    `drain`: seconds for requests in progress at `stop`. With `tls` it serves HTTPS. The client address is read from
+    X-Forwarded-For only for connections from `forwarders` (addresses and networks).
     """
 
     def __init__(
@@ -98,37 +92,37 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Base URL of the server."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self._scheme}://{host}:{self.port}"
 
     async def start(self) -> None:
-        """Listen. Raises CannotListen."""
+        """Listen. Raises ListenError."""
         listening = _bind(self.host, self.port)
         self.port = listening.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve([listening]))
         await self._server.listening.wait()
 
     async def stop(self) -> None:
-        """Take no new connection, let requests finish within the bound, close."""
+        """Stop accepting connections, wait at most `drain` seconds for requests in progress, close."""
         if self._task is not None:
             self._server.should_exit = True
             await self._task
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, but for how answers leave, what it answers by itself, and whom it waits for.
+    """HTTP protocol of uvicorn with timeouts and size limits, and with head and body sent in one system call.
 
-    uvicorn waits for ever for a caller who is connected and sends nothing, or half a head, or the rest of a body whose
-    answer it has, or who does not read; and it takes heads and trailers of any size. Here all of that has an end.
+    uvicorn has no timeout for a silent client, an incomplete head, the rest of a body after its response, and a client
+    that does not read; and it accepts heads and trailers of any size.
     """
 
     limits: ClassVar[ServerLimits]
     admission: ClassVar[ConnectionLimits]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._in_message = self._in_head = False  # a message has begun; its head has not ended
-        self._bytes_outside_body = 0  # octets in a row that were neither a whole head nor body
+        self._in_message = self._in_head = False  # a message, or its head, has begun and not ended
+        self._bytes_outside_body = 0  # received since the last complete head or piece of body
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
         super().connection_made(
@@ -154,9 +148,9 @@ class _Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._in_message:  # seldom: most messages come whole
-            self._more_received(len(data))
-        elif self._is_answered():  # empty lines, or the rest of what was answered
+        if self._in_message:  # rarely: most messages arrive complete
+            self._limit_incomplete_message(len(data))
+        elif self._is_answered():  # empty lines, or the rest of a message that was answered
             self._start_timer()
         elif self._receive_timer is not None:
             self._stop_timer()
@@ -176,7 +170,7 @@ class _Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         if path.rpartition(b"/")[2] in _STORABLE:
             self.cycle.default_headers = []
-        self.headers = _DISCARD  # whatever comes as trailers
+        self.headers = _DISCARD  # of trailers
 
     def on_body(self, body: bytes) -> None:
         self._bytes_outside_body = -_SEGMENT_BYTES
@@ -184,7 +178,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        self.scope[BODY_COMPLETE] = True  # type: ignore[literal-required]  # ours
+        self.scope[BODY_COMPLETE] = True  # type: ignore[literal-required]  # a key of Postern's own
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -205,8 +199,8 @@ class _Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(400)
 
-    def give_way(self) -> bool:
-        """Close, if no request is being answered."""
+    def close_if_idle(self) -> bool:
+        """Close the connection and return True, unless a request is being processed."""
         if not self._is_answered():
             return False
         self.admission.unreserve(self)
@@ -214,22 +208,22 @@ class _Protocol(HttpToolsProtocol):
         return True
 
     async def _refuse_request(self, *_: object) -> None:
-        """In place of the application."""
+        """Answer 503 in place of the application."""
         self.cycle.disconnected = True
         self._refuse(503)
 
-    def _more_received(self, octets: int) -> None:
-        """Something came, and the message has not ended."""
-        self._bytes_outside_body += octets
+    def _limit_incomplete_message(self, received: int) -> None:
+        """Apply size limit and timeout to a message of which `received` more bytes have arrived."""
+        self._bytes_outside_body += received
         if self._bytes_outside_body > self.limits.head_bytes:
             self._refuse(431)
         elif self._in_head or self._is_answered():
             self._start_timer()
-        else:  # the application waits for the body, and knows how long
+        else:  # the application waits for the body, with its own timeout
             self._stop_timer()
 
     def _is_answered(self) -> bool:
-        """Nobody here is at work for the caller."""
+        """Return True if no request is being processed."""
         cycle: Any = self.cycle  # None before the first request
         return cycle is None or cycle.response_complete
 
@@ -243,7 +237,7 @@ class _Protocol(HttpToolsProtocol):
             self._receive_timer = None
 
     def _time_out(self) -> None:
-        """It took too long. Who is being answered still is told nothing between."""
+        """Close an idle or slow connection. While a request is processed, wait for its response."""
         self._receive_timer = None
         if not self._is_answered():
             self._start_timer()
@@ -257,7 +251,7 @@ class _Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _watch_reader(self, size: int) -> None:
-        """A caller has to read something of what waits for it."""
+        """Check after the timeout that the client has read enough of the `size` buffered bytes."""
         self._send_timer = self.loop.call_later(self.limits.timeout, self._check_reader, size)
 
     def _check_reader(self, size: int) -> None:
@@ -280,20 +274,22 @@ def _protocol(limits: ServerLimits, gateways: Sequence[str]) -> type[_Protocol]:
 
 
 class _CoalescingTransport:
-    """A transport that joins two writes of one turn of the loop. uvicorn writes the head of an answer and its body
-    apart: that would be two system calls and two segments, and would wake the caller twice."""
+    """Transport that joins two writes of one event loop iteration.
+
+    uvicorn writes head and body of a response separately, which costs two system calls and wakes the client twice.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._pending = b""
-        self.is_closing = transport.is_closing  # asked for at each answer
+        self.is_closing = transport.is_closing  # an attribute, because uvicorn calls it for each response
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Now with what came before, else when something follows or the turn is over."""
+        """Buffer the first write until the next one or the end of the iteration."""
         if self._pending:
             self._transport.write(self._pending + data)
             self._pending = b""
@@ -302,7 +298,7 @@ class _CoalescingTransport:
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
-        """After all that was written."""
+        """Close the transport after the buffered data was written."""
         self._flush()
         self._transport.close()
 
@@ -313,7 +309,7 @@ class _CoalescingTransport:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own, and with an event instead of a flag to poll."""
+    """Server of uvicorn without signal handlers, and with an event when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,7 +1,7 @@
-"""One function per event in a message's life, and nothing else is logged. deploy/RUNBOOK.md lists them ("The log").
+"""Log events: one function per event; nothing else is logged. The table in deploy/RUNBOOK.md has their first sentences.
 
-Never content, never a credential: the functions take facts (ids, codes, seconds), not objects. People's addresses can
-be masked; those of our own mailboxes stay, because what mends a mailbox names it.
+A line contains no content and no credential: the functions take ids, codes and numbers, not objects. Addresses can be
+masked, except those of Postern's own mailboxes, because instructions to fix a mailbox name it.
 """
 
 import sys
@@ -15,7 +15,7 @@ from app.logs.format import render
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _ALERT_LEVELS = frozenset({"warning", "error"})
-# The events that are warnings or errors: they are counted from 0, by these names.
+# Events of the levels warning and error. Their counters start at 0.
 ALERT_EVENTS = (
     "library",
     "crashed",
@@ -43,13 +43,15 @@ _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class _Log:
-    """The log of the process: the one object that is set and not passed along. It does not use structlog's loggers: a
-    line through them costs as much as composing an email."""
+    """Log of the process. It is a global, so that no object has to pass it on.
+
+    structlog's loggers are not used: one of their lines costs as much as composing an email.
+    """
 
     def __init__(self) -> None:
         self.human = True
-        self.least = _LEVELS["info"]
-        self.shown: frozenset[str] | None = None  # the addresses that are not masked; None: all of them
+        self.min_level = _LEVELS["info"]
+        self.shown: frozenset[str] | None = None  # addresses that are not masked; None: all
         self.count: Callable[[str], None] = lambda _: None
 
     def debug(self, event: str, **facts: Any) -> None:
@@ -67,7 +69,7 @@ class _Log:
     def _write(self, level: str, event: str, facts: dict[str, Any]) -> None:
         if level in _ALERT_LEVELS:
             self.count(event)
-        if _LEVELS[level] < self.least:
+        if _LEVELS[level] < self.min_level:
             return
         stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         facts = {"timestamp": stamp, "level": level, "event": event, **facts}
@@ -76,7 +78,7 @@ class _Log:
         line = render(level, facts, human=self.human, shown=self.shown)
         try:
             sys.stderr.write(line + "\n")
-        except OSError:  # a full disk under the log must not cost an email
+        except OSError:  # a full disk for the log must not stop emails
             return
 
 
@@ -84,73 +86,72 @@ _log = _Log()
 
 
 def configure(*, human: bool, level: str = "info", shown: frozenset[str] | None = None) -> None:
-    """Lines to standard error: for a person on a terminal, else one JSON object a line. With `shown` every address
-    but these is masked."""
+    """Set the format: text for people, or one JSON object per line. With `shown` every other address is masked."""
     _log.human = human
     _log.shown = shown
-    _log.least = _LEVELS[level]
+    _log.min_level = _LEVELS[level]
 
 
 def count_alerts(count: Callable[[str], None]) -> None:
-    """Every warning and error is counted by its event, whether its line is written or not."""
+    """Call `count` with the event of every warning and error, also of those below the level."""
     _log.count = count
 
 
 def bind_request(request_id: str) -> None:
-    """Every line that comes of this request bears its id."""
+    """Add the id of the request to every line that is logged in this context."""
     _request_id.set(request_id)
 
 
 def started(*, url: str, role: str, mailboxes: int, mailbox: str, upstream: str) -> None:
-    """Postern listens, and does the whole work or half of it."""
+    """Postern accepts requests; with the role `api` or `relay` it does half of the work."""
     _log.info("started", url=url, role=role, mailboxes=mailboxes, mailbox=mailbox, upstream=upstream)
 
 
 def stopped() -> None:
-    """Postern has drained and closed."""
+    """Postern has finished its work in progress and closed."""
     _log.info("stopped")
 
 
 def accepted(email: UUID, *, key: str, pool: str, size: int, recipients: int) -> None:
-    """An email is on the disk and its caller has been told so."""
+    """An email was committed to disk."""
     _log.info("email.accepted", email=str(email), key=key, pool=pool, size=size, recipients=recipients)
 
 
 def refused(*, status: int, name: str, message: str, method: str, path: str, client: str) -> None:
-    """A request got an error that was the caller's. `client` is the address that it came from."""
+    """A request was answered with a client error. `client` is the address it came from."""
     _log.info("request.refused", status=status, name=name, message=message, method=method, path=path, client=client)
 
 
 def superseded(email: UUID, *, key: str) -> None:
-    """A newer email of this API key with the same `coalesce` took its place: the one of the same request."""
+    """A waiting email was replaced by a newer one with the same `coalesce` value, sent in the request `request_id`."""
     _log.info("email.superseded", email=str(email), key=key)
 
 
 def library(*, severe: bool, logger: str, message: str, error: BaseException | None = None) -> None:
-    """A package that Postern uses has logged a warning or an error, or Python has warned. A traceback if it had one."""
+    """A library logged a warning or an error, or Python issued a warning. With the traceback, if there is one."""
     write = _log.error if severe else _log.warning
     write("library", logger=logger, message=message, exc_info=error)
 
 
 def crashed(where: str, error: BaseException, *, email: UUID | None = None) -> None:
-    """A bug of ours, with a traceback. `email` where it was about one."""
+    """A bug in Postern, with a traceback. `email` is the email that it concerned, if any."""
     of = {} if email is None else {"email": str(email)}
     _log.error("crashed", where=where, **of, exc_info=error)
 
 
 def claimed(email: UUID, *, mailbox: str, number: int, lane: str) -> None:
-    """A mailbox has taken an email into its hands, to be offered."""
-    if _log.least <= _LEVELS["debug"]:
+    """A mailbox has claimed an email for an attempt."""
+    if _log.min_level <= _LEVELS["debug"]:
         _log.debug("email.claimed", email=str(email), mailbox=mailbox, number=number, lane=str(lane))
 
 
 def given_back(email: UUID, *, mailbox: str) -> None:
-    """It was not offered after all and waits as before."""
+    """An email was returned to the queue without an attempt."""
     _log.debug("email.given_back", email=str(email), mailbox=mailbox)
 
 
 def attempted(email: UUID, *, mailbox: str, number: int, phase: str, outcome: str, seconds: float, reply: str) -> None:
-    """An offer to the upstream has ended and is settled."""
+    """An attempt to send an email has ended and its result is stored."""
     _log.info(
         "email.attempted",
         email=str(email),
@@ -164,130 +165,130 @@ def attempted(email: UUID, *, mailbox: str, number: int, phase: str, outcome: st
 
 
 def lease_lost(email: UUID, *, mailbox: str, where: str) -> None:
-    """Another worker owns this message now; what this one knew of it is dropped."""
+    """Another worker owns the email now, so the result of this worker was discarded."""
     _log.warning("email.lease_lost", email=str(email), mailbox=mailbox, where=where)
 
 
 def reclaimed(email: UUID, *, in_doubt: bool) -> None:
-    """A message whose worker died was judged like a lost line and put back."""
+    """An email whose worker died was requeued, as after a lost connection."""
     _log.warning("email.reclaimed", email=str(email), in_doubt=in_doubt)
 
 
 def expired(email: UUID) -> None:
-    """A message's time was over before it was relayed."""
+    """An email reached its maximum age before it was sent."""
     _log.warning("email.expired", email=str(email))
 
 
 def retried(email: UUID, *, key: str) -> None:
-    """A person has put a message back, by this API key."""
+    """An operator requeued an email, with this API key."""
     _log.info("email.retried", email=str(email), key=key)
 
 
 def confirmed(email: UUID, *, key: str) -> None:
-    """A person has said that a held message has arrived, by this API key."""
+    """An operator confirmed that a held email was delivered, with this API key."""
     _log.info("email.confirmed", email=str(email), key=key)
 
 
 def erased(emails: int, *, key: str, scrubbed: bool) -> None:
-    """So many emails were erased, by this API key. `scrubbed`: nothing of them is left in SQLite's files."""
+    """Emails were erased, with this API key. `scrubbed`: no trace of them is left in SQLite's files."""
     _log.info("emails.erased", emails=emails, key=key, scrubbed=scrubbed)
 
 
 def rescheduled(email: UUID, *, at: float, key: str) -> None:
-    """An email is to be sent at another time (epoch seconds), by this API key."""
+    """The send time of an email was changed, with this API key."""
     _log.info("email.rescheduled", email=str(email), at=datetime.fromtimestamp(at, UTC).isoformat(), key=key)
 
 
 def canceled(email: UUID, *, key: str) -> None:
-    """A scheduled email was taken back, by this API key."""
+    """A scheduled email was cancelled, with this API key."""
     _log.info("email.canceled", email=str(email), key=key)
 
 
 def mailbox_hold_requested(mailbox: str, *, wish: str, key: str) -> None:
-    """A person wants a mailbox held or released, by this API key; its relay says when it is."""
+    """An operator requested that a mailbox is held or released, with this API key. Its relay logs when it is."""
     _log.info("mailbox.wished", mailbox=mailbox, wish=wish, key=key)
 
 
 def console_login(address: str) -> None:
-    """Somebody has logged in to the console."""
+    """A person logged in to the console."""
     _log.info("console.entered", address=address)
 
 
 def console_login_failed(address: str) -> None:
-    """Somebody has given a wrong password to the console."""
+    """A login to the console failed because of a wrong password."""
     _log.warning("console.refused", address=address)
 
 
 def mailbox_taken(mailbox: str, *, token: int, left: int) -> None:
-    """This replica owns the mailbox from now on; its owner before left so many messages under way."""
+    """This replica has taken over the mailbox. `left`: messages that the previous owner left in flight."""
     _log.info("mailbox.taken", mailbox=mailbox, token=token, left=left)
 
 
 def mailbox_given_back(mailbox: str) -> None:
-    """This replica owns the mailbox no longer, because another has fewer or because it stops."""
+    """This replica has released the mailbox, because another has fewer mailboxes or because it stops."""
     _log.info("mailbox.given_back", mailbox=mailbox)
 
 
 def mailbox_lost(mailbox: str) -> None:
-    """This replica was not heard of for too long, and another owns the mailbox now."""
+    """Another replica has taken over the mailbox, because this one missed its heartbeats."""
     _log.warning("mailbox.lost", mailbox=mailbox)
 
 
 def mailbox_paused(mailbox: str, *, seconds: float, reason: str) -> None:
-    """The mailbox rests for a while; its messages wait."""
+    """The mailbox is paused for some seconds; its messages wait."""
     _log.warning("mailbox.paused", mailbox=mailbox, seconds=round(seconds, 1), reason=reason)
 
 
 def mailbox_held(mailbox: str, *, reason: str, fix: str) -> None:
-    """The mailbox rests until its login works again or a person releases it; its messages wait."""
+    """The mailbox is held until its login succeeds or an operator releases it; its messages wait."""
     _log.error("mailbox.held", mailbox=mailbox, reason=reason, fix=fix)
 
 
 def mailbox_open(mailbox: str) -> None:
-    """The mailbox relays again."""
+    """The mailbox sends again."""
     _log.info("mailbox.open", mailbox=mailbox)
 
 
 def token_renewed(client: str, *, seconds: float) -> None:
-    """A new access token for the app; it lives so long."""
+    """The app has a new access token, valid for `seconds`."""
     _log.info("token.renewed", client=client, seconds=round(seconds))
 
 
 def token_failed(client: str, *, reason: str) -> None:
-    """No new access token for the app; the reason holds no secret."""
+    """The app did not get a new access token. The reason contains no secret."""
     _log.warning("token.failed", client=client, reason=reason)
 
 
 def credential_rotated(client: str) -> None:
-    """The app's client secret is refused and the other one works: the old one can be taken out."""
+    """The app's client secret was refused and the other one accepted: remove the old one."""
     _log.warning("credential.rotated", client=client)
 
 
 def credential_ends(mailbox: str, *, what: str, days: int, at: float, reason: str, fix: str) -> None:
-    """Something that the mailbox logs in with ends in so many days (below 0: it has ended)."""
+    """A credential of the mailbox expires in `days` days (below 0: it has expired)."""
     date = datetime.fromtimestamp(at, UTC).date().isoformat()
     _log.warning("credential.ends", mailbox=mailbox, what=what, days=days, date=date, reason=reason, fix=fix)
 
 
 def clock_set_back(*, seconds: float, emails: int) -> None:
-    """The machine's clock has lost so many seconds; so many emails that waited by it were brought forward."""
+    """The machine's clock was set back by `seconds`; the due times of so many waiting emails were corrected."""
     _log.warning("clock.set_back", seconds=round(seconds, 1), emails=emails)
 
 
 def clock_behind_corrected(mailbox: str, *, seconds: float) -> None:
-    """What the mailbox has sent was written by a clock that was so many seconds behind, and counts as later by them."""
+    """The previous send times of the mailbox came from a clock that was `seconds` behind; they were corrected."""
     _log.warning("clock.set_ahead", mailbox=mailbox, seconds=round(seconds, 1))
 
 
 def pruned(*, rows: int, pages: int) -> None:
-    """What is over and old was removed, and pages of an embedded database's file were given back."""
+    """Old finished records were removed, and pages of SQLite's file were freed."""
     _log.info("store.pruned", rows=rows, pages=pages)
 
 
 def webhook_sent(
     event: UUID, *, webhook: UUID, kind: str, number: int, outcome: str, status: int, reason: str, seconds: float
 ) -> None:
-    """An event was told to a webhook, or not: then it is tried again, or given up."""
+    """A webhook delivery succeeded, or failed and is tried again or given up."""
     write = _log.info if outcome == "delivered" else _log.warning
     write(
         "webhook.posted",
@@ -303,46 +304,46 @@ def webhook_sent(
 
 
 def webhook_disabled(webhook: UUID, *, reason: str) -> None:
-    """An endpoint wants to hear nothing more; a person can enable it again."""
+    """A webhook was disabled, because its endpoint no longer exists (410). An operator can enable it again."""
     _log.warning("webhook.disabled", webhook=str(webhook), reason=reason)
 
 
 def webhook_changed(webhook: UUID, *, what: str, key: str) -> None:
-    """A person has made, changed or removed a webhook, by this API key."""
+    """A webhook was created, changed or removed, with this API key."""
     _log.info("webhook.changed", webhook=str(webhook), what=what, key=key)
 
 
 def key_changed(api_key: UUID, *, what: str, key: str) -> None:
-    """An API key was made, changed or revoked, by this one; `settings` is POSTERN_API_KEY at a start."""
+    """An API key was created, changed or revoked with this one; `settings` is POSTERN_API_KEY at start."""
     _log.info("key.changed", api_key=str(api_key), what=what, key=key)
 
 
 def key_ignored(api_key: UUID) -> None:
-    """The secret in POSTERN_API_KEY was replaced or revoked before and is refused: set the newer or a fresh one."""
+    """The secret in POSTERN_API_KEY was replaced or revoked earlier and is refused: set the current or a new one."""
     _log.warning("key.ignored", api_key=str(api_key))
 
 
 def store_unreachable(error: BaseException, *, seconds: float) -> None:
-    """The database cannot be opened; it is tried again in so many seconds, for as long as it takes."""
+    """The database cannot be opened. Postern tries again in `again_in` seconds, without a limit."""
     _log.error("store.awaited", error=str(error), again_in=round(seconds, 1))
 
 
 def disk_almost_full(*, free: int, reserve: int) -> None:
-    """Less than the reserve is free on the database's disk: no email is accepted until there is more. Bytes."""
+    """The database's disk has less free space than the reserve: emails are refused until there is more. Bytes."""
     _log.error("disk.almost_full", free=free, reserve=reserve)
 
 
 def disk_has_room(*, free: int, reserve: int) -> None:
-    """The database's disk has room again, and emails are accepted. Bytes."""
+    """The database's disk has free space again, and emails are accepted. Bytes."""
     _log.info("disk.has_room", free=free, reserve=reserve)
 
 
 def traces_lost(*, reason: str) -> None:
-    """Spans could not be sent: they are tried again for a while, and then lost. Nothing else is."""
+    """Spans could not be sent. They are sent again for a while and then discarded; nothing else is affected."""
     _log.warning("traces.lost", reason=reason)
 
 
 def store_failed(what: str, error: BaseException, *, email: UUID | None = None) -> None:
-    """The database refused; the work is tried again or answered with 503. `email` where it was about one."""
+    """A database operation failed. It is tried again, or answered with 503. `email` is the email concerned, if any."""
     of = {} if email is None else {"email": str(email)}
     _log.error("store.failed", what=what, **of, error=str(error))

@@ -1,6 +1,6 @@
-"""The standard library's `logging`, `warnings` and uncaught exceptions, written as lines of our own log.
+"""Capture of the standard library's `logging`, `warnings` and uncaught exceptions as lines of Postern's log.
 
-Installed once by the process, never by a test of a part of it.
+It changes hooks of the whole process, so only `main` installs it.
 """
 
 import logging
@@ -13,9 +13,9 @@ from app import logs
 
 
 def install() -> None:
-    """Write what any package logs from the level `warning` on, and whatever nobody has caught, by `logs`.
+    """Log the warnings and errors of all packages, and uncaught exceptions.
 
-    Below that level packages log credentials and content (httpcore: header fields), so it cannot be lowered.
+    The level cannot be lowered: below `warning` packages log credentials and content (httpcore: header fields).
     """
     logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
     logging.captureWarnings(True)
@@ -25,7 +25,7 @@ def install() -> None:
 
 
 class _Handler(logging.Handler):
-    """Turns each record into a line. asyncio and uvloop report uncaught exceptions of callbacks and tasks so, too."""
+    """Handler that logs each record. asyncio and uvloop also report uncaught exceptions of callbacks and tasks so."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -35,7 +35,7 @@ class _Handler(logging.Handler):
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # arguments that do not fit the message: a fault of the package
+    except Exception:  # a bug of the package: the arguments do not fit the message
         return str(record.msg)
 
 

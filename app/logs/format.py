@@ -1,6 +1,6 @@
-"""Rendering of a log line: values cut, addresses masked, then JSON or text for people. Knows no event.
+"""Rendering of log lines: cuts values, masks addresses and writes JSON, or text for people.
 
-Whatever a value repeats of a caller or an upstream is bounded here, before anything is matched in it.
+Values can quote callers and servers, so they are cut before a pattern is matched in them.
 """
 
 import json
@@ -14,11 +14,11 @@ from pydantic_core import PydanticSerializationError, to_json
 from app.mail.safe_text import cut, escape_controls
 
 MAX_VALUE = 500  # characters of one value, and of one line of a traceback
-MAX_FIX = 2000  # characters of a fix, whose words are Postern's own
+MAX_FIX = 2000  # characters of a fix, which is Postern's own text
 _MAX_TRACEBACK_LINES = 200  # of a traceback
-_TRACEBACK_HEAD_LINES = 20  # that are shown of a longer one, with the last
+_TRACEBACK_HEAD_LINES = 20  # first lines that are shown of a longer traceback, followed by its last lines
 
-# One pass from left to right: where an address ends, or where its local part may begin at the earliest.
+# One pass from left to right: the end of an address, or the earliest possible start of its local part.
 _ADDRESS_MARK = re.compile(r'@([\w.-]*\w)|[\s"<>@,;:()\[\]]')
 _MAX_QUOTED_LOCAL = 320  # characters of a quoted local part; a quotation mark further back belongs to something else
 
@@ -26,7 +26,7 @@ _for_people = structlog.dev.ConsoleRenderer()
 
 
 def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[str] | None) -> str:
-    """One line, or for people several if there is a traceback. With `shown` every address but these is masked."""
+    """Return one line, or several with a traceback for people. With `shown` every other address is masked."""
     if (error := facts.pop("exc_info", None)) is not None:
         facts["exception"] = _traceback(error)
     plain = not human and shown is None
@@ -37,7 +37,7 @@ def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[s
 
 
 def mask(text: str, shown: frozenset[str]) -> str:
-    """The text with `***` for the local part of each address that is not in `shown`. Linear in its length."""
+    """Return the text with `***` for the local part of each address that is not in `shown`. Linear in its length."""
     spans: list[tuple[int, int]] = []  # of the local parts
     earliest = 0
     for found in _ADDRESS_MARK.finditer(text):
@@ -59,7 +59,7 @@ def mask(text: str, shown: frozenset[str]) -> str:
 
 
 def _quoted_start(text: str, at: int) -> int:
-    """The index of the quotation mark that begins the quoted string before `at` (RFC 5321 §4.1.2 Quoted-string)."""
+    """Return the index of the opening quotation mark of the string before `at` (RFC 5321 §4.1.2 Quoted-string)."""
     earliest = max(0, at - _MAX_QUOTED_LOCAL)
     opening = at - 1
     while (opening := text.rfind('"', earliest, opening)) >= 0:
@@ -81,7 +81,7 @@ def _value(name: str, text: str, human: bool, shown: frozenset[str] | None) -> s
 
 
 def _traceback(error: BaseException) -> str:
-    """Lines of code and the exception's own words, never the values of variables: they hold keys and mail."""
+    """Return lines of code and the exception's text, but no values of variables, which can hold keys and mail."""
     lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
     if len(lines) > _MAX_TRACEBACK_LINES:
         lines = [*lines[:_TRACEBACK_HEAD_LINES], "…", *lines[_TRACEBACK_HEAD_LINES - _MAX_TRACEBACK_LINES :]]
@@ -89,7 +89,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _json(facts: dict[str, Any]) -> str:
-    """In ASCII. What is no Unicode (the name of a file need not be) takes the slow encoder, which escapes it."""
+    """Return ASCII JSON. Text that is not valid Unicode, such as a file name, is escaped by the slower encoder."""
     try:
         line = to_json(facts, fallback=repr, ensure_ascii=True).decode()
     except PydanticSerializationError:

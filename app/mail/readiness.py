@@ -91,14 +91,14 @@ OTHER_SCHEMA = Reason(
         "If this version is newer, run `postern migrate`. Otherwise start the version that migrated the database.",
     ),
 )
-LITTLE_ROOM = Reason(
+DISK_ALMOST_FULL = Reason(
     Check.DISK,
     Explanation(
         "The disk of the database is almost full. When it is full, no email can be accepted.",
         "Free space on the disk, enlarge it, or set shorter retention periods.",
     ),
 )
-NO_ROOM = Reason(
+DISK_FULL = Reason(
     Check.DISK,
     Explanation(
         "The disk of the database has less free space than is reserved (POSTERN_MIN_FREE_BYTES), so no email is "

@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 from app import metrics
 from app.cli import application
 from app.mail.lifecycle import TRANSITIONS, MessageState
-from app.metrics_exporter import SnapshotCollector, StoreSnapshot
+from app.metrics_exporter import GaugeCollector, StoreSnapshot
 from app.settings import PoolSettings, Settings
 from app.settings.toml_file import CONFIG
 from app.store.read.records import Backlog
@@ -51,7 +51,7 @@ def log_events() -> list[LogEvent]:
 def metric_families() -> dict[str, Metric]:
     """Return every family that `GET /metrics` has, by name; counters without `_total`."""
     counted = text_string_to_metric_families(metrics.expose().decode())
-    collected = SnapshotCollector(EMPTY_SNAPSHOT, {}, []).collect()
+    collected = GaugeCollector(EMPTY_SNAPSHOT, {}, []).collect()
     families = {family.name: family for family in (*counted, *collected)}
     return {name: family for name, family in families.items() if name.startswith("postern_")}
 

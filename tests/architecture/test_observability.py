@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from app import metrics
-from app.metrics_exporter import SnapshotCollector, StoreSnapshot
+from app.metrics_exporter import GaugeCollector, StoreSnapshot
 from app.store.read.records import Backlog
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -44,7 +44,7 @@ def known() -> set[str]:
     exposed = dict(re.findall(r"^# TYPE (\w+) (\w+)$", metrics.expose().decode(), re.MULTILINE))
     exposed |= {
         family.name: family.type
-        for family in SnapshotCollector(StoreSnapshot(0.0, Backlog({}, {}, 0, None), {}), {}, []).collect()
+        for family in GaugeCollector(StoreSnapshot(0.0, Backlog({}, {}, 0, None), {}), {}, []).collect()
     }
     parts = {
         f"{name}_{part}" for name, kind in exposed.items() if kind == "histogram" for part in ("bucket", "sum", "count")

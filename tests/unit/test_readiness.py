@@ -7,7 +7,16 @@ import pytest
 from app.cached_result import CachedResult
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
-from app.mail.readiness import LITTLE_ROOM, NO_DATABASE, OTHER_SCHEMA, STOPPING, Readiness, Reason, Status, of_mailboxes
+from app.mail.readiness import (
+    DISK_ALMOST_FULL,
+    NO_DATABASE,
+    OTHER_SCHEMA,
+    STOPPING,
+    Readiness,
+    Reason,
+    Status,
+    of_mailboxes,
+)
 
 WHY = Explanation("SMTP AUTH is switched off for this mailbox.", "Set-CASMailbox -Identity <mailbox>")
 NAME = "noreply@contoso.com"
@@ -21,7 +30,7 @@ def condition(health: Health, until: float | None = None, why: Explanation | Non
 @pytest.mark.parametrize("grave", [NO_DATABASE, OTHER_SCHEMA, STOPPING], ids=lambda reason: reason.check)
 def test_what_cannot_be_kept_is_not_ready(grave: Reason) -> None:
     """Whatever else is so."""
-    assert Readiness((LITTLE_ROOM, grave), relaying=True).status is Status.NOT_READY
+    assert Readiness((DISK_ALMOST_FULL, grave), relaying=True).status is Status.NOT_READY
 
 
 def test_what_only_waits_degrades() -> None:
@@ -29,7 +38,7 @@ def test_what_only_waits_degrades() -> None:
     reasons, relaying = of_mailboxes({NAME: condition(Health.HELD, 300.0)}, now=10.0)
     assert Readiness(tuple(reasons), relaying).status is Status.DEGRADED
     assert not relaying
-    assert Readiness((LITTLE_ROOM,), relaying=True).status is Status.DEGRADED
+    assert Readiness((DISK_ALMOST_FULL,), relaying=True).status is Status.DEGRADED
     assert Readiness((), relaying=True).status is Status.READY
 
 

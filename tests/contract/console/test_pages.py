@@ -74,7 +74,7 @@ async def test_holding_a_mailbox(home: Harness, operator: Operator) -> None:
     assert "<script" not in operator.page.text
     await until(operator, "", "An operator holds a mailbox")  # the readiness is cached for a second
     await operator.open(f"/mailboxes/{MAILBOX}")
-    assert "a person holds the mailbox" in await operator.submit(f"/mailboxes/{MAILBOX}/examine")
+    assert "an operator holds the mailbox" in await operator.submit(f"/mailboxes/{MAILBOX}/examine")
 
 
 async def test_invalid_hold_requests(operator: Operator) -> None:

@@ -190,7 +190,7 @@ async def test_never_more_sessions_than_the_mailbox_may_have(tmp_path: Path) -> 
                     await asyncio.sleep(0.01)
             finding = of(await asked(home, "?deep=1"), "auth")
             assert finding["outcome"] == "skipped"
-            assert finding["summary"].startswith("Not tried: its connections are all in use")
+            assert finding["summary"].startswith("Not tried: all connections of the mailbox are in use")
             assert silent.reached == 1
 
 
