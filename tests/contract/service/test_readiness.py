@@ -136,7 +136,7 @@ async def test_a_held_mailbox_is_left_to_its_relay(home: Harness) -> None:
     await held(home)
     finding = of(await asked(home, "?deep=1"), "auth")
     assert (finding["outcome"], finding["about"]) == ("skipped", MAILBOX)
-    assert "the relay tries the next by itself" in finding["summary"]
+    assert "the relay tries the next one automatically" in finding["summary"]
     assert len(home.simulator.logins) == 1
 
 
