@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from app.mail.routing import Routes
 from app.secret_text import strip
@@ -17,8 +23,8 @@ from app.settings import database, validators
 from app.settings.location import PREFIX
 from app.settings.mailbox import MailboxSettings
 from app.settings.pools import PoolSettings, complete_pools, routes
-from app.settings.secret_files import FileSecret, SourceError, Variables, check_secret, given, secrets
-from app.settings.toml_file import CONFIG, TomlFile
+from app.settings.secret_files import FileSecret, SourceError, check_secret, from_environment, given, secrets
+from app.settings.toml_file import CONFIG, from_file
 from app.settings.unknown_names import Names, check_names
 
 __all__ = [
@@ -54,7 +60,9 @@ class _Sourced(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, Variables(settings_cls, env_settings), TomlFile(settings_cls)
+        fields = settings_cls.model_fields
+        environment, file = from_environment(env_settings(), fields), from_file(fields)
+        return init_settings, InitSettingsSource(settings_cls, environment), InitSettingsSource(settings_cls, file)
 
 
 class CallerSettings(_Sourced):

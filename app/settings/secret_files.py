@@ -1,4 +1,4 @@
-"""Settings from the environment: POSTERN_X, or POSTERN_X_FILE, which names a file with the value.
+"""Settings from the environment: POSTERN_X, or POSTERN_X_FILE, which is the path of a file with the value.
 
 An empty value counts as not set, as in `${X:-}` of Compose. Trailing line ends are removed, and secrets with
 impossible characters are refused.
@@ -11,14 +11,13 @@ from typing import Any
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from app.secret_text import SecretTextError, decode, strip, validate
 from app.settings.location import variable
 
 
 class FileSecret(SecretStr):
-    """A secret that remembers its file, so that its user can read it again."""
+    """A secret with the path of its file, so that it can be read again."""
 
     def __init__(self, secret_value: str, path: Path) -> None:
         super().__init__(secret_value)
@@ -29,42 +28,30 @@ class SourceError(Exception):
     """Unreadable source of settings. The message is one line: the variable, the error, the fix."""
 
 
-class Variables(PydanticBaseSettingsSource):
-    """The variables of the environment as a source of settings."""
-
-    def __init__(self, settings_cls: type[BaseSettings], environment: PydanticBaseSettingsSource) -> None:
-        """`environment` is pydantic's own source."""
-        super().__init__(settings_cls)
-        self._environment = environment
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """The values of all variables. Raises SourceError."""
-        fields = self.settings_cls.model_fields
-        hidden = secrets(fields)
-        given = plain(self._environment(), hidden, variable)
-        for field in fields:
-            if (path := _file(variable(field), fields)) is None:
-                continue
-            if field in given:
-                raise SourceError(
-                    f"{variable(field)}: is given twice, also as {variable(field)}_FILE. Keep one of them."
-                )
-            content = file_secret(f"{variable(field)}_FILE", path, check=field in hidden)
-            given[field] = content if field in hidden else content.get_secret_value()
-        return given
+def from_environment(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    """Return the values by field: those of pydantic's own source, and those of files. Raises SourceError."""
+    hidden = secrets(fields)
+    given = plain(values, hidden, variable)
+    for field in fields:
+        name = variable(field)
+        if (path := _file(name, fields)) is None:
+            continue
+        if field in given:
+            raise SourceError(f"{name}: is given twice, also as {name}_FILE. Keep one of them.")
+        content = file_secret(f"{name}_FILE", path, check=field in hidden)
+        given[field] = content if field in hidden else content.get_secret_value()
+    return given
 
 
 def given(environ: Mapping[str, str], name: str) -> str | None:
-    """The value of a variable; None if it is not set, or empty."""
+    """Return the value of a variable; None if it is not set, or empty."""
     return strip(environ.get(name, "")) or None
 
 
 def plain(values: Mapping[str, Any], hidden: set[str], place: Callable[[str], str]) -> dict[str, Any]:
-    """The values without line ends, and without the empty ones; the `hidden` ones are checked. `place` is the name of a
-    setting in an error. Raises SourceError.
+    """Return the values without line ends and without the empty ones; check the `hidden` ones.
+
+    `place` returns the name of a setting in an error. Raises SourceError.
     """
     texts = {name: strip(value) if isinstance(value, str) else value for name, value in values.items()}
     for name in hidden & texts.keys():
@@ -74,12 +61,12 @@ def plain(values: Mapping[str, Any], hidden: set[str], place: Callable[[str], st
 
 
 def secrets(fields: Mapping[str, FieldInfo]) -> set[str]:
-    """The settings whose values are never shown."""
+    """Return the names of the settings whose values are never shown."""
     return {name for name, field in fields.items() if "SecretStr" in str(field.annotation)}
 
 
 def check_secret(place: str, text: str) -> str:
-    """The text, if it can be a secret. Raises SourceError, which names the place."""
+    """Return the text if it can be a secret. Raises SourceError, which names the place."""
     try:
         return validate(text)
     except SecretTextError as error:
@@ -87,13 +74,13 @@ def check_secret(place: str, text: str) -> str:
 
 
 def file_secret(place: str, path: str, *, check: bool = True) -> FileSecret:
-    """The content of a file, stripped; it may not be empty. Raises SourceError, which names the place."""
+    """Return the content of a file, stripped. Raises SourceError, which names the place, also if it is empty."""
     try:
         text = decode(Path(path).read_bytes())
         secret = validate(text) if check else text
     except SecretTextError as error:
         raise SourceError(f"{place}: {path!r} {error}") from None
-    except (OSError, ValueError) as error:  # ValueError: it is no path at all
+    except (OSError, ValueError) as error:  # ValueError: it is not a path
         reason = error.strerror if isinstance(error, OSError) else "it is not a path"
         raise SourceError(f"{place}: {path!r} cannot be read: {reason}. Mount the secret there.") from None
     if not secret:
@@ -102,6 +89,6 @@ def file_secret(place: str, path: str, *, check: bool = True) -> FileSecret:
 
 
 def _file(name: str, fields: Mapping[str, FieldInfo]) -> str | None:
-    """The path in NAME_FILE, unless that is a setting of its own."""
+    """Return the path in NAME_FILE, unless NAME_FILE is itself a setting."""
     file = f"{name}_FILE"
     return None if file in {variable(field) for field in fields} else given(os.environ, file)

@@ -1,7 +1,7 @@
 """postern.toml, named by POSTERN_CONFIG: its keys are the settings' names in lower case, and [[pools]] has tables.
 
 A secret may also be given as `<name>_file`, a path. An empty text means that the setting is not given, as in the
-environment. Checks no values but secrets, which have to be text that can be meant.
+environment. Only secrets are checked here; other values are checked by the models.
 """
 
 import os
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import PydanticBaseSettingsSource
 
 from app.secret_text import SecretTextError, decode
 from app.settings.secret_files import SourceError, file_secret, given, plain, secrets
@@ -21,26 +20,20 @@ CONFIG = "POSTERN_CONFIG"
 Table = dict[str, Any]
 
 
-class TomlFile(PydanticBaseSettingsSource):
-    """The file as a source of settings."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
-
-    def __call__(self) -> Table:
-        """The values of the file, none without POSTERN_CONFIG; secret files are read. Raises SourceError."""
-        document = read(os.environ)
-        names = secrets(self.settings_cls.model_fields)
-        path = given(os.environ, CONFIG)
-        _read_secrets(document, names, f"{path}: ")
-        for _, mailboxes in pools(document):
-            for place, mailbox in mailboxes:
-                _read_secrets(mailbox, names, f"{path}: {place}.")
-        return document
+def from_file(fields: Mapping[str, FieldInfo]) -> Table:
+    """Return the values of the file and of its secret files; empty without POSTERN_CONFIG. Raises SourceError."""
+    document = read(os.environ)
+    names = secrets(fields)
+    path = given(os.environ, CONFIG)
+    _read_secrets(document, names, f"{path}: ")
+    for _, mailboxes in pools(document):
+        for place, mailbox in mailboxes:
+            _read_secrets(mailbox, names, f"{path}: {place}.")
+    return document
 
 
 def read(environ: Mapping[str, str]) -> Table:
-    """The file as it is; nothing without POSTERN_CONFIG. Raises SourceError."""
+    """Return the parsed file; empty without POSTERN_CONFIG. Raises SourceError."""
     path = given(environ, CONFIG)
     if path is None:
         return {}
@@ -57,7 +50,7 @@ def read(environ: Mapping[str, str]) -> Table:
 
 
 def pools(document: Table) -> Iterator[tuple[tuple[str, Table], list[tuple[str, Table]]]]:
-    """Each pool and its mailboxes, with their places; whatever is no table is left to whom checks values."""
+    """Yield each pool and its mailboxes, with their places. Values that are not tables are skipped."""
     for at, pool in _tables(document, "pools", "pools"):
         yield (at, pool), list(_tables(pool, "mailboxes", f"{at}.mailboxes"))
 
@@ -70,7 +63,10 @@ def _tables(parent: Table, key: str, place: str) -> Iterator[tuple[str, Table]]:
 
 
 def _read_secrets(table: Table, names: set[str], place: str) -> None:
-    """`password_file` becomes `password`. What is empty is left out, but not a secret: it was written down."""
+    """Replace `password_file` by `password`, and remove empty values.
+
+    An empty secret stays, so that its mailbox does not inherit another one.
+    """
     empty = {name: text for name, text in table.items() if name in names and text == ""}
     texts = empty | plain(table, names, lambda name: f"{place}{name}")
     table.clear()

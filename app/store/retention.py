@@ -1,125 +1,119 @@
-"""Removes what is over and old: contents first, later all that is known of a message; Idempotency-Keys; events; audit.
+"""Removal of old data: contents, later the remaining rows of a message, Idempotency-Keys, webhook events, the audit.
 
-In steps so small that an accept hardly waits for one. What has not ended is never touched, nor what somebody else has
-locked; over PostgreSQL one process at a time does it.
+A step is small, because accepts wait for it. Messages that have not ended, and rows that another transaction has
+locked, are never removed. On PostgreSQL one process prunes at a time.
 """
 
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, select, text, update
 
 from app.frozen import frozen
-from app.store.db.prepared import PreparedStatement
+from app.store.db.dialect import execute_many
 from app.store.keys import audit
 from app.store.queue.accept import IDEMPOTENCY_RETENTION
 from app.store.schema import CONTENT_REMOVED, ENDED_WITH_CONTENT, attempts, contents, idempotency, messages, recipients
 from app.store.webhooks import deliveries
 
-BATCH_SIZE = 50  # rows in one step: accepts wait for it
-BATCH_BYTES = 4 * 1024 * 1024  # of contents in one step, which may be one larger message
-_LOCK = 0x70727565  # any number that only this has among Postern's: PostgreSQL's advisory locks are named by numbers
+BATCH_SIZE = 50  # rows in one step
+BATCH_BYTES = 4 * 1024 * 1024  # bytes of contents in one step; one larger message is a step of its own
+_LOCK = 0x70727565  # PostgreSQL's advisory locks are numbers; this one is unique in Postern
 
 
 @frozen
 class RetentionCutoffs:
-    """What has ended, or happened, by these moments is removed. Times are epoch seconds."""
+    """Times (epoch seconds) by which data must have ended or happened to be removed at `now`."""
 
     now: float
     contents: float
     messages: float
-    events: float  # of which webhooks were told
+    events: float  # webhook events
     audit: float = 0.0
 
 
 _m, _k = messages.c, idempotency.c
 
-_FULL = PreparedStatement(
-    select(_m.id, _m.size)
-    .where(ENDED_WITH_CONTENT, _m.ended_at <= bindparam("before"))
-    .order_by(_m.ended_at)
-    .limit(BATCH_SIZE)
-    .with_for_update(skip_locked=True)
-)
-_EMPTY = PreparedStatement(
-    select(_m.id)
-    .where(CONTENT_REMOVED, _m.ended_at <= bindparam("before"))
-    .order_by(_m.ended_at)
-    .limit(BATCH_SIZE)
-    .with_for_update(skip_locked=True)
-)
-_USED = PreparedStatement(
+
+def _ended(state: ColumnElement[bool], *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(*columns)
+        .where(state, _m.ended_at <= bindparam("before"))
+        .order_by(_m.ended_at)
+        .limit(BATCH_SIZE)
+        .with_for_update(skip_locked=True)
+    )
+
+
+_WITH_CONTENT = _ended(ENDED_WITH_CONTENT, _m.id, _m.size)
+_WITHOUT_CONTENT = _ended(CONTENT_REMOVED, _m.id)
+_USED_KEYS = (
     select(_k.key_id, _k.endpoint, _k.key)
     .where(_k.created_at <= bindparam("before"))
     .order_by(_k.created_at)
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
-_REMOVE_CONTENT = PreparedStatement(delete(contents).where(contents.c.message_id == bindparam("of")))
-_MARK = PreparedStatement(update(messages).where(_m.id == bindparam("of")), sets=("content_removed_at",))
-_REMOVE = tuple(  # in this order, so that no foreign key has to look for them
-    PreparedStatement(delete(table).where(column == bindparam("of")))
+_REMOVE_CONTENT = delete(contents).where(contents.c.message_id == bindparam("of"))
+_MARK = update(messages).where(_m.id == bindparam("of"))
+_REMOVE = tuple(  # in this order, so that no foreign key causes another search
+    delete(table).where(column == bindparam("of"))
     for table, column in ((recipients, recipients.c.message_id), (attempts, attempts.c.message_id), (messages, _m.id))
 )
-_FORGET_KEY = PreparedStatement(
-    delete(idempotency).where(
-        *(_k.key_id == bindparam("holder"), _k.endpoint == bindparam("at"), _k.key == bindparam("named")),
-        _k.created_at <= bindparam("before"),
-    )
+_REMOVE_KEY = delete(idempotency).where(
+    *(_k.key_id == bindparam("of"), _k.endpoint == bindparam("at"), _k.key == bindparam("name")),
+    _k.created_at <= bindparam("before"),
 )
 
 
 def prune(connection: Connection, batch: Sequence[RetentionCutoffs]) -> list[int]:
-    """One step for each; how many rows it removed something of. 0: there is nothing left, or another does it."""
-    return [_prune(connection, bounds) for bounds in batch]
+    """Run one step for each; return the numbers of rows removed or emptied.
+
+    0: nothing is left, or another process prunes.
+    """
+    return [_prune(connection, cutoffs) for cutoffs in batch]
 
 
-def _prune(connection: Connection, bounds: RetentionCutoffs) -> int:
-    if not _alone(connection):
+def _prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
+    if not _lock(connection):
         return 0
     return (
-        _empty(connection, bounds)
-        or _forget(connection, bounds)
-        or _forget_keys(connection, bounds)
-        or deliveries.prune(connection, bounds.events)
-        or audit.prune(connection, bounds.audit)
+        _remove_contents(connection, cutoffs)
+        or _remove_messages(connection, cutoffs)
+        or _remove_keys(connection, cutoffs)
+        or deliveries.prune(connection, cutoffs.events)
+        or audit.prune(connection, cutoffs.audit)
     )
 
 
-def _alone(connection: Connection) -> bool:
-    """Until the end of the transaction. An embedded database has one writer anyway."""
+def _lock(connection: Connection) -> bool:
+    """Lock until the end of the transaction; False if another process has the lock. SQLite has one writer anyway."""
     if connection.dialect.name != "postgresql":
         return True
     return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar())
 
 
-def _empty(connection: Connection, bounds: RetentionCutoffs) -> int:
-    """Contents go; what is known of the message stays."""
-    found = _FULL.all(connection, {"before": bounds.contents})
+def _remove_contents(connection: Connection, cutoffs: RetentionCutoffs) -> int:
+    found = connection.execute(_WITH_CONTENT, {"before": cutoffs.contents}).all()
     sums = accumulate(row.size for row in found)
     rows = [{"of": row.id} for row, so_far in zip(found, sums, strict=True) if so_far <= BATCH_BYTES or row is found[0]]
-    if rows:
-        _REMOVE_CONTENT.run(connection, rows)
-        _MARK.run(connection, [{**row, "content_removed_at": bounds.now} for row in rows])
+    execute_many(connection, _REMOVE_CONTENT, rows)
+    execute_many(connection, _MARK, [{**row, "content_removed_at": cutoffs.now} for row in rows])
     return len(rows)
 
 
-def _forget(connection: Connection, bounds: RetentionCutoffs) -> int:
-    """What is left of a message goes: recipients, attempts with their transcripts, and its row."""
-    rows = [{"of": row.id} for row in _EMPTY.all(connection, {"before": bounds.messages})]
-    for statement in _REMOVE if rows else ():
-        statement.run(connection, rows)
+def _remove_messages(connection: Connection, cutoffs: RetentionCutoffs) -> int:
+    """Remove messages with their recipients, attempts and transcripts."""
+    rows = [{"of": id} for id in connection.execute(_WITHOUT_CONTENT, {"before": cutoffs.messages}).scalars()]
+    for statement in _REMOVE:
+        execute_many(connection, statement, rows)
     return len(rows)
 
 
-def _forget_keys(connection: Connection, bounds: RetentionCutoffs) -> int:
-    before = bounds.now - IDEMPOTENCY_RETENTION
-    rows = [_key_row(row, before) for row in _USED.all(connection, {"before": before})]
-    if rows:
-        _FORGET_KEY.run(connection, rows)
+def _remove_keys(connection: Connection, cutoffs: RetentionCutoffs) -> int:
+    before = cutoffs.now - IDEMPOTENCY_RETENTION
+    found = connection.execute(_USED_KEYS, {"before": before})
+    rows = [{"of": row.key_id, "at": row.endpoint, "name": row.key, "before": before} for row in found]
+    execute_many(connection, _REMOVE_KEY, rows)
     return len(rows)
-
-
-def _key_row(row: Any, before: float) -> dict[str, Any]:
-    return {"holder": row.key_id, "at": row.endpoint, "named": row.key, "before": before}

@@ -1,15 +1,16 @@
-"""SQL that differs between SQLite and PostgreSQL: the database's clock, and INSERT ... ON CONFLICT."""
+"""SQL that differs between SQLite, PostgreSQL and SQLAlchemy's defaults: the clock, ON CONFLICT, batches of rows."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Double, Table
+from sqlalchemy import Connection, Delete, Double, Insert, Table, Update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 
 class DatabaseNow(FunctionElement[float]):
-    """Now; in PostgreSQL when the transaction began, so that a lease never ends later than it should."""
+    """The current time (epoch seconds); in PostgreSQL that of the transaction's start, so that no lease gets longer."""
 
     type = Double()
     inherit_cache = True
@@ -17,15 +18,23 @@ class DatabaseNow(FunctionElement[float]):
 
 
 @compiles(DatabaseNow, "sqlite")
-def _of_this_machine(*_: Any, **__: Any) -> str:
+def _sqlite_now(*_: Any, **__: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
 @compiles(DatabaseNow, "postgresql")
-def _of_the_server(*_: Any, **__: Any) -> str:
+def _postgresql_now(*_: Any, **__: Any) -> str:
     return "extract(epoch FROM now())::double precision"
 
 
 def upsert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that has `on_conflict_do_update`, in the dialect of this name."""
+    """Return an insert with `on_conflict_do_update` in the dialect of this name."""
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+def execute_many(
+    connection: Connection, statement: Insert | Update | Delete, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Execute the statement for each row. Without rows SQLAlchemy itself would execute it once."""
+    if rows:
+        connection.execute(statement, rows)

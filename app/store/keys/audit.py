@@ -54,7 +54,7 @@ def page(connection: Connection, before: UUID | None, limit: int) -> list[AuditR
 
 def prune(connection: Connection, before: float) -> int:
     """Remove up to PRUNE_BATCH entries from before this time; return their number."""
-    old = list(connection.execute(_OLDEST, {"before": uuid7.floor(before)}).scalars())
+    old = list(connection.execute(_OLDEST, {"before": uuid7.first_at(before)}).scalars())
     if old:
         connection.execute(delete(audit).where(_a.id.in_(old)))
     return len(old)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from app.mail.lifecycle import RESTORED, Event, MessageState, next_state
-from app.store.db.prepared import PreparedStatement
+from app.store.db.dialect import execute_many
 from app.store.schema import WAITING, messages
 
 BATCH_SIZE = 1000  # rows in one transaction
@@ -17,13 +17,13 @@ BATCH_SIZE = 1000  # rows in one transaction
 _m = messages.c
 _STATE = next_state(MessageState.QUEUED, Event.HOLD)  # the same as from DEFERRED
 
-_WAITS = PreparedStatement(
+_WAITING = (
     select(_m.id)
     .where(WAITING, or_(_m.scheduled_at.is_(None), _m.scheduled_at <= bindparam("now")))
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
-_HOLD = PreparedStatement(
+_HOLD = (
     update(messages)
     .where(_m.id == bindparam("of"))
     .values(state=_STATE, due_at=None, turn=None, possible_duplicate=True, explanation=asdict(RESTORED))
@@ -36,7 +36,6 @@ def hold(connection: Connection, batch: Sequence[float]) -> list[int]:
 
 
 def _hold(connection: Connection, now: float) -> int:
-    rows = [{"of": row.id} for row in _WAITS.all(connection, {"now": now})]
-    if rows:
-        _HOLD.run(connection, rows)
+    rows = [{"of": id} for id in connection.execute(_WAITING, {"now": now}).scalars()]
+    execute_many(connection, _HOLD, rows)
     return len(rows)

@@ -1,6 +1,9 @@
-"""The `last_event` of an email: computed for one email, and as SQL to find emails by it."""
+"""The `last_event` of an email, from one table: computed for one email, and as an SQL condition."""
 
-from sqlalchemy import ColumnElement, Double, and_, case, exists, func, literal, not_, or_
+from collections.abc import Mapping
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Double, and_, case, exists, func, literal, not_, or_, true
 
 from app.mail.lifecycle import LastEvent, MessageState, RecipientState
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
@@ -8,76 +11,55 @@ from app.store.records import Email
 from app.store.schema import messages, recipients
 
 _S, _E = MessageState, LastEvent
+_Condition = Literal["always", "relayed", "ahead", "late"]
 
-_PENDING = frozenset({_S.QUEUED, _S.ACTIVE, _S.HELD})
+_UNSENT = frozenset({_S.QUEUED, _S.ACTIVE, _S.HELD})
+_TABLE: tuple[tuple[frozenset[MessageState], _Condition, LastEvent], ...] = (
+    (frozenset({_S.CANCELLED}), "always", _E.CANCELED),
+    (frozenset({_S.DONE}), "relayed", _E.SENT),  # to every recipient
+    (frozenset({_S.DONE}), "always", _E.FAILED),  # for one recipient at least
+    (frozenset({_S.DEFERRED}), "always", _E.DELIVERY_DELAYED),
+    (_UNSENT, "ahead", _E.SCHEDULED),  # the scheduled time is in the future
+    (_UNSENT, "late", _E.DELIVERY_DELAYED),  # an attempt has ended, or it is DELAY_NOTICE_AFTER past its time
+    (_UNSENT, "always", _E.QUEUED),
+)
+"""States, condition and event. The first row that applies decides."""
 
 STATES = {
-    _E.QUEUED: _PENDING,
-    _E.SCHEDULED: _PENDING,
-    _E.DELIVERY_DELAYED: _PENDING | {_S.DEFERRED},
-    _E.SENT: frozenset({_S.DONE}),
-    _E.FAILED: frozenset({_S.DONE}),
-    _E.CANCELED: frozenset({_S.CANCELLED}),
+    event: frozenset[MessageState]().union(*(states for states, _, given in _TABLE if given is event))
+    for event in LastEvent
 }
-"""The states in which a message may have the event."""
+"""By event the states in which a message may have it."""
 
 _m = messages.c
 _of = recipients.alias("of")
-_NOT_RELAYED = exists().where(_of.c.message_id == _m.id, _of.c.state != RecipientState.RELAYED)
+_RELAYED = not_(exists().where(_of.c.message_id == _m.id, _of.c.state != RecipientState.RELAYED))
 _TRIED = _m.attempts > case((_m.state == _S.ACTIVE, 1), else_=0)
 _DUE = func.coalesce(_m.scheduled_at, _m.created_at)
 
 
 def last_event_is(event: LastEvent, state: ColumnElement[str], now: float) -> ColumnElement[bool]:
-    """Whether a message has this event; `state` is its state, in whatever form; `now` in epoch seconds."""
+    """Return the condition that a message has this event. `state`: expression of its state. `now`: epoch seconds."""
     moment = literal(now, Double)
-    pending = state.in_(sorted(_PENDING))
-    ahead = moment < _DUE
-    late = or_(_TRIED, moment - _DUE >= DELAY_NOTICE_AFTER)
-    match event:
-        case LastEvent.CANCELED:
-            return state == _S.CANCELLED
-        case LastEvent.SENT:
-            return and_(state == _S.DONE, not_(_NOT_RELAYED))
-        case LastEvent.FAILED:
-            return and_(state == _S.DONE, _NOT_RELAYED)
-        case LastEvent.SCHEDULED:
-            return and_(pending, ahead)
-        case LastEvent.DELIVERY_DELAYED:
-            return or_(state == _S.DEFERRED, and_(pending, not_(ahead), late))
-        case LastEvent.QUEUED:
-            return and_(pending, not_(ahead), not_(late))
+    holds: Mapping[_Condition, ColumnElement[bool]] = {
+        "always": true(),
+        "relayed": _RELAYED,
+        "ahead": moment < _DUE,
+        "late": or_(_TRIED, moment - _DUE >= DELAY_NOTICE_AFTER),
+    }
+    return (
+        case(*((and_(state.in_(sorted(states)), holds[rule]), literal(given)) for states, rule, given in _TABLE))
+        == event
+    )
 
 
 def last_event(email: Email, now: float) -> LastEvent:
-    """The event of an email as read with its recipients; `now` in epoch seconds.
-
-    | state                  | when                                          | event            |
-    |------------------------|-----------------------------------------------|------------------|
-    | cancelled              | always                                        | canceled         |
-    | done                   | every recipient was relayed                   | sent             |
-    | done                   | a recipient failed, whoever was relayed       | failed           |
-    | deferred               | always: an attempt was made                   | delivery_delayed |
-    | queued, active or held | its scheduled time is ahead                   | scheduled        |
-    | queued, active or held | an attempt has ended, or an hour has passed   | delivery_delayed |
-    | queued, active or held | otherwise                                     | queued           |
-
-    `stands` is the same table as SQL; a test holds the two together.
-    """
-    match email.state:
-        case MessageState.CANCELLED:
-            return LastEvent.CANCELED
-        case MessageState.DONE:
-            relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
-            return LastEvent.SENT if relayed else LastEvent.FAILED
-        case MessageState.DEFERRED:
-            return LastEvent.DELIVERY_DELAYED
-        case MessageState.QUEUED | MessageState.ACTIVE | MessageState.HELD:
-            return _waiting(email, now)
-
-
-def _waiting(email: Email, now: float) -> LastEvent:
+    """Return the event of an email that was read with its recipients. `now`: epoch seconds."""
     due = email.created_at if email.scheduled_at is None else email.scheduled_at
-    if due > now:
-        return LastEvent.SCHEDULED
-    return LastEvent.DELIVERY_DELAYED if email.tried or now - due >= DELAY_NOTICE_AFTER else LastEvent.QUEUED
+    holds: Mapping[_Condition, bool] = {
+        "always": True,
+        "relayed": all(recipient.state is RecipientState.RELAYED for recipient in email.recipients),
+        "ahead": now < due,
+        "late": email.tried or now - due >= DELAY_NOTICE_AFTER,
+    }
+    return next(event for states, rule, event in _TABLE if email.state in states and holds[rule])

@@ -1,15 +1,14 @@
-"""What a message waits for, or would: how many go before it, and the mailboxes of its pool with what they sent.
+"""Queue position of a waiting message, or of the next one, with the mailboxes of its pool and their recent sends.
 
-The place in the queue is counted while it is near, and otherwise reckoned from the turns of the API keys, so that it
-costs the same however many wait.
+A position below EXACT_COUNT_LIMIT is counted; a larger one is estimated from the turns of the API keys, so that the
+cost does not grow with the queue.
 """
 
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from app.mail.time_units import DAY, MINUTE
-from app.store.db.prepared import PreparedStatement
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord
 from app.store.queue.fair_queue import LaneKey, current_turn, first_turn
@@ -25,16 +24,15 @@ _LANE = bindparam("in_lane", type_=_m.lane.type)
 _TURN = bindparam("at_turn", type_=_m.turn.type)
 _ID = bindparam("of", type_=_m.id.type)
 
-
-_PLACE = PreparedStatement(select(_m.pool, _m.lane, _m.turn).where(_m.id == _ID))
-_LAST = PreparedStatement(
-    select(_t.last).where(_t.pool == bindparam("pool"), _t.lane == bindparam("lane"), _t.key_id == bindparam("key_id"))
+_PLACE = select(_m.pool, _m.lane, _m.turn).where(_m.id == _ID)
+_LAST = select(_t.last).where(
+    _t.pool == bindparam("pool"), _t.lane == bindparam("lane"), _t.key_id == bindparam("key_id")
 )
 
 
-def _count(*before: ColumnElement[bool]) -> PreparedStatement:
+def _count(*before: ColumnElement[bool]) -> Select[int]:
     found = select(_m.id).where(READY, _m.pool == bindparam("in_pool"), *before).limit(EXACT_COUNT_LIMIT).subquery()
-    return PreparedStatement(select(func.count().label("number")).select_from(found))
+    return select(func.count()).select_from(found)
 
 
 _NEAR = (
@@ -42,19 +40,15 @@ _NEAR = (
     _count(_m.lane == _LANE, _m.turn < _TURN),
     _count(_m.lane == _LANE, _m.turn == _TURN, _m.id < _ID),
 )
-_KEYS = PreparedStatement(
-    select(_t.last).where(and_(_t.pool == bindparam("in_pool"), _t.lane == _LANE, _t.last >= bindparam("from_turn")))
-)
-_RECIPIENTS = PreparedStatement(
-    select(func.sum(_a.recipients).label("number")).where(
-        _a.mailbox == bindparam("by"), _a.ended_at > bindparam("since")
-    )
+_KEYS = select(_t.last).where(_t.pool == bindparam("in_pool"), _t.lane == _LANE, _t.last >= bindparam("from_turn"))
+_RECIPIENTS = select(func.coalesce(func.sum(_a.recipients), 0)).where(
+    _a.mailbox == bindparam("by"), _a.ended_at > bindparam("since")
 )
 
 
 def queue_position(connection: Connection, id: UUID, now: float) -> QueuePosition | None:
-    """For a waiting message; None when there is none of that id."""
-    place = _PLACE.first(connection, {"of": id})
+    """Return the position of a waiting message; None if there is no such message."""
+    place = connection.execute(_PLACE, {"of": id}).one_or_none()
     if place is None:
         return None
     ahead = None if place.turn is None else _ahead(connection, id, place.pool, place.lane, place.turn)
@@ -62,12 +56,11 @@ def queue_position(connection: Connection, id: UUID, now: float) -> QueuePositio
 
 
 def position_of_next(connection: Connection, lane_key: LaneKey, now: float) -> QueuePosition:
-    """For the message that this key would hand in now."""
-    found = _LAST.first(connection, {"pool": lane_key.pool, "lane": lane_key.lane, "key_id": lane_key.key_id})
-    turn = max(found.last + 1 if found else 0, current_turn(connection, lane_key.pool, lane_key.lane))
-    return _queue_position(
-        connection, lane_key.pool, _ahead(connection, LAST_ID, lane_key.pool, lane_key.lane, turn), now
-    )
+    """Return the position of the message that this key would submit now."""
+    pool, lane = lane_key.pool, lane_key.lane
+    last = connection.execute(_LAST, {"pool": pool, "lane": lane, "key_id": lane_key.key_id}).scalar()
+    turn = max(0 if last is None else last + 1, current_turn(connection, pool, lane))
+    return _queue_position(connection, pool, _ahead(connection, LAST_ID, pool, lane, turn), now)
 
 
 def _queue_position(connection: Connection, pool: str, ahead: int | None, now: float) -> QueuePosition:
@@ -83,7 +76,7 @@ def _queue_position(connection: Connection, pool: str, ahead: int | None, now: f
 
 def _ahead(connection: Connection, id: UUID, pool: str, lane: int, turn: int) -> int:
     values = {"in_pool": pool, "in_lane": lane, "at_turn": turn, "of": id}
-    counted: int = sum(count.first(connection, values).number for count in _NEAR)
+    counted = sum(connection.execute(count, values).scalar_one() for count in _NEAR)
     if counted < EXACT_COUNT_LIMIT:
         return counted
     before = sum(_estimated(connection, pool, higher, None) for higher in range(lane))
@@ -91,11 +84,11 @@ def _ahead(connection: Connection, id: UUID, pool: str, lane: int, turn: int) ->
 
 
 def _estimated(connection: Connection, pool: str, lane: int, turn: int | None) -> int:
-    """Each key has one message at every turn between the one that is served and its last: those before `turn`."""
-    if (now := first_turn(connection, pool, lane)) is None:
+    """Estimate the messages before `turn` (None: all): each key has one at every turn from the current to its last."""
+    if (current := first_turn(connection, pool, lane)) is None:
         return 0
-    lasts = _KEYS.all(connection, {"in_pool": pool, "in_lane": lane, "from_turn": now})
-    return sum(min(last, last if turn is None else turn - 1) - now + 1 for (last,) in lasts)
+    lasts = connection.execute(_KEYS, {"in_pool": pool, "in_lane": lane, "from_turn": current}).scalars()
+    return sum(min(last, last if turn is None else turn - 1) - current + 1 for last in lasts)
 
 
 def _sent(connection: Connection, mailbox: MailboxRecord, now: float) -> tuple[float, ...]:
@@ -103,5 +96,4 @@ def _sent(connection: Connection, mailbox: MailboxRecord, now: float) -> tuple[f
 
 
 def _today(connection: Connection, mailbox: MailboxRecord, now: float) -> int:
-    found: int | None = _RECIPIENTS.first(connection, {"by": mailbox.name, "since": now - DAY}).number
-    return found or 0
+    return int(connection.execute(_RECIPIENTS, {"by": mailbox.name, "since": now - DAY}).scalar_one())

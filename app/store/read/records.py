@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from app.mail.lifecycle import LastEvent, MessageState
@@ -18,13 +18,13 @@ class Selection:
     key_id: UUID | None = None
     state: MessageState | None = None
     last_event: LastEvent | None = None
-    recipient: str | None = None  # an addr-spec, in whatever case; of to, cc or bcc
-    sender: str | None = None  # an addr-spec, in whatever case
-    tag: tuple[str, str | None] | None = None  # its name, and its value unless any will do
+    recipient: str | None = None  # addr-spec in to, cc or bcc; case-insensitive
+    sender: str | None = None  # addr-spec; case-insensitive
+    tag: tuple[str, str | None] | None = None  # name and value; value None: any
     lane: Lane | None = None
-    subject: str | None = None  # a part of it, in whatever case
-    start: UUID = FIRST_ID  # ids from here on
-    end: UUID = LAST_ID  # and before this one
+    subject: str | None = None  # substring; case-insensitive
+    start: UUID = FIRST_ID  # first id, inclusive
+    end: UUID = LAST_ID  # last id, exclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,12 @@ class QueuePosition:
 
     ahead: int | None  # messages that go before it; None: it is not due yet
     mailboxes: tuple[MailboxRecord, ...]
-    sent: Mapping[str, Sequence[float]]  # when the last minute's messages went
-    recipients: Mapping[str, int]  # of the last day; 0 where that does not matter yet
+    sent: Mapping[str, Sequence[float]]  # by mailbox: send times in the last minute
+    recipients: Mapping[str, int]  # by mailbox: recipients of the last day; 0 while `ahead` is small
+
+
+WaitingKind = Literal["ready", "resting", "active", "held"]
+WAITING_KINDS: tuple[WaitingKind, ...] = get_args(WaitingKind)
 
 
 class Waiting(NamedTuple):
@@ -53,7 +57,7 @@ class Waiting(NamedTuple):
 
     pool: str
     lane: Lane
-    state: Literal["ready", "resting", "active", "held"]
+    state: WaitingKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,6 @@ class Backlog:
     """Numbers of unfinished messages. Counts end at backlog.COUNT_LIMIT."""
 
     waiting: Mapping[Waiting, int]
-    oldest: Mapping[tuple[str, Lane], float]  # when the oldest due message was due, where one is
-    events: int  # that webhooks are still to be told of
-    events_since: float | None  # when the first of them was to be told
+    oldest: Mapping[tuple[str, Lane], float]  # due time of the oldest due message; lanes without one are left out
+    events: int  # pending webhook deliveries
+    events_since: float | None  # due time of the oldest of them

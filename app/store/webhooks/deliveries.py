@@ -1,7 +1,7 @@
-"""The lines in which events wait for each endpoint: taken, settled, put back in. At least once, in order per subject.
+"""Queues of webhook deliveries, one per endpoint: claim, settle, recover, replay. At least once, in order per subject.
 
-What is taken is due again when its lease ends, so nothing is lost with the process that took it. Only the first
-pending event of a subject is given out; those behind it are put off until it is told or given up.
+A claimed delivery is due again when its lease expires, so none is lost with the process that claimed it. Only the first
+pending delivery of a subject is claimed; the later ones are postponed until it is delivered or given up.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
 from app.mail.webhook.rules import EventType
-from app.store.db.prepared import PreparedStatement
-from app.store.db.uuid7 import floor
+from app.store.db.dialect import execute_many
+from app.store.db.uuid7 import first_at
 from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 
-SCAN_LIMIT = 256  # deliveries in one claim, also of those that have to wait for another
-BATCH_SIZE = 1000  # put back in one transaction: accepts wait for it
-PRUNE_BATCH = 100  # the same for what is removed
-HISTORY_LENGTH = 20  # tries of a delivery
+SCAN_LIMIT = 256  # deliveries read in one claim, with the postponed ones
+BATCH_SIZE = 1000  # deliveries requeued in one transaction: accepts wait for it
+PRUNE_BATCH = 100  # rows removed in one transaction
+HISTORY_LENGTH = 20  # attempts stored of a delivery
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """A wish for at most `limit` events of one endpoint. Times are epoch seconds."""
+    """Request for at most `limit` deliveries of one endpoint. Times are epoch seconds."""
 
     webhook_id: UUID
     limit: int
@@ -35,7 +35,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredLeases:
-    """What is taken, and whose lease ends by `until`. Times are epoch seconds."""
+    """Selection of the claimed deliveries whose lease ends by `until`. Times are epoch seconds."""
 
     now: float
     until: float
@@ -43,7 +43,7 @@ class ExpiredLeases:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An event that is to be told to an endpoint again, whatever became of it."""
+    """Request to deliver an event to an endpoint again at `now` (epoch seconds), whatever its state."""
 
     webhook_id: UUID
     event_id: UUID
@@ -52,7 +52,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class ReplayFailed:
-    """All events since a moment that were given up for an endpoint. Times are epoch seconds."""
+    """Request to deliver all failed events since `since` again. Times are epoch seconds."""
 
     webhook_id: UUID
     since: float
@@ -65,10 +65,10 @@ _THIS = _d.number == bindparam("of")
 _OF_EVENT = (_d.webhook_id == bindparam("hook"), _d.event_id == bindparam("event"))
 _FREE = _d.lease.is_(None)
 
-_AHEAD = (  # when the last of those before it is due; NULL if it is the first of its subject
+_AHEAD = (  # due time of the last earlier delivery of its subject; NULL: there is none
     select(func.max(_earlier.c.next_at))
     .where(
-        _earlier.c.state == literal_column("'pending'"),  # as the index has it
+        _earlier.c.state == literal_column("'pending'"),  # written out as in the index
         _earlier.c.webhook_id == _d.webhook_id,
         _earlier.c.subject == _d.subject,
         _earlier.c.number < _d.number,
@@ -76,7 +76,7 @@ _AHEAD = (  # when the last of those before it is due; NULL if it is the first o
     .correlate(webhook_deliveries)
     .scalar_subquery()
 )
-_DUE = PreparedStatement(
+_DUE = (
     select(
         *(_d.number, _d.webhook_id, _d.event_id, _d.subject, _d.tries, _d.history),
         *(_e.type, _e.payload, _AHEAD.label("ahead")),
@@ -87,30 +87,18 @@ _DUE = PreparedStatement(
     .limit(bindparam("limit"))
     .with_for_update(of=webhook_deliveries, skip_locked=True)
 )
-_TAKE = PreparedStatement(update(webhook_deliveries).where(_THIS), sets=("lease", "next_at"))
-_PUT_OFF = PreparedStatement(update(webhook_deliveries).where(_THIS), sets=("next_at",))
-_SETTLE = PreparedStatement(
-    update(webhook_deliveries).where(_THIS, _d.lease == bindparam("token")).values(lease=None),
-    sets=("state", "next_at", "tries", "history"),
-)
-_NEXT_IN_LINE = PreparedStatement(
-    update(webhook_deliveries).where(
-        *(
-            PENDING_DELIVERY,
-            _d.webhook_id == bindparam("hook"),
-            _d.subject == bindparam("about"),
-            _d.number > bindparam("of"),
-        ),
-        _FREE,
-    ),
-    sets=("next_at",),
+_CHANGE = update(webhook_deliveries).where(_THIS)
+_SETTLE = update(webhook_deliveries).where(_THIS, _d.lease == bindparam("token")).values(lease=None)
+_NEXT_OF_SUBJECT = update(webhook_deliveries).where(
+    *(PENDING_DELIVERY, _d.webhook_id == bindparam("hook"), _d.subject == bindparam("about")),
+    *(_d.number > bindparam("of"), _FREE),
 )
 _DISABLE = (
     update(webhooks)
     .where(_w.id == bindparam("hook"), _w.status == WebhookStatus.ENABLED)
     .values(status=WebhookStatus.DISABLED, reason=bindparam("why"))
 )
-_ORPHANED = (
+_RECOVER = (
     update(webhook_deliveries)
     .where(
         *(PENDING_DELIVERY, _d.webhook_id.in_(select(_w.id)), _d.lease.is_not(None)),
@@ -118,11 +106,8 @@ _ORPHANED = (
     )
     .values(lease=None, next_at=bindparam("now"))
 )
-_AGAIN = PreparedStatement(
-    update(webhook_deliveries).where(*_OF_EVENT, _FREE).values(state=DeliveryState.PENDING, tries=0),
-    sets=("next_at",),
-)
-_GIVEN_UP = PreparedStatement(
+_REPLAY = update(webhook_deliveries).where(*_OF_EVENT, _FREE).values(state=DeliveryState.PENDING, tries=0)
+_FAILED = (
     select(_d.event_id)
     .where(FAILED_DELIVERY, _d.webhook_id == bindparam("hook"), _d.event_id >= bindparam("first"))
     .order_by(_d.event_id)
@@ -135,31 +120,32 @@ _OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).l
 
 
 def claim(connection: Connection, batch: Sequence[ClaimRequest]) -> list[list[ClaimedDelivery]]:
-    """What each endpoint is to be told now, each under a lease."""
-    return [_claim(connection, demand) for demand in batch]
+    """Claim due deliveries; each gets a lease until `lease_until`."""
+    return [_claim(connection, request) for request in batch]
 
 
 def recover(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[None]:
-    """Put back what nobody holds any more: it is due at once."""
-    for orphans in batch:
-        connection.execute(_ORPHANED, {"now": orphans.now, "until": orphans.until})
+    """Release claimed deliveries: they are due now."""
+    for expired in batch:
+        connection.execute(_RECOVER, {"now": expired.now, "until": expired.until})
     return [None] * len(batch)
 
 
 def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool]:
-    """Whether each was still held; then how its try ended is written, and what waited for it is free."""
-    held = _SETTLE.each(connection, [_settled_row(told) for told in batch])
-    mine = [told for told, is_mine in zip(batch, held, strict=True) if is_mine]
-    if mine:
-        _NEXT_IN_LINE.run(connection, [_next_row(told) for told in mine])
-    for told in mine:
-        if told.disable_reason is not None:
-            connection.execute(_DISABLE, {"hook": told.delivery.webhook_id, "why": told.disable_reason})
+    """Write the results and release the later deliveries of the subject; return for each whether its lease was held.
+
+    If not, nothing of it is written.
+    """
+    held = [connection.execute(_SETTLE, _settled_row(result)).rowcount == 1 for result in batch]
+    for result in (result for result, is_held in zip(batch, held, strict=True) if is_held):
+        connection.execute(_NEXT_OF_SUBJECT, _next_row(result))
+        if result.disable_reason is not None:
+            connection.execute(_DISABLE, {"hook": result.delivery.webhook_id, "why": result.disable_reason})
     return held
 
 
 def replay(connection: Connection, batch: Sequence[Replay]) -> list[bool]:
-    """Whether there is such an event; then it is due now. One that is under way goes its way."""
+    """Make deliveries due now; return for each whether it exists. One under way is not changed."""
     return [_replay(connection, one) for one in batch]
 
 
@@ -169,41 +155,39 @@ def replay_failed(connection: Connection, batch: Sequence[ReplayFailed]) -> list
 
 
 def prune(connection: Connection, before: float) -> int:
-    """Remove a few events from before that moment (epoch seconds), with what is left of their lines; how many."""
-    least = floor(before)
-    old = [row.number for row in connection.execute(_OLDEST) if row.event_id < least]
+    """Remove up to PRUNE_BATCH events of before this time (epoch seconds), and deliveries; return the larger number."""
+    first_kept = first_at(before)
+    old = [row.number for row in connection.execute(_OLDEST) if row.event_id < first_kept]
     if old:
         connection.execute(delete(webhook_deliveries).where(_d.number.in_(old)))
-    ids = list(connection.execute(_OLD_EVENTS, {"before": least}).scalars())
+    ids = list(connection.execute(_OLD_EVENTS, {"before": first_kept}).scalars())
     if ids:
         connection.execute(delete(webhook_events).where(_e.id.in_(ids)))
     return max(len(old), len(ids))
 
 
 def parse_history(history: Sequence[Sequence[Any]]) -> tuple[DeliveryAttempt, ...]:
-    """From the stored form."""
+    """Return the attempts from their stored form."""
     return tuple(DeliveryAttempt(at, status, answer) for at, status, answer in history)
 
 
-def _claim(connection: Connection, demand: ClaimRequest) -> list[ClaimedDelivery]:
-    """Every row that is looked at is no longer due afterwards, so this comes to an end."""
-    taken: list[ClaimedDelivery] = []
-    looked_at = 0
-    while len(taken) < demand.limit and looked_at < SCAN_LIMIT:
-        values = {"hook": demand.webhook_id, "now": demand.now, "limit": demand.limit - len(taken)}
-        rows = _DUE.all(connection, values)
+def _claim(connection: Connection, request: ClaimRequest) -> list[ClaimedDelivery]:
+    """Claim the first deliveries of their subjects and postpone the others. No row read stays due, so this ends."""
+    claimed: list[ClaimedDelivery] = []
+    scanned = 0
+    while len(claimed) < request.limit and scanned < SCAN_LIMIT:
+        values = {"hook": request.webhook_id, "now": request.now, "limit": request.limit - len(claimed)}
+        rows = connection.execute(_DUE, values).all()
         if not rows:
             break
-        looked_at += len(rows)
+        scanned += len(rows)
         first = [_due(row) for row in rows if row.ahead is None]
-        behind = [row for row in rows if row.ahead is not None]
-        until = demand.lease_until
-        if first:
-            _TAKE.run(connection, [{"of": one.number, "lease": one.lease, "next_at": until} for one in first])
-        if behind:
-            _PUT_OFF.run(connection, [{"of": row.number, "next_at": max(row.ahead, until)} for row in behind])
-        taken += first
-    return taken
+        later = [row for row in rows if row.ahead is not None]
+        until = request.lease_until
+        execute_many(connection, _CHANGE, [{"of": one.number, "lease": one.lease, "next_at": until} for one in first])
+        execute_many(connection, _CHANGE, [{"of": row.number, "next_at": max(row.ahead, until)} for row in later])
+        claimed += first
+    return claimed
 
 
 def _due(row: Any) -> ClaimedDelivery:
@@ -220,34 +204,35 @@ def _due(row: Any) -> ClaimedDelivery:
     )
 
 
-def _settled_row(told: DeliveryResult) -> dict[str, Any]:
-    state = DeliveryState.DELIVERED if told.delivered else DeliveryState.FAILED
-    history = [*told.delivery.history, told.attempt][-HISTORY_LENGTH:]
+def _settled_row(result: DeliveryResult) -> dict[str, Any]:
+    state = DeliveryState.DELIVERED if result.delivered else DeliveryState.FAILED
+    history = [*result.delivery.history, result.attempt][-HISTORY_LENGTH:]
     return {
-        "of": told.delivery.number,
-        "token": told.delivery.lease,
-        "state": state if told.next_at is None else DeliveryState.PENDING,
-        "next_at": told.attempt.at if told.next_at is None else told.next_at,
-        "tries": told.delivery.tries + 1,
+        "of": result.delivery.number,
+        "token": result.delivery.lease,
+        "state": state if result.next_at is None else DeliveryState.PENDING,
+        "next_at": _next_at(result),
+        "tries": result.delivery.tries + 1,
         "history": [[one.at, one.status, one.response] for one in history],
     }
 
 
-def _next_row(told: DeliveryResult) -> dict[str, Any]:
-    due = told.delivery
-    when = told.attempt.at if told.next_at is None else told.next_at
-    return {"hook": due.webhook_id, "about": due.subject, "of": due.number, "next_at": when}
+def _next_row(result: DeliveryResult) -> dict[str, Any]:
+    done = result.delivery
+    return {"hook": done.webhook_id, "about": done.subject, "of": done.number, "next_at": _next_at(result)}
+
+
+def _next_at(result: DeliveryResult) -> float:
+    return result.attempt.at if result.next_at is None else result.next_at
 
 
 def _replay(connection: Connection, one: Replay) -> bool:
     values = {"hook": one.webhook_id, "event": one.event_id}
-    (changed,) = _AGAIN.each(connection, [{**values, "next_at": one.now}])
+    changed = connection.execute(_REPLAY, {**values, "next_at": one.now}).rowcount == 1
     return changed or connection.execute(_ONE, values).first() is not None
 
 
 def _replay_failed(connection: Connection, one: ReplayFailed) -> int:
-    rows = _GIVEN_UP.all(connection, {"hook": one.webhook_id, "first": floor(one.since)})
-    if rows:
-        again = [{"hook": one.webhook_id, "event": row.event_id, "next_at": one.now} for row in rows]
-        _AGAIN.run(connection, again)
-    return len(rows)
+    ids = connection.execute(_FAILED, {"hook": one.webhook_id, "first": first_at(one.since)}).scalars().all()
+    execute_many(connection, _REPLAY, [{"hook": one.webhook_id, "event": id, "next_at": one.now} for id in ids])
+    return len(ids)

@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from app.mail.webhook.rules import EventType
-from app.store.db.prepared import PreparedStatement
+from app.store.records import LAST_ID
 from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import parse_history
 from app.store.webhooks.records import Delivery, DeliveryState, Revision, Rotation, Secret, Webhook, WebhookStatus
 
-MAX_OLD_SECRETS = 4  # that sign beside the one in force: more would make the header of the signatures too long
+MAX_OLD_SECRETS = 4  # replaced secrets that also sign: more would make the signature header too long
 
 _w, _d, _e = webhooks.c, webhook_deliveries.c, webhook_events.c
 
@@ -22,11 +22,9 @@ _UPDATE = update(webhooks).where(_THIS)
 _DELETE = delete(webhooks).where(_THIS)
 _ALL = select(webhooks).order_by(_w.created_at.desc(), _w.id.desc())
 _ONE = select(webhooks).where(_w.id == bindparam("id"))
-_WITH_WORK = PreparedStatement(
-    select(webhooks).where(
-        _w.status == WebhookStatus.ENABLED,
-        exists().where(PENDING_DELIVERY, _d.webhook_id == _w.id, _d.next_at <= bindparam("now")),
-    )
+_WITH_WORK = select(webhooks).where(
+    _w.status == WebhookStatus.ENABLED,
+    exists().where(PENDING_DELIVERY, _d.webhook_id == _w.id, _d.next_at <= bindparam("now")),
 )
 _DELIVERIES = select(
     *(_d.event_id, _d.state, _d.tries, _d.next_at, _d.history, _e.type, _e.at, _e.payload),
@@ -37,7 +35,6 @@ _NEWEST = (
     .limit(bindparam("limit"))
 )
 _DELIVERY = _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id == bindparam("event"))
-_LAST = UUID(int=(1 << 128) - 1)
 
 
 def create(connection: Connection, batch: Sequence[Webhook]) -> list[None]:
@@ -74,12 +71,12 @@ def find(connection: Connection, id: UUID) -> Webhook | None:
 
 def with_work(connection: Connection, now: float) -> list[Webhook]:
     """Return the enabled endpoints with due deliveries."""
-    return [_webhook(row) for row in _WITH_WORK.all(connection, {"now": now})]
+    return [_webhook(row) for row in connection.execute(_WITH_WORK, {"now": now})]
 
 
 def deliveries(connection: Connection, id: UUID, before: UUID | None, limit: int) -> list[Delivery]:
-    """The newest events of an endpoint, those before an event if one is given."""
-    values = {"id": id, "before": before or _LAST, "limit": limit}
+    """Return the newest deliveries of an endpoint; with `before`, those of older events."""
+    values = {"id": id, "before": before or LAST_ID, "limit": limit}
     return [_delivery(row) for row in connection.execute(_NEWEST, values)]
 
 
