@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import httpx
@@ -31,7 +31,18 @@ EMAIL = {"from": MAILBOX, "to": "ada@example.net", "subject": "Hello", "text": "
 WAIT_TIMEOUT = 60.0  # seconds of the loop that a test waits for what must come
 
 
-def settings_for(simulator: Simulator, folder: Path, **changes: Any) -> Settings:
+class MailServer(Protocol):
+    """Server that Postern relays to: the simulator, or the benchmark's sink."""
+
+    @property
+    def port(self) -> int:
+        """Port of SMTP."""
+
+    def write_ca(self, path: Path) -> None:
+        """Write the certificate of its authority (PEM)."""
+
+
+def settings_for(simulator: MailServer, folder: Path, **changes: Any) -> Settings:
     """Settings that lead to the simulator. The port is free. A change to None leaves the setting out."""
     ca_file = folder / "ca.pem"
     simulator.write_ca(ca_file)

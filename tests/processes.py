@@ -5,15 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from app.simulator import Simulator
-from tests.harness import KEY, MAILBOX, PASSWORD
+from tests.harness import KEY, MAILBOX, PASSWORD, MailServer
 
 
 @dataclass
@@ -21,13 +20,14 @@ class Process:
     """A running `postern serve`. Once it has ended, `peak` is the most octets that were resident, `status` its own."""
 
     url: str
+    pid: int
     peak: int = 0
     status: int | None = None
 
 
 @contextmanager
-def served(simulator: Simulator, folder: Path, **changes: str) -> Iterator[Process]:
-    """Until the end of the block, then SIGTERM."""
+def served(simulator: MailServer, folder: Path, *, tracer: Sequence[str] = (), **changes: str) -> Iterator[Process]:
+    """Until the end of the block, then SIGTERM. `tracer`: the command that executes it, in the same process."""
     ca_file = folder / "ca.pem"
     simulator.write_ca(ca_file)
     environment = {
@@ -44,13 +44,13 @@ def served(simulator: Simulator, folder: Path, **changes: str) -> Iterator[Proce
         "POSTERN_LOG_FORMAT": "json",
         **changes,
     }
-    command = [sys.executable, "-m", "app", "serve"]
+    command = [*tracer, sys.executable, "-m", "app", "serve"]
     with (
         subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child,
         ThreadPoolExecutor(1) as aside,
     ):
         assert child.stderr is not None
-        process = Process(_url(child.stderr))
+        process = Process(_url(child.stderr), child.pid)
         aside.submit(child.stderr.read)  # or it would stop at a full pipe
         try:
             yield process

@@ -107,12 +107,12 @@ class Sink:
         self._process = process
         self.port: int = process.hear(_START)["port"]
 
-    def expect(self, count: int) -> None:
-        """Count from zero, up to `count`."""
-        self._process.say({"expect": count, "quiet": _QUIET})
+    def expect(self, count: int, *, delay: float = 0.0, arrivals: bool = False) -> None:
+        """Count from zero to `count`. `delay`: round-trip time in seconds. `arrivals`: record when each arrives."""
+        self._process.say({"expect": count, "quiet": _QUIET, "delay": delay, "arrivals": arrivals})
 
     def seen(self) -> dict[str, Any]:
-        """`count`, `last` (monotonic), `cpu` (seconds): when all have come, or nothing comes any more."""
+        """The sink's answer (see tests.bench.sink), when all have arrived or none arrives any more."""
         answer: dict[str, Any] = self._process.hear(_LIMIT)
         return answer
 

@@ -1,21 +1,27 @@
-"""The upstream of the bench: takes every mail over STARTTLS and AUTH LOGIN, counts it, and keeps nothing.
+"""SMTP server of the benchmark: accepts every message over STARTTLS and AUTH LOGIN, counts it and discards it.
 
-As cheap as can be, so that it is never what is measured. Run as a process of its own; orders and answers are lines of
-JSON. The order `{"expect": n, "quiet": s}` counts from zero and is answered when `n` mails have come, or when none
-came for `s` seconds: `{"count", "last", "cpu"}`, the monotonic time of the last one and the CPU seconds spent.
+It does as little as possible, so that it is never the bottleneck. Run as its own process; orders and answers are lines
+of JSON. The order `{"expect": n, "quiet": s, "delay": s, "arrivals": bool}` counts from zero and is answered when `n`
+messages have arrived, or when none arrived for `quiet` seconds: `{"count", "last", "cpu", "turns", "arrivals"}`.
+`last` is the monotonic time of the last message, `cpu` the CPU seconds of the sink, and `turns` the round trips: input
+that arrives while no reply is outstanding begins one. `delay` is a round-trip time in seconds: replies are held back
+for so long. With `arrivals` the time of each message is listed by the number after "#" in its subject.
 """
 
 import asyncio
 import json
 import os
+import re
 import ssl
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 import uvloop
 
 _READ = 64 * 1024
+_NUMBER = re.compile(rb"\r\nSubject: [^\r\n]*#(\d+)\r\n", re.IGNORECASE)  # of a message whose arrival is timed
 _DOT = b"\r\n.\r\n"
 _GREETING = b"220 sink.example ESMTP\r\n"
 _BEFORE_TLS = b"250-sink.example\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 STARTTLS\r\n"
@@ -33,21 +39,28 @@ _REPLIES = {
 
 
 class Counter:
-    """How many mails have come since the last order, and the answer to it."""
+    """Messages and round trips since the last order, and the answer to it."""
 
     def __init__(self) -> None:
         self._count = 0
         self._expected = 0
         self._last = self._cpu = 0.0
+        self._arrivals: dict[int, float] = {}
+        self.delay = 0.0
+        self.turns = 0
+        self.timed = False  # the arrival of each message is recorded
 
-    def order(self, expected: int, quiet: float) -> None:
+    def order(self, order: Mapping[str, Any]) -> None:
         """Count from zero."""
-        self._count, self._expected = 0, expected
+        self._count, self._expected, self.turns = 0, order["expect"], 0
+        self._arrivals, self.timed, self.delay = {}, order["arrivals"], order["delay"]
         self._last, self._cpu = time.monotonic(), time.process_time()
-        self._look(quiet)
+        self._look(order["quiet"])
 
-    def one(self) -> None:
-        """A mail has come."""
+    def arrived(self, number: int | None) -> None:
+        """Record one message; `number` is the one in its subject, if arrivals are recorded."""
+        if number is not None:
+            self._arrivals[number] = time.monotonic()
         self._count += 1
         if self._count == self._expected:
             self._last = time.monotonic()
@@ -65,7 +78,13 @@ class Counter:
 
     def _answer(self) -> None:
         self._expected = 0
-        answer = {"count": self._count, "last": self._last, "cpu": time.process_time() - self._cpu}
+        answer = {
+            "count": self._count,
+            "last": self._last,
+            "cpu": time.process_time() - self._cpu,
+            "turns": self.turns,
+            "arrivals": self._arrivals,
+        }
         print(json.dumps(answer), flush=True)
 
 
@@ -81,6 +100,8 @@ class Conversation(asyncio.BufferedProtocol):
         self._prompts: list[bytes] = []  # what the steps of AUTH still get
         self._encrypted = False
         self._upgrade: asyncio.Task[None] | None = None
+        self._outstanding = 0  # replies that are held back
+        self._number: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
@@ -94,16 +115,33 @@ class Conversation(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Content up to its dot, or commands."""
         if self._end:
+            if self._counter.timed and (match := _NUMBER.search(self._buffer, 0, nbytes)):
+                self._number = int(match[1])
             self._end = (self._end + self._buffer[max(0, nbytes - len(_DOT)) : nbytes])[-len(_DOT) :]
             if self._end == _DOT:
                 self._end = b""
-                self._transport.write(_QUEUED)
-                self._counter.one()
+                self._reply(_QUEUED)
+                self._counter.arrived(self._number)
+                self._number = None
             return
         *lines, self._rest = (self._rest + self._buffer[:nbytes]).split(b"\r\n")
-        self._transport.write(b"".join([self._answer(line) for line in lines]))
+        if lines:
+            self._reply(b"".join([self._answer(line) for line in lines]))
         if lines and lines[-1] == b"QUIT":
-            self._transport.close()
+            asyncio.get_running_loop().call_later(self._counter.delay, self._transport.close)
+
+    def _reply(self, data: bytes) -> None:
+        """Write now, or after the round-trip time; a delay is not inserted into TLS or login."""
+        self._counter.turns += not self._outstanding
+        if self._counter.delay and self._encrypted:
+            self._outstanding += 1
+            asyncio.get_running_loop().call_later(self._counter.delay, self._write_late, data)
+        else:
+            self._transport.write(data)
+
+    def _write_late(self, data: bytes) -> None:
+        self._outstanding -= 1
+        self._transport.write(data)
 
     def _answer(self, line: bytes) -> bytes:
         if self._prompts:
@@ -147,7 +185,7 @@ async def main(chain: str) -> None:
             ended.set()
         for line in data.splitlines():
             order: dict[str, Any] = json.loads(line)
-            counter.order(order["expect"], order["quiet"])
+            counter.order(order)
 
     loop.add_reader(0, ordered)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
