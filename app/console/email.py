@@ -1,6 +1,6 @@
 """Email page: state, recipients, attempts, and the operator's retry, cancel and confirm.
 
-The page shows only the structure of the content: types, names and sizes of its parts.
+Of the content, the page shows only types, names and sizes of the parts.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from app import logs
 from app.console.context import ConsoleContext
-from app.console.emails import state_word
+from app.console.emails import state_label
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources
 from app.mail.message import stored_parts as mime
-from app.store.keys.audit_records import Actor
+from app.store import Store
 from app.store.read.status import delivery_status, waits
 from app.store.records import Change, Email
 
@@ -42,7 +42,14 @@ DONE = {
     "retry": "The email is in the queue again.",
     "cancel": "The email is cancelled and will not be relayed.",
     "confirm": "The email counts as sent.",
-    "late": "Nothing was done: the state of the email has changed in the meantime.",
+    "late": "Nothing was done, because the state of the email has changed in the meantime.",
+}
+
+
+_ACTIONS: Mapping[str, tuple[Callable[..., Awaitable[Change | None]], Callable[..., None]]] = {
+    "retry": (Store.retry, logs.retried),
+    "cancel": (Store.cancel, logs.canceled),
+    "confirm": (Store.confirm, logs.confirmed),
 }
 
 
@@ -51,12 +58,6 @@ class EmailPage:
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        store = context.store
-        self._actions: Mapping[str, Callable[[UUID, float, Actor], Awaitable[Change | None]]] = {
-            "retry": lambda id, now, by: store.retry(id, now, by=by),
-            "cancel": lambda id, now, by: store.cancel(id, now, by=by),
-            "confirm": lambda id, now, by: store.confirm(id, now, by=by),
-        }
 
     async def show(self, request: ConsoleRequest) -> Response:
         """GET /console/emails/{id}."""
@@ -67,7 +68,7 @@ class EmailPage:
         return request.page(
             "email.html",
             email=email,
-            word=state_word(email, now),
+            label=state_label(email, now),
             delivery=delivery_status(email, position, self._context.capacities, now),
             parts=await self._parts(email),
             actions=allowed_actions(email),
@@ -77,37 +78,35 @@ class EmailPage:
 
     async def change(self, request: ConsoleRequest) -> Response:
         """POST /console/emails/{id}: retry, cancel or confirm. A retry that may duplicate needs a ticked box."""
-        id, what = _id(request), request.form.get("what", "")
-        if what not in self._actions:
+        id, action = _id(request), request.form.get("action", "")
+        if action not in _ACTIONS:
             raise PageError(400, "Not done", "The only actions for an email are retry, cancel and confirm.")
-        if what == "retry" and request.form.get("sure") != "yes":
+        if action == "retry" and request.form.get("confirmed") != "yes":
             email = await self._context.store.get(id)
             if email is not None and may_duplicate(email):
                 raise MAY_DUPLICATE
-        change = await self._actions[what](id, request.now, request.by)
+        apply, log = _ACTIONS[action]
+        change = await apply(self._context.store, id, request.now, by=request.actor)
         if change is None:
             raise NO_EMAIL
         if change.applied:
-            _LOG[what](id, key=ACTOR)
-        return request.redirect(f"/emails/{id}", done=what if change.applied else "late")
+            log(id, key=ACTOR)
+        return request.redirect(f"/emails/{id}", done=action if change.applied else "late")
 
     async def _parts(self, email: Email) -> list[Part] | None:
         """Return the parts of the content, or None if it was removed or is too large to parse for a page."""
-        there = email.content_removed_at is None and email.size <= MAX_PARSED_SIZE
-        content = await self._context.store.content(email.id) if there else None
+        readable = email.content_removed_at is None and email.size <= MAX_PARSED_SIZE
+        content = await self._context.store.content(email.id) if readable else None
         return None if content is None else await asyncio.to_thread(parts, content)
 
 
-_LOG = {"retry": logs.retried, "cancel": logs.canceled, "confirm": logs.confirmed}
-
-
 def allowed_actions(email: Email) -> set[str]:
-    """Return the actions that the lifecycle allows now."""
+    """Return the actions that the lifecycle allows in the email's state."""
     failed = any(one.state is RecipientState.FAILED for one in email.recipients)
-    kept = email.content_removed_at is None
+    stored = email.content_removed_at is None
     retryable = email.state in sources(Event.RELEASE) or (failed and email.state in sources(Event.RETRY))
     possible = {
-        "retry": kept and retryable,
+        "retry": stored and retryable,
         "cancel": email.state in sources(Event.CANCEL),
         "confirm": email.state in sources(Event.CONFIRM),
     }

@@ -43,7 +43,7 @@ class EmailListPage:
             error = str(invalid)
         else:
             found = await self._context.store.list_emails(selection, ROWS_PER_PAGE, request.now, oldest_first=backwards)
-        rows = [(email, state_word(email, request.now)) for email in found.emails]
+        rows = [(email, state_label(email, request.now)) for email in found.emails]
         older, newer = _adjacent_pages(found, request.query, backwards=backwards)
         return request.page(
             "emails.html",
@@ -57,7 +57,7 @@ class EmailListPage:
         )
 
 
-def state_word(email: Email, now: float) -> str:
+def state_label(email: Email, now: float) -> str:
     """Return the email's last event as in the API, or "held" if an operator has to decide."""
     return str(MessageState.HELD if email.state is MessageState.HELD else last_event(email, now))
 

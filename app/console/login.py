@@ -8,7 +8,7 @@ from app.console.request import ConsoleRequest
 from app.console.session import LoginThrottle, Sessions
 from app.store import Store
 
-_LOGIN_REFUSED = "That is not the password."
+_LOGIN_REFUSED = "The password is wrong."
 
 
 class LoginPage:
@@ -33,14 +33,14 @@ class LoginPage:
         if not self._sessions.check_password(request.form.get("password", "")):
             logs.console_login_failed(address)
             return self._login_form(request, 403, _LOGIN_REFUSED)
-        self._throttle.succeed(address)
+        self._throttle.uncount_last(address)
         logs.console_login(address)
         return request.set_session(request.redirect(), self._sessions.begin(request.now, operator=True))
 
     async def log_out(self, request: ConsoleRequest) -> Response:
         """POST /console/logout."""
         if request.session is not None:
-            await self._store.end_session(request.session.nonce, request.session.until, request.now)
+            await self._store.end_session(request.session.nonce, request.session.expires_at, request.now)
         return request.delete_session(request.redirect("/login"))
 
     def _login_form(self, request: ConsoleRequest, status: int, error: str = "") -> Response:

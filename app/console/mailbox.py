@@ -34,20 +34,20 @@ class MailboxPage:
 
     async def change_hold(self, request: ConsoleRequest) -> Response:
         """POST /console/mailboxes/{name}: hold or release the mailbox."""
-        name, what = self._name(request), request.form.get("what", "")
-        if what not in DONE:
+        name, action = self._name(request), request.form.get("action", "")
+        if action not in DONE:
             raise PageError(400, "Not done", "The only actions for a mailbox are hold and release.")
-        hold = what == "hold"
+        hold = action == "hold"
         try:
             change = HoldRequest(request.now, hold, one_line(request.form.get("reason", "")) if hold else "")
         except ValueError as error:
             raise PageError(400, "Not done", f"The reason: {error}") from None
-        if not await self._context.store.request_hold(name, change, request.by):
+        if not await self._context.store.request_hold(name, change, request.actor):
             raise PageError(
                 409, "Not done", "No relay has taken this mailbox over yet, so it cannot be held or released."
             )
         logs.mailbox_hold_requested(name, wish=change.description, key=ACTOR)
-        return request.redirect(mailbox_path(name), done=what)
+        return request.redirect(mailbox_path(name), done=action)
 
     async def _render(self, request: ConsoleRequest, check: DeepCheck | None) -> Response:
         view = await self._view(request)
@@ -74,5 +74,5 @@ class MailboxPage:
 
 
 def _is_about(about: str, name: str, context: ConsoleContext) -> bool:
-    """Return whether a finding is about this mailbox or about the connection that all mailboxes share."""
+    """Return whether a finding is about this mailbox, or about the connection that all mailboxes share."""
     return about == name or about not in context.pools

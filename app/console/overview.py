@@ -25,6 +25,8 @@ from app.store.webhooks.records import Webhook, WebhookStatus
 
 CACHE_LIFETIME = 3.0  # seconds; all visitors share one count of the backlog
 EXPIRY_NOTICE = 30 * DAY  # seconds before a credential expires
+_HELD_FIX = "Open each email, and retry it, confirm that it has arrived, or cancel it."
+_WEBHOOK_FIX = "Check that its endpoint responds, then enable it: `PATCH /webhooks/<id>` with `status` `enabled`."
 _STATES: tuple[Literal["ready", "resting", "active", "held"], ...] = ("ready", "resting", "active", "held")
 
 
@@ -59,7 +61,7 @@ class _StoreState:
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """Numbers of unfinished emails in one lane of a pool, by state."""
+    """Numbers of unfinished emails in one lane of a pool, by state: `resting` is scheduled or deferred."""
 
     pool: str
     lane: Lane
@@ -67,7 +69,7 @@ class LaneView:
     resting: int
     active: int
     held: int
-    oldest: float | None  # seconds since the oldest one became due
+    oldest: float | None  # seconds since the oldest email became due
 
 
 class OverviewPage:
@@ -131,11 +133,11 @@ def _store_problems(state: _StoreState) -> Iterator[Problem]:
     """Return problems that do not affect the readiness of Postern."""
     if state.held:
         emails = "1 email is" if state.held == 1 else f"{state.held:,} emails are"
-        yield Problem(Explanation(f"{emails} held until an operator decides.", _DECIDE), link="/emails?state=held")
+        yield Problem(Explanation(f"{emails} held until an operator decides.", _HELD_FIX), link="/emails?state=held")
     for one in state.webhooks:
         if one.status is WebhookStatus.DISABLED and one.reason:
-            why = Explanation(f"A webhook is disabled: {one.reason}", _ENABLE)
-            yield Problem(fill_placeholders(why, {"id": str(one.id)}), link="/webhooks")
+            explanation = Explanation(f"A webhook is disabled: {one.reason}", _WEBHOOK_FIX)
+            yield Problem(fill_placeholders(explanation, {"id": str(one.id)}), link="/webhooks")
 
 
 def _upcoming_expiries(mailboxes: Sequence[MailboxView], now: float) -> list[UpcomingExpiry]:
@@ -145,14 +147,10 @@ def _upcoming_expiries(mailboxes: Sequence[MailboxView], now: float) -> list[Upc
         if one.expiry is not None and (one.expiry.announced or one.expiry.at - now < EXPIRY_NOTICE):
             users[one.expiry].append(one.name)
     return [
-        UpcomingExpiry(replace(expiry, explanation=_named(expiry.explanation, names)), names)
+        UpcomingExpiry(replace(expiry, explanation=_fill_mailbox(expiry.explanation, names)), names)
         for expiry, names in sorted(users.items(), key=lambda one: one[0].at)
     ]
 
 
-def _named(why: Explanation, names: Sequence[str]) -> Explanation:
-    return fill_placeholders(why, {"mailbox": names[0]}) if len(names) == 1 else why
-
-
-_DECIDE = "Open each email, and retry it, confirm that it has arrived, or cancel it."
-_ENABLE = "Check that its endpoint responds, then enable it: `PATCH /webhooks/<id>` with `status` `enabled`."
+def _fill_mailbox(explanation: Explanation, names: Sequence[str]) -> Explanation:
+    return fill_placeholders(explanation, {"mailbox": names[0]}) if len(names) == 1 else explanation

@@ -51,7 +51,7 @@ class ConsoleRequest:
         return site == "cross-site" and self.http.method == "GET"
 
     @property
-    def by(self) -> Actor:
+    def actor(self) -> Actor:
         """Actor that the audit records for this request."""
         return Actor(ACTOR, request_id=self.http.scope["request_id"])
 
@@ -81,7 +81,7 @@ class ConsoleRequest:
         It has no Path attribute, so the browser sends it to all paths beside /login, whatever prefix a gateway adds.
         """
         name = OPERATOR_COOKIE if session.operator else GUEST_COOKIE
-        return self._set_cookie(response, name, self.sessions.cookie(session), session.until - self.now)
+        return self._set_cookie(response, name, self.sessions.cookie(session), session.expires_at - self.now)
 
     def delete_session(self, response: Response) -> Response:
         """Delete the operator's session cookie."""

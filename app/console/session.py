@@ -1,6 +1,6 @@
 """Sessions of the console: signed cookies, CSRF tokens, and the throttle of login attempts.
 
-The cookie contains the whole session, so every replica with the same password accepts it; the store has the sessions
+The cookie contains the whole session, so every replica with the same password accepts it. The store has the sessions
 that were logged out. scrypt derives the signing key from the password: a stolen cookie does not help to guess the
 password, and a new password ends all sessions.
 """
@@ -20,16 +20,16 @@ MAX_LOGIN_DELAY = 5.0  # seconds
 _UNDELAYED_ATTEMPTS = 3  # of one address in a minute
 _FIRST_DELAY = 0.25  # seconds; doubles with each further attempt
 _MAX_COUNTED = 9  # attempts of one address after which the delay does not grow
-_ALL_ADDRESSES_DIVISOR = 12  # so many attempts of all addresses count like one of a single address
-_MAX_ADDRESSES = 1000  # remembered
+_ALL_ADDRESSES_DIVISOR = 12  # attempts of all addresses that count as one attempt of a single address
+_MAX_ADDRESSES = 1000  # with stored attempts
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Session of a browser: an operator after login, a guest before. `until` is in epoch seconds; `nonce` is unique."""
+    """Session of a browser: an operator after login, a guest before. `expires_at` is in epoch seconds."""
 
     operator: bool
-    until: float
+    expires_at: float
     nonce: str
 
 
@@ -50,7 +50,7 @@ class Sessions:
 
     def cookie(self, session: Session) -> str:
         """Return the cookie value: kind, expiry and nonce, and their signature."""
-        body = f"{'operator' if session.operator else 'guest'}.{session.until:.0f}.{session.nonce}"
+        body = f"{'operator' if session.operator else 'guest'}.{session.expires_at:.0f}.{session.nonce}"
         return f"{body}.{self._sign('cookie', body)}"
 
     def read(self, cookie: str | None, now: float) -> Session | None:
@@ -58,10 +58,10 @@ class Sessions:
         body, _, signature = (cookie or "").rpartition(".")
         if not (signature.isascii() and hmac.compare_digest(signature, self._sign("cookie", body))):
             return None
-        kind, until, nonce = body.split(".")
-        if now >= float(until):
+        kind, expires_at, nonce = body.split(".")
+        if now >= float(expires_at):
             return None
-        return Session(kind == "operator", float(until), nonce)
+        return Session(kind == "operator", float(expires_at), nonce)
 
     def token(self, session: Session) -> str:
         """Return the CSRF token of this session's forms."""
@@ -98,7 +98,7 @@ class LoginThrottle:
         self._all.append(now)
         return delay
 
-    def succeed(self, address: str) -> None:
+    def uncount_last(self, address: str) -> None:
         """Remove the last attempt of this address from the counts, because its password was right."""
         for attempts in (self._own.get(_network(address)), self._all):
             if attempts:

@@ -34,7 +34,7 @@ STATIC_FILES = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+x
 
 def markup(text: str) -> Markup:
     """Escape a sentence and mark its `code` as code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it was escaped first
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - the text is escaped
 
 
 def timestamp(seconds: float) -> Markup:
@@ -58,7 +58,7 @@ def number(value: int) -> str:
 
 
 def bounded_count(value: int) -> str:
-    """Format a count of the backlog, which stops at COUNTED."""
+    """Format a count of the backlog, which ends at COUNT_LIMIT."""
     return f"{COUNT_LIMIT:,} or more" if value >= COUNT_LIMIT else number(value)
 
 

@@ -19,7 +19,7 @@ class WebhookView:
 
     webhook: Webhook
     waiting: int
-    failing: Sequence[Delivery]  # recent deliveries with failed attempts that are not delivered
+    failing: Sequence[Delivery]  # recent undelivered events with failed attempts
 
     @property
     def address(self) -> str:

@@ -43,7 +43,7 @@ async def test_an_operators_session(home: Harness, visitor: Visitor) -> None:
     """Log in, release a held mailbox, retry a failed email and log out, all without JavaScript."""
     page = await visitor(java_script_enabled=False)
     await log_in(page, "not-the-password")
-    await expect(page.get_by_role("alert")).to_have_text("That is not the password.")
+    await expect(page.get_by_role("alert")).to_have_text("The password is wrong.")
     await log_in(page)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Current problems")
     waiting = await held(home, page)
@@ -122,7 +122,7 @@ async def test_another_page_cannot_submit_a_form(home: Harness, visitor: Visitor
     page = await log_in(await visitor())
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
     target = f"{home.postern.url}/console/mailboxes/{MAILBOX}"
-    evil = f"<form method=post action='{target}'><input name=what value=hold><button>Win a prize</button></form>"
+    evil = f"<form method=post action='{target}'><input name=action value=hold><button>Win a prize</button></form>"
 
     async def serve(route: Route) -> None:
         await route.fulfill(content_type="text/html", body=evil)

@@ -61,10 +61,10 @@ def test_the_right_password_counts_for_nothing() -> None:
     guard = LoginThrottle()
     for second in range(50):
         assert guard.begin("192.0.2.1", second / 10) == 0
-        guard.succeed("192.0.2.1")
+        guard.uncount_last("192.0.2.1")
     for _ in range(4):
         guard.begin("192.0.2.1", 6)
-    guard.succeed("192.0.2.1")
+    guard.uncount_last("192.0.2.1")
     assert guard.begin("192.0.2.1", 6) == 0.25
 
 

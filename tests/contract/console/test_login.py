@@ -58,7 +58,7 @@ async def test_a_wrong_password(home: Harness) -> None:
     """The login page says so, and does not repeat the password."""
     async with visitor(home) as attacker:
         shown = await attacker.log_in("not-the-password", 403)
-        assert "That is not the password." in shown
+        assert "The password is wrong." in shown
         assert "not-the-password" not in attacker.page.text
         assert "Log in" in await attacker.open()
 
@@ -176,7 +176,7 @@ async def test_a_form_without_the_csrf_token_does_nothing(home: Harness, operato
     async with visitor(home) as other:
         await other.log_in()
         for fields in ({}, {"token": ""}, {"token": "é"}, {"token": other.token}):
-            answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"what": "hold", **fields})
+            answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"action": "hold", **fields})
             assert answer.status_code == 403
             assert "belongs to another session" in answer.text
     assert home.mailbox.is_open
@@ -225,7 +225,7 @@ async def test_the_request_id(home: Harness, operator: Operator, capfd: pytest.C
     """A valid X-Request-Id is returned and logged; an invalid one is replaced."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     await home.until(await home.post(), "done")
-    form = {"token": operator.token, "what": "release"}
+    form = {"token": operator.token, "action": "release"}
     answer = await operator.client.post(
         f"/console/mailboxes/{MAILBOX}", data=form, headers={"x-request-id": "of-nginx"}
     )

@@ -57,9 +57,9 @@ async def test_a_held_mailbox_is_shown_and_released(home: Harness, operator: Ope
     shown = await operator.open(f"/emails/{id}")
     assert "Mailbox noreply@contoso.com is held since" in shown
     assert "Sending by SMTP is switched off" in shown
-    assert "It is number 1 in its queue" in shown
+    assert "Position 1 in its queue" in shown
     await operator.open(f"/mailboxes/{MAILBOX}")
-    assert "The mailbox logs in once." in await operator.submit(f"/mailboxes/{MAILBOX}", what="release")
+    assert "The mailbox logs in once." in await operator.submit(f"/mailboxes/{MAILBOX}", action="release")
     await home.until(id, "done")
     await until(operator, f"/mailboxes/{MAILBOX}", "open in the pool default")
 
@@ -68,7 +68,7 @@ async def test_holding_a_mailbox(home: Harness, operator: Operator) -> None:
     """The reason is shown to other operators, escaped."""
     await home.until(await home.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
-    await operator.submit(f"/mailboxes/{MAILBOX}", what="hold", reason=f"audit {PROBE}")
+    await operator.submit(f"/mailboxes/{MAILBOX}", action="hold", reason=f"audit {PROBE}")
     shown = await until(operator, f"/mailboxes/{MAILBOX}", "held in the pool default")
     assert f"An operator holds the mailbox: audit {PROBE}." in shown
     assert "<script" not in operator.page.text
@@ -81,9 +81,9 @@ async def test_invalid_hold_requests(operator: Operator) -> None:
     """Each is refused with a message."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     for fields, words in (
-        ({"what": "explode"}, "The only actions for a mailbox"),
-        ({"what": "hold", "reason": "x" * 201}, "It has 201 characters"),
-        ({"what": "hold", "reason": "a\0b"}, "unprintable characters"),
+        ({"action": "explode"}, "The only actions for a mailbox"),
+        ({"action": "hold", "reason": "x" * 201}, "It has 201 characters"),
+        ({"action": "hold", "reason": "a\0b"}, "unprintable characters"),
     ):
         answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"token": operator.token, **fields})
         assert answer.status_code == 400
@@ -126,10 +126,10 @@ async def test_a_retry_that_may_duplicate_needs_confirmation(home: Harness, oper
     shown = await operator.open(f"/emails/{id}")
     assert "possible duplicate" in shown
     assert "outcome unknown" in shown
-    assert "may have arrived already" in await operator.submit(f"/emails/{id}", 400, what="retry")
+    assert "may have arrived already" in await operator.submit(f"/emails/{id}", 400, action="retry")
     assert (await home.email(id))["relay"]["state"] == "held"
     await operator.open(f"/emails/{id}")
-    assert "The email is in the queue again." in await operator.submit(f"/emails/{id}", what="retry", sure="yes")
+    assert "The email is in the queue again." in await operator.submit(f"/emails/{id}", action="retry", confirmed="yes")
     await home.until(id, "done")
     assert len(home.simulator.messages) == 2
 
@@ -140,7 +140,7 @@ async def test_an_email_in_doubt_is_confirmed(home: Harness, operator: Operator)
     assert "1 email is held until an operator decides." in await until(operator, "", "1 email is held")
     assert "Lost" in await operator.open("/emails", query={"state": "held"})
     await operator.open(f"/emails/{id}")
-    assert "The email counts as sent." in await operator.submit(f"/emails/{id}", what="confirm")
+    assert "The email counts as sent." in await operator.submit(f"/emails/{id}", action="confirm")
     assert (await home.email(id))["last_event"] == "sent"
     assert len(home.simulator.messages) == 1
 
@@ -153,7 +153,7 @@ async def test_a_failed_email_is_retried(home: Harness, operator: Operator) -> N
     shown = await operator.open(f"/emails/{id}")
     assert f"550 5.1.10 {PROBE}" in shown
     assert "<script" not in operator.page.text
-    await operator.submit(f"/emails/{id}", what="retry")
+    await operator.submit(f"/emails/{id}", action="retry")
     await home.until(id, "done")
     assert [message.recipients for message in home.simulator.messages] == [("bob@example.net",), ("ada@example.net",)]
     assert "sent" in await operator.open(f"/emails/{id}")
@@ -163,11 +163,11 @@ async def test_a_waiting_email_is_cancelled(home: Harness, operator: Operator) -
     """A second cancellation does nothing and says so."""
     id = await home.post(scheduled_at="in 1 hour")
     await operator.open(f"/emails/{id}")
-    assert "Cancel it for good" in operator.shows
-    assert "The email is cancelled" in await operator.submit(f"/emails/{id}", what="cancel")
+    assert "Cancel permanently" in operator.shows
+    assert "The email is cancelled" in await operator.submit(f"/emails/{id}", action="cancel")
     assert (await home.email(id))["last_event"] == "canceled"
-    assert "Cancel it for good" not in operator.shows
-    assert "Nothing was done" in await operator.submit(f"/emails/{id}", what="cancel")
+    assert "Cancel permanently" not in operator.shows
+    assert "Nothing was done" in await operator.submit(f"/emails/{id}", action="cancel")
 
 
 async def test_an_email_shows_its_structure_and_not_its_content(home: Harness, operator: Operator) -> None:
@@ -272,7 +272,7 @@ async def test_actions_are_logged_and_audited(
     """The log and the audit name the console as the actor."""
     id = await home.post(scheduled_at="in 1 hour")
     await operator.open(f"/emails/{id}")
-    await operator.submit(f"/emails/{id}", what="cancel")
+    await operator.submit(f"/emails/{id}", action="cancel")
     [line] = [line for line in capfd.readouterr().err.splitlines() if "email.canceled" in line]
     assert "console" in line
     assert str(id) in line
@@ -285,8 +285,8 @@ async def test_pages_of_the_audit(home: Harness, operator: Operator) -> None:
     await home.until(await home.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
     for number in range(60):
-        what = "release" if number % 2 else "hold"
-        await operator.submit(f"/mailboxes/{MAILBOX}", what=what, reason=f"No. {number}")
+        action = "release" if number % 2 else "hold"
+        await operator.submit(f"/mailboxes/{MAILBOX}", action=action, reason=f"No. {number}")
     shown = await operator.open("/audit")
     assert shown.index("console mailbox.released") < shown.index("console mailbox.held")
     assert "No. 58" in shown
