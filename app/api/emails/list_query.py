@@ -1,10 +1,7 @@
 """Query parameters of GET /emails: filters, page size and cursor. All errors are reported together."""
 
-import re
-from collections.abc import Callable, Mapping
-from enum import StrEnum
-from functools import partial
-from typing import Annotated, Any, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
 from uuid import UUID
 
 from pydantic import Field, WithJsonSchema
@@ -17,17 +14,10 @@ from app.api.problems.problem import FieldError, Invalid
 from app.api.submission import send_time
 from app.frozen import frozen
 from app.mail.lifecycle import LastEvent
-from app.mail.message.address import parse_address
 from app.mail.message.message import Lane
 from app.store.db import uuid7
+from app.store.read import email_filters
 from app.store.read.records import Selection
-from app.store.records import FIRST_ID, LAST_ID
-
-MAX_TEXT = 200  # characters of `q`
-
-W = TypeVar("W", bound=StrEnum)
-
-_TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
 
 
 @frozen
@@ -41,89 +31,34 @@ class Query:
 
 def read(given: Mapping[str, str], key_id: UUID | None) -> Query:
     """Read the parameters; unknown ones are ignored. `key_id` restricts the page to one key. Raises Invalid."""
-    flaws = []
-    found: dict[str, Any] = dict.fromkeys(_RULES)
-    for name, rule in _RULES.items():
-        if name in given:
-            try:
-                found[name] = rule(given[name])
-            except ValueError as error:
-                flaws.append(FieldError(name, str(error)))
+    found, errors = email_filters.parse(given, _RULES)
     if "after" in given and "before" in given:
-        flaws.append(FieldError("after", "Give `after` or `before`, not both."))
-    if flaws:
-        raise Invalid(flaws)
-    return Query(_asked(found, key_id), found["limit"] or DEFAULT_PAGE, found["before"] is not None)
+        errors.append(("after", "Give `after` or `before`, not both."))
+    if errors:
+        raise Invalid([FieldError(name, sentence) for name, sentence in errors])
+    selection = email_filters.selection({**found, "subject": found.get("q")}, key_id)
+    return Query(selection, found.get("limit", DEFAULT_PAGE), "before" in found)
 
 
-def _asked(found: Mapping[str, Any], key_id: UUID | None) -> Selection:
-    """The list goes from the newest to the oldest: what is after an email in it was accepted before it."""
-    before = found["before"]
-    starts = [found["created_after"], before and UUID(int=min(before.int + 1, LAST_ID.int))]
-    ends = [found["created_before"], found["after"]]
-    return Selection(
-        key_id=key_id,
-        last_event=found["last_event"],
-        recipient=found["to"],
-        sender=found["from"],
-        tag=found["tag"],
-        lane=found["lane"],
-        subject=found["q"],
-        start=max((one for one in starts if one), default=FIRST_ID),
-        end=min((one for one in ends if one), default=LAST_ID),
-    )
-
-
-def _cursor(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ValueError("It must be the id of an email, as a page of the list has it.") from None
-
-
-def _word(words: type[W], text: str) -> W:
-    try:
-        return words(text.strip().lower())
-    except ValueError:
-        raise ValueError(f"It must be one of {', '.join(words)}.") from None
-
-
-def _address(text: str) -> str:
-    return parse_address(text).addr_spec
-
-
-def _tag(text: str) -> tuple[str, str | None]:
-    tag = _TAG.fullmatch(text)
-    if tag is None:
-        raise ValueError("It must be the name of a tag, or `name:value`.")
-    return tag[1], tag[2]
-
-
-def _moment(text: str) -> UUID:
+def _first_id_at(text: str) -> UUID:
     at = send_time.moment(text)
     if at is None:
         raise ValueError("It must be a time in ISO 8601 like 2026-11-23T20:08:28Z; write a + in it as %2B.")
     return uuid7.first_at(at)
 
 
-def _part(text: str) -> str:
-    if not 1 <= len(text) <= MAX_TEXT or "\0" in text:
-        raise ValueError(f"It must be 1 to {MAX_TEXT} characters of the subject.")
-    return text
-
-
-_RULES: Mapping[str, Callable[[str], Any]] = {
+_RULES: Mapping[str, email_filters.Rule] = {
     "limit": page_limit,
-    "after": _cursor,
-    "before": _cursor,
-    "last_event": partial(_word, LastEvent),
-    "to": _address,
-    "from": _address,
-    "tag": _tag,
-    "lane": partial(_word, Lane),
-    "created_after": _moment,
-    "created_before": _moment,
-    "q": _part,
+    "after": email_filters.email_id,
+    "before": email_filters.email_id,
+    "last_event": email_filters.last_event,
+    "to": email_filters.address,
+    "from": email_filters.address,
+    "tag": email_filters.tag,
+    "lane": email_filters.lane,
+    "created_after": _first_id_at,
+    "created_before": _first_id_at,
+    "q": email_filters.subject,
 }
 
 _DateTime: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]

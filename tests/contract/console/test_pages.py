@@ -200,11 +200,11 @@ async def test_filters_of_the_email_list(home: Harness, operator: Operator) -> N
         await operator.open("/emails", query=query)
         assert subjects(operator) == found, query
     for query, words in (
-        ({"to": "bob"}, "Give a complete address"),
-        ({"state": "x"}, "There is no such state."),
-        ({"lane": "x"}, "There is no such lane."),
-        ({"subject": "x" * 201}, "at most 200 characters"),
-        ({"after": "x"}, "The value of `after` is not an email id."),
+        ({"to": "bob"}, "To: The address has no @"),
+        ({"state": "x"}, "State: It must be one of held, "),
+        ({"lane": "x"}, "Lane: It must be one of urgent, normal, bulk."),
+        ({"subject": "x" * 201}, "Subject: It must be 1 to 200 characters"),
+        ({"after": "x"}, "After: It must be the id of an email"),
     ):
         assert words in await operator.open("/emails", query=query)
 

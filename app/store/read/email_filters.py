@@ -1,0 +1,99 @@
+"""Filters of an email list as text, for GET /emails and the console.
+
+A rule returns the value of one filter, or raises ValueError with a sentence for its error.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from app.mail.lifecycle import LastEvent
+from app.mail.message.address import parse_address
+from app.mail.message.message import Lane
+from app.store.read.records import Selection
+from app.store.records import FIRST_ID, LAST_ID
+
+MAX_SUBJECT_LENGTH = 200  # characters
+
+Rule = Callable[[str], Any]
+W = TypeVar("W", bound=StrEnum)
+
+_TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
+
+
+def parse(given: Mapping[str, str], rules: Mapping[str, Rule]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Apply each rule to the parameter of its name. Return the values, and the names and sentences of the errors."""
+    values, errors = {}, []
+    for name, rule in rules.items():
+        if name in given:
+            try:
+                values[name] = rule(given[name])
+            except ValueError as error:
+                errors.append((name, str(error)))
+    return values, errors
+
+
+def selection(values: Mapping[str, Any], key_id: UUID | None = None) -> Selection:
+    """Return the selection of the values by parameter.
+
+    A list goes from the newest to the oldest email: those after the cursor `after` were accepted earlier.
+    `created_after` and `created_before` are the first and the last id of a time.
+    """
+    before = values.get("before")
+    starts = (values.get("created_after"), before and UUID(int=min(before.int + 1, LAST_ID.int)))
+    ends = (values.get("created_before"), values.get("after"))
+    return Selection(
+        key_id=key_id,
+        state=values.get("state"),
+        last_event=values.get("last_event"),
+        recipient=values.get("to"),
+        sender=values.get("from"),
+        tag=values.get("tag"),
+        lane=values.get("lane"),
+        subject=values.get("subject"),
+        start=max((one for one in starts if one), default=FIRST_ID),
+        end=min((one for one in ends if one), default=LAST_ID),
+    )
+
+
+def email_id(text: str) -> UUID:
+    """Return the id of an email."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValueError("It must be the id of an email, as a page of the list has it.") from None
+
+
+def one_of(words: type[W], text: str) -> W:
+    """Return the member of an enumeration, in any case."""
+    try:
+        return words(text.strip().lower())
+    except ValueError:
+        raise ValueError(f"It must be one of {', '.join(words)}.") from None
+
+
+def address(text: str) -> str:
+    """Return the addr-spec of an address."""
+    return parse_address(text).addr_spec
+
+
+def tag(text: str) -> tuple[str, str | None]:
+    """Return the name of a tag, and its value if it is given."""
+    match = _TAG.fullmatch(text)
+    if match is None:
+        raise ValueError("It must be the name of a tag, or `name:value`.")
+    return match[1], match[2]
+
+
+def subject(text: str) -> str:
+    """Return a part of a subject."""
+    if not 1 <= len(text) <= MAX_SUBJECT_LENGTH or "\0" in text:
+        raise ValueError(f"It must be 1 to {MAX_SUBJECT_LENGTH} characters of the subject.")
+    return text
+
+
+lane: Rule = partial(one_of, Lane)
+last_event: Rule = partial(one_of, LastEvent)
