@@ -2,13 +2,22 @@
 
 import sys
 
-from app import logs
-from app.cli import application
-from app.logs import capture
+from app import __version__
 
 
 def main() -> None:
-    """Run the command line."""
+    """Print the version, or run the command line."""
+    if sys.argv[1:] == ["--version"]:  # without the imports of the command line, which take ten times as long
+        print(__version__)
+    else:
+        _run_command_line()
+
+
+def _run_command_line() -> None:
+    from app import logs  # noqa: PLC0415
+    from app.cli import application  # noqa: PLC0415
+    from app.logs import capture  # noqa: PLC0415
+
     capture.install()
     try:
         application()

@@ -3,53 +3,51 @@
 Mailboxes share the token source of an app and the TLS context of a certificate authority.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
 from ssl import SSLContext
-from typing import TypeVar
-
-from pydantic import SecretStr
 
 from app.clock import Clock
-from app.doctor import CheckTarget
+from app.doctor.target import CheckTarget
 from app.mail.message.address import parse_address
 from app.relay.mailbox import Limits
-from app.settings import FileSecret, MailboxSettings, PoolSettings
+from app.settings import MailboxSettings, PoolSettings
+from app.settings.secret_files import secret_source
 from app.smtp import tls
-from app.smtp.auth.credentials import Credentials, Password, SecretFile
-from app.smtp.auth.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Registration
-from app.smtp.auth.oauth import OAuth, TokenSource
+from app.smtp.auth.credentials import Credentials, Password
 from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.login_gate import LoginGate
 from app.smtp.pool import SessionPool
 from app.smtp.timeouts import Timeouts
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
 
 class MailboxFactory:
-    """Factory with a cache of shared token sources and TLS contexts."""
+    """Factory with a cache of shared TLS contexts and, in its OAuth factory, of token sources."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tokens: dict[tuple[Hashable, ...], TokenSource] = {}
         self._trust: dict[Path | None, SSLContext] = {}
+        self._oauth: Callable[[MailboxSettings], Credentials] | None = None
 
     def credentials(self, settings: MailboxSettings) -> Credentials:
         """Return the credentials of the mailbox."""
         if settings.password:
-            return Password(settings.mailbox, _secret(settings.password))
-        make = lambda: TokenSource(_grant(settings), self._clock)  # noqa: E731 - it is made only if it is not there
-        return OAuth(settings.mailbox, _once(self._tokens, _app(settings), make))
+            return Password(settings.mailbox, secret_source(settings.password))
+        if self._oauth is None:
+            from app.oauth_factory import OAuthFactory  # noqa: PLC0415 - it imports MSAL
+
+            self._oauth = OAuthFactory(self._clock).credentials
+        return self._oauth(settings)
 
     def upstream(self, settings: MailboxSettings) -> Upstream:
         """Return the SMTP server of the mailbox."""
+        if settings.smtp_ca_file not in self._trust:
+            self._trust[settings.smtp_ca_file] = tls.context(settings.smtp_ca_file)
         return Upstream(
             host=settings.smtp_host,
             port=settings.smtp_port,
             ehlo_name=settings.ehlo,
-            tls=_once(self._trust, settings.smtp_ca_file, lambda: tls.context(settings.smtp_ca_file)),
+            tls=self._trust[settings.smtp_ca_file],
             ipv4_only=settings.ipv4_only,
             timeouts=Timeouts(),
         )
@@ -86,43 +84,3 @@ def limits(settings: MailboxSettings) -> Limits:
         recipients_per_day=settings.recipients_per_day,
         urgent_connections=settings.urgent_connections,
     )
-
-
-def _once(made: dict[K, V], key: K, make: Callable[[], V]) -> V:
-    if key not in made:
-        made[key] = make()
-    return made[key]
-
-
-def _app(settings: MailboxSettings) -> tuple[Hashable, ...]:
-    """Return the settings that identify one app's tokens."""
-    return (
-        *(settings.authority, settings.tenant_id, settings.client_id, settings.token_scope, settings.token_ca_file),
-        *(settings.client_secret, settings.client_secret_next, settings.client_certificate),
-        *(settings.client_certificate_password, settings.federated_token_file, settings.managed_identity),
-    )
-
-
-def _grant(settings: MailboxSettings) -> Grant:
-    """Return the grant that the settings select."""
-    registration = Registration(
-        settings.authority,
-        settings.tenant_id or "",
-        settings.client_id or "",
-        settings.token_scope,
-        settings.token_ca_file,
-    )
-    if settings.client_secret:
-        more = [_secret(settings.client_secret_next)] if settings.client_secret_next else []
-        return ClientSecret(registration, _secret(settings.client_secret), *more)
-    if settings.client_certificate:
-        password = settings.client_certificate_password
-        return CertificateGrant(registration, settings.client_certificate, _secret(password) if password else None)
-    if settings.federated_token_file:
-        return FederatedToken(registration, settings.federated_token_file)
-    return ManagedIdentity(registration)
-
-
-def _secret(given: SecretStr) -> str | SecretFile:
-    """Return a secret; one from a file is read again at every use."""
-    return SecretFile(given.path) if isinstance(given, FileSecret) else given.get_secret_value()

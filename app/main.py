@@ -25,8 +25,7 @@ from app.api.http.memory_budget import MemoryBudget
 from app.api.problems.transport import transport_responses
 from app.background import run_periodically
 from app.clock import Clock
-from app.console import Console, ConsoleContext, mount_console
-from app.doctor import HealthMonitor, RelaySessions
+from app.doctor.health_monitor import HealthMonitor, RelaySessions
 from app.http_server.server import HttpServer, ServerLimits
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.send_estimate import MailboxLimits
@@ -227,6 +226,8 @@ class Postern:
     def _with_console(self, api: ASGIApp, context: ApiContext) -> ASGIApp:
         if (password := self.settings.console_password) is None or self.settings.role == "relay":
             return api
+        from app.console import Console, ConsoleContext, mount_console  # noqa: PLC0415 - it imports Jinja
+
         console = ConsoleContext(
             store=self.store,
             clock=self.clock,

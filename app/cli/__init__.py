@@ -3,39 +3,67 @@
 Public: application.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from app import __version__
-from app.cli import audit, check, database, demo, emails, keys, mailboxes, send, serve, simulate
-from app.mail.safe_text import escape_controls
+from app.cli.command_group import CommandEntry, CommandGroup
 
 
-@contextmanager
-def _escaping() -> Iterator[None]:
-    """Escape control characters in usage errors, because they quote the arguments."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(message := getattr(error, "message", None), str):
-            error.message = escape_controls(message)  # type: ignore[attr-defined]  # attribute of all usage errors
-        raise
+class _Commands(CommandGroup):
+    """All commands, in the order of `postern --help`."""
 
-
-class _Commands(TyperGroup):
-    """Command group whose usage errors are safe on a terminal."""
-
-    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
-        with _escaping():
-            return super().make_context(info_name, args, *rest, **extra)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _escaping():
-            return super().invoke(ctx)
+    entries = (
+        CommandEntry(
+            "serve",
+            "app.cli.serve:serve",
+            "Accept emails over HTTP and send them through Office 365, until SIGTERM.",
+        ),
+        CommandEntry(
+            "demo",
+            "app.cli.demo:demo",
+            "Try Postern without Office 365: start it with a simulated Office 365 on this machine.",
+        ),
+        CommandEntry(
+            "simulate",
+            "app.cli.simulate:simulate",
+            "Simulate Office 365 with its limits and replies, for tests. No mail leaves the simulator.",
+        ),
+        CommandEntry(
+            "check",
+            "app.cli.check:check",
+            "Check every step from the settings to a delivered message, and print a fix for each problem.\n\n"
+            "No mail is sent without --send-test. Exit codes: 0 no failures (warnings are possible), 1 a step failed,\n"
+            "2 wrong usage, 78 a setting is wrong.",
+        ),
+        CommandEntry("send", "app.cli.send:send", "Send one email and print its id."),
+        CommandEntry(
+            "migrate",
+            "app.cli.database:migrate",
+            "Migrate the database to the schema of this version. `postern serve` also does this when it starts.",
+        ),
+        CommandEntry(
+            "backup",
+            "app.cli.database:backup",
+            "Copy the embedded SQLite database to a file while Postern runs. For PostgreSQL use pg_dump.",
+        ),
+        CommandEntry(
+            "restore",
+            "app.cli.database:restore",
+            "Restore a backup while no Postern runs, and hold its waiting emails: "
+            "they may have been sent since the backup.\n\n"
+            "For PostgreSQL, restore the database with pg_restore first, then run this command without a file.",
+        ),
+        CommandEntry(
+            "audit",
+            "app.cli.audit:audit",
+            "List changes of keys and mailboxes, decisions about emails, and refused sends.",
+        ),
+        CommandEntry("keys", "app.cli.keys:commands", "Create, list, change, rotate and revoke API keys."),
+        CommandEntry("emails", "app.cli.emails:commands", "List, show, retry, cancel, confirm and erase emails."),
+        CommandEntry("mailboxes", "app.cli.mailboxes:commands", "Show, hold and release mailboxes."),
+    )
 
 
 application = typer.Typer(
@@ -47,18 +75,6 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 69 a service is unavailable, 78 a setting is wrong.",
 )
-application.command("serve")(serve.serve)
-application.command("demo")(demo.demo)
-application.command("simulate")(simulate.simulate)
-application.command("check")(check.check)
-application.command("send")(send.send)
-application.command("migrate")(database.migrate)
-application.command("backup")(database.backup)
-application.command("restore")(database.restore)
-application.command("audit")(audit.audit)
-application.add_typer(keys.commands, name="keys")
-application.add_typer(emails.commands, name="emails")
-application.add_typer(mailboxes.commands, name="mailboxes")
 
 
 def _version(wanted: bool) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from app.api.api_keys.audit_route import entry
-from app.cli.output import AsJson, show
+from app.cli.output.terminal import show
+from app.cli.output.text import AsJson
 from app.cli.store_access import with_store
 from app.store.keys.audit_records import AuditRecord
 
@@ -16,7 +17,7 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of entries, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List changes of keys and mailboxes, decisions about emails, and refused sends."""
+    """Run `postern audit`."""
     rows = [_row(record, as_json) for record in with_store(lambda store: store.audit(None, limit))]
     show(rows, _COLUMNS, as_json, none="There are no audit entries yet.")
 

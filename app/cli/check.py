@@ -10,9 +10,12 @@ import typer
 
 from app import logs
 from app.cli.exit_codes import Exit, run
-from app.cli.output import AsJson, console, print_json, styled
+from app.cli.output.terminal import console, styled
+from app.cli.output.text import AsJson, print_json
 from app.clock import Clock
-from app.doctor import CheckTarget, Finding, Outcome, Step, examine
+from app.doctor.doctor import examine
+from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.target import CheckTarget
 from app.mail.message.address import Address, AddressError, parse_address
 from app.mailbox_factory import MailboxFactory
 from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError, load
@@ -50,11 +53,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every step from the settings to a delivered message, and print a fix for each problem.
-
-    No mail is sent without --send-test. Exit codes: 0 no failures (warnings are possible), 1 a step failed,
-    2 wrong usage, 78 a setting is wrong.
-    """
+    """Run `postern check`."""
     logs.configure(human=True, level="critical")  # the findings contain all messages
     recipient, egress_address, server = _recipient(send_test), _address(egress), _server(name_server)
     try:

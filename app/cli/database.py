@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output import say
+from app.cli.output.text import say
 from app.cli.store_access import with_store
 from app.clock import Clock
 from app.settings import StoreSettings, load
@@ -26,7 +26,7 @@ Source = Annotated[Path | None, typer.Argument(help="File made by `postern backu
 
 
 def migrate(check: Check = False) -> None:
-    """Migrate the database to the schema of this version. `postern serve` also does this when it starts."""
+    """Run `postern migrate`."""
     with report_errors():
         url = load(StoreSettings).store_url
         if check:
@@ -44,17 +44,14 @@ def _check_revision(current: str | None, newest: str) -> None:
 
 
 def backup(file: Target) -> None:
-    """Copy the embedded SQLite database to a file while Postern runs. For PostgreSQL use pg_dump."""
+    """Run `postern backup`."""
     with _report_backup_errors():
         save(load(StoreSettings).store_url, file)
     say(f"{file} is a complete copy. It contains emails: protect it like the emails themselves")
 
 
 def restore(file: Source = None) -> None:
-    """Restore a backup while no Postern runs, and hold its waiting emails: they may have been sent since the backup.
-
-    For PostgreSQL, restore the database with pg_restore first, then run this command without a file.
-    """
+    """Run `postern restore`."""
     with _report_backup_errors():
         url = load(StoreSettings).store_url
         held = _restore_file(url, file) if file else _hold_in_server(url)

@@ -14,8 +14,8 @@ import typer
 from pydantic import SecretStr
 
 from app import logs
-from app.cli import demo_view as view
 from app.cli.exit_codes import Exit, end, report_errors, run
+from app.cli.output import demo as view
 from app.http_server.server import HttpServer
 from app.main import Postern
 from app.settings import Settings, load
@@ -49,7 +49,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Port of Postern; 0 selects a free one.")] = 8025,
     data: Annotated[Path | None, typer.Option(help="Folder for the database; a temporary one by default.")] = None,
 ) -> None:
-    """Try Postern without Office 365: start it with a simulated Office 365 on this machine."""
+    """Run `postern demo`."""
     logs.configure(human=True, level="error")  # without the warning that passwords expire
     with tempfile.TemporaryDirectory(prefix="postern-demo-") as temporary:
         arrived = run(_demo(data or Path(temporary), 0 if once else port, once=once))

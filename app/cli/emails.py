@@ -11,7 +11,8 @@ import typer
 from app.api.emails.routes import not_held, not_retryable
 from app.api.problems.problem import NotEnded
 from app.cli.exit_codes import Exit, end
-from app.cli.output import AsJson, console, say, show, show_facts, styled, timestamp
+from app.cli.output.terminal import console, show, show_facts, styled
+from app.cli.output.text import AsJson, say, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail import erasure
@@ -23,7 +24,7 @@ from app.store.erase import Outcome
 from app.store.read.status import waits, why
 from app.store.records import AttemptRecord, Change, Email
 
-commands = typer.Typer(help="List, show, retry, cancel, confirm and erase emails.", no_args_is_help=True)
+commands = typer.Typer(no_args_is_help=True)
 _MAX_LISTED = 100  # ids in an error message
 _COLUMNS = ("id", "created_at", "state", "from", "to", "subject")
 

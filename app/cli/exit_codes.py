@@ -8,12 +8,9 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 import typer
-import uvloop
 
-from app.cli.output import say
-from app.http_server.server import ListenError
-from app.settings import SettingsError
-from app.store import StoreError
+from app.cli.output.text import say
+from app.operator_errors import ConfigurationError, UnavailableError
 
 T = TypeVar("T")
 
@@ -38,9 +35,9 @@ def report_errors() -> Iterator[None]:
     """Report errors of the environment as one line and an exit code, without a traceback."""
     try:
         yield
-    except SettingsError as error:
+    except ConfigurationError as error:
         raise end(Exit.CONFIG, str(error)) from None
-    except (StoreError, ListenError) as error:
+    except UnavailableError as error:
         raise end(Exit.UNAVAILABLE, str(error)) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -49,4 +46,8 @@ def report_errors() -> Iterator[None]:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on uvloop and report errors of the environment."""
     with report_errors():
-        return uvloop.run(work) if sys.platform != "win32" else asyncio.run(work)
+        if sys.platform == "win32":
+            return asyncio.run(work)
+        import uvloop  # noqa: PLC0415 - not every command runs a coroutine
+
+        return uvloop.run(work)

@@ -10,7 +10,8 @@ import typer
 from app.api.api_keys.view import key_object
 from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP, digest, new_key
 from app.cli.exit_codes import Exit, end
-from app.cli.output import AsJson, console, say, show, show_facts, styled
+from app.cli.output.terminal import console, show, show_facts, styled
+from app.cli.output.text import AsJson, say
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail import key_policy
@@ -19,7 +20,7 @@ from app.store.keys.records import Key, KeyRecord, KeyRevision, KeyRotation, Per
 
 T = TypeVar("T")
 
-commands = typer.Typer(help="Create, list, change, rotate and revoke API keys.", no_args_is_help=True)
+commands = typer.Typer(no_args_is_help=True)
 _COLUMNS = ("id", "name", "permission", "limits", "last_used_at", "state")
 _SECRET_NOTICE = "Store it now: it is not shown again. Callers send it as: Authorization: Bearer <key>"  # noqa: S105
 

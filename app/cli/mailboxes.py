@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.exit_codes import Exit, end
-from app.cli.output import AsJson, console, say, show, styled, timestamp
+from app.cli.output.terminal import console, show, styled
+from app.cli.output.text import AsJson, say, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail.mailbox_health import MAX_REASON, one_line
@@ -14,7 +15,7 @@ from app.store import Store
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 
-commands = typer.Typer(help="Show, hold and release mailboxes.", no_args_is_help=True)
+commands = typer.Typer(no_args_is_help=True)
 _COLUMNS = ("name", "pool", "owner", "health", "since", "until", "messages_last_minute", "recipients_last_day")
 
 Name = Annotated[str, typer.Argument(help="Address of the mailbox, such as noreply@contoso.com.")]

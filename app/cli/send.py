@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output import say
+from app.cli.output.text import say
 from app.settings import CallerSettings, caller_key, load
 
 _LOCAL_DOMAINS = ("", "localhost", "local", "localdomain", "internal")  # last labels of names in a local network
@@ -25,7 +25,7 @@ def send(
         str | None, typer.Option(help="API key. Prefer POSTERN_API_KEY: other users of the machine can see options.")
     ] = None,
 ) -> None:
-    """Send one email and print its id."""
+    """Run `postern send`."""
     secret = _secret(key)
     email = {"from": sender, "to": to, "subject": subject, "text": text}
     response = _post(url, secret, email)

@@ -16,7 +16,7 @@ def serve(
         str | None, typer.Option(help="`api` accepts emails, `relay` sends them, `all` does both (POSTERN_ROLE).")
     ] = None,
 ) -> None:
-    """Accept emails over HTTP and send them through Office 365, until SIGTERM."""
+    """Run `postern serve`."""
     options = {"host": host, "port": port, "role": role}
     given = {name: value for name, value in options.items() if value is not None}
     with report_errors():

@@ -11,7 +11,7 @@ import typer
 
 from app import logs
 from app.cli.exit_codes import Exit, end, run
-from app.cli.output import console
+from app.cli.output.terminal import console
 from app.clock import Clock
 from app.simulator import Account, Fault, ServerProfile, Simulator, load_faults
 from app.simulator.entra import TENANT, App, Entra
@@ -43,7 +43,7 @@ def simulate(
     ] = False,
     oauth_port: Annotated[int, typer.Option(help="HTTPS port of Entra ID; 0 selects a free one.")] = 8443,
 ) -> None:
-    """Simulate Office 365 with its limits and replies, for tests. No mail leaves the simulator."""
+    """Run `postern simulate`."""
     logs.configure(human=True)
     account = Account(mailbox, password=_read_secret(password_file) or password, send_as=tuple(send_as or ()))
     simulator = Simulator(

@@ -14,7 +14,6 @@ from pathlib import Path
 from app import logs
 from app.cached_result import CachedResult
 from app.clock import Clock
-from app.doctor.doctor import examine_logins
 from app.doctor.finding import Finding, Outcome, Step, ok, skipped
 from app.doctor.target import CheckTarget
 from app.mail.mailbox_health import PROBE_DELAYS, Health, MailboxCondition
@@ -138,6 +137,8 @@ class HealthMonitor:
         found: list[Finding] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(DEEP_CHECK_TIMEOUT):
+                from app.doctor.doctor import examine_logins  # noqa: PLC0415 - a deep check is rare
+
                 await examine_logins(targets, lambda one: self._record(one, found), self._admit)
         done = {one.about for one in found if one.step is Step.AUTH or one.outcome is Outcome.FAILED}
         found += [replace(_NO_TIME, about=target.mailbox) for target in targets if target.mailbox not in done]

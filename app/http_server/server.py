@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.http_server.connection_limits import ConnectionLimits
+from app.operator_errors import UnavailableError
 
 KEEP_ALIVE_SECONDS = 75  # longer than that of usual gateways, so that the gateway closes first
 MIN_READ_RATE = 1024  # bytes per second of a response that a client must read on average
@@ -34,7 +35,7 @@ class _EmptyResponses(dict[int, bytes]):
         return b"HTTP/1.1 %d \r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
 
 
-class ListenError(Exception):
+class ListenError(UnavailableError):
     """Address that is in use or not of this machine. The text is one line."""
 
 

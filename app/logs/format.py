@@ -6,9 +6,10 @@ Values can quote callers and servers, so they are cut before a pattern is matche
 import json
 import re
 import traceback
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-import structlog
 from pydantic_core import PydanticSerializationError, to_json
 
 from app.mail.safe_text import cut, escape_controls
@@ -22,8 +23,6 @@ _TRACEBACK_HEAD_LINES = 20  # first lines that are shown of a longer traceback, 
 _ADDRESS_MARK = re.compile(r'@([\w.-]*\w)|[\s"<>@,;:()\[\]]')
 _MAX_QUOTED_LOCAL = 320  # characters of a quoted local part; a quotation mark further back belongs to something else
 
-_for_people = structlog.dev.ConsoleRenderer()
-
 
 def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[str] | None) -> str:
     """Return one line, or several with a traceback for people. With `shown` every other address is masked."""
@@ -33,7 +32,14 @@ def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[s
     for name, value in facts.items():
         if isinstance(value, str) and not (plain and len(value) <= MAX_VALUE):
             facts[name] = _value(name, value, human, shown)
-    return str(_for_people(None, level, facts)) if human else _json(facts)
+    return str(_console_renderer()(None, level, facts)) if human else _json(facts)
+
+
+@cache
+def _console_renderer() -> Callable[..., Any]:
+    import structlog  # noqa: PLC0415 - it imports rich and Pygments, which a log in JSON does not need
+
+    return structlog.dev.ConsoleRenderer()
 
 
 def mask(text: str, shown: frozenset[str]) -> str:

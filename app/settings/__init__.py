@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from app.mail.routing import Routes
+from app.operator_errors import ConfigurationError
 from app.secret_text import strip
 from app.settings import database, validators
 from app.settings.location import PREFIX
@@ -42,7 +43,7 @@ __all__ = [
 MIB = 1024 * 1024
 
 
-class SettingsError(Exception):
+class SettingsError(ConfigurationError):
     """Invalid settings. The message is one line: the variable, the error, the fix."""
 
 

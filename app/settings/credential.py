@@ -12,7 +12,6 @@ from app.settings import validators
 from app.settings.location import SettingLocation
 from app.settings.secret_files import FileSecret
 from app.settings.validators import setting_error
-from app.smtp.auth.client_certificate import ClientCertificate
 from app.smtp.auth.failure import CertificateError
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -172,6 +171,8 @@ def check_login(given: CredentialSettings, place: SettingLocation) -> None:
 
 def check_certificate(path: Path, password: SecretStr | None, place: SettingLocation) -> None:
     """That it opens. Raises a fault."""
+    from app.smtp.auth.client_certificate import ClientCertificate  # noqa: PLC0415 - it imports cryptography
+
     try:
         ClientCertificate.load(path.read_bytes(), password.get_secret_value() if password else None)
     except OSError as error:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from app.secret_text import SecretTextError, decode, strip, validate
 from app.settings.location import variable
+from app.smtp.auth.credentials import SecretFile
 
 
 class FileSecret(SecretStr):
@@ -22,6 +23,11 @@ class FileSecret(SecretStr):
     def __init__(self, secret_value: str, path: Path) -> None:
         super().__init__(secret_value)
         self.path = path
+
+
+def secret_source(given: SecretStr) -> str | SecretFile:
+    """Return a secret; one from a file is read again at every use."""
+    return SecretFile(given.path) if isinstance(given, FileSecret) else given.get_secret_value()
 
 
 class SourceError(Exception):

@@ -2,8 +2,10 @@
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
+from app.operator_errors import UnavailableError
 
-class StoreError(Exception):
+
+class StoreError(UnavailableError):
     """The store could not do what was asked. Its text is one plain line for a person."""
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 from prometheus_client.metrics_core import Metric
@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from app import metrics
 from app.cli import application
+from app.cli.command_group import LazyCommand
 from app.mail.lifecycle import TRANSITIONS, MessageState
 from app.metrics_exporter import GaugeCollector, StoreSnapshot
 from app.settings import PoolSettings, Settings
@@ -194,7 +195,8 @@ def _commands_table() -> str:
 
 def commands() -> Iterator[tuple[str, str]]:
     """Yield every command of `postern` with the first paragraph of its help."""
-    for name, command in typer.main.get_group(application).commands.items():
+    for name, stand_in in typer.main.get_group(application).commands.items():
+        command = cast("LazyCommand", stand_in).load()
         inner = getattr(command, "commands", None)
         for words, one in [(f"{name} {sub}", one) for sub, one in inner.items()] if inner else [(name, command)]:
             paragraph = (one.help or "").partition("\n\n")[0]

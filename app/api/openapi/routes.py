@@ -11,8 +11,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from app.api.http.headers import json_ok
-from app.api.openapi import page as docs_page
-from app.api.openapi.document import document
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
 from app.frozen import frozen
 
@@ -73,6 +71,9 @@ class DocsRoutes:
 
 
 def _make(routes: Sequence[BaseRoute], root_path: str) -> _Made:
+    from app.api.openapi import page as docs_page  # noqa: PLC0415 - it imports Jinja
+    from app.api.openapi.document import document  # noqa: PLC0415 - used once, by few processes
+
     told = document(routes, root_path)
     page, policy = docs_page.render(told)
     return _Made(json.dumps(told).encode(), page, policy)

@@ -1,12 +1,15 @@
 """SQL that differs between SQLite, PostgreSQL and SQLAlchemy's defaults: the clock, ON CONFLICT, batches of rows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Delete, Double, Insert, Table, Update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 
 class DatabaseNow(FunctionElement[float]):
@@ -27,9 +30,13 @@ def _postgresql_now(*_: Any, **__: Any) -> str:
     return "extract(epoch FROM now())::double precision"
 
 
-def upsert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+def upsert(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":
     """Return an insert with `on_conflict_do_update` in the dialect of this name."""
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - SQLite does without it
+
+    return postgresql.insert(table)
 
 
 def execute_many(

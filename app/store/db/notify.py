@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-import psycopg
 from sqlalchemy import Connection, text
 
 from app.store.db.engine import SERVER
@@ -81,6 +80,8 @@ class NotifyChannel:
             await self._reader.read(partial(_notify, payload=payload))
 
     async def _listen(self, url: str) -> None:
+        import psycopg  # noqa: PLC0415 - SQLite does without it
+
         while True:
             with suppress(psycopg.Error, OSError):
                 async with await psycopg.AsyncConnection.connect(url, autocommit=True, **SERVER) as connection:

@@ -4,18 +4,17 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from app.store.db.engine import create_file, database_file, write_engine
 from app.store.errors import SchemaTooNewError, StoreUnavailableError, StoreUnreachableError
+
+# By the names of the files: to import Alembic takes as long as the rest of the store, and few starts migrate.
+REVISIONS = sorted(file.name.partition("_")[0] for file in Path(__file__).parent.glob("versions/[0-9]*.py"))
+NEWEST = REVISIONS[-1]
 
 _LOCK = 0x706F7374  # any number that only Postern uses: PostgreSQL's advisory locks are named by numbers
 
@@ -32,9 +31,13 @@ def migrate(url: str) -> str:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's migration may take its time
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        _refuse_unknown(_revision(connection))
-        command.upgrade(_config(connection), "head")
-        return _revision(connection) or ""
+        current = _revision(connection)
+        _refuse_unknown(current)
+        if current != NEWEST:
+            from app.store.migrations.upgrade import upgrade  # noqa: PLC0415 - it imports Alembic
+
+            upgrade(connection)
+        return NEWEST
 
 
 def revision(url: str) -> str | None:
@@ -50,17 +53,12 @@ def revisions(url: str) -> tuple[str | None, str]:
     """Return the revisions of database (None: no schema) and build. Raises SchemaTooNewError, StoreUnreachableError."""
     current = revision(url)
     _refuse_unknown(current)
-    return current, _head() or ""
+    return current, NEWEST
 
 
 def is_current(connection: Connection) -> bool:
     """Whether the database has this build's schema: another version may have migrated it since it was opened."""
-    return _revision(connection) == _head()
-
-
-@cache
-def _head() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
+    return _revision(connection) == NEWEST
 
 
 @contextmanager
@@ -90,21 +88,15 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+    """Return the revision in the table of Alembic, which has one row; None without the table."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _refuse_unknown(current: str | None) -> None:
-    scripts = ScriptDirectory.from_config(_config())
-    known = [script.revision for script in scripts.walk_revisions()]
-    if current is not None and current not in known:
+    if current is not None and current not in REVISIONS:
         raise SchemaTooNewError(
-            f"The database has schema {current}; this Postern knows up to {known[0]}. "
+            f"The database has schema {current}; this Postern knows up to {NEWEST}. "
             "Start the version that wrote it or a newer one."
         )

@@ -17,10 +17,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from app.cli import application, check, demo_view
+from app.cli import application, check
 from app.cli.exit_codes import Exit
-from app.cli.output import console
-from app.doctor import Finding, Outcome, Step
+from app.cli.output import demo
+from app.cli.output.terminal import console
+from app.doctor.finding import Finding, Outcome, Step
 from app.mail.key_policy import Policy
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import Envelope, Message
@@ -234,14 +235,14 @@ def test_the_demo_shows_an_email_escaped(capsys: pytest.CaptureFixture[str]) -> 
     message["Subject"] = MARKUP
     message["To"] = "a@example.com"
     message.set_content(HOSTILE)
-    demo_view.title()
-    demo_view.step(HOSTILE, HOSTILE)
-    demo_view.request("http://127.0.0.1", {"subject": HOSTILE})
-    demo_view.response(200, {"id": HOSTILE}, 0.1)
-    demo_view.dialogue({"relay": relay})
-    demo_view.arrived(message.as_bytes())
-    demo_view.further_arrival(message.as_bytes())
-    demo_view.next_steps("http://127.0.0.1", "http://127.0.0.1", "pst_x", HOSTILE, HOSTILE)
+    demo.title()
+    demo.step(HOSTILE, HOSTILE)
+    demo.request("http://127.0.0.1", {"subject": HOSTILE})
+    demo.response(200, {"id": HOSTILE}, 0.1)
+    demo.dialogue({"relay": relay})
+    demo.arrived(message.as_bytes())
+    demo.further_arrival(message.as_bytes())
+    demo.next_steps("http://127.0.0.1", "http://127.0.0.1", "pst_x", HOSTILE, HOSTILE)
     assert_safe(capsys.readouterr().out)
 
 

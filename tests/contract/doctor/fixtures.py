@@ -11,7 +11,9 @@ from typing import Any
 
 import jwt
 
-from app.doctor import CheckTarget, Finding, Outcome, Step, StepTimeouts, examine
+from app.doctor.doctor import examine
+from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.target import CheckTarget, StepTimeouts
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.message.address import parse_address
 from app.simulator import Account, Limits, Simulator

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.doctor import Finding, Outcome, Step, StepTimeouts
+from app.doctor.finding import Finding, Outcome, Step
 from app.doctor.handshake import STEPS as HANDSHAKE_STEPS
+from app.doctor.target import StepTimeouts
 from app.mail.message.address import parse_address
 from app.simulator import Drop, Fault, Garbage, Point, Say, ServerProfile, Silence
 from app.simulator.entra import SCOPE, TENANT, Entra

@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from app.doctor import Outcome, Step, examine
+from app.doctor.doctor import examine
+from app.doctor.finding import Outcome, Step
 from app.mail.message.address import parse_address
 from app.simulator import ServerProfile
 from tests.contract.doctor.fixtures import (

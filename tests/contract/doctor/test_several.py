@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from app.doctor import CheckTarget, Finding, Outcome, Step, examine
+from app.doctor.doctor import examine
+from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.target import CheckTarget
 from app.mail.message.address import parse_address
 from app.simulator import Account
 from app.smtp.auth.credentials import Password

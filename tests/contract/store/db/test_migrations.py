@@ -32,7 +32,8 @@ from app.store import SchemaTooNewError, Store, StoreUnreachableError
 from app.store.db.engine import create_file, database_file, parse, write_engine
 from app.store.keys import keys, rate_limits
 from app.store.keys.records import Key, NewKey, Permission
-from app.store.migrations import _config, migrate, revision
+from app.store.migrations import migrate, revision
+from app.store.migrations.upgrade import config as alembic_config
 from app.store.schema import metadata
 
 
@@ -186,7 +187,7 @@ def migrated(url: str, *, to: str) -> Engine:
         create_file(file)
     engine = write_engine(url)
     with engine.begin() as connection:
-        config = _config(connection)
+        config = alembic_config(connection)
         here = MigrationContext.configure(connection).get_current_revision() or ""
         (command.upgrade if to == "head" or here < to else command.downgrade)(config, to)
     return engine

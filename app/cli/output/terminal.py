@@ -1,22 +1,18 @@
-"""Output of all commands: text and tables for people, JSON for programs.
+"""Styled text and tables for people. This is the module that imports rich.
 
 Strings are printed as data, never as markup. Characters that control a terminal are printed as escapes.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from app.mail.safe_text import escape_controls, escape_in_json
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+from app.cli.output.text import print_json
+from app.mail.safe_text import escape_controls
 
 
 class _Terminal(Console):
@@ -40,16 +36,6 @@ def styled(*parts: str | tuple[str, str]) -> Text:
     """Join strings, and pairs of a string and a style such as `bold`, to one line."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     return Text.assemble(*((escape_controls(text), style) for text, style in pairs))
-
-
-def say(line: str, *, err: bool = False) -> None:
-    """Print one line, escaped and not wrapped."""
-    typer.echo(escape_controls(line), err=err)
-
-
-def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    typer.echo(escape_in_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, *, none: str) -> None:
@@ -76,11 +62,6 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         table.add_row(_cell(name), _cell(value))
     console.print(table)
-
-
-def timestamp(seconds: float | None) -> str | None:
-    """Format epoch seconds as ISO 8601 in UTC, with whole seconds."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _cell(value: Any) -> str:

@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.table import Table
 
-from app.cli.output import console, styled
+from app.cli.output.terminal import console, styled
 
 _SERVER, _CLIENT = "cyan", "green"
 _DONE = (" ✓ ", "green")

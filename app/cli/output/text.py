@@ -1,0 +1,26 @@
+"""Lines and JSON on standard output or standard error. Characters that control a terminal are printed as escapes."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from app.mail.safe_text import escape_controls, escape_in_json
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line, escaped and not wrapped."""
+    typer.echo(escape_controls(line), err=err)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    typer.echo(escape_in_json(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Format epoch seconds as ISO 8601 in UTC, with whole seconds."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
