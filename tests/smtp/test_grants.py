@@ -219,7 +219,7 @@ async def test_a_certificate_file_that_cannot_be_used(there: RunningEntra, tmp_p
 @pytest.mark.parametrize("code", ["500", "503", "429", "AADSTS90033"])
 async def test_trouble_that_may_pass(there: RunningEntra, code: str) -> None:
     """Is told apart, with the patience that the endpoint asks for."""
-    there.entra.refuse(code, after=7)
+    there.entra.refuse(code, retry_after=7)
     refused = await refusal(ClientSecret(there.registration(), SECRET))
     assert isinstance(refused, TransientTokenError)
     assert refused.retry_after == 7

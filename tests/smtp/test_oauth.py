@@ -120,7 +120,7 @@ async def test_the_old_token_serves_while_the_endpoint_is_away(there: RunningEnt
 @pytest.mark.parametrize("code", ["503", "429", "AADSTS90033"])
 async def test_a_short_trouble_is_not_noticed(there: RunningEntra, code: str) -> None:
     """Three tries."""
-    there.entra.refuse(code, times=2, after=0)
+    there.entra.refuse(code, times=2, retry_after=0)
     assert there.entra.is_valid_token(await source(there, Hands()).token())
     assert there.outcomes == [code, code, "ok"]
 
@@ -136,7 +136,7 @@ async def test_what_is_refused_for_good_is_asked_once(there: RunningEntra) -> No
 async def test_retry_after_is_kept(there: RunningEntra) -> None:
     """An endpoint that wants a minute is not asked for a minute."""
     hands = Hands()
-    there.entra.refuse("429", after=60)
+    there.entra.refuse("429", retry_after=60)
     tokens = source(there, hands)
     for _ in range(3):
         with pytest.raises(CredentialError):

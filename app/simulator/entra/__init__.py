@@ -8,7 +8,7 @@ async with Simulator(accounts) as simulator, Entra(simulator, [App(CLIENT, secre
 
 from app.simulator.entra.denial import DenialError
 from app.simulator.entra.directory import App, Directory, Federation, TokenRequest
-from app.simulator.entra.endpoints import IDENTITY_HEADER
+from app.simulator.entra.routes import IDENTITY_HEADER
 from app.simulator.entra.server import Entra
 from app.simulator.entra.tokens import SCOPE, TENANT
 

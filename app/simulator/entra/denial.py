@@ -25,18 +25,18 @@ _TEXTS = {
     "AADSTS90033": ("temporarily_unavailable", "A transient error has occurred. Please try again."),
     "AADSTS900144": ("invalid_request", "The request body must contain the right 'grant_type'."),
 }
-_UNAUTHORIZED = frozenset({"invalid_client"})  # 401 is optional in RFC 6749 §5.2; Entra uses it
+_UNAUTHORIZED = frozenset({"invalid_client"})  # Entra responds with 401, which RFC 6749 §5.2 allows
 
 
 class DenialError(Exception):
-    """Refused token request. `code` is an AADSTS number, or an HTTP status such as "503"."""
+    """Refused token request. `code` is an AADSTS number or an HTTP status; `retry_after` is in seconds."""
 
-    def __init__(self, code: str, error: str = "", after: int | None = None) -> None:
+    def __init__(self, code: str, error: str = "", retry_after: int | None = None) -> None:
         super().__init__(code)
         known, self.text = _TEXTS.get(code, ("invalid_request", "The request is refused."))
         self.code = code
         self.error = error or known
-        self.after = after
+        self.retry_after = retry_after
 
     @property
     def status(self) -> int:
@@ -49,8 +49,8 @@ class DenialError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Response headers: Retry-After if it was requested."""
-        return {} if self.after is None else {"Retry-After": str(self.after)}
+        """Response headers: Retry-After, if `retry_after` is set."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
     def body(self, now: float) -> dict[str, Any]:
         """Return the JSON body; without OAuth members for a plain HTTP status."""

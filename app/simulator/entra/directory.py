@@ -59,7 +59,7 @@ class Directory:
     def authenticate(self, form: Mapping[str, str], audience: str) -> str:
         """Authenticate an app and return the method: secret, certificate or federated. Raises DenialError.
 
-        `audience` is the token endpoint. Times of assertions are checked against the system clock, which set them.
+        `audience` is the token endpoint. Assertions have times of the system clock and are checked against it.
         """
         app = self._apps.get(form.get("client_id", ""))
         if app is None:
@@ -70,8 +70,8 @@ class Directory:
             return _assertion(app, form["client_assertion"], audience)
         if "client_secret" not in form:
             raise DenialError("AADSTS7000218")
-        shown = form["client_secret"].encode()
-        if not any(compare_digest(shown, secret.encode()) for secret in app.secrets):
+        given = form["client_secret"].encode()
+        if not any(compare_digest(given, secret.encode()) for secret in app.secrets):
             raise DenialError("AADSTS7000215")
         return "secret"
 
@@ -132,7 +132,7 @@ def _parsed(pem: str) -> x509.Certificate:
 
 def _is_named(header: Mapping[str, Any], certificate: x509.Certificate) -> bool:
     """Return True if the header has the thumbprint of the certificate (RFC 7515 §4.1.7, §4.1.8)."""
-    sha1, sha256 = (certificate.fingerprint(how) for how in (hashes.SHA1(), hashes.SHA256()))  # noqa: S303 - the protocol's
+    sha1, sha256 = (certificate.fingerprint(one) for one in (hashes.SHA1(), hashes.SHA256()))  # noqa: S303 - RFC 7515
     return _same(header.get("x5t#S256"), sha256) or _same(header.get("x5t"), sha1)
 
 

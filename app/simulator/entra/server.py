@@ -6,14 +6,14 @@ from typing import Self
 
 from app.http_server.server import HttpServer
 from app.simulator.entra.directory import App
-from app.simulator.entra.endpoints import application
-from app.simulator.entra.sts import Sts
+from app.simulator.entra.routes import application
+from app.simulator.entra.token_service import TokenService
 from app.simulator.entra.tokens import SCOPE
 from app.simulator.server import Simulator
 
 
-class Entra(Sts):
-    """Token service with its HTTPS server."""
+class Entra(TokenService):
+    """Token service that listens on HTTPS."""
 
     def __init__(
         self,

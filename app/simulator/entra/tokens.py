@@ -1,4 +1,4 @@
-"""Access tokens of the simulated Entra ID for Exchange: issued, validated, revoked."""
+"""Access tokens of the simulated Entra ID: issue, validate, revoke."""
 
 import secrets
 from typing import Any
@@ -10,7 +10,7 @@ from app.clock import Clock
 
 TENANT = "5ba7e6d2-70f3-4c43-9d86-3c1b8a3f1e10"
 SCOPE = "https://outlook.office365.com/.default"
-_FILLER_BYTES = 700  # makes a token as long as those of Entra
+_FILLER_BYTES = 700  # so that a token is as long as those of Entra
 
 
 class Tokens:
@@ -20,7 +20,7 @@ class Tokens:
         self._clock = clock
         self._resource = resource
         self._key = secrets.token_bytes(32)
-        self._since = 0  # serial number of the last revoked token
+        self._last_revoked = 0  # serial number
         self._count = 0
 
     def issue(self, client_id: str, lifetime: float) -> str:
@@ -50,8 +50,8 @@ class Tokens:
             claims = jwt.decode(token, self._key, algorithms=["HS256"], audience=self._resource, options=options)
         except jwt.InvalidTokenError:
             return False
-        return bool(claims["exp"] > self._clock.now() and claims["serial"] > self._since)
+        return bool(claims["exp"] > self._clock.now() and claims["serial"] > self._last_revoked)
 
     def revoke_all(self) -> None:
         """Revoke all issued tokens."""
-        self._since = self._count
+        self._last_revoked = self._count

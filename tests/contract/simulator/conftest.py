@@ -1,4 +1,4 @@
-"""Simulators for these tests: an hour is a minute, and nothing is tarpitted unless a test says so."""
+"""Simulators and clients for these tests. The clock is 60 times as fast, and there is no tarpit by default."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -16,7 +16,7 @@ Ready = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start simulators; all are stopped at the end."""
+    """Return a function that starts simulators, which are stopped at the end."""
     async with AsyncExitStack() as stack:
 
         async def started(*, speed: float = 60.0, limits: Limits | None = None, **options: Any) -> Simulator:
@@ -28,13 +28,13 @@ async def start() -> AsyncIterator[Start]:
 
 @pytest.fixture
 async def sim(start: Start) -> Simulator:
-    """One that is started."""
+    """Running simulator."""
     return await start()
 
 
 @pytest.fixture
 async def clients() -> AsyncIterator[list[Client]]:
-    """Clients put in here are closed at the end."""
+    """List of clients that are closed at the end."""
     opened: list[Client] = []
     yield opened
     for client in opened:
@@ -43,7 +43,7 @@ async def clients() -> AsyncIterator[list[Client]]:
 
 @pytest.fixture
 def ready(clients: list[Client]) -> Ready:
-    """Clients that are logged in; closed at the end."""
+    """Return a function that logs clients in, which are closed at the end."""
 
     async def opened(sim: Simulator) -> Client:
         clients.append(await Client.ready(sim))

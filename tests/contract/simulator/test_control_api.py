@@ -1,4 +1,4 @@
-"""The control server: what a company's own CI asks the simulator over HTTP."""
+"""HTTP control API of the simulator."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,13 +22,13 @@ RICH = (
 
 @pytest.fixture
 async def sim() -> Simulator:
-    """Not started: `run` does that."""
+    """Simulator that `run` starts."""
     return Simulator([ACCOUNT])
 
 
 @pytest.fixture
 async def http(sim: Simulator) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the control server of a running simulator."""
+    """HTTP client of the control API of a running simulator."""
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run(sim, Ports(smtp=0, control=0), ready=address.set_result))
     async with httpx.AsyncClient(base_url=await address, trust_env=False) as client:
@@ -39,7 +39,7 @@ async def http(sim: Simulator) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_messages_can_be_read(sim: Simulator, http: httpx.AsyncClient, ready: Ready) -> None:
-    """A list, one decoded, one as it came; refused ones only if asked for."""
+    """The list, one decoded message and its raw content. Refused messages are listed on request."""
     client = await ready(sim)
     await client.send(RICH)
     await client.send(content(sender="ceo@contoso.com"))
@@ -58,7 +58,7 @@ async def test_messages_can_be_read(sim: Simulator, http: httpx.AsyncClient, rea
 
 
 async def test_messages_can_be_waited_for(sim: Simulator, http: httpx.AsyncClient, ready: Ready) -> None:
-    """The answer comes with the message; in vain it is 504."""
+    """The response is sent when the message has arrived; after the timeout it is 504."""
     client = await ready(sim)
     waiting = asyncio.create_task(http.get("/messages", params={"count": 1, "timeout": 5}))
     await client.send()
@@ -82,7 +82,7 @@ async def test_sessions_logins_and_violations(sim: Simulator, http: httpx.AsyncC
 
 
 async def test_faults_can_be_set(sim: Simulator, http: httpx.AsyncClient, ready: Ready) -> None:
-    """One or several, all or none; listed with their counts; taken out."""
+    """One or several faults are added, all or none; they are listed with counts and removed."""
     client = await ready(sim)
     named = {"named": "concurrent_connections", "times": 1}
     assert (await http.post("/faults", json=named)).status_code == 201
@@ -99,7 +99,7 @@ async def test_faults_can_be_set(sim: Simulator, http: httpx.AsyncClient, ready:
 
 
 async def test_accounts_and_the_certificate(sim: Simulator, http: httpx.AsyncClient, clients: list[Client]) -> None:
-    """A new mailbox can log in at once; ca.pem is what a client must trust."""
+    """A new mailbox can log in immediately; a client that trusts ca.pem can connect."""
     new = {"address": "other@contoso.com", "password": "p", "send_as": ["*"]}
     assert (await http.post("/accounts", json=new)).json() == {"address": "other@contoso.com"}
     clients.append(client := await Client.ready(sim, "other@contoso.com", "p"))

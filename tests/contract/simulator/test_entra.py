@@ -1,4 +1,4 @@
-"""The pretend Entra: what it asks of a request, and how long its tokens are good."""
+"""Simulated Entra ID: checks of token requests, lifetime of tokens."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -22,21 +22,21 @@ TOKEN = f"/{TENANT}/oauth2/v2.0/token"
 
 @pytest.fixture
 async def entra(sim: Simulator) -> AsyncIterator[Entra]:
-    """One that listens; an hour of its clock is a minute."""
+    """Running Entra ID."""
     async with Entra(sim, [App(CLIENT, secrets=("made-up",))]) as entra:
         yield entra
 
 
 @pytest.fixture
 async def http(entra: Entra, sim: Simulator) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that trusts the simulator's authority."""
+    """HTTP client that trusts the simulator's CA."""
     context = ssl.create_default_context(cadata=sim.ca_pem)
     async with httpx.AsyncClient(base_url=entra.authority, verify=context, trust_env=False) as http:
         yield http
 
 
 async def test_a_token(entra: Entra, http: httpx.AsyncClient) -> None:
-    """In the form of RFC 6749 §5.1, as long as Entra's, and good until it ends or is withdrawn."""
+    """A token has the form of RFC 6749 §5.1 and the length of Entra's, and is valid until it expires or is revoked."""
     answer = (await http.post(TOKEN, data=FORM)).json()
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 4500)
     token = answer["access_token"]
@@ -48,8 +48,8 @@ async def test_a_token(entra: Entra, http: httpx.AsyncClient) -> None:
     assert [(asked.client_id, asked.method, asked.outcome) for asked in entra.requests] == [(CLIENT, "secret", "ok")]
 
 
-async def test_a_token_ends_by_the_simulators_clock(entra: Entra, http: httpx.AsyncClient) -> None:
-    """However long its life was said to be."""
+async def test_a_token_expires_by_the_simulators_clock(entra: Entra, http: httpx.AsyncClient) -> None:
+    """A token expires after its lifetime on the simulator's clock."""
     entra.lifetime = -1.0
     token = (await http.post(TOKEN, data=FORM)).json()["access_token"]
     assert not entra.is_valid_token(token)
@@ -68,7 +68,7 @@ REFUSED: dict[str, tuple[dict[str, str], int, str, str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_a_refusal(entra: Entra, http: httpx.AsyncClient, name: str) -> None:
-    """In Entra's form: OAuth's error, the number, and a trace."""
+    """The error response has Entra's form: OAuth error, AADSTS number and trace id."""
     changes, status, error, code = REFUSED[name]
     answer = await http.post(TOKEN, data={**FORM, **changes})
     said: dict[str, Any] = answer.json()
@@ -80,7 +80,7 @@ async def test_a_refusal(entra: Entra, http: httpx.AsyncClient, name: str) -> No
 
 
 async def test_another_tenant_is_not_found(http: httpx.AsyncClient) -> None:
-    """At discovery and at the token endpoint."""
+    """Discovery and the token endpoint refuse another tenant."""
     for answer in (
         await http.get("/contoso.com/v2.0/.well-known/openid-configuration"),
         await http.post("/contoso.com/oauth2/v2.0/token", data=FORM),
@@ -88,9 +88,9 @@ async def test_another_tenant_is_not_found(http: httpx.AsyncClient) -> None:
         assert (answer.status_code, answer.json()["error_codes"]) == (400, [90002])
 
 
-async def test_the_script(entra: Entra, http: httpx.AsyncClient) -> None:
-    """So many times each, in order; without a number until it relents."""
-    entra.refuse("503", times=2, after=5)
+async def test_scripted_failures(entra: Entra, http: httpx.AsyncClient) -> None:
+    """Each failure is applied `times` times, in order; without a number until `clear_failures`."""
+    entra.refuse("503", times=2, retry_after=5)
     entra.refuse("AADSTS7000222")
     entra.refuse("429", times=None)
     answers = [await http.post(TOKEN, data=FORM) for _ in range(5)]
@@ -100,7 +100,7 @@ async def test_the_script(entra: Entra, http: httpx.AsyncClient) -> None:
     assert (await http.post(TOKEN, data=FORM)).status_code == 200
 
 
-async def test_a_managed_identity_wants_its_header(entra: Entra, http: httpx.AsyncClient) -> None:
+async def test_a_managed_identity_requires_its_header(entra: Entra, http: httpx.AsyncClient) -> None:
     """Requests without the required header are refused."""
     query = {"resource": "https://outlook.office365.com", "api-version": "2018-02-01"}
     machine, service = "/metadata/identity/oauth2/token", "/msi/token"

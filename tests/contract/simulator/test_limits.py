@@ -1,4 +1,4 @@
-"""Limits: each exceeded one is answered as Exchange does and written down as a violation."""
+"""Limits: an excess has the reply of Exchange and is recorded as a violation."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,13 @@ QUOTA = (
 
 
 async def finish(client: Client) -> str:
-    """The content of an open transaction and its reply."""
+    """Send the content of an open transaction and return the reply."""
     client.write(content() + b".\r\n")
     return await client.reply()
 
 
 async def test_a_fourth_submission_at_once_is_refused_after_its_content(sim: Simulator, ready: Ready) -> None:
-    """Being connected is no sending; the refusal comes only after the content."""
+    """Only transactions count, not connections. The refusal is sent after the content."""
     clients = [await ready(sim) for _ in range(4)]
     for client in clients:
         await client.envelope()
@@ -56,13 +56,13 @@ async def test_a_slot_is_free_when_its_submission_ends(start: Start, ready: Read
             while sim.sessions[0].closed_at is None:
                 await asyncio.sleep(0)
         case verb:
-            await first.talk((f"MAIL FROM:<{MAILBOX}>", "EHLO client.example" if verb == "ehlo" else "RSET"))
+            await first.commands((f"MAIL FROM:<{MAILBOX}>", "EHLO client.example" if verb == "ehlo" else "RSET"))
     assert (await second.send()).startswith("250 ")
     assert sim.violations == []
 
 
-async def test_slots_linger_if_so_set(start: Start, ready: Ready) -> None:
-    """A slot is freed only some time after its submission ended."""
+async def test_slots_linger(start: Start, ready: Ready) -> None:
+    """With `slot_linger`, a slot is free some time after its transaction."""
     sim = await start(limits=Limits(tarpit=0, connections_sending=1, slot_linger=3600), speed=1)
     client = await ready(sim)
     assert (await client.send()).startswith("250 ")
@@ -70,7 +70,7 @@ async def test_slots_linger_if_so_set(start: Start, ready: Ready) -> None:
 
 
 async def test_slots_are_counted_by_mailbox(start: Start, ready: Ready, clients: list[Client]) -> None:
-    """Another mailbox has its own."""
+    """Each mailbox has its own slots."""
     sim = await start(limits=Limits(tarpit=0, connections_sending=1))
     sim.accounts.add(Account("other@contoso.com", PASSWORD))
     await (await ready(sim)).envelope()
@@ -78,8 +78,8 @@ async def test_slots_are_counted_by_mailbox(start: Start, ready: Ready, clients:
     assert (await other.send(content(sender="other@contoso.com"), "other@contoso.com")).startswith("250 ")
 
 
-async def test_the_31st_message_in_a_minute_is_written_down(start: Start, ready: Ready) -> None:
-    """The message is accepted by default: Microsoft's pages disagree about it."""
+async def test_the_31st_message_in_a_minute_is_recorded(start: Start, ready: Ready) -> None:
+    """By default the message is accepted: Microsoft's documentation is inconsistent."""
     sim = await start(speed=1)
     client = await ready(sim)
     for _ in range(31):
@@ -104,7 +104,7 @@ def test_the_minute_and_the_day_slide() -> None:
 
 
 async def test_the_minute_can_refuse(start: Start, ready: Ready) -> None:
-    """432 with the older text of the sender's threads."""
+    """The reply is 432 with the text about sender threads."""
     sim = await start(limits=Limits(tarpit=0, messages_per_minute=1, over_minute=OverMinute.REFUSE))
     client = await ready(sim)
     await client.send()
@@ -113,7 +113,7 @@ async def test_the_minute_can_refuse(start: Start, ready: Ready) -> None:
 
 
 async def test_the_minute_can_slow_down(start: Start, ready: Ready) -> None:
-    """The excess is carried into the next minute."""
+    """The message is accepted when the window has capacity."""
     limits = Limits(tarpit=0, messages_per_minute=2, minute=600, over_minute=OverMinute.DELAY)
     sim = await start(speed=1000, limits=limits)
     client = await ready(sim)
@@ -124,7 +124,7 @@ async def test_the_minute_can_slow_down(start: Start, ready: Ready) -> None:
 
 
 async def test_the_day_counts_accepted_recipients(start: Start, ready: Ready) -> None:
-    """Beyond them 554 with SubmissionQuotaExceededException; what was refused does not count."""
+    """Above the limit the reply is 554 SubmissionQuotaExceededException; refused messages do not count."""
     sim = await start(limits=Limits(tarpit=0, recipients_per_day=2))
     client = await ready(sim)
     assert (await client.send(content(sender="ceo@contoso.com"))).startswith("554 5.2.252")
@@ -134,8 +134,8 @@ async def test_the_day_counts_accepted_recipients(start: Start, ready: Ready) ->
     assert [violation.what for violation in sim.violations] == ["recipients in 24 hours: more than 2"]
 
 
-async def test_silence_ends_a_session(start: Start, clients: list[Client]) -> None:
-    """After its idle time: 421, then the connection is closed. The clock is the simulator's."""
+async def test_an_idle_session_ends(start: Start, clients: list[Client]) -> None:
+    """After the idle timeout of the simulator's clock, the server sends 421 and closes the connection."""
     sim = await start(speed=3000, limits=Limits(tarpit=0))
     clients.append(client := await Client.connect(sim))
     await client.reply()
@@ -144,20 +144,20 @@ async def test_silence_ends_a_session(start: Start, clients: list[Client]) -> No
     assert sim.sessions[0].closed_at - sim.sessions[0].opened_at >= 300
 
 
-async def test_age_ends_a_busy_session(start: Start, clients: list[Client]) -> None:
-    """After ten minutes it ends with 421 whatever the client does."""
+async def test_a_session_ends_at_its_maximum_age(start: Start, clients: list[Client]) -> None:
+    """After ten minutes the session ends with 421, even if it is busy."""
     sim = await start(speed=1200, limits=Limits(tarpit=0, idle=1e9))
     clients.append(client := await Client.connect(sim))
     await client.reply()
     last = "250 2.0.0 OK"
     with contextlib.suppress(ConnectionError):
         while last == "250 2.0.0 OK":
-            last = await client.ask("NOOP")
+            last = await client.command("NOOP")
     assert last.startswith("421 4.4.1 Connection timed out")
 
 
 async def test_an_idle_session_within_content_ends_too(start: Start, ready: Ready) -> None:
-    """The message is not accepted."""
+    """A session that is idle within the content ends, and the message is not accepted."""
     sim = await start(speed=1500, limits=Limits(tarpit=0, session=1e9))
     client = await ready(sim)
     await client.envelope()
@@ -167,7 +167,7 @@ async def test_an_idle_session_within_content_ends_too(start: Start, ready: Read
 
 
 async def test_an_endless_line_ends_a_session(sim: Simulator, clients: list[Client]) -> None:
-    """Nothing is kept without bound."""
+    """A line without an end closes the connection at MAX_LINE_BYTES."""
     clients.append(client := await Client.connect(sim))
     await client.reply()
     client.write(b"N" * 20_000)

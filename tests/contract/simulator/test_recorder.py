@@ -1,4 +1,4 @@
-"""Recorder: contents, limits and waiting."""
+"""Recorder: messages, maximum number of records, waiting for messages."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.contract.simulator.conftest import Ready, Start
 
 
 async def test_waiting_ends_with_the_message(sim: Simulator, ready: Ready) -> None:
-    """wait_for returns when so many were accepted, at once if they already are."""
+    """wait_for returns when `count` messages were accepted, immediately if they already are."""
     client = await ready(sim)
     waiting = asyncio.create_task(sim.wait_for(2, 5))
     await client.send()
@@ -22,14 +22,14 @@ async def test_waiting_ends_with_the_message(sim: Simulator, ready: Ready) -> No
     await sim.wait_for(2, 0)
 
 
-async def test_waiting_in_vain_says_how_far_it_came(sim: Simulator) -> None:
-    """TimeoutError with the numbers."""
+async def test_waiting_too_long(sim: Simulator) -> None:
+    """TimeoutError has the numbers."""
     with pytest.raises(TimeoutError, match="0 of 1 messages"):
         await sim.wait_for(1, 0.01)
 
 
-async def test_reset_forgets_and_disarms(start: Start, ready: Ready) -> None:
-    """Messages, logins, violations, counts and faults are gone; the open session goes on."""
+async def test_reset_deletes_records_and_faults(start: Start, ready: Ready) -> None:
+    """Messages, logins, violations, counts and faults are deleted; the open session continues."""
     sim = await start(limits=Limits(tarpit=0, messages_per_minute=1, recipients_per_day=2))
     client = await ready(sim)
     for _ in range(3):
@@ -42,8 +42,8 @@ async def test_reset_forgets_and_disarms(start: Start, ready: Ready) -> None:
     assert (len(sim.sessions), sim.violations) == (1, [])
 
 
-async def test_memory_can_be_bounded(start: Start, ready: Ready) -> None:
-    """Only the last ones are kept; all are counted."""
+async def test_a_maximum_number_of_records(start: Start, ready: Ready) -> None:
+    """Only the last records are stored; all accepted messages are counted."""
     sim = await start(max_records=2)
     client = await ready(sim)
     for number in range(4):
@@ -53,7 +53,7 @@ async def test_memory_can_be_bounded(start: Start, ready: Ready) -> None:
 
 
 async def test_accepted_messages_can_be_written_to_a_folder(start: Start, ready: Ready, tmp_path: Path) -> None:
-    """One .eml file each, byte for byte; refused ones are not written."""
+    """Each accepted message is one unchanged .eml file; refused messages are not written."""
     sim = await start(folder=tmp_path / "mail")
     client = await ready(sim)
     await client.send()
@@ -63,8 +63,8 @@ async def test_accepted_messages_can_be_written_to_a_folder(start: Start, ready:
     assert path.read_bytes() == content()
 
 
-async def test_a_client_that_disconnects_before_the_dot_has_sent_nothing(sim: Simulator, ready: Ready) -> None:
-    """Content without its end is not a message."""
+async def test_a_client_that_disconnects_before_the_final_dot(sim: Simulator, ready: Ready) -> None:
+    """Incomplete content is not recorded as a message."""
     client = await ready(sim)
     await client.envelope()
     client.write(content())
@@ -75,7 +75,7 @@ async def test_a_client_that_disconnects_before_the_dot_has_sent_nothing(sim: Si
 
 
 async def test_it_can_stop_and_start_again_on_its_port(sim: Simulator, ready: Ready) -> None:
-    """Stop cuts connections; nobody listens until it is started; memory and certificate stay."""
+    """`stop` closes connections and the port; records and certificate remain."""
     client = await ready(sim)
     await client.send()
     port = sim.port

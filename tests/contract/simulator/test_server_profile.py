@@ -1,4 +1,4 @@
-"""Doors: what a strict client must refuse, and that it can tell."""
+"""Server profiles: certificates, TLS versions, EHLO extensions."""
 
 import asyncio
 import ssl
@@ -7,30 +7,30 @@ import warnings
 import pytest
 
 from app.simulator import Certificate, ServerProfile, Simulator
-from tests.contract.simulator.client import Client, expect, trusting
+from tests.contract.simulator.client import Client, expect, verifying_context
 from tests.contract.simulator.conftest import Start
 
 
 async def handshake(sim: Simulator, clients: list[Client], context: ssl.SSLContext, host: str = "localhost") -> Client:
-    """STARTTLS and a verified handshake."""
+    """Connect and start TLS with this context."""
     clients.append(client := await Client.greeted(sim))
-    await client.ask("STARTTLS")
+    await client.command("STARTTLS")
     await client.start_tls(context, host)
     return client
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "smtp.office365.com"])
 async def test_a_good_certificate_is_for_these_names(sim: Simulator, clients: list[Client], host: str) -> None:
-    """A strict client that trusts `ca_pem` is content."""
-    client = await handshake(sim, clients, trusting(sim), host)
-    assert (await client.ask("EHLO client.example")).startswith("250-")
+    """A client that trusts `ca_pem` accepts the certificate."""
+    client = await handshake(sim, clients, verifying_context(sim), host)
+    assert (await client.command("EHLO client.example")).startswith("250-")
 
 
 async def test_a_certificate_can_be_for_further_names(start: Start, clients: list[Client]) -> None:
-    """Such as the host name of a container."""
+    """`names` are added, such as the host name of a container."""
     sim = await start(profile=ServerProfile(names=("simulator",)))
-    await handshake(sim, clients, trusting(sim), "simulator")
-    await handshake(sim, clients, trusting(sim), "localhost")
+    await handshake(sim, clients, verifying_context(sim), "simulator")
+    await handshake(sim, clients, verifying_context(sim), "localhost")
 
 
 @pytest.mark.parametrize(
@@ -45,27 +45,27 @@ async def test_a_certificate_can_be_for_further_names(start: Start, clients: lis
 async def test_a_bad_certificate_is_refused_for_its_fault(
     start: Start, clients: list[Client], certificate: str, message: str
 ) -> None:
-    """Each is bad in one way only."""
+    """Each certificate has exactly one fault."""
     sim = await start(profile=ServerProfile(certificate=certificate))
     with pytest.raises(ssl.SSLCertVerificationError, match=message):
-        await handshake(sim, clients, trusting(sim))
+        await handshake(sim, clients, verifying_context(sim))
 
 
 async def test_the_profile_can_be_changed_while_listening(sim: Simulator, clients: list[Client]) -> None:
     """A new profile applies to new connections."""
     sim.profile = ServerProfile(certificate="expired")
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
-        await handshake(sim, clients, trusting(sim))
+        await handshake(sim, clients, verifying_context(sim))
     sim.profile = ServerProfile()
-    await handshake(sim, clients, trusting(sim))
+    await handshake(sim, clients, verifying_context(sim))
 
 
 async def test_tls_1_1_is_offered_and_refused_by_a_strict_client(start: Start, clients: list[Client]) -> None:
-    """A lax client gets it, a strict one does not connect."""
+    """TLS 1.1 is accepted by a client that allows it, and refused by a strict one."""
     sim = await start(profile=ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1))
     with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
-        await handshake(sim, clients, trusting(sim))
-    lax = trusting(sim)
+        await handshake(sim, clients, verifying_context(sim))
+    lax = verifying_context(sim)
     lax.set_ciphers("DEFAULT:@SECLEVEL=0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -79,14 +79,14 @@ async def test_without_starttls_there_is_no_login(start: Start, clients: list[Cl
     sim = await start(profile=ServerProfile(starttls=False))
     clients.append(client := await Client.connect(sim))
     await client.reply()
-    offer = await client.ask("EHLO client.example")
-    assert "STARTTLS" not in offer
-    assert "AUTH" not in offer
-    expect("500 5.3.3 Unrecognized command 'STARTTLS' [{frontend}]", await client.ask("STARTTLS"))
+    ehlo_reply = await client.command("EHLO client.example")
+    assert "STARTTLS" not in ehlo_reply
+    assert "AUTH" not in ehlo_reply
+    expect("500 5.3.3 Unrecognized command 'STARTTLS' [{frontend}]", await client.command("STARTTLS"))
 
 
 async def test_text_can_be_injected_before_tls(start: Start, clients: list[Client]) -> None:
-    """In the very segment of the 220, as a man in the middle would (CVE-2021-23953 and its kin)."""
+    """`inject` is sent in the segment of the 220, as a man in the middle does (CVE-2021-23953)."""
     sim = await start(profile=ServerProfile(inject=b"250 2.0.0 injected\r\n"))
     clients.append(client := await Client.greeted(sim))
     client.write(b"STARTTLS\r\n")
@@ -99,23 +99,23 @@ async def test_commands_smuggled_in_before_tls_are_forgotten(sim: Simulator, cli
     clients.append(client := await Client.greeted(sim))
     client.write(b"STARTTLS\r\nNOOP\r\n")
     await client.reply()
-    await client.start_tls(trusting(sim))
-    assert (await client.ask("RSET")) == "250 2.0.0 Resetting"
+    await client.start_tls(verifying_context(sim))
+    assert (await client.command("RSET")) == "250 2.0.0 Resetting"
     assert "NOOP" not in sim.sessions[0].commands
 
 
 async def test_extensions_and_greeting_can_be_taken_away(start: Start, clients: list[Client]) -> None:
-    """PIPELINING, SMTPUTF8, AUTH mechanisms, and the whole greeting."""
+    """PIPELINING, SMTPUTF8, AUTH mechanisms and the greeting can be changed."""
     door = ServerProfile(
         pipelining=False, smtputf8=False, mechanisms=("XOAUTH2",), greeting="554 5.3.2 No service here"
     )
     sim = await start(profile=door)
     clients.append(client := await Client.connect(sim))
     assert await client.reply() == "554 5.3.2 No service here"
-    await client.ask("EHLO client.example")
-    await client.ask("STARTTLS")
-    await client.start_tls(trusting(sim))
-    offer = (await client.ask("EHLO client.example")).split("\n")
-    assert "250-AUTH XOAUTH2" in offer
-    assert not {"250-PIPELINING", "250 SMTPUTF8"} & {*offer}
-    expect("504 5.7.4 Unrecognized authentication type [{frontend}]", await client.ask("AUTH LOGIN"))
+    await client.command("EHLO client.example")
+    await client.command("STARTTLS")
+    await client.start_tls(verifying_context(sim))
+    ehlo_reply = (await client.command("EHLO client.example")).split("\n")
+    assert "250-AUTH XOAUTH2" in ehlo_reply
+    assert not {"250-PIPELINING", "250 SMTPUTF8"} & {*ehlo_reply}
+    expect("504 5.7.4 Unrecognized authentication type [{frontend}]", await client.command("AUTH LOGIN"))

@@ -10,7 +10,7 @@ from tests.contract.simulator.client import ACCOUNT, Client, content
 
 
 async def submit() -> list[str]:
-    """Sessions that end in every way; what the simulator saw of them."""
+    """Run sessions that end in different ways, and return what the client received."""
     outcomes: list[str] = []
     async with Simulator([ACCOUNT], Clock(60), Limits(tarpit=0)) as sim:
         for action in (None, Drop(), Reset(), Half(3), SlowRead(10_000_000)):
@@ -33,7 +33,7 @@ async def submit() -> list[str]:
 
 
 async def test_it_works_on_uvloop() -> None:
-    """TLS taken over in the middle, FIN, RST, slow reading: all need the event loop's own sockets."""
+    """STARTTLS, FIN, RST and slow reading work, which all need the socket of the event loop."""
     outcomes = await asyncio.to_thread(uvloop.run, submit())
     assert outcomes[0] == "250"
     assert outcomes[1] == ""

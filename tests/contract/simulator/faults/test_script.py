@@ -1,4 +1,4 @@
-"""The fault script: when a fault strikes, for whom, and how it is written down."""
+"""Fault script: frequency and conditions of faults, named faults, files."""
 
 import json
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ async def struck(sim: Simulator, client: Client, fault: Fault, times: int = 10) 
 
 
 async def test_times_at_which_a_fault_is_applied(start: Start, ready: Ready) -> None:
-    """nth, every and times speak of how often the point was reached."""
+    """nth, every and times count how often the point was reached."""
     sim = await start(limits=Limits(tarpit=0, messages_per_minute=1000))
     client = await ready(sim)
     always, point, say = list(range(1, 11)), Point.DOT, Say(BUSY)
@@ -62,14 +62,14 @@ async def test_conditions_of_a_fault(sim: Simulator, clients: list[Client]) -> N
     assert (by_mailbox.reached, by_mailbox.fired) == (1, 1)
     sim.faults.clear()
     sim.faults.add(Fault(Point.MAIL, Say(BUSY), sender="*@sales.contoso.com"))
-    assert (await one.ask(f"MAIL FROM:<{MAILBOX}>")).startswith("250 ")
-    await one.ask("RSET")
-    assert await one.ask("MAIL FROM:<x@Sales.contoso.com>") == BUSY
+    assert (await one.command(f"MAIL FROM:<{MAILBOX}>")).startswith("250 ")
+    await one.command("RSET")
+    assert await one.command("MAIL FROM:<x@Sales.contoso.com>") == BUSY
     sim.faults.clear()
     sim.faults.add(Fault(Point.RCPT, Say(BUSY), recipient="*@slow.example"))
-    await one.ask(f"MAIL FROM:<{MAILBOX}>")
-    assert (await one.ask("RCPT TO:<a@fast.example>")).startswith("250 ")
-    assert await one.ask("RCPT TO:<a@slow.example>") == BUSY
+    await one.command(f"MAIL FROM:<{MAILBOX}>")
+    assert (await one.command("RCPT TO:<a@fast.example>")).startswith("250 ")
+    assert await one.command("RCPT TO:<a@slow.example>") == BUSY
 
 
 async def test_faults_have_names(sim: Simulator, ready: Ready) -> None:
@@ -96,7 +96,7 @@ AT = {Phase.GREETING, Phase.EHLO, Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DOT}
 
 @pytest.mark.parametrize("phase", sorted(AT))
 async def test_named_faults_send_replies_of_exchange(sim: Simulator, phase: Phase, clients: list[Client]) -> None:
-    """In their phase, word for word, places filled."""
+    """Each reply is sent in its phase, verbatim, with its placeholders replaced."""
     rows = {name: row for name, row in replies.ROWS.items() if row.phase is phase}
     for name, row in rows.items():
         sim.faults.clear()
@@ -108,7 +108,7 @@ async def test_named_faults_send_replies_of_exchange(sim: Simulator, phase: Phas
 
 
 async def _first_error(sim: Simulator, client: Client) -> str:
-    """Walk through a session until a reply is not the usual one."""
+    """Run a session up to the first error reply and return it."""
     async for _, reply in walk(sim, client):
         if reply[0] in "45" or reply.startswith("334 ey"):
             return reply
@@ -155,7 +155,7 @@ times = 2
     ],
 )
 def test_a_script_can_be_a_file(tmp_path: Path, name: str, text: str) -> None:
-    """TOML or JSON, the same script."""
+    """TOML and JSON give the same script."""
     (tmp_path / name).write_text(text)
     assert load_faults(tmp_path / name) == SCRIPT
 
@@ -182,6 +182,6 @@ def test_a_wrong_script_is_refused(row: dict[str, object]) -> None:
 
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(1, 200))
 def test_every_counts_from_the_nth(nth: int, every: int, count: int) -> None:
-    """`nth` with `every` strikes at nth, nth + every, nth + 2 every and never between."""
+    """`nth` with `every` applies at nth, nth + every, nth + 2 every, and not between."""
     due: Iterable[int] = range(nth, 201, every)
     assert Fault(Point.DOT, Drop(), nth=nth, every=every).is_due(count) == (count in due)

@@ -1,4 +1,4 @@
-"""The dialogue, word for word as a public log of smtp.office365.com:587 has it, and the replies to bad commands."""
+"""SMTP dialogue, verbatim as in a public log of smtp.office365.com:587, and replies to invalid commands."""
 
 import asyncio
 import smtplib
@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from app.simulator import Limits, Simulator
-from tests.contract.simulator.client import ACCOUNT, MAILBOX, PASSWORD, Client, b64, expect, trusting
+from tests.contract.simulator.client import ACCOUNT, MAILBOX, PASSWORD, Client, b64, expect, verifying_context
 from tests.contract.simulator.conftest import Ready, Start
 
 BEFORE_TLS = """250-{host} Hello [127.0.0.1]
@@ -40,15 +40,15 @@ SUBMISSION = (
 
 
 async def test_replies_are_those_of_exchange(sim: Simulator) -> None:
-    """Greeting, both EHLO replies, STARTTLS, AUTH LOGIN, one message, QUIT, then the connection is closed."""
+    """Greeting, both EHLO replies, STARTTLS, AUTH LOGIN, one message, QUIT; then the connection is closed."""
     client = await Client.connect(sim)
     expect("220 {host} Microsoft ESMTP MAIL Service ready at {date} [{session}]", await client.reply())
-    expect(BEFORE_TLS, await client.ask("EHLO client.example"))
-    expect("220 2.0.0 SMTP server ready", await client.ask("STARTTLS"))
-    await client.start_tls(trusting(sim))
-    expect(AFTER_TLS, await client.ask("EHLO client.example"))
+    expect(BEFORE_TLS, await client.command("EHLO client.example"))
+    expect("220 2.0.0 SMTP server ready", await client.command("STARTTLS"))
+    await client.start_tls(verifying_context(sim))
+    expect(AFTER_TLS, await client.command("EHLO client.example"))
     for line, expected in SUBMISSION:
-        expect(expected, await client.ask(line))
+        expect(expected, await client.command(line))
     assert await client.rest() == b""
 
 
@@ -108,33 +108,33 @@ LOGGED_IN = (
 
 @pytest.mark.parametrize(("lines", "expected"), IN_CLEAR, ids=str)
 async def test_replies_before_tls(sim: Simulator, clients: list[Client], lines: tuple[str, ...], expected: str) -> None:
-    """Each bad command before TLS has Exchange's reply."""
+    """Each invalid command before TLS has the reply of Exchange."""
     clients.append(client := await Client.greeted(sim))
-    expect(expected, await client.talk(lines))
+    expect(expected, await client.commands(lines))
 
 
 async def test_replies_when_logged_in(sim: Simulator, ready: Ready) -> None:
-    """Each command of the transaction, good or bad, has Exchange's reply. One session: nothing is left behind."""
+    """Each command has the reply of Exchange, valid or not, and has no effect on the next one in the session."""
     client = await ready(sim)
     for lines, expected in LOGGED_IN:
-        expect(expected, await client.talk(lines))
-        await client.ask("RSET")
+        expect(expected, await client.commands(lines))
+        await client.command("RSET")
 
 
 async def test_an_unknown_verb_is_tarpitted(start: Start, clients: list[Client]) -> None:
-    """The reply to it takes 5 seconds of the clock."""
+    """Its reply is sent after 5 seconds of the clock."""
     sim = await start(speed=20, limits=Limits())
     clients.append(client := await Client.greeted(sim))
     began = asyncio.get_running_loop().time()
-    await client.ask("TURN")
+    await client.command("TURN")
     assert asyncio.get_running_loop().time() - began >= 5 / 20
 
 
-async def test_the_session_is_remembered_without_its_credentials(sim: Simulator, ready: Ready) -> None:
-    """Names, TLS version, commands, replies, login; no password, no user name."""
+async def test_a_session_is_recorded_without_credentials(sim: Simulator, ready: Ready) -> None:
+    """The record has names, TLS version, commands, replies and login, but no password and no user name."""
     client = await ready(sim)
     await client.send()
-    await client.ask("QUIT")
+    await client.command("QUIT")
     (session,) = sim.sessions
     assert session.ehlo == ["client.example", "client.example"]
     assert (session.tls, session.mailbox, session.messages, session.logins) == ("TLSv1.3", MAILBOX, 1, 1)
@@ -146,8 +146,8 @@ async def test_the_session_is_remembered_without_its_credentials(sim: Simulator,
     assert b64(PASSWORD) not in repr(session)
 
 
-async def test_a_stock_client_gets_through(sim: Simulator) -> None:
-    """The standard library's smtplib, verifying the certificate."""
+async def test_smtplib_can_send(sim: Simulator) -> None:
+    """smtplib sends a message and verifies the certificate."""
 
     def submit(context: ssl.SSLContext) -> None:
         with smtplib.SMTP("localhost", sim.port, local_hostname="client.example") as client:
@@ -155,7 +155,7 @@ async def test_a_stock_client_gets_through(sim: Simulator) -> None:
             client.login(MAILBOX, PASSWORD)
             client.sendmail(MAILBOX, ["a@example.net", "b@example.net"], f"From: {MAILBOX}\r\n\r\n.dot\r\n")
 
-    submitting = asyncio.to_thread(submit, trusting(sim))
+    submitting = asyncio.to_thread(submit, verifying_context(sim))
     await asyncio.gather(submitting, sim.wait_for(1, 5))
     (seen,) = sim.messages
     assert (seen.mail_from, seen.recipients) == (MAILBOX, ("a@example.net", "b@example.net"))

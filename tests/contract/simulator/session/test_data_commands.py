@@ -1,4 +1,4 @@
-"""Content: dots, line ends, smuggling, sizes, and the From rules."""
+"""DATA and BDAT: dot-stuffing, line ends, SMTP smuggling, sizes, and rules for From."""
 
 import pytest
 
@@ -20,16 +20,16 @@ SECOND = f"MAIL FROM:<{MAILBOX}>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nFrom
     [".\r\n..\r\n...x\r\n", "a\r\n.b\r\n", "", "\r\n\r\n", "x" * 200_000 + "\r\n", "8 bits: äöü\r\n"],
     ids=["dots", "dot b", "empty", "blank", "long", "8bit"],
 )
-async def test_content_comes_through_octet_for_octet(sim: Simulator, ready: Ready, body: str) -> None:
-    """Dot-stuffed by the client, unstuffed here."""
+async def test_content_is_recorded_unchanged(sim: Simulator, ready: Ready, body: str) -> None:
+    """The recorded content is without dot-stuffing."""
     client = await ready(sim)
     octets = content(body=body)
     assert (await client.send(octets.replace(b"\r\n.", b"\r\n.."))).startswith("250 2.0.0 OK <1@contoso.com> ")
     assert sim.messages[0].content == octets
 
 
-async def test_an_empty_message_ends_at_once(sim: Simulator, ready: Ready) -> None:
-    """A dot as the first line; there is no From, so it is refused, and the session goes on."""
+async def test_an_empty_message_is_refused(sim: Simulator, ready: Ready) -> None:
+    """Content of only the final dot is refused, because it has no From, and the session continues."""
     client = await ready(sim)
     expect(COMPLIANT, await client.send(b""))
     assert sim.messages[0].content == b""
@@ -40,11 +40,11 @@ async def test_an_empty_message_ends_at_once(sim: Simulator, ready: Ready) -> No
     "end", ["\n.\r\n", "\r\n.\n", "\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n\n.\r\n", "\r\r\n.\n"]
 )
 async def test_nothing_but_crlf_dot_crlf_ends_a_message(sim: Simulator, ready: Ready, end: str) -> None:
-    """SMTP smuggling: what follows a false end is content of the same message, and that is refused."""
+    """SMTP smuggling: text after a false end of content belongs to the same message, which is refused."""
     client = await ready(sim)
     smuggled = content(body=f"Hello.{end}").decode() + SECOND
     reply = await client.send(smuggled.encode())
-    assert (await client.ask("NOOP")) == "250 2.0.0 OK"
+    assert (await client.command("NOOP")) == "250 2.0.0 OK"
     (seen,) = sim.messages
     assert b"Smuggled." in seen.content
     assert not seen.accepted
@@ -53,7 +53,7 @@ async def test_nothing_but_crlf_dot_crlf_ends_a_message(sim: Simulator, ready: R
 
 @pytest.mark.parametrize("body", ["a\nb\r\n", "a\rb\r\n", "a\r\r\n", "\n\r\n", "a\n\r\n"])
 async def test_bare_line_ends_are_refused(sim: Simulator, ready: Ready, body: str) -> None:
-    """A CR or LF alone (RFC 5321 §2.3.8)."""
+    """Content with a bare CR or LF is refused (RFC 5321 §2.3.8)."""
     client = await ready(sim)
     assert (await client.send(content(body=body))).startswith(BARE)
     assert not sim.messages[0].accepted
@@ -81,7 +81,7 @@ FROM = {
 async def test_from_is_checked_after_the_content(
     sim: Simulator, ready: Ready, octets: bytes, refusal: str | None
 ) -> None:
-    """The mailbox, its aliases and what it has Send As on may stand there; it must be one address."""
+    """From may be the mailbox, its aliases and addresses with Send As; it must be one address."""
     client = await ready(sim)
     expect(refusal or "250 2.0.0 OK <1@contoso.com> [Hostname={backend}]", await client.send(octets))
     assert sim.messages[0].accepted is (refusal is None)
@@ -98,7 +98,7 @@ async def test_from_is_checked_after_the_content(
 async def test_send_as_is_denied_only_after_the_content(
     sim: Simulator, ready: Ready, mail_from: str, sender: str, denied: str
 ) -> None:
-    """MAIL and RCPT are answered 250 first; the envelope counts as well as From."""
+    """MAIL and RCPT are accepted first; both the envelope sender and From are checked."""
     client = await ready(sim)
     reply = await client.send(content(sender=sender), mail_from=mail_from)
     assert reply.startswith(DENIED.format(mailbox=MAILBOX, sender=denied))
@@ -109,8 +109,8 @@ async def test_send_as_is_denied_only_after_the_content(
 @pytest.mark.parametrize(
     ("octets", "code"), [(1000, "250 2.0.0"), (1001, "554 5.2.0"), (2000, "554 5.2.0"), (2001, "552 5.3.4")]
 )
-async def test_the_size_is_counted_at_the_end(start: Start, ready: Ready, octets: int, code: str) -> None:
-    """Over the mailbox's size 554 with MapiExceptionMaxSubmissionExceeded, over the advertised one 552."""
+async def test_the_size_is_checked_at_the_end(start: Start, ready: Ready, octets: int, code: str) -> None:
+    """Above the mailbox's limit the reply is 554 MapiExceptionMaxSubmissionExceeded, above the advertised limit 552."""
     sim = await start(limits=Limits(tarpit=0, message_size=1000, advertised_size=2000))
     client = await ready(sim)
     head = content(body="")
@@ -118,7 +118,7 @@ async def test_the_size_is_counted_at_the_end(start: Start, ready: Ready, octets
     assert reply.startswith(code)
     assert ("MapiExceptionMaxSubmissionExceeded" in reply) == (code == "554 5.2.0")
     assert len(sim.violations) == (0 if code.startswith("250") else 1)
-    assert (await client.ask("NOOP")).startswith("250 ")
+    assert (await client.command("NOOP")).startswith("250 ")
 
 
 async def test_the_reply_names_the_message(sim: Simulator, ready: Ready) -> None:
@@ -128,12 +128,12 @@ async def test_the_reply_names_the_message(sim: Simulator, ready: Ready) -> None
     assert ".outlook.office365.com> " in await client.send(f"From: {MAILBOX}\r\n\r\n".encode())
 
 
-async def test_chunks_make_a_message_too(sim: Simulator, ready: Ready) -> None:
-    """BDAT (RFC 3030): counted octets, dots and all."""
+async def test_a_message_in_chunks(sim: Simulator, ready: Ready) -> None:
+    """BDAT (RFC 3030) transfers content without dot-stuffing."""
     client = await ready(sim)
     octets = content(body="..\r\n.\r\n")
-    assert (await client.talk((f"MAIL FROM:<{MAILBOX}> BODY=BINARYMIME", "RCPT TO:<a@b.c>"))).startswith("250 ")
-    assert (await client.ask("DATA")).startswith("503 ")
+    assert (await client.commands((f"MAIL FROM:<{MAILBOX}> BODY=BINARYMIME", "RCPT TO:<a@b.c>"))).startswith("250 ")
+    assert (await client.command("DATA")).startswith("503 ")
     client.write(b"BDAT 20\r\n" + octets[:20])
     assert await client.reply() == "250 2.0.0 20 octets received"
     client.write(f"BDAT {len(octets) - 20} LAST\r\n".encode() + octets[20:])

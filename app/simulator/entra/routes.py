@@ -1,4 +1,4 @@
-"""HTTP routes of Microsoft Entra and of the managed identity endpoints."""
+"""HTTP routes of Microsoft Entra ID and of the managed identity endpoints."""
 
 from hmac import compare_digest
 from typing import Annotated, Any
@@ -9,55 +9,55 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from app.simulator.entra.denial import DenialError
-from app.simulator.entra.sts import NO_IDENTITY, Sts
+from app.simulator.entra.token_service import NO_IDENTITY, TokenService
 
 IDENTITY_HEADER = "made-up-identity-header"  # App Service sets it in the environment
 _routes = APIRouter()
 
 
-def application(sts: Sts) -> FastAPI:
+def application(service: TokenService) -> FastAPI:
     """Return the application of one token service."""
     app = FastAPI(title="Postern's Entra simulator")
-    app.state.sts = sts
+    app.state.service = service
     app.include_router(_routes)
     app.add_exception_handler(DenialError, _denied)
     return app
 
 
-def _sts(request: Request) -> Sts:
-    sts: Sts = request.app.state.sts
-    return sts
+def _sts(request: Request) -> TokenService:
+    service: TokenService = request.app.state.service
+    return service
 
 
-Service = Annotated[Sts, Depends(_sts)]
+Service = Annotated[TokenService, Depends(_sts)]
 
 
 def _denied(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, DenialError)  # noqa: S101 - it is registered for nothing else
+    assert isinstance(error, DenialError)  # noqa: S101 - registered only for it
     return JSONResponse(error.body(_sts(request).clock.now()), error.status, error.headers)
 
 
 @_routes.get("/{tenant}/v2.0/.well-known/openid-configuration")
-async def discovery(sts: Service, tenant: str) -> dict[str, Any]:
+async def discovery(service: Service, tenant: str) -> dict[str, Any]:
     """Return the OpenID configuration."""
-    return sts.discover(tenant)
+    return service.discover(tenant)
 
 
 @_routes.post("/{tenant}/oauth2/v2.0/token")
-async def token(sts: Service, tenant: str, request: Request) -> dict[str, Any]:
+async def token(service: Service, tenant: str, request: Request) -> dict[str, Any]:
     """Issue a token."""
-    return sts.grant(tenant, dict(parse_qsl((await request.body()).decode())))
+    return service.issue_app_token(tenant, dict(parse_qsl((await request.body()).decode())))
 
 
 @_routes.get("/metadata/identity/oauth2/token", response_model=None)
 async def instance_metadata(
-    sts: Service, request: Request, resource: str, client_id: str = ""
+    service: Service, request: Request, resource: str, client_id: str = ""
 ) -> dict[str, Any] | JSONResponse:
     """Issue a token as the Azure Instance Metadata Service (169.254.169.254) does."""
     if request.headers.get("Metadata") != "true":
         return JSONResponse({"error": "bad_request", "error_description": "Required metadata header missing"}, 400)
     try:
-        return sts.identify(client_id, resource)
+        return service.issue_identity_token(client_id, resource)
     except DenialError as denial:
         if denial.code != NO_IDENTITY:
             raise
@@ -66,13 +66,13 @@ async def instance_metadata(
 
 @_routes.get("/msi/token", response_model=None)
 async def app_service(
-    sts: Service, request: Request, resource: str, client_id: str = ""
+    service: Service, request: Request, resource: str, client_id: str = ""
 ) -> dict[str, Any] | JSONResponse:
     """Issue a token as App Service, Functions and Container Apps do."""
     if not compare_digest(request.headers.get("X-IDENTITY-HEADER", ""), IDENTITY_HEADER):
         return JSONResponse({"statusCode": 401, "message": "Unauthorized"}, 401)
     try:
-        return sts.identify(client_id, resource)
+        return service.issue_identity_token(client_id, resource)
     except DenialError as denial:
         if denial.code != NO_IDENTITY:
             raise

@@ -14,13 +14,13 @@ NO_IDENTITY = "400"
 
 
 @dataclass(slots=True)
-class _Scripted:
+class _ScriptedFailure:
     denial: DenialError
     times: int | None  # None: no limit
 
 
-class Sts:
-    """Token service of one tenant. `lifetime` of new tokens is in seconds of the clock.
+class TokenService:
+    """Token service of one tenant. `lifetime` is that of new tokens, in seconds of the clock.
 
     `identities` are the client ids of the machine's managed identities, "" for the system-assigned one.
     """
@@ -43,17 +43,17 @@ class Sts:
         self._resource = scope.removesuffix(_DEFAULT_SCOPE)
         self._identities = tuple(identities)
         self._tokens = Tokens(clock, self._resource)
-        self._script: list[_Scripted] = []
+        self._failures: list[_ScriptedFailure] = []
 
     # Scripted failures.
 
-    def refuse(self, code: str, *, times: int | None = 1, error: str = "", after: int | None = None) -> None:
-        """Refuse the next `times` requests with an AADSTS number or an HTTP status; None: until `clear_failures`."""
-        self._script.append(_Scripted(DenialError(code, error, after), times))
+    def refuse(self, code: str, *, times: int | None = 1, error: str = "", retry_after: int | None = None) -> None:
+        """Refuse the next `times` requests (None: all) with an AADSTS number or an HTTP status."""
+        self._failures.append(_ScriptedFailure(DenialError(code, error, retry_after), times))
 
     def clear_failures(self) -> None:
         """Remove the failures that `refuse` added."""
-        self._script.clear()
+        self._failures.clear()
 
     def revoke(self) -> None:
         """Invalidate all issued tokens."""
@@ -78,24 +78,24 @@ class Sts:
         """Return the URL of the token endpoint, the audience of assertions."""
         return f"{self.authority}/{tenant}/oauth2/v2.0/token"
 
-    def grant(self, tenant: str, form: Mapping[str, str]) -> dict[str, Any]:
-        """Issue a token for the credential of an app (RFC 6749 §4.4). Raises DenialError."""
+    def issue_app_token(self, tenant: str, form: Mapping[str, str]) -> dict[str, Any]:
+        """Issue a token to an app that authenticates itself (RFC 6749 §4.4). Raises DenialError."""
         client = form.get("client_id", "")
-        how = "secret" if "client_secret" in form else "assertion"
+        method = "secret" if "client_secret" in form else "assertion"
         try:
             self._raise_scripted()
             self._check(tenant, form)
-            how = self.directory.authenticate(form, self.token_endpoint(tenant))
+            method = self.directory.authenticate(form, self.token_endpoint(tenant))
         except DenialError as denial:
-            self._record(client, how, denial.code)
+            self._record(client, method, denial.code)
             raise
-        self._record(client, how, "ok")
+        self._record(client, method, "ok")
         lifetime = int(self.lifetime)
         token = self._tokens.issue(client, self.lifetime)
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
-    def identify(self, client: str, resource: str) -> dict[str, Any]:
-        """Issue a token for a managed identity, "" for the system-assigned one. Raises DenialError."""
+    def issue_identity_token(self, client: str, resource: str) -> dict[str, Any]:
+        """Issue a token to a managed identity; "" is the system-assigned one. Raises DenialError."""
         try:
             self._raise_scripted()
             if client not in self._identities or resource.rstrip("/") != self._resource:
@@ -123,17 +123,17 @@ class Sts:
             raise DenialError("AADSTS500011")
 
     def _raise_scripted(self) -> None:
-        if not self._script:
+        if not self._failures:
             return
-        scripted = self._script[0]
-        if scripted.times is not None:
-            scripted.times -= 1
-            if scripted.times <= 0:
-                self._script.pop(0)
-        raise scripted.denial
+        failure = self._failures[0]
+        if failure.times is not None:
+            failure.times -= 1
+            if failure.times <= 0:
+                self._failures.pop(0)
+        raise failure.denial
 
-    def _record(self, client: str, how: str, outcome: str) -> None:
-        self.requests.append(TokenRequest(self.clock.now(), client, how, outcome))
+    def _record(self, client: str, method: str, outcome: str) -> None:
+        self.requests.append(TokenRequest(self.clock.now(), client, method, outcome))
 
 
 def _check_tenant(tenant: str) -> None:
