@@ -1,4 +1,4 @@
-"""Sessions of the console and delays of attempts to log in, without a console around them."""
+"""Session cookies, CSRF tokens and the login throttle of the console."""
 
 from app.console.session import MAX_LOGIN_DELAY, SESSION_LIFETIME, LoginThrottle, Sessions
 
@@ -7,7 +7,7 @@ NOW = 1_000_000.0
 
 
 def test_a_session_lasts_its_time() -> None:
-    """And not a second longer."""
+    """A session ends exactly after its lifetime."""
     sessions = Sessions(PASSWORD)
     cookie = sessions.cookie(sessions.begin(NOW, operator=True))
     assert sessions.read(cookie, NOW) == sessions.read(cookie, NOW + SESSION_LIFETIME - 1)
@@ -15,7 +15,7 @@ def test_a_session_lasts_its_time() -> None:
 
 
 def test_whose_it_is_stays_what_it_is() -> None:
-    """A guest's cookie is a guest's."""
+    """The cookie of a guest session is not that of an operator."""
     sessions = Sessions(PASSWORD)
     for operator in (True, False):
         session = sessions.begin(NOW, operator=operator)
@@ -23,7 +23,7 @@ def test_whose_it_is_stays_what_it_is() -> None:
 
 
 def test_a_token_is_of_one_session() -> None:
-    """And of one password."""
+    """A token is valid for one session and one password."""
     sessions, others = Sessions(PASSWORD), Sessions("another-password-than-that")
     one, two = sessions.begin(NOW, operator=True), sessions.begin(NOW, operator=True)
     assert sessions.check_csrf_token(one, sessions.token(one))
@@ -33,7 +33,7 @@ def test_a_token_is_of_one_session() -> None:
 
 
 def test_the_password_and_nothing_else() -> None:
-    """Whatever is typed."""
+    """Any text can be compared with the password."""
     sessions = Sessions(PASSWORD)
     assert sessions.check_password(PASSWORD)
     for other in ("", PASSWORD[:-1], PASSWORD + " ", PASSWORD.upper(), "\udcff", "é" * 10_000):
@@ -41,7 +41,7 @@ def test_the_password_and_nothing_else() -> None:
 
 
 def test_each_attempt_of_an_address_waits_longer() -> None:
-    """Up to a bound that never grows; a minute later all is as before."""
+    """The delay grows up to a maximum, and ends after a minute."""
     guard = LoginThrottle()
     delays = [guard.begin("192.0.2.1", second / 10) for second in range(30)]
     assert delays[:9] == [0, 0, 0, 0.25, 0.5, 1, 2, 4, MAX_LOGIN_DELAY]
@@ -51,13 +51,13 @@ def test_each_attempt_of_an_address_waits_longer() -> None:
 
 
 def test_attempts_at_once_are_counted_when_they_begin() -> None:
-    """Many at the same moment wait as if one had come after the other."""
+    """Concurrent attempts are delayed like successive ones."""
     guard = LoginThrottle()
     assert [guard.begin("192.0.2.1", 7.0) for _ in range(5)] == [0, 0, 0, 0.25, 0.5]
 
 
 def test_the_right_password_counts_for_nothing() -> None:
-    """Who logs in again and again does not wait, and takes nothing from what others have tried."""
+    """Successful logins are not delayed, and do not change the counts of other addresses."""
     guard = LoginThrottle()
     for second in range(50):
         assert guard.begin("192.0.2.1", second / 10) == 0
@@ -69,7 +69,7 @@ def test_the_right_password_counts_for_nothing() -> None:
 
 
 def test_one_network_of_ipv6_is_one_address() -> None:
-    """Whoever has one of its addresses has all 2^64 of them."""
+    """All addresses of an IPv6 /64 network count as one."""
     guard = LoginThrottle()
     for number in range(8):
         guard.begin(f"2001:db8::{number}", 0)
@@ -78,7 +78,7 @@ def test_one_network_of_ipv6_is_one_address() -> None:
 
 
 def test_all_addresses_together() -> None:
-    """Many of them are slowed down too, each by the same bound at most, and cost no more memory."""
+    """Attempts of many addresses are delayed up to the same maximum, in bounded memory."""
     guard = LoginThrottle()
     delays = [guard.begin(f"10.0.{number // 256}.{number % 256}", number / 1000) for number in range(5000)]
     assert delays[:36] == [0] * 36

@@ -1,4 +1,4 @@
-"""What a person does at the command line about mail and mailboxes, beside a Postern that runs, and without one."""
+"""Commands for emails and mailboxes, with and without a running Postern."""
 
 import asyncio
 import json
@@ -32,12 +32,12 @@ SOON = POLL_INTERVAL + 2.0  # seconds: the longest rest of a relay, and what a b
 
 
 def postern(folder: Path, *arguments: object) -> Result:
-    """The command in this process."""
+    """Run a command in this process."""
     return CliRunner().invoke(application, [str(one) for one in arguments], env={"POSTERN_DATA_DIR": str(folder)})
 
 
 def stored(folder: Path, work: Callable[[Store], Awaitable[T]]) -> T:
-    """Something over the store of this folder."""
+    """Run a query in the store of this folder."""
 
     async def opened() -> T:
         store = await Store.open(f"sqlite:///{folder}/postern.db")
@@ -49,8 +49,8 @@ def stored(folder: Path, work: Callable[[Store], Awaitable[T]]) -> T:
     return asyncio.run(opened())
 
 
-def bring(folder: Path, to: str) -> UUID:
-    """A message that stands so: a state, or `failed` for one that is done and failed."""
+def store_message(folder: Path, to: str) -> UUID:
+    """Store a message in this state; `failed` is a message that is done and failed."""
 
     async def brought(store: Store) -> UUID:
         (id,) = await build.accept(store, build.acceptance(on_unknown=OnUnknown.HOLD))
@@ -65,22 +65,22 @@ def bring(folder: Path, to: str) -> UUID:
 
 
 def email(folder: Path, id: UUID) -> Email:
-    """The message."""
+    """Return the message."""
     found = stored(folder, lambda store: store.get(id))
     assert found is not None
     return found
 
 
-def failed(result: Result, code: int, says: str) -> None:
-    """Nothing on standard output, one plain line on the other."""
+def failed(result: Result, code: int, text: str) -> None:
+    """Assert the exit code, and one line on standard error and none on standard output."""
     assert (result.exit_code, result.stdout) == (code, ""), result.output
     assert result.stderr.startswith("postern: ")
     assert result.stderr.count("\n") == 1
-    assert says in result.stderr
+    assert text in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("verb", "stands", "after"),
+    ("verb", "state", "after"),
     [
         ("retry", "held", "queued"),
         ("retry", "failed", "queued"),
@@ -89,9 +89,9 @@ def failed(result: Result, code: int, says: str) -> None:
         ("confirm", "held", "done"),
     ],
 )
-def test_what_is_possible_is_one_line(tmp_path: Path, verb: str, stands: str, after: str) -> None:
-    """With the id and the new state, and it is so."""
-    id = bring(tmp_path, stands)
+def test_an_allowed_change(tmp_path: Path, verb: str, state: str, after: str) -> None:
+    """The command prints one line with the id, and changes the state."""
+    id = store_message(tmp_path, state)
     result = postern(tmp_path, "emails", verb, id)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{id} is {after}")
@@ -100,7 +100,7 @@ def test_what_is_possible_is_one_line(tmp_path: Path, verb: str, stands: str, af
 
 
 @pytest.mark.parametrize(
-    ("verb", "stands", "says"),
+    ("verb", "state", "text"),
     [
         ("retry", "queued", "The email is queued. Only an email that is held, or done with"),
         ("retry", "active", "The email is active. Only an email that is held, or done with"),
@@ -110,17 +110,17 @@ def test_what_is_possible_is_one_line(tmp_path: Path, verb: str, stands: str, af
         ("confirm", "queued", "Only an email that is held can be confirmed."),
     ],
 )
-def test_what_is_not_possible_is_one_line_too(tmp_path: Path, verb: str, stands: str, says: str) -> None:
-    """Exit code 1, the reason, and nothing has changed; the second of two calls ends so."""
-    id = bring(tmp_path, stands)
+def test_a_change_that_is_not_allowed(tmp_path: Path, verb: str, state: str, text: str) -> None:
+    """The exit code is 1, the reason is printed, and nothing is changed."""
+    id = store_message(tmp_path, state)
     before = email(tmp_path, id)
-    failed(postern(tmp_path, "emails", verb, id), 1, says)
+    failed(postern(tmp_path, "emails", verb, id), 1, text)
     assert email(tmp_path, id) == before
 
 
 @pytest.mark.parametrize("verb", ["retry", "cancel", "confirm", "show"])
-def test_a_message_that_is_not_there(tmp_path: Path, verb: str) -> None:
-    """1 for an unknown id, 2 for what is none, 69 for a store that cannot be opened."""
+def test_an_unknown_email(tmp_path: Path, verb: str) -> None:
+    """The exit code is 1 for an unknown id, 2 for an invalid id, 69 for a store that cannot be opened."""
     failed(
         postern(tmp_path, "emails", verb, UNKNOWN_ID), 1, f"there is no email {UNKNOWN_ID}; see: postern emails list"
     )
@@ -130,16 +130,16 @@ def test_a_message_that_is_not_there(tmp_path: Path, verb: str) -> None:
 
 
 def test_held_messages_are_listed(tmp_path: Path) -> None:
-    """They are what a person has to decide about."""
-    bring(tmp_path, "failed")
-    held = bring(tmp_path, "held")
+    """`list --state held` lists the emails that an operator must decide about."""
+    store_message(tmp_path, "failed")
+    held = store_message(tmp_path, "held")
     result = postern(tmp_path, "emails", "list", "--state", "held", "--json")
     assert [(one["id"], one["state"]) for one in json.loads(result.stdout)] == [(str(held), "held")]
     assert "confirm" in postern(tmp_path, "emails", "show", held).stdout
 
 
 def mailbox(folder: Path, condition: MailboxCondition | None = None) -> MailboxRecord:
-    """The mailbox as its relay reads it, kept anew if a condition is given."""
+    """Return the record of the mailbox, after storing the condition if one is given."""
 
     async def kept(store: Store) -> MailboxRecord | None:
         if condition:
@@ -152,7 +152,7 @@ def mailbox(folder: Path, condition: MailboxCondition | None = None) -> MailboxR
 
 
 def test_mailboxes_are_listed(tmp_path: Path) -> None:
-    """With why and what mends it: for people, and as JSON."""
+    """The list has the explanation and the fix, as text and as JSON."""
     assert postern(tmp_path, "mailboxes", "list").stdout.startswith("No mailboxes yet")
     assert json.loads(postern(tmp_path, "mailboxes", "list", "--json").stdout) == []
     mailbox(tmp_path, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.0, 300, WHY, 1, True))
@@ -177,8 +177,8 @@ def test_mailboxes_are_listed(tmp_path: Path) -> None:
     assert "release was requested" in shown
 
 
-def test_a_mailbox_is_to_be_held_and_released(tmp_path: Path) -> None:
-    """The wish is kept for the relay, the last one counts."""
+def test_requests_to_hold_and_release_a_mailbox(tmp_path: Path) -> None:
+    """The request is stored for the relay; the last one replaces earlier ones."""
     mailbox(tmp_path, MailboxCondition())
     result = postern(tmp_path, "mailboxes", "hold", MAILBOX, "--reason", " audit \n of May ")
     assert (result.exit_code, result.output.count("\n")) == (0, 1)
@@ -193,8 +193,8 @@ def test_a_mailbox_is_to_be_held_and_released(tmp_path: Path) -> None:
     assert (wish.hold, wish.reason) == (False, "")
 
 
-def test_what_cannot_be_wished(tmp_path: Path) -> None:
-    """1 for an unknown mailbox, 2 for a reason that is too long."""
+def test_invalid_requests_to_hold(tmp_path: Path) -> None:
+    """The exit code is 1 for an unknown mailbox, 2 for a reason that is too long."""
     for verb in ("hold", "release"):
         failed(postern(tmp_path, "mailboxes", verb, "x@y.example"), 1, "see: postern mailboxes list")
     mailbox(tmp_path, MailboxCondition())
@@ -207,7 +207,7 @@ def test_what_cannot_be_wished(tmp_path: Path) -> None:
 
 
 async def command(folder: Path, *arguments: object) -> str:
-    """What the command prints; it must succeed."""
+    """Run a command in another process, which must succeed, and return its output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", *(str(one) for one in arguments)),
         env={"POSTERN_DATA_DIR": str(folder), "PATH": "/usr/bin:/bin"},
@@ -221,78 +221,78 @@ async def command(folder: Path, *arguments: object) -> str:
 
 @pytest.fixture
 async def simulator() -> Any:
-    """A pretend Office 365."""
+    """Simulated Office 365."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         yield simulator
 
 
 @pytest.fixture
-async def at_home(simulator: Simulator, tmp_path: Path) -> Any:
-    """Postern in front of it."""
-    async with harness(simulator, settings_for(simulator, tmp_path)) as at_home:
-        yield at_home
+async def home(simulator: Simulator, tmp_path: Path) -> Any:
+    """Running Postern."""
+    async with harness(simulator, settings_for(simulator, tmp_path)) as home:
+        yield home
 
 
-async def until_held(at_home: Harness, seconds: float) -> None:
-    """Until the relay holds the mailbox, and the store knows."""
+async def until_held(home: Harness, seconds: float) -> None:
+    """Wait until the relay holds the mailbox and the store has its condition."""
     async with asyncio.timeout(seconds):
-        while (await at_home.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
+        while (await home.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
             await asyncio.sleep(0.01)
 
 
-async def test_a_message_failed_and_is_retried(at_home: Harness, tmp_path: Path) -> None:
-    """The running relay finds it by itself within its rest of a second; who has the mail does not get it again."""
-    at_home.simulator.faults.add(
+async def test_a_failed_email_is_retried(home: Harness, tmp_path: Path) -> None:
+    """The running relay sends a retried email within a second, only to the recipients that failed."""
+    home.simulator.faults.add(
         Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="bob@example.net", times=1)
     )
-    id = await at_home.post(to=["ada@example.net", "bob@example.net"])
-    assert (await at_home.until(id, "done"))["last_event"] == "failed"
+    id = await home.post(to=["ada@example.net", "bob@example.net"])
+    assert (await home.until(id, "done"))["last_event"] == "failed"
     assert f"{id} is queued again" in await command(tmp_path, "emails", "retry", id)
-    ended = at_home.postern.clock.now()
-    shown = await at_home.until(id, "done")
+    ended = home.postern.clock.now()
+    shown = await home.until(id, "done")
     assert shown["last_event"] == "sent"
-    assert [seen.recipients for seen in at_home.simulator.accepted] == [("ada@example.net",), ("bob@example.net",)]
-    whole = await at_home.postern.store.get(id)
+    assert [seen.recipients for seen in home.simulator.accepted] == [("ada@example.net",), ("bob@example.net",)]
+    whole = await home.postern.store.get(id)
     assert whole is not None
     assert whole.attempts[1].started_at - ended < SOON
 
 
-async def test_a_reply_was_lost_and_a_person_has_found_the_message(at_home: Harness, tmp_path: Path) -> None:
-    """Held as unknown, found in the list, confirmed: it reads as sent, and Exchange hears nothing more of it."""
-    at_home.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop(), times=1))
-    id = await at_home.post(on_unknown="hold")
-    assert (await at_home.until(id, "held"))["relay"]["possible_duplicate"]
+async def test_an_email_with_a_lost_reply_is_confirmed(home: Harness, tmp_path: Path) -> None:
+    """An email with unknown outcome is held and listed. After `confirm` it is sent, and no further attempt is made."""
+    home.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop(), times=1))
+    id = await home.post(on_unknown="hold")
+    assert (await home.until(id, "held"))["relay"]["possible_duplicate"]
     [held] = json.loads(await command(tmp_path, "emails", "list", "--state", "held", "--json"))
     assert held["id"] == str(id)
     await command(tmp_path, "emails", "confirm", id)
-    assert (await at_home.email(id))["last_event"] == "sent"
-    other = await at_home.post()
-    await at_home.until(other, "done")
-    assert len(at_home.simulator.accepted) == 2
+    assert (await home.email(id))["last_event"] == "sent"
+    other = await home.post()
+    await home.until(other, "done")
+    assert len(home.simulator.accepted) == 2
 
 
-async def test_a_login_was_refused_and_is_mended(at_home: Harness, tmp_path: Path) -> None:
-    """The mailbox is held with its reason; released by a person, its messages go by themselves."""
-    at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
-    id = await at_home.post()
-    await until_held(at_home, WAIT_TIMEOUT)
+async def test_a_mailbox_is_released_after_a_refused_login(home: Harness, tmp_path: Path) -> None:
+    """A held mailbox has an explanation. After `release` its emails are sent."""
+    home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
+    id = await home.post()
+    await until_held(home, WAIT_TIMEOUT)
     [held] = json.loads(await command(tmp_path, "mailboxes", "list", "--json"))
     assert held["health"] == "held"
     assert held["explanation"]["fix"]
     await command(tmp_path, "mailboxes", "release", MAILBOX)
-    await at_home.until(id, "done")
+    await home.until(id, "done")
 
 
-async def test_a_mailbox_is_held_while_it_runs(at_home: Harness, tmp_path: Path) -> None:
-    """Heard within a second or so; a message waits, and is cancelled before it goes."""
+async def test_a_mailbox_is_held_while_postern_runs(home: Harness, tmp_path: Path) -> None:
+    """A hold takes effect within seconds. A waiting email can be cancelled."""
     await command(tmp_path, "mailboxes", "hold", MAILBOX, "--reason", "audit")
-    await until_held(at_home, SOON)
-    answer = await at_home.caller.get("/mailboxes")
+    await until_held(home, SOON)
+    answer = await home.caller.get("/mailboxes")
     assert "audit" in answer.json()["data"][0]["explanation"]["summary"]
-    id = await at_home.post()
+    id = await home.post()
     assert await command(tmp_path, "emails", "cancel", id) == f"{id} is cancelled\n"
-    answer = await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")
+    answer = await home.caller.post(f"/mailboxes/{MAILBOX}/release")
     assert answer.status_code == 200, answer.text
-    await at_home.until(await at_home.post(), "done")
-    assert (await at_home.email(id))["last_event"] == "canceled"
-    assert len(at_home.simulator.accepted) == 1
+    await home.until(await home.post(), "done")
+    assert (await home.email(id))["last_event"] == "canceled"
+    assert len(home.simulator.accepted) == 1

@@ -1,4 +1,4 @@
-"""`postern emails erase` beside a running Postern: what is printed, shown afterwards, and left in the files."""
+"""`postern emails erase`: output, pages after it, and content of the database files."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.simulator import Fault, Point, Say, Simulator
-from tests.contract.cli.test_command_line import UNKNOWN_ID, bring, command, failed, postern
+from tests.contract.cli.test_command_line import UNKNOWN_ID, command, failed, postern, store_message
 from tests.contract.console.operator import CONSOLE_PASSWORD, visitor
 from tests.harness import ACCOUNT, Harness, harness, settings_for
 
@@ -28,14 +28,14 @@ async def home(tmp_path: Path) -> AsyncIterator[Harness]:
 
 
 async def bytes_of(*files: Path) -> bytes:
-    """Read by another process: to close a file here would drop the locks that SQLite holds on it (fcntl(2))."""
+    """Read files in another process: closing a file here would release the locks that SQLite holds on it (fcntl(2))."""
     reading = await asyncio.create_subprocess_exec("cat", *files, stdout=asyncio.subprocess.PIPE)
     read, _ = await reading.communicate()
     return read
 
 
-async def personal(home: Harness) -> UUID:
-    """An email that has failed for her."""
+async def failed_email(home: Harness) -> UUID:
+    """Submit an email that fails for the person, and return its id."""
     id = await home.post(
         to=[f"Ada Lovelace <{PERSON}>", "bob@example.net"], subject="Your difference engine", text="Dear Ada Lovelace"
     )
@@ -44,9 +44,9 @@ async def personal(home: Harness) -> UUID:
 
 
 @pytest.mark.parametrize("by_address", [True, False])
-async def test_beside_a_running_postern(home: Harness, tmp_path: Path, by_address: bool) -> None:
-    """The command prints no address, every page renders, and neither file nor write-ahead log has the person."""
-    id = await personal(home)
+async def test_erasing_while_postern_runs(home: Harness, tmp_path: Path, by_address: bool) -> None:
+    """The output has no address, every page renders, and database and write-ahead log do not contain the person."""
+    id = await failed_email(home)
     other = await home.post(to="carol@example.net", subject="For Carol")
     await home.until(other, "done")
     arguments = ("--address", f"Ada <{PERSON.upper()}>") if by_address else (id,)
@@ -68,9 +68,9 @@ async def test_beside_a_running_postern(home: Harness, tmp_path: Path, by_addres
     assert (await home.email(id))["last_event"] == "failed"
 
 
-def test_what_is_not_over_is_left_and_named(tmp_path: Path) -> None:
-    """Exit code 1 with its id and what to do; after `cancel` it goes."""
-    id = bring(tmp_path, "held")
+def test_unfinished_emails_are_not_erased(tmp_path: Path) -> None:
+    """The exit code is 1, with the id and the fix. After `cancel` the email can be erased."""
+    id = store_message(tmp_path, "held")
     failed(postern(tmp_path, "emails", "erase", id), 1, "postern emails cancel")
     by_address = postern(tmp_path, "emails", "erase", "--address", "b@example.com")
     assert (by_address.exit_code, by_address.stdout) == (1, "0 emails are erased\n")
@@ -80,8 +80,8 @@ def test_what_is_not_over_is_left_and_named(tmp_path: Path) -> None:
     assert postern(tmp_path, "emails", "erase", id).stdout == f"{id} is erased\n"
 
 
-def test_what_is_asked_wrongly(tmp_path: Path) -> None:
-    """2 for neither ids nor an address, for both, and for what is no address; 1 for an unknown id."""
+def test_invalid_arguments(tmp_path: Path) -> None:
+    """The exit code is 2 without ids and address, with both, and for an invalid address; 1 for an unknown id."""
     for words in ((), (UNKNOWN_ID, "--address", "a@example.net"), ("--address", "nobody"), ("nope",)):
         assert postern(tmp_path, "emails", "erase", *words).exit_code == 2
     failed(postern(tmp_path, "emails", "erase", UNKNOWN_ID), 1, f"there is no email {UNKNOWN_ID}")

@@ -1,4 +1,4 @@
-"""Output of every command over values that were chosen to be markup, terminal controls, or invisible."""
+"""Output of every command for values with markup, terminal control sequences and invisible characters."""
 
 import json
 import os
@@ -46,20 +46,20 @@ EMAIL = build.new_id()
 KEY = Key(uuid4(), HOSTILE, Permission.SENDING_ACCESS, build.NOW, Policy(senders=(HOSTILE,), default_sender=HOSTILE))
 
 
-def squeezed(text: str) -> str:
-    """The text however it was wrapped."""
+def without_space(text: str) -> str:
+    """Return the text without white space, because lines are wrapped."""
     return re.sub(r"\s", "", text)
 
 
 def assert_safe(text: str) -> None:
-    """Everything is there, and nothing acts."""
+    """Assert that the text is complete and has no control characters."""
     assert not UNSAFE.findall(text)
-    assert squeezed(MARKUP) in squeezed(text)
-    assert squeezed(SHOWN) in squeezed(text)
+    assert without_space(MARKUP) in without_space(text)
+    assert without_space(SHOWN) in without_space(text)
 
 
 def texts(value: Any) -> list[str]:
-    """Every string in a JSON value."""
+    """Return all strings in a JSON value."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
@@ -67,8 +67,8 @@ def texts(value: Any) -> list[str]:
     return [text for one in value for text in texts(one)] if isinstance(value, list) else []
 
 
-async def filled(store: Store) -> None:
-    """An email, its attempts, a key, a mailbox and an audit with hostile values in each text."""
+async def fill(store: Store) -> None:
+    """Store an email with attempts, a key, a mailbox and audit records, with hostile values in each text."""
     envelope = Envelope("a@contoso.com", (f"{HOSTILE}@example.com",))
     message = Message(envelope, "id@contoso.com", build.CONTENT)
     head = MessageSummary(HOSTILE, (HOSTILE,), HOSTILE, tags=((HOSTILE, HOSTILE),))
@@ -87,15 +87,15 @@ async def filled(store: Store) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a store that is filled."""
+    """Folder with a fill store."""
     path = tmp_path_factory.mktemp("hostile")
-    stored(path, filled)
+    stored(path, fill)
     return path
 
 
 @pytest.fixture
 def wide() -> Iterator[None]:
-    """A terminal so wide that no cell is folded."""
+    """Terminal that is wide enough for every cell."""
     before = console.width
     console.width = 3000
     yield
@@ -114,25 +114,25 @@ def wide() -> Iterator[None]:
     ],
     ids=lambda command: " ".join(map(str, command[:2])),
 )
-def test_a_table_shows_every_character_and_obeys_none(folder: Path, command: tuple[object, ...], wide: None) -> None:
-    """Brackets stay, controls are escaped; programs read the very value."""
+def test_tables_are_escaped(folder: Path, command: tuple[object, ...], wide: None) -> None:
+    """Brackets are printed, control characters are escaped, and JSON has the exact value."""
     result = postern(folder, *command)
     assert result.exit_code == 0, result.output
     assert_safe(result.stdout)
-    asked = postern(folder, *command, "--json")
-    assert not UNSAFE.findall(asked.stdout)
-    assert any(HOSTILE in text for text in texts(json.loads(asked.stdout)))
+    json_text = postern(folder, *command, "--json")
+    assert not UNSAFE.findall(json_text.stdout)
+    assert any(HOSTILE in text for text in texts(json.loads(json_text.stdout)))
 
 
-def test_the_attempts_of_an_email_are_shown_as_they_are(folder: Path) -> None:
-    """What is said of a lost connection, and a reply."""
+def test_attempts_are_escaped(folder: Path) -> None:
+    """Replies and details of a lost connection are escaped."""
     assert "no reply: closed, [/b] order [red]x[/]" in " ".join(postern(folder, "emails", "show", EMAIL).stdout.split())
     failed = json.loads(postern(folder, "emails", "list", "--state", "done", "--json").stdout)[0]["id"]
     assert_safe(postern(folder, "emails", "show", failed).stdout)
 
 
 def test_a_value_cannot_forge_a_line_of_a_table(tmp_path: Path) -> None:
-    """A line end inside of one is escaped, too."""
+    """A line end in a value is escaped."""
 
     async def named(store: Store) -> None:
         await store.create_key(Key(UUID(int=5), FORGED, Permission.FULL_ACCESS, 0.0), b"5", Actor("a\x1b"))
@@ -167,8 +167,8 @@ def test_a_value_cannot_forge_a_line_of_a_table(tmp_path: Path) -> None:
     ],
     ids=lambda command: "-".join(str(one)[:12] for one in command if not str(one).startswith("[")) or "name",
 )
-def test_an_error_repeats_arguments_escaped(folder: Path, command: tuple[object, ...]) -> None:
-    """Whoever gave them: they may come from `xargs`."""
+def test_usage_errors_are_escaped(folder: Path, command: tuple[object, ...]) -> None:
+    """Usage errors quote arguments, which may come from `xargs`."""
     result = postern(folder, *command)
     assert result.exit_code in (1, 2, 69, 78), result.output
     assert not UNSAFE.findall(result.output.replace("\r", ""))
@@ -176,7 +176,7 @@ def test_an_error_repeats_arguments_escaped(folder: Path, command: tuple[object,
 
 
 class _Answering(BaseHTTPRequestHandler):
-    """A server that may be anybody's."""
+    """HTTP handler of a server that is not trusted."""
 
     def do_POST(self) -> None:
         status, body = self.server.answer  # type: ignore[attr-defined]
@@ -186,7 +186,7 @@ class _Answering(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(body).encode())
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -200,8 +200,8 @@ def server() -> Iterator[HTTPServer]:
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, {"id": HOSTILE}), (422, {"message": HOSTILE + "\nforged"})])
-def test_send_shows_what_the_server_says_escaped(server: HTTPServer, status: int, body: dict[str, str]) -> None:
-    """An id, and a refusal."""
+def test_responses_in_send_are_escaped(server: HTTPServer, status: int, body: dict[str, str]) -> None:
+    """An id and an error message are escaped."""
     server.answer = (status, body)  # type: ignore[attr-defined]
     line = ["send", "a@example.com", "--from", "b@contoso.com", "--key", "k"]
     result = CliRunner().invoke(application, [*line, "--url", f"http://127.0.0.1:{server.server_port}"])
@@ -209,8 +209,8 @@ def test_send_shows_what_the_server_says_escaped(server: HTTPServer, status: int
     assert result.output.count("\n") == 1
 
 
-def test_the_doctor_shows_findings_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its headings, sentences, facts and fixes."""
+def test_findings_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Headings, summaries, facts and fixes are escaped."""
     finding = Finding(Step.AUTH, Outcome.FAILED, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
     page = check.FindingPrinter({HOSTILE: HOSTILE, "another": "pool"})
     page.show(finding)
@@ -221,13 +221,13 @@ def test_the_doctor_shows_findings_escaped(capsys: pytest.CaptureFixture[str]) -
     assert written.count("[link=http://evil.example]") == 2 + 2 * 4
     with pytest.raises(typer.Exit):
         check.finish([finding], Exit.FAILED, as_json=True)
-    asked = capsys.readouterr().out
-    assert not UNSAFE.findall(asked)
-    assert json.loads(asked)[0]["summary"] == HOSTILE
+    json_text = capsys.readouterr().out
+    assert not UNSAFE.findall(json_text)
+    assert json.loads(json_text)[0]["summary"] == HOSTILE
 
 
-def test_the_demo_shows_an_email_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    """What was asked, what became of it, what arrived."""
+def test_the_demo_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Request, dialogue and received email are escaped."""
     recipient = {"address": HOSTILE, "state": "relayed"}
     explanation = {"summary": HOSTILE, "fix": HOSTILE}
     relay = {"attempts": [{"dialogue": [f"S: {HOSTILE}"]}], "recipients": [recipient], "explanation": explanation}
@@ -246,8 +246,8 @@ def test_the_demo_shows_an_email_escaped(capsys: pytest.CaptureFixture[str]) -> 
     assert_safe(capsys.readouterr().out)
 
 
-def test_on_a_terminal_there_are_our_own_styles_and_no_links(folder: Path) -> None:
-    """A process with colours: no other escape sequence than a style leaves it."""
+def test_a_terminal_gets_only_styles(folder: Path) -> None:
+    """In colour, the output has no escape sequences except styles."""
     environment = {
         **os.environ,
         "POSTERN_DATA_DIR": str(folder),

@@ -1,4 +1,4 @@
-"""`postern keys` and what it says: made, changed, rotated, revoked, over a store without a Postern that runs."""
+"""`postern keys`: create, change, rotate and revoke keys, and `postern audit`, without a running Postern."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from app.api.auth.authenticator import digest
 from app.store.keys.records import AuthenticatedKey
-from tests.contract.cli.test_command_line import UNKNOWN_ID, bring, failed, postern, stored
+from tests.contract.cli.test_command_line import UNKNOWN_ID, failed, postern, store_message, stored
 
 LIMITS = (
     *("--senders", "*@contoso.com,a@fabrikam.com", "--default-sender", "Shop <shop@contoso.com>"),
@@ -17,8 +17,8 @@ LIMITS = (
 )
 
 
-def made(folder: Path, *options: object) -> dict[str, Any]:
-    """A new key, with its secret."""
+def create(folder: Path, *options: object) -> dict[str, Any]:
+    """Create a key and return it with its secret."""
     result = postern(folder, "keys", "create", "shop", *options, "--json")
     assert result.exit_code == 0, result.output
     (key,) = json.loads(result.stdout)
@@ -26,26 +26,26 @@ def made(folder: Path, *options: object) -> dict[str, Any]:
     return key
 
 
-def shown(folder: Path, id: object) -> dict[str, Any]:
-    """The key as programs read it."""
+def show(folder: Path, id: object) -> dict[str, Any]:
+    """Return the JSON of a key."""
     (key,) = json.loads(postern(folder, "keys", "show", id, "--json").stdout)
     assert isinstance(key, dict)
     return key
 
 
-def presented(folder: Path, secret: str) -> AuthenticatedKey | None:
-    """What the secret opens."""
+def authenticate(folder: Path, secret: str) -> AuthenticatedKey | None:
+    """Return the key of a secret, if it is valid."""
     return stored(folder, lambda store: store.find_key(digest(secret)))
 
 
-def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
-    """Its secret is nowhere else: neither in a list nor in the files of the store."""
-    key = made(tmp_path, *LIMITS)
+def test_the_secret_is_shown_once(tmp_path: Path) -> None:
+    """The secret is neither in a list nor in the files of the store."""
+    key = create(tmp_path, *LIMITS)
     secret = key.pop("key")
-    found = presented(tmp_path, secret)
+    found = authenticate(tmp_path, secret)
     assert found is not None
     assert str(found.key.id) == key["id"]
-    assert key == shown(tmp_path, key["id"])
+    assert key == show(tmp_path, key["id"])
     assert key["permission"] == "sending_access"
     assert key["recipients"] == ["*@example.com", "bob@example.net"]
     assert (key["messages_per_minute"], key["messages_per_day"], key["lanes"]) == (5, 50, ["bulk", "normal"])
@@ -61,7 +61,7 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "text"),
     [
         (("--lanes", "express"), "'express' is not a lane. Use one or more of urgent, normal, bulk."),
         (("--senders", "shop-*@contoso.com"), "is not a pattern of a sender"),
@@ -75,19 +75,19 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path) -> None:
         (("--permission", "god"), "--permission"),
     ],
 )
-def test_what_no_key_can_be_is_refused(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
-    """Exit code 2 with the fault and the mend, when it is made and when it is changed; nothing is kept."""
-    id = made(tmp_path)["id"]
+def test_invalid_options(tmp_path: Path, options: tuple[str, ...], text: str) -> None:
+    """Invalid options end with exit code 2, fault and fix, in `create` and in `update`. Nothing is stored."""
+    id = create(tmp_path)["id"]
     for command in (("create", "other"), ("update", id)):
         result = postern(tmp_path, "keys", *command, *options)
         assert result.exit_code == 2
-        assert says in " ".join(result.stderr.replace("│", " ").split()), result.stderr
+        assert text in " ".join(result.stderr.replace("│", " ").split()), result.stderr
     assert len(stored(tmp_path, lambda store: store.keys())) == 1
 
 
-def test_a_key_is_changed_part_by_part(tmp_path: Path) -> None:
-    """What is left out stays; an empty value takes a limit away."""
-    key = made(tmp_path, *LIMITS)
+def test_options_of_an_update(tmp_path: Path) -> None:
+    """Options that are not given change nothing; an empty value removes a limit."""
+    key = create(tmp_path, *LIMITS)
     del key["key"]
     for options, changes in (
         (("--name", "the shop", "--permission", "send_only"), {"name": "the shop", "permission": "send_only"}),
@@ -101,15 +101,15 @@ def test_a_key_is_changed_part_by_part(tmp_path: Path) -> None:
     ):
         assert postern(tmp_path, "keys", "update", key["id"], *options).stdout == f"updated {key['id']}\n"
         key |= changes
-        assert shown(tmp_path, key["id"]) == key
+        assert show(tmp_path, key["id"]) == key
 
 
 def test_a_key_is_rotated(tmp_path: Path) -> None:
-    """The old secret works for a day, or as long as is said."""
-    key = made(tmp_path)
+    """The old secret is valid for a day, or for `--overlap` seconds."""
+    key = create(tmp_path)
     for overlap, seconds in (((), 86_400), (("--overlap", 0), 0)):
         (rotated,) = json.loads(postern(tmp_path, "keys", "rotate", key["id"], *overlap, "--json").stdout)
-        old, new = presented(tmp_path, key["key"]), presented(tmp_path, rotated["key"])
+        old, new = authenticate(tmp_path, key["key"]), authenticate(tmp_path, rotated["key"])
         assert old is not None
         assert new is not None
         assert old.key == new.key
@@ -120,25 +120,25 @@ def test_a_key_is_rotated(tmp_path: Path) -> None:
 
 
 def test_a_key_is_revoked_once(tmp_path: Path) -> None:
-    """And stays so: it gets no new secret."""
-    id = made(tmp_path)["id"]
+    """A revoked key cannot be revoked again or rotated."""
+    id = create(tmp_path)["id"]
     assert postern(tmp_path, "keys", "revoke", id).stdout == f"revoked {id}\n"
     failed(postern(tmp_path, "keys", "revoke", id), 1, f"there is no key {id} that is not revoked already")
     failed(postern(tmp_path, "keys", "rotate", id), 1, f"there is no key {id} that is in use")
-    assert shown(tmp_path, id)["revoked_at"]
+    assert show(tmp_path, id)["revoked_at"]
     assert "revoked" in postern(tmp_path, "keys", "list").output
 
 
 @pytest.mark.parametrize("command", ["show", "update", "rotate", "revoke"])
-def test_a_key_that_is_not_there(tmp_path: Path, command: str) -> None:
-    """1 for an unknown id, 2 for what is none."""
+def test_an_unknown_key(tmp_path: Path, command: str) -> None:
+    """The exit code is 1 for an unknown id, 2 for an invalid id."""
     failed(postern(tmp_path, "keys", command, UNKNOWN_ID), 1, f"there is no key {UNKNOWN_ID}")
     assert postern(tmp_path, "keys", command, "nope").exit_code == 2
 
 
-def test_the_command_line_is_written_down(tmp_path: Path) -> None:
-    """As who changed a key."""
-    id = made(tmp_path)["id"]
+def test_changes_are_audited(tmp_path: Path) -> None:
+    """The audit names the command line as the actor."""
+    id = create(tmp_path)["id"]
     postern(tmp_path, "keys", "update", id, "--disable")
     postern(tmp_path, "keys", "revoke", id)
     found = stored(tmp_path, lambda store: store.audit(None, 9))
@@ -149,12 +149,12 @@ def test_the_command_line_is_written_down(tmp_path: Path) -> None:
     ]
 
 
-def test_the_audit_is_read(tmp_path: Path) -> None:
-    """As a table and as JSON, the newest first; what a person did about mail is in it too."""
+def test_output_of_the_audit(tmp_path: Path) -> None:
+    """The audit is a table or JSON, newest first, and includes decisions about emails."""
     assert "There are no audit entries yet." in postern(tmp_path, "audit").output
-    id = made(tmp_path)["id"]
+    id = create(tmp_path)["id"]
     postern(tmp_path, "keys", "update", id, "--per-day", 5)
-    email = bring(tmp_path, "held")
+    email = store_message(tmp_path, "held")
     postern(tmp_path, "emails", "retry", email)
     entries = json.loads(postern(tmp_path, "audit", "--json").stdout)
     assert [(one["action"], one["subject"]) for one in entries] == [

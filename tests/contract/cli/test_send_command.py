@@ -1,4 +1,4 @@
-"""`postern send`: which key it takes, from where, and whom it asks."""
+"""`postern send`: API key, proxy and URL."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"
 
 
 class Server(HTTPServer):
-    """A Postern, as far as a caller knows it."""
+    """HTTP server that records requests and accepts every email."""
 
     keys: list[str]
 
@@ -33,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps({"id": "an-id"}).encode())
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -48,29 +48,29 @@ def server() -> Iterator[Server]:
 
 
 def send(server: Server, *options: str, host: str = "127.0.0.1", **environment: str | None) -> Result:
-    """The command against this server."""
+    """Run the command with the URL of this server."""
     url = f"http://{host}:{server.server_port}"
     return CliRunner().invoke(application, [*EMAIL, "--url", url, *options], env=environment)
 
 
-def refused(result: Result, code: int, says: str) -> None:
-    """One sentence, without the key."""
+def refused(result: Result, code: int, text: str) -> None:
+    """Assert one line on standard error without the key."""
     assert (result.exit_code, result.stdout) == (code, ""), result.output
-    assert says in result.stderr
+    assert text in result.stderr
     assert result.stderr.count("\n") == 1
     assert "caller" not in result.stderr
 
 
 @pytest.mark.parametrize("name", PROXIES)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_proxy_is_not_asked_for_a_local_address(server: Server, name: str, host: str) -> None:
-    """Whichever variable names it, and whatever kind it is."""
+def test_no_proxy_for_a_local_address(server: Server, name: str, host: str) -> None:
+    """A proxy in any environment variable, of any kind, is not used."""
     for proxy in (NOWHERE, "socks5h://127.0.0.1:9", "no-url-at-all"):
         result = send(server, host=host, POSTERN_API_KEY=KEY, **{name: proxy})
         assert (result.exit_code, result.stdout) == (0, "an-id\n"), result.output
 
 
-def test_other_addresses_are_asked_for_as_the_environment_says() -> None:
+def test_a_proxy_of_the_environment_for_other_addresses() -> None:
     """A proxy that cannot be used is one line."""
     for proxy in (NOWHERE, "socks5h://127.0.0.1:9", "no-url-at-all"):
         environment = {"POSTERN_API_KEY": KEY, "HTTP_PROXY": proxy, "http_proxy": proxy}
@@ -99,13 +99,13 @@ def test_other_addresses_are_asked_for_as_the_environment_says() -> None:
     ],
 )
 def test_what_is_local(host: str, local: bool) -> None:
-    """This machine, its network's addresses, and names that only this network knows."""
+    """Local are this machine, private addresses, and names of a local network."""
     assert is_local(host) is local
 
 
 @pytest.mark.parametrize("form", ["{}", "{}\n", "{}\r\n", "\ufeff{}"])
-def test_a_key_is_read_as_it_is_meant(server: Server, tmp_path: Path, form: str) -> None:
-    """From the variable, from a file, from postern.toml, and from the option: as `postern serve` reads it."""
+def test_sources_of_the_key(server: Server, tmp_path: Path, form: str) -> None:
+    """The key is read from the variable, a file, postern.toml and the option, as `postern serve` reads it."""
     (tmp_path / "key").write_bytes(form.format(KEY).encode())
     (toml := tmp_path / "postern.toml").write_text(f'api_key_file = "{tmp_path / "key"}"\n')
     for options, environment in (
@@ -120,7 +120,7 @@ def test_a_key_is_read_as_it_is_meant(server: Server, tmp_path: Path, form: str)
 
 
 @pytest.mark.parametrize(
-    ("key", "says"),
+    ("key", "text"),
     [
         ("a-key-of-the-caller-ü", "has a blank or a character outside ASCII"),
         ("a-key of-the-caller", "has a blank or a character outside ASCII"),
@@ -130,15 +130,15 @@ def test_a_key_is_read_as_it_is_meant(server: Server, tmp_path: Path, form: str)
         ("a-key-of-the-caller\udcff", "is not UTF-8 text."),
     ],
 )
-def test_a_key_that_cannot_be_one_is_a_sentence(server: Server, key: str, says: str) -> None:
-    """Which names where it came from."""
-    refused(send(server, POSTERN_API_KEY=key), 78, f"POSTERN_API_KEY: {says}")
-    refused(send(server, "--key", key), 78, f"--key: {says}")
+def test_an_invalid_key(server: Server, key: str, text: str) -> None:
+    """The error names the source of the key."""
+    refused(send(server, POSTERN_API_KEY=key), 78, f"POSTERN_API_KEY: {text}")
+    refused(send(server, "--key", key), 78, f"--key: {text}")
     assert server.keys == []
 
 
-def test_no_key_at_all(server: Server, tmp_path: Path) -> None:
-    """Empty is none; a file that is empty, or not there, is named."""
+def test_no_key(server: Server, tmp_path: Path) -> None:
+    """An empty key counts as missing. An empty or missing file is named."""
     refused(send(server, POSTERN_API_KEY=""), 78, "POSTERN_API_KEY: is missing.")
     refused(send(server, "--key", ""), 78, "--key: is empty.")
     (tmp_path / "key").write_text("\n")
@@ -147,8 +147,8 @@ def test_no_key_at_all(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://me:pass-of-a-caller@127.0.0.1:9", "http://[::1", "ftp://127.0.0.1", "http://"])
-def test_an_address_that_is_none(url: str) -> None:
-    """One line, without what may be a password."""
+def test_an_invalid_url(url: str) -> None:
+    """The error is one line, without a user name and password."""
     result = CliRunner().invoke(application, [*EMAIL, "--url", url], env={"POSTERN_API_KEY": KEY})
     assert result.exit_code in (69, 78), result.output
     assert result.stderr.startswith("postern: ")
