@@ -24,6 +24,11 @@ class Process:
     peak: int = 0
     status: int | None = None
 
+    def cpu(self) -> float:
+        """CPU seconds that it has used so far, in steps of a clock tick (proc(5))."""
+        user, system = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
 
 @contextmanager
 def served(simulator: MailServer, folder: Path, *, tracer: Sequence[str] = (), **changes: str) -> Iterator[Process]:

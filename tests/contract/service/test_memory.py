@@ -74,6 +74,7 @@ HOSTILE = {
     "paragraphs": (BASE.replace(b'"text"', b'"ignored"') + b',"html":"' + b"<p>a" * (30 * 2**18) + b'"}', 200),
     "surrogate": (BASE + b',"x":{"y":["' + b"a" * (20 * 2**20) + b'","\\ud800"]}}', 200),
     "wide text": (BASE.replace(b'"text"', b'"ignored"') + b',"text":"\xf0\x9f\x98\x80' + b"a" * BODY + b'"}', 422),
+    "header name": (BASE + b',"headers":{"' + b"x" * BODY + b'":"a"}}', 422),
     "names": (BASE + b',"x":{' + b",".join(b'"%d":0' % n for n in range(4_000_000)) + b"}}", 413),
 }
 
