@@ -15,8 +15,8 @@ from app.store import Store
 from app.store.retention import RetentionCutoffs
 
 PRUNE_INTERVAL = 60.0  # real seconds between runs
-MIN_PAUSE = 0.02  # real seconds between steps at least, or the duration of the last step: mail gets half of the time
-MIN_EVENT_DAYS = 4.0  # days that a webhook event is stored at least: its last attempt is after three
+MIN_PAUSE = 0.02  # real seconds between steps, or the duration of the last step if longer: mail gets half of the time
+MIN_EVENT_DAYS = 4.0  # days that a webhook event is stored at least; its last attempt is after three
 
 
 @frozen
@@ -31,10 +31,10 @@ class RetentionPeriods:
 class Retention:
     """Periodic task that prunes the store."""
 
-    def __init__(self, store: Store, clock: Clock, keep: RetentionPeriods) -> None:
+    def __init__(self, store: Store, clock: Clock, periods: RetentionPeriods) -> None:
         self._store = store
         self._clock = clock
-        self._keep = keep
+        self._periods = periods
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -50,15 +50,15 @@ class Retention:
     async def advance(self) -> None:
         """Remove everything past its retention period. Raises StoreUnavailableError."""
         now = self._clock.now()
-        metadata = self._keep.metadata
-        bounds = RetentionCutoffs(
+        days = self._periods
+        cutoffs = RetentionCutoffs(
             now,
-            contents=now - self._keep.content * DAY,
-            messages=now - metadata * DAY,
-            events=now - max(metadata, MIN_EVENT_DAYS) * DAY,
-            audit=now - self._keep.audit * DAY,
+            contents=now - days.content * DAY,
+            messages=now - days.metadata * DAY,
+            events=now - max(days.metadata, MIN_EVENT_DAYS) * DAY,
+            audit=now - days.audit * DAY,
         )
-        removed = await _run_until_done(lambda: self._store.prune(bounds))
+        removed = await _run_until_done(lambda: self._store.prune(cutoffs))
         freed = await _run_until_done(self._store.shrink)
         if removed or freed:
             logs.pruned(rows=removed, pages=freed)
@@ -66,10 +66,10 @@ class Retention:
 
 async def _run_until_done(step: Callable[[], Awaitable[int]]) -> int:
     """Repeat `step` until it returns 0; return the sum."""
-    loop, done = asyncio.get_running_loop(), 0
-    began = loop.time()
-    while part := await step():
-        done += part
-        await asyncio.sleep(max(MIN_PAUSE, loop.time() - began))
-        began = loop.time()
-    return done
+    loop, total = asyncio.get_running_loop(), 0
+    started = loop.time()
+    while count := await step():
+        total += count
+        await asyncio.sleep(max(MIN_PAUSE, loop.time() - started))
+        started = loop.time()
+    return total

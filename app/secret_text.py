@@ -1,7 +1,7 @@
-"""Reading of secrets as text, wherever they come from: the environment, files, postern.toml. Pure.
+"""Reading of secrets as text from the environment, files and postern.toml. Pure.
 
-What editors and `echo` add is taken off: a byte order mark at the start, line ends at the end. What cannot be meant is
-refused. No sentence here contains the value.
+Additions of editors and `echo` are removed: a byte order mark at the start, line ends at the end. Text that cannot be a
+secret is refused. No error contains the value.
 """
 
 import codecs
@@ -17,7 +17,7 @@ _QUOTES = frozenset(('""', "''", "“”", "‘’", "``"))
 
 
 class SecretTextError(ValueError):
-    """The fault and the fix, to be put behind the name of the setting or of the file."""
+    """A fault and its fix. A caller puts the name of the setting or file in front."""
 
     def __init__(self, fault: str, fix: str) -> None:
         super().__init__(f"{fault}. {fix}.")
@@ -26,7 +26,7 @@ class SecretTextError(ValueError):
 
 
 def decode(content: bytes) -> str:
-    """The text of a file, stripped. Raises SecretTextError."""
+    """Return the text of a file, stripped. Raises SecretTextError."""
     if content.startswith(_UTF_16):
         raise SecretTextError("is UTF-16 text", "Save it as UTF-8")
     if b"\0" in content:
@@ -38,13 +38,13 @@ def decode(content: bytes) -> str:
 
 
 def strip(text: str) -> str:
-    """Without a byte order mark at the start and line ends at the end; empty if nothing but blanks is left."""
+    """Remove a byte order mark at the start and line ends at the end. Returns "" if only blanks are left."""
     plain = text.removeprefix(_BYTE_ORDER_MARK).rstrip(_LINE_ENDS)
     return plain if plain.strip() else ""
 
 
 def validate(text: str) -> str:
-    """A stripped text, if it can be a secret. Raises SecretTextError."""
+    """Return a stripped text if it can be a secret. Raises SecretTextError."""
     for character in text:
         if fault := _fault(character):
             raise SecretTextError(*fault)
@@ -68,5 +68,5 @@ def _fault(character: str) -> tuple[str, str] | None:
 
 
 def without_userinfo(text: str) -> str:
-    """A text of others without the user and the password of the URLs in it."""
+    """Remove the user and the password from the URLs in a text."""
     return _USERINFO.sub("//", text)

@@ -21,7 +21,6 @@ from app.mail.message.address import AddressError
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.erase import Outcome
-from app.store.read.status import waits, why
 from app.store.records import AttemptRecord, Change, Email
 
 commands = typer.Typer(no_args_is_help=True)
@@ -139,9 +138,7 @@ def _erase_address(address: str) -> list[typer.Exit]:
 async def _with_explanation(store: Store, id: UUID) -> tuple[Email, Explanation] | None:
     if (email := await store.get(id)) is None:
         return None
-    now = Clock().now()
-    position = await store.queue_position(id, now) if waits(email, now) else None
-    return email, why(email, position.mailboxes if position else (), now)
+    return email, (await store.delivery_status(email, {}, Clock().now())).why
 
 
 def _change(ids: Sequence[UUID], method: _StoreMethod, done: str, refusal: Callable[[Change], str]) -> None:

@@ -17,7 +17,6 @@ from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources
 from app.mail.message import stored_parts as mime
 from app.store import Store
-from app.store.read.status import delivery_status, waits
 from app.store.records import Change, Email
 
 MAX_PARSED_SIZE = 8 * 2**20  # bytes
@@ -64,12 +63,11 @@ class EmailPage:
         store, now = self._context.store, request.now
         if (email := await store.get(_id(request))) is None:
             raise NO_EMAIL
-        position = await store.queue_position(email.id, now) if waits(email, now) else None
         return request.page(
             "email.html",
             email=email,
             label=state_label(email, now),
-            delivery=delivery_status(email, position, self._context.capacities, now),
+            delivery=await store.delivery_status(email, self._context.capacities, now),
             parts=await self._parts(email),
             actions=allowed_actions(email),
             may_duplicate=may_duplicate(email),

@@ -1,7 +1,7 @@
 """Settings: the environment (POSTERN_*), secret files (POSTERN_*_FILE) and postern.toml, as frozen checked values.
 
-Read by main and the command line only. A wrong setting raises SettingsError: one line that names the variable,
-what is wrong and what would be right. A secret's value never appears in it.
+Read by main and the command line only. A wrong setting raises SettingsError: one line with the variable, the fault and
+the fix, never with the value of a secret.
 """
 
 import os
@@ -67,13 +67,13 @@ class _Sourced(BaseSettings):
 
 
 class CallerSettings(_Sourced):
-    """The settings of a caller: `postern send`."""
+    """Settings of a caller: `postern send`."""
 
     api_key: Annotated[SecretStr | None, AfterValidator(validators.api_key)] = None
 
 
 class StoreSettings(_Sourced):
-    """The settings of the commands that only read or change the store."""
+    """Settings of the commands that only read or change the store."""
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database.")
     database_url: Annotated[str, AfterValidator(database.url)] = Field(
@@ -83,19 +83,19 @@ class StoreSettings(_Sourced):
         repr=False,
     )
     log_format: Literal["auto", "human", "json"] = Field("auto", description="`human`, `json`, or by the terminal.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="From which level to log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level of log lines.")
     log_addresses: Literal["full", "masked"] = Field(
-        "full", description="`masked`: lines show no address before its `@`, but for the mailboxes' own."
+        "full", description="`masked`: log lines hide addresses before their `@`, except those of the mailboxes."
     )
 
     @property
     def store_url(self) -> str:
-        """Where the store is."""
+        """URL of the database."""
         return self.database_url or f"sqlite:///{self.data_dir / 'postern.db'}"
 
 
 class Settings(StoreSettings, MailboxSettings):
-    """What `postern serve` needs. Its mailboxes are those of `pools`, which is always filled."""
+    """Settings of `postern serve`. Its mailboxes are those of `pools`, which is never empty."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -110,7 +110,7 @@ class Settings(StoreSettings, MailboxSettings):
         (), description="Senders it may send as, as patterns with commas: `*@contoso.com`. By default itself alone."
     )
     default_sender: Annotated[str | None, AfterValidator(validators.sender)] = Field(
-        None, description="`From` of a message that names none."
+        None, description="`From` of a message without one."
     )
     tenant_recipients_per_day: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Recipients outside the organization in any 24 h for all mailboxes together."
@@ -123,17 +123,18 @@ class Settings(StoreSettings, MailboxSettings):
         None, description="A port for `/metrics` alone, which is then not on `POSTERN_PORT`; 0 takes a free one."
     )
     forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(validators.networks)] = Field(
-        (), description="Gateways whose `X-Forwarded-For` and `-Proto` are believed: addresses or networks with commas."
+        (), description="Gateways whose `X-Forwarded-For` and `-Proto` are trusted: addresses or networks with commas."
     )
     root_path: Annotated[str, AfterValidator(validators.root_path)] = Field(
-        "", description="Path below which a gateway shows Postern, such as `/mail`."
+        "", description="Path under which a gateway publishes Postern, such as `/mail`."
     )
     api_key: Annotated[SecretStr | None, AfterValidator(validators.api_key)] = Field(
         None,
         description="An API key with full access, at least 16 characters; another value replaces it at the next start.",
     )
     console_password: Annotated[SecretStr | None, AfterValidator(validators.console_password)] = Field(
-        None, description="Opens the operators' page at `/console`, at least 12 characters; without it there is none."
+        None,
+        description="Password of the operators' pages at `/console`, 12 characters or more; without it there are none.",
     )
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024 * MIB)] = Field(
         50 * MIB, description="Largest HTTP request body."
@@ -142,18 +143,18 @@ class Settings(StoreSettings, MailboxSettings):
         35 * MIB, description="Largest composed message; Exchange's own default is 35 MiB."
     )
     max_bytes_in_flight: Annotated[int, Field(ge=1024)] = Field(
-        128 * MIB, description="Request bodies above 64 KiB that are here at once, together; beyond it 503."
+        128 * MIB, description="Total size of request bodies above 64 KiB at the same time; more are answered 503."
     )
     keep_content_days: Annotated[int, Field(ge=0, le=3650)] = Field(
-        7, description="Days for which the content of an email is kept after its end; until then it can be retried."
+        7, description="Days that the content of an email is stored after its end; until then it can be retried."
     )
     keep_metadata_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
         validate_default=True,
-        description="Days for which all else that is known of it is kept; webhooks' events 4 at least.",
+        description="Days that all other data of an email is stored after its end; webhook events at least 4.",
     )
     keep_audit_days: Annotated[int, Field(ge=1, le=3650)] = Field(
-        365, description="Days for which the audit is kept: who changed what, and which sends were refused."
+        365, description="Days that the audit is stored: changes and refused sends."
     )
     min_free_bytes: Annotated[int, Field(ge=0)] | None = Field(
         None,
@@ -161,10 +162,10 @@ class Settings(StoreSettings, MailboxSettings):
         "or a tenth of a smaller disk.",
     )
     webhook_private_addresses: bool = Field(
-        False, description="Whether webhooks may lead to addresses that are not public, and by plain http."
+        False, description="Allow webhooks to private addresses, and by plain http."
     )
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        25.0, description="How long a stop waits for messages on their way."
+        25.0, description="Seconds that a stop waits for messages in flight."
     )
     pools: tuple[PoolSettings, ...] = Field((), validate_default=True, description="`[[pools]]` of `postern.toml`.")
 
@@ -182,13 +183,13 @@ class Settings(StoreSettings, MailboxSettings):
     @field_validator("pools")
     @classmethod
     def _whole(cls, given: tuple[PoolSettings, ...], so_far: ValidationInfo) -> tuple[PoolSettings, ...]:
-        """Last of all; when something before is wrong, that is what is told."""
+        """Complete the pools. Fields are validated in order: an error of another setting is reported instead."""
         complete = so_far.data.keys() >= cls.model_fields.keys() - {"pools"}
         return complete_pools(given, so_far.data) if complete else given
 
     @property
     def routes(self) -> Routes:
-        """Which pool may send as whom."""
+        """Routing table from senders to pools."""
         return routes(self.pools)
 
 
@@ -196,7 +197,7 @@ S = TypeVar("S", bound=_Sourced)
 
 
 def load(kind: type[S], **options: Any) -> S:
-    """The settings from all sources; `options` (of the command line) win. Raises SettingsError."""
+    """Return the settings from all sources; `options` (of the command line) have priority. Raises SettingsError."""
     try:
         check_names(_NAMES, os.environ)
         return kind(**options)
@@ -210,7 +211,7 @@ def load(kind: type[S], **options: Any) -> S:
 
 
 def caller_key(place: str, given: str) -> str:
-    """An API key that was given otherwise, read as POSTERN_API_KEY is. Raises SettingsError, which names the place."""
+    """Check an API key that is not from POSTERN_API_KEY, and return it. Raises SettingsError, which names the place."""
     try:
         key = check_secret(place, strip(given))
     except SourceError as error:

@@ -1,4 +1,4 @@
-"""With what a mailbox logs in: a password, or OAuth 2.0 in one of four ways; and the clouds. Exactly one is given."""
+"""Credentials of a mailbox: a password, or OAuth 2.0 with one of four client credentials; and Microsoft's clouds."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def _client(value: str | None) -> str | None:
 
 
 def _client_secret(value: Any) -> Any:
-    """A secret never looks like an id, but people copy the column beside it."""
+    """Refuse the secret's id, which Entra ID shows in the column beside the secret."""
     if value is not None and _GUID.fullmatch(value.get_secret_value()):
         raise setting_error(None, "is the secret's id", "Give its Value, which is shown only once, when it is made")
     return value
@@ -70,11 +70,11 @@ def _client_secret(value: Any) -> Any:
 def _readable(value: Path | None) -> Path | None:
     if value is None:
         return value
-    if "-----BEGIN" in str(value):  # asked first: as a path it is too long for some systems, whose error would show it
+    if "-----BEGIN" in str(value):  # checked first: some systems report a path that is too long, with its text
         raise setting_error(
             None, "holds the certificate itself", "Give the path of the file here, without _FILE", hide=True
         )
-    if not os.path.isfile(value):  # which takes a value that cannot be a path for no file
+    if not os.path.isfile(value):  # False also for a value that cannot be a path
         raise setting_error(
             None, "is not a file that can be read", "Give the path of the file, readable for Postern's user"
         )
@@ -103,7 +103,7 @@ def _scope(value: str) -> str:
 
 
 def _kept(value: Any, validate: Any) -> Any:
-    """A secret from a file remembers its file; pydantic would make a plain one of it."""
+    """Return a FileSecret unchanged; pydantic would make a SecretStr without the path."""
     return value if isinstance(value, FileSecret) else validate(value)
 
 
@@ -111,7 +111,7 @@ Secret = Annotated[SecretStr | None, WrapValidator(_kept)]
 
 
 class CredentialSettings(BaseModel):
-    """The fields for the login of one mailbox."""
+    """Fields for the login of one mailbox."""
 
     password: Secret = Field(None, description="Its password or App Password (AUTH LOGIN).")
     tenant_id: Annotated[str | None, AfterValidator(_tenant)] = Field(
@@ -139,10 +139,10 @@ class CredentialSettings(BaseModel):
         "worldwide", description="Microsoft's cloud: `worldwide` (also GCC), `gcc-high`, `dod` or `china`."
     )
     authority: Annotated[str, AfterValidator(_authority)] = Field(
-        _WORLDWIDE.authority, description="Where tokens are asked for; by default as `POSTERN_CLOUD` says."
+        _WORLDWIDE.authority, description="Authority that issues the tokens; by default as `POSTERN_CLOUD` says."
     )
     token_scope: Annotated[str, AfterValidator(_scope)] = Field(
-        _WORLDWIDE.token_scope, description="For what they are asked for; by default as `POSTERN_CLOUD` says."
+        _WORLDWIDE.token_scope, description="Scope of the tokens; by default as `POSTERN_CLOUD` says."
     )
     token_ca_file: Annotated[Path | None, AfterValidator(validators.ca_file)] = Field(
         None, description="PEM file with the CA to trust at the token endpoint instead of the usual ones."
@@ -151,7 +151,7 @@ class CredentialSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_cloud(cls, given: Any) -> Any:
-        """The cloud gives what is not given."""
+        """Add the values of the cloud for settings that are not given."""
         cloud = CLOUDS.get(given.get("cloud", "")) if isinstance(given, dict) else None
         if cloud is None:
             return given
@@ -159,10 +159,10 @@ class CredentialSettings(BaseModel):
 
 
 def check_login(given: CredentialSettings, place: SettingLocation) -> None:
-    """Exactly one way to log in, with what belongs to it. Raises a fault."""
-    ways = [name for name in LOGIN_METHODS if getattr(given, name)]
-    _one_way(ways, [name for name in _OF_AN_APP if getattr(given, name)], place)
-    if ways[0] in ("client_secret", "client_certificate", "federated_token_file"):
+    """Check that exactly one login method is given, and completely. Raises a setting error."""
+    methods = [name for name in LOGIN_METHODS if getattr(given, name)]
+    _check_one_method(methods, [name for name in _OF_AN_APP if getattr(given, name)], place)
+    if methods[0] in ("client_secret", "client_certificate", "federated_token_file"):
         _need(given, "tenant_id", "Set it to the Directory (tenant) ID of the app's Overview at " + _ENTRA, place)
         _need(given, "client_id", "Set it to the Application (client) ID of the app's Overview at " + _ENTRA, place)
     _only_with(given, "client_secret_next", "client_secret", place)
@@ -170,7 +170,7 @@ def check_login(given: CredentialSettings, place: SettingLocation) -> None:
 
 
 def check_certificate(path: Path, password: SecretStr | None, place: SettingLocation) -> None:
-    """That it opens. Raises a fault."""
+    """Check that the certificate can be read. Raises a setting error."""
     from app.smtp.auth.client_certificate import ClientCertificate  # noqa: PLC0415 - it imports cryptography
 
     try:
@@ -183,21 +183,23 @@ def check_certificate(path: Path, password: SecretStr | None, place: SettingLoca
         raise setting_error(place.full_name("client_certificate"), what, fix) from None
 
 
-def _one_way(ways: list[str], app: list[str], place: SettingLocation) -> None:
-    """`app` are those that name an app: they are for OAuth alone."""
+def _check_one_method(methods: list[str], app: list[str], place: SettingLocation) -> None:
+    """Check that there is one login method. `app`: given settings of an app registration, for OAuth only."""
     called = place.short_name
-    if app and not ways:
+    if app and not methods:
         first, second, third = map(called, ("client_certificate", "federated_token_file", "managed_identity"))
         raise setting_error(
             place.full_name("client_secret"), "is missing", f"Set it, or {first}, {second} or {third}=true"
         )
-    if not ways:
+    if not methods:
         fix = f"Set it to the mailbox's password or App Password, or set {called('tenant_id')}, "
         fix += f"{called('client_id')} and {called('client_secret')} for OAuth 2.0"
         raise setting_error(place.full_name("password"), "is missing", fix)
-    both = ways + app if ways[0] == "password" else ways
+    both = methods + app if methods[0] == "password" else methods
     if len(both) > 1:
-        raise setting_error(place.full_name(both[1]), f"is given together with {called(ways[0])}", "Keep one of them")
+        raise setting_error(
+            place.full_name(both[1]), f"is given together with {called(methods[0])}", "Keep one of them"
+        )
 
 
 def _need(given: CredentialSettings, name: str, fix: str, place: SettingLocation) -> None:

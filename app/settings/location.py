@@ -8,9 +8,9 @@ PREFIX = "POSTERN_"
 
 @dataclass(frozen=True, slots=True)
 class SettingLocation:
-    """`table` is the mailbox's own, such as `pools[0].mailboxes[2]`, or "" if its settings are those at top level.
+    """Location of a mailbox's settings: `table` is `pools[0].mailboxes[2]`, or "" for the top level.
 
-    `inherited` are the settings that it has from the top level.
+    `inherited` settings are taken from the top level.
     """
 
     table: str = ""

@@ -39,7 +39,7 @@ class MailboxSettings(CredentialSettings):
         CONNECTIONS, description="Connections at once for a mailbox."
     )
     urgent_connections: Annotated[int, Field(ge=0, le=99)] = Field(
-        1, description="How many of these are kept for urgent mail; none if there is only one."
+        1, description="Connections reserved for urgent mail; none if there is only one."
     )
     messages_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         MESSAGES_PER_MINUTE, description="Messages in any 60 s for a mailbox."
@@ -83,12 +83,12 @@ def _checked(given: M, place: SettingLocation) -> M:
 
 def _not_taken(own: MailboxSettings, top: Mapping[str, Any]) -> frozenset[str]:
     """Return the settings that a mailbox with its own login does not inherit."""
-    ways = [name for name in LOGIN_METHODS if getattr(own, name)]
-    if not ways:
+    methods = [name for name in LOGIN_METHODS if getattr(own, name)]
+    if not methods:
         return frozenset()
-    if ways == ["password"]:
+    if methods == ["password"]:
         return frozenset((*LOGIN_METHODS, *METHOD_OPTIONS, "tenant_id", "client_id"))
-    if "managed_identity" in ways or top["managed_identity"]:  # whose client id names an identity, not an app
+    if "managed_identity" in methods or top["managed_identity"]:  # its client id is that of an identity, not of an app
         return frozenset((*LOGIN_METHODS, *METHOD_OPTIONS, "client_id"))
     return frozenset((*LOGIN_METHODS, *METHOD_OPTIONS))
 

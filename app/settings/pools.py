@@ -33,7 +33,7 @@ class PoolSettings(BaseModel):
         description="Senders that every mailbox of it may send as, as patterns. By default the mailboxes themselves.",
     )
     default_sender: Annotated[str | None, AfterValidator(validators.sender)] = Field(
-        None, description="`From` of a message that names none; the first pool that has one counts."
+        None, description="`From` of a message without one; the first pool that has one counts."
     )
     mailboxes: tuple[MailboxSettings, ...] = Field(min_length=1, description="`[[pools.mailboxes]]`, at least one.")
 

@@ -97,7 +97,7 @@ def mailbox(value: str) -> str:
     """Return the address in lower case, so that a mailbox has one name. Display names are refused."""
     try:
         address = parse_address(value)
-        own = pattern(address.addr_spec)  # which a wildcard in it would not be
+        own = pattern(address.addr_spec)  # a wildcard in it is a PatternError
     except (AddressError, PatternError):
         raise setting_error(None, "is not an email address", "Give one such as noreply@contoso.com") from None
     if address.display_name:
@@ -230,7 +230,7 @@ def ca_file(value: Path | None) -> Path | None:
     """Return the path of a PEM file with at least one certificate."""
     if value is None:
         return None
-    if not os.path.isfile(value):  # which takes a value too long for a path for no file
+    if not os.path.isfile(value):  # False also for a value that is too long for a path
         raise setting_error(
             None, "is not a file that can be read", "Give the path of a PEM file with the CA's certificate"
         )

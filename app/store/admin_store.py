@@ -46,7 +46,7 @@ class AdminStore:
         return await self._write(keys.revise, revision)
 
     async def rotate_key(self, rotation: KeyRotation) -> bool:
-        """Give a key a new secret; the old one also works for a while. False: there is no such key in use."""
+        """Give a key a new secret; the old one works until `old_until`. False: it does not exist or is revoked."""
         return await self._write(keys.rotate, rotation)
 
     async def revoke_key(self, id: UUID, now: float, by: Actor | None = None) -> bool:
@@ -54,11 +54,11 @@ class AdminStore:
         return await self._write(keys.revoke, Revocation(id, now, by))
 
     async def apply_setting(self, digest: bytes | None, now: float) -> setting_key.Applied:
-        """Make the key of POSTERN_API_KEY the one of this secret's digest; None: the setting is not given."""
+        """Make this secret the only one of the key of POSTERN_API_KEY. `digest`: its SHA-256; None: no such setting."""
         return await self._write(setting_key.apply, setting_key.Setting(digest, now))
 
     async def find_key(self, digest: bytes) -> AuthenticatedKey | None:
-        """Return the key of the secret with this digest, also if it is revoked: the caller decides."""
+        """Return the key of the secret with this SHA-256, also a revoked one; None if there is none."""
         return await self._read(partial(keys.find, digest=digest))
 
     async def touch_key(self, id: UUID, now: float) -> None:
@@ -82,20 +82,20 @@ class AdminStore:
         await self._write(audit.record_refusals, refusals)
 
     async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
-        """Return the newest entries, those before an entry if one is given."""
+        """Return up to `limit` entries, the newest first; with `before`, those older than this entry."""
         return await self._read(partial(audit.page, before=before, limit=limit))
 
     # Erasure
 
     async def erase(self, ids: Sequence[UUID], now: float, by: Actor) -> dict[UUID, Outcome | MessageState]:
-        """Erase these emails, in small steps; of each the outcome, or its state if it is not over and stays.
+        """Erase these emails in small steps; return by id the outcome, or the state of one that has not ended.
 
-        Call `scrub` afterwards.
+        Emails that have not ended are not changed. Call `scrub` afterwards.
         """
         return await self._erase(ids, now, by, "id")
 
     async def erase_address(self, address: str, now: float, by: Actor) -> Erased:
-        """The same for every email with this address (see `app.mail.erasure.normal`)."""
+        """Erase every email with this address (see `app.mail.erasure.normalize_address`). Call `scrub` afterwards."""
         count, waiting, after = 0, list[UUID](), FIRST_ID
         while True:
             found = await self._read(partial(erase.find, address=address, after=after))
@@ -108,9 +108,9 @@ class AdminStore:
             after = found.last
 
     async def scrub(self, *, whole: bool = False) -> bool:
-        """Remove what erased rows have left in an embedded database's files. False: some may be left.
+        """Remove remains of erased rows from the files of an embedded database. False: some may be left.
 
-        Files of more than `vacuum.MAX_FULL_VACUUM` bytes are rewritten only if `whole`: writers wait meanwhile.
+        Files of more than `vacuum.MAX_FULL_VACUUM` bytes are rewritten only if `whole`, because writers wait meanwhile.
         """
         return await self._run(partial(vacuum.scrub, whole=whole))
 

@@ -6,7 +6,7 @@ from app.operator_errors import UnavailableError
 
 
 class StoreError(UnavailableError):
-    """The store could not do what was asked. Its text is one plain line for a person."""
+    """Base of all errors of the store. The text is one line for people."""
 
 
 class StoreUnreachableError(StoreError):
@@ -14,7 +14,7 @@ class StoreUnreachableError(StoreError):
 
 
 class SchemaTooNewError(StoreError):
-    """The database was written by a newer Postern."""
+    """The schema of the database is newer than this Postern."""
 
 
 class AlreadyOwnedError(StoreError):
@@ -57,7 +57,7 @@ _FIXES = (
     ("55P03", "Another process keeps the rows locked: end it, or wait until it is done."),
     ("25006", "POSTERN_DATABASE_URL names a read-only server: name the primary."),
 )
-_DATABASE_FAULTS = ("42501", "42P01")  # a right or a table is missing; PostgreSQL counts them among a program's errors
+_DATABASE_FAULTS = ("42501", "42P01")  # missing privilege or table; SQLAlchemy reports them as ProgrammingError
 _CHECK = "Check that the database named by POSTERN_DATABASE_URL is up and can be reached."
 
 
@@ -81,5 +81,5 @@ def _fix(error: DBAPIError) -> str:
 
 
 def _code(error: DBAPIError) -> str:
-    """SQLite's name of the error, or PostgreSQL's SQLSTATE; empty when there was no answer."""
+    """Return SQLite's error name or PostgreSQL's SQLSTATE; "" if the database did not answer."""
     return getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""

@@ -74,4 +74,4 @@ _IN_ORDER: Sequence[Verb[Any, Any]] = (
     endpoints.revise,
     endpoints.rotate,
 )
-LOCK_ORDER: Mapping[Verb[Any, Any], int] = {verb: place for place, verb in enumerate(_IN_ORDER)}
+LOCK_ORDER: Mapping[Verb[Any, Any], int] = {verb: position for position, verb in enumerate(_IN_ORDER)}

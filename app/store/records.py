@@ -52,7 +52,7 @@ class MessageSummary:
     bcc: tuple[str, ...] = ()
     reply_to: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()  # the caller's own
+    headers: tuple[tuple[str, str], ...] = ()  # custom headers of the caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Acceptance:
     on_unknown: OnUnknown
     lane: Lane = Lane.NORMAL
     coalesce: str | None = None
-    traceparent: str | None = None  # W3C's, of the request that it came with
-    sunk: bool = False  # it is kept, and never relayed
+    traceparent: str | None = None  # W3C Trace Context of the request
+    sunk: bool = False  # stored, and never relayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Accepted:
 
     ids: tuple[UUID, ...]
     replayed: bool = False
-    superseded: tuple[UUID, ...] = ()  # what they have replaced, by `coalesce`
+    superseded: tuple[UUID, ...] = ()  # messages cancelled because of `coalesce`
     usage: Usage | None = None
 
 
@@ -115,7 +115,7 @@ class Claimed:
     size: int  # bytes of the content
     delivery_state: DeliveryState
     lane: Lane = Lane.NORMAL
-    content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is offered
+    content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is sent
     traceparent: str | None = None
 
 
@@ -180,8 +180,8 @@ class Email:
     on_unknown: OnUnknown
     possible_duplicate: bool
     explanation: Explanation | None
-    tried: bool = False  # an attempt of it has ended
-    content_removed_at: float | None = None  # epoch seconds; None while it is kept
+    tried: bool = False  # an attempt has ended
+    content_removed_at: float | None = None  # None: the content is stored
     recipients: tuple[RecipientRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
 
@@ -192,4 +192,4 @@ class Change:
 
     applied: bool
     state: MessageState
-    has_content: bool = True  # its content
+    has_content: bool = True  # its content is stored

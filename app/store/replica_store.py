@@ -31,7 +31,7 @@ class ReplicaStore:
         replica: UUID,
         mailboxes: Iterable[str],
         now: float,
-        clock_skew: ClockSkew = ClockSkew(),  # noqa: B008 - it does not change
+        clock_skew: ClockSkew = ClockSkew(),  # noqa: B008 - it is immutable
         *,
         by_force: bool = False,
     ) -> list[Acquired]:
@@ -39,23 +39,23 @@ class ReplicaStore:
 
         `clock_skew` belongs to the clock that gives `now`. `by_force`: the former owners are known to be dead.
         """
-        asked = (
+        requests = (
             takeover.Acquisition(replica, mailbox, by_force, now, clock_skew, self._jitter) for mailbox in mailboxes
         )
-        taken = await asyncio.gather(*(self._write(takeover.acquire, one, hints=ANYWHERE) for one in asked))
-        return [one for one in taken if one]
+        acquired = await asyncio.gather(*(self._write(takeover.acquire, one, hints=ANYWHERE) for one in requests))
+        return [one for one in acquired if one]
 
     async def release(self, mailbox: str, token: int) -> bool:
         """Release a mailbox. False: it was no longer owned under this token."""
-        given = await self._write(ownership.release, (mailbox, token))
+        released = await self._write(ownership.release, (mailbox, token))
         self._on_free()
-        return given
+        return released
 
     async def leave(self, replica: UUID) -> None:
         """Remove this replica; its mailboxes become free."""
         await self._write(ownership.leave, replica)
         self._on_free()
 
-    async def draw_quota(self, wish: QuotaRequest) -> QuotaGrant | None:
+    async def draw_quota(self, request: QuotaRequest) -> QuotaGrant | None:
         """Draw recipients of the tenant's daily quota. None: another replica draws now; try again."""
-        return await self._write(tenant_quota.draw_quota, wish)
+        return await self._write(tenant_quota.draw_quota, request)

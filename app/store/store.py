@@ -1,28 +1,33 @@
 """Facade of the store: one async method for each verb, values in and values out.
 
-Times are epoch seconds, given by the caller. Every method raises StoreUnavailableError when the database does not
-answer; a write that raises has stored nothing.
+Rules for all methods: times are epoch seconds of the caller's clock, durations are seconds. Every method raises
+StoreUnavailableError if the database does not answer. A write returns after its commit is on disk; a write that raises
+has stored nothing, unless the connection to a database server was lost during the commit.
+
+With a `key_id` a method sees only the mail of that API key; None: the mail of all keys.
 """
 
 import asyncio
 import math
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Self
+from itertools import chain
+from typing import Self, TypeVar
 from uuid import UUID
 
 from app.mail.lifecycle import MessageState, Settlement
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.mail.rate_limit import RateLimit
+from app.mail.send_estimate import MailboxLimits
 from app.mail.webhook.payload import WebhookEvent
 from app.store import retention
 from app.store.admin_store import AdminStore
 from app.store.db import engine, ping, vacuum
 from app.store.db.notify import DUE, FREE, NotifyChannel
 from app.store.db.reader import Reader
-from app.store.db.writer import OnDue, Writer
+from app.store.db.writer import OnDue, Verb, Writer
 from app.store.keys.audit_records import Actor
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
@@ -40,7 +45,7 @@ from app.store.queue import (
     settle,
 )
 from app.store.queue.fair_queue import LaneKey
-from app.store.read import backlog, listing, mailbox_usage, messages, queue_position
+from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
 from app.store.read.records import Backlog, Page, QueuePosition, Selection
 from app.store.records import (
     ANYWHERE,
@@ -60,20 +65,23 @@ from app.store.replica_store import ReplicaStore
 from app.store.webhooks import deliveries, endpoints, outbox
 from app.store.webhooks.records import ClaimedDelivery, Delivery, DeliveryResult, Revision, Rotation, Webhook
 
+A = TypeVar("A")
+R = TypeVar("R")
+
 
 def _jitter() -> float:
-    return random.uniform(-1.0, 1.0)  # noqa: S311 - it spreads load, it keeps no secret
+    return random.uniform(-1.0, 1.0)  # noqa: S311 - jitter needs no secrecy
 
 
 class Store(AdminStore):
     """An open store; `Store.open` makes one. `replicas` has the verbs by which replicas share mailboxes."""
 
-    def __init__(self, writer: Writer, reader: Reader, bell: NotifyChannel) -> None:
+    def __init__(self, writer: Writer, reader: Reader, channel: NotifyChannel) -> None:
         super().__init__(writer, reader)
         self._writer = writer
         self._reader = reader
-        self._bell = bell
-        self.replicas = ReplicaStore(writer, _jitter, partial(bell.notify, FREE))
+        self._channel = channel
+        self.replicas = ReplicaStore(writer, _jitter, partial(channel.notify, FREE))
 
     @classmethod
     async def open(
@@ -81,38 +89,49 @@ class Store(AdminStore):
     ) -> Self:
         """Open the database of this URL; create and migrate it if necessary.
 
-        `on_due` is called when work may be due, `on_mailbox_free` when a mailbox may have become free; with the latter,
-        both are also called for writes of other processes. Raises SchemaTooNewError, StoreUnreachableError.
+        `on_due` is called with hints when work may be due, `on_mailbox_free` when a mailbox may have become free, both
+        on the event loop. With `on_mailbox_free`, both are also called for writes of other processes. Raises
+        SchemaTooNewError, StoreUnreachableError.
         """
         await asyncio.to_thread(migrate, url)
         reader = Reader(engine.read_engine(url))
-        bell = NotifyChannel(
+        channel = NotifyChannel(
             engine.server_dsn(url),
             reader,
             {DUE: partial(on_due, ELSEWHERE), FREE: on_mailbox_free} if on_mailbox_free else {},
         )
-        writer = Writer(engine.write_engine(url), bell.notifying(DUE, on_due), LOCK_ORDER)
-        return cls(writer, reader, bell)
+        writer = Writer(engine.write_engine(url), channel.notifying(DUE, on_due), LOCK_ORDER)
+        return cls(writer, reader, channel)
 
     async def close(self) -> None:
         """Finish pending writes, then close all connections."""
         await self._writer.close()
-        await self._bell.close()
+        await self._channel.close()
         await asyncio.to_thread(self._reader.close)
 
-    # Into the queue
+    async def _in_batches(self, verb: Verb[A, R], argument: A, full: int, size_of: Callable[[R], int]) -> list[R]:
+        """Repeat the write until a result is not `full`; return all results."""
+        results = [await self._write(verb, argument)]
+        while size_of(results[-1]) == full:
+            results.append(await self._write(verb, argument))
+        return results
+
+    # Submission
 
     async def accept(
         self, acceptances: Sequence[Acceptance], once: Idempotency | None = None, budget: RateLimit | None = None
     ) -> Accepted | IdempotencyConflict | RateLimited:
         """Store the messages and the Idempotency-Key, and charge the API key's rate limit, in one commit.
 
-        Raises AlreadyStoredError if one of the ids is stored already.
+        All messages have the same API key; with `once` there is at least one. Returns `Accepted` with their ids in
+        order, or with those of the first request with this Idempotency-Key; `IdempotencyConflict` if that request was
+        another one; `RateLimited` if the `budget` is exceeded. Raises AlreadyStoredError if one of the ids is stored
+        already.
         """
         hints = frozenset(WorkHint(one.pool, one.lane is Lane.URGENT) for one in acceptances)
         return await self._write(accept.accept, accept.Request(tuple(acceptances), once, budget), hints=hints)
 
-    # Through the relay
+    # Relay: claim, attempt, settle
 
     async def claim(
         self,
@@ -126,25 +145,29 @@ class Store(AdminStore):
         non_urgent: int | None = None,
         batchable: bool = False,
     ) -> list[Claimed] | None:
-        """Claim up to `limit` due messages of the pool, by lane and then by turn; at most `non_urgent` not urgent.
+        """Claim up to `limit` due messages of the pool, in the order of lanes and turns.
 
-        Each gets a lease until `lease_until` and an open attempt. Returns None if the mailbox is no longer owned under
-        the token `fence`. `batchable`: the commit may wait BATCH_DELAY for others.
+        At most `non_urgent` of them are not urgent (None: `limit`). Each gets a lease until `lease_until` and an open
+        attempt. Returns [] if none is due, None if the mailbox is no longer owned under the token `fence`. `batchable`:
+        the commit may wait BATCH_DELAY for others.
         """
-        demand = claim.ClaimRequest(
+        request = claim.ClaimRequest(
             pool, mailbox, fence, limit, limit if non_urgent is None else non_urgent, now, lease_until
         )
-        return await self._write(claim.claim, demand, batchable=batchable)
+        return await self._write(claim.claim, request, batchable=batchable)
 
     async def mark_dot(self, claimed: Claimed) -> bool:
-        """Record durably that the final dot may be sent. False: the lease is lost, so it must not be sent.
+        """Record on disk that the final dot may be sent. False: the lease is lost, so it must not be sent.
 
-        Pending settlements are flushed in the same commit, so at most the message in flight can be in doubt.
+        Earlier settlements of this process are committed with it, so at most the message in flight can be in doubt.
         """
         return await self._write(settle.mark_dot, claimed, flush_batched_first=True)
 
     async def settle(self, claimed: Claimed, settlement: Settlement, record: AttemptLog) -> bool:
-        """Write the outcome of an attempt. False: the lease was lost and nothing is written."""
+        """Write the outcome of an attempt: message, recipients, log. False: the lease was lost, nothing is written.
+
+        The commit waits up to BATCH_DELAY for others.
+        """
         hints = frozenset() if settlement.due_at is None else ANYWHERE
         return await self._write(settle.settle, (claimed, settlement, record), hints=hints, batchable=True)
 
@@ -167,32 +190,24 @@ class Store(AdminStore):
     ) -> list[tuple[UUID, bool]]:
         """Requeue messages with an expired lease, or all active ones (`everything`).
 
-        Returns each id with a flag: is the message in doubt? `owner`: only the mailboxes of this replica. `grace`:
-        seconds that must have passed since the lease expired.
+        `owner`: only those of mailboxes of this replica. `grace`: seconds that must have passed since the lease
+        expired. `jitter` returns numbers in -1..1 for the retry delays. Returns each id with a flag: is the message in
+        doubt?
         """
-        orphans = recover.ExpiredLeases(math.inf if everything else now - grace, now, jitter, owner)
-        found: list[tuple[UUID, bool]] = []
-        while len(part := await self._write(recover.recover, orphans)) == recover.BATCH_SIZE:
-            found += part
-        if found or part:  # seldom
+        expired = recover.ExpiredLeases(math.inf if everything else now - grace, now, jitter, owner)
+        found = [*chain(*await self._in_batches(recover.recover, expired, recover.BATCH_SIZE, len))]
+        if found:  # rare
             self._writer.hint(ANYWHERE)
-        return found + part
+        return found
 
     async def expire(self, now: float) -> list[UUID]:
-        """End waiting messages that are past their expiry; return their ids."""
-        found: list[UUID] = []
-        while len(part := await self._write(recover.expire, now)) == recover.BATCH_SIZE:
-            found += part
-        return found + part
+        """End waiting messages past their expiry: their pending recipients fail. Returns the ids of the messages."""
+        return [*chain(*await self._in_batches(recover.expire, now, recover.BATCH_SIZE, len))]
 
     async def hold_waiting(self, now: float) -> int:
         """Hold, after a restore, every message that may have been relayed since the backup; return their number."""
         await self.recover(now, everything=True)
-        count = part = await self._write(hold_restored.hold, now)
-        while part == hold_restored.BATCH_SIZE:
-            part = await self._write(hold_restored.hold, now)
-            count += part
-        return count
+        return sum(await self._in_batches(hold_restored.hold, now, hold_restored.BATCH_SIZE, int))
 
     async def latest_timestamp(self) -> float | None:
         """Return the latest time stored; None if the store is empty.
@@ -229,28 +244,35 @@ class Store(AdminStore):
         """Return the messages that this mailbox sent after `since` or is sending now, oldest first."""
         return await self._read(partial(messages.sent_since, mailbox=mailbox, since=since))
 
-    # Out of the store
+    # Retention
 
-    async def prune(self, bounds: retention.RetentionCutoffs) -> int:
-        """Remove a batch of rows past their retention; return their number.
+    async def prune(self, cutoffs: retention.RetentionCutoffs) -> int:
+        """Remove up to `retention.BATCH_SIZE` rows or contents past their retention; return their number.
 
-        0: nothing is left, or another process prunes.
+        Call it until it returns 0: nothing is left, or another process prunes.
         """
-        return await self._write(retention.prune, bounds, batchable=True)
+        return await self._write(retention.prune, cutoffs, batchable=True)
 
     async def shrink(self) -> int:
-        """Return a batch of unused pages of an embedded database to the file system; 0: there are few."""
+        """Return up to `vacuum.BATCH_PAGES` unused pages of an embedded database to the file system; their number."""
         return await self._write(vacuum.shrink, None, batchable=True)
 
-    # For people
+    # Reads
 
     async def get(self, id: UUID, key_id: UUID | None = None) -> Email | None:
         """Return one message with recipients and attempts; None if there is none, or it is another key's."""
         return await self._read(partial(messages.get, id=id, key_id=key_id))
 
     async def queue_position(self, id: UUID, now: float) -> QueuePosition | None:
-        """Return the queue position of a waiting message; None if there is no such message."""
+        """Return the queue position of a waiting message; None if there is no message of this id."""
         return await self._read(partial(queue_position.queue_position, id=id, now=now))
+
+    async def delivery_status(
+        self, email: Email, capacities: Mapping[str, MailboxLimits], now: float
+    ) -> status.DeliveryStatus:
+        """Return explanation, queue position and estimated send time of an email; `capacities`: limits by mailbox."""
+        queued = await self.queue_position(email.id, now) if status.is_waiting(email, now) else None
+        return status.delivery_status(email, queued, capacities, now)
 
     async def position_of_next(self, pool: str, lane: Lane, key_id: UUID, now: float) -> QueuePosition:
         """Return the queue position of a message that this key would submit now."""
@@ -263,7 +285,11 @@ class Store(AdminStore):
         return list((await self.list_emails(Selection(key_id=key_id, state=state), limit, 0.0)).emails)
 
     async def list_emails(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> Page:
-        """Return up to `limit` messages of the selection, the newest or the oldest. The cost is bounded."""
+        """Return up to `limit` messages of the selection, the newest or the oldest, without their attempts.
+
+        The newest comes first in both cases. `now` decides `last_event`. A page reads a limited number of rows, so it
+        may be short and have a `next_id` to continue from.
+        """
         return await self._read(
             partial(listing.list_emails, asked=asked, limit=limit, now=now, oldest_first=oldest_first)
         )
@@ -277,11 +303,11 @@ class Store(AdminStore):
         return await self._read(partial(messages.content, id=id))
 
     async def counts(self) -> dict[MessageState, int]:
-        """Return the number of messages by state. Reads a whole index: for pages, not for loops."""
+        """Return the number of messages by state, with every state. Reads a whole index: not for periodic calls."""
         return await self._read(messages.counts)
 
     async def backlog(self, pools: Sequence[str], now: float) -> Backlog:
-        """Return the number of unfinished messages in these pools, up to a bound, and the oldest due times."""
+        """Return the numbers of unfinished messages in these pools, up to COUNT_LIMIT, and the oldest due times."""
         return await self._read(partial(backlog.backlog, pools=pools, now=now))
 
     async def write_probe(self) -> None:
@@ -292,20 +318,20 @@ class Store(AdminStore):
         """Return True while the database has the schema of this build."""
         return await self._read(is_current)
 
-    # By people. None: there is no such message, or it is another key's
+    # Operator commands. None: there is no such message, or it is another key's. `by`: actor for the audit
 
     async def retry(self, id: UUID, now: float, key_id: UUID | None = None, by: Actor | None = None) -> Change | None:
-        """Requeue a held message, or the failed recipients of an ended one: due now, with a new lifetime."""
+        """Requeue a held message, or the failed recipients of a done one: due now, with a new lifetime."""
         return await self._write(operator.retry, operator.OperatorCommand(id, now, key_id, by=by), hints=ANYWHERE)
 
     async def cancel(
         self, id: UUID, now: float, key_id: UUID | None = None, *, scheduled: bool = False, by: Actor | None = None
     ) -> Change | None:
-        """Cancel a waiting or held message, or only a scheduled one. Active messages are not changed."""
+        """Cancel a waiting or held message. Active messages are not changed. `scheduled`: only before its send time."""
         return await self._write(operator.cancel, operator.OperatorCommand(id, now, key_id, scheduled, by))
 
     async def reschedule(self, id: UUID, at: float, now: float, key_id: UUID | None = None) -> Change | None:
-        """Give a scheduled message another send time; a time in the past means now."""
+        """Change the send time of a scheduled message to `at`; a time in the past means now."""
         return await self._write(reschedule.reschedule, reschedule.Reschedule(id, at, now, key_id), hints=ANYWHERE)
 
     async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:
@@ -332,7 +358,7 @@ class Store(AdminStore):
         return await self._read(conditions.list_all)
 
     async def usage(self, now: float) -> dict[str, MailboxUsage]:
-        """Return the used limits of each mailbox, by name. Reads a day of attempts: for pages, not for loops."""
+        """Return by mailbox the usage of its limits. Reads a day of attempts: not for periodic calls."""
         return await self._read(partial(mailbox_usage.usage, now=now))
 
     # Webhooks
@@ -362,15 +388,15 @@ class Store(AdminStore):
         return await self._write(endpoints.remove, id)
 
     async def webhook_backlog(self, id: UUID) -> int:
-        """Return the number of pending deliveries of an endpoint, up to a bound."""
+        """Return the number of pending deliveries of an endpoint, up to COUNT_LIMIT."""
         return await self._read(partial(backlog.webhook_backlog, id=id))
 
     async def deliveries(self, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
-        """Return the newest deliveries of an endpoint, those before an event if one is given."""
+        """Return up to `limit` deliveries of an endpoint, the newest first; with `before`, those of older events."""
         return await self._read(partial(endpoints.deliveries, id=webhook, before=before, limit=limit))
 
     async def delivery(self, webhook: UUID, event: UUID) -> Delivery | None:
-        """Return the delivery of one event to one endpoint."""
+        """Return the delivery of one event to one endpoint; None if there is none."""
         return await self._read(partial(endpoints.delivery, id=webhook, event_id=event))
 
     async def replay(self, webhook: UUID, event: UUID, now: float) -> bool:
@@ -379,16 +405,12 @@ class Store(AdminStore):
 
     async def replay_failed(self, webhook: UUID, since: float, now: float) -> int:
         """Deliver every failed event since `since` to an endpoint again; return their number."""
-        again = deliveries.ReplayFailed(webhook, since, now)
-        count = part = await self._write(deliveries.replay_failed, again)
-        while part == deliveries.BATCH_SIZE:
-            part = await self._write(deliveries.replay_failed, again)
-            count += part
-        return count
+        request = deliveries.ReplayFailed(webhook, since, now)
+        return sum(await self._in_batches(deliveries.replay_failed, request, deliveries.BATCH_SIZE, int))
 
-    async def publish_event(self, notice: WebhookEvent) -> None:
+    async def publish_event(self, event: WebhookEvent) -> None:
         """Publish an event that no other write publishes."""
-        await self._write(outbox.publish, notice)
+        await self._write(outbox.publish, event)
 
     async def write_delay_notices(self, now: float) -> None:
         """Publish `email.delivery_delayed` for messages that have waited for DELAY_NOTICE_AFTER."""
@@ -403,11 +425,11 @@ class Store(AdminStore):
     async def claim_deliveries(
         self, webhook: UUID, limit: int, now: float, lease_until: float
     ) -> list[ClaimedDelivery]:
-        """Claim the next deliveries of an endpoint, only the first of each subject."""
+        """Claim up to `limit` due deliveries of an endpoint, only the first of each subject, until `lease_until`."""
         return await self._write(deliveries.claim, deliveries.ClaimRequest(webhook, limit, now, lease_until))
 
     async def recover_deliveries(self, now: float, until: float) -> None:
-        """Release deliveries whose lease ends by `until`. The caller knows that no process holds them."""
+        """Make deliveries due now whose lease ends by `until`. Only if no other process dispatches."""
         await self._write(deliveries.recover, deliveries.ExpiredLeases(now, until))
 
     async def settle_delivery(self, result: DeliveryResult) -> bool:

@@ -44,15 +44,15 @@ class EndpointState:
         limit = 1 if self.failing else CLAIM_BATCH
         return 0 if now < self.paused_until or self.in_flight > limit // 2 else limit - self.in_flight
 
-    def record_result(self, answer: WebhookResponse, now: float) -> None:
+    def record_result(self, response: WebhookResponse, now: float) -> None:
         """Update the state from one response."""
-        self.failing = not 200 <= answer.status < 300
-        if answer.status not in _UNREACHED:
+        self.failing = not 200 <= response.status < 300
+        if response.status not in _UNREACHED:
             self.failures = 0
         elif now >= self.paused_until:  # else it repeats the result of a concurrent attempt
             self.failures += 1
-            rest = retry_schedule.backoff(self.failures, 0.0, first_delay=FIRST_PAUSE, max_delay=MAX_PAUSE)
-            self.paused_until = now + max(rest, min(answer.retry_after, MAX_RETRY_AFTER))
+            pause = retry_schedule.backoff(self.failures, 0.0, first_delay=FIRST_PAUSE, max_delay=MAX_PAUSE)
+            self.paused_until = now + max(pause, min(response.retry_after, MAX_RETRY_AFTER))
 
 
 class WebhookDispatcher:
@@ -72,7 +72,7 @@ class WebhookDispatcher:
     async def start(self, *, single_node: bool) -> None:
         """Start. `single_node`: no other process dispatches, so deliveries claimed earlier are due immediately.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailableError.
         """
         if single_node:
             now = self._clock.now()
@@ -106,70 +106,70 @@ class WebhookDispatcher:
             await self._claim(webhook, now)
 
     async def _claim(self, webhook: Webhook, now: float) -> None:
-        line = self._endpoints[webhook.id]
-        room = min(line.capacity(now), MAX_IN_FLIGHT - len(self._attempts))
-        if room < 1:
+        endpoint = self._endpoints[webhook.id]
+        limit = min(endpoint.capacity(now), MAX_IN_FLIGHT - len(self._attempts))
+        if limit < 1:
             return
-        until = now + LEASE_SECONDS * self._clock.speed
-        for due in await self._store.claim_deliveries(webhook.id, room, now, until):
-            line.in_flight += 1
-            task = asyncio.create_task(self._attempt(webhook, line, due))
+        lease_until = now + LEASE_SECONDS * self._clock.speed
+        for due in await self._store.claim_deliveries(webhook.id, limit, now, lease_until):
+            endpoint.in_flight += 1
+            task = asyncio.create_task(self._attempt(webhook, endpoint, due))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
 
-    async def _attempt(self, webhook: Webhook, line: EndpointState, due: ClaimedDelivery) -> None:
-        began = self._clock.monotonic()
+    async def _attempt(self, webhook: Webhook, endpoint: EndpointState, due: ClaimedDelivery) -> None:
+        started = self._clock.monotonic()
         try:
-            answer = await self._sender.send(webhook, due)
+            response = await self._sender.send(webhook, due)
             now = self._clock.now()
-            line.record_result(answer, now)
-            told = classify(due, answer, now, random.uniform(-1, 1))  # noqa: S311 - it spreads load, it keeps no secret
-            if await self._store.settle_delivery(told):
-                _report(told, self._clock.monotonic() - began)
+            endpoint.record_result(response, now)
+            result = classify(due, response, now, random.uniform(-1, 1))  # noqa: S311 - jitter needs no secrecy
+            if await self._store.settle_delivery(result):
+                _report(result, self._clock.monotonic() - started)
         except StoreUnavailableError as error:
             logs.store_failed("webhooks", error)  # the lease expires, and the delivery is repeated
         except Exception as error:  # a bug costs this event one lease, not the loop
-            logs.crashed(f"telling {due.event_id}", error)
+            logs.crashed(f"webhook delivery {due.event_id}", error)
         finally:
-            line.in_flight -= 1
-            if line.capacity(self._clock.now()):
+            endpoint.in_flight -= 1
+            if endpoint.capacity(self._clock.now()):
                 self._wake.set()
 
 
-def classify(due: ClaimedDelivery, answer: WebhookResponse, now: float, jitter: float) -> DeliveryResult:
+def classify(due: ClaimedDelivery, response: WebhookResponse, now: float, jitter: float) -> DeliveryResult:
     """Return the result of an attempt. Only 2xx is a success, not a redirect. `jitter` is in -1..1. Pure."""
-    attempt = DeliveryAttempt(now, answer.status, answer.text)
-    if 200 <= answer.status < 300:
+    attempt = DeliveryAttempt(now, response.status, response.text)
+    if 200 <= response.status < 300:
         return DeliveryResult(due, attempt, delivered=True)
-    if answer.status == _GONE:  # the event waits until the endpoint is enabled again
+    if response.status == _GONE:  # the event waits until the endpoint is enabled again
         return DeliveryResult(due, attempt, delivered=False, next_at=now, disable_reason="It answered 410 Gone.")
-    rest = retry_delay(due.tries + 1, jitter)
-    if rest is None:
+    delay = retry_delay(due.tries + 1, jitter)
+    if delay is None:
         return DeliveryResult(due, attempt, delivered=False)
-    wish = min(answer.retry_after, MAX_RETRY_AFTER) if answer.status in _OVERLOADED else 0.0
-    return DeliveryResult(due, attempt, delivered=False, next_at=now + max(rest, wish))
+    requested = min(response.retry_after, MAX_RETRY_AFTER) if response.status in _OVERLOADED else 0.0
+    return DeliveryResult(due, attempt, delivered=False, next_at=now + max(delay, requested))
 
 
-def _report(told: DeliveryResult, seconds: float) -> None:
-    outcome = _outcome(told)
+def _report(result: DeliveryResult, seconds: float) -> None:
+    outcome = _outcome(result)
     metrics.webhook_sent(outcome)
     logs.webhook_sent(
-        told.delivery.event_id,
-        webhook=told.delivery.webhook_id,
-        kind=told.delivery.type,
-        number=told.delivery.tries + 1,
+        result.delivery.event_id,
+        webhook=result.delivery.webhook_id,
+        kind=result.delivery.type,
+        number=result.delivery.tries + 1,
         outcome=outcome,
-        status=told.attempt.status,
-        reason="" if told.attempt.status else told.attempt.response,  # a response's text belongs to the receiver
+        status=result.attempt.status,
+        reason="" if result.attempt.status else result.attempt.response,  # a response's text belongs to the receiver
         seconds=seconds,
     )
-    if told.disable_reason:
-        logs.webhook_disabled(told.delivery.webhook_id, reason=told.disable_reason)
+    if result.disable_reason:
+        logs.webhook_disabled(result.delivery.webhook_id, reason=result.disable_reason)
 
 
-def _outcome(told: DeliveryResult) -> str:
-    if told.delivered:
+def _outcome(result: DeliveryResult) -> str:
+    if result.delivered:
         return "delivered"
-    if told.disable_reason:
+    if result.disable_reason:
         return "gone"
-    return "given up" if told.next_at is None else "again"
+    return "given up" if result.next_at is None else "again"

@@ -31,7 +31,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
-    """The connections of httpcore, made by `network`. With `private` every address may be connected to."""
+    """httpcore backend over `network`. `allow_private`: every address is allowed."""
 
     def __init__(
         self, resolve: Resolve, *, allow_private: bool, network: httpcore.AsyncNetworkBackend | None = None

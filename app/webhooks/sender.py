@@ -45,7 +45,7 @@ class WebhookSender:
     def __init__(
         self, clock: Clock, tls_context: ssl.SSLContext, *, allow_private: bool = False, resolve: Resolve = resolve
     ) -> None:
-        """`trust` verifies the endpoints; `private`: they may have addresses that are not public, and plain http."""
+        """`tls_context` verifies the endpoints. `allow_private`: private addresses and plain http are allowed."""
         self._clock = clock
         self._allow_private = allow_private
         self._pool = httpcore.AsyncConnectionPool(
@@ -66,7 +66,7 @@ class WebhookSender:
             return WebhookResponse(0, str(refusal))
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             return WebhookResponse(0, _line(f"{type(error).__name__}: {error}"))
-        except Exception as error:  # an attempt that is not counted would be repeated for ever
+        except Exception as error:  # an uncounted attempt would be repeated for ever
             logs.crashed(f"posting {due.event_id}", error)
             return WebhookResponse(
                 0, _line(f"It could not be posted ({type(error).__name__}); the log has the details.")
@@ -99,13 +99,13 @@ class WebhookSender:
 
 def signatures(secrets: Sequence[Secret], due: ClaimedDelivery, now: float) -> str:
     """Return one signature per secret that is valid at `now` (epoch seconds), the current one first."""
-    moment = datetime.fromtimestamp(now, UTC)  # the package takes any other zone for UTC
+    moment = datetime.fromtimestamp(now, UTC)  # the package treats every zone as UTC
     valid = [secret for secret in secrets if secret.until is None or secret.until > now]
     return " ".join(Signer(secret.value).sign(str(due.event_id), moment, due.payload) for secret in valid)
 
 
 def _line(text: str) -> str:
-    """`text` as it can be stored and shown."""
+    """Return `text` shortened and escaped, to be stored and shown."""
     return escape_controls(cut(text, KEPT_RESPONSE_BYTES))
 
 
@@ -120,6 +120,6 @@ async def _first_bytes(response: httpcore.Response) -> str:
 
 
 def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: float) -> float:
-    """Seconds; 0 without a header that can be read."""
+    """Return the seconds of Retry-After; 0 without a valid header."""
     given = next((value.decode("latin-1") for name, value in headers if name.lower() == b"retry-after"), "")
     return retry_after.from_header(given, now)

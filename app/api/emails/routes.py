@@ -39,7 +39,6 @@ from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
 from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.keys.records import Key
-from app.store.read import status
 from app.store.records import Change, Email
 
 _SEND = SubmissionEndpoint("/emails")
@@ -151,13 +150,12 @@ class EmailRoutes:
 
     async def _rendered(self, scope: Scope, email: Email) -> bytes:
         now = self._edge.clock.now()
-        outlook = await self._edge.store.queue_position(email.id, now) if status.waits(email, now) else None
-        prospect = status.delivery_status(email, outlook, self._edge.capacities, now)
+        status = await self._edge.store.delivery_status(email, self._edge.capacities, now)
         size = email.size if email.content_removed_at is None else 0
         charge(scope, size)
         async with large_work_slot(scope, size):
             content = await self._edge.store.content(email.id) if size else None
-            render = partial(view.render, email, content, prospect, now)
+            render = partial(view.render, email, content, status, now)
             rendered = render() if size <= INLINE_SIZE else await asyncio.to_thread(render)
         charge(scope, len(rendered))
         return rendered

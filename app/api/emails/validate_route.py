@@ -83,5 +83,5 @@ class ValidateRoute:
             return None
         if would_be.due_at > now:
             return would_be.due_at
-        outlook = await self._edge.store.position_of_next(would_be.pool, would_be.lane, would_be.key_id, now)
-        return estimate(now, outlook, self._edge.capacities, now)
+        position = await self._edge.store.position_of_next(would_be.pool, would_be.lane, would_be.key_id, now)
+        return estimate(now, position, self._edge.capacities, now)

@@ -123,7 +123,7 @@ class EmailObject(ListedEmail):
     relay: Relay
 
 
-def render(mail: Email, content: bytes | None, prospect: DeliveryStatus, now: float) -> bytes:
+def render(mail: Email, content: bytes | None, status: DeliveryStatus, now: float) -> bytes:
     """Return the email as JSON, with the texts of the stored content. `now` in epoch seconds."""
     shown: EmailObject = {
         "object": "email",
@@ -132,7 +132,7 @@ def render(mail: Email, content: bytes | None, prospect: DeliveryStatus, now: fl
         "text": stored_parts.text(content, "plain") if content else None,
         **_delivery_fields(mail, now),
         "tags": [{"name": name, "value": value} for name, value in mail.head.tags],
-        "relay": _relay(mail, prospect),
+        "relay": _relay(mail, status),
     }
     return json.dumps(shown).encode()
 
@@ -164,14 +164,14 @@ def _delivery_fields(mail: Email, now: float) -> _DeliveryFields:
     }
 
 
-def _relay(mail: Email, prospect: DeliveryStatus) -> Relay:
+def _relay(mail: Email, status: DeliveryStatus) -> Relay:
     return {
         "state": mail.state,
         "lane": mail.lane,
         "pool": mail.pool,
         "mailbox": mail.mailbox,
-        "position": prospect.position,
-        "estimated_send_at": timestamp(prospect.estimated_send_at),
+        "position": status.position,
+        "estimated_send_at": timestamp(status.estimated_send_at),
         "next_attempt_at": timestamp(mail.due_at) if mail.state in WAITING_STATES else None,
         "expires_at": iso(mail.expires_at),
         "possible_duplicate": mail.possible_duplicate,
@@ -181,7 +181,7 @@ def _relay(mail: Email, prospect: DeliveryStatus) -> Relay:
             for recipient in mail.recipients
         ],
         "attempts": [_attempt(attempt) for attempt in mail.attempts],
-        "explanation": {"summary": prospect.why.summary, "fix": prospect.why.fix},
+        "explanation": {"summary": status.why.summary, "fix": status.why.fix},
     }
 
 

@@ -1,6 +1,6 @@
-"""A whole copy of an embedded database while it is worked, and its way back. Knows no table.
+"""Backup of an embedded database in use, and restore. Independent of the tables.
 
-A copy is complete, checked and on the disk, or it is not there. A database that is replaced is set aside, not removed.
+A backup is complete, checked and on the disk, or it does not exist. A restore renames the former database.
 """
 
 import os
@@ -15,32 +15,32 @@ from sqlalchemy.exc import DBAPIError
 from app.store.db.engine import database_file
 from app.store.errors import BackupError, StoreUnavailableError
 
-_BESIDE = ("-wal", "-shm")  # SQLite's own files beside a database
-_BUSY = 30.0  # seconds to wait for who writes
+_COMPANIONS = ("-wal", "-shm")  # SQLite's files beside a database
+_BUSY_TIMEOUT = 30.0  # seconds to wait for a writer
 
 
 def save(url: str, target: Path) -> None:
-    """Write the database as it stands now to `target`. Raises BackupError."""
+    """Write the current database to `target`. Raises BackupError."""
     file = embedded_file(url)
     if not file.exists():
         raise BackupError(f"There is no database {file} yet. Check POSTERN_DATA_DIR and POSTERN_DATABASE_URL.")
     if target.exists():
         raise BackupError(f"{target} is there already. Give the backup a name of its own.")
-    with _made(target) as part:
+    with _new_file(target) as part:
         _run(file, "VACUUM INTO ?", str(part))
         _check(part)
 
 
 @contextmanager
 def restoring(url: str, source: Path, aside: str) -> Iterator[str]:
-    """Put `source` in the database's place once the block has ended well; the block gets its URL, to change it before.
+    """Replace the database by `source` when the block ends without an error. The block gets the URL of the copy.
 
-    What stood there gets `aside` after its name. The caller holds the DatabaseFileLock. Raises BackupError.
+    The former database gets the suffix `aside`. The caller holds the DatabaseFileLock. Raises BackupError.
     """
     file = embedded_file(url)
     if not source.is_file():
         raise BackupError(f"There is no file {source}. Give one that `postern backup` has made.")
-    with _made(file, aside) as part:
+    with _new_file(file, aside) as part:
         shutil.copyfile(source, part)
         _check(part)
         yield f"sqlite:///{part}"
@@ -48,7 +48,7 @@ def restoring(url: str, source: Path, aside: str) -> Iterator[str]:
 
 
 def embedded_file(url: str) -> Path:
-    """The database's file. Raises BackupError when it is a server's."""
+    """Return the file of the database. Raises BackupError for a database server."""
     file = database_file(url)
     if file is None:
         raise BackupError(
@@ -58,8 +58,8 @@ def embedded_file(url: str) -> Path:
 
 
 @contextmanager
-def _made(target: Path, aside: str = "") -> Iterator[Path]:
-    """A file beside `target` that only this user can read, and that gets its name when the block has ended well."""
+def _new_file(target: Path, aside: str = "") -> Iterator[Path]:
+    """Yield a file that only this user can read; it becomes `target` when the block ends without an error."""
     part = Path(f"{target}.part")
     try:
         _remove(part)
@@ -68,7 +68,7 @@ def _made(target: Path, aside: str = "") -> Iterator[Path]:
         yield part
         _sync(part)
         if target.exists():
-            _set_aside(target, Path(f"{target}{aside}"))
+            _rename_database(target, Path(f"{target}{aside}"))
         os.replace(part, target)
         _sync(target.parent)
     except OSError as error:
@@ -77,24 +77,24 @@ def _made(target: Path, aside: str = "") -> Iterator[Path]:
         _remove(part)
 
 
-def _set_aside(file: Path, aside: Path) -> None:
+def _rename_database(file: Path, aside: Path) -> None:
     os.link(file, aside)
-    for end in _BESIDE:  # no other file must ever be opened with this one's log
+    for end in _COMPANIONS:  # the log belongs to this file only
         if (log := Path(f"{file}{end}")).exists():
             os.replace(log, f"{aside}{end}")
 
 
 def _remove(part: Path) -> None:
-    for end in ("", *_BESIDE):
+    for end in ("", *_COMPANIONS):
         Path(f"{part}{end}").unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
-    place = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(place)
+        os.fsync(descriptor)
     finally:
-        os.close(place)
+        os.close(descriptor)
 
 
 def _check(part: Path) -> None:
@@ -104,10 +104,12 @@ def _check(part: Path) -> None:
 
 
 def _run(file: Path, statement: str, *values: str) -> list[tuple[object, ...]]:
-    """Outside of a transaction. Raises BackupError."""
+    """Run a statement outside of a transaction. Raises BackupError."""
     try:
-        with closing(sqlite3.connect(file, timeout=_BUSY, isolation_level=None)) as connection:
-            if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):  # a file of before: its copy shall have it
+        with closing(sqlite3.connect(file, timeout=_BUSY_TIMEOUT, isolation_level=None)) as connection:
+            if connection.execute("PRAGMA auto_vacuum").fetchone() == (
+                0,
+            ):  # a file of an older version: set it for the copy
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             return connection.execute(statement, values).fetchall()
     except sqlite3.Error as error:

@@ -1,8 +1,8 @@
 """Free space on the disk of an embedded database, measured once a second. Below a reserve no email is accepted.
 
-The reserve keeps settlements, retention and the audit writable: mail that is queued is relayed on, and what is removed
-makes room. Between two measurements the bytes of accepted mail are subtracted. The disk of a database server is
-measured by nobody here; it says itself when it is full.
+The reserve keeps settlements, retention and the audit writable, so that queued mail is relayed and space is freed.
+Between two measurements the bytes of accepted mail are subtracted. The disk of a database server is not measured: the
+server reports when it is full.
 """
 
 import asyncio
@@ -14,23 +14,23 @@ from app import logs, metrics
 
 INTERVAL = 1.0  # seconds between two measurements
 DEFAULT_RESERVE = 128 * 1024 * 1024  # bytes
-SMALL_DISK_SHARE = 10  # of a disk below ten times that, a tenth is the default
+SMALL_DISK_SHARE = 10  # of a disk smaller than ten times that, a tenth is the default
 _COPIES = 2  # a message is written to SQLite's write-ahead log and to the file
 
 
 class ReserveTooLargeError(ValueError):
-    """The disk could never have as much free space. Its text has both sizes."""
+    """The reserve is larger than the disk. The text has both sizes."""
 
 
 class DiskGuard:
-    """The guard of one folder; without a folder it lets everything pass.
+    """Guard of one folder; without a folder it allows everything.
 
     `reserve` is in bytes; None: the default, 0: no reserve. Raises ReserveTooLargeError.
     """
 
     def __init__(self, folder: Path | None, reserve: int | None) -> None:
         self._folder = folder
-        self._free: int | None = None  # None: not known
+        self._free: int | None = None  # None: unknown
         self._accepted = 0  # bytes since the measurement
         self._low = False
         self._task: asyncio.Task[None] | None = None
@@ -44,11 +44,11 @@ class DiskGuard:
 
     @property
     def low(self) -> bool:
-        """Whether no email is accepted now."""
+        """True while no email is accepted."""
         return self._low
 
     def take(self, size: int) -> bool:
-        """Whether a message of so many bytes may be stored; if so, they count until the next measurement."""
+        """Return whether a message of `size` bytes may be stored; if so, they count until the next measurement."""
         if self._free is None:
             return True
         if self._low or self._free - self._accepted - _COPIES * size < self._reserve:
@@ -57,12 +57,12 @@ class DiskGuard:
         return True
 
     def start(self) -> None:
-        """Measure until `stop`."""
+        """Start to measure periodically."""
         if self._folder is not None:
             self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -75,8 +75,10 @@ class DiskGuard:
             self._update_low()
 
     def _measure(self) -> int | None:
-        """Read the free space; answers the size of the disk. A disk that cannot be read limits nothing: the commit
-        reports what is wrong with it."""
+        """Measure the free space; return the size of the disk, None if it cannot be read.
+
+        Such a disk limits nothing: the commit reports the error.
+        """
         if self._folder is None:
             return None
         try:
@@ -88,7 +90,7 @@ class DiskGuard:
         return found.f_blocks * found.f_frsize
 
     def _update_low(self) -> None:
-        """Compare with the reserve. Once low, it takes a tenth more, so that the state does not change every second."""
+        """Compare with the reserve. While low, a tenth more is required, so that it does not change every second."""
         free = self._free
         before, self._low = self._low, free is not None and free < self._reserve + self._low * (self._reserve // 10)
         if free is not None:

@@ -1,4 +1,4 @@
-"""Who works an embedded database: one process at a time. The lock goes with the process, however it ends."""
+"""Lock of an embedded database for one process. The kernel releases it when the process ends, in whatever way."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from app.store.errors import AlreadyOwnedError, StoreUnreachableError
 
 
 class DatabaseFileLock:
-    """The lock beside a database file. The command line reads and writes the file without it."""
+    """Lock file beside a database file. The command line accesses the database without it."""
 
     def __init__(self, path: Path) -> None:
         """`path` is the database file."""
@@ -36,7 +36,7 @@ class DatabaseFileLock:
         self._file = file
 
     def release(self) -> None:
-        """Let another process own it. The file stays: to remove it would race with who opens it now."""
+        """Release the lock. The file stays: its removal would race with another process that opens it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,8 +1,8 @@
-"""Hints from one process to the others, over PostgreSQL's LISTEN and NOTIFY. Never the truth: everybody looks anyway.
+"""Hints between processes by PostgreSQL's LISTEN and NOTIFY. A lost hint only delays work: all processes also poll.
 
-One is sent from a transaction of its own, after the commit that it tells about: PostgreSQL lets transactions that
-notify commit one after the other, and no accept is to wait for that. What is rung within a moment is one hint. When
-the connection is lost hints are lost with it; the next one begins with looking.
+A hint is sent in a transaction of its own after the commit that it reports, because PostgreSQL serialises the commits
+of transactions that notify, and an accept must not wait for that. Hints within COALESCE_WINDOW are sent once. Hints are
+lost with the connection, so a new connection begins with a poll.
 """
 
 import asyncio
@@ -19,39 +19,39 @@ from app.store.db.writer import OnDue
 from app.store.errors import StoreUnavailableError
 from app.store.records import WorkHint
 
-DUE, FREE = "due", "free"  # there may be work; a mailbox may be free
+DUE, FREE = "due", "free"  # work may be due; a mailbox may have become free
 _CHANNEL = "postern"
 COALESCE_WINDOW = 0.05  # seconds
-_RECONNECT_DELAY = 1.0  # seconds until a lost connection is made again
-_KEEPALIVE = 60.0  # seconds after which the connection is tried
+_RECONNECT_DELAY = 1.0  # seconds before a lost connection is opened again
+_KEEPALIVE = 60.0  # seconds after which an idle connection is tested
 
 
 class NotifyChannel:
-    """One for a store over the server at `url`; without one there is nobody to tell.
+    """Channel on the database server at `url`; None: there are no other processes.
 
-    `on_ring` says what to do for each hint that is heard; empty: nothing is heard.
+    `on_hint` has the function for each hint of another process; empty: none is received.
     """
 
-    def __init__(self, url: str | None, reader: Reader, on_ring: Mapping[str, Callable[[], None]]) -> None:
+    def __init__(self, url: str | None, reader: Reader, on_hint: Mapping[str, Callable[[], None]]) -> None:
         self._url = url
         self._reader = reader
-        self._on_ring = on_ring
+        self._on_hint = on_hint
         self._me = f"{random.getrandbits(64):x}"
-        self._rung: set[str] = set()
+        self._pending: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._listening = self._loop.create_task(self._listen(url)) if url and on_ring else None
+        self._listening = self._loop.create_task(self._listen(url)) if url and on_hint else None
 
     def notify(self, hint: str) -> None:
-        """Tell the other processes, in a moment."""
+        """Send the hint to the other processes within COALESCE_WINDOW."""
         if self._url is None:
             return
-        if not self._rung:
+        if not self._pending:
             self._loop.call_later(COALESCE_WINDOW, self._send)
-        self._rung.add(hint)
+        self._pending.add(hint)
 
     def notifying(self, hint: str, also: OnDue) -> OnDue:
-        """What tells this process and the others."""
+        """Return a function that calls `also` and sends the hint to the other processes."""
 
         def both(hints: frozenset[WorkHint]) -> None:
             also(hints)
@@ -60,7 +60,7 @@ class NotifyChannel:
         return both
 
     async def close(self) -> None:
-        """Send what was rung, and hear no more."""
+        """Send pending hints and stop listening."""
         self._send()
         await asyncio.gather(*self._sending)
         if self._listening is not None:
@@ -69,9 +69,9 @@ class NotifyChannel:
                 await self._listening
 
     def _send(self) -> None:
-        rung, self._rung = self._rung, set()
-        if rung:
-            task = self._loop.create_task(self._notify(f"{self._me} {' '.join(sorted(rung))}"))
+        hints, self._pending = self._pending, set()
+        if hints:
+            task = self._loop.create_task(self._notify(f"{self._me} {' '.join(sorted(hints))}"))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
@@ -86,22 +86,22 @@ class NotifyChannel:
             with suppress(psycopg.Error, OSError):
                 async with await psycopg.AsyncConnection.connect(url, autocommit=True, **SERVER) as connection:
                     await connection.execute(f"LISTEN {_CHANNEL}".encode())
-                    self._on_notify(f"- {' '.join(self._on_ring)}")  # what was said before is not known
+                    self._on_notify(f"- {' '.join(self._on_hint)}")  # hints before the connection were lost
                     while True:
-                        async for said in connection.notifies(timeout=_KEEPALIVE):
-                            self._on_notify(said.payload)
+                        async for received in connection.notifies(timeout=_KEEPALIVE):
+                            self._on_notify(received.payload)
                         await connection.execute(b"SELECT 1")
             await asyncio.sleep(_RECONNECT_DELAY)
 
     def _on_notify(self, payload: str) -> None:
-        who, *hints = payload.split()
-        if who != self._me:
+        sender, *hints = payload.split()
+        if sender != self._me:
             for hint in hints:
-                self._on_ring.get(hint, _ignore)()
+                self._on_hint.get(hint, _ignore)()
 
 
 def _ignore() -> None:
-    """A hint of another version."""
+    """Ignore a hint of another version."""
 
 
 def _notify(connection: Connection, payload: str) -> None:

@@ -1,4 +1,4 @@
-"""Reads beside the writer, in a few threads with a connection each."""
+"""Concurrent reads in a few threads, each with a connection of its own."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,9 +21,9 @@ class Reader:
         self._engine = engine
         self._threads = ThreadPoolExecutor(READ_CONNECTIONS, thread_name_prefix="store-reader")
 
-    async def read(self, question: Callable[[Connection], R]) -> R:
-        """Return the result of `question` on a connection. Raises StoreUnavailableError."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, question)
+    async def read(self, query: Callable[[Connection], R]) -> R:
+        """Return the result of `query` on a connection. Raises StoreUnavailableError."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._query, query)
 
     async def run(self, work: Callable[[Engine], R]) -> R:
         """Return the result of `work` outside of a transaction; raises the driver's errors."""
@@ -34,10 +34,10 @@ class Reader:
         self._threads.shutdown()
         self._engine.dispose()
 
-    def _ask(self, question: Callable[[Connection], R]) -> R:
+    def _query(self, query: Callable[[Connection], R]) -> R:
         try:
             with self._engine.connect() as connection:
-                return question(connection)
+                return query(connection)
         except DBAPIError as error:
             if is_item_error(error):
                 raise

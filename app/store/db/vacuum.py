@@ -1,7 +1,7 @@
-"""Gives the room that nothing uses any more back to the file system. SQLite only: PostgreSQL's server does it itself.
+"""Return of unused pages to the file system. SQLite only: a PostgreSQL server vacuums by itself.
 
-SQLite keeps the pages of what was removed for what comes next. They are given back only when they are many, because
-to use them again costs less than to fetch new ones: the file stays below 4/3 of its content plus MIN_FREE_PAGES.
+SQLite reuses the pages of deleted rows, which costs less than new pages. So they are returned only if there are many:
+the file stays below 4/3 of its content plus MIN_FREE_PAGES.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Engine
 
 from app.store.db.engine import write_engine
 
-BATCH_PAGES = 256  # pages, of 4 KiB, in one step: accepts wait for it
-MIN_FREE_PAGES = 4096  # free pages that are never given back
-MAX_FULL_VACUUM = 128 * 1024 * 1024  # bytes of a database that are rewritten in about a second
+BATCH_PAGES = 256  # pages of 4 KiB in one step: accepts wait for it
+MIN_FREE_PAGES = 4096  # free pages that are never returned
+MAX_FULL_VACUUM = 128 * 1024 * 1024  # bytes; a database of this size is rewritten in about a second
 
 
 def shrink(connection: Connection, batch: Sequence[None]) -> list[int]:
-    """One step for each: how many pages it has given back. 0: few enough are free."""
+    """Run one step for each; return the numbers of pages returned. 0: few pages are free."""
     return [_shrink(connection) for _ in batch]
 
 
@@ -28,7 +28,7 @@ def _shrink(connection: Connection) -> int:
     if free <= max(MIN_FREE_PAGES, pages // 4):
         return 0
     cursor = connection.connection.cursor()
-    for _ in range(BATCH_PAGES):  # Python's driver takes one step of this pragma and no more, and one step is one page
+    for _ in range(BATCH_PAGES):  # Python's driver executes one step of this pragma, which is one page
         cursor.execute("PRAGMA incremental_vacuum(1)")
     cursor.close()
     return free - _number(connection, "freelist_count")

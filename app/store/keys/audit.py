@@ -15,7 +15,7 @@ from app.store.keys.audit_records import Action, Actor, AuditRecord, Entry, Refu
 from app.store.records import LAST_ID
 from app.store.schema import audit
 
-PRUNE_BATCH = 100  # rows that one write removes
+PRUNE_BATCH = 100  # rows removed in one write
 
 _a = audit.c
 _PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).limit(bindparam("limit"))
@@ -40,7 +40,7 @@ def record_refusals(connection: Connection, batch: Sequence[Sequence[Refusal]]) 
             "last_at": case((_a.last_at < new.last_at, new.last_at), else_=_a.last_at),
         },
     )
-    # In one order everywhere, so that two processes cannot wait for each other.
+    # Sorted, so that two processes lock rows in the same order.
     refusals = [one for part in batch for one in part]
     for one in sorted(refusals, key=lambda refusal: refusal.once):
         connection.execute(statement, _row(one.entry, one.last_at, one.times, one.once))

@@ -1,4 +1,4 @@
-"""What of the audit goes into the store and comes out. Times are epoch seconds."""
+"""Arguments and results of the audit. Times are epoch seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class Action(StrEnum):
-    """What is written down."""
+    """Action that the audit records."""
 
     KEY_CREATED = "key.created"
     KEY_UPDATED = "key.updated"
@@ -25,7 +25,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it: the name of an API key and its id, or a name that says what else it was."""
+    """Originator of a change: an API key with its id, or another named source, such as the command line."""
 
     name: str
     key_id: UUID | None = None
@@ -34,7 +34,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was done, and to what."""
+    """One action, and the `subject` that was changed."""
 
     at: float
     by: Actor
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The same refusal, or action, of a key, `times` times from `at` to `last_at`. `once` names it and its period."""
+    """Equal refusals of a key, `times` times until `last_at`. `once` identifies them and their period."""
 
     entry: Entry
     last_at: float
@@ -55,7 +55,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """An entry as read back: what happened `times` times, first at its own time and last at `last_at`."""
+    """A stored entry: it happened `times` times, first at the entry's time and last at `last_at`."""
 
     id: UUID
     entry: Entry

@@ -1,7 +1,6 @@
-"""API keys: made, changed, found by a secret, rotated, revoked. Of a secret only the SHA-256 is here.
+"""API keys: create, change, find by secret, rotate, revoke. Only the SHA-256 of a secret is stored.
 
-A secret is looked up by a handle, the first bytes of its hash. Whether it is the one, a comparison of the whole hashes
-decides that takes the same time for all.
+A secret is searched by its handle, the first bytes of its hash; then the whole hashes are compared in constant time.
 """
 
 import hmac
@@ -30,7 +29,7 @@ from app.store.keys.records import (
 )
 from app.store.schema import api_key_secrets, api_keys
 
-HANDLE_LENGTH = 8  # bytes of a hash, by which it is looked up
+HANDLE_LENGTH = 8  # bytes of a hash that are indexed
 
 _k, _s = api_keys.c, api_key_secrets.c
 _OF_POLICY = frozenset(field.name for field in fields(Policy))
@@ -42,7 +41,7 @@ _REVOKE = _UPDATE.where(_k.revoked_at.is_(None))
 _TOUCH = _UPDATE.where(or_(_k.last_used_at.is_(None), _k.last_used_at < bindparam("at"))).values(
     last_used_at=bindparam("at")
 )
-_PRESENTED = (
+_BY_HANDLE = (
     select(api_keys, _s.digest, _s.expires_at)
     .join_from(api_key_secrets, api_keys, _k.id == _s.key_id)
     .where(_s.handle == bindparam("handle"))
@@ -69,23 +68,23 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
 
 
 def revise(connection: Connection, batch: Sequence[KeyRevision]) -> list[Key | None]:
-    """The keys as they are then. None: there is no such key. Raises PolicyError for what does not go together."""
+    """Change keys; return each key as changed, None if it does not exist. Raises PolicyError for conflicting fields."""
     return [_revise(connection, one) for one in batch]
 
 
 def rotate(connection: Connection, batch: Sequence[KeyRotation]) -> list[bool]:
-    """Whether there is such a key that is not revoked."""
+    """Give keys a new secret; return for each whether it exists and is not revoked."""
     return [_rotate(connection, one) for one in batch]
 
 
 def revoke(connection: Connection, batch: Sequence[Revocation]) -> list[bool]:
-    """Whether there was such a key, not revoked before."""
+    """Revoke keys; return for each whether it existed and was not revoked before."""
     return [_revoke(connection, one) for one in batch]
 
 
 def touch(connection: Connection, batch: Sequence[tuple[UUID, float]]) -> list[None]:
     """Record the use of keys at these times."""
-    for id, at in sorted(batch):  # in one order everywhere: no deadlock
+    for id, at in sorted(batch):  # one lock order everywhere: no deadlock
         connection.execute(_TOUCH, {"of": id, "at": at})
     return [None] * len(batch)
 
@@ -110,7 +109,7 @@ def get(connection: Connection, id: UUID) -> KeyRecord | None:
 
 def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
     """Return the key of the secret with this digest, usable or not."""
-    for row in connection.execute(_PRESENTED, {"handle": digest[:HANDLE_LENGTH]}):
+    for row in connection.execute(_BY_HANDLE, {"handle": digest[:HANDLE_LENGTH]}):
         if hmac.compare_digest(row.digest, digest):
             key = _key(row)
             usage = rate_limits.find(connection, key.id) if key.policy.rate_limit else None
@@ -177,8 +176,8 @@ def _values(key: Key) -> dict[str, Any]:
 
 
 def _changeable(key: Key) -> dict[str, Any]:
-    unlike = {name: value for name, value in asdict(key.policy).items() if value not in ((), None, False)}
-    return {"name": key.name, "permission": key.permission, "disabled": key.disabled, "policy": unlike}
+    non_default = {name: value for name, value in asdict(key.policy).items() if value not in ((), None, False)}
+    return {"name": key.name, "permission": key.permission, "disabled": key.disabled, "policy": non_default}
 
 
 def _record(connection: Connection, row: Row[*tuple[Any, ...]], secrets: Sequence[KeySecret]) -> KeyRecord:

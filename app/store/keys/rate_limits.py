@@ -1,8 +1,8 @@
-"""Counts of what the API keys have used of their budgets. Charged in the transaction that keeps the messages.
+"""Usage of the API keys' rate limits, charged in the transaction that stores the messages.
 
-A key's row is locked from the read to the end of the transaction, so that a budget is exact however many processes
-accept by it. Without a budget nothing is read or written here; with one, every unit is counted, so that a limit that
-is added later knows the day so far.
+A key's row is locked from the read to the end of the transaction, so that a limit is exact over all processes. Without
+a limit nothing is read or written here; with one, all units are counted, so that a limit added later includes the day
+so far.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The use of a key's budget after a charge. `exceeded`: the window that had no room, so nothing was charged."""
+    """Usage of a key after a charge. `exceeded`: the window whose limit was reached, so nothing was charged."""
 
     usage: Usage
     exceeded: Window | None
@@ -59,7 +59,7 @@ _KEEP = PreparedStatement(
 
 
 def amount_of(acceptances: Sequence[Acceptance]) -> Amount:
-    """The size of these messages together, as it counts against a budget."""
+    """Return the number of these messages, their recipients and their bytes."""
     return Amount(
         len(acceptances),
         sum(len(one.message.envelope.rcpt_to) for one in acceptances),
@@ -68,9 +68,9 @@ def amount_of(acceptances: Sequence[Acceptance]) -> Amount:
 
 
 def charge(connection: Connection, charges: Mapping[int, Charge]) -> dict[int, Outcome]:
-    """Charge each, in their order, as far as a key's budget goes."""
+    """Charge in order; a charge that exceeds the limit of its key is not made."""
     outcomes: dict[int, Outcome] = {}
-    for key_id in sorted({one.key_id for one in charges.values()}):  # in one order everywhere: no deadlock
+    for key_id in sorted({one.key_id for one in charges.values()}):  # one lock order everywhere: no deadlock
         before = usage = _locked(connection, key_id)
         for place, one in charges.items():
             if one.key_id == key_id:
@@ -85,13 +85,13 @@ def charge(connection: Connection, charges: Mapping[int, Charge]) -> dict[int, O
 
 
 def find(connection: Connection, key_id: UUID) -> Usage:
-    """The use of one key's budget."""
+    """Return the usage of one key."""
     row = _FIND.first(connection, {"key_id": key_id})
     return UNUSED if row is None else _usage(row)
 
 
 def _locked(connection: Connection, key_id: UUID) -> Usage:
-    """The key's row, made if it is not there."""
+    """Return the usage from the key's row, which is created if missing and locked."""
     row = _LOCK.first(connection, {"key_id": key_id})
     if row is None:
         _BEGIN.run(connection, [{"key_id": key_id, **_row(UNUSED)}])

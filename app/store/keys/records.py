@@ -67,7 +67,7 @@ class AuthenticatedKey:
     key: Key
     until: float | None
     last_used_at: float | None
-    usage: Usage | None  # None: it has no budget
+    usage: Usage | None  # None: it has no rate limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""The API key that POSTERN_API_KEY gives: one key, with the setting's secret as its only one.
+"""The API key of the setting POSTERN_API_KEY: one key, whose only secret is the value of the setting.
 
-Its id is of version 5, made from its first secret; those of other keys are of other versions. A new secret in the
-setting replaces the one before, at once. A secret that was replaced or revoked does not come back, so a replica that is
-started again with an older setting changes nothing.
+Its id is a UUIDv5 of its first secret; other keys have other UUID versions. A new secret in the setting replaces the
+former one immediately. A replaced or revoked secret is never accepted again, so a replica that restarts with an older
+setting changes nothing.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,14 @@ NAME = "POSTERN_API_KEY"
 BY = Actor("settings")
 _NAMESPACE = UUID("5f1f0a8e-9a55-4e0c-8d56-7c1d3a0f6b11")
 _VERSION = 5
-_LOCK = 0x706B6579  # any number that only this has among Postern's: PostgreSQL's advisory locks are named by numbers
-_LIVE = select(api_keys.c.id, api_keys.c.created_at).where(api_keys.c.revoked_at.is_(None)).order_by(api_keys.c.id)
+_LOCK = 0x706B6579  # PostgreSQL's advisory locks are numbers; this one is unique in Postern
+_NOT_REVOKED = (
+    select(api_keys.c.id, api_keys.c.created_at).where(api_keys.c.revoked_at.is_(None)).order_by(api_keys.c.id)
+)
 
 
 class Outcome(StrEnum):
-    """What the setting has changed."""
+    """Effect of the setting on the stored keys."""
 
     UNCHANGED = "unchanged"
     CREATED = "created"
@@ -38,7 +40,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The SHA-256 of the setting's secret at a start (epoch seconds); None: the setting is not given."""
+    """SHA-256 of the setting's secret at a start (epoch seconds); None: the setting is not given."""
 
     digest: bytes | None
     now: float
@@ -46,7 +48,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The outcome for the setting's key, and the other keys that came from the setting, which are revoked now."""
+    """Outcome for the setting's key, and the former keys of the setting, which are revoked now."""
 
     outcome: Outcome
     key: UUID | None
@@ -54,19 +56,19 @@ class Applied:
 
 
 def first_id(digest: bytes) -> UUID:
-    """The id of the key if this is the digest of its first secret."""
+    """Return the id of the key whose first secret has this digest."""
     return uuid5(_NAMESPACE, digest.hex())
 
 
 def apply(connection: Connection, batch: Sequence[Setting]) -> list[Applied]:
-    """Make the keys in the store what the setting says."""
+    """Create, rotate or revoke the setting's key, so that only the given secret works."""
     if connection.dialect.name == "postgresql":  # an embedded database has one writer anyway
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     return [_apply(connection, one) for one in batch]
 
 
 def _apply(connection: Connection, setting: Setting) -> Applied:
-    live = [row for row in connection.execute(_LIVE.with_for_update()) if row.id.version == _VERSION]
+    live = [row for row in connection.execute(_NOT_REVOKED.with_for_update()) if row.id.version == _VERSION]
     if setting.digest is None:
         revoked = _revoke(connection, live, setting.now)
         return Applied(Outcome.REVOKED if revoked else Outcome.UNCHANGED, None, revoked)

@@ -1,4 +1,4 @@
-"""Condition of each mailbox, stored over restarts, and hold requests of operators."""
+"""Conditions of the mailboxes, which survive restarts, and hold requests of operators."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from app.mail.outcome.verdict import Explanation
 from app.store.db.dialect import upsert
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
-from app.store.mailboxes.ownership import LIVES
+from app.store.mailboxes.ownership import ALIVE
 from app.store.mailboxes.records import HoldRequest, MailboxRecord
 from app.store.schema import mailboxes, owners, replicas
 from app.store.webhooks import outbox
@@ -33,48 +33,48 @@ class RequestHold:
 
     name: str
     request: HoldRequest
-    by: Actor | None = None  # who is written down to have wished it
+    by: Actor | None = None  # for the audit; None: no entry
 
 
 _b = mailboxes.c
 _OWNER = (
     select(replicas.c.name)
     .join(owners, owners.c.replica == replicas.c.id)
-    .where(owners.c.mailbox == _b.name, LIVES)
+    .where(owners.c.mailbox == _b.name, ALIVE)
     .correlate(mailboxes)
     .scalar_subquery()
     .label("owner")
 )
 _ALL = select(mailboxes, _OWNER).order_by(_b.name)
 _ONE = select(mailboxes, _OWNER).where(_b.name == bindparam("name"))
-_WISHES = select(_b.name, _b.wish_at, _b.wish_hold, _b.wish_reason).where(_b.wish_at.is_not(None))
-_HEARD = update(mailboxes).where(_b.name == bindparam("of"), _b.wish_at == bindparam("heard")).values(wish_at=None)
-_WISH = update(mailboxes).where(_b.name == bindparam("of"))
+_REQUESTS = select(_b.name, _b.wish_at, _b.wish_hold, _b.wish_reason).where(_b.wish_at.is_not(None))
+_FULFIL = update(mailboxes).where(_b.name == bindparam("of"), _b.wish_at == bindparam("fulfilled")).values(wish_at=None)
+_REQUEST = update(mailboxes).where(_b.name == bindparam("of"))
 
 
 def save_condition(connection: Connection, batch: Sequence[SaveCondition]) -> list[None]:
     """Store conditions; the fulfilled request is removed, a newer one stays."""
     listeners = outbox.subscriptions(connection)
-    for keeping in batch:
-        before = find(connection, keeping.name) if listeners else None
-        values = {"name": keeping.name, "pool": keeping.pool, **_columns(keeping.condition)}
+    for one in batch:
+        before = find(connection, one.name) if listeners else None
+        values = {"name": one.name, "pool": one.pool, **_columns(one.condition)}
         statement = upsert(connection.dialect.name, mailboxes).values(values)
         connection.execute(statement.on_conflict_do_update(index_elements=[_b.name], set_=values))
-        if keeping.fulfilled_request is not None:
-            connection.execute(_HEARD, {"of": keeping.name, "heard": keeping.fulfilled_request})
+        if one.fulfilled_request is not None:
+            connection.execute(_FULFIL, {"of": one.name, "fulfilled": one.fulfilled_request})
         was = before.condition if before else None
-        outbox.mailbox_changed(connection, listeners, keeping.name, keeping.pool, was, keeping.condition)
+        outbox.mailbox_changed(connection, listeners, one.name, one.pool, was, one.condition)
     return [None] * len(batch)
 
 
 def hold_requests(connection: Connection) -> dict[str, HoldRequest]:
     """Return by mailbox the hold requests that are not fulfilled yet."""
-    return {name: HoldRequest(at, hold, reason) for name, at, hold, reason in connection.execute(_WISHES)}
+    return {name: HoldRequest(at, hold, reason) for name, at, hold, reason in connection.execute(_REQUESTS)}
 
 
 def request_hold(connection: Connection, batch: Sequence[RequestHold]) -> list[bool]:
     """Store hold requests; return for each whether there is such a mailbox."""
-    known = [connection.execute(_WISH, _wish_columns(one)).rowcount == 1 for one in batch]
+    known = [connection.execute(_REQUEST, _request_columns(one)).rowcount == 1 for one in batch]
     audit.write(connection, [_entry(one) for one, is_known in zip(batch, known, strict=True) if is_known])
     return known
 
@@ -107,7 +107,7 @@ def _columns(condition: MailboxCondition) -> dict[str, Any]:
     }
 
 
-def _wish_columns(one: RequestHold) -> dict[str, Any]:
+def _request_columns(one: RequestHold) -> dict[str, Any]:
     return {"of": one.name, "wish_at": one.request.at, "wish_hold": one.request.hold, "wish_reason": one.request.reason}
 
 
@@ -123,5 +123,5 @@ def _record(row: Row[*tuple[Any, ...]]) -> MailboxRecord:
         connections=row.connections,
         grows_at=row.grows_at,
     )
-    wished = None if row.wish_at is None else HoldRequest(row.wish_at, row.wish_hold, row.wish_reason)
-    return MailboxRecord(row.name, row.pool, condition, wished, row.owner)
+    request = None if row.wish_at is None else HoldRequest(row.wish_at, row.wish_hold, row.wish_reason)
+    return MailboxRecord(row.name, row.pool, condition, request, row.owner)

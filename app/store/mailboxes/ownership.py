@@ -1,10 +1,9 @@
-"""Whose each mailbox is: one replica's at a time, by a token that grows with every owner and with none.
+"""Ownership of mailboxes: one replica at a time, fenced by a token that grows with every change of the owner.
 
-A replica lives as long as it said at its last beat, by the database's clock: the clocks of the hosts do not matter.
-Who is not heard of loses its mailboxes to the others (takeover.py). It need not know: the token is looked at in the
-statement that claims (OWNED), under a lock that a take-over waits for, and whatever it had claimed is no longer its
-own when the take-over has committed. So the fence costs no statement, and a beat costs three for a replica, however
-many mailboxes it has.
+A replica is alive until the end of the lease of its last heartbeat, by the database's clock; clocks of hosts do not
+matter. Other replicas take over the mailboxes of a dead one (takeover.py). It need not notice: the statement that
+claims checks the token (OWNED) under a lock that a take-over does not pass, and its claims are void once the take-over
+has committed. So the fence needs no statement of its own; a heartbeat needs three, however many mailboxes there are.
 """
 
 from collections.abc import Sequence
@@ -12,15 +11,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
 
+from app.mail.time_units import HOUR
 from app.store.db.dialect import DatabaseNow, upsert
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 from app.store.schema import owners, replicas
 
-REPLICA_RETENTION = 3600.0  # seconds after which a replica that is not heard of is no longer written down
+REPLICA_RETENTION = float(HOUR)  # seconds that the row of a dead replica stays
 
 _o, _r = owners.c, replicas.c
 
-# Locked, and not waited for: who cannot have the lock is about to lose the mailbox.
+# Locked without waiting: a lock held by another transaction is a take-over of this mailbox.
 OWNED = (
     select(literal_column("1"))
     .select_from(owners)
@@ -28,12 +28,12 @@ OWNED = (
     .with_for_update(read=True, skip_locked=True)
     .exists()
 )
-"""True in a statement while the mailbox `by` is owned under the token `fence`; until the commit it stays so."""
+"""Condition: the mailbox `by` is owned under the token `fence`, and stays so until the commit."""
 
-LIVES = _r.until > DatabaseNow()
+ALIVE = _r.until > DatabaseNow()
 
-_LIVING = select(_r.id, _r.serves, DatabaseNow().label("moment")).where(LIVES)
-_HOLDINGS = select(_o.mailbox, _o.replica, _o.token).order_by(_o.mailbox)
+_ALIVE = select(_r.id, _r.serves, DatabaseNow().label("moment")).where(ALIVE)
+_OWNERS = select(_o.mailbox, _o.replica, _o.token).order_by(_o.mailbox)
 _RELEASE = update(owners).values(replica=None, token=_o.token + 1)
 _MINE = (
     select(_o.mailbox)
@@ -41,27 +41,27 @@ _MINE = (
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )
-_LEAVE = delete(replicas).where(_r.id == bindparam("who"))
+_LEAVE = delete(replicas).where(_r.id == bindparam("of"))
 _FORGET = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
 
 
 def heartbeat(connection: Connection, batch: Sequence[Replica]) -> list[ClusterView]:
-    """Each lives on for its lease; who lives beside it, and whose every mailbox is."""
+    """Renew the lease of each replica; return for each the live replicas and the owner of every mailbox."""
     return [_heartbeat(connection, replica) for replica in batch]
 
 
 def release(connection: Connection, batch: Sequence[tuple[str, int]]) -> list[bool]:
-    """Give a mailbox back that is owned under this token. False: it is another's already."""
-    given = _RELEASE.where(_o.mailbox == _MINE)
+    """Release mailboxes that are owned under these tokens; return for each whether it was."""
+    statement = _RELEASE.where(_o.mailbox == _MINE)
     return [
-        connection.execute(given, {"of": mailbox, "under": token}).rowcount == 1 for mailbox, token in sorted(batch)
+        connection.execute(statement, {"of": mailbox, "under": token}).rowcount == 1 for mailbox, token in sorted(batch)
     ]
 
 
 def leave(connection: Connection, batch: Sequence[UUID]) -> list[None]:
-    """These replicas live no longer."""
+    """Remove these replicas."""
     for replica in batch:
-        connection.execute(_LEAVE, {"who": replica})
+        connection.execute(_LEAVE, {"of": replica})
     return [None] * len(batch)
 
 
@@ -71,18 +71,18 @@ def _heartbeat(connection: Connection, replica: Replica) -> ClusterView:
         id=replica.id, name=replica.name, serves=replica.serves, until=until
     )
     connection.execute(statement.on_conflict_do_update(index_elements=[_r.id], set_={"until": until}))
-    roll = _cluster_view(connection)
-    missing = sorted({*replica.mailboxes} - {holding.mailbox for holding in roll.owners})
-    if missing:  # it is new, and so may the replica be
+    view = _cluster_view(connection)
+    missing = sorted({*replica.mailboxes} - {one.mailbox for one in view.owners})
+    if missing:
         connection.execute(_FORGET)
         rows = [{"mailbox": mailbox, "replica": None, "token": 0} for mailbox in missing]
         connection.execute(upsert(connection.dialect.name, owners).on_conflict_do_nothing(), rows)
-        roll = _cluster_view(connection)
-    return roll
+        view = _cluster_view(connection)
+    return view
 
 
 def _cluster_view(connection: Connection) -> ClusterView:
-    living = connection.execute(_LIVING).all()
-    holdings = tuple(MailboxOwner(*row) for row in connection.execute(_HOLDINGS))
-    of_a_server = living and connection.dialect.name == "postgresql"
-    return ClusterView({row.id: row.serves for row in living}, holdings, living[0].moment if of_a_server else None)
+    alive = connection.execute(_ALIVE).all()
+    found = tuple(MailboxOwner(*row) for row in connection.execute(_OWNERS))
+    has_clock = alive and connection.dialect.name == "postgresql"
+    return ClusterView({row.id: row.serves for row in alive}, found, alive[0].moment if has_clock else None)

@@ -9,9 +9,9 @@ from app.mail.mailbox_health import MailboxCondition
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One process that relays. `serves` is the same for all that may own the same `mailboxes`.
+    """One process that relays. Replicas that may own the same `mailboxes` have the same `serves`.
 
-    It is believed to live for `lease` seconds after each of its beats, by the database's clock.
+    It counts as alive for `lease` seconds after each heartbeat, by the database's clock.
     """
 
     id: UUID
@@ -23,9 +23,9 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class ClockSkew:
-    """A host's wall clock against another one that outlives its processes: by how many seconds it is `ahead`.
+    """Seconds that a host's wall clock is `ahead` of a reference clock that survives the process.
 
-    Only readings against the same `clock` can be compared; an empty one is against none.
+    Only readings against the same `clock` can be compared; "": there is no reference clock.
     """
 
     clock: str = ""
@@ -34,7 +34,7 @@ class ClockSkew:
 
 @dataclass(frozen=True, slots=True)
 class MailboxOwner:
-    """A mailbox and whose it was at last; None: it was given back, or is new. `token` is the fence."""
+    """A mailbox and its last owner; `replica` None: it was released, or is new. `token` is the fence."""
 
     mailbox: str
     replica: UUID | None
@@ -55,10 +55,10 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """A mailbox that is this replica's from `at` on (epoch seconds of its wall clock).
+    """A mailbox that this replica owns from `at` on (epoch seconds of its wall clock).
 
-    `left` is what its owner before left under way: is each in doubt? By so many seconds the wall clock is `ahead` of
-    that owner's; 0.0 also if that is not known.
+    `unfinished`: requeued messages of the former owner, each with a flag: is it in doubt? `ahead`: seconds that the
+    wall clock is ahead of the former owner's; 0.0 also if that is not known.
     """
 
     mailbox: str
@@ -70,9 +70,9 @@ class Acquired:
 
 @dataclass(frozen=True, slots=True)
 class QuotaRequest:
-    """A replica's wish for `amount` more recipients of a tenant's day; they count for `lasts` seconds.
+    """Request of a replica for `amount` more recipients of the tenant's daily `limit`; they count for `lasts` seconds.
 
-    Of what it drew before, as `before`, so much is `unused` and goes back. `since`: when the day began (epoch seconds).
+    Of its earlier grant `before`, `unused` recipients are given back. `since`: start of the day (epoch seconds).
     """
 
     amount: int
@@ -121,9 +121,9 @@ class MailboxRecord:
 class SendRecord:
     """One message that a mailbox has sent: it counts for the rate and the daily recipients."""
 
-    at: float  # the latest moment at which the upstream can have counted it
+    at: float  # latest time at which the upstream can have counted it
     recipients: int
-    confirmed: bool = True  # False: its process died, and perhaps it was never offered
+    confirmed: bool = True  # False: its process died, and perhaps it was never sent
 
 
 @dataclass(frozen=True, slots=True)

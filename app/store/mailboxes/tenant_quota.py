@@ -13,7 +13,7 @@ from app.store.mailboxes.records import QuotaGrant, QuotaRequest
 from app.store.schema import allowances, attempts, owners
 
 _c = allowances.c
-_NIL = UUID(int=0)  # the row that is locked: one draws at a time
+_NIL = UUID(int=0)  # row that is locked during a draw
 
 _LOCK = select(_c.id).where(_c.id == _NIL).with_for_update(skip_locked=True)
 _GIVE_BACK = (
@@ -31,29 +31,29 @@ _SENT = select(func.coalesce(func.sum(attempts.c.recipients), 0)).where(
 
 def draw_quota(connection: Connection, batch: Sequence[QuotaRequest]) -> list[QuotaGrant | None]:
     """Grant each request up to what remains. None: another replica draws now."""
-    return [_draw_quota(connection, wish) for wish in batch]
+    return [_draw_quota(connection, request) for request in batch]
 
 
-def _draw_quota(connection: Connection, wish: QuotaRequest) -> QuotaGrant | None:
+def _draw_quota(connection: Connection, request: QuotaRequest) -> QuotaGrant | None:
     if connection.execute(_LOCK).scalar() is None:
         return None
-    if wish.before is not None:
-        connection.execute(_GIVE_BACK, {"of": wish.before, "unused": wish.unused})
+    if request.before is not None:
+        connection.execute(_GIVE_BACK, {"of": request.before, "unused": request.unused})
     connection.execute(_FORGET)
-    remaining = max(0, wish.limit - _counted(connection, wish))
-    given = min(wish.amount, remaining)
-    if not given:  # what is cancelled later still belongs to the row before
-        return QuotaGrant(wish.before or _NIL, 0, remaining)
+    remaining = max(0, request.limit - _counted(connection, request))
+    given = min(request.amount, remaining)
+    if not given:  # recipients given back later still belong to the row before
+        return QuotaGrant(request.before or _NIL, 0, remaining)
     id = uuid4()
-    _write(connection, id, given, wish.lasts)
+    _write(connection, id, given, request.lasts)
     return QuotaGrant(id, given, remaining - given)
 
 
-def _counted(connection: Connection, wish: QuotaRequest) -> int:
+def _counted(connection: Connection, request: QuotaRequest) -> int:
     draws, recipients = connection.execute(_COUNTED).one()
-    if not draws:  # there was no limit until now
-        recipients = connection.execute(_SENT, {"since": wish.since}).scalar_one()
-        _write(connection, uuid4(), recipients, wish.lasts)
+    if not draws:  # the limit is new: count the recipients sent so far
+        recipients = connection.execute(_SENT, {"since": request.since}).scalar_one()
+        _write(connection, uuid4(), recipients, request.lasts)
     return int(recipients)
 
 

@@ -1,4 +1,4 @@
-"""Brings a database to this build's schema: forward only, one process at a time, all or nothing."""
+"""Migration of a database to the schema of this build: forward only, one process at a time, in one transaction."""
 
 import fcntl
 import os
@@ -12,15 +12,15 @@ from sqlalchemy.exc import DBAPIError
 from app.store.db.engine import create_file, database_file, write_engine
 from app.store.errors import SchemaTooNewError, StoreUnavailableError, StoreUnreachableError
 
-# By the names of the files: to import Alembic takes as long as the rest of the store, and few starts migrate.
+# By the names of the files: the import of Alembic takes as long as the rest of the store, and few starts migrate.
 REVISIONS = sorted(file.name.partition("_")[0] for file in Path(__file__).parent.glob("versions/[0-9]*.py"))
 NEWEST = REVISIONS[-1]
 
-_LOCK = 0x706F7374  # any number that only Postern uses: PostgreSQL's advisory locks are named by numbers
+_LOCK = 0x706F7374  # PostgreSQL's advisory locks are numbers; this one is unique in Postern
 
 
 def migrate(url: str) -> str:
-    """Make the database if need be, and bring it to the newest revision, which is returned.
+    """Create the database if necessary, and migrate it to the newest revision, which is returned.
 
     Raises SchemaTooNewError, StoreUnreachableError.
     """
@@ -29,7 +29,7 @@ def migrate(url: str) -> str:
         create_file(file)
     with _alone(file) if file else nullcontext(), _transaction(url, file) as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's migration may take its time
+            connection.execute(text("SET LOCAL lock_timeout = 0"))  # a migration by another process may take long
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         current = _revision(connection)
         _refuse_unknown(current)
@@ -41,7 +41,7 @@ def migrate(url: str) -> str:
 
 
 def revision(url: str) -> str | None:
-    """The database's revision; None when it has no schema yet. Raises StoreUnreachableError."""
+    """Return the revision of the database; None: it has no schema yet. Raises StoreUnreachableError."""
     file = database_file(url)
     if file is not None and not file.exists():
         return None
@@ -57,7 +57,7 @@ def revisions(url: str) -> tuple[str | None, str]:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the database has this build's schema: another version may have migrated it since it was opened."""
+    """Return whether the database has the schema of this build; another version may have migrated it since."""
     return _revision(connection) == NEWEST
 
 
@@ -75,7 +75,7 @@ def _transaction(url: str, file: Path | None = None) -> Iterator[Connection]:
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """Wait for whoever opens a database in this folder.
+    """Hold the lock of the folder, in which one process at a time opens a database.
 
     SQLite's own lock does not cover the change to its write-ahead log; a lock on the folder leaves no file behind.
     """

@@ -15,7 +15,7 @@ from app.mail.lifecycle import MessageState
 from app.store.schema import ACTIVE, RESTING, attempts, mailboxes, messages
 
 NIL = UUID(int=0)
-BATCH_SIZE = 1000  # rows looked at in one transaction: accepts wait for it
+BATCH_SIZE = 1000  # rows read in one transaction: accepts wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ _RESTING = (
     .with_for_update(of=messages, skip_locked=True)
 )
 _MOMENT = bindparam("moment", type_=_m.due_since.type)
-# Its age counts from a moment that is still to come, if it was accepted before the step: from now on, then.
+# The start of its age may be in the future if it was accepted before the clock change: then it is now.
 _BRING = (
     update(messages)
     .where(_m.id == bindparam("of"))
@@ -65,8 +65,8 @@ _SHORTEN = update(messages).where(ACTIVE, _m.lease_until > bindparam("until")).v
 
 def latest(connection: Connection) -> float | None:
     """Return the latest time stored: of an acceptance, or of the end of an attempt."""
-    known = [connection.execute(_NEWEST).scalar(), *connection.execute(_LAST_ENDED).scalars()]
-    return max((moment for moment in known if moment is not None), default=None)
+    times = [connection.execute(_NEWEST).scalar(), *connection.execute(_LAST_ENDED).scalars()]
+    return max((moment for moment in times if moment is not None), default=None)
 
 
 def shorten(connection: Connection, batch: Sequence[float]) -> list[None]:
@@ -78,16 +78,16 @@ def shorten(connection: Connection, batch: Sequence[float]) -> list[None]:
 
 def bring_forward(connection: Connection, batch: Sequence[Batch]) -> list[BatchResult]:
     """Bring forward up to BATCH_SIZE messages of each batch."""
-    return [_bring_forward(connection, look) for look in batch]
+    return [_bring_forward(connection, part) for part in batch]
 
 
-def _bring_forward(connection: Connection, look: Batch) -> BatchResult:
-    due_at, id = look.after
-    rows = connection.execute(_RESTING, {"pool": look.pool, "due_at": due_at, "id": id}).all()
+def _bring_forward(connection: Connection, part: Batch) -> BatchResult:
+    due_at, id = part.after
+    rows = connection.execute(_RESTING, {"pool": part.pool, "due_at": due_at, "id": id}).all()
     changes = [
-        {"of": row.id, "moment": look.now, "due_at": sooner}
+        {"of": row.id, "moment": part.now, "due_at": sooner}
         for row in rows
-        if (sooner := _due_at(row, look.now)) < row.due_at
+        if (sooner := _due_at(row, part.now)) < row.due_at
     ]
     if changes:
         connection.execute(_BRING, changes)
@@ -95,9 +95,9 @@ def _bring_forward(connection: Connection, look: Batch) -> BatchResult:
 
 
 def _due_at(row: Any, now: float) -> float:
-    """As far from now as it was from when it was put off, if that moment is still to come."""
+    """Return the due time; if the delay was set at a time that is in the future now, the delay from now on."""
     due_at: float = row.due_at
-    put_off_at = (row.ended_at if row.state == MessageState.DEFERRED else None) or due_at
-    if (row.scheduled_at or 0.0) > now or not now < put_off_at <= due_at:
+    delayed_at = (row.ended_at if row.state == MessageState.DEFERRED else None) or due_at
+    if (row.scheduled_at or 0.0) > now or not now < delayed_at <= due_at:
         return due_at
-    return float(now + due_at - put_off_at)
+    return float(now + due_at - delayed_at)

@@ -2,7 +2,7 @@
 
 This is start-time fair queueing with one message as the unit (Goyal, Vin, Cheng, SIGCOMM 1996): the next message of a
 key gets the turn after its last one, but never one that the lane has passed. So a claim reads the next messages from an
-index, whatever waits behind them. Two processes may assign the same turn twice: then the older id goes first.
+index at a cost that does not grow with the queue. Two processes may assign the same turn: then the older id goes first.
 """
 
 from collections.abc import Sequence

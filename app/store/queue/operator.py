@@ -30,7 +30,7 @@ from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.records import Change
 from app.store.schema import messages, recipients
-from app.store.webhooks import outbox as events
+from app.store.webhooks import outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class OperatorCommand:
     now: float
     key_id: UUID | None = None
     scheduled: bool = False
-    by: Actor | None = None  # who is written down to have said it
+    by: Actor | None = None  # for the audit; None: no entry
 
 
 _Found = Select[UUID, UUID, str, float | None, float | None]
@@ -53,17 +53,17 @@ _Row = Row[UUID, UUID, str, float | None, float | None]
 
 @dataclass(frozen=True, slots=True)
 class _Verb:
-    """How a word is carried out: `free` finds and locks the messages for which it is possible, the others write it."""
+    """Implementation of a command: `possible` finds and locks the messages that allow it."""
 
     action: Action
-    events: tuple[Event, ...]  # each message has the one that its state allows
-    free: _Found
-    heard: Callable[[Connection, Mapping[UUID, float]], None]  # what the webhooks learn of it
+    events: tuple[Event, ...]  # the state of the message decides which
+    possible: _Found
+    publish: Callable[[Connection, Mapping[UUID, float]], None]  # webhook events
     message: Update
     recipient: Update | None = None
 
     def after(self, state: MessageState) -> MessageState:
-        """The state after it."""
+        """Return the state after the command."""
         return next_state(state, next(event for event in self.events if state in sources(event)))
 
 
@@ -72,18 +72,18 @@ _NOW = bindparam("now", type_=Double)
 
 
 def _in(*events: Event) -> ColumnElement[bool]:
-    """In a state in which one of them is possible."""
+    """Return the condition that the state allows one of these events."""
     return _m.state.in_(sorted(state for event in events for state in sources(event)))
 
 
-_STANDING = select(_m.id, _m.key_id, _m.state, _m.scheduled_at, _m.content_removed_at).where(
+_CURRENT = select(_m.id, _m.key_id, _m.state, _m.scheduled_at, _m.content_removed_at).where(
     _m.id.in_(bindparam("ids", expanding=True))
 )
 
 
-def _free(possible: ColumnElement[bool]) -> _Found:
-    # Locked in one order everywhere.
-    return _STANDING.where(possible).order_by(_m.id).with_for_update(of=messages)
+def _locked(condition: ColumnElement[bool]) -> _Found:
+    # Locked in one order everywhere: no deadlock.
+    return _CURRENT.where(condition).order_by(_m.id).with_for_update(of=messages)
 
 
 _HAS_FAILED = exists().where(_r.message_id == _m.id, _r.state == RecipientState.FAILED)
@@ -93,8 +93,8 @@ _RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
 _RETRY = _Verb(
     action=Action.EMAIL_RETRIED,
     events=(Event.RELEASE, Event.RETRY),
-    free=_free(or_(_in(Event.RELEASE), and_(_in(Event.RETRY), _HAS_FAILED, _m.content_removed_at.is_(None)))),
-    heard=events.requeued,
+    possible=_locked(or_(_in(Event.RELEASE), and_(_in(Event.RETRY), _HAS_FAILED, _m.content_removed_at.is_(None)))),
+    publish=outbox.requeued,
     message=_MESSAGE.values(
         due_at=_NOW,
         turn=None,
@@ -108,15 +108,15 @@ _RETRY = _Verb(
 _CANCEL = _Verb(
     action=Action.EMAIL_CANCELED,
     events=(Event.CANCEL,),
-    free=_free(_in(Event.CANCEL)),
-    heard=events.ended,
+    possible=_locked(_in(Event.CANCEL)),
+    publish=outbox.ended,
     message=_MESSAGE.values(due_at=None, turn=None, ended_at=_NOW, explanation=None),
 )
 _CONFIRM = _Verb(
     action=Action.EMAIL_CONFIRMED,
     events=(Event.CONFIRM,),
-    free=_free(_in(Event.CONFIRM)),
-    heard=events.ended,
+    possible=_locked(_in(Event.CONFIRM)),
+    publish=outbox.ended,
     message=_MESSAGE.values(ended_at=_NOW, explanation=asdict(CONFIRMED)),
     recipient=_RECIPIENT.where(_r.state == RecipientState.PENDING).values(state=RecipientState.RELAYED),
 )
@@ -138,15 +138,15 @@ def confirm(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Ch
 
 
 def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
-    ids = {"ids": [word.id for word in batch]}
-    free = {row.id: row for row in connection.execute(verb.free, ids)}
-    moves: dict[int, dict[str, Any]] = {}  # by place in the batch
-    for place, word in enumerate(batch):
-        if (row := _theirs(word, free)) and (is_scheduled(row, word.now) or not word.scheduled):
-            del free[word.id]  # once
-            moves[place] = {
-                "of": word.id,
-                "now": word.now,
+    ids = {"ids": [command.id for command in batch]}
+    possible = {row.id: row for row in connection.execute(verb.possible, ids)}
+    moves: dict[int, dict[str, Any]] = {}  # by index in the batch
+    for index, command in enumerate(batch):
+        if (row := _visible(command, possible)) and (is_scheduled(row, command.now) or not command.scheduled):
+            del possible[command.id]  # only the first of equal commands is applied
+            moves[index] = {
+                "of": command.id,
+                "now": command.now,
                 "next": verb.after(MessageState(row.state)),
                 "was": row.state,
             }
@@ -154,14 +154,16 @@ def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[OperatorComm
         connection.execute(verb.message, [*moves.values()])
         if verb.recipient is not None:
             connection.execute(verb.recipient, [{"of": move["of"]} for move in moves.values()])
-        verb.heard(connection, {move["of"]: move["now"] for move in moves.values()})
-        audit.write(connection, [_entry(verb, batch[place], move["was"]) for place, move in moves.items()])
-    standing = {row.id: row for row in connection.execute(_STANDING, ids)}
-    return [_change(place in moves, _theirs(word, standing)) for place, word in enumerate(batch)]
+        verb.publish(connection, {move["of"]: move["now"] for move in moves.values()})
+        audit.write(connection, [_entry(verb, batch[index], move["was"]) for index, move in moves.items()])
+    current = {row.id: row for row in connection.execute(_CURRENT, ids)}
+    return [_change(index in moves, _visible(command, current)) for index, command in enumerate(batch)]
 
 
-def _entry(verb: _Verb, word: OperatorCommand, was: str) -> Entry | None:
-    return None if word.by is None else Entry(word.now, word.by, verb.action, str(word.id), {"was": was})
+def _entry(verb: _Verb, command: OperatorCommand, was: str) -> Entry | None:
+    if command.by is None:
+        return None
+    return Entry(command.now, command.by, verb.action, str(command.id), {"was": was})
 
 
 def is_scheduled(row: Any, now: float) -> bool:
@@ -169,10 +171,10 @@ def is_scheduled(row: Any, now: float) -> bool:
     return row.state == MessageState.QUEUED and row.scheduled_at is not None and row.scheduled_at > now
 
 
-def _theirs(word: OperatorCommand, rows: Mapping[UUID, _Row]) -> _Row | None:
-    row = rows.get(word.id)
-    return row if row is not None and word.key_id in (None, row.key_id) else None
+def _visible(command: OperatorCommand, rows: Mapping[UUID, _Row]) -> _Row | None:
+    row = rows.get(command.id)
+    return row if row is not None and command.key_id in (None, row.key_id) else None
 
 
-def _change(happened: bool, row: _Row | None) -> Change | None:
-    return None if row is None else Change(happened, MessageState(row.state), row.content_removed_at is None)
+def _change(applied: bool, row: _Row | None) -> Change | None:
+    return None if row is None else Change(applied, MessageState(row.state), row.content_removed_at is None)

@@ -47,16 +47,16 @@ OPEN_ATTEMPTS = select(
     _m.unknown,
     _a.phase,
 ).join(attempts, (_a.message_id == _m.id) & (_a.number == _m.attempts))
-"""What has to be known of a message that is left under way."""
+"""Active messages with their open attempts."""
 
-_ORPHANS = (
+_EXPIRED = (
     OPEN_ATTEMPTS.where(ACTIVE, _m.lease_until <= bindparam("until"))
     .order_by(_m.lease_until)
     .limit(BATCH_SIZE)
-    .with_for_update(of=[messages, attempts], skip_locked=True)  # and nobody marks a dot meanwhile
+    .with_for_update(of=[messages, attempts], skip_locked=True)  # so that no dot is marked meanwhile
 )
-_ORPHANS_OF = _ORPHANS.where(exists().where(owners.c.mailbox == _m.mailbox, owners.c.replica == bindparam("owner")))
-_OVERDUE = (
+_EXPIRED_OF = _EXPIRED.where(exists().where(owners.c.mailbox == _m.mailbox, owners.c.replica == bindparam("owner")))
+_PAST_EXPIRY = (
     select(_m.id, _m.state)
     .where(WAITING, _m.expires_at <= bindparam("now"))
     .limit(BATCH_SIZE)
@@ -71,7 +71,7 @@ _FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address ==
 
 def recover(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[list[tuple[UUID, bool]]]:
     """Requeue up to BATCH_SIZE messages each, evaluated like a lost connection; with each id: is it in doubt?"""
-    return [_reclaim(connection, orphans) for orphans in batch]
+    return [_recover(connection, expired) for expired in batch]
 
 
 def expire(connection: Connection, batch: Sequence[float]) -> list[list[UUID]]:
@@ -79,43 +79,42 @@ def expire(connection: Connection, batch: Sequence[float]) -> list[list[UUID]]:
     return [_expire(connection, now) for now in batch]
 
 
-def _reclaim(connection: Connection, orphans: ExpiredLeases) -> list[tuple[UUID, bool]]:
-    found = _ORPHANS if orphans.owner is None else _ORPHANS_OF
-    return put_back(
-        connection, connection.execute(found, {"until": orphans.until, "owner": orphans.owner}).all(), orphans
-    )
+def _recover(connection: Connection, expired: ExpiredLeases) -> list[tuple[UUID, bool]]:
+    statement = _EXPIRED if expired.owner is None else _EXPIRED_OF
+    rows = connection.execute(statement, {"until": expired.until, "owner": expired.owner}).all()
+    return requeue(connection, rows, expired)
 
 
-def put_back(
-    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], orphans: ExpiredLeases
+def requeue(
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], expired: ExpiredLeases
 ) -> list[tuple[UUID, bool]]:
     """Requeue the locked rows of OPEN_ATTEMPTS, evaluated like a lost connection; with each id: is it in doubt?"""
     if not rows:
         return []
     addresses = pending(connection, [row.id for row in rows])
-    endings = [_ending(row, addresses[row.id], orphans) for row in rows]
-    write_results(connection, endings)
-    return [(ending.claim.id, ending.settlement.in_doubt) for ending in endings]
+    results = [_result(row, addresses[row.id], expired) for row in rows]
+    write_results(connection, results)
+    return [(result.claim.id, result.settlement.in_doubt) for result in results]
 
 
-def _ending(row: Row[*tuple[Any, ...]], addresses: Sequence[str], orphans: ExpiredLeases) -> AttemptResult:
+def _result(row: Row[*tuple[Any, ...]], addresses: Sequence[str], expired: ExpiredLeases) -> AttemptResult:
     failure = Failure(Phase(row.phase), FailureKind.CRASHED, "The process that relayed it ended without a word.")
     verdicts = policy.judge(Attempt(failure.phase, failure=failure), addresses)
-    standing = DeliveryState(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown)
+    state = DeliveryState(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown)
     record = AttemptLog(
-        ended_at=min(orphans.now, row.lease_until),  # it sent nothing without its lease
+        ended_at=min(expired.now, row.lease_until),  # nothing was sent after the lease
         phase=failure.phase,
         failure=failure.kind,
         detail=failure.detail,
         verdicts={address: f"{verdict.action} ({verdict.rule})" for address, verdict in verdicts.items()},
         in_doubt=failure.in_doubt,
     )
-    settlement = lifecycle.settle(standing, verdicts, orphans.now, orphans.jitter())
+    settlement = lifecycle.settle(state, verdicts, expired.now, expired.jitter())
     return AttemptResult(row, settlement, record)
 
 
 def _expire(connection: Connection, now: float) -> list[UUID]:
-    rows = connection.execute(_OVERDUE, {"now": now}).all()
+    rows = connection.execute(_PAST_EXPIRY, {"now": now}).all()
     if not rows:
         return []
     ids: list[UUID] = [row.id for row in rows]

@@ -1,6 +1,6 @@
-"""Gives a scheduled message another send time, while the first one is in the future.
+"""Changes the send time of a scheduled message while the former one is in the future.
 
-Due time, expiry, age and the Date field change with it. Until then it has no turn; a claim assigns one.
+Due time, expiry, age and the Date field change with it. Its turn is removed; a claim assigns one at the new time.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from app.store.webhooks import outbox
 
 @dataclass(frozen=True, slots=True)
 class Reschedule:
-    """A new send time `at` for a message. With a `key_id` only if it is mail of that key."""
+    """A new send time `at` for a message. `key_id`: only if it is the mail of this key."""
 
     id: UUID
     at: float
@@ -32,7 +32,7 @@ _m, _c = messages.c, contents.c
 _ONE = (
     select(_m.key_id, _m.state, _m.scheduled_at, _m.due_since, _m.expires_at)
     .where(_m.id == bindparam("of"))
-    .with_for_update()  # a claim passes over what is locked, and finds the new time afterwards
+    .with_for_update()  # a claim skips locked rows and finds the new time later
 )
 _MOVE = update(messages).where(_m.id == bindparam("of")).values(turn=None)
 _CONTENT = select(_c.content).where(_c.message_id == bindparam("of"))
@@ -41,30 +41,30 @@ _WRITE = update(contents).where(_c.message_id == bindparam("of"))
 
 def reschedule(connection: Connection, batch: Sequence[Reschedule]) -> list[Change | None]:
     """Reschedule in this order; a message that is not scheduled stays unchanged."""
-    order = sorted(range(len(batch)), key=lambda place: batch[place].id)  # locked in one order everywhere
-    changes = {place: _reschedule(connection, batch[place]) for place in order}
-    return [changes[place] for place in range(len(batch))]
+    order = sorted(range(len(batch)), key=lambda index: batch[index].id)  # one lock order everywhere: no deadlock
+    changes = {index: _reschedule(connection, batch[index]) for index in order}
+    return [changes[index] for index in range(len(batch))]
 
 
-def _reschedule(connection: Connection, wanted: Reschedule) -> Change | None:
-    row = connection.execute(_ONE, {"of": wanted.id}).one_or_none()
-    if row is None or wanted.key_id not in (None, row.key_id):
+def _reschedule(connection: Connection, request: Reschedule) -> Change | None:
+    row = connection.execute(_ONE, {"of": request.id}).one_or_none()
+    if row is None or request.key_id not in (None, row.key_id):
         return None
-    if not is_scheduled(row, wanted.now):
+    if not is_scheduled(row, request.now):
         return Change(False, MessageState(row.state))
-    due = max(wanted.at, wanted.now)
+    due = max(request.at, request.now)
     connection.execute(
         _MOVE,
         {
-            "of": wanted.id,
+            "of": request.id,
             "scheduled_at": due,
             "due_since": due,
             "due_at": due,
             "expires_at": due + row.expires_at - row.due_since,
         },
     )
-    _redate(connection, wanted.id, due)
-    outbox.rescheduled(connection, {wanted.id: (row.due_since, due)}, wanted.now)
+    _redate(connection, request.id, due)
+    outbox.rescheduled(connection, {request.id: (row.due_since, due)}, request.now)
     return Change(True, MessageState(row.state))
 
 

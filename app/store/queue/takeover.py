@@ -1,8 +1,7 @@
-"""A mailbox gets another owner: its fence grows, and what the owner before had under way is judged like a lost line.
+"""Take-over of a mailbox: its fence grows, and its active messages are requeued as after a lost connection.
 
-Both in one commit: after it no claim of the one before finds a message, no final dot of it leaves and no settlement
-of it is written, and before it everything that may have been sent is read back by the new owner. It waits for nobody:
-what another transaction holds just now is left for the next time.
+Both happen in one commit. After it the former owner cannot claim, mark a final dot or settle; everything that it may
+have sent is known to the new owner. A take-over does not wait for locks: if rows are locked, it is tried again later.
 """
 
 import math
@@ -12,9 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, Connection, bindparam, exists, func, or_, select, update
 
-from app.store.mailboxes.ownership import LIVES
+from app.store.mailboxes.ownership import ALIVE
 from app.store.mailboxes.records import Acquired, ClockSkew
-from app.store.queue.recover import OPEN_ATTEMPTS, ExpiredLeases, put_back
+from app.store.queue.recover import OPEN_ATTEMPTS, ExpiredLeases, requeue
 from app.store.schema import ACTIVE, attempts, messages, owners, replicas
 
 _o, _a, _m = owners.c, attempts.c, messages.c
@@ -38,32 +37,32 @@ _FREE = (
         _o.mailbox == bindparam("of"),
         or_(
             bindparam("by_force", type_=Boolean),
-            ~exists().where(replicas.c.id == _o.replica, LIVES).correlate(owners),
+            ~exists().where(replicas.c.id == _o.replica, ALIVE).correlate(owners),
         ),
     )
     .with_for_update(of=owners, skip_locked=True)
 )
 _OPEN = (_a.mailbox == bindparam("of"), _a.ended_at.is_(None), ACTIVE)
-_LEFT = OPEN_ATTEMPTS.where(*_OPEN).order_by(_m.id).with_for_update(of=[messages, attempts], skip_locked=True)
-_HOW_MANY = select(func.count()).select_from(attempts).join(messages, _m.id == _a.message_id).where(*_OPEN)
+_UNFINISHED = OPEN_ATTEMPTS.where(*_OPEN).order_by(_m.id).with_for_update(of=[messages, attempts], skip_locked=True)
+_COUNT = select(func.count()).select_from(attempts).join(messages, _m.id == _a.message_id).where(*_OPEN)
 _TAKE = update(owners).where(_o.mailbox == bindparam("of")).values(token=_o.token + 1)
 
 
 def acquire(connection: Connection, batch: Sequence[Acquisition]) -> list[Acquired | None]:
     """Take over mailboxes. None: a live replica owns the mailbox, or its rows are locked."""
-    return [_acquire(connection, taking) for taking in batch]
+    return [_acquire(connection, request) for request in batch]
 
 
-def _acquire(connection: Connection, taking: Acquisition) -> Acquired | None:
-    of = {"of": taking.mailbox}
-    before = connection.execute(_FREE, {**of, "by_force": taking.by_force}).first()
+def _acquire(connection: Connection, request: Acquisition) -> Acquired | None:
+    of = {"of": request.mailbox}
+    before = connection.execute(_FREE, {**of, "by_force": request.by_force}).first()
     if before is None:
         return None
-    rows = connection.execute(_LEFT, of).all()
-    if len(rows) != connection.execute(_HOW_MANY, of).scalar():
+    rows = connection.execute(_UNFINISHED, of).all()
+    if len(rows) != connection.execute(_COUNT, of).scalar():
         return None
-    reading = taking.clock_skew
-    connection.execute(_TAKE, {**of, "replica": taking.replica, "clock": reading.clock, "ahead": reading.ahead})
-    left = put_back(connection, rows, ExpiredLeases(math.inf, taking.now, taking.jitter))
-    ahead = reading.ahead - before.ahead if reading.clock and reading.clock == before.clock else 0.0
-    return Acquired(taking.mailbox, before.token + 1, taking.now, tuple(left), ahead)
+    skew = request.clock_skew
+    connection.execute(_TAKE, {**of, "replica": request.replica, "clock": skew.clock, "ahead": skew.ahead})
+    unfinished = requeue(connection, rows, ExpiredLeases(math.inf, request.now, request.jitter))
+    ahead = skew.ahead - before.ahead if skew.clock and skew.clock == before.clock else 0.0
+    return Acquired(request.mailbox, before.token + 1, request.now, tuple(unfinished), ahead)

@@ -1,8 +1,8 @@
-"""Finds the messages that somebody asks for, page by page. What a page costs does not grow with what is stored.
+"""Lists of messages by filters, page by page. The cost of a page does not grow with the number of messages.
 
-A page is a walk along one index in the order of the ids, which is that of acceptance. What the index cannot answer is
-asked of each message on the way, and after SCAN_LIMIT of them the page ends, to be continued from there. So a
-rare thing that no index knows is found in several pages, and none of them keeps a reader for long.
+A page is a scan of one index in the order of the ids, the order of acceptance. Conditions that the index does not cover
+are checked on each message, and a page ends after SCAN_LIMIT of them, even if it is short or empty; the next page
+continues there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,67 +19,66 @@ from app.store.read import messages as find
 from app.store.read.records import Page, Selection
 from app.store.schema import FAILED, SETTLED, messages, recipients
 
-SCAN_LIMIT = 10_000  # entries of an index looked at for one page
+SCAN_LIMIT = 10_000  # index entries read for one page
 
 T = TypeVar("T")
 
 _m, _r = messages.c, recipients.c
-_DONE = frozenset({MessageState.DONE})  # nearly everything is: for one key, its own messages are fewer
+_DONE = frozenset({MessageState.DONE})  # most messages are: the index by key is smaller than this one
 
 
 @dataclass(frozen=True, slots=True)
 class _IndexScan:
-    """A way through ids in their order: the column that has them, the conditions that enter its index, and what has
-    to be asked of each message on this way only."""
+    """Scan of ids in order: their column, the conditions of its index, and the `filters` for this scan only."""
 
     id: Column[UUID]
-    enter: tuple[ColumnElement[bool], ...] = ()
-    ask: tuple[ColumnElement[bool], ...] = ()
+    index: tuple[ColumnElement[bool], ...] = ()
+    filters: tuple[ColumnElement[bool], ...] = ()
 
     def ids(self, start: UUID, end: UUID, oldest_first: bool) -> Select[UUID]:
-        """From `start` and before `end`, in order. There is one bound at each end: SQLite seeks by one only."""
+        """Select the ids from `start` and before `end`, in order. SQLite seeks by one bound only at each end."""
         order = self.id.asc() if oldest_first else self.id.desc()
-        return select(self.id).where(*self.enter, self.id >= start, self.id < end).order_by(order)
+        return select(self.id).where(*self.index, self.id >= start, self.id < end).order_by(order)
 
 
 def list_emails(connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool = False) -> Page:
-    """At most `limit` messages: the newest, or with `oldest_first` the oldest. Either way the newest stands first."""
-    walks, rest = _walks(asked)
+    """Return up to `limit` messages: the newest, or with `oldest_first` the oldest. The newest comes first."""
+    scans, rest = _scans(asked)
     conditions = _conditions(rest, now)
     found: set[UUID] = set()
     cut: UUID | None = None
-    for walk in walks:
-        narrowing = (*walk.ask, *conditions)
-        last = _last(connection, walk, asked, oldest_first) if narrowing else None
+    for scan in scans:
+        filters = (*scan.filters, *conditions)
+        last = _last(connection, scan, asked, oldest_first) if filters else None
         if last is not None:
             cut = last if cut is None else min(cut, last) if oldest_first else max(cut, last)
-        steps = walk.ids(*_reach(asked, last, oldest_first), oldest_first)
-        found.update(connection.execute(_narrowed(steps, walk, narrowing).limit(limit + 1)).scalars())
-    # Where one walk was cut off, the others have gone further than all have been.
+        ids_of_scan = scan.ids(*_range(asked, last, oldest_first), oldest_first)
+        found.update(connection.execute(_filtered(ids_of_scan, scan, filters).limit(limit + 1)).scalars())
+    # The page ends where the first scan ended, because the ids behind it are not complete.
     reached = [id for id in found if cut is None or (id <= cut if oldest_first else id >= cut)]
     reached.sort(reverse=not oldest_first)
     ids = reached[:limit]
     return Page(tuple(find.emails(connection, ids)), ids[-1] if len(reached) > limit else cut)
 
 
-def _last(connection: Connection, walk: _IndexScan, asked: Selection, oldest_first: bool) -> UUID | None:
-    """The last id that is looked at on this way; None: all are."""
-    steps = walk.ids(asked.start, asked.end, oldest_first)
-    found: UUID | None = connection.execute(steps.offset(SCAN_LIMIT - 1).limit(1)).scalar()
+def _last(connection: Connection, scan: _IndexScan, asked: Selection, oldest_first: bool) -> UUID | None:
+    """Return the last id that this scan reads; None: it reads all."""
+    ids = scan.ids(asked.start, asked.end, oldest_first)
+    found: UUID | None = connection.execute(ids.offset(SCAN_LIMIT - 1).limit(1)).scalar()
     return found
 
 
-def _reach(asked: Selection, last: UUID | None, oldest_first: bool) -> tuple[UUID, UUID]:
-    """From which id to before which a walk goes."""
+def _range(asked: Selection, last: UUID | None, oldest_first: bool) -> tuple[UUID, UUID]:
+    """Return the first id of a scan, and the id before which it ends."""
     if last is None:
         return asked.start, asked.end
     return (asked.start, UUID(int=last.int + 1)) if oldest_first else (last, asked.end)
 
 
-def _walks(asked: Selection) -> tuple[list[_IndexScan], Selection]:
-    """Along the index that knows most of what is asked, and what it leaves to be asked.
+def _scans(asked: Selection) -> tuple[list[_IndexScan], Selection]:
+    """Return scans of the index that covers most of the filters, and the remaining filters.
 
-    There is a walk for each state, since the ids are in order within one only.
+    There is one scan for each state, because the ids are in order within one state only.
     """
     if asked.recipient is not None:
         return _to(asked.recipient, _states(asked) or frozenset(MessageState)), replace(asked, recipient=None)
@@ -93,35 +92,38 @@ def _walks(asked: Selection) -> tuple[list[_IndexScan], Selection]:
 
 
 def _states(asked: Selection) -> frozenset[MessageState]:
-    """Those in which it can be; empty: in all."""
+    """Return the possible states; empty: all."""
     if asked.state is not None:
         return frozenset({asked.state})
     return frozenset() if asked.last_event is None else last_event.STATES[asked.last_event]
 
 
-def _in(states: Iterable[MessageState], *ask: ColumnElement[bool]) -> list[_IndexScan]:
-    return [_IndexScan(_m.id, (_m.state == state,), ask) for state in sorted(states)]
+def _in(states: Iterable[MessageState], *filters: ColumnElement[bool]) -> list[_IndexScan]:
+    return [_IndexScan(_m.id, (_m.state == state,), filters) for state in sorted(states)]
 
 
 def _to(address: str, states: frozenset[MessageState]) -> list[_IndexScan]:
-    """The index by address has the recipients that were offered: whoever accepts an email does not pay for it. Those
-    still pending are of messages that wait, or were cancelled."""
+    """Return scans by recipient.
+
+    The index by address leaves out pending recipients, so that an accept need not write to it. These are found by the
+    states of messages that wait or were cancelled.
+    """
     this = func.lower(_r.address) == func.lower(address)
     pending = exists().where(_r.message_id == _m.id, this)
     return [_IndexScan(_r.message_id, (SETTLED, this)), *_in(states - _DONE, pending)]
 
 
-def _narrowed(steps: Select[UUID], walk: _IndexScan, narrowing: Sequence[ColumnElement[bool]]) -> Select[UUID]:
-    """Those steps of the walk that are what is asked for, each message once."""
-    if walk.id.table is messages:
-        return steps.where(*narrowing)
-    if narrowing:
-        steps = steps.join(messages, _m.id == walk.id).where(*narrowing)
-    return steps.group_by(walk.id)
+def _filtered(ids: Select[UUID], scan: _IndexScan, filters: Sequence[ColumnElement[bool]]) -> Select[UUID]:
+    """Select the ids of a scan that match the filters, each once."""
+    if scan.id.table is messages:
+        return ids.where(*filters)
+    if filters:
+        ids = ids.join(messages, _m.id == scan.id).where(*filters)
+    return ids.group_by(scan.id)
 
 
 def _conditions(asked: Selection, now: float) -> list[ColumnElement[bool]]:
-    """What has to be asked of each message on the way."""
+    """Return the conditions that are checked on each message."""
     conditions: list[ColumnElement[bool]] = []
     if asked.key_id is not None:
         conditions.append(_unindexed(_m.key_id) == asked.key_id)
@@ -141,13 +143,15 @@ def _conditions(asked: Selection, now: float) -> list[ColumnElement[bool]]:
 
 
 def _unindexed(column: Column[T]) -> ColumnElement[T]:
-    """The same value, but nothing that an index could be chosen by: the walk's index has the order."""
+    """Return the column as an expression that no index matches, so that the scan's index is used for the order."""
     return func.coalesce(column, column)
 
 
 def _tagged(name: str, value: str | None) -> ColumnElement[bool]:
-    """By the text of the JSON, where tags are written `["name","value"]`. Nothing else in it can look so: within a text
-    the quotation marks are escaped, and the other lists hold addresses."""
+    """Return the condition that the JSON text contains the tag, as `["name","value"]`.
+
+    Nothing else in it has this form: quotation marks inside strings are escaped, and the other lists hold addresses.
+    """
     head: ColumnElement[Any] = cast(_m.head, Text)
     mark = as_json([name])[:-1] + "," if value is None else as_json([name, value])
     return func.replace(head, mark, "") != head

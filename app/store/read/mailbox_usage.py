@@ -7,9 +7,9 @@ from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxUsage
 from app.store.read.messages import ACTIVE_SENDS, SENDS
 
-_offered, _under_way = SENDS.subquery(), ACTIVE_SENDS.subquery()
-_COUNT = select(func.count(), func.coalesce(func.sum(_offered.c.recipients), 0)).select_from(_offered)
-_NOW = select(func.count()).select_from(_under_way)
+_sends, _active = SENDS.subquery(), ACTIVE_SENDS.subquery()
+_COUNT = select(func.count(), func.coalesce(func.sum(_sends.c.recipients), 0)).select_from(_sends)
+_NOW = select(func.count()).select_from(_active)
 
 
 def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
@@ -20,5 +20,5 @@ def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
 def _usage(connection: Connection, mailbox: str, now: float) -> MailboxUsage:
     minute, _ = connection.execute(_COUNT, {"mailbox": mailbox, "since": now - MINUTE}).one()
     _, recipients = connection.execute(_COUNT, {"mailbox": mailbox, "since": now - DAY}).one()
-    under_way: int = connection.execute(_NOW, {"mailbox": mailbox, "since": now}).scalar_one()
-    return MailboxUsage(connections=under_way, messages_last_minute=minute, recipients_last_day=int(recipients))
+    active: int = connection.execute(_NOW, {"mailbox": mailbox, "since": now}).scalar_one()
+    return MailboxUsage(connections=active, messages_last_minute=minute, recipients_last_day=int(recipients))

@@ -19,7 +19,7 @@ from app.store.schema import READY, RESTING, attempts, contents, messages, recip
 _m, _r, _a = messages.c, recipients.c, attempts.c
 
 _PHASES = list(Phase)
-_COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # from here on the upstream may have counted the message
+_COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # phases in which the upstream may have counted the message
 
 _ONE = select(messages).where(_m.id == bindparam("id"))
 _THESE = select(messages).where(_m.id.in_(bindparam("ids", expanding=True))).order_by(_m.id.desc())
@@ -32,7 +32,7 @@ _RESTING = select(_m.due_at).where(RESTING, _m.pool == bindparam("pool")).order_
 _ENDED = select(_a.ended_at, _a.recipients, _a.phase).where(
     _a.mailbox == bindparam("mailbox"),
     _a.ended_at > bindparam("since"),
-    # Of a crashed attempt only the dot is durable: how far it came before that is not known, so it counts.
+    # Only the phase `dot` of a crashed attempt is durable; an earlier phase is not known, so it counts.
     or_(_a.phase.in_(_COUNTED), _a.failure == FailureKind.CRASHED),
 )
 ACTIVE_SENDS = (
@@ -40,7 +40,7 @@ ACTIVE_SENDS = (
     .join(messages, _m.id == _a.message_id)
     .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
 )
-SENDS = union_all(_ENDED, ACTIVE_SENDS)  # each with its recipients; what is under way counts as of its lease's end
+SENDS = union_all(_ENDED, ACTIVE_SENDS)  # an active send counts as at the end of its lease
 
 
 def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:

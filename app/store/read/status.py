@@ -1,6 +1,6 @@
-"""Why an email or a mailbox stands where it does, with the names filled in, from what was read. Reads nothing itself.
+"""Status of emails and mailboxes: explanation, queue position and estimated send time, computed from records. Pure.
 
-For GET /emails/{id}, `postern emails show` and the console alike.
+Used by GET /emails/{id}, `postern emails show` and the console.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from app.store.records import Email
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStatus:
-    """Why an email stands where it does, its place in the queue (1 goes next), and when it should go."""
+    """Explanation of an email, its queue position (1 is next), and its estimated send time."""
 
     why: Explanation
     position: int | None = None
@@ -26,65 +26,74 @@ class DeliveryStatus:
 
 
 def delivery_status(
-    email: Email, outlook: QueuePosition | None, capacities: Mapping[str, MailboxLimits], now: float
+    email: Email, queued: QueuePosition | None, capacities: Mapping[str, MailboxLimits], now: float
 ) -> DeliveryStatus:
-    """`outlook` is of a waiting email; `capacities` are those of the mailboxes, by name."""
-    ahead = outlook.ahead if outlook else None
+    """Return the status. `queued`: of a waiting email; `capacities`: limits by mailbox."""
+    ahead = queued.ahead if queued else None
     return DeliveryStatus(
-        why(email, outlook.mailboxes if outlook else (), now),
+        _explain(email, queued.mailboxes if queued else (), now),
         position=None if ahead is None else ahead + 1,
-        estimated_send_at=estimate(email.due_at or now, outlook, capacities, now)
+        estimated_send_at=estimate(email.due_at or now, queued, capacities, now)
         if email.state in WAITING_STATES
         else None,
     )
 
 
-def why(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explanation:
-    """Never without words. `mailboxes` are those of its pool, or none if it does not wait."""
+def _explain(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explanation:
+    """Explain the state of an email. `mailboxes`: those of its pool; none if it does not wait."""
     scheduled_at = email.scheduled_at if email.scheduled_at is not None and email.scheduled_at > now else None
-    mailbox = awaited_mailbox(email, mailboxes, now) if waits(email, now) else None
+    mailbox = _awaited_mailbox(email, mailboxes, now) if is_waiting(email, now) else None
     relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
-    kept = email.content_removed_at is None
-    words = explain(
-        email.state, email.explanation, relayed=relayed, scheduled_at=scheduled_at, mailbox=mailbox, content_stored=kept
+    stored = email.content_removed_at is None
+    explanation = explain(
+        email.state,
+        email.explanation,
+        relayed=relayed,
+        scheduled_at=scheduled_at,
+        mailbox=mailbox,
+        content_stored=stored,
     )
-    return fill_placeholders(words, {"id": str(email.id), **({"mailbox": email.mailbox} if email.mailbox else {})})
+    return fill_placeholders(
+        explanation, {"id": str(email.id), **({"mailbox": email.mailbox} if email.mailbox else {})}
+    )
 
 
-def waits(email: Email, now: float) -> bool:
-    """Whether it waits for something else than the moment for which its caller has scheduled it."""
+def is_waiting(email: Email, now: float) -> bool:
+    """Return whether it waits, and not for its scheduled time."""
     return email.state in WAITING_STATES and not (email.scheduled_at is not None and email.scheduled_at > now)
 
 
 def estimate(
-    due_at: float, outlook: QueuePosition | None, capacities: Mapping[str, MailboxLimits], now: float
+    due_at: float, queued: QueuePosition | None, capacities: Mapping[str, MailboxLimits], now: float
 ) -> float | None:
-    """When a message should go that waits, or would; None when nobody can say. Times in epoch seconds."""
-    if outlook is None or outlook.ahead is None:
+    """Estimate the send time of a waiting message; None: unknown. Times are epoch seconds."""
+    if queued is None or queued.ahead is None:
         return max(now, due_at)
-    return estimate_send_time(outlook.ahead, [*_ways(outlook, capacities, now)], now)
+    return estimate_send_time(queued.ahead, [*_open_mailboxes(queued, capacities, now)], now)
 
 
-def _ways(outlook: QueuePosition, capacities: Mapping[str, MailboxLimits], now: float) -> Iterator[MailboxCapacity]:
-    for record in outlook.mailboxes:
+def _open_mailboxes(
+    queued: QueuePosition, capacities: Mapping[str, MailboxLimits], now: float
+) -> Iterator[MailboxCapacity]:
+    for record in queued.mailboxes:
         condition = condition_at(record, now)
         if record.name in capacities and condition.health is not Health.HELD:
             opens_at = now if condition.health is Health.OPEN else _opens_at(condition)
-            sent, recipients = outlook.sent[record.name], outlook.recipients[record.name]
+            sent, recipients = queued.sent[record.name], queued.recipients[record.name]
             yield MailboxCapacity(capacities[record.name], opens_at, sent, recipients)
 
 
-def awaited_mailbox(
+def _awaited_mailbox(
     email: Email, mailboxes: Iterable[MailboxRecord], now: float
 ) -> tuple[str, MailboxCondition] | None:
-    """The mailbox that a waiting email waits for: the one of its pool that opens first; None when one is open.
+    """Return the mailbox that a waiting email waits for: the one of its pool that opens first; None if one is open.
 
-    Nor does it wait for one whose pause ends before the email is due again: then it waits for itself.
+    Also None if its pause ends before the email is due again: then the email waits for its own retry.
     """
-    ways = [(record.name, condition_at(record, now)) for record in mailboxes]
-    if not ways or any(condition.health is Health.OPEN for _, condition in ways):
+    conditions = [(record.name, condition_at(record, now)) for record in mailboxes]
+    if not conditions or any(condition.health is Health.OPEN for _, condition in conditions):
         return None
-    name, condition = min(ways, key=lambda way: _opens_at(way[1]))
+    name, condition = min(conditions, key=lambda named: _opens_at(named[1]))
     if condition.health is Health.PAUSED and _opens_at(condition) <= (email.due_at or 0.0):
         return None
     return name, condition
@@ -95,9 +104,9 @@ def _opens_at(condition: MailboxCondition) -> float:
 
 
 def condition_at(record: MailboxRecord, now: float) -> MailboxCondition:
-    """A mailbox's condition at `now` (epoch seconds), with its name in the words for people.
+    """Return a mailbox's condition at `now` (epoch seconds), with its name in the explanation.
 
-    A pause ends by time alone, which its relay need not have written yet.
+    A pause ends by time alone, even if the relay has not stored that yet.
     """
     condition = record.condition
     if condition.health is Health.PAUSED and condition.until is not None and condition.until <= now:

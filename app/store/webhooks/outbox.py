@@ -1,7 +1,7 @@
-"""Writes what webhooks are to be told, in the transaction of what they tell about. Sends nothing.
+"""Outbox of webhook events, written in the transaction of the change that they report. Sends nothing.
 
-While no webhook is enabled all of this costs one look into an empty index for each group of writes. An event that no
-endpoint has asked for is not kept.
+Without an enabled webhook it costs one query of an empty index for each group of writes. An event without a subscriber
+is not stored.
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ from app.store.webhooks.records import DeliveryState, WebhookStatus
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """An enabled webhook, and the types it wants to hear of."""
+    """An enabled webhook, and the event types it subscribes to."""
 
     id: UUID
     events: frozenset[str]
@@ -48,8 +48,8 @@ _DELIVERY = PreparedStatement(
     webhook_deliveries.insert().inline(),
     sets=("webhook_id", "event_id", "subject", "state", "next_at", "tries", "history"),
 )
-_WATCH = PreparedStatement(lambda dialect: upsert(dialect, delay_notices).on_conflict_do_nothing())
-_FORGET = PreparedStatement(
+_SCHEDULE_NOTICE = PreparedStatement(lambda dialect: upsert(dialect, delay_notices).on_conflict_do_nothing())
+_REMOVE_NOTICE = PreparedStatement(
     delete(delay_notices).where(
         delay_notices.c.at == bindparam("moment"), delay_notices.c.message_id == bindparam("of")
     )
@@ -71,7 +71,7 @@ def subscriptions(connection: Connection) -> Subscriptions:
 
 
 def accepted(connection: Connection, fresh: Sequence[Acceptance]) -> None:
-    """These were stored: who is to be sent later is scheduled, and whoever waits too long is told so in time."""
+    """Publish `scheduled` for new messages with a later send time, and schedule delay notices for all."""
     if not (listeners := subscriptions(connection)):
         return
     later = {one.id: one.created_at for one in fresh if one.scheduled_at is not None and one.due_at > one.created_at}
@@ -86,13 +86,13 @@ def requeued(connection: Connection, since: Mapping[UUID, float]) -> None:
 
 
 def rescheduled(connection: Connection, moved: Mapping[UUID, tuple[float, float]], now: float) -> None:
-    """These were due at the first moment, and now are at the second (epoch seconds)."""
+    """Publish `scheduled` and move the delay notices. `moved`: former and new due time by id (epoch seconds)."""
     if not moved or not (listeners := subscriptions(connection)):
         return
     _write_email_events(
         connection, listeners, {id: now for id, (_, to) in moved.items() if to > now}, EventType.SCHEDULED
     )
-    _FORGET.run(connection, [{"moment": at + DELAY_NOTICE_AFTER, "of": id} for id, (at, _) in moved.items()])
+    _REMOVE_NOTICE.run(connection, [{"moment": at + DELAY_NOTICE_AFTER, "of": id} for id, (at, _) in moved.items()])
     schedule_delay_notices(connection, listeners, {id: to for id, (_, to) in moved.items()})
 
 
@@ -134,17 +134,19 @@ def publish(connection: Connection, batch: Sequence[WebhookEvent]) -> list[None]
 def schedule_delay_notices(connection: Connection, listeners: Subscriptions, since: Mapping[UUID, float]) -> None:
     """Schedule a delay notice for each message, DELAY_NOTICE_AFTER after its time."""
     if any(EventType.DELIVERY_DELAYED in listener.events for listener in listeners):
-        _WATCH.run(connection, [{"at": at + DELAY_NOTICE_AFTER, "message_id": id} for id, at in since.items()])
+        _SCHEDULE_NOTICE.run(
+            connection, [{"at": at + DELAY_NOTICE_AFTER, "message_id": id} for id, at in since.items()]
+        )
 
 
-def write_events(connection: Connection, listeners: Subscriptions, notices: Iterable[WebhookEvent]) -> None:
+def write_events(connection: Connection, listeners: Subscriptions, events: Iterable[WebhookEvent]) -> None:
     """Store each event that has subscribers, with a delivery for each of them."""
-    heard = [(one, ids) for one in notices if (ids := [who.id for who in listeners if one.type in who.events])]
-    rows = [_event_row(one) for one, _ in heard]
+    subscribed = [(one, ids) for one in events if (ids := [to.id for to in listeners if one.type in to.events])]
+    rows = [_event_row(one) for one, _ in subscribed]
     new = _EVENT.each(connection, rows)
     deliveries = [
         _delivery_row(one, row["id"], id)
-        for (one, ids), row, is_new in zip(heard, rows, new, strict=True)
+        for (one, ids), row, is_new in zip(subscribed, rows, new, strict=True)
         if is_new
         for id in ids
     ]
@@ -172,7 +174,7 @@ def _end(facts: EmailSnapshot) -> EventType:
 def _facts(
     connection: Connection, ids: Sequence[UUID], why: Mapping[UUID, Explanation], *, ahead: bool
 ) -> list[EmailSnapshot]:
-    """In this order. `ahead`: their scheduled time is to come."""
+    """Return the messages in this order. `ahead`: their scheduled time is in the future."""
     to: dict[UUID, list[_EmailFacts]] = defaultdict(list)
     for row in connection.execute(_TO, {"ids": ids}):
         to[row.message_id].append((row.address, RecipientState(row.state), row.reply))
@@ -181,9 +183,9 @@ def _facts(
 
 
 def _explain(row: Row[*tuple[Any, ...]], to: Sequence[_EmailFacts], *, ahead: bool) -> Explanation:
-    told = Explanation(**row.explanation) if row.explanation else None
+    stored = Explanation(**row.explanation) if row.explanation else None
     relayed = all(state is RecipientState.RELAYED for _, state, _ in to)
-    return explain(MessageState(row.state), told, relayed=relayed, scheduled_at=row.scheduled_at if ahead else None)
+    return explain(MessageState(row.state), stored, relayed=relayed, scheduled_at=row.scheduled_at if ahead else None)
 
 
 def _fact(row: Row[*tuple[Any, ...]], to: Sequence[_EmailFacts], why: Explanation) -> EmailSnapshot:

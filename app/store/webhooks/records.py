@@ -1,4 +1,4 @@
-"""What goes into the store and what comes out of it about webhooks: values that know no SQL. Times: epoch seconds."""
+"""Arguments and results of the webhook verbs: values that contain no SQL. Times are epoch seconds."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,23 +8,23 @@ from app.mail.webhook.rules import EventType
 
 
 class WebhookStatus(StrEnum):
-    """Whether an endpoint is told anything."""
+    """Status of an endpoint. `disabled`: it gets no new events, and pending deliveries wait."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
 
 
 class DeliveryState(StrEnum):
-    """Where one event stands with one endpoint. Stored."""
+    """State of the delivery of one event to one endpoint. Stored."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
-    FAILED = "failed"  # given up
+    FAILED = "failed"  # after the last attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What signs: `whsec_` and base64. `until` is when it signs no more; None: it is the one in force."""
+    """Signing secret: `whsec_` and base64. `until`: end of a replaced secret; None: it is the current one."""
 
     value: str = field(repr=False)
     until: float | None = None
@@ -32,20 +32,20 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One endpoint. `reason` says why it is disabled, where that was not a person's wish."""
+    """One endpoint. `reason`: cause, if it was disabled automatically."""
 
     id: UUID
     endpoint: str
     events: tuple[str, ...]
     created_at: float
-    secrets: tuple[Secret, ...]  # the one in force first
+    secrets: tuple[Secret, ...]  # the current one first
     status: WebhookStatus = WebhookStatus.ENABLED
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What is to be changed of a webhook; None stays as it is."""
+    """New values of a webhook; None: unchanged."""
 
     id: UUID
     endpoint: str | None = None
@@ -55,7 +55,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A new secret for a webhook; those before it sign beside it until `until`."""
+    """A new secret for a webhook; the former ones also sign until `until`."""
 
     id: UUID
     secret: str = field(repr=False)
@@ -65,7 +65,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One POST of an event. `status` is 0 when there was no answer; then `answer` says why."""
+    """One POST of an event. `status` 0: no response; then `response` is the reason."""
 
     at: float
     status: int
@@ -74,14 +74,14 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """An event in the hands of who tells it to one endpoint; `lease` is the fence."""
+    """A claimed delivery; `lease` is the fence."""
 
     number: int
     lease: UUID
     webhook_id: UUID
     event_id: UUID
     subject: str
-    tries: int  # that failed so far
+    tries: int  # failed attempts so far
     history: tuple[DeliveryAttempt, ...]
     type: EventType
     payload: str
@@ -89,7 +89,7 @@ class ClaimedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """How a try ended. With a `next_at` it is tried again then; `gone` says why the endpoint is to be disabled."""
+    """Outcome of an attempt. `next_at`: time of the next one. `disable_reason`: disable the endpoint because of it."""
 
     delivery: ClaimedDelivery
     attempt: DeliveryAttempt
@@ -100,13 +100,13 @@ class DeliveryResult:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event as it stands with one endpoint."""
+    """One event and the state of its delivery to one endpoint."""
 
     event_id: UUID
     type: EventType
     at: float
     state: DeliveryState
     tries: int
-    next_at: float | None  # None when it is over
+    next_at: float | None  # None: delivered or failed
     history: tuple[DeliveryAttempt, ...]
     payload: str

@@ -1,4 +1,4 @@
-"""The first schema. Written out, and never changed: later changes are revisions of their own."""
+"""The first schema. It is never changed: later changes are revisions of their own."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ _GIVEN_UP = sa.text("state = 'failed'")
 
 
 def upgrade() -> None:
-    """An empty database becomes a store."""
+    """Create all tables and indices."""
     _messages()
     _index_messages()
     _recipients()
@@ -27,7 +27,7 @@ def upgrade() -> None:
     _webhooks()
     _webhook_deliveries()
     if op.get_context().dialect.name == "postgresql":
-        # Mail hardly shrinks (attachments are compressed already), and to try costs more than the room.
+        # Mail hardly compresses (attachments are compressed already), and the attempt costs more than the space.
         op.execute("ALTER TABLE contents ALTER COLUMN content SET STORAGE EXTERNAL")
 
 

@@ -1,4 +1,4 @@
-"""The condition of a mailbox outlives a restart, and a person can hold and release it."""
+"""Condition of each mailbox, which survives a restart, and hold requests of operators."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """One row for each mailbox."""
+    """Create one row for each mailbox, when it first relays."""
     op.create_table(
         "mailboxes",
         sa.Column("name", sa.Text(), primary_key=True),

@@ -1,4 +1,4 @@
-"""What is over is removed when it is old: its content first, later the rest; and Idempotency-Keys after a day."""
+"""Retention: contents of ended messages, later their rows, and Idempotency-Keys after a day."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ _EMPTIED = sa.text("content_removed_at IS NOT NULL")
 
 
 def upgrade() -> None:
-    """When a content was removed, and the ways to what is old."""
+    """Add the time at which a content was removed, and indices by age."""
     op.add_column("messages", sa.Column("content_removed_at", sa.Double()))
     for name, where in (("messages_stored", _STORED), ("messages_emptied", _EMPTIED)):
         op.create_index(name, "messages", ["ended_at"], sqlite_where=where, postgresql_where=where)

@@ -1,4 +1,4 @@
-"""API keys have policies, several secrets and budgets; who changes something, and what is refused, is written down."""
+"""Policies, several secrets and rate limits of API keys; the audit of changes and refusals."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-_HANDLE = 8  # octets of a hash, by which it is looked up
+_HANDLE = 8  # bytes of a hash that are indexed
 
 _OLD = sa.table(
     "api_keys",
@@ -30,7 +30,7 @@ _SECRETS = sa.table(
 
 
 def upgrade() -> None:
-    """Every key keeps its secret, its permission and its senders."""
+    """Create the tables. Existing keys retain their secret, permission and senders."""
     old = op.get_bind().execute(sa.select(_OLD)).all()
     op.drop_table("api_keys")
     _keys()
@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Of a key's secrets the newest stays, of its policy the senders. One that may do less comes back revoked."""
+    """Reduce a key to its newest secret and its senders. A key with a narrower policy is revoked."""
     keys = op.get_bind().execute(sa.select(_NEW)).all()
     newest = sa.select(_SECRETS).order_by(_SECRETS.c.created_at)
     digests = {row.key_id: row.digest for row in op.get_bind().execute(newest)}

@@ -1,4 +1,4 @@
-"""A mailbox belongs to one replica at a time."""
+"""Ownership of mailboxes by replicas."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """The replicas that live, whose each mailbox is, and what they draw of a tenant's day."""
+    """Create the tables of replicas, owners, and draws of the tenant's daily recipients."""
     op.create_table(
         "replicas",
         sa.Column("id", sa.Uuid(), primary_key=True),
@@ -30,10 +30,10 @@ def upgrade() -> None:
         sa.Column("recipients", sa.Integer(), nullable=False),
         sa.Column("until", sa.Double(), nullable=False),
     )
-    op.bulk_insert(allowances, [{"id": UUID(int=0), "recipients": 0, "until": 1e18}])  # who draws locks it
+    op.bulk_insert(allowances, [{"id": UUID(int=0), "recipients": 0, "until": 1e18}])  # locked during a draw
 
 
 def downgrade() -> None:
-    """One relay for each database again."""
+    """Drop the tables: one relay for each database."""
     for table in ("allowances", "owners", "replicas"):
         op.drop_table(table)

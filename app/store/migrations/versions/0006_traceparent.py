@@ -1,4 +1,4 @@
-"""An email may know the request that it came with, so that a trace leads on days later."""
+"""Trace context of the request of an email, so that its trace continues days later."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,10 +8,10 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Empty where nobody makes traces."""
+    """Add the column; it is empty without tracing."""
     op.add_column("messages", sa.Column("traceparent", sa.Text()))
 
 
 def downgrade() -> None:
-    """Traces of what waits end here."""
+    """Drop the column: traces of waiting emails end."""
     op.drop_column("messages", "traceparent")

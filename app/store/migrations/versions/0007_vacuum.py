@@ -1,7 +1,7 @@
-"""PostgreSQL: what has left the front of an index is swept away by its number, however large the table is.
+"""PostgreSQL: autovacuum after a fixed number of dead rows, whatever the size of the table.
 
-By default the server sweeps when a fifth of a table is dead: behind a million messages every claim would step over the
-remains of a hundred thousand others first.
+By default the server vacuums when a fifth of a table is dead: with a million messages every claim would first skip the
+dead index entries of a hundred thousand others.
 """
 
 from alembic import op
@@ -9,23 +9,23 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-_TABLES = ("messages", "attempts", "webhook_deliveries")  # whose rows pass through the front of an index
+_TABLES = ("messages", "attempts", "webhook_deliveries")  # tables whose rows leave at the front of an index
 _OFTEN = (
     "autovacuum_vacuum_scale_factor = 0",
     "autovacuum_vacuum_threshold = 20000",
-    "vacuum_index_cleanup = on",  # even where few of the pages are concerned: they are those at the front
+    "vacuum_index_cleanup = on",  # also if few pages have dead rows: they are at the front of the index
 )
 
 
 def upgrade() -> None:
-    """After so many dead rows, and with the indices."""
+    """Vacuum after a fixed number of dead rows, with the indices."""
     if op.get_context().dialect.name == "postgresql":
         for table in _TABLES:
             op.execute(f"ALTER TABLE {table} SET ({', '.join(_OFTEN)})")
 
 
 def downgrade() -> None:
-    """As the server does it by default."""
+    """Restore the defaults of the server."""
     if op.get_context().dialect.name == "postgresql":
         names = ", ".join(option.split(" = ")[0] for option in _OFTEN)
         for table in _TABLES:

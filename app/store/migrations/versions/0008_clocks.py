@@ -1,4 +1,4 @@
-"""A mailbox's owner says how its wall clock stands: the next one, by whose clock it may be later, counts with it."""
+"""Clock of each mailbox's owner, so that the next owner can correct times by the difference."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,12 +8,12 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Not known until a mailbox is taken."""
+    """Add the columns; they are unknown until a mailbox is acquired."""
     op.add_column("owners", sa.Column("clock", sa.Text()))
     op.add_column("owners", sa.Column("ahead", sa.Double()))
 
 
 def downgrade() -> None:
-    """All clocks are the same again."""
+    """Drop the columns: all clocks count as equal."""
     op.drop_column("owners", "ahead")
     op.drop_column("owners", "clock")

@@ -1,4 +1,4 @@
-"""Budgets count recipients and bytes beside messages. Rows that are there have counted none of them yet."""
+"""Rate limits on recipients and bytes, besides messages. Existing rows start at 0."""
 
 import sqlalchemy as sa
 from alembic import op

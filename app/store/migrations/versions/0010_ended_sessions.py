@@ -1,4 +1,4 @@
-"""A session of the console that was logged out stays so, after a restart and for every replica."""
+"""Logged-out sessions of the console, also after a restart and for every replica."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    """None has ended yet."""
+    """Create the table."""
     op.create_table(
         "ended_sessions",
         sa.Column("id", sa.Text(), primary_key=True),
@@ -18,5 +18,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Each process knows its own again."""
+    """Drop the table: each process has its own list."""
     op.drop_table("ended_sessions")

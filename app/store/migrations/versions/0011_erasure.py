@@ -1,4 +1,4 @@
-"""An email's events are found by its id, whatever became of them: an erasure rewrites them."""
+"""Index of webhook deliveries by email, in all states, for erasure."""
 
 from alembic import op
 
