@@ -1,5 +1,4 @@
-"""Supervised loop: repeats one step for as long as the process lives. A bug in the step or a database that does not
-answer is logged and does not end the loop."""
+"""Supervised loop that repeats one step. A bug in the step or a database error is logged and does not end the loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,9 +27,9 @@ async def run_periodically(
     while not stopping():
         if wake is not None:
             wake.clear()
-        rest = await _supervised(name, step)
+        delay = await _supervised(name, step)
         if not stopping():
-            await _wait(interval if rest is None else rest, pause, wake)
+            await _wait(interval if delay is None else delay, pause, wake)
 
 
 async def wait(event: asyncio.Event, seconds: float) -> bool:

@@ -10,7 +10,7 @@ from app import logs
 from app.background import run_periodically
 from app.clock import Clock
 from app.frozen import frozen
-from app.mail.time_units import DAY
+from app.mail.times import DAY
 from app.store import Store
 from app.store.retention import RetentionCutoffs
 

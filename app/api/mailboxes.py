@@ -24,7 +24,7 @@ from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import MAX_REASON, Health, one_line
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.mail.outcome.verdict import Explanation
-from app.mail.timestamps import iso
+from app.mail.times import iso
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 

@@ -14,7 +14,7 @@ from app.cli.output.terminal import console, styled
 from app.cli.output.text import AsJson, print_json
 from app.clock import Clock
 from app.doctor.doctor import examine
-from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.finding import Finding, Step, StepOutcome
 from app.doctor.target import CheckTarget
 from app.mail.message.address import Address, AddressError, parse_address
 from app.mailbox_factory import MailboxFactory
@@ -23,16 +23,16 @@ from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError,
 _DNS_PORT = 53
 _MAX_LISTED = 20  # mailboxes in an error message
 _MARKS = {
-    Outcome.OK: ("✓", "green"),
-    Outcome.WARN: ("!", "yellow"),
-    Outcome.FAILED: ("✗", "bold red"),
-    Outcome.SKIPPED: ("-", "dim"),
+    StepOutcome.OK: ("✓", "green"),
+    StepOutcome.WARN: ("!", "yellow"),
+    StepOutcome.FAILED: ("✗", "bold red"),
+    StepOutcome.SKIPPED: ("-", "dim"),
 }
 _COUNT_LABELS = {
-    Outcome.FAILED: "failed",
-    Outcome.WARN: "with a warning (mail is still sent)",
-    Outcome.OK: "ok",
-    Outcome.SKIPPED: "skipped",
+    StepOutcome.FAILED: "failed",
+    StepOutcome.WARN: "with a warning (mail is still sent)",
+    StepOutcome.OK: "ok",
+    StepOutcome.SKIPPED: "skipped",
 }
 
 
@@ -59,7 +59,7 @@ def check(
     try:
         settings = load(Settings)
     except SettingsError as error:
-        finish([Finding(Step.SETTINGS, Outcome.FAILED, str(error))], Exit.CONFIG, as_json)
+        finish([Finding(Step.SETTINGS, StepOutcome.FAILED, str(error))], Exit.CONFIG, as_json)
     selected = _selected(settings, mailbox)
     targets = list(_targets(settings, selected, recipient, egress_address, server))
     if as_json:
@@ -67,7 +67,7 @@ def check(
     else:
         with console.status("checking"):
             findings = run(examine(targets, FindingPrinter({one.mailbox: pool.name for pool, one in selected}).show))
-    failed = any(finding.outcome is Outcome.FAILED for finding in findings)
+    failed = any(finding.outcome is StepOutcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
 
 
@@ -157,7 +157,7 @@ def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: boo
 def _print(finding: Finding) -> None:
     """Print the outcome, the facts and the fix of a finding."""
     mark, style = _MARKS[finding.outcome]
-    quiet = "dim" if finding.outcome is Outcome.SKIPPED else ""
+    quiet = "dim" if finding.outcome is StepOutcome.SKIPPED else ""
     console.print(
         styled((f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
         soft_wrap=True,

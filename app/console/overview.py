@@ -18,7 +18,7 @@ from app.mail.mailbox_health import Health
 from app.mail.message.message import Lane
 from app.mail.outcome.verdict import Explanation
 from app.mail.readiness import Check, Readiness
-from app.mail.time_units import DAY
+from app.mail.times import DAY
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.records import Backlog, Waiting
 from app.store.webhooks.records import Webhook, WebhookStatus
@@ -124,7 +124,7 @@ def _lanes(backlog: Backlog, pools: Iterable[str], now: float) -> list[LaneView]
 
 def _readiness_problems(readiness: Readiness) -> Iterator[Problem]:
     for reason in readiness.reasons:
-        shown = reason.shown(names=True)
+        shown = reason.as_json(names=True)
         link = mailbox_path(reason.mailbox) if reason.mailbox else ""
         yield Problem(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, severe=True)
 

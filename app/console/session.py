@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import scrypt, sha256
 from ipaddress import IPv6Address, ip_address
 
-from app.mail.time_units import MINUTE
+from app.mail.times import MINUTE
 
 SESSION_LIFETIME = 8 * 3600.0  # seconds
 MAX_LOGIN_DELAY = 5.0  # seconds

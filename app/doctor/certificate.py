@@ -11,16 +11,16 @@ from app.doctor.finding import Finding, Step, failed, ok, warn
 from app.doctor.target import CheckTarget
 from app.mail.outcome.attempt import Failure, FailureKind
 from app.mail.policy import WITHOUT_REPLY
-from app.mail.timestamps import minute_text
+from app.mail.times import DAY, minute_text
 from app.smtp.handshake import TlsInfo
 
-_SOON = 7 * 86_400.0  # seconds
+_EXPIRES_SOON = 7 * DAY  # seconds
 _WRONG_HOST = "mismatch"  # OpenSSL's word in "Hostname mismatch" and "IP address mismatch"
 _OLD_TLS = ("TLSv1", "TLSv1.1")
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class ServerCertificate:
     """Facts of an X.509 certificate. Times are epoch seconds."""
 
     subject: str
@@ -55,9 +55,9 @@ class Certificate:
 
 def trusted_finding(target: CheckTarget, shown: TlsInfo) -> Finding:
     """Return the finding of a certificate that was verified in the handshake."""
-    its = Certificate.parse(shown.certificate)
+    its = ServerCertificate.parse(shown.certificate)
     left = its.valid_until - target.clock.now()
-    if left < _SOON:
+    if left < _EXPIRES_SOON:
         return warn(
             Step.CERTIFICATE,
             f"The certificate is trusted, but it expires on {minute_text(its.valid_until)}.",
@@ -72,7 +72,7 @@ def untrusted_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | No
     policy = WITHOUT_REPLY[FailureKind.CERTIFICATE]
     if shown is None:
         return failed(Step.CERTIFICATE, f"{failure.detail} {policy.summary}", policy.fix)
-    its = Certificate.parse(shown.certificate)
+    its = ServerCertificate.parse(shown.certificate)
     why, fix = _cause_and_fix(target, failure, its)
     return failed(Step.CERTIFICATE, f"{failure.detail} {why}", fix or policy.fix, its.facts())
 
@@ -83,10 +83,10 @@ def no_tls_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None)
     if shown is None or shown.version not in _OLD_TLS:
         return failed(Step.STARTTLS, f"{failure.detail} {policy.summary}", policy.fix)
     summary = f"{failure.detail} The server supports {shown.version} at most, which is insecure: {policy.summary}"
-    return failed(Step.STARTTLS, summary, policy.fix, Certificate.parse(shown.certificate).facts())
+    return failed(Step.STARTTLS, summary, policy.fix, ServerCertificate.parse(shown.certificate).facts())
 
 
-def _cause_and_fix(target: CheckTarget, failure: Failure, its: Certificate) -> tuple[str, str]:
+def _cause_and_fix(target: CheckTarget, failure: Failure, its: ServerCertificate) -> tuple[str, str]:
     """Return the cause, and a fix, or "" for the policy's."""
     now, host = target.clock.now(), target.upstream.host
     if now >= its.valid_until:

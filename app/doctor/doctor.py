@@ -10,14 +10,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from app.doctor.domain_records import check_domains
-from app.doctor.finding import Finding, Outcome, Step, ok, skipped
+from app.doctor.finding import Finding, Step, StepOutcome, ok, skipped
 from app.doctor.handshake import STEPS as HANDSHAKE_STEPS
 from app.doctor.handshake import check_handshake
 from app.doctor.login import check_credential, check_login
 from app.doctor.network import check_dns, check_tcp
 from app.doctor.senders import check_senders, send_test
 from app.doctor.target import CheckTarget
-from app.smtp.auth.credentials import Secret
+from app.smtp.auth.credentials import LoginSecret
 from app.smtp.handshake import Session, Upstream
 
 Report = Callable[[Finding], None]
@@ -87,7 +87,7 @@ class _Examination:
     async def _network(self, target: CheckTarget) -> Finding | None:
         finding, addresses = await check_dns(target)
         self.record(target.where, finding)
-        if finding.outcome is Outcome.FAILED:
+        if finding.outcome is StepOutcome.FAILED:
             self._skip(target.where, (Step.TCP_IPV4, Step.TCP_IPV6), finding)
             return finding
         findings = await check_tcp(target, addresses)
@@ -115,10 +115,10 @@ class _Examination:
         finding, secret = await check_credential(target)
         self.record(target.mailbox, finding)
         await self._session_steps(
-            target, secret, connection_failure or (finding if finding.outcome is Outcome.FAILED else None)
+            target, secret, connection_failure or (finding if finding.outcome is StepOutcome.FAILED else None)
         )
 
-    async def _session_steps(self, target: CheckTarget, secret: Secret | None, why: Finding | None) -> None:
+    async def _session_steps(self, target: CheckTarget, secret: LoginSecret | None, why: Finding | None) -> None:
         """Log in and run the steps that need a session."""
         session = None
         if why is None and secret is not None:
@@ -163,4 +163,4 @@ def _facts(targets: Sequence[CheckTarget]) -> dict[str, str]:
 
 
 def _failed(findings: Iterable[Finding]) -> Finding | None:
-    return next((one for one in findings if one.outcome is Outcome.FAILED), None)
+    return next((one for one in findings if one.outcome is StepOutcome.FAILED), None)

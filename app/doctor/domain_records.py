@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from app.doctor.dns_client import DnsClient, DnsTimeoutError, NxDomainError
 from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
-from app.doctor.spf import MAX_LOOKUPS, Spf, evaluate
+from app.doctor.spf import MAX_LOOKUPS, Spf, evaluate_spf
 from app.doctor.target import CheckTarget
 
 _QUERY_TIMEOUT = 5.0  # seconds
@@ -94,7 +94,7 @@ async def _mx(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
 
 async def _spf(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
     exchange = next((spf for end, spf in _SPF_OF_CLOUD.items() if target.upstream.host.endswith(end)), _SPF)
-    found = await evaluate(records, domain, exchange)
+    found = await evaluate_spf(records, domain, exchange)
     facts = {"SPF": " | ".join(found.records) or "none", "lookups": str(found.lookups)}
     if not found.records:
         return failed(

@@ -9,7 +9,7 @@ from app.mail.safe_text import cut
 _MAX_TEXT = 2000  # characters
 
 
-class Outcome(StrEnum):
+class StepOutcome(StrEnum):
     """Result of a step."""
 
     OK = "ok"
@@ -49,7 +49,7 @@ class Finding:
     """
 
     step: Step
-    outcome: Outcome
+    outcome: StepOutcome
     summary: str
     fix: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -65,19 +65,19 @@ class Finding:
 
 def ok(step: Step, summary: str, facts: Mapping[str, str] | None = None) -> Finding:
     """Return a finding of a successful step."""
-    return Finding(step, Outcome.OK, summary, facts=facts or {})
+    return Finding(step, StepOutcome.OK, summary, facts=facts or {})
 
 
 def skipped(step: Step, why: str) -> Finding:
     """Return a finding of a skipped step."""
-    return Finding(step, Outcome.SKIPPED, why)
+    return Finding(step, StepOutcome.SKIPPED, why)
 
 
 def warn(step: Step, summary: str, fix: str, facts: Mapping[str, str] | None = None) -> Finding:
     """Return a finding of a step that works but needs a fix."""
-    return Finding(step, Outcome.WARN, summary, fix, facts or {})
+    return Finding(step, StepOutcome.WARN, summary, fix, facts or {})
 
 
 def failed(step: Step, summary: str, fix: str, facts: Mapping[str, str] | None = None) -> Finding:
     """Return a finding of a failed step."""
-    return Finding(step, Outcome.FAILED, summary, fix, facts or {})
+    return Finding(step, StepOutcome.FAILED, summary, fix, facts or {})

@@ -14,7 +14,7 @@ from pathlib import Path
 from app import logs
 from app.cached_result import CachedResult
 from app.clock import Clock
-from app.doctor.finding import Finding, Outcome, Step, ok, skipped
+from app.doctor.finding import Finding, Step, StepOutcome, ok, skipped
 from app.doctor.target import CheckTarget
 from app.mail.mailbox_health import PROBE_DELAYS, Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
@@ -29,7 +29,7 @@ from app.mail.readiness import (
     Reason,
     of_mailboxes,
 )
-from app.mail.timestamps import iso
+from app.mail.times import iso
 from app.store import Store, StoreUnavailableError
 
 READINESS_TTL = 1.0  # seconds that a result is reused
@@ -98,7 +98,7 @@ class HealthMonitor:
         Raises StoreUnavailableError: without the database it is unknown which logins have failed already.
         """
         if any(reason.check is Check.STORE for reason in (await self.readiness()).reasons):
-            raise StoreUnavailableError(NO_DATABASE.why.summary)
+            raise StoreUnavailableError(NO_DATABASE.explanation.summary)
         return await self._deep_check.get()
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class HealthMonitor:
                 from app.doctor.doctor import examine_logins  # noqa: PLC0415 - a deep check is rare
 
                 await examine_logins(targets, lambda one: self._record(one, found), self._admit)
-        done = {one.about for one in found if one.step is Step.AUTH or one.outcome is Outcome.FAILED}
+        done = {one.about for one in found if one.step is Step.AUTH or one.outcome is StepOutcome.FAILED}
         found += [replace(_NO_TIME, about=target.mailbox) for target in targets if target.mailbox not in done]
         return DeepCheck(self._clock.now(), tuple(asdict(one) for one in found), tuple(self._reasons(found)))
 
@@ -176,9 +176,9 @@ class HealthMonitor:
         if not is_login or (known is not None and finding == known.finding):
             found.append(finding)
             return
-        if finding.outcome is Outcome.FAILED:
+        if finding.outcome is StepOutcome.FAILED:
             finding = self._record_failure(name, finding, known)
-        elif finding.step is Step.AUTH and finding.outcome is Outcome.OK:
+        elif finding.step is Step.AUTH and finding.outcome is StepOutcome.OK:
             self._failed_logins.pop(name, None)
         found.append(finding)
 
@@ -196,7 +196,7 @@ class HealthMonitor:
         return [
             Reason(one.step, Explanation(one.summary, one.fix), one.about if one.about in mailboxes else "")
             for one in found
-            if one.outcome is Outcome.FAILED
+            if one.outcome is StepOutcome.FAILED
         ]
 
 

@@ -4,33 +4,32 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from app.doctor import diagnosis
-from app.doctor.finding import Finding, Outcome, Step, ok, warn
+from app.doctor.finding import Finding, Step, StepOutcome, ok, warn
 from app.doctor.target import CheckTarget
 from app.doctor.token_claims import Claims, check_claims
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_text
 from app.mail.outcome.attempt import Failure, FailureKind, Phase
-from app.mail.time_units import DAY
-from app.mail.timestamps import minute_text
-from app.smtp.auth.credentials import Mechanism, Secret
+from app.mail.times import DAY, minute_text
+from app.smtp.auth.credentials import LoginSecret, Mechanism
 from app.smtp.auth.failure import CredentialError
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
 
-_SOON = 30 * DAY  # seconds
+_EXPIRES_SOON = 30 * DAY  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class FixedCredentials:
     """Credential source that returns a secret obtained before, so that no second token is requested."""
 
-    value: Secret
+    value: LoginSecret
 
-    async def secret(self) -> Secret:
+    async def secret(self) -> LoginSecret:
         """Return the secret."""
         return self.value
 
-    def reject(self, secret: Secret) -> bool:
+    def reject(self, secret: LoginSecret) -> bool:
         """Return False: there is no other secret, and a diagnosis logs in once."""
         return False
 
@@ -39,7 +38,7 @@ class FixedCredentials:
         return None
 
 
-async def check_credential(target: CheckTarget) -> tuple[Finding, Secret | None]:
+async def check_credential(target: CheckTarget) -> tuple[Finding, LoginSecret | None]:
     """Return the finding about the credential, without the secret in it, and the secret."""
     try:
         async with asyncio.timeout(target.step_timeouts.credential):
@@ -49,10 +48,10 @@ async def check_credential(target: CheckTarget) -> tuple[Finding, Secret | None]
     except TimeoutError:
         return _unavailable(target, f"There was no reply in {target.step_timeouts.credential:g} s."), None
     finding = _token(target, secret.value) if secret.mechanism is Mechanism.XOAUTH2 else _PASSWORD
-    return (_ends(target, finding) if finding.outcome is Outcome.OK else finding), secret
+    return (_ends(target, finding) if finding.outcome is StepOutcome.OK else finding), secret
 
 
-async def check_login(target: CheckTarget, secret: Secret) -> tuple[Finding, Session | None]:
+async def check_login(target: CheckTarget, secret: LoginSecret) -> tuple[Finding, Session | None]:
     """Log in with a single AUTH and return the finding and the session."""
     try:
         async with asyncio.timeout(target.step_timeouts.login):
@@ -80,7 +79,7 @@ def _unavailable(target: CheckTarget, detail: str, code: str = "") -> Finding:
 def _ends(target: CheckTarget, finding: Finding) -> Finding:
     """Return a warning instead of `finding` if the credential expires soon or its end was announced."""
     ending = target.credentials.expiry()
-    if ending is None or not (ending.announced or ending.at - target.clock.now() < _SOON):
+    if ending is None or not (ending.announced or ending.at - target.clock.now() < _EXPIRES_SOON):
         return finding
     why = ending.explanation
     facts = {**finding.facts, f"the {ending.what} expires": minute_text(ending.at)}
@@ -96,6 +95,6 @@ def _token(target: CheckTarget, token: str) -> Finding:
     return replace(finding, fix=fill_text(finding.fix, {"mailbox": target.mailbox, **claims.known}))
 
 
-def _known(secret: Secret) -> dict[str, str]:
+def _known(secret: LoginSecret) -> dict[str, str]:
     claims = Claims.read(secret.value) if secret.mechanism is Mechanism.XOAUTH2 else None
     return dict(claims.known) if claims else {}

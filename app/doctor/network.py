@@ -9,14 +9,14 @@ from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
 from app.doctor.target import CheckTarget
 from app.mail.outcome.attempt import Failure, FailureKind
 from app.mail.policy import WITHOUT_REPLY
-from app.smtp.happy_eyeballs import CONNECTION_ATTEMPT_DELAY, Address, connect_error, race, resolve
+from app.smtp.happy_eyeballs import CONNECTION_ATTEMPT_DELAY, SocketAddress, connect_error, race, resolve
 
 _MAX_ADDRESSES = 4  # of each family
 _STEPS = {socket.AF_INET: Step.TCP_IPV4, socket.AF_INET6: Step.TCP_IPV6}
 _NAMES = {Step.TCP_IPV4: "IPv4", Step.TCP_IPV6: "IPv6"}
 
 
-async def check_dns(target: CheckTarget) -> tuple[Finding, list[Address]]:
+async def check_dns(target: CheckTarget) -> tuple[Finding, list[SocketAddress]]:
     """Resolve the upstream server's name in the same way as the relay."""
     host = target.upstream.host
     try:
@@ -33,7 +33,7 @@ async def check_dns(target: CheckTarget) -> tuple[Finding, list[Address]]:
     return ok(Step.DNS, f"{host} has {len(addresses)} address{'es' if len(addresses) != 1 else ''}.", facts), addresses
 
 
-async def check_tcp(target: CheckTarget, addresses: Sequence[Address]) -> list[Finding]:
+async def check_tcp(target: CheckTarget, addresses: Sequence[SocketAddress]) -> list[Finding]:
     """Open TCP over both families in parallel. Postern needs only one, so the failure of the other is a warning."""
     tried = {
         step: _connect(target, [one for one in addresses if one.family == family][:_MAX_ADDRESSES])
@@ -60,7 +60,7 @@ def _absent(target: CheckTarget, step: Step) -> Finding:
     return skipped(step, f"{target.upstream.host} has no {_NAMES[step]} address.")
 
 
-async def _connect(target: CheckTarget, addresses: Sequence[Address]) -> Failure | None:
+async def _connect(target: CheckTarget, addresses: Sequence[SocketAddress]) -> Failure | None:
     sock, errors = await race(addresses, target.step_timeouts.tcp - _MAX_ADDRESSES * CONNECTION_ATTEMPT_DELAY)
     if sock is None:
         return connect_error(target.upstream.host, target.upstream.port, errors).failure

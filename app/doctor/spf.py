@@ -26,7 +26,7 @@ class Spf:
     errors: list[str] = field(default_factory=list)
 
 
-async def evaluate(records: DnsClient, domain: str, exchange: str) -> Spf:
+async def evaluate_spf(records: DnsClient, domain: str, exchange: str) -> Spf:
     """Evaluate the record of `domain`; including the name `exchange` permits Exchange.
 
     Raises DnsTimeoutError.

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from app.doctor.finding import Finding, Step, failed, ok, warn
 from app.mail.office365 import entra
-from app.mail.timestamps import minute_text
+from app.mail.times import minute_text
 
 _SCOPE = entra.row("invalid_scope")
 _SCOPE_FIX = _SCOPE.fix if _SCOPE else ""

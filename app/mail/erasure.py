@@ -36,30 +36,30 @@ def has_address(head: Mapping[str, Any], recipients: Sequence[str], address: str
     )
 
 
-def recipient(position: int) -> str:
+def placeholder_address(position: int) -> str:
     """Return the placeholder of the recipient at this position (from 0); each position has its own."""
     return f"erased-{position + 1}@{_DOMAIN}"
 
 
-def head(given: Mapping[str, Any], mail_from: str) -> dict[str, Any]:
+def erase_head(given: Mapping[str, Any], mail_from: str) -> dict[str, Any]:
     """Return the head without names, addresses, subject, tags and headers. The sending mailbox stays."""
     lists = {name: [ADDRESS] * len(given[name]) for name in _LISTS}
     return {"sender": mail_from, "subject": SUBJECT, "tags": [], **lists}
 
 
-def message_id(given: str, addresses: Sequence[str], own: str) -> str:
+def erase_message_id(given: str, addresses: Sequence[str], own: str) -> str:
     """Return the Message-ID for Message trace, or a new one if the caller's contains an address."""
     lower = given.lower()
     return f"{own}@{_DOMAIN}" if any(one.lower() in lower for one in addresses) else given
 
 
-def reply(text: str | None) -> str | None:
+def erase_reply(text: str | None) -> str | None:
     """Return the codes of a reply without its text."""
     found = _CODES.match(text or "")
     return found.group() if found else None
 
 
-def payload(kept: str, mail_from: str, identity: str, placeholders: Mapping[str, str]) -> str:
+def erase_payload(kept: str, mail_from: str, identity: str, placeholders: Mapping[str, str]) -> str:
     """Return the erased payload of an email's webhook event. `placeholders` are by lower-case address."""
     event = json.loads(kept)
     data, relay = event["data"], event["data"]["relay"]
@@ -67,9 +67,9 @@ def payload(kept: str, mail_from: str, identity: str, placeholders: Mapping[str,
     data["message_id"] = f"<{identity}>"
     if "failed" in data:
         reason = data["failed"]["reason"]
-        data["failed"]["reason"] = reason if reason == "expired" else reply(reason) or ERASED.summary
+        data["failed"]["reason"] = reason if reason == "expired" else erase_reply(reason) or ERASED.summary
     relay["explanation"] = {"summary": ERASED.summary, "fix": ERASED.fix}
     for one in relay["recipients"]:
         one["address"] = placeholders.get(one["address"].lower(), ADDRESS)
-        one["reply"] = reply(one["reply"])
+        one["reply"] = erase_reply(one["reply"])
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))

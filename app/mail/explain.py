@@ -1,4 +1,4 @@
-"""Explanation (summary and fix) of every state of a message and of a mailbox, in plain words. Pure."""
+"""Explanation (summary and fix) of every state of a message and of a mailbox. Pure."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from app.mail.erasure import ERASED
 from app.mail.lifecycle import WAITING_STATES, MessageState
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
-from app.mail.timestamps import minute_text
+from app.mail.times import minute_text
 
 _NOTHING = "Nothing to do."
 QUEUED = Explanation("It waits in the queue.", _NOTHING)
@@ -70,7 +70,7 @@ def explain_mailbox(name: str, condition: MailboxCondition) -> Explanation:
     state_text = "held" if condition.health is Health.HELD else "paused"
     until = "" if condition.until is None else f", next attempt at {minute_text(condition.until)}"
     return Explanation(
-        f"Mailbox {name} is {state_text} since {minute_text(condition.since)}{until}. {why.summary} "
+        f"Mailbox {name} has been {state_text} since {minute_text(condition.since)}{until}. {why.summary} "
         "Its emails wait in the queue and are sent when it works again.",
         why.fix,
     )

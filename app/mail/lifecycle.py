@@ -102,8 +102,8 @@ ENDED_STATES = frozenset({MessageState.DONE, MessageState.CANCELLED})
 
 
 @frozen
-class DeliveryState:
-    """Facts about an ACTIVE message before its attempt is settled. Times are epoch seconds."""
+class ActiveMessage:
+    """ACTIVE message before its attempt is settled. Times are epoch seconds."""
 
     due_since: float  # first due time; the age counts from here
     expires_at: float
@@ -112,7 +112,7 @@ class DeliveryState:
 
 
 @frozen
-class Outcome:
+class RecipientOutcome:
     """Result for one recipient. `reply` is the text that is shown."""
 
     state: RecipientState
@@ -125,7 +125,7 @@ class Settlement:
 
     event: Event
     due_at: float | None  # epoch seconds of the next attempt; None without one
-    recipients: Mapping[str, Outcome]  # every attempted recipient, by address
+    recipients: Mapping[str, RecipientOutcome]  # every attempted recipient, by address
     in_doubt: bool
     explanation: Explanation | None  # None if all were relayed
 
@@ -174,28 +174,28 @@ ASSUMED_SENT = Explanation(
 )
 
 
-def settle(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+def settle(message: ActiveMessage, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
     """Return the settlement of an ACTIVE message from the verdict of each attempted recipient, by address.
 
     `now` is in epoch seconds; `jitter` in -1..1 spreads the next attempts.
     """
     if any(verdict.in_doubt for verdict in verdicts.values()):
-        return _in_doubt(standing, verdicts, now, jitter)
-    return _settle(standing, verdicts, now, jitter)
+        return _in_doubt(message, verdicts, now, jitter)
+    return _settle(message, verdicts, now, jitter)
 
 
-def _settle(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+def _settle(message: ActiveMessage, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
     pending = [verdict for verdict in verdicts.values() if verdict.action is Action.DEFER]
     recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
     if not pending:
         return Settlement(Event.FINISH, None, recipients, False, _failed(verdicts))
-    if now >= standing.expires_at:
+    if now >= message.expires_at:
         return Settlement(Event.EXPIRE, None, expire(recipients), False, EXPIRED)
     why = pending[0].explanation
     if all(verdict.scope.beyond_message for verdict in pending):
         return Settlement(Event.GIVE_BACK, now, recipients, False, why)
-    delay = _delay(pending, retry_schedule.retry_delay(now - standing.due_since, jitter), len(pending) < len(verdicts))
-    return Settlement(Event.DEFER, min(now + delay, standing.expires_at), recipients, False, why)
+    delay = _delay(pending, retry_schedule.retry_delay(now - message.due_since, jitter), len(pending) < len(verdicts))
+    return Settlement(Event.DEFER, min(now + delay, message.expires_at), recipients, False, why)
 
 
 def _delay(pending: list[Verdict], by_age: float, progress: bool) -> float:
@@ -208,26 +208,26 @@ def _delay(pending: list[Verdict], by_age: float, progress: bool) -> float:
     return max(named) if progress and len(named) == len(pending) else max([by_age, *named])
 
 
-def expire(recipients: Mapping[str, Outcome]) -> dict[str, Outcome]:
+def expire(recipients: Mapping[str, RecipientOutcome]) -> dict[str, RecipientOutcome]:
     """Return the outcomes with pending recipients failed by age. The last reply stays."""
     return {
-        address: Outcome(RecipientState.FAILED, outcome.reply or "expired")
+        address: RecipientOutcome(RecipientState.FAILED, outcome.reply or "expired")
         if outcome.state is RecipientState.PENDING
         else outcome
         for address, outcome in recipients.items()
     }
 
 
-def _in_doubt(standing: DeliveryState, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
-    if standing.on_unknown is OnUnknown.ASSUME_SENT:
+def _in_doubt(message: ActiveMessage, verdicts: Mapping[str, Verdict], now: float, jitter: float) -> Settlement:
+    if message.on_unknown is OnUnknown.ASSUME_SENT:
         assumed = {address: _assume_sent(verdict) for address, verdict in verdicts.items()}
-        settlement = _settle(standing, assumed, now, jitter)
+        settlement = _settle(message, assumed, now, jitter)
         return replace(settlement, in_doubt=True, explanation=settlement.explanation or ASSUMED_SENT)
     recipients = {address: _outcome(verdict) for address, verdict in verdicts.items()}
-    if standing.on_unknown is OnUnknown.RETRY_ONCE and standing.unknown_before == 0:
-        doubted = next(verdict for verdict in verdicts.values() if verdict.in_doubt)
-        return Settlement(Event.DEFER, now + (doubted.delay or 0.0), recipients, True, doubted.explanation)
-    explanation = UNKNOWN_TWICE if standing.unknown_before else UNKNOWN_HELD
+    if message.on_unknown is OnUnknown.RETRY_ONCE and message.unknown_before == 0:
+        in_doubt = next(verdict for verdict in verdicts.values() if verdict.in_doubt)
+        return Settlement(Event.DEFER, now + (in_doubt.delay or 0.0), recipients, True, in_doubt.explanation)
+    explanation = UNKNOWN_TWICE if message.unknown_before else UNKNOWN_HELD
     return Settlement(Event.HOLD, None, recipients, True, explanation)
 
 
@@ -235,14 +235,14 @@ def _assume_sent(verdict: Verdict) -> Verdict:
     return verdict._replace(action=Action.RELAYED) if verdict.in_doubt else verdict
 
 
-def _outcome(verdict: Verdict) -> Outcome:
+def _outcome(verdict: Verdict) -> RecipientOutcome:
     match verdict.action:
         case Action.RELAYED:
-            return Outcome(RecipientState.RELAYED, verdict.reply)
+            return RecipientOutcome(RecipientState.RELAYED, verdict.reply)
         case Action.FAIL:
-            return Outcome(RecipientState.FAILED, verdict.reply)
+            return RecipientOutcome(RecipientState.FAILED, verdict.reply)
         case Action.DEFER:
-            return Outcome(RecipientState.PENDING, verdict.reply)
+            return RecipientOutcome(RecipientState.PENDING, verdict.reply)
 
 
 def _failed(verdicts: Mapping[str, Verdict]) -> Explanation | None:

@@ -13,14 +13,10 @@ from enum import StrEnum
 
 from app.mail import retry_schedule
 from app.mail.outcome.verdict import Action, Explanation, Verdict
-from app.mail.time_units import HOUR, MINUTE
+from app.mail.times import HOUR, MINUTE
 
-PROBE_DELAYS: tuple[float, ...] = (
-    5.0 * MINUTE,
-    1.0 * HOUR,
-    6.0 * HOUR,
-)  # seconds
-MAX_PAUSE = 300.0  # seconds; limit of the growing pause. A rule's own pause may be longer.
+PROBE_DELAYS: tuple[float, ...] = (5.0 * MINUTE, 1.0 * HOUR, 6.0 * HOUR)  # seconds
+MAX_PAUSE = 5.0 * MINUTE  # seconds; limit of the growing pause. A rule's own pause may be longer.
 GROW_AFTER = 60.0  # seconds between steps back to full concurrency
 MAX_REASON = 200  # characters
 

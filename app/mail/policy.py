@@ -173,7 +173,8 @@ WITHOUT_REPLY: Mapping[FailureKind, Explanation] = {
     ),
     FailureKind.TLS: Explanation(
         "No encrypted connection could be established, so neither login nor mail was sent.",
-        "Office 365 offers STARTTLS with TLS 1.2 on port 587: check host, port and the devices between.",
+        "Office 365 offers STARTTLS with TLS 1.2 on port 587: check the host, the port, and firewalls or proxies "
+        "between this machine and Office 365.",
     ),
     FailureKind.CAPABILITY: Explanation(
         "The server lacks an SMTP extension that the message or the login needs.",
@@ -253,7 +254,7 @@ def _without_credential(failure: Failure, why: Explanation, name: str) -> Verdic
 def _judge_rest(attempt: Attempt) -> Verdict:
     if attempt.failure is not None:
         return judge_failure(attempt.failure)
-    assert attempt.reply is not None  # noqa: S101 - Attempt's own promise
+    assert attempt.reply is not None  # noqa: S101 - guaranteed by Attempt
     return judge_reply(attempt.phase, attempt.reply)
 
 

@@ -1,14 +1,14 @@
 """Rate limits of an API key: messages, recipients and bytes in a minute and in a day (UTC). Pure; the store counts.
 
 Windows begin at full minutes and at midnight, so that all processes use the same ones. A window that starts slightly
-in the future comes from a process with another clock; it is continued, so that no window is counted twice.
+in the future was written by a process with another clock; it is continued, so that no window is counted twice.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
 
 from app.frozen import frozen
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 
 
 class Unit(StrEnum):

@@ -41,15 +41,15 @@ class Reason:
     """Problem that was found. `mailbox` is "" if it concerns none or all of them."""
 
     check: str
-    why: Explanation
+    explanation: Explanation
     mailbox: str = ""
-    grave: bool = False  # no email can be accepted, whatever the check
+    critical: bool = False  # no email can be accepted, even if the check alone is not critical
 
-    def shown(self, *, names: bool) -> dict[str, str]:
+    def as_json(self, *, names: bool) -> dict[str, str]:
         """Return the JSON object; without `names` it does not disclose mailboxes."""
-        why = fill_placeholders(self.why, {"mailbox": self.mailbox}) if names and self.mailbox else self.why
-        whose = {"mailbox": self.mailbox} if names and self.mailbox else {}
-        return {"check": self.check, **whose, "summary": why.summary, "fix": why.fix}
+        mailbox = {"mailbox": self.mailbox} if names and self.mailbox else {}
+        explanation = fill_placeholders(self.explanation, mailbox)
+        return {"check": self.check, **mailbox, "summary": explanation.summary, "fix": explanation.fix}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Readiness:
     @property
     def status(self) -> Status:
         """Status by the most serious reason."""
-        if any(reason.grave or reason.check in _CRITICAL_CHECKS for reason in self.reasons):
+        if any(reason.critical or reason.check in _CRITICAL_CHECKS for reason in self.reasons):
             return Status.NOT_READY
         return Status.DEGRADED if self.reasons else Status.READY
 
@@ -105,14 +105,14 @@ DISK_FULL = Reason(
         "accepted. Emails that were accepted before are still sent.",
         "Free space on the disk or enlarge it. Within a second emails are accepted again.",
     ),
-    grave=True,
+    critical=True,
 )
 _UNKNOWN = Explanation(
     "No relay process has taken over the mailbox yet.",
     "Check that a Postern with the role all or relay runs on this database.",
 )
 
-_BY_PERSON = Explanation(
+_HELD_BY_OPERATOR = Explanation(
     "An operator holds a mailbox; its emails wait.", "Release it with `postern mailboxes release <mailbox>`."
 )
 
@@ -126,18 +126,18 @@ def of_mailboxes(conditions: Mapping[str, MailboxCondition | None], now: float) 
     for name, stored in conditions.items():
         condition = stored and as_of(stored, now, 0)
         relaying = relaying or condition is None or condition.health is not Health.HELD
-        if (why := _why(condition)) is not None:
-            reasons.append(Reason(Check.MAILBOX, why, name))
+        if (explanation := _explanation(condition)) is not None:
+            reasons.append(Reason(Check.MAILBOX, explanation, name))
     return reasons, relaying
 
 
-def _why(condition: MailboxCondition | None) -> Explanation | None:
+def _explanation(condition: MailboxCondition | None) -> Explanation | None:
     if condition is None:
         return _UNKNOWN
     if condition.health is Health.OPEN:
         return None
     if condition.health is Health.HELD and condition.until is None:
-        return _BY_PERSON  # the operator's own reason is only in GET /mailboxes, which needs a key
+        return _HELD_BY_OPERATOR  # the operator's own reason is only in GET /mailboxes, which needs a key
     state_text = "held" if condition.health is Health.HELD else "paused"
     recorded = condition.explanation or Explanation("", "Nothing to do.")
     return Explanation(

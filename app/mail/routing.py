@@ -1,8 +1,8 @@
 """Routing: address patterns, and the pool of each sender. Pure.
 
-Four kinds of pattern, from specific to general: `anna@example.com`, `*@example.com`, `*@*.example.com` (any depth below
-it, not itself) and `*`. Each form of an address is looked up, so the cost depends on the labels of
-its domain and not on the number of pools. Comparisons ignore case, in the local part too, as in Exchange.
+Four kinds of pattern, from specific to general: `anna@example.com`, `*@example.com`, `*@*.example.com` (all subdomains,
+not the domain itself) and `*`. Each pattern that matches an address is looked up, so the cost depends on the labels of
+its domain and not on the number of pools. Comparisons ignore case, also in the local part, as in Exchange.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ def pattern(text: str) -> str:
     try:
         return _of_domain(domain) if local == ANYONE else _of_address(text)
     except AddressError:
-        raise PatternError("it is neither an address nor one of its kind") from None
+        raise PatternError("it is neither an address nor a pattern") from None
 
 
 def allowed(sender: Address, patterns: Collection[str]) -> bool:
@@ -83,7 +83,7 @@ def _of_domain(domain: str) -> str:
 
 def _of_address(text: str) -> str:
     if _WILD & set(text):
-        raise PatternError("a wildcard stands for the whole local part, or for all that is below a domain")
+        raise PatternError("a wildcard stands for the whole local part or for all subdomains")
     address = parse_address(text)
     if address.display_name:
         raise PatternError("it has a display name")

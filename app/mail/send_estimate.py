@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from app.mail.office365.limits import CONNECTIONS
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 
 _MAX_EXACT_MAILBOXES = 8  # more are estimated by their pace alone
 _MAX_EXACT_MINUTES = 10  # a longer backlog is estimated by the pace alone

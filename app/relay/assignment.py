@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from app import logs
 from app.background import wait
 from app.clock import Clock
-from app.mail.time_units import DAY
+from app.mail.times import DAY
 from app.relay.leases import CLOCK_STEP, LEASE_SECONDS, Leases
 from app.relay.mailbox import DailyQuota, Limits, Mailbox
 from app.relay.wakeups import PoolWakeups

@@ -1,7 +1,7 @@
 """Circuit breaker: pauses a mailbox after repeated errors of one class, before Exchange locks it out.
 
 After repeated permanent errors of one kind Exchange refuses all SMTP AUTH submissions of a mailbox for an unpublished
-time, some 24 hours ("Fix continuous error throttling for SMTP AUTH submissions", Microsoft Learn).
+time of about 24 hours ("Fix continuous error throttling for SMTP AUTH submissions", Microsoft Learn).
 """
 
 from collections import defaultdict
@@ -28,20 +28,20 @@ class CircuitBreaker:
                 self._errors.clear()
             elif verdict.lockout_class and self._count(verdict.lockout_class, message, now) >= DISTINCT_MESSAGES:
                 self._errors.clear()
-                return _because(verdict)
+                return _explanation(verdict)
         return None
 
     def _count(self, kind: str, message: UUID, now: float) -> int:
-        alike = self._errors[kind]
-        alike[message] = now
-        for old in [id for id, at in alike.items() if at < now - FAILURE_WINDOW]:
-            del alike[old]
-        return len(alike)
+        errors = self._errors[kind]
+        errors[message] = now
+        for old in [id for id, at in errors.items() if at < now - FAILURE_WINDOW]:
+            del errors[old]
+        return len(errors)
 
 
-def _because(verdict: Verdict) -> Explanation:
+def _explanation(verdict: Verdict) -> Explanation:
     return Explanation(
-        f"{DISTINCT_MESSAGES} messages in a row met the same error, and Exchange locks out a mailbox that goes on so. "
+        f"{DISTINCT_MESSAGES} messages in a row got the same error, and Exchange locks out a mailbox that repeats it. "
         f"{verdict.explanation.summary}",
         verdict.explanation.fix,
     )

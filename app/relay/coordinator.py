@@ -180,12 +180,12 @@ class MailboxCoordinator:
 
     async def _poll_operator_requests(self) -> None:
         """Pass on the requests of operators."""
-        for name, wish in (await self._store.hold_requests()).items():
+        for name, request in (await self._store.hold_requests()).items():
             if name in self._assignments:
-                self._assignments[name].worker.request_hold(wish)
+                self._assignments[name].worker.request_hold(request)
 
     async def _heartbeat(self) -> None:
-        asked = self._clock.now()
+        asked_at = self._clock.now()
         view = await self._store.replicas.heartbeat(self._replica)
         may_evict = self._may_evict()
         mine = {one.mailbox: one.token for one in view.owners if one.replica == self._id}
@@ -196,13 +196,13 @@ class MailboxCoordinator:
         if self._stopping:
             return
         for name in mine.keys() & self._specs.keys() - self._assignments.keys():
-            self._start_assignment(Acquired(name, mine[name], asked))  # its release failed
-        await self._rebalance(view, self._clock_skew(view, asked), may_evict=may_evict)
+            self._start_assignment(Acquired(name, mine[name], asked_at))  # its release failed
+        await self._rebalance(view, self._clock_skew(view, asked_at), may_evict=may_evict)
 
-    def _clock_skew(self, view: ClusterView, asked: float) -> ClockSkew:
+    def _clock_skew(self, view: ClusterView, asked_at: float) -> ClockSkew:
         """Return this host's wall clock against the database server's, or else against the host's monotonic clock."""
         if view.database_time is not None:
-            return ClockSkew(_DATABASE_CLOCK, asked - view.database_time * self._clock.speed)
+            return ClockSkew(_DATABASE_CLOCK, asked_at - view.database_time * self._clock.speed)
         return ClockSkew(self._clock.boot, self._clock.now() - self._clock.monotonic())
 
     async def _rebalance(self, view: ClusterView, skew: ClockSkew, *, may_evict: bool) -> None:

@@ -16,7 +16,7 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Attempt
 from app.mail.outcome.verdict import Verdict
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 from app.relay.circuit_breaker import COOLDOWN, CircuitBreaker
 from app.relay.sliding_window import SlidingWindow
 from app.store.mailboxes.records import HoldRequest

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice, repeat
 
 _INTERVAL_TOLERANCE = 0.1  # of an interval, so that a message that ends slightly late does not block the lower lanes
-_ENTRIES_PER_PERIOD = 1500  # entries closer than period / _STEPS are merged (into the later one), so memory is bounded
+_ENTRIES_PER_PERIOD = 1500  # entries that are closer than this are merged into the later one, so memory is bounded
 
 
 class SlidingWindow:
     """At most `limit` (messages, recipients) in any `period` seconds. Times are of one monotonic clock, in seconds.
 
-    `kept` is a part of the limit that its user leaves for what matters more; nothing here looks at it.
+    `reserve` is the part of the limit that its user reserves for urgent mail; it is only stored here.
     """
 
     def __init__(self, limit: int, period: float, reserve: int = 0) -> None:
@@ -48,10 +48,10 @@ class SlidingWindow:
         return self.period
 
     def available_after_reserve(self, now: float, reserve: int) -> int:
-        """How many may begin now so that `kept` more, coming at any moment, would not wait for long.
+        """Return how much may begin now so that `reserve` more, whenever they arrive, would not wait for long.
 
-        The k-th of those could begin within k intervals (an interval is period / limit), as if all went evenly. So
-        nothing of the limit is lost by it: what is kept free now is used a moment later.
+        The k-th of them could begin within k intervals of period / limit, as if the limit were spread evenly. The total
+        rate is not reduced: capacity that is reserved now is used a moment later.
         """
         room = self.available(now)
         if room <= 0:
@@ -94,7 +94,7 @@ class SlidingWindow:
         self._ended.append((now, weight))
 
     def restore(self, ended: Iterable[tuple[float, int]]) -> None:
-        """Count what ended before this process started, as (time, weight). Call before the first `begin`."""
+        """Count (time, weight) pairs that ended before this process started. Call before the first `begin`."""
         for at, weight in sorted(ended):
             self._counted += weight
             self.end(at, weight)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.background import run_periodically
 from app.clock import Clock
-from app.mail.time_units import DAY
+from app.mail.times import DAY
 from app.relay.mailbox import DAILY_RESERVE_DIVISOR
 from app.store import Store, StoreUnavailableError
 from app.store.mailboxes.records import QuotaRequest
@@ -103,10 +103,10 @@ class TenantQuota:
         unused, self._unused = self._unused, 0  # none of it may begin from here on
         asked_at, speed = self._clock.monotonic(), self._clock.speed
         since, lasts = self._clock.now() - DAY, (DAY + 2 * GRANT_LIFETIME) / speed
-        wish, self._grant = QuotaRequest(amount, self.limit, lasts, since, self._grant, unused), None
-        drawn = await self._store.replicas.draw_quota(wish)  # on an unknown outcome the unused recipients count as used
+        request, self._grant = QuotaRequest(amount, self.limit, lasts, since, self._grant, unused), None
+        drawn = await self._store.replicas.draw_quota(request)  # on an unknown outcome the unused count as used
         if drawn is None:
-            self._unused, self._grant = self._unused + unused, wish.before
+            self._unused, self._grant = self._unused + unused, request.before
             return
         self._grant, self._remaining = drawn.id, drawn.remaining
         self._unused += drawn.recipients

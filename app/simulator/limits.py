@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import count
 
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 
 
 class OverMinute(StrEnum):

@@ -21,7 +21,7 @@ import aiosmtplib
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.reply import Reply
 from app.smtp import tls
-from app.smtp.auth.credentials import Credentials, Mechanism, Secret
+from app.smtp.auth.credentials import Credentials, LoginSecret, Mechanism
 from app.smtp.auth.failure import CredentialError
 from app.smtp.failure import ConnectionLostError, classify, session_error
 from app.smtp.happy_eyeballs import connect
@@ -134,14 +134,14 @@ async def inspect_certificate(upstream: Upstream) -> TlsInfo | Refusal:
     return await _Handshake(upstream, await _connect(upstream), tls.unverified_context()).inspect_certificate()
 
 
-async def _secret(credentials: Credentials) -> Secret:
+async def _secret(credentials: Credentials) -> LoginSecret:
     try:
         return await credentials.secret()
     except CredentialError as error:
         raise session_error(Phase.AUTH, FailureKind.CREDENTIAL, str(error), code=error.code) from None
 
 
-async def _log_in(upstream: Upstream, secret: Secret, before: tuple[Line, ...] = ()) -> Session | Refusal:
+async def _log_in(upstream: Upstream, secret: LoginSecret, before: tuple[Line, ...] = ()) -> Session | Refusal:
     return await _Handshake(upstream, await _connect(upstream), upstream.tls, before).log_in(secret)
 
 
@@ -175,7 +175,7 @@ class _Handshake:
             timeout=None,  # _step sets the timeouts
         )
 
-    async def log_in(self, secret: Secret) -> Session | Refusal:
+    async def log_in(self, secret: LoginSecret) -> Session | Refusal:
         """Run all steps up to the login."""
         auth = partial(self._auth, secret)
         refused = await self._run(self._greeting, self._ehlo, self._starttls, self._ehlo_again, auth)
@@ -248,7 +248,7 @@ class _Handshake:
         """Send EHLO again: extensions announced before TLS are void (RFC 3207 §4.2). The phase stays STARTTLS."""
         return await self._ehlo(Phase.STARTTLS)
 
-    async def _auth(self, secret: Secret) -> Reply | None:
+    async def _auth(self, secret: LoginSecret) -> Reply | None:
         self._timer.enter(Phase.AUTH)
         self._secrets = _encodings(secret)
         offered = self._smtp.server_auth_methods
@@ -364,6 +364,6 @@ class _Handshake:
         return mask(text, self._secrets) if self._secrets else text
 
 
-def _encodings(secret: Secret) -> tuple[str, ...]:
+def _encodings(secret: LoginSecret) -> tuple[str, ...]:
     bearer = f"user={secret.username}\x01auth=Bearer {secret.value}\x01\x01"
     return (secret.value, *(base64.b64encode(text.encode()).decode() for text in (secret.value, bearer)))

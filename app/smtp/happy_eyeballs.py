@@ -15,7 +15,7 @@ from app.smtp.failure import SessionError, classify, session_error
 CONNECTION_ATTEMPT_DELAY = 0.25  # seconds (RFC 8305 §8)
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """Socket address from getaddrinfo, for sock_connect."""
 
     family: int
@@ -36,7 +36,7 @@ async def connect(host: str, port: int, *, ipv4_only: bool, seconds: float) -> s
     return winner
 
 
-async def race(addresses: Iterable[Address], seconds: float) -> tuple[socket.socket | None, list[OSError]]:
+async def race(addresses: Iterable[SocketAddress], seconds: float) -> tuple[socket.socket | None, list[OSError]]:
     """Return the first connected socket or None, and the errors of failed attempts. Other sockets are closed."""
     waiting = list(addresses)
     attempts: set[asyncio.Task[socket.socket | OSError]] = set()
@@ -56,21 +56,21 @@ async def race(addresses: Iterable[Address], seconds: float) -> tuple[socket.soc
     return winner, errors
 
 
-async def resolve(host: str, port: int, *, ipv4_only: bool) -> list[Address]:
+async def resolve(host: str, port: int, *, ipv4_only: bool) -> list[SocketAddress]:
     """Return the addresses with alternating families in the order of the resolver (RFC 8305 §4).
 
     Raises OSError, UnicodeError.
     """
     family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
     found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-    families: dict[int, list[Address]] = {}
+    families: dict[int, list[SocketAddress]] = {}
     for entry in found:
-        families.setdefault(entry[0], []).append(Address(entry[0], entry[4]))
+        families.setdefault(entry[0], []).append(SocketAddress(entry[0], entry[4]))
     turns = chain.from_iterable(zip_longest(*families.values()))
     return [address for address in turns if address is not None]
 
 
-async def _attempt(address: Address, seconds: float) -> socket.socket | OSError:
+async def _attempt(address: SocketAddress, seconds: float) -> socket.socket | OSError:
     try:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
     except OSError as error:  # address family not supported

@@ -162,8 +162,10 @@ def _erase(connection: Connection, chosen: Mapping[UUID, _Row], now: float) -> N
     placeholders: dict[UUID, dict[str, str]] = {id: {} for id in chosen}  # by message, then by address
     changed = []
     for row in connection.execute(_RECIPIENTS, ids).all():
-        placeholders[row.message_id][row.address] = new = erasure.recipient(row.position)
-        changed.append({"of": row.message_id, "was": row.address, "address": new, "reply": erasure.reply(row.reply)})
+        placeholders[row.message_id][row.address] = new = erasure.placeholder_address(row.position)
+        changed.append(
+            {"of": row.message_id, "was": row.address, "address": new, "reply": erasure.erase_reply(row.reply)}
+        )
     erased = {id: _message(row, [*placeholders[id]], now) for id, row in chosen.items()}
     tried = [_attempt(row, placeholders[row.message_id]) for row in connection.execute(_ATTEMPTS, ids)]
     execute_many(connection, _REMOVE_CONTENT, [{"of": id} for id in chosen])
@@ -176,8 +178,8 @@ def _erase(connection: Connection, chosen: Mapping[UUID, _Row], now: float) -> N
 def _message(row: _Row, addresses: Sequence[str], now: float) -> dict[str, Any]:
     return {
         "of": row.id,
-        "head": erasure.head(row.head, row.mail_from),
-        "message_id": erasure.message_id(row.message_id, addresses, str(row.id)),
+        "head": erasure.erase_head(row.head, row.mail_from),
+        "message_id": erasure.erase_message_id(row.message_id, addresses, str(row.id)),
         "explanation": _MARK,
         "content_removed_at": now if row.content_removed_at is None else row.content_removed_at,
     }
@@ -187,7 +189,7 @@ def _attempt(row: _Row, placeholders: Mapping[str, str]) -> dict[str, Any]:
     return {
         "of": row.message_id,
         "which": row.number,
-        "replies": [erasure.reply(one) or "" for one in row.replies],
+        "replies": [erasure.erase_reply(one) or "" for one in row.replies],
         "verdicts": {placeholders.get(to, erasure.ADDRESS): verdict for to, verdict in row.verdicts.items()},
     }
 
@@ -208,6 +210,6 @@ def _erase_events(
     for event in connection.execute(_PAYLOADS, {"ids": [*email_of]}).all():
         id = email_of[event.id]
         addresses = {address.lower(): new for address, new in placeholders[id].items()}
-        new = erasure.payload(event.payload, chosen[id].mail_from, message_ids[id], addresses)
+        new = erasure.erase_payload(event.payload, chosen[id].mail_from, message_ids[id], addresses)
         payloads.append({"of": event.id, "payload": new})
     execute_many(connection, _ERASE_EVENT, payloads)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from app.frozen import frozen
-from app.mail.lifecycle import DeliveryState, MessageState, RecipientState
+from app.mail.lifecycle import ActiveMessage, MessageState, RecipientState
 from app.mail.message.message import Envelope, Lane, Message, OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
@@ -113,7 +113,7 @@ class Claimed:
     envelope: Envelope
     message_id: str
     size: int  # bytes of the content
-    delivery_state: DeliveryState
+    delivery_state: ActiveMessage
     lane: Lane = Lane.NORMAL
     content: bytes | None = field(default=None, repr=False)  # None: it is large, and read when it is sent
     traceparent: str | None = None

@@ -13,7 +13,7 @@ from app import logs, metrics
 from app.background import run_periodically
 from app.clock import Clock
 from app.mail import retry_schedule
-from app.mail.webhook.rules import MAX_RETRY_AFTER, retry_delay
+from app.mail.webhook.rules import MAX_RETRY_AFTER, redelivery_delay
 from app.store import Store, StoreUnavailableError
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, Webhook
 from app.webhooks.sender import WebhookResponse, WebhookSender
@@ -143,7 +143,7 @@ def classify(due: ClaimedDelivery, response: WebhookResponse, now: float, jitter
         return DeliveryResult(due, attempt, delivered=True)
     if response.status == _GONE:  # the event waits until the endpoint is enabled again
         return DeliveryResult(due, attempt, delivered=False, next_at=now, disable_reason="It answered 410 Gone.")
-    delay = retry_delay(due.tries + 1, jitter)
+    delay = redelivery_delay(due.tries + 1, jitter)
     if delay is None:
         return DeliveryResult(due, attempt, delivered=False)
     requested = min(response.retry_after, MAX_RETRY_AFTER) if response.status in _OVERLOADED else 0.0

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook as Signer
 
 from app import __version__, logs
 from app.clock import Clock
-from app.mail import retry_after
+from app.mail.retry_schedule import retry_after
 from app.mail.safe_text import cut, escape_controls
 from app.mail.webhook.rules import Target, TargetError, target
 from app.store.webhooks.records import ClaimedDelivery, Secret, Webhook
@@ -122,4 +122,4 @@ async def _first_bytes(response: httpcore.Response) -> str:
 def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: float) -> float:
     """Return the seconds of Retry-After; 0 without a valid header."""
     given = next((value.decode("latin-1") for name, value in headers if name.lower() == b"retry-after"), "")
-    return retry_after.from_header(given, now)
+    return retry_after(given, now)

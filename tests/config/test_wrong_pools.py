@@ -91,7 +91,7 @@ WRONG = {
     "a pattern of another kind": (
         pool("a", '"a@contoso.com"', more='senders = ["shop-*@contoso.com"]'),
         "postern.toml: pools[0].senders: has an invalid sender pattern: 'shop-*@contoso.com', "
-        "a wildcard stands for the whole local part, or for all that is below a domain. "
+        "a wildcard stands for the whole local part or for all subdomains. "
         "Give an address, *@contoso.com, *@*.contoso.com or * alone.",
     ),
     "senders that are no list": (

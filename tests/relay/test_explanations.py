@@ -31,7 +31,7 @@ async def test_a_login_that_is_switched_off(at_home: Harness, capsys: pytest.Cap
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     logs.configure(human=True)
     said = (await at_home.until(id, "queued"))["relay"]["explanation"]
-    assert f"Mailbox {MAILBOX} is held since " in said["summary"]
+    assert f"Mailbox {MAILBOX} has been held since " in said["summary"]
     [held] = [line for line in lines if line["event"] == "mailbox.held"]
     for fix in (said["fix"], mailbox["explanation"]["fix"], held["fix"]):
         assert f"Set-CASMailbox -Identity {MAILBOX} -SmtpClientAuthenticationDisabled $false" in fix

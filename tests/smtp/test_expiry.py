@@ -10,8 +10,8 @@ from app import logs, metrics
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.verdict import Explanation
-from app.mail.time_units import DAY
-from app.smtp.auth.credentials import Mechanism, Password, Secret
+from app.mail.times import DAY
+from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.auth.expiry_monitor import CredentialExpiryMonitor
 
 
@@ -31,11 +31,11 @@ class Mortal:
 
     mortal: CredentialExpiry | None
 
-    async def secret(self) -> Secret:
+    async def secret(self) -> LoginSecret:
         """Never asked for here."""
-        return Secret(Mechanism.LOGIN, "", "")
+        return LoginSecret(Mechanism.LOGIN, "", "")
 
-    def reject(self, secret: Secret) -> bool:
+    def reject(self, secret: LoginSecret) -> bool:
         """Never."""
         return False
 

@@ -11,7 +11,7 @@ from app.mail.outcome.attempt import FailureKind, Phase
 from app.mail.outcome.verdict import Scope
 from app.mail.policy import judge_reply
 from app.simulator import Drop, Fault, Garbage, Half, Point, Reset, Say, ServerProfile, Silence, SlowWrite
-from app.smtp.auth.credentials import Mechanism, Password, Secret
+from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.auth.failure import CredentialError
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
@@ -40,10 +40,10 @@ REPLIES = ["421 4.3.2 Service not active", "454 4.7.0 Temporary failure", "535 5
 class Token:
     """A bearer token, as an OAuth credential gives it."""
 
-    async def secret(self) -> Secret:
-        return Secret(Mechanism.XOAUTH2, MAILBOX, "a-token-for-tests")
+    async def secret(self) -> LoginSecret:
+        return LoginSecret(Mechanism.XOAUTH2, MAILBOX, "a-token-for-tests")
 
-    def reject(self, secret: Secret) -> bool:
+    def reject(self, secret: LoginSecret) -> bool:
         return False
 
     def expiry(self) -> CredentialExpiry | None:
@@ -53,7 +53,7 @@ class Token:
 class Missing(Token):
     """A credential that cannot be had."""
 
-    async def secret(self) -> Secret:
+    async def secret(self) -> LoginSecret:
         raise CredentialError("The token endpoint does not answer.", "temporarily_unavailable")
 
 

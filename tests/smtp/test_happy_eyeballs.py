@@ -12,7 +12,7 @@ import uvloop
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.smtp import happy_eyeballs as module
 from app.smtp.failure import SessionError
-from app.smtp.happy_eyeballs import Address, connect, race
+from app.smtp.happy_eyeballs import SocketAddress, connect, race
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -25,23 +25,23 @@ def run(request: pytest.FixtureRequest) -> Runner:
 
 
 @contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[Address]:
+async def listening() -> AsyncIterator[SocketAddress]:
     """An address that answers."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     async with server:
-        yield Address(socket.AF_INET, server.sockets[0].getsockname())
+        yield SocketAddress(socket.AF_INET, server.sockets[0].getsockname())
 
 
 @contextlib.contextmanager
-def refusing() -> Iterator[Address]:
+def refusing() -> Iterator[SocketAddress]:
     """An address where nobody listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        yield Address(socket.AF_INET, taken.getsockname())
+        yield SocketAddress(socket.AF_INET, taken.getsockname())
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[Address]:
+def silent() -> Iterator[SocketAddress]:
     """An address that never answers: its backlog is full."""
     with socket.socket() as full, contextlib.ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
@@ -50,7 +50,7 @@ def silent() -> Iterator[Address]:
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
-        yield Address(socket.AF_INET, full.getsockname())
+        yield SocketAddress(socket.AF_INET, full.getsockname())
 
 
 def test_a_silent_address_costs_a_moment(run: Runner) -> None:

@@ -17,7 +17,7 @@ from app.mail.message.address import AddressError
 ])  # fmt: skip
 def test_of_a_reply(text: str | None, left: str | None) -> None:
     """The codes of RFC 5321 and RFC 3463, which a caller decides by."""
-    assert erasure.reply(text) == left
+    assert erasure.erase_reply(text) == left
 
 
 @pytest.mark.parametrize("given", ["Ada@Example.NET", " ada@example.net ", '"Lovelace, Ada" <ADA@example.net>'])
@@ -58,5 +58,5 @@ def test_a_similar_address_is_another(entry: str) -> None:
 
 def test_the_message_id() -> None:
     """Stays as it is for Message trace, unless a caller has put an address into it."""
-    assert erasure.message_id("1@contoso.com", ["ada@example.net"], "own") == "1@contoso.com"
-    assert erasure.message_id("for-ADA@example.net", ["ada@example.net"], "own") == "own@erased.invalid"
+    assert erasure.erase_message_id("1@contoso.com", ["ada@example.net"], "own") == "1@contoso.com"
+    assert erasure.erase_message_id("for-ADA@example.net", ["ada@example.net"], "own") == "own@erased.invalid"

@@ -16,7 +16,7 @@ from app.mail.message.address import parse_address
 from app.mail.message.compose import compose
 from app.mail.message.message import Lane, Submission
 from app.mail.rate_limit import UNUSED, Amount, RateLimit, Unit, Usage
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 
 NOW = 1_800_000_000.0
 EMAIL = Submission(

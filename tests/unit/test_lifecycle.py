@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.mail import lifecycle
 from app.mail.lifecycle import (
     TRANSITIONS,
-    DeliveryState,
+    ActiveMessage,
     Event,
     InvalidTransitionError,
     MessageState,
@@ -28,10 +28,10 @@ def verdict(action: Action, scope: Scope = Scope.MESSAGE, **more: object) -> Ver
     return Verdict(action, scope, WHY, "a-rule", "250 ok", **more)  # type: ignore[arg-type]  # test shorthand
 
 
-def standing(**more: object) -> DeliveryState:
+def standing(**more: object) -> ActiveMessage:
     """A young message that expires at 1000."""
     facts = {"due_since": 0.0, "expires_at": 1000.0, "on_unknown": OnUnknown.RETRY_ONCE, "unknown_before": 0}
-    return DeliveryState(**{**facts, **more})  # type: ignore[arg-type]  # test shorthand
+    return ActiveMessage(**{**facts, **more})  # type: ignore[arg-type]  # test shorthand
 
 
 RELAYED, FAILED = verdict(Action.RELAYED), verdict(Action.FAIL)

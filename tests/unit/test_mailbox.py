@@ -10,7 +10,7 @@ from app.mail.mailbox_health import GROW_AFTER
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.outcome.verdict import Action, Explanation, Scope, Verdict
-from app.mail.time_units import DAY
+from app.mail.times import DAY
 from app.relay.mailbox import Headroom, Limits, Mailbox
 from app.relay.sliding_window import SlidingWindow
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.mail import office365
-from app.mail.lifecycle import DeliveryState, Event, RecipientState, settle
+from app.mail.lifecycle import ActiveMessage, Event, RecipientState, settle
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
@@ -11,7 +11,7 @@ from app.mail.outcome.verdict import Action, Scope, Verdict
 from app.mail.policy import judge, judge_reply
 from tests.unit.office365_texts import SAMPLES, Sample
 
-STANDING = DeliveryState(due_since=0.0, expires_at=432_000.0, on_unknown=OnUnknown.RETRY_ONCE, unknown_before=0)
+STANDING = ActiveMessage(due_since=0.0, expires_at=432_000.0, on_unknown=OnUnknown.RETRY_ONCE, unknown_before=0)
 ADA, BOB, EVE = "ada@example.net", "bob@example.net", "eve@example.net"
 HOUR, DAY = 3600.0, 86_400.0
 

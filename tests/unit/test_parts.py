@@ -55,7 +55,7 @@ def test_as_the_standard_library_finds_them(html: str | None, text: str | None, 
     for subtype in ("html", "plain"):
         body = message.get_body((subtype,))
         shown = None if body is None else body.get_content().replace("\r\n", "\n").removesuffix("\n")
-        assert stored_parts.text(content, subtype) == shown
+        assert stored_parts.displayed_text(content, subtype) == shown
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from app.mail.lifecycle import DeliveryState
+from app.mail.lifecycle import ActiveMessage
 from app.mail.message.message import Envelope, Lane, OnUnknown
 from app.relay.prefetch import PrefetchBuffer
 from app.store.records import Claimed
 
-STANDING = DeliveryState(0.0, 1.0, OnUnknown.RETRY_ONCE, 0)
+STANDING = ActiveMessage(0.0, 1.0, OnUnknown.RETRY_ONCE, 0)
 
 
 def claimed(number: int, lane: Lane = Lane.NORMAL) -> Claimed:

@@ -59,16 +59,16 @@ def test_a_pause_that_is_over_is_no_reason() -> None:
 def test_a_name_is_told_only_where_names_are() -> None:
     """Without them the fix has its placeholder, which is no name of anybody."""
     [reason] = of_mailboxes({NAME: condition(Health.HELD, 300.0)}, now=10.0)[0]
-    assert NAME not in str(reason.shown(names=False))
-    shown = reason.shown(names=True)
+    assert NAME not in str(reason.as_json(names=False))
+    shown = reason.as_json(names=True)
     assert (shown["mailbox"], shown["fix"]) == (NAME, f"Set-CASMailbox -Identity {NAME}")
 
 
 def test_a_persons_words_are_not_told() -> None:
     """Why a person holds it may name anybody; GET /mailboxes asks for a key."""
     [reason] = of_mailboxes({NAME: condition(Health.HELD, None, Explanation("Held: Ada is ill.", "Release."))}, 1.0)[0]
-    assert "Ada" not in str(reason.shown(names=True))
-    assert "postern mailboxes release" in reason.shown(names=False)["fix"]
+    assert "Ada" not in str(reason.as_json(names=True))
+    assert "postern mailboxes release" in reason.as_json(names=False)["fix"]
 
 
 class Spring:

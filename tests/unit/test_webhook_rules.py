@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.webhook.rules import RETRY_DELAYS, TargetError, retry_delay, target
+from app.mail.webhook.rules import RETRY_DELAYS, TargetError, redelivery_delay, target
 
 
 def test_a_url_is_read_as_it_is_connected_to() -> None:
@@ -53,5 +53,5 @@ def test_a_wrong_url_is_told_what_is_wrong(url: str, sentence: str) -> None:
 def test_the_schedule_is_that_of_standard_webhooks() -> None:
     """At once, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, with a fifth of jitter; then no more."""
     assert list(RETRY_DELAYS) == [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
-    assert [retry_delay(tries, 0.0) for tries in range(1, 11)] == [*RETRY_DELAYS[1:], None]
-    assert (retry_delay(1, -1.0), retry_delay(1, 1.0)) == (4.0, 6.0)
+    assert [redelivery_delay(tries, 0.0) for tries in range(1, 11)] == [*RETRY_DELAYS[1:], None]
+    assert (redelivery_delay(1, -1.0), redelivery_delay(1, 1.0)) == (4.0, 6.0)

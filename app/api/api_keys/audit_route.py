@@ -10,7 +10,7 @@ from app.api.context import ApiContext
 from app.api.http import params
 from app.api.http.headers import json_object
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
-from app.mail.timestamps import iso
+from app.mail.times import iso
 from app.store.keys.audit_records import AuditRecord
 
 

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
 from app.mail.message.message import Lane
-from app.mail.timestamps import iso
+from app.mail.times import iso
 from app.store.keys.records import KeyRecord, Permission
 
 SENDERS = "Patterns of senders: an address, `*@contoso.com`, `*@*.contoso.com` or `*`. Empty: all senders of the pools."

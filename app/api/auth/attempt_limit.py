@@ -11,7 +11,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from app.api.problems.key_policy import TooManyAttempts
-from app.mail.time_units import MINUTE
+from app.mail.times import MINUTE
 from app.store.keys.records import Key
 
 MIN_PER_MINUTE = 10  # lower bound of the limit of validations and reschedules

@@ -10,7 +10,7 @@ from uuid import UUID
 from app.api.problems.key_policy import RateLimitExceeded
 from app.mail.key_policy import MAX_ITEMS
 from app.mail.rate_limit import UNUSED, Amount, RateLimit, Usage
-from app.mail.time_units import MINUTE
+from app.mail.times import MINUTE
 from app.store.keys.records import Key
 
 Headers = tuple[tuple[bytes, bytes], ...]

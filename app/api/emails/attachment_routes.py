@@ -27,7 +27,7 @@ from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotFound
 from app.frozen import frozen
 from app.mail.message.stored_parts import Part, parts
-from app.mail.timestamps import iso
+from app.mail.times import iso
 
 T = TypeVar("T")
 

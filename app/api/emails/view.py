@@ -12,7 +12,7 @@ from app.mail.lifecycle import WAITING_STATES, LastEvent, MessageState, Recipien
 from app.mail.message import stored_parts
 from app.mail.message.message import Lane
 from app.mail.outcome.attempt import FailureKind, Phase
-from app.mail.timestamps import iso
+from app.mail.times import iso
 from app.store.read.last_event import last_event
 from app.store.read.status import DeliveryStatus
 from app.store.records import AttemptRecord, Email
@@ -128,8 +128,8 @@ def render(mail: Email, content: bytes | None, status: DeliveryStatus, now: floa
     shown: EmailObject = {
         "object": "email",
         **_summary_fields(mail),
-        "html": stored_parts.text(content, "html") if content else None,
-        "text": stored_parts.text(content, "plain") if content else None,
+        "html": stored_parts.displayed_text(content, "html") if content else None,
+        "text": stored_parts.displayed_text(content, "plain") if content else None,
         **_delivery_fields(mail, now),
         "tags": [{"name": name, "value": value} for name, value in mail.head.tags],
         "relay": _relay(mail, status),

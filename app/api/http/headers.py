@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.api.http import params
-from app.mail.timestamps import iso
+from app.mail.times import iso
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:

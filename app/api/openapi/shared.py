@@ -25,7 +25,7 @@ from app.api.problems.problem import (
     MessageTooLarge,
 )
 from app.mail.rate_limit import Amount, Unit, Window
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 
 ID_PARAMETER = Parameter("id", Id, "The id of the email.", location=ParameterIn.PATH)
 

@@ -90,7 +90,7 @@ _READY = {"status": "ready", "relaying": True, "reasons": []}
 _NOT_READY = {
     "status": "not_ready",
     "relaying": False,
-    "reasons": [NO_DATABASE.shown(names=False)],
+    "reasons": [NO_DATABASE.as_json(names=False)],
 }
 _NO_ADMINISTRATOR = (Permission.SENDING_ACCESS, RequiredPermission.FULL_ACCESS.value)
 _FLAG = Annotated[str, WithJsonSchema({"type": "string", "description": "True, unless it is empty, `0` or `false`."})]
@@ -189,5 +189,5 @@ def _shown(stands: Readiness, *, names: bool) -> Mapping[str, Any]:
     return {
         "status": stands.status,
         "relaying": stands.relaying,
-        "reasons": [reason.shown(names=names) for reason in stands.reasons],
+        "reasons": [reason.as_json(names=names) for reason in stands.reasons],
     }

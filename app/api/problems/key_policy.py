@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from app.api.problems.problem import MAX_DETAILS, ErrorName, Problem
 from app.mail.rate_limit import Amount, Unit, Window
-from app.mail.time_units import MINUTE
+from app.mail.times import MINUTE
 
 
 class NotAllowed(Problem):

@@ -21,7 +21,7 @@ async def healthz(_: Request) -> Response:
 
 async def readyz(_: Request) -> Response:
     """GET /readyz: not ready."""
-    reasons = [NO_DATABASE.shown(names=False)]
+    reasons = [NO_DATABASE.as_json(names=False)]
     raise NotReady({"status": Status.NOT_READY, "relaying": False, "reasons": reasons})
 
 

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
-from app.mail.timestamps import iso
+from app.mail.times import iso
 from app.mail.webhook.rules import UNSUPPORTED_EVENTS, EventType
 from app.store.webhooks.records import Delivery, DeliveryAttempt, DeliveryState, Webhook, WebhookStatus
 

@@ -1,5 +1,7 @@
-"""Decoder of RFC 2047 encoded words. Charsets come from a fixed list: Python's other codecs cost quadratic time
-(punycode, idna), are no charsets (base64, zlib) or hide characters (utf-7). Linear in the text.
+"""Decoder of RFC 2047 encoded words. Linear in the text.
+
+Only charsets of a fixed list are decoded: other codecs of Python take quadratic time (punycode, idna), are not charsets
+(base64, zlib) or hide characters (utf-7).
 """
 
 import binascii

@@ -1,9 +1,9 @@
 """Inline files: matches `cid:` references of the HTML with attachments (RFC 2392) and assigns safe content ids.
 
-A caller's id may be anything, such as a file name with blanks: where it cannot be a Content-ID that every mail program
-finds again, a safe one is made and the references in the html follow it. A file to which nothing refers is an ordinary
-attachment; it keeps a safe id, as Gmail gives one to every attachment. The html is searched, never parsed: mail
-programs find references in attributes, style sheets and Outlook's conditional comments alike. Nothing is rejected.
+A caller's id may be any text, such as a file name with blanks. If some mail program would not match it, it is replaced
+by a safe id, also in the references of the HTML. A file without a reference is an ordinary attachment and keeps its id
+if that is safe. The HTML is searched, not parsed, because mail programs resolve references in attributes, style sheets
+and Outlook's conditional comments. Nothing is rejected.
 """
 
 import re
@@ -55,7 +55,7 @@ class Linked(NamedTuple):
 
 
 def bare_id(text: str) -> str:
-    """Return a content id without what callers put around it: blanks, `<` and `>`, `cid:`."""
+    """Return a content id without surrounding blanks, `<`, `>` and `cid:`."""
     start = _BEFORE_ID.match(text)
     end = _AFTER_ID.match(text[::-1])
     return text[start.end() if start else 0 : len(text) - (end.end() if end else 0)]

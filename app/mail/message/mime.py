@@ -36,8 +36,8 @@ def attachment(file: Attachment, disposition: str) -> Entity:
     """Return one file in base64. Raises HeaderError for an invalid content id."""
     kind, settings = mime_parameters.content_type(file.content_type)
     if kind.startswith(("message/", "multipart/")):
-        # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 on these. Sent bare, a forwarded message would be rewritten
-        # on its way (Exchange re-renders MIME) and may not be 7bit at all; so it travels as a file, byte for byte.
+        # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 on these. Without an encoding Exchange would rewrite a
+        # forwarded message (it renders MIME again), and it may not be 7bit; so it is sent as a file, byte for byte.
         kind, settings = mime_parameters.OCTET_STREAM, {}
     named = {"filename": file.filename} if file.filename else {}
     head = (

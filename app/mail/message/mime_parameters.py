@@ -7,14 +7,14 @@ from urllib.parse import quote
 OCTET_STREAM = "application/octet-stream"
 
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]"  # noqa: S105 - the RFC's word
-_ATTRIBUTE = r"[A-Za-z0-9!#$&+.^_`{|}~-]"  # a token without * ' %, which RFC 2231 took
+_ATTRIBUTE = r"[A-Za-z0-9!#$&+.^_`{|}~-]"  # a token without * ' %, which RFC 2231 reserves
 _TYPE = re.compile(rf"[ \t]*({_TOKEN}{{1,127}})/({_TOKEN}{{1,127}})")
 _PARAMETER = re.compile(
     rf'[ \t]*;[ \t]*({_ATTRIBUTE}{{1,60}})[ \t]*=[ \t]*(?:({_TOKEN}+)|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")'
 )
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _END = re.compile(r"[ \t;]*")
-_PLAIN_TOKEN = re.compile("[A-Za-z0-9_-]+")  # the harmless tokens; any other is quoted, for readers that stumble
+_PLAIN_TOKEN = re.compile("[A-Za-z0-9_-]+")  # other tokens are quoted, because some readers cannot parse them
 _PLAIN_QUOTED = re.compile(r"(?!.*=\?)[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?")  # nothing that needs a backslash
 _ATTRIBUTE_CHARACTERS = "!#$&+-.^_`{|}~"
 _COLUMNS = 76

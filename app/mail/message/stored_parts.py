@@ -63,7 +63,7 @@ def parts(message: bytes) -> Iterator[Part]:
     return _parts(message, 0, len(message), 0)
 
 
-def text(message: bytes, subtype: str) -> str | None:
+def displayed_text(message: bytes, subtype: str) -> str | None:
     """Return the displayed text/plain or text/html with LF, or None."""
     for part in parts(message):
         if part.disposition is None and part.head.get_content_type() == f"text/{subtype}":

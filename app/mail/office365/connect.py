@@ -6,6 +6,8 @@ from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import ANY, AUTH, OPENING, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
 
+_REWRITTEN = "Nothing to do. If it happens often, check for a firewall that rewrites SMTP (often called SMTP fixup)."
+
 RULES: tuple[Rule, ...] = (
     Rule(
         name="legacy-tls",
@@ -17,8 +19,8 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.HOST,
         hold=True,
         summary="Office 365 sees a connection with TLS 1.0 or 1.1. Postern itself speaks TLS 1.2 or newer.",
-        fix="Something between this machine and Office 365 opens the connection and makes an older one: a proxy, a "
-        "firewall with TLS inspection, a mail gateway. Let it pass smtp.office365.com port 587 through untouched.",
+        fix="A device between this machine and Office 365 decrypts the connection and uses an older version: a proxy, "
+        "a firewall with TLS inspection, a mail gateway. Configure it to pass smtp.office365.com port 587 unchanged.",
         source=sources.LEGACY_TLS,
         confidence=Confidence.HIGH,
     ),
@@ -31,7 +33,7 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=5.0,
-        summary="The Office 365 server that answered is being taken out of service; another one will answer next.",
+        summary="The Office 365 server is being taken out of service. Postern connects again and reaches another one.",
         fix=NOTHING,
         source="MailKit #1106; smtp-field-manual (2025)",
         confidence=Confidence.MEDIUM,
@@ -46,9 +48,9 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=5.0,
-        summary="The server has as many connections as it allows, in all or from this address.",
-        fix="Nothing to do; it is sent again on a new connection. If it continues, lower POSTERN_CONNECTIONS, or check "
-        "how many other programs send from the same internet address.",
+        summary="The server has reached its limit of connections, in total or from this IP address.",
+        fix="Nothing to do: Postern tries again on a new connection. If it continues, lower POSTERN_CONNECTIONS, or "
+        "check how many other programs send from the same IP address.",
         source=f"{sources.RESPONSES}; smtp-field-manual (2025)",
         confidence=Confidence.MEDIUM,
     ),
@@ -75,7 +77,7 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         hold=True,
-        summary="Office 365 does not accept the name by which Postern introduces itself (EHLO).",
+        summary="Office 365 does not accept the host name that Postern sends in EHLO.",
         fix=EHLO_NAME,
         source="fastapi-mail #205",
         confidence=Confidence.HIGH,
@@ -93,7 +95,7 @@ RULES: tuple[Rule, ...] = (
         hold=True,
         summary="The server says the connection is not encrypted, although Postern sends nothing without TLS.",
         fix="Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587, and that no proxy or "
-        "mail gateway stands between this machine and Office 365.",
+        "mail gateway is between this machine and Office 365.",
         source=sources.RFC_3207,
         confidence=Confidence.LOW,
     ),
@@ -106,8 +108,8 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=5.0,
-        summary="The session fell out of step: Office 365 did not understand a command. A new connection is made.",
-        fix="Nothing to do. If it keeps coming back, look for a firewall that rewrites SMTP (often called SMTP fixup).",
+        summary="Office 365 did not understand a command. Postern opens a new connection.",
+        fix=_REWRITTEN,
         source="email-oauth2-proxy #232, #372",
         confidence=Confidence.MEDIUM,
     ),
@@ -118,8 +120,8 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=5.0,
-        summary="The session fell out of step: a command came in the wrong order. A new connection is made.",
-        fix="Nothing to do. If it keeps coming back, look for a firewall that rewrites SMTP (often called SMTP fixup).",
+        summary="Office 365 received a command in the wrong order. Postern opens a new connection.",
+        fix=_REWRITTEN,
         source=sources.RFC_5321,
         confidence=Confidence.LOW,
     ),
@@ -132,7 +134,7 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=30.0,
-        summary="Office 365 is too busy to open a session just now.",
+        summary="Office 365 is too busy to open a session at the moment.",
         fix=NOTHING,
         source=sources.MX_SIDE,
         confidence=Confidence.LOW,
@@ -145,7 +147,7 @@ RULES: tuple[Rule, ...] = (
         any_of=("temporary server error",),
         action=Action.DEFER,
         scope=Scope.MESSAGE,
-        summary="Office 365 has a passing fault of its own.",
+        summary="Office 365 has a temporary fault.",
         fix=NOTHING,
         source=sources.MX_SIDE,
         confidence=Confidence.LOW,
@@ -159,7 +161,7 @@ RULES: tuple[Rule, ...] = (
         action=Action.DEFER,
         scope=Scope.HOST,
         pause=30.0,
-        summary="The Office 365 server is short of resources just now.",
+        summary="The Office 365 server lacks resources at the moment.",
         fix=NOTHING,
         source=sources.MX_SIDE,
         confidence=Confidence.LOW,
@@ -172,7 +174,7 @@ RULES: tuple[Rule, ...] = (
         any_of=("failed to be replicated",),
         action=Action.DEFER,
         scope=Scope.MESSAGE,
-        summary="Office 365 could not keep a second copy of the message and so did not take it.",
+        summary="Office 365 could not store a second copy of the message, so it did not accept it.",
         fix=NOTHING,
         source=sources.MX_SIDE,
         confidence=Confidence.LOW,

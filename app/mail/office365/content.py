@@ -10,7 +10,7 @@ from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _SENDING = MESSAGE | {Phase.MAIL}
 _SMALLER = (
-    "Send a smaller email, for instance a link in place of an attachment (attachments grow by a third on the way), "
+    "Send a smaller email, for instance a link instead of an attachment (encoding makes attachments a third larger), "
     "or raise the mailbox's limit: " + powershell("Set-Mailbox -Identity <mailbox> -MaxSendSize 150MB")
 )
 _OURS = (
@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
         any_of=("recipient",),
         text_fallback=("recipsizelimit",),
         summary="The message is larger than a recipient's mailbox accepts.",
-        fix="Send a smaller message, for instance a link in place of an attachment.",
+        fix="Send a smaller message, for instance a link instead of an attachment.",
         source=sources.RATE_LIMITS,
         confidence=Confidence.LOW,
     ),
@@ -59,7 +59,7 @@ RULES: tuple[Rule, ...] = (
         any_of=("header size",),
         text=("header size exceeds fixed maximum",),
         summary="The message's header is too large, most likely because of very many recipients or custom headers.",
-        fix="Send to fewer recipients at once, or give fewer and shorter custom headers.",
+        fix="Send to fewer recipients at once, or use fewer and shorter custom headers.",
         source="MailKit #904",
         confidence=Confidence.MEDIUM,
     ),
@@ -115,7 +115,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.1.20"),
         text=("multiple from addresses",),
         summary="The message has several From addresses and no Sender.",
-        fix="Give one From address.",
+        fix="Set exactly one From address.",
         source=sources.NON_DELIVERY,
         confidence=Confidence.HIGH,
     ),
@@ -133,7 +133,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.7.512"),
         text=("rfc 5322 section 3.6.2",),
         summary="Exchange finds no valid From header in the message.",
-        fix="Give one plain From address. If there is one already, please report this with the message's id.",
+        fix="Set exactly one From address. If there is one already, please report this with the email's id.",
         source=sources.NON_DELIVERY,
         confidence=Confidence.HIGH,
     ),

@@ -1,4 +1,4 @@
-"""Replies that mean: this is not the submission host, or Microsoft does not accept this network address.
+"""Rules for replies of a host that is not the submission host, or that does not accept this IP address.
 
 The cause is neither the message nor the mailbox, so the host is held and no message fails.
 """
@@ -9,15 +9,15 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import EHLO_NAME
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, between, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
-from app.mail.time_units import HOUR
+from app.mail.times import HOUR, MINUTE
 
 _SUBMISSION_HOST = (
-    "Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587: this reply is that of the host "
-    "that receives mail (MX, port 25), which accepts no login."
+    "Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587. Hosts that receive mail (MX, "
+    "port 25) and accept no login send this reply."
 )
 _DELIST = (
-    "Find out what else sends from this internet address. Ask Microsoft to take the address off its list as the reply "
-    "says, or send from another address."
+    "Find out which other programs send from this IP address. Ask Microsoft to remove the address from its list as the "
+    "reply describes, or send from another address."
 )
 _IPV4 = "Set POSTERN_IPV4_ONLY=true and restart Postern, or give the IPv6 address of this machine a reverse DNS record."
 
@@ -36,7 +36,7 @@ RULES: tuple[Rule, ...] = (
         name="direct-send",
         statuses=enhanced("5.7.51", "5.7.68"),
         text=("tenantinboundattribution", "direct send not allowed"),
-        summary="The server is not the submission host: it takes Postern's mail for Direct Send, which your "
+        summary="The server is not the submission host: it treats Postern's mail as Direct Send, which your "
         "organization forbids.",
         fix=_SUBMISSION_HOST,
         source=sources.DIRECT_SEND,
@@ -46,7 +46,7 @@ RULES: tuple[Rule, ...] = (
         name="unable-to-relay",
         statuses=enhanced("5.7.54"),
         text=("unable to relay", "relaying denied", "relaying not allowed", "relay not permitted"),
-        summary="The server treats Postern as a stranger that may not send to other domains.",
+        summary="The server treats Postern as a client without a login, which may not send to other domains.",
         fix=_SUBMISSION_HOST,
         source=f"{sources.SUBMISSION}; {sources.RESPONSES}",
     ),
@@ -54,7 +54,7 @@ RULES: tuple[Rule, ...] = (
         name="tenant-attribution",
         statuses=enhanced("5.7.64"),
         text=("tenantattribution", "relay access denied"),
-        summary="The server cannot tell to which organization the mail belongs.",
+        summary="The server cannot determine the organization to which the mail belongs.",
         fix=_SUBMISSION_HOST,
         source=sources.FIX_APPLICATIONS,
     ),
@@ -63,7 +63,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.7.511") | between("5.7.606", "5.7.649"),
         text=("banned sending ip", "banned sender[", "banned sender [", "] blocked using ", "delist@"),
         pause=HOUR,
-        summary="Microsoft has banned the internet address from which Postern sends.",
+        summary="Microsoft has banned the IP address from which Postern sends.",
         fix=_DELIST,
         source=sources.NON_DELIVERY,
     ),
@@ -73,9 +73,9 @@ RULES: tuple[Rule, ...] = (
         text=("has exceeded permitted limits within",),
         hold=False,
         pause=HOUR,
-        summary="Too many messages came from the network of Postern's internet address within a short time.",
-        fix="Nothing to do; Postern tries again every hour. If it continues, send from another internet address, or "
-        "set POSTERN_IPV4_ONLY=true.",
+        summary="Too many messages were sent from the network of Postern's IP address within a short time.",
+        fix="Nothing to do: Postern tries again every hour. If it continues, send from another IP address, or set "
+        "POSTERN_IPV4_ONLY=true.",
         source=sources.NON_DELIVERY,
     ),
     _held(
@@ -94,7 +94,7 @@ RULES: tuple[Rule, ...] = (
         name="bad-helo",
         statuses=enhanced("5.7.506"),
         text=("access denied, bad helo",),
-        summary="Office 365 does not accept the name by which Postern introduces itself (EHLO).",
+        summary="Office 365 does not accept the host name that Postern sends in EHLO.",
         fix=EHLO_NAME,
         source=sources.NON_DELIVERY,
     ),
@@ -105,9 +105,10 @@ RULES: tuple[Rule, ...] = (
         statuses=between("4.7.500", "4.7.699") | between("4.7.850", "4.7.899"),
         action=Action.DEFER,
         scope=Scope.MAILBOX,
-        pause=900.0,
-        summary="Microsoft finds the sending suspicious and restricts it for a while.",
-        fix="Nothing to do if the mail is wanted; Postern tries again by itself. Otherwise find what sends it.",
+        pause=15 * MINUTE,
+        summary="Microsoft classifies the sending as suspicious and restricts it temporarily.",
+        fix="Nothing to do if the mail is legitimate: Postern tries again automatically. Otherwise find the "
+        "application that sends it.",
         source=sources.NON_DELIVERY,
         confidence=Confidence.LOW,
     ),

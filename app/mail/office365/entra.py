@@ -1,7 +1,7 @@
-"""Errors of Microsoft Entra ID as data: an explanation for each, and whether it can pass without a change.
+"""Errors of Microsoft Entra ID as data: an explanation of each, and whether the cause can be temporary.
 
 A row is found by its AADSTS number, else by OAuth's `error` (RFC 6749 §5.2), because Microsoft may change the numbers.
-Codes with a hyphen are causes on our side. `app.mail.policy` applies the rows.
+Codes with a hyphen are local causes. `app.mail.policy` applies the rows.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _AUTOMATIC = "Nothing to do: Postern requests a token again automatically."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Cause of a failure. `codes` are AADSTS numbers, values of OAuth's `error`, or names of our own."""
+    """Cause of a failure. `codes` are AADSTS numbers, values of OAuth's `error`, or names of local causes."""
 
     name: str
     codes: tuple[str, ...]
@@ -157,7 +157,7 @@ _APP_OR_TENANT = (
     Row(
         name="token-conditional-access",
         codes=("AADSTS53003", "AADSTS530035"),
-        summary="A Conditional Access policy of your organization refuses the app, mostly because of this server's "
+        summary="A Conditional Access policy of your organization refuses the app, usually because of this server's IP "
         "address.",
         fix="At https://entra.microsoft.com open Enterprise applications, the app, Sign-in logs, Service principal "
         "sign-ins: the failed one names the policy. Allow this server's public IP address there, or exclude the app. "
@@ -234,5 +234,5 @@ _BY_CODE: Mapping[str, Row] = {code: row for row in ROWS for code in row.codes}
 
 
 def row(code: str) -> Row | None:
-    """Return the row of an AADSTS number, an OAuth error or a cause of our own, or None."""
+    """Return the row of an AADSTS number, an OAuth error or a local cause, or None."""
     return _BY_CODE.get(code)

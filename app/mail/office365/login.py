@@ -9,10 +9,10 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import BASIC_AUTH_CHECKS, LOGS_IN_AGAIN, OAUTH, OAUTH_CHECKS, SMTP_AUTH_ON, powershell
 from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.times import MINUTE
 
 _LOGIN = AUTH | TRANSACTION
 _POLICY = enhanced("5.7.139")
-_FIFTEEN_MINUTES = 900.0
 
 _refused = partial(
     Rule, phases=_LOGIN, codes=range(500, 600), statuses=_POLICY, action=Action.DEFER, scope=Scope.MAILBOX, hold=True
@@ -84,7 +84,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="account-locked",
         any_of=("account locked", "account is locked", "smart lockout"),
-        pause=_FIFTEEN_MINUTES,
+        pause=15 * MINUTE,
         hold=False,
         summary="Microsoft has locked the account temporarily, because of failed logins.",
         fix="Nothing to do: Postern waits 15 minutes and then tries one login. If the account is locked again, find "
@@ -120,8 +120,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         name="sts-without-https",
         any_of=("sts url does not support https",),
         text=("federated sts url does not support https",),
-        summary="Your organization's own sign-in server (AD FS) does not offer the secure connection that Microsoft "
-        "asks for.",
+        summary="Your organization's own sign-in server (AD FS) does not offer HTTPS, which Microsoft requires.",
         fix=f"Ask the administrator of AD FS: its address must answer over HTTPS with TLS 1.2. {LOGS_IN_AGAIN}",
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,

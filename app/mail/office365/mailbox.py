@@ -1,6 +1,6 @@
 """Rules for replies about the sending mailbox: rate, quota, full, blocked, unlicensed.
 
-Many have a 5yz code, but all mean: wait.
+The mailbox waits after each of them, although many have a 5yz code.
 """
 
 from functools import partial
@@ -11,7 +11,7 @@ from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
-from app.mail.time_units import DAY, HOUR
+from app.mail.times import DAY, HOUR, MINUTE
 
 _SENDING = MESSAGE | {Phase.MAIL}
 _EMPTY = (
@@ -21,7 +21,7 @@ _EMPTY = (
 )
 _DAILY = (
     f"Nothing to do: the limit is {RECIPIENTS_PER_DAY:,} recipients in any 24 hours, and Postern tries again every "
-    "hour. If it happens often, add a second mailbox, or see what else sends through this one."
+    "hour. If it happens often, add a second mailbox, or check which other programs send through this one."
 )
 
 _QUOTA = ("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded")
@@ -106,7 +106,7 @@ _LIMITS: tuple[Rule, ...] = (
         exception=("messageperfoldercountquotaexceeded",),
         pause=HOUR,
         lockout_class="mailbox-full",
-        summary="A folder of the mailbox holds as many messages as it can, most likely Sent Items.",
+        summary="A folder of the mailbox has reached its limit of messages, most likely Sent Items.",
         fix=_EMPTY,
         source="support.servicenow.com KB0751248",
         confidence=Confidence.MEDIUM,
@@ -196,7 +196,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         statuses=enhanced("5.2.0"),
         any_of=("throttle", "transienterror"),
         exception=("outboundspam",),
-        pause=900.0,
+        pause=15 * MINUTE,
         reduce_concurrency=True,
         summary="Microsoft slows the mailbox down, because its mail looks like spam.",
         fix="Nothing to do now: Postern waits 15 minutes and then sends more slowly. If it happens again: " + UNBLOCK,

@@ -9,7 +9,7 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import NOTHING, SUPPORT, UNBLOCK
 from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, between, enhanced
 from app.mail.outcome.verdict import Action, Scope
-from app.mail.time_units import HOUR
+from app.mail.times import HOUR
 
 _EXTERNAL = (
     "Nothing to do: the limit counts the last 24 hours of the whole organization, and Postern tries again every hour. "
@@ -75,8 +75,8 @@ RULES: tuple[Rule, ...] = (
         name="address-not-accepted",
         statuses=enhanced("5.7.708"),
         text=("traffic not accepted from this ip",),
-        summary="Microsoft does not accept your organization's mail from this internet address; mostly seen with "
-        "trials.",
+        summary="Microsoft does not accept your organization's mail from this IP address. This happens mostly to trial "
+        "organizations.",
         fix=SUPPORT,
     ),
     _reported(
@@ -87,7 +87,8 @@ RULES: tuple[Rule, ...] = (
         action=Action.FAIL,
         scope=Scope.MESSAGE,
         summary="A recipient is on your own organization's block list, so the message is refused for all.",
-        fix="Take the address off the list at https://security.microsoft.com/tenantAllowBlockList, or send without it.",
+        fix="Remove the address from the list at https://security.microsoft.com/tenantAllowBlockList, or send without "
+        "this recipient.",
     ),
     _blocked(
         name="tenant-over-threshold",
@@ -187,7 +188,8 @@ RULES: tuple[Rule, ...] = (
     _undeliverable(
         name="routing-fault",
         statuses=enhanced("5.4.6", "5.4.14", "5.4.300"),
-        summary="Exchange could not bring the message to the recipient's domain: a loop, or no server that takes it.",
+        summary="Exchange could not route the message to the recipient's domain: there is a mail loop, or no server "
+        "accepts it.",
         fix="Check the recipient's domain for a typing error. If it is your own, check its MX record and the "
         "connectors at https://admin.exchange.microsoft.com, Mail flow.",
     ),

@@ -1,4 +1,4 @@
-"""Where the rows come from: Microsoft's pages, and logs that others have published. Names only."""
+"""Sources of the rules: names of Microsoft's pages, published logs and standards."""
 
 # Microsoft
 CONCURRENCY = "learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements"
@@ -23,7 +23,7 @@ TENANT_BLOCK = (
 )
 TENANT_LIMIT = "techcommunity.microsoft.com 4372797 (tenant external recipient rate limit)"
 
-# Others; issues of public projects are named by project and number where they are used
+# Others. A rule names an issue of a public project by project and number.
 LOG = "a log in a public repository"
 MX_SIDE = "logs of other Exchange front ends (MX side)"
 

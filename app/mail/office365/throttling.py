@@ -6,7 +6,7 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import powershell
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
-from app.mail.time_units import DAY
+from app.mail.times import DAY
 
 _WAIT = (
     " Then wait: Microsoft ends the lockout, usually within a day; its support cannot shorten it. "

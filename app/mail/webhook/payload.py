@@ -1,4 +1,4 @@
-"""JSON payload of webhook events, in the form of Resend's with a `relay` member of our own. Pure.
+"""JSON payload of webhook events, in the form of Resend's with an additional `relay` member. Pure.
 
 A payload is built once, when the event happens; every delivery sends the same bytes. It has no email body and less than
 20 kB: long texts and lists are cut, each at its own limit.
@@ -13,7 +13,7 @@ from uuid import UUID
 from app.mail.lifecycle import EXPIRED, MessageState, RecipientState
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.outcome.verdict import Explanation
-from app.mail.timestamps import iso
+from app.mail.times import iso
 from app.mail.webhook.rules import EventType
 
 # Limits of each part's JSON in bytes.

@@ -1,7 +1,7 @@
 """Rules of webhooks: event types, valid target URLs, retry delays. Pure.
 
 The scheme is Standard Webhooks (github.com/standard-webhooks/standard-webhooks). The event types are those of Resend
-that a relay can detect, and three of our own.
+that a relay can detect, and three for mailboxes and credentials.
 """
 
 import re
@@ -11,12 +11,13 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.mail.retry_schedule import JITTER
+from app.mail.times import DAY
 from app.mail.webhook.public_address import is_public
 
 MAX_URL = 2048  # characters
-# Seconds before each try, about three days in all. After the last one the delivery has failed.
+# Seconds before each try, about three days in total. After the last one the delivery has failed.
 RETRY_DELAYS = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-MAX_RETRY_AFTER = 86_400.0  # seconds
+MAX_RETRY_AFTER = 1.0 * DAY  # seconds
 
 
 class EventType(StrEnum):
@@ -39,7 +40,7 @@ UNSUPPORTED_EVENTS = frozenset(
 
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")  # RFC 3986 §2
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
-_LONGEST_NAME = 253  # characters
+_MAX_NAME = 253  # characters
 
 
 class TargetError(ValueError):
@@ -75,7 +76,7 @@ def target(url: str, *, private: bool) -> Target:
         raise TargetError("It has a user or a fragment, which are not sent; leave them out.")
     if not private and _is_address(parts.hostname) and not is_public(parts.hostname):
         raise TargetError(
-            "It leads to an address that is not public; POSTERN_WEBHOOK_PRIVATE_ADDRESSES=true allows that."
+            "Its host is an address that is not public; POSTERN_WEBHOOK_PRIVATE_ADDRESSES=true allows that."
         )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, parts.hostname, port or {"https": 443, "http": 80}[parts.scheme], parts.netloc, path)
@@ -89,7 +90,7 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         raise TargetError("It must be a URL such as https://example.com/webhook.") from None
 
 
-def retry_delay(tries: int, jitter: float) -> float | None:
+def redelivery_delay(tries: int, jitter: float) -> float | None:
     """Return the seconds to the next try after `tries` failed ones (1 or more), or None. `jitter` is in -1..1."""
     return RETRY_DELAYS[tries] * (1 + JITTER * jitter) if tries < len(RETRY_DELAYS) else None
 
@@ -99,7 +100,7 @@ def _is_host(host: str) -> bool:
     if _is_address(host):
         return True
     name = host.removesuffix(".")
-    return len(name) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in name.split("."))
+    return len(name) <= _MAX_NAME and all(_LABEL.fullmatch(label) for label in name.split("."))
 
 
 def _is_address(host: str) -> bool:

@@ -37,7 +37,7 @@ class ClientCertificate:
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _certificate_error(error, given=password is not None) from None
         if not isinstance(key, RSAPrivateKey):
-            raise CertificateError("holds a key that is not RSA, which Microsoft Entra does not take")
+            raise CertificateError("holds a key that is not RSA, which Microsoft Entra does not accept")
         for candidate in candidates:
             if candidate.public_key() == key.public_key():
                 return cls(

@@ -20,7 +20,7 @@ class Mechanism(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class LoginSecret:
     """Secret of one login: `value` is the password, or the access token for XOAUTH2."""
 
     mechanism: Mechanism
@@ -31,11 +31,11 @@ class Secret:
 class Credentials(Protocol):
     """Source of the secret for a login."""
 
-    async def secret(self) -> Secret:
+    async def secret(self) -> LoginSecret:
         """Return the secret for one login. Raises CredentialError."""
         ...
 
-    def reject(self, secret: Secret) -> bool:
+    def reject(self, secret: LoginSecret) -> bool:
         """Record that the server rejected the secret. Return True if the next `secret` is a different one."""
         ...
 
@@ -103,11 +103,11 @@ class Password:
     username: str
     password: str | SecretFile = field(repr=False)
 
-    async def secret(self) -> Secret:
+    async def secret(self) -> LoginSecret:
         """Return the password. Raises CredentialError for an unreadable file."""
-        return Secret(Mechanism.LOGIN, self.username, secret_value(self.password))
+        return LoginSecret(Mechanism.LOGIN, self.username, secret_value(self.password))
 
-    def reject(self, secret: Secret) -> bool:
+    def reject(self, secret: LoginSecret) -> bool:
         """Return False: a password is not tried twice, because Exchange locks the mailbox after failed logins."""
         return False
 

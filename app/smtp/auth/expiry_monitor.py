@@ -9,10 +9,10 @@ from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_placeholders
 from app.mail.outcome.verdict import Explanation
-from app.mail.time_units import DAY
+from app.mail.times import DAY, HOUR
 from app.smtp.auth.credentials import Credentials
 
-CHECK_INTERVAL = 3600.0  # seconds of the clock
+CHECK_INTERVAL = 1.0 * HOUR  # seconds of the clock
 NOTICE_DAYS = (30, 7, 1, 0)  # before the expiry
 
 

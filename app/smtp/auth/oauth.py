@@ -14,7 +14,7 @@ from app import logs, metrics
 from app.cached_result import CachedResult
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
-from app.smtp.auth.credentials import Mechanism, Secret
+from app.smtp.auth.credentials import LoginSecret, Mechanism
 from app.smtp.auth.daemon_executor import DaemonExecutor
 from app.smtp.auth.failure import CredentialError, TransientTokenError
 from app.smtp.auth.grants import Grant, Token
@@ -119,11 +119,11 @@ class OAuth:
     username: str
     source: TokenSource
 
-    async def secret(self) -> Secret:
+    async def secret(self) -> LoginSecret:
         """Return a valid token. Raises CredentialError."""
-        return Secret(Mechanism.XOAUTH2, self.username, await self.source.token())
+        return LoginSecret(Mechanism.XOAUTH2, self.username, await self.source.token())
 
-    def reject(self, secret: Secret) -> bool:
+    def reject(self, secret: LoginSecret) -> bool:
         """Discard the token. Return True: the next one is different."""
         self.source.forget(secret.value)
         return True

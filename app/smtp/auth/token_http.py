@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.mail import retry_after
 from app.mail.office365 import entra
+from app.mail.retry_schedule import retry_after_number
 from app.smtp import tls
 from app.smtp.auth.failure import ResponseTooLargeError, TokenRefusedError, TransientTokenError
 
@@ -192,7 +192,7 @@ def _message(host: str, status: int, document: Mapping[str, Any], text: str, err
 
 
 def _retry_after(answer: TokenResponse) -> float | None:
-    return retry_after.from_number(answer.headers.get("Retry-After", ""))
+    return retry_after_number(answer.headers.get("Retry-After", ""))
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
 
-from app.mail.time_units import HOUR
+from app.mail.times import HOUR
 from app.store.db.dialect import DatabaseNow, upsert
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 from app.store.schema import owners, replicas

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from app.frozen import frozen
-from app.mail.lifecycle import DeliveryState, MessageState, RecipientState
+from app.mail.lifecycle import ActiveMessage, MessageState, RecipientState
 from app.mail.message.message import Envelope, Lane, OnUnknown
 from app.mail.outcome.attempt import Phase
 from app.store.db.prepared import PreparedStatement
@@ -164,7 +164,7 @@ def _claimed(row: Any, demand: ClaimRequest, addresses: Sequence[str]) -> Claime
         envelope=Envelope(row.mail_from, tuple(addresses), row.smtputf8),
         message_id=row.message_id,
         size=row.size,
-        delivery_state=DeliveryState(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown),
+        delivery_state=ActiveMessage(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown),
         lane=LANES[row.lane],
         content=row.content,
         traceparent=row.traceparent,

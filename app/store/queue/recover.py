@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from app.mail import lifecycle, policy
-from app.mail.lifecycle import EXPIRED, DeliveryState, Event, MessageState, Outcome, RecipientState
+from app.mail.lifecycle import EXPIRED, ActiveMessage, Event, MessageState, RecipientOutcome, RecipientState
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.store.queue.claim import pending
@@ -100,7 +100,7 @@ def requeue(
 def _result(row: Row[*tuple[Any, ...]], addresses: Sequence[str], expired: ExpiredLeases) -> AttemptResult:
     failure = Failure(Phase(row.phase), FailureKind.CRASHED, "The process that relayed it ended without a word.")
     verdicts = policy.judge(Attempt(failure.phase, failure=failure), addresses)
-    state = DeliveryState(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown)
+    message = ActiveMessage(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown)
     record = AttemptLog(
         ended_at=min(expired.now, row.lease_until),  # nothing was sent after the lease
         phase=failure.phase,
@@ -109,7 +109,7 @@ def _result(row: Row[*tuple[Any, ...]], addresses: Sequence[str], expired: Expir
         verdicts={address: f"{verdict.action} ({verdict.rule})" for address, verdict in verdicts.items()},
         in_doubt=failure.in_doubt,
     )
-    settlement = lifecycle.settle(state, verdicts, expired.now, expired.jitter())
+    settlement = lifecycle.settle(message, verdicts, expired.now, expired.jitter())
     return AttemptResult(row, settlement, record)
 
 
@@ -129,9 +129,9 @@ def _expire(connection: Connection, now: float) -> list[UUID]:
 
 
 def _fail_pending(connection: Connection, ids: Sequence[UUID]) -> None:
-    waiting: dict[UUID, dict[str, Outcome]] = defaultdict(dict)
+    waiting: dict[UUID, dict[str, RecipientOutcome]] = defaultdict(dict)
     for row in connection.execute(_STILL_PENDING, {"ids": ids}):
-        waiting[row.message_id][row.address] = Outcome(RecipientState.PENDING, row.reply)
+        waiting[row.message_id][row.address] = RecipientOutcome(RecipientState.PENDING, row.reply)
     failed = [
         {"of": message, "to": address, "state": outcome.state, "reply": outcome.reply}
         for message, outcomes in waiting.items()

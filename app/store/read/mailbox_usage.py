@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, func, select
 
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxUsage
 from app.store.read.messages import ACTIVE_SENDS, SENDS

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord
 from app.store.queue.fair_queue import LaneKey, current_turn, first_turn

@@ -21,7 +21,7 @@ from app.cli import application, check
 from app.cli.exit_codes import Exit
 from app.cli.output import demo
 from app.cli.output.terminal import console
-from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.finding import Finding, Step, StepOutcome
 from app.mail.key_policy import Policy
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import Envelope, Message
@@ -211,7 +211,7 @@ def test_responses_in_send_are_escaped(server: HTTPServer, status: int, body: di
 
 def test_findings_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     """Headings, summaries, facts and fixes are escaped."""
-    finding = Finding(Step.AUTH, Outcome.FAILED, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
+    finding = Finding(Step.AUTH, StepOutcome.FAILED, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
     page = check.FindingPrinter({HOSTILE: HOSTILE, "another": "pool"})
     page.show(finding)
     with pytest.raises(typer.Exit):

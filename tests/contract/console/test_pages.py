@@ -55,7 +55,7 @@ async def test_a_held_mailbox_is_shown_and_released(home: Harness, operator: Ope
     assert "held in the pool default" in shown
     assert f"Set-CASMailbox -Identity {MAILBOX}" in shown
     shown = await operator.open(f"/emails/{id}")
-    assert "Mailbox noreply@contoso.com is held since" in shown
+    assert "Mailbox noreply@contoso.com has been held since" in shown
     assert "Sending by SMTP is switched off" in shown
     assert "Position 1 in its queue" in shown
     await operator.open(f"/mailboxes/{MAILBOX}")

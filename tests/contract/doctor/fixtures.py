@@ -12,13 +12,13 @@ from typing import Any
 import jwt
 
 from app.doctor.doctor import examine
-from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.finding import Finding, Step, StepOutcome
 from app.doctor.target import CheckTarget, StepTimeouts
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.message.address import parse_address
 from app.simulator import Account, Limits, Simulator
 from app.smtp import tls
-from app.smtp.auth.credentials import Mechanism, Password, Secret
+from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.handshake import Upstream
 from tests.contract.doctor.name_server import NameServer, Zone
 
@@ -57,10 +57,10 @@ class Bearer:
 
     value: str = field(repr=False)
 
-    async def secret(self) -> Secret:
-        return Secret(Mechanism.XOAUTH2, MAILBOX, self.value)
+    async def secret(self) -> LoginSecret:
+        return LoginSecret(Mechanism.XOAUTH2, MAILBOX, self.value)
 
-    def reject(self, secret: Secret) -> bool:
+    def reject(self, secret: LoginSecret) -> bool:
         return True
 
     def expiry(self) -> CredentialExpiry | None:
@@ -137,7 +137,7 @@ def of(findings: Sequence[Finding], step: Step) -> Finding:
     return finding
 
 
-def outcomes(findings: Sequence[Finding], outcome: Outcome) -> list[Step]:
+def outcomes(findings: Sequence[Finding], outcome: StepOutcome) -> list[Step]:
     """Return the steps with this outcome."""
     return [finding.step for finding in findings if finding.outcome is outcome]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.finding import Finding, Step, StepOutcome
 from app.doctor.handshake import STEPS as HANDSHAKE_STEPS
 from app.doctor.target import StepTimeouts
 from app.mail.message.address import parse_address
@@ -41,7 +41,7 @@ from tests.contract.doctor.fixtures import (
 from tests.entra import SECRET, app
 
 Break = Callable[[DoctorEnvironment], Awaitable[None]]
-FAILED, WARN = Outcome.FAILED, Outcome.WARN
+FAILED, WARN = StepOutcome.FAILED, StepOutcome.WARN
 OTHER = "shop@contoso.com"
 ADA = parse_address("ada@example.net")
 
@@ -53,7 +53,7 @@ class Broken(NamedTuple):
     step: Step
     cause: str
     fix: str
-    outcome: Outcome = FAILED
+    outcome: StepOutcome = FAILED
 
 
 def changed(**changes: Any) -> Break:
@@ -173,7 +173,9 @@ NETWORK = {
     "black-holed port": Broken(
         black_holed_port, Step.TCP_IPV4, "a firewall blocks outbound TCP", "nc -vz -w 10 localhost"
     ),
-    "IPv6 black hole": Broken(ipv6_black_hole, Step.TCP_IPV6, "IPv6 is broken", "POSTERN_IPV4_ONLY=true", Outcome.WARN),
+    "IPv6 black hole": Broken(
+        ipv6_black_hole, Step.TCP_IPV6, "IPv6 is broken", "POSTERN_IPV4_ONLY=true", StepOutcome.WARN
+    ),
     "silence behind TCP": Broken(
         fault(Point.GREETING, Silence(), handshake=1.0), Step.GREETING, "no SMTP greeting", "pass localhost:"
     ),
@@ -185,7 +187,7 @@ NETWORK = {
         says("service_not_active"), Step.GREETING, "taken out of service", "Run `postern check` again."
     ),
     "bad EHLO name": Broken(
-        upstream(ehlo_name="my_host."), Step.EHLO, "does not accept the name", "Set POSTERN_EHLO_NAME"
+        upstream(ehlo_name="my_host."), Step.EHLO, "does not accept the host name", "Set POSTERN_EHLO_NAME"
     ),
 }
 TLS = {
@@ -193,7 +195,7 @@ TLS = {
         server_profile(starttls=False),
         Step.STARTTLS,
         "does not offer STARTTLS",
-        "and the devices between",
+        "firewalls or proxies between this machine and Office 365",
     ),
     "STARTTLS refused": Broken(
         fault(Point.STARTTLS, Say("454 4.7.0 TLS not available due to temporary reason")),
@@ -310,7 +312,7 @@ async def test_each_has_its_own_cause_and_fix(
         environment.changes["test_to"] = ADA
     findings = await examined(environment)
     assert outcomes(findings, FAILED) == ([] if row.outcome is WARN else [row.step])
-    finding = next(one for one in findings if one.step is row.step and one.outcome is not Outcome.OK)
+    finding = next(one for one in findings if one.step is row.step and one.outcome is not StepOutcome.OK)
     assert finding.outcome is row.outcome
     assert row.cause in finding.summary
     assert row.fix in finding.fix
@@ -334,9 +336,9 @@ def check_skipped(findings: Sequence[Finding], row: Broken) -> None:
     if row.outcome is FAILED and row.step in chain:
         for step in chain[chain.index(row.step) + 1 :]:
             finding = of(findings, step)
-            assert finding.outcome is Outcome.SKIPPED
+            assert finding.outcome is StepOutcome.SKIPPED
             assert finding.summary == f"Not checked, because the step {row.step} failed."
-    assert {of(findings, step).outcome for step in (Step.MX, Step.SPF, Step.DKIM, Step.DMARC)} == {Outcome.OK}
+    assert {of(findings, step).outcome for step in (Step.MX, Step.SPF, Step.DKIM, Step.DMARC)} == {StepOutcome.OK}
 
 
 def nothing_leaks(text: str) -> None:

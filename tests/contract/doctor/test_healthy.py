@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from app.doctor.doctor import examine
-from app.doctor.finding import Outcome, Step
+from app.doctor.finding import Step, StepOutcome
 from app.mail.message.address import parse_address
 from app.simulator import ServerProfile
 from tests.contract.doctor.fixtures import (
@@ -29,8 +29,8 @@ async def test_all_is_in_order(environment: DoctorEnvironment) -> None:
     findings = await examine([environment.target()], lambda finding: heard.append(finding.step))
     assert [one.step for one in findings] == heard
     assert heard == [step for step in Step if step is not Step.TEST_MESSAGE]
-    assert outcomes(findings, Outcome.SKIPPED) == [Step.TCP_IPV6]
-    assert len(outcomes(findings, Outcome.OK)) == len(heard) - 1
+    assert outcomes(findings, StepOutcome.SKIPPED) == [Step.TCP_IPV6]
+    assert len(outcomes(findings, StepOutcome.OK)) == len(heard) - 1
 
 
 async def test_nothing_is_sent_and_one_login_is_made(environment: DoctorEnvironment) -> None:
@@ -58,7 +58,7 @@ async def test_a_password_goes_and_its_end_is_announced(environment: DoctorEnvir
     """A warning, because Microsoft switches passwords off."""
     password(environment)
     findings = await environment.examine()
-    assert outcomes(findings, Outcome.WARN) == [Step.CREDENTIAL]
+    assert outcomes(findings, StepOutcome.WARN) == [Step.CREDENTIAL]
     assert "December 2026" in of(findings, Step.CREDENTIAL).summary
     assert "SMTP.SendAsApp" in of(findings, Step.CREDENTIAL).fix
     assert PASSWORD not in report_text(findings)
@@ -81,7 +81,7 @@ async def test_each_sender_is_tried_and_taken_back(environment: DoctorEnvironmen
     mailbox, shop, pattern = [one for one in findings if one.step is Step.SENDER]
     assert "is the mailbox itself" in mailbox.summary
     assert "checks Send As only" in shop.summary
-    assert (pattern.outcome, "is a pattern" in pattern.summary) == (Outcome.SKIPPED, True)
+    assert (pattern.outcome, "is a pattern" in pattern.summary) == (StepOutcome.SKIPPED, True)
     said = [command for command in environment.simulator.sessions[-1].commands if command.startswith(("MAIL", "RSET"))]
     assert said == ["MAIL FROM:<noreply@contoso.com>", "RSET", "MAIL FROM:<shop@contoso.com>", "RSET"]
 
@@ -92,7 +92,7 @@ async def test_one_message_is_sent_when_asked(environment: DoctorEnvironment) ->
     findings = await environment.examine()
     [message] = environment.simulator.accepted
     finding = of(findings, Step.TEST_MESSAGE)
-    assert finding.outcome is Outcome.OK
+    assert finding.outcome is StepOutcome.OK
     assert finding.facts["reply"].startswith("250 2.0.0 OK")
     assert finding.facts["message id"].encode() in message.content
     assert message.recipients == ("ada@example.net",) or list(message.recipients) == ["ada@example.net"]
@@ -105,8 +105,8 @@ async def test_a_stranger_in_microsofts_place_is_noticed(
     """The name is Microsoft's, the greeting is not."""
     monkeypatch.setattr(socket, "getaddrinfo", hosts((socket.AF_INET, "127.0.0.1")))
     environment.of_upstream["host"] = "smtp.office365.com"
-    assert of(await environment.examine(), Step.GREETING).outcome is Outcome.OK
+    assert of(await environment.examine(), Step.GREETING).outcome is StepOutcome.OK
     environment.simulator.profile = ServerProfile(greeting="220 *************************")
     finding = of(await environment.examine(), Step.GREETING)
-    assert finding.outcome is Outcome.WARN
+    assert finding.outcome is StepOutcome.WARN
     assert "is not Microsoft's" in finding.summary

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from app.doctor.doctor import examine
-from app.doctor.finding import Finding, Outcome, Step
+from app.doctor.finding import Finding, Step, StepOutcome
 from app.doctor.target import CheckTarget
 from app.mail.message.address import parse_address
 from app.simulator import Account
@@ -44,7 +44,7 @@ async def test_what_they_share_is_examined_once(environment: DoctorEnvironment) 
     first = environment.target()
     cases = [first, another(environment, first, OTHER), another(environment, first, THIRD)]
     findings = await examine(cases)
-    assert outcomes(findings, Outcome.FAILED) == []
+    assert outcomes(findings, StepOutcome.FAILED) == []
     assert findings[0].facts == {"mailboxes": "3", "upstream": first.where}
     assert about(findings, first.where) == [*NETWORK, *HANDSHAKE_STEPS]
     assert [about(findings, one.mailbox) for one in cases] == [INSIDE] * 3
@@ -75,9 +75,9 @@ async def test_another_name_in_ehlo_is_tried_too(environment: DoctorEnvironment)
     other = replace(other, upstream=replace(other.upstream, ehlo_name="my_host."))
     findings = await examine([first, other])
     assert about(findings, first.where) == [*NETWORK, *HANDSHAKE_STEPS, *HANDSHAKE_STEPS]
-    assert outcomes(findings, Outcome.FAILED) == [Step.EHLO]
+    assert outcomes(findings, StepOutcome.FAILED) == [Step.EHLO]
     assert logins(environment) == [(MAILBOX, True)]
-    skipped = [one.step for one in findings if one.outcome is Outcome.SKIPPED and one.about == OTHER]
+    skipped = [one.step for one in findings if one.outcome is StepOutcome.SKIPPED and one.about == OTHER]
     assert skipped == [Step.AUTH, Step.SENDER]
 
 
@@ -88,7 +88,7 @@ async def test_a_mailbox_that_is_ill_spares_the_others(environment: DoctorEnviro
     ill = another(environment, first, OTHER, secret="another-password-than-that")
     findings = await examine([ill, first])
     assert logins(environment) == [(OTHER, False), (MAILBOX, True)]
-    [failed] = [one for one in findings if one.outcome is Outcome.FAILED]
+    [failed] = [one for one in findings if one.outcome is StepOutcome.FAILED]
     assert (failed.step, failed.about) == (Step.AUTH, OTHER)
     assert "another-password-than-that" not in report_text(findings)
 
@@ -100,7 +100,7 @@ async def test_a_host_that_is_not_reached_spares_all(environment: DoctorEnvironm
     cases = [first, another(environment, first, OTHER)]
     await environment.simulator.stop()
     findings = await examine(cases)
-    assert outcomes(findings, Outcome.FAILED) == [Step.TCP_IPV4]
+    assert outcomes(findings, StepOutcome.FAILED) == [Step.TCP_IPV4]
     for mailbox in (MAILBOX, OTHER):
         check_skipped = [one for one in findings if one.about == mailbox and one.step in (Step.AUTH, Step.SENDER)]
         assert {one.summary for one in check_skipped} == {"Not checked, because the step tcp-ipv4 failed."}

@@ -245,7 +245,7 @@ async def test_a_mailbox_that_has_changed_is_tried_anew(tmp_path: Path) -> None:
 
 BROKEN = {
     "closed port": ({}, "tcp-ipv4", "refused the connection", "POSTERN_SMTP_PORT (587)"),
-    "no STARTTLS": ({"starttls": False}, "starttls", "does not offer STARTTLS", "check host, port"),
+    "no STARTTLS": ({"starttls": False}, "starttls", "does not offer STARTTLS", "check the host, the port"),
     "wrong host": ({"certificate": "wrong_host"}, "certificate", "for elsewhere.example", "POSTERN_SMTP_HOST"),
 }
 

@@ -84,7 +84,7 @@ def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) 
         keep(server, A, condition)
     said = explanation(server, id_)
     if state in ("queued", "deferred") and mailbox not in ("unknown", "open"):
-        assert f"Mailbox {A} is " in said["summary"]
+        assert f"Mailbox {A} has been " in said["summary"]
         assert A in said["fix"]
     else:
         assert SAYS[state] in said["summary"]
@@ -94,7 +94,8 @@ def test_who_waits_for_a_held_mailbox_reads_since_when_and_what_mends_it(server:
     """In these words."""
     keep(server, A, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.0, 300, WHY, 1, True))
     assert explanation(server, server.send()) == {
-        "summary": "Mailbox a@contoso.com is held since 2027-01-15 08:00 UTC, next attempt at 2027-01-15 08:05 UTC. "
+        "summary": "Mailbox a@contoso.com has been held since 2027-01-15 08:00 UTC, "
+        "next attempt at 2027-01-15 08:05 UTC. "
         "SMTP AUTH is switched off for it. Its emails wait in the queue and are sent when it works again.",
         "fix": "Run `Set-CASMailbox -Identity a@contoso.com`, then release a@contoso.com.",
     }
@@ -119,7 +120,7 @@ def test_of_several_at_rest_it_waits_for_the_first_to_open(server: ApiServer) ->
     assert f"Mailbox {B}" in explanation(server, id_)["summary"]
     keep(server, A, rests(server, 600))
     said = explanation(server, id_)["summary"]
-    assert "is paused since " in said
+    assert "has been paused since " in said
     assert f"Mailbox {A}" in said
 
 
@@ -129,7 +130,7 @@ def test_a_pause_that_is_over_is_no_reason(server: ApiServer) -> None:
     keep(server, A, rests(server, -1))
     assert "waits in the queue" in explanation(server, id_)["summary"]
     keep(server, A, rests(server, 5))
-    assert "is paused since" in explanation(server, id_)["summary"]
+    assert "has been paused since" in explanation(server, id_)["summary"]
     assert SAYS["deferred"] in explanation(server, deferred)["summary"]
 
 
@@ -147,7 +148,7 @@ def test_what_a_held_mailbox_gave_back_is_not_told_when_it_is_open_again(server:
         server, claim(server, id_), Attempt(Phase.AUTH, Reply.of(535, ["5.7.139 SmtpClientAuthentication is disabled"]))
     )
     keep(server, "noreply@contoso.com", rests(server, 300, held=True))
-    assert "is held since" in explanation(server, id_)["summary"]
+    assert "has been held since" in explanation(server, id_)["summary"]
     keep(server, "noreply@contoso.com", MailboxCondition())
     assert "waits in the queue" in explanation(server, id_)["summary"]
 

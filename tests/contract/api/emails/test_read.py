@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.mail.lifecycle import Event, Outcome, RecipientState, Settlement
+from app.mail.lifecycle import Event, RecipientOutcome, RecipientState, Settlement
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.store.keys.records import Permission
@@ -114,7 +114,7 @@ def settle(
     """What a worker does last: the attempt ended with this reply for everybody."""
     now = server.clock.now()
     reply = "250 2.0.0 OK" if state is RecipientState.RELAYED else "451 4.7.500 Server busy"
-    outcomes = {address: Outcome(state, reply) for address in claimed.envelope.rcpt_to}
+    outcomes = {address: RecipientOutcome(state, reply) for address in claimed.envelope.rcpt_to}
     why = None if state is RecipientState.RELAYED else Explanation("Exchange is busy.", "Nothing to do.")
     settlement = Settlement(event, None if due_in is None else now + due_in, outcomes, False, why)
     record = AttemptLog(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.mail.lifecycle import MessageState
 from app.mail.rate_limit import Amount, RateLimit, Unit, Usage
-from app.mail.time_units import DAY, MINUTE
+from app.mail.times import DAY, MINUTE
 from app.store import Store
 from app.store.records import Acceptance, Accepted, IdempotencyConflict, RateLimited
 from tests.contract.store.build import CONTENT, KEY, NOW, acceptance, claim, once

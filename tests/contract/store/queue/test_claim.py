@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.mail.lifecycle import DeliveryState, MessageState
+from app.mail.lifecycle import ActiveMessage, MessageState
 from app.mail.message.message import Envelope, OnUnknown
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
@@ -34,7 +34,7 @@ async def test_a_claim_has_what_a_worker_needs(store: Store) -> None:
     assert claimed.envelope == Envelope("a@contoso.com", ("z@example.com", "a@example.com"))
     assert (claimed.number, claimed.started_at, claimed.mailbox) == (1, NOW + 5, MAILBOX)
     assert (claimed.message_id, claimed.size) == (kept.message.message_id, len(CONTENT))
-    assert claimed.delivery_state == DeliveryState(NOW, NOW + 5 * DAY, OnUnknown.HOLD, 0)
+    assert claimed.delivery_state == ActiveMessage(NOW, NOW + 5 * DAY, OnUnknown.HOLD, 0)
     email = await store.get(kept.id)
     assert email is not None
     assert (email.state, email.mailbox) == (MessageState.ACTIVE, MAILBOX)

@@ -1,6 +1,10 @@
-"""Points in time as text, from epoch seconds and in UTC."""
+"""Units of time in seconds, and points in time (epoch seconds) as text in UTC."""
 
 from datetime import UTC, datetime
+
+MINUTE = 60
+HOUR = 3_600
+DAY = 86_400
 
 
 def iso(seconds: float) -> str:
