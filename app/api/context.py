@@ -1,4 +1,4 @@
-"""Dependencies of the HTTP API: values and callables, built by app/main.py."""
+"""Dependencies of the HTTP API: values and callables, built by app/main."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from app.store import Store
 
 @dataclass(frozen=True, slots=True)
 class ConsoleContext:
-    """Values and callables that app/main.py passes to the pages. The mappings are by mailbox name."""
+    """Values and callables that app/main passes to the pages. The mappings are by mailbox name."""
 
     store: Store
     clock: Clock

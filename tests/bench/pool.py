@@ -22,7 +22,7 @@ CONNECTIONS = 3
 
 
 def make() -> SessionPool:
-    """The pool as app/main.py makes it."""
+    """The pool as app/main makes it."""
     credentials = Password(os.environ["SMTP_USER"], os.environ["SMTP_PASSWORD"])
     upstream = Upstream(
         host=os.environ["SMTP_HOST"],

@@ -5,12 +5,8 @@ metrics, mailboxes, retention, routes. Stop order: HTTP server first, then the r
 """
 
 import asyncio
-import importlib
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from socket import gethostname
 from typing import Self
@@ -20,34 +16,31 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import logs, metrics, tracing
 from app.api import ApiContext, create_metrics_app, create_middleware, mount_routes
 from app.api import Limits as BodyLimits
-from app.api.auth.authenticator import digest
 from app.api.http.memory_budget import MemoryBudget
 from app.api.problems.transport import transport_responses
+from app.api.server.middleware import RequestMiddleware
 from app.background import run_periodically
 from app.clock import Clock
 from app.doctor.health_monitor import HealthMonitor, RelaySessions
+from app.doctor.target import CheckTarget
 from app.http_server.server import HttpServer, ServerLimits
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.send_estimate import MailboxLimits
 from app.mail.webhook.payload import credential_event
 from app.mailbox_factory import MailboxFactory, limits
+from app.main.database import apply_setting_key, lock_database, open_store, recover_all
 from app.metrics_exporter import MetricsExporter
 from app.relay.coordinator import HeartbeatConfig, MailboxCoordinator
 from app.retention import Retention, RetentionPeriods
 from app.settings import Settings, SettingsError
-from app.settings.tracing import traces_wanted
 from app.smtp import tls
+from app.smtp.auth.credentials import Credentials
 from app.smtp.auth.expiry_monitor import CHECK_INTERVAL, CredentialExpiryMonitor, ExpiryNotice
-from app.store import Store, StoreUnreachableError
 from app.store.db.disk_guard import DiskGuard, ReserveTooLargeError
 from app.store.db.engine import database_file
-from app.store.db.file_lock import DatabaseFileLock
-from app.store.keys.setting_key import BY, Outcome
 from app.store.records import WorkHint
 from app.webhooks.dispatcher import WebhookDispatcher
 from app.webhooks.sender import WebhookSender
-
-DATABASE_RETRY_DELAY = 5.0  # seconds between attempts to connect to an unreachable database server
 
 
 class Postern:
@@ -89,36 +82,42 @@ class Postern:
         return f"{(self._metrics_server or self._server).url}/metrics"
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings = self.settings
         metrics.declare_alerts(logs.ALERT_EVENTS)
         logs.count_alerts(metrics.alert_logged)
-        single_node = _lock_database(settings.store_url, stack)
+        single_node = lock_database(self.settings.store_url, stack)
+        middleware = await self._start_server(stack)
+        await self._open_store(stack, single_node=single_node)
+        await self._start_disk_guard(stack)
+        self.coordinator = self._running_coordinator = self._coordinator(single_node=single_node)
+        if self.settings.role != "api":
+            await self._start_webhooks(stack, single_node=single_node)
+        self._start_health_monitor(stack, self._add_mailboxes(stack))
+        await self._start_metrics(stack)
+        await self._start_relay(stack)
+        self._start_retention(stack)
+        self._mount_routes(middleware)
+        stack.push_async_callback(middleware.close)
+        stack.push_async_callback(self._server.stop)  # the first step of a stop
+
+    async def _start_server(self, stack: AsyncExitStack) -> RequestMiddleware:
+        """Start the HTTP server. Until the routes are mounted it is alive, but not ready."""
+        settings = self.settings
         counted = settings.metrics_port is None
         memory = MemoryBudget(_bytes_in_flight(settings), settings.max_body_bytes)
         middleware = create_middleware(lambda: self._draining, memory, settings.root_path, counted=counted)
         self._application: ASGIApp = middleware
         application = tracing.wrap_application(middleware if settings.console_password is None else self._dispatch)
         self._server = await _listen(stack, application, settings.host, settings.port, settings.forwarded_allow_ips)
-        self.store = await self._open_store(wait_for_server=not single_node)
+        return middleware
+
+    async def _open_store(self, stack: AsyncExitStack, *, single_node: bool) -> None:
+        self.store = await open_store(
+            self.settings.store_url, self._work_due, self._mailbox_free, wait_for_server=not single_node
+        )
         stack.push_async_callback(self.store.close)
         if single_node:
-            for email, in_doubt in await self.store.recover(self.clock.now(), everything=True):
-                logs.reclaimed(email, in_doubt=in_doubt)
-        await self._apply_setting_key()
-        await self._start_disk_guard(stack)
-        self.coordinator = self._running_coordinator = self._coordinator(single_node=single_node)
-        if settings.role != "api":
-            await self._start_webhooks(stack, single_node=single_node)
-        await self._start_coordinator(stack)
-        keep = RetentionPeriods(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
-        self.retention = Retention(self.store, self.clock, keep)
-        self.retention.start()
-        stack.push_async_callback(self.retention.stop)
-        context = self._context()
-        mount_routes(middleware, context, public=settings.role != "relay")
-        self._application = self._with_console(middleware, context)
-        stack.push_async_callback(middleware.close)
-        stack.push_async_callback(self._server.stop)  # the first step of a stop
+            await recover_all(self.store, self.clock.now())
+        await apply_setting_key(self.store, self.settings, self.clock.now())
 
     async def _start_disk_guard(self, stack: AsyncExitStack) -> None:
         file = database_file(self.settings.store_url)
@@ -128,19 +127,6 @@ class Postern:
             raise SettingsError(f"POSTERN_MIN_FREE_BYTES: {error} Give less, or 0 for no reserve.") from None
         self.disk.start()
         stack.push_async_callback(self.disk.stop)
-
-    async def _open_store(self, *, wait_for_server: bool) -> Store:
-        """Open the store. With `wait_for_server`, retry until an unreachable database server answers."""
-        while True:
-            try:
-                return await Store.open(
-                    self.settings.store_url, on_due=self._work_due, on_mailbox_free=self._mailbox_free
-                )
-            except StoreUnreachableError as error:
-                if not wait_for_server:
-                    raise
-                logs.store_unreachable(error, seconds=DATABASE_RETRY_DELAY)
-            await asyncio.sleep(DATABASE_RETRY_DELAY)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, single_node: bool) -> None:
         sender = WebhookSender(self.clock, tls.context(None), allow_private=self.settings.webhook_private_addresses)
@@ -154,31 +140,6 @@ class Postern:
         )
         await self.store.publish_event(what)
 
-    async def _start_coordinator(self, stack: AsyncExitStack) -> None:
-        """Start the mailboxes. Without the relay role: only their health checks, no login and no credential checks."""
-        factory, targets, relays = MailboxFactory(self.clock), [], self.settings.role != "api"
-        for pool in self.settings.pools:
-            for one in pool.mailboxes:
-                login = factory.credentials(one)
-                self._credential_expiries[one.mailbox] = login.expiry
-                targets.append(factory.check_target(pool, one, login, self.settings.max_message_bytes))
-                if relays:
-                    self.coordinator.add(pool.name, one.mailbox, limits(one), partial(factory.sessions, one, login))
-                    watch = CredentialExpiryMonitor(one.mailbox, login, self.clock, self._publish_expiry)
-                    every = CHECK_INTERVAL / self.clock.speed
-                    loop = run_periodically("credential expiry", watch.advance, interval=every)
-                    stack.callback(asyncio.create_task(loop).cancel)
-        file = database_file(self.settings.store_url)
-        sessions = RelaySessions(self.coordinator.logged_in, self.coordinator.reserve_slot)
-        self.health_monitor = HealthMonitor(
-            self.store, self.clock, targets, sessions, file and file.parent, lambda: self.disk.low
-        )
-        stack.callback(self.health_monitor.close)
-        await self._start_metrics(stack)
-        if relays:
-            stack.push_async_callback(self.coordinator.stop, self.settings.drain_seconds)
-            await self.coordinator.start()
-
     def _coordinator(self, *, single_node: bool) -> MailboxCoordinator:
         return MailboxCoordinator(
             self.store,
@@ -188,6 +149,50 @@ class Postern:
             heartbeat=self._heartbeat,
             tenant_recipients_per_day=self.settings.tenant_recipients_per_day,
         )
+
+    def _add_mailboxes(self, stack: AsyncExitStack) -> list[CheckTarget]:
+        """Add the mailboxes to the relay, if this process has its role, and return them as targets of checks."""
+        factory, targets = MailboxFactory(self.clock), []
+        for pool in self.settings.pools:
+            for one in pool.mailboxes:
+                login = factory.credentials(one)
+                self._credential_expiries[one.mailbox] = login.expiry
+                targets.append(factory.check_target(pool, one, login, self.settings.max_message_bytes))
+                if self.settings.role != "api":
+                    self.coordinator.add(pool.name, one.mailbox, limits(one), partial(factory.sessions, one, login))
+                    self._start_expiry_monitor(stack, one.mailbox, login)
+        return targets
+
+    def _start_expiry_monitor(self, stack: AsyncExitStack, mailbox: str, login: Credentials) -> None:
+        watch = CredentialExpiryMonitor(mailbox, login, self.clock, self._publish_expiry)
+        every = CHECK_INTERVAL / self.clock.speed
+        loop = run_periodically("credential expiry", watch.advance, interval=every)
+        stack.callback(asyncio.create_task(loop).cancel)
+
+    def _start_health_monitor(self, stack: AsyncExitStack, targets: list[CheckTarget]) -> None:
+        file = database_file(self.settings.store_url)
+        sessions = RelaySessions(self.coordinator.logged_in, self.coordinator.reserve_slot)
+        self.health_monitor = HealthMonitor(
+            self.store, self.clock, targets, sessions, file and file.parent, lambda: self.disk.low
+        )
+        stack.callback(self.health_monitor.close)
+
+    async def _start_relay(self, stack: AsyncExitStack) -> None:
+        if self.settings.role != "api":
+            stack.push_async_callback(self.coordinator.stop, self.settings.drain_seconds)
+            await self.coordinator.start()
+
+    def _start_retention(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        keep = RetentionPeriods(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
+        self.retention = Retention(self.store, self.clock, keep)
+        self.retention.start()
+        stack.push_async_callback(self.retention.stop)
+
+    def _mount_routes(self, middleware: RequestMiddleware) -> None:
+        context = self._context()
+        mount_routes(middleware, context, public=self.settings.role != "relay")
+        self._application = self._with_console(middleware, context)
 
     async def _start_metrics(self, stack: AsyncExitStack) -> None:
         """Start before the mailboxes, so that a separate metrics port answers until the end of a drain."""
@@ -206,19 +211,6 @@ class Postern:
     def _mailbox_free(self) -> None:
         if self._running_coordinator is not None:
             self._running_coordinator.hint_free_mailbox()
-
-    async def _apply_setting_key(self) -> None:
-        secret = self.settings.api_key
-        if secret is None and self.settings.role == "relay":  # it serves no API and may lack the setting
-            return
-        hashed = None if secret is None else digest(secret.get_secret_value())
-        applied = await self.store.apply_setting(hashed, self.clock.now())
-        for id in applied.revoked:
-            logs.key_changed(id, what=Outcome.REVOKED, key=BY.name)
-        if applied.key is not None and applied.outcome in (Outcome.CREATED, Outcome.REPLACED):
-            logs.key_changed(applied.key, what=applied.outcome, key=BY.name)
-        elif applied.key is not None and applied.outcome is Outcome.IGNORED:
-            logs.key_ignored(applied.key)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
@@ -268,49 +260,6 @@ class Postern:
         )
 
 
-async def serve(settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None) -> None:
-    """Run until SIGTERM or SIGINT, then drain."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    with traced(os.environ):
-        await _serve(settings, clock, heartbeat, stop)
-    logs.stopped()
-
-
-@contextmanager
-def traced(environment: Mapping[str, str]) -> Iterator[None]:
-    """Export spans if OpenTelemetry's environment variables request it. Raises SettingsError."""
-    if not traces_wanted(environment):
-        yield
-        return
-    spans = importlib.import_module(
-        "app.tracing_otel"
-    ).OtelSpanRecorder.exported()  # by name, because it cannot be imported without the extra
-    tracing.set_recorder(spans)
-    try:
-        yield
-    finally:
-        tracing.set_recorder(None)
-        spans.close()
-
-
-async def _serve(
-    settings: Settings, clock: Clock | None, heartbeat: HeartbeatConfig | None, stop: asyncio.Event
-) -> None:
-    async with AsyncExitStack() as stack:
-        starting = asyncio.create_task(stack.enter_async_context(Postern(settings, clock, heartbeat)))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            _log_started(await starting)
-            await stopping
-        starting.cancel()
-        stopping.cancel()
-        await asyncio.gather(starting, stopping, return_exceptions=True)
-
-
 def _bytes_in_flight(settings: Settings) -> int:
     return max(settings.max_bytes_in_flight, settings.max_body_bytes)
 
@@ -324,34 +273,3 @@ async def _listen(
     await server.start()
     stack.push_async_callback(server.stop)
     return server
-
-
-def _log_started(postern: Postern) -> None:
-    settings = postern.settings
-    every = [one for pool in settings.pools for one in pool.mailboxes]
-    upstreams = sorted({f"{one.smtp_host}:{one.smtp_port}" for one in every})
-    logs.started(
-        url=postern.url,
-        role=settings.role,
-        mailboxes=len(every),
-        mailbox=every[0].mailbox,
-        upstream=", ".join(upstreams),
-    )
-
-
-def configure_logs(settings: Settings) -> None:
-    """Configure the log; the format `auto` is `human` if standard error is a terminal, else JSON."""
-    human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stderr.isatty())
-    own = frozenset(one.mailbox for pool in settings.pools for one in pool.mailboxes)
-    logs.configure(human=human, level=settings.log_level, shown=own if settings.log_addresses == "masked" else None)
-
-
-def _lock_database(url: str, stack: AsyncExitStack) -> bool:
-    """Lock an embedded database. True: no other process uses it, so attempts under way in it were abandoned."""
-    file = database_file(url)
-    if file is None:
-        return False
-    lock = DatabaseFileLock(file)
-    lock.acquire()
-    stack.callback(lock.release)
-    return True

@@ -1,0 +1,79 @@
+"""Life of the process of `postern serve`: its log, its traces, and the signals that stop it."""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+
+from app import logs, tracing
+from app.clock import Clock
+from app.main.postern import Postern
+from app.relay.coordinator import HeartbeatConfig
+from app.settings import Settings
+from app.settings.tracing import traces_wanted
+
+
+async def serve(settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None) -> None:
+    """Run until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with traced(os.environ):
+        await _serve(settings, clock, heartbeat, stop)
+    logs.stopped()
+
+
+@contextmanager
+def traced(environment: Mapping[str, str]) -> Iterator[None]:
+    """Export spans if OpenTelemetry's environment variables request it. Raises SettingsError."""
+    if not traces_wanted(environment):
+        yield
+        return
+    spans = importlib.import_module(
+        "app.tracing_otel"
+    ).OtelSpanRecorder.exported()  # by name, because it cannot be imported without the extra
+    tracing.set_recorder(spans)
+    try:
+        yield
+    finally:
+        tracing.set_recorder(None)
+        spans.close()
+
+
+async def _serve(
+    settings: Settings, clock: Clock | None, heartbeat: HeartbeatConfig | None, stop: asyncio.Event
+) -> None:
+    async with AsyncExitStack() as stack:
+        starting = asyncio.create_task(stack.enter_async_context(Postern(settings, clock, heartbeat)))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            _log_started(await starting)
+            await stopping
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+
+
+def _log_started(postern: Postern) -> None:
+    settings = postern.settings
+    every = [one for pool in settings.pools for one in pool.mailboxes]
+    upstreams = sorted({f"{one.smtp_host}:{one.smtp_port}" for one in every})
+    logs.started(
+        url=postern.url,
+        role=settings.role,
+        mailboxes=len(every),
+        mailbox=every[0].mailbox,
+        upstream=", ".join(upstreams),
+    )
+
+
+def configure_logs(settings: Settings) -> None:
+    """Configure the log; the format `auto` is `human` if standard error is a terminal, else JSON."""
+    human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stderr.isatty())
+    own = frozenset(one.mailbox for pool in settings.pools for one in pool.mailboxes)
+    logs.configure(human=human, level=settings.log_level, shown=own if settings.log_addresses == "masked" else None)
