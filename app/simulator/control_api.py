@@ -90,7 +90,7 @@ async def show_message(sim: Sim, id: str) -> dict[str, Any]:
 
 @_routes.delete("/messages", status_code=204)
 async def clear_records(sim: Sim) -> None:
-    """Delete messages, sessions, logins, violations and the usage of limits. FaultScript stay."""
+    """Delete messages, closed sessions, logins, violations and the usage of limits. Faults remain."""
     sim.clear_records()
 
 

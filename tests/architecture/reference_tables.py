@@ -5,10 +5,12 @@ written by hand.
 """
 
 import ast
+import inspect
 import json
 import re
+import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +27,9 @@ from app.mail.lifecycle import TRANSITIONS, MessageState
 from app.metrics_exporter import GaugeCollector, StoreSnapshot
 from app.settings import PoolSettings, Settings
 from app.settings.toml_file import CONFIG
+from app.simulator import Point, Simulator, replies
+from app.simulator.control_api import control_api
+from app.simulator.faults import actions
 from app.store.read.records import Backlog
 
 ROOT = Path(__file__).parents[2]
@@ -203,6 +208,39 @@ def commands() -> Iterator[tuple[str, str]]:
             yield words, " ".join(paragraph.split()).replace("|", "\\|")
 
 
+def _simulator_routes_table() -> str:
+    paths = control_api(Simulator()).openapi()["paths"]
+    rows = [
+        f"| `{method.upper()} {path}` | {' '.join(operation['description'].split())} |"
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    ]
+    return "\n".join(["| request | purpose |", "|---|---|", *rows])
+
+
+def _fault_points_table() -> str:
+    comments = re.findall(r'^    [A-Z]+ = "(\w+)"  # (.+)$', inspect.getsource(Point), re.MULTILINE)
+    rows = [f"| `{name}` | {comment} |" for name, comment in comments]
+    return "\n".join(["| `at` | point of the session |", "|---|---|", *rows])
+
+
+def _fault_actions_table() -> str:
+    union, _ = typing.get_args(actions.Action)
+    rows = []
+    for kind in typing.get_args(union):
+        members = {field.name: field.default for field in fields(kind)}
+        name, effect = members.pop("action"), " ".join((inspect.getdoc(kind) or "").split())
+        if kind is not actions.Call:
+            rows.append(f"| `{name}` | {', '.join(f'`{member}`' for member in members)} | {effect} |")
+    return "\n".join(["| `action` | members | effect |", "|---|---|---|", *rows])
+
+
+def _named_faults_table() -> str:
+    codes = {name: re.match(r"\d{3}(?: \d\.\d+\.\d+)?", text) for name, text in replies.ROWS.items()}
+    rows = [f"| `{name}` | `{replies.ROWS[name].phase}` | {code[0]} |" for name, code in codes.items() if code]
+    return "\n".join(["| `named` | point | reply |", "|---|---|---|", *rows])
+
+
 def _specification() -> dict[str, Any]:
     document: dict[str, Any] = json.loads((ROOT / "deploy/openapi.json").read_text("utf-8"))
     return document
@@ -217,6 +255,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "errors": _errors_table,
     "commands": _commands_table,
     "states": state_diagram,
+    "simulator-routes": _simulator_routes_table,
+    "fault-points": _fault_points_table,
+    "fault-actions": _fault_actions_table,
+    "named-faults": _named_faults_table,
 }
 
 

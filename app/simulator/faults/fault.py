@@ -18,18 +18,18 @@ class Point(StrEnum):
 
     CONNECT = "connect"  # after TCP connect, before the greeting
     GREETING = "greeting"  # instead of the 220
-    EHLO = "ehlo"
-    STARTTLS = "starttls"
+    EHLO = "ehlo"  # instead of the reply to EHLO or HELO
+    STARTTLS = "starttls"  # before the 220 to STARTTLS
     TLS = "tls"  # ClientHello received, before the server's part of the handshake
     AUTH = "auth"  # credentials received, before they are checked
-    MAIL = "mail"
-    RCPT = "rcpt"
-    DATA = "data"  # before 354
+    MAIL = "mail"  # before MAIL is handled
+    RCPT = "rcpt"  # before RCPT is handled
+    DATA = "data"  # before the 354 to DATA
     CONTENT = "content"  # after `after` bytes of content
     DOT = "dot"  # complete content received, before the message is accepted
     ACCEPTED = "accepted"  # message accepted and recorded, before the 250
     REPLY = "reply"  # before any reply
-    QUIT = "quit"
+    QUIT = "quit"  # before QUIT is handled
     IDLE = "idle"  # after `after` seconds of the clock without a command, outside a transaction
 
 

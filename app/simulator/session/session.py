@@ -99,7 +99,7 @@ class Session:
         }
         return replies.fill(text, own | values)
 
-    # FaultScript.
+    # Faults.
 
     async def apply_faults(
         self, point: Point, usual: str, *, mailbox: str = "", recipient: str = "", only: ScriptedFault | None = None
