@@ -1,4 +1,4 @@
-"""A pretend Entra for tests, with an app that may prove itself in every way."""
+"""Simulated Entra ID for tests, with an app that has every kind of credential."""
 
 import time
 from collections.abc import AsyncIterator
@@ -37,12 +37,12 @@ _YEAR = timedelta(days=365)
 
 @cache
 def key(name: str) -> rsa.RSAPrivateKey:
-    """An RSA key for tests, made once for each name."""
+    """Return the RSA key of a name, generated once."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def certificate(name: str = "app", *, ends: timedelta = _YEAR) -> x509.Certificate:
-    """A self-signed certificate over `key(name)` that ends after so long."""
+    """Return a self-signed certificate of `key(name)` that expires after `ends`."""
     now = datetime.now(UTC)
     common = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"postern {name}")])
     made = x509.CertificateBuilder().subject_name(common).issuer_name(common).public_key(key(name).public_key())
@@ -51,17 +51,17 @@ def certificate(name: str = "app", *, ends: timedelta = _YEAR) -> x509.Certifica
 
 
 def pem(one: x509.Certificate) -> str:
-    """What is uploaded to Entra."""
+    """Return a certificate in PEM."""
     return one.public_bytes(Encoding.PEM).decode()
 
 
 def key_pem(name: str = "app", password: str | None = None) -> str:
-    """The private half."""
+    """Return the private key in PEM, encrypted if there is a password."""
     return key(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _lock(password)).decode()
 
 
 def pfx(one: x509.Certificate, name: str = "app", password: str | None = None) -> bytes:
-    """Both halves in PKCS #12."""
+    """Return the certificate and its private key in PKCS #12."""
     return pkcs12.serialize_key_and_certificates(b"postern", key(name), one, None, _lock(password))
 
 
@@ -70,14 +70,14 @@ def _lock(password: str | None) -> KeySerializationEncryption:
 
 
 def federated(*, name: str = "cluster", **changes: Any) -> str:
-    """Another issuer's token for the app, as Kubernetes projects it into a file."""
+    """Return a token of another issuer for the app, as Kubernetes writes it to a file."""
     now = int(time.time())
     claims = {"iss": ISSUER, "sub": SUBJECT, "aud": "api://AzureADTokenExchange", "iat": now, "exp": now + 3600}
     return jwt.encode({**claims, **changes}, key(name), algorithm="RS256")
 
 
 def app(**changes: Any) -> App:
-    """The app with a secret, a certificate and a federation."""
+    """Return an app with a secret, a certificate and a federated credential."""
     public = key("cluster").public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     facts: dict[str, Any] = {
         "secrets": (SECRET,),
@@ -89,13 +89,13 @@ def app(**changes: Any) -> App:
 
 @dataclass(frozen=True, slots=True)
 class RunningEntra:
-    """A running Entra, and how to ask there."""
+    """Running Entra ID, and the file of the CA certificate."""
 
     entra: Entra
     ca_file: Path
 
     def registration(self, **changes: Any) -> Registration:
-        """The app's, with changes."""
+        """Return the registration of the app, with changes."""
         facts: dict[str, Any] = {
             "authority": self.entra.authority,
             "tenant": TENANT,
@@ -107,13 +107,13 @@ class RunningEntra:
 
     @property
     def outcomes(self) -> list[str]:
-        """How each request ended."""
-        return [asked.outcome for asked in self.entra.requests]
+        """Outcome of each token request."""
+        return [request.outcome for request in self.entra.requests]
 
 
 @asynccontextmanager
 async def running_entra(simulator: Simulator, folder: Path, **options: Any) -> AsyncIterator[RunningEntra]:
-    """Start Entra beside a simulator; `folder` gets the CA's certificate."""
+    """Start Entra ID beside a simulator, and write the CA certificate to `folder`."""
     ca_file = folder / "ca.pem"
     simulator.write_ca(ca_file)
     async with Entra(simulator, [app()], **options) as entra:

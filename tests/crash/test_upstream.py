@@ -55,9 +55,9 @@ async def test_trouble_of_the_upstream_loses_nothing(
         async with upstream(tmp_path / str(number), seed=number) as (simulator, at_home):
             if point in OPENING:  # so that it is called often
                 simulator.faults.add(Fault(at=Point.MAIL, do=Drop(), every=4))
-            armed = simulator.faults.add(Fault(at=point, do=FAULTS[name], probability=CHANCE.get(point, 0.2)))
+            fault = simulator.faults.add(Fault(at=point, do=FAULTS[name], probability=CHANCE.get(point, 0.2)))
             done = await relay_all(at_home, f"{name} at {point}")
-        struck[name] += armed.fired
+        struck[name] += fault.fired
         total.update(emails=done.emails, held=done.held_as_unknown, flagged=done.flagged, twice=done.twice)
     figure("rounds of 60 emails", len(chosen))
     figure("faults struck", f"{struck.total()} ({', '.join(f'{name} {fired}' for name, fired in struck.items())})")

@@ -42,7 +42,7 @@ class FaultContext:
     sender: str
     recipients: tuple[str, ...]
     write_reply: Callable[[str], None] = field(repr=False)  # write and record a reply
-    override_reply: Callable[[str], None] = field(repr=False)  # replace the next positive reply
+    replace_reply: Callable[[str], None] = field(repr=False)  # replace the next positive reply
 
 
 @validated(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Say:
     async def apply(self, context: FaultContext) -> bool:
         """Replace the usual reply."""
         if context.is_command and self.text[0] in "23" and self.text[0] == context.usual[0] and not self.close:
-            context.override_reply(self.text)
+            context.replace_reply(self.text)
             return False
         context.write_reply(self.text)
         if self.close:

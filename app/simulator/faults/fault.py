@@ -53,14 +53,15 @@ class Fault:
     name: str = ""
 
     @classmethod
-    def named(cls, name: str, *, close: bool | None = None, **conditions: Any) -> Self:
+    def named(cls, name: str, /, *, close: bool | None = None, **conditions: Any) -> Self:
         """Return the fault that sends the error reply `name` of replies.ROWS in the phase in which Exchange sends it.
 
-        After a 421 the connection is closed (RFC 5321 §3.8), unless `close` is False. Raises KeyError.
+        `conditions` are other fields of Fault, `at` among them. After a 421 the connection is closed
+        (RFC 5321 §3.8), unless `close` is False. Raises KeyError.
         """
         text = ROWS[name]
         say = Say(text.text, close=text.startswith("421") if close is None else close)
-        return cls(at=_POINTS[text.phase], do=say, **{"name": name, **conditions})
+        return cls(**{"at": _POINTS[text.phase], "do": say, "name": name, **conditions})
 
     def applies_to(self, context: FaultContext) -> bool:
         """Return True if the condition matches mailbox, sender and one of the recipients."""

@@ -67,13 +67,13 @@ def _masked(verb: str, argument: str) -> str:
 async def _apply_idle_faults(session: Session) -> None:
     """Apply each fault at IDLE when the client has sent nothing for the `after` seconds of the fault."""
     waited = 0.0
-    for armed in sorted(session.state.faults.at(Point.IDLE), key=lambda one: one.fault.after):
-        within = (armed.fault.after - waited) / session.state.clock.speed
-        waited = armed.fault.after
+    for scripted in sorted(session.state.faults.at(Point.IDLE), key=lambda one: one.fault.after):
+        within = (scripted.fault.after - waited) / session.state.clock.speed
+        waited = scripted.fault.after
         if within > 0 and await _received_data(session, within):
             return
         if not session.connection.has_line and await session.apply_faults(
-            Point.IDLE, replies.CONNECTION_TIMED_OUT, only=armed
+            Point.IDLE, replies.CONNECTION_TIMED_OUT, only=scripted
         ):
             await session.connection.flush()
 

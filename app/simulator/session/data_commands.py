@@ -47,10 +47,10 @@ async def bdat(session: Session, argument: str) -> None:
 
 async def _fault_during_content(session: Session) -> bool:
     """Return True if a fault at CONTENT replaced the reply; then read and discard the rest of the content."""
-    for armed in sorted(session.state.faults.at(Point.CONTENT), key=lambda one: one.fault.after):
-        if not await session.connection.wait_for_bytes(int(armed.fault.after)):
+    for scripted in sorted(session.state.faults.at(Point.CONTENT), key=lambda one: one.fault.after):
+        if not await session.connection.wait_for_bytes(int(scripted.fault.after)):
             return False
-        if await session.apply_faults(Point.CONTENT, "250 2.0.0 OK", only=armed):
+        if await session.apply_faults(Point.CONTENT, "250 2.0.0 OK", only=scripted):
             await session.connection.flush()
             await session.connection.read_content(0)
             session.end_transaction()

@@ -122,7 +122,7 @@ class Session:
             sender=transaction.mail_from if transaction else "",
             recipients=(recipient,) if recipient else tuple(transaction.recipients) if transaction else (),
             write_reply=self.write_reply,
-            override_reply=self._replace_reply,
+            replace_reply=self._replace_reply,
         )
         return await self.state.faults.apply(context, only)
 

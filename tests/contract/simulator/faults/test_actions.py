@@ -60,11 +60,11 @@ ANSWERED = [
 @pytest.mark.parametrize("point", ANSWERED)
 async def test_say_replaces_the_reply(sim: Simulator, clients: list[Client], point: Point) -> None:
     """The text is sent verbatim; with `close` the connection ends after it. No message is accepted."""
-    armed = sim.faults.add(Fault(point, Say("421 4.3.2 Service not active", close=True)))
+    fault = sim.faults.add(Fault(point, Say("421 4.3.2 Service not active", close=True)))
     clients.append(client := await Client.connect(sim))
     assert await until(sim, client, point) == "421 4.3.2 Service not active"
     assert await client.rest() == b""
-    assert armed.fired == 1
+    assert fault.fired == 1
     assert len(sim.accepted) == (1 if point is Point.QUIT else 0)
 
 
@@ -125,10 +125,10 @@ async def test_a_delayed_acceptance_after_the_client_has_disconnected(start: Sta
     """A slow server accepts the complete content after the client has closed the connection."""
     sim = await start(speed=10)
     client = await ready(sim)
-    armed = sim.faults.add(Fault(Point.DOT, Delay(2)))
+    fault = sim.faults.add(Fault(Point.DOT, Delay(2)))
     await client.envelope()
     client.write(content() + b".\r\n")
-    await armed.wait(5)
+    await fault.wait(5)
     await client.close()
     assert sim.accepted == []
     await sim.wait_for(1, 5)
@@ -157,10 +157,10 @@ async def test_half_a_reply(sim: Simulator, ready: Ready) -> None:
 async def test_silence_keeps_the_connection_open(sim: Simulator, ready: Ready) -> None:
     """No further reply is sent. The end of the connection is detected."""
     client = await ready(sim)
-    armed = sim.faults.add(Fault(Point.DATA, Silence()))
+    fault = sim.faults.add(Fault(Point.DATA, Silence()))
     await client.commands((f"MAIL FROM:<{MAILBOX}>", "RCPT TO:<ada@example.net>"))
     client.write(b"DATA\r\n")
-    await armed.wait(5)
+    await fault.wait(5)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await client.reader.read(1)
@@ -230,15 +230,15 @@ async def test_a_slow_writer(start: Start, ready: Ready) -> None:
 @pytest.mark.parametrize("action", [Drop(), Say("421 4.3.2 Service not active", close=True)])
 async def test_the_upload_can_be_interrupted(sim: Simulator, ready: Ready, action: Drop | Say) -> None:
     """The fault is applied after `after` bytes of content. Shorter content does not reach the point."""
-    armed = sim.faults.add(Fault(Point.CONTENT, action, after=5000))
+    fault = sim.faults.add(Fault(Point.CONTENT, action, after=5000))
     client = await ready(sim)
     assert (await client.send()).startswith("250 ")
-    assert armed.reached == 0
+    assert fault.reached == 0
     await client.envelope()
     client.write(content(body="x" * 10_000))
     said = await client.rest()
     assert said == (b"" if isinstance(action, Drop) else b"421 4.3.2 Service not active\r\n")
-    assert (armed.fired, len(sim.messages)) == (1, 1)
+    assert (fault.fired, len(sim.messages)) == (1, 1)
 
 
 async def test_a_reply_within_the_content_ends_the_message(sim: Simulator, ready: Ready) -> None:

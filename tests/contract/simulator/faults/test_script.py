@@ -72,13 +72,20 @@ async def test_conditions_of_a_fault(sim: Simulator, clients: list[Client]) -> N
     assert await one.command("RCPT TO:<a@slow.example>") == BUSY
 
 
+def test_fields_of_a_named_fault() -> None:
+    """A script can give a named fault another name and another point."""
+    fault = parse_fault({"named": "mailbox_full", "name": "quota", "at": "mail", "times": 2})
+    assert (fault.name, fault.at, fault.times) == ("quota", Point.MAIL, 2)
+    assert fault.do == Fault.named("mailbox_full").do
+
+
 async def test_faults_have_names(sim: Simulator, ready: Ready) -> None:
     """Faults are removed individually."""
     client = await ready(sim)
     sim.faults.add(Fault(Point.DOT, Say(BUSY), name="busy"))
     sim.faults.add(Fault(Point.QUIT, Drop()))
     sim.faults.remove("busy")
-    assert [armed.fault.at for armed in sim.faults] == [Point.QUIT]
+    assert [fault.fault.at for fault in sim.faults] == [Point.QUIT]
     assert (await client.send()).startswith("250 ")
 
 
@@ -171,6 +178,7 @@ def test_a_script_can_be_a_file(tmp_path: Path, name: str, text: str) -> None:
         {"at": "dot", "do": {"action": "drop"}, "nth": 0},
         {"at": "dot", "do": {"action": "drop"}, "when": "now"},
         {"named": "no_such_row"},
+        {"named": "mailbox_full", "when": "now"},
     ],
     ids=str,
 )
