@@ -43,7 +43,7 @@ class SpanRecorder(Protocol):
     def traceparent(self) -> str | None:
         """Return the W3C traceparent of the request under way."""
 
-    def step(self, name: str, emails: tuple[UUID, ...]) -> AbstractContextManager[object]:
+    def span(self, name: str, emails: tuple[UUID, ...]) -> AbstractContextManager[object]:
         """Open a span inside the request under way."""
 
     def claimed(self, email: UUID, parent: str, mailbox: str, at: float) -> None:
@@ -74,9 +74,9 @@ def traceparent() -> str | None:
     return None if _recorder is None else _recorder.traceparent()
 
 
-def step(name: str, *emails: UUID) -> AbstractContextManager[object]:
+def span(name: str, *emails: UUID) -> AbstractContextManager[object]:
     """Open a span inside the request under way."""
-    return _NOTHING if _recorder is None else _recorder.step(name, emails)
+    return _NOTHING if _recorder is None else _recorder.span(name, emails)
 
 
 def claimed(email: UUID, parent: str | None, mailbox: str, at: float) -> None:

@@ -91,7 +91,7 @@ class OtelSpanRecorder:
         _w3c.inject(carrier)
         return carrier.get("traceparent")
 
-    def step(self, name: str, emails: tuple[UUID, ...]) -> AbstractContextManager[Span]:
+    def span(self, name: str, emails: tuple[UUID, ...]) -> AbstractContextManager[Span]:
         facts = {"postern.email.id": [str(email) for email in emails]}
         return self._current(name, None, SpanKind.INTERNAL, facts)
 

@@ -42,7 +42,7 @@ def _console_renderer() -> Callable[..., Any]:
     return structlog.dev.ConsoleRenderer()
 
 
-def mask(text: str, shown: frozenset[str]) -> str:
+def mask_addresses(text: str, shown: frozenset[str]) -> str:
     """Return the text with `***` for the local part of each address that is not in `shown`. Linear in its length."""
     spans: list[tuple[int, int]] = []  # of the local parts
     earliest = 0
@@ -82,7 +82,7 @@ def _value(name: str, text: str, human: bool, shown: frozenset[str] | None) -> s
     if not is_traceback:
         text = cut(text, MAX_FIX if name == "fix" else MAX_VALUE)
     if shown is not None and "@" in text:
-        text = mask(text, shown)
+        text = mask_addresses(text, shown)
     return escape_controls(text, multiline=is_traceback) if human else text
 
 

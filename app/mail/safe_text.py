@@ -1,6 +1,6 @@
 """Safe display of foreign text: bounded length, no invisible characters or terminal control sequences.
 
-Python's own escapes stand for such characters (`\\x1b`, `\\u202e`), so a reader sees that one was there. Pure.
+Such characters are replaced by Python's escapes (`\\x1b`, `\\u202e`), so a reader sees that they were there. Pure.
 """
 
 import json
@@ -25,7 +25,7 @@ def cut(text: str, limit: int = QUOTE_LIMIT) -> str:
 def escape_controls(text: str, *, multiline: bool = False) -> str:
     """Return `text` with a visible escape for each character that controls a terminal or is invisible.
 
-    With `multiline`, TAB and LF stay. Emoji that are joined by U+200D come apart, and its escape is shown.
+    With `multiline`, TAB and LF stay. Emoji that are joined by U+200D are separated by its escape.
     """
     if text.isascii() and text.isprintable():
         return text

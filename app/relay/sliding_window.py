@@ -14,7 +14,7 @@ _ENTRIES_PER_PERIOD = 1500  # entries that are closer than this are merged into 
 
 
 class SlidingWindow:
-    """At most `limit` (messages, recipients) in any `period` seconds. Times are of one monotonic clock, in seconds.
+    """Limiter to `limit` messages or recipients in any `period` seconds. Times are of one monotonic clock, in seconds.
 
     `reserve` is the part of the limit that its user reserves for urgent mail; it is only stored here.
     """

@@ -70,7 +70,7 @@ class PoolWakeups:
         self.wake_next()
 
     def wake_next(self) -> None:
-        """If there may be more work, wake the next parked mailbox that could claim it."""
+        """Wake the next parked mailbox that could claim more work, if there may be any."""
         ready = {} if self.empty else self._ready
         if not ready and not self._no_urgent:
             ready = self._ready_if_urgent

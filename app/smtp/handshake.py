@@ -1,8 +1,8 @@
 """Opening of an SMTP session: TCP, greeting, EHLO, STARTTLS, EHLO, AUTH (RFC 5321 §3.1, RFC 3207, RFC 4954).
 
-aiosmtplib sends the commands. An SmtpChannel stands between it and the transport and parses every reply first, so that
-a reply without a command is detected, such as plain text injected before TLS (RFC 3207 §4.2). After the login the
-channel alone owns the transport. No secret and no mail is sent before certificate and host name are verified.
+aiosmtplib sends the commands. An SmtpChannel between it and the transport parses every reply first, and detects a reply
+without a command, such as plain text injected before TLS (RFC 3207 §4.2). After the login the channel alone owns the
+transport. No secret and no mail is sent before certificate and host name are verified.
 This is the only module that imports aiosmtplib; none of its types leave it.
 """
 

@@ -21,7 +21,7 @@ from app.api.http import prefer, strict_json
 from app.api.submission import attachment_content, send_time
 from app.api.submission.fields import ValidationContext
 from app.api.submission.schema import read_email
-from app.logs.format import mask
+from app.logs.format import mask_addresses
 from app.mail import key_policy, safe_text
 from app.mail.message import custom_fields, headers, mime_parameters
 from app.mail.message.address import parse_address
@@ -191,7 +191,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "time": lambda text: send_time.parse(text, 0.0),
     "json": lambda text: strict_json.parse(text.encode("utf-8", "surrogatepass")),
     "webhook URL": lambda text: rules.target(text, private=False),
-    "masking": lambda text: mask(text, frozenset()),
+    "masking": lambda text: mask_addresses(text, frozenset()),
     "escaping": safe_text.escape_controls,
     "escaping in JSON": safe_text.escape_in_json,
     "cookies": cookie_parser,

@@ -19,7 +19,7 @@ from app.api.auth.attempt_limit import AttemptLimiter
 from app.api.problems.problem import Problem
 from app.api.problems.transport import TooManyRequests
 from app.clock import Clock
-from app.logs.format import mask
+from app.logs.format import mask_addresses
 from app.mail.lifecycle import MessageState
 from app.quota import Quota
 from app.store import Store, StoreError
@@ -151,5 +151,5 @@ def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry
         by,
         Action.SEND_REFUSED,
         f"POST {scope['path']}",
-        {**details, "message": mask(problem.message[:_MAX_SUBJECT], frozenset())},
+        {**details, "message": mask_addresses(problem.message[:_MAX_SUBJECT], frozenset())},
     )

@@ -156,7 +156,7 @@ class SubmissionPipeline:
             self._rates.check(key.id, budget, amount)
         if not self._context.take_disk(amount.bytes):
             raise DiskAlmostFull
-        with tracing.step("commit", *(one.id for one in acceptances)):
+        with tracing.span("commit", *(one.id for one in acceptances)):
             result = await self._context.store.accept(acceptances, once, budget)
         if isinstance(result, IdempotencyConflict):
             raise IdempotencyMismatch

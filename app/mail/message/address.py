@@ -62,7 +62,7 @@ _TAB_REPLACED = "A TAB in the display name was replaced by a space."
 _INVISIBLE_REMOVED = "Invisible or direction-changing characters were removed from the display name."
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# A display name whose < and > stand within quotation marks, and outside of them nothing that separates addresses.
+# A display name with < and > only within quotation marks, and without separators of addresses outside of them.
 _QUOTED_NAME = re.compile(r'((?:"(?:[^"\\]|\\.)*+"|[^"<>,;@])*+)<([^<>]*+)>')
 
 MAX_TEXT = 1_000  # characters of an address with its display name

@@ -99,7 +99,7 @@ def _alternative(submission: Submission, inline: list[Entity], key: str) -> Enti
 def redate(content: bytes, moment: float) -> bytes:
     """Replace the Date (RFC 5322 §3.6.1) by that of `moment` (epoch seconds); content without a Date stays as it is.
 
-    A Date in the future looks like spam, and one in the past is sorted where no reader sees it. The length stays.
+    A Date in the future looks like spam, and an email with a past one is sorted below newer ones. The length stays.
     """
     head_ends = content.find(b"\r\n\r\n")
     start = content.find(_DATE_FIELD, 0, head_ends + 1)  # a folded line never begins so

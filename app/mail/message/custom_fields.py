@@ -38,7 +38,7 @@ _BRACKETS = re.compile("<([^<>]*)>")
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
 _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?|mailto:[^?@]*@)([^/?#:,]*)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S")
-# A quoted-string that is not closed goes to the end: trying again at each quotation mark would cost quadratic time.
+# An unclosed quoted-string extends to the end: a new match at each quotation mark would take quadratic time.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"?+'
 _COMMA = re.compile(rf"({_QUOTED}|<[^<>]*+>)|,(?=[^ \t])")
 _SEPARATOR = re.compile(rf"{_QUOTED}|<[^<>]*+>|(,)")

@@ -29,7 +29,7 @@ class DaemonExecutor(Executor):
 def _run(future: "Future[Any]", call: Callable[[], Any]) -> None:
     try:
         result = call()
-    except BaseException as error:  # handed to the waiting task, whatever it is
+    except BaseException as error:  # raised in the waiting task
         future.set_exception(error)
     else:
         future.set_result(result)
