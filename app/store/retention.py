@@ -4,7 +4,6 @@ A step is small, because accepts wait for it. Messages that have not ended, and 
 locked, are never removed. On PostgreSQL one process prunes at a time.
 """
 
-from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -12,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, sel
 
 from app.frozen import frozen
 from app.store.db.dialect import execute_many
+from app.store.db.verb import each
 from app.store.keys import audit
 from app.store.queue.accept import IDEMPOTENCY_RETENTION
 from app.store.schema import CONTENT_REMOVED, ENDED_WITH_CONTENT, attempts, contents, idempotency, messages, recipients
@@ -67,15 +67,9 @@ _REMOVE_KEY = delete(idempotency).where(
 )
 
 
-def prune(connection: Connection, batch: Sequence[RetentionCutoffs]) -> list[int]:
-    """Run one step for each; return the numbers of rows removed or emptied.
-
-    0: nothing is left, or another process prunes.
-    """
-    return [_prune(connection, cutoffs) for cutoffs in batch]
-
-
-def _prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
+@each
+def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
+    """Run one step; return the number of rows removed or emptied. 0: nothing is left, or another process prunes."""
     if not _lock(connection):
         return 0
     return (

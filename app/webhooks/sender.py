@@ -67,7 +67,7 @@ class WebhookSender:
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             return WebhookResponse(0, _line(f"{type(error).__name__}: {error}"))
         except Exception as error:  # an uncounted attempt would be repeated for ever
-            logs.crashed(f"posting {due.event_id}", error)
+            logs.crashed(f"webhook request {due.event_id}", error)
             return WebhookResponse(
                 0, _line(f"It could not be posted ({type(error).__name__}); the log has the details.")
             )

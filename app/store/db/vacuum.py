@@ -4,31 +4,28 @@ SQLite reuses the pages of deleted rows, which costs less than new pages. So the
 the file stays below 4/3 of its content plus MIN_FREE_PAGES.
 """
 
-from collections.abc import Sequence
 from contextlib import closing, suppress
 
 from sqlalchemy import Connection, Engine
 
 from app.store.db.engine import write_engine
+from app.store.db.verb import each
 
 BATCH_PAGES = 256  # pages of 4 KiB in one step: accepts wait for it
 MIN_FREE_PAGES = 4096  # free pages that are never returned
 MAX_FULL_VACUUM = 128 * 1024 * 1024  # bytes; a database of this size is rewritten in about a second
 
 
-def shrink(connection: Connection, batch: Sequence[None]) -> list[int]:
-    """Run one step for each; return the numbers of pages returned. 0: few pages are free."""
-    return [_shrink(connection) for _ in batch]
-
-
-def _shrink(connection: Connection) -> int:
+@each
+def shrink(connection: Connection, _: None) -> int:
+    """Return up to BATCH_PAGES pages; their number. 0: few pages are free."""
     if connection.dialect.name != "sqlite":
         return 0
     free, pages = _number(connection, "freelist_count"), _number(connection, "page_count")
     if free <= max(MIN_FREE_PAGES, pages // 4):
         return 0
     cursor = connection.connection.cursor()
-    for _ in range(BATCH_PAGES):  # Python's driver executes one step of this pragma, which is one page
+    for _step in range(BATCH_PAGES):  # Python's driver executes one step of this pragma, which is one page
         cursor.execute("PRAGMA incremental_vacuum(1)")
     cursor.close()
     return free - _number(connection, "freelist_count")

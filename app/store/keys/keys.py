@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from app.mail.key_policy import Policy, validate
 from app.mail.message.message import Lane
+from app.store.db.verb import each
 from app.store.keys import audit, rate_limits
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.keys.records import (
@@ -67,19 +68,44 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
     return [None] * len(batch)
 
 
-def revise(connection: Connection, batch: Sequence[KeyRevision]) -> list[Key | None]:
-    """Change keys; return each key as changed, None if it does not exist. Raises PolicyError for conflicting fields."""
-    return [_revise(connection, one) for one in batch]
+@each
+def revise(connection: Connection, one: KeyRevision) -> Key | None:
+    """Change a key and return it; None if it does not exist. Raises PolicyError for conflicting fields."""
+    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
+    if row is None:
+        return None
+    before = _key(row)
+    policy = {name: value for name, value in one.changes.items() if name in _OF_POLICY}
+    others = {name: value for name, value in one.changes.items() if name not in _OF_POLICY}
+    after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
+    if after != before:
+        connection.execute(_UPDATE.values(_changeable(after)), {"of": one.id})
+        changed = _difference(_audited_fields(before), _audited_fields(after))
+        audit.write(connection, [_entry(Action.KEY_UPDATED, one.id, one.now, one.by, {"name": after.name, **changed})])
+    return after
 
 
-def rotate(connection: Connection, batch: Sequence[KeyRotation]) -> list[bool]:
-    """Give keys a new secret; return for each whether it exists and is not revoked."""
-    return [_rotate(connection, one) for one in batch]
+@each
+def rotate(connection: Connection, one: KeyRotation) -> bool:
+    """Give a key a new secret; return whether it exists and is not revoked."""
+    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
+    if row is None or row.revoked_at is not None:
+        return False
+    connection.execute(_REPLACE, {"of": one.id, "until": one.old_until})
+    connection.execute(insert(api_key_secrets), _secret_row(one.id, one.digest, one.now))
+    details = {"name": row.name, "old_secret_until": one.old_until}
+    audit.write(connection, [_entry(Action.KEY_ROTATED, one.id, one.now, one.by, details)])
+    return True
 
 
-def revoke(connection: Connection, batch: Sequence[Revocation]) -> list[bool]:
-    """Revoke keys; return for each whether it existed and was not revoked before."""
-    return [_revoke(connection, one) for one in batch]
+@each
+def revoke(connection: Connection, one: Revocation) -> bool:
+    """Revoke a key; return whether it existed and was not revoked before."""
+    done = connection.execute(_REVOKE, {"of": one.id, "revoked_at": one.now}).rowcount == 1
+    if done:
+        name = connection.execute(_ONE, {"of": one.id}).one().name
+        audit.write(connection, [_entry(Action.KEY_REVOKED, one.id, one.now, one.by, {"name": name})])
+    return done
 
 
 def touch(connection: Connection, batch: Sequence[tuple[UUID, float]]) -> list[None]:
@@ -115,40 +141,6 @@ def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
             usage = rate_limits.find(connection, key.id) if key.policy.rate_limit else None
             return AuthenticatedKey(key, row.expires_at, row.last_used_at, usage)
     return None
-
-
-def _revise(connection: Connection, one: KeyRevision) -> Key | None:
-    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
-    if row is None:
-        return None
-    before = _key(row)
-    policy = {name: value for name, value in one.changes.items() if name in _OF_POLICY}
-    others = {name: value for name, value in one.changes.items() if name not in _OF_POLICY}
-    after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
-    if after != before:
-        connection.execute(_UPDATE.values(_changeable(after)), {"of": one.id})
-        changed = _difference(_audited_fields(before), _audited_fields(after))
-        audit.write(connection, [_entry(Action.KEY_UPDATED, one.id, one.now, one.by, {"name": after.name, **changed})])
-    return after
-
-
-def _rotate(connection: Connection, one: KeyRotation) -> bool:
-    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
-    if row is None or row.revoked_at is not None:
-        return False
-    connection.execute(_REPLACE, {"of": one.id, "until": one.old_until})
-    connection.execute(insert(api_key_secrets), _secret_row(one.id, one.digest, one.now))
-    details = {"name": row.name, "old_secret_until": one.old_until}
-    audit.write(connection, [_entry(Action.KEY_ROTATED, one.id, one.now, one.by, details)])
-    return True
-
-
-def _revoke(connection: Connection, one: Revocation) -> bool:
-    done = connection.execute(_REVOKE, {"of": one.id, "revoked_at": one.now}).rowcount == 1
-    if done:
-        name = connection.execute(_ONE, {"of": one.id}).one().name
-        audit.write(connection, [_entry(Action.KEY_REVOKED, one.id, one.now, one.by, {"name": name})])
-    return done
 
 
 def _entry(action: Action, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]) -> Entry | None:

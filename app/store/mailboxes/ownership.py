@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, literal_column, select, up
 
 from app.mail.times import HOUR
 from app.store.db.dialect import DatabaseNow, upsert
+from app.store.db.verb import each
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 from app.store.schema import owners, replicas
 
@@ -45,27 +46,9 @@ _LEAVE = delete(replicas).where(_r.id == bindparam("of"))
 _FORGET = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
 
 
-def heartbeat(connection: Connection, batch: Sequence[Replica]) -> list[ClusterView]:
-    """Renew the lease of each replica; return for each the live replicas and the owner of every mailbox."""
-    return [_heartbeat(connection, replica) for replica in batch]
-
-
-def release(connection: Connection, batch: Sequence[tuple[str, int]]) -> list[bool]:
-    """Release mailboxes that are owned under these tokens; return for each whether it was."""
-    statement = _RELEASE.where(_o.mailbox == _MINE)
-    return [
-        connection.execute(statement, {"of": mailbox, "under": token}).rowcount == 1 for mailbox, token in sorted(batch)
-    ]
-
-
-def leave(connection: Connection, batch: Sequence[UUID]) -> list[None]:
-    """Remove these replicas."""
-    for replica in batch:
-        connection.execute(_LEAVE, {"of": replica})
-    return [None] * len(batch)
-
-
-def _heartbeat(connection: Connection, replica: Replica) -> ClusterView:
+@each
+def heartbeat(connection: Connection, replica: Replica) -> ClusterView:
+    """Renew the lease of a replica; return the live replicas and the owner of every mailbox."""
     until = DatabaseNow() + replica.lease
     statement = upsert(connection.dialect.name, replicas).values(
         id=replica.id, name=replica.name, serves=replica.serves, until=until
@@ -79,6 +62,20 @@ def _heartbeat(connection: Connection, replica: Replica) -> ClusterView:
         connection.execute(upsert(connection.dialect.name, owners).on_conflict_do_nothing(), rows)
         view = _cluster_view(connection)
     return view
+
+
+def release(connection: Connection, batch: Sequence[tuple[str, int]]) -> list[bool]:
+    """Release mailboxes that are owned under these tokens; return for each whether it was."""
+    statement = _RELEASE.where(_o.mailbox == _MINE)
+    return [
+        connection.execute(statement, {"of": mailbox, "under": token}).rowcount == 1 for mailbox, token in sorted(batch)
+    ]
+
+
+@each
+def leave(connection: Connection, replica: UUID) -> None:
+    """Remove a replica."""
+    connection.execute(_LEAVE, {"of": replica})
 
 
 def _cluster_view(connection: Connection) -> ClusterView:

@@ -3,12 +3,12 @@
 So the limit holds over all replicas; the unused draw of a dead replica is lost for a day.
 """
 
-from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from app.store.db.dialect import DatabaseNow
+from app.store.db.verb import each
 from app.store.mailboxes.records import QuotaGrant, QuotaRequest
 from app.store.schema import allowances, attempts, owners
 
@@ -29,12 +29,9 @@ _SENT = select(func.coalesce(func.sum(attempts.c.recipients), 0)).where(
 )
 
 
-def draw_quota(connection: Connection, batch: Sequence[QuotaRequest]) -> list[QuotaGrant | None]:
-    """Grant each request up to what remains. None: another replica draws now."""
-    return [_draw_quota(connection, request) for request in batch]
-
-
-def _draw_quota(connection: Connection, request: QuotaRequest) -> QuotaGrant | None:
+@each
+def draw_quota(connection: Connection, request: QuotaRequest) -> QuotaGrant | None:
+    """Grant up to the remaining recipients. None: another replica draws now."""
     if connection.execute(_LOCK).scalar() is None:
         return None
     if request.before is not None:

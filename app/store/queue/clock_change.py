@@ -4,7 +4,6 @@ Otherwise a 30-second retry delay would last an hour longer when the clock loses
 they are times of day.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, case, func, select, tuple_, update
 
 from app.mail.lifecycle import MessageState
+from app.store.db.verb import each
 from app.store.schema import ACTIVE, RESTING, attempts, mailboxes, messages
 
 NIL = UUID(int=0)
@@ -69,19 +69,15 @@ def latest(connection: Connection) -> float | None:
     return max((moment for moment in times if moment is not None), default=None)
 
 
-def shorten(connection: Connection, batch: Sequence[float]) -> list[None]:
+@each
+def shorten(connection: Connection, until: float) -> None:
     """Limit all leases to this time (epoch seconds)."""
-    for until in batch:
-        connection.execute(_SHORTEN, {"until": until})
-    return [None] * len(batch)
+    connection.execute(_SHORTEN, {"until": until})
 
 
-def bring_forward(connection: Connection, batch: Sequence[Batch]) -> list[BatchResult]:
-    """Bring forward up to BATCH_SIZE messages of each batch."""
-    return [_bring_forward(connection, part) for part in batch]
-
-
-def _bring_forward(connection: Connection, part: Batch) -> BatchResult:
+@each
+def bring_forward(connection: Connection, part: Batch) -> BatchResult:
+    """Bring forward the messages of one batch."""
     due_at, id = part.after
     rows = connection.execute(_RESTING, {"pool": part.pool, "due_at": due_at, "id": id}).all()
     changes = [

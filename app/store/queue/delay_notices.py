@@ -11,6 +11,7 @@ from app.mail.lifecycle import ENDED_STATES, WAITING_STATES
 from app.mail.mailbox_health import Health
 from app.mail.outcome.verdict import Explanation
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
+from app.store.db.verb import each
 from app.store.mailboxes import conditions
 from app.store.schema import delay_notices, messages
 from app.store.webhooks import outbox
@@ -35,12 +36,9 @@ def any_due(connection: Connection, now: float) -> bool:
     return connection.execute(_DUE_AT, {"now": now}).first() is not None
 
 
-def write_notices(connection: Connection, batch: Sequence[float]) -> list[int]:
-    """Publish up to BATCH_SIZE notices due at each time (epoch seconds); return the numbers of rows read."""
-    return [_write_notices(connection, now) for now in batch]
-
-
-def _write_notices(connection: Connection, now: float) -> int:
+@each
+def write_notices(connection: Connection, now: float) -> int:
+    """Publish up to BATCH_SIZE notices due at `now` (epoch seconds); return the number of rows read."""
     rows = connection.execute(_DUE, {"now": now}).all()
     if not rows:
         return 0

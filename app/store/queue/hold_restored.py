@@ -3,13 +3,13 @@
 A message scheduled for a future time stays queued: it cannot have been sent yet.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from app.mail.lifecycle import RESTORED, Event, MessageState, next_state
 from app.store.db.dialect import execute_many
+from app.store.db.verb import each
 from app.store.schema import WAITING, messages
 
 BATCH_SIZE = 1000  # rows in one transaction
@@ -30,12 +30,9 @@ _HOLD = (
 )
 
 
-def hold(connection: Connection, batch: Sequence[float]) -> list[int]:
-    """Hold up to BATCH_SIZE messages for each time (epoch seconds); return their numbers."""
-    return [_hold(connection, now) for now in batch]
-
-
-def _hold(connection: Connection, now: float) -> int:
+@each
+def hold(connection: Connection, now: float) -> int:
+    """Hold up to BATCH_SIZE messages at `now` (epoch seconds); return their number."""
     rows = [{"of": id} for id in connection.execute(_WAITING, {"now": now}).scalars()]
     execute_many(connection, _HOLD, rows)
     return len(rows)

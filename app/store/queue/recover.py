@@ -12,6 +12,7 @@ from app.mail import lifecycle, policy
 from app.mail.lifecycle import EXPIRED, ActiveMessage, Event, MessageState, RecipientOutcome, RecipientState
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.store.db.verb import each
 from app.store.queue.claim import pending
 from app.store.queue.settle import AttemptResult, write_results
 from app.store.records import AttemptLog
@@ -69,20 +70,29 @@ _STILL_PENDING = select(_r.message_id, _r.address, _r.reply).where(
 _FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to"))
 
 
-def recover(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[list[tuple[UUID, bool]]]:
-    """Requeue up to BATCH_SIZE messages each, evaluated like a lost connection; with each id: is it in doubt?"""
-    return [_recover(connection, expired) for expired in batch]
-
-
-def expire(connection: Connection, batch: Sequence[float]) -> list[list[UUID]]:
-    """End up to BATCH_SIZE messages that had expired at each time (epoch seconds); they are DONE."""
-    return [_expire(connection, now) for now in batch]
-
-
-def _recover(connection: Connection, expired: ExpiredLeases) -> list[tuple[UUID, bool]]:
+@each
+def recover(connection: Connection, expired: ExpiredLeases) -> list[tuple[UUID, bool]]:
+    """Requeue up to BATCH_SIZE messages, evaluated like a lost connection; with each id: is it in doubt?"""
     statement = _EXPIRED if expired.owner is None else _EXPIRED_OF
     rows = connection.execute(statement, {"until": expired.until, "owner": expired.owner}).all()
     return requeue(connection, rows, expired)
+
+
+@each
+def expire(connection: Connection, now: float) -> list[UUID]:
+    """End up to BATCH_SIZE messages that have expired at `now` (epoch seconds): they are DONE. Return their ids."""
+    rows = connection.execute(_PAST_EXPIRY, {"now": now}).all()
+    if not rows:
+        return []
+    ids: list[UUID] = [row.id for row in rows]
+    states = [lifecycle.next_state(MessageState(row.state), Event.EXPIRE) for row in rows]
+    connection.execute(
+        _EXPIRE,
+        [{"of": id, "state": state, "ended_at": now} for id, state in zip(ids, states, strict=True)],
+    )
+    _fail_pending(connection, ids)
+    outbox.ended(connection, dict.fromkeys(ids, now))
+    return ids
 
 
 def requeue(
@@ -111,21 +121,6 @@ def _result(row: Row[*tuple[Any, ...]], addresses: Sequence[str], expired: Expir
     )
     settlement = lifecycle.settle(message, verdicts, expired.now, expired.jitter())
     return AttemptResult(row, settlement, record)
-
-
-def _expire(connection: Connection, now: float) -> list[UUID]:
-    rows = connection.execute(_PAST_EXPIRY, {"now": now}).all()
-    if not rows:
-        return []
-    ids: list[UUID] = [row.id for row in rows]
-    states = [lifecycle.next_state(MessageState(row.state), Event.EXPIRE) for row in rows]
-    connection.execute(
-        _EXPIRE,
-        [{"of": id, "state": state, "ended_at": now} for id, state in zip(ids, states, strict=True)],
-    )
-    _fail_pending(connection, ids)
-    outbox.ended(connection, dict.fromkeys(ids, now))
-    return ids
 
 
 def _fail_pending(connection: Connection, ids: Sequence[UUID]) -> None:

@@ -5,12 +5,13 @@ have sent is known to the new owner. A take-over does not wait for locks: if row
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Boolean, Connection, bindparam, exists, func, or_, select, update
 
+from app.store.db.verb import each
 from app.store.mailboxes.ownership import ALIVE
 from app.store.mailboxes.records import Acquired, ClockSkew
 from app.store.queue.recover import OPEN_ATTEMPTS, ExpiredLeases, requeue
@@ -48,12 +49,9 @@ _COUNT = select(func.count()).select_from(attempts).join(messages, _m.id == _a.m
 _TAKE = update(owners).where(_o.mailbox == bindparam("of")).values(token=_o.token + 1)
 
 
-def acquire(connection: Connection, batch: Sequence[Acquisition]) -> list[Acquired | None]:
-    """Take over mailboxes. None: a live replica owns the mailbox, or its rows are locked."""
-    return [_acquire(connection, request) for request in batch]
-
-
-def _acquire(connection: Connection, request: Acquisition) -> Acquired | None:
+@each
+def acquire(connection: Connection, request: Acquisition) -> Acquired | None:
+    """Take over a mailbox. None: a live replica owns it, or its rows are locked."""
     of = {"of": request.mailbox}
     before = connection.execute(_FREE, {**of, "by_force": request.by_force}).first()
     if before is None:

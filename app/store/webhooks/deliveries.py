@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, func, literal_column, sele
 from app.mail.webhook.rules import EventType
 from app.store.db.dialect import execute_many
 from app.store.db.uuid7 import first_at
+from app.store.db.verb import each
 from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 
@@ -119,16 +120,33 @@ _OLDEST = select(_d.number, _d.event_id).order_by(_d.number).limit(PRUNE_BATCH)
 _OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).limit(PRUNE_BATCH)
 
 
-def claim(connection: Connection, batch: Sequence[ClaimRequest]) -> list[list[ClaimedDelivery]]:
-    """Claim due deliveries; each gets a lease until `lease_until`."""
-    return [_claim(connection, request) for request in batch]
+@each
+def claim(connection: Connection, request: ClaimRequest) -> list[ClaimedDelivery]:
+    """Claim the first due deliveries of their subjects, each under a lease until `lease_until`; postpone the others.
+
+    No row read stays due, so the loop ends.
+    """
+    claimed: list[ClaimedDelivery] = []
+    scanned = 0
+    while len(claimed) < request.limit and scanned < SCAN_LIMIT:
+        values = {"hook": request.webhook_id, "now": request.now, "limit": request.limit - len(claimed)}
+        rows = connection.execute(_DUE, values).all()
+        if not rows:
+            break
+        scanned += len(rows)
+        first = [_due(row) for row in rows if row.ahead is None]
+        later = [row for row in rows if row.ahead is not None]
+        until = request.lease_until
+        execute_many(connection, _CHANGE, [{"of": one.number, "lease": one.lease, "next_at": until} for one in first])
+        execute_many(connection, _CHANGE, [{"of": row.number, "next_at": max(row.ahead, until)} for row in later])
+        claimed += first
+    return claimed
 
 
-def recover(connection: Connection, batch: Sequence[ExpiredLeases]) -> list[None]:
+@each
+def recover(connection: Connection, expired: ExpiredLeases) -> None:
     """Release claimed deliveries: they are due now."""
-    for expired in batch:
-        connection.execute(_RECOVER, {"now": expired.now, "until": expired.until})
-    return [None] * len(batch)
+    connection.execute(_RECOVER, {"now": expired.now, "until": expired.until})
 
 
 def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool]:
@@ -144,14 +162,20 @@ def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool
     return held
 
 
-def replay(connection: Connection, batch: Sequence[Replay]) -> list[bool]:
-    """Make deliveries due now; return for each whether it exists. One under way is not changed."""
-    return [_replay(connection, one) for one in batch]
+@each
+def replay(connection: Connection, one: Replay) -> bool:
+    """Make a delivery due now; return whether it exists. One under way is not changed."""
+    values = {"hook": one.webhook_id, "event": one.event_id}
+    changed = connection.execute(_REPLAY, {**values, "next_at": one.now}).rowcount == 1
+    return changed or connection.execute(_ONE, values).first() is not None
 
 
-def replay_failed(connection: Connection, batch: Sequence[ReplayFailed]) -> list[int]:
-    """Requeue up to BATCH_SIZE failed deliveries of each; return their numbers."""
-    return [_replay_failed(connection, one) for one in batch]
+@each
+def replay_failed(connection: Connection, one: ReplayFailed) -> int:
+    """Requeue up to BATCH_SIZE failed deliveries; return their number."""
+    ids = connection.execute(_FAILED, {"hook": one.webhook_id, "first": first_at(one.since)}).scalars().all()
+    execute_many(connection, _REPLAY, [{"hook": one.webhook_id, "event": id, "next_at": one.now} for id in ids])
+    return len(ids)
 
 
 def prune(connection: Connection, before: float) -> int:
@@ -169,25 +193,6 @@ def prune(connection: Connection, before: float) -> int:
 def parse_history(history: Sequence[Sequence[Any]]) -> tuple[DeliveryAttempt, ...]:
     """Return the attempts from their stored form."""
     return tuple(DeliveryAttempt(at, status, answer) for at, status, answer in history)
-
-
-def _claim(connection: Connection, request: ClaimRequest) -> list[ClaimedDelivery]:
-    """Claim the first deliveries of their subjects and postpone the others. No row read stays due, so this ends."""
-    claimed: list[ClaimedDelivery] = []
-    scanned = 0
-    while len(claimed) < request.limit and scanned < SCAN_LIMIT:
-        values = {"hook": request.webhook_id, "now": request.now, "limit": request.limit - len(claimed)}
-        rows = connection.execute(_DUE, values).all()
-        if not rows:
-            break
-        scanned += len(rows)
-        first = [_due(row) for row in rows if row.ahead is None]
-        later = [row for row in rows if row.ahead is not None]
-        until = request.lease_until
-        execute_many(connection, _CHANGE, [{"of": one.number, "lease": one.lease, "next_at": until} for one in first])
-        execute_many(connection, _CHANGE, [{"of": row.number, "next_at": max(row.ahead, until)} for row in later])
-        claimed += first
-    return claimed
 
 
 def _due(row: Any) -> ClaimedDelivery:
@@ -224,15 +229,3 @@ def _next_row(result: DeliveryResult) -> dict[str, Any]:
 
 def _next_at(result: DeliveryResult) -> float:
     return result.attempt.at if result.next_at is None else result.next_at
-
-
-def _replay(connection: Connection, one: Replay) -> bool:
-    values = {"hook": one.webhook_id, "event": one.event_id}
-    changed = connection.execute(_REPLAY, {**values, "next_at": one.now}).rowcount == 1
-    return changed or connection.execute(_ONE, values).first() is not None
-
-
-def _replay_failed(connection: Connection, one: ReplayFailed) -> int:
-    ids = connection.execute(_FAILED, {"hook": one.webhook_id, "first": first_at(one.since)}).scalars().all()
-    execute_many(connection, _REPLAY, [{"hook": one.webhook_id, "event": id, "next_at": one.now} for id in ids])
-    return len(ids)

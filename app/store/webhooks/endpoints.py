@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from app.mail.webhook.rules import EventType
+from app.store.db.verb import each
 from app.store.records import LAST_ID
 from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import parse_history
@@ -43,19 +44,37 @@ def create(connection: Connection, batch: Sequence[Webhook]) -> list[None]:
     return [None] * len(batch)
 
 
-def revise(connection: Connection, batch: Sequence[Revision]) -> list[bool]:
-    """Change endpoints; return for each whether it exists. Pending deliveries of an enabled one are sent."""
-    return [_revise(connection, one) for one in batch]
+@each
+def revise(connection: Connection, one: Revision) -> bool:
+    """Change an endpoint; return whether it exists. Pending deliveries of an enabled one are sent."""
+    values: dict[str, Any] = {}
+    if one.endpoint is not None:
+        values["endpoint"] = one.endpoint
+    if one.events is not None:
+        values["events"] = list(one.events)
+    if one.status is not None:
+        values |= {"status": one.status, "reason": None}
+    if not values:
+        return find(connection, one.id) is not None
+    return connection.execute(_UPDATE.values(values), {"of": one.id}).rowcount == 1
 
 
-def rotate(connection: Connection, batch: Sequence[Rotation]) -> list[bool]:
-    """Give endpoints a new secret; return for each whether it exists. Old secrets also sign for a while."""
-    return [_rotate(connection, one) for one in batch]
+@each
+def rotate(connection: Connection, one: Rotation) -> bool:
+    """Give an endpoint a new secret; return whether it exists. Old secrets also sign until `until`."""
+    row = connection.execute(_ONE.with_for_update(), {"id": one.id}).one_or_none()
+    if row is None:
+        return False
+    old = [Secret(secret.value, min(one.until, secret.until or one.until)) for secret in _secrets(row.secrets)]
+    alive = [secret for secret in old if secret.until is not None and secret.until > one.now][:MAX_OLD_SECRETS]
+    connection.execute(_UPDATE.values(secrets=_stored([Secret(one.secret), *alive])), {"of": one.id})
+    return True
 
 
-def remove(connection: Connection, batch: Sequence[UUID]) -> list[bool]:
-    """Remove endpoints; return for each whether it existed. Their deliveries are pruned later."""
-    return [connection.execute(_DELETE, {"of": id}).rowcount == 1 for id in batch]
+@each
+def remove(connection: Connection, id: UUID) -> bool:
+    """Remove an endpoint; return whether it existed. Its deliveries are pruned later."""
+    return connection.execute(_DELETE, {"of": id}).rowcount == 1
 
 
 def list_all(connection: Connection) -> list[Webhook]:
@@ -84,29 +103,6 @@ def delivery(connection: Connection, id: UUID, event_id: UUID) -> Delivery | Non
     """Return the delivery of one event to one endpoint."""
     row = connection.execute(_DELIVERY, {"id": id, "event": event_id}).one_or_none()
     return None if row is None else _delivery(row)
-
-
-def _revise(connection: Connection, one: Revision) -> bool:
-    values: dict[str, Any] = {}
-    if one.endpoint is not None:
-        values["endpoint"] = one.endpoint
-    if one.events is not None:
-        values["events"] = list(one.events)
-    if one.status is not None:
-        values |= {"status": one.status, "reason": None}
-    if not values:
-        return find(connection, one.id) is not None
-    return connection.execute(_UPDATE.values(values), {"of": one.id}).rowcount == 1
-
-
-def _rotate(connection: Connection, one: Rotation) -> bool:
-    row = connection.execute(_ONE.with_for_update(), {"id": one.id}).one_or_none()
-    if row is None:
-        return False
-    old = [Secret(secret.value, min(one.until, secret.until or one.until)) for secret in _secrets(row.secrets)]
-    alive = [secret for secret in old if secret.until is not None and secret.until > one.now][:MAX_OLD_SECRETS]
-    connection.execute(_UPDATE.values(secrets=_stored([Secret(one.secret), *alive])), {"of": one.id})
-    return True
 
 
 def _values(one: Webhook) -> dict[str, Any]:
