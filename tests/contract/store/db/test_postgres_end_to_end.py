@@ -56,7 +56,7 @@ async def test_a_deep_look_logs_in_where_the_mailbox_is_relayed(postgres_url: st
         async with harness(simulator, relays) as relay, harness(simulator, accepts) as other:
             elsewhere = (await other.caller.get("/readyz?deep=1")).json()
             assert (elsewhere["status"], elsewhere["relaying"]) == ("ready", True)
-            assert "another replica relays for it" in elsewhere["findings"][-1]["summary"]
+            assert "another replica owns it" in elsewhere["findings"][-1]["summary"]
             assert simulator.logins == []
             here = (await relay.caller.get("/readyz?deep=1")).json()
             assert here["findings"][-1]["summary"] == "The login succeeded."
