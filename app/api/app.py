@@ -1,13 +1,12 @@
 """HTTP application: the paths and their routes."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.convertors import PathConvertor, StringConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.api_keys.audit_route import AuditRoute
@@ -21,9 +20,10 @@ from app.api.emails.attachment_routes import AttachmentRoutes
 from app.api.emails.batch_routes import BatchRoute
 from app.api.emails.erase_routes import EraseRoutes
 from app.api.emails.list_route import ListRoute
-from app.api.emails.routes import EmailRoutes
+from app.api.emails.routes import EmailRoutes, SendRoute
 from app.api.emails.schedule_routes import ScheduleRoutes
 from app.api.emails.validate_route import ValidateRoute
+from app.api.http.api_route import ApiRoutes
 from app.api.http.memory_budget import MemoryBudget
 from app.api.mailboxes import MailboxRoutes
 from app.api.openapi.routes import DocsRoutes
@@ -35,9 +35,6 @@ from app.api.server.middleware import RequestMiddleware
 from app.api.submission.pipeline import SubmissionPipeline
 from app.api.webhooks.routes import WebhookRoutes
 
-_Route = tuple[str, Sequence[str], Callable[[Request], Awaitable[Response]]]
-
-_POST = ("POST",)
 _GET = ("GET", "HEAD")
 
 
@@ -105,11 +102,14 @@ def mount_routes(entrance: RequestMiddleware, edge: ApiContext, *, public: bool 
     refusals = RefusalAudit(edge.store, edge.clock, attempts)
     keyring = Authenticator(edge.store, edge.clock, rates)
     if public:
-        pipeline = SubmissionPipeline(edge, keyring, rates, refusals, attempts)
-        _add_routes(app, edge, keyring, pipeline, ScheduleRoutes(edge, keyring, refusals, attempts))
-    else:
-        for path, methods, endpoint in _health_routes(edge, keyring):
-            app.add_api_route(path, endpoint, methods=[*methods])
+        routes = ApiRoutes(app.router.routes, keyring, edge.limits)
+        _add_submissions(app, edge, keyring, SubmissionPipeline(edge, keyring, rates, refusals, attempts))
+        _add_emails(routes, edge, refusals, attempts)
+        _add_administration(routes, edge)
+    _add_operations(app, edge, keyring)
+    if public:
+        _add_docs(app, edge)
+        _add_unsupported(app, keyring)
     entrance.set_routes(app, rates, refusals)
 
 
@@ -126,108 +126,77 @@ def _plain_app() -> FastAPI:
     return app
 
 
-def _add_routes(
-    app: FastAPI, edge: ApiContext, keyring: Authenticator, pipeline: SubmissionPipeline, schedule: ScheduleRoutes
-) -> None:
-    """Add the public routes. The first match is used, so POST /emails, the hot path, comes first."""
-    nothing = unsupported.UnsupportedRoutes(keyring).refuse
-    emails = EmailRoutes(edge, keyring, pipeline)
-    app.add_api_route("/emails", emails.send, methods=["POST"])
-    app.add_api_route("/emails", ListRoute(edge, keyring).list_, methods=[*_GET])
-    for path in unsupported.PATHS_BEFORE_EMAIL_ID:
-        app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
+def _add_submissions(app: FastAPI, edge: ApiContext, keyring: Authenticator, pipeline: SubmissionPipeline) -> None:
+    """Add the routes that take emails. The first match is used, so POST /emails, the hot path, comes first."""
+    postmark, refuse = PostmarkRoutes(keyring, pipeline), unsupported.UnsupportedRoutes(keyring).refuse
+    app.add_api_route("/emails", SendRoute(pipeline).send, methods=["POST"])
     app.add_api_route("/emails/batch", BatchRoute(pipeline).send, methods=["POST"])
     app.add_api_route("/emails/validate", ValidateRoute(edge, pipeline).validate, methods=["POST"])
-    docs = DocsRoutes(app.router.routes, edge.root_path)
-    for path, methods, endpoint in (
-        ("/openapi.json", _GET, docs.specification),
-        ("/docs", _GET, docs.page),
-        *_email_routes(
-            emails,
-            schedule,
-            AttachmentRoutes(edge, keyring),
-            EraseRoutes(edge, keyring),
-        ),
-        *_emails_collection_routes(edge, keyring),
-        *_webhook_routes(edge, keyring),
-        *_key_routes(edge, keyring),
-    ):
-        app.add_api_route(path, endpoint, methods=[*methods])
-    _add_postmark(app, PostmarkRoutes(keyring, pipeline))
-    for path in unsupported.PATHS:
-        app.add_api_route(path, nothing, methods=[*unsupported.METHODS], include_in_schema=False)
-
-
-def _add_postmark(app: FastAPI, postmark: PostmarkRoutes) -> None:
     app.add_api_route(SEND_PATH, postmark.send, methods=["POST"])
     app.add_api_route(BATCH_PATH, postmark.send_batch, methods=["POST"])
     for path in TEMPLATE_PATHS:
-        app.add_api_route(path, postmark.refuse_template, methods=[*unsupported.METHODS], include_in_schema=False)
-    rest = "/email/{rest:but_batch}"
-    app.add_api_route(rest, postmark.refuse, methods=[*unsupported.METHODS], include_in_schema=False)
+        app.add_api_route(path, postmark.refuse_template, methods=[*unsupported.METHODS])
+    app.add_api_route("/email/{rest:but_batch}", postmark.refuse, methods=[*unsupported.METHODS])
+    for path in unsupported.PATHS_BEFORE_EMAIL_ID:
+        app.add_api_route(path, refuse, methods=[*unsupported.METHODS])
 
 
-def _email_routes(
-    emails: EmailRoutes, changes: ScheduleRoutes, attachments: AttachmentRoutes, erasures: EraseRoutes
-) -> Sequence[_Route]:
-    return (
-        ("/emails/{id:but_words}", _GET, emails.show),
-        ("/emails/{id:but_words}", ("PATCH",), changes.reschedule),
-        ("/emails/{id}/cancel", _POST, changes.cancel),
-        ("/emails/{id}/attachments", _GET, attachments.list_),
-        ("/emails/{id}/attachments/{attachment_id}", _GET, attachments.show),
-        ("/emails/{id}/attachments/{attachment_id}/content", _GET, attachments.download),
-        ("/emails/{id}/retry", _POST, emails.retry),
-        ("/emails/{id}/confirm", _POST, emails.confirm),
-        ("/emails/{id}/erase", _POST, erasures.erase),
-        ("/emails/erase", _POST, erasures.erase_address),
-    )
+def _add_emails(routes: ApiRoutes, edge: ApiContext, refusals: RefusalAudit, attempts: AttemptLimiter) -> None:
+    emails, schedule = EmailRoutes(edge), ScheduleRoutes(edge, refusals)
+    attachments, erasures = AttachmentRoutes(edge), EraseRoutes(edge)
+    routes.add("/emails", ListRoute(edge).list_)
+    routes.add("/emails/erase", erasures.erase_address, "POST")
+    routes.add("/emails/{id:but_words}", emails.show)
+    routes.add("/emails/{id:but_words}", schedule.reschedule, "PATCH", admit=attempts.admit)
+    routes.add("/emails/{id}/cancel", schedule.cancel, "POST")
+    routes.add("/emails/{id}/attachments", attachments.list_)
+    routes.add("/emails/{id}/attachments/{attachment_id}", attachments.show)
+    routes.add("/emails/{id}/attachments/{attachment_id}/content", attachments.download)
+    routes.add("/emails/{id}/retry", emails.retry, "POST")
+    routes.add("/emails/{id}/confirm", emails.confirm, "POST")
+    routes.add("/emails/{id}/erase", erasures.erase, "POST")
 
 
-def _webhook_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
-    webhooks = WebhookRoutes(edge, keyring)
-    return (
-        ("/webhooks", _GET, webhooks.list_),
-        ("/webhooks", _POST, webhooks.create),
-        ("/webhooks/{id}", _GET, webhooks.show),
-        ("/webhooks/{id}", ("PATCH",), webhooks.revise),
-        ("/webhooks/{id}", ("DELETE",), webhooks.remove),
-        ("/webhooks/{id}/signing-secret/rotate", _POST, webhooks.rotate),
-        ("/webhooks/{id}/replay", _POST, webhooks.replay_failed),
-        ("/webhooks/{id}/events", _GET, webhooks.events),
-        ("/webhooks/{id}/events/{event_id}", _GET, webhooks.event),
-        ("/webhooks/{id}/events/{event_id}/attempts", _GET, webhooks.attempts),
-        ("/webhooks/{id}/events/{event_id}/replay", _POST, webhooks.replay),
-    )
+def _add_administration(routes: ApiRoutes, edge: ApiContext) -> None:
+    mailboxes, webhooks, keys = MailboxRoutes(edge), WebhookRoutes(edge), KeyRoutes(edge)
+    routes.add("/mailboxes", mailboxes.list_)
+    routes.add("/mailboxes/{name}/hold", mailboxes.hold, "POST")
+    routes.add("/mailboxes/{name}/release", mailboxes.release, "POST")
+    routes.add("/webhooks", webhooks.list_)
+    routes.add("/webhooks", webhooks.create, "POST")
+    routes.add("/webhooks/{id}", webhooks.show)
+    routes.add("/webhooks/{id}", webhooks.revise, "PATCH")
+    routes.add("/webhooks/{id}", webhooks.remove, "DELETE")
+    routes.add("/webhooks/{id}/signing-secret/rotate", webhooks.rotate, "POST")
+    routes.add("/webhooks/{id}/replay", webhooks.replay_failed, "POST")
+    routes.add("/webhooks/{id}/events", webhooks.events)
+    routes.add("/webhooks/{id}/events/{event_id}", webhooks.event)
+    routes.add("/webhooks/{id}/events/{event_id}/attempts", webhooks.attempts)
+    routes.add("/webhooks/{id}/events/{event_id}/replay", webhooks.replay, "POST")
+    routes.add("/keys", keys.list_)
+    routes.add("/keys", keys.create, "POST")
+    routes.add("/keys/{id}", keys.show)
+    routes.add("/keys/{id}", keys.revise, "PATCH")
+    routes.add("/keys/{id}", keys.revoke, "DELETE")
+    routes.add("/keys/{id}/rotate", keys.rotate, "POST")
+    routes.add("/audit", AuditRoute(edge).list_)
 
 
-def _key_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
-    keys = KeyRoutes(edge, keyring)
-    return (
-        ("/keys", _GET, keys.list_),
-        ("/keys", _POST, keys.create),
-        ("/keys/{id}", _GET, keys.show),
-        ("/keys/{id}", ("PATCH",), keys.revise),
-        ("/keys/{id}", ("DELETE",), keys.revoke),
-        ("/keys/{id}/rotate", _POST, keys.rotate),
-        ("/audit", _GET, AuditRoute(edge, keyring).list_),
-    )
-
-
-def _emails_collection_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
-    mailboxes = MailboxRoutes(edge, keyring)
-    return (
-        ("/mailboxes", _GET, mailboxes.list_),
-        ("/mailboxes/{name}/hold", _POST, mailboxes.hold),
-        ("/mailboxes/{name}/release", _POST, mailboxes.release),
-        *_health_routes(edge, keyring),
-    )
-
-
-def _health_routes(edge: ApiContext, keyring: Authenticator) -> Sequence[_Route]:
+def _add_operations(app: FastAPI, edge: ApiContext, keyring: Authenticator) -> None:
     health = HealthRoutes(edge, keyring)
-    return (
-        ("/healthz", _GET, health.alive),
-        ("/readyz", _GET, health.ready),
-        *([] if edge.metrics_text is None else [("/metrics", _GET, MetricsRoute(edge.metrics_text).get)]),
-    )
+    app.add_api_route("/healthz", health.alive, methods=[*_GET])
+    app.add_api_route("/readyz", health.ready, methods=[*_GET])
+    if edge.metrics_text is not None:
+        app.add_api_route("/metrics", MetricsRoute(edge.metrics_text).get, methods=[*_GET])
+
+
+def _add_docs(app: FastAPI, edge: ApiContext) -> None:
+    docs = DocsRoutes(app.router.routes, edge.root_path)
+    app.add_api_route("/openapi.json", docs.specification, methods=[*_GET])
+    app.add_api_route("/docs", docs.page, methods=[*_GET])
+
+
+def _add_unsupported(app: FastAPI, keyring: Authenticator) -> None:
+    refuse = unsupported.UnsupportedRoutes(keyring).refuse
+    for path in unsupported.PATHS:
+        app.add_api_route(path, refuse, methods=[*unsupported.METHODS])

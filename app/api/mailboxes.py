@@ -1,24 +1,24 @@
 """Routes under /mailboxes: list, hold and release. The relay carries requests out asynchronously."""
 
 from dataclasses import asdict
-from typing import Annotated, Literal, NotRequired, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import WithJsonSchema
-from starlette.requests import Request
+from fastapi import Path
+from pydantic import PlainValidator, WithJsonSchema
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app import logs
-from app.api.auth.authenticator import Authenticator, actor
 from app.api.context import ApiContext
-from app.api.http import body, params, strict_json
+from app.api.http.api_route import ApiRequest
 from app.api.http.headers import json_object, timestamp
-from app.api.http.memory_budget import UNCHARGED_SIZE
+from app.api.http.json_input import JsonInput
+from app.api.http.params import CompleteList, list_object
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
+from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
 from app.api.openapi.types import AT, Timestamp, describe
-from app.api.problems.problem import FieldError, Invalid, NotFound
-from app.api.submission.fields import json_type
+from app.api.problems.problem import NotFound
+from app.api.problems.validation import string
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import MAX_REASON, Health, one_line
@@ -82,23 +82,25 @@ class MailboxObject(TypedDict):
     explanation: ExplanationObject | None
 
 
-class MailboxList(TypedDict):
+class MailboxList(CompleteList):
     """All mailboxes."""
 
-    object: Literal["list"]
-    has_more: Literal[False]
     data: list[MailboxObject]
 
 
-class HoldInput(TypedDict):
+def _reason(value: Any) -> str:
+    return one_line(string(value))
+
+
+_REASON = {"type": "string", "format": "printable", "maxLength": MAX_REASON}
+
+
+class HoldInput(JsonInput):
     """Reason of a hold. The body may be empty."""
 
-    reason: NotRequired[
-        Annotated[
-            Annotated[str, WithJsonSchema({"type": "string", "format": "printable", "maxLength": MAX_REASON})] | None,
-            describe("Shown with the mailbox; at most 200 characters."),
-        ]
-    ]
+    reason: Annotated[str, PlainValidator(_reason, Annotated[str, WithJsonSchema(_REASON)] | None)] = describe(
+        f"Shown with the mailbox; at most {MAX_REASON} characters.", default=""
+    )
 
 
 class MailboxHoldResponse(TypedDict):
@@ -131,16 +133,15 @@ _MAILBOX = {
         "fix": "Set-CASMailbox -Identity noreply@contoso.com -SmtpClientAuthenticationDisabled $false",
     },
 }
-_NAME_PART = Parameter("name", str, "The mailbox's address.", "noreply@contoso.com", ParameterIn.PATH)
+_Name: TypeAlias = Annotated[str, Path(description="The mailbox's address.", examples=["noreply@contoso.com"])]
 _NO_MAILBOX = NotFound("There is no mailbox nobody@contoso.com. GET /mailboxes names them all.")
 
 
 class MailboxRoutes:
     """Routes under /mailboxes. All require full access."""
 
-    def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
+    def __init__(self, context: ApiContext) -> None:
         self._context = context
-        self._authenticator = authenticator
 
     @operation(
         "listMailboxes",
@@ -150,24 +151,22 @@ class MailboxRoutes:
         answer=Answer(
             "All mailboxes, with an explanation for each that does not relay.",
             MailboxList,
-            {"one is held": params.list_object([_MAILBOX])},
+            {"one is held": list_object([_MAILBOX])},
         ),
     )
-    async def list_(self, request: Request) -> Response:
+    async def list_(self) -> Response:
         """GET /mailboxes: the state of each and its explanation."""
-        await self._authenticator.full_access(request)
         now = self._context.clock.now()
         records, used = await self._context.store.mailboxes(), await self._context.store.usage(now)
         data = [self._mailbox(record, used[record.name], now) for record in records if record.name in used]
-        return json_object(params.list_object(data))
+        return json_object(list_object(data))
 
     @operation(
         "holdMailbox",
         "Hold a mailbox",
         tag=Tag.MAILBOXES,
         needs=RequiredPermission.FULL_ACCESS,
-        parameters=(_NAME_PART,),
-        body=Body(HoldInput, {"a reason": {"reason": "audit"}}, required=False),
+        examples={"a reason": {"reason": "audit"}},
         answer=Answer(
             "The mailbox stops relaying until it is released.",
             MailboxHoldResponse,
@@ -175,16 +174,15 @@ class MailboxRoutes:
         ),
         errors=(_NO_MAILBOX, invalid("reason", "It has 201 characters; give 200 at most.")),
     )
-    async def hold(self, request: Request) -> Response:
+    async def hold(self, request: ApiRequest, name: _Name, body: HoldInput) -> Response:
         """POST /mailboxes/{name}/hold: stop relaying until the mailbox is released."""
-        return await self._wish(request, hold=True)
+        return await self._request_hold(request, name, HoldRequest(self._context.clock.now(), True, body.reason))
 
     @operation(
         "releaseMailbox",
         "Release a mailbox",
         tag=Tag.MAILBOXES,
         needs=RequiredPermission.FULL_ACCESS,
-        parameters=(_NAME_PART,),
         answer=Answer(
             "The mailbox logs in once and relays if the login succeeds.",
             MailboxHoldResponse,
@@ -193,9 +191,9 @@ class MailboxRoutes:
         errors=(_NO_MAILBOX,),
         description="The request body is ignored.",
     )
-    async def release(self, request: Request) -> Response:
+    async def release(self, request: ApiRequest, name: _Name) -> Response:
         """POST /mailboxes/{name}/release: log in once, and relay if the login succeeds."""
-        return await self._wish(request, hold=False)
+        return await self._request_hold(request, name, HoldRequest(self._context.clock.now(), False, ""))
 
     def _mailbox(self, record: MailboxRecord, used: MailboxUsage, now: float) -> MailboxObject:
         condition = condition_at(record, now)
@@ -219,14 +217,10 @@ class MailboxRoutes:
             "explanation": None if condition.explanation is None else _why(condition.explanation),
         }
 
-    async def _wish(self, request: Request, *, hold: bool) -> Response:
-        key = await self._authenticator.full_access(request)
-        reason = _reason(await body.read(request, self._context.limits, UNCHARGED_SIZE)) if hold else ""
-        name: str = request.path_params["name"]
-        wish = HoldRequest(self._context.clock.now(), hold, reason)
-        if not (name.isprintable() and await self._context.store.request_hold(name, wish, actor(request, key))):
+    async def _request_hold(self, request: ApiRequest, name: str, wish: HoldRequest) -> Response:
+        if not (name.isprintable() and await self._context.store.request_hold(name, wish, request.actor)):
             raise NotFound(f"There is no mailbox {name}. GET /mailboxes names them all.")
-        logs.mailbox_hold_requested(name, wish=wish.description, key=key.name)
+        logs.mailbox_hold_requested(name, wish=wish.description, key=request.key.name)
         return json_object({"object": "mailbox", "name": name, "wish": wish.description})
 
 
@@ -241,20 +235,3 @@ def _why(explanation: Explanation) -> ExplanationObject:
 
 def _no_end() -> None:
     """Return no expiry, for a mailbox that is not in the settings."""
-
-
-def _reason(raw: bytes | bytearray) -> str:
-    if not raw.strip():
-        return ""
-    value = strict_json.parse(raw)
-    if not isinstance(value, dict):
-        raise Invalid([FieldError("", f"The request body must be one JSON object or empty, not {json_type(value)}.")])
-    given = value.get("reason")
-    if given is None:
-        return ""
-    if not isinstance(given, str):
-        raise Invalid([FieldError("reason", f"It must be a string, not {json_type(given)}.")])
-    try:
-        return one_line(given)
-    except ValueError as error:
-        raise Invalid([FieldError("reason", str(error))]) from None

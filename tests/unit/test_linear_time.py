@@ -16,7 +16,7 @@ import pytest
 from starlette.requests import cookie_parser
 
 import app
-from app.api.emails import list_query
+from app.api.emails.list_query import EmailQuery
 from app.api.http import prefer, strict_json
 from app.api.submission import attachment_content, send_time
 from app.api.submission.fields import ValidationContext
@@ -156,7 +156,7 @@ def _email(member: str) -> Callable[[str], object]:
 def _query(name: str) -> Callable[[str], object]:
     def run(text: str) -> object:
         try:
-            return list_query.read({name: text}, None)
+            return EmailQuery.model_validate({name: text})
         except Exception as error:
             return error
 

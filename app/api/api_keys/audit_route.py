@@ -1,14 +1,16 @@
 """GET /audit: administrative changes, cancellations and refused sends."""
 
-from starlette.requests import Request
+from typing import Annotated
+
+from fastapi import Query
 from starlette.responses import Response
 
 from app.api.api_keys import schema
 from app.api.api_keys.schema import AuditEntry
-from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
-from app.api.http import params
 from app.api.http.headers import json_object
+from app.api.http.params import INVALID_LIMIT, PageQuery, list_object
+from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
 from app.mail.times import iso
 from app.store.keys.audit_records import AuditRecord
@@ -17,29 +19,23 @@ from app.store.keys.audit_records import AuditRecord
 class AuditRoute:
     """Route of the audit."""
 
-    def __init__(self, context: ApiContext, authenticator: Authenticator) -> None:
+    def __init__(self, context: ApiContext) -> None:
         self._context = context
-        self._authenticator = authenticator
 
     @operation(
         "listAudit",
         "List the audit",
         tag=Tag.KEYS,
         needs=RequiredPermission.FULL_ACCESS,
-        parameters=schema.PAGE_PARAMETERS,
-        answer=Answer(
-            "A page of entries, newest first.", schema.AuditPage, {"one": params.list_object([schema.ENTRY])}
-        ),
-        errors=schema.PAGE_ERRORS,
+        answer=Answer("A page of entries, newest first.", schema.AuditPage, {"one": list_object([schema.ENTRY])}),
+        errors=(invalid("limit", INVALID_LIMIT),),
         description="Changes of keys; held and released mailboxes; retried, confirmed, cancelled and erased emails; "
         "refused sends. A refusal is listed about one second after its response.",
     )
-    async def list_(self, request: Request) -> Response:
+    async def list_(self, page: Annotated[PageQuery, Query()]) -> Response:
         """GET /audit, newest first."""
-        await self._authenticator.full_access(request)
-        limit, after = params.page(request.query_params)
-        found = await self._context.store.audit(after, limit + 1)
-        return json_object(params.list_object(map(entry, found[:limit]), has_more=len(found) > limit))
+        found = await self._context.store.audit(page.after, page.limit + 1)
+        return json_object(list_object(map(entry, found[: page.limit]), has_more=len(found) > page.limit))
 
 
 def entry(record: AuditRecord) -> AuditEntry:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -72,13 +72,14 @@ class Authenticator:
 
     async def read_access(self, request: Request) -> Key:
         """Return a key that may read emails. Raises RestrictedKey too."""
-        return await self._with_permission(request, Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
+        return await self.require(request, (Permission.SENDING_ACCESS, Permission.FULL_ACCESS))
 
     async def full_access(self, request: Request) -> Key:
         """Return a key with full access. Raises RestrictedKey too."""
-        return await self._with_permission(request, Permission.FULL_ACCESS)
+        return await self.require(request, (Permission.FULL_ACCESS,))
 
-    async def _with_permission(self, request: Request, *permissions: Permission) -> Key:
+    async def require(self, request: Request, permissions: Sequence[Permission]) -> Key:
+        """Return a key with one of these permissions. Raises RestrictedKey too."""
         key = await self.any_key(request)
         if key.permission not in permissions:
             raise RestrictedKey(key.permission, permissions)

@@ -5,24 +5,23 @@ API and asks for the API key like every other: there are no links here that open
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
-from starlette.requests import Request
+from fastapi import Path
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
-from app.api.http.headers import json_ok, path_id
+from app.api.http.api_route import ApiRequest
+from app.api.http.headers import json_object
 from app.api.http.memory_budget import charge, large_work_slot
-from app.api.http.params import INVALID_UUID
+from app.api.http.params import INVALID_UUID, CompleteList, EmailId, PathId, list_object
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn, RequiredPermission, Tag, operation
-from app.api.openapi.shared import ID_ERRORS, ID_PARAMETER
+from app.api.openapi.operation import Answer, RequiredPermission, Tag, links, operation
+from app.api.openapi.shared import ID_ERRORS
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotFound
 from app.frozen import frozen
@@ -72,11 +71,9 @@ class AttachmentObject(ListedAttachment):
     object: Literal["attachment"]
 
 
-class AttachmentList(TypedDict):
+class AttachmentList(CompleteList):
     """The files of an email, in its order."""
 
-    object: Literal["list"]
-    has_more: Literal[False]
     data: list[ListedAttachment]
 
 
@@ -93,56 +90,50 @@ _FILE = {
 _NOT_KEPT = NotFound(f"The content of the email {ID} is not kept any more.", reason="content_not_kept")
 _NO_FILE = NotFound(f"The email {ID} has no attachment {OTHER_ID}.")
 _BAD_FILE = invalid("attachment_id", INVALID_UUID, ErrorName.INVALID_PARAMETER)
-_FILE_PART = Parameter("attachment_id", Id, "The id of the file, from the list.", location=ParameterIn.PATH)
+_FileId: TypeAlias = Annotated[PathId, Path(description="The id of the file, from the list.")]
 _OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
 
 
 class AttachmentRoutes:
     """Routes that list, show and download attachments."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator) -> None:
-        self._edge = edge
-        self._keyring = keyring
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     @operation(
         "listAttachments",
         "List the files of an email",
         tag=Tag.ATTACHMENTS,
         needs=RequiredPermission.READ_ACCESS,
-        parameters=(ID_PARAMETER,),
-        answer=Answer(
-            "All of them.", AttachmentList, {"one file": {"object": "list", "has_more": False, "data": [_FILE]}}
-        ),
+        answer=Answer("All of them.", AttachmentList, {"one file": list_object([_FILE])}),
         errors=(*ID_ERRORS, _NOT_KEPT),
-        links={"getAttachment": Link("getAttachment", _OF_FILE), "download": Link("downloadAttachment", _OF_FILE)},
+        links=links(_OF_FILE, "getAttachment", "downloadAttachment"),
     )
-    async def list_(self, request: Request) -> Response:
+    async def list_(self, request: ApiRequest, id: EmailId) -> Response:
         """GET /emails/{id}/attachments: all of them, in the order of the message."""
-        until = self._edge.clock.now() + PROMISED
-        data = await self._read(request, lambda id_, files: [self._object(id_, file, until) for file in files])
-        return json_ok(json.dumps({"object": "list", "has_more": False, "data": data}).encode())
+        until = self._context.clock.now() + PROMISED
+        data = await self._read(request, id, lambda files: [self._object(id, file, until) for file in files])
+        return json_object(list_object(data))
 
     @operation(
         "getAttachment",
         "See one file of an email",
         tag=Tag.ATTACHMENTS,
         needs=RequiredPermission.READ_ACCESS,
-        parameters=(ID_PARAMETER, _FILE_PART),
         answer=Answer("The file.", AttachmentObject, {"a file": {"object": "attachment", **_FILE}}),
         errors=(*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT),
     )
-    async def show(self, request: Request) -> Response:
+    async def show(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> Response:
         """GET /emails/{id}/attachments/{attachment_id}."""
-        until = self._edge.clock.now() + PROMISED
-        found = await self._one(request, lambda id_, file: self._object(id_, file, until))
-        return json_ok(json.dumps({"object": "attachment", **found}).encode())
+        until = self._context.clock.now() + PROMISED
+        found = await self._one(request, id, attachment_id, lambda file: self._object(id, file, until))
+        return json_object({"object": "attachment", **found})
 
     @operation(
         "downloadAttachment",
         "Download one file of an email",
         tag=Tag.ATTACHMENTS,
         needs=RequiredPermission.READ_ACCESS,
-        parameters=(ID_PARAMETER, _FILE_PART),
         answer=Answer(
             "Its octets, under its own media type.",
             media_type="*/*",
@@ -153,9 +144,9 @@ class AttachmentRoutes:
         ),
         errors=(*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT),
     )
-    async def download(self, request: Request) -> Response:
+    async def download(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> Response:
         """GET /emails/{id}/attachments/{attachment_id}/content: the bytes, never displayed as a page."""
-        content_type, filename, content = await self._one(request, _decoded)
+        content_type, filename, content = await self._one(request, id, attachment_id, _decoded)
         headers = {
             "content-type": content_type,
             "content-disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",  # RFC 6266 §4.3
@@ -163,30 +154,26 @@ class AttachmentRoutes:
         }
         return Response(content, headers=headers)
 
-    async def _one(self, request: Request, answer: Callable[[UUID, File], T]) -> T:
-        wanted = path_id(request, "attachment_id")
-
-        def find(id_: UUID, files: Sequence[File]) -> T:
+    async def _one(self, request: ApiRequest, id: UUID, attachment_id: UUID, answer: Callable[[File], T]) -> T:
+        def find(files: Sequence[File]) -> T:
             for file in files:
-                if file.id == wanted:
-                    return answer(id_, file)
-            raise NotFound(f"The email {id_} has no attachment {wanted}.")
+                if file.id == attachment_id:
+                    return answer(file)
+            raise NotFound(f"The email {id} has no attachment {attachment_id}.")
 
-        return await self._read(request, find)
+        return await self._read(request, id, find)
 
-    async def _read(self, request: Request, answer: Callable[[UUID, Sequence[File]], T]) -> T:
+    async def _read(self, request: ApiRequest, id: UUID, answer: Callable[[Sequence[File]], T]) -> T:
         """Return the result of `answer` for the files, while the content is in memory."""
-        key = await self._keyring.read_access(request)
-        id_ = path_id(request)
-        email = await self._edge.store.get(id_, key.scope)
+        email = await self._context.store.get(id, request.key.scope)
         if email is None:
-            raise NoEmail(id_)
+            raise NoEmail(id)
         charge(request.scope, email.size)
         async with large_work_slot(request.scope, email.size):
-            content = await self._edge.store.content(id_)
+            content = await self._context.store.content(id)
             if content is None:
-                raise NotFound(f"The content of the email {id_} is not kept any more.", reason="content_not_kept")
-            return await asyncio.to_thread(lambda: answer(id_, files_of(id_, content)))
+                raise NotFound(f"The content of the email {id} is not kept any more.", reason="content_not_kept")
+            return await asyncio.to_thread(lambda: answer(files_of(id, content)))
 
     def _object(self, id_: UUID, file: File, until: float) -> ListedAttachment:
         return {
@@ -196,12 +183,12 @@ class AttachmentRoutes:
             "content_type": file.part.head.get_content_type(),
             "content_disposition": file.part.disposition or "attachment",
             "content_id": file.content_id,
-            "download_url": f"{self._edge.root_path}/emails/{id_}/attachments/{file.id}/content",
+            "download_url": f"{self._context.root_path}/emails/{id_}/attachments/{file.id}/content",
             "expires_at": iso(until),
         }
 
 
-def _decoded(_: UUID, file: File) -> tuple[str, str, bytes]:
+def _decoded(file: File) -> tuple[str, str, bytes]:
     """Content and headers of a download."""
     return file.part.head.get_content_type(), file.filename, file.part.decoded()
 

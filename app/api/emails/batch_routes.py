@@ -4,7 +4,7 @@ Strict (the default): all or none. Permissive: the valid ones are stored, and th
 """
 
 import json
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from starlette.requests import Request
@@ -14,11 +14,11 @@ from typing_extensions import TypedDict
 from app.api.http.headers import header, json_ok
 from app.api.openapi.email_types import CODE, RECEIPT
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
-from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, next_steps
+from app.api.openapi.operation import Answer, HeaderField, RequiredPermission, Tag, operation
+from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
 from app.api.openapi.types import ID, OTHER_ID, Id, describe
 from app.api.problems.problem import BatchRefused, FieldError, Invalid, item_message
-from app.api.submission.fields import json_type
+from app.api.problems.validation import json_type
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
@@ -48,11 +48,10 @@ class AcceptedBatch(TypedDict):
     errors: NotRequired[Annotated[list[RejectedItem], describe("Only in a permissive batch, and then always.")]]
 
 
-_VALIDATION = Parameter(
+_VALIDATION = HeaderField(
     "x-batch-validation",
-    Literal["strict", "permissive"],
+    {"enum": ["strict", "permissive"], "type": "string"},
     "`strict` (the default): all of them or none. `permissive`: the good ones are kept.",
-    location=ParameterIn.HEADER,
 )
 _OF_BATCH = (
     BatchRefused([(1, invalid("to", "The recipient is missing; give at least one address."))]),
@@ -71,10 +70,9 @@ class BatchRoute:
         "Send up to 100 emails",
         tag=Tag.EMAILS,
         needs=RequiredPermission.ANY_KEY,
-        parameters=(IDEMPOTENCY_KEY, _VALIDATION),
-        body=Body(
-            Annotated[list[EmailInput], Field(min_length=1, max_length=MAX_BATCH)], {"two emails": [RECEIPT, CODE]}
-        ),
+        headers=(IDEMPOTENCY_KEY, _VALIDATION),
+        body=Annotated[list[EmailInput], Field(min_length=1, max_length=MAX_BATCH)],
+        examples={"two emails": [RECEIPT, CODE]},
         answer=Answer(
             "What was kept is on the disk, by one commit.",
             AcceptedBatch,
@@ -87,7 +85,7 @@ class BatchRoute:
             },
         ),
         errors=(*EMAIL_ERRORS, *_OF_BATCH, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS),
-        links=next_steps("$response.body#/data/0/id"),
+        links=email_links("$response.body#/data/0/id"),
     )
     async def send(self, request: Request) -> Response:
         """POST /emails/batch: 200 with the ids, in order, after the commit."""

@@ -1,43 +1,20 @@
-"""Query parameters of GET /emails: filters, page size and cursor. All errors are reported together."""
+"""Query parameters of GET /emails: filters, page size and cursor."""
 
-from collections.abc import Mapping
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_validator
 
-from app.api.http.params import DEFAULT_PAGE, page_limit
+from app.api.http.params import DEFAULT_PAGE, PageLimit
 from app.api.openapi.email_types import EmailAddress
-from app.api.openapi.operation import Parameter
-from app.api.openapi.types import ID, Id
-from app.api.problems.problem import FieldError, Invalid
+from app.api.openapi.types import ID, Id, describe
+from app.api.problems.validation import validation_error
 from app.api.submission import send_time
-from app.frozen import frozen
 from app.mail.lifecycle import LastEvent
 from app.mail.message.message import Lane
 from app.store.db import uuid7
 from app.store.read import email_filters
 from app.store.read.records import Selection
-
-
-@frozen
-class Query:
-    """Requested page: the newest emails of the selection, or the oldest after a `before`."""
-
-    asked: Selection
-    limit: int
-    oldest_first: bool
-
-
-def read(given: Mapping[str, str], key_id: UUID | None) -> Query:
-    """Read the parameters; unknown ones are ignored. `key_id` restricts the page to one key. Raises Invalid."""
-    found, errors = email_filters.parse(given, _RULES)
-    if "after" in given and "before" in given:
-        errors.append(("after", "Give `after` or `before`, not both."))
-    if errors:
-        raise Invalid([FieldError(name, sentence) for name, sentence in errors])
-    selection = email_filters.selection({**found, "subject": found.get("q")}, key_id)
-    return Query(selection, found.get("limit", DEFAULT_PAGE), "before" in found)
 
 
 def _first_id_at(text: str) -> UUID:
@@ -47,42 +24,51 @@ def _first_id_at(text: str) -> UUID:
     return uuid7.first_at(at)
 
 
-_RULES: Mapping[str, email_filters.Rule] = {
-    "limit": page_limit,
-    "after": email_filters.email_id,
-    "before": email_filters.email_id,
-    "last_event": email_filters.last_event,
-    "to": email_filters.address,
-    "from": email_filters.address,
-    "tag": email_filters.tag,
-    "lane": email_filters.lane,
-    "created_after": _first_id_at,
-    "created_before": _first_id_at,
-    "q": email_filters.subject,
-}
+_TAG = r"^[A-Za-z0-9_-]{1,256}(:[^\u0000]{0,1000})?$"
+_Cursor: TypeAlias = Annotated[UUID | None, PlainValidator(email_filters.email_id, Id)]
+_Address: TypeAlias = Annotated[str | None, PlainValidator(email_filters.address, EmailAddress)]
+_Time: TypeAlias = Annotated[
+    UUID | None,
+    PlainValidator(_first_id_at, Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]),
+]
 
-_DateTime: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 
-PARAMETERS = (
-    Parameter("limit", Annotated[int, Field(ge=1, le=100)], "Emails on a page; 20 by default.", 20),
-    Parameter("after", Id, "The id of an email: those that were accepted before it.", ID),
-    Parameter("before", Id, "The id of an email: those that were accepted after it."),
-    Parameter("last_event", LastEvent, "Where they stand."),
-    Parameter("to", EmailAddress, "A recipient, of cc and bcc too, in whatever case."),
-    Parameter("from", EmailAddress, "The sender, in whatever case."),
-    Parameter(
-        "tag",
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}(:[^\u0000]{0,1000})?$")],
-        "The name of a tag, or `name:value`. Emails of Postmark's SDKs have values with whatever characters.",
-        "category:receipt",
-    ),
-    Parameter("lane", Lane, "The lane they go by."),
-    Parameter("created_after", _DateTime, "Accepted at this time or later. Write a + in it as %2B."),
-    Parameter("created_before", _DateTime, "Accepted before this time."),
-    Parameter(
-        "q",
-        Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")],
-        "A part of the subject; A to Z in whatever case.",
-        "receipt",
-    ),
-)
+class EmailQuery(BaseModel):
+    """Filters and page of a list of emails. Unknown parameters are ignored."""
+
+    limit: PageLimit = describe("Emails on a page; 20 by default.", default=DEFAULT_PAGE, examples=[DEFAULT_PAGE])
+    after: _Cursor = describe("The id of an email: those that were accepted before it.", default=None, examples=[ID])
+    before: _Cursor = describe("The id of an email: those that were accepted after it.", default=None)
+    last_event: Annotated[LastEvent | None, PlainValidator(email_filters.last_event, LastEvent)] = describe(
+        "The state of the emails.", default=None
+    )
+    to: _Address = describe("A recipient, also of cc and bcc, in any case.", default=None)
+    sender: _Address = describe("The sender, in any case.", default=None, alias="from")
+    tag: Annotated[  # FastAPI would read a tuple from several parameters
+        Any, PlainValidator(email_filters.tag, Annotated[str, Field(pattern=_TAG)])
+    ] = describe(
+        "The name of a tag, or `name:value`. Tags from Postmark's SDKs may have any value.",
+        default=None,
+        examples=["category:receipt"],
+    )
+    lane: Annotated[Lane | None, PlainValidator(email_filters.lane, Lane)] = describe("The lane.", default=None)
+    created_after: _Time = describe("Accepted at this time or later. Write a + in it as %2B.", default=None)
+    created_before: _Time = describe("Accepted before this time.", default=None)
+    q: Annotated[
+        str | None,
+        PlainValidator(
+            email_filters.subject,
+            Annotated[str, Field(min_length=1, max_length=email_filters.MAX_SUBJECT_LENGTH, pattern=r"^[^\u0000]+$")],
+        ),
+    ] = describe("A part of the subject; A to Z in any case.", default=None, examples=["receipt"])
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if self.after is not None and self.before is not None:
+            raise validation_error("Give `after` or `before`, not both.", at="after")
+        return self
+
+    def selection(self, key_id: UUID | None) -> Selection:
+        """Return the selected emails. `key_id` restricts them to one key."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        return email_filters.selection({**values, "from": self.sender, "subject": self.q}, key_id)

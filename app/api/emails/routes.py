@@ -4,33 +4,31 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from app import logs
-from app.api.auth.authenticator import Authenticator, actor
 from app.api.context import ApiContext
 from app.api.emails import view
 from app.api.emails.outcome_waiter import OutcomeWaiter
 from app.api.http import prefer
-from app.api.http.headers import email_id_response, json_ok, path_id
+from app.api.http.api_route import ApiRequest
+from app.api.http.headers import email_id_response, json_ok
 from app.api.http.memory_budget import INLINE_SIZE, charge, large_work_slot
+from app.api.http.params import EmailId
 from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT, SENT
-from app.api.openapi.operation import Answer, Body, Parameter, ParameterIn, RequiredPermission, Tag, operation
+from app.api.openapi.operation import Answer, HeaderField, RequiredPermission, Tag, operation
 from app.api.openapi.shared import (
     EMAIL_ERRORS,
     ID_ERRORS,
-    ID_PARAMETER,
     IDEMPOTENCY_ERRORS,
     IDEMPOTENCY_KEY,
     LIMIT_ERRORS,
     email_id_answer,
-    next_steps,
+    email_links,
 )
 from app.api.openapi.types import ID, Id
 from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem
@@ -44,13 +42,12 @@ from app.store.records import Change, Email
 _SEND = SubmissionEndpoint("/emails")
 
 
-_PREFER = Parameter(
+_PREFER = HeaderField(
     "Prefer",
-    Annotated[str, WithJsonSchema({"type": "string"})],
+    {"type": "string"},
     "`wait=N` (RFC 7240): answer as soon as the outcome is known, or after N seconds, 30 at most. `Preference-Applied` "
     "says that it was done. Anything else is ignored.",
     "wait=10",
-    ParameterIn.HEADER,
 )
 _APPLIED = {"Preference-Applied": "`wait=N`, where that was asked for and done."}
 
@@ -63,48 +60,53 @@ class AcceptedEmail(Warned):
     id: Id
 
 
-class EmailRoutes:
-    """The routes under /emails."""
+class SendRoute:
+    """Route that takes one email."""
 
-    def __init__(self, edge: ApiContext, keyring: Authenticator, pipeline: SubmissionPipeline) -> None:
-        self._edge = edge
-        self._keyring = keyring
+    def __init__(self, pipeline: SubmissionPipeline) -> None:
         self._pipeline = pipeline
-        self._outcomes = OutcomeWaiter(edge.store, edge.clock, edge.draining)
 
     @operation(
         "sendEmail",
         "Send an email",
         tag=Tag.EMAILS,
         needs=RequiredPermission.ANY_KEY,
-        parameters=(IDEMPOTENCY_KEY,),
-        body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
+        headers=(IDEMPOTENCY_KEY,),
+        body=EmailInput,
+        examples={"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING},
         answer=Answer("It is on the disk, and is relayed from there.", AcceptedEmail, {"kept": {"id": ID}}),
         errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS),
-        links=next_steps("$response.body#/id"),
+        links=email_links("$response.body#/id"),
     )
     async def send(self, request: Request) -> Response:
         """POST /emails: 200 with the id once the email is on the disk."""
         return _accepted(await self._pipeline.submit(request, _SEND))
+
+
+class EmailRoutes:
+    """Routes that show one email and decide about it."""
+
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
+        self._outcomes = OutcomeWaiter(context.store, context.clock, context.draining)
 
     @operation(
         "getEmail",
         "See what became of an email",
         tag=Tag.EMAILS,
         needs=RequiredPermission.READ_ACCESS,
-        parameters=(ID_PARAMETER, _PREFER),
+        headers=(_PREFER,),
         answer=Answer("Where it stands.", view.EmailObject, {"sent": SENT}, headers=_APPLIED),
         errors=ID_ERRORS,
     )
-    async def show(self, request: Request) -> Response:
+    async def show(self, request: ApiRequest, id: EmailId) -> Response:
         """GET /emails/{id}: its state, with its content while that is stored. `Prefer: wait=N` waits for its end."""
-        key = await self._keyring.read_access(request)
-        id_ = path_id(request)
-        email, waited = await self._email(id_, key), False
+        key = request.key
+        email, waited = await self._email(id, key), False
         seconds = prefer.wait(request.scope)
         if seconds is not None:
-            waited = email.state in ENDED_STATES or await self._outcomes.wait(id_, seconds, key.id)
-            email = await self._email(id_, key)
+            waited = email.state in ENDED_STATES or await self._outcomes.wait(id, seconds, key.id)
+            email = await self._email(id, key)
         response = json_ok(await self._rendered(request.scope, email))
         if waited:
             response.headers["preference-applied"] = f"wait={seconds}"
@@ -117,61 +119,62 @@ class EmailRoutes:
         "Offer an email again",
         tag=Tag.DECISIONS,
         needs=RequiredPermission.FULL_ACCESS,
-        parameters=(ID_PARAMETER,),
         answer=email_id_answer("It is in the queue again."),
         errors=(*ID_ERRORS, NotRetryable(MessageState.CANCELLED), NotRetryable(MessageState.DONE, kept=False)),
         description="For an email that is held, or whose recipients failed in part or all. Who has it already is not "
         "offered it again. A body is not read.",
     )
-    async def retry(self, request: Request) -> Response:
+    async def retry(self, request: ApiRequest, id: EmailId) -> Response:
         """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
-        return await self._decide(request, self._edge.store.retry, not_retryable, logs.retried)
+        return await self._decide(request, id, self._context.store.retry, not_retryable, logs.retried)
 
     @operation(
         "confirmEmail",
         "Say that a held email has arrived",
         tag=Tag.DECISIONS,
         needs=RequiredPermission.FULL_ACCESS,
-        parameters=(ID_PARAMETER,),
         answer=email_id_answer("It counts as sent."),
         errors=(*ID_ERRORS, NotHeld(MessageState.QUEUED)),
         description="For an email of which nobody knows whether it arrived, once it was found in Message trace. "
         "A body is not read.",
     )
-    async def confirm(self, request: Request) -> Response:
+    async def confirm(self, request: ApiRequest, id: EmailId) -> Response:
         """POST /emails/{id}/confirm: a held email was delivered, according to Message trace."""
-        return await self._decide(request, self._edge.store.confirm, not_held, logs.confirmed)
+        return await self._decide(request, id, self._context.store.confirm, not_held, logs.confirmed)
 
     async def _email(self, id_: UUID, key: Key) -> Email:
-        email = await self._edge.store.get(id_, key.scope)
+        email = await self._context.store.get(id_, key.scope)
         if email is None:
             raise NoEmail(id_)
         return email
 
     async def _rendered(self, scope: Scope, email: Email) -> bytes:
-        now = self._edge.clock.now()
-        status = await self._edge.store.delivery_status(email, self._edge.capacities, now)
+        now = self._context.clock.now()
+        status = await self._context.store.delivery_status(email, self._context.capacities, now)
         size = email.size if email.content_removed_at is None else 0
         charge(scope, size)
         async with large_work_slot(scope, size):
-            content = await self._edge.store.content(email.id) if size else None
+            content = await self._context.store.content(email.id) if size else None
             render = partial(view.render, email, content, status, now)
             rendered = render() if size <= INLINE_SIZE else await asyncio.to_thread(render)
         charge(scope, len(rendered))
         return rendered
 
     async def _decide(
-        self, request: Request, verb: Verb, impossible: Callable[[Change], Problem], log: Callable[..., None]
+        self,
+        request: ApiRequest,
+        id: UUID,
+        verb: Verb,
+        impossible: Callable[[Change], Problem],
+        log: Callable[..., None],
     ) -> Response:
-        key = await self._keyring.full_access(request)
-        id_ = path_id(request)
-        change = await verb(id_, self._edge.clock.now(), by=actor(request, key))
+        change = await verb(id, self._context.clock.now(), by=request.actor)
         if change is None:
-            raise NoEmail(id_)
+            raise NoEmail(id)
         if not change.applied:
             raise impossible(change)
-        log(id_, key=key.name)
-        return email_id_response(id_)
+        log(id, key=request.key.name)
+        return email_id_response(id)
 
 
 def not_retryable(change: Change) -> NotRetryable:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.api.context import ApiContext
 from app.api.http.headers import json_ok, timestamp
 from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT
-from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
+from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
 from app.api.openapi.shared import EMAIL_ERRORS, TOO_MANY_ATTEMPTS
 from app.api.openapi.types import LATER, Timestamp, describe
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline
@@ -55,7 +55,8 @@ class ValidateRoute:
         "Try an email without sending it",
         tag=Tag.EMAILS,
         needs=RequiredPermission.ANY_KEY,
-        body=Body(EmailInput, {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}),
+        body=EmailInput,
+        examples={"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING},
         answer=Answer("It would be kept. Nothing was.", Valid, {"valid": _VALID}),
         errors=(*EMAIL_ERRORS, TOO_MANY_ATTEMPTS),
         description="All that sending does but keeping it, with the same errors. An Idempotency-Key is not used up. "

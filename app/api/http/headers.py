@@ -1,15 +1,13 @@
-"""HTTP helpers of the routes: read a header or an id in the path, and build a successful response."""
+"""Header fields of a request, and successful responses."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.api.http import params
 from app.mail.times import iso
 
 
@@ -20,11 +18,6 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         if given == name:
             return value
     return None
-
-
-def path_id(request: Request, name: str = "id") -> UUID:
-    """Return the `{id}` of the path, or another parameter of it. Raises Invalid."""
-    return params.uuid(name, request.path_params[name])
 
 
 def json_ok(content: bytes) -> Response:

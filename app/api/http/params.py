@@ -1,13 +1,17 @@
-"""Parameters and JSON members that several routes read, the pages of a list, and the error sentences of both."""
+"""Parameters that several routes have: ids, pages of a list, and the form of a list."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from app.api.http import strict_json
-from app.api.problems.problem import ErrorName, FieldError, Invalid
-from app.api.submission.fields import json_type
+from fastapi import Path
+from pydantic import BaseModel, Field, PlainValidator
+from typing_extensions import TypedDict
+
+from app.api.openapi.types import EVENT_ID, Id
+from app.api.problems.problem import ErrorName
+from app.api.problems.validation import validation_error
 
 MAX_PAGE = 100  # entries of a page
 DEFAULT_PAGE = 20  # entries
@@ -17,53 +21,53 @@ MISSING_MEMBER = "This member is required."
 
 _LIMIT = re.compile("0*(?:[1-9][0-9]?|100)", re.ASCII)
 
-T = TypeVar("T")
 
-
-def json_members(raw: bytes | bytearray) -> dict[str, Any]:
-    """Return the members of the body's JSON object; an empty body has none. Raises Invalid, MalformedBody."""
-    value = strict_json.parse(raw) if raw.strip() else {}
-    if not isinstance(value, dict):
-        raise Invalid([FieldError("", f"The request body must be one JSON object, not {json_type(value)}.")])
-    return value
-
-
-def required(given: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> T:
-    """Return a member that must be present, as `read` returns it. Raises Invalid."""
-    if given.get(name) is None:
-        raise Invalid([FieldError(name, MISSING_MEMBER, ErrorName.MISSING_REQUIRED_FIELD)])
-    return read(given[name])
-
-
-def optional(given: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> T | None:
-    """Return a member as `read` returns it; None if it is absent or null. Raises Invalid."""
-    return None if given.get(name) is None else read(given[name])
-
-
-def page_limit(text: str) -> int:
-    """Return the number of entries that a page may have. Raises ValueError."""
-    if not _LIMIT.fullmatch(text):
-        raise ValueError(INVALID_LIMIT)
+def _limit(text: Any) -> int:
+    if not _LIMIT.fullmatch(str(text)):
+        raise validation_error(INVALID_LIMIT)
     return int(text)
 
 
-def page(query: Mapping[str, str]) -> tuple[int, UUID | None]:
-    """Return the `limit` of a page, and the id of the entry `after` which it begins. Raises Invalid."""
+def uuid(text: str, sentence: str = INVALID_UUID, name: ErrorName = ErrorName.VALIDATION_ERROR) -> UUID:
+    """Return a UUID. Raises `validation_error`."""
     try:
-        limit = page_limit(query["limit"]) if "limit" in query else DEFAULT_PAGE
-    except ValueError as error:
-        raise Invalid([FieldError("limit", str(error))]) from None
-    return limit, uuid("after", query["after"], ErrorName.VALIDATION_ERROR) if "after" in query else None
+        return UUID(text)
+    except ValueError:
+        raise validation_error(sentence, name=name) from None
+
+
+def _path_id(text: str) -> UUID:
+    return uuid(text, name=ErrorName.INVALID_PARAMETER)
+
+
+PathId: TypeAlias = Annotated[UUID, PlainValidator(_path_id, Id)]
+EmailId: TypeAlias = Annotated[PathId, Path(description="The id of the email.")]
+PageLimit: TypeAlias = Annotated[int, PlainValidator(_limit, Annotated[int, Field(ge=1, le=MAX_PAGE)])]
+
+
+class PageQuery(BaseModel):
+    """Page of a list. Unknown parameters are ignored."""
+
+    limit: PageLimit = Field(DEFAULT_PAGE, description="Entries on a page; 20 by default.", examples=[DEFAULT_PAGE])
+    after: Annotated[UUID | None, PlainValidator(uuid, Id)] = Field(
+        None, description="The id of an entry. The page begins after it.", examples=[EVENT_ID]
+    )
+
+
+class CompleteList(TypedDict):
+    """List without pages. A subclass adds `data`."""
+
+    object: Literal["list"]
+    has_more: Literal[False]
+
+
+class Page(TypedDict):
+    """Page of a list. A subclass adds `data`."""
+
+    object: Literal["list"]
+    has_more: bool
 
 
 def list_object(data: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
     """Return a list as JSON."""
     return {"object": "list", "has_more": has_more, "data": [*data]}
-
-
-def uuid(field: str, value: str, name: ErrorName = ErrorName.INVALID_PARAMETER) -> UUID:
-    """Return the UUID in a parameter. Raises Invalid."""
-    try:
-        return UUID(value)
-    except ValueError:
-        raise Invalid([FieldError(field, INVALID_UUID, name)]) from None

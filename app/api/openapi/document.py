@@ -1,84 +1,223 @@
-"""From what the routes say of themselves to one OpenAPI 3.1 document. Reads no store and no settings."""
+"""OpenAPI 3.1 document: FastAPI's description of the routes, completed with errors, headers, examples and links."""
 
+import functools
+import inspect
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeGuard
 
-from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from fastapi import Body, Query
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from fastapi.utils import create_model_field
 from starlette.routing import BaseRoute, Route
 
+from app import __version__
 from app.api.openapi import errors
-from app.api.openapi.operation import (
-    JSON,
-    Answer,
-    Body,
-    Link,
-    Operation,
-    Parameter,
-    ParameterIn,
-    RequiredPermission,
-    Tag,
-    of_endpoint,
-)
-from app.api.openapi.text import API_KEY, HEADERS, INFORMATION, TAGS
+from app.api.openapi.errors import HEADERS
+from app.api.openapi.operation import JSON, HeaderField, Operation, RequiredPermission, Tag, is_described, of_endpoint
 
-DIALECT = "https://spec.openapis.org/oas/3.1/dialect/base"
+Json = dict[str, Any]
+
+_DIALECT = "https://spec.openapis.org/oas/3.1/dialect/base"
 _COMPONENTS = "#/components/schemas/"
-_PART = re.compile(r"\{([a-z_]+)\}")
-_REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}}
-_RATES = {
-    f"RateLimit-{name}": {"$ref": f"#/components/headers/RateLimit{name}"} for name in ("Limit", "Remaining", "Reset")
+_RATES = {f"RateLimit-{name}": errors.header_ref(f"RateLimit{name}") for name in ("Limit", "Remaining", "Reset")}
+
+_INTRODUCTION = """\
+Postern takes emails as JSON, commits them to disk, answers, and relays them over authenticated STARTTLS connections
+to Office 365. The shape is that of Resend's API for emails, so its official SDKs work when their base URL is Postern's
+address (no affiliation). Members that only a relay has are additional.
+
+**Success is exactly 200** and a JSON object. The email is on the disk by then; it is relayed afterwards.
+
+**Errors** have the form of `Error` and one of 15 names. `message` says what is wrong and how to
+fix it, `reason` is a more specific cause for programs, `details` lists every error of a request. A path
+that does not exist is answered with 404 `not_found`, a method that a path does not have with 405 `method_not_allowed`
+and the header `Allow`. What Resend has beyond emails (domains, templates, audiences and the like) is answered with
+404 and the reason `unsupported_resource`.
+
+**Requests** are read as JSON whatever their Content-Type says. Unknown members are ignored, and null means the same
+as leaving a member out. A change that was made to an accepted email is reported in the answer's `warnings`, by field.
+Repeated slashes and a slash at the end of a path change nothing. HEAD is answered wherever
+GET is, with the headers alone.
+
+**Every response** has `X-Request-Id`: the value of the request, or a new one. Responses to a valid API key
+also report the remaining messages of the key in
+`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, plain integers.
+"""
+
+INFORMATION: Mapping[str, Any] = {
+    "title": "Postern",
+    "version": __version__,
+    "summary": "The one gate between your applications and your Office 365 mail.",
+    "description": _INTRODUCTION,
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
 
-_Key = tuple[str, JsonSchemaMode]
-_Schemas = Mapping[_Key, Mapping[str, Any]]
+TAGS: Mapping[Tag, str] = {
+    Tag.EMAILS: "Send emails and read their status.",
+    Tag.ATTACHMENTS: "The files of an email as it is relayed.",
+    Tag.DECISIONS: "Decisions of an operator about an email.",
+    Tag.MAILBOXES: "The Office 365 mailboxes that relay.",
+    Tag.WEBHOOKS: "Notifications about emails, signed as in Standard Webhooks.",
+    Tag.KEYS: "API keys, their policies and the audit.",
+    Tag.POSTMARK: "For applications that use Postmark's API.",
+    Tag.OPERATION: "Health checks and metrics. Gateways must not forward them.",
+}
+
+API_KEY: Mapping[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key. The roles of an operation are permissions; the key needs one of them.",
+}
 
 
-class _Plain(GenerateJsonSchema):
-    """Without titles, which only repeat the names."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-    def enum_schema(self, schema: Any) -> dict[str, Any]:
-        """Their docstrings are for who reads the code."""
-        return {name: value for name, value in super().enum_schema(schema).items() if name != "description"}
-
-
-def document(routes: Iterable[BaseRoute], root_path: str = "") -> dict[str, Any]:
-    """The document of these routes below a path; those that say nothing of themselves are not in it."""
-    told = [
-        (route.path_format, method.lower(), operation)
-        for route in routes
-        if isinstance(route, Route) and (operation := of_endpoint(route.endpoint)) is not None
-        for method in sorted(route.methods or ())
-    ]
-    schemas, definitions = _schemas([operation for _, _, operation in told])
-    paths: dict[str, dict[str, Any]] = {}
-    for path, method, operation in told:
-        paths.setdefault(path, {})[method] = _operation(path, method, operation, schemas)
-    used = _used(paths, definitions)
+def document(routes: Iterable[BaseRoute], root_path: str = "") -> Json:
+    """Return the document of these routes below a path; those without an `operation` are not in it."""
+    described = [(route, of_endpoint(route.endpoint)) for route in routes if _is_described(route)]
+    schemas = [_schema_route(route, operation) for route, operation in described]
+    found = get_openapi(title="Postern", version=__version__, routes=schemas)
+    components = {
+        name: {**_plain(schema), **({"title": name} if "title" in schema else {})}
+        for name, schema in found["components"]["schemas"].items()
+    }
+    paths: dict[str, Json] = {}
+    for route, operation in described:
+        for method in sorted(route.methods or ()):
+            schema = found["paths"][route.path_format]["get" if method == "HEAD" else method.lower()]
+            completed = _completed(operation, _plain(schema), components)
+            shown = _head(completed) if method == "HEAD" else completed
+            paths.setdefault(route.path_format, {})[method.lower()] = shown
+    tags = {operation.tag for _, operation in described}
+    responses = _shared_responses(paths)
     return {
         "openapi": "3.1.1",
-        "jsonSchemaDialect": DIALECT,
+        "jsonSchemaDialect": _DIALECT,
         "info": INFORMATION,
         "servers": [{"url": root_path or "/", "description": "The Postern that serves this document."}],
-        "tags": [{"name": tag, "description": TAGS[tag]} for tag in _tags(told)],
+        "tags": [{"name": tag, "description": text} for tag, text in TAGS.items() if tag in tags],
         "paths": paths,
         "components": {
-            "schemas": {name: definitions[name] for name in sorted(used)},
-            "responses": _shared(paths),
+            "schemas": {name: components[name] for name in sorted(_used(paths, components) | {"Error"})},
+            "responses": responses,
             "headers": HEADERS,
             "securitySchemes": {"apiKey": API_KEY},
         },
     }
 
 
-def _shared(paths: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The errors that several operations have, taken out of them and put under names of their own."""
+def _is_described(route: BaseRoute) -> TypeGuard[Route]:
+    return isinstance(route, Route) and is_described(route.endpoint)
+
+
+def _schema_route(route: Route, told: Operation) -> APIRoute:
+    """Return a route with the types that FastAPI describes."""
+    methods, error = [*(route.methods or set()) - {"HEAD"}], told.error_format or errors.USUAL
+    endpoint, model = _declaring(route.endpoint, told), told.answer.type
+    found = APIRoute(route.path, endpoint, methods=methods, operation_id=told.id, response_model=model)
+    found.response_fields = {400: create_model_field("error", error.type, mode="serialization")}
+    return found
+
+
+def _declaring(endpoint: Callable[..., Any], told: Operation) -> Callable[..., Any]:
+    """Return an endpoint that declares the types that the endpoint of this operation reads itself."""
+    types = {"body": (told.body, Body()), "query": (told.query, Query())}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[type_, source])
+        for name, (type_, source) in types.items()
+        if type_ is not None
+    ]
+    if not parameters:
+        return endpoint
+    declaring = functools.partial(endpoint)
+    vars(declaring)["__signature__"] = inspect.Signature(parameters)
+    return declaring
+
+
+def _plain(part: Any) -> Any:
+    """Return a schema without the titles of members, which repeat their names, and without `null` as a default."""
+    if isinstance(part, list):
+        return [_plain(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    left_out = {"title"} if isinstance(part.get("title"), str) else set()
+    left_out |= {"default"} if part.get("default", ...) is None else set()
+    return {name: _plain(inner) for name, inner in part.items() if name not in left_out}
+
+
+def _completed(told: Operation, schema: Json, components: Json) -> Json:
+    """Return the operation with what FastAPI does not know."""
+    responses = {"200": _answer(told, schema["responses"]["200"]), **errors.responses(told, "requestBody" in schema)}
+    if told.needs is not RequiredPermission.NONE:
+        for response in responses.values():
+            response["headers"] |= _RATES
+    parameters = [*map(_parameter, schema.get("parameters", ())), *map(_header_field, told.headers)]
+    return {
+        "operationId": told.id,
+        "summary": told.summary,
+        **({"description": told.description} if told.description else {}),
+        "tags": [told.tag],
+        "security": [{"apiKey": [permission]} for permission in told.needs.value],
+        **({"parameters": parameters} if parameters else {}),
+        **({"requestBody": _body(told, schema["requestBody"], components)} if "requestBody" in schema else {}),
+        "responses": responses,
+    }
+
+
+def _parameter(schema: Json) -> Json:
+    """Return a parameter with the example of its schema."""
+    inner = schema["schema"]
+    if description := inner.pop("description", None):
+        schema.setdefault("description", description)
+    examples = inner.pop("examples", None)
+    return schema | ({"example": examples[0]} if examples else {})
+
+
+def _header_field(told: HeaderField) -> Json:
+    shown = {"name": told.name, "in": "header", "description": told.description, "required": False}
+    return shown | {"schema": dict(told.schema)} | ({} if told.example is None else {"example": told.example})
+
+
+def _body(told: Operation, body: Json, components: Json) -> Json:
+    """Return the body with its examples. An object without required members may be left out."""
+    schema = body["content"][JSON]["schema"]
+    model = components[schema["$ref"].removeprefix(_COMPONENTS)] if "$ref" in schema else schema
+    required = bool(model.get("required")) or model.get("type") == "array"
+    return {"required": required, "content": {JSON: {"schema": schema, "examples": _examples(told.examples)}}}
+
+
+def _answer(told: Operation, schema: Json) -> Json:
+    answer = told.answer
+    content = {"schema": schema["content"][JSON]["schema"]} if answer.type is not None else {}
+    if answer.examples:
+        content["examples"] = _examples(answer.examples)
+    described = {name: {"description": what, "schema": {"type": "string"}} for name, what in answer.headers.items()}
+    return {
+        "description": answer.description,
+        "headers": {"X-Request-Id": errors.header_ref("XRequestId"), **described},
+        "content": {answer.media_type: content},
+        **({"links": dict(told.links)} if told.links else {}),
+    }
+
+
+def _examples(examples: Mapping[str, Any]) -> Json:
+    return {name: {"value": value} for name, value in examples.items()}
+
+
+def _head(get: Json) -> Json:
+    """Return the operation of HEAD: that of GET without contents and links."""
+    responses = {
+        status: {name: part for name, part in response.items() if name not in ("content", "links")}
+        for status, response in get["responses"].items()
+    }
+    head = get | {"operationId": f"{get['operationId']}Head", "summary": f"{get['summary']} (headers only)"}
+    head.pop("description", None)
+    return head | {"responses": responses}
+
+
+def _shared_responses(paths: Mapping[str, Json]) -> Json:
+    """Move the errors that several operations have to the components, and return them by name."""
     operations = [operation for methods in paths.values() for operation in methods.values()]
     alike = Counter(json.dumps(answer) for one in operations for answer in one["responses"].values())
     names: dict[str, str] = {}
@@ -91,7 +230,7 @@ def _shared(paths: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {name: json.loads(content) for content, name in sorted(names.items(), key=lambda it: it[1])}
 
 
-def _name(status: str, answer: Mapping[str, Any]) -> str:
+def _name(status: str, answer: Json) -> str:
     words = answer.get("content", {}).get(JSON, {}).get("schema", {}).get("properties", {}).get("name", {})
     return "-".join([status, *words.get("enum", ())]) if answer.get("content") else f"{status}-head"
 
@@ -101,29 +240,8 @@ def _free(name: str, taken: Iterable[str]) -> str:
     return f"{name}.{others + 1}" if others else name
 
 
-def _tags(told: Sequence[tuple[str, str, Operation]]) -> list[Tag]:
-    used = {operation.tag for _, _, operation in told}
-    return [tag for tag in Tag if tag in used]
-
-
-def _schemas(operations: Iterable[Operation]) -> tuple[_Schemas, dict[str, Any]]:
-    """The schema of each type under its name and direction, and what they refer to."""
-    wanted: dict[_Key, Any] = {("Error", "serialization"): errors.Error}
-    for one in operations:
-        if one.error_format is not None:
-            wanted[_key(one, "form")] = one.error_format.type
-        if one.body is not None:
-            wanted[_key(one, "body")] = one.body.type
-        if one.answer.type is not None:
-            wanted[_key(one, "answer")] = one.answer.type
-        wanted |= {(f"{one.id} {it.name}", "validation"): it.type for it in one.parameters}
-    inputs = [(key, key[1], TypeAdapter(type_)) for key, type_ in wanted.items()]
-    schemas, rest = TypeAdapter.json_schemas(inputs, ref_template=_COMPONENTS + "{model}", schema_generator=_Plain)
-    return {key: schema for (key, _), schema in schemas.items()}, rest.get("$defs", {})
-
-
-def _used(part: Any, definitions: Mapping[str, Any]) -> set[str]:
-    """The components that this part refers to, and those that they refer to."""
+def _used(part: Any, definitions: Json) -> set[str]:
+    """Return the names of the components to which this part refers, directly or through others."""
     found: set[str] = set()
     parts = [part]
     while parts:
@@ -137,91 +255,3 @@ def _used(part: Any, definitions: Mapping[str, Any]) -> set[str]:
             case list() as inner:
                 parts += inner
     return found
-
-
-def _key(one: Operation, part: str) -> _Key:
-    return f"{one.id} {part}", "validation" if part == "body" else "serialization"
-
-
-def _operation(path: str, method: str, told: Operation, schemas: _Schemas) -> dict[str, Any]:
-    head = method == "head"
-    form = schemas[_key(told, "form") if told.error_format else ("Error", "serialization")]
-    answers = {"200": _answer(told, schemas), **errors.responses(told, form)}
-    if told.needs is not RequiredPermission.NONE:
-        answers = {status: {**answer, "headers": answer["headers"] | _RATES} for status, answer in answers.items()}
-    if head:
-        answers = {status: _without_content(answer) for status, answer in answers.items()}
-    parts = [_path_part(name) for name in _PART.findall(path)]
-    parameters = [*parts, *(it for it in told.parameters if it.location is not ParameterIn.PATH)]
-    described = {it.name: it for it in told.parameters if it.location is ParameterIn.PATH}
-    return {
-        "operationId": f"{told.id}Head" if head else told.id,
-        "summary": f"{told.summary} (headers only)" if head else told.summary,
-        **({"description": told.description} if told.description and not head else {}),
-        "tags": [told.tag],
-        "security": [{"apiKey": [permission]} for permission in told.needs.value],
-        **_parameters(told, [described.get(it.name, it) for it in parameters], schemas),
-        **({"requestBody": _body(told, told.body, schemas)} if told.body else {}),
-        "responses": answers,
-    }
-
-
-def _path_part(name: str) -> Parameter:
-    return Parameter(name, str, "", location=ParameterIn.PATH)
-
-
-def _parameters(told: Operation, parameters: Sequence[Parameter], schemas: _Schemas) -> dict[str, Any]:
-    shown = [_parameter(it, schemas[f"{told.id} {it.name}", "validation"]) for it in parameters]
-    return {"parameters": shown} if shown else {}
-
-
-def _parameter(it: Parameter, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": it.name,
-        "in": it.location,
-        "description": it.description,
-        "required": it.location is ParameterIn.PATH,
-        "schema": schema,
-        **({} if it.example is None else {"example": it.example}),
-    }
-
-
-def _body(told: Operation, body: Body, schemas: _Schemas) -> dict[str, Any]:
-    return {
-        "required": body.required,
-        "content": {
-            JSON: {
-                "schema": schemas[_key(told, "body")],
-                "examples": {name: {"value": value} for name, value in body.examples.items()},
-            }
-        },
-    }
-
-
-def _answer(told: Operation, schemas: _Schemas) -> dict[str, Any]:
-    answer = told.answer
-    return {
-        "description": answer.description,
-        "headers": _REQUEST_ID | {name: _header(what) for name, what in answer.headers.items()},
-        "content": {answer.media_type: _content(told, answer, schemas)},
-        **({"links": {name: _link(link) for name, link in told.links.items()}} if told.links else {}),
-    }
-
-
-def _header(description: str) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"}}
-
-
-def _content(told: Operation, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
-    examples = {name: {"value": value} for name, value in answer.examples.items()}
-    if answer.type is None:
-        return {"examples": examples} if examples else {}
-    return {"schema": schemas[_key(told, "answer")], "examples": examples}
-
-
-def _link(link: Link) -> dict[str, Any]:
-    return {"operationId": link.operation, "parameters": dict(link.parameters)}
-
-
-def _without_content(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: part for name, part in answer.items() if name not in ("content", "links")}

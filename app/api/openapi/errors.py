@@ -1,4 +1,4 @@
-"""The errors of the OpenAPI document: samples of what is raised become responses in the wire form, by its own code."""
+"""Errors of the OpenAPI document: samples of problems become responses, rendered by the code that sends them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 
 from app.api.http.json_limits import MAX_BYTES_AS_NUMBERS, MAX_VALUES
 from app.api.openapi.operation import JSON, ErrorFormat, Operation, RequiredPermission
-from app.api.openapi.text import HEADERS
 from app.api.openapi.types import ID, describe
 from app.api.problems import problem as errors
 from app.api.problems.problem import (
@@ -41,8 +40,46 @@ REQUEST_ID = "5b0f6d0c3f6f4c1a9f0e7d21"
 NO_EMAIL = NoEmail(UUID(ID))
 
 
+HEADERS: Mapping[str, Any] = {
+    "XRequestId": {
+        "description": "The caller's own X-Request-Id (1 to 128 characters), or a new one.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._~:+/=@-]{1,128}$"},
+        "example": "5b0f6d0c3f6f4c1a9f0e7d21",
+    },
+    "RetryAfter": {
+        "description": "Seconds after which the request may be sent again. Never a date.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 5,
+    },
+    "RateLimitLimit": {
+        "description": "On every response to a valid API key: its limit of messages for the current minute or day, "
+        "whichever has fewer left. 1000000000 without a limit.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 60,
+    },
+    "RateLimitRemaining": {
+        "description": "Remaining messages in that minute or day.",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 59,
+    },
+    "RateLimitReset": {
+        "description": "Seconds until that minute or day (UTC) is over.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 17,
+    },
+    "WwwAuthenticate": {
+        "description": "Authentication scheme.",
+        "required": True,
+        "schema": {"const": "Bearer"},
+        "example": "Bearer",
+    },
+}
+
+
 class Detail(TypedDict):
-    """One of several things that are wrong."""
+    """One of several errors."""
 
     field: NotRequired[Annotated[str, describe("Where, like `to[3]` or `[2].subject`; empty for the whole body.")]]
     message: Annotated[str, describe("What is wrong and what mends it.")]
@@ -87,10 +124,15 @@ _STOPPING = Unavailable("Postern is stopping. Send the request again in a moment
 _NO_STORE = Unavailable(DATABASE_UNAVAILABLE, retry_after=5)
 
 
+def header_ref(name: str) -> dict[str, Any]:
+    """Return a reference to a header field of the components."""
+    return {"$ref": f"#/components/headers/{name}"}
+
+
 def invalid(
     field: str, message: str, name: ErrorName = ErrorName.VALIDATION_ERROR, reason: str | None = None
 ) -> Invalid:
-    """A sample of a request with a wrong value."""
+    """Return a sample of a request with a wrong value."""
     return Invalid([FieldError(field, message, name, reason)])
 
 
@@ -101,12 +143,12 @@ def _usual(problem: Problem) -> tuple[int, bytes]:
 USUAL = ErrorFormat(Error, _usual)
 
 
-def problems(told: Operation) -> list[Problem]:
-    """Everything that the operation may answer but a success."""
+def _problems(told: Operation, has_body: bool) -> list[Problem]:
+    """Return samples of all problems of an operation."""
     common: list[Problem] = [*_OF_KEY[told.needs]]
     if told.needs is not RequiredPermission.NONE:
         common.append(TooManyRequests(450))
-    if told.body is not None:
+    if has_body:
         common += _OF_BODY
     if told.uses_store:
         common.append(_NO_STORE)
@@ -115,31 +157,31 @@ def problems(told: Operation) -> list[Problem]:
     return [*common, *told.errors, InternalError()]
 
 
-def responses(told: Operation, error: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """By status. `error` is the schema of the form that the operation answers in."""
+def responses(told: Operation, has_body: bool) -> dict[str, dict[str, Any]]:
+    """Return the error responses of an operation by status."""
     form = told.error_format or USUAL
-    rendered = [(problem, *form.render(problem)) for problem in problems(told)]
+    rendered = [(problem, *form.render(problem)) for problem in _problems(told, has_body)]
     rendered.sort(key=lambda one: one[1])
     return {
-        str(status): _response(status, [(problem, json.loads(content)) for problem, _, content in group], error, form)
+        str(status): _response(status, [(problem, json.loads(content)) for problem, _, content in group], form)
         for status, group in groupby(rendered, key=lambda one: one[1])
     }
 
 
-def _response(
-    status: int, told: list[tuple[Problem, dict[str, Any]]], error: Mapping[str, Any], form: ErrorFormat
-) -> dict[str, Any]:
+def _response(status: int, told: list[tuple[Problem, dict[str, Any]]], form: ErrorFormat) -> dict[str, Any]:
     sentences = dict.fromkeys(_sentence(problem) for problem, _ in told)
-    narrowed = {**error, "properties": _narrowed(status, [body for _, body in told])} if form is USUAL else error
+    schema: dict[str, Any] = {"$ref": f"#/components/schemas/{form.type.__name__}"}
+    if form is USUAL:
+        schema["properties"] = _possible(status, [body for _, body in told])
     return {
         "description": " ".join(sentences),
         "headers": _headers([problem for problem, _ in told]),
-        "content": {JSON: {"schema": narrowed, "examples": _examples(told)}},
+        "content": {JSON: {"schema": schema, "examples": _examples(told)}},
     }
 
 
-def _narrowed(status: int, bodies: list[dict[str, Any]]) -> dict[str, Any]:
-    """Which of all errors are possible here."""
+def _possible(status: int, bodies: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the values of the members that are possible here."""
     reasons = dict.fromkeys(body["reason"] for body in bodies if "reason" in body)
     return {
         "statusCode": {"const": status},
@@ -149,13 +191,12 @@ def _narrowed(status: int, bodies: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _headers(told: Sequence[Problem]) -> dict[str, Any]:
-    """Those that every one of the answers has, and those that some have."""
+    """Return the header fields that all of the responses have, and those that some have."""
     known = {"retry-after": "RetryAfter", "www-authenticate": "WwwAuthenticate"}
-    found: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}}
+    found: dict[str, Any] = {"X-Request-Id": header_ref("XRequestId")}
     for name in sorted({name for problem in told for name in problem.headers} & known.keys()):
         always = all(name in problem.headers for problem in told)
-        shared = {"$ref": f"#/components/headers/{known[name]}"}
-        found[name.title()] = shared if always else {**HEADERS[known[name]], "required": False}
+        found[name.title()] = header_ref(known[name]) if always else {**HEADERS[known[name]], "required": False}
     return found
 
 

@@ -1,7 +1,4 @@
-"""What a route says of itself for the OpenAPI document: values that stand beside its code. Assembles nothing.
-
-They are read when the document is made, so no request pays for them.
-"""
+"""Descriptions of routes for the OpenAPI document, written beside their code and read when the document is made."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +15,7 @@ JSON = "application/json"
 
 
 class Tag(StrEnum):
-    """Under which heading an operation stands."""
+    """Heading of an operation."""
 
     EMAILS = "Emails"
     ATTACHMENTS = "Attachments"
@@ -31,7 +28,7 @@ class Tag(StrEnum):
 
 
 class RequiredPermission(Enum):
-    """Which API keys may ask; the words are those of `Keyring`."""
+    """Permissions of an API key, one of which an operation requires."""
 
     NONE = ()
     ANY_KEY = (Permission.SEND_ONLY, Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
@@ -39,37 +36,19 @@ class RequiredPermission(Enum):
     FULL_ACCESS = (Permission.FULL_ACCESS,)
 
 
-class ParameterIn(StrEnum):
-    """Where a parameter stands."""
-
-    PATH = "path"
-    QUERY = "query"
-    HEADER = "header"
-
-
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One value beside the body. `type` is whatever pydantic can describe; `example` has to be accepted."""
+class HeaderField:
+    """Header field of a request, which the route reads itself. `schema` is JSON Schema."""
 
     name: str
-    type: Any
+    schema: Mapping[str, Any]
     description: str
-    example: Any = None
-    location: ParameterIn = ParameterIn.QUERY
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What is sent: JSON of this type. Each example has to be accepted as it stands."""
-
-    type: Any
-    examples: Mapping[str, Any]
-    required: bool = True
+    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success: JSON of this type, or, without a type, octets. `headers`: what those mean that may come."""
+    """Success: JSON of this type, or content of another media type. `headers`: descriptions of its own fields."""
 
     description: str
     type: Any = None
@@ -79,16 +58,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """What can be done next: an operation whose parameters are found in the answer or the request."""
-
-    operation: str
-    parameters: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """How errors look: their type, and a problem as status and content."""
+    """Form of the errors: their type, and the status and content of a problem."""
 
     type: Any
     render: Callable[[Problem], tuple[int, bytes]]
@@ -96,20 +67,25 @@ class ErrorFormat:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `refuses` are samples of what it raises beyond what its key and its body may bring."""
+    """One method of one path. `errors`: samples of its problems beside those of every key and body.
+
+    `body` and `query`: types that the endpoint does not declare, because it reads the request itself.
+    """
 
     id: str
     summary: str
     tag: Tag
     answer: Answer
     needs: RequiredPermission
-    parameters: tuple[Parameter, ...] = ()
-    body: Body | None = None
+    examples: Mapping[str, Any] = field(default_factory=dict)  # of the body
+    body: Any = None
+    query: Any = None
+    headers: tuple[HeaderField, ...] = ()
     errors: tuple[Problem, ...] = ()
     description: str = ""
-    links: Mapping[str, Link] = field(default_factory=dict)
+    links: Mapping[str, Any] = field(default_factory=dict)
     uses_store: bool = True
-    refused_while_stopping: bool = True  # it is refused while Postern stops
+    refused_while_stopping: bool = True
     error_format: ErrorFormat | None = None  # None: that of every other route
 
 
@@ -122,16 +98,26 @@ def operation(
     needs: RequiredPermission,
     **more: Any,
 ) -> Callable[[F], F]:
-    """Beside a route's endpoint: what the document says of it. Its docstring tells the rest."""
+    """Describe the endpoint of a route. Its permission is the one that the route checks."""
 
     def mark(endpoint: F) -> F:
-        told = Operation(id, summary, tag, answer, needs, **more)
-        vars(endpoint)[_MARK] = told
+        vars(endpoint)[_MARK] = Operation(id, summary, tag, answer, needs, **more)
         return endpoint
 
     return mark
 
 
-def of_endpoint(endpoint: Any) -> Operation | None:
-    """What a route's endpoint says of itself, if it does."""
-    return getattr(endpoint, _MARK, None)
+def of_endpoint(endpoint: Any) -> Operation:
+    """Return the description of an endpoint. Raises AttributeError without one."""
+    found: Operation = getattr(endpoint, _MARK)
+    return found
+
+
+def is_described(endpoint: Any) -> bool:
+    """Return true if the endpoint is in the document."""
+    return hasattr(endpoint, _MARK)
+
+
+def links(parameters: Mapping[str, str], *operations: str) -> dict[str, Any]:
+    """Return links to operations. `parameters`: runtime expressions of OpenAPI, by the name of the parameter."""
+    return {operation: {"operationId": operation, "parameters": dict(parameters)} for operation in operations}

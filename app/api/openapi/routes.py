@@ -1,5 +1,7 @@
-"""GET /openapi.json and GET /docs: the specification, and the same as a page to read. They hold no data, so they ask
-for no key; they are made once, when somebody first asks."""
+"""GET /openapi.json and GET /docs: the specification, and a page that shows it.
+
+They contain no data, so they need no API key. They are made once, at the first request.
+"""
 
 import asyncio
 import json

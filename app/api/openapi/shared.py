@@ -1,13 +1,12 @@
-"""Parameters, error samples, responses and links that several routes of emails share."""
+"""Header fields, error samples, responses and links that several routes of emails have."""
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.http.params import INVALID_UUID
 from app.api.openapi.errors import NO_EMAIL, invalid
-from app.api.openapi.operation import Answer, Link, Parameter, ParameterIn
+from app.api.openapi.operation import Answer, HeaderField, links
 from app.api.openapi.types import ID, Id
 from app.api.problems.key_policy import (
     LaneNotAllowed,
@@ -27,14 +26,11 @@ from app.api.problems.problem import (
 from app.mail.rate_limit import Amount, Unit, Window
 from app.mail.times import DAY, MINUTE
 
-ID_PARAMETER = Parameter("id", Id, "The id of the email.", location=ParameterIn.PATH)
-
-IDEMPOTENCY_KEY = Parameter(
+IDEMPOTENCY_KEY = HeaderField(
     "Idempotency-Key",
-    Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"})],
+    {"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"},
     "For 24 hours, requests with the same key and body return the same response and create one email. "
     "A refused request does not use the key.",
-    location=ParameterIn.HEADER,
 )
 IDEMPOTENCY_ERRORS = (InvalidIdempotencyKey(), IdempotencyMismatch(), IdempotencyInFlight())
 
@@ -95,15 +91,9 @@ def email_id_answer(description: str) -> Answer:
     return Answer(description, EmailIdResponse, {"changed": EMAIL_ID})
 
 
-def next_steps(id: str) -> dict[str, Link]:
+def email_links(id: str) -> dict[str, Any]:
     """Return the links from a response whose email id is at `id`, a runtime expression of OpenAPI."""
-    operations = (
-        "getEmail",
-        "rescheduleEmail",
-        "cancelEmail",
-        "retryEmail",
-        "confirmEmail",
-        "listAttachments",
-        "eraseEmail",
+    return links(
+        {"id": id},
+        *("getEmail", "rescheduleEmail", "cancelEmail", "retryEmail", "confirmEmail", "listAttachments", "eraseEmail"),
     )
-    return {operation: Link(operation, {"id": id}) for operation in operations}

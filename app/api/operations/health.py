@@ -7,9 +7,9 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
-from pydantic import WithJsonSchema
+from pydantic import BaseModel, PlainValidator, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
@@ -18,7 +18,7 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http.headers import header, json_ok, timestamp
 from app.api.openapi.errors import USUAL, Error
-from app.api.openapi.operation import Answer, ErrorFormat, Parameter, RequiredPermission, Tag, operation
+from app.api.openapi.operation import Answer, ErrorFormat, RequiredPermission, Tag, operation
 from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
@@ -93,12 +93,23 @@ _NOT_READY = {
     "reasons": [NO_DATABASE.as_json(names=False)],
 }
 _NO_ADMINISTRATOR = (Permission.SENDING_ACCESS, RequiredPermission.FULL_ACCESS.value)
-_FLAG = Annotated[str, WithJsonSchema({"type": "string", "description": "True, unless it is empty, `0` or `false`."})]
-_PARAMETERS = (
-    Parameter("deep", _FLAG, "`1`: log in to every mailbox. Requires a key with full access.", "1"),
-    Parameter("relaying", _FLAG, "`1`: also answer 503 if every mailbox is held.", "1"),
-)
+_FLAG = {"type": "string"}
+_TRUE = "True, unless it is empty, `0` or `false`."
+_Flag: TypeAlias = Annotated[
+    bool, PlainValidator(lambda text: text not in ("", "0", "false"), Annotated[str, WithJsonSchema(_FLAG)])
+]
 _KEY_LOOKUP_TIMEOUT = 5.0  # seconds
+
+
+class ReadinessQuery(BaseModel):
+    """Depth of the check."""
+
+    deep: _Flag = describe(
+        f"`1`: log in to every mailbox. Requires a key with full access. {_TRUE}", default_factory=bool, examples=["1"]
+    )
+    relaying: _Flag = describe(
+        f"`1`: also answer 503 if every mailbox is held. {_TRUE}", default_factory=bool, examples=["1"]
+    )
 
 
 class HealthRoutes:
@@ -126,7 +137,7 @@ class HealthRoutes:
         "Check that emails can be accepted",
         tag=Tag.OPERATION,
         needs=RequiredPermission.NONE,
-        parameters=_PARAMETERS,
+        query=ReadinessQuery,
         answer=Answer("Emails can be accepted.", ReadinessObject, {"ready": _READY, "a mailbox is held": _HELD}),
         errors=(NotReady(_NOT_READY), InvalidKey(), MissingKey(), RestrictedKey(*_NO_ADMINISTRATOR)),
         refused_while_stopping=False,
@@ -138,17 +149,17 @@ class HealthRoutes:
 
         `?deep=1` logs in to every mailbox; `?relaying=1` also gives 503 if all mailboxes are held.
         """
-        deep, relaying = _asked(request, "deep"), _asked(request, "relaying")
+        query = ReadinessQuery.model_validate(dict(request.query_params))
         stands = await self._context.readiness()
         # Without a store no key can be checked, so names are left out.
-        names = stands.status is not Status.NOT_READY and await self._may_see_names(request, must=deep)
+        names = stands.status is not Status.NOT_READY and await self._may_see_names(request, must=query.deep)
         if self._context.draining():
             stands = replace(stands, reasons=(STOPPING, *stands.reasons))
         more: dict[str, Any] = {}
-        if deep and stands.status is not Status.NOT_READY:
+        if query.deep and stands.status is not Status.NOT_READY:
             stands, more = await self._deep_checked(stands)
         body = {**_shown(stands, names=names), **more}
-        if stands.status is Status.NOT_READY or (relaying and not stands.relaying):
+        if stands.status is Status.NOT_READY or (query.relaying and not stands.relaying):
             raise NotReady(body)
         return json_ok(json.dumps(body).encode())
 
@@ -179,10 +190,6 @@ class HealthRoutes:
                 ) from None
             return False
         return True
-
-
-def _asked(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "0") not in ("", "0", "false")
 
 
 def _shown(stands: Readiness, *, names: bool) -> Mapping[str, Any]:

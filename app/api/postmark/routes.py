@@ -14,14 +14,14 @@ from starlette.responses import Response
 
 from app.api.auth.authenticator import Authenticator
 from app.api.http.headers import header, json_ok, timestamp
-from app.api.openapi.operation import Answer, Body, RequiredPermission, Tag, operation
-from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, next_steps
+from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
+from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
 from app.api.postmark import translate
 from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field
 from app.api.postmark.schema import ANSWERS, CODE, ERROR_FORMAT, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
 from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound
+from app.api.problems.validation import json_type
 from app.api.submission.builder import PreparedEmail
-from app.api.submission.fields import json_type
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline
 from app.api.submission.warnings import Warned
 from app.store.db.uuid7 import timestamp_of
@@ -51,12 +51,13 @@ class PostmarkRoutes:
         "Send an email in Postmark's words",
         tag=Tag.POSTMARK,
         needs=RequiredPermission.ANY_KEY,
-        parameters=(IDEMPOTENCY_KEY,),
-        body=Body(PostmarkEmail, {"a receipt": RECEIPT, "a one-time code": CODE}),
+        headers=(IDEMPOTENCY_KEY,),
+        body=PostmarkEmail,
+        examples={"a receipt": RECEIPT, "a one-time code": CODE},
         answer=Answer("It is on the disk, and is relayed from there.", PostmarkSent, {"kept": SENT}),
         errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, _NO_OBJECT),
         description=_TOKEN,
-        links=next_steps("$response.body#/MessageID"),
+        links=email_links("$response.body#/MessageID"),
         error_format=ERROR_FORMAT,
     )
     async def send(self, request: Request) -> Response:
@@ -69,10 +70,9 @@ class PostmarkRoutes:
         "Send up to 500 emails in Postmark's words",
         tag=Tag.POSTMARK,
         needs=RequiredPermission.ANY_KEY,
-        parameters=(IDEMPOTENCY_KEY,),
-        body=Body(
-            Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MAX_BATCH)], {"two emails": [RECEIPT, CODE]}
-        ),
+        headers=(IDEMPOTENCY_KEY,),
+        body=Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MAX_BATCH)],
+        examples={"two emails": [RECEIPT, CODE]},
         answer=Answer(
             "In the order of the request: what was kept, and what is wrong with the others.",
             ANSWERS,
@@ -80,7 +80,7 @@ class PostmarkRoutes:
         ),
         errors=(*LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, *_OF_BATCH),
         description=_TOKEN,
-        links=next_steps("$response.body#/0/MessageID"),
+        links=email_links("$response.body#/0/MessageID"),
         error_format=ERROR_FORMAT,
     )
     async def send_batch(self, request: Request) -> Response:

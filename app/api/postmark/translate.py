@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.problems.problem import FieldError, Invalid
-from app.api.submission.fields import MAX_ITEMS, json_type
+from app.api.problems.validation import MAX_ITEMS, json_type
 
 NATIVE_MEMBERS = {
     "From": "from",

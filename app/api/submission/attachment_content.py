@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic_core import PydanticCustomError
 
 from app.api.problems.problem import ErrorName
-from app.api.submission.fields import json_type, validation_error
+from app.api.problems.validation import json_type, validation_error
 from app.frozen import frozen
 from app.mail.message import mime_parameters
 

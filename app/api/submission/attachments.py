@@ -12,8 +12,9 @@ from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from app.api.problems.problem import ErrorName
+from app.api.problems.validation import json_type, validation_error
 from app.api.submission import attachment_content
-from app.api.submission.fields import Entry, json_type, validation_error, warn, warn_of_repair
+from app.api.submission.fields import Entry, warn, warn_of_repair
 from app.mail.message import mime_parameters
 from app.mail.message.inline_files import Renamed, Unused, bare_id
 from app.mail.message.message import Attachment

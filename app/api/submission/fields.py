@@ -10,9 +10,16 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import ValidationInfo
-from pydantic_core import PydanticCustomError
 
-from app.api.problems.problem import ErrorName
+from app.api.problems.validation import (
+    MAX_ITEMS,
+    is_whole,
+    json_type,
+    missing,
+    string,
+    validation_error,
+    wire_name,
+)
 from app.api.submission import send_time
 from app.api.submission.warnings import Warnings
 from app.frozen import frozen
@@ -25,12 +32,10 @@ L = TypeVar("L", bound=Sequence[Any])
 
 MAX_NAME = 128  # characters of a `coalesce` value
 MAX_EXPIRES_IN = 604_800  # seconds
-MAX_ITEMS = 1000  # entries of a list that has no limit of its own
 
 ABSENT = "The value is empty and was taken as absent."
 REPLACEMENT = "\ufffd"
 _BLANK = " \t\r\n"
-_WIRE_NAMES = {"sender": "from"}  # where Python allows no such name
 
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _DIGITS = re.compile(r"[0-9]{1,9}")
@@ -55,20 +60,8 @@ class Entry(NamedTuple):
     value: Any
 
 
-def validation_error(
-    sentence: str, *, name: ErrorName = ErrorName.VALIDATION_ERROR, at: str = "", reason: str | None = None
-) -> PydanticCustomError:
-    """Return the error that a rule raises. `at` is the path inside the field, like `.content` or `[3]`."""
-    return PydanticCustomError(name.value, "{sentence}", {"sentence": sentence, "at": at, "reason": reason})
-
-
 def _context(info: ValidationInfo) -> ValidationContext:
     return cast("ValidationContext", info.context)
-
-
-def missing(sentence: str, *, at: str = "") -> PydanticCustomError:
-    """Return the error for a missing value."""
-    return validation_error(sentence, name=ErrorName.MISSING_REQUIRED_FIELD, at=at)
 
 
 def unsupported(value: Any) -> None:
@@ -80,49 +73,25 @@ def unsupported(value: Any) -> None:
 
 def plain_text(value: Any) -> str:
     """Return a string without NUL, which no mail may contain (RFC 5322 §2.1)."""
-    if not isinstance(value, str):
-        raise validation_error(f"It must be a string, not {json_type(value)}.")
-    if "\0" in value:
+    text = string(value)
+    if "\0" in text:
         raise validation_error("It contains a NUL character; remove it.")
-    return value
-
-
-def json_type(value: Any) -> str:
-    """Return the JSON type of a value, with its article."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "a list"
-    return "an object"
-
-
-def is_whole(value: Any) -> bool:
-    """Return true for a whole number; 35.0 is one in JSON, too."""
-    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+    return text
 
 
 def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
     """Record a change to the field in validation. `at` is the path inside it."""
-    name = _WIRE_NAMES.get(info.field_name or "", info.field_name or "")
-    _context(info).warnings.add(name + at, message)
+    _context(info).warnings.add(wire_name(info.field_name or "") + at, message)
 
 
 def content(value: Any, info: ValidationInfo) -> str:
     """Return a string without its NUL characters, which no mail may contain (RFC 5322 §2.1)."""
-    if not isinstance(value, str):
-        raise validation_error(f"It must be a string, not {json_type(value)}.")
-    warn_of_repair(value, info)
-    if "\0" not in value:
-        return value
+    text = string(value)
+    warn_of_repair(text, info)
+    if "\0" not in text:
+        return text
     warn(info, "NUL characters were removed; no email can have them.")
-    return value.replace("\0", "")
+    return text.replace("\0", "")
 
 
 def warn_of_repair(value: str, info: ValidationInfo, *, at: str = "") -> None:
@@ -286,9 +255,7 @@ def expires_in(value: Any, at: str = "") -> int | None:
     """Read a number of seconds, from a header also as a string."""
     if value is None:
         return None
-    whole = (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, float) and value.is_integer()
-    )
+    whole = is_whole(value)
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         value, whole = int(value), True
     if not whole or not 1 <= value <= MAX_EXPIRES_IN:

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationInfo
 
+from app.api.problems.validation import MAX_ITEMS, json_type, validation_error
 from app.api.submission import fields
-from app.api.submission.fields import validation_error
 from app.frozen import frozen
 from app.mail.message.address import Address, AddressError
 from app.mail.message.custom_fields import addresses, check_custom_field
@@ -35,9 +35,9 @@ def read(value: Any, info: ValidationInfo) -> CustomHeaders:
     if value is None or value == []:
         return CustomHeaders()
     if not isinstance(value, dict):
-        raise validation_error(f'It must be an object like {{"X-Reference": "42"}}, not {fields.json_type(value)}.')
-    if len(value) > fields.MAX_ITEMS:
-        raise validation_error(f"It has {len(value)} headers and may have {fields.MAX_ITEMS}.")
+        raise validation_error(f'It must be an object like {{"X-Reference": "42"}}, not {json_type(value)}.')
+    if len(value) > MAX_ITEMS:
+        raise validation_error(f"It has {len(value)} headers and may have {MAX_ITEMS}.")
     given = [(name, _as_text(name, content)) for name, content in value.items() if content is not None]
     _warn_of_withheld(given, info)
     own = {name.lower(): (f".{name}", content) for name, content in given}
@@ -91,7 +91,7 @@ def _as_text(name: str, value: Any) -> str:
             return str(value)
         case float() if math.isfinite(value):
             return repr(value)
-    raise validation_error(f"It must be a string, a number or a boolean, not {fields.json_type(value)}.", at=f".{name}")
+    raise validation_error(f"It must be a string, a number or a boolean, not {json_type(value)}.", at=f".{name}")
 
 
 def _checked(name: str, value: str, info: ValidationInfo) -> str:

@@ -16,11 +16,11 @@ from pydantic import (
     PlainValidator,
     ValidationError,
 )
-from pydantic_core import ErrorDetails
 
 from app.api.openapi import email_types as told
 from app.api.openapi.types import describe
-from app.api.problems.problem import MAX_DETAILS, ErrorName, FieldError, Invalid
+from app.api.problems.problem import FieldError, Invalid
+from app.api.problems.validation import MAX_ITEMS, invalid, json_type
 from app.api.submission import attachments, fields
 from app.api.submission import headers as custom_headers
 from app.api.submission.fields import ValidationContext
@@ -40,12 +40,12 @@ _Unsupported = Annotated[None, BeforeValidator(fields.unsupported, told.NOTHING)
 _Attachments = Annotated[
     tuple[Annotated[Attachment, PlainValidator(attachments.read)], ...],
     BeforeValidator(fields.numbered),
-    BeforeValidator(fields.entries, Annotated[list[told.AttachmentInput], Field(max_length=fields.MAX_ITEMS)] | None),
+    BeforeValidator(fields.entries, Annotated[list[told.AttachmentInput], Field(max_length=MAX_ITEMS)] | None),
     AfterValidator(attachments.named),
 ]
 _Tags = Annotated[
     tuple[Annotated[tuple[str, str], PlainValidator(fields.tag)], ...],
-    BeforeValidator(fields.entries, Annotated[list[told.TagInput], Field(max_length=fields.MAX_ITEMS)] | None),
+    BeforeValidator(fields.entries, Annotated[list[told.TagInput], Field(max_length=MAX_ITEMS)] | None),
 ]
 
 
@@ -132,12 +132,11 @@ class EmailInput(BaseModel):
 def read_email(value: Any, reading: ValidationContext) -> Submission:
     """Return the submission that a JSON value describes. Raises Invalid."""
     if not isinstance(value, dict):
-        raise Invalid([FieldError("", f"An email must be one JSON object, not {fields.json_type(value)}.")])
+        raise Invalid([FieldError("", f"An email must be one JSON object, not {json_type(value)}.")])
     try:
         email = EmailInput.model_validate(value, context=reading)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise Invalid([_flaw(details) for details in found[:MAX_DETAILS]]) from None
+        raise invalid(error.errors(include_url=False, include_input=False)) from None
     return _linked(email.submission(reading.default_lane), reading)
 
 
@@ -149,16 +148,3 @@ def _linked(submission: Submission, reading: ValidationContext) -> Submission:
     for change in linked.changes:
         reading.warnings.add(f"attachments[{change.place}].content_id", attachments.content_id_warning(change))
     return replace(submission, html=linked.html, attachments=linked.attachments)
-
-
-def _flaw(details: ErrorDetails) -> FieldError:
-    """Convert an error of a rule, made by `fields.validation_error`, to a FieldError."""
-    context = details["ctx"]
-    return FieldError(
-        _place(details["loc"]) + context["at"], context["sentence"], ErrorName(details["type"]), context["reason"]
-    )
-
-
-def _place(path: tuple[int | str, ...]) -> str:
-    """Like `to[3]`, in the caller's words: `from` is no name that Python allows."""
-    return "".join(f"[{step}]" if isinstance(step, int) else step for step in path).replace("sender", "from")

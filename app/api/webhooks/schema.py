@@ -1,61 +1,16 @@
-"""OpenAPI types, parameters, error samples and examples of the routes under /webhooks."""
+"""OpenAPI types of responses, error samples and examples of the routes under /webhooks."""
 
-from typing import Annotated, Any, Literal, NotRequired, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from app.api.http.params import INVALID_LIMIT, INVALID_UUID, MISSING_MEMBER
+from app.api.http.params import INVALID_LIMIT, INVALID_UUID, MISSING_MEMBER, Page
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Link, Parameter, ParameterIn
+from app.api.openapi.operation import links
 from app.api.openapi.types import AT, EVENT_ID, ID, LATER, WEBHOOK_ID, Id, describe
 from app.api.problems.problem import ErrorName, NotFound
-from app.api.webhooks.fields import INVALID_SINCE
+from app.api.webhooks.input import INVALID_SINCE
 from app.api.webhooks.view import WebhookEvent, WebhookObject, WebhookTry
-from app.mail.webhook.rules import MAX_URL, UNSUPPORTED_EVENTS, EventType
-from app.store.webhooks.records import WebhookStatus
-
-T = TypeVar("T")
-
-_Url = Annotated[str, WithJsonSchema({"type": "string", "format": "public-url", "maxLength": MAX_URL, "minLength": 1})]
-_Event = Annotated[
-    str,
-    WithJsonSchema(
-        {
-            "type": "string",
-            "enum": [*EventType, *sorted(UNSUPPORTED_EVENTS)],
-            "description": "Events that only the recipient's server can observe are accepted but never sent.",
-        }
-    ),
-]
-_Events = Annotated[list[_Event], Field(min_length=1)]
-_ENDPOINT = (
-    "An https URL with a public address, without user and fragment. POSTERN_WEBHOOK_PRIVATE_ADDRESSES also allows "
-    "http and private addresses."
-)
-
-
-class WebhookInput(TypedDict):
-    """An endpoint and the types of events that it receives."""
-
-    endpoint: Annotated[_Url, describe(_ENDPOINT)]
-    events: _Events
-
-
-class WebhookRevision(TypedDict):
-    """Changes of a webhook. A member that is absent or null is not changed."""
-
-    endpoint: NotRequired[Annotated[_Url | None, describe(_ENDPOINT)]]
-    events: NotRequired[_Events | None]
-    status: NotRequired[WebhookStatus | None]
-
-
-class ReplayInput(TypedDict):
-    """Start time of a replay."""
-
-    since: Annotated[
-        str, WithJsonSchema({"type": "string", "format": "date-time"}), describe("ISO 8601; UTC if it has no offset.")
-    ]
 
 
 class _Webhook(TypedDict):
@@ -92,24 +47,19 @@ class ReplayedEvent(TypedDict):
     id: Id
 
 
-class _List(TypedDict):
-    object: Literal["list"]
-    has_more: bool
-
-
-class WebhookList(_List):
+class WebhookList(Page):
     """All webhooks, newest first."""
 
     data: list[WebhookObject]
 
 
-class WebhookEventList(_List):
+class WebhookEventList(Page):
     """A page of events, newest first."""
 
     data: list[WebhookEvent]
 
 
-class WebhookTryList(_List):
+class WebhookTryList(Page):
     """The latest delivery attempts, newest first."""
 
     data: list[WebhookTry]
@@ -136,13 +86,6 @@ WHOLE_EVENT = {
 }
 TRY = {"id": f"{EVENT_ID}-1", "http_status_code": 200, "response": "ok", "sent_at": LATER}
 
-
-ID_PARAMETER = Parameter("id", Id, "The id of the webhook.", location=ParameterIn.PATH)
-EVENT_PARAMETER = Parameter("event_id", Id, "The id of the event.", location=ParameterIn.PATH)
-PAGE_PARAMETERS = (
-    Parameter("limit", Annotated[int, Field(ge=1, le=100)], "Events on a page; 20 by default.", 20),
-    Parameter("after", Id, "The id of an event. The page begins after it.", EVENT_ID),
-)
 PAGE_ERRORS = (invalid("limit", INVALID_LIMIT),)
 ID_ERRORS = (invalid("id", INVALID_UUID, ErrorName.INVALID_PARAMETER), NotFound(f"There is no webhook {WEBHOOK_ID}."))
 EVENT_ERRORS = (
@@ -163,13 +106,11 @@ SINCE_ERRORS = (
     invalid("since", MISSING_MEMBER, ErrorName.MISSING_REQUIRED_FIELD),
 )
 
-_OF_EVENT = {"id": "$request.path.id", "event_id": "$response.body#/data/0/id"}
-EVENT_LINKS = {
-    name: Link(name, _OF_EVENT) for name in ("getWebhookEvent", "listWebhookEventTries", "replayWebhookEvent")
-}
-
-
-def next_steps(id: str) -> dict[str, Link]:
-    """Return the links from a response whose webhook id is at `id`, a runtime expression of OpenAPI."""
-    operations = ("getWebhook", "reviseWebhook", "rotateWebhookSecret", "replayWebhook", "listWebhookEvents")
-    return {operation: Link(operation, {"id": id}) for operation in (*operations, "removeWebhook")}
+LINKS = links(
+    {"id": "$response.body#/id"},
+    *("getWebhook", "reviseWebhook", "rotateWebhookSecret", "replayWebhook", "listWebhookEvents", "removeWebhook"),
+)
+EVENT_LINKS = links(
+    {"id": "$request.path.id", "event_id": "$response.body#/data/0/id"},
+    *("getWebhookEvent", "listWebhookEventTries", "replayWebhookEvent"),
+)

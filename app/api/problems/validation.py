@@ -1,0 +1,83 @@
+"""Errors of validation rules: what a rule raises, and pydantic's errors as one `Invalid`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from app.api.problems.problem import MAX_DETAILS, ErrorName, FieldError, Invalid
+
+MAX_ITEMS = 1000  # entries of a list that has no limit of its own
+_SOURCES = frozenset({"body", "query", "path"})  # first part of a place that FastAPI reports
+_WIRE_NAMES = {"sender": "from"}  # where Python allows no such name
+
+
+def json_type(value: Any) -> str:
+    """Return the JSON type of a value, with its article."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+    return "an object"
+
+
+def is_whole(value: Any) -> bool:
+    """Return true for a whole number; 35.0 is one in JSON, too."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+
+def string(value: Any) -> str:
+    """Return a string unchanged. Raises `validation_error`."""
+    if not isinstance(value, str):
+        raise validation_error(f"It must be a string, not {json_type(value)}.")
+    return value
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """Return the members of a body that is one JSON object. Raises Invalid."""
+    if not isinstance(value, dict):
+        raise Invalid([FieldError("", f"The request body must be one JSON object, not {json_type(value)}.")])
+    return value
+
+
+def validation_error(
+    sentence: str, *, name: ErrorName = ErrorName.VALIDATION_ERROR, at: str = "", reason: str | None = None
+) -> PydanticCustomError:
+    """Return the error that a rule raises. `at` is the path inside the field, like `.content` or `[3]`."""
+    return PydanticCustomError(name.value, "{sentence}", {"sentence": sentence, "at": at, "reason": reason})
+
+
+def missing(sentence: str, *, at: str = "") -> PydanticCustomError:
+    """Return the error for a missing value."""
+    return validation_error(sentence, name=ErrorName.MISSING_REQUIRED_FIELD, at=at)
+
+
+def wire_name(member: str) -> str:
+    """Return the name of a model's member in the request."""
+    return _WIRE_NAMES.get(member, member)
+
+
+def invalid(errors: Iterable[Mapping[str, Any]]) -> Invalid:
+    """Return the response for the errors of a model, at most MAX_DETAILS of them."""
+    return Invalid([_field_error(details) for details, _ in zip(errors, range(MAX_DETAILS), strict=False)])
+
+
+def _field_error(details: Mapping[str, Any]) -> FieldError:
+    """Convert the error of a rule: made by `validation_error`, or a ValueError with the sentence."""
+    place, context = _place(details["loc"]), details["ctx"]
+    if details["type"] == "value_error":
+        return FieldError(place, str(context["error"]))
+    return FieldError(place + context["at"], context["sentence"], ErrorName(details["type"]), context["reason"])
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    """Return a place like `to[3]`."""
+    steps = path[1:] if path and path[0] in _SOURCES else path
+    return "".join(f"[{step}]" if isinstance(step, int) else wire_name(step) for step in steps)
