@@ -22,6 +22,7 @@ from app.api.problems.validation import string
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import MAX_REASON, Health, one_line
+from app.mail.office365.fixes import LOGS_IN_AGAIN, SMTP_AUTH_ON
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.mail.outcome.verdict import Explanation
 from app.mail.times import iso
@@ -129,8 +130,8 @@ _MAILBOX = {
     },
     "credential": None,
     "explanation": {
-        "summary": "The mailbox noreply@contoso.com may not log in: SMTP AUTH is switched off for it.",
-        "fix": "Set-CASMailbox -Identity noreply@contoso.com -SmtpClientAuthenticationDisabled $false",
+        "summary": "Sending by SMTP is switched off for this mailbox.",
+        "fix": f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}".replace("<mailbox>", "noreply@contoso.com"),
     },
 }
 _Name: TypeAlias = Annotated[str, Path(description="The mailbox's address.", examples=["noreply@contoso.com"])]

@@ -39,9 +39,7 @@ class KeyRoutes:
         "createKey",
         "Create an API key",
         examples={"a shop": schema.INPUT, "a staging": schema.STAGING},
-        answer=Answer(
-            "The key with its secret, which is returned only once.", KeyWithSecret, {"made": schema.WITH_SECRET}
-        ),
+        answer=Answer("The key with its secret, which is returned only once.", KeyWithSecret, {"made": schema.NEW}),
         errors=(*schema.INPUT_ERRORS, schema.MISSING_ERROR),
         links=schema.LINKS,
     )
@@ -97,7 +95,7 @@ class KeyRoutes:
         "Rotate the secret of an API key",
         examples={"an hour": {"overlap": 3600}},
         answer=Answer(
-            "The key with its new secret, which is returned only once.", KeyWithSecret, {"rotated": schema.WITH_SECRET}
+            "The key with its new secret, which is returned only once.", KeyWithSecret, {"rotated": schema.ROTATED}
         ),
         errors=(*schema.ID_ERRORS, *schema.ROTATION_ERRORS),
         description="The old secret stays valid for `overlap` seconds. Secrets that were replaced earlier expire no "

@@ -93,7 +93,8 @@ KEY: dict[str, Any] = {
     },
     **INPUT,
 }
-WITH_SECRET = {**KEY, "key": "pst_ZXhhbXBsZS1vZi1hLXNlY3JldA"}
+NEW = {**KEY, "last_used_at": None, "key": "pst_ZXhhbXBsZS1vZi1hLXNlY3JldA"}
+ROTATED = {**NEW, "last_used_at": LATER, "old_secrets_until": ["2026-11-25T09:00:00.000Z"]}
 REVOKED = {"object": "key", "id": KEY_ID, "deleted": True}
 ENTRY = {
     "id": EVENT_ID,

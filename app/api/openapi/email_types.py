@@ -9,6 +9,7 @@ from pydantic import Field, WithJsonSchema
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.api.openapi.types import AT, ID, LATER, describe
+from app.mail import explain
 
 _MAILBOX = {
     "type": "string",
@@ -245,11 +246,11 @@ SENT: dict[str, Any] = {
                 "phase": "dot",
                 "replies": ["250 2.0.0 OK"],
                 "failure": None,
-                "verdict": {"ada@example.net": "accepted: relayed"},
+                "verdict": {"ada@example.net": "relayed (relayed)"},
                 "in_doubt": False,
                 "dialogue": ["C: MAIL FROM:<noreply@contoso.com>", "S: 250 2.1.0 Sender OK"],
             }
         ],
-        "explanation": {"summary": "Office 365 has accepted it for every recipient.", "fix": "Nothing to do."},
+        "explanation": {"summary": explain.SENT.summary, "fix": explain.SENT.fix},
     },
 }

@@ -21,6 +21,7 @@ from app.api.openapi.errors import USUAL, Error
 from app.api.openapi.operation import Answer, ErrorFormat, RequiredPermission, Tag, operation
 from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
+from app.mail.office365.fixes import LOGS_IN_AGAIN, SMTP_AUTH_ON
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
 from app.store import StoreError, StoreUnavailableError
 from app.store.keys.records import Permission
@@ -80,9 +81,9 @@ _HELD = {
     "reasons": [
         {
             "check": "mailbox",
-            "summary": "A mailbox is held: SMTP AUTH is switched off for this mailbox. "
-            "Its messages wait and go by themselves.",
-            "fix": "Set-CASMailbox -Identity <mailbox> -SmtpClientAuthenticationDisabled $false",
+            "summary": "A mailbox is held: Sending by SMTP is switched off for this mailbox. "
+            "Its emails wait and are sent when it works again.",
+            "fix": f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
         }
     ],
 }

@@ -144,5 +144,5 @@ SENT: dict[str, Any] = {
 }
 SENT_BATCH = [
     {**SENT, "To": "ada@example.net", "MessageID": OTHER_ID},
-    {"ErrorCode": 300, "Message": "To[0]: nope has no @; write an address like anna@example.com."},
+    {"ErrorCode": 300, "Message": "To[0]: The address has no @; write it like anna@example.com."},
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from typing_extensions import TypedDict
 
 from app.api.http.params import INVALID_LIMIT, INVALID_UUID, MISSING_MEMBER, Page
+from app.api.openapi.email_types import SENT
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import links
 from app.api.openapi.types import AT, EVENT_ID, ID, LATER, WEBHOOK_ID, Id, describe
@@ -82,7 +83,22 @@ WHOLE_EVENT = {
     "object": "webhook_event",
     **EVENT,
     "next_attempt_at": None,
-    "payload": {"type": "email.sent", "created_at": AT, "timestamp": AT, "data": {"email_id": ID}},
+    "payload": {
+        "type": "email.sent",
+        "created_at": LATER,
+        "timestamp": LATER,
+        "data": {
+            "email_id": ID,
+            **{name: SENT[name] for name in ("message_id", "created_at", "from", "to", "subject")},
+            "tags": {"category": "receipt"},
+            "headers": [],
+            "relay": {
+                **{name: SENT["relay"][name] for name in ("state", "mailbox", "possible_duplicate", "recipients")},
+                "attempts": 1,
+                "explanation": SENT["relay"]["explanation"],
+            },
+        },
+    },
 }
 TRY = {"id": f"{EVENT_ID}-1", "http_status_code": 200, "response": "ok", "sent_at": LATER}
 

@@ -1,0 +1,183 @@
+"""Every example of an answer in the specification equals a live answer.
+
+Ids, times, secrets, numbers and the texts of the mail server differ; every member, its type and every other text are
+the same.
+"""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import httpx
+
+from app.simulator import Fault
+from tests.clock import autojump
+from tests.contract.api.specification import FILE
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
+from tests.webhooks.conftest import Open
+from tests.webhooks.listen import settled
+from tests.webhooks.receiver import Receiver
+
+Json = dict[str, Any]
+
+SPECIFICATION: Json = json.loads(FILE.read_text("utf-8"))
+VARIABLE = {
+    "<id>": re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
+    "<time>": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"),
+    "<secret>": re.compile(r"(?<=whsec_)\S+|(?<=pst_)\S+"),
+    "<url>": re.compile(r"https?://(?:localhost|shop)\S+"),
+    "<replica>": re.compile(r"\b[\w.-]+:\d+\b"),
+    "<request>": re.compile(r"\b[0-9a-f]{24}\b"),
+}
+OF_THE_SERVER = frozenset({"replies", "dialogue", "reply", "response"})  # members with texts of another server
+SAME = ("rescheduleEmail", "cancelEmail", "retryEmail", "confirmEmail", "eraseEmail")  # one answer, one example
+
+
+def general(value: Any, name: str = "") -> Any:
+    """The value without what differs from answer to answer."""
+    if isinstance(value, dict):
+        return {key: general(member, key) for key, member in value.items()}
+    if isinstance(value, list):
+        return "<texts>" if name in OF_THE_SERVER else [general(one) for one in value]
+    if isinstance(value, str):
+        for mark, pattern in VARIABLE.items():
+            value = pattern.sub(mark, value)
+        return "<text>" if name in OF_THE_SERVER else value
+    return "<number>" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def examples() -> dict[tuple[str, str], Any]:
+    """Every example of a success in JSON, by operation and title."""
+    return {
+        (operation["operationId"], title): example["value"]
+        for methods in SPECIFICATION["paths"].values()
+        for operation in methods.values()
+        for title, example in operation["responses"]["200"]
+        .get("content", {})
+        .get("application/json", {})
+        .get("examples", {})
+        .items()
+    }
+
+
+def request_example(operation_id: str, title: str) -> Any:
+    """The body of an example of a request."""
+    for methods in SPECIFICATION["paths"].values():
+        for operation in methods.values():
+            if operation["operationId"] == operation_id:
+                return operation["requestBody"]["content"]["application/json"]["examples"][title]["value"]
+    raise KeyError(operation_id)
+
+
+async def ask(at_home: Harness, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    """An answer that has to be a success."""
+    answer: httpx.Response = await at_home.caller.request(method, path, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@autojump
+async def test_every_example_is_a_live_answer(open_house: Open) -> None:
+    """Of one Postern that sends to a simulator and to a webhook."""
+    live: dict[tuple[str, str], Any] = {}
+    async with open_house() as at_home, Receiver() as receiver:
+        await _webhooks(at_home, receiver, live)
+        await _emails(at_home, live)
+        await _keys(at_home, live)
+        live["getHealth", "alive"] = await ask(at_home, "GET", "/healthz")
+        live["getReadiness", "ready"] = await ask(at_home, "GET", "/readyz")
+    async with open_house() as at_home:
+        await _held(at_home, live)
+    shown = examples()
+    for operation in SAME:
+        live.setdefault((operation, "changed"), live["rescheduleEmail", "changed"])
+    for key, value in live.items():
+        assert general(value) == general(shown[key]), key
+    assert live.keys() == shown.keys()
+
+
+async def _webhooks(at_home: Harness, receiver: Receiver, live: dict[tuple[str, str], Any]) -> None:
+    made = await ask(at_home, "POST", "/webhooks", {"endpoint": receiver.url, "events": ["email.sent", "email.failed"]})
+    live["createWebhook", "created"] = made
+    path = f"/webhooks/{made['id']}"
+    live["listWebhooks", "one"] = await ask(at_home, "GET", "/webhooks")
+    live["getWebhook", "enabled"] = await ask(at_home, "GET", path)
+    receipt = request_example("sendEmail", "a receipt")
+    await at_home.until(await at_home.post(**receipt, tags=[{"name": "category", "value": "receipt"}]), "done")
+    await receiver.until(lambda: bool(receiver.taken))
+    [event_id] = [event["id"] for event in (await ask(at_home, "GET", f"{path}/events"))["data"]]
+    await settled(at_home, made["id"], event_id, 1)
+    live["listWebhookEvents", "one"] = events = await ask(at_home, "GET", f"{path}/events")
+    event = f"{path}/events/{events['data'][0]['id']}"
+    live["getWebhookEvent", "sent"] = await ask(at_home, "GET", event)
+    live["listWebhookEventTries", "one"] = await ask(at_home, "GET", f"{event}/attempts")
+    live["replayWebhookEvent", "replayed"] = await ask(at_home, "POST", f"{event}/replay")
+    live["replayWebhook", "replayed"] = await ask(at_home, "POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"})
+    live["rotateWebhookSecret", "rotated"] = await ask(at_home, "POST", f"{path}/signing-secret/rotate")
+    live["reviseWebhook", "changed"] = await ask(at_home, "PATCH", path, {"status": "disabled"})
+    live["removeWebhook", "removed"] = await ask(at_home, "DELETE", path)
+
+
+async def _emails(at_home: Harness, live: dict[tuple[str, str], Any]) -> None:
+    receipt = request_example("sendEmail", "a receipt")
+    file = {"filename": "invoice.pdf", "content": "JVBERi0xLjQK"}
+    tagged = {**receipt, "tags": [{"name": "category", "value": "receipt"}], "text": "Thank you."}
+    live["validateEmail", "valid"] = await ask(at_home, "POST", "/emails/validate", receipt)
+    live["sendEmail", "kept"] = sent = await ask(at_home, "POST", "/emails", tagged)
+    await at_home.until(sent["id"], "done")
+    live["getEmail", "sent"] = await ask(at_home, "GET", f"/emails/{sent['id']}")
+    live["listEmails", "a page"] = await ask(at_home, "GET", "/emails?limit=1")
+    live["sendBatch", "strict"] = await ask(at_home, "POST", "/emails/batch", [receipt, receipt])
+    live["sendBatch", "permissive"] = await ask(
+        at_home, "POST", "/emails/batch", [receipt, {**receipt, "to": None}], **{"x-batch-validation": "permissive"}
+    )
+    later = await at_home.post(scheduled_at="in 1 hour", to="anna@example.com", attachments=[file])
+    files = f"/emails/{later}/attachments"
+    live["listAttachments", "one file"] = listed = await ask(at_home, "GET", files)
+    live["getAttachment", "a file"] = await ask(at_home, "GET", f"{files}/{listed['data'][0]['id']}")
+    live["rescheduleEmail", "changed"] = await ask(at_home, "PATCH", f"/emails/{later}", {"scheduled_at": "in 2 hours"})
+    live["eraseAddress", "done"] = await ask(at_home, "POST", "/emails/erase", {"address": "anna@example.com"})
+    live["cancelEmail", "changed"] = await ask(at_home, "POST", f"/emails/{later}/cancel")
+    live["eraseEmail", "changed"] = await ask(at_home, "POST", f"/emails/{later}/erase")
+    postmark = [request_example("sendPostmarkEmail", title) for title in ("a receipt", "a one-time code")]
+    live["sendPostmarkEmail", "kept"] = await ask(at_home, "POST", "/email", postmark[0])
+    wrong = {**postmark[1], "To": "nope"}
+    live["sendPostmarkBatch", "one of two"] = await ask(at_home, "POST", "/email/batch", [postmark[1], wrong])
+    live["holdMailbox", "wished"] = await ask(at_home, "POST", f"/mailboxes/{MAILBOX}/hold", {"reason": "audit"})
+    live["releaseMailbox", "wished"] = await ask(at_home, "POST", f"/mailboxes/{MAILBOX}/release")
+
+
+async def _keys(at_home: Harness, live: dict[tuple[str, str], Any]) -> None:
+    live["createKey", "made"] = made = await ask(at_home, "POST", "/keys", request_example("createKey", "a shop"))
+    path = f"/keys/{made['id']}"
+    used = await at_home.caller.get("/emails", headers={"authorization": f"Bearer {made['key']}"})
+    assert used.status_code == 200, used.text
+    async with asyncio.timeout(WAIT_TIMEOUT):
+        while (await ask(at_home, "GET", path))["last_used_at"] is None:
+            await asyncio.sleep(0.1)
+    live["getKey", "in use"] = await ask(at_home, "GET", path)
+    await ask(at_home, "PATCH", path, {"messages_per_day": 0})
+    live["reviseKey", "changed"] = await ask(at_home, "PATCH", path, {"messages_per_day": 5000})
+    live["listAudit", "one"] = _first(await ask(at_home, "GET", "/audit?limit=100"))
+    keys = await ask(at_home, "GET", "/keys")
+    live["listKeys", "one"] = {**keys, "data": [key for key in keys["data"] if key["id"] == made["id"]]}
+    live["rotateKey", "rotated"] = await ask(at_home, "POST", f"{path}/rotate")
+    live["revokeKey", "revoked"] = await ask(at_home, "DELETE", path)
+
+
+def _first(page: Json) -> Json:
+    return {**page, "data": page["data"][:1]}
+
+
+async def _held(at_home: Harness, live: dict[tuple[str, str], Any]) -> None:
+    """A mailbox whose login is refused."""
+    at_home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
+    await at_home.post()
+    async with asyncio.timeout(WAIT_TIMEOUT):
+        while (page := await ask(at_home, "GET", "/mailboxes"))["data"][0]["health"] != "held":
+            await asyncio.sleep(0.1)
+    assert page["data"][0].pop("credential")["what"] == "password"  # of which the example has none
+    live["listMailboxes", "one is held"] = {**page, "data": [{**page["data"][0], "credential": None}]}
+    async with httpx.AsyncClient(base_url=at_home.url) as anybody:
+        live["getReadiness", "a mailbox is held"] = (await anybody.get("/readyz")).json()
