@@ -1,7 +1,7 @@
 """Attachments of an email: GET /emails/{id}/attachments, one of them, and its content.
 
-They are read from the content that is kept, so they are there as long as that is. A `download_url` is a path of this
-API and asks for the API key like every other: there are no links here that open mail to whoever holds them.
+They are read from the stored content, so they exist as long as it is stored. A `download_url` is a path of this API
+and requires an API key: no link alone gives access to mail.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from app.api.http.api_route import ApiRequest
 from app.api.http.headers import json_object
 from app.api.http.memory_budget import charge, large_work_slot
 from app.api.http.params import INVALID_UUID, CompleteList, EmailId, PathId, list_object
+from app.api.openapi.email_samples import ID_ERRORS
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, links, operation
-from app.api.openapi.shared import ID_ERRORS
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotFound
 from app.frozen import frozen
@@ -57,16 +57,16 @@ class ListedAttachment(TypedDict):
 
     id: Id
     filename: str
-    size: Annotated[int, describe("Octets.", ge=0)]
+    size: Annotated[int, describe("Bytes.", ge=0)]
     content_type: str
     content_disposition: Annotated[str, describe("`inline` when the html shows it, else `attachment`.")]
     content_id: str | None
-    download_url: Annotated[str, describe("A path of this API, which asks for the API key like every other.")]
-    expires_at: Annotated[Timestamp, describe("Until then the path is promised to work.")]
+    download_url: Annotated[str, describe("A path of this API, which requires an API key like every other.")]
+    expires_at: Annotated[Timestamp, describe("Time until which the path is guaranteed to work.")]
 
 
 class AttachmentObject(ListedAttachment):
-    """A file of an email, by itself."""
+    """One file of an email."""
 
     object: Literal["attachment"]
 
@@ -117,7 +117,7 @@ class AttachmentRoutes:
 
     @operation(
         "getAttachment",
-        "See one file of an email",
+        "Get one file of an email",
         tag=Tag.ATTACHMENTS,
         needs=RequiredPermission.READ_ACCESS,
         answer=Answer("The file.", AttachmentObject, {"a file": {"object": "attachment", **_FILE}}),
@@ -135,7 +135,7 @@ class AttachmentRoutes:
         tag=Tag.ATTACHMENTS,
         needs=RequiredPermission.READ_ACCESS,
         answer=Answer(
-            "Its octets, under its own media type.",
+            "Its bytes, with its own media type.",
             media_type="*/*",
             headers={
                 "Content-Disposition": "`attachment` with the filename (RFC 6266): no browser shows it as a page.",

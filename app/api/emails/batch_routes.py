@@ -12,13 +12,21 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app.api.http.headers import header, json_ok
-from app.api.openapi.email_types import CODE, RECEIPT
+from app.api.openapi.email_samples import (
+    CODE,
+    EMAIL_ERRORS,
+    IDEMPOTENCY_ERRORS,
+    IDEMPOTENCY_KEY,
+    LIMIT_ERRORS,
+    RECEIPT,
+    email_links,
+)
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, HeaderField, RequiredPermission, Tag, operation
-from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
 from app.api.openapi.types import ID, OTHER_ID, Id, describe
 from app.api.problems.problem import BatchRefused, FieldError, Invalid, item_message
 from app.api.problems.validation import json_type
+from app.api.submission.fields import MISSING_RECIPIENT
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
@@ -37,7 +45,7 @@ class AcceptedItem(Warned):
 class RejectedItem(TypedDict):
     """Item of the batch that was not stored."""
 
-    index: Annotated[int, describe("Its place in the request, from 0 on.", ge=0)]
+    index: Annotated[int, describe("Index in the request, from 0.", ge=0)]
     message: str
 
 
@@ -51,16 +59,16 @@ class AcceptedBatch(TypedDict):
 _VALIDATION = HeaderField(
     "x-batch-validation",
     {"enum": ["strict", "permissive"], "type": "string"},
-    "`strict` (the default): all of them or none. `permissive`: the good ones are kept.",
+    "`strict` (the default): all of them or none. `permissive`: the valid ones are stored.",
 )
 _OF_BATCH = (
-    BatchRefused([(1, invalid("to", "The recipient is missing; give at least one address."))]),
+    BatchRefused([(1, invalid("to", MISSING_RECIPIENT))]),
     invalid("", "The list has 101 emails; a batch has 1 to 100."),
 )
 
 
 class BatchRoute:
-    """The route."""
+    """Route that takes a batch of emails."""
 
     def __init__(self, pipeline: SubmissionPipeline) -> None:
         self._pipeline = pipeline
@@ -74,13 +82,13 @@ class BatchRoute:
         body=Annotated[list[EmailInput], Field(min_length=1, max_length=MAX_BATCH)],
         examples={"two emails": [RECEIPT, CODE]},
         answer=Answer(
-            "What was kept is on the disk, by one commit.",
+            "The stored emails are on disk, after one commit.",
             AcceptedBatch,
             {
                 "strict": {"data": [{"id": ID}, {"id": OTHER_ID}]},
                 "permissive": {
                     "data": [{"id": ID}],
-                    "errors": [{"index": 1, "message": "[1].to: The recipient is missing; give at least one address."}],
+                    "errors": [{"index": 1, "message": f"[1].to: {MISSING_RECIPIENT}"}],
                 },
             },
         ),
@@ -120,7 +128,7 @@ def _answer(submitted: Submitted) -> Response:
 
 
 def _accepted_items(submitted: Submitted) -> list[AcceptedItem]:
-    """Each id with its warnings. A replay returns the ids of the first request, and may have validated others."""
+    """Return each id with its warnings. A replay has the ids of the first request, and may have validated others."""
     if len(submitted.ids) != len(submitted.accepted):
         return [{"id": str(id_)} for id_ in submitted.ids]
     return [{"id": str(id_), **email.warned} for id_, email in zip(submitted.ids, submitted.accepted, strict=True)]

@@ -12,10 +12,10 @@ from app.api.http.api_route import ApiRequest
 from app.api.http.headers import email_id_response, json_object
 from app.api.http.json_input import JsonInput, Required
 from app.api.http.params import EmailId
+from app.api.openapi.email_samples import ID_ERRORS, email_id_answer
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
-from app.api.openapi.shared import ID_ERRORS, email_id_answer
 from app.api.openapi.types import ID, Id, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotEnded
 from app.api.problems.validation import string

@@ -11,7 +11,7 @@ from app.api.emails.view import ListedEmail, listed
 from app.api.http.api_route import ApiRequest
 from app.api.http.headers import json_object
 from app.api.http.params import INVALID_LIMIT, Page, list_object
-from app.api.openapi.email_types import HEAD
+from app.api.openapi.email_samples import HEAD
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
 from app.api.openapi.types import ID, Id, describe
@@ -42,10 +42,10 @@ class ListRoute:
         "Find emails",
         tag=Tag.EMAILS,
         needs=RequiredPermission.READ_ACCESS,
-        answer=Answer("A page of the emails that were handed in, the newest first.", EmailPage, {"a page": _PAGE}),
+        answer=Answer("A page of accepted emails, newest first.", EmailPage, {"a page": _PAGE}),
         errors=(invalid("limit", INVALID_LIMIT),),
-        description="Give `after` or `before`, not both. Filters can be combined. Where they find little in much, a "
-        "page may be short or empty, and still have a `next`.",
+        description="Give `after` or `before`, not both. Filters can be combined. If few of many emails match, a page "
+        "may be short or empty, and still have a `next`.",
     )
     async def list_(self, request: ApiRequest, query: Annotated[EmailQuery, Query()]) -> Response:
         """GET /emails: one page. `next` is the `after` (or `before`, in that direction) of the next page.

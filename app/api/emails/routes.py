@@ -19,17 +19,20 @@ from app.api.http.api_route import ApiRequest
 from app.api.http.headers import email_id_response, json_ok
 from app.api.http.memory_budget import INLINE_SIZE, charge, large_work_slot
 from app.api.http.params import EmailId
-from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT, SENT
-from app.api.openapi.operation import Answer, HeaderField, RequiredPermission, Tag, operation
-from app.api.openapi.shared import (
+from app.api.openapi.email_samples import (
+    CODE,
     EMAIL_ERRORS,
+    EVERYTHING,
     ID_ERRORS,
     IDEMPOTENCY_ERRORS,
     IDEMPOTENCY_KEY,
     LIMIT_ERRORS,
+    RECEIPT,
+    SENT,
     email_id_answer,
     email_links,
 )
+from app.api.openapi.operation import Answer, HeaderField, RequiredPermission, Tag, operation
 from app.api.openapi.types import ID, Id
 from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
@@ -74,7 +77,7 @@ class SendRoute:
         headers=(IDEMPOTENCY_KEY,),
         body=EmailInput,
         examples={"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING},
-        answer=Answer("It is on the disk, and is relayed from there.", AcceptedEmail, {"kept": {"id": ID}}),
+        answer=Answer("It is stored on disk and will be relayed.", AcceptedEmail, {"kept": {"id": ID}}),
         errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS),
         links=email_links("$response.body#/id"),
     )
@@ -92,11 +95,11 @@ class EmailRoutes:
 
     @operation(
         "getEmail",
-        "See what became of an email",
+        "Get an email and its state",
         tag=Tag.EMAILS,
         needs=RequiredPermission.READ_ACCESS,
         headers=(_PREFER,),
-        answer=Answer("Where it stands.", view.EmailObject, {"sent": SENT}, headers=_APPLIED),
+        answer=Answer("The email with its state.", view.EmailObject, {"sent": SENT}, headers=_APPLIED),
         errors=ID_ERRORS,
     )
     async def show(self, request: ApiRequest, id: EmailId) -> Response:
@@ -116,13 +119,13 @@ class EmailRoutes:
 
     @operation(
         "retryEmail",
-        "Offer an email again",
+        "Retry an email",
         tag=Tag.DECISIONS,
         needs=RequiredPermission.FULL_ACCESS,
         answer=email_id_answer("It is in the queue again."),
         errors=(*ID_ERRORS, NotRetryable(MessageState.CANCELLED), NotRetryable(MessageState.DONE, kept=False)),
-        description="For an email that is held, or whose recipients failed in part or all. Who has it already is not "
-        "offered it again. A body is not read.",
+        description="For an email that is held, or of which some or all recipients failed. It is not sent again to "
+        "recipients for whom it was accepted. A body is not read.",
     )
     async def retry(self, request: ApiRequest, id: EmailId) -> Response:
         """POST /emails/{id}/retry: a held email, or the failed recipients of an ended one, go into the queue again."""
@@ -130,13 +133,12 @@ class EmailRoutes:
 
     @operation(
         "confirmEmail",
-        "Say that a held email has arrived",
+        "Confirm that a held email was delivered",
         tag=Tag.DECISIONS,
         needs=RequiredPermission.FULL_ACCESS,
         answer=email_id_answer("It counts as sent."),
         errors=(*ID_ERRORS, NotHeld(MessageState.QUEUED)),
-        description="For an email of which nobody knows whether it arrived, once it was found in Message trace. "
-        "A body is not read.",
+        description="For an email whose outcome is unknown, once it was found in Message trace. A body is not read.",
     )
     async def confirm(self, request: ApiRequest, id: EmailId) -> Response:
         """POST /emails/{id}/confirm: a held email was delivered, according to Message trace."""

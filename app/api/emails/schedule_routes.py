@@ -1,7 +1,7 @@
-"""What a caller may change about an email of its own: when it is sent, and whether. Only before its scheduled time.
+"""PATCH /emails/{id} and POST /emails/{id}/cancel: reschedule or cancel an email, only before its scheduled time.
 
-After that it may be on its way at any moment, and what a caller was told would be a guess. An administrator takes back
-what waits longer with `postern emails cancel`.
+After that time it may be sent at any moment. An administrator cancels emails that wait longer with
+`postern emails cancel`.
 """
 
 import math
@@ -18,10 +18,10 @@ from app.api.http.api_route import ApiRequest
 from app.api.http.headers import email_id_response
 from app.api.http.json_input import JsonInput, Required
 from app.api.http.params import EmailId
+from app.api.openapi.email_samples import ID_ERRORS, TOO_MANY_ATTEMPTS, email_id_answer
 from app.api.openapi.email_types import SEND_TIME
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import RequiredPermission, Tag, operation
-from app.api.openapi.shared import ID_ERRORS, TOO_MANY_ATTEMPTS, email_id_answer
 from app.api.openapi.types import AT, describe
 from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotScheduled
 from app.api.problems.validation import string

@@ -8,9 +8,8 @@ from starlette.responses import Response
 
 from app.api.context import ApiContext
 from app.api.http.headers import json_ok, timestamp
-from app.api.openapi.email_types import CODE, EVERYTHING, RECEIPT
+from app.api.openapi.email_samples import CODE, EMAIL_ERRORS, EVERYTHING, RECEIPT, TOO_MANY_ATTEMPTS
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
-from app.api.openapi.shared import EMAIL_ERRORS, TOO_MANY_ATTEMPTS
 from app.api.openapi.types import LATER, Timestamp, describe
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline
 from app.api.submission.schema import EmailInput
@@ -44,7 +43,7 @@ _DRY_RUN = SubmissionEndpoint("/emails/validate", dry_run=True)
 
 
 class ValidateRoute:
-    """The route."""
+    """Route of the validation."""
 
     def __init__(self, edge: ApiContext, pipeline: SubmissionPipeline) -> None:
         self._edge = edge
@@ -52,15 +51,15 @@ class ValidateRoute:
 
     @operation(
         "validateEmail",
-        "Try an email without sending it",
+        "Validate an email without sending it",
         tag=Tag.EMAILS,
         needs=RequiredPermission.ANY_KEY,
         body=EmailInput,
         examples={"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING},
-        answer=Answer("It would be kept. Nothing was.", Valid, {"valid": _VALID}),
+        answer=Answer("It would be stored. Nothing was stored.", Valid, {"valid": _VALID}),
         errors=(*EMAIL_ERRORS, TOO_MANY_ATTEMPTS),
-        description="All that sending does but keeping it, with the same errors. An Idempotency-Key is not used up. "
-        "No budget counts it; an API key has a limit of its own for requests that store nothing.",
+        description="Does everything that sending does except storing the email, with the same errors. An "
+        "Idempotency-Key is not used. The rate limits of the key do not count it; a limit of its own does.",
     )
     async def validate(self, request: Request) -> Response:
         """POST /emails/validate: 200, or the error of POST /emails. Nothing is stored, no Idempotency-Key used."""

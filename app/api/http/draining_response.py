@@ -1,4 +1,4 @@
-"""An answer to a caller who is still sending. Knows nothing of what is answered."""
+"""Response to a caller who is still sending the body."""
 
 import asyncio
 import contextlib

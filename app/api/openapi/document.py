@@ -111,18 +111,18 @@ def _is_described(route: BaseRoute) -> TypeGuard[Route]:
     return isinstance(route, Route) and is_described(route.endpoint)
 
 
-def _schema_route(route: Route, told: Operation) -> APIRoute:
+def _schema_route(route: Route, operation: Operation) -> APIRoute:
     """Return a route with the types that FastAPI describes."""
-    methods, error = [*(route.methods or set()) - {"HEAD"}], told.error_format or errors.USUAL
-    endpoint, model = _declaring(route.endpoint, told), told.answer.type
-    found = APIRoute(route.path, endpoint, methods=methods, operation_id=told.id, response_model=model)
+    methods, error = [*(route.methods or set()) - {"HEAD"}], operation.error_format or errors.USUAL
+    endpoint, model = _declaring(route.endpoint, operation), operation.answer.type
+    found = APIRoute(route.path, endpoint, methods=methods, operation_id=operation.id, response_model=model)
     found.response_fields = {400: create_model_field("error", error.type, mode="serialization")}
     return found
 
 
-def _declaring(endpoint: Callable[..., Any], told: Operation) -> Callable[..., Any]:
+def _declaring(endpoint: Callable[..., Any], operation: Operation) -> Callable[..., Any]:
     """Return an endpoint that declares the types that the endpoint of this operation reads itself."""
-    types = {"body": (told.body, Body()), "query": (told.query, Query())}
+    types = {"body": (operation.body, Body()), "query": (operation.query, Query())}
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[type_, source])
         for name, (type_, source) in types.items()
@@ -146,21 +146,24 @@ def _plain(part: Any) -> Any:
     return {name: _plain(inner) for name, inner in part.items() if name not in left_out}
 
 
-def _completed(told: Operation, schema: Json, components: Json) -> Json:
+def _completed(operation: Operation, schema: Json, components: Json) -> Json:
     """Return the operation with what FastAPI does not know."""
-    responses = {"200": _answer(told, schema["responses"]["200"]), **errors.responses(told, "requestBody" in schema)}
-    if told.needs is not RequiredPermission.NONE:
+    responses = {
+        "200": _answer(operation, schema["responses"]["200"]),
+        **errors.responses(operation, "requestBody" in schema),
+    }
+    if operation.needs is not RequiredPermission.NONE:
         for response in responses.values():
             response["headers"] |= _RATES
-    parameters = [*map(_parameter, schema.get("parameters", ())), *map(_header_field, told.headers)]
+    parameters = [*map(_parameter, schema.get("parameters", ())), *map(_header_field, operation.headers)]
     return {
-        "operationId": told.id,
-        "summary": told.summary,
-        **({"description": told.description} if told.description else {}),
-        "tags": [told.tag],
-        "security": [{"apiKey": [permission]} for permission in told.needs.value],
+        "operationId": operation.id,
+        "summary": operation.summary,
+        **({"description": operation.description} if operation.description else {}),
+        "tags": [operation.tag],
+        "security": [{"apiKey": [permission]} for permission in operation.needs.value],
         **({"parameters": parameters} if parameters else {}),
-        **({"requestBody": _body(told, schema["requestBody"], components)} if "requestBody" in schema else {}),
+        **({"requestBody": _body(operation, schema["requestBody"], components)} if "requestBody" in schema else {}),
         "responses": responses,
     }
 
@@ -174,21 +177,21 @@ def _parameter(schema: Json) -> Json:
     return schema | ({"example": examples[0]} if examples else {})
 
 
-def _header_field(told: HeaderField) -> Json:
-    shown = {"name": told.name, "in": "header", "description": told.description, "required": False}
-    return shown | {"schema": dict(told.schema)} | ({} if told.example is None else {"example": told.example})
+def _header_field(field: HeaderField) -> Json:
+    shown = {"name": field.name, "in": "header", "description": field.description, "required": False}
+    return shown | {"schema": dict(field.schema)} | ({} if field.example is None else {"example": field.example})
 
 
-def _body(told: Operation, body: Json, components: Json) -> Json:
+def _body(operation: Operation, body: Json, components: Json) -> Json:
     """Return the body with its examples. An object without required members may be left out."""
     schema = body["content"][JSON]["schema"]
     model = components[schema["$ref"].removeprefix(_COMPONENTS)] if "$ref" in schema else schema
     required = bool(model.get("required")) or model.get("type") == "array"
-    return {"required": required, "content": {JSON: {"schema": schema, "examples": _examples(told.examples)}}}
+    return {"required": required, "content": {JSON: {"schema": schema, "examples": _examples(operation.examples)}}}
 
 
-def _answer(told: Operation, schema: Json) -> Json:
-    answer = told.answer
+def _answer(operation: Operation, schema: Json) -> Json:
+    answer = operation.answer
     content = {"schema": schema["content"][JSON]["schema"]} if answer.type is not None else {}
     if answer.examples:
         content["examples"] = _examples(answer.examples)
@@ -197,7 +200,7 @@ def _answer(told: Operation, schema: Json) -> Json:
         "description": answer.description,
         "headers": {"X-Request-Id": errors.header_ref("XRequestId"), **described},
         "content": {answer.media_type: content},
-        **({"links": dict(told.links)} if told.links else {}),
+        **({"links": dict(operation.links)} if operation.links else {}),
     }
 
 

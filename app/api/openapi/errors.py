@@ -81,18 +81,18 @@ HEADERS: Mapping[str, Any] = {
 class Detail(TypedDict):
     """One of several errors."""
 
-    field: NotRequired[Annotated[str, describe("Where, like `to[3]` or `[2].subject`; empty for the whole body.")]]
-    message: Annotated[str, describe("What is wrong and what mends it.")]
+    field: NotRequired[Annotated[str, describe("Place, like `to[3]` or `[2].subject`; empty for the whole body.")]]
+    message: Annotated[str, describe("The error and how to fix it.")]
 
 
 class Error(TypedDict):
-    """Every answer that is no success, whoever gives it."""
+    """Every response that is no success."""
 
     statusCode: Annotated[int, describe("The HTTP status again.", ge=400, le=599)]
     name: ErrorName
-    message: Annotated[str, describe("What is wrong and what mends it, for a person.", min_length=1)]
-    reason: NotRequired[Annotated[str, describe("A finer cause than `name`, for a program.")]]
-    details: NotRequired[Annotated[list[Detail], describe("Everything that is wrong, the first decided `name`.")]]
+    message: Annotated[str, describe("The error and how to fix it, for a person.", min_length=1)]
+    reason: NotRequired[Annotated[str, describe("A more specific cause than `name`, for programs.")]]
+    details: NotRequired[Annotated[list[Detail], describe("All errors. The first one gives `name`.")]]
     request_id: Annotated[str, describe("The same as the header X-Request-Id; the log has it too.")]
 
 
@@ -143,24 +143,24 @@ def _usual(problem: Problem) -> tuple[int, bytes]:
 USUAL = ErrorFormat(Error, _usual)
 
 
-def _problems(told: Operation, has_body: bool) -> list[Problem]:
+def _problems(operation: Operation, has_body: bool) -> list[Problem]:
     """Return samples of all problems of an operation."""
-    common: list[Problem] = [*_OF_KEY[told.needs]]
-    if told.needs is not RequiredPermission.NONE:
+    common: list[Problem] = [*_OF_KEY[operation.needs]]
+    if operation.needs is not RequiredPermission.NONE:
         common.append(TooManyRequests(450))
     if has_body:
         common += _OF_BODY
-    if told.uses_store:
+    if operation.uses_store:
         common.append(_NO_STORE)
-    if told.refused_while_stopping:
+    if operation.refused_while_stopping:
         common.append(_STOPPING)
-    return [*common, *told.errors, InternalError()]
+    return [*common, *operation.errors, InternalError()]
 
 
-def responses(told: Operation, has_body: bool) -> dict[str, dict[str, Any]]:
+def responses(operation: Operation, has_body: bool) -> dict[str, dict[str, Any]]:
     """Return the error responses of an operation by status."""
-    form = told.error_format or USUAL
-    rendered = [(problem, *form.render(problem)) for problem in _problems(told, has_body)]
+    form = operation.error_format or USUAL
+    rendered = [(problem, *form.render(problem)) for problem in _problems(operation, has_body)]
     rendered.sort(key=lambda one: one[1])
     return {
         str(status): _response(status, [(problem, json.loads(content)) for problem, _, content in group], form)
@@ -168,15 +168,15 @@ def responses(told: Operation, has_body: bool) -> dict[str, dict[str, Any]]:
     }
 
 
-def _response(status: int, told: list[tuple[Problem, dict[str, Any]]], form: ErrorFormat) -> dict[str, Any]:
-    sentences = dict.fromkeys(_sentence(problem) for problem, _ in told)
+def _response(status: int, samples: list[tuple[Problem, dict[str, Any]]], form: ErrorFormat) -> dict[str, Any]:
+    sentences = dict.fromkeys(_sentence(problem) for problem, _ in samples)
     schema: dict[str, Any] = {"$ref": f"#/components/schemas/{form.type.__name__}"}
     if form is USUAL:
-        schema["properties"] = _possible(status, [body for _, body in told])
+        schema["properties"] = _possible(status, [body for _, body in samples])
     return {
         "description": " ".join(sentences),
-        "headers": _headers([problem for problem, _ in told]),
-        "content": {JSON: {"schema": schema, "examples": _examples(told)}},
+        "headers": _headers([problem for problem, _ in samples]),
+        "content": {JSON: {"schema": schema, "examples": _examples(samples)}},
     }
 
 
@@ -190,19 +190,19 @@ def _possible(status: int, bodies: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _headers(told: Sequence[Problem]) -> dict[str, Any]:
+def _headers(problems: Sequence[Problem]) -> dict[str, Any]:
     """Return the header fields that all of the responses have, and those that some have."""
     known = {"retry-after": "RetryAfter", "www-authenticate": "WwwAuthenticate"}
     found: dict[str, Any] = {"X-Request-Id": header_ref("XRequestId")}
-    for name in sorted({name for problem in told for name in problem.headers} & known.keys()):
-        always = all(name in problem.headers for problem in told)
+    for name in sorted({name for problem in problems for name in problem.headers} & known.keys()):
+        always = all(name in problem.headers for problem in problems)
         found[name.title()] = header_ref(known[name]) if always else {**HEADERS[known[name]], "required": False}
     return found
 
 
-def _examples(told: list[tuple[Problem, dict[str, Any]]]) -> dict[str, Any]:
+def _examples(samples: list[tuple[Problem, dict[str, Any]]]) -> dict[str, Any]:
     examples: dict[str, Any] = {}
-    for problem, body in told:
+    for problem, body in samples:
         name = problem.reason or str(problem.name)
         key = name if name not in examples else f"{name}-{len(examples) + 1}"
         examples[key] = {"summary": _sentence(problem), "value": body}

@@ -1,4 +1,4 @@
-"""The specification as one HTML page: no script, no image, no font, nothing from elsewhere. Knows no route."""
+"""HTML page of the specification, without scripts, images, fonts or anything from another server."""
 
 import json
 import re
@@ -22,7 +22,7 @@ Json = Mapping[str, Any]
 
 
 def render(document: Json) -> tuple[bytes, str]:
-    """The page, and the Content-Security-Policy under which it works: nothing but its own style is allowed."""
+    """Return the page and its Content-Security-Policy, which allows nothing but the page's own style."""
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"prose": prose, "kind": kind, "pretty": _pretty, "slug": _slug, "members": members}
     style = (_HERE / "docs.css").read_text("utf-8")
@@ -38,7 +38,7 @@ def render(document: Json) -> tuple[bytes, str]:
 
 
 def prose(text: str) -> Markup:
-    """Paragraphs, `code` and **strong**, which is all of CommonMark that the document uses."""
+    """Return CommonMark as HTML: paragraphs, `code` and **strong**, which is all that the document uses."""
     return Markup("\n").join(Markup("<p>{}</p>").format(_inline(part)) for part in _BLANK_LINE.split(text.strip()))
 
 
@@ -48,7 +48,7 @@ def _inline(text: str) -> Markup:
 
 
 def kind(schema: Json) -> Markup:
-    """What a value may be, in a few words, with links to the types."""
+    """Return the type of a value in a few words, with links to the schemas."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return Markup('<a href="#type-{0}">{0}</a>').format(name)
@@ -85,13 +85,13 @@ def _bounds(schema: Json) -> list[str]:
 
 
 def members(schema: Json) -> list[tuple[str, Json, bool]]:
-    """The members of an object: name, schema, whether it has to be there."""
+    """Return the members of an object: name, schema, whether it is required."""
     required = schema.get("required", ())
     return [(name, one, name in required) for name, one in schema.get("properties", {}).items()]
 
 
 def _groups(document: Json) -> list[tuple[Json, list[tuple[str, str, Json]]]]:
-    """By heading: method, path and operation. HEAD is GET without a body, and is not told again."""
+    """Return the operations by heading: method, path and operation. HEAD, which is GET without a body, is left out."""
     operations = [
         (method, path, {**one, "responses": _whole(document, one["responses"])})
         for path, methods in document["paths"].items()
@@ -102,7 +102,7 @@ def _groups(document: Json) -> list[tuple[Json, list[tuple[str, str, Json]]]]:
 
 
 def _whole(document: Json, responses: Json) -> Json:
-    """With those in full that several operations share."""
+    """Return the responses, with references to shared ones resolved."""
     shared = document["components"]["responses"]
     return {
         status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
@@ -111,7 +111,7 @@ def _whole(document: Json, responses: Json) -> Json:
 
 
 def _curl(method: str, path: str, operation: Json) -> str:
-    """A line to copy."""
+    """Return a command line for the operation."""
     words = [f"curl http://127.0.0.1:8025{path}"]
     if method not in ("get", "post") or (method == "post" and "requestBody" not in operation):
         words[0] = words[0].replace("curl", f"curl -X {method.upper()}")

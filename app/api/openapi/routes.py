@@ -25,7 +25,7 @@ class _Made:
 
 
 class DocsRoutes:
-    """The two routes. `routes` are those that are described: all that there are when somebody first asks."""
+    """The two routes. `routes`: the described ones, all of them at the first request."""
 
     def __init__(self, routes: Sequence[BaseRoute], root_path: str) -> None:
         self._routes = routes
@@ -50,9 +50,9 @@ class DocsRoutes:
         tag=Tag.OPERATION,
         needs=RequiredPermission.NONE,
         answer=Answer(
-            "A page that needs nothing from elsewhere and runs no script.",
+            "A page without scripts, which loads nothing from other servers.",
             media_type="text/html",
-            headers={"Content-Security-Policy": "Nothing is loaded, and nothing but the page's own style is applied."},
+            headers={"Content-Security-Policy": "Nothing is loaded, and only the page's own style is applied."},
         ),
         uses_store=False,
     )
@@ -76,6 +76,6 @@ def _make(routes: Sequence[BaseRoute], root_path: str) -> _Made:
     from app.api.openapi import page as docs_page  # noqa: PLC0415 - it imports Jinja
     from app.api.openapi.document import document  # noqa: PLC0415 - used once, by few processes
 
-    told = document(routes, root_path)
-    page, policy = docs_page.render(told)
-    return _Made(json.dumps(told).encode(), page, policy)
+    made = document(routes, root_path)
+    page, policy = docs_page.render(made)
+    return _Made(json.dumps(made).encode(), page, policy)

@@ -1,4 +1,4 @@
-"""The words of the OpenAPI document that many types need: an id, a moment, what a member means."""
+"""Types and values of the OpenAPI document that many types need: ids, times and descriptions."""
 
 from typing import Annotated, Any, TypeAlias
 
@@ -20,5 +20,5 @@ LATER = "2026-11-24T09:00:02.412Z"
 
 
 def describe(what: str, **more: Any) -> Any:
-    """What a member means, in one or two plain sentences."""
+    """Return a field with its meaning, in one or two plain sentences."""
     return Field(description=what, **more)

@@ -166,12 +166,12 @@ class HealthRoutes:
 
     async def _deep_checked(self, stands: Readiness) -> tuple[Readiness, dict[str, Any]]:
         examined = await self._context.deep_check()
-        told = {
+        members = {
             "examined_at": timestamp(examined.at),
             "age_seconds": round(max(0.0, self._context.clock.now() - examined.at), 1),
             "findings": examined.findings,
         }
-        return replace(stands, reasons=(*stands.reasons, *examined.reasons)), told
+        return replace(stands, reasons=(*stands.reasons, *examined.reasons)), members
 
     async def _may_see_names(self, request: Request, *, must: bool) -> bool:
         """Return whether the request has a key with full access. With `must`, raise the error instead."""

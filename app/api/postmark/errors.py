@@ -82,8 +82,8 @@ def render(problem: Problem) -> tuple[int, bytes]:
 
 def members(problem: Problem) -> dict[str, int | str]:
     """Return the members of the body, or of one email of a batch."""
-    told = [_sentence(detail["field"], detail["message"]) for detail in problem.details]
-    return {"ErrorCode": _codes(problem)[1], "Message": " ".join(told) or problem.message}
+    sentences = [_sentence(detail["field"], detail["message"]) for detail in problem.details]
+    return {"ErrorCode": _codes(problem)[1], "Message": " ".join(sentences) or problem.message}
 
 
 def _codes(problem: Problem) -> tuple[int, int]:

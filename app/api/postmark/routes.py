@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from app.api.auth.authenticator import Authenticator
 from app.api.http.headers import header, json_ok, timestamp
+from app.api.openapi.email_samples import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
 from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
-from app.api.openapi.shared import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
 from app.api.postmark import translate
 from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field
 from app.api.postmark.schema import ANSWERS, CODE, ERROR_FORMAT, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
@@ -40,7 +40,7 @@ _OF_BATCH = (
 
 
 class PostmarkRoutes:
-    """The routes under /email."""
+    """Routes under /email."""
 
     def __init__(self, keyring: Authenticator, pipeline: SubmissionPipeline) -> None:
         self._keyring = keyring
@@ -48,13 +48,13 @@ class PostmarkRoutes:
 
     @operation(
         "sendPostmarkEmail",
-        "Send an email in Postmark's words",
+        "Send an email in Postmark's form",
         tag=Tag.POSTMARK,
         needs=RequiredPermission.ANY_KEY,
         headers=(IDEMPOTENCY_KEY,),
         body=PostmarkEmail,
         examples={"a receipt": RECEIPT, "a one-time code": CODE},
-        answer=Answer("It is on the disk, and is relayed from there.", PostmarkSent, {"kept": SENT}),
+        answer=Answer("It is stored on disk and will be relayed.", PostmarkSent, {"kept": SENT}),
         errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, _NO_OBJECT),
         description=_TOKEN,
         links=email_links("$response.body#/MessageID"),
@@ -67,14 +67,14 @@ class PostmarkRoutes:
 
     @operation(
         "sendPostmarkBatch",
-        "Send up to 500 emails in Postmark's words",
+        "Send up to 500 emails in Postmark's form",
         tag=Tag.POSTMARK,
         needs=RequiredPermission.ANY_KEY,
         headers=(IDEMPOTENCY_KEY,),
         body=Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MAX_BATCH)],
         examples={"two emails": [RECEIPT, CODE]},
         answer=Answer(
-            "In the order of the request: what was kept, and what is wrong with the others.",
+            "In the order of the request: the stored emails, and the errors of the others.",
             ANSWERS,
             {"one of two": SENT_BATCH},
         ),

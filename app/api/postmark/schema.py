@@ -63,7 +63,7 @@ class PostmarkAttachment(TypedDict):
 
 @with_config(ConfigDict(json_schema_extra=_needed))
 class PostmarkEmail(TypedDict):
-    """An email in Postmark's words. Others are ignored: TrackOpens, TrackLinks, MessageStream and the like."""
+    """An email in Postmark's form. Other members are ignored: TrackOpens, TrackLinks, MessageStream and so on."""
 
     From: NotRequired[Annotated[OPTIONAL_ADDRESS, describe("Left out where there is a default sender.")]]
     To: NotRequired[
@@ -100,7 +100,7 @@ class PostmarkEmail(TypedDict):
 
 
 class PostmarkSent(Warned):
-    """It is on the disk and will be relayed."""
+    """A stored email, which will be relayed."""
 
     To: str
     SubmittedAt: Timestamp
@@ -110,10 +110,10 @@ class PostmarkSent(Warned):
 
 
 class PostmarkError(TypedDict):
-    """Every answer under /email that is no success."""
+    """Every response under /email that is no success."""
 
     ErrorCode: Annotated[int, describe("One of Postmark's numbers.", ge=1)]
-    Message: Annotated[str, describe("What is wrong and what mends it, the place in Postmark's words.", min_length=1)]
+    Message: Annotated[str, describe("The error and how to fix it, with Postmark's names of members.", min_length=1)]
 
 
 ERROR_FORMAT = ErrorFormat(PostmarkError, render)

@@ -19,6 +19,7 @@ from app.mail.message import mime_parameters
 from app.mail.message.inline_files import Renamed, Unused, bare_id
 from app.mail.message.message import Attachment
 
+NO_REMOTE_FILES = "This relay fetches no remote files; send the file itself as `content`, in base64."
 _LONGEST_NAME = 255
 _LONGEST_TYPE = 255
 _NOT_IN_A_NAME = {*map(chr, range(32)), "\x7f"}
@@ -98,11 +99,7 @@ def _first(value: Mapping[str, Any], *names: str) -> Any:
 def _without_content(value: Mapping[str, Any]) -> PydanticCustomError:
     if value.get("path") is None:
         return _refuse("The content is missing; give the file in base64.", ".content")
-    return _refuse(
-        "This relay fetches no remote files; send the file itself as `content`, in base64.",
-        ".path",
-        "remote_attachments_disabled",
-    )
+    return _refuse(NO_REMOTE_FILES, ".path", "remote_attachments_disabled")
 
 
 def _filename(value: Any) -> str:

@@ -33,6 +33,9 @@ L = TypeVar("L", bound=Sequence[Any])
 MAX_NAME = 128  # characters of a `coalesce` value
 MAX_EXPIRES_IN = 604_800  # seconds
 
+MISSING_SUBJECT = "The subject is missing; give one that is not empty."
+MISSING_RECIPIENT = "The recipient is missing; give at least one address."
+NO_TEMPLATES = "This relay has no templates and no topics; leave it out and send the finished html or text."
 ABSENT = "The value is empty and was taken as absent."
 REPLACEMENT = "\ufffd"
 _BLANK = " \t\r\n"
@@ -67,8 +70,7 @@ def _context(info: ValidationInfo) -> ValidationContext:
 def unsupported(value: Any) -> None:
     """Refuse `template` and `topic_id`: they change content and consent, so they are not ignored."""
     if value is not None:
-        sentence = "This relay has no templates and no topics; leave it out and send the finished html or text."
-        raise validation_error(sentence, reason="unsupported_field")
+        raise validation_error(NO_TEMPLATES, reason="unsupported_field")
 
 
 def plain_text(value: Any) -> str:
@@ -178,7 +180,7 @@ def required_addresses(value: Any, info: ValidationInfo) -> list[Entry]:
         return []
     found = addresses(value, info)
     if not found:
-        raise missing("The recipient is missing; give at least one address.")
+        raise missing(MISSING_RECIPIENT)
     return found
 
 
@@ -186,7 +188,7 @@ def subject(value: Any, info: ValidationInfo) -> str:
     """Read one line that is not empty. It may be folded (RFC 5322 §2.2.3)."""
     text = "" if value is None else unfold(content(value, info))
     if not text:
-        raise missing("The subject is missing; give one that is not empty.")
+        raise missing(MISSING_SUBJECT)
     if "\r" in text or "\n" in text:
         raise validation_error("The subject contains a line break; put it on one line.")
     return text

@@ -17,7 +17,7 @@ from pydantic import (
     ValidationError,
 )
 
-from app.api.openapi import email_types as told
+from app.api.openapi import email_types as types
 from app.api.openapi.types import describe
 from app.api.problems.problem import FieldError, Invalid
 from app.api.problems.validation import MAX_ITEMS, invalid, json_type
@@ -30,22 +30,22 @@ from app.mail.message.address import Address
 from app.mail.message.message import Attachment, Lane, OnUnknown, Submission
 
 # Each rule has a second argument for the OpenAPI document: the type that it accepts.
-_Address = Annotated[Address, PlainValidator(fields.entry, told.EmailAddress)]
+_Address = Annotated[Address, PlainValidator(fields.entry, types.EmailAddress)]
 _Addresses = Annotated[
-    tuple[Annotated[Address, PlainValidator(fields.optional_entry, told.EmailAddress)], ...],
-    BeforeValidator(fields.addresses, told.ADDRESSES),
+    tuple[Annotated[Address, PlainValidator(fields.optional_entry, types.EmailAddress)], ...],
+    BeforeValidator(fields.addresses, types.ADDRESSES),
     AfterValidator(fields.without_absent),  # for these rules alone an entry may be None
 ]
-_Unsupported = Annotated[None, BeforeValidator(fields.unsupported, told.NOTHING)]
+_Unsupported = Annotated[None, BeforeValidator(fields.unsupported, types.NOTHING)]
 _Attachments = Annotated[
     tuple[Annotated[Attachment, PlainValidator(attachments.read)], ...],
     BeforeValidator(fields.numbered),
-    BeforeValidator(fields.entries, Annotated[list[told.AttachmentInput], Field(max_length=MAX_ITEMS)] | None),
+    BeforeValidator(fields.entries, Annotated[list[types.AttachmentInput], Field(max_length=MAX_ITEMS)] | None),
     AfterValidator(attachments.named),
 ]
 _Tags = Annotated[
     tuple[Annotated[tuple[str, str], PlainValidator(fields.tag)], ...],
-    BeforeValidator(fields.entries, Annotated[list[told.TagInput], Field(max_length=MAX_ITEMS)] | None),
+    BeforeValidator(fields.entries, Annotated[list[types.TagInput], Field(max_length=MAX_ITEMS)] | None),
 ]
 
 
@@ -59,7 +59,7 @@ def _also(name: str, other: str, what: str = "") -> Any:
 
 
 def _required(name: str, what: str) -> Any:
-    """The rule itself finds that it is missing, and says so in its own words."""
+    """Return a field whose rule reports that it is missing."""
     return describe(what, default=None, validate_default=True, validation_alias=name)
 
 
@@ -70,44 +70,44 @@ class EmailInput(BaseModel):
         extra="ignore",
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
-        json_schema_extra=told.needed,
+        json_schema_extra=types.needed,
     )
 
     template: _Unsupported = None
     topic_id: _Unsupported = None
-    sender: Annotated[Address, PlainValidator(fields.sender, told.OPTIONAL_ADDRESS)] = _required("from", told.FROM)
-    to: Annotated[tuple[_Address, ...], BeforeValidator(fields.required_addresses, told.SOME_ADDRESSES)] = _required(
+    sender: Annotated[Address, PlainValidator(fields.sender, types.OPTIONAL_ADDRESS)] = _required("from", types.FROM)
+    to: Annotated[tuple[_Address, ...], BeforeValidator(fields.required_addresses, types.SOME_ADDRESSES)] = _required(
         "to", "One recipient, or up to 50."
     )
     cc: _Addresses = ()
-    bcc: _Addresses = describe("They get it, and no header names them.", default=())
-    reply_to: _Addresses = _also("reply_to", "replyTo", "Where an answer goes.")
-    subject: Annotated[str, BeforeValidator(fields.subject, told.ONE_LINE)] = _required("subject", "One line.")
-    html: Annotated[str | None, BeforeValidator(fields.html, told.PLAIN | None)] = describe(told.HTML, default=None)
-    text: Annotated[str | None, BeforeValidator(fields.text, told.PLAIN | None)] = _required("text", told.TEXT)
-    headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read, told.HEADERS)] = describe(
-        told.OF_HEADERS, default=CustomHeaders()
+    bcc: _Addresses = describe("Recipients that no header names.", default=())
+    reply_to: _Addresses = _also("reply_to", "replyTo", "Addresses for replies.")
+    subject: Annotated[str, BeforeValidator(fields.subject, types.ONE_LINE)] = _required("subject", "One line.")
+    html: Annotated[str | None, BeforeValidator(fields.html, types.PLAIN | None)] = describe(types.HTML, default=None)
+    text: Annotated[str | None, BeforeValidator(fields.text, types.PLAIN | None)] = _required("text", types.TEXT)
+    headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read, types.HEADERS)] = describe(
+        types.OF_HEADERS, default=CustomHeaders()
     )
     attachments: _Attachments = describe(
         "Files; those to whose `content_id` the html refers are shown inside it.", default=()
     )
-    tags: _Tags = describe("Words by which emails are found again; they are not sent.", default=())
-    scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at, told.SEND_TIME | None)] = _also(
+    tags: _Tags = describe("Tags for finding emails; they are not sent.", default=())
+    scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at, types.SEND_TIME | None)] = _also(
         "scheduled_at", "scheduledAt"
     )
-    expires_in: Annotated[int | None, PlainValidator(fields.expires_in, told.SECONDS | None)] = describe(
-        told.EXPIRES_IN, default=None
+    expires_in: Annotated[int | None, PlainValidator(fields.expires_in, types.SECONDS | None)] = describe(
+        types.EXPIRES_IN, default=None
     )
     on_unknown: Annotated[OnUnknown | None, PlainValidator(fields.on_unknown, OnUnknown | None)] = describe(
-        told.ON_UNKNOWN, default=None
+        types.ON_UNKNOWN, default=None
     )
-    lane: Annotated[Lane | None, PlainValidator(fields.lane, Lane | None)] = describe(told.LANE, default=None)
-    coalesce: Annotated[str | None, PlainValidator(fields.coalesce, told.COALESCE | None)] = describe(
-        told.COALESCED, default=None
+    lane: Annotated[Lane | None, PlainValidator(fields.lane, Lane | None)] = describe(types.LANE, default=None)
+    coalesce: Annotated[str | None, PlainValidator(fields.coalesce, types.COALESCE | None)] = describe(
+        types.COALESCED, default=None
     )
 
     def submission(self, default_lane: Lane) -> Submission:
-        """What is meant. A member counts before the header that says the same."""
+        """Return the submission. A member has priority over the header of the same meaning."""
         return Submission(
             sender=self.sender,
             to=self.to,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from typing_extensions import TypedDict
 
 from app.api.http.params import INVALID_LIMIT, INVALID_UUID, MISSING_MEMBER, Page
-from app.api.openapi.email_types import SENT
+from app.api.openapi.email_samples import SENT
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import links
 from app.api.openapi.types import AT, EVENT_ID, ID, LATER, WEBHOOK_ID, Id, describe
