@@ -58,7 +58,7 @@ simulate-scale: $(READY) ## measure 1,000 mailboxes and 20 replicas on PostgreSQ
 	@$(BIN)/python -m tests.scale $(if $(QUICK),--quick) $(if $(JSON),--json)
 
 limits: $(READY) ## send 15,000 messages at Exchange's limits, in virtual time (4 min)
-	@WHOLE=1 $(BIN)/pytest tests/relay/test_lanes.py tests/relay/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)
+	@WHOLE=1 $(BIN)/pytest tests/relay/mailboxes/test_lanes.py tests/relay/mailboxes/test_pools.py -n 2 -q -rP --show-capture=stdout $(ARGS)
 
 observe: $(READY) ## test rules, alerts and dashboard with Prometheus (must be installed; < 90 s)
 	@$(BIN)/pytest tests/observe -q --show-capture=no $(ARGS)

@@ -13,7 +13,7 @@ import pytest
 from app.main import Postern
 from app.settings import SettingsError
 from app.simulator import Simulator
-from tests.crash.disks import MIB, Disk, full
+from tests.crash.disk.disks import MIB, Disk, full
 from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
 
 POSTMARK = {"From": MAILBOX, "To": "ada@example.net", "Subject": "Hello", "TextBody": "Hello"}

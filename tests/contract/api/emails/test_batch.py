@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from app.store.keys.records import Permission
+from tests.contract.api.http.test_fuzz import FIELDS, QUICK, VALUES
 from tests.contract.api.server import MINIMAL, ApiServer, Json, accepted, changed, open_server, refused
-from tests.contract.api.test_fuzz import FIELDS, QUICK, VALUES
 
 BAD = changed(to="nope")
 

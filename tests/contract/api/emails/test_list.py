@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.store.keys.records import Permission
+from tests.contract.api.http.test_fuzz import QUICK
 from tests.contract.api.server import MINIMAL, ApiServer, Json, accepted, changed, check_error, open_server, refused
-from tests.contract.api.test_fuzz import QUICK
 from tests.contract.store import build
 
 KEYS = [

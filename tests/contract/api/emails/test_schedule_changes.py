@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.store.keys.records import Permission
+from tests.contract.api.http.test_fuzz import QUICK, VALUES
 from tests.contract.api.server import ApiServer, Json, accepted, changed, check_error, open_server, refused
-from tests.contract.api.test_fuzz import QUICK, VALUES
 from tests.contract.store import build
 
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings, strategies
 
 from app.api.postmark.translate import split_addresses
 from app.store.keys.records import Permission
+from tests.contract.api.http.test_fuzz import QUICK, VALUES
 from tests.contract.api.server import SENDER, ApiServer, Json, open_server, refused, small
-from tests.contract.api.test_fuzz import QUICK, VALUES
 
 MINIMAL: Json = {"From": SENDER, "To": "anna@example.com", "Subject": "Hello", "TextBody": "Hi Anna"}
 LOGO = bytes(range(256))

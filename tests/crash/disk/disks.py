@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.disk_image import build
+from tests.crash.disk.disk_image import build
 
 MIB = 1024 * 1024
 

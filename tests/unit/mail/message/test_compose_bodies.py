@@ -7,9 +7,9 @@ import pytest
 
 from app.mail.message.message import Attachment, Submission
 from app.mail.message.mime import base64_lines
-from tests.unit.corpus import ANNA, CORPUS, LOGO, SHOP, file
-from tests.unit.mime_oracle import judge, leaves, parsed, raw
-from tests.unit.test_compose import composed
+from tests.unit.mail.message.corpus import ANNA, CORPUS, LOGO, SHOP, file
+from tests.unit.mail.message.mime_oracle import judge, leaves, parsed, raw
+from tests.unit.mail.message.test_compose import composed
 
 PDF = file("a.pdf", "application/pdf", b"%PDF-1.7")
 IMAGE = file("logo.png", "image/png", LOGO, "logo")

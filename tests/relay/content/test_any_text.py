@@ -28,7 +28,7 @@ from app.mail.message.message import Envelope, Message
 from app.simulator import Simulator
 from app.simulator.recorder import ReceivedMessage
 from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, Harness, harness, settings_for
-from tests.unit.mime_oracle import check_wire, decoded, leaves, lines, parsed, people_in, raw, unfolded
+from tests.unit.mail.message.mime_oracle import check_wire, decoded, leaves, lines, parsed, people_in, raw, unfolded
 
 EXAMPLES = 40  # of each field
 ATTACKS = [

@@ -13,7 +13,7 @@ from app.mail.outcome.rule import Rule, enhanced
 from app.mail.outcome.verdict import Action, Verdict
 from app.mail.policy import judge_reply
 from app.simulator import replies
-from tests.unit.office365_texts import OTHER_BACK, OTHER_FRONT, SAMPLES, Sample
+from tests.unit.mail.office365.texts import OTHER_BACK, OTHER_FRONT, SAMPLES, Sample
 
 ROWS = {rule.name: rule for rule in office365.RULES}
 TEXTS = [pytest.param(sample, id=f"{sample.rule}-{number}") for number, sample in enumerate(SAMPLES)]

@@ -12,7 +12,7 @@ from app.simulator import Simulator
 from app.simulator.recorder import ReceivedMessage
 from tests.clock import LoopClock, autojump
 from tests.harness import harness
-from tests.relay.pooled import MAILBOXES, accounts, pooled, post
+from tests.relay.mailboxes.pooled import MAILBOXES, accounts, pooled, post
 
 WHOLE = bool(os.environ.get("WHOLE"))  # as `make limits` has it: some two minutes
 BULK, URGENT, RESTARTS = (10_000, 100, 3) if WHOLE else (800, 20, 1)

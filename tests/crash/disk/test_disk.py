@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.crash.conftest import Figure, Scale
-from tests.crash.disks import DISKS, Disk
+from tests.crash.disk.disks import DISKS, Disk
 from tests.crash.kill_loop import pretend_office
 from tests.crash.process_control import Child, caller_for, environment_for, free_port
 from tests.crash.verification import Received, reckon

@@ -10,9 +10,9 @@ from app.mail.message import headers
 from app.mail.message.address import Address
 from app.mail.message.headers import HeaderError, check_content_id, check_header, check_message_id, is_reserved
 from app.mail.message.message import Attachment, Submission
-from tests.unit.corpus import ANNA, CORPUS, SHOP
-from tests.unit.mime_oracle import judge, people_in, raw
-from tests.unit.test_compose import composed
+from tests.unit.mail.message.corpus import ANNA, CORPUS, SHOP
+from tests.unit.mail.message.mime_oracle import judge, people_in, raw
+from tests.unit.mail.message.test_compose import composed
 
 
 @pytest.mark.parametrize(

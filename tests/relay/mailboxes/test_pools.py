@@ -12,8 +12,8 @@ from app.mail.mailbox_health import PROBE_DELAYS
 from app.simulator import Account, Simulator
 from tests.clock import LoopClock, autojump
 from tests.harness import EMAIL, PASSWORD, harness
-from tests.relay.pooled import MAILBOXES, accounts, pooled, post
-from tests.relay.test_lanes import MINUTE, WHOLE
+from tests.relay.mailboxes.pooled import MAILBOXES, accounts, pooled, post
+from tests.relay.mailboxes.test_lanes import MINUTE, WHOLE
 
 SHUT = MAILBOXES[0]
 

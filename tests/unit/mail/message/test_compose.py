@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.mail.message.address import Address
 from app.mail.message.compose import compose
 from app.mail.message.message import Attachment, Message, Submission
-from tests.unit.corpus import ANNA, BORIS, CORPUS, SHOP
-from tests.unit.mime_oracle import judge, parsed, raw
+from tests.unit.mail.message.corpus import ANNA, BORIS, CORPUS, SHOP
+from tests.unit.mail.message.mime_oracle import judge, parsed, raw
 
 ID = UUID("0198f0c0-5a5a-7000-8000-00000000002a")
 NOW = datetime(2026, 11, 23, 20, 8, 28, tzinfo=UTC)

@@ -1,8 +1,8 @@
 """What Exchange says, word for word as far as it is published, and which row of the policy is to know it."""
 
 from app.mail.outcome.attempt import Phase
-from tests.unit import office365_sender_texts
-from tests.unit.office365_sample import OTHER_BACK, OTHER_FRONT, PERMANENT, SPAM, SUBMISSION, UNSUCCESSFUL, Sample
+from tests.unit.mail.office365 import sender_texts
+from tests.unit.mail.office365.sample import OTHER_BACK, OTHER_FRONT, PERMANENT, SPAM, SUBMISSION, UNSUCCESSFUL, Sample
 
 __all__ = ["OTHER_BACK", "OTHER_FRONT", "SAMPLES", "Sample"]
 
@@ -329,5 +329,5 @@ SAMPLES: tuple[Sample, ...] = (
     *_MAILBOX,
     *_CONTENT,
     *_OUTBOUND,
-    *office365_sender_texts.SAMPLES,
+    *sender_texts.SAMPLES,
 )

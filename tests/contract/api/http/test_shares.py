@@ -19,6 +19,7 @@ from app.api.server import middleware
 from app.mail.key_policy import Policy
 from app.quota import Quota, network
 from app.store.keys.records import Key, Permission
+from tests.contract.api.http.test_limits import bare, ended, head
 from tests.contract.api.server import (
     MINIMAL,
     ApiServer,
@@ -30,7 +31,6 @@ from tests.contract.api.server import (
     refused,
     small,
 )
-from tests.contract.api.test_limits import bare, ended, head
 
 pytestmark = pytest.mark.direct("a gateway has its own connections and reads bodies for its callers")
 

@@ -8,15 +8,15 @@ from app.mail.outcome.reply import Reply
 from app.mail.outcome.rule import ENVELOPE, LOGIN_CODES, MESSAGE, between
 from app.mail.outcome.verdict import Action, Scope, Verdict
 from app.mail.policy import judge_reply
-from tests.unit import office365_sender_texts
-from tests.unit.office365_texts import SAMPLES, Sample
+from tests.unit.mail.office365 import sender_texts
+from tests.unit.mail.office365.texts import SAMPLES, Sample
 
 PHASES = sorted(ENVELOPE | MESSAGE)
 CODES = (550, 554, 530, 535)
 ROWS = {rule.name: rule for rule in office365.RULES}
 TRANSACTION_WIDE = [  # samples whose rows hold the tenant, the mailbox or the host at every point of a transaction
     sample
-    for sample in (*office365_sender_texts.SAMPLES, *SAMPLES)
+    for sample in (*sender_texts.SAMPLES, *SAMPLES)
     if sample.line()[0] == "5" and ROWS[sample.rule].scope.beyond_message and set(PHASES) <= ROWS[sample.rule].phases
 ]
 

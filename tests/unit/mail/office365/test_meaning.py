@@ -9,7 +9,7 @@ from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.outcome.verdict import Action, Scope, Verdict
 from app.mail.policy import judge, judge_reply
-from tests.unit.office365_texts import SAMPLES, Sample
+from tests.unit.mail.office365.texts import SAMPLES, Sample
 
 STANDING = ActiveMessage(due_since=0.0, expires_at=432_000.0, on_unknown=OnUnknown.RETRY_ONCE, unknown_before=0)
 ADA, BOB, EVE = "ada@example.net", "bob@example.net", "eve@example.net"

@@ -14,7 +14,7 @@ import pytest
 from app.simulator import Simulator
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.disk_image import Platter, build
+from tests.crash.disk.disk_image import Platter, build
 from tests.crash.kill_loop import ends, last_house, pretend_office
 from tests.crash.process_control import ProcessControl, environment_for, free_port
 from tests.crash.verification import Received, reckon

@@ -1,7 +1,7 @@
 """Public replies that speak of the sending side: its tenant, mailbox, endpoint and pace; and their look-alikes."""
 
 from app.mail.outcome.attempt import Phase
-from tests.unit.office365_sample import PERMANENT, SUBMISSION, Sample
+from tests.unit.mail.office365.sample import PERMANENT, SUBMISSION, Sample
 
 SAMPLES: tuple[Sample, ...] = (
     Sample("not-authenticated", Phase.MAIL, "550 5.7.57 Client not authenticated to send mail. {front}"),

@@ -9,8 +9,8 @@ import pytest
 from app.mail.message.message import Attachment, Envelope, Message, Submission
 from app.simulator import Account, Simulator
 from tests.harness import MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
-from tests.unit.corpus import CORPUS
-from tests.unit.mime_oracle import judge
+from tests.unit.mail.message.corpus import CORPUS
+from tests.unit.mail.message.mime_oracle import judge
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from app.mail.outcome.reply import Reply
 from app.mail.outcome.rule import AUTH, OPENING, TRANSACTION
 from app.mail.outcome.verdict import Action, Scope
 from app.mail.policy import judge, judge_failure, judge_reply
-from tests.unit.office365_texts import SAMPLES, Sample
+from tests.unit.mail.office365.texts import SAMPLES, Sample
 
 TO = ("ada@example.net", "bob@example.net")
 
