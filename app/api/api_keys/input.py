@@ -15,7 +15,7 @@ from app.api.http.json_input import JsonInput, Required
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.types import describe
 from app.api.problems.problem import FieldError, Invalid
-from app.api.problems.validation import MAX_ITEMS, is_whole, json_type, string, validation_error
+from app.api.problems.validation import MAX_ITEMS, is_whole, json_type, string, validation_error, wrong_type
 from app.mail import key_policy
 from app.mail.key_policy import MAX_BYTES, MAX_NAME, Policy, PolicyError
 from app.mail.message.message import Lane
@@ -50,7 +50,7 @@ def _permission(value: Any) -> Permission:
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise validation_error(f"It must be true or false, not {json_type(value)}.")
+        raise validation_error(wrong_type("true or false", value))
     return value
 
 

@@ -16,7 +16,6 @@ from app.api.http.headers import header
 from app.api.problems.problem import InvalidKey, MissingKey, RestrictedKey, Unavailable
 from app.clock import Clock
 from app.store import Store, StoreError
-from app.store.keys.audit_records import Actor
 from app.store.keys.records import AuthenticatedKey, Key, Permission
 
 _PREFIX = "pst_"
@@ -36,11 +35,6 @@ def new_key() -> str:
 def digest(key: str) -> bytes:
     """Return the stored digest of a key. A slow hash would add nothing, because the key is random."""
     return sha256(key.encode()).digest()
-
-
-def actor(request: Request, key: Key) -> Actor:
-    """Return the actor of the request for the audit."""
-    return Actor(key.name, key.id, request.scope["request_id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +63,6 @@ class Authenticator:
             raise InvalidKey
         request.scope["caller"].identify(presented.key, partial(self.any_key, request))
         return presented.key
-
-    async def read_access(self, request: Request) -> Key:
-        """Return a key that may read emails. Raises RestrictedKey too."""
-        return await self.require(request, (Permission.SENDING_ACCESS, Permission.FULL_ACCESS))
-
-    async def full_access(self, request: Request) -> Key:
-        """Return a key with full access. Raises RestrictedKey too."""
-        return await self.require(request, (Permission.FULL_ACCESS,))
 
     async def require(self, request: Request, permissions: Sequence[Permission]) -> Key:
         """Return a key with one of these permissions. Raises RestrictedKey too."""

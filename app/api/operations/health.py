@@ -179,7 +179,7 @@ class HealthRoutes:
             return False
         try:
             async with asyncio.timeout(_KEY_LOOKUP_TIMEOUT):
-                await self._authenticator.full_access(request)
+                await self._authenticator.require(request, RequiredPermission.FULL_ACCESS.value)
         except (Problem, StoreError):
             if must:
                 raise

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.problems.problem import FieldError, Invalid
-from app.api.problems.validation import MAX_ITEMS, json_type
+from app.api.problems.validation import MAX_ITEMS, wrong_type
 
 NATIVE_MEMBERS = {
     "From": "from",
@@ -76,9 +76,7 @@ def _headers(given: Any) -> Any:
     if given is None:
         return None
     if not isinstance(given, list):
-        raise _invalid(
-            "headers", f'It must be a list like [{{"Name": "X-Reference", "Value": "42"}}], not {json_type(given)}.'
-        )
+        raise _invalid("headers", wrong_type('a list like [{"Name": "X-Reference", "Value": "42"}]', given))
     if len(given) > MAX_ITEMS:
         raise _invalid("headers", f"It has {len(given)} headers and may have {MAX_ITEMS}.")
     headers: dict[str, Any] = {}
@@ -113,7 +111,7 @@ def _metadata(given: Any) -> list[tuple[str, str]]:
     if given is None:
         return []
     if not isinstance(given, dict):
-        raise _invalid("metadata", f'It must be an object like {{"customer": "42"}}, not {json_type(given)}.')
+        raise _invalid("metadata", wrong_type('an object like {"customer": "42"}', given))
     if len(given) > MAX_ITEMS:
         raise _invalid("metadata", f"It has {len(given)} entries and may have {MAX_ITEMS}.")
     for name in given:
@@ -133,7 +131,7 @@ def _text(place: str, value: Any) -> str:
             return value
         case str():
             raise _invalid(place, f"It must have at most {MAX_TAG_TEXT} characters, none of them NUL.")
-    raise _invalid(place, f"It must be a string, not {json_type(value)}.")
+    raise _invalid(place, wrong_type("a string", value))
 
 
 def _invalid(place: str, sentence: str) -> Invalid:

@@ -28,6 +28,11 @@ def json_type(value: Any) -> str:
     return "an object"
 
 
+def wrong_type(expected: str, value: Any) -> str:
+    """Return the sentence for a value of another JSON type. `expected` has an article."""
+    return f"It must be {expected}, not {json_type(value)}."
+
+
 def is_whole(value: Any) -> bool:
     """Return true for a whole number; 35.0 is one in JSON, too."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
@@ -36,7 +41,7 @@ def is_whole(value: Any) -> bool:
 def string(value: Any) -> str:
     """Return a string unchanged. Raises `validation_error`."""
     if not isinstance(value, str):
-        raise validation_error(f"It must be a string, not {json_type(value)}.")
+        raise validation_error(wrong_type("a string", value))
     return value
 
 

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.auth.authenticator import Authenticator
+from app.api.openapi.operation import RequiredPermission
 from app.api.problems.problem import NotFound
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -30,7 +31,7 @@ class UnsupportedRoutes:
 
     async def refuse(self, request: Request) -> Response:
         """Refuse with 404 after authentication."""
-        await self._keyring.read_access(request)
+        await self._keyring.require(request, RequiredPermission.READ_ACCESS.value)
         raise NotFound(
             f"{request.scope['path']} is not available on this relay, which only sends emails. "
             "Use POST /emails and GET /emails/{id}.",

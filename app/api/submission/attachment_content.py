@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic_core import PydanticCustomError
 
 from app.api.problems.problem import ErrorName
-from app.api.problems.validation import json_type, validation_error
+from app.api.problems.validation import validation_error, wrong_type
 from app.frozen import frozen
 from app.mail.message import mime_parameters
 
@@ -85,7 +85,7 @@ def read(content: Any, encoding: Encoding | None, *, is_text: bool) -> Content:
     if isinstance(content, dict) and content.get("type") == "Buffer":
         values = content.get("data")
     if not isinstance(values, list):
-        raise _refuse(f"It must be base64, a list of bytes or a Buffer, not {json_type(content)}.")
+        raise _refuse(wrong_type("base64, a list of bytes or a Buffer", content))
     return Content(binascii.b2a_base64(_of_numbers(values), newline=False))
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from app.api.problems.problem import ErrorName
-from app.api.problems.validation import json_type, validation_error
+from app.api.problems.validation import validation_error, wrong_type
 from app.api.submission import attachment_content
 from app.api.submission.fields import Entry, warn, warn_of_repair
 from app.mail.message import mime_parameters
@@ -49,7 +49,7 @@ def read(given: Entry, info: ValidationInfo) -> Attachment:
     """Read one attachment; without a name its filename is "" until `named`. Raises `validation_error`."""
     value = given.value
     if not isinstance(value, dict):
-        raise _refuse(f"It must be an object, not {json_type(value)}.")
+        raise _refuse(wrong_type("an object", value))
     content = value.get("content")
     if content is None:
         raise _without_content(value)
@@ -106,7 +106,7 @@ def _filename(value: Any) -> str:
     if value is None or value is False:
         return ""
     if not isinstance(value, str):
-        raise _refuse(f"It must be a string, false or null, not {json_type(value)}.", ".filename")
+        raise _refuse(wrong_type("a string, false or null", value), ".filename")
     if not _NOT_IN_A_NAME.isdisjoint(value):
         raise _refuse("The filename contains a line break or another control character; remove it.", ".filename")
     if len(value) > _LONGEST_NAME:
@@ -145,7 +145,7 @@ def _content_id(value: Any) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise _refuse(f"It must be a string, not {json_type(value)}.", ".content_id")
+        raise _refuse(wrong_type("a string", value), ".content_id")
     bare = bare_id(value).replace("\t", " ")
     if not _NOT_IN_A_NAME.isdisjoint(bare):
         raise _refuse("The content id contains a line break or another control character; remove it.", ".content_id")

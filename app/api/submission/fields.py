@@ -14,11 +14,11 @@ from pydantic import ValidationInfo
 from app.api.problems.validation import (
     MAX_ITEMS,
     is_whole,
-    json_type,
     missing,
     string,
     validation_error,
     wire_name,
+    wrong_type,
 )
 from app.api.submission import send_time
 from app.api.submission.warnings import Warnings
@@ -162,7 +162,7 @@ def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
     if isinstance(value, str):
         return [Entry("", value)]
     if not isinstance(value, list):
-        raise validation_error(f"It must be an address or a list of addresses, not {json_type(value)}.")
+        raise validation_error(wrong_type("an address or a list of addresses", value))
     return numbered(limited(value, info))
 
 
@@ -212,9 +212,7 @@ def tag(value: Any) -> tuple[str, str]:
     if isinstance(value, tuple):
         return cast("tuple[str, str]", value)
     if not isinstance(value, dict):
-        raise validation_error(
-            f'It must be an object like {{"name": "campaign", "value": "spring"}}, not {json_type(value)}.'
-        )
+        raise validation_error(wrong_type('an object like {"name": "campaign", "value": "spring"}', value))
     name, content = value.get("name"), value.get("value")
     if name is None or name == "":
         raise missing("The name of the tag is missing; give one.", at=".name")
@@ -232,7 +230,7 @@ def entries(value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise validation_error(f"It must be a list, not {json_type(value)}.")
+        raise validation_error(wrong_type("a list", value))
     if len(value) > MAX_ITEMS:
         raise validation_error(f"It has {len(value)} entries and may have {MAX_ITEMS}.")
     return value

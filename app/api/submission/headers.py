@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationInfo
 
-from app.api.problems.validation import MAX_ITEMS, json_type, validation_error
+from app.api.problems.validation import MAX_ITEMS, validation_error, wrong_type
 from app.api.submission import fields
 from app.frozen import frozen
 from app.mail.message.address import Address, AddressError
@@ -35,7 +35,7 @@ def read(value: Any, info: ValidationInfo) -> CustomHeaders:
     if value is None or value == []:
         return CustomHeaders()
     if not isinstance(value, dict):
-        raise validation_error(f'It must be an object like {{"X-Reference": "42"}}, not {json_type(value)}.')
+        raise validation_error(wrong_type('an object like {"X-Reference": "42"}', value))
     if len(value) > MAX_ITEMS:
         raise validation_error(f"It has {len(value)} headers and may have {MAX_ITEMS}.")
     given = [(name, _as_text(name, content)) for name, content in value.items() if content is not None]
@@ -91,7 +91,7 @@ def _as_text(name: str, value: Any) -> str:
             return str(value)
         case float() if math.isfinite(value):
             return repr(value)
-    raise validation_error(f"It must be a string, a number or a boolean, not {json_type(value)}.", at=f".{name}")
+    raise validation_error(wrong_type("a string, a number or a boolean", value), at=f".{name}")
 
 
 def _checked(name: str, value: str, info: ValidationInfo) -> str:
