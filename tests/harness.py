@@ -102,7 +102,7 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness(
+async def open_harness(
     simulator: Simulator, settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None
 ) -> AsyncIterator[Harness]:
     """Start Postern in front of a simulator that runs."""

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from app.simulator import Simulator
 from tests.contract.console.operator import CONSOLE_PASSWORD
-from tests.harness import ACCOUNT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -31,12 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern with a console, and its simulated upstream."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
-        async with harness(simulator, settings) as home:
-            yield home
+        async with open_harness(simulator, settings) as harness:
+            yield harness
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -49,12 +49,12 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(home: Harness, chromium: Browser) -> AsyncIterator[Visitor]:
+async def visitor(harness: Harness, chromium: Browser) -> AsyncIterator[Visitor]:
     """Return a function that opens the login page in a new browser context with these options."""
     async with AsyncExitStack() as stack:
 
         async def open_one(**options: Any) -> Page:
-            context = await chromium.new_context(base_url=home.postern.url, **options)
+            context = await chromium.new_context(base_url=harness.postern.url, **options)
             stack.push_async_callback(context.close)
             page = await context.new_page()
             page.set_default_timeout(20_000)

@@ -30,40 +30,40 @@ async def log_in(page: Page, password: str = CONSOLE_PASSWORD) -> Page:
     return page
 
 
-async def held(home: Harness, page: Page) -> UUID:
+async def held(harness: Harness, page: Page) -> UUID:
     """Create an email that waits for a held mailbox, and wait until the overview shows the mailbox."""
-    home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
-    id = await home.post(subject="It waits")
+    harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
+    id = await harness.post(subject="It waits")
     while not await page.get_by_text("A mailbox is held").count():
         await page.reload()
     return id
 
 
-async def test_an_operators_session(home: Harness, visitor: Visitor) -> None:
+async def test_an_operators_session(harness: Harness, visitor: Visitor) -> None:
     """Log in, release a held mailbox, retry a failed email and log out, all without JavaScript."""
     page = await visitor(java_script_enabled=False)
     await log_in(page, "not-the-password")
     await expect(page.get_by_role("alert")).to_have_text("The password is wrong.")
     await log_in(page)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Current problems")
-    waiting = await held(home, page)
+    waiting = await held(harness, page)
     await page.get_by_role("link", name="Details").first.click()
     await expect(page.get_by_text(f"Set-CASMailbox -Identity {MAILBOX}")).to_be_visible()
     await page.get_by_role("button", name="Release").click()
     await expect(page.get_by_role("status")).to_contain_text("The mailbox logs in once")
-    await home.until(waiting, "done")
-    await retry_a_failed_email(home, page)
+    await harness.until(waiting, "done")
+    await retry_a_failed_email(harness, page)
     await page.get_by_role("button", name="Log out").click()
     await expect(page.get_by_label("Console password")).to_be_visible()
     await page.go_back()
     await expect(page.get_by_label("Console password")).to_be_visible()
 
 
-async def retry_a_failed_email(home: Harness, page: Page) -> None:
+async def retry_a_failed_email(harness: Harness, page: Page) -> None:
     """Find the email by its state, read its dialogue and retry it."""
-    home.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.10 RESOLVER.ADR.RecipientNotFound"), times=1))
-    failed = await home.post(subject="Your receipt")
-    await home.until(failed, "done")
+    harness.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.10 RESOLVER.ADR.RecipientNotFound"), times=1))
+    failed = await harness.post(subject="Your receipt")
+    await harness.until(failed, "done")
     await page.get_by_role("link", name="Emails").click()
     await page.get_by_label("State").select_option("failed")
     await page.get_by_role("button", name="Search").click()
@@ -71,38 +71,38 @@ async def retry_a_failed_email(home: Harness, page: Page) -> None:
     await expect(page.locator(".dialogue")).to_contain_text("S: 550 5.1.10 RESOLVER.ADR.RecipientNotFound")
     await page.get_by_role("button", name="Retry").click()
     await expect(page.get_by_role("status")).to_have_text("The email is in the queue again.")
-    email = await home.until(failed, "done")
+    email = await harness.until(failed, "done")
     assert email["last_event"] == "sent"
 
 
-async def test_a_retry_that_may_duplicate_needs_a_ticked_box(home: Harness, visitor: Visitor) -> None:
+async def test_a_retry_that_may_duplicate_needs_a_ticked_box(harness: Harness, visitor: Visitor) -> None:
     """The browser does not submit the form without it."""
-    home.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
-    id = await home.post(on_unknown="hold")
-    await home.until(id, "held")
+    harness.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
+    id = await harness.post(on_unknown="hold")
+    await harness.until(id, "held")
     page = await log_in(await visitor())
     await expect(page.get_by_text("1 email is held until an operator decides.")).to_be_visible()
     await page.goto(f"/console/emails/{id}")
     await page.get_by_role("button", name="Retry").click()
     await expect(page.get_by_role("checkbox")).to_be_focused()
-    assert (await home.email(id))["relay"]["state"] == "held"
+    assert (await harness.email(id))["relay"]["state"] == "held"
     await page.get_by_role("checkbox").check()
     await page.get_by_role("button", name="Retry").click()
-    await home.until(id, "done")
-    assert len(home.simulator.messages) == 2
+    await harness.until(id, "done")
+    assert len(harness.simulator.messages) == 2
 
 
-async def test_foreign_text_is_not_executed(home: Harness, visitor: Visitor) -> None:
+async def test_foreign_text_is_not_executed(harness: Harness, visitor: Visitor) -> None:
     """Markup in subjects, names, replies and reasons is shown as text, and no page violates its own policy."""
     page = await log_in(await visitor())
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    home.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBES[0]} {PROBES[1]}"), times=1))
+    harness.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBES[0]} {PROBES[1]}"), times=1))
     file = {"filename": PROBES[1], "content": "AAAA"}
-    id = await home.post(subject=" ".join(PROBES), attachments=[file], **{"from": f'"{PROBES[3]}" <{MAILBOX}>'})
-    await home.until(id, "done")
-    await home.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": PROBES[0] + PROBES[2]})
+    id = await harness.post(subject=" ".join(PROBES), attachments=[file], **{"from": f'"{PROBES[3]}" <{MAILBOX}>'})
+    await harness.until(id, "done")
+    await harness.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": PROBES[0] + PROBES[2]})
     for path in ("", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/audit"):
         await page.goto(f"/console{path}")
         assert await page.title() != "owned"
@@ -116,12 +116,12 @@ async def test_foreign_text_is_not_executed(home: Harness, visitor: Visitor) -> 
 @pytest.mark.parametrize(
     "origin", ["http://elsewhere.example", "http://127.0.0.1:9"], ids=["another site", "another port"]
 )
-async def test_another_page_cannot_submit_a_form(home: Harness, visitor: Visitor, origin: str) -> None:
+async def test_another_page_cannot_submit_a_form(harness: Harness, visitor: Visitor, origin: str) -> None:
     """A form on another page does nothing, even if it is on the same site and the browser sends the cookie."""
-    await home.until(await home.post(), "done")
+    await harness.until(await harness.post(), "done")
     page = await log_in(await visitor())
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
-    target = f"{home.postern.url}/console/mailboxes/{MAILBOX}"
+    target = f"{harness.postern.url}/console/mailboxes/{MAILBOX}"
     evil = f"<form method=post action='{target}'><input name=action value=hold><button>Win a prize</button></form>"
 
     async def serve(route: Route) -> None:
@@ -135,14 +135,14 @@ async def test_another_page_cannot_submit_a_form(home: Harness, visitor: Visitor
     assert response is not None
     assert response.status == 403
     await expect(page.get_by_text("belongs to another session")).to_be_visible()
-    assert home.mailbox.is_open
+    assert harness.mailbox.is_open
 
 
-async def test_a_link_on_another_site(home: Harness, visitor: Visitor) -> None:
+async def test_a_link_on_another_site(harness: Harness, visitor: Visitor) -> None:
     """The browser omits the cookie at first, and an operator who is logged in still gets the page."""
     page = await log_in(await visitor(java_script_enabled=False))
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
-    link = f"<a href='{home.postern.url}/console/emails?state=held'>it is held</a>"
+    link = f"<a href='{harness.postern.url}/console/emails?state=held'>it is held</a>"
 
     async def serve(route: Route) -> None:
         await route.fulfill(content_type="text/html", body=link)
@@ -176,14 +176,16 @@ PALE = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_on_a_phone(home: Harness, visitor: Visitor, scheme: str) -> None:
+async def test_on_a_phone(harness: Harness, visitor: Visitor, scheme: str) -> None:
     """No page is wider than the screen, and all text has a contrast of at least 4.5 to 1 (WCAG 2)."""
     page = await log_in(await visitor(color_scheme=scheme, **PHONE))
-    await home.post(subject="A" * 300, lane="bulk", scheduled_at="in 1 hour", to=f"{'a' * 60}@{'b' * 60}.example.net")
-    id = await held(home, page)
+    await harness.post(
+        subject="A" * 300, lane="bulk", scheduled_at="in 1 hour", to=f"{'a' * 60}@{'b' * 60}.example.net"
+    )
+    id = await held(harness, page)
     body = {"endpoint": f"https://{'c' * 60}.example.net/{'d' * 200}", "events": ["email.sent"]}
-    await home.caller.post("/webhooks", json=body)
-    await home.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "e" * 200})
+    await harness.caller.post("/webhooks", json=body)
+    await harness.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "e" * 200})
     for path in ("", "/emails", f"/emails/{id}", "/webhooks", "/audit", "/nowhere", f"/mailboxes/{MAILBOX}"):
         await page.goto(f"/console{path}")
         assert await page.evaluate(FITS), path

@@ -16,7 +16,7 @@ from app.mail.lifecycle import MessageState
 from app.simulator import Call, Fault, FaultContext, Limits, Point, Simulator
 from tests.crash.callers import Callers, Post
 from tests.crash.process_control import Child, ProcessControl
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts
@@ -45,7 +45,7 @@ class Score:
     cold: list[float] = field(default_factory=list)  # the same with a new interpreter
 
 
-class Ring:
+class KillLoop:
     """Kills by the simulator's hand."""
 
     def __init__(
@@ -146,37 +146,37 @@ class Ring:
 
 
 @asynccontextmanager
-async def last_house(simulator: Simulator, data: Path, speed: float = FAST, **changes: Any) -> AsyncIterator[Harness]:
+async def last_postern(simulator: Simulator, data: Path, speed: float = FAST, **changes: Any) -> AsyncIterator[Harness]:
     """The last start, on a clock that runs fast: what is deferred need not be waited for."""
     facts = {"messages_per_minute": 1_000_000, "recipients_per_day": 1_000_000_000, **changes}
     settings = settings_for(simulator, data, **facts)
-    async with harness(simulator, settings, Clock(speed)) as at_home:
-        yield at_home
+    async with open_harness(simulator, settings, Clock(speed)) as harness:
+        yield harness
 
 
-async def ends(at_home: Harness, posts: Iterable[Post], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
+async def ends(harness: Harness, posts: Iterable[Post], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
     """Every email that was accepted, when it has ended: relayed, or held because its outcome is unknown."""
-    return await ends_of(at_home, [UUID(id) for post in posts for id in post.ids], within)
+    return await ends_of(harness, [UUID(id) for post in posts for id in post.ids], within)
 
 
-async def ends_of(at_home: Harness, ids: Iterable[UUID], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
+async def ends_of(harness: Harness, ids: Iterable[UUID], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
     """The same by their ids. Raises TimeoutError when some email is still under way after so many real seconds."""
     counts: dict[MessageState, int] = {}
     try:
         async with asyncio.timeout(within):
             while not counts or any(counts[state] for state in UNDER_WAY):
                 await asyncio.sleep(0.02)
-                counts = await at_home.postern.store.counts()
+                counts = await harness.postern.store.counts()
     except TimeoutError:
         raise TimeoutError(f"after {within} s there are {counts}") from None
     waiting = iter(ids)
 
     async def read() -> list[dict[str, Any]]:
-        return [await at_home.email(id) for id in waiting]
+        return [await harness.email(id) for id in waiting]
 
     return [email for part in await asyncio.gather(*(read() for _ in range(8))) for email in part]
 
 
-def pretend_office() -> Simulator:
+def simulated_upstream() -> Simulator:
     """An upstream without a bound on the pace; three connections are still all it allows."""
     return Simulator(accounts=[ACCOUNT], limits=FREE)

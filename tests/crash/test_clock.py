@@ -14,10 +14,10 @@ from app.simulator import Delay, Fault, Limits, Point, Say, Simulator
 from tests.clock import JumpingClock, LoopClock, autojump
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.kill_loop import pretend_office
+from tests.crash.kill_loop import simulated_upstream
 from tests.crash.process_control import environment_for, free_port
-from tests.crash.verification import Received, reckon
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.crash.verification import Received, verify
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 HOUR, DAY = 3600.0, 86_400.0
 JUMPS = {"a day ahead": DAY, "a day back": -DAY, "an hour ahead": HOUR, "an hour back": -HOUR}
@@ -45,18 +45,18 @@ async def test_a_jump_of_the_clock(jump: float, restarted: bool, tmp_path: Path,
     clock = JumpingClock()
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock(), limits=PACE) as simulator, AsyncExitStack() as stack:
         settings = settings_for(simulator, tmp_path, drain_seconds=30)
-        at_home = await stack.enter_async_context(harness(simulator, settings, clock))
-        ids = await everywhere(at_home)
+        harness = await stack.enter_async_context(open_harness(simulator, settings, clock))
+        ids = await everywhere(harness)
         if restarted:
             await stack.aclose()
         clock.jump(jump)
         if restarted:
-            at_home = await stack.enter_async_context(harness(simulator, settings, clock))
+            harness = await stack.enter_async_context(open_harness(simulator, settings, clock))
         started = clock.monotonic()
-        ids += [await at_home.post(to=f"after{number}@example.net") for number in range(10)]
-        emails = await all_over(at_home, ids)
+        ids += [await harness.post(to=f"after{number}@example.net") for number in range(10)]
+        emails = await all_over(harness, ids)
         took = clock.monotonic() - started
-    total = reckon(emails, Received(simulator.messages))
+    total = verify(emails, Received(simulator.messages))
     assert simulator.violations == []
     assert (total.relayed, total.doubts) == (len(ids), 0)
     figure(
@@ -79,40 +79,40 @@ async def test_a_clock_that_began_anew_is_not_one_that_was_set(tmp_path: Path) -
     """As in another sandbox of the same machine: the mailbox was used too lately for the clock to have been set."""
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock(), limits=PACE) as simulator:
         settings = settings_for(simulator, tmp_path)
-        async with harness(simulator, settings, JumpingClock()) as at_home:
-            ids = [await at_home.post(to=f"sent{number}@example.net") for number in range(30)]
-            await all_over(at_home, ids)
+        async with open_harness(simulator, settings, JumpingClock()) as harness:
+            ids = [await harness.post(to=f"sent{number}@example.net") for number in range(30)]
+            await all_over(harness, ids)
         await asyncio.sleep(61.0)  # of the loop's time
         clock = Begun()
         began = clock.monotonic()
-        async with harness(simulator, settings, clock) as at_home:
-            ids = [await at_home.post(to=f"after{number}@example.net") for number in range(10)]
-            await all_over(at_home, ids)
+        async with open_harness(simulator, settings, clock) as harness:
+            ids = [await harness.post(to=f"after{number}@example.net") for number in range(10)]
+            await all_over(harness, ids)
             assert clock.monotonic() - began < 30.0
 
 
-async def everywhere(at_home: Harness) -> list[Any]:
+async def everywhere(harness: Harness) -> list[Any]:
     """Emails in every state: relayed (the window is part full), deferred, on their way, and behind a pause."""
-    faults = at_home.simulator.faults
+    faults = harness.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later*", times=4))
-    ids = [await at_home.post(to=f"sent{number}@example.net") for number in range(10)]
-    await at_home.simulator.wait_for(10, WAIT_TIMEOUT)
-    later = [await at_home.post(to=f"later{number}@example.net") for number in range(4)]
+    ids = [await harness.post(to=f"sent{number}@example.net") for number in range(10)]
+    await harness.simulator.wait_for(10, WAIT_TIMEOUT)
+    later = [await harness.post(to=f"later{number}@example.net") for number in range(4)]
     for id in later:
-        await at_home.until(id, "deferred")
+        await harness.until(id, "deferred")
     slow = faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))
-    ids += later + [await at_home.post(to=f"slow{number}@example.net") for number in range(2)]
+    ids += later + [await harness.post(to=f"slow{number}@example.net") for number in range(2)]
     await slow.wait(WAIT_TIMEOUT)
     busy = faults.add(Fault(at=Point.DATA, do=BUSY, times=1))
-    ids += [await at_home.post(to=f"behind{number}@example.net") for number in range(6)]
+    ids += [await harness.post(to=f"behind{number}@example.net") for number in range(6)]
     await busy.wait(WAIT_TIMEOUT)
     return ids
 
 
-async def all_over(at_home: Harness, ids: list[Any]) -> list[dict[str, Any]]:
+async def all_over(harness: Harness, ids: list[Any]) -> list[dict[str, Any]]:
     """Every email, when it is over."""
     async with asyncio.timeout(BOUND):
-        return [await at_home.until(id, "done", "held") for id in ids]
+        return [await harness.until(id, "done", "held") for id in ids]
 
 
 @pytest.mark.parametrize("jump", ["+1d", "-1d"], ids=["a day ahead", "a day back"])
@@ -133,7 +133,7 @@ async def test_a_jump_of_the_machine_s_clock(
         FAKETIME_CACHE_DURATION="1",
         FAKETIME_DONT_FAKE_MONOTONIC="1",
     )
-    async with pretend_office() as simulator:
+    async with simulated_upstream() as simulator:
         busy = simulator.faults.add(Fault(at=Point.DATA, do=BUSY, nth=40, times=1))
         child = await keeper.start(environment_for(simulator, tmp_path / "data", port))
         async with Callers(port, random.Random(6)) as callers:

@@ -12,9 +12,9 @@ import pytest
 from app.simulator import Point
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.kill_loop import BLOCK, Ring, ends, last_house, pretend_office
+from tests.crash.kill_loop import BLOCK, KillLoop, ends, last_postern, simulated_upstream
 from tests.crash.process_control import environment_for, free_port
-from tests.crash.verification import Received, reckon
+from tests.crash.verification import Received, verify
 
 CONNECTIONS = 3  # of a mailbox, if nothing else is set
 
@@ -25,23 +25,23 @@ async def test_accepted_means_kept(
 ) -> None:
     """Kill the process at any moment: no accepted message is lost; a duplicate has one cause, and is flagged."""
     port, data = free_port(), tmp_path / "data"
-    async with pretend_office() as simulator:
+    async with simulated_upstream() as simulator:
         keeper = await process_control()
         environment = environment_for(simulator, data, port)
         async with Callers(port, random.Random(1), pause=0.2) as callers:
-            ring = Ring(simulator, keeper, environment, callers, random.Random(2))
+            ring = KillLoop(simulator, keeper, environment, callers, random.Random(2))
             await ring.run(scale.kills, scale.cold)
             child = await keeper.start(environment)
             await callers.stop()
         await child.kill()
-        async with last_house(simulator, data) as at_home:
-            emails = await ends(at_home, callers.accepted, within=300.0)
+        async with last_postern(simulator, data) as harness:
+            emails = await ends(harness, callers.accepted, within=300.0)
             repeated = sum(post.asked > 1 for post in callers.accepted if post.key)
             again = [post for post in callers.accepted if post.key][-300:]
-            assert [{(await post.ask(at_home.caller)).json()["id"]} for post in again] == [post.ids for post in again]
+            assert [{(await post.ask(harness.caller)).json()["id"]} for post in again] == [post.ids for post in again]
 
         received = Received(simulator.messages)
-        total = reckon(emails, received)
+        total = verify(emails, received)
         score = ring.score
         assert total.emails == len(callers.accepted)
         assert all(len(post.ids) == 1 for post in callers.accepted), "one key, one id, over every kill"

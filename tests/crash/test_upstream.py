@@ -18,8 +18,8 @@ from app.simulator.faults.actions import Action
 from app.smtp.timeouts import Timeouts
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import ends_of
-from tests.crash.verification import Received, Reckoning, reckon
-from tests.harness import ACCOUNT, Harness, harness, settings_for
+from tests.crash.verification import Received, Verification, verify
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 SPEED = 200.0  # a minute in 0.3 s: Exchange's own limits can be kept to
 PATIENT = 0.5  # real seconds for a reply; a busy machine must not be taken for a silent upstream
@@ -52,11 +52,11 @@ async def test_trouble_of_the_upstream_loses_nothing(
     chosen = random.Random(SEED).sample(ROUNDS, min(scale.rounds, len(ROUNDS)))
     total, struck = Counter[str](), Counter[str]()
     for number, (name, point) in enumerate(chosen):
-        async with upstream(tmp_path / str(number), seed=number) as (simulator, at_home):
+        async with upstream(tmp_path / str(number), seed=number) as (simulator, harness):
             if point in OPENING:  # so that it is called often
                 simulator.faults.add(Fault(at=Point.MAIL, do=Drop(), every=4))
             fault = simulator.faults.add(Fault(at=point, do=FAULTS[name], probability=CHANCE.get(point, 0.2)))
-            done = await relay_all(at_home, f"{name} at {point}")
+            done = await relay_all(harness, f"{name} at {point}")
         struck[name] += fault.fired
         total.update(emails=done.emails, held=done.held_as_unknown, flagged=done.flagged, twice=done.twice)
     figure("rounds of 60 emails", len(chosen))
@@ -68,9 +68,9 @@ async def test_trouble_of_the_upstream_loses_nothing(
 @pytest.mark.parametrize(("on_unknown", "most"), [("retry_once", 2), ("hold", 1), ("assume_sent", 1)])
 async def test_a_reply_that_never_comes(on_unknown: str, most: int, tmp_path: Path, figure: Figure) -> None:
     """Taken, and the line dropped, every time: offered as often as `on_unknown` allows, flagged, one Message-ID."""
-    async with upstream(tmp_path, seed=1) as (simulator, at_home):
+    async with upstream(tmp_path, seed=1) as (simulator, harness):
         simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
-        total = await relay_all(at_home, on_unknown, on_unknown=on_unknown)
+        total = await relay_all(harness, on_unknown, on_unknown=on_unknown)
         received = Received(simulator.messages)
         copies = {len(received.copies(address)) for address in received.addresses()}
     assert copies == {most}
@@ -90,14 +90,14 @@ async def upstream(folder: Path, seed: int) -> AsyncIterator[tuple[Simulator, Ha
     """A house on a fast clock, before an upstream with Exchange's own limits."""
     folder.mkdir(exist_ok=True)
     simulator = Simulator(accounts=[ACCOUNT], clock=Clock(SPEED), seed=seed)
-    async with simulator, harness(simulator, settings_for(simulator, folder), Clock(SPEED)) as at_home:
-        yield simulator, at_home
+    async with simulator, open_harness(simulator, settings_for(simulator, folder), Clock(SPEED)) as harness:
+        yield simulator, harness
 
 
-async def relay_all(at_home: Harness, name: str, **changes: Any) -> Reckoning:
+async def relay_all(harness: Harness, name: str, **changes: Any) -> Verification:
     """Post, wait for the end of each, and judge."""
-    ids = await asyncio.gather(*(at_home.post(to=f"n{number}@example.net", **changes) for number in range(MESSAGES)))
-    emails = await ends_of(at_home, ids)
-    assert at_home.simulator.violations == [], name
+    ids = await asyncio.gather(*(harness.post(to=f"n{number}@example.net", **changes) for number in range(MESSAGES)))
+    emails = await ends_of(harness, ids)
+    assert harness.simulator.violations == [], name
     assert len(emails) == MESSAGES
-    return reckon(emails, Received(at_home.simulator.messages))
+    return verify(emails, Received(harness.simulator.messages))

@@ -12,7 +12,7 @@ import pytest
 
 from tests.crash.callers import AGAIN, Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.kill_loop import ends, last_house, pretend_office
+from tests.crash.kill_loop import ends, last_postern, simulated_upstream
 from tests.crash.process_control import caller_for, environment_for, free_port
 from tests.harness import WAIT_TIMEOUT
 from tests.webhooks.listen import verify
@@ -26,7 +26,7 @@ async def test_every_event_arrives(
     """At least once, whatever is killed: of each email that the upstream took, its callers hear."""
     port, data, chance = free_port(), tmp_path / "data", random.Random(3)
     kills = max(5, scale.kills // 20)
-    async with pretend_office() as simulator, Receiver() as receiver:
+    async with simulated_upstream() as simulator, Receiver() as receiver:
         environment = environment_for(simulator, data, port, POSTERN_WEBHOOK_PRIVATE_ADDRESSES="true")
         keeper = await process_control()
         child = await keeper.start(environment)
@@ -45,8 +45,8 @@ async def test_every_event_arrives(
             await callers.stop()
         await child.kill()
         before = len(receiver.got)
-        async with last_house(simulator, data, webhook_private_addresses=True) as at_home:
-            emails = await ends(at_home, callers.accepted)
+        async with last_postern(simulator, data, webhook_private_addresses=True) as harness:
+            emails = await ends(harness, callers.accepted)
             sent = {email["id"] for email in emails if email["last_event"] == "sent"}
             await receiver.until(lambda: sent <= receiver.types.keys(), WAIT_TIMEOUT)
     assert keeper.logged("crashed") == 0, keeper.tail()

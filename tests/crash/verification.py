@@ -14,7 +14,7 @@ _MESSAGE_ID = re.compile(rb"^Message-ID: *(\S+)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(slots=True)
-class Reckoning:
+class Verification:
     """What came of the emails. A `doubt` is an attempt that ended without a reply after the dot may have left."""
 
     emails: int = 0
@@ -52,15 +52,15 @@ class Received:
         return set(self._whole)
 
 
-def reckon(emails: Iterable[Email], received: Received) -> Reckoning:
+def verify(emails: Iterable[Email], received: Received) -> Verification:
     """Judge each email by itself and count. Raises AssertionError at the first that breaks a guarantee."""
-    total = Reckoning()
+    total = Verification()
     for email in emails:
         _judge(email, received, total)
     return total
 
 
-def _judge(email: Email, received: Received, total: Reckoning) -> None:
+def _judge(email: Email, received: Received, total: Verification) -> None:
     [address] = email["to"]
     relay, attempts = email["relay"], email["relay"]["attempts"]
     doubts = sum(attempt["in_doubt"] for attempt in attempts)

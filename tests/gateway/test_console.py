@@ -11,7 +11,7 @@ from app.simulator import Simulator
 from tests.contract.console.operator import CONSOLE_PASSWORD, Operator
 from tests.gateway.conftest import FORWARDER
 from tests.gateway.gateways import gateway
-from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, open_harness, settings_for
 
 
 @pytest.mark.parametrize("prefix", ["", "/mail"])
@@ -22,9 +22,9 @@ async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: 
         settings = settings_for(
             simulator, tmp_path, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
         )
-        async with harness(simulator, settings) as home:
+        async with open_harness(simulator, settings) as harness:
             with gateway(
-                kind, home.postern._server.port, parts=("console", "prefix") if prefix else ("console",)
+                kind, harness.postern._server.port, parts=("console", "prefix") if prefix else ("console",)
             ) as front:
                 url = f"{front.url.replace('localhost', '127.0.0.1')}{prefix}/"
                 transport = httpx.AsyncHTTPTransport(verify=front.trust(), local_address="127.0.0.2")

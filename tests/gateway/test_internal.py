@@ -14,7 +14,7 @@ from tests.contract.console.operator import CONSOLE_PASSWORD
 from tests.gateway.conftest import FORWARDER
 from tests.gateway.gateways import Gateway, gateway
 from tests.gateway.spellings import INTERNAL, spellings
-from tests.harness import ACCOUNT, harness, settings_for
+from tests.harness import ACCOUNT, open_harness, settings_for
 
 _CONTENT = re.compile(rb"# HELP|# TYPE|postern_|\"relaying\"|\"status\":\s*\"ok\"|<html|console/login", re.IGNORECASE)
 
@@ -45,8 +45,8 @@ async def everything(
         settings = settings_for(
             simulator, folder, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
         )
-        async with harness(simulator, settings) as home:
-            with gateway(kind, home.postern._server.port, parts=parts, edited=edited) as front:
+        async with open_harness(simulator, settings) as harness:
+            with gateway(kind, harness.postern._server.port, parts=parts, edited=edited) as front:
                 yield front
 
 

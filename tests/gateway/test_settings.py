@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 FORGED = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
 
 
-async def logged(home: Harness, capsys: pytest.CaptureFixture[str]) -> str:
+async def logged(harness: Harness, capsys: pytest.CaptureFixture[str]) -> str:
     """What is logged of a request that was refused."""
-    assert (await home.caller.get("/nope", headers=FORGED)).status_code == 404
+    assert (await harness.caller.get("/nope", headers=FORGED)).status_code == 404
     return capsys.readouterr().err
 
 
@@ -20,11 +20,11 @@ async def test_a_gateway_is_believed(tmp_path: Path, capsys: pytest.CaptureFixtu
     """Who is named in the setting says who asked."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, forwarded_allow_ips="192.0.2.1, 127.0.0.0/8", root_path="/mail/")
-        async with harness(simulator, settings) as home:
-            assert "203.0.113.9" in await logged(home, capsys)
-            assert (await home.caller.get("/mail/openapi.json")).json()["servers"][0]["url"] == "/mail"
-            assert (await home.caller.get("/mail")).status_code == 404
-            assert (await home.caller.get("/mailboxes")).status_code == 200
+        async with open_harness(simulator, settings) as harness:
+            assert "203.0.113.9" in await logged(harness, capsys)
+            assert (await harness.caller.get("/mail/openapi.json")).json()["servers"][0]["url"] == "/mail"
+            assert (await harness.caller.get("/mail")).status_code == 404
+            assert (await harness.caller.get("/mailboxes")).status_code == 200
 
 
 async def test_nobody_else_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +34,7 @@ async def test_nobody_else_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             folder = tmp_path / place
             folder.mkdir()
             settings = settings_for(simulator, folder, forwarded_allow_ips=forwarders)
-            async with harness(simulator, settings) as home:
-                line = await logged(home, capsys)
+            async with open_harness(simulator, settings) as harness:
+                line = await logged(harness, capsys)
             assert "127.0.0.1" in line
             assert "203.0.113.9" not in line

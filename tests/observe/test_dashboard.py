@@ -17,7 +17,7 @@ from app.simulator import Account, Drop, Fault, Point, Say, Simulator
 from app.simulator.entra import TENANT
 from tests.architecture.test_observability import queries
 from tests.entra import CLIENT, app, certificate, key_pem, pem, running_entra
-from tests.harness import Harness, harness, settings_for
+from tests.harness import Harness, open_harness, settings_for
 from tests.observe.prometheus import Prometheus, running
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
@@ -44,28 +44,28 @@ async def in_trouble(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
         changes: dict[str, Any] = {"mailbox": None, "password": None, "senders": None, "pools": pools}
         changes |= {"token_ca_file": there.ca_file, "messages_per_minute": 100_000, "metrics_port": 0}
         settings = settings_for(simulator, folder, webhook_private_addresses=True, **changes)
-        async with harness(simulator, settings) as at_home:
-            yield at_home, receiver
+        async with open_harness(simulator, settings) as harness:
+            yield harness, receiver
 
 
-async def trouble(at_home: Harness, receiver: Receiver) -> None:
+async def trouble(harness: Harness, receiver: Receiver) -> None:
     """What can befall mail, again and again for a while: queries ask for rates."""
     answers = iter([503, 503])
     receiver.answer = lambda _: Reply(next(answers, 200))
-    await listen(at_home, receiver.url, "email.sent", "email.failed")
-    faults = at_home.simulator.faults
+    await listen(harness, receiver.url, "email.sent", "email.failed")
+    faults = harness.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 nobody has heard of it"), recipient="late@example.net"))
     faults.add(Fault(at=Point.ACCEPTED, do=Drop(), recipient="lost@example.net"))
-    await at_home.post(**{"from": ILL})
+    await harness.post(**{"from": ILL})
     for _ in range(ROUNDS):
         for lane in Lane:
-            await at_home.post(**{"from": WELL, "lane": lane})
+            await harness.post(**{"from": WELL, "lane": lane})
         for to in ("no@example.net", "late@example.net", "lost@example.net"):
-            await at_home.post(**{"from": WELL, "to": to, "on_unknown": "hold"})
+            await harness.post(**{"from": WELL, "to": to, "on_unknown": "hold"})
         await asyncio.sleep(1)
     async with asyncio.timeout(PATIENCE):
-        while not (await at_home.postern.store.counts())[MessageState.HELD]:
+        while not (await harness.postern.store.counts())[MessageState.HELD]:
             await asyncio.sleep(0.1)
 
 
@@ -82,14 +82,14 @@ async def silent(prometheus: Prometheus, asked: list[str]) -> list[str]:
 
 async def test_every_query_of_the_dashboard_returns_data(tmp_path: Path) -> None:
     """And every rule can be evaluated; a mailbox whose token is refused makes its alerts wait to fire."""
-    async with in_trouble(tmp_path) as (at_home, receiver):
-        address = urlsplit(at_home.postern.metrics_url).netloc
+    async with in_trouble(tmp_path) as (harness, receiver):
+        address = urlsplit(harness.postern.metrics_url).netloc
         async with running(tmp_path, address) as prometheus:
-            await trouble(at_home, receiver)
+            await trouble(harness, receiver)
             left, until = [*queries()], asyncio.get_running_loop().time() + PATIENCE
             assert len(left) > 30
             while (left := await silent(prometheus, left)) and asyncio.get_running_loop().time() < until:
-                await at_home.post(**{"from": WELL})
+                await harness.post(**{"from": WELL})
                 await asyncio.sleep(1)
             assert not left
             (target,) = await prometheus.targets()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def at_home(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern in front of it, without a bound on the pace."""
     simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
-    async with harness(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
-        yield at_home
+    async with open_harness(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as harness:
+        yield harness

@@ -6,7 +6,7 @@ import pytest
 
 from app.simulator import Fault, Point, Say, Simulator
 from tests.clock import JumpingClock, LoopClock, autojump
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, open_harness, settings_for
 
 HOUR = 3600.0
 LATER = Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), times=1)
@@ -18,11 +18,11 @@ async def test_in_a_process_that_runs(tmp_path: Path) -> None:
     clock = JumpingClock()
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock()) as simulator:
         simulator.faults.add(LATER)
-        async with harness(simulator, settings_for(simulator, tmp_path), clock) as at_home:
-            id = await at_home.post()
-            await at_home.until(id, "deferred")
+        async with open_harness(simulator, settings_for(simulator, tmp_path), clock) as harness:
+            id = await harness.post()
+            await harness.until(id, "deferred")
             clock.jump(-HOUR)
-            assert (await at_home.until(id, "done"))["last_event"] == "sent"
+            assert (await harness.until(id, "done"))["last_event"] == "sent"
         assert 24.0 < clock.monotonic() < WAIT_TIMEOUT
 
 
@@ -34,10 +34,10 @@ async def test_over_a_restart(tmp_path: Path, back: float) -> None:
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock()) as simulator:
         simulator.faults.add(LATER)
         settings = settings_for(simulator, tmp_path)
-        async with harness(simulator, settings, clock) as at_home:
-            id = await at_home.post()
-            await at_home.until(id, "deferred")
+        async with open_harness(simulator, settings, clock) as harness:
+            id = await harness.post()
+            await harness.until(id, "deferred")
         clock.jump(-back)
-        async with harness(simulator, settings, clock) as at_home:
-            assert (await at_home.until(id, "done"))["last_event"] == "sent"
+        async with open_harness(simulator, settings, clock) as harness:
+            assert (await harness.until(id, "done"))["last_event"] == "sent"
         assert 24.0 < clock.monotonic() < WAIT_TIMEOUT

@@ -9,11 +9,11 @@ from app.simulator import Drop, Fault, Point, Say
 from tests.harness import MAILBOX, PASSWORD, Harness
 
 
-async def test_a_posted_email_arrives_and_says_so(at_home: Harness) -> None:
+async def test_a_posted_email_arrives_and_says_so(harness: Harness) -> None:
     """Envelope and content as meant; the caller reads sent, with the attempt's dialogue and no secret in it."""
-    id = await at_home.post(to=["Ada <ada@example.net>"], cc="bob@example.net", bcc=["eve@example.org"])
-    email = await at_home.until(id, "done")
-    [seen] = at_home.simulator.messages
+    id = await harness.post(to=["Ada <ada@example.net>"], cc="bob@example.net", bcc=["eve@example.org"])
+    email = await harness.until(id, "done")
+    [seen] = harness.simulator.messages
     assert (seen.mail_from, seen.recipients) == (MAILBOX, ("ada@example.net", "bob@example.net", "eve@example.org"))
     arrived = BytesParser(policy=policy.default).parsebytes(seen.content)
     assert (arrived["To"], arrived["Cc"], arrived["Bcc"]) == ("Ada <ada@example.net>", "bob@example.net", None)
@@ -26,75 +26,75 @@ async def test_a_posted_email_arrives_and_says_so(at_home: Harness) -> None:
     assert PASSWORD not in str(email)
 
 
-async def test_recipients_end_each_for_itself(at_home: Harness) -> None:
+async def test_recipients_end_each_for_itself(harness: Harness) -> None:
     """One refused, one deferred, one relayed; only the deferred one is offered again."""
-    faults = at_home.simulator.faults
+    faults = harness.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later@example.net"))
-    id = await at_home.post(to=["yes@example.net", "no@example.net", "later@example.net"])
-    email = await at_home.until(id, "deferred")
+    id = await harness.post(to=["yes@example.net", "no@example.net", "later@example.net"])
+    email = await harness.until(id, "deferred")
     assert [(one["address"], one["state"]) for one in email["relay"]["recipients"]] == [
         ("yes@example.net", "relayed"),
         ("no@example.net", "failed"),
         ("later@example.net", "pending"),
     ]
     assert email["last_event"] == "delivery_delayed"
-    assert [seen.recipients for seen in at_home.simulator.accepted] == [("yes@example.net",)]
+    assert [seen.recipients for seen in harness.simulator.accepted] == [("yes@example.net",)]
 
 
-async def test_a_refused_message_has_failed_with_its_reason(at_home: Harness) -> None:
+async def test_a_refused_message_has_failed_with_its_reason(harness: Harness) -> None:
     """SendAsDenied comes after the content; nothing is tried again."""
-    at_home.simulator.faults.add(Fault(at=Point.DOT, do=Say("554 5.6.0 Invalid message content")))
-    email = await at_home.until(await at_home.post(), "done")
+    harness.simulator.faults.add(Fault(at=Point.DOT, do=Say("554 5.6.0 Invalid message content")))
+    email = await harness.until(await harness.post(), "done")
     assert email["last_event"] == "failed"
     assert email["relay"]["recipients"][0]["reply"] == "554 5.6.0 Invalid message content"
     assert email["relay"]["explanation"]["fix"]
     assert len(email["relay"]["attempts"]) == 1
 
 
-async def test_a_reply_lost_after_the_dot_is_flagged(at_home: Harness) -> None:
+async def test_a_reply_lost_after_the_dot_is_flagged(harness: Harness) -> None:
     """Accepted upstream, then silence: it says so, and is not offered again at once."""
-    at_home.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
-    email = await at_home.until(await at_home.post(), "deferred")
+    harness.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
+    email = await harness.until(await harness.post(), "deferred")
     assert email["relay"]["possible_duplicate"]
     assert email["relay"]["attempts"][0]["phase"] == "dot"
-    assert len(at_home.simulator.accepted) == 1
+    assert len(harness.simulator.accepted) == 1
 
 
-async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(at_home: Harness) -> None:
+async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(harness: Harness) -> None:
     """One failed login is one failed login, however many messages wait."""
-    at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful")))
-    ids = [await at_home.post() for _ in range(20)]
+    harness.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful")))
+    ids = [await harness.post() for _ in range(20)]
     async with asyncio.timeout(10):
-        while at_home.mailbox.condition.health != "held":
+        while harness.mailbox.condition.health != "held":
             await asyncio.sleep(0.005)
     for id in ids:
-        email = await at_home.until(id, "queued")
+        email = await harness.until(id, "queued")
         assert email["last_event"] in ("queued", "delivery_delayed")
-    assert len(at_home.simulator.logins) == 1
-    assert at_home.simulator.messages == []
+    assert len(harness.simulator.logins) == 1
+    assert harness.simulator.messages == []
 
 
-async def test_many_callers_many_messages_each_once(at_home: Harness) -> None:
+async def test_many_callers_many_messages_each_once(harness: Harness) -> None:
     """300 messages by 20 callers over 3 sessions: each arrives once, within the limits."""
 
     async def call(caller: int) -> None:
         for number in range(15):
-            await at_home.post(subject=f"{caller}/{number}")
+            await harness.post(subject=f"{caller}/{number}")
 
     await asyncio.gather(*(call(caller) for caller in range(20)))
-    await at_home.simulator.wait_for(300, 30)
+    await harness.simulator.wait_for(300, 30)
     subjects = {
-        BytesParser(policy=policy.default).parsebytes(seen.content)["Subject"] for seen in at_home.simulator.accepted
+        BytesParser(policy=policy.default).parsebytes(seen.content)["Subject"] for seen in harness.simulator.accepted
     }
-    assert len(subjects) == len(at_home.simulator.accepted) == 300
-    assert at_home.simulator.violations == []
-    assert len(at_home.simulator.sessions) <= 6  # a session ends after 100 messages
+    assert len(subjects) == len(harness.simulator.accepted) == 300
+    assert harness.simulator.violations == []
+    assert len(harness.simulator.sessions) <= 6  # a session ends after 100 messages
 
 
-async def test_what_is_not_http_is_answered_in_the_wire_form(at_home: Harness) -> None:
+async def test_what_is_not_http_is_answered_in_the_wire_form(harness: Harness) -> None:
     """Even the server below the application answers so (api.md §1, rule 3)."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(at_home.postern.url.rpartition(":")[2]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(harness.postern.url.rpartition(":")[2]))
     writer.write(b"EHLO this is not HTTP\r\n\r\n")
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()

@@ -9,7 +9,7 @@ import pytest
 from app import retention
 from app.clock import Clock
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, EMAIL, WAIT_TIMEOUT, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, WAIT_TIMEOUT, open_harness, settings_for
 
 DAY = 86_400.0
 
@@ -30,18 +30,18 @@ async def test_each_goes_after_its_days(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(retention, "PRUNE_INTERVAL", 0.01)
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, keep_content_days=2, keep_metadata_days=5)
-        async with harness(simulator, settings) as at_home:
-            id = await at_home.post()
-            await at_home.until(id, "done")
-        async with harness(simulator, settings, Later(days=2.5)) as at_home:
+        async with open_harness(simulator, settings) as harness:
+            id = await harness.post()
+            await harness.until(id, "done")
+        async with open_harness(simulator, settings, Later(days=2.5)) as harness:
             async with asyncio.timeout(WAIT_TIMEOUT):
-                while (await at_home.email(id))["relay"]["content_removed_at"] is None:
+                while (await harness.email(id))["relay"]["content_removed_at"] is None:
                     await asyncio.sleep(0.01)
-            assert (await at_home.email(id))["text"] is None
-            young = await at_home.post()
-            await at_home.until(young, "done")
-        async with harness(simulator, settings, Later(days=6)) as at_home:
+            assert (await harness.email(id))["text"] is None
+            young = await harness.post()
+            await harness.until(young, "done")
+        async with open_harness(simulator, settings, Later(days=6)) as harness:
             async with asyncio.timeout(WAIT_TIMEOUT):
-                while (await at_home.caller.get(f"/emails/{id}")).status_code != 404:
+                while (await harness.caller.get(f"/emails/{id}")).status_code != 404:
                     await asyncio.sleep(0.01)
-            assert (await at_home.email(young))["subject"] == EMAIL["subject"]
+            assert (await harness.email(young))["subject"] == EMAIL["subject"]

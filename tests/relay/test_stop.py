@@ -12,7 +12,7 @@ import pytest
 
 from app.simulator import Call, Delay, Fault, FaultContext, Limits, Point, Silence, Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, WAIT_TIMEOUT, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, WAIT_TIMEOUT, open_harness, settings_for
 
 FREE = Limits(messages_per_minute=100_000)
 
@@ -24,14 +24,14 @@ async def test_a_stop_waits_for_what_is_under_way(tmp_path: Path) -> None:
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, connections=1, messages_per_minute=100_000)
         simulator.faults.add(Fault(at=Point.DOT, do=Delay(0.5), nth=1))
-        async with harness(simulator, settings, clock) as at_home:
-            ids = [await at_home.post() for _ in range(20)]
+        async with open_harness(simulator, settings, clock) as harness:
+            ids = [await harness.post() for _ in range(20)]
             await under_way(simulator)
         before = len(simulator.accepted)
         assert 1 <= before < 20
-        async with harness(simulator, settings, clock) as at_home:
+        async with open_harness(simulator, settings, clock) as harness:
             for id in ids:
-                email = await at_home.until(id, "done")
+                email = await harness.until(id, "done")
                 assert email["last_event"] == "sent"
                 assert not email["relay"]["possible_duplicate"]
         assert len(simulator.accepted) == 20
@@ -44,11 +44,11 @@ async def test_a_stop_whose_time_is_over_cuts_and_says_so(tmp_path: Path) -> Non
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, drain_seconds=0.2, messages_per_minute=100_000)
         simulator.faults.add(Fault(at=Point.DOT, do=Delay(600.0), nth=1))
-        async with harness(simulator, settings, clock) as at_home:
-            id = await at_home.post()
+        async with open_harness(simulator, settings, clock) as harness:
+            id = await harness.post()
             await under_way(simulator)
-        async with harness(simulator, settings, clock) as at_home:
-            email = await at_home.until(id, "deferred")
+        async with open_harness(simulator, settings, clock) as harness:
+            email = await harness.until(id, "deferred")
             assert email["relay"]["possible_duplicate"]
             assert email["relay"]["attempts"][0]["phase"] == "dot"
 
@@ -61,13 +61,13 @@ async def test_a_stop_does_not_wait_for_a_session_that_opens(tmp_path: Path, poi
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
         silent = simulator.faults.add(Fault(at=point, do=Silence(), times=1))
-        async with harness(simulator, settings, clock) as at_home:
-            id = await at_home.post()
+        async with open_harness(simulator, settings, clock) as harness:
+            id = await harness.post()
             await silent.wait(WAIT_TIMEOUT)
             stopping = clock.monotonic()
         assert clock.monotonic() - stopping < 1.0  # of the loop's own time
-        async with harness(simulator, settings, clock) as at_home:
-            assert (await at_home.until(id, "done"))["last_event"] == "sent"
+        async with open_harness(simulator, settings, clock) as harness:
+            assert (await harness.until(id, "done"))["last_event"] == "sent"
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ async def test_a_kill_at_any_phase_loses_nothing(tmp_path: Path, point: Point, i
             id = (await one.post("/emails", json=EMAIL)).json()["id"]
             async with asyncio.timeout(WAIT_TIMEOUT):
                 await killed.wait()
-        async with harness(simulator, settings) as at_home:
-            email = await at_home.until(id, "deferred" if in_doubt else "done")
+        async with open_harness(simulator, settings) as harness:
+            email = await harness.until(id, "deferred" if in_doubt else "done")
             assert email["relay"]["possible_duplicate"] == in_doubt
             assert [attempt["failure"] is not None for attempt in email["relay"]["attempts"]][:1] == [True]
         assert len(simulator.accepted) == 1

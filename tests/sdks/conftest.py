@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 
 @pytest.fixture
-async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern in front of a simulator; webhooks may come back to this machine."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, webhook_private_addresses=True)
-        async with harness(simulator, settings) as home:
-            yield home
+        async with open_harness(simulator, settings) as harness:
+            yield harness

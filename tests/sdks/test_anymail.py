@@ -17,13 +17,13 @@ LOGO = bytes(range(256))
 PACKAGES = ("django-anymail[resend]", "django")
 
 
-async def test_sending(at_home: Harness) -> None:
+async def test_sending(harness: Harness) -> None:
     """One with an inline image and a file, a batch with metadata for each recipient, one for later; an error."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     given = {"logo": base64.b64encode(LOGO).decode(), "file": base64.b64encode(FILE).decode()}
-    told = await run("anymail_django.py", folder, given, "send", at_home.url, KEY, **at_home.environment)
-    await at_home.simulator.wait_for(3, WAIT_TIMEOUT)
-    by_recipients = {frozenset(seen.recipients): seen for seen in at_home.simulator.messages}
+    told = await run("anymail_django.py", folder, given, "send", harness.url, KEY, **harness.environment)
+    await harness.simulator.wait_for(3, WAIT_TIMEOUT)
+    by_recipients = {frozenset(seen.recipients): seen for seen in harness.simulator.messages}
     single = by_recipients[frozenset({"zoe@example.net", "c@example.net", "b@example.net"})]
     assert by_recipients.keys() >= {frozenset({"zoe@example.net"}), frozenset({"bob@example.net"})}
     message = BytesParser(policy=policy.default).parsebytes(single.content)
@@ -38,18 +38,18 @@ async def test_sending(at_home: Harness) -> None:
     ids = {one["id"] for one in told["many"].values()}
     assert len(ids) == 2
     (later,) = told["later"].values()
-    shown = (await at_home.caller.get(f"/emails/{later['id']}")).json()
+    shown = (await harness.caller.get(f"/emails/{later['id']}")).json()
     assert (shown["last_event"], shown["relay"]["state"]) == ("scheduled", "queued")
     assert told["refused"] == [422, "validation_error"]
-    assert len(at_home.simulator.messages) == 3
+    assert len(harness.simulator.messages) == 3
 
 
-async def test_the_view_of_its_webhooks(at_home: Harness) -> None:
+async def test_the_view_of_its_webhooks(harness: Harness) -> None:
     """A webhook of ours, as it came over the wire, is verified and read by Anymail's view; a forged one is not."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     async with Receiver() as receiver:
-        made = await listen(at_home, receiver.url, "email.sent")
-        id = await at_home.post(to="ada@example.net")
+        made = await listen(harness, receiver.url, "email.sent")
+        id = await harness.post(to="ada@example.net")
         await receiver.until(lambda: bool(receiver.taken))
         got = receiver.taken[0]
     given = {"headers": got.headers, "body": got.body.decode()}

@@ -8,12 +8,12 @@ from tests.harness import KEY, WAIT_TIMEOUT, Harness
 from tests.sdks.registry import node, output
 
 
-async def test_send_read_cancel(at_home: Harness, tmp_path: Path) -> None:
+async def test_send_read_cancel(harness: Harness, tmp_path: Path) -> None:
     """As JSON, which it prints when nobody looks."""
     folder = await asyncio.to_thread(node, "resend-cli@latest")
 
     async def cli(*words: str) -> dict[str, object]:
-        where = {"RESEND_BASE_URL": at_home.url, "RESEND_API_KEY": KEY, "HOME": str(tmp_path), **at_home.environment}
+        where = {"RESEND_BASE_URL": harness.url, "RESEND_API_KEY": KEY, "HOME": str(tmp_path), **harness.environment}
         quiet = {"RESEND_NO_UPDATE_NOTIFIER": "1", "RESEND_TELEMETRY_DISABLED": "1"}
         told: dict[str, object] = json.loads(
             await output(
@@ -24,11 +24,11 @@ async def test_send_read_cancel(at_home: Harness, tmp_path: Path) -> None:
 
     email = ("--from", "Größe <noreply@contoso.com>", "--to", "ada@example.net", "--subject", "№ 1", "--text", "Hi")
     id = (await cli("send", *email, "--headers", "X-Order=18", "--tags", "kind=test"))["id"]
-    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
+    await harness.simulator.wait_for(1, WAIT_TIMEOUT)
     read = await cli("get", str(id))
     assert (read["id"], read["subject"], read["to"]) == (id, "№ 1", ["ada@example.net"])
     later = (await cli("send", *email, "--scheduled-at", "in 1 hour"))["id"]
     assert (await cli("cancel", str(later)))["id"] == later
     assert (await cli("get", str(later)))["last_event"] == "canceled"
-    assert len(at_home.simulator.messages) == 1
-    assert b"X-Order: 18\r\n" in at_home.simulator.messages[0].content
+    assert len(harness.simulator.messages) == 1
+    assert b"X-Order: 18\r\n" in harness.simulator.messages[0].content

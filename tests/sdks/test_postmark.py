@@ -36,10 +36,10 @@ EMAIL: dict[str, Any] = {
 }
 
 
-async def means_the_same(at_home: Harness, told: dict[str, Any]) -> None:
+async def means_the_same(harness: Harness, told: dict[str, Any]) -> None:
     """The single one and the good one of the batch arrived, each alike; the SDK has read the number of the bad one."""
-    await at_home.simulator.wait_for(2, WAIT_TIMEOUT)
-    for seen in at_home.simulator.messages:
+    await harness.simulator.wait_for(2, WAIT_TIMEOUT)
+    for seen in harness.simulator.messages:
         assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "b@example.net"}
         message: EmailMessage = BytesParser(policy=policy.default).parsebytes(seen.content)
         assert (str(message["From"]), str(message["To"])) == (EMAIL["From"], EMAIL["To"])
@@ -48,29 +48,29 @@ async def means_the_same(at_home: Harness, told: dict[str, Any]) -> None:
             ("März.bin", "attachment", None): FILE,
             ("logo.png", "inline", "<logo.png>"): LOGO,
         }
-    assert len(at_home.simulator.messages) == 2
+    assert len(harness.simulator.messages) == 2
     assert (told["sent"]["ErrorCode"], told["sent"]["Message"], told["sent"]["To"]) == (0, "OK", EMAIL["To"])
     good, bad = told["batch"]
     assert (good["ErrorCode"], bad["ErrorCode"]) == (0, 300)
     assert bad["Message"].startswith("To[0]: ")
-    shown = (await at_home.caller.get(f"/emails/{told['sent']['MessageID']}")).json()
+    shown = (await harness.caller.get(f"/emails/{told['sent']['MessageID']}")).json()
     assert {tag["name"]: tag["value"] for tag in shown["tags"]} == {"tag": "invoice", "order": "18"}
 
 
-async def test_node(at_home: Harness) -> None:
+async def test_node(harness: Harness) -> None:
     """Its error classes are chosen by status and number."""
     folder = await asyncio.to_thread(node, "postmark@latest")
-    told = await run("postmark_node.cjs", folder, EMAIL, KEY, at_home.url, **at_home.environment)
-    await means_the_same(at_home, told)
+    told = await run("postmark_node.cjs", folder, EMAIL, KEY, harness.url, **harness.environment)
+    await means_the_same(harness, told)
     assert told["stranger"][:3] == ["InvalidAPIKeyError", 401, 10]
     assert told["invalid"][:3] == ["InvalidEmailRequestError", 422, 300]
     assert told["template"][1:3] == [422, 1101]
 
 
-async def test_python(at_home: Harness) -> None:
+async def test_python(harness: Harness) -> None:
     """Postmarker raises Postmark's number."""
     folder = await asyncio.to_thread(python, "postmarker")
-    told = await run("postmark_python.py", folder, EMAIL, KEY, at_home.url + "/", **at_home.environment)
-    await means_the_same(at_home, told)
+    told = await run("postmark_python.py", folder, EMAIL, KEY, harness.url + "/", **harness.environment)
+    await means_the_same(harness, told)
     assert told["stranger"][0] == 10
     assert told["invalid"][0] == 300

@@ -31,10 +31,10 @@ EMAIL: dict[str, Any] = {
 }
 
 
-async def arrived(at_home: Harness) -> EmailMessage:
+async def arrived(harness: Harness) -> EmailMessage:
     """The one message that the upstream has, parsed by the standard library."""
-    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
-    [seen] = at_home.simulator.messages
+    await harness.simulator.wait_for(1, WAIT_TIMEOUT)
+    [seen] = harness.simulator.messages
     assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "c@example.net", "b@example.net"}
     return BytesParser(policy=policy.default).parsebytes(seen.content)
 
@@ -61,12 +61,12 @@ def read_the_same(read: dict[str, Any], id: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["resend", "resend==2.19.0", "resend==2.10.0"])
-async def test_python(at_home: Harness, version: str) -> None:
+async def test_python(harness: Harness, version: str) -> None:
     """Send, batch, read, move, cancel; and the class of each error that these versions know."""
     folder = await asyncio.to_thread(python, version)
-    told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=at_home.url, **at_home.environment)
+    told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=harness.url, **harness.environment)
     assert version in ("resend", f"resend=={told['version']}")
-    means_the_same(await arrived(at_home))
+    means_the_same(await arrived(harness))
     read_the_same(told["read"], told["id"])
     assert told["replayed"]
     assert told["updated"]
@@ -81,12 +81,12 @@ async def test_python(at_home: Harness, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["resend@latest", "resend@6.1.0", "resend@4.0.0"])
-async def test_node(at_home: Harness, version: str) -> None:
+async def test_node(harness: Harness, version: str) -> None:
     """The same, with a Buffer as an attachment and names in camel case."""
     folder = await asyncio.to_thread(node, version)
     email = {NODE_WORDS.get(name, name): value for name, value in EMAIL.items()}
-    told = await run("resend_node.cjs", folder, email, KEY, RESEND_BASE_URL=at_home.url, **at_home.environment)
-    means_the_same(await arrived(at_home))
+    told = await run("resend_node.cjs", folder, email, KEY, RESEND_BASE_URL=harness.url, **harness.environment)
+    means_the_same(await arrived(harness))
     read_the_same(told["read"], told["id"])
     assert told["updated"]
     assert told["cancelled"]

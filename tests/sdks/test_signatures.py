@@ -8,12 +8,12 @@ from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver
 
 
-async def test_node(at_home: Harness) -> None:
+async def test_node(harness: Harness) -> None:
     """Each takes the octets that came, and refuses others."""
     folder = await asyncio.to_thread(node, "svix@latest", "standardwebhooks@latest", "resend@latest")
     async with Receiver() as receiver:
-        made = await listen(at_home, receiver.url, "email.sent")
-        await at_home.post(subject="Größe")
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post(subject="Größe")
         await receiver.until(lambda: bool(receiver.taken))
         got = receiver.taken[0]
     given = {"secret": made["signing_secret"], "body": got.body.decode(), "headers": got.headers}

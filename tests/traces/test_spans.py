@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 from app import tracing
 from app.simulator import Fault, Point, Say, Simulator
 from app.tracing_otel import OtelSpanRecorder
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 Named = dict[str, ReadableSpan]
 
@@ -37,19 +37,19 @@ async def seen() -> AsyncIterator[InMemorySpanExporter]:
 
 
 @pytest.fixture
-async def at_home(seen: InMemorySpanExporter, tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(seen: InMemorySpanExporter, tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern before a simulator."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
-        async with harness(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as at_home:
-            yield at_home
+        async with open_harness(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as harness:
+            yield harness
 
 
-async def sent(at_home: Harness, seen: InMemorySpanExporter, state: str = "done", **changes: str) -> Named:
+async def sent(harness: Harness, seen: InMemorySpanExporter, state: str = "done", **changes: str) -> Named:
     """The spans of one email's trace, by name, once its attempt is told."""
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "mine"}
-    answer = await at_home.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
-    await at_home.until(answer.json()["id"], state)
+    answer = await harness.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
+    await harness.until(answer.json()["id"], state)
     async with asyncio.timeout(WAIT_TIMEOUT):
         while not any(span.name == "relay" for span in of_trace(seen)):
             await asyncio.sleep(0.005)
@@ -89,9 +89,9 @@ def parents(spans: Named) -> dict[str, str]:
     }
 
 
-async def test_a_trace_leads_through_the_store(at_home: Harness, seen: InMemorySpanExporter) -> None:
+async def test_a_trace_leads_through_the_store(harness: Harness, seen: InMemorySpanExporter) -> None:
     """Every step is there once, under the step that it is a part of, in its order."""
-    spans = await sent(at_home, seen)
+    spans = await sent(harness, seen)
     assert parents(spans) == {
         "POST /emails": PARENT,
         "commit": "POST /emails",
@@ -108,10 +108,10 @@ async def test_a_trace_leads_through_the_store(at_home: Harness, seen: InMemoryS
     assert whole.end_time == inside[-1].end_time
 
 
-async def test_spans_hold_facts_and_nothing_of_the_mail(at_home: Harness, seen: InMemorySpanExporter) -> None:
+async def test_spans_hold_facts_and_nothing_of_the_mail(harness: Harness, seen: InMemorySpanExporter) -> None:
     """Ids, names and numbers; no recipient, no subject, no word of the upstream's."""
-    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
-    spans = await sent(at_home, seen, to="lovelace@example.net", subject="Nobody's business", text="Most secret")
+    harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
+    spans = await sent(harness, seen, to="lovelace@example.net", subject="Nobody's business", text="Most secret")
     assert spans["relay"].status.status_code is StatusCode.ERROR
     whole = dict(spans["relay"].attributes or {})
     email = whole.pop("postern.email.id")
@@ -134,13 +134,13 @@ async def test_spans_hold_facts_and_nothing_of_the_mail(at_home: Harness, seen: 
         assert not [word for word in ("lovelace", "business", "secret", "is unknown") if word in told], told
 
 
-async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: Harness, seen: InMemorySpanExporter) -> None:
+async def test_an_attempt_that_fails_is_an_error_by_its_rule(harness: Harness, seen: InMemorySpanExporter) -> None:
     """And a request that is refused is a span too, named by its route and not by its path."""
-    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now")))
-    spans = await sent(at_home, seen, "deferred")
+    harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now")))
+    spans = await sent(harness, seen, "deferred")
     assert spans["relay"].status.status_code is StatusCode.ERROR
     assert spans["relay"].status.description == "recipient-deferred"
-    await at_home.caller.get("/emails/not-an-id")
+    await harness.caller.get("/emails/not-an-id")
     async with asyncio.timeout(WAIT_TIMEOUT):
         while not (refused := of_status(seen, 422)):  # a span ends when its answer is away
             await asyncio.sleep(0.005)
@@ -149,10 +149,10 @@ async def test_an_attempt_that_fails_is_an_error_by_its_rule(at_home: Harness, s
 
 
 @pytest.mark.parametrize("given", ["", "00-nonsense", f"00-{'0' * 32}-{PARENT}-01", "00-00-00-00"])
-async def test_another_header_begins_a_new_trace(at_home: Harness, seen: InMemorySpanExporter, given: str) -> None:
+async def test_another_header_begins_a_new_trace(harness: Harness, seen: InMemorySpanExporter, given: str) -> None:
     """The email goes its way."""
-    answer = await at_home.caller.post("/emails", json=EMAIL, headers=[("traceparent", given)])
-    await at_home.until(answer.json()["id"], "done")
+    answer = await harness.caller.post("/emails", json=EMAIL, headers=[("traceparent", given)])
+    await harness.until(answer.json()["id"], "done")
     (span,) = [span for span in seen.get_finished_spans() if span.name == "POST /emails"]
     assert span.parent is None
 
@@ -161,12 +161,12 @@ async def test_a_trace_leads_on_after_a_restart(seen: InMemorySpanExporter, tmp_
     """The store has it: whoever relays the email, and whenever."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path)
-        async with harness(simulator, settings) as before:
+        async with open_harness(simulator, settings) as before:
             headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
             answer = await before.caller.post(
                 "/emails", json={**EMAIL, "scheduled_at": "in 2 seconds"}, headers=headers
             )
         assert [span.name for span in of_trace(seen)] == ["commit", "POST /emails"]
-        async with harness(simulator, settings) as after:
+        async with open_harness(simulator, settings) as after:
             await after.until(answer.json()["id"], "done")
     assert "relay" in [span.name for span in of_trace(seen)]

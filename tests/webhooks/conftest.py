@@ -11,13 +11,13 @@ import pytest
 from app.clock import Clock
 from app.simulator import Simulator
 from tests.clock import LoopClock
-from tests.harness import ACCOUNT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 Open = Callable[..., AbstractAsyncContextManager[Harness]]
 
 
 @pytest.fixture
-def open_house(tmp_path: Path) -> Open:
+def new_harness(tmp_path: Path) -> Open:
     """A Postern before a simulator; opened again in one test it has the same database."""
 
     @asynccontextmanager
@@ -26,7 +26,7 @@ def open_house(tmp_path: Path) -> Open:
         async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
             simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
             facts = {"messages_per_minute": 100_000, "webhook_private_addresses": True, **settings}
-            async with harness(simulator, settings_for(simulator, tmp_path, **facts), clock) as at_home:
-                yield at_home
+            async with open_harness(simulator, settings_for(simulator, tmp_path, **facts), clock) as harness:
+                yield harness
 
     return open_one

@@ -13,43 +13,43 @@ from tests.harness import WAIT_TIMEOUT, Harness
 from tests.webhooks.receiver import Got, Json
 
 
-async def listen(at_home: Harness, url: str, *events: str) -> Json:
+async def listen(harness: Harness, url: str, *events: str) -> Json:
     """A new webhook as its maker reads it."""
-    answer = await at_home.caller.post("/webhooks", json={"endpoint": url, "events": list(events or EventType)})
+    answer = await harness.caller.post("/webhooks", json={"endpoint": url, "events": list(events or EventType)})
     assert answer.status_code == 200, answer.text
     made: Json = answer.json()
     return made
 
 
-async def ask(at_home: Harness, method: str, path: str, **body: Any) -> Json:
+async def ask(harness: Harness, method: str, path: str, **body: Any) -> Json:
     """What the API answers, which has to be a success."""
-    answer = await at_home.caller.request(method, path, json=body or None)
+    answer = await harness.caller.request(method, path, json=body or None)
     assert answer.status_code == 200, answer.text
     value: Json = answer.json()
     return value
 
 
-async def events_of(at_home: Harness, webhook: str, query: str = "") -> list[Json]:
+async def events_of(harness: Harness, webhook: str, query: str = "") -> list[Json]:
     """What an endpoint was told and is to be told, the newest first."""
-    page: list[Json] = (await ask(at_home, "GET", f"/webhooks/{webhook}/events{query}"))["data"]
+    page: list[Json] = (await ask(harness, "GET", f"/webhooks/{webhook}/events{query}"))["data"]
     return page
 
 
-async def statuses(at_home: Harness, webhook: str, **wanted: int) -> list[Json]:
+async def statuses(harness: Harness, webhook: str, **wanted: int) -> list[Json]:
     """The newest events of an endpoint, once so many of them have these statuses: what came is written down later."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
-            events = await events_of(at_home, webhook, "?limit=100")
+            events = await events_of(harness, webhook, "?limit=100")
             if Counter(event["status"] for event in events) == wanted:
                 return events
             await asyncio.sleep(0.1)
 
 
-async def settled(at_home: Harness, webhook: str, event: str, tries: int) -> list[Json]:
+async def settled(harness: Harness, webhook: str, event: str, tries: int) -> list[Json]:
     """The tries of an event, the newest first, once so many are written down."""
     path = f"/webhooks/{webhook}/events/{event}/attempts"
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while len(attempts := (await ask(at_home, "GET", path))["data"]) < tries:
+        while len(attempts := (await ask(harness, "GET", path))["data"]) < tries:
             await asyncio.sleep(0.1)
     found: list[Json] = attempts
     return found

@@ -17,12 +17,12 @@ EMAILS = 500  # each is scheduled and then sent: a thousand events
 
 
 @autojump
-async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(open_house: Open) -> None:
+async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(new_harness: Open) -> None:
     """Every event arrives at least once, in order per email, and each is verified by three packages."""
     clock = LoopClock()
-    async with open_house(clock) as at_home, Receiver() as receiver:
-        made = await listen(at_home, receiver.url, "email.scheduled", "email.sent")
-        posting = asyncio.create_task(post_all(at_home))
+    async with new_harness(clock) as harness, Receiver() as receiver:
+        made = await listen(harness, receiver.url, "email.scheduled", "email.sent")
+        posting = asyncio.create_task(post_all(harness))
         for taken in (200, 400):  # it goes in the middle of its work, and comes back
             await receiver.until(lambda taken=taken: len(receiver.taken) >= taken)  # type: ignore[misc] # a default
             await receiver.kill()
@@ -35,17 +35,17 @@ async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(
             assert list(dict.fromkeys(types)) == ["email.scheduled", "email.sent"]
         for got in receiver.got:
             verify(got, made["signing_secret"])
-        await statuses(at_home, made["id"], success=100)
+        await statuses(harness, made["id"], success=100)
         print(f"events: {len(ids(receiver.taken))}, posts: {len(receiver.got)}")
 
 
-async def post_all(at_home: Harness) -> set[str]:
+async def post_all(harness: Harness) -> set[str]:
     """As many callers as a company has, all at once; the ids."""
     gate = asyncio.Semaphore(16)
 
     async def post() -> str:
         async with gate:
-            return str(await at_home.post(scheduled_at="in 1 second"))
+            return str(await harness.post(scheduled_at="in 1 second"))
 
     return set(await asyncio.gather(*(post() for _ in range(EMAILS))))
 
@@ -56,16 +56,16 @@ def ids(got: list[Got]) -> set[str]:
 
 
 @autojump
-async def test_an_event_waits_for_the_earlier_one_of_its_email(open_house: Open) -> None:
+async def test_an_event_waits_for_the_earlier_one_of_its_email(new_harness: Open) -> None:
     """Until that was taken; other emails do not wait."""
-    async with open_house() as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url)
-        id = await at_home.post(scheduled_at="in 2 seconds")
+    async with new_harness() as harness, Receiver() as receiver:
+        await listen(harness, receiver.url)
+        id = await harness.post(scheduled_at="in 2 seconds")
         stuck = str(id)
         receiver.answer = lambda got: Reply(500 if got.email == stuck else 200)
-        other = str(await at_home.post())
+        other = str(await harness.post())
         await receiver.until(lambda: other in receiver.types)
-        await at_home.until(id, "done")
+        await harness.until(id, "done")
         await asyncio.sleep(60)
         assert {got.event["type"] for got in receiver.got if got.email == stuck} == {"email.scheduled"}
         receiver.answer = lambda _: Reply()
@@ -74,17 +74,17 @@ async def test_an_event_waits_for_the_earlier_one_of_its_email(open_house: Open)
 
 
 @autojump
-async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_replayed(open_house: Open) -> None:
+async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_replayed(new_harness: Open) -> None:
     """By the schedule; what waits behind it goes then. A replay is the same event under the same id."""
     clock = JumpingClock()
-    async with open_house(clock) as at_home, Receiver(lambda _: Reply(500, body="I am \0broken")) as receiver:
-        made = await listen(at_home, receiver.url, "email.scheduled", "email.canceled")
-        id = await at_home.post(scheduled_at="in 6 days")
+    async with new_harness(clock) as harness, Receiver(lambda _: Reply(500, body="I am \0broken")) as receiver:
+        made = await listen(harness, receiver.url, "email.scheduled", "email.canceled")
+        id = await harness.post(scheduled_at="in 6 days")
         await receiver.until(lambda: len(receiver.got) == 1)
-        assert await at_home.postern.store.cancel(id, clock.now())
+        assert await harness.postern.store.cancel(id, clock.now())
         path = f"/webhooks/{made['id']}"
         for tries, seconds in enumerate(RETRY_DELAYS[1:], start=1):
-            await settled(at_home, made["id"], receiver.got[0].id, tries)
+            await settled(harness, made["id"], receiver.got[0].id, tries)
             if seconds > 60:
                 clock.jump(0.79 * seconds - 4)  # the jitter is a fifth
                 await clock.sleep(2)
@@ -93,14 +93,14 @@ async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_repl
             await receiver.until(lambda tries=tries: len(receiver.got) == tries + 1)  # type: ignore[misc] # a default
         await receiver.until(lambda: len(receiver.got) == 11)
         assert len(ids(receiver.got[:10])) == 1
-        await settled(at_home, made["id"], receiver.got[10].id, 1)
-        last, first = await events_of(at_home, made["id"])
+        await settled(harness, made["id"], receiver.got[10].id, 1)
+        last, first = await events_of(harness, made["id"])
         assert (first["status"], last["status"]) == ("failed", "attempting")
-        attempts = await settled(at_home, made["id"], first["id"], 10)
+        attempts = await settled(harness, made["id"], first["id"], 10)
         assert [one["http_status_code"] for one in attempts] == [500] * 10
         assert attempts[0]["response"] == "I am broken"
         receiver.answer = lambda _: Reply()
-        replayed = await ask(at_home, "POST", f"{path}/replay", since=first["created_at"])
+        replayed = await ask(harness, "POST", f"{path}/replay", since=first["created_at"])
         assert replayed["replayed"] == 1
         await receiver.until(lambda: len(receiver.taken) == 1)
         assert receiver.taken[0].id == first["id"]
@@ -108,61 +108,61 @@ async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_repl
 
 
 @autojump
-async def test_one_event_can_be_replayed(open_house: Open) -> None:
+async def test_one_event_can_be_replayed(new_harness: Open) -> None:
     """Under the same id, also when it was taken before."""
-    async with open_house() as at_home, Receiver() as receiver:
-        made = await listen(at_home, receiver.url, "email.sent")
-        await at_home.post()
+    async with new_harness() as harness, Receiver() as receiver:
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post()
         await receiver.until(lambda: len(receiver.taken) == 1)
         event = receiver.taken[0].id
-        await statuses(at_home, made["id"], success=1)  # one that is under way goes its way
-        answer = await ask(at_home, "POST", f"/webhooks/{made['id']}/events/{event}/replay")
+        await statuses(harness, made["id"], success=1)  # one that is under way goes its way
+        answer = await ask(harness, "POST", f"/webhooks/{made['id']}/events/{event}/replay")
         assert answer == {"object": "webhook_event", "id": event}
         await receiver.until(lambda: len(receiver.taken) == 2)
         assert ids(receiver.taken) == {event}
 
 
 @autojump
-async def test_w5_410_disables_and_what_waited_goes_when_it_is_enabled_again(open_house: Open) -> None:
+async def test_w5_410_disables_and_what_waited_goes_when_it_is_enabled_again(new_harness: Open) -> None:
     """Nothing is posted meanwhile."""
-    async with open_house() as at_home, Receiver(lambda _: Reply(410)) as receiver:
-        made = await listen(at_home, receiver.url, "email.sent")
-        await at_home.post()
+    async with new_harness() as harness, Receiver(lambda _: Reply(410)) as receiver:
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post()
         await receiver.until(lambda: len(receiver.got) == 1)
-        await settled(at_home, made["id"], receiver.got[0].id, 1)
-        webhook = await ask(at_home, "GET", f"/webhooks/{made['id']}")
+        await settled(harness, made["id"], receiver.got[0].id, 1)
+        webhook = await ask(harness, "GET", f"/webhooks/{made['id']}")
         assert (webhook["status"], webhook["disabled_reason"]) == ("disabled", "It answered 410 Gone.")
-        await at_home.until(await at_home.post(), "done")
+        await harness.until(await harness.post(), "done")
         await asyncio.sleep(400)
         assert len(receiver.got) == 1
         receiver.answer = lambda _: Reply()
-        await ask(at_home, "PATCH", f"/webhooks/{made['id']}", status="enabled")
+        await ask(harness, "PATCH", f"/webhooks/{made['id']}", status="enabled")
         await receiver.until(lambda: len(receiver.taken) == 1)
-        webhook = await ask(at_home, "GET", f"/webhooks/{made['id']}")
+        webhook = await ask(harness, "GET", f"/webhooks/{made['id']}")
         assert (webhook["status"], webhook["disabled_reason"]) == ("enabled", None)
         await asyncio.sleep(10)
         assert ids(receiver.taken) == {receiver.got[0].id}  # what happened while it was disabled is not for it
 
 
 @autojump
-async def test_w5_a_redirect_is_not_followed(open_house: Open) -> None:
+async def test_w5_a_redirect_is_not_followed(new_harness: Open) -> None:
     """It is a failure like any other."""
-    async with open_house() as at_home, Receiver() as elsewhere, Receiver() as receiver:
+    async with new_harness() as harness, Receiver() as elsewhere, Receiver() as receiver:
         receiver.answer = lambda _: Reply(307, {"location": elsewhere.url})
-        await listen(at_home, receiver.url, "email.sent")
-        await at_home.post()
+        await listen(harness, receiver.url, "email.sent")
+        await harness.post()
         await receiver.until(lambda: len(receiver.got) == 2)
         assert elsewhere.connections == 0
 
 
 @autojump
-async def test_w5_a_private_address_is_refused_where_it_is_connected_to(open_house: Open) -> None:
+async def test_w5_a_private_address_is_refused_where_it_is_connected_to(new_harness: Open) -> None:
     """Whatever the name says. The reason can be read."""
-    async with open_house(webhook_private_addresses=False) as at_home, Receiver() as receiver:
-        made = await listen(at_home, receiver.url.replace("http:", "https:"), "email.sent")
-        await at_home.until(await at_home.post(), "done")
-        (event,) = await statuses(at_home, made["id"], attempting=1)
-        (attempt, *_) = await settled(at_home, made["id"], event["id"], 1)
+    async with new_harness(webhook_private_addresses=False) as harness, Receiver() as receiver:
+        made = await listen(harness, receiver.url.replace("http:", "https:"), "email.sent")
+        await harness.until(await harness.post(), "done")
+        (event,) = await statuses(harness, made["id"], attempting=1)
+        (attempt, *_) = await settled(harness, made["id"], event["id"], 1)
         assert attempt["http_status_code"] == 0
         assert attempt["response"].startswith("localhost leads to ")
         assert "POSTERN_WEBHOOK_PRIVATE_ADDRESSES" in attempt["response"]
@@ -170,60 +170,60 @@ async def test_w5_a_private_address_is_refused_where_it_is_connected_to(open_hou
 
 
 @autojump
-async def test_a_receiver_that_asks_for_time_gets_it(open_house: Open) -> None:
+async def test_a_receiver_that_asks_for_time_gets_it(new_harness: Open) -> None:
     """429 with Retry-After: nothing is posted to it before that, no other event either."""
-    async with open_house() as at_home, Receiver() as receiver:
+    async with new_harness() as harness, Receiver() as receiver:
         answers = iter([Reply(429, {"retry-after": "120"})])
         receiver.answer = lambda _: next(answers, Reply())
-        await listen(at_home, receiver.url, "email.sent")
-        await at_home.post()
+        await listen(harness, receiver.url, "email.sent")
+        await harness.post()
         await receiver.until(lambda: len(receiver.got) == 1)
-        await at_home.post()
+        await harness.post()
         await receiver.until(lambda: len(receiver.taken) == 2, 200)
         assert min(got.at for got in receiver.taken) - receiver.got[0].at >= 119
 
 
 @pytest.mark.parametrize("wish", ["Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -9999", "1e999", ","])
 @autojump
-async def test_a_wish_out_of_range_is_a_counted_try(open_house: Open, wish: str) -> None:
+async def test_a_wish_out_of_range_is_a_counted_try(new_harness: Open, wish: str) -> None:
     """It is written down as any other try, and the next one comes by the schedule."""
-    async with open_house() as at_home, Receiver(lambda _: Reply(500, {"retry-after": wish})) as receiver:
-        made = await listen(at_home, receiver.url, "email.sent")
-        await at_home.post()
+    async with new_harness() as harness, Receiver(lambda _: Reply(500, {"retry-after": wish})) as receiver:
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post()
         await receiver.until(lambda: len(receiver.got) == 2)
-        attempts = await settled(at_home, made["id"], receiver.got[0].id, 2)
+        attempts = await settled(harness, made["id"], receiver.got[0].id, 2)
         assert [one["http_status_code"] for one in attempts] == [500, 500]
 
 
 @autojump
-async def test_an_endpoint_that_is_no_host_is_a_counted_try(open_house: Open) -> None:
+async def test_an_endpoint_that_is_no_host_is_a_counted_try(new_harness: Open) -> None:
     """As a version before this one may have stored it. A new one is refused."""
-    async with open_house() as at_home:
-        refused = await at_home.caller.post("/webhooks", json={"endpoint": "https://a..b/", "events": ["email.sent"]})
+    async with new_harness() as harness:
+        refused = await harness.caller.post("/webhooks", json={"endpoint": "https://a..b/", "events": ["email.sent"]})
         assert refused.status_code == 422
         assert "host name" in refused.json()["message"]
         made = Webhook(uuid4(), "https://a..b/hook", ("email.sent",), 0.0, (Secret("whsec_" + "A" * 32),))
-        await at_home.postern.store.create_webhook(made)
-        await at_home.post()
-        (event,) = await statuses(at_home, str(made.id), attempting=1)
-        attempts = await settled(at_home, str(made.id), event["id"], 2)
+        await harness.postern.store.create_webhook(made)
+        await harness.post()
+        (event,) = await statuses(harness, str(made.id), attempting=1)
+        attempts = await settled(harness, str(made.id), event["id"], 2)
         assert {one["http_status_code"] for one in attempts} == {0}
         assert all("host name" in one["response"] for one in attempts)
 
 
 @autojump
-async def test_a_receiver_that_says_nothing_is_waited_for_15_seconds(open_house: Open) -> None:
+async def test_a_receiver_that_says_nothing_is_waited_for_15_seconds(new_harness: Open) -> None:
     """And not more than eight events wait with it at the same time; another endpoint is not kept up."""
-    async with open_house() as at_home, Receiver() as silent, Receiver() as other:
+    async with new_harness() as harness, Receiver() as silent, Receiver() as other:
         silent.gate = asyncio.Event()
-        made = await listen(at_home, silent.url, "email.sent")
-        await listen(at_home, other.url, "email.sent")
-        await asyncio.gather(*(at_home.post() for _ in range(30)))
+        made = await listen(harness, silent.url, "email.sent")
+        await listen(harness, other.url, "email.sent")
+        await asyncio.gather(*(harness.post() for _ in range(30)))
         await other.until(lambda: len(other.taken) == 30)
         assert silent.most_inside == 8
-        listed = await statuses(at_home, made["id"], attempting=8, pending=22)
+        listed = await statuses(harness, made["id"], attempting=8, pending=22)
         tried = next(event for event in listed if event["status"] == "attempting")
-        (attempt, *_) = await settled(at_home, made["id"], tried["id"], 1)
+        (attempt, *_) = await settled(harness, made["id"], tried["id"], 1)
         assert attempt["response"] == "No answer within 15 seconds."
         silent.gate.set()
         silent.gate = None
@@ -231,14 +231,14 @@ async def test_a_receiver_that_says_nothing_is_waited_for_15_seconds(open_house:
 
 
 @autojump
-async def test_what_was_not_told_before_a_stop_is_told_after_the_start(open_house: Open) -> None:
+async def test_what_was_not_told_before_a_stop_is_told_after_the_start(new_harness: Open) -> None:
     """The line of an endpoint is in the store and nowhere else."""
-    async with open_house() as at_home, Receiver() as receiver:
+    async with new_harness() as harness, Receiver() as receiver:
         await receiver.kill()
-        await listen(at_home, receiver.url, "email.sent")
-        id = await at_home.post()
-        await at_home.until(id, "done")
+        await listen(harness, receiver.url, "email.sent")
+        id = await harness.post()
+        await harness.until(id, "done")
     async with receiver:
-        async with open_house():
+        async with new_harness():
             await receiver.until(lambda: bool(receiver.taken), 20)
         assert receiver.types == {str(id): ["email.sent"]}

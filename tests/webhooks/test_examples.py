@@ -70,25 +70,25 @@ def request_example(operation_id: str, title: str) -> Any:
     raise KeyError(operation_id)
 
 
-async def ask(at_home: Harness, method: str, path: str, body: Any = None, **headers: str) -> Any:
+async def ask(harness: Harness, method: str, path: str, body: Any = None, **headers: str) -> Any:
     """An answer that has to be a success."""
-    answer: httpx.Response = await at_home.caller.request(method, path, json=body, headers=headers)
+    answer: httpx.Response = await harness.caller.request(method, path, json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 @autojump
-async def test_every_example_is_a_live_answer(open_house: Open) -> None:
+async def test_every_example_is_a_live_answer(new_harness: Open) -> None:
     """Of one Postern that sends to a simulator and to a webhook."""
     live: dict[tuple[str, str], Any] = {}
-    async with open_house() as at_home, Receiver() as receiver:
-        await _webhooks(at_home, receiver, live)
-        await _emails(at_home, live)
-        await _keys(at_home, live)
-        live["getHealth", "alive"] = await ask(at_home, "GET", "/healthz")
-        live["getReadiness", "ready"] = await ask(at_home, "GET", "/readyz")
-    async with open_house() as at_home:
-        await _held(at_home, live)
+    async with new_harness() as harness, Receiver() as receiver:
+        await _webhooks(harness, receiver, live)
+        await _emails(harness, live)
+        await _keys(harness, live)
+        live["getHealth", "alive"] = await ask(harness, "GET", "/healthz")
+        live["getReadiness", "ready"] = await ask(harness, "GET", "/readyz")
+    async with new_harness() as harness:
+        await _held(harness, live)
     shown = examples()
     for operation in SAME:
         live.setdefault((operation, "changed"), live["rescheduleEmail", "changed"])
@@ -97,87 +97,87 @@ async def test_every_example_is_a_live_answer(open_house: Open) -> None:
     assert live.keys() == shown.keys()
 
 
-async def _webhooks(at_home: Harness, receiver: Receiver, live: dict[tuple[str, str], Any]) -> None:
-    made = await ask(at_home, "POST", "/webhooks", {"endpoint": receiver.url, "events": ["email.sent", "email.failed"]})
+async def _webhooks(harness: Harness, receiver: Receiver, live: dict[tuple[str, str], Any]) -> None:
+    made = await ask(harness, "POST", "/webhooks", {"endpoint": receiver.url, "events": ["email.sent", "email.failed"]})
     live["createWebhook", "created"] = made
     path = f"/webhooks/{made['id']}"
-    live["listWebhooks", "one"] = await ask(at_home, "GET", "/webhooks")
-    live["getWebhook", "enabled"] = await ask(at_home, "GET", path)
+    live["listWebhooks", "one"] = await ask(harness, "GET", "/webhooks")
+    live["getWebhook", "enabled"] = await ask(harness, "GET", path)
     receipt = request_example("sendEmail", "a receipt")
-    await at_home.until(await at_home.post(**receipt, tags=[{"name": "category", "value": "receipt"}]), "done")
+    await harness.until(await harness.post(**receipt, tags=[{"name": "category", "value": "receipt"}]), "done")
     await receiver.until(lambda: bool(receiver.taken))
-    [event_id] = [event["id"] for event in (await ask(at_home, "GET", f"{path}/events"))["data"]]
-    await settled(at_home, made["id"], event_id, 1)
-    live["listWebhookEvents", "one"] = events = await ask(at_home, "GET", f"{path}/events")
+    [event_id] = [event["id"] for event in (await ask(harness, "GET", f"{path}/events"))["data"]]
+    await settled(harness, made["id"], event_id, 1)
+    live["listWebhookEvents", "one"] = events = await ask(harness, "GET", f"{path}/events")
     event = f"{path}/events/{events['data'][0]['id']}"
-    live["getWebhookEvent", "sent"] = await ask(at_home, "GET", event)
-    live["listWebhookEventTries", "one"] = await ask(at_home, "GET", f"{event}/attempts")
-    live["replayWebhookEvent", "replayed"] = await ask(at_home, "POST", f"{event}/replay")
-    live["replayWebhook", "replayed"] = await ask(at_home, "POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"})
-    live["rotateWebhookSecret", "rotated"] = await ask(at_home, "POST", f"{path}/signing-secret/rotate")
-    live["reviseWebhook", "changed"] = await ask(at_home, "PATCH", path, {"status": "disabled"})
-    live["removeWebhook", "removed"] = await ask(at_home, "DELETE", path)
+    live["getWebhookEvent", "sent"] = await ask(harness, "GET", event)
+    live["listWebhookEventTries", "one"] = await ask(harness, "GET", f"{event}/attempts")
+    live["replayWebhookEvent", "replayed"] = await ask(harness, "POST", f"{event}/replay")
+    live["replayWebhook", "replayed"] = await ask(harness, "POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"})
+    live["rotateWebhookSecret", "rotated"] = await ask(harness, "POST", f"{path}/signing-secret/rotate")
+    live["reviseWebhook", "changed"] = await ask(harness, "PATCH", path, {"status": "disabled"})
+    live["removeWebhook", "removed"] = await ask(harness, "DELETE", path)
 
 
-async def _emails(at_home: Harness, live: dict[tuple[str, str], Any]) -> None:
+async def _emails(harness: Harness, live: dict[tuple[str, str], Any]) -> None:
     receipt = request_example("sendEmail", "a receipt")
     file = {"filename": "invoice.pdf", "content": "JVBERi0xLjQK"}
     tagged = {**receipt, "tags": [{"name": "category", "value": "receipt"}], "text": "Thank you."}
-    live["validateEmail", "valid"] = await ask(at_home, "POST", "/emails/validate", receipt)
-    live["sendEmail", "kept"] = sent = await ask(at_home, "POST", "/emails", tagged)
-    await at_home.until(sent["id"], "done")
-    live["getEmail", "sent"] = await ask(at_home, "GET", f"/emails/{sent['id']}")
-    live["listEmails", "a page"] = await ask(at_home, "GET", "/emails?limit=1")
-    live["sendBatch", "strict"] = await ask(at_home, "POST", "/emails/batch", [receipt, receipt])
+    live["validateEmail", "valid"] = await ask(harness, "POST", "/emails/validate", receipt)
+    live["sendEmail", "kept"] = sent = await ask(harness, "POST", "/emails", tagged)
+    await harness.until(sent["id"], "done")
+    live["getEmail", "sent"] = await ask(harness, "GET", f"/emails/{sent['id']}")
+    live["listEmails", "a page"] = await ask(harness, "GET", "/emails?limit=1")
+    live["sendBatch", "strict"] = await ask(harness, "POST", "/emails/batch", [receipt, receipt])
     live["sendBatch", "permissive"] = await ask(
-        at_home, "POST", "/emails/batch", [receipt, {**receipt, "to": None}], **{"x-batch-validation": "permissive"}
+        harness, "POST", "/emails/batch", [receipt, {**receipt, "to": None}], **{"x-batch-validation": "permissive"}
     )
-    later = await at_home.post(scheduled_at="in 1 hour", to="anna@example.com", attachments=[file])
+    later = await harness.post(scheduled_at="in 1 hour", to="anna@example.com", attachments=[file])
     files = f"/emails/{later}/attachments"
-    live["listAttachments", "one file"] = listed = await ask(at_home, "GET", files)
-    live["getAttachment", "a file"] = await ask(at_home, "GET", f"{files}/{listed['data'][0]['id']}")
-    live["rescheduleEmail", "changed"] = await ask(at_home, "PATCH", f"/emails/{later}", {"scheduled_at": "in 2 hours"})
-    live["eraseAddress", "done"] = await ask(at_home, "POST", "/emails/erase", {"address": "anna@example.com"})
-    live["cancelEmail", "changed"] = await ask(at_home, "POST", f"/emails/{later}/cancel")
-    live["eraseEmail", "changed"] = await ask(at_home, "POST", f"/emails/{later}/erase")
+    live["listAttachments", "one file"] = listed = await ask(harness, "GET", files)
+    live["getAttachment", "a file"] = await ask(harness, "GET", f"{files}/{listed['data'][0]['id']}")
+    live["rescheduleEmail", "changed"] = await ask(harness, "PATCH", f"/emails/{later}", {"scheduled_at": "in 2 hours"})
+    live["eraseAddress", "done"] = await ask(harness, "POST", "/emails/erase", {"address": "anna@example.com"})
+    live["cancelEmail", "changed"] = await ask(harness, "POST", f"/emails/{later}/cancel")
+    live["eraseEmail", "changed"] = await ask(harness, "POST", f"/emails/{later}/erase")
     postmark = [request_example("sendPostmarkEmail", title) for title in ("a receipt", "a one-time code")]
-    live["sendPostmarkEmail", "kept"] = await ask(at_home, "POST", "/email", postmark[0])
+    live["sendPostmarkEmail", "kept"] = await ask(harness, "POST", "/email", postmark[0])
     wrong = {**postmark[1], "To": "nope"}
-    live["sendPostmarkBatch", "one of two"] = await ask(at_home, "POST", "/email/batch", [postmark[1], wrong])
-    live["holdMailbox", "wished"] = await ask(at_home, "POST", f"/mailboxes/{MAILBOX}/hold", {"reason": "audit"})
-    live["releaseMailbox", "wished"] = await ask(at_home, "POST", f"/mailboxes/{MAILBOX}/release")
+    live["sendPostmarkBatch", "one of two"] = await ask(harness, "POST", "/email/batch", [postmark[1], wrong])
+    live["holdMailbox", "wished"] = await ask(harness, "POST", f"/mailboxes/{MAILBOX}/hold", {"reason": "audit"})
+    live["releaseMailbox", "wished"] = await ask(harness, "POST", f"/mailboxes/{MAILBOX}/release")
 
 
-async def _keys(at_home: Harness, live: dict[tuple[str, str], Any]) -> None:
-    live["createKey", "made"] = made = await ask(at_home, "POST", "/keys", request_example("createKey", "a shop"))
+async def _keys(harness: Harness, live: dict[tuple[str, str], Any]) -> None:
+    live["createKey", "made"] = made = await ask(harness, "POST", "/keys", request_example("createKey", "a shop"))
     path = f"/keys/{made['id']}"
-    used = await at_home.caller.get("/emails", headers={"authorization": f"Bearer {made['key']}"})
+    used = await harness.caller.get("/emails", headers={"authorization": f"Bearer {made['key']}"})
     assert used.status_code == 200, used.text
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while (await ask(at_home, "GET", path))["last_used_at"] is None:
+        while (await ask(harness, "GET", path))["last_used_at"] is None:
             await asyncio.sleep(0.1)
-    live["getKey", "in use"] = await ask(at_home, "GET", path)
-    await ask(at_home, "PATCH", path, {"messages_per_day": 0})
-    live["reviseKey", "changed"] = await ask(at_home, "PATCH", path, {"messages_per_day": 5000})
-    live["listAudit", "one"] = _first(await ask(at_home, "GET", "/audit?limit=100"))
-    keys = await ask(at_home, "GET", "/keys")
+    live["getKey", "in use"] = await ask(harness, "GET", path)
+    await ask(harness, "PATCH", path, {"messages_per_day": 0})
+    live["reviseKey", "changed"] = await ask(harness, "PATCH", path, {"messages_per_day": 5000})
+    live["listAudit", "one"] = _first(await ask(harness, "GET", "/audit?limit=100"))
+    keys = await ask(harness, "GET", "/keys")
     live["listKeys", "one"] = {**keys, "data": [key for key in keys["data"] if key["id"] == made["id"]]}
-    live["rotateKey", "rotated"] = await ask(at_home, "POST", f"{path}/rotate")
-    live["revokeKey", "revoked"] = await ask(at_home, "DELETE", path)
+    live["rotateKey", "rotated"] = await ask(harness, "POST", f"{path}/rotate")
+    live["revokeKey", "revoked"] = await ask(harness, "DELETE", path)
 
 
 def _first(page: Json) -> Json:
     return {**page, "data": page["data"][:1]}
 
 
-async def _held(at_home: Harness, live: dict[tuple[str, str], Any]) -> None:
+async def _held(harness: Harness, live: dict[tuple[str, str], Any]) -> None:
     """A mailbox whose login is refused."""
-    at_home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
-    await at_home.post()
+    harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
+    await harness.post()
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while (page := await ask(at_home, "GET", "/mailboxes"))["data"][0]["health"] != "held":
+        while (page := await ask(harness, "GET", "/mailboxes"))["data"][0]["health"] != "held":
             await asyncio.sleep(0.1)
     assert page["data"][0].pop("credential")["what"] == "password"  # of which the example has none
     live["listMailboxes", "one is held"] = {**page, "data": [{**page["data"][0], "credential": None}]}
-    async with httpx.AsyncClient(base_url=at_home.url) as anybody:
+    async with httpx.AsyncClient(base_url=harness.url) as anybody:
         live["getReadiness", "a mailbox is held"] = (await anybody.get("/readyz")).json()

@@ -22,18 +22,18 @@ from tests.webhooks.listen import ask, listen, verify
 from tests.webhooks.receiver import Got, Receiver, Reply
 
 
-async def wish(at_home: Harness, *, hold: bool) -> None:
+async def wish(harness: Harness, *, hold: bool) -> None:
     """A person holds or releases the mailbox, and its relay has heard of it."""
-    await at_home.postern.store.request_hold(MAILBOX, HoldRequest(at_home.postern.clock.now(), hold))
-    await at_home.postern.clock.sleep(2)
+    await harness.postern.store.request_hold(MAILBOX, HoldRequest(harness.postern.clock.now(), hold))
+    await harness.postern.clock.sleep(2)
 
 
 @autojump
-async def test_w1_both_sets_of_headers_are_right(open_house: Open) -> None:
+async def test_w1_both_sets_of_headers_are_right(new_harness: Open) -> None:
     """Verified by standardwebhooks, svix and resend; a changed octet or another secret is not."""
-    async with open_house() as at_home, Receiver() as receiver:
-        made = await listen(at_home, receiver.url, "email.sent")
-        await at_home.post(subject="Grüße")
+    async with new_harness() as harness, Receiver() as receiver:
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post(subject="Grüße")
         await receiver.until(lambda: bool(receiver.taken))
         (got,) = receiver.taken
         verify(got, made["signing_secret"])
@@ -48,13 +48,13 @@ async def test_w1_both_sets_of_headers_are_right(open_house: Open) -> None:
 
 
 @autojump
-async def test_w2_a_retry_keeps_its_id_and_is_signed_anew(open_house: Open) -> None:
+async def test_w2_a_retry_keeps_its_id_and_is_signed_anew(new_harness: Open) -> None:
     """And its body is the same to the octet (W4)."""
-    async with open_house() as at_home, Receiver() as receiver:
+    async with new_harness() as harness, Receiver() as receiver:
         answers = iter([500, 503, 200])
         receiver.answer = lambda _: Reply(next(answers))
-        made = await listen(at_home, receiver.url, "email.sent")
-        await at_home.post()
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post()
         await receiver.until(lambda: bool(receiver.taken), 1000)
         first, second, third = receiver.got
         assert first.id == second.id == third.id
@@ -67,33 +67,33 @@ async def test_w2_a_retry_keeps_its_id_and_is_signed_anew(open_house: Open) -> N
 
 
 @autojump
-async def test_w3_while_a_secret_is_rotated_both_sign(open_house: Open) -> None:
+async def test_w3_while_a_secret_is_rotated_both_sign(new_harness: Open) -> None:
     """For a day; then only the new one."""
     clock = JumpingClock()
-    async with open_house(clock) as at_home, Receiver() as receiver:
-        made = await listen(at_home, receiver.url, "email.sent")
-        new = await ask(at_home, "POST", f"/webhooks/{made['id']}/signing-secret/rotate")
+    async with new_harness(clock) as harness, Receiver() as receiver:
+        made = await listen(harness, receiver.url, "email.sent")
+        new = await ask(harness, "POST", f"/webhooks/{made['id']}/signing-secret/rotate")
         assert new["signing_secret"] != made["signing_secret"]
-        assert (await ask(at_home, "GET", f"/webhooks/{made['id']}"))["signing_secret"] == new["signing_secret"]
-        await at_home.post()
+        assert (await ask(harness, "GET", f"/webhooks/{made['id']}"))["signing_secret"] == new["signing_secret"]
+        await harness.post()
         await receiver.until(lambda: bool(receiver.taken))
         (got,) = receiver.taken
         assert [part[:3] for part in got.headers["webhook-signature"].split(" ")] == ["v1,", "v1,"]
         verify(got, made["signing_secret"])
         verify(got, new["signing_secret"])
         clock.jump(86_400)
-        await at_home.post()
+        await harness.post()
         await receiver.until(lambda: len(receiver.taken) == 2)
         assert receiver.taken[1].headers["webhook-signature"].count("v1,") == 1
 
 
 @autojump
-async def test_it_has_what_resend_says_of_an_email_and_what_only_a_relay_knows(open_house: Open) -> None:
+async def test_it_has_what_resend_says_of_an_email_and_what_only_a_relay_knows(new_harness: Open) -> None:
     """The payload of email.sent, whole."""
-    async with open_house() as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url, "email.sent")
+    async with new_harness() as harness, Receiver() as receiver:
+        await listen(harness, receiver.url, "email.sent")
         tags, headers = [{"name": "kind", "value": "welcome"}], {"X-Ref": "7"}
-        id = await at_home.post(tags=tags, headers=headers, to=["Ada <ada@example.net>", "bob@example.net"])
+        id = await harness.post(tags=tags, headers=headers, to=["Ada <ada@example.net>", "bob@example.net"])
         await receiver.until(lambda: bool(receiver.taken))
         event = receiver.taken[0].event
         assert set(event) == {"type", "created_at", "timestamp", "data"}
@@ -101,7 +101,7 @@ async def test_it_has_what_resend_says_of_an_email_and_what_only_a_relay_knows(o
         assert event["created_at"] == event["timestamp"]
         data = event["data"]
         assert data["email_id"] == str(id)
-        assert data["message_id"] == (await at_home.email(id))["message_id"]
+        assert data["message_id"] == (await harness.email(id))["message_id"]
         assert data["from"] == MAILBOX
         assert data["to"] == ["Ada <ada@example.net>", "bob@example.net"]
         assert data["subject"] == "Hello"
@@ -115,57 +115,57 @@ async def test_it_has_what_resend_says_of_an_email_and_what_only_a_relay_knows(o
 
 
 @autojump
-async def test_it_stays_below_20_kb_whatever_the_email_is(open_house: Open) -> None:
+async def test_it_stays_below_20_kb_whatever_the_email_is(new_harness: Open) -> None:
     """Long lists are cut off; the JSON is whole."""
-    async with open_house() as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url, "email.sent")
+    async with new_harness() as harness, Receiver() as receiver:
+        await listen(harness, receiver.url, "email.sent")
         to = [f"{'ä' * 200} <{'a' * 60}{n}@{'example.' * 20}net>" for n in range(50)]
         tags = [{"name": f"{'n' * 200}{n}", "value": "v" * 250} for n in range(100)]
-        await at_home.post(to=to, tags=tags, subject="\N{PILE OF POO}" * 5000, headers={"X-Long": "h" * 5000})
+        await harness.post(to=to, tags=tags, subject="\N{PILE OF POO}" * 5000, headers={"X-Long": "h" * 5000})
         await receiver.until(lambda: bool(receiver.taken))
         assert 10_000 < len(receiver.taken[0].body) < 20_000
         assert receiver.taken[0].event["data"]["to"]
 
 
 @autojump
-async def test_scheduled_then_canceled(open_house: Open) -> None:
+async def test_scheduled_then_canceled(new_harness: Open) -> None:
     """In this order, and never sent."""
-    async with open_house() as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url)
-        id = await at_home.post(scheduled_at="in 1 hour")
-        assert await at_home.postern.store.cancel(id, at_home.postern.clock.now())
+    async with new_harness() as harness, Receiver() as receiver:
+        await listen(harness, receiver.url)
+        id = await harness.post(scheduled_at="in 1 hour")
+        assert await harness.postern.store.cancel(id, harness.postern.clock.now())
         await receiver.until(lambda: len(receiver.taken) == 2)
         assert receiver.types[str(id)] == ["email.scheduled", "email.canceled"]
         scheduled = receiver.taken[0].event["data"]
-        assert scheduled["scheduled_at"] == (await at_home.email(id))["scheduled_at"]
+        assert scheduled["scheduled_at"] == (await harness.email(id))["scheduled_at"]
         assert scheduled["relay"]["explanation"]["summary"].startswith("It is scheduled for 20")
 
 
 @autojump
-async def test_what_a_newer_one_supersedes_is_canceled(open_house: Open) -> None:
+async def test_what_a_newer_one_supersedes_is_canceled(new_harness: Open) -> None:
     """Newest wins; the caller of the older one hears of it."""
-    async with open_house() as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url, "email.canceled", "email.sent")
-        await wish(at_home, hold=True)
-        older = await at_home.post(coalesce="code")
-        newer = await at_home.post(coalesce="code")
-        await wish(at_home, hold=False)
+    async with new_harness() as harness, Receiver() as receiver:
+        await listen(harness, receiver.url, "email.canceled", "email.sent")
+        await wish(harness, hold=True)
+        older = await harness.post(coalesce="code")
+        newer = await harness.post(coalesce="code")
+        await wish(harness, hold=False)
         await receiver.until(lambda: len(receiver.taken) == 2)
         assert receiver.types == {str(older): ["email.canceled"], str(newer): ["email.sent"]}
         assert "newer email" in receiver.taken[0].event["data"]["relay"]["explanation"]["summary"]
 
 
 @autojump
-async def test_a_delay_is_told_once_after_an_hour_and_says_whose_fault_it_is(open_house: Open) -> None:
+async def test_a_delay_is_told_once_after_an_hour_and_says_whose_fault_it_is(new_harness: Open) -> None:
     """Then what became of it. The mailbox's hold and release are told too."""
     clock = JumpingClock()
-    async with open_house(clock) as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url)
-        await wish(at_home, hold=True)
+    async with new_harness(clock) as harness, Receiver() as receiver:
+        await listen(harness, receiver.url)
+        await wish(harness, hold=True)
         await receiver.until(lambda: len(receiver.taken) == 1)
         assert receiver.taken[0].event["type"] == "mailbox.held"
         assert receiver.taken[0].event["data"]["mailbox"] == MAILBOX
-        id = await at_home.post()
+        id = await harness.post()
         clock.jump(3590)
         await clock.sleep(5)
         assert len(receiver.taken) == 1
@@ -176,24 +176,24 @@ async def test_a_delay_is_told_once_after_an_hour_and_says_whose_fault_it_is(ope
         assert "postern mailboxes release" in delayed.event["data"]["relay"]["explanation"]["fix"]
         clock.jump(3 * 3600)
         await clock.sleep(5)
-        await wish(at_home, hold=False)
-        await at_home.until(id, "done")
+        await wish(harness, hold=False)
+        await harness.until(id, "done")
         await receiver.until(lambda: len(receiver.taken) == 4)
         types = [got.event["type"] for got in receiver.taken[2:]]
         assert sorted(types) == ["email.sent", "mailbox.released"]
 
 
 @autojump
-async def test_a_failure_says_why(open_house: Open) -> None:
+async def test_a_failure_says_why(new_harness: Open) -> None:
     """The reply that failed it, or that its age was over."""
-    async with open_house() as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url, "email.failed")
+    async with new_harness() as harness, Receiver() as receiver:
+        await listen(harness, receiver.url, "email.failed")
         gone = Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="gone@example.net")
-        at_home.simulator.faults.add(gone)
-        refused = await at_home.post(to="gone@example.net")
+        harness.simulator.faults.add(gone)
+        refused = await harness.post(to="gone@example.net")
         await receiver.until(lambda: len(receiver.taken) == 1)
-        await wish(at_home, hold=True)
-        late = await at_home.post(expires_in=60)
+        await wish(harness, hold=True)
+        late = await harness.post(expires_in=60)
         await receiver.until(lambda: len(receiver.taken) == 2, 200)
         reasons = {got.email: got.event["data"]["failed"]["reason"] for got in receiver.taken}
         assert reasons[str(refused)].startswith("550 5.1.1")
@@ -201,14 +201,14 @@ async def test_a_failure_says_why(open_house: Open) -> None:
 
 
 @autojump
-async def test_only_what_was_asked_for_comes(open_house: Open) -> None:
+async def test_only_what_was_asked_for_comes(new_harness: Open) -> None:
     """Each endpoint by its own list; what never comes may be asked for."""
-    async with open_house() as at_home, Receiver() as one, Receiver() as other:
-        made = await listen(at_home, one.url, "email.scheduled", "email.delivered")
-        assert (await ask(at_home, "GET", f"/webhooks/{made['id']}"))["never_sent"] == ["email.delivered"]
-        await listen(at_home, other.url, "email.sent")
-        await at_home.post()
-        id = await at_home.post(scheduled_at="in 1 hour")
+    async with new_harness() as harness, Receiver() as one, Receiver() as other:
+        made = await listen(harness, one.url, "email.scheduled", "email.delivered")
+        assert (await ask(harness, "GET", f"/webhooks/{made['id']}"))["never_sent"] == ["email.delivered"]
+        await listen(harness, other.url, "email.sent")
+        await harness.post()
+        id = await harness.post(scheduled_at="in 1 hour")
         await one.until(lambda: bool(one.taken))
         await other.until(lambda: bool(other.taken))
         await asyncio.sleep(10)
@@ -217,14 +217,14 @@ async def test_only_what_was_asked_for_comes(open_house: Open) -> None:
 
 
 @autojump
-async def test_the_end_of_a_credential_is_told_once_also_over_a_restart(open_house: Open) -> None:
+async def test_the_end_of_a_credential_is_told_once_also_over_a_restart(new_harness: Open) -> None:
     """A password ends with Basic authentication; each start notices it."""
-    async with open_house() as at_home, Receiver() as receiver:
-        await listen(at_home, receiver.url, EventType.CREDENTIAL_EXPIRING)
+    async with new_harness() as harness, Receiver() as receiver:
+        await listen(harness, receiver.url, EventType.CREDENTIAL_EXPIRING)
         watching: list[Got] = receiver.taken
     async with receiver:
         for _ in range(2):
-            async with open_house():
+            async with new_harness():
                 await asyncio.sleep(10)
         assert [got.event["data"]["mailbox"] for got in watching] == [MAILBOX]
         assert watching[0].event["data"]["expires_at"].startswith("2026-12-31")
@@ -242,13 +242,13 @@ def test_what_is_no_unicode_is_told_all_the_same() -> None:
 
 
 @autojump
-async def test_w4_the_octets_that_are_signed_are_those_that_are_sent(open_house: Open) -> None:
+async def test_w4_the_octets_that_are_signed_are_those_that_are_sent(new_harness: Open) -> None:
     """By hand, at every try: id, time and body, with points between them; the body is the same each time."""
-    async with open_house() as at_home, Receiver() as receiver:
+    async with new_harness() as harness, Receiver() as receiver:
         replies = iter([Reply(500)])
         receiver.answer = lambda _: next(replies, Reply())
-        made = await listen(at_home, receiver.url, "email.sent")
-        await at_home.post(subject="Grüße \u2028 </script> \\u00fc 🏰")
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post(subject="Grüße \u2028 </script> \\u00fc 🏰")
         await receiver.until(lambda: bool(receiver.taken))
         assert len({got.body for got in receiver.got}) == 1
         assert len(receiver.got) == 2

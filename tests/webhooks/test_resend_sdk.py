@@ -49,15 +49,15 @@ async def sdk(url: str, script: str, given: str) -> Any:
     return json.loads(out)
 
 
-async def test_the_sdk_makes_reads_replays_rotates_and_removes(open_house: Open) -> None:
+async def test_the_sdk_makes_reads_replays_rotates_and_removes(new_harness: Open) -> None:
     """And what it verifies is what was sent (W1)."""
-    async with open_house(Clock()) as at_home, Receiver() as receiver:
-        made = await sdk(at_home.postern.url, MAKE, receiver.url)
-        await at_home.post()
+    async with new_harness(Clock()) as harness, Receiver() as receiver:
+        made = await sdk(harness.postern.url, MAKE, receiver.url)
+        await harness.post()
         await receiver.until(lambda: bool(receiver.taken))
         verify(receiver.taken[0], made["signing_secret"])
-        await settled(at_home, made["id"], receiver.taken[0].id, 1)
-        seen = await sdk(at_home.postern.url, MANAGE, made["id"])
+        await settled(harness, made["id"], receiver.taken[0].id, 1)
+        seen = await sdk(harness.postern.url, MANAGE, made["id"])
         assert seen["get"]["signing_secret"] == made["signing_secret"]
         assert seen["get"]["events"] == ["email.sent", "email.bounced"]
         assert [one["id"] for one in seen["list"]["data"]] == [made["id"]]

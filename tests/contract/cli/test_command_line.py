@@ -22,7 +22,7 @@ from app.store import Store
 from app.store.mailboxes.records import MailboxRecord
 from app.store.records import Email
 from tests.contract.store import build
-from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 T = TypeVar("T")
 
@@ -227,72 +227,72 @@ async def simulator() -> Any:
 
 
 @pytest.fixture
-async def home(simulator: Simulator, tmp_path: Path) -> Any:
+async def harness(simulator: Simulator, tmp_path: Path) -> Any:
     """Running Postern."""
-    async with harness(simulator, settings_for(simulator, tmp_path)) as home:
-        yield home
+    async with open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
+        yield harness
 
 
-async def until_held(home: Harness, seconds: float) -> None:
+async def until_held(harness: Harness, seconds: float) -> None:
     """Wait until the relay holds the mailbox and the store has its condition."""
     async with asyncio.timeout(seconds):
-        while (await home.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
+        while (await harness.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
             await asyncio.sleep(0.01)
 
 
-async def test_a_failed_email_is_retried(home: Harness, tmp_path: Path) -> None:
+async def test_a_failed_email_is_retried(harness: Harness, tmp_path: Path) -> None:
     """The running relay sends a retried email within a second, only to the recipients that failed."""
-    home.simulator.faults.add(
+    harness.simulator.faults.add(
         Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="bob@example.net", times=1)
     )
-    id = await home.post(to=["ada@example.net", "bob@example.net"])
-    assert (await home.until(id, "done"))["last_event"] == "failed"
+    id = await harness.post(to=["ada@example.net", "bob@example.net"])
+    assert (await harness.until(id, "done"))["last_event"] == "failed"
     assert f"{id} is queued again" in await command(tmp_path, "emails", "retry", id)
-    ended = home.postern.clock.now()
-    shown = await home.until(id, "done")
+    ended = harness.postern.clock.now()
+    shown = await harness.until(id, "done")
     assert shown["last_event"] == "sent"
-    assert [seen.recipients for seen in home.simulator.accepted] == [("ada@example.net",), ("bob@example.net",)]
-    whole = await home.postern.store.get(id)
+    assert [seen.recipients for seen in harness.simulator.accepted] == [("ada@example.net",), ("bob@example.net",)]
+    whole = await harness.postern.store.get(id)
     assert whole is not None
     assert whole.attempts[1].started_at - ended < SOON
 
 
-async def test_an_email_with_a_lost_reply_is_confirmed(home: Harness, tmp_path: Path) -> None:
+async def test_an_email_with_a_lost_reply_is_confirmed(harness: Harness, tmp_path: Path) -> None:
     """An email with unknown outcome is held and listed. After `confirm` it is sent, and no further attempt is made."""
-    home.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop(), times=1))
-    id = await home.post(on_unknown="hold")
-    assert (await home.until(id, "held"))["relay"]["possible_duplicate"]
+    harness.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop(), times=1))
+    id = await harness.post(on_unknown="hold")
+    assert (await harness.until(id, "held"))["relay"]["possible_duplicate"]
     [held] = json.loads(await command(tmp_path, "emails", "list", "--state", "held", "--json"))
     assert held["id"] == str(id)
     await command(tmp_path, "emails", "confirm", id)
-    assert (await home.email(id))["last_event"] == "sent"
-    other = await home.post()
-    await home.until(other, "done")
-    assert len(home.simulator.accepted) == 2
+    assert (await harness.email(id))["last_event"] == "sent"
+    other = await harness.post()
+    await harness.until(other, "done")
+    assert len(harness.simulator.accepted) == 2
 
 
-async def test_a_mailbox_is_released_after_a_refused_login(home: Harness, tmp_path: Path) -> None:
+async def test_a_mailbox_is_released_after_a_refused_login(harness: Harness, tmp_path: Path) -> None:
     """A held mailbox has an explanation. After `release` its emails are sent."""
-    home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
-    id = await home.post()
-    await until_held(home, WAIT_TIMEOUT)
+    harness.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
+    id = await harness.post()
+    await until_held(harness, WAIT_TIMEOUT)
     [held] = json.loads(await command(tmp_path, "mailboxes", "list", "--json"))
     assert held["health"] == "held"
     assert held["explanation"]["fix"]
     await command(tmp_path, "mailboxes", "release", MAILBOX)
-    await home.until(id, "done")
+    await harness.until(id, "done")
 
 
-async def test_a_mailbox_is_held_while_postern_runs(home: Harness, tmp_path: Path) -> None:
+async def test_a_mailbox_is_held_while_postern_runs(harness: Harness, tmp_path: Path) -> None:
     """A hold takes effect within seconds. A waiting email can be cancelled."""
     await command(tmp_path, "mailboxes", "hold", MAILBOX, "--reason", "audit")
-    await until_held(home, SOON)
-    answer = await home.caller.get("/mailboxes")
+    await until_held(harness, SOON)
+    answer = await harness.caller.get("/mailboxes")
     assert "audit" in answer.json()["data"][0]["explanation"]["summary"]
-    id = await home.post()
+    id = await harness.post()
     assert await command(tmp_path, "emails", "cancel", id) == f"{id} is cancelled\n"
-    answer = await home.caller.post(f"/mailboxes/{MAILBOX}/release")
+    answer = await harness.caller.post(f"/mailboxes/{MAILBOX}/release")
     assert answer.status_code == 200, answer.text
-    await home.until(await home.post(), "done")
-    assert (await home.email(id))["last_event"] == "canceled"
-    assert len(home.simulator.accepted) == 1
+    await harness.until(await harness.post(), "done")
+    assert (await harness.email(id))["last_event"] == "canceled"
+    assert len(harness.simulator.accepted) == 1

@@ -11,20 +11,20 @@ from pydantic import SecretStr
 from app.simulator import Fault, Point, Say, Simulator
 from tests.contract.cli.test_command_line import UNKNOWN_ID, command, failed, postern, store_message
 from tests.contract.console.operator import CONSOLE_PASSWORD, visitor
-from tests.harness import ACCOUNT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 PERSON = "ada.lovelace@example.net"
 SECRETS = (b"lovelace", b"Lovelace", b"difference engine")
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern with a console, and an upstream that repeats the address in a refusal."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.faults.add(Fault(at=Point.RCPT, do=Say(f"550 5.1.1 <{PERSON}> no such user"), recipient=PERSON))
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
-        async with harness(simulator, settings) as home:
-            yield home
+        async with open_harness(simulator, settings) as harness:
+            yield harness
 
 
 async def bytes_of(*files: Path) -> bytes:
@@ -34,21 +34,21 @@ async def bytes_of(*files: Path) -> bytes:
     return read
 
 
-async def failed_email(home: Harness) -> UUID:
+async def failed_email(harness: Harness) -> UUID:
     """Submit an email that fails for the person, and return its id."""
-    id = await home.post(
+    id = await harness.post(
         to=[f"Ada Lovelace <{PERSON}>", "bob@example.net"], subject="Your difference engine", text="Dear Ada Lovelace"
     )
-    await home.until(id, "done")
+    await harness.until(id, "done")
     return id
 
 
 @pytest.mark.parametrize("by_address", [True, False])
-async def test_erasing_while_postern_runs(home: Harness, tmp_path: Path, by_address: bool) -> None:
+async def test_erasing_while_postern_runs(harness: Harness, tmp_path: Path, by_address: bool) -> None:
     """The output has no address, every page renders, and database and write-ahead log do not contain the person."""
-    id = await failed_email(home)
-    other = await home.post(to="carol@example.net", subject="For Carol")
-    await home.until(other, "done")
+    id = await failed_email(harness)
+    other = await harness.post(to="carol@example.net", subject="For Carol")
+    await harness.until(other, "done")
     arguments = ("--address", f"Ada <{PERSON.upper()}>") if by_address else (id,)
     printed = await command(tmp_path, "emails", "erase", *arguments)
     assert printed == ("1 emails are erased\n" if by_address else f"{id} is erased\n")
@@ -59,13 +59,13 @@ async def test_erasing_while_postern_runs(home: Harness, tmp_path: Path, by_addr
         shown = await command(tmp_path, "emails", *words)
         assert "(erased)" in shown
         assert "ovelace" not in shown
-    async with visitor(home) as operator:
+    async with visitor(harness) as operator:
         await operator.log_in()
         for path in (f"/emails/{id}", "/emails", "/audit"):
             assert "ovelace" not in await operator.open(path)
             assert "ovelace" not in operator.page.text
         assert "email.erased" in operator.shows
-    assert (await home.email(id))["last_event"] == "failed"
+    assert (await harness.email(id))["last_event"] == "failed"
 
 
 def test_unfinished_emails_are_not_erased(tmp_path: Path) -> None:

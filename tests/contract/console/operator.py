@@ -52,7 +52,7 @@ class Operator:
 
 
 @asynccontextmanager
-async def visitor(home: Harness) -> AsyncIterator[Operator]:
+async def visitor(harness: Harness) -> AsyncIterator[Operator]:
     """Browser without cookies."""
-    async with httpx.AsyncClient(base_url=home.postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=harness.postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as client:
         yield Operator(client)

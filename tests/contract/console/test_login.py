@@ -14,7 +14,7 @@ from app.console.session import MAX_LOGIN_DELAY
 from app.simulator import Simulator
 from tests.clock import LoopClock, autojump
 from tests.contract.console.operator import CONSOLE_PASSWORD, Operator, visitor
-from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, open_harness, settings_for
 
 PAGES = ("", "/emails", "/emails/01a2234d-1332-7000-98fa-a321901d797a", f"/mailboxes/{MAILBOX}", "/webhooks", "/audit")
 
@@ -30,18 +30,18 @@ async def test_no_console_without_a_password(tmp_path: Path) -> None:
     """Without POSTERN_CONSOLE_PASSWORD, /console is an unknown path of the API."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        harness(simulator, settings_for(simulator, tmp_path)) as home,
+        open_harness(simulator, settings_for(simulator, tmp_path)) as harness,
     ):
         for path in ("/console", "/console/login", "/console/style.css"):
-            answer = await home.caller.get(path)
+            answer = await harness.caller.get(path)
             assert (answer.status_code, answer.json()["name"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_every_page_redirects_to_the_login(home: Harness, path: str) -> None:
+async def test_every_page_redirects_to_the_login(harness: Harness, path: str) -> None:
     """An API key does not open the console either."""
     for method in ("GET", "HEAD"):
-        answer = await home.caller.request(method, f"/console{path}")
+        answer = await harness.caller.request(method, f"/console{path}")
         assert redirect_path(answer) == "/console/login"
         assert answer.text == ""
 
@@ -54,9 +54,9 @@ async def test_the_right_password(operator: Operator) -> None:
     assert (await operator.client.get("/consoles")).status_code == 404
 
 
-async def test_a_wrong_password(home: Harness) -> None:
+async def test_a_wrong_password(harness: Harness) -> None:
     """The login page says so, and does not repeat the password."""
-    async with visitor(home) as attacker:
+    async with visitor(harness) as attacker:
         shown = await attacker.log_in("not-the-password", 403)
         assert "The password is wrong." in shown
         assert "not-the-password" not in attacker.page.text
@@ -68,14 +68,14 @@ async def virtual(folder: Path) -> AsyncIterator[Harness]:
     """Postern with a console, in virtual time."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, folder, console_password=SecretStr(CONSOLE_PASSWORD))
-        async with harness(simulator, settings, LoopClock()) as home:
-            yield home
+        async with open_harness(simulator, settings, LoopClock()) as harness:
+            yield harness
 
 
 @autojump
 async def test_many_wrong_passwords(tmp_path: Path) -> None:
     """They delay further attempts from their address by a bounded time, and do not end existing sessions."""
-    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as attacker:
+    async with virtual(tmp_path) as harness, visitor(harness) as operator, visitor(harness) as attacker:
         await operator.log_in()
         loop = asyncio.get_running_loop()
         for _ in range(60):
@@ -90,7 +90,7 @@ async def test_many_wrong_passwords(tmp_path: Path) -> None:
 @autojump
 async def test_a_flood_of_wrong_passwords_at_once(tmp_path: Path) -> None:
     """Concurrent attempts from one address, as behind a gateway, do not delay the right password further."""
-    async with virtual(tmp_path) as home, visitor(home) as operator, visitor(home) as attacker:
+    async with virtual(tmp_path) as harness, visitor(harness) as operator, visitor(harness) as attacker:
         await attacker.open("/login")
         form = {"token": attacker.token, "password": "not-the-password"}
         loop = asyncio.get_running_loop()
@@ -102,10 +102,10 @@ async def test_a_flood_of_wrong_passwords_at_once(tmp_path: Path) -> None:
         assert {answer.status_code for answer in await asyncio.gather(*flood)} == {403}
 
 
-async def test_the_cookie(home: Harness) -> None:
+async def test_the_cookie(harness: Harness) -> None:
     """The cookie is HttpOnly and SameSite=Strict, and Secure over TLS."""
     for secure, headers in ((False, {}), (True, {"x-forwarded-proto": "https"})):
-        async with visitor(home) as person:
+        async with visitor(harness) as person:
             await person.open("/login")
             answer = await person.client.post(
                 "/console/login", data={"token": person.token, "password": CONSOLE_PASSWORD}, headers=headers
@@ -116,12 +116,12 @@ async def test_the_cookie(home: Harness) -> None:
             assert 0 < int(cookie["max-age"]) <= 8 * 3600
 
 
-async def test_logging_out_ends_the_session(home: Harness, operator: Operator) -> None:
+async def test_logging_out_ends_the_session(harness: Harness, operator: Operator) -> None:
     """A copy of the cookie does not work either."""
     copied = dict(operator.client.cookies)
     assert "Log in" in await operator.submit("/logout")
     assert not operator.client.cookies.get("postern_console", path="/console") or "Log in" in await operator.open()
-    async with httpx.AsyncClient(base_url=home.postern.url, cookies=copied, trust_env=False) as thief:
+    async with httpx.AsyncClient(base_url=harness.postern.url, cookies=copied, trust_env=False) as thief:
         assert (await thief.get("/console")).status_code == 303
 
 
@@ -129,22 +129,22 @@ async def test_a_logout_survives_a_restart(tmp_path: Path) -> None:
     """The session stays ended on the next start; other sessions go on."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
-        async with harness(simulator, settings) as home, visitor(home) as one, visitor(home) as two:
+        async with open_harness(simulator, settings) as harness, visitor(harness) as one, visitor(harness) as two:
             await one.log_in()
             await two.log_in()
             ended, other = dict(one.client.cookies), dict(two.client.cookies)
             await one.submit("/logout")
-        async with harness(simulator, settings) as home:
+        async with open_harness(simulator, settings) as harness:
             for cookies, status in ((ended, 303), (other, 200)):
-                async with httpx.AsyncClient(base_url=home.postern.url, cookies=cookies, trust_env=False) as person:
+                async with httpx.AsyncClient(base_url=harness.postern.url, cookies=cookies, trust_env=False) as person:
                     assert (await person.get("/console")).status_code == status
-            async with visitor(home) as again:
+            async with visitor(harness) as again:
                 again.client.cookies.set("postern_console", ended["postern_console"], "127.0.0.1", "/console")
                 await again.log_in()
                 assert "Current problems" in await again.open()
 
 
-async def test_forged_cookies(home: Harness, operator: Operator) -> None:
+async def test_forged_cookies(harness: Harness, operator: Operator) -> None:
     """A cookie with any changed part is refused, and so is any other text."""
     ours = operator.client.cookies["postern_console"]
     kind, until, nonce, seal = ours.split(".")
@@ -158,37 +158,37 @@ async def test_forged_cookies(home: Harness, operator: Operator) -> None:
         "é",
     )
     for cookie in forged:
-        async with httpx.AsyncClient(base_url=home.postern.url, trust_env=False) as thief:
+        async with httpx.AsyncClient(base_url=harness.postern.url, trust_env=False) as thief:
             answer = await thief.get("/console", headers={b"cookie": f"postern_console={cookie}".encode()})
             assert answer.status_code == 303, cookie
 
 
-async def test_a_guest_session_opens_nothing(home: Harness) -> None:
+async def test_a_guest_session_opens_nothing(harness: Harness) -> None:
     """The guest session of the login page is valid for its form only."""
-    async with visitor(home) as guest:
+    async with visitor(harness) as guest:
         await guest.open("/login")
         answer = await guest.client.post("/console/logout", data={"token": guest.token})
         assert redirect_path(answer) == "/console/login"
 
 
-async def test_a_form_without_the_csrf_token_does_nothing(home: Harness, operator: Operator) -> None:
+async def test_a_form_without_the_csrf_token_does_nothing(harness: Harness, operator: Operator) -> None:
     """The cookie alone is not enough, and neither is the token of another session."""
-    async with visitor(home) as other:
+    async with visitor(harness) as other:
         await other.log_in()
         for fields in ({}, {"token": ""}, {"token": "é"}, {"token": other.token}):
             answer = await operator.client.post(f"/console/mailboxes/{MAILBOX}", data={"action": "hold", **fields})
             assert answer.status_code == 403
             assert "belongs to another session" in answer.text
-    assert home.mailbox.is_open
+    assert harness.mailbox.is_open
 
 
-async def test_replicas_accept_each_others_sessions(home: Harness, operator: Operator, tmp_path: Path) -> None:
+async def test_replicas_accept_each_others_sessions(harness: Harness, operator: Operator, tmp_path: Path) -> None:
     """Replicas with the same password accept the same cookie."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         for password, status in ((CONSOLE_PASSWORD, 200), ("quite-another-password", 303)):
             (folder := tmp_path / password).mkdir()
             settings = settings_for(simulator, folder, console_password=SecretStr(password))
-            async with harness(simulator, settings) as other:
+            async with open_harness(simulator, settings) as other:
                 cookies = dict(operator.client.cookies)
                 async with httpx.AsyncClient(base_url=other.postern.url, cookies=cookies, trust_env=False) as person:
                     assert (await person.get("/console")).status_code == status
@@ -200,8 +200,8 @@ async def test_below_a_path(tmp_path: Path, prefix: str) -> None:
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         password = SecretStr(CONSOLE_PASSWORD)
         settings = settings_for(simulator, tmp_path, console_password=password, root_path="/mail")
-        async with harness(simulator, settings) as home, visitor(home) as person:
-            person.client.base_url = httpx.URL(f"{home.postern.url}{prefix}/")
+        async with open_harness(simulator, settings) as harness, visitor(harness) as person:
+            person.client.base_url = httpx.URL(f"{harness.postern.url}{prefix}/")
             await person.log_in()
             assert person.page.url.path == f"{prefix}/console"
             assert "Current problems" in person.shows
@@ -221,10 +221,10 @@ async def test_security_headers(operator: Operator) -> None:
             assert forbidden not in page.text
 
 
-async def test_the_request_id(home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_the_request_id(harness: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]) -> None:
     """A valid X-Request-Id is returned and logged; an invalid one is replaced."""
     await operator.open(f"/mailboxes/{MAILBOX}")
-    await home.until(await home.post(), "done")
+    await harness.until(await harness.post(), "done")
     form = {"token": operator.token, "action": "release"}
     answer = await operator.client.post(
         f"/console/mailboxes/{MAILBOX}", data=form, headers={"x-request-id": "of-nginx"}
@@ -260,17 +260,17 @@ async def test_paths_and_methods(operator: Operator) -> None:
 
 
 async def test_no_secret_is_on_a_page_or_in_the_log(
-    home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
+    harness: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The passwords of console and mailbox and the API key appear nowhere."""
-    await home.until(await home.post(), "done")
+    await harness.until(await harness.post(), "done")
     seen = [(await operator.client.get(f"/console{path}")).text for path in PAGES]
-    async with visitor(home) as attacker:
+    async with visitor(harness) as attacker:
         await attacker.log_in("a-mistyped-console-password", 403)
     await asyncio.sleep(0)
     log = "".join(capfd.readouterr())
     assert "console.refused" in log
-    key = home.caller.headers["authorization"].removeprefix("Bearer ")
+    key = harness.caller.headers["authorization"].removeprefix("Bearer ")
     for secret in (CONSOLE_PASSWORD, PASSWORD, key, "a-mistyped-console-password"):
         assert secret not in "".join(seen) + log
-    assert CONSOLE_PASSWORD not in repr(home.postern.settings)
+    assert CONSOLE_PASSWORD not in repr(harness.postern.settings)

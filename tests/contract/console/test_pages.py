@@ -28,17 +28,17 @@ async def until(operator: Operator, path: str, words: str, status: int = 200) ->
             await asyncio.sleep(0.05)
 
 
-async def held(home: Harness, operator: Operator) -> UUID:
+async def held(harness: Harness, operator: Operator) -> UUID:
     """Create an email that waits for a held mailbox, and return its id."""
-    home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
-    id = await home.post(subject="It waits")
+    harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=1))
+    id = await harness.post(subject="It waits")
     await until(operator, "", "A mailbox is held")
     return id
 
 
-async def test_all_is_well(home: Harness, operator: Operator) -> None:
+async def test_all_is_well(harness: Harness, operator: Operator) -> None:
     """The overview says so, and shows the usage of the mailbox's limits."""
-    await home.until(await home.post(), "done")
+    await harness.until(await harness.post(), "done")
     shown = await until(operator, "", "1 of 30 emails")
     assert "None. Emails are accepted and relayed." in shown
     assert "1 of 10,000 recipients" in shown
@@ -46,9 +46,9 @@ async def test_all_is_well(home: Harness, operator: Operator) -> None:
     assert "Credentials that expire soon 2026-12-31 00:00:00 UTC : the password of noreply@contoso.com" in shown
 
 
-async def test_a_held_mailbox_is_shown_and_released(home: Harness, operator: Operator) -> None:
+async def test_a_held_mailbox_is_shown_and_released(harness: Harness, operator: Operator) -> None:
     """The fix is shown before the cause; after the release the waiting email is sent."""
-    id = await held(home, operator)
+    id = await held(harness, operator)
     shown = await until(operator, "", "normal default 1 0 0 0")
     assert shown.index(f"Set-CASMailbox -Identity {MAILBOX}") < shown.index("is switched off for this mailbox")
     shown = await operator.open(f"/mailboxes/{MAILBOX}")
@@ -60,13 +60,13 @@ async def test_a_held_mailbox_is_shown_and_released(home: Harness, operator: Ope
     assert "Position 1 in its queue" in shown
     await operator.open(f"/mailboxes/{MAILBOX}")
     assert "The mailbox logs in once." in await operator.submit(f"/mailboxes/{MAILBOX}", action="release")
-    await home.until(id, "done")
+    await harness.until(id, "done")
     await until(operator, f"/mailboxes/{MAILBOX}", "open in the pool default")
 
 
-async def test_holding_a_mailbox(home: Harness, operator: Operator) -> None:
+async def test_holding_a_mailbox(harness: Harness, operator: Operator) -> None:
     """The reason is shown to other operators, escaped."""
-    await home.until(await home.post(), "done")
+    await harness.until(await harness.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
     await operator.submit(f"/mailboxes/{MAILBOX}", action="hold", reason=f"audit {PROBE}")
     shown = await until(operator, f"/mailboxes/{MAILBOX}", "held in the pool default")
@@ -90,7 +90,7 @@ async def test_invalid_hold_requests(operator: Operator) -> None:
         assert words in answer.text
 
 
-async def test_the_connection_check(home: Harness, operator: Operator) -> None:
+async def test_the_connection_check(harness: Harness, operator: Operator) -> None:
     """Any number of checks makes at most one login a minute and sends no mail."""
     await operator.open(f"/mailboxes/{MAILBOX}")
     shown = await operator.submit(f"/mailboxes/{MAILBOX}/examine")
@@ -98,83 +98,86 @@ async def test_the_connection_check(home: Harness, operator: Operator) -> None:
     assert "starttls ok The connection is encrypted" in shown
     for _ in range(3):
         await operator.submit(f"/mailboxes/{MAILBOX}/examine")
-    assert (await home.caller.get("/readyz?deep=1")).status_code == 200
-    assert len(home.simulator.logins) == 1
-    assert home.simulator.messages == []
+    assert (await harness.caller.get("/readyz?deep=1")).status_code == 200
+    assert len(harness.simulator.logins) == 1
+    assert harness.simulator.messages == []
 
 
-async def test_the_connection_check_of_a_broken_connection(home: Harness, operator: Operator) -> None:
+async def test_the_connection_check_of_a_broken_connection(harness: Harness, operator: Operator) -> None:
     """The fix is shown before the cause."""
-    await home.simulator.stop()
+    await harness.simulator.stop()
     await operator.open(f"/mailboxes/{MAILBOX}")
     shown = await operator.submit(f"/mailboxes/{MAILBOX}/examine")
     assert "tcp-ipv4 failed Fix:" in shown
     assert shown.index("POSTERN_SMTP_PORT (587)") < shown.index("refused the connection")
 
 
-async def in_doubt(home: Harness) -> UUID:
+async def in_doubt(harness: Harness) -> UUID:
     """Create a held email whose connection was lost after the final dot."""
-    home.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
-    id = await home.post(on_unknown="hold", subject="Lost")
-    await home.until(id, "held")
+    harness.simulator.faults.add(Fault(Point.ACCEPTED, Drop(), times=1))
+    id = await harness.post(on_unknown="hold", subject="Lost")
+    await harness.until(id, "held")
     return id
 
 
-async def test_a_retry_that_may_duplicate_needs_confirmation(home: Harness, operator: Operator) -> None:
+async def test_a_retry_that_may_duplicate_needs_confirmation(harness: Harness, operator: Operator) -> None:
     """Without the ticked box the server refuses the retry, whether the browser checks it or not."""
-    id = await in_doubt(home)
+    id = await in_doubt(harness)
     shown = await operator.open(f"/emails/{id}")
     assert "possible duplicate" in shown
     assert "outcome unknown" in shown
     assert "may have arrived already" in await operator.submit(f"/emails/{id}", 400, action="retry")
-    assert (await home.email(id))["relay"]["state"] == "held"
+    assert (await harness.email(id))["relay"]["state"] == "held"
     await operator.open(f"/emails/{id}")
     assert "The email is in the queue again." in await operator.submit(f"/emails/{id}", action="retry", confirmed="yes")
-    await home.until(id, "done")
-    assert len(home.simulator.messages) == 2
+    await harness.until(id, "done")
+    assert len(harness.simulator.messages) == 2
 
 
-async def test_an_email_in_doubt_is_confirmed(home: Harness, operator: Operator) -> None:
+async def test_an_email_in_doubt_is_confirmed(harness: Harness, operator: Operator) -> None:
     """The overview asks for the decision; after it the email counts as sent and is not sent again."""
-    id = await in_doubt(home)
+    id = await in_doubt(harness)
     assert "1 email is held until an operator decides." in await until(operator, "", "1 email is held")
     assert "Lost" in await operator.open("/emails", query={"state": "held"})
     await operator.open(f"/emails/{id}")
     assert "The email counts as sent." in await operator.submit(f"/emails/{id}", action="confirm")
-    assert (await home.email(id))["last_event"] == "sent"
-    assert len(home.simulator.messages) == 1
+    assert (await harness.email(id))["last_event"] == "sent"
+    assert len(harness.simulator.messages) == 1
 
 
-async def test_a_failed_email_is_retried(home: Harness, operator: Operator) -> None:
+async def test_a_failed_email_is_retried(harness: Harness, operator: Operator) -> None:
     """A retry sends only to the recipients that failed."""
-    home.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBE}"), times=1, recipient="ada@*"))
-    id = await home.post(to=["ada@example.net", "bob@example.net"])
-    await home.until(id, "done")
+    harness.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBE}"), times=1, recipient="ada@*"))
+    id = await harness.post(to=["ada@example.net", "bob@example.net"])
+    await harness.until(id, "done")
     shown = await operator.open(f"/emails/{id}")
     assert f"550 5.1.10 {PROBE}" in shown
     assert "<script" not in operator.page.text
     await operator.submit(f"/emails/{id}", action="retry")
-    await home.until(id, "done")
-    assert [message.recipients for message in home.simulator.messages] == [("bob@example.net",), ("ada@example.net",)]
+    await harness.until(id, "done")
+    assert [message.recipients for message in harness.simulator.messages] == [
+        ("bob@example.net",),
+        ("ada@example.net",),
+    ]
     assert "sent" in await operator.open(f"/emails/{id}")
 
 
-async def test_a_waiting_email_is_cancelled(home: Harness, operator: Operator) -> None:
+async def test_a_waiting_email_is_cancelled(harness: Harness, operator: Operator) -> None:
     """A second cancellation does nothing and says so."""
-    id = await home.post(scheduled_at="in 1 hour")
+    id = await harness.post(scheduled_at="in 1 hour")
     await operator.open(f"/emails/{id}")
     assert "Cancel permanently" in operator.shows
     assert "The email is cancelled" in await operator.submit(f"/emails/{id}", action="cancel")
-    assert (await home.email(id))["last_event"] == "canceled"
+    assert (await harness.email(id))["last_event"] == "canceled"
     assert "Cancel permanently" not in operator.shows
     assert "Nothing was done" in await operator.submit(f"/emails/{id}", action="cancel")
 
 
-async def test_an_email_shows_its_structure_and_not_its_content(home: Harness, operator: Operator) -> None:
+async def test_an_email_shows_its_structure_and_not_its_content(harness: Harness, operator: Operator) -> None:
     """The page shows subject, addresses, parts and dialogue, and no text of the email."""
     file = {"filename": "bill <b>.pdf", "content": "AAAA", "content_type": "application/pdf"}
-    id = await home.post(subject=f"Bill {PROBE}", text="SECRET-TEXT", html="<p>SECRET-HTML</p>", attachments=[file])
-    await home.until(id, "done")
+    id = await harness.post(subject=f"Bill {PROBE}", text="SECRET-TEXT", html="<p>SECRET-HTML</p>", attachments=[file])
+    await harness.until(id, "done")
     shown = await operator.open(f"/emails/{id}")
     assert f"Bill {PROBE}" in shown
     for part in ("text/plain, 13 B", "text/html, 20 B", "application/pdf, bill <b>.pdf, 3 B"):
@@ -184,10 +187,10 @@ async def test_an_email_shows_its_structure_and_not_its_content(home: Harness, o
         assert hidden not in operator.page.text
 
 
-async def test_filters_of_the_email_list(home: Harness, operator: Operator) -> None:
+async def test_filters_of_the_email_list(harness: Harness, operator: Operator) -> None:
     """State, recipient, sender, lane and subject, alone and together; an invalid filter shows a message."""
-    await home.until(await home.post(subject="A receipt", to="bob@example.net"), "done")
-    await home.post(subject="Later", lane="bulk", scheduled_at="in 1 hour", **{"from": "shop@contoso.com"})
+    await harness.until(await harness.post(subject="A receipt", to="bob@example.net"), "done")
+    await harness.post(subject="Later", lane="bulk", scheduled_at="in 1 hour", **{"from": "shop@contoso.com"})
     for query, found in (
         ({}, ["Later", "A receipt"]),
         ({"state": "sent"}, ["A receipt"]),
@@ -215,10 +218,10 @@ def subjects(operator: Operator) -> Sequence[str]:
     return [row.split("</a>")[0].rpartition(">")[2] for row in rows]
 
 
-async def test_pages_of_the_list(home: Harness, operator: Operator) -> None:
+async def test_pages_of_the_list(harness: Harness, operator: Operator) -> None:
     """The links Older and Newer lead through all emails and back, and preserve the filters."""
     for number in range(120):
-        await home.post(subject=f"No. {number:03}", scheduled_at="in 1 hour")
+        await harness.post(subject=f"No. {number:03}", scheduled_at="in 1 hour")
     seen: list[str] = []
     await operator.open("/emails", query={"state": "scheduled"})
     for _ in range(2):
@@ -241,11 +244,11 @@ async def follow(operator: Operator, rel: str) -> None:
     assert operator.page.status_code == 200
 
 
-async def test_the_webhooks(home: Harness, operator: Operator) -> None:
+async def test_the_webhooks(harness: Harness, operator: Operator) -> None:
     """The page shows the waiting events, the last failure, and not the URL's query, which may contain secrets."""
     body: dict[str, Any] = {"endpoint": "https://hooks.example.invalid/in?token=SECRET", "events": ["email.sent"]}
-    assert (await home.caller.post("/webhooks", json=body)).status_code == 200
-    await home.until(await home.post(), "done")
+    assert (await harness.caller.post("/webhooks", json=body)).status_code == 200
+    await harness.until(await harness.post(), "done")
     shown = await until(operator, "/webhooks", "Waiting events: 1")
     shown = await until(operator, "/webhooks", "email.sent 20")
     assert "https://hooks.example.invalid/in" in shown
@@ -253,7 +256,7 @@ async def test_the_webhooks(home: Harness, operator: Operator) -> None:
     assert "SECRET" not in operator.page.text
 
 
-async def test_a_database_that_cannot_be_written(home: Harness, operator: Operator, tmp_path: Path) -> None:
+async def test_a_database_that_cannot_be_written(harness: Harness, operator: Operator, tmp_path: Path) -> None:
     """The overview still shows the problem and its fix."""
     with closing(sqlite3.connect(tmp_path / "postern.db", timeout=20)) as other:
         other.execute("ALTER TABLE heartbeat RENAME TO gone")
@@ -267,10 +270,10 @@ async def test_a_database_that_cannot_be_written(home: Harness, operator: Operat
 
 
 async def test_actions_are_logged_and_audited(
-    home: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
+    harness: Harness, operator: Operator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The log and the audit name the console as the actor."""
-    id = await home.post(scheduled_at="in 1 hour")
+    id = await harness.post(scheduled_at="in 1 hour")
     await operator.open(f"/emails/{id}")
     await operator.submit(f"/emails/{id}", action="cancel")
     [line] = [line for line in capfd.readouterr().err.splitlines() if "email.canceled" in line]
@@ -280,9 +283,9 @@ async def test_actions_are_logged_and_audited(
     assert f"console email.canceled {id}" in await operator.open("/audit")
 
 
-async def test_pages_of_the_audit(home: Harness, operator: Operator) -> None:
+async def test_pages_of_the_audit(harness: Harness, operator: Operator) -> None:
     """The newest entries come first; a link leads to older ones."""
-    await home.until(await home.post(), "done")
+    await harness.until(await harness.post(), "done")
     await operator.open(f"/mailboxes/{MAILBOX}")
     for number in range(60):
         action = "release" if number % 2 else "hold"
@@ -297,9 +300,9 @@ async def test_pages_of_the_audit(home: Harness, operator: Operator) -> None:
     assert "is not an id of the audit" in await operator.open("/audit", 400, query={"before": "x"})
 
 
-async def test_links_are_relative(home: Harness, operator: Operator) -> None:
+async def test_links_are_relative(harness: Harness, operator: Operator) -> None:
     """All links of a page lead to pages of the console, whatever prefix a gateway adds."""
-    id = await home.post()
+    id = await harness.post()
     for path in ("", "/", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/nowhere/at/all"):
         page = await operator.client.get(f"/console{path}")
         links = set(re.findall(r'(?:href|action|src)="([^"]*)"', page.text)) - {""}

@@ -14,7 +14,7 @@ from app.main import Postern
 from app.settings import SettingsError
 from app.simulator import Simulator
 from tests.crash.disk.disks import MIB, Disk, full
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 POSTMARK = {"From": MAILBOX, "To": "ada@example.net", "Subject": "Hello", "TextBody": "Hello"}
 SENDS: tuple[tuple[str, Any], ...] = (
@@ -38,10 +38,10 @@ def fill(disk: Disk, left: int) -> None:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk.data).free - left)
 
 
-async def until(at_home: Harness, status: int) -> dict[str, Any]:
+async def until(harness: Harness, status: int) -> dict[str, Any]:
     """The answer of /readyz once it has this status."""
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while (answer := await at_home.caller.get("/readyz")).status_code != status:
+        while (answer := await harness.caller.get("/readyz")).status_code != status:
             await asyncio.sleep(0.05)
     body: dict[str, Any] = answer.json()
     return body
@@ -52,31 +52,31 @@ async def test_an_almost_full_disk_refuses_emails_and_relays_on(disk: Disk, tmp_
     """503 with the reason, before anything fails; everything else works, and a free disk is used again by itself."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data)) as at_home,
+        open_harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data)) as harness,
     ):
-        assert (await at_home.caller.post(f"/mailboxes/{MAILBOX}/hold")).status_code == 200
-        waiting = [await at_home.post() for _ in range(3)]
+        assert (await harness.caller.post(f"/mailboxes/{MAILBOX}/hold")).status_code == 200
+        waiting = [await harness.post() for _ in range(3)]
         fill(disk, 4 * MIB)
-        stands = await until(at_home, 503)
+        stands = await until(harness, 503)
         assert stands["reasons"][0]["check"] == "disk"
         assert "POSTERN_MIN_FREE_BYTES" in stands["reasons"][0]["summary"]
         for path, body in SENDS:
-            answer = await at_home.caller.post(path, json=body)
+            answer = await harness.caller.post(path, json=body)
             assert answer.status_code == 503, path
             assert answer.headers["retry-after"] == "30"
             if not path.startswith("/email/") and path != "/email":
                 assert (answer.json()["name"], answer.json()["reason"]) == ("application_error", "disk_almost_full")
-        assert (await at_home.caller.post("/emails/validate", json=EMAIL)).status_code == 200
-        assert (await at_home.caller.get("/emails")).status_code == 200
-        assert (await at_home.caller.post("/keys", json={"name": "shop"})).status_code == 200
-        assert (await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")).status_code == 200
+        assert (await harness.caller.post("/emails/validate", json=EMAIL)).status_code == 200
+        assert (await harness.caller.get("/emails")).status_code == 200
+        assert (await harness.caller.post("/keys", json={"name": "shop"})).status_code == 200
+        assert (await harness.caller.post(f"/mailboxes/{MAILBOX}/release")).status_code == 200
         for id in waiting:
-            assert (await at_home.until(id, "done"))["last_event"] == "sent"
-        counted = (await at_home.caller.get("/metrics")).text
+            assert (await harness.until(id, "done"))["last_event"] == "sent"
+        counted = (await harness.caller.get("/metrics")).text
         assert "\npostern_disk_reserve_bytes 6.7" in counted
         disk.end()
-        assert (await until(at_home, 200))["status"] == "degraded", "less than 256 MiB are free on such a disk"
-        await at_home.until(await at_home.post(), "done")
+        assert (await until(harness, 200))["status"] == "degraded", "less than 256 MiB are free on such a disk"
+        await harness.until(await harness.post(), "done")
 
 
 async def test_a_message_that_would_use_up_the_reserve_is_refused(disk: Disk, tmp_path: Path) -> None:
@@ -84,11 +84,13 @@ async def test_a_message_that_would_use_up_the_reserve_is_refused(disk: Disk, tm
     large = {"filename": "a.bin", "content": base64.b64encode(bytes(10 * MIB)).decode()}
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=44 * MIB)) as at_home,
+        open_harness(
+            simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=44 * MIB)
+        ) as harness,
     ):
-        answer = await at_home.caller.post("/emails", json={**EMAIL, "attachments": [large]})
+        answer = await harness.caller.post("/emails", json={**EMAIL, "attachments": [large]})
         assert (answer.status_code, answer.json()["reason"]) == (503, "disk_almost_full")
-        await at_home.until(await at_home.post(), "done")
+        await harness.until(await harness.post(), "done")
 
 
 @pytest.mark.direct("a gateway passes no /readyz on")
@@ -98,13 +100,15 @@ async def test_a_disk_that_is_almost_full_at_the_start(disk: Disk, tmp_path: Pat
     fill(disk, 16 * MIB)
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=reserve)) as at_home,
+        open_harness(
+            simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=reserve)
+        ) as harness,
     ):
-        await until(at_home, status)
-        assert (await at_home.caller.post("/emails", json=EMAIL)).status_code == status
+        await until(harness, status)
+        assert (await harness.caller.post("/emails", json=EMAIL)).status_code == status
         disk.end()
-        await until(at_home, 200)
-        await at_home.until(await at_home.post(), "done")
+        await until(harness, 200)
+        await harness.until(await harness.post(), "done")
 
 
 async def test_a_reserve_larger_than_the_disk_is_refused(tmp_path: Path) -> None:

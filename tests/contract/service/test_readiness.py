@@ -15,28 +15,28 @@ from app.api.auth.authenticator import digest, new_key
 from app.simulator import Drop, Fault, Point, Say, ServerProfile, Silence, Simulator
 from app.store.keys.records import Key, Permission
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 Json = dict[str, Any]
 REFUSED = "535 5.7.3 Authentication unsuccessful"
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """A whole Postern and its upstream."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        harness(simulator, settings_for(simulator, tmp_path)) as home,
+        open_harness(simulator, settings_for(simulator, tmp_path)) as harness,
     ):
-        yield home
+        yield harness
 
 
-async def asked(home: Harness, query: str = "", status: int = 200, *, key: bool = True) -> Json:
+async def asked(harness: Harness, query: str = "", status: int = 200, *, key: bool = True) -> Json:
     """What it says."""
     if key:
-        answer = await home.caller.get(f"/readyz{query}")
+        answer = await harness.caller.get(f"/readyz{query}")
     else:
-        async with httpx.AsyncClient(base_url=home.postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as stranger:
+        async with httpx.AsyncClient(base_url=harness.postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as stranger:
             answer = await stranger.get(f"/readyz{query}")
     assert answer.status_code == status, answer.text
     assert PASSWORD not in answer.text
@@ -44,10 +44,10 @@ async def asked(home: Harness, query: str = "", status: int = 200, *, key: bool 
     return body
 
 
-async def until(home: Harness, status: str) -> Json:
+async def until(harness: Harness, status: str) -> Json:
     """What it says once it stands so."""
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while (body := (await home.caller.get("/readyz")).json())["status"] != status:
+        while (body := (await harness.caller.get("/readyz")).json())["status"] != status:
             await asyncio.sleep(0.05)
     return dict(body)
 
@@ -66,107 +66,107 @@ def written(folder: Path, *statements: str) -> None:
         other.commit()
 
 
-async def test_a_healthy_one(home: Harness) -> None:
+async def test_a_healthy_one(harness: Harness) -> None:
     """Ready, without a key too, and without a login."""
-    assert await asked(home, key=False) == {"status": "ready", "relaying": True, "reasons": []}
-    assert await asked(home, "?relaying=1") == {"status": "ready", "relaying": True, "reasons": []}
-    assert home.simulator.logins == []
+    assert await asked(harness, key=False) == {"status": "ready", "relaying": True, "reasons": []}
+    assert await asked(harness, "?relaying=1") == {"status": "ready", "relaying": True, "reasons": []}
+    assert harness.simulator.logins == []
 
 
-async def test_a_store_that_takes_nothing(home: Harness, tmp_path: Path) -> None:
+async def test_a_store_that_takes_nothing(harness: Harness, tmp_path: Path) -> None:
     """503 with the reason, to everybody alike; and 200 again when it is mended."""
-    await asked(home)
+    await asked(harness)
     written(tmp_path, "ALTER TABLE heartbeat RENAME TO gone")
-    body = await until(home, "not_ready")
+    body = await until(harness, "not_ready")
     assert (body["statusCode"], body["name"]) == (503, "application_error")
     assert of(body, "store", "reasons")["fix"].startswith("Check that the database answers")
-    await asked(home, "?deep=1", 503, key=False)
+    await asked(harness, "?deep=1", 503, key=False)
     written(tmp_path, "ALTER TABLE gone RENAME TO heartbeat")
-    await until(home, "ready")
+    await until(harness, "ready")
 
 
-async def test_a_database_of_another_version(home: Harness, tmp_path: Path) -> None:
+async def test_a_database_of_another_version(harness: Harness, tmp_path: Path) -> None:
     """It has been migrated under a running Postern."""
     with closing(sqlite3.connect(tmp_path / "postern.db")) as other:
         [(ours,)] = other.execute("SELECT version_num FROM alembic_version").fetchall()
     written(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
-    body = await until(home, "not_ready")
+    body = await until(harness, "not_ready")
     assert "another version of Postern" in of(body, "schema", "reasons")["summary"]
     written(tmp_path, f"UPDATE alembic_version SET version_num = '{ours}'")
-    await until(home, "ready")
+    await until(harness, "ready")
 
 
-async def test_a_database_that_hangs(home: Harness, tmp_path: Path) -> None:
+async def test_a_database_that_hangs(harness: Harness, tmp_path: Path) -> None:
     """Everybody is told within the bound, with a key or without, however many ask; the deep look waits for nothing
     more."""
     with closing(sqlite3.connect(tmp_path / "postern.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         async with asyncio.timeout(15):
             bodies = await asyncio.gather(
-                *(asked(home, query, 503, key=key) for query in ("", "?deep=1") for key in (True, False))
+                *(asked(harness, query, 503, key=key) for query in ("", "?deep=1") for key in (True, False))
             )
         other.execute("ROLLBACK")
     assert {body["status"] for body in bodies} == {"not_ready"}
-    await until(home, "ready")
+    await until(harness, "ready")
 
 
-async def held(home: Harness) -> Json:
+async def held(harness: Harness) -> Json:
     """One failed login, and the mailbox is held."""
-    home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
-    await home.post()
-    return await until(home, "degraded")
+    harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
+    await harness.post()
+    return await until(harness, "degraded")
 
 
-async def test_a_held_mailbox(home: Harness) -> None:
+async def test_a_held_mailbox(harness: Harness) -> None:
     """200, degraded: mail is still accepted. Its name is for who has a key; with relaying=1 it is 503."""
-    named = await held(home)
+    named = await held(harness)
     reason = of(named, "mailbox", "reasons")
     assert (reason["mailbox"], named["relaying"]) == (MAILBOX, False)
     assert "is switched off for this mailbox" in reason["summary"]
     assert f"Set-CASMailbox -Identity {MAILBOX}" in reason["fix"]
-    unnamed = await asked(home, key=False)
+    unnamed = await asked(harness, key=False)
     assert unnamed["status"] == "degraded"
     assert "contoso.com" not in str(unnamed)
-    assert (await asked(home, "?relaying=1", 503))["status"] == "degraded"
-    await home.post()
+    assert (await asked(harness, "?relaying=1", 503))["status"] == "degraded"
+    await harness.post()
 
 
-async def test_a_held_mailbox_is_left_to_its_relay(home: Harness) -> None:
+async def test_a_held_mailbox_is_left_to_its_relay(harness: Harness) -> None:
     """A deep look makes no second login, and says who makes the next one."""
-    await held(home)
-    finding = of(await asked(home, "?deep=1"), "auth")
+    await held(harness)
+    finding = of(await asked(harness, "?deep=1"), "auth")
     assert (finding["outcome"], finding["about"]) == ("skipped", MAILBOX)
     assert "the relay tries the next one automatically" in finding["summary"]
-    assert len(home.simulator.logins) == 1
+    assert len(harness.simulator.logins) == 1
 
 
-async def test_a_deep_look_asks_for_full_access(home: Harness) -> None:
+async def test_a_deep_look_asks_for_full_access(harness: Harness) -> None:
     """It logs in, and it tells names."""
-    assert (await asked(home, "?deep=1", 401, key=False))["name"] == "missing_api_key"
+    assert (await asked(harness, "?deep=1", 401, key=False))["name"] == "missing_api_key"
     secret = new_key()
-    key = Key(uuid4(), "shop", Permission.SENDING_ACCESS, home.postern.clock.now())
-    await home.postern.store.create_key(key, digest(secret))
-    answer = await home.caller.get("/readyz?deep=1", headers={"Authorization": f"Bearer {secret}"})
+    key = Key(uuid4(), "shop", Permission.SENDING_ACCESS, harness.postern.clock.now())
+    await harness.postern.store.create_key(key, digest(secret))
+    answer = await harness.caller.get("/readyz?deep=1", headers={"Authorization": f"Bearer {secret}"})
     assert (answer.status_code, answer.json()["name"]) == (401, "restricted_api_key")
-    assert (await home.caller.get("/readyz", headers={"Authorization": f"Bearer {secret}"})).status_code == 200
-    assert home.simulator.logins == []
+    assert (await harness.caller.get("/readyz", headers={"Authorization": f"Bearer {secret}"})).status_code == 200
+    assert harness.simulator.logins == []
 
 
-async def test_one_deep_look_for_all_who_ask(home: Harness) -> None:
+async def test_one_deep_look_for_all_who_ask(harness: Harness) -> None:
     """One login, and for a minute no other; no mail."""
-    bodies = await asyncio.gather(*(asked(home, "?deep=1") for _ in range(40)))
-    bodies.append(await asked(home, "?deep=1"))
+    bodies = await asyncio.gather(*(asked(harness, "?deep=1") for _ in range(40)))
+    bodies.append(await asked(harness, "?deep=1"))
     assert {body["examined_at"] for body in bodies} == {bodies[0]["examined_at"]}
     assert of(bodies[0], "auth")["outcome"] == "ok"
     assert bodies[-1]["age_seconds"] < 60
-    assert [login.ok for login in home.simulator.logins] == [True]
-    assert home.simulator.messages == []
+    assert [login.ok for login in harness.simulator.logins] == [True]
+    assert harness.simulator.messages == []
 
 
-async def test_no_login_where_the_relay_is_logged_in(home: Harness) -> None:
+async def test_no_login_where_the_relay_is_logged_in(harness: Harness) -> None:
     """Its session is proof enough, and a further one would be one of three."""
-    await home.until(await home.post(), "done")
-    assert of(await asked(home, "?deep=1"), "auth") == {
+    await harness.until(await harness.post(), "done")
+    assert of(await asked(harness, "?deep=1"), "auth") == {
         "step": "auth",
         "outcome": "ok",
         "summary": "The relay is logged in.",
@@ -174,7 +174,7 @@ async def test_no_login_where_the_relay_is_logged_in(home: Harness) -> None:
         "facts": {},
         "about": MAILBOX,
     }
-    assert len(home.simulator.logins) == 1
+    assert len(harness.simulator.logins) == 1
 
 
 @autojump
@@ -183,12 +183,12 @@ async def test_never_more_sessions_than_the_mailbox_may_have(tmp_path: Path) -> 
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         silent = simulator.faults.add(Fault(Point.AUTH, Silence()))
         settings = settings_for(simulator, tmp_path, connections=1)
-        async with harness(simulator, settings, LoopClock()) as home:
-            await home.post()
+        async with open_harness(simulator, settings, LoopClock()) as harness:
+            await harness.post()
             async with asyncio.timeout(WAIT_TIMEOUT):
                 while not silent.reached:
                     await asyncio.sleep(0.01)
-            finding = of(await asked(home, "?deep=1"), "auth")
+            finding = of(await asked(harness, "?deep=1"), "auth")
             assert finding["outcome"] == "skipped"
             assert finding["summary"].startswith("Not tried: all connections of the mailbox are in use")
             assert silent.reached == 1
@@ -200,11 +200,11 @@ async def test_a_failed_login_is_not_repeated_before_a_probe_would_be(tmp_path: 
     ends it."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.faults.add(Fault(Point.AUTH, Say(REFUSED), times=2))
-        async with harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as home:
+        async with open_harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as harness:
             tried: list[int] = []
             for after in (0, 61, 240, 61, 3540, 61):
                 await asyncio.sleep(after)
-                body = await asked(home, "?deep=1")
+                body = await asked(harness, "?deep=1")
                 tried.append(len(simulator.logins))
             assert tried == [1, 1, 2, 2, 3, 4]
             assert body["status"] == "ready"
@@ -215,14 +215,14 @@ async def test_what_a_failed_login_says(tmp_path: Path) -> None:
     """The doctor's cause and fix, with the name, and when it was tried and will be again."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.faults.add(Fault.named("smtp_auth_disabled_tenant"))
-        async with harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as home:
-            first = await asked(home, "?deep=1")
+        async with open_harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as harness:
+            first = await asked(harness, "?deep=1")
             assert (first["status"], first["relaying"]) == ("degraded", True)
             reason = of(first, "auth", "reasons")
             assert "switched off in your organization" in reason["summary"]
             assert f"-Identity {MAILBOX}" in reason["fix"]
             await asyncio.sleep(90)
-            second = await asked(home, "?deep=1")
+            second = await asked(harness, "?deep=1")
             assert second["examined_at"] > first["examined_at"]
             assert of(second, "auth") == of(first, "auth")
             facts = of(second, "auth")["facts"]
@@ -235,11 +235,11 @@ async def test_a_mailbox_that_has_changed_is_tried_anew(tmp_path: Path) -> None:
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.faults.add(Fault(Point.AUTH, Say(REFUSED), times=1))
         simulator.faults.add(Fault(Point.IDLE, Drop(), after=30))
-        async with harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as home:
-            assert of(await asked(home, "?deep=1"), "auth")["outcome"] == "failed"
-            await home.caller.post(f"/mailboxes/{MAILBOX}/release")
+        async with open_harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as harness:
+            assert of(await asked(harness, "?deep=1"), "auth")["outcome"] == "failed"
+            await harness.caller.post(f"/mailboxes/{MAILBOX}/release")
             await asyncio.sleep(70)
-            assert of(await asked(home, "?deep=1"), "auth")["summary"] == "The login succeeded."
+            assert of(await asked(harness, "?deep=1"), "auth")["summary"] == "The login succeeded."
             assert [login.ok for login in simulator.logins] == [False, True, True]
 
 
@@ -251,18 +251,18 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_broken_way_has_the_doctors_cause_and_fix(home: Harness, name: str) -> None:
+async def test_a_broken_way_has_the_doctors_cause_and_fix(harness: Harness, name: str) -> None:
     """Where it breaks; no login is tried, and what the upstream does wrong does not make it not ready."""
     face, step, cause, fix = BROKEN[name]
     if face:
-        home.simulator.profile = ServerProfile(**face)  # type: ignore[arg-type]
+        harness.simulator.profile = ServerProfile(**face)  # type: ignore[arg-type]
     else:
-        await home.simulator.stop()
-    body = await asked(home, "?deep=1")
+        await harness.simulator.stop()
+    body = await asked(harness, "?deep=1")
     assert body["status"] == "degraded"
     reason = of(body, step, "reasons")
     assert cause in reason["summary"]
     assert fix in reason["fix"]
     assert "mailbox" not in reason
     assert of(body, "auth")["outcome"] == "skipped"
-    assert home.simulator.logins == []
+    assert harness.simulator.logins == []

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
 ADDRESS = "http://127.0.0.1:8025"
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern in front of the simulator."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        harness(simulator, settings_for(simulator, tmp_path)) as home,
+        open_harness(simulator, settings_for(simulator, tmp_path)) as harness,
     ):
-        yield home
+        yield harness
 
 
 def block(language: str, first: str) -> str:
@@ -35,13 +35,13 @@ def block(language: str, first: str) -> str:
     return str(text)
 
 
-async def run(home: Harness, program: str, *words: str) -> str:
+async def run(harness: Harness, program: str, *words: str) -> str:
     """Run a program with the environment that README.md describes; return its output."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
-        **home.environment,
+        **harness.environment,
         "POSTERN_API_KEY": KEY,
-        "RESEND_API_URL": home.url,
+        "RESEND_API_URL": harness.url,
     }
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(program, *words, env=environment, stdout=pipe, stderr=pipe)
@@ -50,21 +50,21 @@ async def run(home: Harness, program: str, *words: str) -> str:
     return out.decode()
 
 
-async def test_the_curl_example_sends_an_email(home: Harness) -> None:
+async def test_the_curl_example_sends_an_email(harness: Harness) -> None:
     """The first command returns an id, the second one the email with this id."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed here")
-    send, _, read = block("sh", "curl").replace(ADDRESS, home.url).partition('# {"id": "01a2b3c4-…"}\n')
-    id = json.loads(await run(home, "sh", "-c", send))["id"]
-    await home.simulator.wait_for(1, WAIT_TIMEOUT)
-    email = json.loads(await run(home, "sh", "-c", read.replace("01a2b3c4-…", id)))
+    send, _, read = block("sh", "curl").replace(ADDRESS, harness.url).partition('# {"id": "01a2b3c4-…"}\n')
+    id = json.loads(await run(harness, "sh", "-c", send))["id"]
+    await harness.simulator.wait_for(1, WAIT_TIMEOUT)
+    email = json.loads(await run(harness, "sh", "-c", read.replace("01a2b3c4-…", id)))
     assert (email["id"], email["subject"]) == (id, "Your receipt")
-    assert home.simulator.messages[0].recipients == ("ada@example.net",)
+    assert harness.simulator.messages[0].recipients == ("ada@example.net",)
 
 
-async def test_the_python_example_sends_an_urgent_email(home: Harness) -> None:
+async def test_the_python_example_sends_an_urgent_email(harness: Harness) -> None:
     """Through the official SDK, with its base URL in the environment."""
-    id = (await run(home, sys.executable, "-c", block("python", "import os"))).strip()
-    await home.simulator.wait_for(1, WAIT_TIMEOUT)
-    answer = await home.caller.get(f"/emails/{id}")
+    id = (await run(harness, sys.executable, "-c", block("python", "import os"))).strip()
+    await harness.simulator.wait_for(1, WAIT_TIMEOUT)
+    answer = await harness.caller.get(f"/emails/{id}")
     assert answer.json()["relay"]["lane"] == "urgent"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 LOGO = bytes(range(256)) * 8
 INVOICE = b"%PDF-1.7\r\n" + os.urandom(20_000)
@@ -95,20 +95,20 @@ except RateLimitError as error:
 
 
 @pytest.fixture
-async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern in front of a simulator."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
-        harness(simulator, settings_for(simulator, tmp_path)) as home,
+        open_harness(simulator, settings_for(simulator, tmp_path)) as harness,
     ):
-        yield home
+        yield harness
 
 
-async def test_the_sdk_sends_and_the_bytes_mean_the_same(at_home: Harness) -> None:
+async def test_the_sdk_sends_and_the_bytes_mean_the_same(harness: Harness) -> None:
     """Two attachments (one inline), names beyond ASCII, cc and bcc; no Bcc header, envelope complete."""
-    id, read = await sdk(at_home, EMAIL)
-    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
-    [seen] = at_home.simulator.messages
+    id, read = await sdk(harness, EMAIL)
+    await harness.simulator.wait_for(1, WAIT_TIMEOUT)
+    [seen] = harness.simulator.messages
     assert set(seen.recipients) == {
         "zoe@example.net", "bob@example.net", "lukasz@example.net", "audit@example.org",
     }  # fmt: skip
@@ -133,9 +133,9 @@ async def test_the_sdk_sends_and_the_bytes_mean_the_same(at_home: Harness) -> No
     assert read["to"] == EMAIL["to"]
 
 
-async def test_every_call_of_the_sdk_for_emails(at_home: Harness) -> None:
+async def test_every_call_of_the_sdk_for_emails(harness: Harness) -> None:
     """Batches, lists, another time, cancelling, files: what comes back is what its types promise."""
-    got = await sdk(at_home, EMAIL, ALL_OF_IT)
+    got = await sdk(harness, EMAIL, ALL_OF_IT)
     now, later = (one["id"] for one in got["first"]["data"])
     (good,) = (one["id"] for one in got["part"]["data"])
     assert got["again"] == got["first"]
@@ -153,18 +153,18 @@ async def test_every_call_of_the_sdk_for_emails(at_home: Harness) -> None:
         assert refusal[:2] == ["ValidationError", 422]
     assert {one["filename"] for one in got["files"]["data"]} == {"Rechnung März.pdf", "logo.png"}
     assert got["file"]["size"] in (len(INVOICE), len(LOGO))
-    await at_home.simulator.wait_for(2, WAIT_TIMEOUT)
-    assert len(at_home.simulator.messages) == 2
+    await harness.simulator.wait_for(2, WAIT_TIMEOUT)
+    assert len(harness.simulator.messages) == 2
 
 
-async def test_the_sdk_knows_a_budget_that_is_spent(at_home: Harness) -> None:
+async def test_the_sdk_knows_a_budget_that_is_spent(harness: Harness) -> None:
     """Case E4: an error of its own, with the headers by which it says when to come again."""
-    (key,) = (await at_home.caller.get("/keys")).json()["data"]
-    await at_home.caller.patch(f"/keys/{key['id']}", json={"messages_per_day": 1})
+    (key,) = (await harness.caller.get("/keys")).json()["data"]
+    await harness.caller.patch(f"/keys/{key['id']}", json={"messages_per_day": 1})
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while (await at_home.caller.get("/keys")).headers["ratelimit-limit"] != "1":  # a change counts within a second
+        while (await harness.caller.get("/keys")).headers["ratelimit-limit"] != "1":  # a change counts within a second
             await asyncio.sleep(0.05)
-    sent, refused = await sdk(at_home, EMAIL, OVER_BUDGET)
+    sent, refused = await sdk(harness, EMAIL, OVER_BUDGET)
     assert lowered(sent["http_headers"])["ratelimit-remaining"] == "0"
     assert refused[:2] == ["RateLimitError", 429]
     assert "1 message a day, and 0 of them are left" in refused[2]
@@ -176,9 +176,14 @@ def lowered(headers: dict[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-async def sdk(home: Harness, email: object, script: str = SCRIPT) -> Any:
+async def sdk(harness: Harness, email: object, script: str = SCRIPT) -> Any:
     """Run the SDK as its user does: another process, told by the environment where to go."""
-    environment = {**os.environ, "RESEND_API_URL": home.url, "NO_PROXY": "localhost,127.0.0.1", **home.environment}
+    environment = {
+        **os.environ,
+        "RESEND_API_URL": harness.url,
+        "NO_PROXY": "localhost,127.0.0.1",
+        **harness.environment,
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, KEY, env=environment,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

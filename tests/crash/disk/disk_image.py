@@ -19,7 +19,7 @@ def build(folder: Path) -> Path:
     return library
 
 
-class Platter:
+class DiskImage:
     """The folder `data`, and beside it `disk`: what of it has been synced."""
 
     def __init__(self, folder: Path) -> None:

@@ -80,10 +80,10 @@ def imitated(faults: str) -> Callable[[Path], AbstractContextManager[Disk]]:
     def disk(folder: Path) -> Iterator[Disk]:
         if shutil.which("cc") is None:
             pytest.skip("the imitation needs a C compiler (cc)")
-        data, platter, script = folder / "data", folder / "platter", folder / "faults"
+        data, disk_image, script = folder / "data", folder / "platter", folder / "faults"
         data.mkdir()
-        platter.mkdir()
-        shim = {"POWERCUT_DATA": str(data), "POWERCUT_PLATTER": str(platter), "POWERCUT_FAULTS": str(script)}
+        disk_image.mkdir()
+        shim = {"POWERCUT_DATA": str(data), "POWERCUT_PLATTER": str(disk_image), "POWERCUT_FAULTS": str(script)}
         preload = {"LD_PRELOAD": str(build(folder))}
         yield Disk(data, lambda: script.write_text(faults, "ascii"), script.unlink, preload, shim)
 

@@ -13,9 +13,9 @@ import pytest
 
 from tests.crash.conftest import Figure, Scale
 from tests.crash.disk.disks import DISKS, Disk
-from tests.crash.kill_loop import pretend_office
+from tests.crash.kill_loop import simulated_upstream
 from tests.crash.process_control import Child, caller_for, environment_for, free_port
-from tests.crash.verification import Received, reckon
+from tests.crash.verification import Received, verify
 from tests.harness import EMAIL, WAIT_TIMEOUT
 
 BOUND = 100.0  # seconds until all is well again: a lease that could not be given back runs out after 60
@@ -28,7 +28,7 @@ async def test_no_message_is_accepted_that_cannot_be_kept(
 ) -> None:
     """What is answered 200 is kept, the rest hears 503; when the disk is well again, so is Postern, by itself."""
     with DISKS[kind](tmp_path.resolve()) as disk:
-        async with pretend_office() as simulator:
+        async with simulated_upstream() as simulator:
             port = free_port()
             keeper = await process_control(**disk.preload)
             child = await keeper.start({**environment_for(simulator, disk.data, port), **disk.environment})
@@ -41,7 +41,7 @@ async def test_no_message_is_accepted_that_cannot_be_kept(
                 last = asyncio.get_running_loop().time() - well_again
             assert not child.ended.is_set(), keeper.tail()
             await child.kill()
-        total = reckon(emails, Received(simulator.messages))
+        total = verify(emails, Received(simulator.messages))
         with closing(sqlite3.connect(disk.data / "postern.db")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert keeper.logged("crashed") == 0, keeper.tail()

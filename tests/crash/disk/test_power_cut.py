@@ -14,10 +14,10 @@ import pytest
 from app.simulator import Simulator
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
-from tests.crash.disk.disk_image import Platter, build
-from tests.crash.kill_loop import ends, last_house, pretend_office
+from tests.crash.disk.disk_image import DiskImage, build
+from tests.crash.kill_loop import ends, last_postern, simulated_upstream
 from tests.crash.process_control import ProcessControl, environment_for, free_port
-from tests.crash.verification import Received, reckon
+from tests.crash.verification import Received, verify
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the power cut needs a C compiler (cc)")
 
@@ -27,18 +27,18 @@ async def test_accepted_means_synced(
     process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
     """A 200 is sent only after the commit reached the disk: whatever was not synced is lost, no accepted message is."""
-    platter, chance, by_itself = Platter(tmp_path), random.Random(3), 0
-    async with pretend_office() as simulator:
-        async with powered(simulator, process_control, tmp_path, platter) as power:
+    disk_image, chance, by_itself = DiskImage(tmp_path), random.Random(3), 0
+    async with simulated_upstream() as simulator:
+        async with powered(simulator, process_control, tmp_path, disk_image) as power:
             for number in range(scale.cuts):
                 after = chance.randint(1, 700) if number % 2 else -1  # at a write or sync of its own, or at any time
                 by_itself += await power.up_and_down(chance, AFTER=str(after))
-                platter.cut(chance if number % 4 > 1 else None)
-                lost = power.accepted() - platter.kept(tmp_path)
+                disk_image.cut(chance if number % 4 > 1 else None)
+                lost = power.accepted() - disk_image.kept(tmp_path)
                 assert not lost, f"{len(lost)} of {len(power.accepted())} lost at cut {number}"
         callers = power.callers
-        async with last_house(simulator, platter.data) as at_home:
-            total = reckon(await ends(at_home, callers.accepted), Received(simulator.messages))
+        async with last_postern(simulator, disk_image.data) as harness:
+            total = verify(await ends(harness, callers.accepted), Received(simulator.messages))
     assert power.process_control.logged("crashed") == 0, power.process_control.tail()
     figure("power cuts (at its n-th write or sync)", f"{scale.cuts} ({by_itself})")
     figure("posts / 200 read / lost", f"{len(callers.posts)} / {total.emails} / 0")
@@ -49,36 +49,36 @@ async def test_accepted_means_synced(
 @pytest.mark.timeout(120)
 async def test_the_imitation_can_lose_mail(process_control: Callable[..., Any], tmp_path: Path, figure: Figure) -> None:
     """With a log that is not synced at commit (as PRAGMA synchronous=NORMAL or OFF would have it) mail is lost."""
-    platter = Platter(tmp_path)
-    async with pretend_office() as simulator, powered(simulator, process_control, tmp_path, platter) as power:
+    disk_image = DiskImage(tmp_path)
+    async with simulated_upstream() as simulator, powered(simulator, process_control, tmp_path, disk_image) as power:
         await power.up_and_down(random.Random(4), LIE="-wal")
-        platter.cut(None)
-        lost = power.accepted() - platter.kept(tmp_path)
+        disk_image.cut(None)
+        lost = power.accepted() - disk_image.kept(tmp_path)
     assert lost
     figure("with a log that is not synced: 200 read / lost", f"{len(power.accepted())} / {len(lost)}")
 
 
 @asynccontextmanager
 async def powered(
-    simulator: Simulator, process_control: Callable[..., Any], folder: Path, platter: Platter
+    simulator: Simulator, process_control: Callable[..., Any], folder: Path, disk_image: DiskImage
 ) -> AsyncIterator["Power"]:
     """Ready for a first start, with callers who wait for it."""
     port = free_port()
     keeper = await process_control(LD_PRELOAD=str(build(folder)))
     async with Callers(port, random.Random(5), pause=0.03) as callers:
-        yield Power(keeper, environment_for(simulator, platter.data, port), platter, callers)
+        yield Power(keeper, environment_for(simulator, disk_image.data, port), disk_image, callers)
 
 
 class Power:
     """A Postern on the platter, with callers before it."""
 
     def __init__(
-        self, process_control: ProcessControl, environment: dict[str, str], platter: Platter, callers: Callers
+        self, process_control: ProcessControl, environment: dict[str, str], disk_image: DiskImage, callers: Callers
     ) -> None:
         self.process_control = process_control
         self.callers = callers
         self._environment = environment
-        self._platter = platter
+        self._platter = disk_image
 
     async def up_and_down(self, chance: random.Random, **shim: str) -> bool:
         """Start, let it accept, and cut. True if it cut itself."""

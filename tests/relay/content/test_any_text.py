@@ -27,7 +27,7 @@ from app.mail.message.headers import is_reserved
 from app.mail.message.message import Envelope, Message
 from app.simulator import Simulator
 from app.simulator.recorder import ReceivedMessage
-from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, Harness, open_harness, settings_for
 from tests.unit.mail.message.mime_oracle import check_wire, decoded, leaves, lines, parsed, people_in, raw, unfolded
 
 EXAMPLES = 40  # of each field
@@ -271,45 +271,45 @@ FIELDS = {
 
 
 @pytest.fixture
-async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """Without a bound on the pace."""
     async with Simulator(accounts=[ACCOUNT], max_records=100_000) as simulator:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000, recipients_per_day=100_000)
         facts = settings_for(simulator, tmp_path, messages_per_minute=100_000, recipients_per_day=100_000)
-        async with harness(simulator, facts) as home:
-            yield home
+        async with open_harness(simulator, facts) as harness:
+            yield harness
 
 
 @pytest.mark.parametrize("name", FIELDS)
-async def test_any_text(at_home: Harness, name: str) -> None:
+async def test_any_text(harness: Harness, name: str) -> None:
     """Hypothesis is synchronous, so it calls from a thread, as another process would."""
     loop = asyncio.get_running_loop()
 
     def stored(id: str) -> bytes:
-        content = asyncio.run_coroutine_threadsafe(at_home.postern.store.content(UUID(id)), loop).result(20)
+        content = asyncio.run_coroutine_threadsafe(harness.postern.store.content(UUID(id)), loop).result(20)
         assert content is not None
         return content
 
     @settings(max_examples=EXAMPLES, deadline=None)
     @given(TEXTS)
     def try_one(text: str) -> None:
-        before = len(at_home.simulator.messages)
+        before = len(harness.simulator.messages)
         email = EMAIL | dict(FIELDS[name].put(text))
         answer = caller.post("/emails", content=json.dumps(email))
         if answer.status_code != 200:
             refused(answer, FIELDS[name].place)
-            assert len(at_home.simulator.messages) == before
+            assert len(harness.simulator.messages) == before
             return
         id = answer.json()["id"]
         shown = caller.get(f"/emails/{id}", headers={"prefer": "wait=20"}).json()
         assert shown["last_event"] == "sent", shown["relay"]
-        seen = at_home.simulator.messages[before:]
+        seen = harness.simulator.messages[before:]
         assert len(seen) == 1
         assert seen[0].content == stored(id)
         arrived(FIELDS[name], text, email, seen[0], shown)
 
     with httpx.Client(
-        base_url=at_home.postern.url, headers={"authorization": f"Bearer {KEY}"}, timeout=30, trust_env=False
+        base_url=harness.postern.url, headers={"authorization": f"Bearer {KEY}"}, timeout=30, trust_env=False
     ) as caller:
         await asyncio.to_thread(try_one)
 

@@ -8,17 +8,17 @@ import pytest
 
 from app.mail.message.message import Attachment, Envelope, Message, Submission
 from app.simulator import Account, Simulator
-from tests.harness import MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
 from tests.unit.mail.message.corpus import CORPUS
 from tests.unit.mail.message.mime_oracle import judge
 
 
 @pytest.fixture
-async def at_home(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """A mailbox that may send as everybody in the corpus."""
     simulator = Simulator(accounts=[Account(MAILBOX, password=PASSWORD, send_as=("*",))])
-    async with simulator, harness(simulator, settings_for(simulator, tmp_path, senders="*@*")) as at_home:
-        yield at_home
+    async with simulator, open_harness(simulator, settings_for(simulator, tmp_path, senders="*@*")) as harness:
+        yield harness
 
 
 # What the API takes otherwise: it refuses NUL, decodes RFC 2047 in a name, names a file, writes a domain in lower case.
@@ -26,16 +26,16 @@ NOT_AS_GIVEN = {"control_characters", "awkward_names", "empty_attachment", "same
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name not in NOT_AS_GIVEN])
-async def test_a_message_arrives_byte_true(at_home: Harness, name: str) -> None:
+async def test_a_message_arrives_byte_true(harness: Harness, name: str) -> None:
     """What arrived is what was stored, octet for octet; its headers, texts and files are what the caller posted."""
     submission = CORPUS[name]
-    id = await at_home.post(**request_of(submission))
-    await at_home.simulator.wait_for(1, WAIT_TIMEOUT)
-    [seen] = at_home.simulator.messages
-    assert seen.content == await at_home.postern.store.content(id)
+    id = await harness.post(**request_of(submission))
+    await harness.simulator.wait_for(1, WAIT_TIMEOUT)
+    [seen] = harness.simulator.messages
+    assert seen.content == await harness.postern.store.content(id)
     everybody = {f"{one.local}@{one.domain.lower()}" for one in (*submission.to, *submission.cc, *submission.bcc)}
     assert sorted(seen.recipients) == sorted(everybody)
-    email = await at_home.email(id)
+    email = await harness.email(id)
     smtputf8 = not seen.mail_from.isascii() or not all(one.isascii() for one in seen.recipients)
     envelope = Envelope(seen.mail_from, seen.recipients, smtputf8)
     judge(submission, Message(envelope, email["message_id"].strip("<>"), seen.content))

@@ -8,7 +8,7 @@ import pytest
 
 from app.clock import Clock
 from app.simulator import Fault, Limits, Point, Say, Simulator
-from tests.harness import ACCOUNT, harness, settings_for
+from tests.harness import ACCOUNT, open_harness, settings_for
 
 FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9)
 REFUSED, DEFERRED, CROWDED = "550 5.1.1 no such user", "451 4.3.0 not just now", "452 4.5.3 Too many recipients"
@@ -30,9 +30,9 @@ async def test_fifty_recipients_with_every_mixture(tmp_path: Path, seed: int) ->
                 simulator.faults.add(Fault(at=Point.RCPT, do=Say(DEFERRED), recipient=address, times=times))
             elif fate == "crowded":
                 simulator.faults.add(Fault(at=Point.RCPT, do=Say(CROWDED), recipient=address, times=1))
-        async with harness(simulator, settings_for(simulator, tmp_path), clock) as at_home:
-            id = await at_home.post(to=everybody[:20], cc=everybody[20:40], bcc=everybody[40:])
-            email = await at_home.until(id, "done")
+        async with open_harness(simulator, settings_for(simulator, tmp_path), clock) as harness:
+            id = await harness.post(to=everybody[:20], cc=everybody[20:40], bcc=everybody[40:])
+            email = await harness.until(id, "done")
         ended = {one["address"]: one["state"] for one in email["relay"]["recipients"]}
         assert ended == {address: "failed" if fates[address] == "refused" else "relayed" for address in everybody}
         taken = Counter(address for seen in simulator.accepted for address in seen.recipients)
@@ -44,8 +44,8 @@ async def test_all_recipients_refused_is_one_attempt_and_no_content(tmp_path: Pa
     """Refused for good at RCPT: it has failed, and no content was sent for nobody."""
     async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
         simulator.faults.add(Fault(at=Point.RCPT, do=Say(REFUSED)))
-        async with harness(simulator, settings_for(simulator, tmp_path)) as at_home:
-            email = await at_home.until(await at_home.post(to=["a@example.net", "b@example.net"]), "done")
+        async with open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
+            email = await harness.until(await harness.post(to=["a@example.net", "b@example.net"]), "done")
         assert email["last_event"] == "failed"
         assert len(email["relay"]["attempts"]) == 1
         assert simulator.messages == []

@@ -10,17 +10,17 @@ from app.mail.mailbox_health import PROBE_DELAYS, Health
 from app.simulator import Account, Fault, Limits, Simulator
 from app.store.mailboxes.records import HoldRequest
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 MINUTE, HOUR = 60.0, 3600.0
 WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 
 
-async def until_health(at_home: Harness, health: Health) -> None:
+async def until_health(harness: Harness, health: Health) -> None:
     """Until the mailbox stands so."""
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while at_home.mailbox.condition.health is not health:
+        while harness.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
 
 
@@ -31,12 +31,12 @@ async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) ->
     clock = LoopClock(speed=MINUTE)  # the relay looks again after a second of its loop, here after a minute
     async with Simulator(accounts=[WRONG], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
-        async with harness(simulator, settings, clock) as at_home:
-            ids = [await at_home.post() for _ in range(500)]
-            await until_health(at_home, Health.HELD)
+        async with open_harness(simulator, settings, clock) as harness:
+            ids = [await harness.post() for _ in range(500)]
+            await until_health(harness, Health.HELD)
             await until_logins(simulator, 2)
-        async with harness(simulator, settings, clock) as at_home:
-            await until_health(at_home, Health.HELD)
+        async with open_harness(simulator, settings, clock) as harness:
+            await until_health(harness, Health.HELD)
             await until_logins(simulator, 4)
             times = [login.at for login in simulator.logins]
             waits = [later - sooner for sooner, later in pairwise(times)]
@@ -44,9 +44,9 @@ async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) ->
                 assert probe <= wait <= probe + MINUTE  # as late as the longest rest
             assert len(simulator.logins) == 4
             simulator.accounts.add(ACCOUNT)
-            assert await at_home.postern.store.request_hold(MAILBOX, HoldRequest(clock.now(), hold=False))
+            assert await harness.postern.store.request_hold(MAILBOX, HoldRequest(clock.now(), hold=False))
             await simulator.wait_for(500, WAIT_TIMEOUT)
-            emails = [await at_home.until(id, "done") for id in ids]
+            emails = [await harness.until(id, "done") for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
         assert len(simulator.accepted) == 500
 
@@ -80,9 +80,9 @@ async def test_trouble_behind_the_login_fails_no_message(tmp_path: Path, fault: 
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         armed = simulator.faults.add(Fault.named(fault, times=2))
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
-        async with harness(simulator, settings, clock) as at_home:
-            ids = [await at_home.post() for _ in range(12)]
-            emails = [await at_home.until(id, "done") for id in ids]
+        async with open_harness(simulator, settings, clock) as harness:
+            ids = [await harness.post() for _ in range(12)]
+            emails = [await harness.until(id, "done") for id in ids]
         assert armed.fired == 2
         assert {email["last_event"] for email in emails} == {"sent"}
         assert len(simulator.accepted) == 12
@@ -94,15 +94,15 @@ async def test_a_person_holds_and_releases(tmp_path: Path) -> None:
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
-        async with harness(simulator, settings, clock) as at_home:
-            assert await at_home.postern.store.request_hold(MAILBOX, HoldRequest(1.0, hold=True, reason="audit"))
-            await until_health(at_home, Health.HELD)
-            id = await at_home.post()
-        async with harness(simulator, settings, clock) as at_home:
-            assert at_home.mailbox.condition.health is Health.HELD
+        async with open_harness(simulator, settings, clock) as harness:
+            assert await harness.postern.store.request_hold(MAILBOX, HoldRequest(1.0, hold=True, reason="audit"))
+            await until_health(harness, Health.HELD)
+            id = await harness.post()
+        async with open_harness(simulator, settings, clock) as harness:
+            assert harness.mailbox.condition.health is Health.HELD
             assert simulator.messages == []
-            assert await at_home.postern.store.request_hold(MAILBOX, HoldRequest(2.0, hold=False))
-            await at_home.until(id, "done")
+            assert await harness.postern.store.request_hold(MAILBOX, HoldRequest(2.0, hold=False))
+            await harness.until(id, "done")
         assert len(simulator.accepted) == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.simulator import Simulator
 from app.simulator.recorder import ReceivedMessage
 from tests.clock import LoopClock, autojump
-from tests.harness import harness
+from tests.harness import open_harness
 from tests.relay.mailboxes.pooled import MAILBOXES, accounts, pooled, post
 
 WHOLE = bool(os.environ.get("WHOLE"))  # as `make limits` has it: some two minutes
@@ -34,17 +34,17 @@ async def test_what_is_urgent_overtakes_ten_thousand(tmp_path: Path) -> None:
         restarts = [span * (number + 1) / (RESTARTS + 1) for number in range(RESTARTS)]
         asked: dict[str, float] = {}
         began = clock.now()
-        async with harness(simulator, settings, clock) as at_home:
+        async with open_harness(simulator, settings, clock) as harness:
             gate = asyncio.Semaphore(16)
-            await asyncio.gather(*(post(at_home.caller, gate, lane="bulk") for _ in range(BULK)))
+            await asyncio.gather(*(post(harness.caller, gate, lane="bulk") for _ in range(BULK)))
         while restarts or moments:
             until = began + restarts.pop(0) if restarts else None
-            async with harness(simulator, settings, clock) as at_home:
+            async with open_harness(simulator, settings, clock) as harness:
                 while moments and (until is None or began + moments[0] < until):
                     await clock.sleep(began + moments.pop(0) - clock.now())
                     subject = f"urgent {len(asked)}"
                     asked[subject] = clock.now()
-                    await post(at_home.caller, gate, lane="urgent", subject=subject)
+                    await post(harness.caller, gate, lane="urgent", subject=subject)
                 if until is not None:
                     await clock.sleep(until - clock.now())
                 else:

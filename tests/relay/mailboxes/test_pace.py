@@ -7,7 +7,7 @@ import pytest
 
 from app.simulator import Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, EMAIL, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, Harness, open_harness, settings_for
 
 MESSAGES = 1000
 MINUTE, LIMIT = 60.0, 30
@@ -20,10 +20,10 @@ async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: P
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
         settings = settings_for(simulator, tmp_path)
-        async with harness(simulator, settings, clock) as at_home:
-            await post_all(at_home)
+        async with open_harness(simulator, settings, clock) as harness:
+            await post_all(harness)
             await simulator.wait_for(MESSAGES // 2, 2000)
-        async with harness(simulator, settings, clock):
+        async with open_harness(simulator, settings, clock):
             await simulator.wait_for(MESSAGES, 2000)
         sent = [seen.at for seen in simulator.accepted]
         assert len(sent) == MESSAGES
@@ -34,13 +34,13 @@ async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: P
         assert share >= 0.98
 
 
-async def post_all(at_home: Harness) -> None:
+async def post_all(harness: Harness) -> None:
     """As many callers as a company has, all at once."""
     gate = asyncio.Semaphore(16)
 
     async def post() -> None:
         async with gate:
-            answer = await at_home.caller.post("/emails", json=EMAIL)
+            answer = await harness.caller.post("/emails", json=EMAIL)
             assert answer.status_code == 200
 
     await asyncio.gather(*(post() for _ in range(MESSAGES)))

@@ -11,7 +11,7 @@ import pytest
 from app.mail.mailbox_health import PROBE_DELAYS
 from app.simulator import Account, Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import EMAIL, PASSWORD, harness
+from tests.harness import EMAIL, PASSWORD, open_harness
 from tests.relay.mailboxes.pooled import MAILBOXES, accounts, pooled, post
 from tests.relay.mailboxes.test_lanes import MINUTE, WHOLE
 
@@ -32,16 +32,16 @@ async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
     off = Account(SHUT, password="another", send_as=("*@contoso.com",))
     async with (
         Simulator(accounts=[off, *accounts()[1:]], clock=clock) as simulator,
-        harness(simulator, pooled(simulator, tmp_path), clock) as at_home,
+        open_harness(simulator, pooled(simulator, tmp_path), clock) as harness,
     ):
         gate = asyncio.Semaphore(16)
-        ids = [await post(at_home.caller, gate) for _ in range(200)]
+        ids = [await post(harness.caller, gate) for _ in range(200)]
         await simulator.wait_for(200, 3600)
         await clock.sleep(1.0)  # until the last of them are settled too
         assert {seen.mailbox for seen in simulator.accepted} == set(MAILBOXES) - {SHUT}
-        shut = at_home.postern.coordinator.mailboxes[SHUT]
+        shut = harness.postern.coordinator.mailboxes[SHUT]
         assert shut.condition.health == "held"
-        answers = await asyncio.gather(*(at_home.caller.get(f"/emails/{id}") for id in ids))
+        answers = await asyncio.gather(*(harness.caller.get(f"/emails/{id}") for id in ids))
         assert {answer.json()["last_event"] for answer in answers} == {"sent"}
         await clock.sleep(sum(PROBE_DELAYS[:3]) + 3 * LATE)
         moments = [login.at for login in simulator.logins if login.mailbox == SHUT]
@@ -52,7 +52,7 @@ async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
         await clock.sleep(PROBE_DELAYS[-1] + LATE)
         assert shut.condition.health == "open"
         for _ in range(120):
-            await post(at_home.caller, gate)
+            await post(harness.caller, gate)
         await simulator.wait_for(320, 3600)
         assert SHUT in {seen.mailbox for seen in simulator.accepted[200:]}
 
@@ -65,21 +65,21 @@ async def test_an_estimate_is_honest(tmp_path: Path) -> None:
     backlog, asked = (5_000, 100) if WHOLE else (1_000, 50)
     async with (
         Simulator(accounts=accounts(), clock=clock) as simulator,
-        harness(simulator, pooled(simulator, tmp_path), clock) as at_home,
+        open_harness(simulator, pooled(simulator, tmp_path), clock) as harness,
     ):
         gate = asyncio.Semaphore(16)
         said: dict[str, tuple[float, float]] = {}
         for number in range(backlog):
-            id = await post(at_home.caller, gate, subject=f"number {number}")
+            id = await post(harness.caller, gate, subject=f"number {number}")
             if number % (backlog // asked) == 0:
                 now = clock.now()
-                relay = (await at_home.caller.get(f"/emails/{id}")).json()["relay"]
+                relay = (await harness.caller.get(f"/emails/{id}")).json()["relay"]
                 if relay["position"] is not None:
                     said[id] = now, parse(relay["estimated_send_at"])
         await simulator.wait_for(backlog, 1e6)
         errors = []
         for id, (at, estimate) in said.items():
-            (attempt,) = (await at_home.caller.get(f"/emails/{id}")).json()["relay"]["attempts"]
+            (attempt,) = (await harness.caller.get(f"/emails/{id}")).json()["relay"]["attempts"]
             wait = parse(attempt["ended_at"]) - at
             errors.append(abs(estimate - at - wait) / max(wait, MINUTE / 30))
     print(f"{len(errors)} estimates, median error {median(errors):.1%}")
@@ -91,7 +91,7 @@ async def test_an_estimate_is_honest(tmp_path: Path) -> None:
 async def test_nobody_may_send_as_a_stranger(tmp_path: Path) -> None:
     """Refused at the POST, never discovered after DATA."""
     async with Simulator(accounts=accounts(), clock=LoopClock()) as simulator:
-        async with harness(simulator, pooled(simulator, tmp_path), LoopClock()) as at_home:
-            answer = await at_home.caller.post("/emails", json={**EMAIL, "from": "ceo@fabrikam.com"})
+        async with open_harness(simulator, pooled(simulator, tmp_path), LoopClock()) as harness:
+            answer = await harness.caller.post("/emails", json={**EMAIL, "from": "ceo@fabrikam.com"})
             assert (answer.status_code, answer.json()["reason"]) == (403, "sender_not_allowed")
         assert simulator.messages == []

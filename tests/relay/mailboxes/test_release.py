@@ -6,14 +6,14 @@ from app.simulator import Fault, Point, Say
 from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
 
 
-async def test_a_release_right_behind_a_refused_login(at_home: Harness) -> None:
+async def test_a_release_right_behind_a_refused_login(harness: Harness) -> None:
     """What was mended works at once: the refusal of a moment ago is nobody's answer."""
-    at_home.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
-    id = await at_home.post()
+    harness.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
+    id = await harness.post()
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while (await at_home.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
+        while (await harness.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
             await asyncio.sleep(0.005)
-    answer = await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")
+    answer = await harness.caller.post(f"/mailboxes/{MAILBOX}/release")
     assert answer.status_code == 200
-    await at_home.until(id, "done")
-    assert [login.ok for login in at_home.simulator.logins] == [False, True]
+    await harness.until(id, "done")
+    assert [login.ok for login in harness.simulator.logins] == [False, True]

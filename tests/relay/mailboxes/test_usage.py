@@ -4,14 +4,14 @@ from pathlib import Path
 
 from app.simulator import Delay, Fault, Point, Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 TWO = ["ada@example.net", "charles@example.net"]
 
 
-async def used(at_home: Harness) -> dict[str, int]:
+async def used(harness: Harness) -> dict[str, int]:
     """As an administrator reads it."""
-    answer = await at_home.caller.get("/mailboxes")
+    answer = await harness.caller.get("/mailboxes")
     (mailbox,) = answer.json()["data"]
     assert mailbox["limits"] == {"connections": 3, "messages_per_minute": 30, "recipients_per_day": 10_000}
     assert mailbox["credential"]["what"] == "password"
@@ -25,13 +25,13 @@ async def test_usage_is_what_the_upstream_counts(tmp_path: Path) -> None:
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
         slow = simulator.faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))
-        async with harness(simulator, settings_for(simulator, tmp_path), clock) as at_home:
-            assert await used(at_home) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 0}
-            for id in [await at_home.post(to=TWO) for _ in range(3)]:
-                await at_home.until(id, "done")
-            on_its_way = await at_home.post(to="slow@example.net")
+        async with open_harness(simulator, settings_for(simulator, tmp_path), clock) as harness:
+            assert await used(harness) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 0}
+            for id in [await harness.post(to=TWO) for _ in range(3)]:
+                await harness.until(id, "done")
+            on_its_way = await harness.post(to="slow@example.net")
             await slow.wait(WAIT_TIMEOUT)
-            assert await used(at_home) == {"connections": 1, "messages_last_minute": 4, "recipients_last_day": 7}
-            await at_home.until(on_its_way, "done")
+            assert await used(harness) == {"connections": 1, "messages_last_minute": 4, "recipients_last_day": 7}
+            await harness.until(on_its_way, "done")
             await clock.sleep(61.0)
-            assert await used(at_home) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 7}
+            assert await used(harness) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 7}

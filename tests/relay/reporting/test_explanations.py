@@ -11,26 +11,26 @@ from app.simulator import Fault
 from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
 
 
-async def until_it_stands(at_home: Harness, health: str) -> dict[str, Any]:
+async def until_it_stands(harness: Harness, health: str) -> dict[str, Any]:
     """The mailbox, once it stands so."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
-            [mailbox] = (await at_home.caller.get("/mailboxes")).json()["data"]
+            [mailbox] = (await harness.caller.get("/mailboxes")).json()["data"]
             if mailbox["health"] == health:
                 found: dict[str, Any] = mailbox
                 return found
             await asyncio.sleep(0.005)
 
 
-async def test_a_login_that_is_switched_off(at_home: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_login_that_is_switched_off(harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     """The message that waits, its mailbox and the log name the command that mends it, ready to be copied."""
-    at_home.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
+    harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
     logs.configure(human=False)
-    id = await at_home.post()
-    mailbox = await until_it_stands(at_home, "held")
+    id = await harness.post()
+    mailbox = await until_it_stands(harness, "held")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     logs.configure(human=True)
-    said = (await at_home.until(id, "queued"))["relay"]["explanation"]
+    said = (await harness.until(id, "queued"))["relay"]["explanation"]
     assert f"Mailbox {MAILBOX} has been held since " in said["summary"]
     [held] = [line for line in lines if line["event"] == "mailbox.held"]
     for fix in (said["fix"], mailbox["explanation"]["fix"], held["fix"]):
@@ -38,16 +38,16 @@ async def test_a_login_that_is_switched_off(at_home: Harness, capsys: pytest.Cap
         assert "<mailbox>" not in fix
 
 
-async def test_a_mailbox_that_a_person_holds(at_home: Harness) -> None:
+async def test_a_mailbox_that_a_person_holds(harness: Harness) -> None:
     """Messages accepted meanwhile say why they wait and how it ends; afterwards that they were taken."""
-    answer = await at_home.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "audit"})
+    answer = await harness.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "audit"})
     assert answer.status_code == 200
-    await until_it_stands(at_home, "held")
-    id = await at_home.post()
-    said = (await at_home.email(id))["relay"]["explanation"]
+    await until_it_stands(harness, "held")
+    id = await harness.post()
+    said = (await harness.email(id))["relay"]["explanation"]
     assert "An operator holds the mailbox: audit." in said["summary"]
     assert f"`postern mailboxes release {MAILBOX}`" in said["fix"]
-    await at_home.caller.post(f"/mailboxes/{MAILBOX}/release")
-    said = (await at_home.until(id, "done"))["relay"]["explanation"]
+    await harness.caller.post(f"/mailboxes/{MAILBOX}/release")
+    said = (await harness.until(id, "done"))["relay"]["explanation"]
     assert "does not mean that it was delivered" in said["summary"]
     assert "Message trace" in said["fix"]

@@ -9,7 +9,7 @@ import pytest
 
 from app import logs, main
 from app.simulator import Fault, Point, Say, Simulator
-from tests.harness import EMAIL, MAILBOX, Harness, harness, settings_for
+from tests.harness import EMAIL, MAILBOX, Harness, open_harness, settings_for
 
 
 @pytest.fixture(autouse=True)
@@ -23,17 +23,17 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-async def test_each_step_has_its_line(at_home: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_each_step_has_its_line(harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     """Accepted, claimed, attempted, replaced by a newer one: by the email's id, and the caller's by his request's."""
     logs.configure(human=False, level="debug")
-    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
-    answer = await at_home.caller.post(
+    harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
+    answer = await harness.caller.post(
         "/emails", json={**EMAIL, "to": "late@example.net", "coalesce": "it"}, headers={"X-Request-Id": "first"}
     )
     old = answer.json()["id"]
-    await at_home.until(old, "deferred")
-    newer = await at_home.caller.post("/emails", json={**EMAIL, "coalesce": "it"}, headers={"X-Request-Id": "second"})
-    await at_home.until(newer.json()["id"], "done")
+    await harness.until(old, "deferred")
+    newer = await harness.caller.post("/emails", json={**EMAIL, "coalesce": "it"}, headers={"X-Request-Id": "second"})
+    await harness.until(newer.json()["id"], "done")
     told = lines(capsys)
     assert [one["event"] for one in told if one.get("email") == old] == [
         "email.accepted",
@@ -56,12 +56,12 @@ async def test_the_setting_masks_whoever_is_written_to(
     settings = settings_for(simulator, tmp_path, log_addresses="masked", log_format="json")
     main.configure_logs(settings)
     simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
-    async with harness(simulator, settings) as at_home:
-        await at_home.until(await at_home.post(to="lovelace@example.net"), "done")
+    async with open_harness(simulator, settings) as harness:
+        await harness.until(await harness.post(to="lovelace@example.net"), "done")
         for changes in ({"to": "lovelace@@example.net"}, {"from": "lovelace@example.net"}):
-            answer = await at_home.caller.post("/emails", json={**EMAIL, **changes})
+            answer = await harness.caller.post("/emails", json={**EMAIL, **changes})
             assert answer.status_code in (403, 422)
-        await at_home.caller.get("/lovelace@example.net")
+        await harness.caller.get("/lovelace@example.net")
     written = capsys.readouterr().err
     assert "lovelace" not in written
     assert "***@example.net" in written

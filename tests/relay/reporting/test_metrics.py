@@ -18,7 +18,7 @@ from app.mail.outcome.attempt import FailureKind, Phase
 from app.metrics_exporter import MetricsExporter
 from app.simulator import Drop, Fault, Point, Say, Simulator
 from app.store import Store
-from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 RULES = {
     *(rule.name for rule in policy.RULES),
@@ -41,9 +41,9 @@ LABELS = {
 Counts = Counter[tuple[str, tuple[str, ...]]]
 
 
-async def counts(at_home: Harness) -> Counts:
+async def counts(harness: Harness) -> Counts:
     """Every counter of the process, by name and label values."""
-    answer = await at_home.caller.get("/metrics")
+    answer = await harness.caller.get("/metrics")
     assert answer.status_code == 200
     found: Counts = Counter()
     for family in text_string_to_metric_families(answer.text):
@@ -55,26 +55,26 @@ async def counts(at_home: Harness) -> Counts:
     return found
 
 
-async def counted(at_home: Harness, before: Counts) -> Counts:
+async def counted(harness: Harness, before: Counts) -> Counts:
     """What was counted since, once an attempt is: its count follows the commit that a caller sees."""
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while "postern_attempts_total" not in {name for name, _ in await counts(at_home) - before}:
+        while "postern_attempts_total" not in {name for name, _ in await counts(harness) - before}:
             await asyncio.sleep(0.005)
-    return await counts(at_home) - before
+    return await counts(harness) - before
 
 
-async def test_an_email_on_its_way_is_counted(at_home: Harness) -> None:
+async def test_an_email_on_its_way_is_counted(harness: Harness) -> None:
     """Once accepted, once relayed; asking again for the same is not another one."""
-    before = await counts(at_home)
+    before = await counts(harness)
     for _ in range(2):
-        answer = await at_home.caller.post(
+        answer = await harness.caller.post(
             "/emails",
             json={"from": "noreply@contoso.com", "to": "ada@example.net", "subject": "Hello", "text": "Hello"},
             headers={"Idempotency-Key": "once"},
         )
         assert answer.status_code == 200
-    await at_home.until(answer.json()["id"], "done")
-    assert await counted(at_home, before) == {
+    await harness.until(answer.json()["id"], "done")
+    assert await counted(harness, before) == {
         ("postern_emails_accepted_total", ("default", "normal")): 1,
         ("postern_emails_relayed_total", ("normal",)): 1,
         ("postern_attempts_total", ("finish",)): 1,
@@ -82,13 +82,13 @@ async def test_an_email_on_its_way_is_counted(at_home: Harness) -> None:
     }
 
 
-async def test_a_reply_that_no_row_knows_is_counted(at_home: Harness) -> None:
+async def test_a_reply_that_no_row_knows_is_counted(harness: Harness) -> None:
     """At its phase, which is there at 0 before; its text is not."""
-    before = await counts(at_home)
+    before = await counts(harness)
     assert ("postern_unknown_replies_total", ("dot",)) in before
-    at_home.simulator.faults.add(Fault(at=Point.DOT, do=Say("451 4.9.9 Nobody has ever seen this")))
-    await at_home.until(await at_home.post(), "deferred")
-    assert await counted(at_home, before) == {
+    harness.simulator.faults.add(Fault(at=Point.DOT, do=Say("451 4.9.9 Nobody has ever seen this")))
+    await harness.until(await harness.post(), "deferred")
+    assert await counted(harness, before) == {
         ("postern_emails_accepted_total", ("default", "normal")): 1,
         ("postern_emails_deferred_total", ("message-deferred",)): 1,
         ("postern_attempts_total", ("defer",)): 1,
@@ -97,23 +97,23 @@ async def test_a_reply_that_no_row_knows_is_counted(at_home: Harness) -> None:
     }
 
 
-async def test_each_recipient_is_counted_by_its_rule(at_home: Harness) -> None:
+async def test_each_recipient_is_counted_by_its_rule(harness: Harness) -> None:
     """Also one without a reply; and no address gets into a label."""
-    before = await counts(at_home)
-    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
-    at_home.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
-    await at_home.until(await at_home.post(to=["no@example.net", "yes@example.net"]), "deferred")
-    since = await counted(at_home, before)
+    before = await counts(harness)
+    harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
+    harness.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
+    await harness.until(await harness.post(to=["no@example.net", "yes@example.net"]), "deferred")
+    since = await counted(harness, before)
     assert {rule[0]: count for (name, rule), count in since.items() if name == "postern_verdicts_total"} == {
         "unknown-recipient": 1,
         "in-doubt": 1,
     }
 
 
-async def test_anybody_inside_may_read_them(at_home: Harness) -> None:
+async def test_anybody_inside_may_read_them(harness: Harness) -> None:
     """Without a key, in Prometheus' own type; nothing else is possible."""
     for method, status in (("GET", 200), ("HEAD", 200), ("POST", 405)):
-        answer = await at_home.caller.request(method, "/metrics", headers={"authorization": "none"})
+        answer = await harness.caller.request(method, "/metrics", headers={"authorization": "none"})
         assert answer.status_code == status
         if status == 200:
             assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -128,26 +128,26 @@ def series(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     }
 
 
-async def test_nothing_that_a_caller_sends_becomes_a_series(at_home: Harness) -> None:
+async def test_nothing_that_a_caller_sends_becomes_a_series(harness: Harness) -> None:
     """Labels have the values of the code and of the settings: after every kind of request, no other series is there
     than after the first of each."""
 
     async def everything(number: int) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
-        at_home.simulator.faults.add(
+        harness.simulator.faults.add(
             Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient=f"no{number}@example{number}.net")
         )
         headers = {"Idempotency-Key": f"key-{number}", "X-Request-Id": f"request-{number}", "User-Agent": f"{number}"}
         for lane in Lane:
             changes = {"from": f"sender{number}@contoso.com", "to": f"ada{number}@example{number}.net", "lane": lane}
             tags = [{"name": f"tag{number}", "value": f"value{number}"}]
-            await at_home.until(await at_home.post(**changes, tags=tags, coalesce=f"it-{number}-{lane}"), "done")
-        await at_home.until(await at_home.post(to=f"no{number}@example{number}.net"), "done")
+            await harness.until(await harness.post(**changes, tags=tags, coalesce=f"it-{number}-{lane}"), "done")
+        await harness.until(await harness.post(to=f"no{number}@example{number}.net"), "done")
         for path in (f"/path-{number}", f"/emails/{number}", "/emails/validate"):
-            answer = await at_home.caller.post(path, json={"from": f"{number}@example.org"}, headers=headers)
+            answer = await harness.caller.post(path, json={"from": f"{number}@example.org"}, headers=headers)
             assert answer.status_code >= 400
-        return series((await at_home.caller.get("/metrics")).text)
+        return series((await harness.caller.get("/metrics")).text)
 
-    before = series((await at_home.caller.get("/metrics")).text)  # others in this process have counted too
+    before = series((await harness.caller.get("/metrics")).text)  # others in this process have counted too
     first = await everything(1)
     for name, labels in first - before:
         for label, value in labels:
@@ -157,14 +157,14 @@ async def test_nothing_that_a_caller_sends_becomes_a_series(at_home: Harness) ->
     assert latest == first
 
 
-async def test_what_stands_is_told_with_what_was_counted(at_home: Harness) -> None:
+async def test_what_stands_is_told_with_what_was_counted(harness: Harness) -> None:
     """Age of the oldest due message, what waits, connections, pace, the day's recipients and the mailbox's health."""
-    at_home.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
-    await at_home.until(await at_home.post(lane="bulk", to="late@example.net"), "deferred")
-    await at_home.until(await at_home.post(), "done")
+    harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
+    await harness.until(await harness.post(lane="bulk", to="late@example.net"), "deferred")
+    await harness.until(await harness.post(), "done")
     told = {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families((await at_home.caller.get("/metrics")).text)
+        for family in text_string_to_metric_families((await harness.caller.get("/metrics")).text)
         for sample in family.samples
     }
     assert told["postern_store_up",] == 1
@@ -182,12 +182,12 @@ async def test_what_stands_is_told_with_what_was_counted(at_home: Harness) -> No
 async def test_metrics_may_have_a_port_of_their_own(simulator: Simulator, tmp_path: Path) -> None:
     """Then the API does not tell them, and that port tells nothing else, errors in the API's form."""
     async with (
-        harness(simulator, settings_for(simulator, tmp_path, metrics_port=0)) as at_home,
+        open_harness(simulator, settings_for(simulator, tmp_path, metrics_port=0)) as harness,
         httpx.AsyncClient(trust_env=False) as prometheus,
     ):
-        assert (await at_home.caller.get("/metrics")).json()["name"] == "not_found"
-        url = at_home.postern.metrics_url
-        assert not url.startswith(at_home.postern.url)
+        assert (await harness.caller.get("/metrics")).json()["name"] == "not_found"
+        url = harness.postern.metrics_url
+        assert not url.startswith(harness.postern.url)
         assert "postern_oldest_due_seconds" in (await prometheus.get(url)).text
         for path in ("/emails", "/healthz", "/docs"):
             assert (await prometheus.get(url.replace("/metrics", path))).json()["statusCode"] == 404

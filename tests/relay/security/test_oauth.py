@@ -18,14 +18,14 @@ from app.simulator import Account, Limits, Simulator
 from app.simulator.entra import TENANT
 from tests.clock import LoopClock, autojump
 from tests.entra import CLIENT, SECRET, RunningEntra, app, certificate, federated, key_pem, pem, running_entra
-from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
 
 FREE = Limits(connections_sending=1000, messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 SECRET_SETTINGS: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SecretStr(SECRET)}
 
 
 @asynccontextmanager
-async def oauth_house(
+async def oauth_harness(
     folder: Path,
     *,
     clock: Clock | None = None,
@@ -44,8 +44,8 @@ async def oauth_house(
         if refuse:
             there.entra.refuse(refuse, times=None)
         settings = settings_for(simulator, folder, **{**facts(there), **(credential or SECRET_SETTINGS)})
-        async with harness(simulator, settings, clock) as at_home:
-            yield at_home, there
+        async with open_harness(simulator, settings, clock) as harness:
+            yield harness, there
 
 
 def facts(there: RunningEntra) -> dict[str, Any]:
@@ -58,10 +58,10 @@ def facts(there: RunningEntra) -> dict[str, Any]:
     }
 
 
-async def until_health(at_home: Harness, health: Health) -> None:
+async def until_health(harness: Harness, health: Health) -> None:
     """Until the mailbox stands so."""
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while at_home.mailbox.condition.health is not health:
+        while harness.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
 
 
@@ -89,14 +89,14 @@ KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
 @autojump
 async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """One token request, one XOAUTH2 login that the simulator has verified, and the mail has arrived."""
-    async with oauth_house(tmp_path, **KINDS[kind](tmp_path)) as (at_home, there):
+    async with oauth_harness(tmp_path, **KINDS[kind](tmp_path)) as (harness, there):
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there.entra.authority)
         there.entra.directory.add(app(certificates=(registered(tmp_path),)))
-        email = await at_home.until(await at_home.post(), "done")
+        email = await harness.until(await harness.post(), "done")
         assert email["last_event"] == "sent"
         assert [(asked.method, asked.outcome) for asked in there.entra.requests] == [(kind, "ok")]
-        assert [(login.mechanism, login.ok) for login in at_home.simulator.logins] == [("XOAUTH2", True)]
-        assert len(at_home.simulator.accepted) == 1
+        assert [(login.mechanism, login.ok) for login in harness.simulator.logins] == [("XOAUTH2", True)]
+        assert len(harness.simulator.accepted) == 1
 
 
 @autojump
@@ -105,7 +105,7 @@ async def test_the_certificates_last_day_is_watched(tmp_path: Path) -> None:
     one = certificate("watched", ends=timedelta(days=5))
     (tmp_path / "app.pem").write_text(pem(one) + key_pem("watched"))
     credential: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_certificate": tmp_path / "app.pem"}
-    async with oauth_house(tmp_path, **credential), asyncio.timeout(WAIT_TIMEOUT):
+    async with oauth_harness(tmp_path, **credential), asyncio.timeout(WAIT_TIMEOUT):
         while last_day() != one.not_valid_after_utc.timestamp():
             await asyncio.sleep(0.005)
 
@@ -130,16 +130,16 @@ async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> N
     """Three lifetimes of tokens, sessions that die all the time: no login is refused, every message arrives once."""
     clock = LoopClock(speed=450.0)
     limits = Limits(connections_sending=1000, messages_per_minute=10**9, idle=1e9, session=300, tarpit=0)
-    async with oauth_house(tmp_path, clock=clock, limits=limits, lifetime=1300.0) as (at_home, there):
+    async with oauth_harness(tmp_path, clock=clock, limits=limits, lifetime=1300.0) as (harness, there):
         ids, ends_at = [], clock.now() + 3 * 1300
         while clock.now() < ends_at:
-            ids.append(await at_home.post())
-            await at_home.until(ids[-1], "done")
+            ids.append(await harness.post())
+            await harness.until(ids[-1], "done")
             await clock.sleep(20.0)
-        emails = [await at_home.email(id) for id in ids]
+        emails = [await harness.email(id) for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
-        assert len(at_home.simulator.accepted) == len(ids)
-        assert [login for login in at_home.simulator.logins if not login.ok] == []
+        assert len(harness.simulator.accepted) == len(ids)
+        assert [login for login in harness.simulator.logins if not login.ok] == []
         assert len(there.entra.requests) >= 3
         assert set(there.outcomes) == {"ok"}
 
@@ -147,50 +147,50 @@ async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> N
 @autojump
 async def test_fifty_connections_at_once_are_one_token_request(tmp_path: Path) -> None:
     """However many sessions open."""
-    async with oauth_house(tmp_path, connections=50, **SECRET_SETTINGS) as (at_home, there):
-        ids = [await at_home.post() for _ in range(200)]
+    async with oauth_harness(tmp_path, connections=50, **SECRET_SETTINGS) as (harness, there):
+        ids = [await harness.post() for _ in range(200)]
         for id in ids:
-            await at_home.until(id, "done")
-        assert len(at_home.simulator.accepted) == 200
+            await harness.until(id, "done")
+        assert len(harness.simulator.accepted) == 200
         assert there.outcomes == ["ok"]
 
 
 @autojump
 async def test_a_token_that_is_refused_is_renewed_and_the_mail_goes(tmp_path: Path) -> None:
     """One refused login, one new token; the message knows nothing of it."""
-    async with oauth_house(tmp_path) as (at_home, there):
+    async with oauth_harness(tmp_path) as (harness, there):
         there.entra.revoke()
         there.entra.lifetime = 4000.0
-        first = await at_home.post()
-        await at_home.until(first, "done")
+        first = await harness.post()
+        await harness.until(first, "done")
         there.entra.revoke()
-        await cut(at_home)
-        email = await at_home.until(await at_home.post(), "done")
+        await cut(harness)
+        email = await harness.until(await harness.post(), "done")
         assert len(email["relay"]["attempts"]) == 1
-        assert [login.ok for login in at_home.simulator.logins] == [True, False, True]
+        assert [login.ok for login in harness.simulator.logins] == [True, False, True]
         assert there.outcomes == ["ok", "ok"]
 
 
-async def cut(at_home: Harness) -> None:
+async def cut(harness: Harness) -> None:
     """End every session, so that the next message logs in again."""
-    port = at_home.simulator.port
-    await at_home.simulator.stop()
-    await at_home.simulator.start(port=port)
+    port = harness.simulator.port
+    await harness.simulator.stop()
+    await harness.simulator.start(port=port)
 
 
 @autojump
 async def test_a_new_token_that_is_refused_too_holds_the_mailbox(tmp_path: Path) -> None:
     """Two logins for all that wait, and no message fails."""
-    async with oauth_house(tmp_path) as (at_home, there):
-        at_home.simulator.accounts.add(Account(MAILBOX))
-        ids = [await at_home.post() for _ in range(10)]
-        await until_health(at_home, Health.HELD)
-        assert [login.ok for login in at_home.simulator.logins] == [False, False]
+    async with oauth_harness(tmp_path) as (harness, there):
+        harness.simulator.accounts.add(Account(MAILBOX))
+        ids = [await harness.post() for _ in range(10)]
+        await until_health(harness, Health.HELD)
+        assert [login.ok for login in harness.simulator.logins] == [False, False]
         assert there.outcomes == ["ok", "ok"]
         for id in ids:
-            await at_home.until(id, "queued")
-        assert len(at_home.simulator.logins) == 2
-        explanation = at_home.mailbox.condition.explanation
+            await harness.until(id, "queued")
+        assert len(harness.simulator.logins) == 2
+        explanation = harness.mailbox.condition.explanation
         assert explanation is not None
         assert "login is refused" in explanation.summary
 
@@ -202,30 +202,30 @@ async def test_a_wrong_secret_holds_the_mailbox_without_a_login(tmp_path: Path) 
     file = tmp_path / "secret"
     file.write_text("wrong~secret")
     credential: dict[str, Any] = {**SECRET_SETTINGS, "client_secret": FileSecret("wrong~secret", file)}
-    async with oauth_house(tmp_path, clock=clock, **credential) as (at_home, there):
-        id = await at_home.post()
-        await until_health(at_home, Health.HELD)
-        email = await at_home.until(id, "queued")
+    async with oauth_harness(tmp_path, clock=clock, **credential) as (harness, there):
+        id = await harness.post()
+        await until_health(harness, Health.HELD)
+        email = await harness.until(id, "queued")
         assert "refuses the app's client secret: it is wrong" in email["relay"]["explanation"]["summary"]
         assert "not its Secret ID" in email["relay"]["explanation"]["fix"]
         [attempt] = email["relay"]["attempts"]
         assert "AADSTS7000215" in attempt["failure"]["detail"]
-        assert at_home.simulator.sessions == []
+        assert harness.simulator.sessions == []
         assert there.outcomes == ["AADSTS7000215"]
         file.write_text(SECRET)
-        assert (await at_home.until(id, "done"))["last_event"] == "sent"
+        assert (await harness.until(id, "done"))["last_event"] == "sent"
 
 
 @autojump
 async def test_an_endpoint_that_is_away_for_a_while_pauses(tmp_path: Path) -> None:
     """No login meanwhile, nothing fails, and all of it goes by itself when the endpoint is back."""
     clock = LoopClock(speed=60.0)
-    async with oauth_house(tmp_path, clock=clock, refuse="503", **SECRET_SETTINGS) as (at_home, there):
-        ids = [await at_home.post() for _ in range(10)]
-        await until_health(at_home, Health.PAUSED)
-        assert at_home.simulator.sessions == []
+    async with oauth_harness(tmp_path, clock=clock, refuse="503", **SECRET_SETTINGS) as (harness, there):
+        ids = [await harness.post() for _ in range(10)]
+        await until_health(harness, Health.PAUSED)
+        assert harness.simulator.sessions == []
         there.entra.clear_failures()
-        emails = [await at_home.until(id, "done") for id in ids]
+        emails = [await harness.until(id, "done") for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
         assert there.outcomes[-1] == "ok"
 
@@ -236,15 +236,15 @@ async def test_a_secret_is_rotated_without_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(SECRET)
     credential: dict[str, Any] = {**SECRET_SETTINGS, "client_secret": FileSecret(SECRET, file)}
-    async with oauth_house(tmp_path, **credential) as (at_home, there):
-        await at_home.until(await at_home.post(), "done")
+    async with oauth_harness(tmp_path, **credential) as (harness, there):
+        await harness.until(await harness.post(), "done")
         file.write_text("rotated~secret\n")
         there.entra.directory.add(app(secrets=("rotated~secret",)))
         there.entra.revoke()
-        await cut(at_home)
-        await at_home.until(await at_home.post(), "done")
+        await cut(harness)
+        await harness.until(await harness.post(), "done")
         assert there.outcomes == ["ok", "ok"]
-        assert len(at_home.simulator.accepted) == 2
+        assert len(harness.simulator.accepted) == 2
 
 
 @autojump
@@ -255,7 +255,7 @@ async def test_two_secrets_overlap(tmp_path: Path) -> None:
         "client_secret": SecretStr("ended~secret"),
         "client_secret_next": SecretStr(SECRET),
     }
-    async with oauth_house(tmp_path, **credential) as (at_home, there):
-        email = await at_home.until(await at_home.post(), "done")
+    async with oauth_harness(tmp_path, **credential) as (harness, there):
+        email = await harness.until(await harness.post(), "done")
         assert len(email["relay"]["attempts"]) == 1
         assert there.outcomes == ["AADSTS7000215", "ok"]

@@ -29,7 +29,7 @@ from app.simulator.entra import TENANT
 from app.tracing_otel import OtelSpanRecorder
 from tests.contract.console.operator import visitor
 from tests.entra import CLIENT, RunningEntra, app, running_entra
-from tests.harness import EMAIL, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import EMAIL, WAIT_TIMEOUT, Harness, open_harness, settings_for
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
 
@@ -117,26 +117,26 @@ def in_trouble(marks: Marks, simulator: Simulator, there: RunningEntra, folder: 
     return settings_for(simulator, folder, **changes)
 
 
-async def until_held(at_home: Harness) -> None:
+async def until_held(harness: Harness) -> None:
     """Until a mailbox is."""
     async with asyncio.timeout(WAIT_TIMEOUT):
-        while "held" not in (await at_home.caller.get("/mailboxes")).text:
+        while "held" not in (await harness.caller.get("/mailboxes")).text:
             await asyncio.sleep(0.05)
 
 
-async def every_trouble(at_home: Harness, marks: Marks, there: RunningEntra) -> None:
+async def every_trouble(harness: Harness, marks: Marks, there: RunningEntra) -> None:
     """What can go wrong near a credential, and the answers about it."""
-    caller, faults = at_home.caller, at_home.simulator.faults
+    caller, faults = harness.caller, harness.simulator.faults
     encoded = base64.b64encode(marks.password.encode()).decode()
     faults.add(Fault(at=Point.AUTH, do=Say(f"535 5.7.3 no: {marks.password} {encoded} {encoded[:20]}"), times=1))
     there.entra.refuse("AADSTS7000222", times=1)
     async with Receiver(lambda got: Reply(500, body=f"{got.headers} {got.body!r}")) as receiver:
-        await listen(at_home, receiver.url)
-        await listen(at_home, "http://127.0.0.1:9/gone")
+        await listen(harness, receiver.url)
+        await listen(harness, "http://127.0.0.1:9/gone")
         for sender in (SHOP, BILLING):
-            id = await at_home.post(**{"from": sender, "subject": f"from {sender}"})
-            await at_home.until(id, "queued")
-        await until_held(at_home)
+            id = await harness.post(**{"from": sender, "subject": f"from {sender}"})
+            await harness.until(id, "queued")
+        await until_held(harness)
         for path in ("readyz?deep=1", "readyz", "mailboxes", f"emails/{id}", "emails", "webhooks", "keys", "audit"):
             await caller.get(f"/{path}")
         faults.add(Fault(at=Point.TLS, do=Drop(), times=1))
@@ -152,12 +152,12 @@ async def every_trouble(at_home: Harness, marks: Marks, there: RunningEntra) -> 
         crashed = await caller.post("/emails", json=EMAIL)
         Striking.broken = False
         assert crashed.status_code == 500
-        await at_home.until(await at_home.post(**{"from": BILLING}), "done", "queued")
+        await harness.until(await harness.post(**{"from": BILLING}), "done", "queued")
 
 
-async def walk(at_home: Harness, marks: Marks) -> None:
+async def walk(harness: Harness, marks: Marks) -> None:
     """Every page that a person comes to, logged in or not."""
-    async with visitor(at_home) as operator:
+    async with visitor(harness) as operator:
         operator.client.event_hooks["response"].append(marks.note)
         await operator.log_in(f"{marks.console}x", status=403)
         await operator.log_in(marks.console)
@@ -176,12 +176,12 @@ async def test_no_secret_is_found_anywhere(tmp_path: Path, capsys: pytest.Captur
             async with Simulator() as simulator, running_entra(simulator, tmp_path) as there:
                 settings = in_trouble(marks, simulator, there, tmp_path)
                 marks.seen.append(("the settings", f"{settings!r} {settings}"))
-                async with harness(simulator, settings, Striking()) as at_home:
-                    at_home.caller.headers["Authorization"] = f"Bearer {marks.api_key}"
-                    at_home.caller.event_hooks["response"].append(marks.note)
-                    await every_trouble(at_home, marks, there)
-                    await walk(at_home, marks)
-                    await at_home.caller.get("/metrics")
+                async with open_harness(simulator, settings, Striking()) as harness:
+                    harness.caller.headers["Authorization"] = f"Bearer {marks.api_key}"
+                    harness.caller.event_hooks["response"].append(marks.note)
+                    await every_trouble(harness, marks, there)
+                    await walk(harness, marks)
+                    await harness.caller.get("/metrics")
     finally:
         logs.configure(human=True)
         tracing.set_recorder(None)

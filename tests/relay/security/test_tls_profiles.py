@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.simulator import ServerProfile, Simulator
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, harness, settings_for
+from tests.harness import ACCOUNT, WAIT_TIMEOUT, open_harness, settings_for
 
-BAD_DOORS = {
+BAD_TLS_PROFILES = {
     "no STARTTLS": (ServerProfile(starttls=False), "tls"),
     "wrong host": (ServerProfile(certificate="wrong_host"), "certificate"),
     "foreign CA": (ServerProfile(certificate="foreign"), "certificate"),
@@ -20,17 +20,17 @@ BAD_DOORS = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_DOORS)
+@pytest.mark.parametrize("name", BAD_TLS_PROFILES)
 async def test_nothing_leaves_through_a_bad_door(tmp_path: Path, name: str) -> None:
     """Not the login, not the envelope, not the content; and the mailbox rests with the reason."""
-    door, kind = BAD_DOORS[name]
+    door, kind = BAD_TLS_PROFILES[name]
     async with Simulator(accounts=[ACCOUNT], profile=door) as simulator:
-        async with harness(simulator, settings_for(simulator, tmp_path)) as at_home:
-            id = await at_home.post()
+        async with open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
+            id = await harness.post()
             async with asyncio.timeout(WAIT_TIMEOUT):
-                while at_home.mailbox.condition.health != "paused":
+                while harness.mailbox.condition.health != "paused":
                     await asyncio.sleep(0.005)
-            email = await at_home.until(id, "queued")
+            email = await harness.until(id, "queued")
         [attempt] = email["relay"]["attempts"]
         assert attempt["failure"]["kind"] == kind
         assert email["relay"]["explanation"]["fix"]

@@ -17,7 +17,7 @@ from app.simulator import Simulator
 from app.store import Store
 from app.store.keys.records import AuthenticatedKey, Key, Permission
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, EMAIL, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, open_harness, settings_for
 
 RIGHT, NEW = "a-key-that-has-worked", "a-key-that-is-new-here"
 
@@ -109,12 +109,12 @@ async def test_what_waits_is_bounded(tmp_path: Path) -> None:
 
 async def test_a_flood_from_outside(tmp_path: Path) -> None:
     """All are refused, and mail goes on."""
-    async with Simulator([ACCOUNT]) as simulator, harness(simulator, settings_for(simulator, tmp_path)) as home:
+    async with Simulator([ACCOUNT]) as simulator, open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
 
         async def post(secret: str) -> int:
-            answer = await home.caller.post("/emails", json=EMAIL, headers={"authorization": f"Bearer {secret}"})
+            answer = await harness.caller.post("/emails", json=EMAIL, headers={"authorization": f"Bearer {secret}"})
             return answer.status_code
 
         flood = [asyncio.create_task(post(f"a-wrong-key-{number}")) for number in range(200)]
-        await home.post()
+        await harness.post()
         assert {*await asyncio.gather(*flood)} == {403}

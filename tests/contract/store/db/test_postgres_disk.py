@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from app.simulator import Limits, Simulator
-from tests.harness import ACCOUNT, EMAIL, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, Harness, open_harness, settings_for
 from tests.postgres import Server, another
 
 LARGE = {**EMAIL, "text": "Some text that is as long as a line of mail can be, or near.\n" * 8000}
@@ -51,23 +51,23 @@ async def test_a_full_disk_of_the_server_is_survived(server: Server, small: Path
     url = server.create_database(small)
     async with Simulator(accounts=[ACCOUNT], limits=LIMITS) as simulator:
         settings = settings_for(simulator, tmp_path, database_url=url, messages_per_minute=100_000)
-        async with harness(simulator, settings) as home:
-            ids, refused = await fill(home)
+        async with open_harness(simulator, settings) as harness:
+            ids, refused = await fill(harness)
             assert {answer["name"] for answer in refused} == {"application_error"}
-            assert (await home.email(ids[0]))["subject"] == EMAIL["subject"]
+            assert (await harness.email(ids[0]))["subject"] == EMAIL["subject"]
             subprocess.run(["mount", "-o", "remount,size=256m", str(small)], check=True)
-            ids.append(await home.post())
+            ids.append(await harness.post())
             for id in ids:
-                assert (await home.until(id, "done"))["last_event"] == "sent"
-            assert (await home.caller.get("/readyz")).status_code == 200
+                assert (await harness.until(id, "done"))["last_event"] == "sent"
+            assert (await harness.caller.get("/readyz")).status_code == 200
 
 
-async def fill(home: Harness) -> tuple[list[UUID], list[dict[str, object]]]:
+async def fill(harness: Harness) -> tuple[list[UUID], list[dict[str, object]]]:
     """Post until five were refused: those that are kept, and what the others heard."""
     ids: list[UUID] = []
     refused: list[dict[str, object]] = []
     while len(refused) < 5:
-        answer = await home.caller.post("/emails", json=LARGE)
+        answer = await harness.caller.post("/emails", json=LARGE)
         if answer.status_code == 200:
             ids.append(UUID(answer.json()["id"]))
         else:

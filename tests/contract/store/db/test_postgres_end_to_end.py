@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from app.simulator import Simulator
 from tests.contract.console.operator import visitor
-from tests.harness import ACCOUNT, EMAIL, WAIT_TIMEOUT, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, WAIT_TIMEOUT, open_harness, settings_for
 from tests.postgres import Server
 
 
@@ -15,11 +15,11 @@ async def test_an_email_goes_through_and_is_found_after_a_restart(postgres_url: 
     """With nothing kept in the folder of the embedded database."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, database_url=postgres_url, data_dir=tmp_path / "data")
-        async with harness(simulator, settings) as home:
-            id = await home.post()
-            await home.until(id, "done")
-        async with harness(simulator, settings) as home:
-            assert (await home.email(id))["last_event"] == "sent"
+        async with open_harness(simulator, settings) as harness:
+            id = await harness.post()
+            await harness.until(id, "done")
+        async with open_harness(simulator, settings) as harness:
+            assert (await harness.email(id))["last_event"] == "sent"
         assert len(simulator.messages) == 1
         assert not (tmp_path / "data").exists()
 
@@ -28,22 +28,22 @@ async def test_an_outage_of_the_server_is_survived(postgres_server: Server, post
     """Callers are told to come again; afterwards it takes and relays as before."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, database_url=postgres_url)
-        async with harness(simulator, settings) as home:
-            await home.until(await home.post(), "done")
+        async with open_harness(simulator, settings) as harness:
+            await harness.until(await harness.post(), "done")
             postgres_server.stop()
             try:
-                answer = await home.caller.post("/emails", json=EMAIL)
+                answer = await harness.caller.post("/emails", json=EMAIL)
                 assert answer.status_code == 503
                 assert "retry-after" in answer.headers
-                assert (await home.caller.get("/readyz")).status_code == 503
+                assert (await harness.caller.get("/readyz")).status_code == 503
             finally:
                 postgres_server.start()
             async with asyncio.timeout(WAIT_TIMEOUT):
-                while (await home.caller.post("/emails", json=EMAIL)).status_code != 200:
+                while (await harness.caller.post("/emails", json=EMAIL)).status_code != 200:
                     await asyncio.sleep(0.05)
                 while len(simulator.messages) < 2:
                     await asyncio.sleep(0.05)
-                while (await home.caller.get("/readyz")).status_code != 200:  # it tells what was a second ago
+                while (await harness.caller.get("/readyz")).status_code != 200:  # it tells what was a second ago
                     await asyncio.sleep(0.05)
 
 
@@ -53,7 +53,7 @@ async def test_a_deep_look_logs_in_where_the_mailbox_is_relayed(postgres_url: st
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         relays = settings_for(simulator, tmp_path, database_url=postgres_url, console_password=password)
         accepts = settings_for(simulator, tmp_path, database_url=postgres_url, role="api", console_password=password)
-        async with harness(simulator, relays) as relay, harness(simulator, accepts) as other:
+        async with open_harness(simulator, relays) as relay, open_harness(simulator, accepts) as other:
             elsewhere = (await other.caller.get("/readyz?deep=1")).json()
             assert (elsewhere["status"], elsewhere["relaying"]) == ("ready", True)
             assert "another replica owns it" in elsewhere["findings"][-1]["summary"]

@@ -12,7 +12,7 @@ import pytest
 from app.main import Postern
 from app.relay.coordinator import HeartbeatConfig
 from app.simulator import Account, Simulator
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
 from tests.postgres import Server
 
 MAILBOXES = tuple(f"m{number}@contoso.com" for number in range(4))
@@ -38,15 +38,15 @@ def many(postgres_url: str, tmp_path: Path, simulator: Simulator) -> Callable[..
         settings = settings_for(
             simulator, tmp_path, pools=[{"name": "main", "senders": "*@contoso.com", "mailboxes": rows}], **facts
         )
-        async with harness(simulator, settings, heartbeat=heartbeat) as home:
-            yield home
+        async with open_harness(simulator, settings, heartbeat=heartbeat) as harness:
+            yield harness
 
     return one
 
 
-async def owners(home: Harness) -> dict[str, str]:
+async def owners(harness: Harness) -> dict[str, str]:
     """Whose each mailbox is, as GET /mailboxes says."""
-    answer = await home.caller.get("/mailboxes")
+    answer = await harness.caller.get("/mailboxes")
     return {one["name"]: one["owner"] for one in answer.json()["data"]}
 
 
@@ -65,9 +65,9 @@ async def test_two_share_the_mailboxes_and_the_first_has_all_again(many: Callabl
             await until(lambda: len(other.postern.coordinator.mailboxes) == 2 == len(one.postern.coordinator.mailboxes))
             assert not one.postern.coordinator.mailboxes.keys() & other.postern.coordinator.mailboxes.keys()
             assert len({*(await owners(other)).values()}) == 2
-            for home in (one, other):
+            for harness in (one, other):
                 for _ in range(8):
-                    await home.post()
+                    await harness.post()
             await until(lambda: len(one.simulator.messages) == 16)
         await until(lambda: len(one.postern.coordinator.mailboxes) == 4)
         assert len(one.simulator.messages) == 16
@@ -104,9 +104,9 @@ async def test_a_tenants_day_holds_over_both(many: Callable[..., Any], simulator
     """However many of them draw from it, and after a restart."""
     limit = 12
     async with many(tenant_recipients_per_day=limit) as one, many(tenant_recipients_per_day=limit) as other:
-        for home in (one, other):
+        for harness in (one, other):
             for _ in range(10):
-                await home.post()
+                await harness.post()
         await until(lambda: len(simulator.messages) == limit)
     async with many(tenant_recipients_per_day=limit + 2) as again:
         await until(lambda: len(simulator.messages) == limit + 2)
@@ -136,6 +136,6 @@ async def test_it_waits_for_its_database(postgres_server: Server, postgres_url: 
             postgres_server.start()
         await asyncio.wait_for(starting, WAIT_TIMEOUT)
         await postern.__aexit__(None, None, None)
-        async with harness(simulator, settings) as home:
-            await home.until(await home.post(), "done")
-            assert {*(await owners(home))} == {MAILBOX}
+        async with open_harness(simulator, settings) as harness:
+            await harness.until(await harness.post(), "done")
+            assert {*(await owners(harness))} == {MAILBOX}
