@@ -113,6 +113,7 @@ class ApiRoute(Route):
         self._checks = checks
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["route"] = self  # as FastAPI's own routes do: spans are named by it
             await self._route.app(scope, receive, send)
 
         self.app = app
