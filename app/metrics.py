@@ -1,8 +1,9 @@
-"""What is counted and timed, one function for each event, and its text form for Prometheus. What stands at the moment
-of a scrape is app/scrape's. Never a caller's address or a text.
+"""Counters and histograms, one function per event, and their Prometheus text format.
 
-Labels have few values: names of rules, phases and outcomes that stand in this code, and the pools, mailboxes and apps
-of the settings. Nothing that a caller sends becomes one.
+Values that are read at a scrape are in app/metrics_exporter.py.
+
+Labels have few values: rules, phases and outcomes of this code, and pools, mailboxes and apps of the settings. A value
+that a caller sends never becomes a label.
 """
 
 from collections.abc import Iterable
@@ -30,25 +31,30 @@ _EXCHANGE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 _COMMIT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _GROUP = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # else each counter has a second series
 _registry = CollectorRegistry()
 ProcessCollector(registry=_registry)
 _build = Gauge("postern_build_info", "The version that runs.", ["version"], registry=_registry)
 _build.labels(__version__).set(1)
 
-_accepted = Counter("postern_emails_accepted", "Emails kept and answered 200.", ["pool", "lane"], registry=_registry)
+_accepted = Counter(
+    "postern_emails_accepted", "Emails stored and answered with 200.", ["pool", "lane"], registry=_registry
+)
 _relayed = Counter(
     "postern_emails_relayed", "Emails that Office 365 has accepted for every recipient.", ["lane"], registry=_registry
 )
 _deferred = Counter(
-    "postern_emails_deferred", "Offers after which an email waits to be offered again.", ["reason"], registry=_registry
+    "postern_emails_deferred",
+    "Attempts after which an email waits for the next attempt.",
+    ["reason"],
+    registry=_registry,
 )
 _failed = Counter(
-    "postern_emails_failed", "Emails that a recipient will not get, by the reason.", ["reason"], registry=_registry
+    "postern_emails_failed", "Emails that failed for a recipient, by reason.", ["reason"], registry=_registry
 )
-_held = Counter("postern_emails_held", "Emails held for a person, by the reason.", ["reason"], registry=_registry)
+_held = Counter("postern_emails_held", "Emails held for an operator, by reason.", ["reason"], registry=_registry)
 _in_doubt = Counter(
-    "postern_emails_in_doubt", "Offers whose outcome is unknown: each a possible duplicate.", registry=_registry
+    "postern_emails_in_doubt", "Attempts with an unknown outcome: each is a possible duplicate.", registry=_registry
 )
 _wait = Histogram(
     "postern_accept_to_relay_seconds",
@@ -58,22 +64,18 @@ _wait = Histogram(
     registry=_registry,
 )
 _attempts = Counter(
-    "postern_attempts", "Offers to the upstream by how the message went on.", ["outcome"], registry=_registry
+    "postern_attempts", "Attempts, by the event that followed for the message.", ["outcome"], registry=_registry
 )
-_verdicts = Counter(
-    "postern_verdicts", "Recipients judged, by the rule that judged them.", ["rule"], registry=_registry
-)
-_unknown = Counter(
-    "postern_unknown_replies", "Replies that no row of Exchange's knows, by phase.", ["phase"], registry=_registry
-)
+_verdicts = Counter("postern_verdicts", "Evaluated recipients, by rule.", ["rule"], registry=_registry)
+_unknown = Counter("postern_unknown_replies", "Replies without a known rule, by phase.", ["phase"], registry=_registry)
 _phases = Histogram(
     "postern_smtp_phase_seconds",
-    "How long the dialogue with the upstream stood in each phase.",
+    "Time that SMTP transactions spent in each phase.",
     ["phase"],
     buckets=_EXCHANGE,
     registry=_registry,
 )
-_groups = Histogram("postern_commit_group_size", "Writes that one commit has kept.", buckets=_GROUP, registry=_registry)
+_groups = Histogram("postern_commit_group_size", "Writes in one commit.", buckets=_GROUP, registry=_registry)
 _commits = Histogram(
     "postern_commit_seconds",
     "From a group's first write to the end of its commit.",
@@ -85,14 +87,16 @@ _tokens = Counter(
 )
 _issued = Gauge(
     "postern_token_issued_timestamp_seconds",
-    "When an app got its access token.",
+    "Time at which an app got its access token (epoch seconds).",
     ["client"],
     registry=_registry,
 )
-_runs_out = Gauge("postern_token_expires_timestamp_seconds", "When that token ends.", ["client"], registry=_registry)
+_runs_out = Gauge(
+    "postern_token_expires_timestamp_seconds", "Expiry of that token (epoch seconds).", ["client"], registry=_registry
+)
 _ends = Gauge(
     "postern_credential_expires_timestamp_seconds",
-    "When what the mailbox logs in with ends, where that is known (epoch seconds).",
+    "Expiry of the credential of the mailbox, if known (epoch seconds).",
     ["mailbox", "credential"],
     registry=_registry,
 )
@@ -107,11 +111,9 @@ _disk_reserve = Gauge(
     "Free space below which no email is accepted; 0 over PostgreSQL.",
     registry=_registry,
 )
-_alerts = Counter(
-    "postern_troubles", "Warnings and errors in the log, by the event they tell of.", ["event"], registry=_registry
-)
+_alerts = Counter("postern_troubles", "Warnings and errors in the log, by event.", ["event"], registry=_registry)
 
-# At 0 from the start: an alert on a series that does not exist yet would miss its first event.
+# Start at 0: an alert on a series that does not exist yet would miss its first event.
 for _phase in Phase:
     _unknown.labels(_phase)
     _phases.labels(_phase)
@@ -146,106 +148,106 @@ __all__ = [
 
 
 def accepted(pool: str, lane: Lane) -> None:
-    """An email is on the disk."""
+    """Count an email that is on disk."""
     _of(_accepted, pool, lane).inc()
 
 
 def relayed(lane: Lane, seconds: float) -> None:
-    """Every recipient of an email has it, so long after it could first have gone."""
+    """Count an email that was relayed to all recipients, `seconds` after it became due."""
     _of(_relayed, lane).inc()
     _of(_wait, lane).observe(max(0.0, seconds))
 
 
 def deferred(reason: str) -> None:
-    """An email waits to be offered again, for the trouble that this rule names."""
+    """Count an email that waits for its next attempt; `reason` is the rule."""
     _of(_deferred, reason).inc()
 
 
 def failed(reason: str) -> None:
-    """A recipient of an email will not get it: the rule that said so, or `expired`."""
+    """Count an email that failed for a recipient; `reason` is the rule, or `expired`."""
     _failed.labels(reason).inc()
 
 
 def held(reason: str) -> None:
-    """An email is held for a person."""
+    """Count an email that is held for an operator."""
     _held.labels(reason).inc()
 
 
 def in_doubt() -> None:
-    """Whether the upstream has taken an email is not known."""
+    """Count an attempt with an unknown outcome."""
     _in_doubt.inc()
 
 
 def attempted(outcome: Event) -> None:
-    """An offer is settled."""
+    """Count a settled attempt."""
     _of(_attempts, outcome).inc()
 
 
 def verdict_reached(rule: str) -> None:
-    """One recipient of one attempt was judged by this rule."""
+    """Count a recipient that was evaluated by this rule."""
     _of(_verdicts, rule).inc()
 
 
 def unknown_reply(phase: Phase) -> None:
-    """A reply was judged by a default, because no row knows it."""
+    """Count a reply without a known rule."""
     _unknown.labels(phase).inc()
 
 
 def phase_took(phase: Phase, seconds: float) -> None:
-    """The dialogue with the upstream has left a phase."""
+    """Record the time that a transaction spent in a phase."""
     _of(_phases, phase).observe(seconds)
 
 
 def committed(size: int, seconds: float) -> None:
-    """One commit has kept so many writes. Called on the writer's thread."""
+    """Record a commit of `size` writes. Called on the thread of the writer."""
     _groups.observe(size)
     _commits.observe(seconds)
 
 
 def token_requested(outcome: str) -> None:
-    """The token endpoint was asked, a few times if need be, and that was the end of it."""
+    """Count a token request with its retries, by final outcome."""
     _tokens.labels(outcome).inc()
 
 
 def token_stored(client: str, *, at: float, until: float) -> None:
-    """The app has a new access token, from one moment to the other (epoch seconds)."""
+    """Record the validity of an app's new access token (epoch seconds)."""
     _issued.labels(client).set(at)
     _runs_out.labels(client).set(until)
 
 
 def credential_ends(mailbox: str, what: str, at: float) -> None:
-    """What this mailbox logs in with, a credential of this kind, ends then."""
+    """Record the expiry of a mailbox's credential of this kind (epoch seconds)."""
     _ends.labels(mailbox, what).set(at)
 
 
 def webhook_sent(outcome: str) -> None:
-    """An event was posted to one webhook, and what came of it is settled."""
+    """Count a settled POST of an event to a webhook."""
     _webhook_posts.labels(outcome).inc()
 
 
 def disk_measured(free: int, reserve: int) -> None:
-    """The disk of the database was measured, in bytes."""
+    """Record the free bytes of the database's disk and the reserve."""
     _disk_free.set(free)
     _disk_reserve.set(reserve)
 
 
 def alert_logged(event: str) -> None:
-    """A warning or an error was logged: one of the events of app/logs."""
+    """Count a logged warning or error by its event of app/logs."""
     _alerts.labels(event).inc()
 
 
 def declare_alerts(events: Iterable[str]) -> None:
-    """These may come: at 0 until then."""
+    """Create the series of these events with 0."""
     for event in events:
         _alerts.labels(event)
 
 
 def expose() -> bytes:
-    """All of it in Prometheus' text format."""
+    """Return all series in the Prometheus text format."""
     return generate_latest(_registry)
 
 
 @cache
 def _of(kind: Any, *labels: str) -> Any:
-    """To find a series costs more than to count."""
+    """Return a series from the cache; finding it costs more than counting."""
     return kind.labels(*labels)

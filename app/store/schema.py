@@ -35,11 +35,11 @@ messages = Table(
     Column("key_id", Uuid, nullable=False),
     Column("pool", Text, nullable=False),
     Column("lane", Integer, nullable=False),  # 0 is urgent: the lower goes first
-    Column("turn", BigInteger),  # its place in the lane; none before it is due
+    Column("turn", BigInteger),  # order in the lane; NULL before it is due
     Column("state", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("scheduled_at", Double),
-    Column("due_since", Double, nullable=False),  # when it was first to be relayed: its age counts from here
+    Column("due_since", Double, nullable=False),  # first due time: the age counts from it
     Column("due_at", Double),
     Column("expires_at", Double, nullable=False),
     Column("ended_at", Double),
@@ -47,18 +47,18 @@ messages = Table(
     Column("lease_until", Double),
     Column("mailbox", Text),
     Column("attempts", Integer, nullable=False),
-    Column("unknown", Integer, nullable=False),  # attempts that ended in doubt
+    Column("unknown", Integer, nullable=False),  # attempts with an unknown outcome
     Column("possible_duplicate", Boolean, nullable=False),
     Column("on_unknown", Text, nullable=False),
-    Column("coalesce", Text),  # of those with the same value and key, only the newest is relayed
+    Column("coalesce", Text),  # of messages with the same value and key, only the newest is relayed
     Column("message_id", Text, nullable=False),
     Column("mail_from", Text, nullable=False),
     Column("smtputf8", Boolean, nullable=False),
     Column("size", Integer, nullable=False),
     Column("head", JSON, nullable=False),
     Column("explanation", JSON(none_as_null=True)),
-    Column("content_removed_at", Double),  # null while its content is kept
-    Column("traceparent", Text),  # of the request that it came with, where traces are made
+    Column("content_removed_at", Double),  # NULL while the content is stored
+    Column("traceparent", Text),  # of the request, if traces are recorded
     sqlite_with_rowid=False,
 )
 
@@ -90,7 +90,7 @@ attempts = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("mailbox", Text, nullable=False),
     Column("lease", Uuid, nullable=False),
-    Column("recipients", Integer, nullable=False),  # how many were offered
+    Column("recipients", Integer, nullable=False),  # number attempted
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("phase", Text, nullable=False),
@@ -116,7 +116,7 @@ api_keys = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False),
     Column("permission", Text, nullable=False),
-    Column("policy", JSON, nullable=False),  # only what it forbids or sets
+    Column("policy", JSON, nullable=False),  # only the rules that are set
     Column("disabled", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
@@ -127,18 +127,18 @@ api_key_secrets = Table(
     "api_key_secrets",
     metadata,
     Column("digest", LargeBinary, primary_key=True),  # SHA-256 of the secret
-    Column("handle", LargeBinary, nullable=False),  # its first octets, by which it is looked up
+    Column("handle", LargeBinary, nullable=False),  # its first bytes, used for the lookup
     Column("key_id", Uuid, nullable=False),
     Column("created_at", Double, nullable=False),
-    Column("expires_at", Double),  # of one that was replaced
+    Column("expires_at", Double),  # of a replaced secret
     sqlite_with_rowid=False,
 )
 
 budgets = Table(
-    "budgets",  # amounts used; a row for each key that has a budget and has sent
+    "budgets",  # used amounts; a row for each key with a rate limit that has sent
     metadata,
     Column("key_id", Uuid, primary_key=True),
-    Column("minute", BigInteger, nullable=False),  # when the window began, in epoch seconds
+    Column("minute", BigInteger, nullable=False),  # start of the window (epoch seconds)
     Column("minute_used", BigInteger, nullable=False),  # messages
     Column("day", BigInteger, nullable=False),
     Column("day_used", BigInteger, nullable=False),
@@ -154,15 +154,15 @@ audit = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),  # of what is told in one row, the last
-    Column("times", BigInteger, nullable=False),  # and how often
+    Column("last_at", Double, nullable=False),  # latest of the occurrences that share this row
+    Column("times", BigInteger, nullable=False),  # number of occurrences
     Column("actor", Text, nullable=False),
     Column("key_id", Uuid),
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("details", JSON, nullable=False),
     Column("request_id", Text),
-    Column("once", Text, unique=True),  # the name of what is told in one row
+    Column("once", Text, unique=True),  # deduplication key of occurrences that share a row
     sqlite_with_rowid=False,
 )
 
@@ -192,36 +192,36 @@ mailboxes = Table(
     Column("entering", Boolean, nullable=False),
     Column("connections", Integer),
     Column("grows_at", Double),
-    Column("wish_at", Double),  # when a person wished something that the relay has not heard yet
+    Column("wish_at", Double),  # time of an operator's request that the relay has not applied yet
     Column("wish_hold", Boolean, nullable=False, server_default=false()),
     Column("wish_reason", Text, nullable=False, server_default=""),
 )
 
 replicas = Table(
-    "replicas",  # the processes that relay, each as long as it says so
+    "replicas",  # relaying processes, each until its heartbeat expires
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False),  # for people
-    Column("serves", Text, nullable=False),  # tells who may own the same mailboxes
+    Column("name", Text, nullable=False),  # shown to people
+    Column("serves", Text, nullable=False),  # replicas with the same value may own the same mailboxes
     Column("until", Double, nullable=False),  # by the database's clock
 )
 
 owners = Table(
-    "owners",  # whose each mailbox is
+    "owners",  # owner of each mailbox
     metadata,
     Column("mailbox", Text, primary_key=True),
     Column("replica", Uuid),
-    Column("token", BigInteger, nullable=False),  # grows with every owner, and with none: the fence
-    Column("clock", Text),  # against which the owner's wall clock was read when it took the mailbox
-    Column("ahead", Double),  # and by how many seconds it was ahead of that
+    Column("token", BigInteger, nullable=False),  # fencing token: grows with every change of the owner
+    Column("clock", Text),  # reference for the owner's wall clock when it took the mailbox
+    Column("ahead", Double),  # seconds by which the wall clock was ahead of the reference
 )
 
 allowances = Table(
-    "allowances",  # recipients of a tenant's day, drawn by replicas
+    "allowances",  # parts of a tenant's daily recipients, reserved by replicas
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("recipients", Integer, nullable=False),
-    Column("until", Double, nullable=False),  # they count so long, by the database's clock
+    Column("until", Double, nullable=False),  # valid until, by the database's clock
 )
 
 heartbeat = Table(
@@ -232,10 +232,10 @@ heartbeat = Table(
 )
 
 ended_sessions = Table(
-    "ended_sessions",  # of the console, logged out before their time
+    "ended_sessions",  # console sessions that were logged out
     metadata,
     Column("id", Text, primary_key=True),
-    Column("until", Double, nullable=False),  # when their cookies end anyway
+    Column("until", Double, nullable=False),  # expiry of the cookie
     sqlite_with_rowid=False,
 )
 
@@ -246,9 +246,9 @@ webhooks = Table(
     Column("endpoint", Text, nullable=False),
     Column("events", JSON, nullable=False),
     Column("status", Text, nullable=False),
-    Column("reason", Text),  # why it is disabled
+    Column("reason", Text),  # reason for which it is disabled
     Column("created_at", Double, nullable=False),
-    Column("secrets", JSON, nullable=False),  # the one in force first, then those that still sign beside it
+    Column("secrets", JSON, nullable=False),  # the current one first, then older ones that still sign
 )
 
 webhook_events = Table(
@@ -258,46 +258,46 @@ webhook_events = Table(
     Column("type", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("payload", Text, nullable=False),  # the bytes that are signed and sent
-    Column("once", Text, unique=True),  # the name of what is told a single time
+    Column("once", Text, unique=True),  # deduplication key of an event that is published once
 )
 
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
-    # In the order in which they happened: who changes an email holds its row, so its events get their numbers in turn.
+    # In order of occurrence: a change of an email locks its row, so its events are numbered in order.
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("webhook_id", Uuid, nullable=False),
     Column("event_id", Uuid, nullable=False),
-    Column("subject", Text, nullable=False),  # what of one subject is told in order
+    Column("subject", Text, nullable=False),  # deliveries of one subject are made in order
     Column("state", Text, nullable=False),
     Column("next_at", Double, nullable=False),
     Column("lease", Uuid),
-    Column("tries", Integer, nullable=False),  # since it was put in line
-    Column("history", JSON, nullable=False),  # of the last tries: when, status, answer
+    Column("tries", Integer, nullable=False),  # since it was queued
+    Column("history", JSON, nullable=False),  # latest tries: time, status, answer
 )
 
 delay_notices = Table(
-    "patience",  # when a waiting message's caller is told of a delay; only while a webhook wants to hear of it
+    "patience",  # times of delay events; only while a webhook subscribes to them
     metadata,
     Column("at", Double, primary_key=True),
     Column("message_id", Uuid, primary_key=True),
     sqlite_with_rowid=False,
 )
 
-# Written out and not bound: a partial index is used only where the query shows the index's own condition.
+# Literals, not parameters: a partial index is used only if the query contains the index's condition.
 WAITING = messages.c.state.in_([literal_column(f"'{state}'") for state in sorted(WAITING_STATES)])
 ACTIVE = messages.c.state == literal_column(f"'{MessageState.ACTIVE}'")
-READY = WAITING & messages.c.turn.is_not(None)  # it may be claimed
-RESTING = WAITING & messages.c.turn.is_(None)  # until it is due
+READY = WAITING & messages.c.turn.is_not(None)  # may be claimed
+RESTING = WAITING & messages.c.turn.is_(None)  # not due yet
 COALESCING = WAITING & messages.c.coalesce.is_not(None)
-ENDED_WITH_CONTENT = messages.c.ended_at.is_not(None) & messages.c.content_removed_at.is_(None)  # it is over
+ENDED_WITH_CONTENT = messages.c.ended_at.is_not(None) & messages.c.content_removed_at.is_(None)  # ended
 CONTENT_REMOVED = messages.c.content_removed_at.is_not(None)
 SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
 FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
 PENDING_DELIVERY = webhook_deliveries.c.state == literal_column("'pending'")
 FAILED_DELIVERY = webhook_deliveries.c.state == literal_column("'failed'")
 
-# `state` stands in these two only so that SQLite, which keeps no statistics here, prefers them to messages_by_state.
+# `state` is in these two so that SQLite, without statistics, prefers them to messages_by_state.
 Index("messages_expiry", messages.c.state, messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
 Index("messages_leases", messages.c.state, messages.c.lease_until, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
 Index(
@@ -318,11 +318,11 @@ Index(
     sqlite_where=COALESCING,
     postgresql_where=COALESCING,
 )
-# For retention. What is over stands in one of these, by its end.
+# For retention: every ended message is in one of these.
 Index("messages_stored", messages.c.ended_at, sqlite_where=ENDED_WITH_CONTENT, postgresql_where=ENDED_WITH_CONTENT)
 Index("messages_emptied", messages.c.ended_at, sqlite_where=CONTENT_REMOVED, postgresql_where=CONTENT_REMOVED)
 Index("idempotency_by_age", idempotency.c.created_at)
-# For lists (see listing.py). A recipient gets into these when it was offered, so that accepting an email pays for none.
+# For lists (see listing.py). A recipient enters these after an attempt, so accepting an email costs no entry.
 Index(
     "recipients_to",
     *(func.lower(recipients.c.address), recipients.c.message_id),
@@ -338,12 +338,12 @@ Index(
 Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)
-Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # the open ones too: ended_at is NULL
+Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # open attempts too: ended_at is NULL
 Index("api_key_secrets_by_handle", api_key_secrets.c.handle)
 Index("api_key_secrets_of_key", api_key_secrets.c.key_id)
 Index("webhooks_by_status", webhooks.c.status)
 Index("webhook_deliveries_of", webhook_deliveries.c.webhook_id, webhook_deliveries.c.event_id, unique=True)
-Index("webhook_deliveries_about", webhook_deliveries.c.subject)  # for an erasure
+Index("webhook_deliveries_about", webhook_deliveries.c.subject)  # for erasure
 Index(
     "webhook_deliveries_due",
     *(webhook_deliveries.c.webhook_id, webhook_deliveries.c.next_at, webhook_deliveries.c.number),

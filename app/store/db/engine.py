@@ -1,11 +1,11 @@
-"""Opens the database: which one a URL names, and what every connection is set to. Knows no table.
+"""Engines of SQLite and PostgreSQL: URL, drivers, and settings of every connection. Contains no table.
 
-SQLite: the write-ahead log with `synchronous=FULL`, so a commit is on the disk when it returns. Transactions are
-begun by us and not by the driver: a writer takes the write lock at once (BEGIN IMMEDIATE), since a transaction that
-reads first and then finds the lock taken could only be thrown away. A reader never waits for the writer.
+SQLite: the write-ahead log with `synchronous=FULL`, so a commit is on disk when it returns. Postern begins the
+transactions, not the driver: a writer takes the write lock at once (BEGIN IMMEDIATE), because a transaction that reads
+first and then finds the lock taken must be rolled back. A reader never waits for the writer.
 
-PostgreSQL: a commit is on the server's disk when it returns, whatever the server's default is. Writers wait for rows
-and not for each other; a client that has gone, or stands still in a transaction, loses its locks within seconds.
+PostgreSQL: a commit is on the server's disk when it returns, whatever the server's default is. Writers wait for rows,
+not for each other; a client that is lost, or idle in a transaction, loses its locks within seconds.
 """
 
 import json
@@ -66,7 +66,7 @@ as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def parse(url: str) -> URL:
-    """The database a URL names, with its driver. Raises StoreUnreachableError."""
+    """Return the database URL with its driver. Raises StoreUnreachableError."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -89,13 +89,13 @@ def parse(url: str) -> URL:
 
 
 def database_file(url: str) -> Path | None:
-    """The file of an embedded database; None for a server."""
+    """Return the file of an embedded database; None for a server."""
     parsed = parse(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
 def server_dsn(url: str) -> str | None:
-    """How the driver itself is told of a database server; None for an embedded database."""
+    """Return the connection string of a PostgreSQL server for its driver; None for an embedded database."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         return None
@@ -117,7 +117,7 @@ def create_file(path: Path) -> None:
 
 
 def write_engine(url: str, *, new: bool = False) -> Engine:
-    """One connection at a time, which begins every transaction as a writer. `new`: there is nothing in the file yet."""
+    """Return an engine with one connection, whose transactions take the write lock. `new`: the file is empty."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, {**(_NEW if new else {}), **_WRITER, **_ALWAYS}, "BEGIN IMMEDIATE", poolclass=NullPool)
@@ -125,20 +125,20 @@ def write_engine(url: str, *, new: bool = False) -> Engine:
 
 
 def read_engine(url: str) -> Engine:
-    """A few connections that only read; a transaction sees one state of the database."""
+    """Return an engine with READ_CONNECTIONS read-only connections; a transaction sees one state of the database."""
     parsed = parse(url)
     pool = {"pool_size": READ_CONNECTIONS, "max_overflow": 0}
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, {**_ALWAYS, **_READER}, "BEGIN", **pool)
     one_state = {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}}
-    # A connection is tried before it is used: the server may have been away since.
+    # Test a connection before it is used: the server may have restarted.
     return _postgresql(parsed, _SESSION, pool_pre_ping=True, **one_state, **pool)
 
 
 def _sqlite(url: URL, pragmas: dict[str, str], begin: str, **options: Any) -> Engine:
     engine = _engine(url, {"timeout": _BUSY, "isolation_level": None}, options)
     _configure(engine, [f"PRAGMA {name}={value}" for name, value in pragmas.items()])
-    # Not by the event "begin", which costs more than all that SQLite does for it.
+    # The event "begin" would cost more than the statement itself.
     setattr(engine.dialect, "do_begin", lambda connection: connection.execute(begin))  # noqa: B010
     return engine
 
@@ -150,7 +150,7 @@ def _postgresql(url: URL, session: dict[str, str], **options: Any) -> Engine:
 
 
 def _engine(url: URL, arguments: dict[str, Any], options: dict[str, Any]) -> Engine:
-    # hide_parameters: what is kept here is mail, and must not come out in an error's text.
+    # hide_parameters: the values are mail and must not appear in an error's text.
     return create_engine(url, json_serializer=as_json, hide_parameters=True, connect_args=arguments, **options)
 
 

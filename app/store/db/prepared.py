@@ -1,8 +1,7 @@
-"""A statement that is compiled once and then run on the driver's own cursor. Knows no table.
+"""SQLAlchemy Core statements that are compiled once and run on the driver's cursor. Contains no table.
 
-SQLAlchemy Core is the one spelling for every database; what it does around each execution costs more than SQLite
-needs for the statement itself. So the verbs of a message's life are compiled once per dialect, with the same
-processing of values and the same errors as Core's own.
+Core's work around each execution costs more than SQLite needs for the statement. So the statements on the path of every
+message are compiled once per dialect, with Core's processing of values and Core's errors.
 """
 
 from collections import namedtuple
@@ -22,18 +21,18 @@ _Process = Callable[[Any], Any] | None
 
 @dataclass(slots=True)
 class _Form:
-    """The statement in one dialect."""
+    """Statement in one dialect."""
 
     sql: str
-    fixed: Any  # the driver's parameters, a list or a dict, with what the statement itself gives
-    given: tuple[tuple[Any, str, _Process], ...]  # where a row's value goes, its name, what makes the driver's of it
+    fixed: Any  # the driver's parameters, a list or a dict, with the statement's own values
+    given: tuple[tuple[Any, str, _Process], ...]  # position, name and bind processor of each value of a row
     positional: bool
     columns: tuple[Any, ...]  # their types
     row: Any  # a namedtuple
-    processes: tuple[tuple[int, Any], ...] | None = None  # where Python's value is another; since the first result
+    processes: tuple[tuple[int, Any], ...] | None = None  # result processors by position, known after the first result
 
     def bound(self, values: Values) -> Any:
-        """The driver's parameters."""
+        """Return the driver's parameters for these values."""
         made = self.fixed.copy()
         for place, name, process in self.given:
             value = values.get(name)
@@ -41,8 +40,8 @@ class _Form:
         return made
 
     def read(self, cursor: Any, dialect: Dialect) -> list[Any]:
-        """The rows found, with the columns' names."""
-        if self.processes is None:  # they depend on the types that the driver names
+        """Return the rows as named tuples."""
+        if self.processes is None:  # they depend on the type codes of the driver
             codes = (described[1] for described in cursor.description)
             kinds = zip(self.columns, codes, strict=True)
             made = enumerate(kind.result_processor(dialect, code) for kind, code in kinds)
@@ -57,16 +56,16 @@ class _Form:
 
 
 class PreparedStatement:
-    """One statement without expanding parameters. Raises what Core raises: DBAPIError and its kinds."""
+    """Statement without expanding parameters. Raises DBAPIError and its subclasses, as Core does."""
 
     def __init__(self, statement: Statement | Callable[[str], Statement], *, sets: Sequence[str] = ()) -> None:
-        """`sets`: the columns that an update takes from the rows. A function gives the dialect of that name its own."""
+        """`sets`: columns that an update sets from the rows. `statement` may be a function of the dialect's name."""
         self._statement = statement
         self._sets = list(sets) or None
         self._forms: dict[str, _Form] = {}
 
     def run(self, connection: Connection, rows: Sequence[Values]) -> int:
-        """Once for each row; how many rows of the table that has changed in all."""
+        """Run once for each row; return the total number of changed rows."""
         form = self._form(connection.dialect)
         with _cursor(connection, form) as cursor:
             cursor.executemany(form.sql, [form.bound(row) for row in rows])
@@ -74,12 +73,12 @@ class PreparedStatement:
             return changed
 
     def each(self, connection: Connection, rows: Sequence[Values]) -> list[bool]:
-        """Once for each row; of each, whether it has changed anything."""
+        """Run once for each row; return for each whether it changed a row."""
         form = self._form(connection.dialect)
         with _cursor(connection, form) as cursor:
             if form.positional or len(rows) < 2:
                 return [cursor.execute(form.sql, form.bound(row)).rowcount > 0 for row in rows]
-            # psycopg: all at once, and then one answer after the other.
+            # psycopg: one batch, then one result after the other.
             cursor.executemany(form.sql, [form.bound(row) for row in rows], returning=True)
             changed = [cursor.rowcount > 0]
             while cursor.nextset():
@@ -87,13 +86,13 @@ class PreparedStatement:
             return changed
 
     def all(self, connection: Connection, values: Values) -> list[Any]:
-        """Every row found."""
+        """Return all rows."""
         form = self._form(connection.dialect)
         with _cursor(connection, form) as cursor:
             return form.read(cursor.execute(form.sql, form.bound(values)), connection.dialect)
 
     def first(self, connection: Connection, values: Values) -> Any:
-        """The first row found, or None."""
+        """Return the first row, or None."""
         return next(iter(self.all(connection, values)), None)
 
     def _form(self, dialect: Dialect) -> _Form:
@@ -133,7 +132,7 @@ def _to_driver(kind: Any, dialect: Dialect) -> _Process:
 
 @contextmanager
 def _cursor(connection: Connection, form: _Form) -> Iterator[Any]:
-    """The driver's cursor; its errors become SQLAlchemy's, without the values: they are mail."""
+    """Open a cursor of the driver; convert its errors to SQLAlchemy's, without the values, which are mail."""
     cursor = connection.connection.cursor()
     try:
         yield cursor

@@ -1,14 +1,13 @@
-"""One thread that owns one connection and commits whatever waits as one group. Knows no table.
+"""Group commit: one thread with one connection commits all waiting writes together. Contains no table.
 
-A commit costs a wait for the disk, however much is in it. So what is asked while one group commits forms the next
-one: a caller waits for two commits at most, and the disk is never idle while somebody waits. What is asked in one
-turn of the event loop is handed over together, else the first caller of a turn would get a commit for itself alone.
-What is patient waits a moment for more of its kind: rows that lie side by side cost little more than one of them, and
-what holds somebody up is not made longer by what does not. It waits no longer than for the next that is `in_order`.
+A commit waits for the disk once, however many writes it has. Writes that arrive during a commit form the next group, so
+a caller waits for at most two commits. Writes of one iteration of the event loop are handed over together; otherwise
+the first would get a commit of its own. A `batchable` write waits up to BATCH_DELAY for others, because neighbouring
+rows cost little more than one, or until a write with `flush_batched_first`.
 
-Rule 1: a waiter hears of success only after the commit has returned.
-Rule 2: what is wrong with one item fails that item only: its group is undone and each is run again by itself.
-Rule 3: what is wrong with the database fails the whole group, and the next one starts on a new connection.
+Rule 1: a caller is notified of success only after the commit has returned.
+Rule 2: an error of one item fails only that item: the group is rolled back, and each item is run again alone.
+Rule 3: an error of the database fails the whole group, and the next group starts on a new connection.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ from app.store.errors import AlreadyStoredError, StoreUnavailableError, is_item_
 from app.store.records import WorkHint
 
 GROUP_SIZE = 256  # items at which a group is closed; it is never twice as large
-BATCH_DELAY = 0.01  # seconds that a patient item waits for others
+BATCH_DELAY = 0.01  # seconds that a batchable item waits for others
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -39,7 +38,7 @@ Verb = Callable[[Connection, Sequence[A]], Sequence[R]]
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """One call, and how it ended: `error`, or else `result` once its commit has returned."""
+    """One call and its outcome: `error`, or `result` after the commit."""
 
     verb: Verb[Any, Any]
     argument: Any
@@ -50,9 +49,9 @@ class _Item:
 
 
 class Writer:
-    """Made on the event loop that its callers run on. `on_due` is called there after work may have become due.
+    """Writer of the event loop that creates it. `on_due` is called there after a write that may have made work due.
 
-    `lock_order` gives the place of every verb in a transaction; a verb that is not in it is refused.
+    `lock_order` gives the place of every verb in a transaction; other verbs are refused.
     """
 
     def __init__(self, engine: Engine, on_due: OnDue, lock_order: Mapping[Verb[Any, Any], int]) -> None:
@@ -60,8 +59,8 @@ class Writer:
         self._lock_order = lock_order
         self._on_due = on_due
         self._loop = asyncio.get_running_loop()
-        self._asked: list[_Item] = []  # in this turn of the loop
-        self._batchable: list[_Item] = []  # since the first of them came
+        self._asked: list[_Item] = []  # in this iteration of the event loop
+        self._batchable: list[_Item] = []  # for up to BATCH_DELAY
         self._waiting: SimpleQueue[list[_Item]] = SimpleQueue()  # an empty list: closed
         self._connection: Connection | None = None
         self._closed = False
@@ -77,9 +76,10 @@ class Writer:
         batchable: bool = False,
         flush_batched_first: bool = False,
     ) -> R:
-        """What `verb` answers for this argument, when it is on the disk. `hints`: where it may have made work due.
+        """Return the result of `verb` for this argument once it is on disk. `hints`: work that it may have made due.
 
-        `patient`: it may begin a moment later. `in_order`: what was asked before it is not on the disk after it.
+        `batchable`: the commit may wait BATCH_DELAY. `flush_batched_first`: all earlier writes are committed before or
+        with it.
         Raises StoreUnavailableError or AlreadyStoredError: nothing was stored. Raises LookupError for a verb without a
         place in the lock order.
         """
@@ -101,11 +101,11 @@ class Writer:
         return result
 
     def hint(self, hints: frozenset[WorkHint]) -> None:
-        """Tell of work that may be due, after writes that did not."""
+        """Report work that may be due, after writes without hints."""
         self._on_due(hints)
 
     async def close(self) -> None:
-        """Finish what waits, then end the thread and its connection."""
+        """Commit the waiting writes, then end the thread and close its connection."""
         if not self._closed:
             self._closed = True
             self._hand_over(self._asked)
@@ -121,18 +121,18 @@ class Writer:
     def _work(self) -> None:
         while group := self._next_group():
             self._run([item for item in group if not item.future.cancelled()])
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed, so no caller waits
                 self._loop.call_soon_threadsafe(self._resolve, group)
         self._drop_connection()
 
     def _next_group(self) -> list[_Item]:
-        """What waits; waited for if nothing does. Empty when the writer is closed and all is done."""
+        """Wait for items and return them; an empty list once the writer is closed and all items are done."""
         group = self._waiting.get()
         with suppress(Empty):
             while group and len(group) < GROUP_SIZE:
                 more = self._waiting.get_nowait()
                 if not more:
-                    self._waiting.put(more)  # closed: for the next call to see
+                    self._waiting.put(more)  # closed: the next call must see it
                     break
                 group = group + more
         return group
@@ -147,7 +147,7 @@ class Writer:
             if isinstance(error, DBAPIError) and not is_item_error(error):
                 self._fail(group, error)
             elif len(group) == 1:
-                group[0].error = _blame(error)
+                group[0].error = _item_error(error)
             else:
                 for item in group:
                     self._run([item])
@@ -174,7 +174,7 @@ class Writer:
         return self._connection
 
     def _drop_connection(self) -> None:
-        """Close it, whatever state it is in: the next group opens another. What was not committed is undone."""
+        """Close the connection in any state, which rolls back; the next group opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.invalidate()
@@ -198,7 +198,9 @@ class Writer:
             self._on_due(hints)
 
 
-def _blame(error: Exception) -> Exception:
+def _item_error(error: Exception) -> Exception:
     if isinstance(error, IntegrityError):
-        return AlreadyStoredError("An id or a digest of this request is stored already; nothing of it was kept.")
+        return AlreadyStoredError(
+            "An id or a digest of this request is stored already; nothing of the request was stored."
+        )
     return error

@@ -24,7 +24,7 @@ from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConf
 from app.store.schema import contents, idempotency, messages, recipients
 from app.store.webhooks import outbox
 
-IDEMPOTENCY_RETENTION = 86_400.0  # seconds that an Idempotency-Key counts (api.md §1)
+IDEMPOTENCY_RETENTION = 86_400.0  # seconds that an Idempotency-Key is remembered
 
 _INSERT_MESSAGE = PreparedStatement(insert(messages))
 _INSERT_RECIPIENT = PreparedStatement(insert(recipients))
@@ -67,14 +67,14 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
 
 
 def _with(answer: _Answer, replaced: Mapping[UUID, Sequence[UUID]]) -> _Answer:
-    """The answer with what its messages have replaced."""
+    """Return the answer with the ids of the messages that were superseded."""
     if not isinstance(answer, Accepted) or answer.replayed:
         return answer
     return replace(answer, superseded=tuple(old for id in answer.ids for old in replaced.get(id, ())))
 
 
 def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> Mapping[UUID, Sequence[UUID]]:
-    """Answers what they have replaced."""
+    """Insert the messages; return by id the messages that each has superseded."""
     relayed = [one for one in fresh if not one.sunk]
     turns = {**_turns(connection, relayed), **coalesce.inherited(connection, relayed)}
     _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id)) for one in fresh])
@@ -87,7 +87,7 @@ def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> Mapping[UUID
 
 
 def _charged(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:
-    """The answers, with those changed for which an API key's budget has not enough left."""
+    """Charge the rate limits; return the answers, RateLimited where a limit is exceeded."""
     charges = {
         place: Charge(
             asked.acceptances[0].key_id, asked.budget, amount_of(asked.acceptances), asked.acceptances[0].created_at
@@ -106,12 +106,12 @@ def _charged(connection: Connection, requests: Sequence[Request], answers: list[
         else:
             overdrawn[ids] = RateLimited(outcome.usage, outcome.exceeded)
     _forget(connection, [requests[place].idempotency for place, outcome in outcomes.items() if outcome.exceeded])
-    # Who came with the same Idempotency-Key in this group has repeated a request that was not kept.
+    # A request of this group with the same Idempotency-Key repeats one that was not stored.
     return [overdrawn.get(answer.ids, answer) if isinstance(answer, Accepted) else answer for answer in answers]
 
 
 def _turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
-    """Of those that are due already; the others get theirs when they are."""
+    """Assign turns to the messages that are due; the others get theirs when they become due."""
     due = sorted((one for one in fresh if one.due_at <= one.created_at), key=lambda one: (one.due_at, one.id))
     places = [LaneKey(one.pool, one.lane.rank, one.key_id) for one in due]
     return dict(zip((one.id for one in due), assign_turns(connection, places), strict=True))
@@ -147,7 +147,7 @@ def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
 
 
 def _sunk(acceptance: Acceptance) -> dict[str, Any]:
-    """As if it had been cancelled at once: nothing that waits is ever found to be it."""
+    """Return the columns of a message that is stored as cancelled, because its key has a sink."""
     state = next_state(MessageState.QUEUED, Event.CANCEL)
     return {"state": state, "due_at": None, "ended_at": acceptance.created_at, "explanation": asdict(SUNK)}
 
@@ -184,7 +184,7 @@ def _answer(request: Request, first: Mapping[_Key, tuple[bytes, tuple[UUID, ...]
 
 
 def _forget(connection: Connection, keys: Sequence[Idempotency | None]) -> None:
-    """A request that was not kept uses up no key."""
+    """Delete the Idempotency-Keys of requests that were not stored."""
     rows = [{"of": one.key_id, "at": one.endpoint, "called": one.key} for one in keys if one is not None]
     if rows:
         connection.execute(_FORGET, rows)
@@ -195,11 +195,11 @@ def _key(asked: Idempotency) -> _Key:
 
 
 def _remember(connection: Connection, requests: Sequence[Request]) -> dict[_Key, tuple[bytes, tuple[UUID, ...]]]:
-    """Per key the fingerprint and the ids of the request that had it first: perhaps one of these."""
+    """Store the keys; return by key the fingerprint and ids of its first request, which may be one of these."""
     rows = [_key_row(request.idempotency, request) for request in requests if request.idempotency]
     if not rows:
         return {}
-    # In one order everywhere, so that two processes cannot wait for each other.
+    # In one order everywhere, to avoid deadlocks between processes.
     rows.sort(key=lambda row: (row["key_id"], row["endpoint"], row["key"]))
     statement = upsert(connection.dialect.name, idempotency)
     new, table = statement.excluded, idempotency.c
@@ -209,7 +209,7 @@ def _remember(connection: Connection, requests: Sequence[Request]) -> dict[_Key,
         where=table.created_at <= new.created_at - IDEMPOTENCY_RETENTION,
     )
     connection.execute(statement, rows)
-    # Three lists and not one list of triples, for which SQLite uses no index. What they find too much does no harm.
+    # Three lists, because SQLite uses no index for a list of triples. Additional rows are ignored.
     found = connection.execute(
         select(table.key_id, table.endpoint, table.key, table.fingerprint, table.ids).where(
             table.key_id.in_({row["key_id"] for row in rows}),

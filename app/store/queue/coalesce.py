@@ -60,5 +60,5 @@ def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID,
 
 
 def _newest(fresh: Sequence[Acceptance]) -> Iterable[Acceptance]:
-    """Of those with one value in one group, the last."""
+    """Return the last message of each coalesce value in this group."""
     return {(one.key_id, one.pool, one.coalesce): one for one in fresh if one.coalesce is not None}.values()
