@@ -43,7 +43,7 @@ check: $(READY) ## check format, lint, types, import contracts and documentation
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/unit tests/config tests/architecture
 
-bench: $(READY) ## compare Postern with other relays (ROUNDS=5 ROWS=G1,G4 JSON=1)
+bench: $(READY) ## compare Postern with other relays, write deploy/BENCHMARKS.md (ROUNDS=5 ROWS=G1,G4 ROWS=CURVES JSON=1)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
 
 faults: crash replicas ## run crash, then replicas (35 min; QUICK=1: < 4 min)

@@ -1,107 +1,75 @@
-"""Who takes part, and how each is measured once. A figure is a number by name; `Figures` are those of one round."""
+"""Contestants, and how each is measured once. A figure is a number by name; `Figures` are those of one round."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from tests.bench import backlog, composing, services
-from tests.bench.composing import Figures
-from tests.bench.processes import Process, UnavailableError
-from tests.bench.services import Service
+from tests.bench import services
+from tests.bench.measures import backlog, composing, relaying, serving
+from tests.bench.measures.composing import Figures
+from tests.bench.measures.curves import CURVES
+from tests.bench.measures.relaying import FAST, LARGE, SLOW
 from tests.bench.setup import Stage
 
 POSTERN: Final = "Postern"
 NODE: Final = "Node service"
+POSTFIX: Final = "Postfix"
 TUTORIAL: Final = "FastAPI + BackgroundTasks"
 PLAIN: Final = "FastAPI route alone"
+GROUP_COMMIT: Final = "Starlette + group commit"
+POSTERN_PACED: Final = "Postern at 200/s"
+NODE_PACED: Final = "Node service at 200/s"
 POOL: Final = "app/smtp pool alone"
 NODEMAILER: Final = "Nodemailer pool alone"
+FLOOR: Final = "SMTP by hand"
+POOL_SLOW: Final = "app/smtp pool, 40 ms"
+NODEMAILER_SLOW: Final = "Nodemailer pool, 40 ms"
+FLOOR_SLOW: Final = "SMTP by hand, 40 ms"
+POOL_LARGE: Final = "app/smtp pool, 2 MiB"
+NODEMAILER_LARGE: Final = "Nodemailer pool, 2 MiB"
+POSTFIX_LARGE: Final = "Postfix, 2 MiB"
+FLOOR_LARGE: Final = "SMTP by hand, 2 MiB"
 COMPOSE: Final = "app/mail/compose"
 STANDARD: Final = "EmailMessage"
+MEMORY: Final = "Postern with 1,000 × 1 MiB queued"
 DEEP: Final = "store behind 1,000,000"
 SHALLOW: Final = "store behind 1,000"
 DEEP_POSTGRES: Final = "PostgreSQL behind 1,000,000"
 SHALLOW_POSTGRES: Final = "PostgreSQL behind 1,000"
-
-_REST = 0.3  # seconds for what goes on after the last mail has gone: marks, timers
-_LIMIT = 180.0
+POSTERN_START: Final = "start of Postern"
+NODE_START: Final = "start of the Node service"
+VERSION: Final = "postern --version"
 
 Measure = Callable[[], Figures]
 
-
-def _serving(start: Callable[[Stage], Service], stage: Stage) -> Measure:
-    service = start(stage)
-    return partial(_serve, service, stage)
-
-
-def _serve(service: Service, stage: Stage) -> Figures:
-    """Post and wait until all is relayed. Rates in messages per second, CPU in milliseconds per message."""
-    _post(service, stage, service.warm_up)
-    before = _cpu(service)
-    figures = _post(service, stage, service.count)
-    return {**figures, "cpu": (_cpu(service) - before) / service.count * 1000}
-
-
-def _post(service: Service, stage: Stage, count: int) -> Figures:
-    if service.relays:
-        stage.sink.expect(count)
-    posted = stage.callers.post(service.port, service.headers, count)
-    figures = {"accepted": count / (posted["ended"] - posted["began"]), "p50": posted["p50"] * 1000}
-    if service.relays:
-        seen = stage.sink.seen()
-        if service.durable and seen["count"] != count:
-            raise UnavailableError(f"of {count} mails it accepted, {seen['count']} arrived")
-        seconds = seen["last"] - posted["began"]
-        figures |= {
-            "sustained": seen["count"] / seconds,
-            "sink": seen["cpu"] / seconds,
-            "lost": float(count - seen["count"]),
-        }
-    time.sleep(_REST)
-    return figures
-
-
-def _cpu(service: Service) -> float:
-    return sum(process.cpu() for process in service.processes)
-
-
-def _pool(stage: Stage) -> Measure:
-    command = [stage.python, "-m", "tests.bench.pool"]
-    process = stage.start("the pool", command, {**stage.upstream, **stage.content})
-    return partial(_relay, process, stage, 6000)
-
-
-def _nodemailer(stage: Stage) -> Measure:
-    command = ["node", str(services.node_folder() / "relay.js")]
-    process = stage.start("nodemailer", command, {**stage.upstream, **stage.content, "NODE_ENV": "production"})
-    return partial(_relay, process, stage, 3000)
-
-
-def _relay(process: Process, stage: Stage, count: int) -> Figures:
-    for number in (count // 6, count):  # the first is the warm-up
-        stage.sink.expect(number)
-        before = process.cpu()
-        process.say(number)
-        seconds: float = process.hear(_LIMIT)
-        seen = stage.sink.seen()
-        if seen["count"] != number:
-            raise UnavailableError(f"of {number} mails the sink saw {seen['count']}")
-        cpu = (process.cpu() - before) / number * 1000
-    return {"relayed": count / seconds, "cpu": cpu, "sink": seen["cpu"] / seconds}
-
-
 CONTESTANTS: dict[str, Callable[[Stage], Measure]] = {
-    POSTERN: partial(_serving, services.postern),
-    NODE: partial(_serving, services.node),
-    TUTORIAL: partial(_serving, services.tutorial),
-    PLAIN: partial(_serving, services.plain),
-    POOL: _pool,
-    NODEMAILER: _nodemailer,
+    POSTERN: partial(serving.sustained, services.postern),
+    NODE: partial(serving.sustained, services.node),
+    POSTFIX: relaying.postfix_sustained,
+    TUTORIAL: partial(serving.sustained, services.tutorial),
+    PLAIN: partial(serving.sustained, services.plain),
+    GROUP_COMMIT: partial(serving.sustained, services.group_commit),
+    POSTERN_PACED: partial(serving.paced, services.postern),
+    NODE_PACED: partial(serving.paced, services.node),
+    POOL: partial(relaying.program, relaying.pool, FAST),
+    NODEMAILER: partial(relaying.program, relaying.nodemailer, FAST),
+    FLOOR: partial(relaying.program, relaying.floor, FAST),
+    POOL_SLOW: partial(relaying.program, relaying.pool, SLOW),
+    NODEMAILER_SLOW: partial(relaying.program, relaying.nodemailer, SLOW),
+    FLOOR_SLOW: partial(relaying.program, relaying.floor, SLOW),
+    POOL_LARGE: partial(relaying.program, relaying.pool, LARGE),
+    NODEMAILER_LARGE: partial(relaying.program, relaying.nodemailer, LARGE),
+    POSTFIX_LARGE: partial(relaying.postfix_relays, LARGE),
+    FLOOR_LARGE: partial(relaying.program, relaying.floor, LARGE),
     COMPOSE: lambda _: composing.ours,
     STANDARD: lambda _: composing.standard,
+    MEMORY: serving.memory,
     DEEP: lambda stage: backlog.behind(backlog.MANY, f"sqlite:///{stage.folder}/many.db"),
     SHALLOW: lambda stage: backlog.behind(backlog.FEW, f"sqlite:///{stage.folder}/few.db"),
     DEEP_POSTGRES: lambda stage: backlog.behind(backlog.MANY, stage.postgres.create_database()),
     SHALLOW_POSTGRES: lambda stage: backlog.behind(backlog.FEW, stage.postgres.create_database()),
+    POSTERN_START: partial(serving.startup, services.postern),
+    NODE_START: partial(serving.startup, services.node),
+    VERSION: serving.version,
+    **{curve.contestant(point): measure for curve in CURVES for point, measure in curve.points.items()},
 }

@@ -1,41 +1,52 @@
-"""The goals: which figure of ours over which figure of whom, and when that is enough."""
+"""Goals: a figure of Postern over a figure of a peer, or against a fixed bound, and when that is enough."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Final
 
 from tests.bench import contestants as who
-from tests.bench.composing import Figures
+from tests.bench.measures.composing import Figures
+from tests.bench.measures.curves import CURVES
 
 Samples = Mapping[str, Sequence[Figures]]  # by contestant, one of each round
+ROW_CURVES: Final = "CURVES"
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One comparison. `bound` is a least ratio, or a greatest one when `less` is better."""
+    """One comparison. `bound` is a least ratio, or a greatest one when `less` is better; None: only reported.
+
+    Without `theirs` the figure itself is compared with the bound.
+    """
 
     row: str
     work: str
     figure: str
     unit: str
     ours: str
-    theirs: str
-    bound: float
+    theirs: str = ""
+    bound: float | None = None
     less: bool = False
+    their_figure: str = ""  # by default the same
 
     @property
     def sign(self) -> str:
         """The goal as people read it."""
-        return f"{'≤' if self.less else '≥'} {self.bound:g}×"
+        if self.bound is None:
+            return "–"
+        return f"{'≤' if self.less else '≥'} {self.bound:g}{'×' if self.theirs else f' {self.unit}'.rstrip()}"
 
-    def met(self, ratio: float) -> bool:
-        """Whether that is enough."""
-        return ratio <= self.bound if self.less else ratio >= self.bound
+    def met(self, value: float) -> bool | None:
+        """True if the ratio, or the figure, is enough."""
+        if self.bound is None:
+            return None
+        return value <= self.bound if self.less else value >= self.bound
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one goal. `skipped` says why it has no figures."""
+    """Result of one goal. `skipped` is the reason if it has no figures."""
 
     goal: Goal
     ours: float = 0.0
@@ -46,15 +57,23 @@ class Outcome:
     @property
     def ratio(self) -> float:
         """Our median over theirs."""
-        return self.ours / self.theirs
+        return self.ours / self.theirs if self.theirs else 0.0
 
     @property
     def met(self) -> bool | None:
-        """None: not measured."""
-        return None if self.skipped else self.goal.met(self.ratio)
+        """None: not measured, or nothing to meet."""
+        return None if self.skipped else self.goal.met(self.ratio if self.goal.theirs else self.ours)
+
+    @property
+    def ahead(self) -> bool | None:
+        """False: the peer has the better figure. None: there is no peer, or nothing was measured."""
+        if self.skipped or not self.goal.theirs or self.goal.row == "G12" or self.goal.their_figure:
+            return None  # Postern against itself, or against nothing
+        return self.ours <= self.theirs if self.goal.less else self.ours >= self.theirs
 
 
 SUSTAINED, ACCEPTED = "accept to relayed, 2 KiB, 32 clients", "durable accept, 2 KiB, 32 clients"
+FAST, SLOW, LARGE = "relay only, 4 KiB", "relay only, 40 ms round trip", "relay only, 2 MiB attachment"
 BACKLOG = (
     ("accept one", "accept"),
     ("claim eight", "claim"),
@@ -62,30 +81,70 @@ BACKLOG = (
     ("remove fifty that are over", "prune"),
 )
 GOALS = (
-    Goal("G1", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.NODE, 2.5),
-    Goal("G3", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.TUTORIAL, 8.0),
-    Goal("G4", ACCEPTED, "accepted", "msg/s", who.POSTERN, who.NODE, 0.7),
-    Goal("G4", ACCEPTED, "accepted", "msg/s", who.POSTERN, who.PLAIN, 0.4),
-    Goal("G5", "CPU per message, accept to relayed", "cpu", "ms", who.POSTERN, who.NODE, 0.4, less=True),
-    Goal("G7", "relay only, 3 connections, 4 KiB", "relayed", "msg/s", who.POOL, who.NODEMAILER, 4.0),
+    Goal("G1", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.NODE, 2.0),
+    Goal("G2", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.POSTFIX, 2.0),
+    Goal("G3", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.TUTORIAL, 6.0),
+    Goal("G4", ACCEPTED, "accepted", "msg/s", who.POSTERN, who.NODE, 1.3),
+    Goal("G4", ACCEPTED, "accepted", "msg/s", who.POSTERN, who.PLAIN, 0.6),
+    Goal("G4", f"{ACCEPTED}, p99", "p99", "ms", who.POSTERN, who.NODE, 1.0, less=True),
+    Goal("G5", "CPU per message, accept to relayed", "cpu", "ms", who.POSTERN, who.NODE, 0.5, less=True),
+    Goal("G5", "CPU per message, accept to relayed", "cpu", "ms", who.POSTERN, who.POSTFIX, less=True),
+    Goal("G6", "accept to relayed at 200/s, p50", "relayed_p50", "ms", who.POSTERN_PACED, who.NODE_PACED, 0.5, True),
+    Goal("G6", "accept to relayed at 200/s, p99", "relayed_p99", "ms", who.POSTERN_PACED, who.NODE_PACED, 0.6, True),
+    Goal("G7", FAST, "relayed", "msg/s", who.POOL, who.NODEMAILER, 4.0),
+    Goal("G8", SLOW, "relayed", "msg/s", who.POOL_SLOW, who.NODEMAILER_SLOW, 1.0),
+    Goal("G8", "round trips per message", "turns", "", who.POOL_SLOW, bound=2.0, less=True),
+    Goal("G9", LARGE, "relayed", "msg/s", who.POOL_LARGE, who.NODEMAILER_LARGE, 2.0),
+    Goal("G9", LARGE, "relayed", "msg/s", who.POOL_LARGE, who.POSTFIX_LARGE, 4.0),
     Goal("G10", "compose text and HTML, 7 KiB", "compose_small", "ms", who.COMPOSE, who.STANDARD, 0.15, less=True),
     Goal("G10", "compose, attachment of 1 MiB", "compose_large", "ms", who.COMPOSE, who.STANDARD, 0.15, less=True),
+    Goal("G11", "memory over idle, 1,000 × 1 MiB queued", "growth", "MiB", who.MEMORY, bound=64, less=True),
     *(
         Goal("G12", work, figure, "ms", deep, shallow, 1.3, less=True)
         for deep, shallow in ((who.DEEP, who.SHALLOW), (who.DEEP_POSTGRES, who.SHALLOW_POSTGRES))
         for work, figure in BACKLOG
     ),
+    Goal(
+        "START", "postern --version over python -c pass", "version", "ms", who.VERSION, who.VERSION, 6.0, True, "python"
+    ),
+    Goal("START", "ready after the start", "ready", "ms", who.POSTERN_START, who.NODE_START, less=True),
+    Goal(
+        "START",
+        "idle memory against the Node service with Redis",
+        "idle",
+        "MiB",
+        who.POSTERN_START,
+        who.NODE_START,
+        less=True,
+    ),
+    Goal("START", "idle memory", "idle", "MiB", who.POSTERN_START, bound=90, less=True),
+    Goal("FLOOR", ACCEPTED, "accepted", "msg/s", who.POSTERN, who.GROUP_COMMIT),
+    Goal("FLOOR", FAST, "relayed", "msg/s", who.POOL, who.FLOOR),
+    Goal("FLOOR", SLOW, "relayed", "msg/s", who.POOL_SLOW, who.FLOOR_SLOW),
+    Goal("FLOOR", LARGE, "relayed", "msg/s", who.POOL_LARGE, who.FLOOR_LARGE),
 )
-ROWS = tuple(dict.fromkeys(goal.row for goal in GOALS))
+MAIN_ROWS = tuple(dict.fromkeys(goal.row for goal in GOALS))
+ROWS = (*MAIN_ROWS, ROW_CURVES)
+
+
+def contestants_of(row: str) -> set[str]:
+    """Names of those that a row needs."""
+    if row == ROW_CURVES:
+        return {curve.contestant(point) for curve in CURVES for point in curve.points}
+    return {name for goal in GOALS if goal.row == row for name in (goal.ours, goal.theirs) if name}
 
 
 def outcome(goal: Goal, samples: Samples, absent: Mapping[str, str]) -> Outcome:
-    """Judge one goal by what was measured; `absent` has why a contestant could not be."""
-    for name in (goal.ours, goal.theirs):
+    """Evaluate one goal; `absent` has the reason why a contestant could not be measured."""
+    names = [name for name in (goal.ours, goal.theirs) if name]
+    for name in names:
         if reason := absent.get(name):
             return Outcome(goal, skipped=f"{name}: {reason}")
-    ours, theirs = ([figures[goal.figure] for figures in samples[name]] for name in (goal.ours, goal.theirs))
-    if not ours or not theirs:
-        return Outcome(goal, skipped="no round was finished")
+        if not samples.get(name):
+            return Outcome(goal, skipped=f"{name}: no round was finished")
+    ours = [figures[goal.figure] for figures in samples[goal.ours]]
+    if not goal.theirs:
+        return Outcome(goal, median(ours), ratios=tuple(ours))
+    theirs = [figures[goal.their_figure or goal.figure] for figures in samples[goal.theirs]]
     ratios = tuple(a / b for a, b in zip(ours, theirs, strict=False))
     return Outcome(goal, median(ours), median(theirs), ratios)

@@ -59,10 +59,24 @@ class Process:
             if pipe:
                 pipe.close()
 
-    def cpu(self) -> float:
-        """Seconds of user and system time it has spent, all threads together."""
-        fields = Path(f"/proc/{self._child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+    def cpu(self, *, descendants: bool = False) -> float:
+        """Seconds of user and system time; `descendants`: also of all processes below it, ended ones too."""
+        if not descendants:
+            return sum(_times(self._child.pid)[:2]) / _TICKS
+        return sum(sum(_times(pid)) for pid in _tree(self._child.pid)) / _TICKS
+
+    def memory(self) -> float:
+        """Resident memory in MiB, of it and of all processes below it; shared pages count in each."""
+        return sum(_resident(pid) for pid in _tree(self._child.pid)) / 1024
+
+    def exited(self, seconds: float) -> None:
+        """Wait until it ends by itself. Raises UnavailableError unless it ends in time with status 0."""
+        try:
+            status = self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(f"{self.name} did not end within {seconds:.0f} s") from None
+        if status:
+            raise self._ended()
 
     def say(self, value: Any) -> None:
         """Write one line of JSON to it."""
@@ -110,6 +124,33 @@ class Process:
         status = self._child.wait(_PATIENCE)
         said = self._errors.read_text("utf-8", "replace").strip().splitlines() if self._errors else []
         return UnavailableError(f"{self.name} ended with status {status}{': ' + said[-1] if said else ''}")
+
+
+def _times(pid: int) -> list[int]:
+    """Ticks of user and system time, own and of ended children (proc_pid_stat(5)); empty if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except OSError:
+        return []
+    return [int(field) for field in fields[11:15]]
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    try:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    except OSError:
+        return [pid]
+    return [pid, *(each for child in below for each in _tree(int(child)))]
+
+
+def _resident(pid: int) -> int:
+    """KiB."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
 
 
 @contextmanager

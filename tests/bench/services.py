@@ -1,16 +1,17 @@
 """The services that answer POST /emails: Postern with its real settings, and its peers. How each is started."""
 
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from tests.bench.processes import Process, UnavailableError, free_port
 from tests.bench.progress import say
-from tests.bench.setup import CACHE, MAILBOX, PASSWORD, Stage
+from tests.bench.setup import CACHE, CONNECTIONS, MAILBOX, PASSWORD, Stage
 
 KEY = "a-key-for-the-bench-alone"
 _NODE = Path(__file__).parent / "peers" / "node"
@@ -30,31 +31,47 @@ class Service:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def postern(stage: Stage) -> Service:
-    """`postern serve` with SQLite, its limits as wide as they go, three connections."""
-    port = free_port()
+def postern(stage: Stage, name: str = "postern", mailboxes: int = 1) -> Service:
+    """Start `postern serve` with SQLite, its limits as wide as they go, three connections to each mailbox."""
+    port, folder = free_port(), stage.folder / name
+    folder.mkdir()
     settings = {
-        "MAILBOX": MAILBOX,
-        "PASSWORD": PASSWORD,
         "API_KEY": KEY,
-        "DATA_DIR": str(stage.folder / "postern"),
+        "DATA_DIR": str(folder),
         "SMTP_HOST": "localhost",
         "SMTP_PORT": str(stage.sink.port),
         "SMTP_CA_FILE": str(stage.ca_file),
         "IPV4_ONLY": "true",
         "HOST": "127.0.0.1",
         "PORT": str(port),
-        "CONNECTIONS": "3",
-        "MESSAGES_PER_MINUTE": "1000000",
-        "RECIPIENTS_PER_DAY": "1000000000",
         "LOG_LEVEL": "info",
     }
+    wide = {
+        "connections": CONNECTIONS,
+        "messages_per_minute": 1_000_000,
+        "recipients_per_day": 1_000_000_000,
+        "password": PASSWORD,
+    }
+    if mailboxes == 1:
+        settings |= {"MAILBOX": MAILBOX, **{name.upper(): str(value) for name, value in wide.items()}}
+    else:
+        settings["CONFIG"] = str(folder / "postern.toml")
+        (folder / "postern.toml").write_text(_pool(mailboxes, wide))
     environment = {f"POSTERN_{name}": value for name, value in settings.items()}
     if odd := sorted(name for name in os.environ if name.startswith("POSTERN_") and name not in environment):
         raise UnavailableError(f"{odd[0]} is set here and would change what is measured: unset it")
-    process = stage.start("postern", [stage.python, "-m", "app", "serve"], environment, silent=True)
+    process = stage.start(name, [stage.python, "-m", "app", "serve"], environment, silent=True)
     process.is_well(f"http://127.0.0.1:{port}/readyz")
     return Service(port, [process], 4000, 500, headers={"authorization": f"Bearer {KEY}"})
+
+
+def _pool(mailboxes: int, facts: Mapping[str, object]) -> str:
+    """A configuration file with one pool of so many mailboxes."""
+    lines = ["[[pools]]", 'name = "bench"', 'senders = ["*@contoso.com"]']
+    for number in range(mailboxes):
+        mailbox = {"mailbox": MAILBOX if number == 0 else f"noreply-{number}@contoso.com", **facts}
+        lines += ["[[pools.mailboxes]]", *(f"{name} = {json.dumps(value)}" for name, value in mailbox.items())]
+    return "\n".join(lines)
 
 
 def node(stage: Stage) -> Service:
@@ -73,6 +90,11 @@ def tutorial(stage: Stage) -> Service:
     return _uvicorn(stage, "tutorial", count=1000, warm_up=100, relays=True)
 
 
+def group_commit(stage: Stage) -> Service:
+    """Start Starlette with a durable group commit and nothing else."""
+    return _uvicorn(stage, "group_commit", count=8000, warm_up=500, relays=False)
+
+
 def plain(stage: Stage) -> Service:
     """The FastAPI route with nothing behind it."""
     return _uvicorn(stage, "plain", count=8000, warm_up=500, relays=False)
@@ -81,7 +103,8 @@ def plain(stage: Stage) -> Service:
 def _uvicorn(stage: Stage, name: str, *, count: int, warm_up: int, relays: bool) -> Service:
     port = free_port()
     command = [stage.python, "-m", f"tests.bench.peers.{name}"]
-    process = stage.start(name, command, {**stage.upstream, "PORT": str(port)})
+    own = {"DATABASE": str(stage.folder / f"{name}.db")}
+    process = stage.start(name, command, {**stage.upstream, **own, "PORT": str(port)})
     process.listens(port)
     return Service(port, [process], count, warm_up, relays, durable=False)
 

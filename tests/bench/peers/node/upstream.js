@@ -6,6 +6,7 @@ export function pool() {
   return nodemailer.createTransport({
     pool: true,
     maxConnections: 3,
+    maxMessages: Infinity, // by default a connection is replaced after 100 messages
     host: process.env.SMTP_HOST,
     port: Number(process.env.SMTP_PORT),
     secure: false,

@@ -1,11 +1,12 @@
 """SMTP server of the benchmark: accepts every message over STARTTLS and AUTH LOGIN, counts it and discards it.
 
 It does as little as possible, so that it is never the bottleneck. Run as its own process; orders and answers are lines
-of JSON. The order `{"expect": n, "quiet": s, "delay": s, "arrivals": bool}` counts from zero and is answered when `n`
-messages have arrived, or when none arrived for `quiet` seconds: `{"count", "last", "cpu", "turns", "arrivals"}`.
-`last` is the monotonic time of the last message, `cpu` the CPU seconds of the sink, and `turns` the round trips: input
-that arrives while no reply is outstanding begins one. `delay` is a round-trip time in seconds: replies are held back
-for so long. With `arrivals` the time of each message is listed by the number after "#" in its subject.
+of JSON. The order `{"order", "expect", "quiet", "delay", "arrivals"}` counts from zero and is answered when `expect`
+messages have arrived, or none for `quiet` seconds: `{"order", "count", "last", "cpu", "turns", "arrivals"}`.
+`last` is the monotonic time of the last message, `cpu` the CPU seconds of the sink, and `turns` the round trips between
+login and QUIT: input that arrives while no reply is outstanding begins one. `delay` is a round-trip time in seconds:
+replies are held back for so long. If `arrivals` is true, the time of each message is listed by the number after "#" in
+its subject.
 """
 
 import asyncio
@@ -22,12 +23,14 @@ import uvloop
 
 _READ = 64 * 1024
 _NUMBER = re.compile(rb"\r\nSubject: [^\r\n]*#(\d+)\r\n", re.IGNORECASE)  # of a message whose arrival is timed
+_PIPELINED = 512  # bytes after a dot: Postfix sends QUIT with it
 _DOT = b"\r\n.\r\n"
 _GREETING = b"220 sink.example ESMTP\r\n"
 _BEFORE_TLS = b"250-sink.example\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 STARTTLS\r\n"
 _AFTER_TLS = b"250-sink.example\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 AUTH LOGIN\r\n"
 _QUEUED = b"250 2.0.0 OK\r\n"
 _USERNAME, _PASSWORD = b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n"
+_WELCOME = b"235 2.7.0 Welcome\r\n"
 _REPLIES = {
     b"MAIL": b"250 2.1.0 Sender OK\r\n",
     b"RCPT": b"250 2.1.5 Recipient OK\r\n",
@@ -43,7 +46,7 @@ class Counter:
 
     def __init__(self) -> None:
         self._count = 0
-        self._expected = 0
+        self._expected = self._order = 0
         self._last = self._cpu = 0.0
         self._arrivals: dict[int, float] = {}
         self.delay = 0.0
@@ -53,9 +56,10 @@ class Counter:
     def order(self, order: Mapping[str, Any]) -> None:
         """Count from zero."""
         self._count, self._expected, self.turns = 0, order["expect"], 0
+        self._order = order["order"]
         self._arrivals, self.timed, self.delay = {}, order["arrivals"], order["delay"]
         self._last, self._cpu = time.monotonic(), time.process_time()
-        self._look(order["quiet"])
+        self._look(self._order, order["quiet"])
 
     def arrived(self, number: int | None) -> None:
         """Record one message; `number` is the one in its subject, if arrivals are recorded."""
@@ -68,17 +72,18 @@ class Counter:
         elif not self._count % 16:
             self._last = time.monotonic()
 
-    def _look(self, quiet: float) -> None:
-        if not self._expected:
+    def _look(self, order: int, quiet: float) -> None:
+        if not self._expected or order != self._order:
             return
         if time.monotonic() - self._last > quiet:
             self._answer()
         else:
-            asyncio.get_running_loop().call_later(1.0, self._look, quiet)
+            asyncio.get_running_loop().call_later(1.0, self._look, order, quiet)
 
     def _answer(self) -> None:
         self._expected = 0
         answer = {
+            "order": self._order,
             "count": self._count,
             "last": self._last,
             "cpu": time.process_time() - self._cpu,
@@ -98,7 +103,7 @@ class Conversation(asyncio.BufferedProtocol):
         self._rest = b""
         self._end = b""  # the last octets of the content; empty: commands are read
         self._prompts: list[bytes] = []  # what the steps of AUTH still get
-        self._encrypted = False
+        self._encrypted = self._logged_in = False
         self._upgrade: asyncio.Task[None] | None = None
         self._outstanding = 0  # replies that are held back
         self._number: int | None = None
@@ -113,26 +118,35 @@ class Conversation(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Content up to its dot, or commands."""
-        if self._end:
-            if self._counter.timed and (match := _NUMBER.search(self._buffer, 0, nbytes)):
-                self._number = int(match[1])
-            self._end = (self._end + self._buffer[max(0, nbytes - len(_DOT)) : nbytes])[-len(_DOT) :]
-            if self._end == _DOT:
-                self._end = b""
-                self._reply(_QUEUED)
-                self._counter.arrived(self._number)
-                self._number = None
+        """Read content up to its dot, or commands."""
+        if not self._end:
+            self._commands(bytes(self._buffer[:nbytes]))
             return
-        *lines, self._rest = (self._rest + self._buffer[:nbytes]).split(b"\r\n")
+        if self._counter.timed and (match := _NUMBER.search(self._buffer, 0, nbytes)):
+            self._number = int(match[1])
+        tail = self._end + self._buffer[max(0, nbytes - _PIPELINED) : nbytes]
+        if (at := tail.find(_DOT)) < 0:
+            self._end = tail[1 - len(_DOT) :]
+            return
+        self._end = b""
+        self._reply(_QUEUED)
+        self._counter.arrived(self._number)
+        self._number = None
+        if more := tail[at + len(_DOT) :]:
+            self._commands(more)
+
+    def _commands(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\r\n")
         if lines:
+            self._logged_in = self._logged_in and lines[-1] != b"QUIT"
             self._reply(b"".join([self._answer(line) for line in lines]))
         if lines and lines[-1] == b"QUIT":
             asyncio.get_running_loop().call_later(self._counter.delay, self._transport.close)
 
     def _reply(self, data: bytes) -> None:
         """Write now, or after the round-trip time; a delay is not inserted into TLS or login."""
-        self._counter.turns += not self._outstanding
+        self._counter.turns += self._logged_in and not self._outstanding
+        self._logged_in = self._logged_in or data == _WELCOME
         if self._counter.delay and self._encrypted:
             self._outstanding += 1
             asyncio.get_running_loop().call_later(self._counter.delay, self._write_late, data)
@@ -159,7 +173,7 @@ class Conversation(asyncio.BufferedProtocol):
                 self._upgrade = asyncio.create_task(self._encrypt())
                 return b"220 2.0.0 Ready\r\n"
             case b"AUTH":
-                self._prompts = [b"235 2.7.0 Welcome\r\n", _PASSWORD]
+                self._prompts = [_WELCOME, _PASSWORD]
                 return self._prompts.pop() if line.count(b" ") > 1 else _USERNAME
         return b"500 5.3.3 Unrecognized command\r\n"
 

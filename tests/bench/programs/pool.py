@@ -1,9 +1,11 @@
 """app/smtp's pool alone: one finished message many times over 3 connections. Nothing is composed, nothing is stored.
 
-Run as a process of its own. Each line read is a count; it is answered with the seconds that so many took.
+Run as its own process. Each line read is an order `{"count", "content"}`, answered with the seconds it took; `content`
+is the file of the message.
 """
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -39,7 +41,7 @@ def make() -> SessionPool:
 
 
 async def relay(pool: SessionPool, envelope: Envelope, content: bytes, count: int) -> float:
-    """Seconds for `count` messages, offered as the relay's workers do: one after the other on each connection."""
+    """Seconds for `count` messages, sent as the relay's workers do: one after the other on each connection."""
 
     async def at_once() -> bool:
         return True
@@ -60,9 +62,10 @@ async def main() -> None:
     """Answer until standard input ends."""
     pool = make()
     envelope = Envelope(os.environ["MAIL_FROM"], (os.environ["RCPT_TO"],))
-    content = Path(os.environ["CONTENT_FILE"]).read_bytes()
     while line := await asyncio.to_thread(sys.stdin.readline):
-        print(await relay(pool, envelope, content, int(line)), flush=True)
+        order = json.loads(line)
+        content = await asyncio.to_thread(Path(order["content"]).read_bytes)
+        print(await relay(pool, envelope, content, order["count"]), flush=True)
     await pool.close(1.0)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from app.store import Store
 from app.store.db.engine import write_engine
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
-from tests.bench.composing import Figures
+from tests.bench.measures.composing import Figures
 from tests.contract.store.build import (
     DAY,
     MAILBOX,

@@ -1,4 +1,4 @@
-"""What the bench prints: a line for each measurement while it runs, and at the end a table or JSON."""
+"""Output of a run: a line for each measurement, and at the end a table or JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.composing import Figures
 from tests.bench.goals import Outcome, Samples
+from tests.bench.measures.composing import Figures
 from tests.bench.progress import say
+from tests.bench.report.numbers import number
 
 _UNITS = {
     "sustained": "msg/s",
@@ -21,16 +22,20 @@ _UNITS = {
     "p50": "ms",
     "sink": "",
     "lost": "",
+    "refused": "",
+    "turns": "",
+    "idle": "MiB",
+    "growth": "MiB",
 }
 _WIDTH = 120
 
 
-def measured(round_: int, rounds: int, name: str, figures: Figures) -> None:
-    """One measurement is done."""
+def measured(round_: int, rounds: int, name: str, figures: Figures, seconds: float) -> None:
+    """Print the result of one measurement."""
     said = "  ".join(
-        f"{figure} {_number(value)} {_UNITS.get(figure, 'ms')}".rstrip() for figure, value in figures.items()
+        f"{figure} {number(value)} {_UNITS.get(figure, 'ms')}".rstrip() for figure, value in figures.items()
     )
-    say(f"[dim]{round_}/{rounds}[/] {name}: {said}")
+    say(f"[dim]{round_}/{rounds}[/] {name}: {said} [dim]({seconds:.0f} s)[/]")
 
 
 def table(outcomes: Sequence[Outcome], rounds: int, loads: Sequence[float]) -> None:
@@ -63,12 +68,12 @@ def _cells(one: Outcome) -> list[str]:
         goal.row,
         goal.work,
         goal.theirs,
-        f"{_number(one.ours)} {goal.unit}",
-        f"{_number(one.theirs)} {goal.unit}",
-        f"{one.ratio:.2f}×",
+        f"{number(one.ours)} {goal.unit}",
+        f"{number(one.theirs)} {goal.unit}" if goal.theirs else "",
+        f"{one.ratio:.2f}×" if goal.theirs else "",
         f"{min(one.ratios):.2f} to {max(one.ratios):.2f}",
         goal.sign,
-        "[green]yes[/]" if one.met else "[red]no[/]",
+        {True: "[green]yes[/]", False: "[red]no[/]", None: "–"}[one.met],
     ]
 
 
@@ -107,5 +112,7 @@ def _medians(rows: Sequence[Figures]) -> Mapping[str, float]:
     return {figure: median(row[figure] for row in rows) for figure in rows[0]} if rows else {}
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def durations(seconds: Mapping[str, float]) -> None:
+    """Print how long each contestant took, the slowest first."""
+    slowest = sorted(seconds.items(), key=lambda pair: -pair[1])
+    say("seconds: " + ", ".join(f"{name} {spent:.0f}" for name, spent in slowest))

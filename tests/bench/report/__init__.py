@@ -1,0 +1,1 @@
+"""Results for people: the table in the terminal, deploy/BENCHMARKS.md and its plots."""
