@@ -35,7 +35,7 @@ async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: 
 
 async def walk(person: Operator) -> None:
     """In, and a form sent."""
-    assert "That is not the password." in await person.log_in("not-the-password", 403)
+    assert "The password is wrong." in await person.log_in("not-the-password", 403)
     [cookie] = SimpleCookie(person.page.headers["set-cookie"]).values()
     assert cookie["secure"]
     assert "Current problems" in await person.log_in()
