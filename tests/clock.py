@@ -1,4 +1,4 @@
-"""Time for tests that wait for hours: it stands while there is work, and jumps to the next timer when there is none.
+"""Event loop and clocks for tests that wait for hours: time stands while there is work and jumps to the next timer.
 
 Compressing the machine's time by a factor makes a busy machine look late: 10 ms without a processor are 18 s at 1800
 times. Here an event loop keeps a time of its own. It is idle when no callback is ready, no socket has anything to say
@@ -29,13 +29,13 @@ A = TypeVar("A")
 
 
 class _AutojumpSelector(selectors.DefaultSelector):
-    """Waits in the loop's own time."""
+    """Selector that waits in the loop's own time."""
 
     now = 0.0
     working: Callable[[], bool]
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready. When nothing is, time moves on to the end of `timeout` without waiting for it."""
+        """Return the ready events. If none is ready, advance the time by `timeout` without waiting."""
         self.now += LOOP_TURN
         if timeout is None or timeout <= 0:  # no timer is set, or there is more to do at once
             return super().select(timeout)
@@ -46,7 +46,7 @@ class _AutojumpSelector(selectors.DefaultSelector):
 
 
 class AutojumpLoop(asyncio.SelectorEventLoop):
-    """An event loop whose `time` stands while there is work."""
+    """Event loop whose `time` stands while there is work."""
 
     def __init__(self) -> None:
         self._autojump = _AutojumpSelector()
@@ -56,11 +56,11 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
         super().__init__(self._autojump)
 
     def time(self) -> float:
-        """Seconds since this loop began."""
+        """Return the seconds since this loop began."""
         return self._autojump.now
 
     def create_future(self) -> asyncio.Future[Any]:
-        """A future. One for the store's writer stands for work in its thread, of which the loop knows nothing else."""
+        """Return a future. One of the store's writer counts as work in its thread, which the loop cannot see."""
         future: asyncio.Future[Any] = super().create_future()
         frame = inspect.currentframe()
         if frame and frame.f_back and frame.f_back.f_code is Writer.write.__code__:
@@ -71,13 +71,13 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]  # typeshed's parameters differ between versions
         self, executor: Executor | None, func: Callable[..., A], *args: Any
     ) -> asyncio.Future[A]:
-        """Work in a thread."""
+        """Run work in a thread and count it."""
         future: asyncio.Future[A] = super().run_in_executor(executor, func, *args)
         self._count(future)
         return future
 
     def _working(self) -> bool:
-        """Whether a thread has something to do. What is patient waits in the loop's time until it is handed over."""
+        """Return whether a thread has work. A batchable write waits in the loop's time until it is handed over."""
         return bool(self._in_threads - {item.future for writer in self._writers for item in writer._batchable})
 
     def _count(self, future: asyncio.Future[Any]) -> None:
@@ -91,7 +91,7 @@ def _running() -> asyncio.AbstractEventLoop:
 
 @dataclass(frozen=True)
 class LoopClock(Clock):
-    """Epoch seconds that run `speed` times as fast as the running loop's time."""
+    """Clock of epoch seconds that runs `speed` times as fast as the running loop's time."""
 
     loop: asyncio.AbstractEventLoop = field(default_factory=_running)
 
@@ -105,7 +105,7 @@ class LoopClock(Clock):
 
 
 class JumpingClock(LoopClock):
-    """A clock that somebody sets. Its `monotonic` stays what it is."""
+    """Clock that a test sets. Its `monotonic` is not affected."""
 
     ahead = 0.0
 

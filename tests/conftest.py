@@ -1,4 +1,4 @@
-"""What all rings share: which of them run only when they are named, and their bounded form."""
+"""Test folders that run only if they are named, and the option for their short form."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ NAMED = ("browser", "crash", "gateway", "observe", "replicas", "sdks")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--quick`: the bounded form."""
+    """Add `--quick`, the short form."""
     parser.addoption("--quick", action="store_true", help="crash and replicas in their bounded forms (< 90 s each)")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave those folders out unless they, or something in them, were named: a run of `tests` does not go there."""
+    """Ignore those folders unless one of them, or a path in it, was named."""
     ring = next((HERE / name for name in NAMED if collection_path.is_relative_to(HERE / name)), None)
     if ring is None:
         return None

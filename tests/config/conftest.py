@@ -1,4 +1,4 @@
-"""Every case begins with an environment without settings, and with an empty desk."""
+"""Every test begins without settings in the environment and with an empty folder for its postern.toml."""
 
 import os
 from pathlib import Path

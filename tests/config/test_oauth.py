@@ -1,4 +1,4 @@
-"""OAuth 2.0 in the settings: exactly one way to log in, each mistake with its one line, and the clouds."""
+"""OAuth 2.0 in the settings: exactly one way to log in, one line per mistake, and the clouds."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -118,17 +118,17 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
 
 
 def give(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str | None]) -> None:
-    """Good settings, changed so."""
+    """Return the valid settings with these changes."""
     for name, value in {**GOOD, **variables}.items():
         if value is not None:
             monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize(("variables", "line"), WRONG, ids=[line.partition(".")[0] for _, line in WRONG])
-def test_a_wrong_setting_gives_its_one_line(
+def test_a_wrong_setting_gives_one_line(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str | None], line: str
 ) -> None:
-    """Word for word, because a person acts on it."""
+    """The whole line is compared, because operators act on it."""
     give(monkeypatch, variables)
     with pytest.raises(SettingsError) as raised:
         load(Settings)
@@ -150,7 +150,7 @@ CLOUDS = {
 
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_a_cloud_gives_host_authority_and_scope(monkeypatch: pytest.MonkeyPatch, cloud: str | None) -> None:
-    """Whatever is set beside it wins."""
+    """A host, authority or scope that is set as well takes precedence."""
     give(monkeypatch, {"POSTERN_CLOUD": cloud})
     settings = load(Settings)
     assert (settings.smtp_host, settings.authority, settings.token_scope) == CLOUDS[cloud]
@@ -162,7 +162,7 @@ def test_a_cloud_gives_host_authority_and_scope(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("locked", [False, True])
 def test_a_certificate_is_opened_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, locked: bool) -> None:
-    """So that a wrong password is a line at the start, not a held mailbox at night."""
+    """A wrong password is one line at the start, instead of a held mailbox later."""
     file = tmp_path / "app.pfx"
     file.write_bytes(pfx(certificate(), password="open" if locked else None))
     password = "open" if locked else None
@@ -175,8 +175,10 @@ def test_a_certificate_is_opened_at_the_start(monkeypatch: pytest.MonkeyPatch, t
             load(Settings)
 
 
-def test_a_certificate_in_place_of_its_path_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """_FILE means a file that holds the setting; the setting is a path already. Its key is not shown."""
+def test_a_certificate_in_place_of_its_path_is_reported_without_its_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`_FILE` names a file that holds the setting, but this setting is a path already."""
     file = tmp_path / "app.pem"
     file.write_text(pem(certificate()) + key_pem())
     give(monkeypatch, {"POSTERN_CLIENT_SECRET": None, "POSTERN_CLIENT_CERTIFICATE_FILE": str(file)})
@@ -188,7 +190,7 @@ def test_a_certificate_in_place_of_its_path_is_named(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_secret_from_a_file_is_read_at_every_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A password too: the next login takes what the file holds then."""
+    """Also a password: the next login uses the current content of the file."""
     file = tmp_path / "secret"
     file.write_text("first\n")
     none = {"POSTERN_TENANT_ID": None, "POSTERN_CLIENT_ID": None, "POSTERN_CLIENT_SECRET": None}
@@ -201,8 +203,8 @@ async def test_a_secret_from_a_file_is_read_at_every_use(monkeypatch: pytest.Mon
     assert "first" not in f"{settings!r}{login!r}"
 
 
-def test_each_way_has_its_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The certificate knows its last day, the password the retirement of Basic authentication."""
+def test_each_way_to_log_in_has_its_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A certificate has its expiry date, a password the date on which Basic authentication is retired."""
     give(monkeypatch, {})
     login = MailboxFactory(Clock()).credentials(load(Settings).pools[0].mailboxes[0])
     assert isinstance(login, OAuth)

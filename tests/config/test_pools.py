@@ -1,4 +1,4 @@
-"""Several mailboxes: what each takes from the top level, and which senders belong to them."""
+"""Several mailboxes: values inherited from the top level, and the senders of each."""
 
 from pathlib import Path
 
@@ -13,17 +13,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def every(settings: Settings) -> list[MailboxSettings]:
-    """The mailboxes of all pools."""
+    """Return the mailboxes of all pools."""
     return [mailbox for pool in settings.pools for mailbox in pool.mailboxes]
 
 
 def value(secret: object) -> str | None:
-    """What a secret is."""
+    """Return the value of a secret."""
     return None if secret is None else str(secret.get_secret_value())  # type: ignore[attr-defined] # a SecretStr
 
 
 def test_the_environment_alone_is_one_pool_of_one_mailbox(toml: TomlFixture) -> None:
-    """Whoever reads the pools needs no second way for one mailbox."""
+    """Code that reads pools needs no special case for one mailbox."""
     variables = {
         "MAILBOX": "NoReply@contoso.com",
         "PASSWORD": "x",
@@ -42,7 +42,7 @@ def test_the_environment_alone_is_one_pool_of_one_mailbox(toml: TomlFixture) -> 
 
 
 def test_one_app_serves_all_mailboxes(toml: TomlFixture) -> None:
-    """What stands at the top level holds wherever nothing else is said; each greets with its own domain."""
+    """The top level applies to every mailbox without a value of its own; each greets with its own domain."""
     top = APP + 'cloud = "gcc-high"\nmessages_per_minute = 20\n'
     settings = toml.load(top + ONE + 'connections = 2\n[[pools.mailboxes]]\nmailbox = "b@fabrikam.com"\n')
     first, second = every(settings)
@@ -55,7 +55,7 @@ def test_one_app_serves_all_mailboxes(toml: TomlFixture) -> None:
 
 
 def test_a_mailbox_may_be_in_another_cloud(toml: TomlFixture) -> None:
-    """Its cloud decides over what the top level says of host, authority and scope; what it says itself, over that."""
+    """Precedence: the mailbox's own values, then its cloud, then the top level."""
     top = APP + 'smtp_host = "relay.contoso.com"\n'
     settings = toml.load(top + ONE + TWO + 'cloud = "china"\nauthority = "https://login.contoso.cn"\n')
     first, second = every(settings)
@@ -91,8 +91,8 @@ LOGIN = (
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_login_of_its_own_takes_the_place_of_the_other(toml: TomlFixture, name: str) -> None:
-    """Nothing of the app's own login is left beside it, and its ids only where they can be the same."""
+def test_a_mailbox_with_its_own_login_inherits_no_other_login(toml: TomlFixture, name: str) -> None:
+    """It inherits ids only where both logins can share them."""
     lines, expected = OWN[name]
     settings = toml.load(APP + 'client_secret_next = "next"\n' + mailbox(lines) + TWO)
     own, other = every(settings)
@@ -102,8 +102,7 @@ def test_a_login_of_its_own_takes_the_place_of_the_other(toml: TomlFixture, name
     assert (value(other.client_secret), value(other.client_secret_next)) == (SECRET, "next")
 
 
-def test_an_identity_at_the_top_lends_its_id_to_no_app(toml: TomlFixture) -> None:
-    """The client id of a managed identity is no app's."""
+def test_the_client_id_of_a_managed_identity_is_not_inherited_by_an_app(toml: TomlFixture) -> None:
     top = f'tenant_id = "{TENANT}"\nclient_id = "{CLIENT}"\nmanaged_identity = true\n'
     line = toml.refused(top + mailbox('client_secret = "own"'))
     assert line.startswith("postern.toml: pools[0].mailboxes[0].client_id: is missing.")
@@ -113,7 +112,7 @@ def test_an_identity_at_the_top_lends_its_id_to_no_app(toml: TomlFixture) -> Non
 
 @pytest.mark.parametrize("table", ["", ONE])
 def test_a_secret_may_be_in_a_file(toml: TomlFixture, tmp_path: Path, table: str) -> None:
-    """At the top level of the file, and of a mailbox; it remembers where it is from, to be read again."""
+    """At the top level of the file and of a mailbox. The path is stored, to be read again."""
     (tmp_path / "secret").write_text("from a file\n")
     line = f'password_file = "{tmp_path}/secret"\n'
     settings = toml.load(table + line, **({} if table else {"MAILBOX": "one@contoso.com"}))
@@ -122,16 +121,16 @@ def test_a_secret_may_be_in_a_file(toml: TomlFixture, tmp_path: Path, table: str
     assert (one.password.path, value(one.password)) == (tmp_path / "secret", "from a file")
 
 
-def test_the_environment_wins_over_a_secret_file(toml: TomlFixture, tmp_path: Path) -> None:
-    """As over every other line at the top level of the file."""
+def test_the_environment_takes_precedence_over_a_secret_file(toml: TomlFixture, tmp_path: Path) -> None:
+    """As over every other value at the top level of the file."""
     (tmp_path / "secret").write_text("from a file\n")
     text = APP.replace("client_secret = ", "#") + f'client_secret_file = "{tmp_path}/secret"\n' + ONE
     assert value(every(toml.load(text))[0].client_secret) == "from a file"
     assert value(every(toml.load(text, CLIENT_SECRET="from there"))[0].client_secret) == "from there"
 
 
-def test_senders_find_their_pool(toml: TomlFixture) -> None:
-    """The mailboxes themselves where none are given; the more specific pattern wins; the first default is all's."""
+def test_a_sender_is_routed_to_its_pool(toml: TomlFixture) -> None:
+    """By the mailboxes' own addresses without `senders`; the more specific pattern wins; else the first default."""
     text = APP + pool("a", '"a@contoso.com"', '"B@contoso.com"')
     text += pool("rest", '"c@contoso.com"', more='senders = ["*@contoso.com", "*@bücher.example"]')
     text += pool("d", '"d@fabrikam.com"', more='default_sender = "D <d@fabrikam.com>"')
@@ -142,22 +141,20 @@ def test_senders_find_their_pool(toml: TomlFixture) -> None:
     assert settings.pools[0].senders == ("a@contoso.com", "b@contoso.com")
 
 
-def test_urgent_mail_has_a_connection_where_there_are_two(toml: TomlFixture) -> None:
-    """One by default; with a single connection there is none to spare, whatever is wished."""
+def test_urgent_mail_has_a_reserved_connection_if_there_are_two(toml: TomlFixture) -> None:
+    """One by default. With a single connection none is reserved, whatever the setting."""
     text = APP + pool("a", '"a@contoso.com"', '"b@contoso.com"\nconnections = 1', '"c@contoso.com"\nconnections = 9')
     assert [one.urgent_connections for one in every(toml.load(text))] == [1, 0, 1]
     assert [one.urgent_connections for one in every(toml.load("urgent_connections = 2\n" + text))] == [2, 0, 2]
     assert [one.urgent_connections for one in every(toml.load("urgent_connections = 0\n" + text))] == [0, 0, 0]
 
 
-def test_the_budget_of_the_tenant(toml: TomlFixture) -> None:
-    """None unless it is given."""
+def test_the_tenant_quota_is_off_unless_set(toml: TomlFixture) -> None:
     assert toml.load(APP + ONE).tenant_recipients_per_day is None
     assert toml.load("tenant_recipients_per_day = 22_059\n" + APP + ONE).tenant_recipients_per_day == 22_059
 
 
-def test_a_thousand_mailboxes_are_read_at_once(toml: TomlFixture, tmp_path: Path) -> None:
-    """One certificate for all is opened once."""
+def test_a_thousand_mailboxes_with_one_certificate_open_it_once(toml: TomlFixture, tmp_path: Path) -> None:
     (tmp_path / "app.pem").write_text(pem(certificate()) + key_pem())
     app = APP.replace(f'client_secret = "{SECRET}"', f'client_certificate = "{tmp_path}/app.pem"')
     text = app + "".join(pool(f"p{n}", f'"a{n}@contoso.com"', f'"b{n}@contoso.com"') for n in range(500))
@@ -174,14 +171,14 @@ def test_commands_over_the_store_read_no_secret(toml: TomlFixture) -> None:
 
 
 def test_no_secret_is_shown(toml: TomlFixture) -> None:
-    """Not by the settings, nor by what they are made of."""
+    """In the repr of the settings and of every object made from them."""
     settings = toml.load(APP + f'client_secret_next = "{HIDDEN}"\n' + mailbox(f'password = "{HIDDEN}"') + TWO)
     assert HIDDEN not in f"{settings!r}{settings}{settings.pools}{every(settings)}"
     assert SECRET not in f"{settings!r}{settings}{settings.pools}{every(settings)}"
 
 
-def test_the_example_is_right(toml: TomlFixture, tmp_path: Path) -> None:
-    """deploy/postern.toml can be used as it is, but for its secrets; the environment wins over it."""
+def test_the_example_file_is_valid(toml: TomlFixture, tmp_path: Path) -> None:
+    """deploy/postern.toml is valid but for its secrets; the environment takes precedence over it."""
     text = (ROOT / "deploy" / "postern.toml").read_text("utf-8").replace("/run/secrets", str(tmp_path))
     for name in ("client-secret", "fabrikam-client-secret"):
         (tmp_path / name).write_text(f"{name}\n")

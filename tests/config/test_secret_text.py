@@ -1,4 +1,4 @@
-"""Secrets as editors, `echo`, Compose and env files write them: read as they are meant, or refused by name unseen."""
+"""Secrets as editors, `echo`, Compose and env files write them: accepted if unambiguous, else refused by name."""
 
 import codecs
 import os
@@ -54,13 +54,13 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def password(settings: MailboxSettings) -> str:
-    """The password that is logged in with."""
+    """Return the password that is used for login."""
     assert settings.password is not None
     return settings.password.get_secret_value()
 
 
 def refusal() -> str:
-    """The one line that stops the start."""
+    """Return the one line that stops the start."""
     with pytest.raises(SettingsError) as raised:
         load(Settings)
     line = str(raised.value)
@@ -71,7 +71,9 @@ def refusal() -> str:
 
 @pytest.mark.usefixtures("mailbox")
 @pytest.mark.parametrize("content", MEANT.values(), ids=MEANT)
-def test_a_file_is_read_as_it_is_meant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes) -> None:
+def test_a_file_in_an_unambiguous_form_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
     """At the start, and again at each use."""
     (tmp_path / "secret").write_bytes(content)
     monkeypatch.setenv("POSTERN_PASSWORD_FILE", str(tmp_path / "secret"))
@@ -81,10 +83,10 @@ def test_a_file_is_read_as_it_is_meant(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.usefixtures("mailbox")
 @pytest.mark.parametrize(("content", "says"), NOT_MEANT.values(), ids=NOT_MEANT)
-def test_a_file_that_cannot_be_meant_is_refused_by_name(
+def test_an_ambiguous_file_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, says: str
 ) -> None:
-    """In the environment's form and in the one of postern.toml."""
+    """For a variable of the environment and for a setting of postern.toml."""
     file = tmp_path / "secret"
     file.write_bytes(content)
     monkeypatch.setenv("POSTERN_PASSWORD_FILE", str(file))
@@ -96,8 +98,8 @@ def test_a_file_that_cannot_be_meant_is_refused_by_name(
 
 
 @pytest.mark.parametrize(("content", "says"), NOT_MEANT.values(), ids=NOT_MEANT)
-async def test_a_file_that_becomes_so_is_no_wrong_password(tmp_path: Path, content: bytes, says: str) -> None:
-    """It is not even tried: a rotation went wrong, and the mailbox must not be locked out for it."""
+async def test_a_file_that_becomes_ambiguous_is_not_used_for_a_login(tmp_path: Path, content: bytes, says: str) -> None:
+    """A failed rotation must not lock the mailbox."""
     (tmp_path / "secret").write_bytes(content)
     with pytest.raises(CredentialError) as raised:
         await Password("noreply@contoso.com", SecretFile(tmp_path / "secret")).secret()
@@ -115,7 +117,9 @@ async def test_a_file_that_becomes_so_is_no_wrong_password(tmp_path: Path, conte
     ],
 )
 @pytest.mark.parametrize("form", ["{}\n", "{}\r\n", "\ufeff{}", "\ufeff{}\r\n\n"])
-def test_a_variable_is_read_as_it_is_meant(monkeypatch: pytest.MonkeyPatch, name: str, field: str, form: str) -> None:
+def test_a_variable_in_an_unambiguous_form_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, name: str, field: str, form: str
+) -> None:
     """As a shell's `$(cat file; echo x)`, an env file of Windows and a YAML block write it."""
     monkeypatch.setenv("POSTERN_PASSWORD", "another-password")
     monkeypatch.setenv(name, form.format(SECRET))
@@ -137,10 +141,9 @@ def test_a_variable_is_read_as_it_is_meant(monkeypatch: pytest.MonkeyPatch, name
         (f"{SECRET}\udcff", "is not UTF-8 text. Give it as UTF-8."),
     ],
 )
-def test_a_variable_that_cannot_be_meant_is_refused_by_name(
+def test_an_ambiguous_variable_is_refused_without_its_value(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
 ) -> None:
-    """Without the value."""
     monkeypatch.setenv("POSTERN_PASSWORD", "another-password")
     monkeypatch.setenv(name, value)
     assert refusal() == f"{name}: {says}"
@@ -148,7 +151,7 @@ def test_a_variable_that_cannot_be_meant_is_refused_by_name(
 
 @pytest.mark.usefixtures("mailbox")
 @pytest.mark.parametrize("key", ["a-key-with-ü-in-the-middle", "a key with blanks in it", " a-key-behind-a-blank"])
-def test_a_key_that_no_header_can_carry(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_an_api_key_that_no_header_can_carry_is_refused(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """Every caller would get 403."""
     monkeypatch.setenv("POSTERN_PASSWORD", "another-password")
     monkeypatch.setenv("POSTERN_API_KEY", key)
@@ -156,8 +159,10 @@ def test_a_key_that_no_header_can_carry(monkeypatch: pytest.MonkeyPatch, key: st
     assert refusal() == f"POSTERN_API_KEY: {says}. Make one with: openssl rand -hex 24."
 
 
-def test_other_settings_have_line_ends_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An env file of Windows has one at every value; a byte order mark stands at the first."""
+def test_line_ends_and_byte_order_marks_of_other_settings_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An env file of Windows has a line end at every value and a byte order mark at the first."""
     for name, value in {
         "POSTERN_MAILBOX": "\ufeffnoreply@contoso.com\r",
         "POSTERN_PASSWORD": f"{SECRET}\r",
@@ -177,7 +182,7 @@ def test_other_settings_have_line_ends_too(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.usefixtures("mailbox")
-def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As Compose writes `${X:-}`: any setting, its `_FILE`, and POSTERN_CONFIG."""
     (tmp_path / "secret").write_text(SECRET)
     defaults = load(Settings, password=SECRET)
@@ -194,8 +199,8 @@ def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert password(load(Settings)) == SECRET
 
 
-def test_empty_in_the_environment_leaves_what_the_file_says(toml: TomlFixture) -> None:
-    """Empty in the file leaves the default; but an empty secret of a mailbox was written down, and takes no other's."""
+def test_an_empty_variable_leaves_the_value_of_the_file(toml: TomlFixture) -> None:
+    """An empty value in the file means the default; an empty secret of a mailbox is an error and inherits none."""
     text = 'mailbox = "noreply@contoso.com"\npassword = ""\npassword_file = ""\nlog_level = "debug"\nehlo_name = ""\n'
     settings = toml.load(text, LOG_LEVEL="", PASSWORD=SECRET)
     assert (settings.log_level, settings.ehlo, password(settings)) == ("debug", "contoso.com", SECRET)
@@ -206,7 +211,7 @@ def test_empty_in_the_environment_leaves_what_the_file_says(toml: TomlFixture) -
 
 @pytest.mark.parametrize("before", [b"", BOM], ids=["plain", "byte order mark"])
 def test_the_file_may_begin_with_a_byte_order_mark(toml: TomlFixture, before: bytes) -> None:
-    """As editors of Windows write it; its secrets are read as all others are."""
+    """As editors on Windows write it. Its secrets are read like all others."""
     toml.path.write_bytes(before + f'mailbox = "noreply@contoso.com"\r\npassword = "{SECRET}\\n"\r\n'.encode())
     toml.patch.setenv("POSTERN_CONFIG", str(toml.path))
     assert password(load(Settings)) == SECRET
@@ -221,16 +226,15 @@ def test_the_file_may_begin_with_a_byte_order_mark(toml: TomlFixture, before: by
         ("latin-1", "is not UTF-8 text. Save it as UTF-8."),
     ],
 )
-def test_a_file_in_another_encoding_is_named(toml: TomlFixture, encoding: str, says: str) -> None:
-    """In words, and not as an invalid statement."""
+def test_a_file_in_another_encoding_is_reported_as_such(toml: TomlFixture, encoding: str, says: str) -> None:
     toml.path.write_bytes('mailbox = "größe@contoso.com"\n'.encode(encoding))
     toml.patch.setenv("POSTERN_CONFIG", str(toml.path))
     assert refusal() == f"POSTERN_CONFIG: {str(toml.path)!r} {says}"
 
 
 @pytest.mark.parametrize("value", ['"\\"correct\\""', '"correct\\u0000"', '"""correct\nhorse"""'])
-def test_a_secret_in_the_file_is_checked_too(toml: TomlFixture, value: str) -> None:
-    """At the top level and in a mailbox's table, each named."""
+def test_a_secret_in_the_toml_file_is_checked(toml: TomlFixture, value: str) -> None:
+    """At the top level and in the table of a mailbox, each by its name."""
     line = toml.refused(f'mailbox = "noreply@contoso.com"\npassword = {value}\n')
     assert line.startswith("postern.toml: password: ")
     assert "correct" not in line
@@ -261,8 +265,8 @@ UNENCODED = [
 
 @pytest.mark.usefixtures("mailbox")
 @pytest.mark.parametrize("url", UNENCODED)
-def test_a_database_password_that_is_not_encoded_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """One line, which says how to write it, and of the URL nothing."""
+def test_an_unencoded_database_password_is_refused_without_the_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """One line that gives the correct form."""
     monkeypatch.setenv("POSTERN_PASSWORD", SECRET)
     monkeypatch.setenv("POSTERN_DATABASE_URL", url)
     line = refusal()
@@ -285,8 +289,7 @@ def test_a_database_password_that_is_not_encoded_is_refused_unseen(monkeypatch: 
         "sqlite:////var/lib/postern/a#b@c.db",
     ],
 )
-def test_a_database_url_that_can_be_read_in_one_way(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """It is taken as it is."""
+def test_an_unambiguous_database_url_is_accepted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("POSTERN_PASSWORD", SECRET)
     monkeypatch.setenv("POSTERN_DATABASE_URL", url)
     assert load(Settings).store_url == url
@@ -295,7 +298,7 @@ def test_a_database_url_that_can_be_read_in_one_way(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("mailbox")
 @pytest.mark.parametrize("name", ["AUTHORITY", "SMTP_HOST", "TOKEN_SCOPE", "ROOT_PATH", "EHLO_NAME", "PORT"])
 def test_a_url_with_a_user_is_never_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Whatever setting it was put into."""
+    """For every setting that has a URL."""
     monkeypatch.setenv("POSTERN_PASSWORD", SECRET)
     monkeypatch.setenv(f"POSTERN_{name}", "https://me:correct@login.contoso.com/path")
     assert refusal().startswith(f"POSTERN_{name}: ")
@@ -303,7 +306,7 @@ def test_a_url_with_a_user_is_never_shown(monkeypatch: pytest.MonkeyPatch, name:
 
 @pytest.mark.parametrize("command", [["serve"], ["migrate"], ["keys", "list"], ["check"]])
 def test_no_command_prints_a_database_password(command: list[str]) -> None:
-    """As its operator sees it: one line and 78."""
+    """Each prints one line and exits with 78."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("POSTERN_")},
         "POSTERN_MAILBOX": "noreply@contoso.com",

@@ -1,4 +1,4 @@
-"""A wrong setting stops the start with one line: the variable, the fault, the mend. No secret is ever in it."""
+"""A wrong setting stops the start with one line: variable, fault and fix, without any secret."""
 
 import os
 import subprocess
@@ -166,7 +166,7 @@ WRONG = [
 
 
 def give(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str | None]) -> None:
-    """Good settings, changed so."""
+    """Return the valid settings with these changes."""
     for name, value in {**GOOD, **variables}.items():
         if value is not None:
             monkeypatch.setenv(name, value)
@@ -175,18 +175,18 @@ def give(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str | None]) -> N
 @pytest.mark.parametrize(
     ("variables", "line"), WRONG, ids=lambda value: next(iter(value)) if type(value) is dict else ""
 )
-def test_a_wrong_setting_gives_its_one_line(
+def test_a_wrong_setting_gives_one_line(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str | None], line: str
 ) -> None:
-    """Word for word, because a person acts on it."""
+    """The whole line is compared, because operators act on it."""
     give(monkeypatch, variables)
     with pytest.raises(SettingsError) as raised:
         load(Settings)
     assert str(raised.value) == line
 
 
-def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One mailbox needs two variables; the rest has the values that suit Office 365."""
+def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every other setting has a default for Office 365."""
     give(monkeypatch, {})
     settings = load(Settings)
     assert (settings.smtp_host, settings.smtp_port, settings.ehlo) == ("smtp.office365.com", 587, "contoso.com")
@@ -196,7 +196,7 @@ def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without the line end that editors and echo put there."""
+    """Without the line end that editors and echo append."""
     (tmp_path / "secret").write_text("from a file\n")
     give(monkeypatch, {"POSTERN_PASSWORD": None, "POSTERN_PASSWORD_FILE": str(tmp_path / "secret")})
     password = load(Settings).password
@@ -211,10 +211,10 @@ def test_a_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ("mailbox = ", "POSTERN_CONFIG: {path!r} is not TOML: Invalid value (at end of document). Correct that line."),
     ],
 )
-def test_a_wrong_line_in_the_file_is_named(
+def test_an_unknown_name_in_the_file_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, line: str
 ) -> None:
-    """A typing error must not be ignored in silence."""
+    """A typing error must not be ignored."""
     path = tmp_path / "postern.toml"
     path.write_text(text)
     give(monkeypatch, {"POSTERN_CONFIG": str(path)})
@@ -224,7 +224,7 @@ def test_a_wrong_line_in_the_file_is_named(
 
 
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither in an error nor in the settings' own text."""
+    """In no error and in no repr of the settings."""
     give(monkeypatch, {"POSTERN_API_KEY": "tell-nobody"})
     with pytest.raises(SettingsError) as raised:
         load(Settings)
@@ -238,14 +238,14 @@ def test_commands_over_the_store_need_no_mailbox() -> None:
     assert load(StoreSettings).store_url == "sqlite:///data/postern.db"
 
 
-def test_what_kubernetes_adds_for_a_service_is_not_a_typing_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Service called postern puts POSTERN_SERVICE_HOST and its like into every pod."""
+def test_variables_of_a_kubernetes_service_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Service called postern puts POSTERN_SERVICE_HOST and similar names into every pod."""
     give(monkeypatch, {"POSTERN_SERVICE_HOST": "10.0.0.7", "POSTERN_PORT_8025_TCP_ADDR": "10.0.0.7"})
     assert load(Settings).port == 8025
 
 
-def test_the_start_ends_with_one_line_and_78() -> None:
-    """As its operator sees it: no traceback, and sysexits' EX_CONFIG."""
+def test_a_wrong_setting_ends_the_start_with_78() -> None:
+    """sysexits' EX_CONFIG, one line and no traceback."""
     environment = {**os.environ, **GOOD, "POSTERN_SMTP_PORT": "465"}
     ended = subprocess.run(
         [sys.executable, "-m", "app", "serve"], env=environment, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Each thing that can be wrong with several mailboxes has its one line: the place in the file, the fault, the mend."""
+"""Every mistake with several mailboxes gives one line: the place in the file, the fault and the fix."""
 
 from pathlib import Path
 
@@ -209,8 +209,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_it_has_its_one_line(toml: TomlFixture, name: str) -> None:
-    """Word for word, because a person acts on it. No secret is in it."""
+def test_a_wrong_file_gives_one_line(toml: TomlFixture, name: str) -> None:
+    """The whole line is compared, because operators act on it. It has no secret."""
     text, line = WRONG[name]
     variables = {"POOLS": "[]"} if name == "a variable for the pools" else {}
     assert toml.refused(text, **variables) == line
@@ -237,12 +237,12 @@ ONE_MAILBOX = {
 
 @pytest.mark.parametrize("name", ONE_MAILBOX)
 def test_one_mailbox_is_named_by_its_variables(toml: TomlFixture, name: str) -> None:
-    """The same rules, in the words of the environment."""
+    """The same rules, with the names of the environment."""
     variables, line = ONE_MAILBOX[name]
     assert toml.refused("", MAILBOX="noreply@contoso.com", PASSWORD="x", **variables) == line
 
 
-def test_a_certificate_that_does_not_open_is_named_where_it_stands(toml: TomlFixture, tmp_path: Path) -> None:
+def test_a_certificate_that_does_not_open_is_reported_at_its_table(toml: TomlFixture, tmp_path: Path) -> None:
     """In the mailbox's table or above it."""
     (tmp_path / "app.pfx").write_bytes(pfx(certificate(), password="open"))
     ids = f'tenant_id = "{TENANT}"\nclient_id = "{CLIENT}"\n'
@@ -256,14 +256,14 @@ def test_a_certificate_that_does_not_open_is_named_where_it_stands(toml: TomlFix
         assert HIDDEN not in line
 
 
-def test_the_mailbox_in_the_environment_is_named_beside_the_pools(toml: TomlFixture) -> None:
-    """It is the usual left-over when a second mailbox comes."""
+def test_a_mailbox_in_the_environment_beside_pools_is_refused(toml: TomlFixture) -> None:
+    """The usual left-over after the second mailbox was added."""
     line = toml.refused(APP + ONE, MAILBOX="noreply@contoso.com")
     assert line.startswith("POSTERN_MAILBOX: is given together with [[pools]].")
 
 
 def test_a_secret_in_the_place_of_a_table_is_not_shown(toml: TomlFixture) -> None:
-    """Whatever is wrong with the form of the file."""
+    """For every malformed structure."""
     for text in (f'pools = [["{HIDDEN}"]]', f'[[pools]]\nname = "a"\n[pools.mailboxes]\npassword = "{HIDDEN}"\n'):
         with pytest.raises(SettingsError) as raised:
             toml.load(text)

@@ -1,4 +1,4 @@
-"""A desk to write a postern.toml on, and pieces of one."""
+"""Fixture that writes and reads a postern.toml, and parts of one."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +19,13 @@ TWO = '[[pools]]\nname = "two"\n[[pools.mailboxes]]\nmailbox = "two@contoso.com"
 
 @dataclass(frozen=True, slots=True)
 class TomlFixture:
-    """Where a postern.toml is written and read."""
+    """Folder in which a postern.toml is written and read."""
 
     path: Path
     patch: pytest.MonkeyPatch = field(repr=False)
 
     def load(self, text: str, **variables: str) -> Settings:
-        """The settings of this file and these variables."""
+        """Return the settings of this file and these variables."""
         self.path.write_text(text)
         self.patch.setenv("POSTERN_CONFIG", str(self.path))
         for name, value in variables.items():
@@ -33,18 +33,18 @@ class TomlFixture:
         return load(Settings)
 
     def refused(self, text: str, **variables: str) -> str:
-        """The line that stops the start, with the file called postern.toml."""
+        """Return the line that stops the start, with the path of the file replaced by postern.toml."""
         with pytest.raises(SettingsError) as raised:
             self.load(text, **variables)
         return str(raised.value).replace(str(self.path), "postern.toml")
 
 
 def pool(name: str, *mailboxes: str, more: str = "") -> str:
-    """A pool in TOML; each mailbox is the rest of a line behind its name."""
+    """Return a pool in TOML; each mailbox is the rest of a line after its name."""
     rows = "".join(f"[[pools.mailboxes]]\nmailbox = {one}\n" for one in mailboxes)
     return f'[[pools]]\nname = "{name}"\n{more}\n{rows}'
 
 
 def mailbox(more: str) -> str:
-    """One pool of one mailbox with these lines."""
+    """Return one pool of one mailbox with these lines."""
     return f"{ONE}{more}\n"

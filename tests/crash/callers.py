@@ -1,4 +1,4 @@
-"""Callers that post at the same time and remember every id they read in a 200. They outlive any Postern."""
+"""Concurrent callers that record every id of a 200. They outlive any Postern process."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ AGAIN = 0.02  # seconds until a door that is shut is tried again
 
 @dataclass(slots=True)
 class Post:
-    """One email that was posted, perhaps several times under one Idempotency-Key. `address` is its recipient's."""
+    """One posted email, perhaps several times under one Idempotency-Key. `address` is its recipient."""
 
     address: str
     key: str | None
@@ -28,7 +28,7 @@ class Post:
 
     @property
     def accepted(self) -> bool:
-        """True if a 200 was read."""
+        """Whether a 200 was read."""
         return bool(self.ids)
 
     async def ask(self, http: httpx.AsyncClient) -> httpx.Response:
@@ -39,7 +39,7 @@ class Post:
 
 
 class Callers:
-    """Eight callers, from `async with` until its end. `pause` (seconds, at most) lies between two posts of one."""
+    """Eight callers, for the time of `async with`. `pause`: maximum seconds between two posts of one caller."""
 
     def __init__(self, port: int, chance: random.Random, *, pause: float = 0.08) -> None:
         self.posts: list[Post] = []
@@ -70,12 +70,12 @@ class Callers:
         return [post for post in self.posts if post.accepted]
 
     async def stop(self) -> None:
-        """Begin no further post, and wait until what was begun is answered."""
+        """Begin no further post, and wait until running ones are answered."""
         self._stopping = True
         await asyncio.gather(*self._calling)
 
     def begin(self, post: Post) -> None:
-        """Post it as one caller more, who goes on until it is answered."""
+        """Post it as one caller more, until it is answered."""
         self._calling.append(asyncio.create_task(self.post(post)))
 
     async def post(self, post: Post) -> None:
@@ -102,7 +102,7 @@ class Callers:
             await asyncio.sleep(AGAIN)
 
     async def _call(self, caller: int) -> None:
-        """Post, every second time under an Idempotency-Key."""
+        """Post repeatedly, every second time under an Idempotency-Key."""
         number = 0
         while not self._stopping:
             number += 1

@@ -1,4 +1,4 @@
-"""The crash ring runs only when it is named: `make crash`, `make crash QUICK=1`, or pytest with a path in here.
+"""Crash tests. They run only if named: `make crash`, `make crash QUICK=1`, or pytest with a path in this folder.
 
 It prints its figures when it is done, so that a reader sees how much was tried and not only that nothing broke.
 """
@@ -20,7 +20,7 @@ NurseFor = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is tried."""
+    """Number of repetitions."""
 
     quick: bool
     kills: int
@@ -35,14 +35,14 @@ QUICK = Scale(quick=True, kills=60, cold=10, cuts=6, posts=60, rounds=8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes are held by their descriptors, which only Linux has."""
+    """Skip the tests without pidfd, which only Linux has."""
     if sys.platform != "linux":
         for item in items:
             item.add_marker(pytest.mark.skip(reason="the crash ring needs Linux (pidfd, LD_PRELOAD, tmpfs)"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The figures of all tests, in the order they ran."""
+    """Print the figures of all tests in order."""
     reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
     rows = [(report.nodeid, *row) for report in reports for row in report.user_properties]
     if not rows:
@@ -59,19 +59,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def scale(request: pytest.FixtureRequest) -> Scale:
-    """How much to try."""
+    """Number of repetitions of this run."""
     return QUICK if request.config.getoption("--quick") else FULL
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
-    """Note one figure for the summary."""
+    """Record one figure for the summary."""
     return lambda name, value: request.node.user_properties.append((name, str(value)))
 
 
 @pytest.fixture
 async def process_control(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """`await nurse(**environment)`: who starts Posterns. All that were started end with the test."""
+    """`await process_control(**environment)` returns a ProcessControl. Its processes end with the test."""
     async with AsyncExitStack() as stack:
 
         async def one(**environment: str) -> ProcessControl:

@@ -1,4 +1,4 @@
-"""A program: starts Posterns on command, `postern serve` each, and dies with whoever commands it, and they with it.
+"""Program that starts `postern serve` processes on command, and ends with its parent, and they with it.
 
 Those with a time of their own (tests/replicas) are the same by another door: no setting compresses time.
 
@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def obey() -> None:
-    """Read orders until there are no more."""
+    """Execute commands until the input ends."""
     gc.freeze()  # the children share what was imported
     parent = os.getpid()
     print("ready", flush=True)
@@ -71,7 +71,7 @@ def _serve(order: dict[str, Any], parent: int) -> NoReturn:
 
 
 def serve_in(speed: float, origin: float, beat: float, lease: float) -> None:
-    """`postern serve` on another clock, and with another rhythm."""
+    """Run `postern serve` on another clock with another heartbeat."""
     settings = load(Settings)
     main.configure_logs(settings)
     run(main.serve(settings, Clock(speed, origin), HeartbeatConfig(beat, lease)))

@@ -1,4 +1,4 @@
-"""The ring: a Postern that is killed and started again at once, while callers post and the upstream takes the mail."""
+"""Kill loop: a Postern is killed and restarted at once, while callers post and the upstream receives."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ FAST = 60.0  # times real time, for what is still deferred at the end
 
 @dataclass(slots=True)
 class Score:
-    """What was done. Times in seconds."""
+    """Counts and times in seconds."""
 
     kills: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)  # triggers pulled by hand
@@ -46,7 +46,7 @@ class Score:
 
 
 class KillLoop:
-    """Kills by the simulator's hand."""
+    """Kills triggered by the simulator."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class KillLoop:
         simulator.faults.add(Fault(at=Point.ACCEPTED, do=Call(self._relayed), name="watch"))
 
     async def run(self, kills: int, every_cold: int) -> None:
-        """So many kills; every so many-th start is cold."""
+        """Kill this many times; every n-th start is a new interpreter."""
         for number, trigger in zip(range(kills), self._triggers(), strict=False):
             self._child = await self._nurse.start(self._environment, cold=number % every_cold == every_cold - 1)
             await self._pull(trigger, self._child)
@@ -91,7 +91,7 @@ class KillLoop:
         await asyncio.sleep(self._chance.uniform(0.0, COLD_START if child.cold else WARM_START))
 
     async def _at(self, point: Point, child: Child) -> None:
-        """Killed by the simulator, which goes on only when the process is gone."""
+        """Kill from the simulator, which continues once the process is gone."""
 
         async def kill(moment: FaultContext) -> None:
             struck.set()
@@ -116,14 +116,14 @@ class KillLoop:
         assert struck.is_set() or not child.ended.is_set(), f"it ended by itself: {self._nurse.tail()}"
 
     async def _stop(self, child: Child) -> None:
-        """QUIT is said when it stops: SIGTERM, once something has been relayed."""
+        """Send SIGTERM once a message was relayed: sessions end with QUIT."""
         before = len(self._simulator.messages)
         while len(self._simulator.messages) == before:
             await asyncio.sleep(0.01)
         child.signal(signal.SIGTERM)
 
     async def _around_an_accept(self) -> None:
-        """When the n-th POST to this Postern is in flight, within the milliseconds that an accept takes."""
+        """Kill while the n-th POST to this process is in flight, within the time of an accept."""
         in_flight = asyncio.Event()
         answered, wanted = self._callers.answered, self._chance.randint(1, 30)
 
@@ -138,7 +138,7 @@ class KillLoop:
         await asyncio.sleep(self._chance.uniform(0.0, 0.006))
 
     async def _relayed(self, moment: FaultContext) -> None:
-        """A message was accepted: the first of a new process ends the time without."""
+        """Record the time until the first message of a new process."""
         if self._down is not None and moment.session.opened_at > self._down[1]:
             assert self._child is not None
             (self.score.cold if self._child.cold else self.score.warm).append(self._loop.time() - self._down[0])
@@ -147,7 +147,7 @@ class KillLoop:
 
 @asynccontextmanager
 async def last_postern(simulator: Simulator, data: Path, speed: float = FAST, **changes: Any) -> AsyncIterator[Harness]:
-    """The last start, on a clock that runs fast: what is deferred need not be waited for."""
+    """Start Postern for the last time, on a fast clock, so that deferred mail is due soon."""
     facts = {"messages_per_minute": 1_000_000, "recipients_per_day": 1_000_000_000, **changes}
     settings = settings_for(simulator, data, **facts)
     async with open_harness(simulator, settings, Clock(speed)) as harness:
@@ -155,12 +155,12 @@ async def last_postern(simulator: Simulator, data: Path, speed: float = FAST, **
 
 
 async def ends(harness: Harness, posts: Iterable[Post], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
-    """Every email that was accepted, when it has ended: relayed, or held because its outcome is unknown."""
+    """Return every accepted email once it has ended: relayed, or held with an unknown outcome."""
     return await ends_of(harness, [UUID(id) for post in posts for id in post.ids], within)
 
 
 async def ends_of(harness: Harness, ids: Iterable[UUID], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
-    """The same by their ids. Raises TimeoutError when some email is still under way after so many real seconds."""
+    """Return these by id. Raises TimeoutError if an email is still unfinished after this many real seconds."""
     counts: dict[MessageState, int] = {}
     try:
         async with asyncio.timeout(within):
@@ -178,5 +178,5 @@ async def ends_of(harness: Harness, ids: Iterable[UUID], within: float = WAIT_TI
 
 
 def simulated_upstream() -> Simulator:
-    """An upstream without a bound on the pace; three connections are still all it allows."""
+    """Return an upstream without a rate limit, but with the limit of three connections."""
     return Simulator(accounts=[ACCOUNT], limits=FREE)

@@ -1,4 +1,4 @@
-"""Posterns as processes: started with a SIGKILL in mind, held by their descriptors, so that no other is ever hit."""
+"""Postern processes for SIGKILL, held by their file descriptors, so that no other process can be hit."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Child:
-    """One Postern. `started_at` is of the event loop's clock."""
+    """One Postern process. `started_at` is of the event loop's clock."""
 
     def __init__(self, pid: int, *, cold: bool) -> None:
         self.pid = pid
@@ -33,13 +33,13 @@ class Child:
         self._loop.add_reader(self._descriptor, self._end)
 
     def signal(self, number: int) -> None:
-        """Send it, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         if not self.ended.is_set():
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, number)
 
     async def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Send SIGKILL and wait for the end."""
         self.signal(signal.SIGKILL)
         await asyncio.wait_for(self.ended.wait(), WAIT_TIMEOUT)
 
@@ -50,7 +50,7 @@ class Child:
 
 
 class ProcessControl:
-    """Starts Posterns of the tree at `root`, one after the other. `environment` is what all of them inherit."""
+    """Starts Posterns of the tree at `root`, one after the other. `environment` is inherited by all."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class ProcessControl:
     async def start(
         self, environment: dict[str, str], *, cold: bool = False, time: dict[str, float] | None = None
     ) -> Child:
-        """Start one, in a `time` of its own if one is given. It listens some time later, if it lives so long."""
+        """Start a process, in its own `time` namespace if given. It may end before it listens."""
         assert self._nursery is not None
         assert self._nursery.stdin is not None
         order = {"environment": environment, "cold": cold, "time": time, "log": str(self.log)}
@@ -108,16 +108,16 @@ class ProcessControl:
         return (await asyncio.wait_for(self._nursery.stdout.readline(), WAIT_TIMEOUT)).strip()
 
     def logged(self, event: str) -> int:
-        """How many lines of the log tell of such an event."""
+        """Return the number of log lines of such an event."""
         return self.log.read_text("utf-8").count(f'"event":"{event}"')
 
     def tail(self) -> str:
-        """The end of the log."""
+        """Return the end of the log."""
         return self.log.read_text("utf-8")[-3000:]
 
 
 def environment_for(simulator: Simulator, data: Path, port: int, **changes: str) -> dict[str, str]:
-    """A Postern's environment that leads to the simulator, without a bound on its pace."""
+    """Return a Postern's environment for the simulator, without a rate limit."""
     ca_file = data.parent / "ca.pem"
     simulator.write_ca(ca_file)
     return {
@@ -138,7 +138,7 @@ def environment_for(simulator: Simulator, data: Path, port: int, **changes: str)
 
 
 def free_port() -> int:
-    """One that outgoing connections do not take while Postern is down."""
+    """Return a port that outgoing connections do not use while Postern is down."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
     while True:
         port = random.randrange(10_000, low)
@@ -148,7 +148,7 @@ def free_port() -> int:
 
 
 def caller_for(port: int) -> httpx.AsyncClient:
-    """A caller's client."""
+    """Return a caller's client."""
     headers = {"Authorization": f"Bearer {KEY}"}
     return httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=WAIT_TIMEOUT, trust_env=False,

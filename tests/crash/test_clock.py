@@ -1,4 +1,4 @@
-"""The wall clock is set, by an hour or a day, ahead or back, while mail is under way. The upstream's does not jump."""
+"""Wall clock changes of an hour or a day in both directions, while mail is in flight, but not at the upstream."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ LIBRARIES = [f"/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1" for mac
 
 
 def cases() -> list[Any]:
-    """Each jump, in a process that runs and over a restart."""
+    """Yield each change, in a running process and over a restart."""
     return [
         pytest.param(seconds, restarted, id=f"{name}, {'over a restart' if restarted else 'running'}")
         for name, seconds in JUMPS.items()
@@ -38,8 +38,10 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(("jump", "restarted"), cases())
 @autojump
-async def test_a_jump_of_the_clock(jump: float, restarted: bool, tmp_path: Path, scale: Scale, figure: Figure) -> None:
-    """Nothing is lost or doubled, no limit is exceeded, and all goes out in its time, whatever the clock says."""
+async def test_a_clock_change_loses_and_duplicates_nothing(
+    jump: float, restarted: bool, tmp_path: Path, scale: Scale, figure: Figure
+) -> None:
+    """No limit is exceeded, and all mail is sent in its real time."""
     if scale.quick and abs(jump) == HOUR:
         pytest.skip("an hour is tried in the full form only")
     clock = JumpingClock()
@@ -54,7 +56,7 @@ async def test_a_jump_of_the_clock(jump: float, restarted: bool, tmp_path: Path,
             harness = await stack.enter_async_context(open_harness(simulator, settings, clock))
         started = clock.monotonic()
         ids += [await harness.post(to=f"after{number}@example.net") for number in range(10)]
-        emails = await all_over(harness, ids)
+        emails = await all_ended(harness, ids)
         took = clock.monotonic() - started
     total = verify(emails, Received(simulator.messages))
     assert simulator.violations == []
@@ -65,7 +67,7 @@ async def test_a_jump_of_the_clock(jump: float, restarted: bool, tmp_path: Path,
 
 
 class Begun(JumpingClock):
-    """Whose `monotonic` began a day later, and that says the same time of day as ever."""
+    """Clock whose `monotonic` began a day later, with the same wall clock."""
 
     ahead = DAY
 
@@ -75,24 +77,24 @@ class Begun(JumpingClock):
 
 
 @autojump
-async def test_a_clock_that_began_anew_is_not_one_that_was_set(tmp_path: Path) -> None:
-    """As in another sandbox of the same machine: the mailbox was used too lately for the clock to have been set."""
+async def test_another_monotonic_epoch_is_no_clock_change(tmp_path: Path) -> None:
+    """As in another sandbox of the same machine."""
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock(), limits=PACE) as simulator:
         settings = settings_for(simulator, tmp_path)
         async with open_harness(simulator, settings, JumpingClock()) as harness:
             ids = [await harness.post(to=f"sent{number}@example.net") for number in range(30)]
-            await all_over(harness, ids)
+            await all_ended(harness, ids)
         await asyncio.sleep(61.0)  # of the loop's time
         clock = Begun()
         began = clock.monotonic()
         async with open_harness(simulator, settings, clock) as harness:
             ids = [await harness.post(to=f"after{number}@example.net") for number in range(10)]
-            await all_over(harness, ids)
+            await all_ended(harness, ids)
             assert clock.monotonic() - began < 30.0
 
 
 async def everywhere(harness: Harness) -> list[Any]:
-    """Emails in every state: relayed (the window is part full), deferred, on their way, and behind a pause."""
+    """Create emails in every state: relayed, deferred, active, and behind a pause."""
     faults = harness.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later*", times=4))
     ids = [await harness.post(to=f"sent{number}@example.net") for number in range(10)]
@@ -109,17 +111,17 @@ async def everywhere(harness: Harness) -> list[Any]:
     return ids
 
 
-async def all_over(harness: Harness, ids: list[Any]) -> list[dict[str, Any]]:
-    """Every email, when it is over."""
+async def all_ended(harness: Harness, ids: list[Any]) -> list[dict[str, Any]]:
+    """Return every email once it has ended."""
     async with asyncio.timeout(BOUND):
         return [await harness.until(id, "done", "held") for id in ids]
 
 
 @pytest.mark.parametrize("jump", ["+1d", "-1d"], ids=["a day ahead", "a day back"])
-async def test_a_jump_of_the_machine_s_clock(
+async def test_a_clock_change_of_the_machine(
     jump: str, process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
-    """The same with `postern serve` itself, the time of its process being set by libfaketime."""
+    """The same with `postern serve`, whose time is set by libfaketime."""
     library = next((path for path in LIBRARIES if Path(path).exists()), None)
     if library is None:
         pytest.skip("it needs libfaketime (on Debian: the package faketime)")

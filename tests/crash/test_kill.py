@@ -1,4 +1,4 @@
-"""SIGKILL at every phase, around accept and during recovery, again and again on one database file."""
+"""SIGKILL in every phase, around accepts and during recovery, repeatedly on one database file."""
 
 import random
 import statistics
@@ -20,10 +20,10 @@ CONNECTIONS = 3  # of a mailbox, if nothing else is set
 
 
 @pytest.mark.timeout(2400)
-async def test_accepted_means_kept(
+async def test_no_accepted_message_is_lost_by_sigkill(
     process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
-    """Kill the process at any moment: no accepted message is lost; a duplicate has one cause, and is flagged."""
+    """A duplicate has one cause, and is flagged."""
     port, data = free_port(), tmp_path / "data"
     async with simulated_upstream() as simulator:
         keeper = await process_control()
@@ -47,7 +47,7 @@ async def test_accepted_means_kept(
         assert all(len(post.ids) == 1 for post in callers.accepted), "one key, one id, over every kill"
         assert all(received.one_message(post.address) for post in callers.posts)
         assert received.addresses() <= {post.address for post in callers.posts}
-        hold_to_the_phase(score.struck, {email["to"][0]: email for email in emails})
+        check_doubt_by_phase(score.struck, {email["to"][0]: email for email in emails})
         assert {answer.status_code for answer in callers.refused} <= {503}
         assert simulator.violations == []
         at_one_kill = in_doubt_together(emails)
@@ -71,13 +71,13 @@ async def test_accepted_means_kept(
 
 
 def in_doubt_together(emails: Sequence[Any]) -> int:
-    """How many attempts one kill has left in doubt: what it left is judged in one moment, at the next start."""
+    """Return the numbers of attempts that each kill left in doubt, by the time of recovery."""
     attempts = [attempt for email in emails for attempt in email["relay"]["attempts"]]
     return max(Counter(attempt["ended_at"] for attempt in attempts if attempt["in_doubt"]).values(), default=0)
 
 
-def hold_to_the_phase(struck: Sequence[tuple[Point, str]], emails: Mapping[str, Any]) -> None:
-    """Killed at RCPT or DATA, an attempt is in no doubt; killed when the whole message was there, it is."""
+def check_doubt_by_phase(struck: Sequence[tuple[Point, str]], emails: Mapping[str, Any]) -> None:
+    """Check that an attempt killed at RCPT or DATA is in no doubt, and one after the whole message is."""
     for point, address in struck:
         attempts = emails[address]["relay"]["attempts"] if address in emails else ()
         if point in (Point.RCPT, Point.DATA) and attempts:
@@ -87,7 +87,7 @@ def hold_to_the_phase(struck: Sequence[tuple[Point, str]], emails: Mapping[str, 
 
 
 def seconds(times: Sequence[float]) -> str:
-    """Median and longest."""
+    """Return median and maximum as text."""
     if not times:
         return "none undisturbed"
     return f"median {statistics.median(times):.2f} s, max {max(times):.2f} s (n={len(times)})"

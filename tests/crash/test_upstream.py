@@ -1,4 +1,4 @@
-"""The upstream's own faults under load, at every point of the dialogue, on a clock that runs fast."""
+"""Faults of the upstream under load, at every point of the session, on a fast clock."""
 
 import asyncio
 import random
@@ -45,10 +45,8 @@ ROUNDS = [(name, point) for name in FAULTS for point in Point if (name, point) n
 
 
 @pytest.mark.timeout(1500)
-async def test_trouble_of_the_upstream_loses_nothing(
-    tmp_path: Path, scale: Scale, figure: Figure, short_timeouts: None
-) -> None:
-    """Waiting is not failing: all is relayed, doubles are flagged, and no limit is exceeded, whatever it does."""
+async def test_upstream_faults_lose_nothing(tmp_path: Path, scale: Scale, figure: Figure, short_timeouts: None) -> None:
+    """All mail is relayed, duplicates are flagged, and no limit is exceeded."""
     chosen = random.Random(SEED).sample(ROUNDS, min(scale.rounds, len(ROUNDS)))
     total, struck = Counter[str](), Counter[str]()
     for number, (name, point) in enumerate(chosen):
@@ -66,8 +64,8 @@ async def test_trouble_of_the_upstream_loses_nothing(
 
 
 @pytest.mark.parametrize(("on_unknown", "most"), [("retry_once", 2), ("hold", 1), ("assume_sent", 1)])
-async def test_a_reply_that_never_comes(on_unknown: str, most: int, tmp_path: Path, figure: Figure) -> None:
-    """Taken, and the line dropped, every time: offered as often as `on_unknown` allows, flagged, one Message-ID."""
+async def test_a_reply_that_is_always_lost(on_unknown: str, most: int, tmp_path: Path, figure: Figure) -> None:
+    """Attempted as often as `on_unknown` allows, flagged, with one Message-ID."""
     async with upstream(tmp_path, seed=1) as (simulator, harness):
         simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
         total = await relay_all(harness, on_unknown, on_unknown=on_unknown)
@@ -81,13 +79,13 @@ async def test_a_reply_that_never_comes(on_unknown: str, most: int, tmp_path: Pa
 
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Postern that is not as patient as RFC 5321 asks; it has no setting for that."""
+    """Postern with shorter timeouts than RFC 5321 asks for, which no setting allows."""
     monkeypatch.setattr(mailbox_factory, "Timeouts", partial(Timeouts, **SHORT))
 
 
 @asynccontextmanager
 async def upstream(folder: Path, seed: int) -> AsyncIterator[tuple[Simulator, Harness]]:
-    """A house on a fast clock, before an upstream with Exchange's own limits."""
+    """Postern on a fast clock with an upstream with Exchange's limits."""
     folder.mkdir(exist_ok=True)
     simulator = Simulator(accounts=[ACCOUNT], clock=Clock(SPEED), seed=seed)
     async with simulator, open_harness(simulator, settings_for(simulator, folder), Clock(SPEED)) as harness:
@@ -95,7 +93,7 @@ async def upstream(folder: Path, seed: int) -> AsyncIterator[tuple[Simulator, Ha
 
 
 async def relay_all(harness: Harness, name: str, **changes: Any) -> Verification:
-    """Post, wait for the end of each, and judge."""
+    """Post, wait for the end of each, and verify."""
     ids = await asyncio.gather(*(harness.post(to=f"n{number}@example.net", **changes) for number in range(MESSAGES)))
     emails = await ends_of(harness, ids)
     assert harness.simulator.violations == [], name

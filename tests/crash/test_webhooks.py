@@ -1,4 +1,4 @@
-"""SIGKILL while events wait, are on their way, or were taken and not yet written down; the receiver dies in between."""
+"""SIGKILL while events are pending, in flight, or sent and not settled; the receiver is restarted meanwhile."""
 
 import asyncio
 import random
@@ -20,10 +20,10 @@ from tests.webhooks.receiver import Json, Receiver
 
 
 @pytest.mark.timeout(900)
-async def test_every_event_arrives(
+async def test_every_event_arrives_at_least_once(
     process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
-    """At least once, whatever is killed: of each email that the upstream took, its callers hear."""
+    """For each email that the upstream received."""
     port, data, chance = free_port(), tmp_path / "data", random.Random(3)
     kills = max(5, scale.kills // 20)
     async with simulated_upstream() as simulator, Receiver() as receiver:
@@ -62,7 +62,7 @@ async def test_every_event_arrives(
 
 
 async def made(port: int, url: str) -> Json:
-    """A webhook, as soon as the store behind the door is open."""
+    """Create a webhook once the store is open."""
     async with caller_for(port) as http, asyncio.timeout(WAIT_TIMEOUT):
         while True:
             try:

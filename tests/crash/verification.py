@@ -1,4 +1,4 @@
-"""The judge: holds what callers were told and what Postern says of each email against what the upstream received."""
+"""Verification: callers' responses and Postern's state of each email against the upstream's received messages."""
 
 import re
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ _MESSAGE_ID = re.compile(rb"^Message-ID: *(\S+)", re.IGNORECASE | re.MULTILINE)
 
 @dataclass(slots=True)
 class Verification:
-    """What came of the emails. A `doubt` is an attempt that ended without a reply after the dot may have left."""
+    """Totals of all emails. A `doubt` is an attempt without a reply after the dot may have left."""
 
     emails: int = 0
     relayed: int = 0
@@ -27,7 +27,7 @@ class Verification:
 
 
 class Received:
-    """What the upstream has read to its end, by recipient (each email has one, and its own)."""
+    """Messages that the upstream has read to the end, by recipient (each email has its own)."""
 
     def __init__(self, seen: Iterable[ReceivedMessage]) -> None:
         self._whole: defaultdict[str, list[ReceivedMessage]] = defaultdict(list)
@@ -36,24 +36,24 @@ class Received:
                 self._whole[address].append(message)
 
     def whole(self, address: str) -> Sequence[ReceivedMessage]:
-        """Every copy whose content came to its end."""
+        """Return every copy with complete content."""
         return self._whole.get(address, [])
 
     def copies(self, address: str) -> Sequence[ReceivedMessage]:
-        """Every copy that was accepted."""
+        """Return every accepted copy."""
         return [message for message in self.whole(address) if message.accepted]
 
     def one_message(self, address: str) -> bool:
-        """True if every copy is the same octets with the same Message-ID."""
+        """Return whether every copy has the same bytes and Message-ID."""
         return len({(message.content, _message_id(message)) for message in self.whole(address)}) <= 1
 
     def addresses(self) -> set[str]:
-        """Whoever was sent something whole."""
+        """Return the recipients of complete messages."""
         return set(self._whole)
 
 
 def verify(emails: Iterable[Email], received: Received) -> Verification:
-    """Judge each email by itself and count. Raises AssertionError at the first that breaks a guarantee."""
+    """Verify each email and count. Raises AssertionError at the first violation of a guarantee."""
     total = Verification()
     for email in emails:
         _judge(email, received, total)
@@ -93,7 +93,7 @@ def _judge(email: Email, received: Received, total: Verification) -> None:
 
 
 def phases(emails: Iterable[Email]) -> Counter[str]:
-    """In which phase attempts ended that got no reply."""
+    """Return the phases of attempts without a reply."""
     return Counter(
         attempt["phase"] for email in emails for attempt in email["relay"]["attempts"] if attempt["failure"] is not None
     )

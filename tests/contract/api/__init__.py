@@ -1,1 +1,1 @@
-"""The HTTP contract (api.md §7), case by case, through a real server and a real store."""
+"""HTTP contract (api.md §7), case by case, through a real server and a real store."""

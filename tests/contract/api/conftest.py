@@ -1,4 +1,4 @@
-"""One server for all tests of the package; those that need another open their own."""
+"""One server for all tests of the package; tests with other needs open their own."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.gateway.gateways import asked_for, trust_from_now_on
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Behind a gateway, leave that out."""
+    """Skip the tests that are marked as direct if GATEWAY is set."""
     kind = asked_for()
     for item in items:
         if kind is not None and (mark := item.get_closest_marker("direct")):
@@ -20,13 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def trusted() -> None:
-    """Every client of the run knows the gateway's authority."""
+    """Make every client of the run trust the gateway's authority."""
     if asked_for() is not None:
         trust_from_now_on()
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server with the usual limits and no default sender."""
+    """Server with the usual limits and no default sender."""
     with open_server(tmp_path_factory.mktemp("api")) as server:
         yield server

@@ -1,4 +1,4 @@
-"""A real server on a real socket before a real store, in a thread of its own, and the ways to talk to it.
+"""Server on a real socket with a real store, in its own thread, and clients for it.
 
 With GATEWAY=nginx or GATEWAY=caddy in the environment all ways lead through that gateway (tests/gateway).
 """
@@ -52,7 +52,7 @@ MINIMAL: Json = {"from": SENDER, "to": "anna@example.com", "subject": "Hello", "
 
 @dataclass
 class ApiServer:
-    """One server. `reasons` and `draining` are what it says of itself."""
+    """Running server. `reasons` and `draining` are those of its readiness."""
 
     database: Path
     limits: Limits
@@ -81,14 +81,14 @@ class ApiServer:
         self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=20)
 
     def stop(self) -> None:
-        """As SIGTERM would, to the end."""
+        """Stop as at SIGTERM, and wait for the end."""
         self.client.close()
         self._before.close()
         self.begin_to_stop()
         self._thread.join(20)
 
     def begin_to_stop(self, drain: int = 10) -> None:
-        """As SIGTERM would; what is under way has so many seconds. Once it has ended, nothing."""
+        """Begin a stop as at SIGTERM, with this many seconds for running requests. No effect once it has ended."""
         self._listener._server.config.timeout_graceful_shutdown = drain
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -138,11 +138,11 @@ class ApiServer:
         return DeepCheck(self.clock.now(), (), ())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something of the store's on the server's loop."""
+        """Run a coroutine of the store on the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     def routes(self) -> dict[str, set[str]]:
-        """The methods of every path."""
+        """Return the methods of every path."""
         found: dict[str, set[str]] = defaultdict(set)
         entrance: Any = create_app(self._edge())
         for route in entrance._app.routes:
@@ -150,49 +150,49 @@ class ApiServer:
         return found
 
     def make_key(self, permission: Permission = Permission.SENDING_ACCESS, **policy: Any) -> str:
-        """A new API key with this policy."""
+        """Create an API key with this policy."""
         secret = new_key()
         key = Key(uuid4(), f"key of {permission}", permission, self.clock.now(), Policy(**policy))
         self.run(self.store.create_key(key, digest(secret)))
         return secret
 
     def post(self, body: Any = None, path: str = "/emails", key: str | None = None, **headers: str) -> httpx.Response:
-        """POST as JSON (or octets as they are); `Idempotency_Key="x"` gives a header."""
+        """POST as JSON (bytes as they are); `Idempotency_Key="x"` adds a header."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post(path, content=content, headers=given | _bearer(key))
 
     def get(self, path: str, key: str | None = None) -> httpx.Response:
-        """GET."""
+        """GET a path."""
         return self.client.get(path, headers=_bearer(key))
 
     def inside(self, path: str, method: str = "GET") -> httpx.Response:
-        """As a machine inside asks: without a key, and past any gateway."""
+        """Send an internal request: without a key, and bypassing any gateway."""
         return httpx.request(method, f"{self.direct}{path}", timeout=20)
 
     @property
     def direct(self) -> str:
-        """Where it listens, past any gateway."""
+        """Return the URL of the server itself, bypassing any gateway."""
         return f"http://127.0.0.1:{self.port}"
 
     def send(self, **changes: Any) -> str:
-        """POST a minimal email with changes; it has to succeed. A value of None stays, `...` leaves the member out."""
+        """POST a minimal email with changes; it must succeed. None is sent as null, `...` removes the member."""
         response = self.post(changed(**changes))
         assert response.status_code == 200, response.text
         return accepted(response)
 
     def message(self, id_: str) -> EmailMessage:
-        """What is kept to be relayed, read by the standard library."""
+        """Return the stored message, parsed by the standard library."""
         content = self.run(self.store.content(UUID(id_)))
         assert content is not None
         return email.message_from_bytes(content, policy=email.policy.default)
 
     def count(self) -> int:
-        """How many messages there are."""
+        """Return the number of stored messages."""
         return sum(self.run(self.store.counts()).values())
 
     def clients(self, most: int) -> None:
-        """Wait until there are no more connections than this."""
+        """Wait until there are at most this many connections."""
 
         async def few() -> None:
             while len(self._listener._server.server_state.connections) > most:
@@ -201,13 +201,13 @@ class ApiServer:
         self.run(few())
 
     def raw(self, octets: bytes) -> httpx.Response:
-        """Write these octets to a new connection and read one response."""
+        """Write these bytes to a new connection and read one response."""
         with self.connect() as connection:
             connection.sendall(octets)
             return read_response(connection)
 
     def connect(self) -> socket.socket:
-        """A new connection."""
+        """Open a connection."""
         if self.gateway is not None:
             return self.gateway.connect()
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -227,7 +227,7 @@ def open_server(
     forwarders: tuple[str, ...] = (),
     **bounds: Any,
 ) -> Iterator[ApiServer]:
-    """A server over the database in this folder, which outlives it. `bounds`: other `Bounds` of its listener."""
+    """Run a server over the database in this folder, which outlives it. `bounds`: changes of its `ServerLimits`."""
     server = ApiServer(folder / "postern.db", limits, clock or Clock(), root_path=root_path, forwarders=forwarders,
                 bounds=ServerLimits(responses=transport_responses(), **bounds))  # fmt: skip
     server.start()
@@ -238,20 +238,20 @@ def open_server(
 
 
 def read_response(connection: socket.socket) -> httpx.Response:
-    """The next response on the connection."""
+    """Return the next response on the connection."""
     response = http.client.HTTPResponse(connection)
     response.begin()
     return httpx.Response(response.status, headers=response.getheaders(), content=response.read())
 
 
 def changed(**changes: Any) -> Json:
-    """The minimal email with changes; `from_` is `from`, and `...` leaves a member out."""
+    """Return the minimal email with changes; `from_` is `from`, and `...` removes a member."""
     body = MINIMAL | {name.rstrip("_"): value for name, value in changes.items()}
     return {name: value for name, value in body.items() if value is not ...}
 
 
 def accepted(response: httpx.Response) -> str:
-    """The id, after the rules of a success were checked (api.md §1, rules 1, 2 and 5)."""
+    """Return the id after a check of the rules of a success (api.md §1, rules 1, 2 and 5)."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/json"
     body = response.json()
@@ -261,7 +261,7 @@ def accepted(response: httpx.Response) -> str:
 
 
 def refused(response: httpx.Response, status: int, name: str, field: str | None = None) -> Json:
-    """The error, after its form was checked (api.md §1, rules 3 and 4). `field` is the first that is named."""
+    """Return the error after a check of its form (api.md §1, rules 3 and 4). `field` is the first named one."""
     assert response.status_code == status, response.text
     body = check_error(response)
     assert body["name"] == name, body
@@ -272,7 +272,7 @@ def refused(response: httpx.Response, status: int, name: str, field: str | None 
 
 
 def check_error(response: httpx.Response) -> Json:
-    """Rules 3, 4 and 6 for any response that is no success."""
+    """Check rules 3, 4 and 6 for any response that is no success."""
     assert response.headers["content-type"] == "application/json"
     body: Json = response.json()
     assert body["statusCode"] == response.status_code
@@ -286,5 +286,5 @@ def check_error(response: httpx.Response) -> Json:
 
 
 def small(**changes: Any) -> Limits:
-    """The usual limits with changes."""
+    """Return the usual limits with changes."""
     return replace(LIMITS, **changes)

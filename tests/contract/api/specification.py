@@ -1,4 +1,4 @@
-"""The specification as a running Postern serves it. As a program (`make openapi`): write it into the repository."""
+"""Specification as a running Postern serves it. As a program (`make openapi`): write it into the repository."""
 
 import json
 import tempfile
@@ -11,18 +11,18 @@ FILE = Path(__file__).parents[3] / "deploy" / "openapi.json"
 
 
 def as_file(document: Json) -> str:
-    """As it stands in the repository."""
+    """Return the text of the file in the repository."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def within(document: Json, schema: Json) -> Json:
-    """A schema of the document, with what it refers to, in which every object is closed: nothing is left unsaid."""
+    """Return a schema with all it refers to, in which every object is closed, so that no member is undocumented."""
     closed: Json = _closed({**schema, "components": {"schemas": document["components"]["schemas"]}})
     return closed
 
 
 def resolved(document: Json, part: Json) -> Json:
-    """What a `$ref` of the document stands for."""
+    """Return the target of a `$ref` in the document."""
     while "$ref" in part:
         found: Any = document
         for step in part["$ref"].removeprefix("#/").split("/"):
@@ -32,7 +32,7 @@ def resolved(document: Json, part: Json) -> Json:
 
 
 def _closed(part: Any) -> Any:
-    """`unevaluatedProperties` where the members of an object are named."""
+    """Add `unevaluatedProperties` to objects with named members."""
     if isinstance(part, list):
         return [_closed(one) for one in part]
     if not isinstance(part, dict):

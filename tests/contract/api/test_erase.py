@@ -1,4 +1,4 @@
-"""What a full-access key erases over HTTP, and what everybody reads of it afterwards."""
+"""Erasure with a full-access key over HTTP, and responses afterwards."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,14 +28,14 @@ NOBODY = UUID(int=1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server of its own, and a caller with full access."""
+    """Server of its own, and a caller with full access."""
     with open_server(tmp_path_factory.mktemp("erase")) as server:
         server.client.headers["authorization"] = f"Bearer {server.make_key(Permission.FULL_ACCESS)}"
         yield server
 
 
-def over(server: ApiServer, attempt: Any = build.REFUSED, **headers: str) -> str:
-    """An email that was relayed or has failed."""
+def ended_email(server: ApiServer, attempt: Any = build.REFUSED, **headers: str) -> str:
+    """Create an email that was relayed or has failed."""
     id_ = accepted(server.post(BODY, **headers))
     settle(server, claim(server, id_), attempt)
     return id_
@@ -47,9 +47,9 @@ def erase(server: ApiServer, id_: str | UUID, key: str | None = None) -> Any:
 
 
 @pytest.mark.parametrize(("attempt", "event"), [(build.RELAYED, "sent"), (build.REFUSED, "failed")])
-def test_what_is_read_afterwards(server: ApiServer, attempt: Any, event: str) -> None:
-    """Every member is there, none has a name, and the explanation says why; twice is the same as once."""
-    id_ = over(server, attempt)
+def test_an_erased_email_has_all_members_without_names(server: ApiServer, attempt: Any, event: str) -> None:
+    """The explanation has the reason; a second erasure changes nothing."""
+    id_ = ended_email(server, attempt)
     for _ in range(2):
         assert erase(server, id_).json() == {"object": "email", "id": id_}
     response = server.get(f"/emails/{id_}")
@@ -74,9 +74,9 @@ def test_what_is_read_afterwards(server: ApiServer, attempt: Any, event: str) ->
     assert "ovelace" not in listed
 
 
-def test_by_address(server: ApiServer) -> None:
-    """In any case and with a name; what is not over is counted and named; a search finds nothing then."""
-    done = [over(server), over(server, build.RELAYED)]
+def test_erasure_by_address(server: ApiServer) -> None:
+    """In any case and with a display name. Unfinished emails are counted and listed; a search finds nothing."""
+    done = [ended_email(server), ended_email(server, build.RELAYED)]
     waiting = accepted(server.post(BODY))
     found = server.post({"address": PERSON.upper(), "other": 1}, "/emails/erase")
     assert found.status_code == 200, found.text
@@ -94,8 +94,8 @@ def test_by_address(server: ApiServer) -> None:
     assert done[0] in audit
 
 
-def test_a_scheduled_one_is_cancelled_first(server: ApiServer) -> None:
-    """As the answer says."""
+def test_a_scheduled_email_must_be_cancelled_first(server: ApiServer) -> None:
+    """As the error says."""
     id_ = accepted(server.post({**BODY, "scheduled_at": "in 1 hour"}))
     assert "postern emails cancel" in refused(erase(server, id_), 422, "validation_error")["message"]
     assert server.post(b"", f"/emails/{id_}/cancel").status_code == 200
@@ -103,8 +103,7 @@ def test_a_scheduled_one_is_cancelled_first(server: ApiServer) -> None:
     assert server.get(f"/emails/{id_}").json()["last_event"] == "canceled"
 
 
-def test_one_that_is_being_relayed(server: ApiServer) -> None:
-    """Is left alone."""
+def test_an_email_in_flight_is_not_erased(server: ApiServer) -> None:
     id_ = accepted(server.post(BODY))
     claimed = claim(server, id_)
     assert "being relayed now" in refused(erase(server, id_), 422, "validation_error")["message"]
@@ -112,8 +111,7 @@ def test_one_that_is_being_relayed(server: ApiServer) -> None:
     assert erase(server, id_).status_code == 200
 
 
-def test_an_item_of_a_batch_and_a_sink(server: ApiServer) -> None:
-    """One of a batch goes alone; what a sink has swallowed goes like any other."""
+def test_an_item_of_a_batch_and_an_email_of_a_sink_are_erased(server: ApiServer) -> None:
     first, second = (item["id"] for item in server.post([BODY, BODY], "/emails/batch").json()["data"])
     settle(server, claim(server, first), build.RELAYED)
     assert erase(server, first).status_code == 200
@@ -123,9 +121,8 @@ def test_an_item_of_a_batch_and_a_sink(server: ApiServer) -> None:
     assert "ovelace" not in server.get(f"/emails/{sunk}").text
 
 
-def test_a_repeated_request_sends_nothing(server: ApiServer) -> None:
-    """It answers the id of the erased email."""
-    id_ = over(server, build.RELAYED, Idempotency_Key="erased-once")
+def test_an_idempotent_repetition_returns_the_erased_email(server: ApiServer) -> None:
+    id_ = ended_email(server, build.RELAYED, Idempotency_Key="erased-once")
     assert erase(server, id_).status_code == 200
     count = server.count()
     assert accepted(server.post(BODY, Idempotency_Key="erased-once")) == id_
@@ -141,14 +138,14 @@ def test_a_repeated_request_sends_nothing(server: ApiServer) -> None:
     ({"address": "%@example.net,x@y.zz"}, "address", "validation_error"),
     ([], None, "validation_error"),
 ])  # fmt: skip
-def test_a_wrong_address(server: ApiServer, body: Any, field: str | None, name: str) -> None:
-    """422 that names the field; nothing is ever taken for a pattern."""
+def test_a_malformed_address_is_422(server: ApiServer, body: Any, field: str | None, name: str) -> None:
+    """No address is a pattern."""
     refused(server.post(body, "/emails/erase"), 422, name, field)
 
 
-def test_who_may(server: ApiServer) -> None:
-    """A full-access key alone; an unknown id is 404, what is none 422, and GET is not possible there."""
-    id_ = over(server)
+def test_only_a_full_access_key_may_erase(server: ApiServer) -> None:
+    """404 for an unknown id, 422 for a malformed one, 405 for GET."""
+    id_ = ended_email(server)
     for permission in (Permission.SENDING_ACCESS, Permission.SEND_ONLY):
         key = server.make_key(permission)
         refused(erase(server, id_, key), 401, "restricted_api_key")
@@ -159,8 +156,7 @@ def test_who_may(server: ApiServer) -> None:
     assert server.get(f"/emails/{id_}").json()["subject"] == BODY["subject"]
 
 
-def test_refused_recipients_in_the_audit(server: ApiServer) -> None:
-    """The audit has their domain only."""
+def test_the_audit_has_only_the_domain_of_refused_recipients(server: ApiServer) -> None:
     key = server.make_key(recipients=("*@contoso.com",))
     refused(server.post(BODY, key=key), 403, "validation_error")
     server.post({**BODY, "from": "ada.lovelace@nowhere.example"})

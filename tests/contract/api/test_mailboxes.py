@@ -1,4 +1,4 @@
-"""GET /mailboxes, and the wishes of an administrator."""
+"""GET /mailboxes, and hold and release by an administrator."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -22,21 +22,21 @@ _serial = count(1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server, and a caller with full access."""
+    """Server, and a caller with full access."""
     with open_server(tmp_path_factory.mktemp("mailboxes")) as server:
         server.client.headers["authorization"] = f"Bearer {server.make_key(Permission.FULL_ACCESS)}"
         yield server
 
 
-def keep(server: ApiServer, condition: MailboxCondition | None = None) -> str:
-    """A mailbox that stands so; its name."""
+def store_condition(server: ApiServer, condition: MailboxCondition | None = None) -> str:
+    """Store a mailbox in this condition; return its name."""
     name = f"box{next(_serial):03}@contoso.com"
     server.run(server.store.save_condition(name, "main", condition or MailboxCondition(since=server.clock.now())))
     return name
 
 
 def listed(server: ApiServer) -> dict[str, Json]:
-    """GET /mailboxes, by name."""
+    """Return GET /mailboxes by name."""
     response = server.get("/mailboxes")
     assert response.status_code == 200, response.text
     body = response.json()
@@ -45,15 +45,14 @@ def listed(server: ApiServer) -> dict[str, Json]:
 
 
 def record(server: ApiServer, name: str) -> MailboxRecord:
-    """As its relay reads it."""
+    """Return the record as its relay reads it."""
     found = server.run(server.store.mailbox(name))
     assert found is not None
     return found
 
 
-def test_what_is_said_of_a_mailbox(server: ApiServer) -> None:
-    """All members, always."""
-    name = keep(
+def test_a_mailbox_has_all_members(server: ApiServer) -> None:
+    name = store_condition(
         server, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.25, 300, WHY, 1, True, 2, 1_800_000_060.0)
     )
     assert listed(server)[name] == {
@@ -71,7 +70,7 @@ def test_what_is_said_of_a_mailbox(server: ApiServer) -> None:
         "credential": None,
         "explanation": {"summary": WHY.summary, "fix": WHY.fix},
     }
-    name = keep(server)
+    name = store_condition(server)
     server.run(server.store.replicas.heartbeat(Replica(UUID(int=5), "postern-1:8025", "all", (name,), 3600.0)))
     server.run(server.store.replicas.acquire(UUID(int=5), [name], 0.0))
     well = listed(server)[name]
@@ -79,9 +78,8 @@ def test_what_is_said_of_a_mailbox(server: ApiServer) -> None:
     assert (well["health"], well["until"], well["connections"], well["explanation"]) == ("open", None, None, None)
 
 
-def test_what_its_settings_say(server: ApiServer) -> None:
-    """Its limits, and what of its login ends by its date."""
-    name = keep(server)
+def test_a_mailbox_has_its_limits_and_credential_expiry(server: ApiServer) -> None:
+    name = store_condition(server)
     server.capacities[name] = MailboxLimits(20, 5_000, 2)
     server.endings[name] = lambda: BASIC_AUTH_EXPIRY
     shown = listed(server)[name]
@@ -90,26 +88,25 @@ def test_what_its_settings_say(server: ApiServer) -> None:
     assert "Basic authentication" in shown["credential"]["explanation"]["summary"]
 
 
-def test_mailboxes_are_listed_by_name(server: ApiServer) -> None:
-    """So that a page does not jump."""
-    names = [keep(server) for _ in range(3)]
+def test_mailboxes_are_sorted_by_name(server: ApiServer) -> None:
+    names = [store_condition(server) for _ in range(3)]
     assert [name for name in listed(server) if name in names] == names
 
 
-def test_a_pause_that_is_over_is_over(server: ApiServer) -> None:
-    """Though its relay had no reason to write that yet."""
+def test_an_elapsed_pause_reads_as_open(server: ApiServer) -> None:
+    """Though its relay has not stored that yet."""
     now = server.clock.now()
-    over = keep(server, MailboxCondition(Health.PAUSED, now - 60, now - 30, 30, WHY))
-    lasts = keep(server, MailboxCondition(Health.PAUSED, now, now + 3600, 3600, WHY))
+    over = store_condition(server, MailboxCondition(Health.PAUSED, now - 60, now - 30, 30, WHY))
+    lasts = store_condition(server, MailboxCondition(Health.PAUSED, now, now + 3600, 3600, WHY))
     shown = listed(server)
     assert (shown[over]["health"], shown[over]["until"], shown[over]["explanation"]) == ("open", None, None)
     assert (shown[lasts]["health"], shown[lasts]["explanation"]["fix"]) == ("paused", WHY.fix)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": null, "x": 1}', b'{"reason": "  two\\n lines "}'])
-def test_a_mailbox_is_to_be_held(server: ApiServer, content: bytes) -> None:
-    """Its relay finds the wish, and the reason in one line."""
-    name = keep(server)
+def test_a_hold_request_reaches_the_relay(server: ApiServer, content: bytes) -> None:
+    """With the reason in one line."""
+    name = store_condition(server)
     before = server.clock.now()
     response = server.post(content, f"/mailboxes/{name}/hold")
     assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "hold"})
@@ -120,9 +117,9 @@ def test_a_mailbox_is_to_be_held(server: ApiServer, content: bytes) -> None:
     assert listed(server)[name]["wish"] == "hold"
 
 
-def test_a_mailbox_is_to_be_released(server: ApiServer) -> None:
-    """The last wish counts; a body is ignored; once heard it is no wish any more."""
-    name = keep(server)
+def test_the_last_hold_request_counts(server: ApiServer) -> None:
+    """A body is ignored; an applied request is removed."""
+    name = store_condition(server)
     server.post(b"", f"/mailboxes/{name}/hold")
     for _ in range(2):
         response = server.post(b"no JSON", f"/mailboxes/{name}/release")
@@ -135,8 +132,7 @@ def test_a_mailbox_is_to_be_released(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("spelled", ["box@contoso.com", "box%40contoso.com", "box%40contoso%2ecom"])
-def test_the_name_in_the_path(server: ApiServer, spelled: str) -> None:
-    """Raw or percent-encoded."""
+def test_the_name_in_the_path_may_be_encoded(server: ApiServer, spelled: str) -> None:
     server.run(server.store.save_condition("box@contoso.com", "main", MailboxCondition()))
     head = f"POST /mailboxes/{spelled}/hold HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
     response = server.raw(f"{head}Authorization: {server.client.headers['authorization']}\r\n\r\n".encode())
@@ -154,17 +150,17 @@ def test_the_name_in_the_path(server: ApiServer, spelled: str) -> None:
         (b'{"reason": "\\ud800"}', 422, "reason"),
     ],
 )
-def test_a_reason_that_cannot_be_shown(server: ApiServer, content: bytes, status: int, says: str) -> None:
-    """Says what is wrong, and nothing is wished."""
-    name = keep(server)
+def test_an_invalid_reason_is_refused(server: ApiServer, content: bytes, status: int, says: str) -> None:
+    """And no request is stored."""
+    name = store_condition(server)
     body = refused(server.post(content, f"/mailboxes/{name}/hold"), status, "validation_error")
     assert says in body["message"]
     assert record(server, name).hold_request is None
 
 
-def test_a_reason_of_200_characters(server: ApiServer) -> None:
-    """The limit itself is allowed, in characters and not in octets."""
-    name = keep(server)
+def test_a_reason_of_200_characters_is_accepted(server: ApiServer) -> None:
+    """The limit counts characters, not bytes."""
+    name = store_condition(server)
     assert server.post({"reason": "ü" * 200}, f"/mailboxes/{name}/hold").status_code == 200
     wish = record(server, name).hold_request
     assert wish is not None
@@ -173,14 +169,13 @@ def test_a_reason_of_200_characters(server: ApiServer) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["nobody@contoso.com", "%ff", "BOX@contoso.com%20"])
-def test_an_unknown_mailbox(server: ApiServer, way: str, name: str) -> None:
-    """404, and where the names are."""
+def test_an_unknown_mailbox_is_404(server: ApiServer, way: str, name: str) -> None:
+    """With the place of the list."""
     assert "GET /mailboxes" in refused(server.post(b"", f"/mailboxes/{name}/{way}"), 404, "not_found")["message"]
 
 
-def test_who_may(server: ApiServer) -> None:
-    """A full-access key; others hear so, and wish nothing."""
-    name = keep(server)
+def test_only_a_full_access_key_may_hold_and_release(server: ApiServer) -> None:
+    name = store_condition(server)
     for permission in (Permission.SENDING_ACCESS, Permission.SEND_ONLY):
         key = server.make_key(permission)
         answers = [server.get("/mailboxes", key), *(server.post(b"", f"/mailboxes/{name}/{way}", key) for way in WAYS)]
@@ -198,14 +193,14 @@ def test_who_may(server: ApiServer) -> None:
         ("DELETE", "/mailboxes/x@contoso.com/release", "POST"),
     ],
 )
-def test_a_wrong_method(server: ApiServer, method: str, path: str, allow: str) -> None:
-    """405, with what is allowed."""
+def test_a_wrong_method_is_405(server: ApiServer, method: str, path: str, allow: str) -> None:
+    """With Allow."""
     response = server.client.request(method, path)
     refused(response, 405, "method_not_allowed")
     assert response.headers["allow"] == allow
 
 
-def test_nothing_else_is_there(server: ApiServer) -> None:
+def test_other_paths_are_404(server: ApiServer) -> None:
     """One mailbox by itself, or another verb."""
     for path in ("/mailboxes/x@contoso.com", "/mailboxes/x@contoso.com/pause", "/mailboxes/hold"):
         assert check_error(server.post(b"", path))["name"] == "not_found"

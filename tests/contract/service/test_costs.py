@@ -76,7 +76,7 @@ class Upstream:
 
 @pytest.fixture
 def upstream(tmp_path: Path) -> Iterator[Upstream]:
-    """A sink that runs."""
+    """Running sink."""
     authority, chain = trustme.CA(), tmp_path / "sink.pem"
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(chain))
     with Process("the sink", [sys.executable, "-m", "tests.bench.programs.sink", str(chain)], {}) as process:
@@ -181,7 +181,7 @@ async def fill(caller: httpx.AsyncClient) -> None:
 
 
 async def drain(caller: httpx.AsyncClient, sink: Sink, settled: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
-    """Release the mailbox and wait until every message has arrived and is settled; the sink's answer."""
+    """Release the mailbox and wait until every message has arrived and is settled; return the sink's figures."""
     sink.expect(MESSAGES)
     assert (await caller.post(f"/mailboxes/{MAILBOX}/release")).status_code == 200
     seen = await asyncio.to_thread(sink.seen)

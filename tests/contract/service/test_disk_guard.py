@@ -1,4 +1,4 @@
-"""Before SQLite's disk is full, emails are refused and accepted mail is relayed on: on a real file system of 64 MiB."""
+"""Disk guard of SQLite on a real file system of 64 MiB: emails are refused before it is full; relaying continues."""
 
 import asyncio
 import base64
@@ -27,19 +27,19 @@ SENDS: tuple[tuple[str, Any], ...] = (
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A data folder on a file system of its own."""
+    """Data folder on its own file system."""
     with full(tmp_path.resolve()) as disk:
         yield disk
 
 
 def fill(disk: Disk, left: int) -> None:
-    """Leave so many bytes free."""
+    """Leave this many bytes free."""
     with (disk.data / "filler").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk.data).free - left)
 
 
 async def until(harness: Harness, status: int) -> dict[str, Any]:
-    """The answer of /readyz once it has this status."""
+    """Return the response of /readyz once it has this status."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while (answer := await harness.caller.get("/readyz")).status_code != status:
             await asyncio.sleep(0.05)
@@ -49,7 +49,7 @@ async def until(harness: Harness, status: int) -> dict[str, Any]:
 
 @pytest.mark.direct("a gateway passes no /readyz on")
 async def test_an_almost_full_disk_refuses_emails_and_relays_on(disk: Disk, tmp_path: Path) -> None:
-    """503 with the reason, before anything fails; everything else works, and a free disk is used again by itself."""
+    """503 with the reason before any write fails. Everything else works, and free space ends the refusal."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
         open_harness(simulator, settings_for(simulator, tmp_path, data_dir=disk.data)) as harness,
@@ -80,7 +80,7 @@ async def test_an_almost_full_disk_refuses_emails_and_relays_on(disk: Disk, tmp_
 
 
 async def test_a_message_that_would_use_up_the_reserve_is_refused(disk: Disk, tmp_path: Path) -> None:
-    """Between two measurements too; a small one still has room."""
+    """Also between two measurements; a small one is accepted."""
     large = {"filename": "a.bin", "content": base64.b64encode(bytes(10 * MIB)).decode()}
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
@@ -95,8 +95,10 @@ async def test_a_message_that_would_use_up_the_reserve_is_refused(disk: Disk, tm
 
 @pytest.mark.direct("a gateway passes no /readyz on")
 @pytest.mark.parametrize(("reserve", "status"), [(32 * MIB, 503), (0, 200)])
-async def test_a_disk_that_is_almost_full_at_the_start(disk: Disk, tmp_path: Path, reserve: int, status: int) -> None:
-    """Postern starts and says so, and accepts as soon as there is room. Without a reserve it accepts at once."""
+async def test_an_almost_full_disk_at_the_start_is_reported(
+    disk: Disk, tmp_path: Path, reserve: int, status: int
+) -> None:
+    """Emails are accepted once there is space, or at once without a reserve."""
     fill(disk, 16 * MIB)
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
@@ -112,7 +114,7 @@ async def test_a_disk_that_is_almost_full_at_the_start(disk: Disk, tmp_path: Pat
 
 
 async def test_a_reserve_larger_than_the_disk_is_refused(tmp_path: Path) -> None:
-    """At the start, by the name of the setting, with both sizes."""
+    """At the start, with the name of the setting and both sizes."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, min_free_bytes=10**18)
         with pytest.raises(SettingsError, match=r"^POSTERN_MIN_FREE_BYTES: 10+ bytes .* has \d+ in all\. Give less"):

@@ -1,4 +1,4 @@
-"""Everything that a process writes to standard error is a line of the log, whoever wrote it."""
+"""Everything that a process writes to standard error is a line of the log, from every library."""
 
 import json
 import os
@@ -58,13 +58,13 @@ raise ValueError("at the end")
 
 
 def written(human: bool) -> str:
-    """What the program leaves on standard error."""
+    """Return the program's standard error."""
     line = [sys.executable, "-c", PROGRAM.replace("HUMAN", str(human))]
     return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60).stderr
 
 
-def test_each_is_one_json_line() -> None:
-    """Records, warnings and uncaught exceptions, with their traceback in one member."""
+def test_records_warnings_and_exceptions_are_json_lines() -> None:
+    """With the traceback in one member."""
     lines = [json.loads(line) for line in written(human=False).splitlines()]
     assert {line["event"] for line in lines} == {"library", "crashed"}
     told = {(line.get("logger") or line.get("where")): line for line in lines}
@@ -81,8 +81,7 @@ def test_each_is_one_json_line() -> None:
     assert any("in a finalizer" in line.get("exception", "") for line in lines)
 
 
-def test_for_people_nothing_acts_on_the_terminal() -> None:
-    """The same lines, escaped."""
+def test_lines_for_a_terminal_are_escaped() -> None:
     text = written(human=True)
     assert "\x1b[2J" not in text
     assert "ESC" in text

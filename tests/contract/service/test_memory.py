@@ -1,4 +1,4 @@
-"""How much memory a Postern takes, measured as the peak of a process of its own, under callers who come all at once."""
+"""Peak memory of a Postern process under concurrent callers."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 def storm(simulator: Simulator, folder: Path, octets: bytes) -> tuple[Process, int]:
-    """All clients at once, each until its email is accepted. The process, and how often one was told to come again."""
+    """Run all clients until their emails are accepted. Return the process and the number of 503s."""
     over = Semaphore(0)  # whoever is told to come again does so when another is done, or after the seconds it was told
 
     def post(_: int) -> int:
@@ -43,8 +43,8 @@ def storm(simulator: Simulator, folder: Path, octets: bytes) -> tuple[Process, i
 
 
 @pytest.mark.timeout(300)
-async def test_large_attachments_all_at_once(tmp_path: Path) -> None:
-    """64 clients with 10 MiB each: every email is accepted in the end, and what is relayed meanwhile counts too."""
+async def test_concurrent_large_attachments_stay_within_the_memory_bound(tmp_path: Path) -> None:
+    """64 clients with 10 MiB each: every email is accepted in the end, while others are relayed."""
     content = base64.b64encode(os.urandom(ATTACHMENT)).decode()
     octets = json.dumps({**EMAIL, "attachments": [{"filename": "a.bin", "content": content}]}).encode()
     async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
@@ -80,7 +80,7 @@ HOSTILE = {
 
 
 def attacked(process: Process, body: bytes, **headers: str) -> tuple[set[int], float]:
-    """Statuses of the attack, four at once, and the longest that another caller waited meanwhile, in seconds."""
+    """Return the statuses of the attack, four at once, and the longest wait of another caller in seconds."""
     clock, slowest = Clock(), 0.0
 
     def post(_: int) -> int:
@@ -99,8 +99,8 @@ def attacked(process: Process, body: bytes, **headers: str) -> tuple[set[int], f
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_bodies(tmp_path: Path, name: str) -> None:
-    """The bound holds for every body, with an Idempotency-Key, too, and another caller is answered meanwhile."""
+async def test_hostile_bodies_stay_within_the_memory_bound(tmp_path: Path, name: str) -> None:
+    """With an Idempotency-Key, too; another caller is answered meanwhile."""
     body, status = HOSTILE[name]
     async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
 
@@ -116,8 +116,8 @@ async def test_hostile_bodies(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_readers_all_at_once(tmp_path: Path) -> None:
-    """Of a large email, of its attachments and of one of them: they take turns or are told to come again."""
+async def test_concurrent_readers_stay_within_the_memory_bound(tmp_path: Path) -> None:
+    """Of a large email, its attachments and one of them: they take turns or get 503."""
     content = base64.b64encode(os.urandom(23 * 2**20)).decode()
     async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
 

@@ -1,4 +1,4 @@
-"""GET /readyz of a whole Postern: what it says when something is broken, how soon, and what it costs."""
+"""GET /readyz of a complete Postern: findings, delay of detection, and cost."""
 
 import asyncio
 import sqlite3
@@ -23,7 +23,7 @@ REFUSED = "535 5.7.3 Authentication unsuccessful"
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    """A whole Postern and its upstream."""
+    """Complete Postern with its upstream."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
         open_harness(simulator, settings_for(simulator, tmp_path)) as harness,
@@ -32,7 +32,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
 
 
 async def asked(harness: Harness, query: str = "", status: int = 200, *, key: bool = True) -> Json:
-    """What it says."""
+    """Return the response of /readyz."""
     if key:
         answer = await harness.caller.get(f"/readyz{query}")
     else:
@@ -45,7 +45,7 @@ async def asked(harness: Harness, query: str = "", status: int = 200, *, key: bo
 
 
 async def until(harness: Harness, status: str) -> Json:
-    """What it says once it stands so."""
+    """Return the response once it has this status."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while (body := (await harness.caller.get("/readyz")).json())["status"] != status:
             await asyncio.sleep(0.05)
@@ -53,28 +53,28 @@ async def until(harness: Harness, status: str) -> Json:
 
 
 def of(body: Json, step: str, key: str = "findings") -> Json:
-    """The one finding of a step."""
+    """Return the one finding of a step."""
     [found] = [one for one in body[key] if one.get("step", one.get("check")) == step]
     return dict(found)
 
 
 def written(folder: Path, *statements: str) -> None:
-    """Somebody else writes into the database."""
+    """Write into the database as another program."""
     with closing(sqlite3.connect(folder / "postern.db", timeout=20)) as other:
         for statement in statements:
             other.execute(statement)
         other.commit()
 
 
-async def test_a_healthy_one(harness: Harness) -> None:
-    """Ready, without a key too, and without a login."""
+async def test_a_healthy_postern_is_ready_without_a_login(harness: Harness) -> None:
+    """With and without a key."""
     assert await asked(harness, key=False) == {"status": "ready", "relaying": True, "reasons": []}
     assert await asked(harness, "?relaying=1") == {"status": "ready", "relaying": True, "reasons": []}
     assert harness.simulator.logins == []
 
 
-async def test_a_store_that_takes_nothing(harness: Harness, tmp_path: Path) -> None:
-    """503 with the reason, to everybody alike; and 200 again when it is mended."""
+async def test_a_read_only_store_is_not_ready(harness: Harness, tmp_path: Path) -> None:
+    """503 with the reason, also without a key; 200 once it is fixed."""
     await asked(harness)
     written(tmp_path, "ALTER TABLE heartbeat RENAME TO gone")
     body = await until(harness, "not_ready")
@@ -85,8 +85,7 @@ async def test_a_store_that_takes_nothing(harness: Harness, tmp_path: Path) -> N
     await until(harness, "ready")
 
 
-async def test_a_database_of_another_version(harness: Harness, tmp_path: Path) -> None:
-    """It has been migrated under a running Postern."""
+async def test_a_database_migrated_meanwhile_is_not_ready(harness: Harness, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "postern.db")) as other:
         [(ours,)] = other.execute("SELECT version_num FROM alembic_version").fetchall()
     written(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
@@ -96,7 +95,7 @@ async def test_a_database_of_another_version(harness: Harness, tmp_path: Path) -
     await until(harness, "ready")
 
 
-async def test_a_database_that_hangs(harness: Harness, tmp_path: Path) -> None:
+async def test_a_hanging_database_is_reported_within_the_bound(harness: Harness, tmp_path: Path) -> None:
     """Everybody is told within the bound, with a key or without, however many ask; the deep look waits for nothing
     more."""
     with closing(sqlite3.connect(tmp_path / "postern.db", isolation_level=None)) as other:
@@ -111,14 +110,14 @@ async def test_a_database_that_hangs(harness: Harness, tmp_path: Path) -> None:
 
 
 async def held(harness: Harness) -> Json:
-    """One failed login, and the mailbox is held."""
+    """Hold the mailbox by one failed login."""
     harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
     await harness.post()
     return await until(harness, "degraded")
 
 
-async def test_a_held_mailbox(harness: Harness) -> None:
-    """200, degraded: mail is still accepted. Its name is for who has a key; with relaying=1 it is 503."""
+async def test_a_held_mailbox_degrades_readiness(harness: Harness) -> None:
+    """200, as mail is still accepted; its name needs a key; with relaying=1 it is 503."""
     named = await held(harness)
     reason = of(named, "mailbox", "reasons")
     assert (reason["mailbox"], named["relaying"]) == (MAILBOX, False)
@@ -131,8 +130,8 @@ async def test_a_held_mailbox(harness: Harness) -> None:
     await harness.post()
 
 
-async def test_a_held_mailbox_is_left_to_its_relay(harness: Harness) -> None:
-    """A deep look makes no second login, and says who makes the next one."""
+async def test_a_deep_check_does_not_log_in_to_a_held_mailbox(harness: Harness) -> None:
+    """It names the next login of the relay."""
     await held(harness)
     finding = of(await asked(harness, "?deep=1"), "auth")
     assert (finding["outcome"], finding["about"]) == ("skipped", MAILBOX)
@@ -140,8 +139,8 @@ async def test_a_held_mailbox_is_left_to_its_relay(harness: Harness) -> None:
     assert len(harness.simulator.logins) == 1
 
 
-async def test_a_deep_look_asks_for_full_access(harness: Harness) -> None:
-    """It logs in, and it tells names."""
+async def test_a_deep_check_needs_a_full_access_key(harness: Harness) -> None:
+    """It logs in and shows names."""
     assert (await asked(harness, "?deep=1", 401, key=False))["name"] == "missing_api_key"
     secret = new_key()
     key = Key(uuid4(), "shop", Permission.SENDING_ACCESS, harness.postern.clock.now())
@@ -152,8 +151,8 @@ async def test_a_deep_look_asks_for_full_access(harness: Harness) -> None:
     assert harness.simulator.logins == []
 
 
-async def test_one_deep_look_for_all_who_ask(harness: Harness) -> None:
-    """One login, and for a minute no other; no mail."""
+async def test_concurrent_deep_checks_share_one_login(harness: Harness) -> None:
+    """For a minute, and without mail."""
     bodies = await asyncio.gather(*(asked(harness, "?deep=1") for _ in range(40)))
     bodies.append(await asked(harness, "?deep=1"))
     assert {body["examined_at"] for body in bodies} == {bodies[0]["examined_at"]}
@@ -163,8 +162,8 @@ async def test_one_deep_look_for_all_who_ask(harness: Harness) -> None:
     assert harness.simulator.messages == []
 
 
-async def test_no_login_where_the_relay_is_logged_in(harness: Harness) -> None:
-    """Its session is proof enough, and a further one would be one of three."""
+async def test_a_deep_check_uses_the_relays_session(harness: Harness) -> None:
+    """A further session would use one of three."""
     await harness.until(await harness.post(), "done")
     assert of(await asked(harness, "?deep=1"), "auth") == {
         "step": "auth",
@@ -178,7 +177,7 @@ async def test_no_login_where_the_relay_is_logged_in(harness: Harness) -> None:
 
 
 @autojump
-async def test_never_more_sessions_than_the_mailbox_may_have(tmp_path: Path) -> None:
+async def test_a_deep_check_does_not_exceed_the_session_limit(tmp_path: Path) -> None:
     """While the relay opens its only one, the doctor opens none."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         silent = simulator.faults.add(Fault(Point.AUTH, Silence()))
@@ -195,7 +194,7 @@ async def test_never_more_sessions_than_the_mailbox_may_have(tmp_path: Path) -> 
 
 
 @autojump
-async def test_a_failed_login_is_not_repeated_before_a_probe_would_be(tmp_path: Path) -> None:
+async def test_a_failed_login_is_repeated_at_the_times_of_probes(tmp_path: Path) -> None:
     """Not each minute but after 5 minutes, then after an hour; meanwhile it says when it was tried. One that works
     ends it."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
@@ -211,8 +210,8 @@ async def test_a_failed_login_is_not_repeated_before_a_probe_would_be(tmp_path: 
 
 
 @autojump
-async def test_what_a_failed_login_says(tmp_path: Path) -> None:
-    """The doctor's cause and fix, with the name, and when it was tried and will be again."""
+async def test_a_failed_login_has_cause_fix_and_times(tmp_path: Path) -> None:
+    """With the mailbox, the last and the next attempt."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.faults.add(Fault.named("smtp_auth_disabled_tenant"))
         async with open_harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as harness:
@@ -230,8 +229,8 @@ async def test_what_a_failed_login_says(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_a_mailbox_that_has_changed_is_tried_anew(tmp_path: Path) -> None:
-    """A person has mended something and released it: the failure of before speaks for nobody."""
+async def test_a_released_mailbox_is_checked_again(tmp_path: Path) -> None:
+    """The failure before the release is not reused."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.faults.add(Fault(Point.AUTH, Say(REFUSED), times=1))
         simulator.faults.add(Fault(Point.IDLE, Drop(), after=30))
@@ -251,8 +250,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_broken_way_has_the_doctors_cause_and_fix(harness: Harness, name: str) -> None:
-    """Where it breaks; no login is tried, and what the upstream does wrong does not make it not ready."""
+async def test_a_broken_connection_has_the_doctors_cause_and_fix(harness: Harness, name: str) -> None:
+    """No login is tried, and an upstream fault does not affect readiness."""
     face, step, cause, fix = BROKEN[name]
     if face:
         harness.simulator.profile = ServerProfile(**face)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The official Resend SDK for Python, with nothing changed but RESEND_API_URL."""
+"""Official Resend SDK for Python, with only RESEND_API_URL changed."""
 
 import asyncio
 import base64
@@ -96,7 +96,7 @@ except RateLimitError as error:
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    """Postern in front of a simulator."""
+    """Postern with a simulator."""
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
         open_harness(simulator, settings_for(simulator, tmp_path)) as harness,
@@ -104,8 +104,8 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
         yield harness
 
 
-async def test_the_sdk_sends_and_the_bytes_mean_the_same(harness: Harness) -> None:
-    """Two attachments (one inline), names beyond ASCII, cc and bcc; no Bcc header, envelope complete."""
+async def test_an_email_of_the_sdk_arrives_as_written(harness: Harness) -> None:
+    """Two attachments (one inline), names beyond ASCII, cc and bcc; no Bcc header, complete envelope."""
     id, read = await sdk(harness, EMAIL)
     await harness.simulator.wait_for(1, WAIT_TIMEOUT)
     [seen] = harness.simulator.messages
@@ -133,8 +133,8 @@ async def test_the_sdk_sends_and_the_bytes_mean_the_same(harness: Harness) -> No
     assert read["to"] == EMAIL["to"]
 
 
-async def test_every_call_of_the_sdk_for_emails(harness: Harness) -> None:
-    """Batches, lists, another time, cancelling, files: what comes back is what its types promise."""
+async def test_every_email_call_of_the_sdk_returns_its_type(harness: Harness) -> None:
+    """Batches, lists, rescheduling, cancellation, files."""
     got = await sdk(harness, EMAIL, ALL_OF_IT)
     now, later = (one["id"] for one in got["first"]["data"])
     (good,) = (one["id"] for one in got["part"]["data"])
@@ -157,8 +157,8 @@ async def test_every_call_of_the_sdk_for_emails(harness: Harness) -> None:
     assert len(harness.simulator.messages) == 2
 
 
-async def test_the_sdk_knows_a_budget_that_is_spent(harness: Harness) -> None:
-    """Case E4: an error of its own, with the headers by which it says when to come again."""
+async def test_the_sdk_raises_its_quota_error(harness: Harness) -> None:
+    """Case E4: with the headers that have the retry time."""
     (key,) = (await harness.caller.get("/keys")).json()["data"]
     await harness.caller.patch(f"/keys/{key['id']}", json={"messages_per_day": 1})
     async with asyncio.timeout(WAIT_TIMEOUT):
@@ -172,12 +172,12 @@ async def test_the_sdk_knows_a_budget_that_is_spent(harness: Harness) -> None:
 
 
 def lowered(headers: dict[str, str]) -> dict[str, str]:
-    """By names in lower case: the SDK gives them as they came, and Caddy writes them in its own way."""
+    """Return the headers with lower-case names: the SDK returns them as received, and Caddy has its own spelling."""
     return {name.lower(): value for name, value in headers.items()}
 
 
 async def sdk(harness: Harness, email: object, script: str = SCRIPT) -> Any:
-    """Run the SDK as its user does: another process, told by the environment where to go."""
+    """Run the SDK as a user does: in another process, configured by the environment."""
     environment = {
         **os.environ,
         "RESEND_API_URL": harness.url,
@@ -194,7 +194,7 @@ async def sdk(harness: Harness, email: object, script: str = SCRIPT) -> Any:
 
 
 def files(message: EmailMessage) -> dict[tuple[str | None, str | None, str | None], bytes]:
-    """The attachments by name, disposition and Content-ID."""
+    """Return the attachments by name, disposition and Content-ID."""
     return {
         (part.get_filename(), part.get_content_disposition(), part["Content-ID"]): part.get_content()
         for part in message.walk()

@@ -1,1 +1,1 @@
-"""One suite for every database the store can stand on."""
+"""One suite for every supported database."""

@@ -1,4 +1,4 @@
-"""Values to put into a store, and the shortest words for what a worker does with them."""
+"""Values for a store, and short calls of the steps of a worker."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -35,12 +35,12 @@ _fences: WeakKeyDictionary[Store, dict[str, int]] = WeakKeyDictionary()
 
 
 def new_id() -> UUID:
-    """Ids that sort by age, as UUIDv7 do."""
+    """Return ids that sort by age, as UUIDv7 do."""
     return UUID(int=(next(_serial) << 80) | (uuid4().int & ((1 << 80) - 1)))
 
 
 def acceptance(*to: str, **changes: Any) -> Acceptance:
-    """One message to keep, due now."""
+    """Return one message to store, due now."""
     id = changes.pop("id", None) or new_id()
     envelope = Envelope("a@contoso.com", to or ("b@example.com",))
     facts: dict[str, Any] = {
@@ -59,19 +59,19 @@ def acceptance(*to: str, **changes: Any) -> Acceptance:
 
 
 def once(key: str = "k", fingerprint: bytes = b"same", **changes: Any) -> Idempotency:
-    """An Idempotency-Key."""
+    """Return an Idempotency-Key."""
     return Idempotency(changes.get("key_id", KEY), changes.get("endpoint", "/emails"), key, fingerprint)
 
 
 async def accept(store: Store, *acceptances: Acceptance) -> tuple[UUID, ...]:
-    """Keep them (one if none is given)."""
+    """Accept these (one if none is given)."""
     answer = await store.accept(acceptances or (acceptance(),))
     assert isinstance(answer, Accepted)
     return answer.ids
 
 
 async def owned(store: Store, mailbox: str = MAILBOX) -> int:
-    """The fence of a mailbox that belongs to the tests' one replica; taken once for each store that is open."""
+    """Return the fence of a mailbox of the tests' one replica; acquired once for each open store."""
     fences = _fences.setdefault(store, {})
     if mailbox not in fences:
         roll = await store.replicas.heartbeat(Replica(WORKER, "tests", "all", (mailbox,), 86_400.0))
@@ -94,13 +94,13 @@ async def claim(store: Store, limit: int = 100, now: float = NOW, **changes: Any
 
 
 async def claim_one(store: Store, now: float = NOW, **changes: Any) -> Claimed:
-    """Claim the only one that is due."""
+    """Claim the only due message."""
     (claimed,) = await claim(store, 2, now, **changes)
     return claimed
 
 
-def judged(claimed: Claimed, attempt: Attempt, now: float = NOW) -> tuple[Settlement, AttemptLog]:
-    """What the relay makes of an attempt."""
+def evaluated(claimed: Claimed, attempt: Attempt, now: float = NOW) -> tuple[Settlement, AttemptLog]:
+    """Return the relay's result of an attempt."""
     verdicts = policy.judge(attempt, claimed.envelope.rcpt_to)
     settlement = lifecycle.settle(claimed.delivery_state, verdicts, now, 0.0)
     record = AttemptLog(
@@ -117,10 +117,10 @@ def judged(claimed: Claimed, attempt: Attempt, now: float = NOW) -> tuple[Settle
 
 
 async def settle(store: Store, claimed: Claimed, attempt: Attempt, now: float = NOW) -> bool:
-    """Judge and settle."""
-    return await store.settle(claimed, *judged(claimed, attempt, now))
+    """Evaluate and settle."""
+    return await store.settle(claimed, *evaluated(claimed, attempt, now))
 
 
 def ids(claimed: Sequence[Claimed]) -> list[UUID]:
-    """Theirs, in order."""
+    """Return their ids in order."""
     return [one.id for one in claimed]

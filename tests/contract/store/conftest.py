@@ -1,4 +1,4 @@
-"""The databases the suite runs over: SQLite, or with `--postgres` a PostgreSQL server of its own."""
+"""Databases of the suite: SQLite, or with `--postgres` its own PostgreSQL server."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,32 +12,32 @@ _NEEDS = "needs a PostgreSQL server: make test-postgres"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--postgres`: over PostgreSQL."""
+    """Add `--postgres`: run on PostgreSQL."""
     parser.addoption("--postgres", action="store_true", help="the store's tests over a PostgreSQL server of their own")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What runs over every kind of database runs over the one that was asked for."""
+    """Run tests for every kind of database on the requested one."""
     if "store_url" in metafunc.fixturenames:
         kind = "postgres_url" if metafunc.config.getoption("--postgres", default=False) else "sqlite_url"
         metafunc.parametrize("store_url", [kind], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--postgres`, what is only SQLite's is left out."""
+    """With `--postgres`, skip tests of SQLite alone."""
     if config.getoption("--postgres", default=False):
         items[:] = [item for item in items if {"store_url", "postgres_server"} & {*getattr(item, "fixturenames", ())}]
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """A database file that is not there yet."""
+    """Path of a database file that does not exist yet."""
     return f"sqlite:///{tmp_path}/data/postern.db"
 
 
 @pytest.fixture(scope="session")
 def postgres_server(request: pytest.FixtureRequest) -> Iterator[postgres.Server]:
-    """A server for all of a run."""
+    """Server for the whole run."""
     if not request.config.getoption("--postgres", default=False):
         pytest.skip(_NEEDS)
     if (programs := postgres.programs()) is None:
@@ -50,20 +50,20 @@ def postgres_server(request: pytest.FixtureRequest) -> Iterator[postgres.Server]
 
 @pytest.fixture
 def postgres_url(postgres_server: postgres.Server) -> str:
-    """A database with nothing in it, not even a schema."""
+    """Database without a schema."""
     return postgres_server.create_database()
 
 
 @pytest.fixture
 def store_url(request: pytest.FixtureRequest) -> str:
-    """An empty database of the kind that was asked for."""
+    """Empty database of the requested kind."""
     url: str = request.getfixturevalue(request.param)
     return url
 
 
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
-    """An open store."""
+    """Open store."""
     store = await Store.open(store_url)
     yield store
     await store.close()

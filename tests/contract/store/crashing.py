@@ -1,4 +1,4 @@
-"""Run as a program: accepts without end, and prints each id after its accept has answered."""
+"""Program that accepts without end and prints each id after its commit."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from tests.contract.store.build import accept
 
 
 async def main(url: str) -> None:
-    """Sixteen callers, until killed."""
+    """Run sixteen callers until killed."""
     store = await Store.open(url)
 
     async def caller() -> None:

@@ -1,4 +1,4 @@
-"""Run as a program: migrates when a line comes in, and prints the revision."""
+"""Program that migrates when it reads a line, and prints the revision."""
 
 import sys
 

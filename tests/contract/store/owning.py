@@ -1,4 +1,4 @@
-"""Run as a program: owns a database until killed."""
+"""Program that owns a database until killed."""
 
 import sys
 from pathlib import Path

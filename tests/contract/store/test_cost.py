@@ -1,4 +1,4 @@
-"""What a verb costs does not grow with what waits: by its query plans, and counted in steps of SQLite's machine."""
+"""Cost of each verb does not grow with the queue: by query plans, and counted in steps of SQLite's virtual machine."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
@@ -57,7 +57,7 @@ LISTS = [
 
 
 async def every_verb(store: Store) -> None:
-    """What the relay and the API do all day."""
+    """Run the daily verbs of relay and API."""
     for _ in range(4):
         await store.accept([acceptance()], once())
         await accept(store, acceptance(), acceptance(coalesce="code"), acceptance(due_at=NOW + 1))
@@ -91,7 +91,7 @@ async def every_verb(store: Store) -> None:
 
 
 async def keys_and_audit(store: Store) -> None:
-    """What an API key costs, and what is written down."""
+    """Run the verbs of API keys and the audit."""
     key, by = Key(UUID(int=9), "shop", Permission.SENDING_ACCESS, NOW, Policy(messages_per_day=9)), Actor("admin")
     await store.create_key(key, b"digest", by)
     await store.find_key(b"digest")
@@ -110,7 +110,7 @@ async def keys_and_audit(store: Store) -> None:
 
 @pytest.fixture
 def statements() -> Iterator[set[str]]:
-    """Every statement that SQLite is given, on any connection, with its values written out."""
+    """Every statement that SQLite gets on any connection, with its values."""
     seen: set[str] = set()
 
     def trace(connection: Any, _: object) -> None:
@@ -121,8 +121,8 @@ def statements() -> Iterator[set[str]]:
     event.remove(Engine, "connect", trace)
 
 
-async def test_every_verb_goes_by_an_index(sqlite_url: str, statements: set[str]) -> None:
-    """No table is read from end to end, and no order is made by sorting what waits."""
+async def test_every_verb_uses_an_index(sqlite_url: str, statements: set[str]) -> None:
+    """No full table scan, and no sort of waiting messages."""
     store = await Store.open(sqlite_url)
     statements.clear()
     await every_verb(store)
@@ -150,7 +150,7 @@ async def test_every_verb_goes_by_an_index(sqlite_url: str, statements: set[str]
 
 @pytest.fixture
 def steps() -> Iterator[list[int]]:
-    """One entry for every step that SQLite's machine takes, on any connection."""
+    """One entry for every step of SQLite's virtual machine on any connection."""
     taken: list[int] = []
 
     def count(connection: Any, _: object) -> None:
@@ -162,7 +162,7 @@ def steps() -> Iterator[list[int]]:
 
 
 def fill(url: str, first: int, last: int) -> None:
-    """Copies of a message that waits; all of them are due."""
+    """Store copies of a waiting message, all of them due."""
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         names = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
         values = ", ".join("printf('%032x', n)" if name == "id" else name for name in names)
@@ -175,10 +175,10 @@ def fill(url: str, first: int, last: int) -> None:
     connection.close()
 
 
-async def test_a_hundred_thousand_cost_what_a_thousand_cost(
+async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(
     sqlite_url: str, steps: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Claim, settle, accept, read, list, and the looks at the clock."""
+    """Claim, settle, accept, read, list, and the checks for clock changes."""
     monkeypatch.setattr(listing, "SCAN_LIMIT", 500)
     store = await Store.open(sqlite_url)
     kept = acceptance()
@@ -217,6 +217,6 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
 
 
 async def settled(store: Store) -> None:
-    """The oldest, claimed and settled."""
+    """Claim and settle the oldest."""
     (claimed,) = await claim(store, 1)
     await settle(store, claimed, RELAYED)

@@ -1,4 +1,4 @@
-"""Sessions of the console that were logged out: known to all, and forgotten when their cookies have ended anyway."""
+"""Logged-out sessions of the console: known to all processes, and deleted once their cookies have expired."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from app.store import Store
 
 
 async def test_a_session_is_ended_for_every_process(store_url: str) -> None:
-    """And no other one is; twice is as good as once."""
+    """And no other one; ending it twice changes nothing."""
     one, two = await Store.open(store_url), await Store.open(store_url)
     try:
         await asyncio.gather(one.end_session("a", 2000.0, 1000.0), two.end_session("a", 2000.0, 1000.0))
@@ -17,8 +17,7 @@ async def test_a_session_is_ended_for_every_process(store_url: str) -> None:
         await two.close()
 
 
-async def test_it_is_forgotten_with_its_time(store_url: str) -> None:
-    """So that nothing grows."""
+async def test_an_ended_session_is_deleted_after_its_expiry(store_url: str) -> None:
     store = await Store.open(store_url)
     try:
         for number in range(20):

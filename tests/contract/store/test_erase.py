@@ -1,4 +1,4 @@
-"""Erasure: everything personal leaves the tables and the file, and ids, times, states and counts stay."""
+"""Erasure: personal data leaves the tables and the file; ids, times, states and counts stay."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ ERASED = Outcome.ERASED
 
 
 def personal(*to: str, **changes: Any) -> Any:
-    """An email that is full of one person."""
+    """Return an email with personal data in every member."""
     to = to or (PERSON,)
     head = MessageSummary(
         "Analytical Society <a@contoso.com>",
@@ -58,22 +58,22 @@ def personal(*to: str, **changes: Any) -> Any:
     return acceptance(*to, **{"head": head, "content": content, "coalesce": f"code {PERSON}", **changes})
 
 
-async def over(store: Store, attempt: Any = REFUSED, **changes: Any) -> UUID:
-    """One that was relayed or has failed."""
+async def ended(store: Store, attempt: Any = REFUSED, **changes: Any) -> UUID:
+    """Return one that was relayed or has failed."""
     (id,) = await accept(store, personal(**changes))
     assert await settle(store, await claim_one(store), attempt)
     return id
 
 
 async def read(store: Store, id: UUID) -> Email:
-    """It, as it is kept."""
+    """Return its record."""
     email = await store.get(id)
     assert email is not None
     return email
 
 
 def rows(url: str) -> str:
-    """Every row of every table but for the audit, as text."""
+    """Return every row of every table but the audit, as text."""
     engine = write_engine(url)
     with engine.begin() as connection:
         tables = [table for table in metadata.sorted_tables if table.name != "idempotency"]
@@ -83,9 +83,9 @@ def rows(url: str) -> str:
 
 
 @pytest.mark.parametrize(("attempt", "state"), [(RELAYED, RecipientState.RELAYED), (REFUSED, RecipientState.FAILED)])
-async def test_what_goes_and_what_stays(store: Store, store_url: str, attempt: Any, state: RecipientState) -> None:
-    """After it was relayed, and after it has failed."""
-    id = await over(store, attempt)
+async def test_erasure_of_an_ended_message(store: Store, store_url: str, attempt: Any, state: RecipientState) -> None:
+    """Relayed, and failed."""
+    id = await ended(store, attempt)
     before = await read(store, id)
     assert await store.erase([id], NOW + 60, BY) == {id: ERASED}
     after = await read(store, id)
@@ -106,8 +106,8 @@ async def test_what_goes_and_what_stays(store: Store, store_url: str, attempt: A
 
 
 @pytest.mark.parametrize("held", [True, False])
-async def test_what_is_not_over_stays_as_it_is(store: Store, held: bool) -> None:
-    """Held, queued, under way: the answer is its state. Once it was cancelled it goes."""
+async def test_an_unfinished_message_is_not_erased(store: Store, held: bool) -> None:
+    """Held, queued, active: the result is its state. A cancelled one is erased."""
     (id,) = await accept(store, personal(on_unknown=OnUnknown.HOLD))
     if held:
         claimed = await claim_one(store)
@@ -122,10 +122,10 @@ async def test_what_is_not_over_stays_as_it_is(store: Store, held: bool) -> None
     assert (await read(store, id)).state is MessageState.CANCELLED
 
 
-async def test_sunk_deferred_and_after_retention(store: Store) -> None:
-    """One that was never relayed goes, one that is tried again does not; and a content that is gone is no obstacle."""
+async def test_erasure_of_sunk_deferred_and_contentless_messages(store: Store) -> None:
+    """A deferred one is not erased."""
     (sunk,) = await accept(store, personal(sunk=True))
-    pruned = await over(store)
+    pruned = await ended(store)
     (deferred,) = await accept(store, personal())
     assert await settle(store, await claim_one(store), DEFERRED)
     await store.prune(RetentionCutoffs(NOW, contents=NOW, messages=0.0, events=0.0))
@@ -134,9 +134,9 @@ async def test_sunk_deferred_and_after_retention(store: Store) -> None:
     assert (await read(store, pruned)).content_removed_at == NOW
 
 
-async def test_it_is_idempotent(store: Store) -> None:
-    """The second time changes nothing, and is not in the audit."""
-    id = await over(store)
+async def test_a_second_erasure_changes_nothing(store: Store) -> None:
+    """And is not audited."""
+    id = await ended(store)
     await store.erase([id], NOW, BY)
     first = await read(store, id)
     assert await store.erase([id, id], NOW + 1, BY) == {id: Outcome.ALREADY_ERASED}
@@ -145,8 +145,8 @@ async def test_it_is_idempotent(store: Store) -> None:
     assert [one.entry.action for one in await store.audit(None, 10)] == [Action.EMAIL_ERASED]
 
 
-async def test_a_repeated_request_sends_nothing(store: Store) -> None:
-    """The Idempotency-Key is known as before, and another body with it is refused as before."""
+async def test_the_idempotency_key_of_an_erased_message_is_known(store: Store) -> None:
+    """Another body with it is a conflict, as before."""
     first, again = personal(), personal()
     assert isinstance(await store.accept([first], once()), Accepted)
     assert await settle(store, await claim_one(store), RELAYED)
@@ -156,9 +156,9 @@ async def test_a_repeated_request_sends_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("spelled", [PERSON, "Ada.Lovelace@EXAMPLE.net", f'"Lovelace, Ada" <{PERSON}>'])
-async def test_by_address(store: Store, spelled: str) -> None:
-    """Every email to it or with answers to it, however it is spelled; with others' data in it; and nobody else's."""
-    mine = [await over(store, RELAYED) for _ in range(3)]
+async def test_erasure_by_address(store: Store, spelled: str) -> None:
+    """Every email to it or with replies about it, in every spelling, and no other."""
+    mine = [await ended(store, RELAYED) for _ in range(3)]
     other = MessageSummary("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
     (bobs,) = await accept(store, acceptance("bob@example.net", head=other))
     assert await settle(store, await claim_one(store), RELAYED)
@@ -184,8 +184,8 @@ async def test_by_address(store: Store, spelled: str) -> None:
     ],
     ids=["to", "cc", "bcc", "reply_to", "redirected", "three"],
 )
-async def test_wherever_the_address_stands(store: Store, lists: Any, envelope: tuple[str, ...]) -> None:
-    """Also where a redirection keeps it out of the envelope; each recipient has a placeholder of its own."""
+async def test_an_address_is_found_in_every_field(store: Store, lists: Any, envelope: tuple[str, ...]) -> None:
+    """Also outside the envelope after a redirection; each recipient gets its own placeholder."""
     head = MessageSummary(sender="a@contoso.com", subject="Hello", **lists)
     (id,) = await accept(store, acceptance(*envelope, head=head))
     assert await settle(store, await claim_one(store), RELAYED)
@@ -194,8 +194,8 @@ async def test_wherever_the_address_stands(store: Store, lists: Any, envelope: t
     assert addresses == [f"erased-{number + 1}@erased.invalid" for number in range(len(envelope))]
 
 
-async def test_in_bounded_steps(store: Store) -> None:
-    """Many go in several commits, and all of them go; who accepts meanwhile is served."""
+async def test_a_large_erasure_takes_several_commits(store: Store) -> None:
+    """Accepts succeed between them."""
     count = 3 * BATCH_SIZE + 7
     ids = await accept(store, *(personal(coalesce=None) for _ in range(count)))
     for id in ids:
@@ -209,10 +209,10 @@ async def test_in_bounded_steps(store: Store) -> None:
     assert sum(len(entry.details["ids"]) for entry in entries) == count
 
 
-async def test_events_of_webhooks(store: Store, store_url: str) -> None:
-    """Pending ones are still sent, erased; what was sent is erased where it is stored."""
+async def test_webhook_events_are_erased(store: Store, store_url: str) -> None:
+    """Pending ones are still sent, without personal data."""
     endpoint = await listen(store, *EventType)
-    id = await over(store)
+    id = await ended(store)
     await store.erase([id], NOW, BY)
     kept = rows(store_url)
     for secret in SECRETS:
@@ -229,14 +229,14 @@ async def test_events_of_webhooks(store: Store, store_url: str) -> None:
 
 @pytest.fixture
 async def full(sqlite_url: str) -> AsyncIterator[tuple[Store, Path]]:
-    """An embedded database, and its file."""
+    """Embedded database, and its file."""
     store = await Store.open(sqlite_url)
     yield store, Path(str(database_file(sqlite_url)))
     await store.close()
 
 
-async def test_the_bytes_go_from_the_file(full: tuple[Store, Path]) -> None:
-    """Also from pages that were split or freed before, and from the write-ahead log; others' mail is untouched."""
+async def test_erased_bytes_are_removed_from_the_file(full: tuple[Store, Path]) -> None:
+    """Also from pages that were split or freed, and from the write-ahead log; other mail is untouched."""
     store, file = full
     await listen(store, *EventType)
     other = MessageSummary("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
@@ -256,5 +256,5 @@ async def test_the_bytes_go_from_the_file(full: tuple[Store, Path]) -> None:
 
 
 def bytes_of(file: Path) -> bytes:
-    """Database and write-ahead log, read by another process: to close a file here would drop SQLite's locks on it."""
+    """Return database and write-ahead log, read by another process: closing a file here would drop SQLite's locks."""
     return subprocess.run(["cat", file, f"{file}-wal"], capture_output=True, check=True).stdout

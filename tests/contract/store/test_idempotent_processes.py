@@ -1,4 +1,4 @@
-"""One Idempotency-Key over several processes: whole Posterns, one PostgreSQL, one email."""
+"""One Idempotency-Key over several processes: complete Posterns, one PostgreSQL, one email."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,14 +19,14 @@ HEADERS = {"authorization": f"Bearer {KEY}", "idempotency-key": "the-one"}
 
 
 async def post(caller: httpx.AsyncClient, url: str, subject: str = EMAIL["subject"]) -> tuple[int, Any]:
-    """Status and body."""
+    """Return status and body."""
     answer = await caller.post(f"{url}/emails", json=EMAIL | {"subject": subject})
     return answer.status_code, answer.json()
 
 
 @asynccontextmanager
 async def posterns(simulator: Simulator, folder: Path, url: str, count: int) -> AsyncIterator[list[str]]:
-    """So many whole ones over one database; where they are."""
+    """Start this many Posterns on one database; return their URLs."""
     facts = {"POSTERN_DATABASE_URL": url, "POSTERN_DRAIN_SECONDS": "2"}
     every = [served(simulator, folder, **facts) for _ in range(count)]
     started = await asyncio.gather(*(asyncio.to_thread(one.__enter__) for one in every))

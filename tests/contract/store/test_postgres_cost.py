@@ -1,4 +1,4 @@
-"""What a verb costs over PostgreSQL does not grow with what waits: by the plans it ran, and counted in pages touched.
+"""Cost of each verb on PostgreSQL does not grow with the queue: by the plans it ran, and counted in pages touched.
 
 The server itself says how it ran each statement (auto_explain), so these are the plans of the very statements that the
 store sends, prepared as they are, with the statistics of the moment.
@@ -51,7 +51,7 @@ Plan = dict[str, Any]
 
 @pytest.fixture
 def plans() -> Iterator[list[Plan]]:
-    """Each statement that was run, on any connection, with how it was run."""
+    """Each statement on any connection with its plan."""
     seen: list[Plan] = []
 
     def hear(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -70,19 +70,19 @@ def plans() -> Iterator[list[Plan]]:
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
-    """All the steps of a plan."""
+    """Yield all the nodes of a plan."""
     yield plan
     for part in plan.get("Plans", ()):
         yield from nodes(part)
 
 
 def touched(seen: list[Plan]) -> int:
-    """Pages, wherever they were."""
+    """Return the pages, from cache or disk."""
     return sum(one["Plan"].get("Shared Hit Blocks", 0) + one["Plan"].get("Shared Read Blocks", 0) for one in seen)
 
 
 def fill(url: str, first: int, last: int) -> None:
-    """Copies of a message that waits, all of them due, each with its recipient."""
+    """Store copies of a waiting message, all of them due, each with its recipient."""
     with psycopg.connect(url) as connection:
         found = connection.execute(
             "SELECT column_name FROM information_schema.columns WHERE table_name = 'messages' ORDER BY ordinal_position"
@@ -100,14 +100,14 @@ def fill(url: str, first: int, last: int) -> None:
 
 
 def analyze(url: str) -> None:
-    """As the server does by itself within a minute."""
+    """Run ANALYZE, as the server does within a minute."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
 
 
 @pytest.mark.parametrize("analyzed", [True, False])
-async def test_no_verb_reads_a_table_from_end_to_end(postgres_url: str, plans: list[Plan], analyzed: bool) -> None:
-    """Nor sorts what waits, whether the server has statistics or not yet."""
+async def test_no_verb_scans_a_whole_table(postgres_url: str, plans: list[Plan], analyzed: bool) -> None:
+    """Nor sorts waiting messages, with and without statistics."""
     store = await Store.open(postgres_url)
     await accept(store, acceptance(due_at=NOW, expires_at=NOW + 1e8))
     fill(postgres_url, 1, 20_000)
@@ -127,10 +127,10 @@ async def test_no_verb_reads_a_table_from_end_to_end(postgres_url: str, plans: l
 
 
 @pytest.mark.parametrize("analyzed", [True, False])
-async def test_a_hundred_thousand_cost_what_a_thousand_cost(
+async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(
     postgres_url: str, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, analyzed: bool
 ) -> None:
-    """Claim, settle, accept, read, list, and the looks at the clock; also by the plans of when there were few."""
+    """Claim, settle, accept, read, list, and the checks for clock changes; also with the plans of a small table."""
     monkeypatch.setattr(listing, "SCAN_LIMIT", 500)
     store = await Store.open(postgres_url)
     kept = acceptance()
@@ -174,8 +174,8 @@ async def test_a_hundred_thousand_cost_what_a_thousand_cost(
 
 
 @pytest.mark.timeout(240)
-async def test_what_was_relayed_is_no_burden_to_a_claim(postgres_url: str, plans: list[Plan]) -> None:
-    """The server sweeps the front of the queue by itself, though the queue is so long that by default it would not."""
+async def test_relayed_messages_add_no_cost_to_a_claim(postgres_url: str, plans: list[Plan]) -> None:
+    """Autovacuum runs on the front of the queue, though the default threshold would prevent it."""
     store = await Store.open(postgres_url)
     await accept(store)
     fill(postgres_url, 1, 150_000)
@@ -203,13 +203,13 @@ async def test_what_was_relayed_is_no_burden_to_a_claim(postgres_url: str, plans
 
 
 async def claimed(store: Store, plans: list[Plan]) -> int:
-    """Pages touched by one claim."""
+    """Return the pages touched by one claim."""
     plans.clear()
     assert await claim(store, 1)
     return touched(plans)
 
 
 def swept(server: psycopg.Connection[Any]) -> bool:
-    """Whether the server has swept the queue by itself."""
+    """Return whether autovacuum has run."""
     asked = "SELECT autovacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'messages'"
     return bool(server.execute(asked).fetchone() == (True,))

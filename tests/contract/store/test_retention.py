@@ -1,4 +1,4 @@
-"""What is over and old goes: contents, later the rest; and what has not ended stays, however old it is."""
+"""Retention: contents of ended messages go first, then the messages; unfinished ones stay at any age."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -39,12 +39,12 @@ TABLES = ("messages", "recipients", "attempts", "contents", "idempotency")
 
 
 def bounds(contents: float = 0.0, messages: float = 0.0, now: float = NOW) -> RetentionCutoffs:
-    """Nothing is old, but for what is given."""
+    """Return cutoffs at which only the given kind is old."""
     return RetentionCutoffs(now, contents=contents, messages=messages, events=0.0)
 
 
 async def prune(store: Store, asked: RetentionCutoffs) -> list[int]:
-    """Until there is nothing left; what each step removed."""
+    """Prune until nothing is left; return the removals of each step."""
     steps = []
     while part := await store.prune(asked):
         steps.append(part)
@@ -52,27 +52,27 @@ async def prune(store: Store, asked: RetentionCutoffs) -> list[int]:
 
 
 async def ended(store: Store, attempt: Any = RELAYED, now: float = NOW, **changes: Any) -> UUID:
-    """A message that was offered once, and how that ended."""
+    """Store a message after one attempt with this result."""
     (id,) = await accept(store, acceptance(created_at=now, due_at=now, expires_at=now + 5 * DAY, **changes))
     assert await settle(store, await claim_one(store, now), attempt, now)
     return id
 
 
 async def taken_back(store: Store, count: int, now: float = NOW) -> None:
-    """Messages of 50 kB that are over."""
+    """Store ended messages of 50 kB."""
     for id in await accept(store, *(acceptance(content=b"x" * 50_000) for _ in range(count))):
         await store.cancel(id, now)
 
 
 async def get(store: Store, id: UUID) -> Email:
-    """It is there."""
+    """Return a message, which must exist."""
     email = await store.get(id)
     assert email is not None
     return email
 
 
 async def test_contents_go_first_and_the_rest_later(store: Store) -> None:
-    """Each by the message's end; what is still known of it says when its content went."""
+    """By the message's end; the message then has the time of the removal."""
     early, late = await ended(store), await ended(store, now=NOW + DAY)
     assert await prune(store, bounds(contents=NOW - 1)) == []
     assert await prune(store, bounds(contents=NOW, now=NOW + 7)) == [1]
@@ -86,16 +86,16 @@ async def test_contents_go_first_and_the_rest_later(store: Store) -> None:
     assert await store.get(late) is not None
 
 
-async def test_a_message_is_not_forgotten_before_its_content(store: Store, store_url: str) -> None:
-    """The steps come in that order, and together they leave nothing behind."""
+async def test_a_message_is_not_deleted_before_its_content(store: Store, store_url: str) -> None:
+    """The steps run in that order and leave no orphan."""
     await ended(store, REFUSED)
     await store.cancel((await accept(store))[0], NOW)
     assert await prune(store, bounds(contents=NOW, messages=NOW)) == [2, 2]
     assert rows(store_url) == dict.fromkeys(TABLES, 0)
 
 
-async def test_what_has_not_ended_is_never_touched(store: Store) -> None:
-    """Queued, scheduled, deferred, held, in a worker's hands, or put back by a person: whatever its age."""
+async def test_unfinished_messages_are_never_removed(store: Store) -> None:
+    """Queued, scheduled, deferred, held, active, or retried, at any age."""
     held = await ended(store, LOST, on_unknown=OnUnknown.HOLD)
     deferred = await ended(store, DEFERRED)
     retried = await ended(store, REFUSED)
@@ -108,8 +108,7 @@ async def test_what_has_not_ended_is_never_touched(store: Store) -> None:
         assert (await get(store, id)).state not in (MessageState.DONE, MessageState.CANCELLED)
 
 
-async def test_what_has_no_content_cannot_be_retried(store: Store) -> None:
-    """And the answer says so; before that it can."""
+async def test_a_message_without_content_cannot_be_retried(store: Store) -> None:
     id = await ended(store, REFUSED)
     await prune(store, bounds(contents=NOW))
     assert await store.retry(id, NOW) == Change(False, MessageState.DONE, has_content=False)
@@ -117,8 +116,7 @@ async def test_what_has_no_content_cannot_be_retried(store: Store) -> None:
     assert await store.retry(id, NOW) is None
 
 
-async def test_an_idempotency_key_counts_for_a_day(store: Store, store_url: str) -> None:
-    """Then it is removed, and not before."""
+async def test_an_idempotency_key_is_removed_after_a_day(store: Store, store_url: str) -> None:
     answer = await store.accept([acceptance()], once())
     await prune(store, bounds(now=NOW + DAY - 1))
     assert rows(store_url)["idempotency"] == 1
@@ -128,8 +126,8 @@ async def test_an_idempotency_key_counts_for_a_day(store: Store, store_url: str)
     assert rows(store_url)["idempotency"] == 0
 
 
-async def test_a_step_is_small(store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many rows, and so many octets of content, or one message that is larger: accepts wait for no more."""
+async def test_a_step_is_bounded(store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By rows and by bytes of content, or one larger message: accepts wait for no more."""
     sizes = [10, 10, 300, 10, 60, 60]
     for number, size in enumerate(sizes):
         await ended(store, now=NOW + number, content=b"x" * size)
@@ -142,8 +140,8 @@ async def test_a_step_is_small(store: Store, store_url: str, monkeypatch: pytest
     assert rows(store_url)["messages"] == 0
 
 
-async def test_one_process_at_a_time_removes(postgres_url: str) -> None:
-    """Another that looks meanwhile leaves it to that one, and waits for nothing."""
+async def test_one_process_at_a_time_prunes(postgres_url: str) -> None:
+    """Another one skips it without waiting."""
     store = await Store.open(postgres_url)
     id = await ended(store)
     with psycopg.connect(postgres_url) as other:
@@ -154,8 +152,7 @@ async def test_one_process_at_a_time_removes(postgres_url: str) -> None:
     await store.close()
 
 
-async def test_what_somebody_holds_is_left_for_later(postgres_url: str) -> None:
-    """No step waits for a lock."""
+async def test_locked_rows_are_skipped(postgres_url: str) -> None:
     store = await Store.open(postgres_url)
     ids = [await ended(store), await ended(store)]
     with psycopg.connect(postgres_url) as other:
@@ -167,15 +164,15 @@ async def test_what_somebody_holds_is_left_for_later(postgres_url: str) -> None:
 
 @pytest.fixture
 async def small(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Path]]:
-    """A store whose file is kept tight, and the file."""
+    """Store with incremental vacuum, and its file."""
     monkeypatch.setattr(vacuum, "MIN_FREE_PAGES", 16)
     store = await Store.open(sqlite_url)
     yield store, Path(sqlite_url.removeprefix("sqlite:///"))
     await store.close()
 
 
-async def test_the_file_does_not_grow_without_end(small: tuple[Store, Path]) -> None:
-    """Room is used again: ten times as much mail through the store needs no larger file."""
+async def test_the_file_reuses_space(small: tuple[Store, Path]) -> None:
+    """Ten times as much mail needs no larger file."""
     store, file = small
 
     async def day(number: int) -> int:
@@ -188,8 +185,8 @@ async def test_the_file_does_not_grow_without_end(small: tuple[Store, Path]) -> 
     assert max([await day(number) for number in range(1, 11)]) <= first * 1.1 + 20
 
 
-async def test_room_goes_back_to_the_file_system(small: tuple[Store, Path]) -> None:
-    """After a backlog the file becomes small again, step by step, and what is left in it is whole."""
+async def test_the_file_shrinks_after_a_backlog(small: tuple[Store, Path]) -> None:
+    """Step by step, and the remaining messages are intact."""
     store, file = small
     await taken_back(store, 200)
     (kept,) = await accept(store)
@@ -205,8 +202,8 @@ async def test_room_goes_back_to_the_file_system(small: tuple[Store, Path]) -> N
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-async def test_the_log_beside_the_file_is_bounded(sqlite_url: str) -> None:
-    """Readers at any time do not keep it from being used again."""
+async def test_the_write_ahead_log_is_bounded(sqlite_url: str) -> None:
+    """Also with concurrent readers."""
     store = await Store.open(sqlite_url)
     log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
     sizes = []
@@ -219,14 +216,14 @@ async def test_the_log_beside_the_file_is_bounded(sqlite_url: str) -> None:
 
 
 def pages(file: Path) -> int:
-    """Of the database, with what is still in its log."""
+    """Return the pages of the database and its log."""
     with closing(sqlite3.connect(file)) as connection:
         count: int = connection.execute("PRAGMA page_count").fetchone()[0]
         return count
 
 
 def rows(url: str) -> dict[str, int]:
-    """How many of each there are."""
+    """Return the number of rows of each table."""
     engine = write_engine(url)
     with engine.begin() as connection:
         counts = {table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in TABLES}

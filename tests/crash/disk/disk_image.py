@@ -1,4 +1,4 @@
-"""What a power cut leaves of a folder: the part of it that was synced, and by chance some of the rest."""
+"""Folder content after a power cut: the synced part, and random blocks of the rest."""
 
 import random
 import shutil
@@ -20,7 +20,7 @@ def build(folder: Path) -> Path:
 
 
 class DiskImage:
-    """The folder `data`, and beside it `disk`: what of it has been synced."""
+    """Folder `data`, and beside it `disk` with its synced state."""
 
     def __init__(self, folder: Path) -> None:
         self.data = folder.resolve() / "data"
@@ -29,20 +29,20 @@ class DiskImage:
         self.disk.mkdir()
 
     def environment(self, **changes: str) -> dict[str, str]:
-        """For the process whose power will be cut."""
+        """Return the environment of the process whose power will be cut."""
         named = {f"POWERCUT_{name}": value for name, value in changes.items()}
         return {"POWERCUT_DATA": str(self.data), "POWERCUT_PLATTER": str(self.disk), **named}
 
     def cut(self, chance: random.Random | None) -> None:
-        """Only what was synced is left; with `chance`, of the rest any block may have come through as well."""
+        """Keep only what was synced; with `chance`, also a random part of the rest."""
         if chance is not None:
             for name in {path.name for path in [*self.data.iterdir(), *self.disk.iterdir()]}:
                 _survive(self.data / name, self.disk / name, chance)
         shutil.rmtree(self.data)
         shutil.copytree(self.disk, self.data)
 
-    def kept(self, folder: Path) -> set[UUID]:
-        """The messages in the database, which must be whole. Reads a copy: to open it is to recover it."""
+    def stored_ids(self, folder: Path) -> set[UUID]:
+        """Return the ids in the database, which must be intact. Reads a copy, because opening it recovers it."""
         copy = folder / "copy"
         shutil.copytree(self.data, copy)
         try:
@@ -52,7 +52,7 @@ class DiskImage:
 
 
 def ids_in(database: Path) -> set[UUID]:
-    """Every message's id. Raises AssertionError if the database is damaged."""
+    """Return every message's id. Raises AssertionError if the database is damaged."""
     with closing(sqlite3.connect(database)) as connection:
         [(verdict,)] = connection.execute("PRAGMA integrity_check").fetchall()
         assert verdict == "ok", verdict
@@ -62,7 +62,7 @@ def ids_in(database: Path) -> set[UUID]:
 
 
 def _survive(live: Path, disk: Path, chance: random.Random) -> None:
-    """Let chance decide for the file's removal or its size, and for each block that was not synced."""
+    """Choose at random whether the file's removal or size, and each unsynced block, survives."""
     if live.name.endswith("-shm"):
         return
     if not live.exists():

@@ -1,4 +1,4 @@
-"""Disks in trouble: real ones where this machine lets us have them, imitated ones by powercut.so everywhere."""
+"""Disks with faults: real ones where the machine allows them, simulated ones by powercut.so everywhere."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A data folder whose disk can be brought into trouble, and out of it."""
+    """Data folder whose disk can be made to fail and repaired."""
 
     data: Path
     begin: Callable[[], object]
@@ -29,7 +29,7 @@ class Disk:
 
 @contextmanager
 def full(folder: Path) -> Iterator[Disk]:
-    """A file system of its own, of 64 MiB, and another file that leaves 1 MiB of it."""
+    """File system of 64 MiB, and another file that leaves 1 MiB of it."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a small file system can only be mounted by root (mount -t tmpfs)")
     data = folder / "data"
@@ -52,7 +52,7 @@ def full(folder: Path) -> Iterator[Disk]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[Disk]:
-    """The database, its log and the folder immutable: even what is open already takes no write.
+    """Make database, log and folder immutable: open files accept no write either.
 
     Not the -shm file: SQLite maps it, and ext4 answers a write to a mapped immutable page with SIGBUS, as no
     read-only file system does that lets the page be mapped for writing first.
@@ -73,8 +73,8 @@ def read_only(folder: Path) -> Iterator[Disk]:
         set_all(False)
 
 
-def imitated(faults: str) -> Callable[[Path], AbstractContextManager[Disk]]:
-    """A disk on which these calls fail (powercut.c: POWERCUT_FAULTS)."""
+def simulated(faults: str) -> Callable[[Path], AbstractContextManager[Disk]]:
+    """Disk on which these calls fail (powercut.c: POWERCUT_FAULTS)."""
 
     @contextmanager
     def disk(folder: Path) -> Iterator[Disk]:
@@ -92,11 +92,11 @@ def imitated(faults: str) -> Callable[[Path], AbstractContextManager[Disk]]:
 
 DISKS: dict[str, Callable[[Path], AbstractContextManager[Disk]]] = {
     "full": full,
-    "full, imitated": imitated(f"write {errno.ENOSPC}"),
+    "full, imitated": simulated(f"write {errno.ENOSPC}"),
     "read-only": read_only,
-    "read-only, imitated": imitated(f"write {errno.EROFS} open {errno.EROFS}"),
-    "every write fails, imitated": imitated(f"write {errno.EIO}"),
-    "every sync fails, imitated": imitated(f"sync {errno.EIO}"),
+    "read-only, imitated": simulated(f"write {errno.EROFS} open {errno.EROFS}"),
+    "every write fails, imitated": simulated(f"write {errno.EIO}"),
+    "every sync fails, imitated": simulated(f"sync {errno.EIO}"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The disk is full, read-only or broken for a while, and Postern runs on."""
+"""Disk that is full, read-only or broken for a while, under a running Postern."""
 
 import asyncio
 import sqlite3
@@ -23,17 +23,17 @@ BOUND = 100.0  # seconds until all is well again: a lease that could not be give
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", DISKS)
-async def test_no_message_is_accepted_that_cannot_be_kept(
+async def test_no_message_is_accepted_that_cannot_be_stored(
     kind: str, process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
-    """What is answered 200 is kept, the rest hears 503; when the disk is well again, so is Postern, by itself."""
+    """A 200 means stored, the rest is 503; after the fault Postern recovers without a restart."""
     with DISKS[kind](tmp_path.resolve()) as disk:
         async with simulated_upstream() as simulator:
             port = free_port()
             keeper = await process_control(**disk.preload)
             child = await keeper.start({**environment_for(simulator, disk.data, port), **disk.environment})
             async with caller_for(port) as http:
-                answers = await hard_times(http, scale.posts, disk, child)
+                answers = await run_with_fault(http, scale.posts, disk, child)
                 well_again = asyncio.get_running_loop().time()
                 ids = [*answers.ids, *[await accepted_at_last(http, f"after{number}") for number in range(5)]]
                 first = asyncio.get_running_loop().time() - well_again
@@ -52,14 +52,14 @@ async def test_no_message_is_accepted_that_cannot_be_kept(
 
 
 class Answers:
-    """What callers were told."""
+    """Responses that callers read."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.statuses: Counter[int] = Counter()
 
     def add(self, answer: httpx.Response) -> None:
-        """A 200 with an id, or a 503 in the wire form; nothing else."""
+        """Record a 200 with an id, or a 503 in the common form; fail for anything else."""
         self.statuses[answer.status_code] += 1
         if answer.status_code == 200:
             self.ids.append(answer.json()["id"])
@@ -70,8 +70,8 @@ class Answers:
         assert body["message"]
 
 
-async def hard_times(http: httpx.AsyncClient, posts: int, disk: Disk, child: Child) -> Answers:
-    """Eight callers; a third of the posts before the trouble, and at least a third during it."""
+async def run_with_fault(http: httpx.AsyncClient, posts: int, disk: Disk, child: Child) -> Answers:
+    """Run eight callers; a third of the posts before the fault, and at least a third during it."""
     answers, numbers = Answers(), iter(range(posts))
     await listening(http)
 
@@ -96,7 +96,7 @@ async def hard_times(http: httpx.AsyncClient, posts: int, disk: Disk, child: Chi
 
 
 async def listening(http: httpx.AsyncClient) -> None:
-    """Until it is ready."""
+    """Wait until it is ready."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
             try:
@@ -107,7 +107,7 @@ async def listening(http: httpx.AsyncClient) -> None:
 
 
 async def accepted_at_last(http: httpx.AsyncClient, name: str) -> str:
-    """The id, once it is accepted."""
+    """Return the id once it is accepted."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while (answer := await http.post("/emails", json={**EMAIL, "to": f"{name}@example.net"})).status_code != 200:
             await asyncio.sleep(0.05)
@@ -115,7 +115,7 @@ async def accepted_at_last(http: httpx.AsyncClient, name: str) -> str:
 
 
 async def relayed(http: httpx.AsyncClient, id: str) -> dict[str, Any]:
-    """The email, once it is over."""
+    """Return the email once it has ended."""
     async with asyncio.timeout(BOUND):
         while (email := (await http.get(f"/emails/{id}")).json())["relay"]["state"] not in ("done", "held"):
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The power fails: of the file system's writes only what was synced is left, or that and any part of the rest."""
+"""Power cuts: only synced writes of the file system survive, or these and any part of the rest."""
 
 import asyncio
 import random
@@ -26,15 +26,15 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the power cu
 async def test_accepted_means_synced(
     process_control: Callable[..., Any], tmp_path: Path, scale: Scale, figure: Figure
 ) -> None:
-    """A 200 is sent only after the commit reached the disk: whatever was not synced is lost, no accepted message is."""
+    """A 200 is sent only after the commit reached the disk: no accepted message is lost."""
     disk_image, chance, by_itself = DiskImage(tmp_path), random.Random(3), 0
     async with simulated_upstream() as simulator:
         async with powered(simulator, process_control, tmp_path, disk_image) as power:
             for number in range(scale.cuts):
                 after = chance.randint(1, 700) if number % 2 else -1  # at a write or sync of its own, or at any time
-                by_itself += await power.up_and_down(chance, AFTER=str(after))
+                by_itself += await power.start_and_cut(chance, AFTER=str(after))
                 disk_image.cut(chance if number % 4 > 1 else None)
-                lost = power.accepted() - disk_image.kept(tmp_path)
+                lost = power.accepted() - disk_image.stored_ids(tmp_path)
                 assert not lost, f"{len(lost)} of {len(power.accepted())} lost at cut {number}"
         callers = power.callers
         async with last_postern(simulator, disk_image.data) as harness:
@@ -47,13 +47,15 @@ async def test_accepted_means_synced(
 
 
 @pytest.mark.timeout(120)
-async def test_the_imitation_can_lose_mail(process_control: Callable[..., Any], tmp_path: Path, figure: Figure) -> None:
-    """With a log that is not synced at commit (as PRAGMA synchronous=NORMAL or OFF would have it) mail is lost."""
+async def test_the_simulated_disk_loses_unsynced_mail(
+    process_control: Callable[..., Any], tmp_path: Path, figure: Figure
+) -> None:
+    """With a log that is not synced at commit, as with PRAGMA synchronous=NORMAL or OFF."""
     disk_image = DiskImage(tmp_path)
     async with simulated_upstream() as simulator, powered(simulator, process_control, tmp_path, disk_image) as power:
-        await power.up_and_down(random.Random(4), LIE="-wal")
+        await power.start_and_cut(random.Random(4), LIE="-wal")
         disk_image.cut(None)
-        lost = power.accepted() - disk_image.kept(tmp_path)
+        lost = power.accepted() - disk_image.stored_ids(tmp_path)
     assert lost
     figure("with a log that is not synced: 200 read / lost", f"{len(power.accepted())} / {len(lost)}")
 
@@ -62,7 +64,7 @@ async def test_the_imitation_can_lose_mail(process_control: Callable[..., Any], 
 async def powered(
     simulator: Simulator, process_control: Callable[..., Any], folder: Path, disk_image: DiskImage
 ) -> AsyncIterator["Power"]:
-    """Ready for a first start, with callers who wait for it."""
+    """Prepare a first start, with callers waiting for it."""
     port = free_port()
     keeper = await process_control(LD_PRELOAD=str(build(folder)))
     async with Callers(port, random.Random(5), pause=0.03) as callers:
@@ -70,7 +72,7 @@ async def powered(
 
 
 class Power:
-    """A Postern on the platter, with callers before it."""
+    """Postern on a DiskImage, with callers."""
 
     def __init__(
         self, process_control: ProcessControl, environment: dict[str, str], disk_image: DiskImage, callers: Callers
@@ -80,8 +82,8 @@ class Power:
         self._environment = environment
         self._platter = disk_image
 
-    async def up_and_down(self, chance: random.Random, **shim: str) -> bool:
-        """Start, let it accept, and cut. True if it cut itself."""
+    async def start_and_cut(self, chance: random.Random, **shim: str) -> bool:
+        """Start, let it accept, and cut. Return whether it cut itself."""
         before, wanted = self.callers.answered, chance.randint(1, 60)
         child = await self.process_control.start({**self._environment, **self._platter.environment(**shim)})
         async with asyncio.timeout(60):
@@ -93,5 +95,5 @@ class Power:
         return by_itself
 
     def accepted(self) -> set[UUID]:
-        """The ids for which a 200 was read."""
+        """Return the ids for which a 200 was read."""
         return {UUID(id) for post in self.callers.accepted for id in post.ids}

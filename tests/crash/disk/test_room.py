@@ -1,4 +1,4 @@
-"""The disk is full of Postern's own mail, in the middle of copying its log back; and then there is room again."""
+"""Disk filled by Postern's own mail during a checkpoint, and freed again."""
 
 import sqlite3
 import subprocess
@@ -21,7 +21,7 @@ BOUNDS = RetentionCutoffs(NOW + DAY, contents=NOW, messages=NOW, events=0.0)
 
 @pytest.mark.timeout(120)
 async def test_a_disk_full_of_mail_loses_nothing_and_retention_makes_room(tmp_path: Path, figure: Figure) -> None:
-    """Accepts are refused, reads go on; with room again all that was accepted is there, and what is over goes."""
+    """Accepts are refused, reads succeed; with space again every accepted message is there, ended ones are pruned."""
     with DISKS["full"](tmp_path.resolve()) as disk:
         file = disk.data / "postern.db"
         store = await Store.open(f"sqlite:///{file}")
@@ -55,7 +55,7 @@ async def test_a_disk_full_of_mail_loses_nothing_and_retention_makes_room(tmp_pa
 
 
 async def fill(store: Store) -> list[UUID]:
-    """Until it is refused, three times in all."""
+    """Post until refused, three times in all."""
     ids: list[UUID] = []
     refused = 0
     while refused < 3:
@@ -69,12 +69,12 @@ async def fill(store: Store) -> list[UUID]:
 
 
 async def every(store: Store, ids: list[UUID] | tuple[UUID, ...], *, there: bool) -> None:
-    """Whether all their contents are kept."""
+    """Return whether all their contents are stored."""
     for id in ids:
         assert (await store.content(id) is not None) is there
 
 
 async def steps(step: Callable[[], Awaitable[int]]) -> None:
-    """Until there is nothing left to do."""
+    """Prune until nothing is left."""
     while await step():
         pass

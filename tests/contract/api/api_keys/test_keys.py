@@ -1,4 +1,4 @@
-"""The routes under /keys and /audit: administrators make, change, rotate and revoke API keys, and all of it is told."""
+"""Routes under /keys and /audit: creation, change, rotation and revocation of API keys, and their audit entries."""
 
 import json
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ POLICY: Json = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server, and a caller with full access."""
+    """Server, and a caller with full access."""
     with open_server(tmp_path_factory.mktemp("keys")) as server:
         server.client.headers["authorization"] = f"Bearer {server.make_key(Permission.FULL_ACCESS)}"
         yield server
 
 
 def ask(server: ApiServer, method: str, path: str, body: Any = None) -> Json:
-    """A request that has to succeed, with an empty body or this one."""
+    """Send a request that must succeed, with an empty body or this one."""
     response = server.client.request(method, path, content=b"" if body is None else json.dumps(body))
     assert response.status_code == 200, response.text
     answer: Json = response.json()
@@ -42,17 +42,17 @@ def ask(server: ApiServer, method: str, path: str, body: Any = None) -> Json:
 
 
 def made(server: ApiServer, **policy: Any) -> Json:
-    """A new key, with its secret."""
+    """Return a new key with its secret."""
     return ask(server, "POST", "/keys", {"name": "shop", **policy})
 
 
 def audit(server: ApiServer, subject: str) -> list[Json]:
-    """What was done to it, the newest first."""
+    """Return the audit entries of a key, the newest first."""
     return [one for one in ask(server, "GET", "/audit?limit=100")["data"] if one["subject"] == subject]
 
 
-def test_a_key_is_made_and_read(server: ApiServer) -> None:
-    """Its secret is in the first answer alone, and works at once with its policy."""
+def test_the_secret_of_a_new_key_is_only_in_its_first_response(server: ApiServer) -> None:
+    """It works at once, with its policy."""
     key = made(server, **POLICY)
     secret = key.pop("key")
     assert str(UUID(key["id"])) == key["id"]
@@ -89,8 +89,8 @@ def test_a_key_is_made_and_read(server: ApiServer) -> None:
     assert ask(server, "GET", f"/keys/{key['id']}")["used"]["today"] == 1
 
 
-def test_a_key_is_changed_part_by_part(server: ApiServer) -> None:
-    """What is left out or null stays; what is empty takes a limit away. What it reads as can be written back."""
+def test_a_patch_changes_the_given_members_only(server: ApiServer) -> None:
+    """A missing member or null changes nothing, an empty value removes a limit. A read object can be written back."""
     key = made(server, **POLICY)
     path, secret = f"/keys/{key['id']}", key.pop("key")
     for changes, differs in (
@@ -133,8 +133,8 @@ def test_a_key_is_changed_part_by_part(server: ApiServer) -> None:
         ({"senders": ["a@b.example"], "default_sender": "c@b.example"}, "", "may not send as its default sender"),
     ],
 )
-def test_what_no_key_can_be_is_refused(server: ApiServer, wrong: Json, field: str, says: str) -> None:
-    """With the field, the fault and the mend, when it is made and when it is changed; nothing changes."""
+def test_an_invalid_key_is_refused_with_field_and_fix(server: ApiServer, wrong: Json, field: str, says: str) -> None:
+    """At creation and at a change, which then changes nothing."""
     key = made(server)
     del key["key"]
     for response in (
@@ -147,16 +147,16 @@ def test_what_no_key_can_be_is_refused(server: ApiServer, wrong: Json, field: st
     assert ask(server, "GET", f"/keys/{key['id']}") == key
 
 
-def test_everything_wrong_is_told_at_once(server: ApiServer) -> None:
-    """And a name has to be there."""
+def test_all_errors_are_reported_at_once(server: ApiServer) -> None:
+    """A name is required."""
     told = refused(server.post({"lanes": 5, "sink": 5}, "/keys"), 422, "validation_error", "lanes")
     assert [detail["field"] for detail in told["details"]] == ["lanes", "sink"]
     refused(server.post({}, "/keys"), 422, "missing_required_field", "name")
     refused(server.post([], "/keys"), 422, "validation_error")
 
 
-def test_a_key_is_rotated(server: ApiServer) -> None:
-    """Both secrets are the same key for a while; without an overlap the old one ends at once."""
+def test_a_rotated_key_has_two_secrets_during_the_overlap(server: ApiServer) -> None:
+    """Without an overlap the old one ends at once."""
     key = made(server)
     rotated = ask(server, "POST", f"/keys/{key['id']}/rotate")
     assert len(rotated["old_secrets_until"]) == 1
@@ -169,8 +169,8 @@ def test_a_key_is_rotated(server: ApiServer) -> None:
         refused(server.post({"overlap": overlap}, f"/keys/{key['id']}/rotate"), 422, "validation_error", "overlap")
 
 
-def test_a_key_is_revoked(server: ApiServer) -> None:
-    """It stays in the list, once more changes nothing, and it gets no new secret."""
+def test_a_revoked_key_stays_listed_and_gets_no_new_secret(server: ApiServer) -> None:
+    """A second revocation changes nothing."""
     key = made(server)
     path = f"/keys/{key['id']}"
     for _ in range(2):
@@ -181,8 +181,8 @@ def test_a_key_is_revoked(server: ApiServer) -> None:
     assert [one["action"] for one in audit(server, key["id"])] == ["key.revoked", "key.created"]
 
 
-def test_what_is_not_there(server: ApiServer) -> None:
-    """404 for an unknown id, 422 for what is none, 405 for another method; Resend's own paths stay 404."""
+def test_unknown_ids_and_methods_are_refused(server: ApiServer) -> None:
+    """404 for an unknown id, 422 for a malformed one, 405 for another method; Resend's own paths stay 404."""
     for id_, status, name in ((uuid4(), 404, "not_found"), ("x", 422, "invalid_parameter")):
         for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
             refused(server.client.request(method, f"/keys/{id_}{path}", content=b"{}"), status, name)
@@ -191,8 +191,8 @@ def test_what_is_not_there(server: ApiServer) -> None:
     assert told["reason"] == "unsupported_resource"
 
 
-def test_only_for_administrators(server: ApiServer) -> None:
-    """A key that sends sees none, not even itself."""
+def test_a_send_only_key_cannot_use_the_key_routes(server: ApiServer) -> None:
+    """It cannot read even itself."""
     sender = server.make_key(Permission.SENDING_ACCESS)
     id_ = made(server)["id"]
     for method, path in (
@@ -210,7 +210,7 @@ def test_only_for_administrators(server: ApiServer) -> None:
 
 
 def test_every_change_is_in_the_audit(server: ApiServer) -> None:
-    """Who, what, from what to what, and the request; the newest first."""
+    """Actor, key, old and new value and request, the newest first."""
     key = made(server)
     path = f"/keys/{key['id']}"
     answer = server.client.patch(path, content=b'{"messages_per_day": 7}', headers={"x-request-id": "of-the-change"})
@@ -224,8 +224,8 @@ def test_every_change_is_in_the_audit(server: ApiServer) -> None:
     assert entries[2]["details"] == {"name": "shop", "messages_per_day": {"before": None, "after": 7}}
 
 
-def test_what_a_person_decides_is_in_the_audit(tmp_path: Path) -> None:
-    """Over HTTP: an email cancelled. What did not happen is not there."""
+def test_a_cancellation_over_http_is_in_the_audit(tmp_path: Path) -> None:
+    """A refused one is not."""
     with open_server(tmp_path) as server:
         full = server.make_key(Permission.FULL_ACCESS)
         id_ = server.send(scheduled_at="in 1 hour")
@@ -238,7 +238,7 @@ def test_what_a_person_decides_is_in_the_audit(tmp_path: Path) -> None:
 
 
 def test_cancellations_of_a_key_are_one_entry(tmp_path: Path) -> None:
-    """However many, with the first one's id and their number; another key has its own, a retry a single entry."""
+    """With the id of the first and their number. Another key has its own entry, a retry always a separate one."""
     with open_server(tmp_path) as server:
         full, other = server.make_key(Permission.FULL_ACCESS), server.make_key()
         first, *rest = (server.send(scheduled_at="in 1 hour") for _ in range(40))
@@ -261,7 +261,7 @@ def test_cancellations_of_a_key_are_one_entry(tmp_path: Path) -> None:
 
 
 def test_the_audit_is_read_page_by_page(server: ApiServer) -> None:
-    """`after` is the last one of the page before."""
+    """`after` is the last entry of the previous page."""
     for _ in range(5):
         made(server)
     whole = ask(server, "GET", "/audit?limit=100")["data"]

@@ -1,4 +1,4 @@
-"""What a key's policy does at the door: lanes, recipients, redirection, sink, budgets (case E4), rate headers."""
+"""Policy of an API key over HTTP: lanes, recipients, redirection, sink, limits (case E4) and rate headers."""
 
 import sqlite3
 import time
@@ -24,48 +24,50 @@ RATES = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
 
 @dataclass
-class Hand:
-    """Where the hand of a clock stands (epoch seconds)."""
+class ClockTime:
+    """Time of a ManualClock in epoch seconds."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
-class HandClock(Clock):
-    """A clock that stands until its hand is moved."""
+class ManualClock(Clock):
+    """Clock that stands until the test moves it."""
 
-    hand: Hand = field(default_factory=lambda: Hand(MINUTE_BEGAN))
+    clock_time: ClockTime = field(default_factory=lambda: ClockTime(MINUTE_BEGAN))
 
     def now(self) -> float:
         """Where the hand stands."""
-        return self.hand.at
+        return self.clock_time.at
 
     def monotonic(self) -> float:
         """The same: it is never moved back."""
-        return self.hand.at
+        return self.clock_time.at
 
 
 @pytest.fixture
-def hand() -> Hand:
-    """The hand of the clock of `still`."""
-    return Hand(MINUTE_BEGAN)
+def clock_time() -> ClockTime:
+    """Time of the clock of `still`."""
+    return ClockTime(MINUTE_BEGAN)
 
 
 @pytest.fixture
-def still(tmp_path: Path, hand: Hand) -> Iterator[ApiServer]:
-    """A server whose time stands."""
-    with open_server(tmp_path, clock=HandClock(hand=hand), limits=small(attempts_per_minute=600)) as server:
+def stopped_server(tmp_path: Path, clock_time: ClockTime) -> Iterator[ApiServer]:
+    """Server whose time stands."""
+    with open_server(
+        tmp_path, clock=ManualClock(clock_time=clock_time), limits=small(attempts_per_minute=600)
+    ) as server:
         yield server
 
 
 def rates(response: httpx.Response) -> tuple[int, ...]:
-    """Limit, remaining and reset, which are plain integers."""
+    """Return limit, remaining and reset, which must be plain integers."""
     assert all(response.headers[name].isdecimal() for name in RATES), response.headers
     return tuple(int(response.headers[name]) for name in RATES)
 
 
 def audit(server: ApiServer, times: int) -> list[AuditRecord]:
-    """The audit, once it tells of so many things."""
+    """Return the audit once it has this many entries."""
     deadline = time.monotonic() + SOON
     found: list[AuditRecord] = []
     while sum(one.times for one in found) < times:
@@ -75,12 +77,12 @@ def audit(server: ApiServer, times: int) -> list[AuditRecord]:
 
 
 def batch(count: int) -> list[Json]:
-    """So many emails."""
+    """Return this many emails."""
     return [MINIMAL] * count
 
 
-def test_a_key_is_confined_to_lanes(server: ApiServer) -> None:
-    """Another is refused by name; an email that names none goes in the first that is allowed."""
+def test_another_lane_than_the_policy_allows_is_refused(server: ApiServer) -> None:
+    """An email without a lane gets the first allowed one."""
     bulk = server.make_key(lanes=("bulk", "urgent"))
     for body in (changed(lane="normal"), changed(headers={"X-Postern-Lane": "normal"})):
         told = refused(server.post(body, key=bulk), 403, "validation_error", "lane")
@@ -91,8 +93,8 @@ def test_a_key_is_confined_to_lanes(server: ApiServer) -> None:
         assert email["relay"]["lane"] == ("bulk" if lane is ... else lane)
 
 
-def test_a_key_is_confined_to_recipients(server: ApiServer) -> None:
-    """Everybody else is named by field, and nothing is kept for anybody."""
+def test_other_recipients_than_the_policy_allows_are_refused(server: ApiServer) -> None:
+    """All are reported by field, and nothing is stored."""
     key, count = server.make_key(recipients=("*@contoso.com", "anna@example.com")), server.count()
     accepted(server.post(changed(cc="Bob <bob@contoso.com>"), key=key))
     body = changed(cc=["bob@contoso.com", "eve@example.com"], bcc="eve@example.net")
@@ -103,8 +105,8 @@ def test_a_key_is_confined_to_recipients(server: ApiServer) -> None:
     assert server.count() == count + 1
 
 
-def test_a_key_redirects_everything(server: ApiServer) -> None:
-    """To one address, with those who were meant in a header; the caller reads the email as it was handed in."""
+def test_a_redirecting_key_sends_to_one_address(server: ApiServer) -> None:
+    """The original recipients are in a header; the caller reads the email as submitted."""
     key = server.make_key(redirect_to="staging@contoso.com")
     body = changed(cc="bob@example.net", bcc="eve@example.org", headers={"X-Postern-Original-To": "forged@x.example"})
     id_ = accepted(server.post(body, key=key))
@@ -123,8 +125,8 @@ def test_a_key_redirects_everything(server: ApiServer) -> None:
         *("Mail-Reply-To", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Owner", "List-Help", "X-Reply-To"),
     ],
 )
-def test_a_redirected_email_leads_to_nobody_else(server: ApiServer, name: str) -> None:
-    """An answer, a receipt or a click in staging must not reach the people of the real sender."""
+def test_a_redirected_email_has_no_other_address_in_its_headers(server: ApiServer, name: str) -> None:
+    """A reply, a receipt or a click in staging must not reach the real sender's contacts."""
     headers = {name: "<mailto:real@contoso.com>" if name.startswith("List") else "real@contoso.com", "X-Kept": "1"}
     body = changed(reply_to="real@contoso.com", headers=headers | {"In-Reply-To": "<a@x.com>", "List-Id": "<l.x.com>"})
     message = server.message(accepted(server.post(body, key=server.make_key(redirect_to="staging@contoso.com"))))
@@ -137,8 +139,8 @@ def test_a_redirected_email_leads_to_nobody_else(server: ApiServer, name: str) -
     assert "reply-to" not in server.message(redirected)
 
 
-def test_a_sink_records_and_never_relays(server: ApiServer) -> None:
-    """It is canceled, says why, and can be read; also what is scheduled."""
+def test_an_email_of_a_sink_is_cancelled_and_readable(server: ApiServer) -> None:
+    """Also a scheduled one; its explanation names the sink."""
     key = server.make_key(sink=True)
     for scheduled_at in (..., "in 1 hour"):
         id_ = accepted(server.post(changed(scheduled_at=scheduled_at), key=key))
@@ -152,8 +154,7 @@ def test_a_sink_records_and_never_relays(server: ApiServer) -> None:
     assert states == ["cancelled", "cancelled"]
 
 
-def test_validate_says_what_the_policy_says(server: ApiServer) -> None:
-    """Without a count: it sends nothing."""
+def test_validate_applies_the_policy_without_counting(server: ApiServer) -> None:
     key = server.make_key(lanes=("bulk",), messages_per_minute=1, recipients=("*@example.com",))
     for _ in range(3):
         assert server.post(MINIMAL, "/emails/validate", key).status_code == 200
@@ -161,51 +162,51 @@ def test_validate_says_what_the_policy_says(server: ApiServer) -> None:
     assert told["reason"] == "lane_not_allowed"
 
 
-def test_e4_the_budget_of_a_minute(still: ApiServer, hand: Hand) -> None:
-    """429 rate_limit_exceeded with four integers, until the minute is over. Nothing was kept, nothing is counted."""
-    key = still.make_key(messages_per_minute=2, messages_per_day=100)
-    hand.at = MINUTE_BEGAN + 20
-    assert rates(still.post(MINIMAL, key=key)) == (2, 1, 40)
-    assert rates(still.post(MINIMAL, key=key)) == (2, 0, 40)
+def test_e4_the_limit_per_minute(stopped_server: ApiServer, clock_time: ClockTime) -> None:
+    """429 rate_limit_exceeded with four integers until the minute ends. Nothing is stored or counted."""
+    key = stopped_server.make_key(messages_per_minute=2, messages_per_day=100)
+    clock_time.at = MINUTE_BEGAN + 20
+    assert rates(stopped_server.post(MINIMAL, key=key)) == (2, 1, 40)
+    assert rates(stopped_server.post(MINIMAL, key=key)) == (2, 0, 40)
     for _ in range(3):
-        response = still.post(MINIMAL, key=key)
+        response = stopped_server.post(MINIMAL, key=key)
         told = refused(response, 429, "rate_limit_exceeded")
         assert "2 messages a minute, and 0 of them are left" in told["message"]
         assert rates(response) == (2, 0, 40)
         assert response.headers["retry-after"] == "40"
-    assert still.count() == 2
-    hand.at = MINUTE_BEGAN + 60
-    assert rates(still.post(MINIMAL, key=key)) == (2, 1, 60)
+    assert stopped_server.count() == 2
+    clock_time.at = MINUTE_BEGAN + 60
+    assert rates(stopped_server.post(MINIMAL, key=key)) == (2, 1, 60)
 
 
-def test_e4_the_budget_of_a_day(still: ApiServer, hand: Hand) -> None:
-    """429 daily_quota_exceeded, until midnight UTC."""
-    key, midnight = still.make_key(messages_per_minute=9, messages_per_day=3), (MINUTE_BEGAN // DAY + 1) * DAY
+def test_e4_the_limit_per_day(stopped_server: ApiServer, clock_time: ClockTime) -> None:
+    """429 daily_quota_exceeded until midnight UTC."""
+    key, midnight = stopped_server.make_key(messages_per_minute=9, messages_per_day=3), (MINUTE_BEGAN // DAY + 1) * DAY
     for _ in range(3):
-        accepted(still.post(MINIMAL, key=key))
-    response = still.post(MINIMAL, key=key)
+        accepted(stopped_server.post(MINIMAL, key=key))
+    response = stopped_server.post(MINIMAL, key=key)
     refused(response, 429, "daily_quota_exceeded")
     assert rates(response) == (3, 0, midnight - MINUTE_BEGAN)
     assert int(response.headers["retry-after"]) == midnight - MINUTE_BEGAN
-    hand.at = midnight
-    accepted(still.post(MINIMAL, key=key))
+    clock_time.at = midnight
+    accepted(stopped_server.post(MINIMAL, key=key))
 
 
-def test_a_batch_counts_its_messages(still: ApiServer) -> None:
-    """All of them or none: it is refused whole, and one that could never pass says so."""
-    key = still.make_key(messages_per_minute=5)
-    assert rates(still.post(batch(3), "/emails/batch", key))[1] == 2
-    told = refused(still.post(batch(3), "/emails/batch", key), 429, "rate_limit_exceeded")
+def test_a_batch_over_the_limit_is_refused_whole(stopped_server: ApiServer) -> None:
+    """The error of a batch that can never fit says so."""
+    key = stopped_server.make_key(messages_per_minute=5)
+    assert rates(stopped_server.post(batch(3), "/emails/batch", key))[1] == 2
+    told = refused(stopped_server.post(batch(3), "/emails/batch", key), 429, "rate_limit_exceeded")
     assert "2 of them are left" in told["message"]
-    told = refused(still.post(batch(6), "/emails/batch", key), 429, "rate_limit_exceeded")
+    told = refused(stopped_server.post(batch(6), "/emails/batch", key), 429, "rate_limit_exceeded")
     assert "send fewer in a request" in told["message"]
-    permissive = still.post([MINIMAL, {}, MINIMAL], "/emails/batch", key, x_batch_validation="permissive")
+    permissive = stopped_server.post([MINIMAL, {}, MINIMAL], "/emails/batch", key, x_batch_validation="permissive")
     assert (permissive.status_code, rates(permissive)[1]) == (200, 0), "what is refused costs nothing"
-    assert still.count() == 5
+    assert stopped_server.count() == 5
 
 
 def letter(recipients: int, size: int = 1) -> Json:
-    """An email to so many, spread over to, cc and bcc, whose text has so many bytes."""
+    """Return an email with this many recipients over to, cc and bcc, and a text of this many bytes."""
     to = [f"a{n}@example.com" for n in range(recipients)]
     third = -(-recipients // 3)
     fields = {"to": to[:third], "cc": to[third : 2 * third], "bcc": to[2 * third :]}
@@ -219,11 +220,13 @@ def letter(recipients: int, size: int = 1) -> Json:
         ({"recipients_per_day": 100}, "daily_quota_exceeded", int(DAY - MINUTE_BEGAN % DAY)),
     ],
 )
-def test_the_budget_of_recipients(still: ApiServer, hand: Hand, policy: Json, name: str, reset: int) -> None:
-    """To, cc and bcc count together, in one email and in a batch; nothing of what is refused is kept or counted."""
-    key = still.make_key(**policy)
-    accepted(still.post(letter(60), key=key))
-    response = still.post(letter(41), key=key)
+def test_the_limit_of_recipients_counts_to_cc_and_bcc(
+    stopped_server: ApiServer, clock_time: ClockTime, policy: Json, name: str, reset: int
+) -> None:
+    """In one email and in a batch. Refused ones are neither stored nor counted."""
+    key = stopped_server.make_key(**policy)
+    accepted(stopped_server.post(letter(60), key=key))
+    response = stopped_server.post(letter(41), key=key)
     told = refused(response, 429, name)
     assert "to 100 recipients a" in told["message"]
     assert "40 of them are left" in told["message"]
@@ -231,112 +234,114 @@ def test_the_budget_of_recipients(still: ApiServer, hand: Hand, policy: Json, na
     assert told["reason"] == "recipients_budget"
     assert int(response.headers["retry-after"]) == reset
     assert rates(response) == (1_000_000_000, 1_000_000_000, 60), "the headers are those of messages"
-    assert still.post([letter(20), letter(21)], "/emails/batch", key).status_code == 429
-    assert still.post([letter(20), letter(20)], "/emails/batch", key).status_code == 200
-    assert still.count() == 3
-    told = refused(still.post(letter(101), key=key), 429, name)
+    assert stopped_server.post([letter(20), letter(21)], "/emails/batch", key).status_code == 429
+    assert stopped_server.post([letter(20), letter(20)], "/emails/batch", key).status_code == 200
+    assert stopped_server.count() == 3
+    told = refused(stopped_server.post(letter(101), key=key), 429, name)
     assert "This request has 101 recipients" in told["message"]
-    hand.at += reset
-    accepted(still.post(letter(100), key=key))
+    clock_time.at += reset
+    accepted(stopped_server.post(letter(100), key=key))
 
 
-def test_the_budget_of_bytes(still: ApiServer, hand: Hand) -> None:
-    """The composed messages count, headers and encoding with them: two of 40 kB have room in 100 kB, three have not."""
-    key = still.make_key(bytes_per_minute=100_000, messages_per_minute=9)
-    assert rates(still.post(letter(1, 40_000), key=key))[1] == 8
-    accepted(still.post(letter(1, 40_000), key=key))
-    response = still.post(letter(1, 40_000), key=key)
+def test_the_limit_of_bytes_counts_composed_messages(stopped_server: ApiServer, clock_time: ClockTime) -> None:
+    """With headers and encoding: two of 40 kB fit into 100 kB, three do not."""
+    key = stopped_server.make_key(bytes_per_minute=100_000, messages_per_minute=9)
+    assert rates(stopped_server.post(letter(1, 40_000), key=key))[1] == 8
+    accepted(stopped_server.post(letter(1, 40_000), key=key))
+    response = stopped_server.post(letter(1, 40_000), key=key)
     told = refused(response, 429, "rate_limit_exceeded")
     assert told["reason"] == "bytes_budget"
     assert "100000 bytes a minute" in told["message"]
     assert rates(response)[:2] == (9, 7)
     email = {"From": SENDER, "To": "a@example.com", "Subject": "x", "TextBody": ("x" * 63 + "\n") * 625}
-    assert still.post(email, "/email", key).status_code == 429
-    hand.at += 60
-    assert still.post(email, "/email", key).status_code == 200
-    used = still.run(still.store.keys())
+    assert stopped_server.post(email, "/email", key).status_code == 429
+    clock_time.at += 60
+    assert stopped_server.post(email, "/email", key).status_code == 200
+    used = stopped_server.run(stopped_server.store.keys())
     assert [one.usage.in_day.messages for one in used if one.usage.in_day.messages] == [3]
     sizes = [40_000 < one.usage.in_minute.bytes < 42_000 for one in used if one.usage.in_day.messages]
     assert sizes == [True]
 
 
-def test_a_repetition_costs_nothing(still: ApiServer) -> None:
-    """It is answered though nothing is left; and a refusal uses up no Idempotency-Key."""
-    key = still.make_key(messages_per_minute=1)
-    first = accepted(still.post(MINIMAL, key=key, Idempotency_Key="one"))
-    assert accepted(still.post(MINIMAL, key=key, Idempotency_Key="one")) == first
-    refused(still.post(MINIMAL, key=key, Idempotency_Key="two"), 429, "rate_limit_exceeded")
-    refused(still.post(changed(subject="x"), key=key, Idempotency_Key="one"), 409, "invalid_idempotent_request")
-    assert still.count() == 1
+def test_an_idempotent_repetition_is_not_counted(stopped_server: ApiServer) -> None:
+    """It is answered with no quota left, and a refusal does not use an Idempotency-Key."""
+    key = stopped_server.make_key(messages_per_minute=1)
+    first = accepted(stopped_server.post(MINIMAL, key=key, Idempotency_Key="one"))
+    assert accepted(stopped_server.post(MINIMAL, key=key, Idempotency_Key="one")) == first
+    refused(stopped_server.post(MINIMAL, key=key, Idempotency_Key="two"), 429, "rate_limit_exceeded")
+    refused(
+        stopped_server.post(changed(subject="x"), key=key, Idempotency_Key="one"), 409, "invalid_idempotent_request"
+    )
+    assert stopped_server.count() == 1
 
 
-def test_what_is_refused_costs_nothing(still: ApiServer) -> None:
-    """Whatever it is refused for."""
-    key = still.make_key(messages_per_minute=2, lanes=("bulk",))
+def test_a_refused_email_is_not_counted(stopped_server: ApiServer) -> None:
+    """For every reason."""
+    key = stopped_server.make_key(messages_per_minute=2, lanes=("bulk",))
     for body in (changed(lane="urgent"), changed(to=...), b"{", changed(from_="x@elsewhere.example")):
-        assert rates(still.post(body, key=key)) == (2, 2, 60)
-    accepted(still.post(MINIMAL, key=key))
+        assert rates(stopped_server.post(body, key=key)) == (2, 2, 60)
+    accepted(stopped_server.post(MINIMAL, key=key))
 
 
 @pytest.mark.parametrize(
     ("policy", "limit"), [({}, 600), ({"messages_per_minute": 2}, 10), ({"messages_per_minute": 15}, 15)]
 )
-def test_validations_are_limited(still: ApiServer, hand: Hand, policy: Json, limit: int) -> None:
-    """Good ones and bad ones; other keys are not concerned, nor is the budget of messages, nor the next minute."""
-    key, other = still.make_key(**policy), still.make_key()
-    hand.at = MINUTE_BEGAN + 20
+def test_validations_are_limited(stopped_server: ApiServer, clock_time: ClockTime, policy: Json, limit: int) -> None:
+    """Valid and invalid ones. Other keys, the limit of messages and the next minute are not affected."""
+    key, other = stopped_server.make_key(**policy), stopped_server.make_key()
+    clock_time.at = MINUTE_BEGAN + 20
     for number in range(limit):
         body = changed(to=...) if number % 2 else MINIMAL
-        assert still.post(body, "/emails/validate", key).status_code == (422 if number % 2 else 200)
-    response = still.post(MINIMAL, "/emails/validate", key)
+        assert stopped_server.post(body, "/emails/validate", key).status_code == (422 if number % 2 else 200)
+    response = stopped_server.post(MINIMAL, "/emails/validate", key)
     assert refused(response, 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
     assert response.headers["retry-after"] == "40"
-    assert still.post(MINIMAL, "/emails/validate", other).status_code == 200
-    assert still.run(still.store.audit(None, 9)) == []
-    sent = still.post(MINIMAL, key=key)
+    assert stopped_server.post(MINIMAL, "/emails/validate", other).status_code == 200
+    assert stopped_server.run(stopped_server.store.audit(None, 9)) == []
+    sent = stopped_server.post(MINIMAL, key=key)
     accepted(sent)  # validations hold up no send
     assert not policy or rates(sent)[1] == policy["messages_per_minute"] - 1
-    hand.at = MINUTE_BEGAN + 60
-    assert still.post(MINIMAL, "/emails/validate", key).status_code == 200
+    clock_time.at = MINUTE_BEGAN + 60
+    assert stopped_server.post(MINIMAL, "/emails/validate", key).status_code == 200
 
 
-def test_reschedules_are_limited(still: ApiServer, hand: Hand) -> None:
-    """Each writes the content again: as many as validations, and together with them; a cancellation always goes."""
-    key = still.make_key(messages_per_minute=2)
-    path = f"/emails/{accepted(still.post(changed(scheduled_at='in 1 hour'), key=key))}"
+def test_reschedules_are_limited(stopped_server: ApiServer, clock_time: ClockTime) -> None:
+    """Each writes the content again, so they share the limit of validations. A cancellation is not limited."""
+    key = stopped_server.make_key(messages_per_minute=2)
+    path = f"/emails/{accepted(stopped_server.post(changed(scheduled_at='in 1 hour'), key=key))}"
     for number in range(10):
         if number % 2:
-            assert still.post(MINIMAL, "/emails/validate", key).status_code == 200
+            assert stopped_server.post(MINIMAL, "/emails/validate", key).status_code == 200
         else:
-            assert moved(still, path, key).status_code == 200
-    assert refused(moved(still, path, key), 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
-    hand.at += 60
-    assert moved(still, path, key).status_code == 200
-    assert still.post(path=f"{path}/cancel", key=key).status_code == 200
+            assert moved(stopped_server, path, key).status_code == 200
+    assert refused(moved(stopped_server, path, key), 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
+    clock_time.at += 60
+    assert moved(stopped_server, path, key).status_code == 200
+    assert stopped_server.post(path=f"{path}/cancel", key=key).status_code == 200
 
 
 def moved(server: ApiServer, path: str, key: str) -> httpx.Response:
-    """The answer to another time."""
+    """Return the response to another time."""
     headers = {"authorization": f"Bearer {key}"}
     return server.client.patch(path, json={"scheduled_at": "in 2 hours"}, headers=headers)
 
 
-def test_refused_sends_are_limited(still: ApiServer, hand: Hand) -> None:
-    """In whatever shape; then the body is not even read. The next minute everything goes again."""
-    key = still.make_key()
+def test_refused_sends_are_limited(stopped_server: ApiServer, clock_time: ClockTime) -> None:
+    """For every kind of refusal; the body is then not read. The limit ends with the minute."""
+    key = stopped_server.make_key()
     for path, body in (("/emails", b"{"), ("/emails/batch", [{}]), ("/email", {"From": SENDER})):
         for _ in range(200):
-            assert 400 <= still.post(body, path, key).status_code < 423
+            assert 400 <= stopped_server.post(body, path, key).status_code < 423
     for path in ("/emails", "/emails/batch", "/email", "/email/batch"):
-        assert still.post(b"{", path, key).status_code == 429
-    assert refused(still.post(MINIMAL, key=key), 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
-    accepted(still.post(MINIMAL, key=still.make_key()))
-    hand.at += 60
-    accepted(still.post(MINIMAL, key=key))
+        assert stopped_server.post(b"{", path, key).status_code == 429
+    assert refused(stopped_server.post(MINIMAL, key=key), 429, "rate_limit_exceeded")["reason"] == "too_many_attempts"
+    accepted(stopped_server.post(MINIMAL, key=stopped_server.make_key()))
+    clock_time.at += 60
+    accepted(stopped_server.post(MINIMAL, key=key))
 
 
-def test_a_budget_is_one_over_processes(tmp_path: Path) -> None:
-    """And what another has used is heard of with the next look at the key."""
+def test_processes_share_the_limits_of_a_key(tmp_path: Path) -> None:
+    """The next lookup of the key reads the usage of other processes."""
     with open_server(tmp_path) as one, open_server(tmp_path) as other:
         key = one.make_key(messages_per_day=3)
         accepted(one.post(MINIMAL, key=key))
@@ -346,8 +351,8 @@ def test_a_budget_is_one_over_processes(tmp_path: Path) -> None:
         refused(one.post(MINIMAL, key=key), 429, "daily_quota_exceeded")
 
 
-def test_every_answer_to_a_known_key_bears_the_rates(server: ApiServer) -> None:
-    """Successes and errors, whoever gives them; and none where there is no key."""
+def test_every_response_to_a_known_key_has_rate_headers(server: ApiServer) -> None:
+    """Successes and errors of every layer. A response without a key has none."""
     key = server.make_key(messages_per_day=1000)
     answers = [
         server.post(MINIMAL, key=key),
@@ -365,65 +370,65 @@ def test_every_answer_to_a_known_key_bears_the_rates(server: ApiServer) -> None:
         assert not {*RATES} & {*bare.headers}
 
 
-def test_postmark_has_the_same_policy(still: ApiServer) -> None:
-    """In its own words."""
-    key = still.make_key(messages_per_minute=1, lanes=("normal",), recipients=("*@example.com",))
+def test_the_policy_applies_to_the_postmark_routes(stopped_server: ApiServer) -> None:
+    """With Postmark's error codes."""
+    key = stopped_server.make_key(messages_per_minute=1, lanes=("normal",), recipients=("*@example.com",))
     email = {"From": SENDER, "To": "a@example.com", "Subject": "x", "TextBody": "x"}
-    assert still.post(email, "/email", key).json()["ErrorCode"] == 0
-    over = still.post(email, "/email", key)
+    assert stopped_server.post(email, "/email", key).json()["ErrorCode"] == 0
+    over = stopped_server.post(email, "/email", key)
     assert (over.status_code, over.json()["ErrorCode"]) == (429, 429)
     assert rates(over)[1] == 0
-    strange = still.post(email | {"To": "a@example.net"}, "/email", key)
+    strange = stopped_server.post(email | {"To": "a@example.net"}, "/email", key)
     assert (strange.status_code, strange.json()["ErrorCode"]) == (422, 405)
 
 
-def test_a_use_is_written_down_once_a_minute(still: ApiServer, hand: Hand) -> None:
-    """Not at each request, and not for a key that is not let in."""
-    secret = still.make_key()
+def test_the_last_use_is_stored_once_a_minute(stopped_server: ApiServer, clock_time: ClockTime) -> None:
+    """Not at each request, and not for a refused key."""
+    secret = stopped_server.make_key()
 
     def last_used() -> float | None:
-        found = still.run(still.store.find_key(digest(secret)))
+        found = stopped_server.run(stopped_server.store.find_key(digest(secret)))
         assert found is not None
         return found.last_used_at
 
     for later, written in ((0, 0), (30, 0), (61, 61), (100, 61), (200, 200)):
-        hand.at = MINUTE_BEGAN + later
+        clock_time.at = MINUTE_BEGAN + later
         for _ in range(3):
-            accepted(still.post(MINIMAL, key=secret))
+            accepted(stopped_server.post(MINIMAL, key=secret))
         deadline = time.monotonic() + SOON
         while last_used() != MINUTE_BEGAN + written:
             assert time.monotonic() < deadline
 
 
-def test_a_rotated_key_has_two_secrets_for_a_while(still: ApiServer, hand: Hand) -> None:
-    """Both are the same key; then the old one is no key at all."""
-    old, new = still.make_key(), new_key()
-    id_ = accepted(still.post(MINIMAL, key=old))
-    found = still.run(still.store.find_key(digest(old)))
+def test_a_rotated_key_has_two_secrets_for_a_while(stopped_server: ApiServer, clock_time: ClockTime) -> None:
+    """The old one is refused after the overlap."""
+    old, new = stopped_server.make_key(), new_key()
+    id_ = accepted(stopped_server.post(MINIMAL, key=old))
+    found = stopped_server.run(stopped_server.store.find_key(digest(old)))
     assert found is not None
-    rotation = KeyRotation(found.key.id, digest(new), hand.at, hand.at + 100, None)
-    assert still.run(still.store.rotate_key(rotation))
+    rotation = KeyRotation(found.key.id, digest(new), clock_time.at, clock_time.at + 100, None)
+    assert stopped_server.run(stopped_server.store.rotate_key(rotation))
     for later, works in ((2, True), (99, True), (100, False)):
-        hand.at = MINUTE_BEGAN + later
-        assert still.get(f"/emails/{id_}", key=new).status_code == 200
-        answer = still.get(f"/emails/{id_}", key=old)
+        clock_time.at = MINUTE_BEGAN + later
+        assert stopped_server.get(f"/emails/{id_}", key=new).status_code == 200
+        answer = stopped_server.get(f"/emails/{id_}", key=old)
         if works:
             assert answer.status_code == 200
         else:
             refused(answer, 403, "invalid_api_key")
 
 
-def test_the_same_refusal_is_one_entry_of_the_audit(still: ApiServer) -> None:
-    """With how often, the sentence, the key and the first request; unknown keys too. What is no send is not there."""
-    key = still.make_key(messages_per_minute=1)
-    accepted(still.post(MINIMAL, key=key))
+def test_the_same_refusal_is_one_entry_of_the_audit(stopped_server: ApiServer) -> None:
+    """With count, sentence, key and first request; also for unknown keys. Only sends are recorded."""
+    key = stopped_server.make_key(messages_per_minute=1)
+    accepted(stopped_server.post(MINIMAL, key=key))
     for _ in range(5):
-        first = still.post(changed(to=...), key=key, X_Request_Id="the-first")
-        still.post(MINIMAL, key=key)
-        still.post(MINIMAL, key="pst_wrong")
-        still.post(changed(to=...), "/emails/validate", key)
-        still.get("/emails/x", key=key)
-    entries = {record.entry.details["name"]: record for record in audit(still, 15)}
+        first = stopped_server.post(changed(to=...), key=key, X_Request_Id="the-first")
+        stopped_server.post(MINIMAL, key=key)
+        stopped_server.post(MINIMAL, key="pst_wrong")
+        stopped_server.post(changed(to=...), "/emails/validate", key)
+        stopped_server.get("/emails/x", key=key)
+    entries = {record.entry.details["name"]: record for record in audit(stopped_server, 15)}
     assert entries.keys() == {"missing_required_field", "rate_limit_exceeded", "invalid_api_key"}
     assert {record.times for record in entries.values()} == {5}
     told = entries["missing_required_field"].entry
@@ -436,18 +441,15 @@ def test_the_same_refusal_is_one_entry_of_the_audit(still: ApiServer) -> None:
     )
 
 
-def test_items_of_a_permissive_batch_are_in_the_audit(still: ApiServer) -> None:
-    """Each that was refused, though the batch was answered with 200."""
-    still.post([MINIMAL, changed(to=...), changed(to=...)], "/emails/batch", x_batch_validation="permissive")
-    still.post([{"From": SENDER}], "/email/batch")
-    (found,) = audit(still, 3)
+def test_items_of_a_permissive_batch_are_in_the_audit(stopped_server: ApiServer) -> None:
+    """Each refused item, though the batch was answered with 200."""
+    stopped_server.post([MINIMAL, changed(to=...), changed(to=...)], "/emails/batch", x_batch_validation="permissive")
+    stopped_server.post([{"From": SENDER}], "/email/batch")
+    (found,) = audit(stopped_server, 3)
     assert (found.entry.subject, found.times) == ("POST /emails/batch", 3)
 
 
-def test_what_was_refused_is_written_down_at_a_stop_and_after_an_outage(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Nothing is lost to either."""
+def test_refusals_are_stored_at_a_stop_and_after_an_outage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with open_server(tmp_path) as server, closing(sqlite3.connect(server.database, isolation_level=None)) as other:
         other.execute("ALTER TABLE audit RENAME TO away")
         refused(server.post(changed(to=...)), 422, "missing_required_field")

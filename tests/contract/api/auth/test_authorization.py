@@ -1,4 +1,4 @@
-"""Authorization matrix: every operation of the live specification, asked with every kind of API key.
+"""Authorization matrix: every operation of the live specification with every kind of API key.
 
 `TABLE` says which permission each operation needs, and what is answered to a key that has it. An operation that is not
 in it fails a test, so a new route cannot be forgotten.
@@ -20,7 +20,7 @@ from tests.contract.api.server import MINIMAL, SENDER, ApiServer, check_error, o
 
 
 class Needs(Enum):
-    """The permission that an operation asks for."""
+    """Permission that an operation requires."""
 
     NOTHING = ()
     ANY = (Permission.SEND_ONLY, Permission.SENDING_ACCESS, Permission.FULL_ACCESS)
@@ -29,7 +29,7 @@ class Needs(Enum):
 
 
 class Kind(Enum):
-    """The key of a request."""
+    """Kind of key of a request."""
 
     NONE = auto()
     OTHER_SCHEME = auto()  # a right key as `Basic`
@@ -60,7 +60,7 @@ PERMISSION: Mapping[Kind, Permission] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One operation: its need, a body that is right, and the answer to a key that may. `sends`: a policy decides."""
+    """Operation: its permission, a valid body and the response to a permitted key. `sends`: the policy decides."""
 
     needs: Needs
     body: Any = None
@@ -122,7 +122,7 @@ EVERY = {**TABLE, **HEADS}
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """One server, its keys, and what the paths name. Requests go past any gateway: those hide some paths."""
+    """Server, its keys and objects for the paths. Requests bypass any gateway, which hides some paths."""
 
     server: ApiServer
     http: httpx.Client
@@ -130,18 +130,18 @@ class Matrix:
     parts: Mapping[str, str]
 
     def ask(self, method: str, path: str, kind: Kind, body: Any = None) -> httpx.Response:
-        """The answer to this kind of key."""
+        """Return the response to this kind of key."""
         return self.http.request(method, path, headers=self.headers[kind], json=body)
 
     def place(self, method: str, path: str, *, new: bool) -> str:
-        """The path to what is there; with `new` to something that a request may change."""
+        """Return the path of an existing object; with `new`, of one that the request may change."""
         parts = {**self.parts, "id": self.parts.get(path.split("/")[1], "")}
         if "{id}" in path and "{event_id}" not in path and new and method not in ("GET", "HEAD"):
             parts["id"] = self._made(path.split("/")[1])
         return path.format_map(parts)
 
     def _made(self, collection: str) -> str:
-        """A new email of the owner, or a new webhook or key."""
+        """Create an email of the owner, a webhook or a key."""
         row, kind = TABLE["POST", f"/{collection}"], Kind.FULL_ACCESS
         body = row.body
         if collection == "emails":
@@ -153,7 +153,7 @@ class Matrix:
 
 @pytest.fixture(scope="module")
 def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    """The server for the whole matrix."""
+    """Server for the whole matrix."""
     with (
         open_server(tmp_path_factory.mktemp("matrix")) as server,
         httpx.Client(base_url=server.direct, timeout=20, trust_env=False) as http,
@@ -174,7 +174,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
 
 
 def headers_of(server: ApiServer) -> dict[Kind, Mapping[str, str]]:
-    """A header for each kind of key."""
+    """Return a header for each kind of key."""
     disabled, revoked, expired = (server.make_key(Permission.FULL_ACCESS) for _ in range(3))
     now = server.clock.now()
     ids = {secret: server.run(server.store.find_key(digest(secret))) for secret in (disabled, revoked, expired)}
@@ -206,7 +206,7 @@ def headers_of(server: ApiServer) -> dict[Kind, Mapping[str, str]]:
 
 
 def expected(path: str, row: Row, kind: Kind) -> tuple[int, str | None]:
-    """The status and the name of the error, by the need of the operation and the kind of key."""
+    """Return status and error name for a permission and a kind of key."""
     if row.needs is Needs.NOTHING:
         return row.answer
     if kind in REFUSED:
@@ -223,7 +223,7 @@ def expected(path: str, row: Row, kind: Kind) -> tuple[int, str | None]:
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.name.lower())
 @pytest.mark.parametrize(("method", "path"), EVERY, ids=lambda part: part)
 def test_every_operation_with_every_kind_of_key(matrix: Matrix, method: str, path: str, kind: Kind) -> None:
-    """Status and name of the error; who may not learns nothing else."""
+    """Status and error name. A refused key reads nothing else."""
     row = EVERY[method, path]
     status, name = expected(path, row, kind)
     answer = matrix.ask(method, matrix.place(method, path, new=name is None), kind, row.body)
@@ -238,7 +238,7 @@ def test_every_operation_with_every_kind_of_key(matrix: Matrix, method: str, pat
 
 
 def check_postmark(answer: httpx.Response, path: str, status: int, name: str | None) -> None:
-    """The same in Postmark's numbers: 401 for the token, 422 for the email, of a batch for each of its items."""
+    """Check the same with Postmark's codes: 401 for the token, 422 for the email or each item of a batch."""
     if name == "validation_error":
         items = answer.json() if path.endswith("/batch") else [answer.json()]
         assert answer.status_code == (200 if path.endswith("/batch") else 422)
@@ -254,7 +254,7 @@ def check_postmark(answer: httpx.Response, path: str, status: int, name: str | N
 
 
 def test_the_table_has_every_operation_of_the_specification(matrix: Matrix) -> None:
-    """And no other; with the permissions that the specification says."""
+    """And no other, with the permissions of the specification."""
     document = matrix.http.get("/openapi.json").json()
     live = {
         (method.upper(), path): operation
@@ -267,8 +267,8 @@ def test_the_table_has_every_operation_of_the_specification(matrix: Matrix) -> N
         assert permissions == EVERY[operation].needs.value, operation
 
 
-def test_a_path_outside_the_specification_asks_for_a_key(matrix: Matrix) -> None:
-    """What the relay has not, such as Resend's domains or Postmark's templates, is said to holders of a key alone."""
+def test_an_unsupported_path_requires_a_key(matrix: Matrix) -> None:
+    """Such as Resend's domains or Postmark's templates."""
     live = matrix.http.get("/openapi.json").json()["paths"]
     hidden = {path for path, methods in matrix.server.routes().items() if path not in live and "GET" in methods}
     assert len(hidden) > 5

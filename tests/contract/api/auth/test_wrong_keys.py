@@ -1,4 +1,4 @@
-"""Wrong API keys: they cannot be guessed, and a flood of them costs who has a right one nothing."""
+"""Wrong API keys: guessing is not feasible, and a flood of them does not delay valid keys."""
 
 import asyncio
 from pathlib import Path
@@ -22,8 +22,8 @@ from tests.harness import ACCOUNT, EMAIL, open_harness, settings_for
 RIGHT, NEW = "a-key-that-has-worked", "a-key-that-is-new-here"
 
 
-class Watched(Store):
-    """A store that knows how many lookups it had at once."""
+class CountingStore(Store):
+    """Store that counts its concurrent lookups."""
 
     now, most, times = 0, 0, 0
 
@@ -38,13 +38,13 @@ class Watched(Store):
 
 
 def request(secret: str) -> Request:
-    """With this key."""
+    """Return a request with this key."""
     headers = [(b"authorization", f"Bearer {secret}".encode())]
     return Request({"type": "http", "headers": headers, "caller": Caller(Quota(10_000, 10_000))})
 
 
 async def outcome(keyring: Authenticator, secret: str) -> bool:
-    """Whether the key is one."""
+    """Return whether the key is valid."""
     try:
         await keyring.any_key(request(secret))
     except InvalidKey:
@@ -52,9 +52,9 @@ async def outcome(keyring: Authenticator, secret: str) -> bool:
     return True
 
 
-async def opened(folder: Path, clock: Clock) -> tuple[Watched, Authenticator]:
-    """A store with two keys, one of which has worked."""
-    store = await Watched.open(f"sqlite:///{folder}/postern.db")
+async def opened(folder: Path, clock: Clock) -> tuple[CountingStore, Authenticator]:
+    """Open a store with two keys, one of which has been used."""
+    store = await CountingStore.open(f"sqlite:///{folder}/postern.db")
     for secret in (RIGHT, NEW):
         await store.create_key(Key(uuid4(), "shop", Permission.SENDING_ACCESS, clock.now()), digest(secret))
     keyring = Authenticator(store, clock, RateLimitHeaders(clock.now))
@@ -64,7 +64,7 @@ async def opened(folder: Path, clock: Clock) -> tuple[Watched, Authenticator]:
 
 @autojump
 async def test_wrong_keys_are_looked_up_one_at_a_time(tmp_path: Path) -> None:
-    """Beside them those that have worked; a new one has its turn among them."""
+    """Known keys bypass the queue; a valid new key waits its turn in it."""
     store, keyring = await opened(tmp_path, LoopClock())
     await asyncio.sleep(2)  # of the loop: nothing that was found is believed any more
     store.most = 0
@@ -80,7 +80,7 @@ async def test_wrong_keys_are_looked_up_one_at_a_time(tmp_path: Path) -> None:
 
 @autojump
 async def test_the_same_wrong_key_is_looked_up_once_a_second(tmp_path: Path) -> None:
-    """However often it comes, and however many others; and it does not push a right one out."""
+    """However many others there are; and wrong keys do not evict a valid one from the cache."""
     store, keyring = await opened(tmp_path, LoopClock())
     for number in range(5000):
         assert not await outcome(keyring, f"a-wrong-key-{number % 4500}")
@@ -92,8 +92,8 @@ async def test_the_same_wrong_key_is_looked_up_once_a_second(tmp_path: Path) -> 
 
 
 @autojump
-async def test_what_waits_is_bounded(tmp_path: Path) -> None:
-    """Whoever comes to a full line is asked to come again; a key that has worked has no line."""
+async def test_a_full_lookup_queue_answers_503(tmp_path: Path) -> None:
+    """A key that has been used does not queue."""
     store, keyring = await opened(tmp_path, LoopClock())
     await asyncio.sleep(2)
     wrong = [asyncio.create_task(outcome(keyring, f"a-wrong-key-{number}")) for number in range(2500)]
@@ -107,8 +107,7 @@ async def test_what_waits_is_bounded(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_flood_from_outside(tmp_path: Path) -> None:
-    """All are refused, and mail goes on."""
+async def test_a_flood_of_wrong_keys_does_not_delay_mail(tmp_path: Path) -> None:
     async with Simulator([ACCOUNT]) as simulator, open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
 
         async def post(secret: str) -> int:

@@ -1,4 +1,4 @@
-"""The files of an email, listed and downloaded."""
+"""List and download of the files of an email."""
 
 import base64
 from datetime import datetime
@@ -16,7 +16,7 @@ KEYS = ["id", "filename", "size", "content_type", "content_disposition", "conten
 
 @pytest.fixture(scope="module")
 def email(server: ApiServer) -> str:
-    """With a file, a picture inside the html, a text, and an empty one that came without a name."""
+    """Email with a file, a picture inside the html, a text, and an empty file without a name."""
     return server.send(
         html='<img src="cid:logo">',
         attachments=[
@@ -29,7 +29,7 @@ def email(server: ApiServer) -> str:
 
 
 def listed(server: ApiServer, id_: str) -> list[Json]:
-    """The list; its form was checked."""
+    """Return the list after a check of its form."""
     response = server.get(f"/emails/{id_}/attachments")
     assert response.status_code == 200, response.text
     body: Json = response.json()
@@ -40,12 +40,12 @@ def listed(server: ApiServer, id_: str) -> list[Json]:
 
 
 def download(server: ApiServer, file: Json) -> httpx.Response:
-    """From where the list says, with the API key."""
+    """Download from the listed URL with the API key."""
     return server.get(file["download_url"])
 
 
-def test_all_of_them(server: ApiServer, email: str) -> None:
-    """With their names, sizes and kinds; what the text shows inline says so."""
+def test_the_list_has_name_size_and_type(server: ApiServer, email: str) -> None:
+    """Files that the html shows are marked as inline."""
     files = {one["filename"]: one for one in listed(server, email)}
     facts = {
         name: (one["size"], one["content_type"], one["content_disposition"], one["content_id"])
@@ -61,8 +61,8 @@ def test_all_of_them(server: ApiServer, email: str) -> None:
     assert all(datetime.fromisoformat(one["expires_at"]).timestamp() > server.clock.now() for one in files.values())
 
 
-def test_one_of_them(server: ApiServer, email: str) -> None:
-    """As in the list, under an id that stays."""
+def test_one_file_reads_as_in_the_list(server: ApiServer, email: str) -> None:
+    """Its id is stable."""
     for one in listed(server, email):
         response = server.get(f"/emails/{email}/attachments/{one['id']}")
         shown = response.json()
@@ -70,8 +70,8 @@ def test_one_of_them(server: ApiServer, email: str) -> None:
         assert shown | {"expires_at": ""} == one | {"expires_at": ""}
 
 
-def test_its_octets(server: ApiServer, email: str) -> None:
-    """Byte for byte, as a file: a browser never takes them for a page."""
+def test_a_download_is_byte_true(server: ApiServer, email: str) -> None:
+    """As an attachment: a browser never renders it."""
     by_name = {one["filename"]: download(server, one) for one in listed(server, email)}
     contents = {name: response.content for name, response in by_name.items()}
     assert contents == {
@@ -86,20 +86,19 @@ def test_its_octets(server: ApiServer, email: str) -> None:
     assert pdf.headers["x-content-type-options"] == "nosniff"
 
 
-def test_head(server: ApiServer, email: str) -> None:
-    """The size without the octets."""
+def test_head_has_the_size_and_no_body(server: ApiServer, email: str) -> None:
     response = server.client.head(listed(server, email)[0]["download_url"])
     assert (response.status_code, response.content) == (200, b"")
     assert int(response.headers["content-length"]) > 0
 
 
-def test_an_email_without_files(server: ApiServer) -> None:
-    """Has none; its text and html are no files."""
+def test_an_email_without_files_has_an_empty_list(server: ApiServer) -> None:
+    """Its text and html are no files."""
     assert listed(server, server.send(html="<p>Hi</p>")) == []
 
 
-def test_what_is_not_there(server: ApiServer, email: str) -> None:
-    """404 for an email or a file that nobody knows, 422 for what is no id."""
+def test_unknown_files_are_404(server: ApiServer, email: str) -> None:
+    """422 for a malformed id."""
     one = listed(server, email)[0]["id"]
     for path in (f"{uuid4()}/attachments", f"{email}/attachments/{uuid4()}", f"{uuid4()}/attachments/{one}/content"):
         refused(server.get(f"/emails/{path}"), 404, "not_found")
@@ -107,8 +106,8 @@ def test_what_is_not_there(server: ApiServer, email: str) -> None:
     refused(server.get(f"/emails/{email}/attachments/x"), 422, "invalid_parameter", "attachment_id")
 
 
-def test_only_with_the_key(server: ApiServer, email: str) -> None:
-    """The download too; another key's files are as if there were none."""
+def test_files_need_the_key_of_their_email(server: ApiServer, email: str) -> None:
+    """The download, too. Another key's files read as unknown."""
     url = next(one["download_url"] for one in listed(server, email) if one["content_type"] == "application/pdf")
     refused(httpx.get(server.url + url), 401, "missing_api_key")
     refused(server.get(url, key=server.make_key()), 404, "not_found")

@@ -18,14 +18,14 @@ BAD = changed(to="nope")
 
 
 def batch(server: ApiServer, *items: Any, mode: str | None = None, **headers: str) -> httpx.Response:
-    """POST these."""
+    """POST these emails."""
     return server.post(
         list(items), "/emails/batch", **headers, **({} if mode is None else {"x_batch_validation": mode})
     )
 
 
 def ids(response: httpx.Response) -> list[str]:
-    """The ids of a success, after its form was checked."""
+    """Return the ids of a success after a check of its form."""
     assert response.status_code == 200, response.text
     body: Json = response.json()
     assert not {"statusCode", "error"} & body.keys()
@@ -34,34 +34,34 @@ def ids(response: httpx.Response) -> list[str]:
 
 
 def errors(response: httpx.Response) -> list[Json]:
-    """What is told of the items that were not kept."""
+    """Return the errors of the items that were not stored."""
     told: list[Json] = response.json()["errors"]
     assert all(one.keys() == {"index", "message"} for one in told)
     return told
 
 
 def subjects(server: ApiServer, found: list[str]) -> list[str]:
-    """Of these emails."""
+    """Return the subjects of these emails."""
     return [server.get(f"/emails/{id_}").json()["subject"] for id_ in found]
 
 
 @pytest.mark.parametrize("mode", [None, "strict", "Strict", ""])
 def test_b1_two(server: ApiServer, mode: str | None) -> None:
-    """Their ids come in the order of the list; strict is what is meant by default."""
+    """Ids in the order of the list; strict is the default."""
     response = batch(server, changed(subject="one"), changed(subject="two"), mode=mode)
     assert response.json().keys() == {"data"}
     assert subjects(server, ids(response)) == ["one", "two"]
 
 
 def test_b1_a_hundred(server: ApiServer) -> None:
-    """All of them in one commit, in order; their ids are in that order too."""
+    """One commit, in order, with ascending ids."""
     found = ids(batch(server, *(changed(subject=str(number)) for number in range(100))))
     assert found == sorted(found)
     assert subjects(server, found[::33]) == ["0", "33", "66", "99"]
 
 
 def test_b2_one_is_bad(server: ApiServer) -> None:
-    """Strict: nothing is kept. The answer is the first one's error; every bad one is named."""
+    """Strict: nothing is stored. The error is the first item's, and all bad items are named."""
     kept = server.count()
     response = batch(server, MINIMAL, BAD, changed(subject=..., from_=5), "x")
     told = refused(response, 422, "validation_error", "[1].to[0]")
@@ -88,7 +88,7 @@ def test_b2_every_kind_of_error(server: ApiServer, item: Any, status: int, name:
 
 
 def test_b3_permissive(server: ApiServer) -> None:
-    """The good ones are kept, and the others told by their place."""
+    """The good items are stored, the others reported by index."""
     kept = server.count()
     response = batch(server, BAD, changed(subject="one"), "x", changed(subject="two"), mode="permissive")
     assert subjects(server, ids(response)) == ["one", "two"]
@@ -100,7 +100,7 @@ def test_b3_permissive(server: ApiServer) -> None:
 
 
 def test_b3_nothing_good(server: ApiServer) -> None:
-    """Is still an answer, and uses no Idempotency-Key up."""
+    """The response is a success and uses no Idempotency-Key."""
     once = str(uuid4())
     response = batch(server, BAD, mode="permissive", Idempotency_Key=once)
     assert (ids(response), len(errors(response))) == ([], 1)
@@ -108,14 +108,14 @@ def test_b3_nothing_good(server: ApiServer) -> None:
 
 
 def test_b4_permissive_and_all_are_good(server: ApiServer) -> None:
-    """`errors` is there, and empty."""
+    """`errors` is present and empty."""
     response = batch(server, MINIMAL, MINIMAL, mode="Permissive")
     assert (len(ids(response)), errors(response)) == (2, [])
 
 
 @pytest.mark.parametrize("value", [[], [MINIMAL] * 101, {}, MINIMAL, None, "x", 5])
 def test_b5_no_list_of_1_to_100(server: ApiServer, value: Any) -> None:
-    """422, in either mode."""
+    """422 in either mode."""
     kept = server.count()
     for mode in ("strict", "permissive"):
         refused(server.post(value, "/emails/batch", x_batch_validation=mode), 422, "validation_error")
@@ -123,7 +123,7 @@ def test_b5_no_list_of_1_to_100(server: ApiServer, value: Any) -> None:
 
 
 def test_b5_another_mode(server: ApiServer) -> None:
-    """There are two."""
+    """Only two modes exist."""
     refused(batch(server, MINIMAL, mode="lenient"), 422, "validation_error", "x-batch-validation")
 
 
@@ -133,7 +133,7 @@ def test_b5_no_json(server: ApiServer) -> None:
 
 
 def test_b6_the_same_again(server: ApiServer) -> None:
-    """One key for the whole batch: the same ids in the same order, and nothing more is kept."""
+    """One Idempotency-Key for the whole batch: the same ids in the same order, and nothing more is stored."""
     once = str(uuid4())
     items = [changed(subject=subject) for subject in ("b", "a", "c")]
     first = ids(batch(server, *items, Idempotency_Key=once))
@@ -145,7 +145,7 @@ def test_b6_the_same_again(server: ApiServer) -> None:
 
 
 def test_b6_permissive_again(server: ApiServer) -> None:
-    """The errors too."""
+    """The same errors, too."""
     once = str(uuid4())
     first, again = (
         batch(server, BAD, MINIMAL, "x", MINIMAL, mode="permissive", Idempotency_Key=once).json() for _ in range(2)
@@ -155,14 +155,14 @@ def test_b6_permissive_again(server: ApiServer) -> None:
 
 
 def test_b6_an_error_does_not_use_up_the_key(server: ApiServer) -> None:
-    """I5 for a batch: mend it and send it again."""
+    """I5 for a batch: the corrected batch may use the same key."""
     once = str(uuid4())
     refused(batch(server, MINIMAL, BAD, Idempotency_Key=once), 422, "validation_error")
     assert len(ids(batch(server, MINIMAL, MINIMAL, Idempotency_Key=once))) == 2
 
 
 def test_b6_concurrent(server: ApiServer) -> None:
-    """I3 for a batch: whatever the order, one is kept."""
+    """I3 for a batch: exactly one is stored."""
     once, kept = str(uuid4()), server.count()
     with ThreadPoolExecutor(4) as pool:
         answers = [*pool.map(lambda _: batch(server, *[MINIMAL] * 20, Idempotency_Key=once), range(4))]
@@ -174,14 +174,14 @@ def test_b6_concurrent(server: ApiServer) -> None:
 
 
 def test_i7_another_endpoint(server: ApiServer) -> None:
-    """The same key at /emails is another key."""
+    """The same Idempotency-Key at /emails is another one."""
     once = str(uuid4())
     single = accepted(server.post(MINIMAL, Idempotency_Key=once))
     assert ids(batch(server, MINIMAL, Idempotency_Key=once)) != [single]
 
 
 def test_i8_a_restart(tmp_path: Path) -> None:
-    """Forgets no batch either."""
+    """A batch is remembered over a restart."""
     with open_server(tmp_path) as server:
         secret = server.key
         first = ids(batch(server, MINIMAL, MINIMAL, Idempotency_Key="once"))
@@ -191,7 +191,7 @@ def test_i8_a_restart(tmp_path: Path) -> None:
 
 
 def test_b7_each_has_its_own_time(server: ApiServer) -> None:
-    """Resend's own API takes no schedule in a batch; this one does."""
+    """An extension of Resend's API, which has no schedule in a batch."""
     now, later = ids(batch(server, MINIMAL, changed(scheduled_at="in 1 hour")))
     assert server.get(f"/emails/{now}").json()["last_event"] == "queued"
     shown = server.get(f"/emails/{later}").json()
@@ -199,7 +199,7 @@ def test_b7_each_has_its_own_time(server: ApiServer) -> None:
 
 
 def test_b8_merge_metadata(server: ApiServer) -> None:
-    """As django-anymail sends it: one Message-ID in every item, and each with headers and tags of its own."""
+    """As django-anymail sends it: the same Message-ID in every item, each with its own headers and tags."""
     items = [
         changed(
             to=[to],
@@ -217,21 +217,20 @@ def test_b8_merge_metadata(server: ApiServer) -> None:
 
 
 def test_a_batch_with_files(server: ApiServer) -> None:
-    """More than Resend takes."""
+    """An extension of Resend's API."""
     file = {"filename": "a.txt", "content": "aGk="}
     for id_ in ids(batch(server, changed(attachments=[file]), changed(attachments=[file]))):
         assert [part.get_content() for part in server.message(id_).iter_attachments()] == ["hi"]
 
 
 def test_a_send_only_key_sends_batches(server: ApiServer) -> None:
-    """It is sending."""
     assert len(ids(batch(server, MINIMAL, key=server.make_key(Permission.SEND_ONLY)))) == 1
 
 
 @settings(QUICK, max_examples=100)
 @given(strategies.lists(strategies.dictionaries(FIELDS, VALUES, max_size=3).map(lambda more: MINIMAL | more) | VALUES))
 def test_e5_any_items(server: ApiServer, items: list[Any]) -> None:
-    """What one mode says of an item, the other says too; and neither ever crashes."""
+    """Both modes report the same errors of an item, and never 500."""
     own = server.make_key()  # refused sends are limited for each key
     permissive, strict = batch(server, *items, mode="permissive", key=own), batch(server, *items, key=own)
     if not 1 <= len(items) <= 100 or permissive.status_code != 200:

@@ -1,4 +1,4 @@
-"""Every state in which a person can meet an email has its words, and a mailbox that rests is named with its mend."""
+"""Explanation of every state of an email; a mailbox at rest is named with its fix."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.outcome.verdict import Explanation
-from tests.contract.api.emails.test_retry import STATES, bring, claim, settle
+from tests.contract.api.emails.test_retry import STATES, claim, create_in_state, settle
 from tests.contract.api.server import ApiServer, Json, open_server
 
 WHY = Explanation(
@@ -20,33 +20,33 @@ A, B, ELSEWHERE = "a@contoso.com", "b@contoso.com", "c@contoso.com"
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server whose mailboxes no other module knows."""
+    """Server with mailboxes that no other module uses."""
     with open_server(tmp_path_factory.mktemp("explanation")) as server:
         yield server
 
 
 @pytest.fixture
 def server(own_server: ApiServer) -> Iterator[ApiServer]:
-    """Its pool has no mailbox at first."""
+    """The same server, with no mailbox in its pool."""
     yield own_server
     for record in own_server.run(own_server.store.mailboxes()):
-        keep(own_server, record.name, MailboxCondition(), "none")
+        store_condition(own_server, record.name, MailboxCondition(), "none")
 
 
-def keep(server: ApiServer, name: str, condition: MailboxCondition, pool: str = "main") -> None:
-    """A mailbox that stands so."""
+def store_condition(server: ApiServer, name: str, condition: MailboxCondition, pool: str = "main") -> None:
+    """Store a mailbox in this condition."""
     server.run(server.store.save_condition(name, pool, condition))
 
 
 def rests(server: ApiServer, until: float | None, *, held: bool = False) -> MailboxCondition:
-    """At rest for so many seconds more, or until a person opens it."""
+    """Return a condition that rests for this many more seconds, or until it is released."""
     now = server.clock.now()
     at = None if until is None else now + until
     return MailboxCondition(Health.HELD if held else Health.PAUSED, now, at, until or 0.0, WHY, 1, True)
 
 
 def explanation(server: ApiServer, id_: str) -> Json:
-    """As GET says it: two sentences at least, and no name left open."""
+    """Return the explanation of an email: at least two sentences and no unfilled placeholder."""
     answer = server.get(f"/emails/{id_}")
     assert answer.status_code == 200, answer.text
     said: Json = answer.json()["relay"]["explanation"]
@@ -71,9 +71,9 @@ SAYS = {
 
 @pytest.mark.parametrize("mailbox", ["unknown", "open", "paused", "held", "by operator"])
 @pytest.mark.parametrize("state", STATES)
-def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) -> None:
-    """Whatever its mailbox does; who waits for one that rests reads that, the others their own reason."""
-    id_ = bring(server, state)
+def test_every_state_has_an_explanation(server: ApiServer, state: str, mailbox: str) -> None:
+    """With every mailbox condition. An email that waits for a mailbox has its reason, any other its own."""
+    id_ = create_in_state(server, state)
     conditions = {
         "open": MailboxCondition(since=server.clock.now()),
         "paused": rests(server, 86_400),
@@ -81,7 +81,7 @@ def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) 
         "by operator": mailbox_health.hold(MailboxCondition(), "audit", server.clock.now()),
     }
     if condition := conditions.get(mailbox):
-        keep(server, A, condition)
+        store_condition(server, A, condition)
     said = explanation(server, id_)
     if state in ("queued", "deferred") and mailbox not in ("unknown", "open"):
         assert f"Mailbox {A} has been " in said["summary"]
@@ -90,9 +90,9 @@ def test_no_state_is_without_words(server: ApiServer, state: str, mailbox: str) 
         assert SAYS[state] in said["summary"]
 
 
-def test_who_waits_for_a_held_mailbox_reads_since_when_and_what_mends_it(server: ApiServer) -> None:
-    """In these words."""
-    keep(server, A, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.0, 300, WHY, 1, True))
+def test_an_email_behind_a_held_mailbox_names_the_time_and_the_fix(server: ApiServer) -> None:
+    """The whole text is compared."""
+    store_condition(server, A, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.0, 300, WHY, 1, True))
     assert explanation(server, server.send()) == {
         "summary": "Mailbox a@contoso.com has been held since 2027-01-15 08:00 UTC, "
         "next attempt at 2027-01-15 08:05 UTC. "
@@ -101,62 +101,61 @@ def test_who_waits_for_a_held_mailbox_reads_since_when_and_what_mends_it(server:
     }
 
 
-def test_a_mailbox_that_is_open_is_enough(server: ApiServer) -> None:
-    """One of the pool: the email waits in the queue. One of another pool does not help."""
-    keep(server, A, rests(server, None, held=True))
-    keep(server, ELSEWHERE, MailboxCondition(), "other")
+def test_one_open_mailbox_of_the_pool_is_enough(server: ApiServer) -> None:
+    """The email waits in the queue. A mailbox of another pool does not count."""
+    store_condition(server, A, rests(server, None, held=True))
+    store_condition(server, ELSEWHERE, MailboxCondition(), "other")
     id_ = server.send()
     assert A in explanation(server, id_)["summary"]
-    keep(server, B, MailboxCondition())
+    store_condition(server, B, MailboxCondition())
     assert "waits in the queue" in explanation(server, id_)["summary"]
 
 
-def test_of_several_at_rest_it_waits_for_the_first_to_open(server: ApiServer) -> None:
-    """By its moment; one that a person has to open comes last."""
+def test_of_several_resting_mailboxes_the_first_to_open_is_named(server: ApiServer) -> None:
+    """By time; one that needs an operator comes last."""
     id_ = server.send()
-    keep(server, A, rests(server, None, held=True))
+    store_condition(server, A, rests(server, None, held=True))
     assert f"Mailbox {A}" in explanation(server, id_)["summary"]
-    keep(server, B, rests(server, 3600, held=True))
+    store_condition(server, B, rests(server, 3600, held=True))
     assert f"Mailbox {B}" in explanation(server, id_)["summary"]
-    keep(server, A, rests(server, 600))
+    store_condition(server, A, rests(server, 600))
     said = explanation(server, id_)["summary"]
     assert "has been paused since " in said
     assert f"Mailbox {A}" in said
 
 
-def test_a_pause_that_is_over_is_no_reason(server: ApiServer) -> None:
-    """Though its relay had no reason to write that yet; nor one that is over before the email is due again."""
-    deferred, id_ = bring(server, "deferred"), server.send()
-    keep(server, A, rests(server, -1))
+def test_an_elapsed_pause_is_not_a_reason(server: ApiServer) -> None:
+    """Though its relay has not stored that yet; nor one that ends before the email is due."""
+    deferred, id_ = create_in_state(server, "deferred"), server.send()
+    store_condition(server, A, rests(server, -1))
     assert "waits in the queue" in explanation(server, id_)["summary"]
-    keep(server, A, rests(server, 5))
+    store_condition(server, A, rests(server, 5))
     assert "has been paused since" in explanation(server, id_)["summary"]
     assert SAYS["deferred"] in explanation(server, deferred)["summary"]
 
 
-def test_a_scheduled_email_says_when(server: ApiServer) -> None:
-    """Whatever its mailbox does meanwhile."""
-    keep(server, A, rests(server, None, held=True))
+def test_a_scheduled_email_names_its_time(server: ApiServer) -> None:
+    """In every mailbox condition."""
+    store_condition(server, A, rests(server, None, held=True))
     id_ = server.send(scheduled_at="in 1 hour")
     assert "is scheduled for 20" in explanation(server, id_)["summary"]
 
 
-def test_what_a_held_mailbox_gave_back_is_not_told_when_it_is_open_again(server: ApiServer) -> None:
-    """The reason was the mailbox's, and it is mended."""
+def test_the_reason_of_a_held_mailbox_ends_when_it_is_open_again(server: ApiServer) -> None:
     id_ = server.send()
     settle(
         server, claim(server, id_), Attempt(Phase.AUTH, Reply.of(535, ["5.7.139 SmtpClientAuthentication is disabled"]))
     )
-    keep(server, "noreply@contoso.com", rests(server, 300, held=True))
+    store_condition(server, "noreply@contoso.com", rests(server, 300, held=True))
     assert "has been held since" in explanation(server, id_)["summary"]
-    keep(server, "noreply@contoso.com", MailboxCondition())
+    store_condition(server, "noreply@contoso.com", MailboxCondition())
     assert "waits in the queue" in explanation(server, id_)["summary"]
 
 
-def test_the_mailboxs_name_is_in_the_fix_of_an_attempt(server: ApiServer) -> None:
-    """And in that of the mailbox itself; the email's id is in the commands for a held one."""
+def test_the_fix_of_an_attempt_names_the_mailbox(server: ApiServer) -> None:
+    """So does that of the mailbox; the commands for a held email have its id."""
     id_ = server.send()
     refused = Attempt(Phase.DOT, Reply.of(554, ["5.2.252 SendAsDenied; noreply@contoso.com not allowed to send as"]))
     settle(server, claim(server, id_), refused)
     assert "-Trustee noreply@contoso.com" in explanation(server, id_)["fix"]
-    assert f"postern emails confirm {(held := bring(server, 'held'))}" in explanation(server, held)["fix"]
+    assert f"postern emails confirm {(held := create_in_state(server, 'held'))}" in explanation(server, held)["fix"]

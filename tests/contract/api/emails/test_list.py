@@ -1,4 +1,4 @@
-"""GET /emails: case R4, and what is listed."""
+"""GET /emails: case R4, filters and listed members."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,19 +22,19 @@ KEYS = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server whose queue no other test fills."""
+    """Server whose queue no other test fills."""
     with open_server(tmp_path_factory.mktemp("list")) as server:
         yield server
 
 
 @pytest.fixture
 def key(server: ApiServer) -> str:
-    """A key that has sent nothing."""
+    """Key without emails."""
     return server.make_key()
 
 
 def page(server: ApiServer, key: str, **parameters: Any) -> Json:
-    """One page; its form was checked."""
+    """Return one page after a check of its form."""
     given = {name.rstrip("_"): value for name, value in parameters.items()}
     response = server.client.get("/emails", params=given, headers={"authorization": f"Bearer {key}"})
     assert response.status_code == 200, response.text
@@ -47,22 +47,22 @@ def page(server: ApiServer, key: str, **parameters: Any) -> Json:
 
 
 def ids(server: ApiServer, key: str, **parameters: Any) -> list[str]:
-    """Of one page."""
+    """Return the ids of one page."""
     return [one["id"] for one in page(server, key, **parameters)["data"]]
 
 
 def send(server: ApiServer, key: str, **changes: Any) -> str:
-    """An email of this key."""
+    """Send an email with this key."""
     return accepted(server.post(changed(**changes), key=key))
 
 
 def bad(server: ApiServer, **parameters: Any) -> httpx.Response:
-    """What is answered to a query that is wrong."""
+    """Return the error of an invalid query."""
     return server.client.get("/emails", params={name.rstrip("_"): value for name, value in parameters.items()})
 
 
 def test_r4_one_by_one(server: ApiServer, key: str) -> None:
-    """The newest first; `after` goes on to the older ones, `before` back to the newer ones."""
+    """The newest first; `after` continues to older ones, `before` to newer ones."""
     one, two, three = (send(server, key) for _ in range(3))
     assert ids(server, key) == [three, two, one]
     first = page(server, key, limit=1)
@@ -90,7 +90,7 @@ def test_r4_twenty_unless_asked(server: ApiServer, key: str) -> None:
 
 
 def test_r4_any_id_is_a_cursor(server: ApiServer, key: str) -> None:
-    """It is a place in time: also of an email that is gone, or another's."""
+    """A cursor is a position in time, also with the id of a deleted or another key's email."""
     one, other, two = send(server, key), server.send(), send(server, key)
     assert ids(server, key, after=other) == [one]
     assert ids(server, key, before=other) == [two]
@@ -106,7 +106,7 @@ def test_r4_bad_limit(server: ApiServer, limit: str) -> None:
 
 
 def test_r4_bad_cursors(server: ApiServer) -> None:
-    """One, and an id."""
+    """At most one, and a UUID."""
     id_ = str(uuid4())
     refused(bad(server, after=id_, before=id_), 422, "validation_error", "after")
     refused(bad(server, after="x"), 422, "validation_error", "after")
@@ -130,16 +130,14 @@ def test_r4_bad_cursors(server: ApiServer) -> None:
         {"q": "\0"},
     ],
 )
-def test_bad_filters(server: ApiServer, parameters: dict[str, str]) -> None:
-    """Are named, all of them."""
+def test_all_bad_filters_are_reported(server: ApiServer, parameters: dict[str, str]) -> None:
     (name,) = (name.rstrip("_") for name in parameters)
     refused(bad(server, **parameters), 422, "validation_error", name)
     told = refused(bad(server, limit=0, **parameters), 422, "validation_error", "limit")
     assert [detail["field"] for detail in told["details"]] == ["limit", name]
 
 
-def test_what_is_listed(server: ApiServer, key: str) -> None:
-    """As GET /emails/{id} shows it, without what is long."""
+def test_a_listed_email_has_the_members_of_get_but_the_bodies(server: ApiServer, key: str) -> None:
     id_ = send(server, key, cc="b@example.com", scheduled_at="in 1 hour", tags=[{"name": "a"}])
     (listed,) = page(server, key)["data"]
     shown = server.get(f"/emails/{id_}", key=key).json()
@@ -147,8 +145,8 @@ def test_what_is_listed(server: ApiServer, key: str) -> None:
     assert listed["last_event"] == "scheduled"
 
 
-def test_filters(server: ApiServer, key: str) -> None:
-    """One by one and together; in the words of the request."""
+def test_filters_combine(server: ApiServer, key: str) -> None:
+    """With the names of the request."""
     plain = send(server, key)
     special = send(
         server,
@@ -180,8 +178,8 @@ def test_filters(server: ApiServer, key: str) -> None:
     assert ids(server, key, unknown="x") == [special, plain]
 
 
-def test_by_time(server: ApiServer, key: str) -> None:
-    """From `created_after` on and before `created_before`; a time without an offset is UTC."""
+def test_a_time_filter_includes_its_start_and_excludes_its_end(server: ApiServer, key: str) -> None:
+    """A time without an offset is UTC."""
 
     def created_at(id_: str) -> str:
         return str(server.get(f"/emails/{id_}", key=key).json()["created_at"])
@@ -199,16 +197,15 @@ def test_by_time(server: ApiServer, key: str) -> None:
     assert ids(server, key, created_after="9999-12-31") == ids(server, key, created_before="0001-01-01") == []
 
 
-def test_each_key_lists_its_own(server: ApiServer, key: str) -> None:
-    """With full access everybody's."""
+def test_a_key_lists_its_own_emails(server: ApiServer, key: str) -> None:
+    """A full-access key lists all."""
     mine, theirs = send(server, key), server.send()
     assert ids(server, key) == [mine]
     assert ids(server, server.make_key(Permission.FULL_ACCESS), limit=2) == [theirs, mine]
     refused(server.get("/emails", key=server.make_key(Permission.SEND_ONLY)), 401, "restricted_api_key")
 
 
-def test_what_failed_is_found(server: ApiServer, key: str) -> None:
-    """The question of every morning; and by whom it was to go to."""
+def test_failed_emails_are_found_by_state_and_sender(server: ApiServer, key: str) -> None:
     id_ = send(server, key, to="gone@example.com")
     now = server.clock.now()
     for claimed in server.run(build.claim(server.store, 100, now, pool="main")):
@@ -220,7 +217,7 @@ def test_what_failed_is_found(server: ApiServer, key: str) -> None:
 
 
 def test_r1_a_body_and_a_slash(server: ApiServer, key: str) -> None:
-    """Python's SDK sends a body; some join their base URL with a slash too many."""
+    """Python's SDK sends a body; some clients join base URL and path with two slashes."""
     id_ = send(server, key)
     for path in ("/emails", "//emails", "/emails/", "/emails?limit=5"):
         response = server.client.request(
@@ -241,7 +238,7 @@ TEXTS = st.text(max_size=12) | st.sampled_from(
 @settings(QUICK, max_examples=200)
 @given(st.dictionaries(NAMES, TEXTS, max_size=4))
 def test_e5_any_query(server: ApiServer, parameters: dict[str, str]) -> None:
-    """A page, or an error of the caller's."""
+    """A page, or a 4xx error."""
     response = server.client.get("/emails", params=httpx.QueryParams(parameters))
     if response.status_code == 200:
         assert response.json()["object"] == "list"
@@ -252,8 +249,8 @@ def test_e5_any_query(server: ApiServer, parameters: dict[str, str]) -> None:
 
 @settings(QUICK, max_examples=50)
 @given(st.binary(max_size=20))
-def test_e5_any_octets_in_a_query(server: ApiServer, octets: bytes) -> None:
-    """No UTF-8 either."""
+def test_e5_any_bytes_in_a_query(server: ApiServer, octets: bytes) -> None:
+    """Also invalid UTF-8."""
     coded = "".join(f"%{octet:02x}" for octet in octets)
     response = server.client.get(f"/emails?q={coded}")
     assert response.status_code in (200, 422), response.text

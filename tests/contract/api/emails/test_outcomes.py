@@ -1,4 +1,4 @@
-"""Waiting for an outcome, in the loop's own time: what it costs the store, and what ends it beside the outcome."""
+"""Waits for an outcome, in the loop's own time: queries of the store, and other ends of a wait."""
 
 import asyncio
 import sqlite3
@@ -22,7 +22,7 @@ UNKNOWN = UUID(int=5)
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[tuple[Store, Clock, UUID]]:
-    """A store, a clock, and a message in it."""
+    """Open a store with a clock and one message."""
     store = await Store.open(f"sqlite:///{folder}/postern.db")
     (id,) = await accept(store)
     yield store, LoopClock(), id
@@ -30,19 +30,18 @@ async def opened(folder: Path) -> AsyncIterator[tuple[Store, Clock, UUID]]:
 
 
 def never() -> bool:
-    """It does not stop."""
+    """Return False: no stop."""
     return False
 
 
 async def begun(waiting: asyncio.Task[bool]) -> None:
-    """When it waits."""
+    """Return once it waits."""
     await asyncio.sleep(0)
     assert not waiting.done()
 
 
 @autojump
-async def test_until_the_time_is_over(tmp_path: Path) -> None:
-    """Neither sooner nor much later, each for itself."""
+async def test_each_wait_ends_after_its_time(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, clock, id):
         waits, began = OutcomeWaiter(store, clock, never), clock.monotonic()
 
@@ -55,8 +54,8 @@ async def test_until_the_time_is_over(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_until_it_is_over(tmp_path: Path) -> None:
-    """Within a look, for all who wait for it; who waits for another one goes on."""
+async def test_all_waits_of_a_message_end_at_its_outcome(tmp_path: Path) -> None:
+    """Within one poll. Waits of another message go on."""
     async with opened(tmp_path) as (store, clock, id):
         waits = OutcomeWaiter(store, clock, never)
         waiting = [asyncio.create_task(waits.wait(one, 30)) for one in (id, id, UNKNOWN)]
@@ -73,8 +72,8 @@ async def test_until_it_is_over(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_what_it_costs(tmp_path: Path) -> None:
-    """One question a look, for however many; none when nobody waits any more."""
+async def test_one_query_per_poll_serves_all_waits(tmp_path: Path) -> None:
+    """None without a wait."""
     asked: list[str] = []
 
     def count(_: object, __: object, statement: str, *___: object) -> None:
@@ -93,8 +92,8 @@ async def test_what_it_costs(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_where_too_many_wait(tmp_path: Path) -> None:
-    """The next one is told at once; there is room again when one has gone."""
+async def test_a_wait_beyond_the_limit_ends_at_once(tmp_path: Path) -> None:
+    """The next may wait when another has ended."""
     async with opened(tmp_path) as (store, clock, id):
         waits = OutcomeWaiter(store, clock, never)
         with pytest.MonkeyPatch.context() as patch:
@@ -107,8 +106,8 @@ async def test_where_too_many_wait(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_a_stop_lets_them_go(tmp_path: Path) -> None:
-    """Within a look."""
+async def test_a_stop_ends_all_waits(tmp_path: Path) -> None:
+    """Within one poll."""
     stopping = asyncio.Event()
     async with opened(tmp_path) as (store, clock, id):
         waiting = asyncio.create_task(OutcomeWaiter(store, clock, stopping.is_set).wait(id, 30))
@@ -120,8 +119,8 @@ async def test_a_stop_lets_them_go(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_a_store_that_is_down_lets_them_go(tmp_path: Path) -> None:
-    """Whoever looks next hears of it; and afterwards one can wait again."""
+async def test_an_unavailable_store_ends_all_waits(tmp_path: Path) -> None:
+    """The read that follows reports it, and later waits work again."""
     async with opened(tmp_path) as (store, clock, id):
         waits = OutcomeWaiter(store, clock, never)
         waiting = asyncio.create_task(waits.wait(id, 30))
@@ -137,8 +136,7 @@ async def test_a_store_that_is_down_lets_them_go(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_who_gives_up_is_forgotten(tmp_path: Path) -> None:
-    """A request that is cancelled; the others do not notice."""
+async def test_a_cancelled_wait_leaves_the_others(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, clock, id):
         waits = OutcomeWaiter(store, clock, never)
         one, two = (asyncio.create_task(waits.wait(id, 5)) for _ in range(2))

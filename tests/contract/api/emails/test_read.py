@@ -1,4 +1,4 @@
-"""GET /emails/{id}: cases R1, R2, R3 and R5, and the `relay` object through an email's life."""
+"""GET /emails/{id}: cases R1, R2, R3 and R5, and the `relay` object in each state."""
 
 import json
 import re
@@ -35,7 +35,7 @@ KEYS = [
 
 
 def show(server: ApiServer, id_: str) -> Json:
-    """The email as its own key sees it."""
+    """Return the email as its own key reads it."""
     response = server.get(f"/emails/{id_}")
     assert response.status_code == 200, response.text
     shown: Json = response.json()
@@ -51,7 +51,7 @@ def test_r1_a_body_on_get(server: ApiServer) -> None:
 
 
 def test_r2_all_keys(server: ApiServer) -> None:
-    """Always there, so that strict parsers find them."""
+    """Always present, for strict parsers."""
     id_ = server.send(html="<p>Hi</p>", from_="Contoso <noreply@contoso.com>", to=["Doe, John <j@example.com>"])
     shown = show(server, id_)
     assert list(shown) == KEYS
@@ -68,7 +68,7 @@ def test_r2_all_keys(server: ApiServer) -> None:
 
 
 def test_r2_a_text_file_is_not_the_text(server: ApiServer) -> None:
-    """Only what a reader shows as the message."""
+    """Only the body parts of the message are."""
     file = {"filename": "notes.txt", "content": "aGk=", "content_type": "text/plain"}
     shown = show(server, server.send(text="", html="<p>Grüße</p>", attachments=[file]))
     assert (shown["html"], shown["text"]) == ("<p>Grüße</p>", None)
@@ -81,13 +81,13 @@ def test_r2_head(server: ApiServer) -> None:
 
 
 def test_r3_unknown(server: ApiServer) -> None:
-    """404 for a UUID, 422 for what is none."""
+    """404 for a UUID, 422 for anything else."""
     refused(server.get(f"/emails/{uuid4()}"), 404, "not_found")
     refused(server.get("/emails/nope"), 422, "invalid_parameter", "id")
 
 
 def test_r5_of_another_key(server: ApiServer) -> None:
-    """As if there were none."""
+    """404, as if there were none."""
     id_ = server.send()
     other = refused(server.get(f"/emails/{id_}", key=server.make_key()), 404, "not_found")
     none = refused(server.get(f"/emails/{uuid4()}"), 404, "not_found")
@@ -95,14 +95,14 @@ def test_r5_of_another_key(server: ApiServer) -> None:
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def] # a generator of the Door
-    """A server whose queue no other test fills."""
+def quiet_server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def] # a generator of the Door
+    """Server whose queue no other test fills."""
     with open_server(tmp_path_factory.mktemp("quiet")) as server:
         yield server
 
 
 def claim(server: ApiServer, id_: str) -> Claimed:
-    """What a worker does first."""
+    """Claim as a worker does."""
     now = server.clock.now()
     claimed = server.run(build.claim(server.store, 100, now, pool="main"))
     return next(one for one in claimed if one.id == UUID(id_))
@@ -111,7 +111,7 @@ def claim(server: ApiServer, id_: str) -> Claimed:
 def settle(
     server: ApiServer, claimed: Claimed, event: Event, state: RecipientState, *, due_in: float | None = None
 ) -> None:
-    """What a worker does last: the attempt ended with this reply for everybody."""
+    """Settle as a worker does: the attempt ended with this reply for every recipient."""
     now = server.clock.now()
     reply = "250 2.0.0 OK" if state is RecipientState.RELAYED else "451 4.7.500 Server busy"
     outcomes = {address: RecipientOutcome(state, reply) for address in claimed.envelope.rcpt_to}
@@ -129,22 +129,22 @@ def settle(
     assert server.run(server.store.settle(claimed, settlement, record))
 
 
-def test_the_relay_object_through_a_life(quiet: ApiServer) -> None:
-    """Queued, on its way, deferred, sent: all read back from the store."""
-    id_ = quiet.send()
-    relay = show(quiet, id_)["relay"]
+def test_the_relay_object_in_each_state(quiet_server: ApiServer) -> None:
+    """Queued, in flight, deferred, sent: all read from the store."""
+    id_ = quiet_server.send()
+    relay = show(quiet_server, id_)["relay"]
     assert (relay["state"], relay["pool"], relay["mailbox"], relay["attempts"]) == ("queued", "main", None, [])
     assert relay["recipients"] == [{"address": "anna@example.com", "state": "pending", "reply": None}]
 
-    claimed = claim(quiet, id_)
-    shown = show(quiet, id_)
+    claimed = claim(quiet_server, id_)
+    shown = show(quiet_server, id_)
     assert (shown["last_event"], shown["relay"]["state"]) == ("queued", "active")
     assert shown["relay"]["next_attempt_at"] is None
     (attempt,) = shown["relay"]["attempts"]
     assert (attempt["number"], attempt["ended_at"], attempt["failure"]) == (1, None, None)
 
-    settle(quiet, claimed, Event.DEFER, RecipientState.PENDING, due_in=0)
-    shown = show(quiet, id_)
+    settle(quiet_server, claimed, Event.DEFER, RecipientState.PENDING, due_in=0)
+    shown = show(quiet_server, id_)
     assert (shown["last_event"], shown["relay"]["state"]) == ("delivery_delayed", "deferred")
     assert shown["relay"]["next_attempt_at"] is not None
     assert shown["relay"]["explanation"] == {"summary": "Exchange is busy.", "fix": "Nothing to do."}
@@ -154,16 +154,15 @@ def test_the_relay_object_through_a_life(quiet: ApiServer) -> None:
     assert attempt["verdict"] == {"anna@example.com": "a rule"}
     assert (attempt["phase"], attempt["replies"]) == ("dot", ["451 4.7.500 Server busy"])
 
-    settle(quiet, claim(quiet, id_), Event.FINISH, RecipientState.RELAYED)
-    shown = show(quiet, id_)
+    settle(quiet_server, claim(quiet_server, id_), Event.FINISH, RecipientState.RELAYED)
+    shown = show(quiet_server, id_)
     assert (shown["last_event"], shown["relay"]["state"]) == ("sent", "done")
     assert [attempt["number"] for attempt in shown["relay"]["attempts"]] == [1, 2]
     assert shown["relay"]["possible_duplicate"] is False
     assert "has accepted the email" in shown["relay"]["explanation"]["summary"]
 
 
-def test_a_send_only_key_leaves_mail_for_a_full_one(server: ApiServer) -> None:
-    """An administrator reads what others sent."""
+def test_a_full_access_key_reads_emails_of_a_send_only_key(server: ApiServer) -> None:
     id_ = accepted(server.post(changed(subject="Ünï"), key=server.make_key(Permission.SEND_ONLY)))
     response = server.get(f"/emails/{id_}", key=server.make_key(Permission.FULL_ACCESS))
     assert json.loads(response.content)["subject"] == "Ünï"

@@ -1,4 +1,4 @@
-"""What a caller reads of an email whose content, or everything, is not kept any more."""
+"""Emails whose content, or everything, is past its retention."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -16,7 +16,7 @@ FILE = {"filename": "a.txt", "content": "aGk="}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server of its own, and a caller with full access."""
+    """Server of its own, and a caller with full access."""
     with open_server(tmp_path_factory.mktemp("retention")) as server:
         server.client.headers["authorization"] = f"Bearer {server.make_key(Permission.FULL_ACCESS)}"
         yield server
@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def failed(server: ApiServer) -> str:
-    """An email that was refused, and whose content was removed since."""
+    """Email that was refused, and whose content was removed since."""
     id_ = server.send(attachments=[FILE])
     settle(server, claim(server, id_), build.REFUSED)
     assert server.get(f"/emails/{id_}").json()["relay"]["content_removed_at"] is None
@@ -42,15 +42,14 @@ def test_it_reads_when_the_content_was_removed(server: ApiServer, failed: str) -
     assert shown["relay"]["explanation"]["fix"].startswith("If it is still needed, submit it again")
 
 
-def test_its_files_are_gone(server: ApiServer, failed: str) -> None:
-    """404 says that it is the content which is missing, and not the email."""
+def test_removed_files_are_404_with_the_reason(server: ApiServer, failed: str) -> None:
+    """The content is missing, not the email."""
     for path in ("attachments", f"attachments/{UUID(int=1)}", f"attachments/{UUID(int=1)}/content"):
         body = refused(server.get(f"/emails/{failed}/{path}"), 404, "not_found")
         assert body["reason"] == "content_not_kept"
 
 
-def test_it_cannot_be_retried(server: ApiServer, failed: str) -> None:
-    """422 says why, and what is to be done instead."""
+def test_a_retry_without_content_is_refused_with_the_fix(server: ApiServer, failed: str) -> None:
     body = refused(decide(server, failed, "retry"), 422, "validation_error")
     assert body["reason"] == "content_not_kept"
     assert (
@@ -58,8 +57,7 @@ def test_it_cannot_be_retried(server: ApiServer, failed: str) -> None:
     )
 
 
-def test_what_is_forgotten_is_not_found(server: ApiServer, failed: str) -> None:
-    """As if it had never been."""
+def test_a_deleted_email_is_not_found(server: ApiServer, failed: str) -> None:
     now = server.clock.now()
     server.run(server.store.prune(RetentionCutoffs(now, contents=now, messages=now, events=0.0)))
     refused(server.get(f"/emails/{failed}"), 404, "not_found")

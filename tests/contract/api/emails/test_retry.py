@@ -1,4 +1,4 @@
-"""POST /emails/{id}/retry and /confirm: what an administrator decides, and what is said when it is not possible."""
+"""POST /emails/{id}/retry and /confirm: decisions of an administrator, and their refusals."""
 
 from collections.abc import Iterator
 from uuid import UUID, uuid4
@@ -21,21 +21,21 @@ POSSIBLE = {"retry": ("held", "failed"), "confirm": ("held",)}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server whose queue no other test fills, and a caller with full access."""
+    """Server whose queue no other test fills, and a caller with full access."""
     with open_server(tmp_path_factory.mktemp("retry")) as server:
         server.client.headers["authorization"] = f"Bearer {server.make_key(Permission.FULL_ACCESS)}"
         yield server
 
 
 def claim(server: ApiServer, id_: str) -> Claimed:
-    """What a worker does first."""
+    """Claim as a worker does."""
     now = server.clock.now()
     claimed = server.run(build.claim(server.store, 100, now, pool="main"))
     return next(one for one in claimed if one.id == UUID(id_))
 
 
-def bring(server: ApiServer, to: str) -> str:
-    """A new email that stands so: a state, or `failed` for one that is done and failed."""
+def create_in_state(server: ApiServer, to: str) -> str:
+    """Create an email in this state; `failed` is one that is done and failed."""
     id_ = server.send(on_unknown="hold")
     if to == "cancelled":
         server.run(server.store.cancel(UUID(id_), server.clock.now()))
@@ -45,31 +45,31 @@ def bring(server: ApiServer, to: str) -> str:
 
 
 def end(server: ApiServer, claimed: Claimed, to: str) -> None:
-    """What a worker does last."""
+    """Settle as a worker does."""
     ends = {"deferred": build.DEFERRED, "held": build.LOST, "done": build.RELAYED, "failed": build.REFUSED}
     if attempt := ends.get(to):
         settle(server, claimed, attempt)
 
 
 def settle(server: ApiServer, claimed: Claimed, attempt: Attempt) -> None:
-    """Judged as the relay does."""
+    """Settle with the verdict of the relay."""
     assert server.run(build.settle(server.store, claimed, attempt, server.clock.now()))
 
 
 def decide(server: ApiServer, id_: str, what: str, content: bytes = b"", key: str | None = None) -> httpx.Response:
-    """POST it."""
+    """POST the decision."""
     return server.post(content, f"/emails/{id_}/{what}", key)
 
 
 def decided(response: httpx.Response, id_: str) -> None:
-    """A success, in the form of api.md §3."""
+    """Return a success of the form of api.md §3."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/json"
     assert response.json() == {"object": "email", "id": id_}
 
 
 def relay(server: ApiServer, id_: str) -> Json:
-    """The email's `relay` object, without what changes from moment to moment."""
+    """Return the email's `relay` object without the members that change with time."""
     shown: Json = server.get(f"/emails/{id_}").json()["relay"]
     del shown["estimated_send_at"]
     return shown
@@ -77,9 +77,9 @@ def relay(server: ApiServer, id_: str) -> Json:
 
 @pytest.mark.parametrize("stands", STATES)
 @pytest.mark.parametrize("what", list(AFTER))
-def test_what_is_possible_happens_and_the_rest_says_why_not(server: ApiServer, what: str, stands: str) -> None:
-    """422 names the state and what would be possible, and changes nothing."""
-    id_ = bring(server, stands)
+def test_an_impossible_decision_is_refused_with_the_possible_ones(server: ApiServer, what: str, stands: str) -> None:
+    """422 names the state and changes nothing."""
+    id_ = create_in_state(server, stands)
     before = relay(server, id_)
     response = decide(server, id_, what)
     if stands in POSSIBLE[what]:
@@ -93,8 +93,8 @@ def test_what_is_possible_happens_and_the_rest_says_why_not(server: ApiServer, w
         assert relay(server, id_) == before
 
 
-def test_a_retried_email_goes_again_to_those_who_failed(server: ApiServer) -> None:
-    """Nobody gets it twice; it reads as delayed until it is sent."""
+def test_a_retry_goes_to_the_failed_recipients_only(server: ApiServer) -> None:
+    """It reads as delayed until it is sent."""
     id_ = server.send(to=["a@example.com", "b@example.com"])
     refused_one = {"b@example.com": Reply.of(550, ["5.1.1 No such user"])}
     settle(server, claim(server, id_), Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused=refused_one))
@@ -111,7 +111,7 @@ def test_a_retried_email_goes_again_to_those_who_failed(server: ApiServer) -> No
 
 def test_a_confirmed_email_reads_as_sent(server: ApiServer) -> None:
     """And still as a possible duplicate."""
-    id_ = bring(server, "held")
+    id_ = create_in_state(server, "held")
     decided(decide(server, id_, "confirm"), id_)
     shown = server.get(f"/emails/{id_}").json()
     assert (shown["last_event"], shown["relay"]["possible_duplicate"]) == ("sent", True)
@@ -119,9 +119,8 @@ def test_a_confirmed_email_reads_as_sent(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("what", list(AFTER))
-def test_twice_is_once(server: ApiServer, what: str) -> None:
-    """The second hears where the first has brought it."""
-    id_ = bring(server, "held")
+def test_a_second_decision_reports_the_state_of_the_first(server: ApiServer, what: str) -> None:
+    id_ = create_in_state(server, "held")
     decided(decide(server, id_, what), id_)
     after = relay(server, id_)
     body = refused(decide(server, id_, what), 422, "validation_error")
@@ -131,16 +130,16 @@ def test_twice_is_once(server: ApiServer, what: str) -> None:
 
 @pytest.mark.parametrize("content", [b"{}", b"", b"{", b'{"id": 1}', b"x" * 100_000])
 def test_any_body_is_ignored(server: ApiServer, content: bytes) -> None:
-    """Also one that is no JSON, and the connection goes on."""
-    id_ = bring(server, "held")
+    """Also invalid JSON; the connection stays usable."""
+    id_ = create_in_state(server, "held")
     decided(decide(server, id_, "retry", content), id_)
     assert relay(server, id_)["state"] == "queued"
 
 
 @pytest.mark.parametrize("what", list(AFTER))
-def test_who_may(server: ApiServer, what: str) -> None:
-    """A full-access key, for everybody's mail; others hear which permission it takes, the email's own key too."""
-    id_ = bring(server, "held")
+def test_only_a_full_access_key_may_decide(server: ApiServer, what: str) -> None:
+    """For the emails of every key. The error names the permission."""
+    id_ = create_in_state(server, "held")
     for permission in (Permission.SENDING_ACCESS, Permission.SEND_ONLY):
         body = refused(decide(server, id_, what, key=server.make_key(permission)), 401, "restricted_api_key")
         assert permission in body["message"]
@@ -152,8 +151,8 @@ def test_who_may(server: ApiServer, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", list(AFTER))
-def test_what_there_is_not(server: ApiServer, what: str) -> None:
-    """404 for a UUID, 422 for what is none, 405 for another method."""
+def test_unknown_ids_and_methods_are_refused(server: ApiServer, what: str) -> None:
+    """404 for a UUID, 422 for a malformed id, 405 for another method."""
     refused(decide(server, str(uuid4()), what), 404, "not_found")
     refused(decide(server, "nope", what), 422, "invalid_parameter", "id")
     response = server.get(f"/emails/{uuid4()}/{what}")
@@ -161,9 +160,8 @@ def test_what_there_is_not(server: ApiServer, what: str) -> None:
     assert response.headers["allow"] == "POST"
 
 
-def test_a_worker_keeps_what_it_has_in_its_hands(server: ApiServer) -> None:
-    """Its attempt is settled as if nobody had asked."""
-    id_ = bring(server, "queued")
+def test_a_decision_does_not_affect_a_running_attempt(server: ApiServer) -> None:
+    id_ = create_in_state(server, "queued")
     claimed = claim(server, id_)
     for what in AFTER:
         refused(decide(server, id_, what), 422, "validation_error")

@@ -1,4 +1,4 @@
-"""scheduled_at: cases C1 to C3, and how it meets expires_in."""
+"""scheduled_at: cases C1 to C3, and its interaction with expires_in."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC).timestamp()
 
 
 def at(text: str) -> float:
-    """Epoch seconds of a UTC time."""
+    """Return the epoch seconds of a UTC time."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
@@ -51,7 +51,7 @@ def at(text: str) -> float:
     ],
 )
 def test_c1_every_form(text: str, due: float | None) -> None:
-    """What has just passed is sent at once. UTC has several names; without an offset it is meant."""
+    """A time that has just passed means now. UTC has several names and is the default."""
     assert parse(text, NOW) == due
 
 
@@ -62,7 +62,7 @@ ZONES = [f"2026-11-24 10:00:00 {zone}" for zone in ("EST", "CET", "PST", "IST", 
     "text", ["", "tomorrow", "in an hour", "in -1 hours", "in 1 month", "24.11.2026", "1" * 5000, *ZONES]
 )
 def test_c2_garbage(text: str) -> None:
-    """The message names the forms. A zone's name is refused: EST, CST and IST mean several."""
+    """The message lists the forms. A zone name is refused: EST, CST and IST are ambiguous."""
     with pytest.raises(SchedulingError, match=r"ISO 8601.*in 10 minutes"):
         parse(text, NOW)
 
@@ -75,20 +75,19 @@ def test_c3_too_far_ahead(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "2026-11-23T18:59:59Z", "2026-11-23", "2020-01-01 UTC"])
-def test_too_far_in_the_past(text: str) -> None:
-    """More than an hour ago is a mistake: of the year, the zone or the unit."""
+def test_more_than_an_hour_in_the_past_is_refused(text: str) -> None:
+    """It is a mistake of the year, the zone or the unit."""
     with pytest.raises(SchedulingError, match=r"one hour in the past|ISO 8601"):
         parse(text, NOW)
 
 
 @pytest.mark.parametrize("value", ["2020-01-01", "tomorrow", "in 31 days", 5, {}, ""])
-def test_c2_c3_at_the_door(server: ApiServer, value: object) -> None:
-    """The same through HTTP."""
+def test_c2_c3_over_http(server: ApiServer, value: object) -> None:
     refused(server.post(changed(scheduled_at=value)), 422, "validation_error", "scheduled_at")
 
 
-def test_c1_at_the_door(server: ApiServer) -> None:
-    """The email waits until then, and says so; its life counts from then."""
+def test_c1_over_http(server: ApiServer) -> None:
+    """The email is `scheduled` until then; its expiry counts from then."""
     shown = server.get(f"/emails/{server.send(scheduled_at='in 1 hour', expires_in=60)}").json()
     scheduled = datetime.fromisoformat(shown["scheduled_at"])
     assert shown["last_event"] == "scheduled"
@@ -97,8 +96,8 @@ def test_c1_at_the_door(server: ApiServer) -> None:
     assert (datetime.fromisoformat(shown["relay"]["expires_at"]) - scheduled).total_seconds() == 60
 
 
-def test_the_past_is_now(server: ApiServer) -> None:
-    """As if nothing had been said."""
+def test_a_time_that_has_just_passed_is_now(server: ApiServer) -> None:
+    """As without `scheduled_at`."""
     half_an_hour_ago = datetime.fromtimestamp(server.clock.now() - 1800, UTC).isoformat()
     shown = server.get(f"/emails/{server.send(scheduled_at=half_an_hour_ago)}").json()
     assert (shown["scheduled_at"], shown["last_event"]) == (None, "queued")

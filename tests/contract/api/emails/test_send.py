@@ -10,7 +10,7 @@ from tests.contract.api.server import MINIMAL, SENDER, ApiServer, accepted, chan
 
 
 def test_s1_minimal_text(server: ApiServer) -> None:
-    """The least an email needs."""
+    """The required members."""
     id_ = accepted(server.post(MINIMAL))
     message = server.message(id_)
     assert (message["from"], message["to"], message["subject"]) == (SENDER, "anna@example.com", "Hello")
@@ -18,7 +18,7 @@ def test_s1_minimal_text(server: ApiServer) -> None:
 
 
 def test_s2_all_fields(server: ApiServer) -> None:
-    """Each does what it says; `to` may be one string."""
+    """`to` may be one string."""
     id_ = server.send(
         from_="Contoso <noreply@contoso.com>",
         to="Anna <anna@example.com>",
@@ -45,7 +45,7 @@ def test_s2_all_fields(server: ApiServer) -> None:
 
 
 def test_s3_what_laravel_sends(server: ApiServer) -> None:
-    """Nulls and empty lists stand for nothing."""
+    """Nulls and empty lists mean absent."""
     empty: dict[str, Any] = {
         "cc": [], "bcc": None, "reply_to": [], "html": None, "headers": [], "tags": [], "attachments": [],
         "scheduled_at": None, "template": None, "topic_id": None,
@@ -55,7 +55,7 @@ def test_s3_what_laravel_sends(server: ApiServer) -> None:
 
 
 def test_s4_camel_case(server: ApiServer) -> None:
-    """What the Node SDK writes."""
+    """As the Node SDK writes."""
     file = {"filename": "x", "content": "aGk=", "contentType": "image/png", "contentId": "logo"}
     id_ = server.send(replyTo="help@contoso.com", scheduledAt="in 1 hour", html="<img>", attachments=[file])
     message = server.message(id_)
@@ -66,7 +66,7 @@ def test_s4_camel_case(server: ApiServer) -> None:
 
 
 def test_s5_unknown_members_are_ignored(server: ApiServer) -> None:
-    """In the email and in an attachment; also those that a later version will know."""
+    """In the email and in an attachment; they may be those of a later version."""
     file = {"filename": "x", "content": "aGk=", "size": 2, "encoding": {"odd": []}}
     server.send(attachments=[file], colour="blue", sender="x", lane="urgent", nested={"deep": [1, None]})
 
@@ -75,14 +75,14 @@ def test_s5_unknown_members_are_ignored(server: ApiServer) -> None:
     "kind", [None, "application/x-www-form-urlencoded", "text/plain", "multipart/form-data", "ünï"]
 )
 def test_s6_any_content_type(server: ApiServer, kind: str | None) -> None:
-    """The body is JSON whatever is said of it."""
+    """The body is JSON, whatever Content-Type says."""
     headers = {} if kind is None else {b"content-type": kind.encode()}
     response = server.client.post("/emails", content=json.dumps(MINIMAL).encode(), headers=headers)
     accepted(response)
 
 
 def test_s7_chunked(server: ApiServer) -> None:
-    """As Go sends it: no Content-Length, in pieces."""
+    """As Go sends it: in chunks, without Content-Length."""
     octets = json.dumps(MINIMAL).encode()
     response = server.client.post("/emails", content=(octets[i : i + 7] for i in range(0, len(octets), 7)))
     assert "content-length" not in response.request.headers
@@ -117,7 +117,7 @@ def test_s9_a_success_is_200(server: ApiServer) -> None:
     ],
 )
 def test_s10_missing_field(server: ApiServer, body: dict[str, Any], field: str) -> None:
-    """Named."""
+    """The error names it."""
     refused(server.post(body), 422, "missing_required_field", field)
 
 
@@ -181,7 +181,7 @@ def test_s11_fifty_recipients(server: ApiServer, field: str) -> None:
     ],
 )
 def test_s12_wrong_value(server: ApiServer, change: dict[str, Any], field: str) -> None:
-    """Refused with the place, before anything is kept."""
+    """The error has its place; nothing is stored."""
     refused(server.post(MINIMAL | change), 422, "validation_error", field)
 
 
@@ -201,21 +201,21 @@ def test_s12_wrong_value(server: ApiServer, change: dict[str, Any], field: str) 
     ],
 )
 def test_s13_names_and_domains(server: ApiServer, given: str, name: str, spec: str) -> None:
-    """As people write them; in the mail as the RFCs want them."""
+    """Accepted in the usual spellings, written as the RFCs require."""
     message = server.message(server.send(to=given))
     (address,) = message["to"].addresses
     assert (address.display_name, address.addr_spec) == (name, spec)
 
 
 def test_s14_numbers_in_headers(server: ApiServer) -> None:
-    """Become text; null is nothing."""
+    """Numbers become text; null means absent."""
     message = server.message(server.send(headers={"X-Int": 5, "X-Float": 0.5, "X-Bool": True, "X-Null": None}))
     assert (message["x-int"], message["x-float"], message["x-bool"]) == ("5", "0.5", "true")
     assert "x-null" not in message
 
 
 def test_s15_reserved_headers_are_ignored(server: ApiServer) -> None:
-    """Rails and Symfony repeat what the members say already."""
+    """Rails and Symfony repeat the members as headers."""
     reserved = [
         "From",
         "To",
@@ -237,8 +237,8 @@ def test_s15_reserved_headers_are_ignored(server: ApiServer) -> None:
     assert after["x-kept"] == "1"
 
 
-def test_s15_what_is_meant_for_postern_is_not_forwarded(server: ApiServer) -> None:
-    """The headers that typed SDKs set instead of members."""
+def test_s15_headers_for_postern_are_not_forwarded(server: ApiServer) -> None:
+    """Typed SDKs set headers instead of members."""
     headers = {"X-Postern-Expires-In": "60", "x-postern-on-unknown": "hold", "X-Postern-Lane": "urgent"}
     id_ = server.send(headers=headers, scheduled_at="in 1 hour")
     assert not [name for name in server.message(id_) if name.lower().startswith("x-postern")]
@@ -247,8 +247,8 @@ def test_s15_what_is_meant_for_postern_is_not_forwarded(server: ApiServer) -> No
 
 
 @pytest.mark.parametrize(("given", "kept"), [("<a.b@example.com>", True), ("a.b@example.com", True), ("a b", False)])
-def test_a_valid_message_id_is_honoured(server: ApiServer, given: str, kept: bool) -> None:
-    """Also twice: anymail's batches repeat one. A bad one is replaced."""
+def test_a_valid_message_id_is_used(server: ApiServer, given: str, kept: bool) -> None:
+    """Also twice: anymail's batches repeat one. An invalid one is replaced."""
     for _ in range(2):
         id_ = server.send(headers={"message-id": given})
         assert (server.message(id_)["message-id"] == "<a.b@example.com>") is kept
@@ -256,7 +256,7 @@ def test_a_valid_message_id_is_honoured(server: ApiServer, given: str, kept: boo
 
 
 def test_s16_tags(server: ApiServer) -> None:
-    """Letters, digits, underscores and hyphens; a name is needed."""
+    """Letters, digits, underscores and hyphens; a name is required."""
     refused(server.post(changed(tags=[{"name": "b c"}])), 422, "validation_error", "tags[0].name")
     refused(server.post(changed(tags=[{"name": "b\n"}])), 422, "validation_error", "tags[0].name")
     refused(server.post(changed(tags=[{"name": "a", "value": "ü"}])), 422, "validation_error", "tags[0].value")
@@ -265,8 +265,8 @@ def test_s16_tags(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("field", ["template", "topic_id"])
-def test_s17_what_changes_content_or_consent_is_refused(server: ApiServer, field: str) -> None:
-    """Never ignored; before all else, since such an email lacks its subject and its content."""
+def test_s17_members_that_change_content_or_consent_are_refused(server: ApiServer, field: str) -> None:
+    """Before the other checks, because such an email has no subject and no content."""
     body = refused(server.post(changed(subject=..., text=..., **{field: {}})), 422, "validation_error", field)
     assert body["reason"] == "unsupported_field"
 
@@ -275,38 +275,38 @@ def test_s17_what_changes_content_or_consent_is_refused(server: ApiServer, field
     "octets", [b"", b"{", b"{'a': 1}", b'{"a": NaN}', b"\xff\xfe", b'{"a": "\xff"}', b"[" * 100_000, b'{"a": 1}{']
 )
 def test_s18_no_json(server: ApiServer, octets: bytes) -> None:
-    """400, and not a crash however deep it nests."""
+    """400, also for any depth of nesting."""
     refused(server.post(octets), 400, "validation_error")
 
 
-def test_half_a_surrogate_pair_is_named(server: ApiServer) -> None:
-    """JSON can say it, but it is no character (RFC 8259 §8.2)."""
+def test_a_lone_surrogate_is_reported(server: ApiServer) -> None:
+    """JSON can express it, but it is no character (RFC 8259 §8.2)."""
     octets = json.dumps(changed(headers={"X-A": "\ud800"})).encode()
     refused(server.post(octets), 422, "validation_error", "headers.X-A")
 
 
 @pytest.mark.parametrize("body", [[], [MINIMAL], "text", 5, None, True])
 def test_s19_no_object(server: ApiServer, body: Any) -> None:
-    """One email is one object."""
+    """The body must be one object."""
     refused(server.post(body), 422, "validation_error")
 
 
-def test_every_flaw_is_told(server: ApiServer) -> None:
-    """The first one decides, and nobody has to mend one by one."""
+def test_all_errors_of_an_email_are_reported(server: ApiServer) -> None:
+    """The first one decides the status and name."""
     body = refused(server.post({"from": "x", "to": ["y", "z@example.com"], "html": 1}), 422, "validation_error", "from")
     fields = [detail["field"] for detail in body["details"]]
     assert fields == ["from", "to[0]", "subject", "html"]
 
 
-def test_html_alone_gets_a_text(server: ApiServer) -> None:
-    """Unless an empty text says that there shall be none."""
+def test_html_alone_gets_a_generated_text(server: ApiServer) -> None:
+    """An empty `text` prevents it."""
     both = server.message(server.send(text=None, html="<p>Hi <b>Anna</b></p>"))
     assert [part.get_content_type() for part in both.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     assert server.message(server.send(text="", html="<p>Hi</p>")).get_content_type() == "text/html"
 
 
 def test_s20_composed_size(server: ApiServer) -> None:
-    """Counted as it goes over the wire; nothing is kept."""
+    """The size on the wire counts; nothing is stored."""
     before = server.count()
     body = refused(server.post(changed(text="x" * 1_100_000)), 422, "validation_error")
     assert body["reason"] == "message_too_large"

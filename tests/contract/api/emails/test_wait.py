@@ -1,4 +1,4 @@
-"""GET /emails/{id} with `Prefer: wait=N` (RFC 7240): the answer comes with the outcome, or after N seconds."""
+"""GET /emails/{id} with `Prefer: wait=N` (RFC 7240): the response follows the outcome, or N seconds."""
 
 import time
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from tests.contract.store import build
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server whose queue no other test fills."""
+    """Server whose queue no other test fills."""
     with open_server(tmp_path_factory.mktemp("wait")) as server:
         yield server
 
 
 @pytest.fixture
 def waiting() -> Iterator[ThreadPoolExecutor]:
-    """Where those are who wait."""
+    """Registry of the waiting requests."""
     with ThreadPoolExecutor(8) as pool:
         yield pool
 
@@ -35,7 +35,7 @@ def ask(server: ApiServer, id_: str, prefer: str) -> httpx.Response:
 
 
 def relay(server: ApiServer, id_: str) -> None:
-    """What a worker does."""
+    """Relay as a worker does."""
     now = server.clock.now()
     claimed = server.run(build.claim(server.store, 100, now, pool="main"))
     one = next(one for one in claimed if one.id == UUID(id_))
@@ -60,23 +60,22 @@ def relay(server: ApiServer, id_: str) -> None:
         (b'"', None),
     ],
 )
-def test_the_preference(header: bytes, seconds: int | None) -> None:
-    """In the words of RFC 7240 §2; more than 30 s are 30."""
+def test_the_preference_is_parsed_by_rfc_7240(header: bytes, seconds: int | None) -> None:
+    """§2; more than 30 s are 30."""
     assert wait({"headers": [(b"host", b"x"), (b"prefer", header)]}) == seconds
 
 
-def test_several_headers_are_one() -> None:
+def test_several_prefer_headers_are_combined() -> None:
     """RFC 9110 §5.3."""
     assert wait({"headers": [(b"prefer", b"respond-async"), (b"prefer", b"wait=4")]}) == 4
 
 
 @given(st.binary(max_size=200))
-def test_any_octets(header: bytes) -> None:
-    """Nothing in it is an error."""
+def test_any_bytes_in_the_header_are_accepted(header: bytes) -> None:
     assert wait({"headers": [(b"prefer", header)]}) in (None, *range(31))
 
 
-def test_what_is_over_is_answered_at_once(server: ApiServer) -> None:
+def test_a_final_email_is_answered_at_once(server: ApiServer) -> None:
     """Sent or cancelled."""
     sent, cancelled = server.send(), server.send(scheduled_at="in 1 hour")
     relay(server, sent)
@@ -88,8 +87,8 @@ def test_what_is_over_is_answered_at_once(server: ApiServer) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_it_comes_with_the_outcome(server: ApiServer, waiting: ThreadPoolExecutor) -> None:
-    """To everybody who waits for it, and to nobody else."""
+def test_the_outcome_ends_all_waits_of_its_email(server: ApiServer, waiting: ThreadPoolExecutor) -> None:
+    """And no others."""
     id_, other = server.send(), server.send()
     two = [waiting.submit(ask, server, id_, "wait=30") for _ in range(2)]
     third = waiting.submit(ask, server, other, "wait=30")
@@ -103,16 +102,14 @@ def test_it_comes_with_the_outcome(server: ApiServer, waiting: ThreadPoolExecuto
     assert third.result(10).json()["last_event"] == "sent"
 
 
-def test_it_comes_after_the_time(server: ApiServer) -> None:
-    """With where the email stands then."""
+def test_the_time_ends_the_wait_with_the_current_state(server: ApiServer) -> None:
     began = time.monotonic()
     response = ask(server, server.send(), "wait=1")
     assert 1.0 <= time.monotonic() - began < 10
     assert (response.json()["last_event"], response.headers["preference-applied"]) == ("queued", "wait=1")
 
 
-def test_without_the_preference_nobody_waits(server: ApiServer) -> None:
-    """Nor with one that is not understood, or is for no time at all."""
+def test_a_request_without_a_valid_preference_does_not_wait(server: ApiServer) -> None:
     id_ = server.send()
     began = time.monotonic()
     assert "preference-applied" not in server.get(f"/emails/{id_}").headers

@@ -1,4 +1,4 @@
-"""No answer and no line of the log repeats more than some hundred characters of what a caller sent."""
+"""Responses and log lines repeat at most some hundred characters of a request."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def _check(door_answer: Any, lines: str) -> None:
 def test_a_member_is_not_repeated_at_length(
     server: ApiServer, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever is wrong with it."""
+    """For every error of a member."""
     email = MINIMAL | changes
     for path, body in (("/emails", email), ("/emails/batch", [email] * 2)):
         capsys.readouterr()
@@ -82,8 +82,8 @@ def test_a_path_a_query_and_a_header_are_not_repeated_at_length(
         assert len(answer.content) < 2000
 
 
-def test_a_method_of_any_length_is_answered_in_short(server: ApiServer) -> None:
-    """405 or 400, and never the whole word."""
+def test_a_long_method_is_not_repeated(server: ApiServer) -> None:
+    """405 or 400."""
     with server.connect() as connection:
         connection.sendall(b"A" * 30_000 + b" /emails HTTP/1.1\r\nHost: x\r\n\r\n")
         assert len(connection.recv(100_000)) < 2000

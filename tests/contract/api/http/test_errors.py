@@ -1,4 +1,4 @@
-"""Whatever goes wrong, whoever finds it: cases S20, E1, E2, E3, E6 and E7, and the entrance."""
+"""Errors of every layer: cases S20, E1, E2, E3, E6 and E7, and request ids."""
 
 import json
 import sqlite3
@@ -29,14 +29,14 @@ OCTETS = json.dumps(MINIMAL).encode()
 
 
 def head(server: ApiServer, *lines: str, method: str = "POST", path: str = "/emails") -> bytes:
-    """A request up to its body."""
+    """Return a request up to its body."""
     fields = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}", *lines]
     return "\r\n".join([*fields, "", ""]).encode()
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/emails/x/y/z", pytest.param("/%00", marks=NUL), "/emails/%2e%2e"])
 def test_e1_unknown_path(server: ApiServer, path: str) -> None:
-    """404 in the same form as all else."""
+    """404 in the common form."""
     assert check_error(server.get(path))["name"] in ("not_found", "invalid_parameter")
 
 
@@ -51,14 +51,14 @@ def test_e1_unknown_path(server: ApiServer, path: str) -> None:
     ],
 )
 def test_e1_wrong_method(server: ApiServer, method: str, path: str, allow: str) -> None:
-    """405, with what is allowed."""
+    """405 with Allow."""
     response = server.client.request(method, path)
     refused(response, 405, "method_not_allowed")
     assert response.headers["allow"] == allow
 
 
 def test_e2_a_crash(server: ApiServer) -> None:
-    """Is an answer, and the same connection still works."""
+    """500 in the common form, and the connection stays usable."""
     octets = json.dumps(changed(from_="crash@contoso.com")).encode()
     with server.connect() as connection:
         connection.sendall(head(server, f"Content-Length: {len(octets)}") + octets)
@@ -68,7 +68,7 @@ def test_e2_a_crash(server: ApiServer) -> None:
 
 
 def test_e3_the_store_is_down(tmp_path: Path) -> None:
-    """503 with when to come back; the email was not kept, and all is well once the store is."""
+    """503 with Retry-After; nothing is stored, and requests succeed once the store is back."""
     with open_server(tmp_path) as server, closing(sqlite3.connect(server.database, isolation_level=None)) as other:
         id_ = server.send()
         other.execute("ALTER TABLE contents RENAME TO away")
@@ -86,7 +86,7 @@ def test_e3_the_store_is_down(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*PATHS_BEFORE_EMAIL_ID, *PATHS])
 def test_e6_what_a_relay_does_not_have(server: ApiServer, path: str) -> None:
-    """Says so, to callers with a key."""
+    """A caller with a key gets an explanation."""
     path = path.replace("{rest:path}", "a/b").replace("{id}", "0c6a1b52-0f3b-7c3f-8000-000000000000")
     for method in METHODS:
         response = server.client.request(method, path)
@@ -99,7 +99,7 @@ def test_e6_what_a_relay_does_not_have(server: ApiServer, path: str) -> None:
 
 
 def test_e7_draining(tmp_path: Path) -> None:
-    """New requests go elsewhere; whoever watches the process still hears."""
+    """New requests get 503; health checks are still answered."""
     with open_server(tmp_path) as server:
         id_ = server.send()
         server.draining = True
@@ -116,8 +116,8 @@ def test_e7_draining(tmp_path: Path) -> None:
 
 
 @pytest.mark.direct("a gateway reads a body before it passes it on")
-def test_e7_what_a_stop_cuts_is_told_so(tmp_path: Path) -> None:
-    """A request that has not ended when a stop has waited long enough: 503 and when to come back, never a bare 500."""
+def test_e7_a_request_cut_by_a_stop_gets_503(tmp_path: Path) -> None:
+    """With Retry-After, never a bare 500."""
     with open_server(tmp_path) as server, server.connect() as connection:
         connection.sendall(head(server, "Content-Length: 100", "Expect: 100-continue"))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -136,8 +136,8 @@ def test_health(server: ApiServer) -> None:
     assert server.inside("/healthz", "HEAD").status_code == 200
 
 
-def test_s20_a_body_over_the_cap(server: ApiServer) -> None:
-    """413 in the wire form, also to a client that writes all of it before it reads."""
+def test_s20_a_body_over_the_limit(server: ApiServer) -> None:
+    """413 in the common form, also to a client that writes all of it before it reads."""
     body = b'{"text": "' + b"x" * (server.limits.max_body_bytes + 1_000_000) + b'"}'
     refused(server.post(body), 413, "validation_error")
     refused(server.client.post("/emails", content=(body[i : i + 65_536] for i in range(0, len(body), 65_536))), 413,
@@ -146,8 +146,7 @@ def test_s20_a_body_over_the_cap(server: ApiServer) -> None:
 
 
 @EARLY
-def test_s20_a_length_over_the_cap_is_refused_before_it_is_sent(server: ApiServer) -> None:
-    """The answer comes while nothing of the body was written."""
+def test_s20_a_length_over_the_limit_is_refused_before_the_body(server: ApiServer) -> None:
     for expectation in ((), ("Expect: 100-continue",)):
         with server.connect() as connection:
             connection.sendall(head(server, "Content-Length: 100000000000", *expectation))
@@ -157,8 +156,7 @@ def test_s20_a_length_over_the_cap_is_refused_before_it_is_sent(server: ApiServe
 
 
 @EARLY
-def test_a_chunked_body_is_counted_while_it_comes(server: ApiServer) -> None:
-    """An endless one is cut off at the cap."""
+def test_an_endless_chunked_body_is_cut_at_the_limit(server: ApiServer) -> None:
     piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     with server.connect() as connection:
         connection.sendall(head(server, "Transfer-Encoding: chunked"))
@@ -167,16 +165,14 @@ def test_a_chunked_body_is_counted_while_it_comes(server: ApiServer) -> None:
         refused(read_response(connection), 413, "validation_error")
 
 
-def test_a_body_at_the_cap_is_read(tmp_path: Path) -> None:
-    """The limit itself is allowed."""
+def test_a_body_at_the_limit_is_accepted(tmp_path: Path) -> None:
     with open_server(tmp_path, limits=small(max_body_bytes=len(OCTETS))) as server:
         accepted(server.post(OCTETS))
         refused(server.post(OCTETS + b" "), 413, "validation_error")
 
 
 @EARLY
-def test_a_slow_body(tmp_path: Path) -> None:
-    """Does not keep the relay waiting for ever."""
+def test_a_slow_body_times_out(tmp_path: Path) -> None:
     with open_server(tmp_path, limits=small(body_seconds=0.2)) as server, server.connect() as connection:
         connection.sendall(head(server, "Content-Length: 100") + b"{")
         response = read_response(connection)
@@ -184,8 +180,7 @@ def test_a_slow_body(tmp_path: Path) -> None:
         assert server.gateway or response.headers["connection"] == "close"
 
 
-def test_half_a_body(server: ApiServer) -> None:
-    """A caller that goes away keeps nothing and breaks nothing."""
+def test_a_disconnect_in_the_body_stores_nothing(server: ApiServer) -> None:
     kept = server.count()
     with server.connect() as connection:
         connection.sendall(head(server, f"Content-Length: {len(OCTETS)}") + OCTETS[:-5])
@@ -196,16 +191,15 @@ def test_half_a_body(server: ApiServer) -> None:
 
 
 @pytest.mark.direct("a gateway makes ids of its own form: tests/gateway")
-def test_the_request_id(server: ApiServer) -> None:
-    """The caller's own, or one made here."""
+def test_the_request_id_is_the_callers_or_generated(server: ApiServer) -> None:
     assert server.client.get("/healthz", headers={"x-request-id": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
     for odd in (b"a b", b"x" * 129, b'"', "ü".encode()):
         given = server.client.get("/nope", headers={b"x-request-id": odd})
         assert len(check_error(given)["request_id"]) == 24
 
 
-def test_a_large_body_does_not_stop_the_others(server: ApiServer) -> None:
-    """Nobody waits for 5 s, api.md §1, rule 10: here the answer to both comes at once."""
+def test_a_large_body_does_not_delay_other_requests(server: ApiServer) -> None:
+    """api.md §1, rule 10."""
     large = json.dumps(changed(attachments=[{"filename": "a", "content": [1] * 500_000}])).encode()
     with server.connect() as connection:
         connection.sendall(head(server, f"Content-Length: {len(large)}") + large)

@@ -1,4 +1,4 @@
-"""Case E5: whatever JSON comes, the answer keeps the rules of the wire."""
+"""Case E5: any JSON gets a response of the documented form."""
 
 import json
 from typing import Any
@@ -70,14 +70,14 @@ QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthC
 
 
 @pytest.fixture
-def own(server: ApiServer) -> str:
-    """A key of the test's own: most of its requests are refused, and that is limited for each key."""
+def own_key(server: ApiServer) -> str:
+    """Key of its own: most requests are refused, and refusals are limited per key."""
     return server.make_key()
 
 
-def check(server: ApiServer, octets: bytes, own: str, key: str | None = None) -> None:
-    """A success or an error of the caller's, in the form of either."""
-    headers = {"authorization": f"Bearer {own}"} | ({} if key is None else {"idempotency-key": key})
+def check(server: ApiServer, octets: bytes, own_key: str, key: str | None = None) -> None:
+    """Check for a success or a 4xx error of the documented form."""
+    headers = {"authorization": f"Bearer {own_key}"} | ({} if key is None else {"idempotency-key": key})
     response = server.client.post("/emails", content=octets, headers=headers)
     if response.status_code == 200:
         accepted(response)
@@ -88,20 +88,20 @@ def check(server: ApiServer, octets: bytes, own: str, key: str | None = None) ->
 
 @QUICK
 @given(st.dictionaries(FIELDS, VALUES, max_size=5))
-def test_e5_any_values_in_a_good_email(server: ApiServer, own: str, changes: dict[str, Any]) -> None:
-    """Each member may be anything."""
-    check(server, json.dumps(MINIMAL | changes).encode(), own)
+def test_e5_any_values_in_a_good_email(server: ApiServer, own_key: str, changes: dict[str, Any]) -> None:
+    """Any value in each member."""
+    check(server, json.dumps(MINIMAL | changes).encode(), own_key)
 
 
 @QUICK
 @given(VALUES)
-def test_e5_any_json(server: ApiServer, own: str, value: Any) -> None:
-    """Anything at all."""
-    check(server, json.dumps(value).encode(), own, key="fuzz")
+def test_e5_any_json(server: ApiServer, own_key: str, value: Any) -> None:
+    """Any JSON value."""
+    check(server, json.dumps(value).encode(), own_key, key="fuzz")
 
 
 @QUICK
 @given(st.binary(max_size=200) | st.text(max_size=50).map(lambda text: b'{"from": "' + text.encode("utf-8", "replace")))
-def test_e5_any_octets(server: ApiServer, own: str, octets: bytes) -> None:
-    """No JSON either."""
-    check(server, octets, own)
+def test_e5_any_bytes(server: ApiServer, own_key: str, octets: bytes) -> None:
+    """Also invalid JSON."""
+    check(server, octets, own_key)

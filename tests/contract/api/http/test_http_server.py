@@ -1,4 +1,4 @@
-"""How answers leave: in one piece where they can, at once where somebody waits for the first piece."""
+"""Writes of responses: in one segment if possible, and the first part at once if the client waits for it."""
 
 import json
 
@@ -10,14 +10,14 @@ OCTETS = json.dumps(MINIMAL).encode()
 
 
 def head(server: ApiServer, *lines: str) -> bytes:
-    """A request up to its body."""
+    """Return a request up to its body."""
     fields = ["POST /emails HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}", *lines]
     return "\r\n".join([*fields, f"Content-Length: {len(OCTETS)}", "", ""]).encode()
 
 
 @pytest.mark.direct("how its answers leave is its own affair")
-def test_an_answer_is_one_segment(server: ApiServer) -> None:
-    """Head and body together, so that the caller is woken once."""
+def test_a_response_is_one_segment(server: ApiServer) -> None:
+    """Head and body together."""
     with server.connect() as connection:
         for _ in range(20):
             connection.sendall(head(server) + OCTETS)
@@ -26,8 +26,8 @@ def test_an_answer_is_one_segment(server: ApiServer) -> None:
             assert first.endswith(b'"}')
 
 
-def test_pipelined_answers_come_in_order(server: ApiServer) -> None:
-    """Each whole, on one connection, which the caller closes with the last request."""
+def test_pipelined_responses_are_in_order(server: ApiServer) -> None:
+    """On one connection, which the client closes with its last request."""
     with server.connect() as connection:
         connection.sendall((head(server) + OCTETS) * 3 + head(server, "Connection: close") + OCTETS)
         with connection.makefile("rb") as stream:
@@ -37,8 +37,8 @@ def test_pipelined_answers_come_in_order(server: ApiServer) -> None:
     assert octets.endswith(b'"}')
 
 
-def test_who_asks_before_sending_is_told_to_go_on(server: ApiServer) -> None:
-    """100 Continue (RFC 9110 §10.1.1) is followed by nothing, and does not wait for it."""
+def test_expect_100_continue_is_answered_at_once(server: ApiServer) -> None:
+    """RFC 9110 §10.1.1: nothing is delayed to be combined with it."""
     with server.connect() as connection:
         connection.sendall(head(server, "Expect: 100-continue"))
         assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"

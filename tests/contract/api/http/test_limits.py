@@ -1,4 +1,4 @@
-"""How much of a caller is taken, and how long one is waited for: what is beyond it is told why, or is cut."""
+"""Limits on size and time of a caller's requests: an error names the limit, or the connection is cut."""
 
 import base64
 import json
@@ -16,33 +16,33 @@ CUT = 0.3  # seconds these doors wait
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A door that does not wait long."""
+def short_timeouts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Server with short timeouts."""
     with open_server(tmp_path_factory.mktemp("impatient"), timeout=CUT) as server:
         yield server
 
 
 def head(server: ApiServer, *lines: str, path: str = "/emails", method: str = "POST") -> bytes:
-    """A request up to its body."""
+    """Return a request up to its body."""
     fields = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}", *lines]
     return "\r\n".join([*fields, "", ""]).encode()
 
 
 def ended(connection: socket.socket) -> bytes:
-    """What still comes before the other side closes."""
+    """Return the bytes until the other side closes."""
     with connection.makefile("rb") as stream:
         return stream.read()
 
 
 def pour(connection: socket.socket, first: bytes, more: bytes) -> None:
-    """Write and never end."""
+    """Write without end."""
     connection.sendall(first)
     while True:
         connection.sendall(more)
 
 
 def bare(response: bytes) -> tuple[int, dict[str, object]]:
-    """Status and body of an answer that was given below the application, which has no request id."""
+    """Return status and body of a response below the application, which has no request id."""
     first, _, content = response.partition(b"\r\n\r\n")
     assert b"\r\ncontent-type: application/json\r\n" in first
     assert b"\r\nconnection: close" in first
@@ -53,19 +53,18 @@ def bare(response: bytes) -> tuple[int, dict[str, object]]:
 
 @pytest.mark.direct("a gateway waits for its own callers")
 @pytest.mark.parametrize("octets", [b"", b"\r\n", b"\r\n\r\n"])
-def test_who_connects_and_says_nothing_is_cut(impatient: ApiServer, octets: bytes) -> None:
-    """Without a word: nothing was asked."""
-    with impatient.connect() as connection:
+def test_a_silent_connection_is_cut_without_a_response(short_timeouts: ApiServer, octets: bytes) -> None:
+    with short_timeouts.connect() as connection:
         connection.sendall(octets)
         assert ended(connection) == b""
 
 
 @pytest.mark.direct("a gateway waits for its own callers")
 @pytest.mark.parametrize("octets", [b"P", b"POST /emails HTTP/1.1\r\nHost: x\r\nAuthor"])
-def test_half_a_head_is_cut(impatient: ApiServer, octets: bytes) -> None:
-    """And told so, as the first request of a connection and as a later one."""
-    for before in (b"", head(impatient, path="/healthz", method="GET")):
-        with impatient.connect() as connection:
+def test_half_a_head_gets_408(short_timeouts: ApiServer, octets: bytes) -> None:
+    """As the first request of a connection and as a later one."""
+    for before in (b"", head(short_timeouts, path="/healthz", method="GET")):
+        with short_timeouts.connect() as connection:
             if before:
                 connection.sendall(before)
                 assert read_response(connection).status_code == 200
@@ -75,9 +74,9 @@ def test_half_a_head_is_cut(impatient: ApiServer, octets: bytes) -> None:
 
 
 @pytest.mark.direct("a gateway waits for its own callers")
-def test_a_drop_now_and_then_does_not_help(impatient: ApiServer) -> None:
-    """The whole head has to come in time, not something of it."""
-    with impatient.connect() as connection:
+def test_a_trickled_head_is_cut(short_timeouts: ApiServer) -> None:
+    """The time limit is for the whole head."""
+    with short_timeouts.connect() as connection:
         connection.settimeout(CUT / 10)
         connection.sendall(b"GET / HTTP/1.1\r\n")
         answer = b""
@@ -90,25 +89,24 @@ def test_a_drop_now_and_then_does_not_help(impatient: ApiServer) -> None:
 
 
 @pytest.mark.direct("a gateway waits for its own callers")
-def test_the_rest_of_a_body_after_the_answer_is_not_waited_for_long(impatient: ApiServer) -> None:
-    """The answer needed none of it."""
-    with impatient.connect() as connection:
-        connection.sendall(head(impatient, "Content-Length: 10", path="/healthz", method="GET"))
+def test_an_unread_rest_of_a_body_is_cut_soon_after_the_response(short_timeouts: ApiServer) -> None:
+    with short_timeouts.connect() as connection:
+        connection.sendall(head(short_timeouts, "Content-Length: 10", path="/healthz", method="GET"))
         assert read_response(connection).status_code == 200
         assert ended(connection) == b""
 
 
-def test_who_waits_for_an_answer_is_not_cut(impatient: ApiServer) -> None:
-    """However long it takes, and whatever comes meanwhile."""
-    id_ = impatient.send(scheduled_at="in 1 hour")
-    with impatient.connect() as connection:
-        connection.sendall(head(impatient, "Prefer: wait=1", path=f"/emails/{id_}", method="GET") + b"GET /hea")
+def test_a_client_that_waits_for_a_response_is_not_cut(short_timeouts: ApiServer) -> None:
+    """Whatever it sends meanwhile."""
+    id_ = short_timeouts.send(scheduled_at="in 1 hour")
+    with short_timeouts.connect() as connection:
+        connection.sendall(head(short_timeouts, "Prefer: wait=1", path=f"/emails/{id_}", method="GET") + b"GET /hea")
         assert read_response(connection).status_code == 200
 
 
 @pytest.mark.direct("a gateway reads for its own callers")
-def test_who_does_not_read_is_cut(tmp_path: Path) -> None:
-    """With more on the way than the kernel takes. Who reads is given time: something has to be read, not all of it."""
+def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
+    """With more in flight than the kernel buffers. Any progress of reading renews the time."""
     content = bytes(range(256)) * 32_768
     limits = small(max_body_bytes=16 << 20, max_message_bytes=16 << 20)
     with open_server(tmp_path, limits=limits, timeout=CUT) as server:
@@ -123,8 +121,8 @@ def test_who_does_not_read_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.direct("a gateway has its own bounds")
-def test_a_head_without_end(server: ApiServer) -> None:
-    """Is 431, however it is made: one field, many, a path, or trailers after a body."""
+def test_an_endless_head_is_431(server: ApiServer) -> None:
+    """One field, many, a path, or trailers after a body."""
     chunked = head(server, "Transfer-Encoding: chunked") + b"0\r\n"
     for first, more in (
         (b"GET / HTTP/1.1\r\nX: ", b"y" * 4096),
@@ -138,8 +136,7 @@ def test_a_head_without_end(server: ApiServer) -> None:
 
 
 @pytest.mark.direct("a gateway has its own bounds")
-def test_a_head_that_is_too_large_is_told_so(server: ApiServer) -> None:
-    """In the form of every error."""
+def test_a_large_head_gets_the_common_error_form(server: ApiServer) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
         for octets in (327_600, 100):  # all of it is read: what is left unread would reset the connection
@@ -148,8 +145,7 @@ def test_a_head_that_is_too_large_is_told_so(server: ApiServer) -> None:
         assert (status, told["name"], told["reason"]) == (431, "validation_error", "head_too_large")
 
 
-def test_trailers_are_no_header_fields(server: ApiServer) -> None:
-    """They come after what they would decide."""
+def test_trailers_are_ignored(server: ApiServer) -> None:
     body = json.dumps(MINIMAL).encode()
     chunk = b"%x\r\n%s\r\n0\r\nIdempotency-Key: x\r\nX-Request-Id: y\r\n\r\n" % (len(body), body)
     kept = server.count()
@@ -161,8 +157,8 @@ def test_trailers_are_no_header_fields(server: ApiServer) -> None:
 
 
 @pytest.mark.direct("a gateway has its own bounds")
-def test_too_many_connections(tmp_path: Path) -> None:
-    """503 at once and when to come again; there is room again when others leave."""
+def test_too_many_connections_get_503(tmp_path: Path) -> None:
+    """With Retry-After, until others close."""
     with open_server(tmp_path, connections=4) as server, ExitStack() as stack:
         server.client.close()
         held = [stack.enter_context(server.connect()) for _ in range(4)]
@@ -178,8 +174,8 @@ def test_too_many_connections(tmp_path: Path) -> None:
 
 
 @pytest.mark.direct("a gateway reads a body before it passes it on")
-def test_the_room_for_bodies(tmp_path: Path) -> None:
-    """What has no room is told to come again; what is small needs none; what is over leaves its room."""
+def test_the_memory_limit_of_bodies(tmp_path: Path) -> None:
+    """A large body beyond it gets 503; a small one needs none; a finished one returns its share."""
     with open_server(tmp_path, limits=small(max_bytes_in_flight=250_000)) as server, ExitStack() as stack:
         large = json.dumps(changed(text="x" * LARGE)).encode()
         held = [stack.enter_context(server.connect()) for _ in range(2)]
@@ -202,8 +198,8 @@ def test_the_room_for_bodies(tmp_path: Path) -> None:
 
 
 @pytest.mark.direct("a gateway reads a body before it passes it on")
-def test_room_is_given_back_whatever_the_end(tmp_path: Path) -> None:
-    """A refusal, a crash, a caller that is gone, a body that is too slow or too large."""
+def test_memory_is_released_after_every_end(tmp_path: Path) -> None:
+    """A refusal, a crash, a disconnect, a slow or too large body."""
     limits = small(max_bytes_in_flight=150_000, max_body_bytes=120_000, body_seconds=CUT)
     with open_server(tmp_path, limits=limits) as server:
         large = changed(text="x" * LARGE)
@@ -223,13 +219,13 @@ def test_room_is_given_back_whatever_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"headers":{"a":['])
-def test_deep_json(server: ApiServer, opening: bytes) -> None:
-    """Is 400, however deep."""
+def test_deep_json_is_400(server: ApiServer, opening: bytes) -> None:
+    """At any depth."""
     for depth in (1000, 100_000):
         refused(server.post(opening * depth), 400, "validation_error")
 
 
-def test_how_many(server: ApiServer) -> None:
+def test_the_limits_of_lists(server: ApiServer) -> None:
     """50 in each list of addresses, 1,000 headers, attachments and tags."""
     some = [f"a{n}@example.com" for n in range(50)]
     accepted(server.post(changed(to=some, cc=some, bcc=some, reply_to=some)))

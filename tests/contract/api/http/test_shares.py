@@ -1,4 +1,4 @@
-"""One address and one API key get a share of connections, requests and memory; the others are answered meanwhile."""
+"""Shares of connections, requests and memory per address and API key; the others are answered meanwhile."""
 
 import asyncio
 import json
@@ -40,18 +40,18 @@ ANOTHER = ("127.0.0.2", 0)  # a second caller's address
 
 
 def connect(server: ApiServer, source: tuple[str, int] = ("127.0.0.1", 0)) -> socket.socket:
-    """A connection from this address."""
+    """Connect from this address."""
     return socket.create_connection(("127.0.0.1", server.port), timeout=20, source_address=source)
 
 
 def posted(server: ApiServer, connection: socket.socket, body: bytes = PLAIN, *lines: str) -> None:
-    """POST an email that is accepted."""
+    """POST an email that must be accepted."""
     connection.sendall(head(server, f"Content-Length: {len(body)}", *lines) + body)
     accepted(read_response(connection))
 
 
 def test_announced_bytes_are_not_charged(tmp_path: Path) -> None:
-    """Uploads that announce the largest body and send one byte leave the memory to others, of the same key, too."""
+    """Uploads that announce the largest body and send one byte use no memory of others, of the same key, too."""
     limits = small(max_bytes_in_flight=8 << 20, max_body_bytes=4 << 20)
     with open_server(tmp_path, limits=limits) as server, ExitStack() as stack:
         for _ in range(6):
@@ -64,7 +64,7 @@ def test_announced_bytes_are_not_charged(tmp_path: Path) -> None:
 
 
 def test_one_key_gets_half_of_the_memory(tmp_path: Path) -> None:
-    """What it has sent counts; another key, from another address, has the other half."""
+    """By bytes received; another key from another address has the other half."""
     limits = small(max_bytes_in_flight=1_000_000, max_body_bytes=400_000)
     with open_server(tmp_path, limits=limits) as server, ExitStack() as stack:
         first, second = server.key, server.make_key()
@@ -83,8 +83,8 @@ def test_one_key_gets_half_of_the_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_has_to_arrive_at_a_rate(tmp_path: Path, chunked: bool) -> None:
-    """A byte now and then is not enough, whatever its length; who sends fast enough may take longer than the grace."""
+def test_a_body_below_the_minimum_rate_is_cut(tmp_path: Path, chunked: bool) -> None:
+    """A fast enough one may take longer than the grace."""
     limits = small(body_grace_seconds=0.3, body_bytes_per_second=100_000)
     with open_server(tmp_path, limits=limits) as server:
         line = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000"
@@ -107,8 +107,8 @@ def test_a_body_has_to_arrive_at_a_rate(tmp_path: Path, chunked: bool) -> None:
             accepted(read_response(connection))
 
 
-def test_a_body_that_ends_after_its_key_was_revoked(tmp_path: Path) -> None:
-    """Is refused: the key is checked again before the email is kept."""
+def test_a_body_that_ends_after_its_key_was_revoked_is_refused(tmp_path: Path) -> None:
+    """The key is checked again before the email is stored."""
     with pytest.MonkeyPatch.context() as patch, open_server(tmp_path) as server:
         for module in (api_body, api_keys):
             patch.setattr(module, "KEY_CHECKED_FOR", 0.0)
@@ -127,8 +127,8 @@ def test_a_body_that_ends_after_its_key_was_revoked(tmp_path: Path) -> None:
         assert server.count() == 1
 
 
-def test_connections_of_one_address(tmp_path: Path) -> None:
-    """More are refused, but for the checks of operators; another address is served."""
+def test_connections_of_one_address_are_limited(tmp_path: Path) -> None:
+    """Except health checks; another address is served."""
     with open_server(tmp_path, connections_per_address=3) as server, ExitStack() as stack:
         server.client.close()
         for _ in range(3):
@@ -148,8 +148,8 @@ def test_connections_of_one_address(tmp_path: Path) -> None:
             posted(server, other)
 
 
-def test_silent_connections_do_not_keep_the_reserved_ones(tmp_path: Path) -> None:
-    """The oldest that asks nothing gives way, so /healthz is answered at once however many are open."""
+def test_silent_connections_do_not_block_the_reserved_ones(tmp_path: Path) -> None:
+    """The oldest idle one is closed, so /healthz is answered at once."""
     with open_server(tmp_path, connections=2) as server, ExitStack() as stack:
         server.client.close()
         for _ in range(100):
@@ -160,8 +160,8 @@ def test_silent_connections_do_not_keep_the_reserved_ones(tmp_path: Path) -> Non
                 assert read_response(one_more).status_code == 200
 
 
-def test_connections_of_a_gateway(tmp_path: Path) -> None:
-    """Are not limited by its address; its callers' requests are, by theirs."""
+def test_connections_of_a_gateway_are_not_limited(tmp_path: Path) -> None:
+    """Requests are limited by the address of the caller."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(middleware, "MAX_REQUESTS_PER_CALLER", 2)
         with (
@@ -181,8 +181,8 @@ def test_connections_of_a_gateway(tmp_path: Path) -> None:
             server.draining = True  # who waits is answered
 
 
-def test_requests_of_one_key(tmp_path: Path) -> None:
-    """From however many addresses; another key is answered, and the same one when the first have been."""
+def test_concurrent_requests_of_one_key_are_limited(tmp_path: Path) -> None:
+    """From all addresses; another key is answered, and the same one when the first have ended."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(middleware, "MAX_REQUESTS_PER_CALLER", 2)
         with open_server(tmp_path) as server, ExitStack() as stack:
@@ -207,8 +207,8 @@ def test_requests_of_one_key(tmp_path: Path) -> None:
             accepted(server.post(MINIMAL, key=first))
 
 
-def test_waiters_of_one_key(tmp_path: Path) -> None:
-    """Beyond the share the answer comes at once, and does not say that it waited; another key waits."""
+def test_waits_of_one_key_are_limited(tmp_path: Path) -> None:
+    """Beyond the share the response is immediate and has no Preference-Applied; another key waits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcome_waiter, "ROOM_OF_ONE", 1)
         with open_server(tmp_path) as server, ExitStack() as stack:
@@ -228,14 +228,14 @@ def test_waiters_of_one_key(tmp_path: Path) -> None:
 
 
 def scope_of(number: int) -> dict[str, object]:
-    """A request of one API key."""
+    """Return the scope of a request of one API key."""
     caller = Caller(Quota(1000, 1000))
     caller.key = Key(UUID(int=number), "k", Permission.FULL_ACCESS, 0.0, Policy())
     return {"caller": caller, "client": ("192.0.2.1", 1), "request_id": str(uuid4())}
 
 
-async def test_keys_take_turns() -> None:
-    """One that waits with much large work does not delay another by more than one piece; who gives up is left out."""
+async def test_large_work_of_keys_takes_turns() -> None:
+    """One key delays another by at most one piece; a cancelled request is left out."""
     room, done = MemoryBudget(1000), list[int]()
 
     async def work(number: int) -> None:
@@ -263,13 +263,13 @@ async def test_keys_take_turns() -> None:
         ("unknown", "unknown"),
     ],
 )
-def test_how_an_address_is_counted(address: str, counted: str) -> None:
-    """An IPv6 caller has 2^64 addresses."""
+def test_an_ipv6_network_counts_as_one_address(address: str, counted: str) -> None:
+    """A caller has 2^64 of them."""
     assert network(address) == counted
 
 
-def test_no_answer_is_stored_by_caches(server: ApiServer) -> None:
-    """But for the specification, which holds no data: mail, keys and errors stay between the caller and Postern."""
+def test_no_response_is_cacheable(server: ApiServer) -> None:
+    """Except the specification, which has no data."""
     id_ = server.send()
     for path in ("/emails", f"/emails/{id_}", f"/emails/{id_}/attachments", "/nowhere", "/healthz", "/keys"):
         assert server.get(path).headers.get_list("cache-control") == ["no-store"]
@@ -281,7 +281,7 @@ def test_no_answer_is_stored_by_caches(server: ApiServer) -> None:
 
 
 def below_application(server: ApiServer) -> bytes:
-    """An answer that the application does not see."""
+    """Return a response that the application does not see."""
     with server.connect() as connection:
         connection.sendall(b"no HTTP\r\n\r\n")
         return ended(connection)

@@ -1,4 +1,4 @@
-"""GET /openapi.json and GET /docs: valid, complete, true, and as the repository has them."""
+"""GET /openapi.json and GET /docs: valid, complete, true, and equal to the file in the repository."""
 
 import json
 import re
@@ -19,44 +19,44 @@ from tests.contract.api.specification import FILE, as_file, resolved, within
 
 @cache
 def written() -> Json:
-    """The specification in the repository."""
+    """Return the specification in the repository."""
     document: Json = json.loads(FILE.read_text("utf-8"))
     return document
 
 
 def operations() -> Iterator[tuple[str, str, Json]]:
-    """Method, path and operation."""
+    """Yield method, path and operation."""
     for path, methods in written()["paths"].items():
         for method, operation in methods.items():
             yield method, path, operation
 
 
 def responses() -> Iterator[tuple[str, str, Json]]:
-    """Operation, status and answer."""
+    """Yield operation, status and response."""
     for _, _, operation in operations():
         for status, answer in operation["responses"].items():
             yield operation["operationId"], status, resolved(written(), answer)
 
 
-def test_it_is_written_down(server: ApiServer) -> None:
+def test_the_file_is_current(server: ApiServer) -> None:
     """To renew it: make openapi."""
     assert as_file(server.get("/openapi.json").json()) == FILE.read_text("utf-8")
 
 
-def test_it_is_valid() -> None:
-    """By the schema of OpenAPI 3.1, and by the rules that no schema can say."""
+def test_the_specification_is_valid() -> None:
+    """By the schema of OpenAPI 3.1, and by the rules that no schema can express."""
     OpenAPIV31SpecValidator(written()).validate()
 
 
-def test_every_route_is_in_it(server: ApiServer) -> None:
-    """And none that is not there. What always answers 404 is told of in the introduction."""
+def test_every_route_is_specified(server: ApiServer) -> None:
+    """And no other. The introduction names those that always answer 404."""
     told = {(path, method.upper()) for method, path, _ in operations()}
     there = {(path, method) for path, methods in server.routes().items() if methods != {*METHODS} for method in methods}
     assert told == there
 
 
-def test_every_schema_is_one() -> None:
-    """Against the meta-schema, and every link leads to an operation that is there."""
+def test_every_schema_is_valid() -> None:
+    """By the meta-schema; every link leads to an existing operation."""
     for schema in written()["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     ids = {operation["operationId"] for _, _, operation in operations()}
@@ -64,8 +64,8 @@ def test_every_schema_is_one() -> None:
         assert {link["operationId"] for link in answer.get("links", {}).values()} <= ids, status
 
 
-def test_every_answer_shows_an_example() -> None:
-    """That is valid, and leaves nothing unsaid."""
+def test_every_response_has_a_valid_example() -> None:
+    """Of all its members."""
     for id, status, answer in responses():
         for media_type, content in answer.get("content", {}).items():
             if media_type == "application/json" and id != "getSpecification":
@@ -75,8 +75,7 @@ def test_every_answer_shows_an_example() -> None:
                     schema.validate(example["value"])
 
 
-def test_every_request_shows_an_example_that_fits() -> None:
-    """By its own schema."""
+def test_every_request_has_a_valid_example() -> None:
     for _, _, operation in operations():
         if "requestBody" in operation:
             content = operation["requestBody"]["content"]["application/json"]
@@ -88,7 +87,7 @@ def test_every_request_shows_an_example_that_fits() -> None:
 
 @pytest.fixture(scope="module")
 def parts(server: ApiServer) -> dict[str, str]:
-    """For each kind of thing in a path one that is there."""
+    """Return an existing object for each kind of path parameter."""
     key = server.make_key(Permission.FULL_ACCESS)
     webhook = server.post({"endpoint": "https://example.com/", "events": ["email.canceled"]}, "/webhooks", key)
     assert webhook.status_code == 200, webhook.text
@@ -97,7 +96,7 @@ def parts(server: ApiServer) -> dict[str, str]:
 
 
 def there(server: ApiServer, path: str, parts: dict[str, str]) -> str:
-    """The path with an email that is scheduled, or the webhook, or the key."""
+    """Return the path with the scheduled email, the webhook or the key."""
     if "{id}" not in path:
         return path
     known = next((id for start, id in parts.items() if path.startswith(start)), None)
@@ -105,7 +104,7 @@ def there(server: ApiServer, path: str, parts: dict[str, str]) -> str:
 
 
 def test_every_example_of_a_request_is_accepted(server: ApiServer, parts: dict[str, str]) -> None:
-    """By a Postern that runs. (There is no mailbox before this one.)"""
+    """By a running Postern, which has no mailbox."""
     for method, path, operation in operations():
         if "requestBody" not in operation or path.startswith("/mailboxes"):
             continue
@@ -118,7 +117,7 @@ def test_every_example_of_a_request_is_accepted(server: ApiServer, parts: dict[s
 
 
 def test_every_example_of_a_parameter_is_accepted(server: ApiServer, parts: dict[str, str]) -> None:
-    """All of an operation's at once."""
+    """All of an operation together."""
     for method, path, operation in operations():
         given = [it for it in operation.get("parameters", ()) if "example" in it and it["in"] != "path"]
         if method == "get" and given:
@@ -134,13 +133,13 @@ def test_every_example_of_a_parameter_is_accepted(server: ApiServer, parts: dict
 
 
 def conforms(operation: Json, answer: httpx.Response) -> None:
-    """The answer is one that the document has, and says nothing that the document does not."""
+    """Check that the document has this response and all of its members."""
     told = resolved(written(), operation["responses"][str(answer.status_code)])
     Draft202012Validator(within(written(), told["content"]["application/json"]["schema"])).validate(answer.json())
 
 
-def test_what_is_needed_is_what_is_asked_for(server: ApiServer) -> None:
-    """The roles of an operation are the permissions that are let in, and no others."""
+def test_specified_permissions_are_those_required(server: ApiServer) -> None:
+    """And no others."""
     keys = {permission: server.make_key(permission) for permission in Permission}
     for method, path, operation in operations():
         concrete = re.sub(r"\{[a-z_]+\}", "0c6a1b52-0f3b-7c3f-8000-000000000000", path)
@@ -153,21 +152,21 @@ def test_what_is_needed_is_what_is_asked_for(server: ApiServer) -> None:
 
 
 def permissions(roles: set[str]) -> list[Permission]:
-    """Those to be tried."""
+    """Return the permissions to try."""
     return [*Permission] if roles else []
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
-def test_they_ask_for_no_key(server: ApiServer, path: str) -> None:
-    """They hold no data; and they are made once, not at each request."""
+def test_the_specification_needs_no_key(server: ApiServer, path: str) -> None:
+    """It has no data, and is built once."""
     answers = [httpx.get(server.url + path) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].content == answers[1].content
     assert httpx.head(server.url + path).status_code == 200
 
 
-def test_the_page_needs_nothing_from_elsewhere(server: ApiServer) -> None:
-    """No script, and nothing that would be loaded: its policy forbids both, and it has neither."""
+def test_the_page_has_no_script_and_no_external_resource(server: ApiServer) -> None:
+    """Its policy forbids both."""
     answer = server.get("/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
@@ -175,7 +174,7 @@ def test_the_page_needs_nothing_from_elsewhere(server: ApiServer) -> None:
 
 
 def test_the_page_has_every_operation_and_every_type(server: ApiServer) -> None:
-    """And each link inside it leads somewhere."""
+    """And every link inside it has a target."""
     page = server.get("/docs").text
     anchors = set(re.findall(r'\sid="([^"]+)"', page))
     assert {operation["operationId"] for method, _, operation in operations() if method != "head"} <= anchors
@@ -184,7 +183,7 @@ def test_the_page_has_every_operation_and_every_type(server: ApiServer) -> None:
 
 
 def test_the_errors_are_those_of_the_code() -> None:
-    """E5 of the contract, for the document: 15 names, and no member that trips a parser."""
+    """E5 of the contract, for the document: 15 names, and no member that breaks a parser."""
     error: Any = written()["components"]["schemas"]["Error"]
     assert not {"type", "code", "error"} & error["properties"].keys()
     assert len(written()["components"]["schemas"]["ErrorName"]["enum"]) == 15

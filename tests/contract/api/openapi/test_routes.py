@@ -1,4 +1,4 @@
-"""Every route is documented, in its spelling, and the gateways pass the public ones."""
+"""Every route is documented in its spelling, and the gateways pass the public ones."""
 
 import re
 import socket
@@ -17,7 +17,7 @@ ID = "0c6a1b52-0f3b-7c3f-8000-000000000000"
 
 
 def test_every_route_is_documented(server: ApiServer) -> None:
-    """The table in deploy/docs/api.md has each of them and no other."""
+    """The table in deploy/docs/api.md has all of them and no other."""
     told = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", REFERENCE.read_text("utf-8"), re.MULTILINE))
     there = {
         f"{method} {path}"
@@ -28,14 +28,14 @@ def test_every_route_is_documented(server: ApiServer) -> None:
     assert told == there
 
 
-def test_what_can_be_read_can_be_asked_for_by_head(server: ApiServer) -> None:
-    """RFC 9110 §9.3.2: wherever GET is."""
+def test_every_get_route_has_head(server: ApiServer) -> None:
+    """RFC 9110 §9.3.2."""
     for path, methods in server.routes().items():
         assert ("GET" in methods) == ("HEAD" in methods), path
 
 
 def test_a_trailing_slash_changes_nothing(server: ApiServer) -> None:
-    """S8, for every route of callers: never a redirect, and the same answer."""
+    """S8, for every public route: no redirect, and the same response."""
     routes = {path: methods for path, methods in server.routes().items() if path not in INSIDE}
     for path, methods in routes.items():
         concrete = re.sub(r"\{[a-z_]+(:path)?\}", ID, path)
@@ -46,8 +46,8 @@ def test_a_trailing_slash_changes_nothing(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("file", ["nginx/nginx.conf", "caddy/Caddyfile"])
-def test_the_gateways_pass_what_is_public(server: ApiServer, file: str) -> None:
-    """Their lists have the first part of every path but those that ask for no key."""
+def test_the_gateways_pass_the_public_paths(server: ApiServer, file: str) -> None:
+    """Their lists have the first part of every path that requires a key."""
     [listed] = ALLOWED.findall((DEPLOY / file).read_text("utf-8"))
     public = {path.split("/")[1] for path in server.routes() if path not in INSIDE}
     assert sorted(listed.replace("\\", "").split("|")) == sorted(public)
@@ -55,7 +55,7 @@ def test_the_gateways_pass_what_is_public(server: ApiServer, file: str) -> None:
 
 @pytest.mark.direct("what is for machines inside is not passed on: tests/gateway")
 def test_an_internal_path_has_one_spelling(server: ApiServer) -> None:
-    """Any other is refused, so that no rule of a gateway can be passed by."""
+    """Any other is refused, so that no rule of a gateway can be bypassed."""
     exact = tuple(f" {path} HTTP/".encode() for path in INSIDE)
     asked = [each for each in spellings() if not any(path in each for path in exact) and not _is_exact_target(each)]
     assert len(asked) >= 750
@@ -69,7 +69,7 @@ def test_an_internal_path_has_one_spelling(server: ApiServer) -> None:
 
 
 def _is_exact_target(request: bytes) -> bool:
-    """Whether the path of the request target is an internal one: a query, or a scheme and host, may be around it."""
+    """Return whether the request target is an internal path, with or without a query, scheme and host."""
     target = request.split(b" ", 2)[1].split(b"?")[0].split(b"#")[0].lower()
     return any(target.endswith(path.encode()) and target.count(b"/") in (1, 3) for path in INSIDE)
 
@@ -82,7 +82,7 @@ def _is_exact_target(request: bytes) -> bool:
         *("/x/%2e%2e/emails", "/emails/%2e%2e", "/%2e/emails"),
     ],
 )
-def test_control_characters_and_dot_segments(server: ApiServer, path: str) -> None:
-    """404, with the characters escaped."""
+def test_control_characters_and_dot_segments_are_404(server: ApiServer, path: str) -> None:
+    """With the characters escaped."""
     body = refused(server.get(path), 404, "not_found")
     assert body["message"].isprintable()

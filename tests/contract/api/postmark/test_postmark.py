@@ -1,4 +1,4 @@
-"""POST /email and POST /email/batch: what Postmark's SDKs send and read, through a real socket."""
+"""POST /email and POST /email/batch: requests and responses of Postmark's SDKs, through a real socket."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ NAMES = strategies.sampled_from(
 
 
 def post(server: ApiServer, content: Any, path: str = "/email", **headers: str) -> httpx.Response:
-    """With Postmark's header alone, unless another is given."""
+    """POST with Postmark's header, unless another is given."""
     given = {name.replace("_", "-"): value for name, value in headers.items()} or {
         "x-postmark-server-token": server.key
     }
@@ -54,19 +54,19 @@ def post(server: ApiServer, content: Any, path: str = "/email", **headers: str) 
 
 
 def email(**changes: Any) -> Json:
-    """The minimal one with changes; `...` leaves a member out."""
+    """Return the minimal email with changes; `...` removes a member."""
     return {name: value for name, value in (MINIMAL | changes).items() if value is not ...}
 
 
 def sent(response: httpx.Response) -> str:
-    """The MessageID, after the form of a success was checked."""
+    """Return the MessageID after a check of the form of a success."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/json"
     return checked(response.json())
 
 
 def checked(told: Json) -> str:
-    """The same for what stands for one email of a batch."""
+    """Return it after the same check of one item of a batch."""
     assert told.keys() - {"warnings"} == {"To", "SubmittedAt", "MessageID", "ErrorCode", "Message"}
     assert (told["ErrorCode"], told["Message"]) == (0, "OK")
     assert abs((datetime.now(UTC) - datetime.fromisoformat(told["SubmittedAt"])).total_seconds()) < 600
@@ -75,7 +75,7 @@ def checked(told: Json) -> str:
 
 
 def wrong(response: httpx.Response, status: int, code: int) -> str:
-    """The Message, after the form of an error was checked: nothing of our own form is in it."""
+    """Return the Message after a check of the form of an error, which has no member of the native form."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     told: Json = response.json()
@@ -86,7 +86,7 @@ def wrong(response: httpx.Response, status: int, code: int) -> str:
 
 
 def parts(message: EmailMessage) -> dict[str, tuple[str | None, str | None, bytes]]:
-    """By filename: disposition, Content-ID and octets."""
+    """Return disposition, Content-ID and bytes by filename."""
     return {
         str(part.get_filename()): (part.get_content_disposition(), part["Content-ID"], part.get_content())
         for part in message.walk()
@@ -104,8 +104,8 @@ def parts(message: EmailMessage) -> dict[str, tuple[str | None, str | None, byte
         {"To": " , ", "Bcc": "bob@example.com"},
     ],
 )
-def test_cc_or_bcc_alone(server: ApiServer, changes: Json) -> None:
-    """Is enough, as it is for Postmark; in a batch as well."""
+def test_cc_or_bcc_alone_is_enough(server: ApiServer, changes: Json) -> None:
+    """As for Postmark; in a batch, too."""
     body = email(**changes)
     answers = [post(server, body).json(), *post(server, [body, email()], "/email/batch").json()]
     assert [checked(answer) and answer["To"] for answer in answers] == ["", "", "anna@example.com"]
@@ -119,13 +119,12 @@ def test_cc_or_bcc_alone(server: ApiServer, changes: Json) -> None:
 @pytest.mark.parametrize(
     "changes", [{"To": ...}, {"To": "", "Cc": "", "Bcc": ""}, {"To": ..., "Bcc": " , "}, {"To": ..., "Cc": [""]}]
 )
-def test_nobody_at_all(server: ApiServer, changes: Json) -> None:
-    """Is refused."""
+def test_no_recipient_is_refused(server: ApiServer, changes: Json) -> None:
     assert wrong(post(server, email(**changes)), 422, 300).startswith("To: The recipient is missing")
 
 
-def test_warnings_in_their_words(server: ApiServer) -> None:
-    """A change is reported beside the success, and only then."""
+def test_warnings_use_postmarks_names(server: ApiServer) -> None:
+    """Present only if something was changed."""
     assert "warnings" not in post(server, email()).json()
     answer = post(server, email(To="An\u202ena <anna@example.com>", Subject="Hi\0", TextBody="a\ud83d")).json()
     assert [one["field"] for one in answer["warnings"]] == ["To[0]", "Subject", "TextBody"]
@@ -134,7 +133,7 @@ def test_warnings_in_their_words(server: ApiServer) -> None:
 
 
 def test_every_member(server: ApiServer) -> None:
-    """What arrives is what Postmark would have sent; GET /emails/{id} knows it too."""
+    """The message equals Postmark's; GET /emails/{id} reads it, too."""
     id_ = sent(
         post(
             server,
@@ -186,14 +185,13 @@ def test_every_member(server: ApiServer) -> None:
     assert id_ in [one["id"] for one in server.get("/emails?tag=tag:Welcome,%20%22friend%22%20%C3%BC!").json()["data"]]
 
 
-def test_what_the_answer_says(server: ApiServer) -> None:
-    """`To` as text, whatever else was asked for."""
+def test_the_response_has_to_as_text(server: ApiServer) -> None:
     told = post(server, email(To="Anna <anna@example.com>,bob@example.com", Cc=None, Headers=None)).json()
     assert told["To"] == "Anna <anna@example.com>, bob@example.com"
 
 
-def test_either_key(server: ApiServer) -> None:
-    """Postmark's header or a Bearer; the first counts when both come, since a gateway may use the other."""
+def test_either_header_may_have_the_key(server: ApiServer) -> None:
+    """Postmark's takes precedence over Bearer, which a gateway may use."""
     sent(post(server, MINIMAL, x_postmark_server_token=server.key, authorization="Basic eDp5"))
     sent(post(server, MINIMAL, authorization=f"Bearer {server.key}"))
     sent(post(server, MINIMAL, x_postmark_server_token=server.make_key(Permission.SEND_ONLY)))
@@ -203,8 +201,7 @@ def test_either_key(server: ApiServer) -> None:
     wrong(post(server, MINIMAL, "/email/batch", x_postmark_server_token="wrong"), 401, 10)
 
 
-def test_postmarks_header_opens_nothing_else(server: ApiServer) -> None:
-    """Our own paths have one way in, and their own errors."""
+def test_postmarks_header_is_not_accepted_by_native_routes(server: ApiServer) -> None:
     refused(post(server, MINIMAL, "/emails"), 401, "missing_api_key")
 
 
@@ -247,8 +244,8 @@ def test_postmarks_header_opens_nothing_else(server: ApiServer) -> None:
         ({"TemplateModel": {}}, 1101, "TemplateId: "),
     ],
 )
-def test_what_is_wrong_with_an_email(server: ApiServer, changes: Json, code: int, words: str) -> None:
-    """422 with Postmark's number and the place in Postmark's words, for a single one and in a batch."""
+def test_an_invalid_email_is_422_with_postmarks_code(server: ApiServer, changes: Json, code: int, words: str) -> None:
+    """With the member's name in Postmark's spelling, alone and in a batch."""
     kept = server.count()
     message = wrong(post(server, email(**changes)), 422, code)
     assert message.startswith(words)
@@ -257,8 +254,8 @@ def test_what_is_wrong_with_an_email(server: ApiServer, changes: Json, code: int
     assert server.count() == kept
 
 
-def test_what_is_wrong_with_the_json(server: ApiServer) -> None:
-    """402 when it is none, 403 when it is another."""
+def test_invalid_json_has_postmarks_code(server: ApiServer) -> None:
+    """402 for invalid JSON, 403 for JSON of another type."""
     for path in ("/email", "/email/batch"):
         wrong(post(server, b"{", path), 422, 402)
         wrong(post(server, 5, path), 422, 403)
@@ -268,8 +265,8 @@ def test_what_is_wrong_with_the_json(server: ApiServer) -> None:
     assert post(server, [5], "/email/batch").json()[0]["ErrorCode"] == 403
 
 
-def test_a_batch(server: ApiServer) -> None:
-    """Each is told for itself and in order; the good ones are kept in one commit."""
+def test_a_batch_stores_the_valid_items_in_one_commit(server: ApiServer) -> None:
+    """Each item has its own result, in order."""
     kept = server.count()
     response = post(server, [email(Subject="one"), email(To="nope"), email(Subject="two")], "/email/batch")
     assert response.status_code == 200
@@ -280,15 +277,15 @@ def test_a_batch(server: ApiServer) -> None:
 
 
 def test_a_batch_of_five_hundred(server: ApiServer) -> None:
-    """As many as Postmark's SDKs put into one request, and no more."""
+    """The largest batch of Postmark's SDKs; one more is refused."""
     told = post(server, [MINIMAL] * 500, "/email/batch").json()
     assert len({checked(one) for one in told}) == 500
     wrong(post(server, [MINIMAL] * 501, "/email/batch"), 422, 410)
 
 
 @pytest.mark.parametrize("path", ["/email", "/email/batch"])
-def test_idempotency(server: ApiServer, path: str) -> None:
-    """Postmark has none; ours is honoured here too, for each path for itself."""
+def test_idempotency_keys_are_per_path(server: ApiServer, path: str) -> None:
+    """An extension: Postmark has none."""
     content = MINIMAL if path == "/email" else [MINIMAL, email(To="nope"), MINIMAL]
     once = {"x_postmark_server_token": server.key, "idempotency_key": str(uuid4())}
     first = post(server, content, path, **once)
@@ -300,8 +297,8 @@ def test_idempotency(server: ApiServer, path: str) -> None:
     sent(post(server, MINIMAL, "/email", **once | {"idempotency_key": once["idempotency_key"] + path}))
 
 
-def test_an_idempotency_key_that_is_being_answered(server: ApiServer) -> None:
-    """One is kept; the others wait for it."""
+def test_concurrent_requests_with_one_idempotency_key_store_one_email(server: ApiServer) -> None:
+    """The others wait for it."""
     once = {"x_postmark_server_token": server.key, "idempotency_key": str(uuid4())}
     kept = server.count()
     with ThreadPoolExecutor(4) as pool, closing(sqlite3.connect(server.database, isolation_level=None)) as lock:
@@ -315,8 +312,8 @@ def test_an_idempotency_key_that_is_being_answered(server: ApiServer) -> None:
     assert server.count() == kept + 1
 
 
-def test_what_is_not_here(server: ApiServer) -> None:
-    """Templates, bulk, other methods: refused in the same shape, after the key was asked for."""
+def test_unsupported_routes_require_a_key_and_have_postmarks_form(server: ApiServer) -> None:
+    """Templates, bulk, other methods."""
     for path in ("/email/withTemplate", "/email/batchWithTemplates", "/email/withTemplate/"):
         wrong(post(server, {"TemplateId": 1}, path), 422, 1101)
         wrong(post(server, {"TemplateId": 1}, path, x="y"), 401, 10)
@@ -328,8 +325,8 @@ def test_what_is_not_here(server: ApiServer) -> None:
     refused(server.client.get("/emailx"), 404, "not_found")
 
 
-def test_what_the_entrance_refuses(tmp_path: Path) -> None:
-    """Too large, a crash, the store away, a stop: the same shape, and what a caller needs to come again."""
+def test_transport_errors_have_postmarks_form(tmp_path: Path) -> None:
+    """Too large, a crash, an unavailable store, a stop: with Retry-After where it applies."""
     with open_server(tmp_path, limits=small(max_body_bytes=2000, max_message_bytes=1000)) as server:
         wrong(post(server, email(TextBody="x" * 3000)), 413, 300)
         wrong(post(server, email(TextBody="x" * 1500)), 422, 300)
@@ -346,8 +343,8 @@ def test_what_the_entrance_refuses(tmp_path: Path) -> None:
         assert away.headers["retry-after"].isdecimal()
 
 
-def test_a_large_one(server: ApiServer) -> None:
-    """Is read in a thread, to the same end."""
+def test_a_large_email_is_read_in_a_thread(server: ApiServer) -> None:
+    """With the same result."""
     message = server.message(sent(post(server, email(TextBody="x" * 400_000))))
     assert message.get_content() == "x" * 400_000 + "\r\n"
 
@@ -363,8 +360,8 @@ def test_a_large_one(server: ApiServer) -> None:
         ('"open, <a@x.example>', ['"open, <a@x.example>']),
     ],
 )
-def test_a_list_of_addresses(text: str, addresses: list[str]) -> None:
-    """Commas part them, unless they are in a name in quotation marks."""
+def test_commas_separate_addresses(text: str, addresses: list[str]) -> None:
+    """Except in a quoted display name."""
     assert split_addresses(text) == addresses
 
 

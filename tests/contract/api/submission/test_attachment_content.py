@@ -1,4 +1,4 @@
-"""How the string of an attachment becomes its file: one rule, whatever the filename and the number of characters."""
+"""Decoding of the string of an attachment: one rule, whatever the filename and the length."""
 
 import base64
 import random
@@ -17,14 +17,14 @@ ENCODED = {"MIME": (76, "\r\n"), "PEM": (64, "\n"), "uuencode": (60, "\n"), "joi
 
 
 def sent(server: ApiServer, **file: Any) -> EmailMessage:
-    """The one file of an email sent with it."""
+    """Return the one file of an email sent with it."""
     parts = server.message(server.send(attachments=[file])).walk()
     (part,) = (part for part in parts if part.get_content_disposition() is not None)
     return part
 
 
 def file_of(server: ApiServer, **file: Any) -> bytes:
-    """Its bytes."""
+    """Return its bytes."""
     payload = sent(server, **file).get_payload(decode=True)
     assert isinstance(payload, bytes)
     return payload
@@ -53,7 +53,7 @@ def warned(server: ApiServer, **file: Any) -> list[str]:
         (f"data:image/png;base64,{BASE64}", BYTES),
     ],
 )
-def test_a_data_url_is_what_it_holds(server: ApiServer, name: str, url: str, content: bytes) -> None:
+def test_a_data_url_is_decoded(server: ApiServer, name: str, url: str, content: bytes) -> None:
     """RFC 2397, for every filename."""
     assert file_of(server, filename=name, content=url) == content
 
@@ -75,22 +75,22 @@ def test_a_data_url_is_what_it_holds(server: ApiServer, name: str, url: str, con
     ],
 )
 def test_the_media_type_of_a_data_url(server: ApiServer, file: Json, media_type: str, charset: str | None) -> None:
-    """It counts unless there is a content_type, and more than the filename if it says anything."""
+    """It is used without a content_type, and takes precedence over the filename if it is specific."""
     part = sent(server, **file)
     assert (part.get_content_type(), part.get_content_charset()) == (media_type, charset)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("url", ["data:text/csv;base64,YSxiC", "data:text/csv;base64,_-_-", "data:;base64,\u00fc"])
-def test_a_data_url_without_base64(server: ApiServer, name: str, url: str) -> None:
-    """Refused, never sent as those characters."""
+def test_a_malformed_data_url_is_refused(server: ApiServer, name: str, url: str) -> None:
+    """It is never sent as text."""
     is_refused(server, filename=name, content=url)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ENCODED)
-def test_wrapped_base64(server: ApiServer, name: str, kind: str) -> None:
-    """The lines of every encoder, with padding and without."""
+def test_wrapped_base64_is_decoded(server: ApiServer, name: str, kind: str) -> None:
+    """With the line lengths of common encoders, with and without padding."""
     length, separator = ENCODED[kind]
     for content in (BYTES, BYTES[:299], BYTES[:298], BYTES[:57]):
         encoded = base64.b64encode(content).decode()
@@ -102,7 +102,7 @@ def test_wrapped_base64(server: ApiServer, name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("content", ["YSxiCg", "YSxiC", "_-_-", "-_8=", "YSxiCg=", "1234567", "hello", "2024-11-30"])
 def test_one_word_is_base64_or_refused(server: ApiServer, name: str, content: str) -> None:
-    """Also base64url, and base64 without padding: nobody gets a file of those characters. The answer says how to."""
+    """Also base64url and base64 without padding: it is never sent as text. The error has the fix."""
     answer = is_refused(server, filename=name, content=content)
     assert ('"encoding": "utf-8"' in answer["message"]) is (name in TEXTS)
 
@@ -110,7 +110,7 @@ def test_one_word_is_base64_or_refused(server: ApiServer, name: str, content: st
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("content", ["12345678", "1234", "YSxi", "abcdefgh1234", "KEY="])
 def test_one_word_is_decoded(server: ApiServer, name: str, content: str) -> None:
-    """For every filename alike."""
+    """For every filename."""
     assert file_of(server, filename=name, content=content) == base64.b64decode(content)
 
 
@@ -123,8 +123,8 @@ def test_one_word_is_decoded(server: ApiServer, name: str, content: str) -> None
         "\n".join(["0123456789abcdef"] * 3),
     ],
 )
-def test_a_text_is_itself(server: ApiServer, name: str, content: str) -> None:
-    """Several words, or what base64 has no character for; every other type refuses it."""
+def test_text_of_several_words_is_sent_as_text(server: ApiServer, name: str, content: str) -> None:
+    """Or with characters outside base64; every type but text refuses it."""
     assert file_of(server, filename=name, content=content) == content.encode()
     assert not warned(server, filename=name, content=content)
     if name == TEXTS[0]:  # once is enough
@@ -136,16 +136,17 @@ def test_a_text_is_itself(server: ApiServer, name: str, content: str) -> None:
 @pytest.mark.parametrize(
     "content", ["12345678", "1234567", "aGk=", "data:text/csv;base64,YSxiCg==", "Gr\u00fc\u00dfe", ""]
 )
-def test_the_caller_says_text(server: ApiServer, name: str, encoding: str, content: str) -> None:
-    """`encoding` decides alone, and then there is no doubt to warn of."""
+def test_encoding_text_is_sent_as_text_without_a_warning(
+    server: ApiServer, name: str, encoding: str, content: str
+) -> None:
     file = {"filename": name, "content": content, "encoding": encoding}
     assert file_of(server, **file) == content.encode()
     assert not warned(server, **file)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_caller_says_base64(server: ApiServer, name: str) -> None:
-    """Then a text is refused, whatever it is called."""
+def test_encoding_base64_refuses_text(server: ApiServer, name: str) -> None:
+    """For every filename."""
     for content in ("12345678", "1234 5678", "YSxi", "data:text/csv;base64,YSxi"):
         file = {"filename": name, "content": content, "encoding": "base64"}
         assert file_of(server, **file) == base64.b64decode(content.rpartition(",")[2])
@@ -155,19 +156,17 @@ def test_the_caller_says_base64(server: ApiServer, name: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["hex", "base64url", "utf-16", "7bit", " "])
-def test_another_encoding(server: ApiServer, encoding: str) -> None:
-    """Refused by name."""
+def test_another_encoding_is_refused(server: ApiServer, encoding: str) -> None:
     is_refused(server, ".encoding", content="aGk=", encoding=encoding)
 
 
 @pytest.mark.parametrize("encoding", [None, "", 5, [], {}, True])
-def test_no_encoding(server: ApiServer, encoding: Any) -> None:
-    """The same as leaving it out: another program may mean something else by this name."""
+def test_a_null_encoding_is_absent(server: ApiServer, encoding: Any) -> None:
+    """Other programs use this name for something else."""
     assert file_of(server, filename="a.txt", content="aGk=", encoding=encoding) == b"hi"
 
 
-def test_numbers_have_no_encoding(server: ApiServer) -> None:
-    """A list is bytes."""
+def test_a_list_of_numbers_ignores_encoding(server: ApiServer) -> None:
     assert file_of(server, filename="a.txt", content=[104, 105], encoding="utf-8") == b"hi"
 
 
@@ -182,13 +181,13 @@ def test_numbers_have_no_encoding(server: ApiServer) -> None:
         ({"filename": "code.txt", "content": base64.b64encode(bytes(range(255))).decode()}, []),
     ],
 )
-def test_a_short_text_in_doubt(server: ApiServer, file: Json, fields: list[str]) -> None:
-    """A word that is decoded to no text is warned of where a text was due."""
+def test_an_ambiguous_short_word_gives_a_warning(server: ApiServer, file: Json, fields: list[str]) -> None:
+    """If the type is text and the decoded bytes are no text."""
     assert warned(server, **file) == fields
 
 
 def test_a_warning_names_the_place(server: ApiServer) -> None:
-    """Of the second file of the second email of a batch, and in Postmark's words."""
+    """The second file of the second email of a batch, and in Postmark's names."""
     files = [{"filename": "a.txt", "content": text} for text in ("aGVsbG8h", "12345678")]
     answer = server.post([MINIMAL, changed(attachments=files)], "/emails/batch").json()
     assert [one["field"] for one in answer["data"][1]["warnings"]] == ["attachments[1].content"]
@@ -201,8 +200,8 @@ def test_a_warning_names_the_place(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "Text/Plain", "TEXT/CSV; header=present"])
-def test_a_text_is_sent_in_utf8(server: ApiServer, content_type: str) -> None:
-    """A text that came as characters names its charset, in whatever case its type is written."""
+def test_text_gets_its_charset(server: ApiServer, content_type: str) -> None:
+    """For every case of its type."""
     part = sent(server, filename="a", content="a, b", content_type=content_type)
     assert part.get_payload(decode=True) == b"a, b"
     assert part.get_content_charset() == "utf-8"
@@ -211,16 +210,15 @@ def test_a_text_is_sent_in_utf8(server: ApiServer, content_type: str) -> None:
 
 @pytest.mark.parametrize("place", [0, 65_535, 65_536])
 @pytest.mark.parametrize("number", [256, 1.5, "1", True])
-def test_a_bad_number_anywhere(server: ApiServer, place: int, number: Any) -> None:
-    """One sentence, however long the list is."""
+def test_a_bad_number_gives_one_sentence(server: ApiServer, place: int, number: Any) -> None:
+    """However long the list is."""
     numbers: list[Any] = [1] * 70_001
     numbers[place] = number
     answer = is_refused(server, content=numbers)
     assert len(answer["details"]) == 1
 
 
-def test_a_long_list_of_numbers(server: ApiServer) -> None:
-    """As whole numbers and as floats: the same bytes."""
+def test_integers_and_floats_give_the_same_bytes(server: ApiServer) -> None:
     content = random.Random(6).randbytes(140_000)
     assert file_of(server, content=list(content)) == content
     assert file_of(server, content=[float(number) for number in content]) == content

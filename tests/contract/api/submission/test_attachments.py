@@ -1,4 +1,4 @@
-"""Attachments in all the forms that SDKs send: cases T1 to T10. Judged by the standard library's parser."""
+"""Attachments in the forms of all SDKs: cases T1 to T10. Verified with the standard library's parser."""
 
 import base64
 import random
@@ -14,12 +14,12 @@ BASE64 = base64.b64encode(OCTETS).decode()
 
 
 def files(message: EmailMessage) -> list[EmailMessage]:
-    """The parts that are files."""
+    """Return the parts that are files."""
     return [part for part in message.walk() if part.get_content_disposition() is not None]
 
 
-def kept(server: ApiServer, **file: Any) -> EmailMessage:
-    """The one file of an email sent with it."""
+def stored_file(server: ApiServer, **file: Any) -> EmailMessage:
+    """Return the one file of an email sent with it."""
     (part,) = files(server.message(server.send(attachments=[{"filename": "a.bin", **file}])))
     return part
 
@@ -30,25 +30,25 @@ def kept(server: ApiServer, **file: Any) -> EmailMessage:
     ids=["plain", "with CRLF", "with white space"],
 )
 def test_t1_base64(server: ApiServer, content: str) -> None:
-    """Its octets arrive, whatever white space was in it."""
-    part = kept(server, content=content)
+    """The bytes are the same, with any white space."""
+    part = stored_file(server, content=content)
     assert part.get_payload(decode=True) == OCTETS
     assert part.get_filename() == "a.bin"
 
 
-def test_t2_octets(server: ApiServer) -> None:
+def test_t2_bytes(server: ApiServer) -> None:
     """A list of numbers, as Python's SDK sends it."""
-    assert kept(server, content=list(OCTETS)).get_payload(decode=True) == OCTETS
+    assert stored_file(server, content=list(OCTETS)).get_payload(decode=True) == OCTETS
 
 
 def test_t3_buffer(server: ApiServer) -> None:
     """As Node prints a Buffer."""
-    assert kept(server, content={"type": "Buffer", "data": list(OCTETS)}).get_payload(decode=True) == OCTETS
+    assert stored_file(server, content={"type": "Buffer", "data": list(OCTETS)}).get_payload(decode=True) == OCTETS
 
 
 @pytest.mark.parametrize("octets", [[256], [-1], ["x"], [1.5], [True], [None], [10**30]])
-def test_t4_no_octets(server: ApiServer, octets: list[Any]) -> None:
-    """Each is a whole number from 0 to 255."""
+def test_t4_no_bytes(server: ApiServer, octets: list[Any]) -> None:
+    """Each must be a whole number from 0 to 255."""
     for content in (octets, {"type": "Buffer", "data": octets}):
         response = server.post(changed(attachments=[{"content": content}]))
         refused(response, 422, "invalid_attachment", "attachments[0].content")
@@ -61,10 +61,10 @@ def test_t5_no_base64(server: ApiServer, content: Any) -> None:
     refused(response, 422, "invalid_attachment", "attachments[0].content")
 
 
-def test_t5_text_is_itself(server: ApiServer) -> None:
-    """What is no base64 and is called text is UTF-8."""
+def test_t5_text_is_utf_8(server: ApiServer) -> None:
+    """If it is not base64 and its type is text."""
     calendar = "BEGIN:VCALENDAR\r\nSUMMARY:Grüße\r\nEND:VCALENDAR\r\n"
-    part = kept(server, content=calendar, content_type="text/calendar; method=REQUEST")
+    part = stored_file(server, content=calendar, content_type="text/calendar; method=REQUEST")
     assert part.get_payload(decode=True) == calendar.encode()
     assert part.get_content_type() == "text/calendar"
     assert part.get_param("method") == "REQUEST"
@@ -72,23 +72,23 @@ def test_t5_text_is_itself(server: ApiServer) -> None:
 
 
 def test_empty_content_is_an_empty_file(server: ApiServer) -> None:
-    """Not a missing one."""
-    assert kept(server, content="").get_payload(decode=True) == b""
+    """It is not missing content."""
+    assert stored_file(server, content="").get_payload(decode=True) == b""
 
 
 def test_unused_bits_are_cleared(server: ApiServer) -> None:
-    """RFC 4648 §3.5: some encoders leave them set."""
-    assert kept(server, content="aGl=").get_payload(decode=True) == b"hi"
+    """RFC 4648 §3.5: some encoders set them."""
+    assert stored_file(server, content="aGl=").get_payload(decode=True) == b"hi"
 
 
 @pytest.mark.parametrize("file", [{}, {"filename": "a.txt"}, {"content": None}, {"content": None, "path": None}])
 def test_t6_no_content(server: ApiServer, file: dict[str, Any]) -> None:
-    """A file without content is a mistake."""
+    """A file without content is refused."""
     refused(server.post(changed(attachments=[file])), 422, "invalid_attachment", "attachments[0].content")
 
 
 def test_t7_path(server: ApiServer) -> None:
-    """Nothing is fetched."""
+    """No URL is fetched."""
     file = {"filename": "a.pdf", "path": "http://127.0.0.1/secret"}
     body = refused(server.post(changed(attachments=[file])), 422, "invalid_attachment", "attachments[0].path")
     assert body["reason"] == "remote_attachments_disabled"
@@ -96,7 +96,7 @@ def test_t7_path(server: ApiServer) -> None:
 
 @pytest.mark.parametrize("name", ["content_id", "contentId", "inline_content_id"])
 def test_t8_inline(server: ApiServer, name: str) -> None:
-    """A content id puts the file beside the html."""
+    """A file with a content id is related to the html."""
     file = {"filename": "logo.png", "content": BASE64, name: "<logo@x>"}
     message = server.message(server.send(html='<img src="cid:logo@x">', attachments=[file]))
     related = next(part for part in message.walk() if part.get_content_type() == "multipart/related")
@@ -109,13 +109,13 @@ def test_t8_inline(server: ApiServer, name: str) -> None:
 
 @pytest.mark.parametrize("content_id", ["a\r\nX: 1", 5])
 def test_t8_bad_content_id(server: ApiServer, content_id: Any) -> None:
-    """A text without control characters: all others are tests of their own (test_content_ids)."""
+    """It must be text without control characters; test_content_ids has all other cases."""
     file = {"content": BASE64, "content_id": content_id}
     refused(server.post(changed(attachments=[file])), 422, "invalid_attachment", "attachments[0].content_id")
 
 
 def test_t9_generated_names(server: ApiServer) -> None:
-    """From the place and the type."""
+    """From index and type."""
     given = [
         {"content": BASE64, "filename": False, "content_type": "application/pdf"},
         {"content": BASE64, "filename": None},
@@ -126,8 +126,8 @@ def test_t9_generated_names(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("filename", ["a\r\nX: 1", "a\0b", "a" * 256, 5, True, []])
-def test_bad_names(server: ApiServer, filename: Any) -> None:
-    """Nothing that could leave its header."""
+def test_bad_filenames_are_refused(server: ApiServer, filename: Any) -> None:
+    """Those that could end their header field."""
     file = {"content": BASE64, "filename": filename}
     refused(server.post(changed(attachments=[file])), 422, "invalid_attachment", "attachments[0].filename")
 
@@ -144,19 +144,19 @@ def test_bad_names(server: ApiServer, filename: Any) -> None:
 )
 def test_the_type_is_guessed_from_the_name(server: ApiServer, filename: str, kind: str) -> None:
     """The same on every machine."""
-    part = kept(server, content=BASE64, filename=filename)
+    part = stored_file(server, content=BASE64, filename=filename)
     assert (part.get_content_type(), part.get_filename()) == (kind, filename)
 
 
 @pytest.mark.parametrize("kind", ["text/html\r\nX-Evil: 1", 5, "ünï/x", "x" * 300])
-def test_bad_types(server: ApiServer, kind: Any) -> None:
+def test_bad_types_are_refused(server: ApiServer, kind: Any) -> None:
     """A type is a short line of ASCII."""
     file = {"content": BASE64, "content_type": kind}
     refused(server.post(changed(attachments=[file])), 422, "invalid_attachment", "attachments[0].content_type")
 
 
 def test_t10_too_large(server: ApiServer) -> None:
-    """Counted after encoding; nothing is kept."""
+    """The encoded size counts; nothing is stored."""
     before = server.count()
     file = {"filename": "big.bin", "content": base64.b64encode(b"x" * 900_000).decode()}
     body = refused(server.post(changed(attachments=[file])), 422, "invalid_attachment")
@@ -164,7 +164,7 @@ def test_t10_too_large(server: ApiServer) -> None:
     assert server.count() == before
 
 
-def test_a_large_file_takes_the_thread(server: ApiServer) -> None:
-    """The same bytes come out of the path for large bodies."""
+def test_a_large_file_is_decoded_in_a_thread(server: ApiServer) -> None:
+    """With the same bytes."""
     octets = random.Random(1).randbytes(600_000)
-    assert kept(server, content=base64.b64encode(octets).decode()).get_payload(decode=True) == octets
+    assert stored_file(server, content=base64.b64encode(octets).decode()).get_payload(decode=True) == octets

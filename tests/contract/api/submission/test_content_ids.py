@@ -1,4 +1,4 @@
-"""Which files the html shows: by `cid:` references as people and programs write them, whatever the content id is."""
+"""Inline files by `cid:` references in all usual spellings, for every content id."""
 
 import base64
 import re
@@ -21,7 +21,7 @@ SAFE = ["logo", "logo.png", "logo@contoso.com", "image001.png@01D57867.BA7E4660"
 
 
 class Sent(NamedTuple):
-    """The shape of a message, its html, its files and the fields that were warned of."""
+    """Structure of a message, its html, its files and the fields with warnings."""
 
     shape: list[str]
     html: str
@@ -30,7 +30,7 @@ class Sent(NamedTuple):
 
 
 def sent(server: ApiServer, html: str | None, *content_ids: str | None, **changes: Any) -> Sent:
-    """With one file for each content id."""
+    """Send with one file for each content id."""
     files = [{"filename": f"{n}.png", "content": PNG, "content_id": one} for n, one in enumerate(content_ids)]
     response = server.post(MINIMAL | {"html": html, "attachments": files} | changes)
     assert response.status_code == 200, response.text
@@ -45,38 +45,36 @@ def sent(server: ApiServer, html: str | None, *content_ids: str | None, **change
 
 
 def references(html: str) -> list[str]:
-    """The ids that a mail program finds in quoted attributes."""
+    """Return the ids in quoted attributes, as a mail program finds them."""
     return [unquote(unescape(one)) for one in re.findall('cid:([^"]*)"', html)]
 
 
 def shown(file: EmailMessage) -> str:
-    """The content id of a file that is shown."""
+    """Return the content id of an inline file."""
     assert file.get_content_disposition() == "inline"
     return str(file["Content-ID"]).removeprefix("<").removesuffix(">")
 
 
-def apart(file: EmailMessage, content_id: str | None = None) -> bool:
-    """An ordinary attachment. It keeps an id that can be one: Gmail gives one to every attachment."""
+def attached(file: EmailMessage, content_id: str | None = None) -> bool:
+    """Return an ordinary attachment. It keeps a valid id: Gmail gives one to every attachment."""
     given = None if content_id is None else f"<{content_id}>"
     return file.get_content_disposition() == "attachment" and file["Content-ID"] == given
 
 
 @pytest.mark.parametrize("content_id", [*SAFE, *NOT_SAFE])
 @pytest.mark.parametrize("html", [None, "", "<p>x</p>", '<img src="cid:other">', "<p>cid: or cid:elsewhere</p>"])
-def test_an_id_that_is_not_used(server: ApiServer, html: str | None, content_id: str) -> None:
-    """The file is an ordinary attachment."""
+def test_a_file_without_a_reference_is_an_attachment(server: ApiServer, html: str | None, content_id: str) -> None:
     message = sent(server, html, content_id)
     assert "related" not in message.shape
     assert message.shape[0] == "mixed"
-    assert apart(message.files[0], content_id if content_id in SAFE else None)
+    assert attached(message.files[0], content_id if content_id in SAFE else None)
     assert message.warned == ["attachments[0].content_id"]
     assert message.html.strip() == (html or "")
 
 
 @pytest.mark.parametrize("given", ["{}", "<{}>", "cid:{}", "CID:{}", " <cid:{}> ", "cid:<{}>"])
 @pytest.mark.parametrize("content_id", [*SAFE, *NOT_SAFE])
-def test_any_id_is_shown(server: ApiServer, content_id: str, given: str) -> None:
-    """Under a safe id, and the html refers to it."""
+def test_any_id_gets_a_safe_id_in_file_and_html(server: ApiServer, content_id: str, given: str) -> None:
     html = f'<p><img src="cid:{escape(content_id)}"> <img src="cid:{quote(content_id, safe="")}"></p>'
     message = sent(server, html, given.format(content_id))
     assert message.shape == ["alternative", "related"]
@@ -116,8 +114,8 @@ def test_any_id_is_shown(server: ApiServer, content_id: str, given: str) -> None
     ],
 )
 @pytest.mark.parametrize("content_id", ["logo", "my-logo_1.png", "logo@x", "Größe.png"])
-def test_references(server: ApiServer, html: str, content_id: str) -> None:
-    """As mail programs find them: in attributes, style sheets and Outlook's comments."""
+def test_references_are_found_as_mail_programs_do(server: ApiServer, html: str, content_id: str) -> None:
+    """In attributes, style sheets and Outlook's comments."""
     message = sent(server, html.format(content_id), content_id)
     assert "related" in message.shape
     assert re.sub("&#58;|&#x3a;", ":", message.html).lower().count(f"cid:{shown(message.files[0])}".lower()) == 1
@@ -138,34 +136,36 @@ def test_references(server: ApiServer, html: str, content_id: str) -> None:
         ("a&b", "a&amp;b", False),
     ],
 )
-def test_another_spelling(server: ApiServer, content_id: str, reference: str, kept: bool) -> None:
-    """Escaped references stay where they are right; what differs in case or form is written as the Content-ID."""
+def test_another_spelling_is_rewritten_as_the_content_id(
+    server: ApiServer, content_id: str, reference: str, kept: bool
+) -> None:
+    """Correct escaped references stay."""
     message = sent(server, f'<img src="cid:{reference}">', content_id)
     assert references(message.html) == [shown(message.files[0])]
     assert (f'cid:{reference}"' in message.html) is kept
 
 
-def test_only_what_is_used_is_shown(server: ApiServer) -> None:
-    """The others are attachments, and what looks alike is not taken for it."""
+def test_only_referenced_files_are_inline(server: ApiServer) -> None:
+    """Similar text is no reference."""
     message = sent(server, '<img src="cid:b"><img src="cid:b"><img src="cid:c d">', "a", "b", "bb", "c d", "c", None)
     assert message.shape == ["mixed", "alternative", "related"]
     assert [shown(file) for file in message.files[:2]] == references(message.html)[1:]
-    assert all(map(apart, message.files[2:], ["a", "bb", "c", None]))
+    assert all(map(attached, message.files[2:], ["a", "bb", "c", None]))
     assert [file.get_filename() for file in message.files] == ["1.png", "3.png", "0.png", "2.png", "4.png", "5.png"]
     assert message.warned == [f"attachments[{n}].content_id" for n in (0, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("content_id", ["logo", "my logo.png"])
-def test_one_id_twice(server: ApiServer, content_id: str) -> None:
-    """The first is shown, the other one is an attachment: nothing is hidden."""
+def test_a_repeated_id_is_shown_once(server: ApiServer, content_id: str) -> None:
+    """The second file is an attachment."""
     message = sent(server, f'<img src="cid:{content_id}">', content_id, content_id)
     assert references(message.html) == [shown(message.files[0])]
-    assert apart(message.files[1])
+    assert attached(message.files[1])
     assert "attachments[1].content_id" in message.warned
 
 
 def test_ids_that_differ_in_case(server: ApiServer) -> None:
-    """Each reference leads to its own."""
+    """Each reference leads to its own file."""
     message = sent(server, '<img src="cid:LOGO"><img src="cid:logo">', "logo", "LOGO")
     assert [shown(file) for file in message.files] == ["logo", "LOGO"]
     assert references(message.html) == ["LOGO", "logo"]
@@ -174,15 +174,14 @@ def test_ids_that_differ_in_case(server: ApiServer) -> None:
 
 @pytest.mark.parametrize("content_id", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "\x1b[0m", "a\x7fb", "a>\r\n\r\n<b"])
 def test_control_characters_are_refused(server: ApiServer, content_id: str) -> None:
-    """They were never meant."""
     files = [{"content": PNG, "content_id": content_id}]
     response = server.post(MINIMAL | {"html": f'<img src="cid:{content_id}">', "attachments": files})
     refused(response, 422, "invalid_attachment", "attachments[0].content_id")
 
 
 @pytest.mark.parametrize("content_id", ["cid:my logo.png", "cid:Übersicht.png", "my logo.png"])
-def test_postmark(server: ApiServer, content_id: str) -> None:
-    """As Symfony's transport sends it: the filename, with `cid:` before it."""
+def test_postmarks_cid_prefix_is_removed(server: ApiServer, content_id: str) -> None:
+    """As Symfony's transport sends it: the filename after `cid:`."""
     email: Json = {"From": MINIMAL["from"], "To": "a@example.com", "Subject": "x"}
     email["HtmlBody"] = f'<img src="cid:{content_id.removeprefix("cid:")}">'
     email["Attachments"] = [{"Name": "my logo.png", "Content": PNG, "ContentID": content_id}]
@@ -198,7 +197,7 @@ def test_postmark(server: ApiServer, content_id: str) -> None:
 @pytest.mark.parametrize(
     "piece", ['"cid:', '"cid:a b" ', "=cid:x ", "(cid:", "=    ", "cid:", "'cid:&#58;", ";cid:%41"]
 )
-def test_hostile_html(server: ApiServer, piece: str) -> None:
-    """Is sent as it is; if a repetition took quadratic time, the suite's timeout would say so."""
+def test_hostile_html_is_sent_unchanged(server: ApiServer, piece: str) -> None:
+    """Quadratic time would exceed the suite's timeout."""
     html = piece * (300_000 // len(piece))
     assert sent(server, html, "a" * 5000, "<" * 100, text="x").html.strip() == html.strip()

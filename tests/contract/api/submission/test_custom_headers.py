@@ -1,4 +1,4 @@
-"""The `headers` of an email over HTTP: folded values, Reply-To, structured fields, read by the standard library."""
+"""`headers` of an email over HTTP: folded values, Reply-To, structured fields, read by the standard library."""
 
 import email
 from email.header import decode_header, make_header
@@ -15,7 +15,7 @@ BOTH = f"<{URLS[0]}>,<{URLS[1]}>"
 
 
 def bytes_of(server: ApiServer, headers: Json) -> str:
-    """The value of the one header as it is on the wire, unfolded."""
+    """Return the value of the one header as on the wire, unfolded."""
     (name,) = headers
     content = server.run(server.store.content(UUID(server.send(headers=headers))))
     assert content is not None
@@ -25,7 +25,7 @@ def bytes_of(server: ApiServer, headers: Json) -> str:
 
 
 def decoded(text: str) -> str:
-    """RFC 2047."""
+    """Return the value decoded by RFC 2047."""
     return str(make_header(decode_header(text)))
 
 
@@ -44,8 +44,7 @@ def test_a_folded_value_is_unfolded(server: ApiServer, value: str, read: str) ->
     assert server.message(server.send(headers={"X-Note": value}))["X-Note"] == read
 
 
-def test_a_folded_subject_and_name(server: ApiServer) -> None:
-    """Likewise."""
+def test_a_folded_subject_and_name_are_unfolded(server: ApiServer) -> None:
     message = server.message(server.send(subject="Hello\r\n Anna", to="Anna\r\n Smith <anna@example.com>"))
     assert message["subject"] == "Hello Anna"
     assert message["to"] == "Anna Smith <anna@example.com>"
@@ -53,7 +52,7 @@ def test_a_folded_subject_and_name(server: ApiServer) -> None:
 
 @pytest.mark.parametrize("separator", ["\t", " ", "\r\n\t", "\r\n "])
 def test_references_keep_their_identifiers(server: ApiServer, separator: str) -> None:
-    """However they are separated: a thread lives by them."""
+    """With every separator: threads depend on them."""
     message = server.message(server.send(headers={"References": separator.join(IDS)}))
     assert str(message["References"]).split() == IDS
     assert b"=?" not in message.as_bytes()
@@ -79,7 +78,7 @@ def test_long_urls_stay_urls(server: ApiServer, value: str) -> None:
 def test_address_headers_encode_the_phrase_alone(
     server: ApiServer, name: str, value: str, read: list[tuple[str, str]]
 ) -> None:
-    """Or the receipt goes nowhere."""
+    """An encoded address would be unusable."""
     raw = bytes_of(server, {name: value})
     assert [(decoded(display), spec) for display, spec in getaddresses([raw])] == read
 
@@ -104,12 +103,12 @@ def test_address_headers_encode_the_phrase_alone(
     ],
 )
 def test_structure_is_not_encoded(server: ApiServer, name: str, value: str, wire: str) -> None:
-    """Encoded words stand for phrases, never for URLs and identifiers (RFC 2047 §5)."""
+    """Encoded words are for phrases, never for URLs and identifiers (RFC 2047 §5)."""
     assert bytes_of(server, {name: value}) == wire
 
 
 def test_free_text_is_encoded(server: ApiServer) -> None:
-    """What is no list and no URL arrives as it was written."""
+    """A value that is no list and no URL reads as written."""
     for value in ("Größe 42", "ü" * 2000, "t" * 2000):
         assert server.message(server.send(headers={"X-Note": value}))["X-Note"] == value
 
@@ -126,8 +125,9 @@ def test_free_text_is_encoded(server: ApiServer) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["Reply-To", "reply-to", "REPLY-TO"])
-def test_reply_to_header(server: ApiServer, name: str, value: str, read: list[str]) -> None:
-    """Is used as `reply_to` where that is absent: answers must not go to noreply."""
+def test_a_reply_to_header_replaces_a_missing_reply_to(
+    server: ApiServer, name: str, value: str, read: list[str]
+) -> None:
     absences: list[Json] = [{}, {"reply_to": None}, {"reply_to": []}, {"reply_to": ""}]
     for absent in absences:
         id_ = server.send(headers={name: value}, **absent)
@@ -135,8 +135,8 @@ def test_reply_to_header(server: ApiServer, name: str, value: str, read: list[st
         assert len(server.message(id_).get_all("Reply-To", [])) == bool(read)
 
 
-def test_reply_to_header_beside_the_member(server: ApiServer) -> None:
-    """The member holds; another address in the header is reported, the same is not."""
+def test_the_member_takes_precedence_over_a_reply_to_header(server: ApiServer) -> None:
+    """A different address in the header gives a warning."""
     same = changed(reply_to="a@x.com", headers={"Reply-To": "a@x.com"})
     assert "warnings" not in server.post(same).json()
     for other in ("b@x.com", "A <a@x.com>"):
@@ -146,7 +146,7 @@ def test_reply_to_header_beside_the_member(server: ApiServer) -> None:
     refused(server.post(MINIMAL | {"headers": {"Reply-To": "x"}}), 422, "validation_error", "headers.Reply-To")
 
 
-def test_reply_to_header_in_postmarks_words(server: ApiServer) -> None:
+def test_a_reply_to_header_on_the_postmark_route(server: ApiServer) -> None:
     """The same rule."""
     body = {"From": MINIMAL["from"], "To": "a@x.com", "Subject": "s", "TextBody": "t"}
     answer = server.post(body | {"Headers": [{"Name": "reply-to", "Value": "support@contoso.com"}]}, "/email").json()

@@ -1,4 +1,4 @@
-"""The text part that is made from the html, for html that no mail program wrote."""
+"""Text part generated from unusual html."""
 
 import pytest
 
@@ -8,7 +8,7 @@ REFERENCES = {"decimal": "&#" + "9" * 5_000 + ";", "hexadecimal": "&#x" + "f" * 
 
 
 def text_of(server: ApiServer, html: str) -> str:
-    """As GET shows it."""
+    """Return the text as GET shows it."""
     text = server.get(f"/emails/{server.send(html=html, text=None)}").json()["text"]
     assert isinstance(text, str)
     return text
@@ -17,5 +17,5 @@ def text_of(server: ApiServer, html: str) -> str:
 @pytest.mark.parametrize("kind", REFERENCES)
 @pytest.mark.parametrize("page", ["a{}", "<img alt='a{}'>", "<a href='#{0}'>a{0}</a>", "<pre>a{}</pre>"])
 def test_numeric_references_of_any_length(server: ApiServer, kind: str, page: str) -> None:
-    """They are accepted, and stand for U+FFFD in the text."""
+    """They are accepted and become U+FFFD in the text."""
     assert text_of(server, page.format(REFERENCES[kind])).strip() == "a\ufffd"

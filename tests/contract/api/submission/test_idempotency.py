@@ -16,7 +16,7 @@ DAY = 86_400
 
 
 def test_i1_the_same_request_again(server: ApiServer) -> None:
-    """Is the same email, also when its members are in another order."""
+    """Returns the same email, also with its members in another order."""
     once = str(uuid4())
     first = accepted(server.post(MINIMAL, Idempotency_Key=once))
     kept = server.count()
@@ -26,7 +26,7 @@ def test_i1_the_same_request_again(server: ApiServer) -> None:
 
 
 def test_i2_another_body(server: ApiServer) -> None:
-    """With the same key is a mistake."""
+    """The same key with another body is refused."""
     once = str(uuid4())
     accepted(server.post(MINIMAL, Idempotency_Key=once))
     kept = server.count()
@@ -35,7 +35,7 @@ def test_i2_another_body(server: ApiServer) -> None:
 
 
 def test_i3_concurrent(server: ApiServer) -> None:
-    """One is kept, the other is told to wait. The database's lock holds the first one open."""
+    """One is stored, the other gets 409. The database's lock holds the first one open."""
     once = str(uuid4())
     kept = server.count()
     with (
@@ -65,7 +65,7 @@ def test_i4_bad_key(server: ApiServer, key: str) -> None:
 
 
 def test_i5_an_error_does_not_use_up_the_key(server: ApiServer) -> None:
-    """Mend the body and send it again."""
+    """The corrected body may use the same key."""
     once = str(uuid4())
     refused(server.post(changed(to="nope"), Idempotency_Key=once), 422, "validation_error")
     accepted(server.post(MINIMAL, Idempotency_Key=once))
@@ -83,14 +83,14 @@ def test_i6_after_a_day(tmp_path: Path) -> None:
 
 
 def test_i7_another_api_key(server: ApiServer) -> None:
-    """Has its own."""
+    """Each has its own Idempotency-Keys."""
     once = str(uuid4())
     first = accepted(server.post(MINIMAL, Idempotency_Key=once))
     assert accepted(server.post(MINIMAL, key=server.make_key(), Idempotency_Key=once)) != first
 
 
 def test_i8_a_restart(tmp_path: Path) -> None:
-    """Forgets nothing."""
+    """Keys are remembered over it."""
     with open_server(tmp_path) as server:
         secret = server.key
         first = accepted(server.post(MINIMAL, Idempotency_Key="once"))
@@ -99,8 +99,8 @@ def test_i8_a_restart(tmp_path: Path) -> None:
         assert server.count() == 1
 
 
-def test_a_large_body_is_the_same_email_too(server: ApiServer) -> None:
-    """The fingerprint of a large body is made in a thread."""
+def test_a_repeated_large_body_is_the_same_email(server: ApiServer) -> None:
+    """Its fingerprint is made in a thread."""
     once = str(uuid4())
     large = changed(text="x" * 400_000)
     assert accepted(server.post(large, Idempotency_Key=once)) == accepted(server.post(large, Idempotency_Key=once))

@@ -1,4 +1,4 @@
-"""Tricks to send as somebody else, to somebody who is not allowed, or with a header that nobody may write.
+"""Attempts to send as another sender, to a forbidden recipient, or with a forged header.
 
 Each is refused, or is an email of the allowed sender to allowed recipients: read by the standard library, as stored.
 """
@@ -178,12 +178,12 @@ _OURS = {"from", "to", "subject", "date", "message-id", "mime-version", "content
 
 @pytest.fixture(scope="module")
 def key(server: ApiServer) -> str:
-    """May send as one sender, to one domain."""
+    """Key for one sender and one domain of recipients."""
     return server.make_key(senders=(SENDER,), recipients=("*@example.com",))
 
 
 def stored(server: ApiServer, content: bytes, key: str) -> str | None:
-    """The id of the email, None if it was refused. What was stored is from the sender, to the domain."""
+    """Return the id of the email, or None if refused. A stored one has the allowed sender and domain."""
     before = server.count()
     response = server.post(content, key=key)
     if response.status_code != 200:
@@ -207,21 +207,21 @@ def stored(server: ApiServer, content: bytes, key: str) -> str | None:
 
 
 @pytest.mark.parametrize("sender", SENDERS, ids=ascii)
-def test_as_somebody_else(server: ApiServer, key: str, sender: Any) -> None:
-    """Nothing is stored that is not from the allowed sender."""
+def test_no_other_sender_is_stored(server: ApiServer, key: str, sender: Any) -> None:
     stored(server, json.dumps(EMAIL | {"from": sender}).encode(), key)
 
 
 @pytest.mark.parametrize("field", ["to", "cc", "bcc"])
 @pytest.mark.parametrize("recipient", RECIPIENTS, ids=ascii)
-def test_to_somebody_else(server: ApiServer, key: str, field: str, recipient: Any) -> None:
-    """Nothing is stored that has a recipient outside of the allowed domain."""
+def test_no_recipient_outside_the_allowed_domain_is_stored(
+    server: ApiServer, key: str, field: str, recipient: Any
+) -> None:
     stored(server, json.dumps(EMAIL | {field: recipient}).encode(), key)
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=ascii)
-def test_with_headers_of_somebody_else(server: ApiServer, key: str, headers: Json) -> None:
-    """No header of a caller names another sender or recipient, ends a line or stands for a server's word."""
+def test_no_custom_header_forges_identity(server: ApiServer, key: str, headers: Json) -> None:
+    """None names another sender or recipient, ends a line or imitates a server's trace field."""
     id_ = stored(server, json.dumps(EMAIL | {"headers": headers}).encode(), key)
     if id_ is not None:
         message = server.message(id_)
@@ -246,20 +246,19 @@ def test_with_headers_of_somebody_else(server: ApiServer, key: str, headers: Jso
         f'"from": "{SENDER}", "headers": {{"X-A": "1", "X-A": "2\\r\\nBcc: {EVE}"}}',
     ],
 )
-def test_members_that_come_twice(server: ApiServer, key: str, members: str) -> None:
-    """One of them counts, everywhere the same one."""
+def test_of_a_repeated_member_one_counts_everywhere(server: ApiServer, key: str, members: str) -> None:
     stored(server, f'{{"to": "{ALLOWED}", "subject": "s", "text": "t", {members}}}'.encode(), key)
 
 
-def test_the_plain_email_goes(server: ApiServer, key: str) -> None:
-    """And the one with a name, so that the tricks are not refused for another reason."""
+def test_the_plain_email_is_accepted(server: ApiServer, key: str) -> None:
+    """So that the others are not refused for another reason."""
     for sender in (SENDER, f"Contoso <{SENDER}>", f'"A -> B" <{SENDER}>'):
         assert stored(server, json.dumps(EMAIL | {"from": sender}).encode(), key)
 
 
 @pytest.mark.parametrize("bcc", ["hidden@example.com", ["H <hidden@example.com>"]])
-def test_bcc_is_nowhere_in_the_message(server: ApiServer, key: str, bcc: Any) -> None:
-    """In the envelope alone; also where it is the only recipient of a Postmark email."""
+def test_bcc_is_in_the_envelope_only(server: ApiServer, key: str, bcc: Any) -> None:
+    """Also as the only recipient of a Postmark email."""
     id_ = stored(server, json.dumps(EMAIL | {"bcc": bcc}).encode(), key)
     assert id_ is not None
     assert b"hidden" not in (server.run(server.store.content(UUID(id_))) or b"")

@@ -1,4 +1,4 @@
-"""Warnings in an answer: changes that were made to the caller's email, by field, and none without a change."""
+"""Warnings in a response: changes of the submitted email by field, and none without a change."""
 
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,7 @@ EMPTY = "The value is empty and was taken as absent."
 
 
 def warned(server: ApiServer, body: Json, path: str = "/emails") -> list[tuple[str, str]]:
-    """The warnings of an accepted email, each as field and message."""
+    """Return the warnings of an accepted email as field and message."""
     response = server.post(body, path)
     assert response.status_code == 200, response.text
     answer = response.json()
@@ -19,8 +19,8 @@ def warned(server: ApiServer, body: Json, path: str = "/emails") -> list[tuple[s
     return [(one["field"], one["message"]) for one in answer.get("warnings", [])]
 
 
-def test_none_without_a_change(server: ApiServer) -> None:
-    """The member is left out."""
+def test_an_unchanged_email_has_no_warnings(server: ApiServer) -> None:
+    """The member is absent."""
     for path in ("/emails", "/emails/validate"):
         assert "warnings" not in server.post(MINIMAL, path).json()
     assert server.post([MINIMAL], "/emails/batch").json()["data"][0].keys() == {"id"}
@@ -38,7 +38,7 @@ def test_none_without_a_change(server: ApiServer) -> None:
     ],
 )
 def test_empty_form_values_are_absent(server: ApiServer, change: Json, fields: list[str]) -> None:
-    """A form sends an empty string for an address that nobody filled in."""
+    """A form sends an empty string for an empty address field."""
     for path in ("/emails", "/emails/validate"):
         assert warned(server, MINIMAL | change, path) == [(field, EMPTY) for field in fields]
     shown = server.get(f"/emails/{server.send(**change)}").json()
@@ -66,30 +66,31 @@ def test_empty_form_values_are_absent(server: ApiServer, change: Json, fields: l
     ],
     ids=ascii,
 )
-def test_characters_no_mail_can_have(server: ApiServer, change: Json, read: tuple[str, Any], field: str) -> None:
-    """Are removed or replaced, and the email goes."""
+def test_characters_that_mail_cannot_have_are_replaced(
+    server: ApiServer, change: Json, read: tuple[str, Any], field: str
+) -> None:
     assert [place for place, _ in warned(server, MINIMAL | change)] == [field]
     shown = server.get(f"/emails/{server.post(MINIMAL | change).json()['id']}").json()
     assert shown[read[0]] == read[1]
 
 
 def test_a_whole_surrogate_pair_is_a_character(server: ApiServer) -> None:
-    """Nothing is changed, nor is what only looks like an escape, nor U+FFFD that the caller wrote."""
+    """It is unchanged, and so are text that resembles an escape and a submitted U+FFFD."""
     subject = "😀 \\ud83d \ufffd"
     assert warned(server, changed(subject=subject)) == []
     assert server.get(f"/emails/{server.send(subject=subject)}").json()["subject"] == subject
 
 
-def test_half_a_character_in_a_file(server: ApiServer) -> None:
-    """In its name and in a file that is sent as text."""
+def test_a_lone_surrogate_in_a_file_is_replaced(server: ApiServer) -> None:
+    """In its name and in text content."""
     file = {"filename": "r\ud83d.txt", "content": "a - \ud83d", "content_type": "text/plain"}
     fields = [field for field, _ in warned(server, changed(attachments=[{"content": "aGk="}, file]))]
     assert fields == ["attachments[1].filename", "attachments[1].content"]
 
 
 @pytest.mark.parametrize("path", ["/emails", "/emails/validate"])
-def test_a_lone_surrogate_deep_in_a_large_body(server: ApiServer, path: str) -> None:
-    """It is found wherever it stands, also in a member that is ignored."""
+def test_a_lone_surrogate_deep_in_a_large_body_is_found(server: ApiServer, path: str) -> None:
+    """Also in an ignored member."""
     assert warned(server, changed(text="😀" * 50_000 + "\ud83d"), path) != []
     assert warned(server, changed(ignored=[["x"] * 10_000, {"deep": "\ud83d"}]), path) == []
 
@@ -106,8 +107,8 @@ def test_a_lone_surrogate_deep_in_a_large_body(server: ApiServer, path: str) -> 
     ],
     ids=ascii,
 )
-def test_where_a_character_may_not_be_replaced(server: ApiServer, change: Json, field: str) -> None:
-    """An address, a header or a tag would be another one."""
+def test_a_lone_surrogate_in_an_identifier_is_refused(server: ApiServer, change: Json, field: str) -> None:
+    """A changed address, header or tag would be a different one."""
     refused(server.post(MINIMAL | change), 422, "validation_error", field)
 
 
@@ -119,8 +120,7 @@ def test_where_a_character_may_not_be_replaced(server: ApiServer, change: Json, 
         *("x-ms-exchange-organization-authas", "X-Microsoft-Antispam", "X-Forefront-Antispam-Report"),
     ],
 )
-def test_headers_that_only_servers_write(server: ApiServer, name: str) -> None:
-    """Are not sent, and the caller reads why."""
+def test_trace_headers_are_removed_with_a_warning(server: ApiServer, name: str) -> None:
     headers = {name: "evil@example.com", "X-Kept": "1"}
     ((field, message),) = warned(server, changed(headers=headers))
     assert field == f"headers.{name}"
@@ -131,26 +131,23 @@ def test_headers_that_only_servers_write(server: ApiServer, name: str) -> None:
     assert "evil@example.com" not in sent.as_string()
 
 
-def test_each_item_of_a_batch_has_its_own(server: ApiServer) -> None:
-    """Beside its id."""
+def test_each_item_of_a_batch_has_its_own_warnings(server: ApiServer) -> None:
     data = server.post([MINIMAL, changed(cc=""), changed(bcc=[""])], "/emails/batch").json()["data"]
     assert [[one["field"] for one in item.get("warnings", [])] for item in data] == [[], ["cc"], ["bcc[0]"]]
 
 
-def test_a_repetition_has_the_same(server: ApiServer) -> None:
-    """The request is validated again, so the answer to the same Idempotency-Key is the same."""
+def test_an_idempotent_repetition_has_the_same_warnings(server: ApiServer) -> None:
+    """The request is validated again."""
     once = str(uuid4())
     first, second = (server.post(changed(cc=""), Idempotency_Key=once).json() for _ in range(2))
     assert first == second
     assert first["warnings"]
 
 
-def test_they_are_bounded(server: ApiServer) -> None:
-    """20 of an email."""
+def test_an_email_has_at_most_20_warnings(server: ApiServer) -> None:
     assert len(warned(server, changed(cc=[""] * 50))) == 20
 
 
 @pytest.mark.parametrize("empty", ["", [""]])
-def test_a_recipient_is_needed(server: ApiServer, empty: Any) -> None:
-    """An empty `to` is no recipient."""
+def test_an_empty_to_is_no_recipient(server: ApiServer, empty: Any) -> None:
     assert server.post(changed(to=empty)).status_code == 422

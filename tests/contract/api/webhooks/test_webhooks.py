@@ -1,4 +1,4 @@
-"""The routes under /webhooks, in the shape that the Resend SDKs read."""
+"""Routes under /webhooks, in the form that the Resend SDKs read."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ ENDLESS = 1e12  # epoch seconds
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server, and a caller with full access."""
+    """Server, and a caller with full access."""
     with open_server(tmp_path_factory.mktemp("webhooks")) as server:
         server.client.headers["authorization"] = f"Bearer {server.make_key(Permission.FULL_ACCESS)}"
         yield server
@@ -28,14 +28,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def webhook(server: ApiServer) -> Iterator[Json]:
-    """One, as its maker reads it; gone afterwards."""
+    """Webhook as its creator reads it; deleted afterwards."""
     made = success(server.post({"endpoint": URL, "events": ["email.scheduled", "email.delivered"]}, "/webhooks"))
     yield made
     server.client.delete(f"/webhooks/{made['id']}")
 
 
 def success(response: httpx.Response) -> Json:
-    """Exactly 200 with an object."""
+    """Check for 200 with an object."""
     assert response.status_code == 200, response.text
     body: Json = response.json()
     assert not {"statusCode", "error"} & body.keys()
@@ -43,12 +43,12 @@ def success(response: httpx.Response) -> Json:
 
 
 def ask(server: ApiServer, method: str, path: str, body: Any = None) -> httpx.Response:
-    """A request with an empty body, or this one."""
+    """Send a request with an empty body, or this one."""
     return server.client.request(method, path, content=b"" if body is None else json.dumps(body))
 
 
 def events(server: ApiServer, webhook: Json, count: int) -> list[Json]:
-    """So many events of it, the newest first."""
+    """Create this many events of it; return them, the newest first."""
     for _ in range(count):
         server.send(scheduled_at="in 1 hour")
     listed: list[Json] = success(server.get(f"/webhooks/{webhook['id']}/events?limit=100"))["data"]
@@ -56,8 +56,8 @@ def events(server: ApiServer, webhook: Json, count: int) -> list[Json]:
     return listed
 
 
-def test_create_and_read(server: ApiServer, webhook: Json) -> None:
-    """All members that the SDKs know, the secret too; in a list it is left out."""
+def test_a_created_webhook_has_all_members(server: ApiServer, webhook: Json) -> None:
+    """Its secret, too, which a list omits."""
     assert webhook["object"] == "webhook"
     assert str(UUID(webhook["id"])) == webhook["id"]
     standardwebhooks.Webhook(webhook["signing_secret"])
@@ -80,8 +80,8 @@ def test_create_and_read(server: ApiServer, webhook: Json) -> None:
     assert listed["data"] == [read]
 
 
-def test_update(server: ApiServer, webhook: Json) -> None:
-    """Each member by itself; what the SDKs add is ignored."""
+def test_each_member_is_updated_alone(server: ApiServer, webhook: Json) -> None:
+    """Additional members of the SDKs are ignored."""
     path = f"/webhooks/{webhook['id']}"
     for changes in ({"endpoint": URL + "2"}, {"events": ["email.sent"]}, {"status": "disabled"}, {}):
         assert success(ask(server, "PATCH", path, {**changes, "webhook_id": "x"})) == {
@@ -95,8 +95,7 @@ def test_update(server: ApiServer, webhook: Json) -> None:
     assert success(server.get(path))["status"] == "enabled"
 
 
-def test_delete(server: ApiServer, webhook: Json) -> None:
-    """Once."""
+def test_a_webhook_is_deleted_once(server: ApiServer, webhook: Json) -> None:
     path = f"/webhooks/{webhook['id']}"
     assert success(ask(server, "DELETE", path)) == {"object": "webhook", "id": webhook["id"], "deleted": True}
     refused(ask(server, "DELETE", path), 404, "not_found")
@@ -118,13 +117,13 @@ def test_delete(server: ApiServer, webhook: Json) -> None:
         ([], "validation_error", None),
     ],
 )
-def test_what_cannot_be_is_refused(server: ApiServer, body: Any, name: str, field: str | None) -> None:
-    """With the field, and the mend in the message."""
+def test_an_invalid_webhook_is_refused_with_field_and_fix(
+    server: ApiServer, body: Any, name: str, field: str | None
+) -> None:
     refused(server.post(body, "/webhooks"), 422, name, field)
 
 
-def test_wrong_changes_are_refused(server: ApiServer, webhook: Json) -> None:
-    """As at the creation, and nothing changes."""
+def test_an_invalid_change_changes_nothing(server: ApiServer, webhook: Json) -> None:
     path = f"/webhooks/{webhook['id']}"
     refused(ask(server, "PATCH", path, {"status": "asleep"}), 422, "validation_error", "status")
     refused(ask(server, "PATCH", path, {"endpoint": "https://127.0.0.1/"}), 422, "validation_error", "endpoint")
@@ -135,8 +134,8 @@ def test_wrong_changes_are_refused(server: ApiServer, webhook: Json) -> None:
     assert success(server.get(path)) == webhook
 
 
-def test_there_are_not_too_many(server: ApiServer) -> None:
-    """Each costs every email."""
+def test_the_number_of_webhooks_is_limited(server: ApiServer) -> None:
+    """Each adds a cost to every email."""
     made = []
     while (response := server.post({"endpoint": URL, "events": ["email.sent"]}, "/webhooks")).status_code == 200:
         made.append(response.json()["id"])
@@ -146,8 +145,7 @@ def test_there_are_not_too_many(server: ApiServer) -> None:
         success(ask(server, "DELETE", f"/webhooks/{id_}"))
 
 
-def test_only_for_administrators(server: ApiServer, webhook: Json) -> None:
-    """A key that sends sees no webhook, and nothing without a key."""
+def test_webhooks_need_a_full_access_key(server: ApiServer, webhook: Json) -> None:
     sender = server.make_key(Permission.SENDING_ACCESS)
     for path in ("/webhooks", f"/webhooks/{webhook['id']}", f"/webhooks/{webhook['id']}/events"):
         refused(server.get(path, sender), 401, "restricted_api_key")
@@ -156,8 +154,8 @@ def test_only_for_administrators(server: ApiServer, webhook: Json) -> None:
     refused(httpx.get(f"{server.url}/webhooks"), 401, "missing_api_key")
 
 
-def test_rotate(server: ApiServer, webhook: Json) -> None:
-    """The new secret is told at once, and is the one that is shown from then on."""
+def test_a_rotation_returns_the_new_secret(server: ApiServer, webhook: Json) -> None:
+    """It is the one that is shown from then on."""
     rotated = success(server.post(None, f"/webhooks/{webhook['id']}/signing-secret/rotate"))
     assert rotated.keys() == {"object", "id", "signing_secret"}
     assert rotated["signing_secret"] not in (webhook["signing_secret"], "")
@@ -165,8 +163,8 @@ def test_rotate(server: ApiServer, webhook: Json) -> None:
     refused(server.post(None, f"/webhooks/{uuid4()}/signing-secret/rotate"), 404, "not_found")
 
 
-def test_events_by_pages(server: ApiServer, webhook: Json) -> None:
-    """The newest first; `after` is the last one of the page before."""
+def test_events_are_paged(server: ApiServer, webhook: Json) -> None:
+    """The newest first; `after` is the last one of the previous page."""
     path, all_of_them = f"/webhooks/{webhook['id']}/events", events(server, webhook, 5)
     assert all(
         event.keys() == {"id", "type", "created_at", "status"}
@@ -181,7 +179,7 @@ def test_events_by_pages(server: ApiServer, webhook: Json) -> None:
         refused(server.get(f"{path}?{query}"), 422, "validation_error", query.split("=")[0])
 
 
-def test_an_event_its_attempts_and_its_replay(server: ApiServer, webhook: Json) -> None:
+def test_an_event_has_its_attempts_and_can_be_replayed(server: ApiServer, webhook: Json) -> None:
     """As the SDKs read them."""
     (listed,) = events(server, webhook, 1)
     path = f"/webhooks/{webhook['id']}/events/{listed['id']}"
@@ -210,8 +208,8 @@ def test_an_event_its_attempts_and_its_replay(server: ApiServer, webhook: Json) 
         refused(server.post(None, f"{other}/replay"), 404, "not_found")
 
 
-def test_replay_of_what_was_given_up(server: ApiServer, webhook: Json) -> None:
-    """Since a moment, which has to be one."""
+def test_failed_events_since_a_time_are_replayed(server: ApiServer, webhook: Json) -> None:
+    """The time is required."""
     path = f"/webhooks/{webhook['id']}/replay"
     events(server, webhook, 2)
     for due in server.run(server.store.claim_deliveries(UUID(webhook["id"]), 2, ENDLESS, ENDLESS)):
@@ -231,8 +229,7 @@ def test_replay_of_what_was_given_up(server: ApiServer, webhook: Json) -> None:
     refused(server.post({"since": "2026-01-01"}, f"/webhooks/{uuid4()}/replay"), 404, "not_found")
 
 
-def test_types_that_a_relay_knows(server: ApiServer) -> None:
-    """All of them can be asked for."""
+def test_every_event_type_can_be_subscribed(server: ApiServer) -> None:
     made = success(server.post({"endpoint": URL, "events": [*EventType, *EventType]}, "/webhooks"))
     assert made["events"] == [*EventType]
     assert made["never_sent"] == []

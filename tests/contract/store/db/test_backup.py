@@ -1,4 +1,4 @@
-"""A copy of a database that is worked, the way back, and what is held then: deploy/RUNBOOK.md as it is written."""
+"""Backup of a database in use, restore, and held messages after it: deploy/RUNBOOK.md as written."""
 
 import os
 import re
@@ -27,25 +27,25 @@ RUNBOOK = Path(__file__).parents[4] / "deploy" / "RUNBOOK.md"
 
 
 def postern(url: str, *arguments: object) -> Result:
-    """The command in this process."""
+    """Run the command in this process."""
     return CliRunner().invoke(application, [str(one) for one in arguments], env={"POSTERN_DATABASE_URL": url})
 
 
 def refused(result: Result, code: int, says: str) -> None:
-    """One plain line."""
+    """Check for one plain line."""
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1), result.output
     assert says in result.stderr
 
 
 def scripts(heading: str) -> list[str]:
-    """The commands of a section of the runbook, in their order."""
+    """Return the commands of a section of the runbook, in order."""
     section = re.search(rf"^##+ {heading}\n(.*?)^##", RUNBOOK.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert section is not None
     return re.findall(r"^```sh\n(.*?)^```", section.group(1), re.DOTALL | re.MULTILINE)
 
 
 async def fill(store: Store) -> dict[str, UUID]:
-    """One of each kind, by what it is."""
+    """Store one message of each kind; return them by kind."""
     ids = {}
     for name, attempt, changes in (
         ("done", RELAYED, {}),
@@ -64,8 +64,8 @@ async def fill(store: Store) -> dict[str, UUID]:
 
 
 @pytest.mark.timeout(240)  # a dozen processes
-async def test_the_runbooks_commands_bring_back_what_was_there(store_url: str, tmp_path: Path) -> None:
-    """What waits is held and flagged, what is over and what is scheduled ahead stays, what came later is not there."""
+async def test_the_runbooks_commands_restore_the_backup(store_url: str, tmp_path: Path) -> None:
+    """Queued messages are held and flagged, ended and scheduled ones are unchanged, later ones are absent."""
     store = await Store.open(store_url)
     ids = await fill(store)
     save, back = scripts("PostgreSQL" if store_url.startswith("postgresql") else "SQLite")
@@ -97,7 +97,7 @@ async def test_the_runbooks_commands_bring_back_what_was_there(store_url: str, t
 
 
 def run(script: str, url: str, folder: Path) -> None:
-    """As a person would, with the commands on the path."""
+    """Run as an operator, with the commands on the path."""
     programs = postgres.programs()
     path = [str(Path(sys.executable).parent), *([str(programs)] if programs else []), os.environ["PATH"]]
     environment = {
@@ -112,8 +112,8 @@ def run(script: str, url: str, folder: Path) -> None:
     assert done.returncode == 0, (script, done.stdout, done.stderr)
 
 
-async def test_a_copy_is_whole_while_others_accept(sqlite_url: str, tmp_path: Path) -> None:
-    """Whatever was answered before the copy began is in it; nobody else can read it, and nothing is left beside it."""
+async def test_a_backup_during_accepts_is_consistent(sqlite_url: str, tmp_path: Path) -> None:
+    """It has all that was accepted before it began, is private, and leaves no other file."""
     copy = tmp_path / "copies" / "a.db"
     with program("crashing", sqlite_url) as process:
         told = lines(process, 100)
@@ -127,8 +127,8 @@ async def test_a_copy_is_whole_while_others_accept(sqlite_url: str, tmp_path: Pa
     assert None not in kept
 
 
-def test_the_database_that_stood_there_is_set_aside(sqlite_url: str, tmp_path: Path) -> None:
-    """With its log, and as it was."""
+def test_a_restore_keeps_the_replaced_database(sqlite_url: str, tmp_path: Path) -> None:
+    """With its log, unchanged."""
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     migrate(sqlite_url)
     assert postern(sqlite_url, "backup", tmp_path / "a.db").exit_code == 0
@@ -144,8 +144,8 @@ def test_the_database_that_stood_there_is_set_aside(sqlite_url: str, tmp_path: P
             assert connection.execute(count).fetchone() == (there,)
 
 
-def test_the_copy_of_an_older_file_can_become_small(sqlite_url: str, tmp_path: Path) -> None:
-    """It was made when room was not given back; a backup and a restore make it one that does."""
+def test_a_restored_backup_of_an_old_file_can_shrink(sqlite_url: str, tmp_path: Path) -> None:
+    """The old file was created without incremental vacuum."""
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     file.parent.mkdir()
     with closing(sqlite3.connect(file)) as connection:
@@ -159,13 +159,13 @@ def test_the_copy_of_an_older_file_can_become_small(sqlite_url: str, tmp_path: P
 
 
 def mode(file: Path) -> int:
-    """2: room is given back step by step."""
+    """Check for mode 2: incremental vacuum."""
     with closing(sqlite3.connect(file)) as connection:
         found: int = connection.execute("PRAGMA auto_vacuum").fetchone()[0]
         return found
 
 
-def test_what_cannot_be_is_one_plain_line(sqlite_url: str, tmp_path: Path) -> None:
+def test_an_impossible_backup_or_restore_is_one_line(sqlite_url: str, tmp_path: Path) -> None:
     """And changes nothing."""
     copy, other = tmp_path / "a.db", tmp_path / "text.db"
     refused(postern(sqlite_url, "backup", copy), 1, "There is no database")
@@ -193,14 +193,13 @@ def test_what_cannot_be_is_one_plain_line(sqlite_url: str, tmp_path: Path) -> No
     assert Path(sqlite_url.removeprefix("sqlite:///")).read_bytes() == before
 
 
-def test_a_server_has_its_own_way(postgres_url: str, tmp_path: Path) -> None:
-    """The line says which."""
+def test_postgresql_is_refused_with_its_own_command(postgres_url: str, tmp_path: Path) -> None:
     refused(postern(postgres_url, "backup", tmp_path / "a"), 1, "pg_dump")
     refused(postern(postgres_url, "restore", tmp_path / "a"), 1, "pg_dump")
 
 
-def test_whether_there_is_something_to_migrate(store_url: str) -> None:
-    """By the exit code, and in words; nothing is changed, not even made."""
+def test_migrate_check_reports_pending_revisions(store_url: str) -> None:
+    """By exit code and text; no file is changed or created."""
     for _ in range(2):
         result = postern(store_url, "migrate", "--check")
         assert result.exit_code == 1

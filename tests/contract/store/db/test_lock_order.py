@@ -1,4 +1,4 @@
-"""The order in which replicas lock rows: part of what two versions agree on during a rolling upgrade."""
+"""Order in which replicas lock rows: part of the protocol between two versions during a rolling upgrade."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ endpoints.rotate
 
 
 def test_the_order_is_frozen() -> None:
-    """A verb that moves can deadlock with a replica of the previous version."""
+    """A moved verb can deadlock with a replica of the previous version."""
     names = [
         f"{verb.__module__.rpartition('.')[2]}.{verb.__qualname__}"
         for verb in sorted(LOCK_ORDER, key=LOCK_ORDER.__getitem__)
@@ -34,7 +34,7 @@ def test_the_order_is_frozen() -> None:
 
 
 async def test_a_group_runs_in_that_order(sqlite_url: str) -> None:
-    """Whatever the names, and in whatever order the verbs were asked."""
+    """For all names and every order of requests."""
     ran: list[str] = []
 
     def verb(name: str) -> Verb[None, None]:
@@ -54,7 +54,7 @@ async def test_a_group_runs_in_that_order(sqlite_url: str) -> None:
 
 
 async def test_a_verb_without_a_place_is_refused(sqlite_url: str) -> None:
-    """Before anything of it runs."""
+    """Before any of it runs."""
 
     def unlisted(_: Connection, batch: Sequence[None]) -> Sequence[None]:
         raise AssertionError

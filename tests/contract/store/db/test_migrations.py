@@ -1,4 +1,4 @@
-"""The schema in the database is the one the code means, and a database this build does not know is refused."""
+"""Schema of the database equals the one of the code, and an unknown schema is refused."""
 
 import re
 import sqlite3
@@ -48,8 +48,8 @@ def test_the_migrated_schema_is_the_metadata(store_url: str) -> None:
     engine.dispose()
 
 
-def test_it_is_the_same_to_the_letter(sqlite_url: str, tmp_path: Path) -> None:
-    """Also the conditions of the indices and the kind of the tables, which the comparison above does not see."""
+def test_the_migrated_ddl_equals_the_metadata(sqlite_url: str, tmp_path: Path) -> None:
+    """With the conditions of indices and the options of tables, which the comparison above ignores."""
 
     def definitions(connection: Connection) -> set[str]:
         found = connection.execute(text("SELECT sql FROM sqlite_master WHERE sql NOT LIKE '%alembic_version%'"))
@@ -65,7 +65,7 @@ def test_it_is_the_same_to_the_letter(sqlite_url: str, tmp_path: Path) -> None:
 
 
 async def test_a_newer_database_is_refused(store_url: str) -> None:
-    """In one line, and it is left as it was."""
+    """In one line, and unchanged."""
     migrate(store_url)
     engine = write_engine(store_url)
     with engine.begin() as connection:
@@ -77,7 +77,7 @@ async def test_a_newer_database_is_refused(store_url: str) -> None:
 
 
 def test_migrating_again_changes_nothing(store_url: str) -> None:
-    """And says where it stands."""
+    """It reports the current revision."""
     assert migrate(store_url) == migrate(store_url) == revision(store_url)
 
 
@@ -90,28 +90,26 @@ def test_migrating_again_changes_nothing(store_url: str) -> None:
         ("data/postern.db", "not a database URL"),
     ],
 )
-async def test_an_impossible_url_is_one_plain_line(url: str, line: str) -> None:
-    """It says what would be right."""
+async def test_an_invalid_url_is_one_line_with_the_fix(url: str, line: str) -> None:
     with pytest.raises(StoreUnreachableError, match=line):
         await Store.open(url)
 
 
-def test_a_url_gets_the_driver_that_is_used() -> None:
-    """One for each database."""
+def test_a_url_gets_the_installed_driver() -> None:
     assert parse("sqlite:///a.db").drivername == "sqlite+pysqlite"
     assert parse("postgresql://u@h/d").drivername == parse("postgres://u@h/d").drivername == "postgresql+psycopg"
 
 
-async def test_what_is_not_a_database_is_one_plain_line(tmp_path: Path) -> None:
-    """A folder, a file of something else, a place where nothing can be made."""
+async def test_a_path_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    """A folder, another file, a folder without write permission."""
     (tmp_path / "text").write_text("This is not a database, whatever its name says.\n" * 100)
     for place, line in (("text", "not a database"), (".", "unable to open"), ("text/x.db", "cannot be made")):
         with pytest.raises(StoreUnreachableError, match=line):
             await Store.open(f"sqlite:///{tmp_path}/{place}")
 
 
-def test_a_failed_migration_leaves_nothing_behind(sqlite_url: str) -> None:
-    """All or nothing: a table in the way undoes the tables before it."""
+def test_a_failed_migration_is_rolled_back(sqlite_url: str) -> None:
+    """All or nothing: an existing table undoes the tables before it."""
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     file.parent.mkdir()
     with sqlite3.connect(file) as connection:
@@ -124,7 +122,7 @@ def test_a_failed_migration_leaves_nothing_behind(sqlite_url: str) -> None:
 
 
 def test_a_key_from_before_policies_keeps_working(store_url: str) -> None:
-    """With its secret, its permission and its senders; and back, but for one that was told to do less."""
+    """With its secret, permission and senders; a downgrade keeps them, but for a restricted key."""
     old = {"name": "shop", "permission": "send_only", "created_at": 5.0, "senders": ["*@contoso.com"]}
     rows = [
         {**old, "id": UUID(int=1), "digest": b"1" * 32, "default_sender": "a@contoso.com", "revoked_at": None},
@@ -150,8 +148,8 @@ def test_a_key_from_before_policies_keeps_working(store_url: str) -> None:
     assert migrate(store_url) == revision(store_url)
 
 
-def test_the_use_of_a_budget_outlives_new_counters(store_url: str) -> None:
-    """Messages stay counted, recipients and bytes begin at 0; back, the limits that need them are gone."""
+def test_usage_survives_the_migration_to_new_counters(store_url: str) -> None:
+    """Messages stay counted, recipients and bytes begin at 0; a downgrade removes limits that need them."""
     day = 1_800_000_000 // 86_400 * 86_400
     with migrated(store_url, to="0008").begin() as connection:
         row = {"of": UUID(int=1), "minute": 1_800_000_000, "day": day}
@@ -181,7 +179,7 @@ BEFORE_POLICIES = table(
 
 
 def migrated(url: str, *, to: str) -> Engine:
-    """The database at this revision, forward or back."""
+    """Migrate the database to this revision, up or down."""
     file = database_file(url)
     if file is not None:
         create_file(file)

@@ -1,4 +1,4 @@
-"""Hints between processes: heard while the line stands, and again after it was cut; nothing hangs on them."""
+"""Work hints between processes: received while connected and again after a reconnect; losing them is safe."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,22 +16,22 @@ LISTENING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND dat
 
 
 @dataclass(slots=True)
-class Ear:
-    """What one process hears."""
+class Subscriber:
+    """Hints that one process receives."""
 
     due: asyncio.Event = field(default_factory=asyncio.Event)
     free: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def hears(self, event: asyncio.Event) -> None:
-        """In time."""
+        """Wait for a hint."""
         await asyncio.wait_for(event.wait(), WAIT_TIMEOUT)
         event.clear()
 
 
 @asynccontextmanager
-async def listener(url: str) -> AsyncIterator[tuple[Store, Ear]]:
-    """One more process; a line that stands begins with looking."""
-    ear = Ear()
+async def listener(url: str) -> AsyncIterator[tuple[Store, Subscriber]]:
+    """Start one more process; an open connection begins with a poll."""
+    ear = Subscriber()
     store = await Store.open(url, on_due=lambda _: ear.due.set(), on_mailbox_free=ear.free.set)
     await ear.hears(ear.due)
     await ear.hears(ear.free)
@@ -41,14 +41,13 @@ async def listener(url: str) -> AsyncIterator[tuple[Store, Ear]]:
 
 @pytest.fixture
 async def store(postgres_url: str) -> AsyncIterator[Store]:
-    """A process that only writes."""
+    """Process that only writes."""
     store = await Store.open(postgres_url)
     yield store
     await store.close()
 
 
-async def test_what_one_accepts_the_others_hear_of(store: Store, postgres_url: str) -> None:
-    """And what becomes free."""
+async def test_accepted_and_released_work_is_notified_to_others(store: Store, postgres_url: str) -> None:
     async with listener(postgres_url) as (_, ear):
         await accept(store)
         await ear.hears(ear.due)
@@ -56,16 +55,16 @@ async def test_what_one_accepts_the_others_hear_of(store: Store, postgres_url: s
         await ear.hears(ear.free)
 
 
-async def test_nobody_is_told_by_himself(postgres_url: str) -> None:
-    """It knows already, and would look for nothing."""
+async def test_a_process_does_not_receive_its_own_hints(postgres_url: str) -> None:
+    """It would poll without need."""
     async with listener(postgres_url) as (store, ear), listener(postgres_url) as (_, other):
         await store.replicas.leave(WORKER)
         await other.hears(other.free)
         assert not ear.free.is_set()
 
 
-async def test_a_line_that_was_cut_is_made_again(store: Store, postgres_url: str) -> None:
-    """It begins with looking, because what was said meanwhile is lost; then hints are heard as before."""
+async def test_a_cut_connection_is_reopened(store: Store, postgres_url: str) -> None:
+    """It begins with a poll, because hints were lost meanwhile."""
     async with listener(postgres_url) as (_, ear):
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             for (pid,) in connection.execute(LISTENING).fetchall():
@@ -76,8 +75,7 @@ async def test_a_line_that_was_cut_is_made_again(store: Store, postgres_url: str
         await ear.hears(ear.due)
 
 
-async def test_who_only_writes_listens_to_nothing(store: Store, postgres_url: str) -> None:
-    """A command tells, and takes no connection for it."""
+async def test_a_process_that_only_writes_opens_no_connection_to_listen(store: Store, postgres_url: str) -> None:
     await accept(store)
     with psycopg.connect(postgres_url) as connection:
         assert connection.execute(LISTENING).fetchall() == []

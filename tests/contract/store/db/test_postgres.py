@@ -1,4 +1,4 @@
-"""What holds over PostgreSQL besides: a server that goes and comes back, and what it takes otherwise than SQLite."""
+"""PostgreSQL alone: restarts of the server, locks, and values that SQLite treats differently."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from tests.contract.store.build import NOW, accept, acceptance, claim_one
 from tests.postgres import Server
 
 
-async def test_a_server_that_goes_and_comes_back(postgres_server: Server, postgres_url: str) -> None:
-    """Everybody hears it in one plain line; then it goes on without a restart, with what was accepted."""
+async def test_an_outage_of_the_server_is_reported_and_survived(postgres_server: Server, postgres_url: str) -> None:
+    """One plain line for every caller; then it continues without a restart, with all accepted messages."""
     store = await Store.open(postgres_url)
     kept = acceptance()
     await accept(store, kept)
@@ -39,7 +39,7 @@ async def test_a_server_that_goes_and_comes_back(postgres_server: Server, postgr
 
 
 async def test_readers_do_not_notice_a_restart(postgres_server: Server, postgres_url: str) -> None:
-    """The writer hears of it once: what it would have committed may have been committed."""
+    """The writer reports it once, because its commit may have succeeded."""
     store = await Store.open(postgres_url)
     await accept(store)
     await asyncio.gather(*(store.find(None) for _ in range(8)))
@@ -70,7 +70,7 @@ def test_a_reader_sees_one_state_and_changes_nothing(postgres_url: str) -> None:
 
 @pytest.mark.parametrize("kind", [write_engine, read_engine])
 def test_every_connection_is_set_up(postgres_url: str, kind: Callable[[str], Any]) -> None:
-    """A setting of the server's cannot make a commit less than durable, nor keep the locks of a client that is gone."""
+    """A server setting cannot make a commit less durable, nor keep the locks of a lost client."""
     with write_engine(postgres_url).begin() as connection:
         connection.execute(text("ALTER DATABASE " + postgres_url.rpartition("/")[2] + " SET synchronous_commit = off"))
     opened = kind(postgres_url)
@@ -82,10 +82,8 @@ def test_every_connection_is_set_up(postgres_url: str, kind: Callable[[str], Any
     opened.dispose()
 
 
-async def test_rows_that_another_holds_are_not_waited_for_without_end(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It fails in one plain line, and is done when it is asked for again."""
+async def test_a_lock_wait_times_out(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one plain line, and a repetition succeeds."""
     monkeypatch.setitem(engine._SESSION_WRITER, "lock_timeout", "50")
     store = await Store.open(postgres_url)
     await accept(store)
@@ -101,8 +99,8 @@ async def test_rows_that_another_holds_are_not_waited_for_without_end(
     await store.close()
 
 
-async def test_what_is_missing_in_the_database_is_its_own_fault(postgres_url: str) -> None:
-    """A table that somebody removed is not the caller's mistake."""
+async def test_a_missing_table_is_a_store_error(postgres_url: str) -> None:
+    """Not an error of the caller."""
     store = await Store.open(postgres_url)
     with write_engine(postgres_url).begin() as connection:
         connection.execute(text("DROP TABLE contents"))
@@ -112,7 +110,7 @@ async def test_what_is_missing_in_the_database_is_its_own_fault(postgres_url: st
 
 
 async def test_text_that_postgresql_cannot_hold_fails_alone(postgres_url: str) -> None:
-    """A NUL, which SQLite keeps. No edge lets one in."""
+    """A NUL, which SQLite accepts. No interface passes one."""
     store = await Store.open(postgres_url)
     good, bad = acceptance(), acceptance(coalesce="a\0b")
     answers = await asyncio.gather(*(store.accept([one]) for one in (good, bad)), return_exceptions=True)
@@ -122,8 +120,8 @@ async def test_text_that_postgresql_cannot_hold_fails_alone(postgres_url: str) -
     await store.close()
 
 
-async def test_content_is_kept_octet_by_octet(postgres_url: str) -> None:
-    """Every value of an octet, also beyond what comes with a claim."""
+async def test_content_is_byte_true(postgres_url: str) -> None:
+    """Every byte value, also beyond the content that a claim returns."""
     store = await Store.open(postgres_url)
     for size in (1, 1_000):
         kept = acceptance(content=bytes(range(256)) * size)

@@ -1,4 +1,4 @@
-"""The disk of PostgreSQL's server is full, and then it is not: what was accepted is kept, the rest heard 503."""
+"""Full disk of the PostgreSQL server: accepted messages are stored, others get 503."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ LIMITS = Limits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
 
 @pytest.fixture
 def small() -> Iterator[Path]:
-    """A file system of 32 MiB where the server's account may go."""
+    """File system of 32 MiB that the server's account may write to."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a small file system can only be mounted by root (mount -t tmpfs)")
     with tempfile.TemporaryDirectory(prefix="postern-small-") as folder:
@@ -40,14 +40,14 @@ def small() -> Iterator[Path]:
 
 @pytest.fixture
 def server(postgres_server: Server, small: Path) -> Iterator[Server]:
-    """One that is gone before its disk is: what it still has to write there would end every checkpoint of another."""
+    """Server that is removed before its disk: its pending writes would fail every checkpoint of another."""
     with another(postgres_server) as server:
         yield server
 
 
 @pytest.mark.timeout(240)
 async def test_a_full_disk_of_the_server_is_survived(server: Server, small: Path, tmp_path: Path) -> None:
-    """With room again all goes on by itself: accepting, and relaying what was accepted before."""
+    """With space again, accepting and relaying continue without a restart."""
     url = server.create_database(small)
     async with Simulator(accounts=[ACCOUNT], limits=LIMITS) as simulator:
         settings = settings_for(simulator, tmp_path, database_url=url, messages_per_minute=100_000)
@@ -63,7 +63,7 @@ async def test_a_full_disk_of_the_server_is_survived(server: Server, small: Path
 
 
 async def fill(harness: Harness) -> tuple[list[UUID], list[dict[str, object]]]:
-    """Post until five were refused: those that are kept, and what the others heard."""
+    """Post until five were refused; return the accepted ids and the errors."""
     ids: list[UUID] = []
     refused: list[dict[str, object]] = []
     while len(refused) < 5:

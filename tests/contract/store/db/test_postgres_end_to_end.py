@@ -1,4 +1,4 @@
-"""A whole Postern over PostgreSQL: from the POST to the mailbox, through an outage of the server and a restart."""
+"""Complete Postern on PostgreSQL: from the POST to the mailbox, through an outage of the server and a restart."""
 
 import asyncio
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.harness import ACCOUNT, EMAIL, WAIT_TIMEOUT, open_harness, settings_f
 from tests.postgres import Server
 
 
-async def test_an_email_goes_through_and_is_found_after_a_restart(postgres_url: str, tmp_path: Path) -> None:
-    """With nothing kept in the folder of the embedded database."""
+async def test_an_email_is_relayed_and_readable_after_a_restart(postgres_url: str, tmp_path: Path) -> None:
+    """The data folder has no file."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, database_url=postgres_url, data_dir=tmp_path / "data")
         async with open_harness(simulator, settings) as harness:
@@ -25,7 +25,7 @@ async def test_an_email_goes_through_and_is_found_after_a_restart(postgres_url: 
 
 
 async def test_an_outage_of_the_server_is_survived(postgres_server: Server, postgres_url: str, tmp_path: Path) -> None:
-    """Callers are told to come again; afterwards it takes and relays as before."""
+    """503 meanwhile; afterwards it accepts and relays."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, database_url=postgres_url)
         async with open_harness(simulator, settings) as harness:
@@ -47,8 +47,8 @@ async def test_an_outage_of_the_server_is_survived(postgres_server: Server, post
                     await asyncio.sleep(0.05)
 
 
-async def test_a_deep_look_logs_in_where_the_mailbox_is_relayed(postgres_url: str, tmp_path: Path) -> None:
-    """Another replica's login would be one more than the mailbox may have; it says so, and who relays."""
+async def test_a_deep_check_leaves_the_login_to_the_owner(postgres_url: str, tmp_path: Path) -> None:
+    """Another replica's login could exceed the limit of the mailbox; the finding names the owner."""
     password = SecretStr("a-console-password-for-tests")
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         relays = settings_for(simulator, tmp_path, database_url=postgres_url, console_password=password)

@@ -1,4 +1,4 @@
-"""What holds between processes, and when one of them is killed."""
+"""Guarantees between processes, with a kill of one of them."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from app.store.migrations import revision
 
 @contextmanager
 def program(name: str, argument: str) -> Iterator[subprocess.Popen[str]]:
-    """A module of this folder as a process, killed at the end."""
+    """Run a module of this folder as a process, killed at the end."""
     command = [sys.executable, "-m", f"tests.contract.store.{name}", argument]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -26,13 +26,13 @@ def program(name: str, argument: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def lines(process: subprocess.Popen[str], count: int) -> list[str]:
-    """The next lines it prints."""
+    """Return the next lines it prints."""
     assert process.stdout is not None
     return [process.stdout.readline().strip() for _ in range(count)]
 
 
-async def test_what_was_answered_before_a_kill_is_there(store_url: str) -> None:
-    """Guarantee 1: accepted means kept."""
+async def test_an_accepted_message_survives_a_kill(store_url: str) -> None:
+    """Guarantee 1: accepted means stored."""
     with program("crashing", store_url) as process:
         told = lines(process, 300)
         process.kill()
@@ -46,7 +46,7 @@ async def test_what_was_answered_before_a_kill_is_there(store_url: str) -> None:
 
 
 def test_processes_that_start_together_migrate_once(store_url: str) -> None:
-    """The others wait, and find it done."""
+    """The others wait for the migration."""
     assert revision(store_url) is None
     with program("migrating", store_url) as one, program("migrating", store_url) as two:
         for process in (one, two):
@@ -59,7 +59,7 @@ def test_processes_that_start_together_migrate_once(store_url: str) -> None:
 
 
 def test_one_process_owns_a_database(tmp_path: Path) -> None:
-    """Until it lets go, or is killed. The folder need not be there before."""
+    """Until it releases it or is killed. The folder is created if needed."""
     file = tmp_path / "data" / "postern.db"
     lock = DatabaseFileLock(file)
     with program("owning", str(file)) as process:

@@ -1,4 +1,4 @@
-"""The writer: few commits, nobody disturbed by anybody else, and alive after whatever the database does."""
+"""Writer: group commits, isolation of failed requests, and recovery from every database error."""
 
 import asyncio
 import sqlite3
@@ -17,7 +17,7 @@ from tests.contract.store.build import DEFERRED, NOW, RELAYED, accept, acceptanc
 
 @pytest.fixture
 def pragmas() -> Iterator[dict[str, str]]:
-    """What every connection is set to besides, from when it is opened."""
+    """Pragmas of every new connection."""
     extra: dict[str, str] = {}
 
     def configure(connection: Any, _: object) -> None:
@@ -29,8 +29,7 @@ def pragmas() -> Iterator[dict[str, str]]:
     event.remove(Engine, "connect", configure)
 
 
-async def test_what_is_asked_in_one_turn_is_one_commit(store: Store) -> None:
-    """However many ask."""
+async def test_requests_of_one_loop_turn_are_one_commit(store: Store) -> None:
     commits: list[object] = []
     count = commits.append
     event.listen(Engine, "commit", count)
@@ -42,8 +41,8 @@ async def test_what_is_asked_in_one_turn_is_one_commit(store: Store) -> None:
     assert len(commits) == 1
 
 
-async def test_what_cannot_be_saved_fails_alone(store: Store) -> None:
-    """The others of its group are kept."""
+async def test_an_invalid_request_fails_alone(store: Store) -> None:
+    """The others of its group are stored."""
     bad = acceptance(message=Message(Envelope("\ud800@contoso.com", ("b@example.com",)), "id", b"\r\n"))
     good = [acceptance() for _ in range(9)]
     answers = await asyncio.gather(*(store.accept([one]) for one in (*good, bad)), return_exceptions=True)
@@ -51,8 +50,8 @@ async def test_what_cannot_be_saved_fails_alone(store: Store) -> None:
     assert answers == [Accepted((one.id,)) for one in good]
 
 
-async def test_a_full_disk_keeps_nothing_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
-    """All of the group hear it; what was accepted before is there; and when there is room again it goes on."""
+async def test_a_full_disk_fails_the_group_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
+    """Earlier messages are there, and writes succeed once there is space."""
     pragmas["max_page_count"] = "300"
     store = await Store.open(sqlite_url)
     kept: list[Acceptance] = []
@@ -72,8 +71,8 @@ async def test_a_full_disk_keeps_nothing_and_is_survived(sqlite_url: str, pragma
     await store.close()
 
 
-async def test_a_read_only_database_keeps_nothing_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
-    """It is still read, and written again when it may be."""
+async def test_a_read_only_database_fails_writes_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
+    """Reads succeed meanwhile."""
     store = await Store.open(sqlite_url)
     pragmas["query_only"] = "ON"
     with pytest.raises(StoreUnavailableError, match=r"readonly.*writable"):
@@ -87,8 +86,8 @@ async def test_a_read_only_database_keeps_nothing_and_is_survived(sqlite_url: st
     await store.close()
 
 
-async def test_a_locked_database_keeps_nothing_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
-    """Another process may hold it for too long; reads go on meanwhile."""
+async def test_a_locked_database_fails_writes_and_is_survived(sqlite_url: str, pragmas: dict[str, str]) -> None:
+    """Reads succeed meanwhile."""
     pragmas["busy_timeout"] = "20"
     store = await Store.open(sqlite_url)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
@@ -102,8 +101,8 @@ async def test_a_locked_database_keeps_nothing_and_is_survived(sqlite_url: str, 
     await store.close()
 
 
-async def test_a_caller_that_goes_disturbs_nobody(store: Store) -> None:
-    """Cancelled before its group, or while it is committed."""
+async def test_a_cancelled_request_does_not_affect_its_group(store: Store) -> None:
+    """Cancelled before its group, or during the commit."""
     for turns in range(6):
         callers = [asyncio.create_task(store.accept([acceptance()])) for _ in range(8)]
         for _ in range(turns):
@@ -114,8 +113,8 @@ async def test_a_caller_that_goes_disturbs_nobody(store: Store) -> None:
         assert all(isinstance(answer, Accepted) for answer in answers[1::2])
 
 
-async def test_close_finishes_what_waits(store_url: str) -> None:
-    """And then takes nothing more."""
+async def test_close_commits_pending_requests(store_url: str) -> None:
+    """Later requests are refused."""
     store = await Store.open(store_url)
     kept = [acceptance() for _ in range(20)]
     callers = [asyncio.create_task(store.accept([one])) for one in kept]
@@ -130,8 +129,8 @@ async def test_close_finishes_what_waits(store_url: str) -> None:
     await again.close()
 
 
-async def test_work_that_became_due_is_hinted_at(store_url: str) -> None:
-    """After accept, defer and give back; not after a mark, an end, or an accept that failed."""
+async def test_due_work_is_notified(store_url: str) -> None:
+    """After accept, defer and give back; not after a mark, an end, or a failed accept."""
     hints: list[str] = []
     store = await Store.open(store_url, on_due=lambda _: hints.append("due"))
 
@@ -151,8 +150,8 @@ async def test_work_that_became_due_is_hinted_at(store_url: str) -> None:
     await store.close()
 
 
-async def test_the_store_is_only_this_users(sqlite_url: str) -> None:
-    """Folder, file and what SQLite puts beside it."""
+async def test_files_of_the_store_are_private(sqlite_url: str) -> None:
+    """Folder, file and SQLite's other files."""
     store = await Store.open(sqlite_url)
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     assert file.parent.stat().st_mode & 0o777 == 0o700

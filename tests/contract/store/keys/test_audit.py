@@ -1,4 +1,4 @@
-"""The audit: what people did, what was refused, page by page, and for as long as it is kept."""
+"""Audit: actions of operators and refusals, paged, with retention."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ REFUSED = Entry(NOW, BY, Action.SEND_REFUSED, "POST /emails", {"status": 403, "m
 
 
 def refusal(once: str, times: int = 1, last_at: float = NOW) -> Refusal:
-    """The same refusal, some times."""
+    """Return the same refusal, counted this many times."""
     return Refusal(REFUSED, last_at, times, once)
 
 
 async def actions(store: Store) -> list[tuple[str, str]]:
-    """What was done to what, the oldest first."""
+    """Return the audited actions, the oldest first."""
     return [(one.entry.action, one.entry.subject) for one in reversed(await store.audit(None, 100))]
 
 
-async def test_what_a_person_decides_is_written_down(store: Store) -> None:
-    """With who it was, if it happened; what a program does by itself is not."""
+async def test_a_decision_of_an_operator_is_audited(store: Store) -> None:
+    """With its actor, if it took effect; automatic changes are not."""
     (first, second, third) = await accept(store, *(acceptance(on_unknown=OnUnknown.HOLD) for _ in range(3)))
     (claimed,) = await claim(store, 1)
     await settle(store, claimed, LOST)
@@ -49,8 +49,8 @@ async def test_what_a_person_decides_is_written_down(store: Store) -> None:
     assert newest.entry == Entry(NOW + 6, BY, Action.EMAIL_CONFIRMED, str(first), {"was": "held"})
 
 
-async def test_what_a_person_wishes_for_a_mailbox_is_written_down(store: Store) -> None:
-    """With the reason; a mailbox that is not there has none."""
+async def test_a_hold_request_is_audited(store: Store) -> None:
+    """With the reason; one for an unknown mailbox is not."""
     await store.save_condition(MAILBOX, POOL, MailboxCondition(Health.OPEN, NOW))
     await store.request_hold(MAILBOX, HoldRequest(NOW + 1, hold=True, reason="audit"), BY)
     await store.request_hold(MAILBOX, HoldRequest(NOW + 2, hold=False), BY)
@@ -60,7 +60,7 @@ async def test_what_a_person_wishes_for_a_mailbox_is_written_down(store: Store) 
 
 
 async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> None:
-    """Whichever process counts it, and at whatever time it tells."""
+    """From all processes, in every order of their reports."""
     other = await Store.open(store_url)
     writes: list[Sequence[Refusal]] = [[refusal(f"k{n % 3}", 2, NOW + n), refusal("all")] for n in range(30)]
     await asyncio.gather(*((store, other)[n % 2].record_refusals(one) for n, one in enumerate(writes)))
@@ -75,8 +75,8 @@ async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> No
     assert all(one.entry == REFUSED for one in records)
 
 
-async def test_it_is_read_page_by_page(store: Store) -> None:
-    """The newest first; each page begins where the last one ended."""
+async def test_the_audit_is_paged(store: Store) -> None:
+    """The newest first, without gaps."""
     for n in range(5):
         await store.record_refusals([Refusal(Entry(NOW + n, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
     first = await store.audit(None, 3)
@@ -84,8 +84,8 @@ async def test_it_is_read_page_by_page(store: Store) -> None:
     assert [one.entry.subject for one in [*first, *rest]] == ["4", "3", "2", "1", "0"]
 
 
-async def test_what_is_old_is_removed(store: Store) -> None:
-    """By the time when it began, whatever there is of it."""
+async def test_old_entries_are_removed(store: Store) -> None:
+    """By the time of their first occurrence."""
     for n in range(2 * audit.PRUNE_BATCH + 5):
         age = 10.0 if n % 100 else -10.0
         await store.record_refusals([Refusal(Entry(NOW - age, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
@@ -94,8 +94,8 @@ async def test_what_is_old_is_removed(store: Store) -> None:
     assert [int(one.entry.subject) % 100 for one in await store.audit(None, 100)] == [0] * 3
 
 
-async def test_processes_that_write_at_once_never_wait_for_each_other(store: Store, store_url: str) -> None:
-    """Whatever a group has in it, and in whatever order it was asked: over PostgreSQL that would be a deadlock."""
+async def test_concurrent_writers_do_not_deadlock(store: Store, store_url: str) -> None:
+    """With any content of a group, in every order: a case of PostgreSQL."""
     other, key = await Store.open(store_url), Key(UUID(int=9), "shop", Permission.SEND_ONLY, NOW)
     await store.create_key(key, b"digest")
 

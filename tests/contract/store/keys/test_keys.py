@@ -1,4 +1,4 @@
-"""API keys in the store: their policies, their secrets, and that whoever changes one is written down."""
+"""API keys in the store: policies, secrets, and an audit entry of every change."""
 
 import asyncio
 from dataclasses import replace
@@ -30,18 +30,18 @@ STRANGER = UUID(int=99)
 
 
 def revision(id: UUID, **changes: Any) -> KeyRevision:
-    """A change by an administrator."""
+    """Return a change by an administrator."""
     return KeyRevision(id, changes, NOW + 5, BY)
 
 
-async def told(store: Store) -> list[tuple[Action, str, dict[str, Any]]]:
-    """The audit, the oldest first."""
+async def audited(store: Store) -> list[tuple[Action, str, dict[str, Any]]]:
+    """Return the audit, the oldest first."""
     found = [record.entry for record in await store.audit(None, 100)]
     return [(one.action, one.subject, dict(one.details)) for one in reversed(found)]
 
 
-async def test_keys_are_kept_found_and_revoked(store: Store) -> None:
-    """By the digest of the secret; a revoked one is still found."""
+async def test_keys_are_stored_found_and_revoked(store: Store) -> None:
+    """By the digest of the secret; a revoked key is still found."""
     await store.create_key(TWO, b"2" * 32)
     await store.create_key(ONE, b"1" * 32)
     secrets = [(KeySecret(key.created_at, None),) for key in (ONE, TWO)]
@@ -64,8 +64,8 @@ async def test_a_digest_belongs_to_one_key(store: Store) -> None:
         await store.create_key(TWO, b"same")
 
 
-async def test_a_hash_that_begins_alike_is_another(store: Store) -> None:
-    """A handle finds the rows; the whole hash decides."""
+async def test_a_hash_with_the_same_prefix_is_another_key(store: Store) -> None:
+    """A prefix finds the rows; the whole hash decides."""
     await store.create_key(ONE, b"12345678" + b"a" * 24)
     await store.create_key(TWO, b"12345678" + b"b" * 24)
     for key, rest in ((ONE, b"a"), (TWO, b"b")):
@@ -87,23 +87,25 @@ async def test_a_hash_that_begins_alike_is_another(store: Store) -> None:
         ({"lanes": ()}, replace(TWO, policy=replace(POLICY, lanes=()))),
     ],
 )
-async def test_each_part_is_changed_by_itself(store: Store, changes: dict[str, Any], after: Key) -> None:
-    """The others stay, and what was changed is written down with what it was."""
+async def test_a_change_of_one_part_keeps_the_others(store: Store, changes: dict[str, Any], after: Key) -> None:
+    """The audit has the old and the new value."""
     await store.create_key(TWO, b"2" * 32)
     assert await store.revise_key(revision(TWO.id, **changes)) == after
     record = await store.key(TWO.id)
     assert record is not None
     assert record.key == after
     written = [
-        details for action, subject, details in await told(store) if (action, subject) == ("key.updated", str(TWO.id))
+        details
+        for action, subject, details in await audited(store)
+        if (action, subject) == ("key.updated", str(TWO.id))
     ]
     assert [set(details) - {"name"} for details in written] == ([set(changes) - {"name"}] if changes else [])
     if "disabled" in changes:
         assert written[0]["disabled"] == {"before": False, "after": True}
 
 
-async def test_what_does_not_go_together_changes_nothing(store: Store) -> None:
-    """And takes no other write of its group with it."""
+async def test_a_contradictory_change_changes_nothing(store: Store) -> None:
+    """And fails no other write of its group."""
     await store.create_key(TWO, b"2" * 32)
     bad, good = revision(TWO.id, sink=True), revision(TWO.id, name="other")
     wrong, right = await asyncio.gather(store.revise_key(bad), store.revise_key(good), return_exceptions=True)
@@ -113,7 +115,7 @@ async def test_what_does_not_go_together_changes_nothing(store: Store) -> None:
 
 
 async def test_a_rotated_key_has_two_secrets_for_a_while(store: Store) -> None:
-    """Those before work until then at most; rotated again, none works longer than it would have."""
+    """Old ones are valid at most until the given time; another rotation extends none."""
     await store.create_key(ONE, b"1" * 32)
     assert await store.rotate_key(KeyRotation(ONE.id, b"2" * 32, NOW + 10, NOW + 100, BY))
     assert await store.rotate_key(KeyRotation(ONE.id, b"3" * 32, NOW + 20, NOW + 200, BY))
@@ -127,8 +129,7 @@ async def test_a_rotated_key_has_two_secrets_for_a_while(store: Store) -> None:
     assert [one and one.until for one in ends] == [NOW + 30, NOW + 30, NOW + 30, None]
 
 
-async def test_what_is_revoked_gets_no_new_secret(store: Store) -> None:
-    """Nor does what is not there."""
+async def test_a_revoked_or_unknown_key_gets_no_new_secret(store: Store) -> None:
     await store.create_key(ONE, b"1" * 32)
     await store.revoke_key(ONE.id, NOW)
     for id in (ONE.id, STRANGER):
@@ -136,8 +137,8 @@ async def test_what_is_revoked_gets_no_new_secret(store: Store) -> None:
     assert await store.find_key(b"2" * 32) is None
 
 
-async def test_the_last_use_only_goes_on(store: Store) -> None:
-    """Two processes may tell of it out of order."""
+async def test_the_last_use_never_moves_back(store: Store) -> None:
+    """Two processes may report it out of order."""
     await store.create_key(ONE, b"1" * 32)
     for at, last in ((NOW + 5, NOW + 5), (NOW + 3, NOW + 5), (NOW + 9, NOW + 9)):
         await store.touch_key(ONE.id, at)
@@ -146,14 +147,14 @@ async def test_the_last_use_only_goes_on(store: Store) -> None:
         assert found.last_used_at == last
 
 
-async def test_every_change_is_written_down(store: Store) -> None:
-    """In the commit of the change: what, to whom, by whom; and nothing that did not happen."""
+async def test_every_change_is_audited_in_its_commit(store: Store) -> None:
+    """With action, key and actor; a change without effect is not."""
     await store.create_key(TWO, b"2" * 32, BY)
     await store.revise_key(revision(TWO.id, disabled=True))
     await store.rotate_key(KeyRotation(TWO.id, b"3" * 32, NOW + 10, NOW + 100, BY))
     for _ in range(2):
         await store.revoke_key(TWO.id, NOW + 20, BY)
-    entries = await told(store)
+    entries = await audited(store)
     assert [action for action, *_ in entries] == ["key.created", "key.updated", "key.rotated", "key.revoked"]
     assert {subject for _, subject, _ in entries} == {str(TWO.id)}
     assert entries[0][2]["messages_per_day"] == 5

@@ -1,4 +1,4 @@
-"""A budget is exact: what is kept is charged in the same commit, and nothing else is, however many accept at once."""
+"""Rate limits are exact: the commit that stores a message counts it, and only it, with concurrent accepts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ FIVE = RateLimit(5, None)
 
 
 def some(count: int, **changes: object) -> list[Acceptance]:
-    """So many messages."""
+    """Return this many messages."""
     return [acceptance(**changes) for _ in range(count)]
 
 
-async def test_what_is_kept_is_charged(store: Store) -> None:
-    """Message by message, a batch for all of its own; what is beyond the budget is kept not at all."""
+async def test_a_stored_message_is_counted(store: Store) -> None:
+    """A batch counts as a whole; one over the limit stores nothing."""
     first = await store.accept(some(3), None, FIVE)
     assert isinstance(first, Accepted)
     used = Amount(3, 3, 3 * len(CONTENT))
@@ -38,8 +38,8 @@ async def test_what_is_kept_is_charged(store: Store) -> None:
     assert (await store.counts())[MessageState.QUEUED] == 5
 
 
-async def test_a_window_that_is_over_counts_no_more(store: Store) -> None:
-    """The next minute begins with nothing used; the day goes on, until midnight."""
+async def test_an_elapsed_window_does_not_count(store: Store) -> None:
+    """The next minute begins at 0, the day at midnight."""
     budget = RateLimit(2, 3)
     for at, answers in (
         (NOW, [Accepted, Accepted, RateLimited]),
@@ -49,8 +49,8 @@ async def test_a_window_that_is_over_counts_no_more(store: Store) -> None:
         assert [type(await store.accept(some(1, created_at=at), None, budget)) for _ in answers] == answers
 
 
-async def test_a_key_without_a_budget_is_not_counted(store: Store) -> None:
-    """Nor does another key's use count."""
+async def test_a_key_without_a_limit_is_not_counted(store: Store) -> None:
+    """Other keys have their own counters."""
     kept = await store.accept(some(9))
     assert isinstance(kept, Accepted)
     assert kept.usage is None
@@ -58,8 +58,8 @@ async def test_a_key_without_a_budget_is_not_counted(store: Store) -> None:
     assert isinstance(await store.accept(some(5, key_id=UUID(int=8)), None, FIVE), Accepted)
 
 
-async def test_a_repetition_costs_nothing(store: Store) -> None:
-    """It is answered as before, also when nothing is left."""
+async def test_an_idempotent_repetition_is_not_counted(store: Store) -> None:
+    """It is answered with no quota left."""
     asked = some(5)
     assert isinstance(await store.accept(asked, once(), FIVE), Accepted)
     again = await store.accept(some(5), once(), FIVE)
@@ -67,8 +67,8 @@ async def test_a_repetition_costs_nothing(store: Store) -> None:
     assert await store.accept(some(1), once(fingerprint=b"other"), FIVE) == IdempotencyConflict()
 
 
-async def test_what_is_refused_uses_up_no_idempotency_key(store: Store) -> None:
-    """The same request is kept as soon as there is room for it."""
+async def test_a_refusal_does_not_use_the_idempotency_key(store: Store) -> None:
+    """The same request is stored once there is quota."""
     await store.accept(some(5), None, FIVE)
     assert isinstance(await store.accept(some(1), once(), FIVE), RateLimited)
     later = some(1, created_at=NOW + MINUTE)
@@ -77,16 +77,16 @@ async def test_what_is_refused_uses_up_no_idempotency_key(store: Store) -> None:
     assert (kept.ids, kept.replayed) == ((later[0].id,), False)
 
 
-async def test_who_repeats_what_is_refused_is_refused_too(store: Store) -> None:
-    """In one group of the writer, where the one with the key comes first."""
+async def test_a_repetition_of_a_refused_request_is_refused(store: Store) -> None:
+    """In one group of the writer, after the request with the key."""
     await store.accept(some(5), None, FIVE)
     answers = await asyncio.gather(*(store.accept(some(1), once(), FIVE) for _ in range(10)))
     assert {type(answer) for answer in answers} == {RateLimited}
     assert (await store.counts())[MessageState.QUEUED] == 5
 
 
-async def test_it_is_exact_over_processes(store: Store, store_url: str) -> None:
-    """Two stores on one database, two keys, with and without Idempotency-Keys: as many are kept as may be."""
+async def test_message_limits_are_exact_over_processes(store: Store, store_url: str) -> None:
+    """Two stores on one database, two keys, with and without Idempotency-Keys."""
     other, budget = await Store.open(store_url), RateLimit(40, 30)
     asked = [
         (store, other)[n % 2].accept(
@@ -114,10 +114,10 @@ LETTER = ("a@example.com", "b@example.com", "c@example.com")
         (RateLimit(90, 90, 90, 90, 10_000, 2 * len(CONTENT)), Unit.BYTES, 0),
     ],
 )
-async def test_recipients_and_bytes_have_budgets_of_their_own(
+async def test_recipients_and_bytes_have_their_own_limits(
     store: Store, budget: RateLimit, unit: Unit, left: int
 ) -> None:
-    """Two messages of three recipients have room; the third is refused, and charges nothing of any unit."""
+    """Two messages of three recipients fit; the third is refused and counts in no unit."""
     for _ in range(2):
         assert isinstance(await store.accept([acceptance(*LETTER)], None, budget), Accepted)
     over = await store.accept([acceptance(*LETTER)], once(), budget)
@@ -130,8 +130,8 @@ async def test_recipients_and_bytes_have_budgets_of_their_own(
     assert later.usage.in_day == Amount(1, 3, len(CONTENT))
 
 
-async def test_a_limit_that_is_added_later_knows_the_day_so_far(store: Store) -> None:
-    """With any budget every unit is counted."""
+async def test_a_limit_added_later_includes_the_day_so_far(store: Store) -> None:
+    """Any limit makes all units count."""
     assert isinstance(await store.accept([acceptance(*LETTER)], None, RateLimit(90, None)), Accepted)
     over = await store.accept([acceptance(*LETTER)], None, RateLimit(None, None, recipients_per_day=5))
     assert isinstance(over, RateLimited)
@@ -139,7 +139,7 @@ async def test_a_limit_that_is_added_later_knows_the_day_so_far(store: Store) ->
 
 
 async def test_recipients_and_bytes_are_exact_over_processes(store: Store, store_url: str) -> None:
-    """Two stores on one database that accept at once keep as much as the budget has, and no more."""
+    """Two stores on one database with concurrent accepts."""
     other = await Store.open(store_url)
     budget = RateLimit(None, None, recipients_per_minute=20, bytes_per_day=15 * len(CONTENT))
     messages = [acceptance(*LETTER[: 1 + n % 3]) for n in range(40)]
@@ -159,8 +159,7 @@ async def test_recipients_and_bytes_are_exact_over_processes(store: Store, store
     assert usage.in_minute == Amount(len(kept), recipients, len(kept) * len(CONTENT))
 
 
-async def test_a_clock_that_runs_behind_opens_no_window_twice(store: Store) -> None:
-    """The one that another process has begun is gone on with."""
+async def test_a_slow_clock_continues_the_window_of_another_process(store: Store) -> None:
     budget = RateLimit(2, None)
     assert isinstance(await store.accept(some(2, created_at=NOW + MINUTE), None, budget), Accepted)
     assert isinstance(await store.accept(some(1, created_at=NOW + MINUTE - 1), None, budget), RateLimited)
@@ -175,10 +174,10 @@ requests = st.lists(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=requests, minute=st.none() | st.integers(1, 6), day=st.integers(1, 9))
-async def test_no_window_ever_holds_more(
+async def test_no_window_exceeds_its_limit(
     store: Store, requests: Sequence[tuple[int, int]], minute: int | None, day: int
 ) -> None:
-    """And nothing is refused for which there was room: against a count of what was kept."""
+    """And no message that fits is refused, compared with a count of the stored ones."""
     key, budget, now = uuid4(), RateLimit(minute, day), NOW
     kept: list[float] = []
     for count, later in requests:
@@ -191,8 +190,8 @@ async def test_no_window_ever_holds_more(
 
 
 @pytest.mark.parametrize("coalesce", [None, "code"])
-async def test_what_is_sunk_is_recorded_and_never_offered(store: Store, coalesce: str | None) -> None:
-    """It ends as it is kept, says why, and takes no other message's place."""
+async def test_a_sunk_message_is_stored_cancelled_and_never_claimed(store: Store, coalesce: str | None) -> None:
+    """With the reason, and without a turn."""
     waiting = acceptance(coalesce=coalesce)
     sunk = acceptance(coalesce=coalesce, sunk=True, content=b"x")
     await store.accept([waiting])

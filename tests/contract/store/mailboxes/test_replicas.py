@@ -1,4 +1,4 @@
-"""One replica at a time owns a mailbox. By the database's clock, and held by the fence and not by good manners."""
+"""Ownership of mailboxes by replicas: one at a time, by the database's clock, enforced by the fence."""
 
 import asyncio
 import time
@@ -19,24 +19,24 @@ TWO = ("a@contoso.com", "b@contoso.com")
 
 
 def replica(id: UUID, *mailboxes: str, lease: float = LONG) -> Replica:
-    """It may own these."""
+    """Return a replica that may own these."""
     return Replica(id, f"host-{id.int}", "all", mailboxes or (MAILBOX,), lease)
 
 
 async def own(store: Store, who: UUID, *, lease: float = LONG, now: float = NOW) -> Acquired:
-    """Live, and take the mailbox."""
+    """Heartbeat, and acquire the mailbox."""
     await store.replicas.heartbeat(replica(who, lease=lease))
     [taken] = await store.replicas.acquire(who, [MAILBOX], now)
     return taken
 
 
 async def claim(store: Store, taken: Acquired) -> list[Claimed]:
-    """As its relay does."""
+    """Claim as its relay does."""
     return await store.claim(POOL, taken.mailbox, 100, NOW, NOW + 60, fence=taken.token) or []
 
 
-async def test_a_beat_tells_who_lives_and_whose_each_mailbox_is(store: Store) -> None:
-    """A mailbox is known from the first replica on that may own it."""
+async def test_a_heartbeat_returns_live_replicas_and_owners(store: Store) -> None:
+    """A mailbox is listed once a replica may own it."""
     await store.replicas.heartbeat(replica(ONE, *TWO))
     await store.replicas.acquire(ONE, TWO[:1], NOW)
     roll = await store.replicas.heartbeat(replica(OTHER, *TWO))
@@ -44,8 +44,8 @@ async def test_a_beat_tells_who_lives_and_whose_each_mailbox_is(store: Store) ->
     assert roll.owners == (MailboxOwner(TWO[0], ONE, 1), MailboxOwner(TWO[1], None, 0))
 
 
-async def test_who_lives_keeps_what_it_owns(store: Store) -> None:
-    """Until it gives it back or ends."""
+async def test_a_live_replica_keeps_its_mailboxes(store: Store) -> None:
+    """Until it releases them or ends."""
     first = await own(store, ONE)
     await store.replicas.heartbeat(replica(OTHER))
     assert await store.replicas.acquire(OTHER, [MAILBOX], NOW) == []
@@ -59,8 +59,8 @@ async def test_who_lives_keeps_what_it_owns(store: Store) -> None:
     assert (await own(store, ONE)).token > second.token
 
 
-async def test_who_is_not_heard_of_loses_it_by_the_clock_of_the_database(store: Store) -> None:
-    """Whatever the hosts' clocks say: both are wrong here by more than any lease."""
+async def test_an_expired_lease_ends_ownership_by_the_databases_clock(store: Store) -> None:
+    """The hosts' clocks here are wrong by more than any lease."""
     await own(store, ONE, now=NOW + 1e6)
     await store.replicas.heartbeat(replica(OTHER))
     assert await store.replicas.acquire(OTHER, [MAILBOX], NOW + 1e8) == []
@@ -69,8 +69,8 @@ async def test_who_is_not_heard_of_loses_it_by_the_clock_of_the_database(store: 
     assert taken.token == 2
 
 
-async def test_who_was_taken_for_dead_and_beats_again_keeps_what_nobody_took(store: Store) -> None:
-    """And its token with it."""
+async def test_a_late_heartbeat_keeps_unclaimed_mailboxes(store: Store) -> None:
+    """With the same token."""
     taken = await own(store, ONE, lease=OVER)
     roll = await store.replicas.heartbeat(replica(ONE))
     assert roll.owners == (MailboxOwner(MAILBOX, ONE, taken.token),)
@@ -79,16 +79,16 @@ async def test_who_was_taken_for_dead_and_beats_again_keeps_what_nobody_took(sto
     assert len(await claim(store, taken)) == 1
 
 
-async def test_by_force_a_dead_process_is_not_waited_for(store: Store) -> None:
-    """Who holds the lock of an embedded database knows that it is alone."""
+async def test_a_forced_acquisition_does_not_wait_for_the_lease(store: Store) -> None:
+    """The holder of an embedded database's lock is known to be alone."""
     await own(store, ONE)
     await store.replicas.heartbeat(replica(OTHER))
     [taken] = await store.replicas.acquire(OTHER, [MAILBOX], NOW, by_force=True)
     assert taken.token == 2
 
 
-async def test_without_the_mailbox_nothing_is_claimed(store: Store) -> None:
-    """The fence, whether the old owner knows or not; what it would have claimed is the new owner's."""
+async def test_the_fence_refuses_claims_of_a_former_owner(store: Store) -> None:
+    """The messages go to the new owner."""
     (id,) = await accept(store)
     old = await own(store, ONE, lease=OVER)
     new = await own(store, OTHER)
@@ -99,8 +99,8 @@ async def test_without_the_mailbox_nothing_is_claimed(store: Store) -> None:
     assert [one.id for one in await claim(store, new)] == [id]
 
 
-async def test_what_was_under_way_is_nobodys_any_more(store: Store) -> None:
-    """No final dot of the old owner leaves, nothing it settles is written, and only a marked dot is in doubt."""
+async def test_the_fence_refuses_marks_and_settlements_of_a_former_owner(store: Store) -> None:
+    """Only attempts with a marked dot are in doubt."""
     kept = await accept(store, acceptance(), acceptance())
     old = await own(store, ONE, lease=OVER)
     marked, unmarked = await claim(store, old)
@@ -120,8 +120,8 @@ async def test_what_was_under_way_is_nobodys_any_more(store: Store) -> None:
         assert [one.phase for one in email.attempts] == [Phase.DOT if id == marked.id else Phase.CONNECT]
 
 
-async def test_the_new_owner_knows_how_far_its_clock_is_ahead_of_the_old_ones(store: Store) -> None:
-    """If both were read against the same one."""
+async def test_a_takeover_returns_the_difference_of_clocks(store: Store) -> None:
+    """If both were measured against the same database clock."""
     for who, reading, ahead in (
         (ONE, ClockSkew("server", 5.0), 0.0),
         (OTHER, ClockSkew("server", 605.0), 600.0),
@@ -136,15 +136,14 @@ async def test_the_new_owner_knows_how_far_its_clock_is_ahead_of_the_old_ones(st
         await store.replicas.leave(who)
 
 
-async def test_only_a_server_has_a_clock_of_its_own(store: Store, store_url: str) -> None:
-    """An embedded database's is the host's."""
+async def test_an_embedded_database_uses_the_hosts_clock(store: Store, store_url: str) -> None:
     roll = await store.replicas.heartbeat(replica(ONE))
     assert (roll.database_time is None) == store_url.startswith("sqlite")
     assert roll.database_time is None or abs(roll.database_time - time.time()) < 60.0
 
 
-async def test_the_new_owner_counts_what_the_old_one_may_have_sent(store: Store) -> None:
-    """As of the take-over: until then a dot could leave."""
+async def test_a_takeover_counts_messages_possibly_sent(store: Store) -> None:
+    """As of the takeover: a dot could leave until then."""
     await accept(store, acceptance(), acceptance("b@example.com", "c@example.com"))
     old = await own(store, ONE, lease=OVER)
     first, _ = await claim(store, old)
@@ -153,8 +152,8 @@ async def test_the_new_owner_counts_what_the_old_one_may_have_sent(store: Store)
     assert await store.sent_since(MAILBOX, NOW) == [SendRecord(NOW + 1, 1), SendRecord(NOW + 12, 2, confirmed=False)]
 
 
-async def test_an_expired_lease_is_swept_by_the_owner(store: Store) -> None:
-    """By whose clock it runs; by others only when it is long over."""
+async def test_an_expired_message_lease_is_recovered_by_the_owner(store: Store) -> None:
+    """By its clock; by others only long after."""
     await accept(store)
     taken = await own(store, ONE)
     [claimed] = await claim(store, taken)
@@ -164,8 +163,8 @@ async def test_an_expired_lease_is_swept_by_the_owner(store: Store) -> None:
 
 
 @pytest.mark.parametrize("rounds", [10])
-async def test_two_who_take_at_the_same_moment(store: Store, store_url: str, rounds: int) -> None:
-    """One gets it, under a token that no one had."""
+async def test_of_two_concurrent_acquisitions_one_succeeds(store: Store, store_url: str, rounds: int) -> None:
+    """With a new token."""
     other = await Store.open(store_url)
     await asyncio.gather(store.replicas.heartbeat(replica(ONE)), other.replicas.heartbeat(replica(OTHER)))
     tokens = []

@@ -1,4 +1,4 @@
-"""Two Posterns over one PostgreSQL, and the halves of one; the tenant's budget over both."""
+"""Two Posterns on one PostgreSQL, with all roles and with one role each, and the tenant quota of both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ QUICK = HeartbeatConfig(interval=0.1, lease=3600.0)  # nobody is taken for dead
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    """With all the mailboxes."""
+    """Simulator with all the mailboxes."""
     accounts = [Account(name, password=PASSWORD, send_as=("*@contoso.com",)) for name in MAILBOXES]
     async with Simulator(accounts=[ACCOUNT, *accounts]) as simulator:
         yield simulator
@@ -29,7 +29,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 def many(postgres_url: str, tmp_path: Path, simulator: Simulator) -> Callable[..., Any]:
-    """`async with many(role=...)`: one more Postern, with four mailboxes in one pool."""
+    """`async with many(role=...)`: one more Postern with four mailboxes in one pool."""
 
     @asynccontextmanager
     async def one(heartbeat: HeartbeatConfig = QUICK, **changes: Any) -> AsyncIterator[Harness]:
@@ -45,20 +45,20 @@ def many(postgres_url: str, tmp_path: Path, simulator: Simulator) -> Callable[..
 
 
 async def owners(harness: Harness) -> dict[str, str]:
-    """Whose each mailbox is, as GET /mailboxes says."""
+    """Return the owner of each mailbox as GET /mailboxes has it."""
     answer = await harness.caller.get("/mailboxes")
     return {one["name"]: one["owner"] for one in answer.json()["data"]}
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Wait for it."""
+    """Wait for a condition."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while not true():
             await asyncio.sleep(0.02)
 
 
-async def test_two_share_the_mailboxes_and_the_first_has_all_again(many: Callable[..., Any]) -> None:
-    """Each is some one's at every moment, and mail goes through whoever has it, wherever it was accepted."""
+async def test_replicas_share_the_mailboxes_and_the_last_one_gets_all(many: Callable[..., Any]) -> None:
+    """Each has one owner at every moment, and mail goes through it from either replica."""
     async with many() as one:
         assert len(one.postern.coordinator.mailboxes) == 4
         async with many() as other:
@@ -74,8 +74,8 @@ async def test_two_share_the_mailboxes_and_the_first_has_all_again(many: Callabl
         assert one.simulator.violations == []
 
 
-async def test_who_stops_gives_back_at_once(many: Callable[..., Any]) -> None:
-    """The other hears of it, and does not wait for its beat."""
+async def test_a_stop_releases_mailboxes_at_once(many: Callable[..., Any]) -> None:
+    """The other does not wait for its heartbeat."""
     slow = HeartbeatConfig(interval=3600.0, lease=7200.0)
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(many(heartbeat=slow))
@@ -86,7 +86,7 @@ async def test_who_stops_gives_back_at_once(many: Callable[..., Any]) -> None:
             await other.until(await other.post(), "done")
 
 
-async def test_one_half_accepts_and_the_other_relays(many: Callable[..., Any]) -> None:
+async def test_one_role_accepts_and_the_other_relays(many: Callable[..., Any]) -> None:
     """The first has no mailbox, the second no API."""
     async with many(role="api") as front:
         id = await front.post()
@@ -100,8 +100,8 @@ async def test_one_half_accepts_and_the_other_relays(many: Callable[..., Any]) -
                 assert (await back.caller.get(path)).status_code == 200
 
 
-async def test_a_tenants_day_holds_over_both(many: Callable[..., Any], simulator: Simulator) -> None:
-    """However many of them draw from it, and after a restart."""
+async def test_the_daily_tenant_quota_is_shared(many: Callable[..., Any], simulator: Simulator) -> None:
+    """By both replicas and over a restart."""
     limit = 12
     async with many(tenant_recipients_per_day=limit) as one, many(tenant_recipients_per_day=limit) as other:
         for harness in (one, other):
@@ -115,8 +115,8 @@ async def test_a_tenants_day_holds_over_both(many: Callable[..., Any], simulator
     assert len(simulator.messages) == limit + 2
 
 
-async def test_it_waits_for_its_database(postgres_server: Server, postgres_url: str, tmp_path: Path) -> None:
-    """Alive, not ready, and whoever has mail comes again; then it goes on by itself."""
+async def test_a_start_waits_for_the_database(postgres_server: Server, postgres_url: str, tmp_path: Path) -> None:
+    """Alive, not ready, 503 for submissions; then it continues without a restart."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, database_url=postgres_url, port=0)
         postern = Postern(settings)

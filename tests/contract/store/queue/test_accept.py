@@ -1,4 +1,4 @@
-"""What is accepted is kept whole or not at all, and an Idempotency-Key keeps one request."""
+"""Acceptance is atomic, and an Idempotency-Key stores one request."""
 
 import asyncio
 from uuid import UUID
@@ -12,7 +12,7 @@ from app.store.records import Accepted, IdempotencyConflict
 from tests.contract.store.build import CONTENT, DAY, KEY, NOW, accept, acceptance, new_id, once
 
 
-async def test_what_is_accepted_is_read_back_as_it_was(store: Store) -> None:
+async def test_an_accepted_message_is_read_back_unchanged(store: Store) -> None:
     """Every field, in the caller's order."""
     kept = acceptance(
         "z@example.com", "ä@example.com", scheduled_at=NOW + 60, due_at=NOW + 60, on_unknown=OnUnknown.HOLD
@@ -31,14 +31,14 @@ async def test_what_is_accepted_is_read_back_as_it_was(store: Store) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\0\r\n\xff" * 10, b"x" * 3_000_000], ids=["any octets", "3 MB"])
-async def test_content_comes_back_byte_for_byte(store: Store, content: bytes) -> None:
-    """It is a row of its own, of any size."""
+async def test_content_is_byte_true(store: Store, content: bytes) -> None:
+    """A separate row, of any size."""
     (id,) = await accept(store, acceptance(content=content))
     assert await store.content(id) == content
 
 
-async def test_several_are_kept_together_or_not_at_all(store: Store) -> None:
-    """One id that is there already undoes its whole request, and no other request."""
+async def test_a_batch_is_stored_whole_or_not_at_all(store: Store) -> None:
+    """A duplicate id undoes its whole request, and no other."""
     (old,) = await accept(store)
     new = acceptance()
     with pytest.raises(AlreadyStoredError):
@@ -47,8 +47,7 @@ async def test_several_are_kept_together_or_not_at_all(store: Store) -> None:
     assert await store.accept([new], once(fingerprint=b"other")) == Accepted((new.id,)), "the key is not used up"
 
 
-async def test_one_bad_request_takes_no_other_with_it(store: Store) -> None:
-    """Though they are committed as one group."""
+async def test_a_bad_request_does_not_fail_others_of_its_group(store: Store) -> None:
     (old,) = await accept(store)
     good = [acceptance() for _ in range(20)]
     answers = await asyncio.gather(
@@ -63,15 +62,15 @@ async def test_one_bad_request_takes_no_other_with_it(store: Store) -> None:
 
 
 async def test_the_same_key_and_request_is_one_email(store: Store) -> None:
-    """The second time answers with the first ids and keeps nothing."""
+    """The repetition returns the first ids and stores nothing."""
     first, second = acceptance(), acceptance()
     assert await store.accept([first], once()) == Accepted((first.id,))
     assert await store.accept([second], once()) == Accepted((first.id,), replayed=True)
     assert await store.get(second.id) is None
 
 
-async def test_the_same_key_for_something_else_is_a_conflict(store: Store) -> None:
-    """And keeps nothing."""
+async def test_the_same_key_for_another_request_is_a_conflict(store: Store) -> None:
+    """And stores nothing."""
     await store.accept([acceptance()], once())
     second = acceptance()
     assert await store.accept([second], once(fingerprint=b"other")) == IdempotencyConflict()
@@ -79,8 +78,7 @@ async def test_the_same_key_for_something_else_is_a_conflict(store: Store) -> No
 
 
 @pytest.mark.parametrize("other", [{"key": "l"}, {"endpoint": "/emails/batch"}, {"key_id": UUID(int=8)}])
-async def test_a_key_counts_for_its_api_key_and_endpoint(store: Store, other: dict[str, str]) -> None:
-    """Elsewhere it is another key."""
+async def test_an_idempotency_key_is_scoped_to_api_key_and_endpoint(store: Store, other: dict[str, str]) -> None:
     await store.accept([acceptance()], once())
     answer = await store.accept([acceptance()], once(**{"fingerprint": b"other", **other}))  # type: ignore[arg-type]  # a table of changes
     assert isinstance(answer, Accepted)
@@ -88,8 +86,7 @@ async def test_a_key_counts_for_its_api_key_and_endpoint(store: Store, other: di
 
 
 @pytest.mark.parametrize(("age", "fresh"), [(DAY - 1, False), (DAY, True)])
-async def test_a_key_counts_for_a_day(store: Store, age: float, fresh: bool) -> None:
-    """Then it is free again, for whatever is asked."""
+async def test_an_idempotency_key_expires_after_a_day(store: Store, age: float, fresh: bool) -> None:
     first, second, third = acceptance(), acceptance(created_at=NOW + age), acceptance(created_at=NOW + age)
     asked = once(fingerprint=b"other") if fresh else once()
     await store.accept([first], once())
@@ -109,7 +106,7 @@ async def test_fifty_at_once_with_one_key_are_one_email(store: Store, store_url:
 
 
 async def test_many_keys_at_once_do_not_mix(store: Store) -> None:
-    """Each of several API keys and endpoints has its own, though they are looked up together."""
+    """Several API keys and endpoints, looked up together."""
     ids: dict[tuple[UUID, str, str], UUID] = {}
     asked = []
     for n in range(40):

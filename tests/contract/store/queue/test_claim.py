@@ -1,4 +1,4 @@
-"""Who may have what is due, and in which order."""
+"""Eligibility and order of claims."""
 
 import asyncio
 
@@ -25,8 +25,8 @@ from tests.contract.store.build import (
 )
 
 
-async def test_a_claim_has_what_a_worker_needs(store: Store) -> None:
-    """Envelope, size, number, standing; and the attempt stands open."""
+async def test_a_claim_returns_envelope_size_number_and_state(store: Store) -> None:
+    """And opens the attempt."""
     kept = acceptance("z@example.com", "a@example.com", on_unknown=OnUnknown.HOLD)
     await accept(store, kept)
     claimed = await claim_one(store, NOW + 5)
@@ -43,8 +43,8 @@ async def test_a_claim_has_what_a_worker_needs(store: Store) -> None:
     assert attempt.phase is Phase.CONNECT
 
 
-async def test_the_oldest_due_goes_first_and_then_the_oldest(store: Store) -> None:
-    """Not more than the limit, in the order of due_at and id."""
+async def test_claims_are_ordered_by_due_time_and_id(store: Store) -> None:
+    """At most the limit."""
     early, late = acceptance(due_at=NOW - 9), acceptance(due_at=NOW)
     twins = sorted([acceptance(due_at=NOW - 5) for _ in range(3)], key=lambda one: one.id)
     await accept(store, late, *reversed(twins), early)
@@ -58,8 +58,8 @@ async def test_the_oldest_due_goes_first_and_then_the_oldest(store: Store) -> No
     [{"due_at": NOW + 0.001}, {"expires_at": NOW}, {"pool": "newsletters"}],
     ids=["not due yet", "over its age", "another pool's"],
 )
-async def test_what_may_not_go_is_not_claimed(store: Store, changes: dict[str, float]) -> None:
-    """Nor does it stand in the way of what may."""
+async def test_ineligible_messages_are_skipped(store: Store, changes: dict[str, float]) -> None:
+    """They do not delay others."""
     due = acceptance()
     await accept(store, acceptance(**changes), due)
     assert ids(await claim(store)) == [due.id]
@@ -76,8 +76,8 @@ async def test_a_deferred_message_is_claimed_again_when_it_is_due(store: Store) 
     assert second.lease != first.lease
 
 
-async def test_only_pending_recipients_are_offered_again(store: Store) -> None:
-    """Rule 5 of the lifecycle: a recipient that is relayed or failed is never offered again."""
+async def test_only_pending_recipients_are_claimed_again(store: Store) -> None:
+    """Rule 5 of the lifecycle: a relayed or failed recipient is never attempted again."""
     await accept(store, acceptance("a@example.com", "b@example.com", "c@example.com"))
     claimed = await claim_one(store)
     busy = Reply.of(452, ["4.2.2 Mailbox full"])

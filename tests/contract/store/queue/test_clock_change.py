@@ -1,4 +1,4 @@
-"""The wall clock was set back: what rests by it is brought forward, and nothing else moves."""
+"""Backward change of the wall clock: retry delays are moved with it, and nothing else."""
 
 import asyncio
 from uuid import UUID
@@ -28,14 +28,14 @@ BACK = NOW - HOUR  # what the clock says after it was set back
 
 @pytest.fixture
 async def store(store: Store) -> Store:
-    """A store that knows the pools' mailboxes, as every store does whose relay has begun."""
+    """Store that knows the pools' mailboxes, as after the start of a relay."""
     for pool in (POOL, "a", "b"):
         await store.save_condition(f"{pool}@contoso.com", pool, MailboxCondition())
     return store
 
 
 async def due(store: Store, id: UUID) -> float:
-    """When it is due."""
+    """Return the due time of a message."""
     email = await store.get(id)
     assert email is not None
     assert email.due_at is not None
@@ -43,14 +43,14 @@ async def due(store: Store, id: UUID) -> float:
 
 
 async def deferred(store: Store, **changes: float) -> UUID:
-    """One that was offered and waits for the next offer."""
+    """Defer a message after one attempt."""
     (id,) = await accept(store, acceptance(**changes))
     assert await settle(store, await claim_one(store), DEFERRED)
     return id
 
 
-async def test_what_was_deferred_rests_as_long_as_it_was_to(store: Store) -> None:
-    """Half a minute from its attempt becomes half a minute from now; a second look moves nothing."""
+async def test_a_retry_delay_keeps_its_length(store: Store) -> None:
+    """30 s after its attempt become 30 s from now; a second pass changes nothing."""
     id = await deferred(store)
     rest = await due(store, id) - NOW
     assert await store.apply_clock_change(BACK, BACK + 60) == 1
@@ -64,8 +64,7 @@ async def test_what_was_deferred_rests_as_long_as_it_was_to(store: Store) -> Non
     )  # its age is not negative, so its next rest is right
 
 
-async def test_what_a_person_has_put_back_is_due_now(store: Store) -> None:
-    """It was due at once, so it is."""
+async def test_a_retried_message_is_due_now(store: Store) -> None:
     (id,) = await accept(store)
     assert await settle(store, await claim_one(store), REFUSED)
     await store.retry(id, NOW)
@@ -73,8 +72,8 @@ async def test_what_a_person_has_put_back_is_due_now(store: Store) -> None:
     assert (await claim_one(store, BACK)).id == id
 
 
-async def test_a_time_of_day_stays(store: Store) -> None:
-    """Scheduled for later: for then. So is what was offered and deferred after a time that is now to come again."""
+async def test_a_scheduled_time_stays(store: Store) -> None:
+    """Also that of a message deferred after a time that is in the future again."""
     (later,) = await accept(store, acceptance(due_at=NOW + 60, scheduled_at=NOW + 60))
     offered = await deferred(store, scheduled_at=NOW - 60)
     before = await due(store, offered)
@@ -83,16 +82,15 @@ async def test_a_time_of_day_stays(store: Store) -> None:
     assert await due(store, offered) == before
 
 
-async def test_a_small_step_leaves_what_was_deferred_long_ago(store: Store) -> None:
-    """An attempt in the past says that its delay is still the right one."""
+async def test_a_small_step_leaves_old_delays(store: Store) -> None:
+    """With an attempt in the past the delay is still correct."""
     id = await deferred(store)
     before = await due(store, id)
     assert await store.apply_clock_change(NOW + 1, NOW + 61) == 0
     assert await due(store, id) == before
 
 
-async def test_more_than_one_look_and_more_than_one_pool(store: Store) -> None:
-    """However many wait, each is met once."""
+async def test_several_batches_and_pools_are_changed_once(store: Store) -> None:
     for pool in ("a", "b"):
         await accept(store, *(acceptance(pool=pool) for _ in range(BATCH_SIZE // 2 + 100)))
         claimed = await claim(store, BATCH_SIZE, pool=pool)
@@ -100,8 +98,8 @@ async def test_more_than_one_look_and_more_than_one_pool(store: Store) -> None:
     assert await store.apply_clock_change(BACK, BACK + 60) == BATCH_SIZE + 200
 
 
-async def test_no_lease_outlives_the_step(store: Store) -> None:
-    """What a dead worker held is free after a lease, not after an hour and a lease."""
+async def test_a_lease_is_shortened_by_the_step(store: Store) -> None:
+    """A dead worker's message is free after one lease."""
     (id,) = await accept(store)
     await claim_one(store)
     await store.apply_clock_change(BACK, BACK + 60)
@@ -109,8 +107,8 @@ async def test_no_lease_outlives_the_step(store: Store) -> None:
     assert await store.recover(BACK + 60) == [(id, False)]
 
 
-async def test_the_latest_moment_that_is_kept(store: Store) -> None:
-    """By it a new process sees that the clock was set back."""
+async def test_the_latest_stored_time_reveals_a_clock_set_back(store: Store) -> None:
+    """To a new process."""
     assert await store.latest_timestamp() is None
     await accept(store, acceptance(created_at=NOW - 60), acceptance(created_at=NOW - 30))
     assert await store.latest_timestamp() == NOW - 30

@@ -1,4 +1,4 @@
-"""Which message is next: by lane, then the API keys in turn; and of those that coalesce the newest alone."""
+"""Order of claims by lane and fair queueing of API keys, and coalescing."""
 
 from uuid import UUID
 
@@ -22,8 +22,7 @@ from tests.contract.store.build import (
 OTHER = UUID(int=8)
 
 
-async def test_the_lanes_go_in_their_order(store: Store) -> None:
-    """Whatever came first."""
+async def test_lanes_take_precedence_over_age(store: Store) -> None:
     bulk, normal, urgent = (acceptance(lane=lane) for lane in reversed(Lane))
     for one in (bulk, normal, urgent):
         await accept(store, one)
@@ -33,8 +32,8 @@ async def test_the_lanes_go_in_their_order(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("others", "count"), [(0, 1), (1, 2), (2, 3), (3, 3), (None, 3)])
-async def test_what_is_not_urgent_takes_what_it_is_left(store: Store, others: int | None, count: int) -> None:
-    """At most `others`, and never more than the limit in all."""
+async def test_non_urgent_claims_are_limited(store: Store, others: int | None, count: int) -> None:
+    """At most `non_urgent`, and never over the limit in all."""
     await accept(store, *(acceptance(lane=Lane.BULK) for _ in range(3)), acceptance(lane=Lane.URGENT))
     claimed = await claim(store, 3, others=others)
     assert len(claimed) == count
@@ -42,7 +41,7 @@ async def test_what_is_not_urgent_takes_what_it_is_left(store: Store, others: in
 
 
 async def test_keys_take_turns(store: Store) -> None:
-    """Who posts one message waits for one of the other's, not for all of them; later ones likewise."""
+    """A key with one message waits for one message of another key, not for all."""
     many = [acceptance() for _ in range(100)]
     await accept(store, *many)
     assert ids(await claim(store, 10)) == [one.id for one in many[:10]]
@@ -56,8 +55,7 @@ async def test_keys_take_turns(store: Store) -> None:
     assert late.id in ids(await claim(store, 2))
 
 
-async def test_an_idle_key_saves_no_turns_up(store: Store) -> None:
-    """Whoever was silent for long has no more right than the others."""
+async def test_an_idle_key_accumulates_no_turns(store: Store) -> None:
     for _ in range(50):
         await accept(store)
         await claim_one(store)
@@ -69,8 +67,8 @@ async def test_an_idle_key_saves_no_turns_up(store: Store) -> None:
     assert len([id for id in first if id in {one.id for one in mine}]) == 2
 
 
-async def test_what_was_deferred_goes_first_when_it_is_due(store: Store) -> None:
-    """It has had its turn before: what came meanwhile does not make it wait again."""
+async def test_a_deferred_message_goes_first_when_due(store: Store) -> None:
+    """It has had its turn."""
     await accept(store)
     deferred = await claim_one(store)
     await settle(store, deferred, DEFERRED)
@@ -79,8 +77,7 @@ async def test_what_was_deferred_goes_first_when_it_is_due(store: Store) -> None
     assert deferred.id in ids(await claim(store, 2, NOW + 60))
 
 
-async def test_what_the_mailbox_could_not_take_keeps_its_turn(store: Store) -> None:
-    """Waiting is not failing."""
+async def test_a_message_given_back_keeps_its_turn(store: Store) -> None:
     await accept(store, *(acceptance() for _ in range(3)))
     (first,) = await claim(store, 1)
     await settle(store, first, PAUSED)
@@ -90,8 +87,8 @@ async def test_what_the_mailbox_could_not_take_keeps_its_turn(store: Store) -> N
     assert second.id != first.id
 
 
-async def test_what_is_scheduled_takes_its_turn_when_it_is_due(store: Store) -> None:
-    """Not at acceptance: a newsletter for tomorrow is not in the way today, nor all of it at once tomorrow."""
+async def test_a_scheduled_message_gets_its_turn_when_due(store: Store) -> None:
+    """Not at acceptance: a newsletter for tomorrow delays no mail today, and not all mail tomorrow."""
     letters = [acceptance(due_at=NOW + 60, scheduled_at=NOW + 60) for _ in range(300)]
     await accept(store, *letters)
     assert (await store.next_due_times(["default"])).get("default") == NOW + 60
@@ -104,8 +101,8 @@ async def test_what_is_scheduled_takes_its_turn_when_it_is_due(store: Store) -> 
     assert len(await claim(store, 1000, NOW + 61)) == 300 - 3
 
 
-async def test_the_newest_wins(store: Store) -> None:
-    """The older ones are cancelled and say why; another key's and another value's are not touched."""
+async def test_the_newest_of_a_coalesced_group_wins(store: Store) -> None:
+    """The older ones are cancelled with the reason; other keys and values are unaffected."""
     old, newer, newest = (acceptance(coalesce="login code") for _ in range(3))
     others = [acceptance(coalesce="login code", key_id=OTHER), acceptance(coalesce="another"), acceptance()]
     await accept(store, old)
@@ -119,7 +116,7 @@ async def test_the_newest_wins(store: Store) -> None:
 
 
 async def test_the_newest_takes_the_place_of_the_first(store: Store) -> None:
-    """Else a caller that posts again and again would never be served."""
+    """Else a key that posts repeatedly would never be served."""
     first = acceptance(coalesce="status")
     await accept(store, first, *(acceptance() for _ in range(10)))
     newest = acceptance(coalesce="status")
@@ -127,8 +124,8 @@ async def test_the_newest_takes_the_place_of_the_first(store: Store) -> None:
     assert ids(await claim(store, 1)) == [newest.id]
 
 
-async def test_what_is_being_sent_is_not_called_back(store: Store) -> None:
-    """It goes its way, and so does the newer one."""
+async def test_an_active_message_is_not_coalesced(store: Store) -> None:
+    """Both are sent."""
     await accept(store, acceptance(coalesce="code"))
     active = await claim_one(store)
     newest = acceptance(coalesce="code")
@@ -138,7 +135,7 @@ async def test_what_is_being_sent_is_not_called_back(store: Store) -> None:
 
 
 async def test_a_small_content_comes_with_the_claim(store: Store) -> None:
-    """A large one is read when it is offered."""
+    """A large one is read at its attempt."""
     small, large = acceptance(), acceptance(content=b"x" * 70_000)
     await accept(store, small, large)
     assert [one.content for one in await claim(store)] == [small.message.content, None]

@@ -1,4 +1,4 @@
-"""What a person decides about a message, and that nobody can decide about one in a worker's hands."""
+"""Operator commands on messages: refused while a worker has the message."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -47,14 +47,14 @@ POSSIBLE = {
 
 
 async def read(store: Store, id: UUID) -> Email:
-    """One message, with everything."""
+    """Return one message with everything."""
     email = await store.get(id)
     assert email is not None
     return email
 
 
-async def bring(store: Store, to: str, *addresses: str) -> UUID:
-    """A new message that stands so: a state, or `failed` for one that is done and failed."""
+async def create_in_state(store: Store, to: str, *addresses: str) -> UUID:
+    """Create a message in this state; `failed` is one that is done and failed."""
     attempt = {"deferred": DEFERRED, "held": LOST, "done": RELAYED, "failed": REFUSED}.get(to)
     (id,) = await accept(store, acceptance(*addresses, on_unknown=OnUnknown.HOLD))
     if to == "cancelled":
@@ -69,9 +69,9 @@ async def bring(store: Store, to: str, *addresses: str) -> UUID:
 
 @pytest.mark.parametrize("stands", ["queued", "active", "deferred", "held", "done", "failed", "cancelled"])
 @pytest.mark.parametrize("verb", list(VERBS))
-async def test_each_is_possible_where_the_lifecycle_says(store: Store, verb: str, stands: str) -> None:
-    """Elsewhere it changes nothing, an ACTIVE message least of all, and says where the message stands."""
-    id = await bring(store, stands)
+async def test_commands_follow_the_lifecycle_table(store: Store, verb: str, stands: str) -> None:
+    """Elsewhere they change nothing and return the state."""
+    id = await create_in_state(store, stands)
     before = await read(store, id)
     after = POSSIBLE[verb].get(stands)
     assert await VERBS[verb](store, id) == Change(after is not None, after or before.state)
@@ -82,14 +82,12 @@ async def test_each_is_possible_where_the_lifecycle_says(store: Store, verb: str
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
-async def test_a_message_that_is_not_there(store: Store, verb: str) -> None:
-    """None, and not an error."""
+async def test_a_command_on_an_unknown_message_returns_none(store: Store, verb: str) -> None:
     assert await VERBS[verb](store, STRANGER) is None
 
 
-async def test_a_worker_keeps_what_it_has_in_its_hands(store: Store) -> None:
-    """Its lease holds after a person has tried everything."""
-    id = await bring(store, "queued")
+async def test_a_lease_survives_every_command(store: Store) -> None:
+    id = await create_in_state(store, "queued")
     claimed = await claim_one(store)
     for verb in VERBS.values():
         assert await verb(store, id) == Change(False, S.ACTIVE)
@@ -98,9 +96,9 @@ async def test_a_worker_keeps_what_it_has_in_its_hands(store: Store) -> None:
 
 
 @pytest.mark.parametrize("stands", ["held", "failed"])
-async def test_a_retried_message_starts_anew(store: Store, stands: str) -> None:
-    """Due now, its age and its lifetime from now; nothing is wrong with it any more. Its attempts stay readable."""
-    id = await bring(store, stands)
+async def test_a_retry_restarts_age_and_lifetime(store: Store, stands: str) -> None:
+    """Due now and without a reason. Its attempts stay readable."""
+    id = await create_in_state(store, stands)
     before = await read(store, id)
     assert (await store.next_due_times(["default"])).get("default") is None
     await store.retry(id, LATER)
@@ -120,8 +118,7 @@ async def test_a_retried_message_starts_anew(store: Store, stands: str) -> None:
     assert {one.state for one in email.recipients} == {R.RELAYED}
 
 
-async def test_after_days_a_retried_message_is_not_too_old(store: Store) -> None:
-    """What ended by age has its whole lifetime again."""
+async def test_a_retry_of_an_expired_message_has_its_whole_lifetime(store: Store) -> None:
     (id,) = await accept(store, acceptance(expires_at=NOW + 10))
     assert await store.expire(NOW + DAY) == [id]
     assert await store.retry(id, NOW + 30 * DAY) == Change(True, S.QUEUED)
@@ -129,8 +126,8 @@ async def test_after_days_a_retried_message_is_not_too_old(store: Store) -> None
     assert (await claim_one(store, NOW + 31 * DAY)).id == id
 
 
-async def test_a_relayed_recipient_is_never_offered_again(store: Store) -> None:
-    """Of an ended message the failed ones only; they keep what they were told until there is news."""
+async def test_a_retry_is_for_failed_recipients_only(store: Store) -> None:
+    """They keep their replies until the next attempt."""
     (id,) = await accept(store, acceptance("a@example.com", "b@example.com", "c@example.com"))
     partly = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused={"b@example.com": NO_SUCH})
     await settle(store, await claim_one(store), partly)
@@ -141,8 +138,7 @@ async def test_a_relayed_recipient_is_never_offered_again(store: Store) -> None:
     assert (await claim_one(store, LATER)).envelope.rcpt_to == ("b@example.com",)
 
 
-async def test_a_held_message_is_retried_to_all_but_the_relayed(store: Store) -> None:
-    """To those in doubt, and to those that had failed before: a person has seen both."""
+async def test_a_retry_of_a_held_message_includes_doubtful_and_failed_recipients(store: Store) -> None:
     (id,) = await accept(store, acceptance("a@example.com", "b@example.com", on_unknown=OnUnknown.HOLD))
     await settle(
         store, await claim_one(store), Attempt(Phase.DOT, failure=LOST.failure, refused={"b@example.com": NO_SUCH})
@@ -154,8 +150,8 @@ async def test_a_held_message_is_retried_to_all_but_the_relayed(store: Store) ->
     assert (await read(store, id)).possible_duplicate
 
 
-async def test_a_confirmed_message_was_relayed(store: Store) -> None:
-    """To whom it was pending; who had failed has failed, and can be retried."""
+async def test_a_confirmation_relays_pending_recipients(store: Store) -> None:
+    """Failed ones stay failed and can be retried."""
     (id,) = await accept(store, acceptance("a@example.com", "b@example.com", on_unknown=OnUnknown.HOLD))
     await settle(
         store, await claim_one(store), Attempt(Phase.DOT, failure=LOST.failure, refused={"b@example.com": NO_SUCH})
@@ -170,9 +166,9 @@ async def test_a_confirmed_message_was_relayed(store: Store) -> None:
 
 
 @pytest.mark.parametrize("stands", ["queued", "deferred", "held"])
-async def test_a_cancelled_message_never_goes(store: Store, stands: str) -> None:
-    """Ended, not due, not claimed, not expired, and it does not come back."""
-    id = await bring(store, stands)
+async def test_a_cancelled_message_is_final(store: Store, stands: str) -> None:
+    """It is not due, claimed, expired or resumed."""
+    id = await create_in_state(store, stands)
     await store.cancel(id, LATER)
     email = await read(store, id)
     assert (email.state, email.due_at, email.ended_at, email.explanation) == (S.CANCELLED, None, LATER, None)
@@ -183,9 +179,9 @@ async def test_a_cancelled_message_never_goes(store: Store, stands: str) -> None
 
 
 @pytest.mark.parametrize(("verb", "stands"), [("retry", "failed"), ("cancel", "queued"), ("confirm", "held")])
-async def test_twice_is_once(store: Store, verb: str, stands: str) -> None:
-    """Also at the same moment, in one group: the second finds it done and changes nothing."""
-    id = await bring(store, stands)
+async def test_a_repeated_command_changes_nothing(store: Store, verb: str, stands: str) -> None:
+    """Also in one group at the same time."""
+    id = await create_in_state(store, stands)
     first, second, missing = await asyncio.gather(
         VERBS[verb](store, id), VERBS[verb](store, id), VERBS[verb](store, STRANGER)
     )
@@ -196,26 +192,25 @@ async def test_twice_is_once(store: Store, verb: str, stands: str) -> None:
     assert await read(store, id) == once
 
 
-async def test_of_two_that_contradict_one_happens(store: Store) -> None:
-    """Whichever comes first; in one group and in one database."""
-    id = await bring(store, "held")
+async def test_of_two_contradictory_commands_one_succeeds(store: Store) -> None:
+    """In one group and in one database."""
+    id = await create_in_state(store, "held")
     changes = await asyncio.gather(store.retry(id, LATER), store.confirm(id, LATER))
     assert [change.applied for change in changes if change].count(True) == 1
     assert {change.state for change in changes if change and change.applied} == {(await read(store, id)).state}
 
 
-async def test_many_at_once_each_its_own(store: Store) -> None:
-    """A person retries a whole list."""
-    held = [await bring(store, "held") for _ in range(20)]
-    relayed = [await bring(store, "done") for _ in range(20)]
+async def test_commands_on_many_messages_are_independent(store: Store) -> None:
+    held = [await create_in_state(store, "held") for _ in range(20)]
+    relayed = [await create_in_state(store, "done") for _ in range(20)]
     changes = await asyncio.gather(*(store.retry(id, LATER) for id in [*held, *relayed]))
     assert changes == [Change(True, S.QUEUED)] * 20 + [Change(False, S.DONE)] * 20
     assert {one.id for one in await claim(store, now=LATER)} == set(held)
 
 
 async def test_a_key_decides_about_its_own_mail_only(store: Store) -> None:
-    """Another's is as if it were not there."""
-    held, queued = await bring(store, "held"), await bring(store, "queued")
+    """Another key's message is unknown."""
+    held, queued = await create_in_state(store, "held"), await create_in_state(store, "queued")
     assert await store.retry(held, LATER, STRANGER) is None
     assert await store.cancel(queued, LATER, STRANGER) is None
     assert [(await read(store, id)).state for id in (held, queued)] == [S.HELD, S.QUEUED]
@@ -224,10 +219,10 @@ async def test_a_key_decides_about_its_own_mail_only(store: Store) -> None:
 
 
 async def test_a_retry_wakes_the_relay(store_url: str) -> None:
-    """In this process at once; in another the relay looks by itself."""
+    """In this process at once; in another at its next poll."""
     woken = asyncio.Event()
     store = await Store.open(store_url, on_due=lambda _: woken.set())
-    id = await bring(store, "failed")
+    id = await create_in_state(store, "failed")
     woken.clear()
     await store.retry(id, LATER)
     async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""What nobody holds any more goes back, judged like a lost line; what is too old ends."""
+"""Recovery of expired leases, and expiry by age."""
 
 from app.mail.lifecycle import EXPIRED, MessageState, RecipientState
 from app.mail.message.message import OnUnknown
@@ -19,7 +19,7 @@ from tests.contract.store.build import (
 
 
 async def test_before_the_dot_a_message_is_queued_and_due_now(store: Store) -> None:
-    """Without the final dot the upstream cannot have it: nothing is in doubt."""
+    """Without the final dot the upstream has no message, so there is no doubt."""
     (id,) = await accept(store)
     await claim_one(store)
     assert await store.recover(NOW + 60) == [(id, False)]
@@ -33,7 +33,7 @@ async def test_before_the_dot_a_message_is_queued_and_due_now(store: Store) -> N
 
 
 async def test_at_the_dot_a_message_is_in_doubt(store: Store) -> None:
-    """It waits, is a possible duplicate, and the next worker knows of it."""
+    """It waits, is a possible duplicate, and the next worker sees the doubt."""
     (id,) = await accept(store)
     await store.mark_dot(await claim_one(store))
     assert await store.recover(NOW + 60) == [(id, True)]
@@ -45,8 +45,8 @@ async def test_at_the_dot_a_message_is_in_doubt(store: Store) -> None:
     assert (await claim_one(store, NOW + 200)).delivery_state.unknown_before == 1
 
 
-async def test_doubt_ends_as_the_caller_asked(store: Store) -> None:
-    """hold: a person decides. assume_sent: done."""
+async def test_repeated_doubt_follows_on_unknown(store: Store) -> None:
+    """hold: an operator decides. assume_sent: done."""
     hold, sent = acceptance(on_unknown=OnUnknown.HOLD), acceptance(on_unknown=OnUnknown.ASSUME_SENT)
     await accept(store, hold, sent)
     for claimed in await claim(store):
@@ -56,8 +56,8 @@ async def test_doubt_ends_as_the_caller_asked(store: Store) -> None:
     assert states == [MessageState.HELD, MessageState.DONE]
 
 
-async def test_a_lease_that_runs_is_left_alone(store: Store) -> None:
-    """Unless the store is owned alone and everything is taken back; then the attempt ended now."""
+async def test_a_valid_lease_is_not_recovered(store: Store) -> None:
+    """Unless the store has one owner and recovers everything; the attempt then ends now."""
     (id,) = await accept(store)
     claimed = await claim_one(store)
     assert await store.recover(NOW + 59.9) == []
@@ -68,8 +68,8 @@ async def test_a_lease_that_runs_is_left_alone(store: Store) -> None:
     assert [attempt.ended_at for attempt in email.attempts] == [NOW + 5]
 
 
-async def test_what_was_reclaimed_late_ended_with_its_lease(store: Store) -> None:
-    """A worker sends nothing without its lease, so it had ended by then."""
+async def test_a_late_recovery_ends_the_attempt_with_its_lease(store: Store) -> None:
+    """A worker sends nothing without its lease."""
     (id,) = await accept(store)
     await claim_one(store)
     await store.recover(NOW + DAY)
@@ -79,8 +79,7 @@ async def test_what_was_reclaimed_late_ended_with_its_lease(store: Store) -> Non
     assert email.due_at == NOW + DAY
 
 
-async def test_a_message_that_nobody_holds_can_still_be_too_old(store: Store) -> None:
-    """Its age is looked at when it is put back."""
+async def test_a_recovered_message_can_expire(store: Store) -> None:
     (id,) = await accept(store, acceptance(expires_at=NOW + 30))
     await claim_one(store)
     assert await store.recover(NOW + 60) == [(id, False)]
@@ -90,16 +89,15 @@ async def test_a_message_that_nobody_holds_can_still_be_too_old(store: Store) ->
     assert email.ended_at is not None
 
 
-async def test_more_than_one_batch_is_reclaimed(store: Store) -> None:
-    """A crash leaves as many as it leaves."""
+async def test_more_than_one_batch_is_recovered(store: Store) -> None:
     kept = await accept(store, *(acceptance() for _ in range(1200)))
     await claim(store, 1200)
     found = await store.recover(NOW, everything=True)
     assert sorted(found) == sorted((id, False) for id in kept)
 
 
-async def test_what_waits_too_long_ends(store: Store) -> None:
-    """QUEUED or DEFERRED: whoever is pending has failed, and the last reply stays readable."""
+async def test_a_waiting_message_expires(store: Store) -> None:
+    """QUEUED or DEFERRED: pending recipients fail, and the last reply stays readable."""
     queued, deferred = acceptance(), acceptance(expires_at=NOW + 100)
     await accept(store, deferred)
     await settle(store, await claim_one(store), DEFERRED)
@@ -115,8 +113,8 @@ async def test_what_waits_too_long_ends(store: Store) -> None:
         assert [(one.state, one.reply) for one in email.recipients] == [(RecipientState.FAILED, reply)]
 
 
-async def test_only_what_waits_expires(store: Store) -> None:
-    """Not what a worker holds, nor what is over; nor the recipients that were relayed."""
+async def test_only_waiting_messages_expire(store: Store) -> None:
+    """Not active or ended ones, nor relayed recipients."""
     (active,) = await accept(store)
     await claim_one(store)
     (done,) = await accept(store)
@@ -127,7 +125,6 @@ async def test_only_what_waits_expires(store: Store) -> None:
 
 
 async def test_more_than_one_batch_expires(store: Store) -> None:
-    """A long holiday leaves as many as it leaves."""
     kept = await accept(store, *(acceptance() for _ in range(1200)))
     assert sorted(await store.expire(NOW + 6 * DAY)) == sorted(kept)
     assert (await store.counts())[MessageState.DONE] == 1200

@@ -1,4 +1,4 @@
-"""Another time for a scheduled message, and taking it back: only before its time, and never against a worker."""
+"""Rescheduling and cancellation of scheduled messages: only before their time, and never against a worker."""
 
 import asyncio
 from uuid import UUID
@@ -17,22 +17,21 @@ DATED = b"From: a@contoso.com\r\nDate: Fri, 15 Jan 2027 09:00:00 +0000\r\nX-Note
 
 
 async def scheduled(store: Store, due_at: float = NOW + HOUR, **changes: object) -> UUID:
-    """A message that is to be sent later."""
+    """Store a message for a later time."""
     facts = {"due_at": due_at, "scheduled_at": due_at, "expires_at": due_at + DAY, "content": DATED, **changes}
     (id,) = await accept(store, acceptance(**facts))
     return id
 
 
 async def read(store: Store, id: UUID) -> Email:
-    """As it stands."""
+    """Return its current record."""
     email = await store.get(id)
     assert email is not None
     return email
 
 
 @pytest.mark.parametrize("at", [NOW + 60, NOW + 2 * HOUR, NOW + HOUR])
-async def test_everything_goes_with_the_time(store: Store, at: float) -> None:
-    """It is due then, its life counts from then, and its Date says so."""
+async def test_a_reschedule_moves_due_time_expiry_and_date(store: Store, at: float) -> None:
     id = await scheduled(store)
     assert await store.reschedule(id, at, NOW) == Change(True, S.QUEUED)
     email = await read(store, id)
@@ -46,8 +45,8 @@ async def test_everything_goes_with_the_time(store: Store, at: float) -> None:
     assert claimed.size == len(claimed.content)
 
 
-async def test_the_past_is_now(store: Store) -> None:
-    """It goes at once, in line with the others of its key."""
+async def test_a_time_in_the_past_is_due_now(store: Store) -> None:
+    """In turn with the other messages of its key."""
     id = await scheduled(store)
     before = await accept(store, acceptance())
     assert await store.reschedule(id, NOW - DAY, NOW) == Change(True, S.QUEUED)
@@ -57,8 +56,8 @@ async def test_the_past_is_now(store: Store) -> None:
     assert sorted(ids(await claim(store, now=NOW + 1))) == sorted([*before, id, *after])
 
 
-async def test_only_what_is_scheduled(store: Store) -> None:
-    """What waits in the queue, is under way, ended or was cancelled stays as it is."""
+async def test_only_scheduled_messages_can_be_rescheduled(store: Store) -> None:
+    """Queued, active, ended and cancelled ones are unchanged."""
     (plain,) = await accept(store, acceptance())
     due, cancelled, done, active = [await scheduled(store, NOW + 1) for _ in range(4)]
     await store.cancel(cancelled, NOW)
@@ -77,8 +76,7 @@ async def test_only_what_is_scheduled(store: Store) -> None:
     assert await store.cancel(STRANGER, NOW, scheduled=True) is None
 
 
-async def test_of_its_own_key_only(store: Store) -> None:
-    """Another's is as if it were not there."""
+async def test_the_message_of_another_key_is_unknown(store: Store) -> None:
     id = await scheduled(store)
     before = await read(store, id)
     assert await store.reschedule(id, NOW + DAY, NOW, STRANGER) is None
@@ -88,8 +86,8 @@ async def test_of_its_own_key_only(store: Store) -> None:
     assert await store.cancel(id, NOW, KEY, scheduled=True) == Change(True, S.CANCELLED)
 
 
-async def test_what_a_claim_has_put_in_line_goes_back_to_rest(store: Store) -> None:
-    """A caller's clock may be a moment behind the relay's, which has given the message its turn already."""
+async def test_a_message_with_a_turn_can_be_rescheduled(store: Store) -> None:
+    """The caller's clock may be slightly behind the relay's."""
     first, id = await scheduled(store, NOW + 1), await scheduled(store, NOW + 1)
     assert ids(await claim(store, 1, NOW + 1)) == [first]
     assert await store.reschedule(id, NOW + HOUR, NOW + 0.9) == Change(True, S.QUEUED)
@@ -98,8 +96,7 @@ async def test_what_a_claim_has_put_in_line_goes_back_to_rest(store: Store) -> N
     assert ids(await claim(store, now=NOW + HOUR)) == [id]
 
 
-async def test_against_a_worker_at_the_same_moment(store: Store) -> None:
-    """One of the two has it: what is claimed is not moved, and what was moved is not claimed."""
+async def test_of_a_concurrent_claim_and_reschedule_one_succeeds(store: Store) -> None:
     kept = [await scheduled(store, NOW + 1) for _ in range(20)]
     changes = asyncio.gather(
         *(store.reschedule(id, NOW + HOUR, NOW + 0.5) for id in kept[:10]),
@@ -113,8 +110,8 @@ async def test_against_a_worker_at_the_same_moment(store: Store) -> None:
         assert await settle(store, one, RELAYED, NOW + 2)
 
 
-async def test_several_times_in_one_group(store: Store) -> None:
-    """In the order in which they came; after a cancellation there is nothing to move."""
+async def test_several_reschedules_in_one_group_run_in_order(store: Store) -> None:
+    """None after a cancellation."""
     id, other = await scheduled(store), await scheduled(store)
     changes = await asyncio.gather(
         store.reschedule(id, NOW + 60, NOW), store.reschedule(other, NOW + 5, NOW), store.reschedule(id, NOW + 90, NOW)
@@ -126,8 +123,8 @@ async def test_several_times_in_one_group(store: Store) -> None:
     assert await store.reschedule(id, NOW + 60, NOW) == Change(False, S.CANCELLED)
 
 
-async def test_it_wakes_the_relay(store_url: str) -> None:
-    """Which may sleep until the old time."""
+async def test_a_reschedule_wakes_the_relay(store_url: str) -> None:
+    """It may sleep until the old time."""
     woken = asyncio.Event()
     store = await Store.open(store_url, on_due=lambda _: woken.set())
     id = await scheduled(store)

@@ -1,4 +1,4 @@
-"""What a worker writes of what it holds, and that it writes nothing without its lease."""
+"""Writes of a worker on a claimed message, refused without its lease."""
 
 import asyncio
 
@@ -22,13 +22,13 @@ from tests.contract.store.build import (
     acceptance,
     claim,
     claim_one,
-    judged,
+    evaluated,
     settle,
 )
 
 
 async def read(store: Store) -> Email:
-    """The only message, with everything."""
+    """Return the only message with everything."""
     (email,) = await store.find(None)
     whole = await store.get(email.id)
     assert whole is not None
@@ -46,7 +46,7 @@ async def read(store: Store) -> Email:
     ],
     ids=["relayed", "refused", "deferred", "mailbox paused", "in doubt"],
 )
-async def test_a_settlement_is_written_as_it_is(
+async def test_a_settlement_is_one_commit(
     store: Store,
     attempt: Attempt,
     state: MessageState,
@@ -54,10 +54,10 @@ async def test_a_settlement_is_written_as_it_is(
     due_at: float | None,
     ended_at: float | None,
 ) -> None:
-    """State, due time, recipients, explanation and the attempt's end, in one commit."""
+    """State, due time, recipients, explanation and the end of the attempt."""
     await accept(store)
     claimed = await claim_one(store)
-    settlement, record = judged(claimed, attempt)
+    settlement, record = evaluated(claimed, attempt)
     assert await store.settle(claimed, settlement, record)
     email = await read(store)
     assert (email.state, email.due_at, email.ended_at) == (state, due_at, ended_at)
@@ -82,8 +82,8 @@ async def test_a_settlement_is_written_as_it_is(
     )
 
 
-async def test_doubt_is_remembered(store: Store) -> None:
-    """The second doubt is known as the second, also with an answered attempt between the two."""
+async def test_the_second_doubt_is_known_as_such(store: Store) -> None:
+    """Also with an answered attempt between the two."""
     await accept(store)
     await settle(store, await claim_one(store), LOST)
     assert (await read(store)).explanation == IN_DOUBT
@@ -96,7 +96,7 @@ async def test_doubt_is_remembered(store: Store) -> None:
 
 
 async def test_a_possible_duplicate_stays_one(store: Store) -> None:
-    """Also when the next offer is answered."""
+    """Also after an answered attempt."""
     await accept(store)
     await settle(store, await claim_one(store), LOST)
     await settle(store, await claim_one(store, NOW + 60), RELAYED, NOW + 61)
@@ -105,8 +105,7 @@ async def test_a_possible_duplicate_stays_one(store: Store) -> None:
     assert [attempt.in_doubt for attempt in email.attempts] == [True, False]
 
 
-async def test_a_server_may_say_anything(store: Store) -> None:
-    """Its words never make a settlement that cannot be saved."""
+async def test_any_reply_text_can_be_settled(store: Store) -> None:
     await accept(store)
     odd = Attempt(Phase.DOT, Reply.of(550, ["5.7.1 \udcff\0 \U0001f600 no"]))
     assert await settle(store, await claim_one(store), odd)
@@ -115,7 +114,7 @@ async def test_a_server_may_say_anything(store: Store) -> None:
 
 
 async def test_the_dot_is_marked_while_the_lease_is_held(store: Store) -> None:
-    """It is read back at once, and marking it again changes nothing."""
+    """It is durable at once, and a second mark changes nothing."""
     await accept(store)
     claimed = await claim_one(store)
     assert await store.mark_dot(claimed)
@@ -125,7 +124,7 @@ async def test_the_dot_is_marked_while_the_lease_is_held(store: Store) -> None:
 
 
 async def test_without_its_lease_a_worker_writes_nothing(store: Store) -> None:
-    """Reclaimed, and in the hands of another: mark, settle, renew and give back find the fence."""
+    """After a recovery and a new claim: mark, settle, renew and give back fail at the fence."""
     await accept(store)
     old = await claim_one(store)
     await store.recover(NOW + 61)
@@ -140,7 +139,7 @@ async def test_without_its_lease_a_worker_writes_nothing(store: Store) -> None:
 
 
 async def test_only_the_first_of_two_settlements_counts(store: Store) -> None:
-    """At the same moment, in one group."""
+    """At the same time, in one group."""
     await accept(store)
     claimed = await claim_one(store)
     answers = await asyncio.gather(settle(store, claimed, RELAYED), settle(store, claimed, REFUSED))
@@ -148,8 +147,8 @@ async def test_only_the_first_of_two_settlements_counts(store: Store) -> None:
     assert [one.state for one in (await read(store)).recipients] == [RecipientState.RELAYED]
 
 
-async def test_what_is_given_back_was_never_attempted(store: Store) -> None:
-    """QUEUED, due as before, no attempt row; the next attempt has its number."""
+async def test_a_message_given_back_has_no_attempt(store: Store) -> None:
+    """QUEUED, due as before; the next attempt has its number."""
     await accept(store)
     await settle(store, await claim_one(store), DEFERRED)
     before = await read(store)
@@ -161,8 +160,7 @@ async def test_what_is_given_back_was_never_attempted(store: Store) -> None:
     assert (await claim_one(store, NOW + 40)).number == 2
 
 
-async def test_a_renewed_lease_is_held_longer(store: Store) -> None:
-    """And only those that are still held are answered."""
+async def test_a_renewal_extends_valid_leases_only(store: Store) -> None:
     await accept(store, acceptance(), acceptance(), acceptance())
     one, two, three = await claim(store)
     await settle(store, three, RELAYED)
@@ -173,7 +171,7 @@ async def test_a_renewed_lease_is_held_longer(store: Store) -> None:
 
 
 async def test_no_mark_overtakes_a_settlement(store: Store) -> None:
-    """When the next dot may leave, it is durable how the one before it ended: a session has one message in doubt."""
+    """A settlement is durable before the next dot may leave: a session has one message in doubt."""
     await accept(store, acceptance(), acceptance())
     before, following = await claim(store)
     await store.mark_dot(before)
@@ -185,8 +183,7 @@ async def test_no_mark_overtakes_a_settlement(store: Store) -> None:
     assert (counts[MessageState.DONE], counts[MessageState.ACTIVE]) == (1, 1)
 
 
-async def test_many_settle_at_once(store: Store) -> None:
-    """Each its own, in few commits."""
+async def test_concurrent_settlements_share_commits(store: Store) -> None:
     await accept(store, *(acceptance() for _ in range(60)))
     claimed = await claim(store)
     attempts = [(RELAYED, DEFERRED, LOST)[n % 3] for n in range(60)]

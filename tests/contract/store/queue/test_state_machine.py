@@ -1,4 +1,4 @@
-"""The store against a model of it: whatever the order of the verbs, a message is where the lifecycle says."""
+"""Store against a model of it, with every order of verbs."""
 
 import asyncio
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from tests.contract.store.build import (
     accept,
     acceptance,
     claim,
-    judged,
+    evaluated,
 )
 
 ATTEMPTS = (RELAYED, REFUSED, DEFERRED, PAUSED, LOST)
@@ -38,7 +38,7 @@ KEYS = (UUID(int=7), UUID(int=8))
 
 @dataclass(slots=True)
 class Model:
-    """One message as it should be."""
+    """Expected state of one message."""
 
     state: MessageState
     due_at: float | None
@@ -54,12 +54,12 @@ class Model:
     doubts: int = 0
 
     def waits(self) -> bool:
-        """Whether it could be claimed at its time."""
+        """Return whether it could be claimed at its time."""
         return self.state in (MessageState.QUEUED, MessageState.DEFERRED)
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Accepts, claims, settles, crashes, waits and people in any order; old claims are used again."""
+    """Accepts, claims, settlements, crashes, waits and operator commands in any order; stale claims are used again."""
 
     claims = Bundle("claims")
 
@@ -73,22 +73,22 @@ class StoreMachine(RuleBasedStateMachine):
         self.store: Store = self.run(Store.open(f"sqlite:///{Path(self._folder.name)}/postern.db"))
 
     def run(self, coroutine: Any) -> Any:
-        """On one event loop for the life of the machine."""
+        """Run on one event loop for the life of the machine."""
         return self._runner.run(coroutine)
 
     def teardown(self) -> None:
-        """Close what was opened."""
+        """Close all that was opened."""
         self.run(self.store.close())
         self._runner.close()
         self._folder.cleanup()
 
     def serving(self, lane: Lane) -> int:
-        """The turn a lane has come to."""
+        """Return the current turn of a lane."""
         ready = [m.turn for m in self.model.values() if m.waits() and m.lane is lane and m.turn is not None]
         return min(ready) if ready else max((last for (of, _), last in self.lasts.items() if of is lane), default=0)
 
     def take(self, lane: Lane, key: UUID, serving: int) -> int:
-        """A key's next turn."""
+        """Assign a key's next turn."""
         self.lasts[lane, key] = max(self.lasts.get((lane, key), -1) + 1, serving)
         return self.lasts[lane, key]
 
@@ -101,7 +101,7 @@ class StoreMachine(RuleBasedStateMachine):
         key=st.sampled_from(KEYS),
     )
     def accepts(self, delay: float, scheduled: bool, life: float, on_unknown: OnUnknown, lane: Lane, key: UUID) -> None:
-        """One more; it takes its turn when it is due."""
+        """Accept one more; it gets its turn when due."""
         due, end = self.now + delay, self.now + life
         facts = {"due_at": due, "expires_at": end, "on_unknown": on_unknown, "lane": lane, "key_id": key}
         one = acceptance(created_at=self.now, scheduled_at=due if scheduled else None, **facts)
@@ -111,7 +111,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 99), delay=st.sampled_from([-50.0, 0.0, 20.0, 100.0]))
     def is_rescheduled(self, which: int, delay: float) -> None:
-        """While its time is ahead, and never into the past. Its lifetime goes with it."""
+        """Reschedule before its time, never into the past. Its expiry moves with it."""
         if not self.model:
             return
         id, m = [*self.model.items()][which % len(self.model)]
@@ -124,7 +124,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(target=claims, limit=st.integers(1, 3), others=st.integers(0, 3))
     def claims_what_is_next(self, limit: int, others: int) -> Any:
-        """By lane, turn and age; not more of the lower lanes than asked for."""
+        """Claim by lane, turn and age, within the limit of lower lanes."""
         self.wake()
         ready = sorted(
             (m.lane.rank, m.turn, id)
@@ -148,7 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
         return multiple(*claimed)
 
     def wake(self) -> None:
-        """What is due takes a turn: in line if it is new, else the one that is served now."""
+        """Assign turns to due messages: a new turn, or the current one after a deferral."""
         serving = {lane: self.serving(lane) for lane in Lane}
         for _, id in sorted((m.due_at or 0.0, id) for id, m in self.model.items() if m.waits()):
             m = self.model[id]
@@ -160,7 +160,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claimed=claims)
     def marks_the_dot(self, claimed: Claimed) -> None:
-        """While it is held."""
+        """Mark with a valid lease."""
         m = self.model[claimed.id]
         held = m.lease == claimed.lease
         assert self.run(self.store.mark_dot(claimed)) is held
@@ -168,9 +168,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claimed=claims, attempt=st.sampled_from(ATTEMPTS))
     def settles(self, claimed: Claimed, attempt: Attempt) -> None:
-        """While it is held."""
+        """Settle with a valid lease."""
         m = self.model[claimed.id]
-        settlement, record = judged(claimed, attempt, self.now)
+        settlement, record = evaluated(claimed, attempt, self.now)
         held = m.lease == claimed.lease
         assert self.run(self.store.settle(claimed, settlement, record)) is held
         if held:
@@ -180,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claimed=claims)
     def gives_back(self, claimed: Claimed) -> None:
-        """While it is held; and then it was no attempt."""
+        """Give back with a valid lease, without an attempt."""
         m = self.model[claimed.id]
         self.run(self.store.give_back([claimed]))
         if m.lease == claimed.lease:
@@ -189,7 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claimed=claims)
     def renews(self, claimed: Claimed) -> None:
-        """While it is held."""
+        """Renew a valid lease."""
         m = self.model[claimed.id]
         held = m.lease == claimed.lease
         assert self.run(self.store.renew([claimed.lease], self.now + LEASE)) == ({claimed.lease} if held else set())
@@ -197,8 +197,8 @@ class StoreMachine(RuleBasedStateMachine):
             m.lease_until = self.now + LEASE
 
     @rule(everything=st.booleans())
-    def reclaims(self, everything: bool) -> None:
-        """What nobody holds; in doubt exactly when the dot was marked."""
+    def recovers(self, everything: bool) -> None:
+        """Recover expired leases; in doubt exactly if the dot was marked."""
         lost = {id: m for id, m in self.model.items() if m.lease and (everything or m.lease_until <= self.now)}
         found = dict(self.run(self.store.recover(self.now, everything=everything)))
         assert found == {id: m.dot for id, m in lost.items()}
@@ -212,7 +212,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claimed=claims)
     def is_retried(self, claimed: Claimed) -> None:
-        """Held, or with somebody who failed; else nothing happens, least of all to what is held by a worker."""
+        """Retry a held message or failed recipients; otherwise nothing changes."""
         m = self.model[claimed.id]
         failed = RecipientState.FAILED in {one.state for one in self.run(self.store.get(claimed.id)).recipients}
         may = m.state is MessageState.HELD or (m.state is MessageState.DONE and failed)
@@ -222,7 +222,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claimed=claims, event=st.sampled_from([Event.CANCEL, Event.CONFIRM]))
     def is_cancelled_or_confirmed(self, claimed: Claimed, event: Event) -> None:
-        """Where the table has it."""
+        """Apply a command where the table allows it."""
         m = self.model[claimed.id]
         verb = self.store.cancel if event is Event.CANCEL else self.store.confirm
         may = m.state in sources(event)
@@ -232,7 +232,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, 40.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
-        """And what is too old ends."""
+        """Advance the clock and expire old messages."""
         self.now += seconds
         old = {id for id, m in self.model.items() if m.waits() and m.expires_at <= self.now}
         assert set(self.run(self.store.expire(self.now))) == old
@@ -240,8 +240,8 @@ class StoreMachine(RuleBasedStateMachine):
             self.model[id].state, self.model[id].due_at = MessageState.DONE, None
 
     @invariant()
-    def is_as_the_model_says(self) -> None:
-        """Every message, and what is known of them together."""
+    def matches_the_model(self) -> None:
+        """Compare every message and the totals."""
         emails = self.run(self.store.find(None, limit=1_000))
         assert {e.id: (e.state, e.due_at, e.possible_duplicate) for e in emails} == {
             id: (m.state, m.due_at, m.doubts > 0) for id, m in self.model.items()

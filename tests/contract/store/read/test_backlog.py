@@ -1,4 +1,4 @@
-"""What whoever watches is told of the queue: how much waits where, and since when its oldest is due."""
+"""Backlog for metrics: number of messages by state, and the due time of the oldest."""
 
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -15,8 +15,8 @@ from tests.contract.store.test_cost import fill, steps
 __all__ = ["steps"]
 
 
-async def test_each_message_is_counted_where_it_stands(store: Store) -> None:
-    """Ready, resting, active or held, by pool and lane; what is over is not there."""
+async def test_messages_are_counted_by_state_pool_and_lane(store: Store) -> None:
+    """Ready, resting, active or held; ended ones are not counted."""
     hold = replace(acceptance(), on_unknown=acceptance().on_unknown.HOLD)
     await accept(store, hold, acceptance(), acceptance())
     first, second, _ = await claim(store)
@@ -37,7 +37,7 @@ async def test_each_message_is_counted_where_it_stands(store: Store) -> None:
 
 
 async def test_the_oldest_is_found_behind_the_turns_of_other_keys(store: Store) -> None:
-    """A key whose mail waits is in front with its first one, whoever else has sent how much since."""
+    """By the first message of every key that waits."""
     await accept(store, *(acceptance(created_at=NOW - 500 + n, due_at=NOW - 500 + n) for n in range(30)))
     await claim(store, 5, NOW)
     for other in range(40):
@@ -46,15 +46,15 @@ async def test_the_oldest_is_found_behind_the_turns_of_other_keys(store: Store) 
     assert found.oldest == {(POOL, Lane.NORMAL): NOW - 495}
 
 
-async def test_what_became_due_while_nobody_claims_is_due(store: Store) -> None:
-    """It has no turn yet, because a mailbox that rests claims nothing; what is due later is not."""
+async def test_a_message_due_without_a_turn_is_ready(store: Store) -> None:
+    """A resting mailbox claims nothing; a message due later is not ready."""
     await accept(store, acceptance(lane=Lane.BULK, due_at=NOW + 10), acceptance(lane=Lane.URGENT, due_at=NOW + 1000))
     assert (await store.backlog([POOL], NOW)).oldest == {}
     assert (await store.backlog([POOL], NOW + 60)).oldest == {(POOL, Lane.BULK): NOW + 10}
 
 
-async def test_what_webhooks_are_still_to_hear_is_counted(store: Store) -> None:
-    """Of the enabled ones: what waits for a disabled one waits for a person."""
+async def test_pending_deliveries_of_enabled_webhooks_are_counted(store: Store) -> None:
+    """A disabled one waits for an operator."""
     one = Webhook(uuid4(), "https://a.example/", (EventType.SCHEDULED,), NOW, (Secret("whsec_eA=="),))
     other = replace(one, id=uuid4())
     await store.create_webhook(one)
@@ -68,8 +68,8 @@ async def test_what_webhooks_are_still_to_hear_is_counted(store: Store) -> None:
     assert (await store.backlog([], NOW)).waiting == {}
 
 
-async def test_the_count_ends_at_a_bound(sqlite_url: str, steps: list[int]) -> None:
-    """Beyond it more costs no more, ready, resting or held."""
+async def test_counts_are_bounded(sqlite_url: str, steps: list[int]) -> None:
+    """So that their cost is, too."""
     store = await Store.open(sqlite_url)
     await accept(store, acceptance(key_id=KEY))
     costs = []

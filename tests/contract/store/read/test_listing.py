@@ -1,4 +1,4 @@
-"""Lists: every filter, the pages in both directions, and what happens where much is looked at and little is found."""
+"""Lists: every filter, pages in both directions, and sparse matches over many rows."""
 
 from collections.abc import Iterable
 from itertools import product
@@ -35,12 +35,12 @@ PARTLY = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused={"no@example.co
 
 
 async def found(store: Store, asked: Selection, limit: int = 100, now: float = NOW) -> list[UUID]:
-    """The ids of the first page."""
+    """Return the ids of the first page."""
     return [email.id for email in (await store.list_emails(asked, limit, now)).emails]
 
 
 async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: bool = False) -> list[list[UUID]]:
-    """Every page, each continued where the one before it ended."""
+    """Return every page, each continued at the end of the previous one."""
     pages = []
     rest: UUID | None = asked.start if oldest_first else asked.end
     while rest is not None:
@@ -54,12 +54,12 @@ async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: boo
 
 
 def newest(*kept: Acceptance) -> list[UUID]:
-    """Their ids, as a list has them."""
+    """Return their ids in the order of a list."""
     return [one.id for one in reversed(kept)]
 
 
 async def in_every_state(store: Store, now: float = NOW) -> None:
-    """Messages of two keys that have gone every way there is, some due now, some long ago, some later."""
+    """Store messages of two keys with every history; some due now, long ago or later."""
     ends = {"deferred": DEFERRED, "held": LOST, "relayed": RELAYED, "refused": REFUSED, "partly": PARTLY}
     put_back = []
     for key, age, way in product((KEY, OTHER), (0.0, HOUR), ("active", "again", "put back", *ends, "cancelled")):
@@ -86,8 +86,8 @@ async def in_every_state(store: Store, now: float = NOW) -> None:
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-async def test_by_event_is_what_the_event_says(store: Store, key: UUID | None) -> None:
-    """The table in SQL and the one in Python agree on every message, whichever way it went."""
+async def test_the_filter_by_event_equals_last_event(store: Store, key: UUID | None) -> None:
+    """The table in SQL and the one in Python agree on every message."""
     await in_every_state(store)
     everything = await store.list_emails(Selection(key_id=key), 100, NOW)
     assert len(everything.emails) == (52 if key is None else 26)
@@ -97,8 +97,8 @@ async def test_by_event_is_what_the_event_says(store: Store, key: UUID | None) -
         assert by_event[event] == [email.id for email in everything.emails if last_event(email, NOW) is event]
 
 
-async def test_an_attempt_that_has_ended_is_known_without_reading_it(store: Store) -> None:
-    """In a list as by itself."""
+async def test_a_list_knows_the_end_of_an_attempt(store: Store) -> None:
+    """As a single read does."""
     await in_every_state(store)
 
     def tried(email: Email) -> bool:
@@ -110,8 +110,8 @@ async def test_an_attempt_that_has_ended_is_known_without_reading_it(store: Stor
         assert email.tried is alone.tried is tried(alone)
 
 
-async def test_by_recipient(store: Store) -> None:
-    """In any case; whether it was offered or waits, also as one of many, and each message once."""
+async def test_the_filter_by_recipient(store: Store) -> None:
+    """In any case; attempted or pending, as one of many; each message once."""
     await in_every_state(store)
     one = acceptance("x@example.com", "Anna.Nowak@example.com", "anna.nowak@example.com", due_at=NOW + 9)
     other = acceptance("anna.nowak@example.com", key_id=OTHER, due_at=NOW)
@@ -128,8 +128,8 @@ async def test_by_recipient(store: Store) -> None:
     assert len(await found(store, Selection(recipient="no@example.com"))) == 36
 
 
-async def test_by_the_other_filters(store: Store) -> None:
-    """Sender, lane, tag, a part of the subject; and all of them together."""
+async def test_the_other_filters_combine(store: Store) -> None:
+    """Sender, lane, tag, a part of the subject."""
     plain = acceptance()
     tagged = acceptance(
         lane=Lane.URGENT,
@@ -177,13 +177,15 @@ ASKED = (
 
 
 def joined(pages: Iterable[list[UUID]]) -> list[UUID]:
-    """One after the other."""
+    """Return the pages as one list."""
     return [id for page in pages for id in page]
 
 
 @pytest.mark.parametrize(("scan", "limit"), [(1, 50), (3, 2), (7, 50), (10_000, 5)])
-async def test_pages_leave_nothing_out(store: Store, scan: int, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However little is looked at for one page: each message once, in order, in either direction."""
+async def test_pages_have_each_message_once(
+    store: Store, scan: int, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In order, in either direction, for any scan limit."""
     await in_every_state(store)
     expected = {asked: await found(store, asked) for asked in ASKED}
     monkeypatch.setattr(listing, "SCAN_LIMIT", scan)
@@ -193,8 +195,8 @@ async def test_pages_leave_nothing_out(store: Store, scan: int, limit: int, monk
         assert joined(reversed(backwards)) == expected[asked], asked
 
 
-async def test_a_page_is_full_while_there_is_enough(store: Store) -> None:
-    """And says whether more follows."""
+async def test_a_page_is_full_if_there_are_enough_matches(store: Store) -> None:
+    """It says whether more follow."""
     kept = [acceptance() for _ in range(5)]
     await accept(store, *kept)
     assert [len(page) for page in await whole(store, Selection(), 2)] == [2, 2, 1]
@@ -204,8 +206,8 @@ async def test_a_page_is_full_while_there_is_enough(store: Store) -> None:
     assert ([email.id for email in page.emails], page.next_id) == (newest(*kept[:2]), kept[1].id)
 
 
-async def test_a_page_may_be_empty_and_have_a_rest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is rare and far away is found in the next one."""
+async def test_a_page_may_be_empty_before_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distant match is on the next one."""
     monkeypatch.setattr(listing, "SCAN_LIMIT", 3)
     rare = acceptance(lane=Lane.URGENT)
     await accept(store, rare, *(acceptance() for _ in range(4)))

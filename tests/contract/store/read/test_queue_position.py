@@ -1,4 +1,4 @@
-"""What a waiting message waits for: its place, and what the mailboxes of its pool have sent."""
+"""Queue position of a waiting message, and recent sends of its pool's mailboxes."""
 
 from uuid import UUID
 
@@ -14,13 +14,13 @@ OTHER = UUID(int=8)
 
 
 async def place(store: Store, id: UUID) -> int | None:
-    """How many go before it."""
+    """Return the number of messages before it."""
     found = await store.queue_position(id, NOW)
     assert found is not None
     return found.ahead
 
 
-async def test_the_place_is_what_a_claim_does(store: Store) -> None:
+async def test_the_position_equals_the_order_of_claims(store: Store) -> None:
     """By lane, then in turn with the other keys."""
     mine = [acceptance() for _ in range(5)]
     theirs = [acceptance(key_id=OTHER) for _ in range(2)]
@@ -34,8 +34,8 @@ async def test_the_place_is_what_a_claim_does(store: Store) -> None:
 
 
 @pytest.mark.parametrize("near", [1_000, 10])
-async def test_far_back_it_is_reckoned(store: Store, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the turns of the keys, and it comes to the same."""
+async def test_a_distant_position_is_estimated(store: Store, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the turns of the keys, with the same result."""
     monkeypatch.setattr(queue_position, "EXACT_COUNT_LIMIT", near)
     await accept(store, *(acceptance(lane=Lane.URGENT) for _ in range(20)))
     await accept(store, *(acceptance() for _ in range(60)))
@@ -46,16 +46,14 @@ async def test_far_back_it_is_reckoned(store: Store, near: int, monkeypatch: pyt
     assert await place(store, last.id) == 121 - 30 - 1
 
 
-async def test_what_rests_has_no_place_yet(store: Store) -> None:
-    """Nor has one that does not exist."""
+async def test_a_resting_or_unknown_message_has_no_position(store: Store) -> None:
     later = acceptance(due_at=NOW + 60)
     await accept(store, later)
     assert await place(store, later.id) is None
     assert await store.queue_position(OTHER, NOW) is None
 
 
-async def test_it_knows_what_the_mailboxes_sent(store: Store) -> None:
-    """Of its pool, in the last minute."""
+async def test_sends_of_the_pool_in_the_last_minute_are_returned(store: Store) -> None:
     await store.save_condition(MAILBOX, POOL, MailboxCondition(since=NOW))
     await store.save_condition("elsewhere@contoso.com", "newsletters", MailboxCondition(since=NOW))
     await accept(store)
@@ -72,8 +70,7 @@ async def test_it_knows_what_the_mailboxes_sent(store: Store) -> None:
 
 @pytest.mark.parametrize("key", [KEY, OTHER])
 @pytest.mark.parametrize("lane", list(Lane))
-async def test_the_place_of_one_to_come(store: Store, key: UUID, lane: Lane) -> None:
-    """Is the one that it then has."""
+async def test_the_position_of_a_future_message_is_that_after_acceptance(store: Store, key: UUID, lane: Lane) -> None:
     await accept(store, *(acceptance() for _ in range(5)))
     await accept(store, *(acceptance(key_id=OTHER, lane=Lane.URGENT) for _ in range(3)))
     expected = await store.position_of_next(POOL, lane, key, NOW)

@@ -28,8 +28,7 @@ from tests.contract.store.build import (
 STRANGER = UUID(int=99)
 
 
-async def test_a_key_sees_its_own_messages_only(store: Store) -> None:
-    """Another's is as if it were not there."""
+async def test_the_message_of_another_key_is_unknown(store: Store) -> None:
     mine, theirs = acceptance(), acceptance(key_id=STRANGER)
     await accept(store, mine, theirs)
     assert await store.get(theirs.id, KEY) is None
@@ -37,8 +36,8 @@ async def test_a_key_sees_its_own_messages_only(store: Store) -> None:
     assert [email.id for email in await store.find(KEY)] == [mine.id]
 
 
-async def test_the_newest_are_found_first(store: Store) -> None:
-    """As many as asked, of one state or of all, with their recipients."""
+async def test_the_newest_messages_come_first(store: Store) -> None:
+    """As many as requested, of one state or all, with their recipients."""
     kept = [acceptance() for _ in range(4)]
     await accept(store, *kept)
     await settle(store, (await claim(store, 1))[0], RELAYED)
@@ -50,8 +49,8 @@ async def test_the_newest_are_found_first(store: Store) -> None:
     assert await store.find(None, state=MessageState.HELD) == []
 
 
-async def test_what_is_not_there_is_none(store: Store) -> None:
-    """No message, no content, no key, nothing due."""
+async def test_unknown_ids_are_none(store: Store) -> None:
+    """Message, content, key and next due time."""
     assert await store.get(STRANGER) is None
     assert await store.content(STRANGER) is None
     assert await store.find_key(b"none") is None
@@ -59,22 +58,22 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.counts() == dict.fromkeys(MessageState, 0)
 
 
-async def test_the_next_due_is_the_earliest_that_waits(store: Store) -> None:
-    """In its pool; what is held by a worker does not wait."""
+async def test_the_next_due_time_is_the_earliest_waiting(store: Store) -> None:
+    """In its pool, without active messages."""
     await accept(store, acceptance(due_at=NOW + 9), acceptance(due_at=NOW), acceptance(pool="other", due_at=NOW - 9))
     assert (await store.next_due_times(["default"])).get("default") == NOW
     await claim_one(store)
     assert (await store.next_due_times(["default"])).get("default") == NOW + 9
 
 
-async def test_the_next_due_of_several_pools(store: Store) -> None:
-    """Of each that has something; those without are left out."""
+async def test_the_next_due_times_of_several_pools(store: Store) -> None:
+    """Pools without a waiting message are absent."""
     await accept(store, acceptance(due_at=NOW + 9), acceptance(pool="other", due_at=NOW - 9))
     assert await store.next_due_times(["default", "other", "empty"]) == {"default": NOW + 9, "other": NOW - 9}
 
 
-async def test_a_mailbox_knows_what_it_has_sent(store: Store) -> None:
-    """What reached MAIL counts when it ended, with the recipients that were offered."""
+async def test_sends_of_a_mailbox_are_its_attempts_from_mail_on(store: Store) -> None:
+    """With the attempted recipients."""
     early = Attempt(Phase.MAIL, failure=Failure(Phase.MAIL, FailureKind.CLOSED))
     for at, attempt in ((NOW, RELAYED), (NOW + 1, PAUSED), (NOW + 2, DEFERRED), (NOW + 3, early)):
         await accept(store, acceptance("b@example.com", "c@example.com", due_at=NOW))
@@ -89,8 +88,8 @@ async def test_a_mailbox_knows_what_it_has_sent(store: Store) -> None:
     assert await store.sent_since("other@contoso.com", 0.0) == []
 
 
-async def test_what_may_have_been_sent_counts(store: Store) -> None:
-    """An open attempt counts until its lease ends; a crashed one when it ended at the latest."""
+async def test_unsettled_attempts_count_as_sends(store: Store) -> None:
+    """Until the lease ends, or when a crashed one ended at the latest."""
     await accept(store, acceptance())
     await claim_one(store)
     assert await store.sent_since(MAILBOX, NOW + 30) == [SendRecord(NOW + 60, 1)]
@@ -100,8 +99,8 @@ async def test_what_may_have_been_sent_counts(store: Store) -> None:
     assert await store.sent_since(MAILBOX, NOW + 60) == []
 
 
-async def test_a_mailbox_knows_what_it_has_used(store: Store) -> None:
-    """Messages slide out after a minute, recipients after a day, and what is offered now has a connection."""
+async def test_mailbox_usage_has_messages_recipients_and_connections(store: Store) -> None:
+    """Messages leave after a minute, recipients after a day; an active message has a connection."""
     await store.save_condition(MAILBOX, "default", MailboxCondition(since=NOW))
     await accept(store, acceptance("b@example.com", "c@example.com", due_at=NOW))
     await settle(store, await claim_one(store, NOW), RELAYED, NOW)
@@ -113,8 +112,8 @@ async def test_a_mailbox_knows_what_it_has_used(store: Store) -> None:
     assert await store.usage(NOW + 86_400) == {MAILBOX: MailboxUsage(0, 0, 1)}
 
 
-async def test_what_is_wished_is_known_until_it_is_done(store: Store) -> None:
-    """The newest, of each mailbox; who did the one before has not done this one."""
+async def test_a_hold_request_is_returned_until_it_is_applied(store: Store) -> None:
+    """The newest for each mailbox; applying an older one does not remove it."""
     for name in (MAILBOX, "other@contoso.com"):
         await store.save_condition(name, "default", MailboxCondition(since=NOW))
     first, then = HoldRequest(NOW + 1, hold=True, reason="audit"), HoldRequest(NOW + 2, hold=False)

@@ -1,4 +1,4 @@
-"""What webhooks cost: next to nothing while there are none, and no more the more events wait."""
+"""Cost of webhooks: almost none without one, and independent of the number of pending events."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ ONCE_AN_HOUR = "webhook_deliveries ORDER BY webhook_deliveries.number"  # reads 
 
 @pytest.fixture
 def seen() -> Iterator[tuple[list[str], list[int]]]:
-    """Every statement that SQLite is given, and one entry for every STEPS steps that it takes."""
+    """Every statement of SQLite, and one entry for every STEPS steps."""
     statements: list[str] = []
     steps: list[int] = []
 
@@ -36,14 +36,14 @@ def seen() -> Iterator[tuple[list[str], list[int]]]:
 
 
 async def listen(store: Store) -> UUID:
-    """A webhook that hears of everything."""
+    """Create a webhook for every event type."""
     webhook = Webhook(uuid4(), "https://example.com/", tuple(EventType), NOW, (Secret("whsec_AAAA"),))
     await store.create_webhook(webhook)
     return webhook.id
 
 
 async def every_verb(store: Store, webhook: UUID) -> None:
-    """What the webhooks do all day, and what is told of."""
+    """Run the daily verbs of webhooks, and the verbs that emit events."""
     for _ in range(3):
         await accept(store, acceptance(), acceptance(coalesce="code"), acceptance(due_at=NOW + DAY, scheduled_at=DAY))
         await settle(store, await one(store), RELAYED)
@@ -65,13 +65,13 @@ async def every_verb(store: Store, webhook: UUID) -> None:
 
 
 async def one(store: Store) -> Any:
-    """A claimed message."""
+    """Claim one message."""
     (claimed,) = await claim(store, 1)
     return claimed
 
 
-async def test_every_verb_goes_by_an_index(sqlite_url: str, seen: tuple[list[str], list[int]]) -> None:
-    """But for the few endpoints, the mailboxes, and the hourly look at the oldest."""
+async def test_every_verb_uses_an_index(sqlite_url: str, seen: tuple[list[str], list[int]]) -> None:
+    """Except for endpoints and mailboxes, which are few, and the hourly check of the oldest."""
     statements, _ = seen
     store = await Store.open(sqlite_url)
     webhook = await listen(store)
@@ -93,10 +93,10 @@ async def test_every_verb_goes_by_an_index(sqlite_url: str, seen: tuple[list[str
     assert "SEARCH earlier USING INDEX webhook_deliveries_in_line (webhook_id=? AND subject=? AND number<?)" in used
 
 
-async def test_without_a_webhook_each_group_of_writes_costs_one_look(
+async def test_without_a_webhook_a_group_of_writes_costs_one_lookup(
     sqlite_url: str, seen: tuple[list[str], list[int]]
 ) -> None:
-    """Into an index that has nothing in it."""
+    """In an empty index."""
     statements, _ = seen
     store = await Store.open(sqlite_url)
     await accept(store)
@@ -110,7 +110,7 @@ async def test_without_a_webhook_each_group_of_writes_costs_one_look(
 
 
 def fill(url: str, first: int, last: int) -> None:
-    """Copies of an event that is due, each of an email of its own."""
+    """Store copies of a due event, each of its own email."""
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         connection.execute(
             "WITH RECURSIVE numbers(n) AS (SELECT ? UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) "
@@ -125,10 +125,10 @@ def fill(url: str, first: int, last: int) -> None:
     connection.close()
 
 
-async def test_fifty_thousand_waiting_events_cost_what_a_thousand_cost(
+async def test_verbs_cost_the_same_with_fifty_thousand_events(
     sqlite_url: str, seen: tuple[list[str], list[int]]
 ) -> None:
-    """To look, to take, to settle, and to keep one more."""
+    """Poll, claim, settle, and insert."""
     _, steps = seen
     store = await Store.open(sqlite_url)
     webhook = await listen(store)

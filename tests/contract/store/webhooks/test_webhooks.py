@@ -1,4 +1,4 @@
-"""Events are kept with what they tell about or not at all, and their lines lose nothing and mix nothing up."""
+"""Events are stored in the commit of their cause, and deliveries are neither lost nor mixed up."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid4
@@ -37,7 +37,7 @@ from tests.contract.store.build import (
     acceptance,
     claim,
     claim_one,
-    judged,
+    evaluated,
     settle,
 )
 
@@ -45,42 +45,42 @@ WHY = Explanation("It ends.", "Make a new one.")
 
 
 async def listen(store: Store, *events: str) -> UUID:
-    """A webhook that hears of these (or of everything)."""
+    """Create a webhook for these types (or all)."""
     webhook = Webhook(uuid4(), "https://example.com/", events or tuple(EventType), NOW, (Secret("whsec_AAAA"),))
     await store.create_webhook(webhook)
     return webhook.id
 
 
 async def take(store: Store, webhook: UUID, now: float = NOW, limit: int = 100) -> list[ClaimedDelivery]:
-    """For half a minute."""
+    """Claim for half a minute."""
     return await store.claim_deliveries(webhook, limit, now, now + 30)
 
 
-async def tell(
+async def deliver(
     store: Store, due: ClaimedDelivery, now: float = NOW, *, again: float | None = None, ok: bool = True
 ) -> bool:
-    """It was told, or is tried again at that time."""
+    """Settle a delivery: sent, or due again at that time."""
     attempt = DeliveryAttempt(now, 200 if ok else 500, "")
     return await store.settle_delivery(DeliveryResult(due, attempt, delivered=ok, next_at=again))
 
 
-async def told(store: Store, webhook: UUID, now: float = NOW) -> list[str]:
-    """The types of what waits, told one after the other until nothing does."""
+async def deliver_all(store: Store, webhook: UUID, now: float = NOW) -> list[str]:
+    """Deliver everything in order; return the types."""
     types: list[str] = []
     while dues := await take(store, webhook, now):
         for due in dues:
             types.append(due.type)
-            assert await tell(store, due, now)
+            assert await deliver(store, due, now)
     return types
 
 
 def scheduled() -> Acceptance:
-    """One for tomorrow."""
+    """Return a message for tomorrow."""
     return acceptance(due_at=NOW + DAY, scheduled_at=NOW + DAY)
 
 
-async def test_nothing_is_kept_when_nobody_listens(store: Store) -> None:
-    """Neither without a webhook, nor for a disabled one, nor for another type."""
+async def test_no_event_is_stored_without_a_subscriber(store: Store) -> None:
+    """Without a webhook, for a disabled one, and for another type."""
     disabled, other = await listen(store), await listen(store, "email.failed")
     await store.revise_webhook(Revision(disabled, status=WebhookStatus.DISABLED))
     await accept(store)
@@ -90,40 +90,39 @@ async def test_nothing_is_kept_when_nobody_listens(store: Store) -> None:
         assert await store.deliveries(webhook, None, 10) == []
 
 
-async def test_the_life_of_an_email(store: Store) -> None:
-    """Scheduled at acceptance; sent or failed at the settlement that ends it; canceled."""
+async def test_events_of_an_email(store: Store) -> None:
+    """Scheduled at acceptance; sent or failed at the final settlement; canceled."""
     webhook = await listen(store)
     one, two, three = await accept(store, acceptance(), scheduled(), scheduled())
     await settle(store, await claim_one(store), RELAYED)
     await store.cancel(two, NOW)
-    assert await told(store, webhook) == ["email.scheduled", "email.scheduled", "email.sent", "email.canceled"]
+    assert await deliver_all(store, webhook) == ["email.scheduled", "email.scheduled", "email.sent", "email.canceled"]
     await settle(store, await claim_one(store, NOW + DAY), REFUSED, NOW + DAY)
-    assert await told(store, webhook, NOW + DAY) == ["email.failed"]
+    assert await deliver_all(store, webhook, NOW + DAY) == ["email.failed"]
     assert {one, two, three} == {UUID(due.subject) for due in await every(store, webhook)}
 
 
 async def every(store: Store, webhook: UUID) -> Sequence[ClaimedDelivery]:
-    """All its events, replayed and taken."""
+    """Return all its events, replayed and claimed."""
     for delivery in await store.deliveries(webhook, None, 100):
         assert await store.replay(webhook, delivery.event_id, NOW + DAY)
     return [due for _ in range(2) for due in await take(store, webhook, NOW + DAY)]
 
 
 async def test_an_earlier_failed_recipient_makes_it_failed(store: Store) -> None:
-    """Whoever got it in the end, as `last_event` has it."""
+    """Even if the others were relayed later, as `last_event` has it."""
     webhook = await listen(store, "email.sent", "email.failed")
     await accept(store, acceptance("a@example.com", "b@example.com"))
     first = await claim_one(store)
-    settlement, record = judged(first, DEFERRED)
-    refused = judged(first, REFUSED)[0].recipients["a@example.com"]
+    settlement, record = evaluated(first, DEFERRED)
+    refused = evaluated(first, REFUSED)[0].recipients["a@example.com"]
     mixed = {**settlement.recipients, "a@example.com": refused}
     assert await store.settle(first, type(settlement)(settlement.event, NOW, mixed, False, None), record)
     await settle(store, await claim_one(store), RELAYED)
-    assert await told(store, webhook) == ["email.failed"]
+    assert await deliver_all(store, webhook) == ["email.failed"]
 
 
-async def test_a_person_or_age_or_a_crash_ends_it(store: Store) -> None:
-    """Each tells of it."""
+async def test_operator_commands_expiry_and_recovery_emit_events(store: Store) -> None:
     webhook = await listen(store)
     await accept(store, acceptance(on_unknown="hold"), acceptance(expires_at=NOW + 10))
     held, overdue = await claim(store)
@@ -135,11 +134,11 @@ async def test_a_person_or_age_or_a_crash_ends_it(store: Store) -> None:
     crashed = await claim_one(store)
     await store.mark_dot(crashed)
     await store.recover(NOW + 100)
-    assert await told(store, webhook, NOW + 100) == ["email.failed", "email.sent", "email.sent"]
+    assert await deliver_all(store, webhook, NOW + 100) == ["email.failed", "email.sent", "email.sent"]
 
 
-async def test_what_is_not_kept_is_not_told(store: Store) -> None:
-    """An acceptance that the database refuses, a settlement whose lease is lost."""
+async def test_a_rolled_back_change_emits_no_event(store: Store) -> None:
+    """A failed acceptance, a settlement without its lease."""
     webhook = await listen(store)
     kept = scheduled()
     await accept(store, kept)
@@ -149,11 +148,11 @@ async def test_what_is_not_kept_is_not_told(store: Store) -> None:
     claimed = await claim_one(store)
     await store.recover(NOW, everything=True)
     assert not await settle(store, claimed, RELAYED)
-    assert await told(store, webhook) == ["email.scheduled"]
+    assert await deliver_all(store, webhook) == ["email.scheduled"]
 
 
-async def test_a_superseded_one_is_canceled(store: Store) -> None:
-    """In the same commit as the newer one is accepted, also if they come together."""
+async def test_a_coalesced_message_emits_canceled(store: Store) -> None:
+    """In the commit of the newer one, also in the same batch."""
     webhook = await listen(store, "email.canceled")
     older, middle, _ = [await accept(store, acceptance(coalesce="code")) for _ in range(3)]
     dues = await take(store, webhook)
@@ -163,8 +162,8 @@ async def test_a_superseded_one_is_canceled(store: Store) -> None:
     assert [UUID(due.subject) for due in await take(store, webhook)] == [first.id]
 
 
-async def test_a_delay_is_told_once_an_hour_after_it_was_due(store: Store) -> None:
-    """Not of what is over by then; and of a retried or scheduled one an hour after its new time."""
+async def test_a_delay_is_reported_once_an_hour_after_the_due_time(store: Store) -> None:
+    """Not for an ended message; for a retried or scheduled one an hour after its new time."""
     webhook = await listen(store, "email.delivery_delayed")
     sent, failed, waits, later = await accept(store, acceptance(), acceptance(), acceptance(), scheduled())
     one, two, three = await claim(store)
@@ -175,34 +174,34 @@ async def test_a_delay_is_told_once_an_hour_after_it_was_due(store: Store) -> No
     await store.write_delay_notices(NOW + 3599)
     assert await take(store, webhook, NOW + 3599) == []
     await store.write_delay_notices(NOW + 3600)
-    assert await told(store, webhook, NOW + 3600) == ["email.delivery_delayed"]
+    assert await deliver_all(store, webhook, NOW + 3600) == ["email.delivery_delayed"]
     await store.write_delay_notices(NOW + 1800 + 3600)
     await store.write_delay_notices(NOW + DAY + 3600)
     await store.write_delay_notices(NOW + 2 * DAY)
-    assert await told(store, webhook, NOW + 2 * DAY) == ["email.delivery_delayed"] * 2
+    assert await deliver_all(store, webhook, NOW + 2 * DAY) == ["email.delivery_delayed"] * 2
     subjects = {UUID(due.subject) for due in await every(store, webhook)}
     assert subjects == {waits, failed, later}
     assert sent not in subjects
 
 
-async def test_a_mailbox_is_held_and_released(store: Store) -> None:
-    """A pause is no news, and to be held for longer neither."""
+async def test_held_and_released_mailboxes_emit_events(store: Store) -> None:
+    """A pause and a longer hold do not."""
     webhook = await listen(store, "mailbox.held", "mailbox.released")
     for health in (Health.OPEN, Health.PAUSED, Health.HELD, Health.HELD, Health.OPEN, Health.PAUSED, Health.HELD):
         await store.save_condition(MAILBOX, POOL, MailboxCondition(health, NOW))
-    assert await told(store, webhook) == ["mailbox.held", "mailbox.released", "mailbox.held"]
+    assert await deliver_all(store, webhook) == ["mailbox.held", "mailbox.released", "mailbox.held"]
 
 
-async def test_what_is_told_once_is_told_once(store: Store) -> None:
-    """However many processes notice it; the next step is news again."""
+async def test_an_expiry_notice_is_emitted_once(store: Store) -> None:
+    """By all processes together; the next step is a new one."""
     webhook = await listen(store)
     for step in ("30", "30", "7"):
         await store.publish_event(credential_event(NOW, MAILBOX, "password", NOW + DAY, WHY, step=step))
-    assert await told(store, webhook) == ["credential.expiring"] * 2
+    assert await deliver_all(store, webhook) == ["credential.expiring"] * 2
 
 
-async def test_of_one_email_the_first_comes_first(store: Store) -> None:
-    """The next one waits as long as the first may be told yet; after that it is due at once."""
+async def test_events_of_one_email_are_delivered_in_order(store: Store) -> None:
+    """The next waits while the first may still be delivered."""
     webhook = await listen(store)
     (id,) = await accept(store, scheduled())
     await store.cancel(id, NOW)
@@ -210,55 +209,54 @@ async def test_of_one_email_the_first_comes_first(store: Store) -> None:
     first, other = await take(store, webhook)
     assert {first.type, other.type} == {EventType.SCHEDULED}
     assert await take(store, webhook) == []
-    await tell(store, first, NOW + 1, again=NOW + 300, ok=False)
-    await tell(store, other)
+    await deliver(store, first, NOW + 1, again=NOW + 300, ok=False)
+    await deliver(store, other)
     assert await take(store, webhook, NOW + 299) == []
     (again,) = await take(store, webhook, NOW + 300)
     assert (again.event_id, again.tries) == (first.event_id, 1)
-    await tell(store, again, NOW + 301, ok=False)  # given up
+    await deliver(store, again, NOW + 301, ok=False)  # given up
     (second,) = await take(store, webhook, NOW + 301)
     assert second.type == EventType.CANCELED
     (delivery,) = [one for one in await store.deliveries(webhook, None, 10) if one.event_id == first.event_id]
     assert (delivery.state, [one.status for one in delivery.history]) == (DeliveryState.FAILED, [500, 500])
 
 
-async def test_what_was_taken_by_a_process_that_died_is_due_again(store: Store) -> None:
-    """When its lease ends, under the same id; whoever comes back from the dead writes nothing."""
+async def test_a_claimed_delivery_is_due_again_after_its_lease(store: Store) -> None:
+    """With the same id; the former owner's result is refused."""
     webhook = await listen(store)
     await accept(store, scheduled())
     (taken,) = await take(store, webhook)
     assert await take(store, webhook, NOW + 29) == []
     (again,) = await take(store, webhook, NOW + 30)
     assert (again.event_id, again.payload) == (taken.event_id, taken.payload)
-    assert not await tell(store, taken)
-    assert await tell(store, again)
+    assert not await deliver(store, taken)
+    assert await deliver(store, again)
 
 
-async def test_who_knows_that_nobody_holds_it_puts_it_back(store: Store) -> None:
-    """As after the start of the only process; what rests, rests."""
+async def test_a_forced_recovery_makes_claimed_deliveries_due(store: Store) -> None:
+    """As at the start of the only process; delayed ones stay delayed."""
     webhook = await listen(store)
     await accept(store, scheduled(), scheduled())
     taken, rests = await take(store, webhook)
-    await tell(store, rests, again=NOW + 20, ok=False)
+    await deliver(store, rests, again=NOW + 20, ok=False)
     await store.recover_deliveries(NOW + 1, NOW + 31)
     (again,) = await take(store, webhook, NOW + 1)
     assert again.event_id == taken.event_id
-    assert not await tell(store, taken)
+    assert not await deliver(store, taken)
 
 
-async def test_each_endpoint_has_its_own_line(store: Store) -> None:
-    """One that fails keeps nobody up."""
+async def test_a_failing_endpoint_does_not_delay_others(store: Store) -> None:
     one, two = await listen(store), await listen(store)
     await accept(store, scheduled())
     (first,) = await take(store, one)
-    await tell(store, first, again=NOW + 300, ok=False)
-    assert await told(store, two) == ["email.scheduled"]
+    await deliver(store, first, again=NOW + 300, ok=False)
+    assert await deliver_all(store, two) == ["email.scheduled"]
     assert [webhook.id for webhook in await store.webhooks_with_work(NOW)] == []
     assert [webhook.id for webhook in await store.webhooks_with_work(NOW + 300)] == [one]
 
 
-async def test_410_disables(store: Store) -> None:
-    """Once, with the reason; a person enables it and what waited is due."""
+async def test_410_disables_the_webhook(store: Store) -> None:
+    """Once, with the reason; after it is enabled, waiting events are due."""
     webhook = await listen(store)
     await accept(store, scheduled())
     (due,) = await take(store, webhook)
@@ -275,15 +273,15 @@ async def test_410_disables(store: Store) -> None:
     assert [one.id for one in await store.webhooks_with_work(NOW)] == [webhook]
 
 
-async def test_what_was_given_up_can_be_replayed_from_a_moment_on(store: Store) -> None:
-    """Nothing else of the endpoint, and nothing before."""
+async def test_failed_events_since_a_time_are_replayed(store: Store) -> None:
+    """Only of this endpoint."""
     webhook = await listen(store)
     for at in (NOW, NOW + 100, NOW + 200):
         await accept(store, acceptance(created_at=at, due_at=NOW + DAY, scheduled_at=NOW + DAY))
     early, middle, late = sorted(await take(store, webhook, NOW + 200), key=lambda due: due.event_id)
-    await tell(store, early, ok=False)
-    await tell(store, middle, ok=False)
-    await tell(store, late)
+    await deliver(store, early, ok=False)
+    await deliver(store, middle, ok=False)
+    await deliver(store, late)
     assert await store.replay_failed(webhook, NOW + 50, NOW + 300) == 1
     (due,) = await take(store, webhook, NOW + 300)
     assert (due.event_id, due.tries, len(due.history)) == (middle.event_id, 0, 1)
@@ -291,7 +289,7 @@ async def test_what_was_given_up_can_be_replayed_from_a_moment_on(store: Store) 
 
 
 async def test_secrets_overlap(store: Store) -> None:
-    """The one in force first; the old ones each until their own end, and not for ever."""
+    """The current one first; each old one until its end."""
     webhook = await listen(store)
     assert await store.rotate_webhook(Rotation(webhook, "whsec_BBBB", NOW, NOW + DAY))
     assert await store.rotate_webhook(Rotation(webhook, "whsec_CCCC", NOW + 10, NOW + 10 + DAY))
@@ -307,14 +305,14 @@ async def test_secrets_overlap(store: Store) -> None:
 
 
 async def secrets(store: Store, webhook: UUID) -> list[tuple[str, float | None]]:
-    """Its secrets, with their ends."""
+    """Return its secrets with their ends."""
     found = await store.webhook(webhook)
     assert found is not None
     return [(secret.value, secret.until) for secret in found.secrets]
 
 
-async def test_what_is_old_goes(store: Store) -> None:
-    """With its line; also of a webhook that was removed."""
+async def test_old_events_are_removed(store: Store) -> None:
+    """With their deliveries, also those of a deleted webhook."""
     webhook, removed = await listen(store), await listen(store)
     await accept(store, scheduled())
     assert await store.remove_webhook(removed)
@@ -326,7 +324,7 @@ async def test_what_is_old_goes(store: Store) -> None:
     assert await take(store, webhook) == []
 
 
-async def test_pages(store: Store) -> None:
+async def test_events_are_paged(store: Store) -> None:
     """The newest first, each once."""
     webhook = await listen(store, "email.scheduled")
     for n in range(5):
