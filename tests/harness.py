@@ -1,4 +1,4 @@
-"""A whole house for tests: a simulator and a Postern in front of it, on loopback, with a caller's client.
+"""Simulator with a Postern in front of it on loopback, and an HTTP client with its key.
 
 With GATEWAY=nginx or GATEWAY=caddy in the environment callers come through that gateway (tests/gateway).
 """
@@ -21,7 +21,7 @@ from app.relay.coordinator import HeartbeatConfig
 from app.relay.mailbox import Mailbox
 from app.settings import Settings
 from app.simulator import Account, Simulator
-from tests.gateway.gateways import asked_for, gateway
+from tests.gateway.gateways import gateway, requested
 
 MAILBOX = "noreply@contoso.com"
 PASSWORD = "a-password-for-tests"
@@ -43,7 +43,7 @@ class MailServer(Protocol):
 
 
 def settings_for(simulator: MailServer, folder: Path, **changes: Any) -> Settings:
-    """Settings that lead to the simulator. The port is free. A change to None leaves the setting out."""
+    """Return settings for the simulator, with a free port. A change to None removes the setting."""
     ca_file = folder / "ca.pem"
     simulator.write_ca(ca_file)
     facts: dict[str, Any] = {
@@ -65,7 +65,7 @@ def settings_for(simulator: MailServer, folder: Path, **changes: Any) -> Setting
 
 @dataclass(slots=True)
 class Harness:
-    """What a test holds."""
+    """Running Postern with its simulator and a client."""
 
     simulator: Simulator
     postern: Postern
@@ -75,24 +75,24 @@ class Harness:
 
     @property
     def mailbox(self) -> Mailbox:
-        """The mailbox as its relay has it."""
+        """Mailbox of the relay."""
         return self.postern.coordinator.mailboxes[MAILBOX]
 
     async def post(self, **changes: Any) -> UUID:
-        """Post an email that must be accepted; its id."""
+        """Post an email that must be accepted; return its id."""
         answer = await self.caller.post("/emails", json={**EMAIL, **changes})
         assert answer.status_code == 200, answer.text
         return UUID(answer.json()["id"])
 
     async def email(self, id: UUID) -> dict[str, Any]:
-        """The email as its caller reads it."""
+        """Return the email as its caller reads it."""
         answer = await self.caller.get(f"/emails/{id}")
         assert answer.status_code == 200, answer.text
         email: dict[str, Any] = answer.json()
         return email
 
     async def until(self, id: UUID, *states: str) -> dict[str, Any]:
-        """The email once it is in one of these states of `relay.state`."""
+        """Return the email once it is in one of these states of `relay.state`."""
         look = 0.005
         async with asyncio.timeout(WAIT_TIMEOUT):
             while (email := await self.email(id))["relay"]["state"] not in states:
@@ -109,7 +109,7 @@ async def open_harness(
     async with Postern(settings, clock, heartbeat) as postern:
         with ExitStack() as stack:
             url, environment, trust = postern.url, dict[str, str](), cast("ssl.SSLContext | bool", True)
-            if kind := asked_for():
+            if kind := requested():
                 opening = gateway(kind, int(url.rpartition(":")[2]))
                 front = await asyncio.to_thread(stack.enter_context, opening)
                 url, environment, trust = front.url, front.environment, front.trust()

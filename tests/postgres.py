@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: made for them, on loopback, with nothing in it, and gone with them."""
+"""PostgreSQL server of the tests: created for them, on loopback, empty, and removed after them."""
 
 import os
 import pwd
@@ -25,7 +25,7 @@ _OPTIONS = {
 
 
 def programs() -> Path | None:
-    """The folder with `initdb` and `pg_ctl`: POSTGRES_BIN, or Debian's newest, or that of the PATH."""
+    """Return the folder with `initdb` and `pg_ctl`: POSTGRES_BIN, or Debian's newest, or that of the PATH."""
     if named := os.environ.get("POSTGRES_BIN"):
         return Path(named)
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
@@ -34,7 +34,7 @@ def programs() -> Path | None:
 
 
 class Server:
-    """A running server; get one by `running`."""
+    """Running server, made by `running`."""
 
     def __init__(self, programs: Path, folder: Path, options: Mapping[str, str]) -> None:
         self.programs = programs
@@ -48,17 +48,17 @@ class Server:
         self._run("initdb", "--auth=trust", f"--username={_ADMIN}", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def start(self) -> None:
-        """Answer on the same port as ever."""
+        """Start on the same port as before."""
         options = {**self._options, "port": str(self._port)}
         words = " ".join(f"-c {name}='{value}'" for name, value in options.items())
         self._run("pg_ctl", "start", "--wait", "--silent", f"--log={self._folder}/log", "-o", words)
 
     def stop(self) -> None:
-        """At once, as when the machine dies: whoever is connected loses the line."""
+        """Stop at once, as in a crash of the machine: clients lose their connections."""
         self._run("pg_ctl", "stop", "--mode=immediate", "--silent")
 
     def create_database(self, place: Path | None = None) -> str:
-        """The URL of a database with nothing in it; its files are in `place`, an empty folder, if one is given."""
+        """Return the URL of an empty database; its files are in `place`, an empty folder, if given."""
         number = next(self._serial)
         name, more = f"postern{number}", []
         if place is not None:
@@ -71,7 +71,7 @@ class Server:
         return self.url(name)
 
     def url(self, database: str) -> str:
-        """That of a database of this name."""
+        """Return the URL of a database of this name."""
         return f"postgresql://{_ADMIN}@127.0.0.1:{self._port}/{database}"
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -89,7 +89,7 @@ class Server:
 
 @contextmanager
 def running(programs: Path, options: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
-    """A server that ends with this block, with these settings of its own."""
+    """Run a server with these additional settings until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="postern-postgres-", ignore_cleanup_errors=True) as folder:
         server = Server(programs, Path(folder), options)
         server.start()
@@ -100,7 +100,7 @@ def running(programs: Path, options: Mapping[str, str] = MappingProxyType({})) -
 
 
 def another(server: Server) -> AbstractContextManager[Server]:
-    """A second one, of the same programs, for who does to it what no other test would survive."""
+    """Return a second one of the same programs, for tests that stop or break it."""
     return running(server.programs)
 
 
@@ -111,7 +111,7 @@ def _free_port() -> int:
 
 
 def _account() -> str | None:
-    """Whose the server is; None: this user's."""
+    """Account of the server; None: this user's."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}

@@ -1,4 +1,4 @@
-"""A whole Postern as a process of its own, as an administrator starts it."""
+"""`postern serve` as a process, started as an operator does."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.harness import KEY, MAILBOX, PASSWORD, MailServer
 
 @dataclass
 class Process:
-    """A running `postern serve`. Once it has ended, `peak` is the most octets that were resident, `status` its own."""
+    """Running `postern serve`. Once it has ended: `peak` is the maximum of resident bytes, `status` the exit status."""
 
     url: str
     pid: int
@@ -25,14 +25,14 @@ class Process:
     status: int | None = None
 
     def cpu(self) -> float:
-        """CPU seconds that it has used so far, in steps of a clock tick (proc(5))."""
+        """Return the CPU seconds used so far, in clock ticks (proc(5))."""
         user, system = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
 def served(simulator: MailServer, folder: Path, *, tracer: Sequence[str] = (), **changes: str) -> Iterator[Process]:
-    """Until the end of the block, then SIGTERM. `tracer`: the command that executes it, in the same process."""
+    """Run until the end of the block, then send SIGTERM. `tracer`: the command that executes it in the same process."""
     ca_file = folder / "ca.pem"
     simulator.write_ca(ca_file)
     environment = {
@@ -68,7 +68,7 @@ def served(simulator: MailServer, folder: Path, *, tracer: Sequence[str] = (), *
 
 
 def _peak(pid: int) -> int:
-    """By the kernel's own mark on Linux, whose `ru_maxrss` begins with what the process had that started it; else 0."""
+    """Return the kernel's maximum on Linux (`ru_maxrss` would begin with the parent's); else 0."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii")
     except OSError:

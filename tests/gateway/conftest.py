@@ -23,7 +23,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A Postern with the default limits that believes the gateway."""
+    """Postern with the default limits that trusts the gateway."""
     limits = Limits(max_body_bytes=50 * MIB, max_message_bytes=35 * MIB, max_bytes_in_flight=400 * MIB)
     with open_server(tmp_path_factory.mktemp("inner"), limits=limits, forwarders=(FORWARDER,)) as door:
         yield door
@@ -31,6 +31,6 @@ def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="session")
 def front(kind: str, inner: ApiServer) -> Iterator[Gateway]:
-    """The gateway as it stands in deploy/gateway."""
+    """Gateway as configured in deploy/gateway."""
     with gateway(kind, inner.port) as front:
         yield front

@@ -1,4 +1,4 @@
-"""nginx and Caddy with the very files of deploy/gateway, on loopback, in front of whatever listens on a port.
+"""nginx and Caddy with the files of deploy/gateway, on loopback, in front of any port.
 
 Of the files only addresses, ports, the certificates' paths and temporary folders are put in.
 """
@@ -27,7 +27,7 @@ SECONDS = 30.0  # for one to listen, and to end
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One that listens. `environment` makes the programs of callers trust its certificate."""
+    """Running gateway. `environment` makes callers' programs trust its certificate."""
 
     kind: str
     port: int
@@ -38,17 +38,17 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL at which it listens."""
         return f"https://localhost:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """For OpenSSL and httpx, requests, curl, Node."""
+        """Variables for OpenSSL and httpx, requests, curl and Node."""
         names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
         return dict.fromkeys(names, str(self.ca_file))
 
     def until_logged(self, text: str) -> str:
-        """All that it has logged, once this is among it."""
+        """Return its whole log once this is in it."""
         until = time.monotonic() + SECONDS
         files = [file for file in (self.log, self.log.with_name("access.log")) if file.exists()]
         while text not in (logged := "".join(file.read_text() for file in files)):
@@ -57,25 +57,25 @@ class Gateway:
         return logged
 
     def trust(self) -> ssl.SSLContext:
-        """What a caller checks its certificate with."""
+        """SSL context of a caller."""
         return ssl.create_default_context(cafile=str(self.ca_file))
 
     def connect(self) -> ssl.SSLSocket:
-        """A new connection."""
+        """Open a connection."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=20)
         return self.trust().wrap_socket(plain, server_hostname="localhost")
 
 
-def asked_for() -> str | None:
-    """The environment's GATEWAY: the API's cases then go through that one."""
+def requested() -> str | None:
+    """Return the environment's GATEWAY, through which the API tests then run."""
     kind = os.environ.get("GATEWAY")
     if kind is not None and kind not in KINDS:
         raise ValueError(f"GATEWAY={kind}: give one of {', '.join(KINDS)}")
     return kind
 
 
-def trust_from_now_on() -> None:
-    """This process trusts the gateways' authority, whichever client it uses."""
+def trust_for_all_clients() -> None:
+    """Make every client of this process trust the gateways' authority."""
     with tempfile.NamedTemporaryFile(suffix=".pem", delete=False) as file:
         file.write(_certificates().servers.cert_pem.bytes())
     atexit.register(os.unlink, file.name)
@@ -83,7 +83,7 @@ def trust_from_now_on() -> None:
 
 
 def installed(kind: str) -> str | None:
-    """Its program."""
+    """Return the path of its program."""
     return shutil.which(kind, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 
 
@@ -174,7 +174,7 @@ class _Certificates:
 
 @cache
 def _certificates() -> _Certificates:
-    """Made once for a run: keys cost time."""
+    """Create the certificates once for a run, because keys take time."""
     servers = trustme.CA(organization_name="Tests of the gateways")
     clients = trustme.CA(organization_name="Callers of the gateways")
     return _Certificates(servers, clients, servers.issue_cert("localhost", "127.0.0.1"))

@@ -1,4 +1,4 @@
-"""Spellings of the internal paths: all that parsers of paths have been seen to read differently."""
+"""Spellings of the internal paths: all that are known to be parsed differently."""
 
 from collections.abc import Iterator
 
@@ -83,7 +83,7 @@ _TARGETS = (  # other forms of a request target (RFC 9112 §3.2)
 
 
 def spellings() -> list[bytes]:
-    """Whole requests; each asks, in some spelling, for an internal path."""
+    """Yield complete requests for an internal path in each spelling."""
     targets = dict.fromkeys(target for path in INTERNAL for target in _targets(path))
     requests = [_request(target) for target in targets]
     requests += [_request(path, version="1.0") for path in (*INTERNAL, *(f"{_PREFIX}{path}" for path in INTERNAL))]

@@ -1,4 +1,4 @@
-"""The console through each gateway, over TLS, as it stands and below a path."""
+"""Console through each gateway, over TLS, at the root and below a path."""
 
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -15,8 +15,10 @@ from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, open_harness, settings
 
 
 @pytest.mark.parametrize("prefix", ["", "/mail"])
-async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """By a cookie that stays in TLS; what is wrong is told by Postern's own page, and the log knows who it was."""
+async def test_an_operator_logs_in_through_a_gateway(
+    kind: str, tmp_path: Path, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cookie is for TLS only; errors are Postern's own pages, and the log has the operator's address."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         password = SecretStr(CONSOLE_PASSWORD)
         settings = settings_for(
@@ -34,7 +36,7 @@ async def test_a_person_gets_in(kind: str, tmp_path: Path, prefix: str, capsys: 
 
 
 async def walk(person: Operator) -> None:
-    """In, and a form sent."""
+    """Log in and submit a form."""
     assert "The password is wrong." in await person.log_in("not-the-password", 403)
     [cookie] = SimpleCookie(person.page.headers["set-cookie"]).values()
     assert cookie["secure"]

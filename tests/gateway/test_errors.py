@@ -1,4 +1,4 @@
-"""What a gateway answers by itself has the form of Postern's errors, and nothing is sent twice."""
+"""Errors of a gateway itself have the form of Postern's errors, and nothing is sent twice."""
 
 import re
 import socket
@@ -14,12 +14,12 @@ from tests.gateway.upstream import closed_port, silent
 
 
 def client_of(url: str, trust: ssl.SSLContext, key: str = "none") -> httpx.Client:
-    """A caller with a key."""
+    """Return a caller with a key."""
     return httpx.Client(base_url=url, verify=trust, headers={"authorization": f"Bearer {key}"}, timeout=30)
 
 
-def test_postern_is_away(kind: str) -> None:
-    """502 that says to repeat it with the same Idempotency-Key, and when; Caddy's 503 says that nothing was sent."""
+def test_an_unreachable_postern(kind: str) -> None:
+    """502 that asks for a repetition with the same Idempotency-Key and a time; Caddy's 503 says nothing was sent."""
     with gateway(kind, closed_port()) as front, client_of(front.url, front.trust()) as client:
         response = client.post("/emails", json=MINIMAL)
         body = check_error(response)
@@ -28,8 +28,8 @@ def test_postern_is_away(kind: str) -> None:
         assert response.headers["retry-after"] == "5"
 
 
-def test_postern_dies_under_a_request(kind: str) -> None:
-    """502, and nobody has sent the email a second time."""
+def test_postern_ends_during_a_request(kind: str) -> None:
+    """502, and the gateway does not repeat the request."""
     with silent() as upstream, silent() as other, gateway(kind, upstream.port, other.port) as front:
         with client_of(front.url, front.trust()) as client:
             for number in range(6):
@@ -40,8 +40,8 @@ def test_postern_dies_under_a_request(kind: str) -> None:
     assert len(came) == len(set(came))
 
 
-def test_one_replica_is_away(kind: str, inner: ApiServer) -> None:
-    """Callers notice nothing with nginx, which gives to another what has not left; with Caddy for two seconds."""
+def test_one_replica_is_unreachable(kind: str, inner: ApiServer) -> None:
+    """nginx uses another one for requests not sent yet; Caddy has errors for two seconds."""
     with gateway(kind, closed_port(), inner.port) as front, client_of(front.url, front.trust(), inner.key) as client:
         answers = [client.post("/emails", json=MINIMAL)]
         until = time.monotonic() + 30
@@ -52,8 +52,8 @@ def test_one_replica_is_away(kind: str, inner: ApiServer) -> None:
             accepted(answer)
 
 
-def test_no_tls(kind: str, front: Gateway) -> None:
-    """400, and never a redirect: the key has been shown already. Caddy says so in words of its own."""
+def test_plain_http_is_400(kind: str, front: Gateway) -> None:
+    """Never a redirect, as the key was already sent in clear. Caddy has its own text."""
     with socket.create_connection(("127.0.0.1", front.port), timeout=20) as plain:
         plain.sendall(b"GET /emails HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         response = read_response(plain)
@@ -63,8 +63,8 @@ def test_no_tls(kind: str, front: Gateway) -> None:
         assert "https://" in check_error(response)["message"]
 
 
-def test_a_head_that_is_too_large(kind: str, front: Gateway, inner: ApiServer) -> None:
-    """nginx takes 64 KiB and then answers in our form, Caddy 1 MiB and then in words of its own."""
+def test_a_large_head_is_refused(kind: str, front: Gateway, inner: ApiServer) -> None:
+    """nginx accepts 64 KiB, with an error in our form; Caddy 1 MiB, with its own text."""
     with client_of(front.url, front.trust(), inner.key) as client:
         headers = {f"x-large-{number}": "x" * 15_000 for number in range(80)}
         response = client.get("/emails", headers=headers)
@@ -75,8 +75,8 @@ def test_a_head_that_is_too_large(kind: str, front: Gateway, inner: ApiServer) -
         assert client.get("/emails").status_code == 200
 
 
-def test_what_is_no_request(kind: str, front: Gateway) -> None:
-    """400: nginx in our form, Caddy without a body worth reading."""
+def test_a_malformed_request_is_400(kind: str, front: Gateway) -> None:
+    """nginx in our form, Caddy without a body."""
     with front.connect() as connection:
         connection.sendall(b"GET /emails HTTP/1.1\r\nHost: localhost\r\nno colon here\r\n\r\n")
         response = read_response(connection)
@@ -86,7 +86,7 @@ def test_what_is_no_request(kind: str, front: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["/%00", "/emails/%00"])
-def test_a_nul_in_a_path(front: Gateway, inner: ApiServer, path: str) -> None:
-    """Is refused, by nginx or by Postern."""
+def test_a_nul_in_a_path_is_refused(front: Gateway, inner: ApiServer, path: str) -> None:
+    """By nginx or by Postern."""
     with client_of(front.url, front.trust(), inner.key) as client:
         assert check_error(client.get(path))["statusCode"] in (400, 404, 422)

@@ -1,4 +1,4 @@
-"""No spelling of an internal path leads through a gateway to what it answers, nor to the console until it is opened."""
+"""No spelling of an internal path passes a gateway, nor of the console until it is opened."""
 
 import re
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ _CONTENT = re.compile(rb"# HELP|# TYPE|postern_|\"relaying\"|\"status\":\s*\"ok\
 
 
 def ask(front: Gateway, request: bytes) -> tuple[int, bytes]:
-    """The status (0: no answer that is HTTP) and all bytes of the answer."""
+    """Return the status (0: no HTTP response) and all bytes of the response."""
     with front.connect() as connection, connection.makefile("rb") as stream:
         connection.sendall(request)
         answer = stream.read()
@@ -29,7 +29,7 @@ def ask(front: Gateway, request: bytes) -> tuple[int, bytes]:
 
 
 async def get(front: Gateway, path: str) -> tuple[int, bytes]:
-    """The same for a plain GET."""
+    """Return the same for a plain GET."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     return await anyio.to_thread.run_sync(ask, front, request)
 
@@ -38,7 +38,7 @@ async def get(front: Gateway, path: str) -> tuple[int, bytes]:
 async def everything(
     kind: str, folder: Path, *parts: str, edited: tuple[str, str] = ("", "")
 ) -> AsyncIterator[Gateway]:
-    """A gateway before a whole Postern that has a console and its metrics on the same port."""
+    """Run a gateway before a Postern with console and metrics on the same port."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         prefix = "/mail" if "prefix" in parts else ""
         password = SecretStr(CONSOLE_PASSWORD)
@@ -51,7 +51,7 @@ async def everything(
 
 
 def leaks(front: Gateway) -> list[tuple[bytes, int, bytes]]:
-    """Every spelling whose answer is a success, a redirect, or has content of an internal path."""
+    """Return every spelling with a success, a redirect, or content of an internal path."""
     return [
         (request, status, answer[:300])
         for request in spellings()
@@ -62,7 +62,7 @@ def leaks(front: Gateway) -> list[tuple[bytes, int, bytes]]:
 
 @pytest.mark.parametrize("parts", [(), ("prefix",)], ids=["plain", "prefix"])
 async def test_no_spelling_reaches_an_internal_path(kind: str, tmp_path: Path, parts: tuple[str, ...]) -> None:
-    """Of more than a thousand."""
+    """More than a thousand spellings."""
     assert len(spellings()) >= 750
     async with everything(kind, tmp_path, *parts) as front:
         found = await anyio.to_thread.run_sync(leaks, front)
@@ -70,8 +70,8 @@ async def test_no_spelling_reaches_an_internal_path(kind: str, tmp_path: Path, p
 
 
 @pytest.mark.parametrize("prefix", ["", "/mail"])
-async def test_the_console_is_opened_to_named_networks(kind: str, tmp_path: Path, prefix: str) -> None:
-    """By the optional part; to an address outside them it is 403, and the internal paths stay closed."""
+async def test_the_console_is_open_to_listed_networks(kind: str, tmp_path: Path, prefix: str) -> None:
+    """With the optional part; other addresses get 403, and the internal paths stay closed."""
     parts = ("console", "prefix") if prefix else ("console",)
     async with everything(kind, tmp_path, *parts) as front:
         for path, status in (("/console/login", 200), ("/console", 303), ("/metrics", 404), ("/console%0a", 404)):
@@ -80,7 +80,7 @@ async def test_the_console_is_opened_to_named_networks(kind: str, tmp_path: Path
 
 
 async def test_the_console_is_closed_to_other_networks(kind: str, tmp_path: Path) -> None:
-    """403, in the form of Postern's errors; the API is as open as ever."""
+    """403 in the form of Postern's errors; the API is unaffected."""
     async with everything(kind, tmp_path, "console", edited=("127.0.0.0/8", "192.0.2.0/24")) as front:
         status, answer = await get(front, "/console/login")
         assert (status, b"not open to this address" in answer) == (403, True), answer
@@ -89,7 +89,7 @@ async def test_the_console_is_closed_to_other_networks(kind: str, tmp_path: Path
 
 @pytest.mark.parametrize("path", INTERNAL)
 async def test_the_root_path_is_removed_once(kind: str, tmp_path: Path, path: str) -> None:
-    """Neither twice nor in another case, by gateway and Postern together."""
+    """Not twice and not in another case, by gateway and Postern together."""
     async with everything(kind, tmp_path, "prefix") as front:
         for before in ("/mail", "/mail/mail", "/MAIL", "/mail/MAIL", "/mail//mail"):
             status, answer = await get(front, f"{before}{path}")
@@ -97,7 +97,7 @@ async def test_the_root_path_is_removed_once(kind: str, tmp_path: Path, path: st
 
 
 async def test_strict_transport_security(kind: str, tmp_path: Path) -> None:
-    """RFC 6797: in every answer over TLS, of Postern's and of the gateway's own."""
+    """RFC 6797: in every response over TLS, of Postern and of the gateway."""
     async with everything(kind, tmp_path) as front:
         for path in ("/emails", "/docs", "/nope", "/metrics"):
             _, answer = await get(front, path)

@@ -1,4 +1,4 @@
-"""The optional parts of the gateways' configurations, each by what it is for."""
+"""Optional parts of the gateways' configurations."""
 
 import ssl
 from pathlib import Path
@@ -23,8 +23,8 @@ def ask(front: Gateway, *, shown: trustme.CA | None = None) -> httpx.Response:
         return client.get(f"{front.url}/emails")
 
 
-def test_mtls(kind: str, inner: ApiServer) -> None:
-    """Who shows a certificate of the authority reaches Postern, which asks for the key as ever; nobody else does."""
+def test_mtls_requires_a_client_certificate(kind: str, inner: ApiServer) -> None:
+    """Postern still requires the API key."""
     with gateway(kind, inner.port, parts=["mtls"]) as front:
         refused(ask(front, shown=front.client_ca), 401, "missing_api_key")
         for shown in (None, trustme.CA()):
@@ -37,8 +37,8 @@ def test_mtls(kind: str, inner: ApiServer) -> None:
                 assert "certificate" in refused(response, 400, "validation_error")["message"]
 
 
-def test_a_prefix(kind: str, tmp_path: Path) -> None:
-    """Below /mail all is as at the top, addresses in answers bear it, and what is for machines inside stays there."""
+def test_a_prefix_is_added_to_urls_in_responses(kind: str, tmp_path: Path) -> None:
+    """Below /mail everything is as at the root; internal paths stay closed."""
     with (
         open_server(tmp_path, root_path="/mail", forwarders=(FORWARDER,)) as door,
         gateway(kind, door.port, parts=["prefix"]) as front,
@@ -56,8 +56,8 @@ def test_a_prefix(kind: str, tmp_path: Path) -> None:
         assert door.get(f"/mail/emails/{id_}").json()["id"] == id_
 
 
-def test_a_limit_for_each_address(kind: str, inner: ApiServer) -> None:
-    """429 in our form that says when to come again. Caddy has no such part: it would need a plugin."""
+def test_requests_per_address_are_limited(kind: str, inner: ApiServer) -> None:
+    """429 in our form with Retry-After. Caddy would need a plugin."""
     if kind == "caddy":
         pytest.skip("deploy/gateway/caddy has no limit")
     with (

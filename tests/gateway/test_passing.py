@@ -1,4 +1,4 @@
-"""What passes a gateway: requests whole and unchanged, who asked, and its id; never what is for machines inside."""
+"""Requests through a gateway: complete, unchanged, with the caller's address and request id, and no internal path."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ID = "caller-1.2_3"
 
 @pytest.fixture(scope="module")
 def caller(front: Gateway, inner: ApiServer) -> Iterator[httpx.Client]:
-    """With a key, over TLS, from an address of its own."""
+    """Caller with a key, over TLS, from its own address."""
     transport = httpx.HTTPTransport(verify=front.trust(), local_address="127.0.0.2")
     headers = {"authorization": f"Bearer {inner.key}"}
     with httpx.Client(base_url=front.url.replace("localhost", "127.0.0.1"), headers=headers, timeout=60,
@@ -23,16 +23,15 @@ def caller(front: Gateway, inner: ApiServer) -> Iterator[httpx.Client]:
         yield caller
 
 
-def test_an_email(caller: httpx.Client, inner: ApiServer) -> None:
-    """Is kept, and read again."""
+def test_an_email_is_stored_and_read(caller: httpx.Client, inner: ApiServer) -> None:
     id_ = accepted(caller.post("/emails", json=MINIMAL))
     assert caller.get(f"/emails/{id_}").json()["subject"] == MINIMAL["subject"]
     assert inner.message(id_)["Subject"] == MINIMAL["subject"]
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_60_mib_get_our_413(caller: httpx.Client, chunked: bool) -> None:
-    """The limit is Postern's, and so is the answer: to a length that is told, and to one that is counted."""
+def test_60_mib_get_posterns_413(caller: httpx.Client, chunked: bool) -> None:
+    """With Content-Length, and chunked."""
     piece = b"x" * MIB
     content = (piece for _ in range(60)) if chunked else piece * 60
     body = refused(caller.post("/emails", content=content), 413, "validation_error")
@@ -40,15 +39,15 @@ def test_60_mib_get_our_413(caller: httpx.Client, chunked: bool) -> None:
     assert str(50 * MIB) in body["message"]
 
 
-def test_a_body_near_the_limit(caller: httpx.Client) -> None:
-    """Passes: the gateway has no smaller limit of its own."""
+def test_a_body_near_the_limit_passes(caller: httpx.Client) -> None:
+    """The gateway has no smaller limit."""
     attachment = {"filename": "a.bin", "content": "QUFB" * (11 * MIB)}
     response = caller.post("/emails/validate", json={**MINIMAL, "attachments": [attachment]})
     refused(response, 422, "invalid_attachment")  # 44 MiB of base64 are read whole, and are too large for Exchange
 
 
-def test_the_request_id(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
-    """The caller's own comes back and stands in Postern's log; what is none is replaced by the gateway."""
+def test_the_request_id_passes(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is in the response and in Postern's log; an invalid one is replaced by the gateway."""
     assert check_error(caller.get("/emails/nope/nope", headers={"x-request-id": ID}))["request_id"] == ID
     assert ID in capsys.readouterr().err
     for odd in (b"a b", b"x" * 129, b'"', "ü".encode()):
@@ -57,8 +56,8 @@ def test_the_request_id(caller: httpx.Client, capsys: pytest.CaptureFixture[str]
         assert made in capsys.readouterr().err
 
 
-def test_who_asked(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
-    """Postern logs the caller's address, whatever the caller says of itself."""
+def test_the_callers_address_is_logged(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever forwarding headers the caller sends."""
     forged = {"x-forwarded-for": "203.0.113.9", "forwarded": "for=203.0.113.9", "x-real-ip": "203.0.113.9"}
     refused(caller.get("/emails/nope/nope", headers=forged), 404, "not_found")
     logged = capsys.readouterr().err
@@ -70,8 +69,8 @@ def test_who_asked(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> 
     "/healthz", "/readyz", "/metrics", "/healthz/", "//healthz", "/healthz//", "/%68ealthz", "/%2Fhealthz",
     "/healthz%2F", "/./healthz", "/emails/../healthz", "/emails/%2e%2e/metrics", "/metrics?x=1", "/readyz?deep=1",
 ])  # fmt: skip
-def test_what_is_for_machines_inside(front: Gateway, path: str) -> None:
-    """Is not reached from outside, however it is spelled."""
+def test_internal_paths_do_not_pass(front: Gateway, path: str) -> None:
+    """In any spelling."""
     with front.connect() as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         with connection.makefile("rb") as stream:
@@ -81,15 +80,13 @@ def test_what_is_for_machines_inside(front: Gateway, path: str) -> None:
     assert b"postern_" not in body
 
 
-def test_any_host(front: Gateway, inner: ApiServer) -> None:
-    """A call under a name that the gateway does not know is never answered with an empty 200."""
+def test_an_unknown_host_gets_no_empty_200(front: Gateway, inner: ApiServer) -> None:
     with httpx.Client(verify=front.trust()) as client:
         response = client.get(f"{front.url}/emails", headers={"host": "elsewhere.example"})
     refused(response, 401, "missing_api_key")
 
 
-def test_the_log(front: Gateway, caller: httpx.Client, inner: ApiServer) -> None:
-    """Has no key, no query and nothing of an email."""
+def test_the_log_has_no_key_query_or_email(front: Gateway, caller: httpx.Client, inner: ApiServer) -> None:
     caller.get("/emails", params={"to": "secret-recipient@example.net"})
     caller.post("/emails", json={**MINIMAL, "subject": "secret-subject"})
     caller.get("/emails/nope/logged")

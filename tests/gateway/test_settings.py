@@ -1,4 +1,4 @@
-"""POSTERN_ROOT_PATH and POSTERN_FORWARDED_ALLOW_IPS, as a whole Postern has them from its settings."""
+"""POSTERN_ROOT_PATH and POSTERN_FORWARDED_ALLOW_IPS of a complete Postern."""
 
 from pathlib import Path
 
@@ -11,13 +11,12 @@ FORGED = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
 
 
 async def logged(harness: Harness, capsys: pytest.CaptureFixture[str]) -> str:
-    """What is logged of a request that was refused."""
+    """Return the log of a refused request."""
     assert (await harness.caller.get("/nope", headers=FORGED)).status_code == 404
     return capsys.readouterr().err
 
 
-async def test_a_gateway_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who is named in the setting says who asked."""
+async def test_a_trusted_gateway_gives_the_callers_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, forwarded_allow_ips="192.0.2.1, 127.0.0.0/8", root_path="/mail/")
         async with open_harness(simulator, settings) as harness:
@@ -27,8 +26,8 @@ async def test_a_gateway_is_believed(tmp_path: Path, capsys: pytest.CaptureFixtu
             assert (await harness.caller.get("/mailboxes")).status_code == 200
 
 
-async def test_nobody_else_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By default nobody is, and where somebody is, others are not."""
+async def test_other_addresses_are_not_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """None by default, and only the listed ones otherwise."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         for place, forwarders in (("default", None), ("other", "192.0.2.1")):
             folder = tmp_path / place

@@ -1,4 +1,4 @@
-"""What is no Postern behind a gateway: it counts the requests that reach it and answers none but for its health."""
+"""Replacement of Postern behind a gateway: counts the requests and answers only health checks."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Silent:
-    """Takes a request to the end of its head and closes. `heads` are those that came."""
+    """Server that reads a request up to the end of its head and closes. `heads` are those received."""
 
     def __init__(self, listening: socket.socket) -> None:
         self.heads: list[bytes] = []
@@ -32,14 +32,14 @@ class Silent:
 
 @contextmanager
 def silent() -> Iterator[Silent]:
-    """One on a port of its own."""
+    """Run one on its own port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield Silent(listening)
         listening.shutdown(socket.SHUT_RDWR)
 
 
 def closed_port() -> int:
-    """One that nobody listens on."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port

@@ -1,1 +1,1 @@
-"""What is told of a running Postern, asked as its operators ask: by Prometheus."""
+"""Metrics of a running Postern, queried by Prometheus."""

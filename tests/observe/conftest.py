@@ -1,4 +1,4 @@
-"""The ring runs only when it is named: `make observe`, or pytest with a path in here. It needs Prometheus."""
+"""Tests with Prometheus. They run only if named: `make observe`, or pytest with a path in this folder."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.observe import prometheus
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Prometheus there is nothing to see."""
+    """Skip the tests if Prometheus is not installed."""
     if prometheus.missing():
         for item in items:
             item.add_marker(pytest.mark.skip(reason="Prometheus is not installed (Debian: apt-get install prometheus)"))

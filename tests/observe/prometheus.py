@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback with the rules of deploy/prometheus, which looks every second."""
+"""Real Prometheus on loopback with the rules of deploy/prometheus, which scrapes every second."""
 
 import asyncio
 import shutil
@@ -17,26 +17,26 @@ SECONDS = 30.0  # for it to be ready, and to end
 
 
 def missing() -> bool:
-    """Whether it is not installed."""
+    """Return whether it is not installed."""
     return shutil.which("prometheus") is None or shutil.which("promtool") is None
 
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """One that runs."""
+    """Running Prometheus."""
 
     client: httpx.AsyncClient
 
     async def ask(self, query: str) -> list[dict[str, Any]]:
-        """The samples that an expression has just now."""
+        """Return the current samples of an expression."""
         return list((await self._get("query", query=query))["result"])
 
     async def rules(self) -> list[dict[str, Any]]:
-        """Every rule, with what came of it."""
+        """Return every rule with its state."""
         return [rule for group in (await self._get("rules"))["groups"] for rule in group["rules"]]
 
     async def targets(self) -> list[dict[str, Any]]:
-        """Whom it looks at, and how that went."""
+        """Return the targets with the result of their last scrape."""
         return list((await self._get("targets"))["activeTargets"])
 
     async def _get(self, what: str, **parameters: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Prometheus:
 
 @asynccontextmanager
 async def running(folder: Path, target: str) -> AsyncIterator[Prometheus]:
-    """One that looks at `target` (host:port), as the job `postern`."""
+    """Run one that scrapes `target` (host:port) as the job `postern`."""
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text("utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOY / pattern) for pattern in config["rule_files"]]

@@ -1,4 +1,4 @@
-"""Every question of the dashboard has an answer: asked of a real Prometheus that looks at a Postern in trouble."""
+"""Every query of the dashboard returns data, from a real Prometheus that scrapes a Postern with faults."""
 
 import asyncio
 import math
@@ -29,8 +29,8 @@ WELL, ILL = "shop@contoso.com", "billing@fabrikam.com"
 
 
 @asynccontextmanager
-async def in_trouble(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
-    """A Postern with two mailboxes: one logs in by a certificate, the other's app is refused a token."""
+async def failing_postern(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
+    """Postern with two mailboxes: one logs in by a certificate, the other's app is refused a token."""
     async with Simulator() as simulator, running_entra(simulator, folder) as there, Receiver() as receiver:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
         simulator.accounts.add(Account(WELL, validate_token=there.entra.is_valid_token))
@@ -48,8 +48,8 @@ async def in_trouble(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
             yield harness, receiver
 
 
-async def trouble(harness: Harness, receiver: Receiver) -> None:
-    """What can befall mail, again and again for a while: queries ask for rates."""
+async def cause_faults(harness: Harness, receiver: Receiver) -> None:
+    """Cause every kind of fault repeatedly, because queries use rates."""
     answers = iter([503, 503])
     receiver.answer = lambda _: Reply(next(answers, 200))
     await listen(harness, receiver.url, "email.sent", "email.failed")
@@ -70,7 +70,7 @@ async def trouble(harness: Harness, receiver: Receiver) -> None:
 
 
 async def silent(prometheus: Prometheus, asked: list[str]) -> list[str]:
-    """Those that have no number to show."""
+    """Return the queries without data."""
     without = []
     for query in asked:
         concrete = query.replace("$__rate_interval", WINDOW).replace("$job", ".+")
@@ -81,11 +81,11 @@ async def silent(prometheus: Prometheus, asked: list[str]) -> list[str]:
 
 
 async def test_every_query_of_the_dashboard_returns_data(tmp_path: Path) -> None:
-    """And every rule can be evaluated; a mailbox whose token is refused makes its alerts wait to fire."""
-    async with in_trouble(tmp_path) as (harness, receiver):
+    """Every rule can be evaluated; a mailbox whose token is refused makes its alerts pending."""
+    async with failing_postern(tmp_path) as (harness, receiver):
         address = urlsplit(harness.postern.metrics_url).netloc
         async with running(tmp_path, address) as prometheus:
-            await trouble(harness, receiver)
+            await cause_faults(harness, receiver)
             left, until = [*queries()], asyncio.get_running_loop().time() + PATIENCE
             assert len(left) > 30
             while (left := await silent(prometheus, left)) and asyncio.get_running_loop().time() < until:

@@ -1,4 +1,4 @@
-"""The files of deploy/prometheus, judged by Prometheus' own tool."""
+"""Files of deploy/prometheus, checked with promtool."""
 
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
     ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_promtool_finds_no_fault(arguments: list[str]) -> None:
-    """The configuration, the rules, and each alert's silence and voice."""
+    """Configuration, rules, and the cases of each alert in which it fires and does not."""
     done = subprocess.run(["promtool", *arguments], check=False, cwd=DEPLOY, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SUCCESS" in done.stdout

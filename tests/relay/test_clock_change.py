@@ -1,4 +1,4 @@
-"""The wall clock is set back by an hour: what waits by it does not wait for an hour more."""
+"""Wall clock set back by an hour: retry delays are not longer by an hour."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ LATER = Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), times=1)
 
 
 @autojump
-async def test_in_a_process_that_runs(tmp_path: Path) -> None:
-    """It is seen within seconds, and the next offer comes after the delay that was meant: some 30 s."""
+async def test_a_running_process_shifts_retry_delays(tmp_path: Path) -> None:
+    """Within seconds; the next attempt follows after the planned delay of about 30 s."""
     clock = JumpingClock()
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock()) as simulator:
         simulator.faults.add(LATER)
@@ -28,8 +28,8 @@ async def test_in_a_process_that_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("back", [HOUR, 0.0], ids=["set back", "not set"])
 @autojump
-async def test_over_a_restart(tmp_path: Path, back: float) -> None:
-    """A new process sees it in the store. Where nothing was set the delay stays too."""
+async def test_a_restart_shifts_retry_delays(tmp_path: Path, back: float) -> None:
+    """A new process reads the time in the store. Without a clock change the delay stays, too."""
     clock = JumpingClock()
     async with Simulator(accounts=[ACCOUNT], clock=LoopClock()) as simulator:
         simulator.faults.add(LATER)

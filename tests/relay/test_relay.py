@@ -1,4 +1,4 @@
-"""The whole path: a POST, a commit, STARTTLS, AUTH, a transaction, a settlement, a GET."""
+"""The whole path: POST, commit, STARTTLS, AUTH, transaction, settlement, GET."""
 
 import asyncio
 import json
@@ -9,8 +9,8 @@ from app.simulator import Drop, Fault, Point, Say
 from tests.harness import MAILBOX, PASSWORD, Harness
 
 
-async def test_a_posted_email_arrives_and_says_so(harness: Harness) -> None:
-    """Envelope and content as meant; the caller reads sent, with the attempt's dialogue and no secret in it."""
+async def test_a_posted_email_arrives_and_reads_as_sent(harness: Harness) -> None:
+    """With envelope and content as submitted, and the attempt's dialogue without secrets."""
     id = await harness.post(to=["Ada <ada@example.net>"], cc="bob@example.net", bcc=["eve@example.org"])
     email = await harness.until(id, "done")
     [seen] = harness.simulator.messages
@@ -26,8 +26,8 @@ async def test_a_posted_email_arrives_and_says_so(harness: Harness) -> None:
     assert PASSWORD not in str(email)
 
 
-async def test_recipients_end_each_for_itself(harness: Harness) -> None:
-    """One refused, one deferred, one relayed; only the deferred one is offered again."""
+async def test_each_recipient_has_its_own_result(harness: Harness) -> None:
+    """One refused, one deferred, one relayed; only the deferred one is attempted again."""
     faults = harness.simulator.faults
     faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
     faults.add(Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), recipient="later@example.net"))
@@ -43,7 +43,7 @@ async def test_recipients_end_each_for_itself(harness: Harness) -> None:
 
 
 async def test_a_refused_message_has_failed_with_its_reason(harness: Harness) -> None:
-    """SendAsDenied comes after the content; nothing is tried again."""
+    """SendAsDenied follows the content; there is no further attempt."""
     harness.simulator.faults.add(Fault(at=Point.DOT, do=Say("554 5.6.0 Invalid message content")))
     email = await harness.until(await harness.post(), "done")
     assert email["last_event"] == "failed"
@@ -53,7 +53,7 @@ async def test_a_refused_message_has_failed_with_its_reason(harness: Harness) ->
 
 
 async def test_a_reply_lost_after_the_dot_is_flagged(harness: Harness) -> None:
-    """Accepted upstream, then silence: it says so, and is not offered again at once."""
+    """Accepted upstream, then silence: a possible duplicate, and not attempted again at once."""
     harness.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
     email = await harness.until(await harness.post(), "deferred")
     assert email["relay"]["possible_duplicate"]
@@ -62,7 +62,7 @@ async def test_a_reply_lost_after_the_dot_is_flagged(harness: Harness) -> None:
 
 
 async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(harness: Harness) -> None:
-    """One failed login is one failed login, however many messages wait."""
+    """One failed login, however many messages wait."""
     harness.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful")))
     ids = [await harness.post() for _ in range(20)]
     async with asyncio.timeout(10):
@@ -75,8 +75,8 @@ async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(harness: Harn
     assert harness.simulator.messages == []
 
 
-async def test_many_callers_many_messages_each_once(harness: Harness) -> None:
-    """300 messages by 20 callers over 3 sessions: each arrives once, within the limits."""
+async def test_300_messages_of_20_callers_arrive_once_each(harness: Harness) -> None:
+    """Over 3 sessions, within the limits."""
 
     async def call(caller: int) -> None:
         for number in range(15):
@@ -92,8 +92,8 @@ async def test_many_callers_many_messages_each_once(harness: Harness) -> None:
     assert len(harness.simulator.sessions) <= 6  # a session ends after 100 messages
 
 
-async def test_what_is_not_http_is_answered_in_the_wire_form(harness: Harness) -> None:
-    """Even the server below the application answers so (api.md §1, rule 3)."""
+async def test_invalid_http_gets_the_common_error_form(harness: Harness) -> None:
+    """By the server below the application (api.md §1, rule 3)."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(harness.postern.url.rpartition(":")[2]))
     writer.write(b"EHLO this is not HTTP\r\n\r\n")
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")

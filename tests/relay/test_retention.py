@@ -1,4 +1,4 @@
-"""A running Postern removes by itself what is over and old, as its settings say."""
+"""Retention in a running Postern by its settings."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,17 +16,19 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Later(Clock):
-    """The machine's clock, so many days ahead."""
+    """Machine's clock, ahead by this many days."""
 
     days: float = 0.0
 
     def now(self) -> float:
-        """Epoch seconds."""
+        """Return epoch seconds."""
         return super().now() + self.days * DAY
 
 
-async def test_each_goes_after_its_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The content first, then the email; what waits is relayed meanwhile as ever."""
+async def test_contents_and_emails_are_removed_after_their_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting mail is relayed meanwhile."""
     monkeypatch.setattr(retention, "PRUNE_INTERVAL", 0.01)
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, keep_content_days=2, keep_metadata_days=5)

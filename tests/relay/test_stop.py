@@ -1,4 +1,4 @@
-"""A stop, asked for or not, loses nothing and doubles nothing in silence."""
+"""A stop or a kill loses no message and duplicates none without a flag."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ FREE = Limits(messages_per_minute=100_000)
 
 
 @autojump
-async def test_a_stop_waits_for_what_is_under_way(tmp_path: Path) -> None:
-    """The message whose dot is unanswered is settled before the process ends; the others wait for the next start."""
+async def test_a_stop_waits_for_the_active_message(tmp_path: Path) -> None:
+    """Its unanswered dot is settled before the end; the others wait for the next start."""
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, connections=1, messages_per_minute=100_000)
@@ -38,8 +38,8 @@ async def test_a_stop_waits_for_what_is_under_way(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_a_stop_whose_time_is_over_cuts_and_says_so(tmp_path: Path) -> None:
-    """An answer to the dot that never comes: cut at the bound, in doubt, flagged, and kept."""
+async def test_a_stop_aborts_the_active_message_at_its_timeout(tmp_path: Path) -> None:
+    """A dot without a reply is in doubt, flagged, and held."""
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, drain_seconds=0.2, messages_per_minute=100_000)
@@ -55,8 +55,8 @@ async def test_a_stop_whose_time_is_over_cuts_and_says_so(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("point", [Point.GREETING, Point.EHLO, Point.STARTTLS, Point.AUTH])
 @autojump
-async def test_a_stop_does_not_wait_for_a_session_that_opens(tmp_path: Path, point: Point) -> None:
-    """A server that is silent before the login is done delays no stop; the message goes after the next start."""
+async def test_a_stop_does_not_wait_for_a_handshake(tmp_path: Path, point: Point) -> None:
+    """A silent server before the login delays no stop; the message is relayed after the next start."""
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
@@ -74,7 +74,7 @@ async def test_a_stop_does_not_wait_for_a_session_that_opens(tmp_path: Path, poi
     ("point", "in_doubt"), [(Point.AUTH, False), (Point.MAIL, False), (Point.DATA, False), (Point.ACCEPTED, True)]
 )
 async def test_a_kill_at_any_phase_loses_nothing(tmp_path: Path, point: Point, in_doubt: bool) -> None:
-    """SIGKILL when the upstream has come so far: after the start it is relayed again, in doubt only after the dot."""
+    """SIGKILL in each phase: the message is relayed after the start, in doubt only after the dot."""
     async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path)
         process, url = await serve(simulator, tmp_path)
@@ -97,8 +97,7 @@ async def test_a_kill_at_any_phase_loses_nothing(tmp_path: Path, point: Point, i
         assert len(simulator.accepted) == 1
 
 
-async def test_sigterm_ends_it_with_zero(tmp_path: Path) -> None:
-    """As a container engine stops it."""
+async def test_sigterm_exits_with_zero(tmp_path: Path) -> None:
     async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
         process, url = await serve(simulator, tmp_path)
         async with httpx.AsyncClient(trust_env=False) as one:
@@ -108,7 +107,7 @@ async def test_sigterm_ends_it_with_zero(tmp_path: Path) -> None:
 
 
 async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.Process, str]:
-    """`postern serve` as its operator runs it; where it listens is read off its log."""
+    """Run `postern serve` as an operator does; its port is in its log."""
     simulator.write_ca(folder / "ca.pem")
     environment = {
         "PATH": os.environ["PATH"],
@@ -135,7 +134,7 @@ async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.
 
 
 async def under_way(simulator: Simulator) -> None:
-    """Until the simulator has read a whole message that it has not answered, or answered a first one."""
+    """Wait until the simulator has read a message without answering, or answered a first one."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while not any(session.commands[-1:] == ["DATA"] for session in simulator.sessions):
             await asyncio.sleep(0.005)

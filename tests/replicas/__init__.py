@@ -1,1 +1,1 @@
-"""Several Posterns over one PostgreSQL, killed, frozen and cut off."""
+"""Several Posterns on one PostgreSQL, killed, frozen and disconnected."""

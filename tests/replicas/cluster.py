@@ -1,4 +1,4 @@
-"""Replicas as processes, side by side over one database and in front of one upstream, and what they own when."""
+"""Replicas as processes with one database and one upstream, and the history of ownership."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ _TOML = '[[pools]]\nname = "main"\nsenders = ["*@contoso.com"]\n'
 
 @dataclass(slots=True)
 class Watch:
-    """What the database says of the owners. `held` is in mailbox-seconds with an owner that was alive."""
+    """Ownership in the database over time. `held`: mailbox-seconds with a live owner."""
 
     owners: dict[str, str | None] = field(default_factory=dict)  # a mailbox's, by the name of a replica that is alive
     held: float = 0.0
@@ -35,7 +35,7 @@ class Watch:
 
 
 class Cluster:
-    """`replicas` of them, none running yet. `speed`: times real time, for pace and delays; not for the leases."""
+    """`replicas` of them, none running yet. `speed`: multiple of real time for limits and delays, not for leases."""
 
     def __init__(
         self,
@@ -96,21 +96,21 @@ class Cluster:
     # The replicas, by number.
 
     async def start(self, number: int) -> Child:
-        """One of them; it listens some time later."""
+        """Start one; it listens some time later."""
         child = self.children[number] = await self.process_control.start(
             self.environment(number), time=self._time(number)
         )
         return child
 
     async def up(self, *numbers: int) -> None:
-        """Start them, until every one of them is ready for mail and has looked for mailboxes."""
+        """Start these, and wait until each is ready and has polled for mailboxes."""
         for number in numbers:
             await self.start(number)
         for number in numbers:
             await self.ready(number)
 
     async def ready(self, number: int) -> None:
-        """Until it takes mail."""
+        """Wait until it accepts mail."""
         async with asyncio.timeout(WAIT_TIMEOUT):
             while True:
                 with suppress(httpx.TransportError):
@@ -119,7 +119,7 @@ class Cluster:
                 await asyncio.sleep(0.02)
 
     async def kill(self, number: int) -> None:
-        """SIGKILL: whatever it owns is nobody's that lives."""
+        """Send SIGKILL."""
         child = self.children[number]
         assert child is not None
         await child.kill()
@@ -128,21 +128,21 @@ class Cluster:
         }
 
     def signal(self, number: int, what: int) -> None:
-        """Send it."""
+        """Send a signal."""
         child = self.children[number]
         assert child is not None
         child.signal(what)
 
     def at(self, number: int) -> str:
-        """Where callers reach it."""
+        """Return its URL."""
         return f"http://127.0.0.1:{self.ports[number]}"
 
     def name(self, number: int) -> str:
-        """As people read it."""
+        """Return its name."""
         return f"{gethostname()}:{self.ports[number]}"
 
     def environment(self, number: int) -> dict[str, str]:
-        """Environment of one of them."""
+        """Return the environment of one."""
         plain = environment_for(self.simulator, self._folder / "data", self.ports[number])
         for name in ("POSTERN_MAILBOX", "POSTERN_MESSAGES_PER_MINUTE"):
             del plain[name]
@@ -152,22 +152,22 @@ class Cluster:
     # What the database says.
 
     async def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The rows."""
+        """Return the rows of a query."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             return await (await connection.execute(statement.encode(), values)).fetchall()
 
     def begin_to_watch(self) -> None:
-        """From now on."""
+        """Start recording ownership."""
         self._watching = asyncio.create_task(self._watch())
 
     async def owned_by(self, number: int, mailboxes: int) -> None:
-        """Until this one has so many of them."""
+        """Wait until this one owns this many."""
         async with asyncio.timeout(WAIT_TIMEOUT):
             while await self.count_of(number) != mailboxes:
                 await asyncio.sleep(_LOOK)
 
     async def count_of(self, number: int) -> int:
-        """How many it has."""
+        """Return how many it owns."""
         return sum(name == self.name(number) for _, _, name in await self.ask(_OWNERS))
 
     async def _watch(self) -> None:

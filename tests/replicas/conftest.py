@@ -1,4 +1,4 @@
-"""The ring runs only when it is named: `make replicas`, `make replicas QUICK=1`, or pytest with a path in here."""
+"""Tests of replicas. They run only if named: `make replicas`, `make replicas QUICK=1`, or pytest with a path here."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -17,7 +17,7 @@ __all__ = ["figure", "process_control", "pytest_terminal_summary"]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is tried, and how fast time goes."""
+    """Number of repetitions, and speed of time."""
 
     emails: int
     speed: float
@@ -32,13 +32,13 @@ QUICK = Scale(emails=700, speed=4.0, kill_every=4.0, restarts=2, storm=4.0)
 
 @pytest.fixture
 def scale(request: pytest.FixtureRequest) -> Scale:
-    """How much to try."""
+    """Number of repetitions of this run."""
     return QUICK if request.config.getoption("--quick") else WHOLE
 
 
 @pytest.fixture
 def server() -> Iterator[postgres.Server]:
-    """A PostgreSQL server that a test may do anything to."""
+    """PostgreSQL server that a test may stop and break."""
     if (programs := postgres.programs()) is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql), POSTGRES_BIN names no folder")
     with postgres.running(programs) as server:
@@ -49,7 +49,7 @@ def server() -> Iterator[postgres.Server]:
 async def cluster(
     server: postgres.Server, process_control: Callable[..., Any], tmp_path: Path
 ) -> AsyncIterator[Callable[..., Any]]:
-    """`await street(mailboxes=..., speed=...)`: replicas over one database, and their upstream. None is started yet."""
+    """`await cluster(mailboxes=..., speed=...)` returns replicas on one database with their upstream, none started."""
     async with AsyncExitStack() as stack:
 
         async def one(**facts: Any) -> Cluster:

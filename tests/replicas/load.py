@@ -1,4 +1,4 @@
-"""Callers that post batches to any replica until they are taken, and the judge of what became of each email."""
+"""Callers that post batches to any replica until accepted, and verification of each email."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ _ALL = """
 
 @dataclass(slots=True)
 class Callers:
-    """Four callers for so many emails; fewer, if `emails` is lowered meanwhile. `at`: only these replicas are asked.
+    """Four callers for so many emails; fewer, if `emails` is lowered meanwhile. `at`: only these replicas are used.
 
     They wait while more than `ahead` emails are accepted and not relayed. `accepted` has the recipient of each id that
     was read in a 200.
@@ -40,7 +40,7 @@ class Callers:
     ahead: int = 300
 
     async def post(self) -> None:
-        """All of them, each batch under its key until it is taken."""
+        """Post all of them, each batch under its Idempotency-Key until accepted."""
         numbers = itertools.takewhile(lambda number: number < self.emails, itertools.count(0, BATCH))
         await asyncio.gather(*(self._call(numbers) for _ in range(4)))
 
@@ -71,7 +71,7 @@ class Callers:
 
 @dataclass(slots=True)
 class Account:
-    """What became of what was accepted."""
+    """Totals of the accepted emails."""
 
     accepted: int = 0
     relayed: int = 0
@@ -82,14 +82,14 @@ class Account:
 
 
 async def all_ended(cluster: Cluster, within: float) -> None:
-    """Until nothing is under way. Raises TimeoutError."""
+    """Wait until no email is unfinished. Raises TimeoutError."""
     async with asyncio.timeout(within):
         while (await cluster.ask(_UNDER_WAY))[0][0]:
             await asyncio.sleep(0.1)
 
 
-async def settle_accounts(cluster: Cluster, accepted: dict[str, str]) -> Account:
-    """Judge each by itself. Raises AssertionError at the first that breaks a guarantee."""
+async def verify_all(cluster: Cluster, accepted: dict[str, str]) -> Account:
+    """Verify each email. Raises AssertionError at the first violation of a guarantee."""
     received, kept = Received(cluster.simulator.messages), await cluster.ask(_ALL)
     found, account = {str(id): row for id, *row in kept}, Account()
     for id, to in accepted.items():

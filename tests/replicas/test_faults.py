@@ -1,4 +1,4 @@
-"""A replica that is frozen, hosts whose clocks are wrong, a database server that restarts or cuts its connections."""
+"""Frozen replicas, wrong clocks of hosts, and a database server that restarts or cuts its connections."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ from tests.crash.verification import Received
 from tests.harness import WAIT_TIMEOUT
 from tests.replicas.cluster import Cluster
 from tests.replicas.conftest import Scale
-from tests.replicas.load import Callers, all_ended, settle_accounts
+from tests.replicas.load import Callers, all_ended, verify_all
 
 FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 FAST = 60.0  # times real time, so that what is in doubt need not be waited for
@@ -28,7 +28,7 @@ _CUT = """
 
 
 async def arrived(row: Cluster, count: int) -> None:
-    """Until the upstream has taken so many."""
+    """Wait until the upstream has accepted this many."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while len(row.simulator.messages) < count:
             await asyncio.sleep(0.02)
@@ -36,8 +36,8 @@ async def arrived(row: Cluster, count: int) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("point", [Point.DATA, Point.ACCEPTED])
-async def test_a_frozen_owner_that_wakes_again(cluster: Callable[..., Any], figure: Figure, point: Point) -> None:
-    """It believes that the mailbox is its own: it claims nothing more, and no dot of it leaves that was not marked.
+async def test_a_resumed_former_owner_sends_nothing(cluster: Callable[..., Any], figure: Figure, point: Point) -> None:
+    """It still assumes ownership, but claims nothing and sends no unmarked dot.
 
     In doubt is what had its mark and no settlement when it was frozen, and nothing else. Of its one session that is
     one message: no mark is on the disk before the settlement of what went before it.
@@ -65,7 +65,7 @@ async def test_a_frozen_owner_that_wakes_again(cluster: Callable[..., Any], figu
         while not row.process_control.logged("mailbox.lost"):
             await asyncio.sleep(0.05)
     await all_ended(row, within=WAIT_TIMEOUT)
-    account = await settle_accounts(row, callers.accepted)
+    account = await verify_all(row, callers.accepted)
     figure(f"frozen at {point}: marked and not settled / taken twice", f"{len(marked)} / {account.twice}")
     assert account.relayed == 100
     assert {id for (id,) in await row.ask("SELECT id FROM messages WHERE possible_duplicate")} == marked
@@ -75,8 +75,8 @@ async def test_a_frozen_owner_that_wakes_again(cluster: Callable[..., Any], figu
 
 
 @pytest.mark.timeout(300)
-async def test_the_clocks_of_the_hosts_do_not_matter(cluster: Callable[..., Any], figure: Figure) -> None:
-    """Five minutes apart, more than any lease: nobody loses what he has while both live, and a death is seen."""
+async def test_wrong_clocks_of_hosts_do_not_affect_ownership(cluster: Callable[..., Any], figure: Figure) -> None:
+    """Five minutes apart, more than any lease: live replicas keep their mailboxes, and a dead one loses them."""
     row = await cluster(mailboxes=4, skew=(-150.0, 150.0), limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
     await row.owned_by(0, 2)
@@ -88,7 +88,7 @@ async def test_the_clocks_of_the_hosts_do_not_matter(cluster: Callable[..., Any]
     assert (row.process_control.logged("mailbox.lost"), row.process_control.logged("email.reclaimed")) == (0, 0)
     await row.kill(1)
     await row.owned_by(0, 4)
-    account = await settle_accounts(row, callers.accepted)
+    account = await verify_all(row, callers.accepted)
     figure(
         "clocks 300 s apart: relayed / flagged / taken twice",
         f"{account.relayed} / {account.flagged} / {account.twice}",
@@ -97,8 +97,8 @@ async def test_the_clocks_of_the_hosts_do_not_matter(cluster: Callable[..., Any]
 
 
 @pytest.mark.timeout(300)
-async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(cluster: Callable[..., Any], figure: Figure) -> None:
-    """By ten minutes: what was sent in this minute by the other's clock still counts in it."""
+async def test_a_rate_window_survives_a_takeover_by_a_fast_clock(cluster: Callable[..., Any], figure: Figure) -> None:
+    """By ten minutes: messages of this minute by the other clock still count."""
     row = await cluster(speed=9.0, skew=(37.5, -37.5))  # at nine times real time, 300 s behind and 300 s ahead
     await row.up(0)
     await row.owned_by(0, 1)
@@ -109,7 +109,7 @@ async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(cluster: Callab
     row.signal(0, signal.SIGTERM)
     await row.owned_by(1, 1)
     await all_ended(row, within=WAIT_TIMEOUT)
-    account = await settle_accounts(row, callers.accepted)
+    account = await verify_all(row, callers.accepted)
     figure("a clock 600 s ahead: relayed / over a limit", f"{account.relayed} / {len(row.simulator.violations)}")
     assert row.simulator.violations == []
     assert row.process_control.logged("clock.set_ahead") == 1
@@ -117,10 +117,10 @@ async def test_a_window_goes_over_to_a_host_whose_clock_is_ahead(cluster: Callab
 
 
 @pytest.mark.timeout(900)
-async def test_a_database_server_that_restarts(
+async def test_a_restart_of_the_database_server_loses_nothing(
     cluster: Callable[..., Any], server: postgres.Server, scale: Scale, figure: Figure
 ) -> None:
-    """Every 200 is kept, whoever else asks is told to come again, and nothing is taken twice without being flagged."""
+    """Every 200 is stored, others get 503, and every duplicate is flagged."""
     row = await cluster(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
     callers = Callers(row, 1_000_000, random.Random(7), ahead=1_000_000)  # they ask on while nothing is relayed
@@ -139,7 +139,7 @@ async def test_a_database_server_that_restarts(
     callers.emails = 0
     await posting
     await all_ended(row, within=120.0)
-    account = await settle_accounts(row, callers.accepted)
+    account = await verify_all(row, callers.accepted)
     figure(
         "restarts: 200s of 20 emails / 503s / cut", f"{callers.answers[200]} / {callers.answers[503]} / {callers.cut}"
     )
@@ -150,8 +150,10 @@ async def test_a_database_server_that_restarts(
 
 
 @pytest.mark.timeout(300)
-async def test_connections_cut_in_the_middle(cluster: Callable[..., Any], scale: Scale, figure: Figure) -> None:
-    """As at a failover: again and again every connection is cut, whatever is in it."""
+async def test_repeatedly_cut_connections_lose_nothing(
+    cluster: Callable[..., Any], scale: Scale, figure: Figure
+) -> None:
+    """As in a failover, in any transaction."""
     row = await cluster(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
     callers = Callers(row, 1_000_000, random.Random(8))
@@ -164,7 +166,7 @@ async def test_connections_cut_in_the_middle(cluster: Callable[..., Any], scale:
     callers.emails = 0
     await posting
     await all_ended(row, within=120.0)
-    account = await settle_accounts(row, callers.accepted)
+    account = await verify_all(row, callers.accepted)
     figure("connections cut / 200s of 20 emails / 503s", f"{cut} / {callers.answers[200]} / {callers.answers[503]}")
     figure("relayed + failed + held, lost", f"{account.relayed} + {account.failed} + {account.held}, 0")
     figure("flagged / taken twice", f"{account.flagged} / {account.twice}")

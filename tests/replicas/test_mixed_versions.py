@@ -1,4 +1,4 @@
-"""A rolling upgrade: a replica of the previous version and one of this version over one PostgreSQL."""
+"""Rolling upgrade: a replica of the previous version and one of this version on one PostgreSQL."""
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ from app.simulator import Limits
 from tests.crash.conftest import Figure
 from tests.crash.process_control import ROOT, ProcessControl
 from tests.replicas.cluster import Cluster
-from tests.replicas.load import Callers, all_ended, settle_accounts
+from tests.replicas.load import Callers, all_ended, verify_all
 
 PREVIOUS = "66644ea"  # the oldest commit that may run beside this one
 FORK_SERVER = "tests.crash.nursery"  # its module that starts replicas
@@ -27,7 +27,7 @@ _SCHEMA = "SELECT version_num FROM alembic_version"
 
 @pytest.fixture
 async def previous(tmp_path: Path) -> AsyncIterator[ProcessControl]:
-    """Start replicas of the previous version, from its own tree."""
+    """Start replicas of the previous version from its own tree."""
     git = shutil.which("git")
     if git is None or subprocess.run([git, "cat-file", "-e", PREVIOUS], cwd=ROOT, check=False).returncode:
         pytest.skip(f"the history does not have {PREVIOUS}: fetch it (git fetch --unshallow)")
@@ -45,7 +45,7 @@ async def previous(tmp_path: Path) -> AsyncIterator[ProcessControl]:
 async def test_two_versions_share_a_database(
     cluster: Callable[..., Any], previous: ProcessControl, figure: Figure, tmp_path: Path
 ) -> None:
-    """Both accept and relay at once, no deadlock, nothing lost; the previous one goes on when the schema is newer."""
+    """Both accept and relay concurrently without a deadlock or loss, also after the migration."""
     row: Cluster = await cluster(mailboxes=2, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     row.children[0] = await previous.start(row.environment(0))
     await row.ready(0)
@@ -57,7 +57,7 @@ async def test_two_versions_share_a_database(
     await callers.post()
     await refused
     await all_ended(row, within=120.0)
-    account = await settle_accounts(row, callers.accepted)
+    account = await verify_all(row, callers.accepted)
     figure("schema before / after", f"{before[0][0]} / {(await row.ask(_SCHEMA))[0][0]}")
     figure("relayed / flagged", f"{account.relayed} / {account.flagged}")
     assert account.relayed == EMAILS
@@ -67,7 +67,7 @@ async def test_two_versions_share_a_database(
 
 
 async def _refused(row: Cluster) -> None:
-    """Sends that both replicas refuse and count, in the same transactions as what they accept."""
+    """Send emails that both replicas refuse and count in the same transactions as accepted ones."""
     for turn in range(40):
         body = {"from": "ceo@fabrikam.com", "to": "a@example.net", "subject": "s", "text": "t"}
         answer = await row.http.post(f"{row.at(turn % 2)}/emails", json=body)

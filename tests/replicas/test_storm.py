@@ -1,4 +1,4 @@
-"""SIGKILL after SIGKILL among three replicas with twelve mailboxes, at Exchange's own limits in compressed time."""
+"""Repeated SIGKILL of three replicas with twelve mailboxes, at Exchange's limits in compressed time."""
 
 import asyncio
 import random
@@ -9,15 +9,15 @@ import pytest
 
 from tests.crash.conftest import Figure
 from tests.replicas.conftest import Scale
-from tests.replicas.load import Callers, all_ended, settle_accounts
+from tests.replicas.load import Callers, all_ended, verify_all
 
 REPLICAS, MAILBOXES, PER_MINUTE = 3, 12, 30
 PACE = 0.95  # of what live owners allow
 
 
 @pytest.mark.timeout(1500)
-async def test_a_storm_of_kills(cluster: Callable[..., Any], scale: Scale, figure: Figure) -> None:
-    """Accepted is relayed, failed or held; a duplicate is flagged; no window of the upstream holds more than it may."""
+async def test_repeated_kills_lose_nothing(cluster: Callable[..., Any], scale: Scale, figure: Figure) -> None:
+    """Accepted mail is relayed, failed or held; a duplicate is flagged; no window exceeds its limit."""
     row = await cluster(replicas=REPLICAS, mailboxes=MAILBOXES, speed=scale.speed)
     chance = random.Random(3)
     await row.up(*range(REPLICAS))
@@ -37,7 +37,7 @@ async def test_a_storm_of_kills(cluster: Callable[..., Any], scale: Scale, figur
     relayed, held, seconds = len(row.simulator.messages) - before, row.watch.held, loop.time() - began
     await posting
     await all_ended(row, within=300.0)
-    account = await settle_accounts(row, callers.accepted)
+    account = await verify_all(row, callers.accepted)
 
     allowed = held * PER_MINUTE / 60 * scale.speed
     figure(

@@ -1,4 +1,4 @@
-"""A thousand mailboxes and twenty replicas over a real PostgreSQL: what they reach, and what they ask of it.
+"""A thousand mailboxes and twenty replicas on a real PostgreSQL: throughput and load of the database.
 
 The replicas are the product's own fleets, relays and stores; only Exchange is a stand-in (exchange.py).
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.scale`: the simulation in virtual time, the ladder in true time. Status 1: a bound does not hold."""
+"""`python -m tests.scale`: the simulation in virtual time and the steps in real time. Status 1: a bound is exceeded."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from tests import postgres
 from tests.scale import report
 from tests.scale.probe import OPTIONS
 from tests.scale.shape import Shape
-from tests.scale.steps import climb
+from tests.scale.steps import increase
 from tests.scale.virtual import Outcome, simulate
 
 WHOLE, WHOLE_SECONDS = Shape(mailboxes=1000, replicas=20, pools=20), 20.0
@@ -26,7 +26,7 @@ def scale(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of the tables.")] = False,
 ) -> None:
-    """Many mailboxes and replicas over a PostgreSQL server of their own, on loopback."""
+    """Simulate many mailboxes and replicas on their own PostgreSQL server on loopback."""
     logs.configure(human=True, level="critical")
     if (programs := postgres.programs()) is None:
         sys.exit(
@@ -35,7 +35,7 @@ def scale(
     with postgres.running(programs, OPTIONS) as server:
         shape, seconds = (QUICK, QUICK_SECONDS) if quick else (WHOLE, WHOLE_SECONDS)
         outcome = simulate(server.create_database(), shape, seconds)
-        rungs = [] if quick else climb(server)
+        rungs = [] if quick else increase(server)
     if as_json:
         print(json.dumps({"virtual": _plain(outcome), "ladder": [asdict(rung) for rung in rungs]}, indent=2))
     else:
@@ -45,7 +45,7 @@ def scale(
 
 
 def _plain(outcome: Outcome) -> dict[str, object]:
-    """`asdict` would count a Counter's items instead of copying them."""
+    """Convert to plain values; `asdict` would count a Counter's items instead of copying them."""
     phases = [{**vars(phase), "reading": dict(phase.reading)} for phase in outcome.phases]
     return {**vars(outcome), "shape": asdict(outcome.shape), "phases": phases}
 

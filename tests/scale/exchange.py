@@ -1,4 +1,4 @@
-"""Stands for Exchange at the seam where a relay borrows a session: it takes a message's time, and counts.
+"""Replacement of Exchange where a relay borrows a session: takes the time of a message, and counts.
 
 There is no SMTP in it. What a session costs is measured by `make bench`, message by message; here the question is what
 many mailboxes do to one database.
@@ -26,7 +26,7 @@ _TAKEN = Reply.of(250, ["2.0.0 OK"])
 
 
 class Exchange:
-    """One process's view of it: when each mailbox's messages were answered (epoch seconds of the clock)."""
+    """One process's part: the times at which each mailbox's messages were answered (epoch seconds)."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -34,15 +34,15 @@ class Exchange:
         self.taken: dict[str, list[float]] = defaultdict(list)
 
     def sessions(self, mailbox: str) -> SessionPool:
-        """What the relay borrows from."""
+        """Return the relay's source of sessions."""
         return SessionPool(_SessionOpener(self, mailbox), CONNECTIONS, monotonic=self.clock.monotonic)
 
     def between(self, begin: float, end: float) -> int:
-        """How many messages it took in this time."""
+        """Return the number of messages in this time."""
         return sum(begin < at <= end for moments in self.taken.values() for at in moments)
 
     def busiest(self) -> int:
-        """The most that it took from one mailbox in any minute."""
+        """Return the maximum number of one mailbox's messages in any minute."""
         return max(map(busiest_minute, self.taken.values()), default=0)
 
 
@@ -56,11 +56,11 @@ class _SessionOpener:
         return _CountedSession(self._exchange, self._mailbox)
 
     def forget_failure(self) -> None:
-        """No login ever fails here."""
+        """Do nothing: no login fails here."""
 
 
 class _CountedSession(Session):
-    """A session as the pool knows one, with nothing behind it."""
+    """Session of the pool without a connection."""
 
     def __init__(self, exchange: Exchange, mailbox: str) -> None:
         self.transaction_count = 0
@@ -94,7 +94,7 @@ class _CountedSession(Session):
 
 
 def busiest_minute(moments: Iterable[float]) -> int:
-    """The most of these moments that any minute holds."""
+    """Return the maximum number of these times in any minute."""
     ordered: Sequence[float] = sorted(moments)
     first, most = 0, 0
     for last, moment in enumerate(ordered):

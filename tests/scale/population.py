@@ -1,4 +1,4 @@
-"""A program: some of the replicas, in a process and in true time. One line of JSON in, one out, step by step."""
+"""Program that runs some of the replicas in real time. One line of JSON in and out for each step."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tests.scale.traffic import Callers
 
 
 async def main() -> None:
-    """Open and seed; start; take mail until the end, and say how much was relayed; stop."""
+    """Open and seed; start; relay until the end and report the count; stop."""
     order = await _hear()
     shape = Shape(**order["shape"])
     exchange = Exchange(Clock())
@@ -30,7 +30,7 @@ async def main() -> None:
         await asyncio.gather(*(replica.start() for replica in replicas))
         _say(True)
         times = await _hear()
-        await callers.hand_in(shape.a_second / order["step"], times["end"])
+        await callers.submit(shape.a_second / order["step"], times["end"])
         _say({"taken": exchange.between(times["begin"], times["end"]), "owned": [one.owned for one in replicas]})
         await _hear()
 

@@ -1,4 +1,4 @@
-"""What the database server does, as it says itself: statements, rows, write-ahead log; and the CPU time it spends."""
+"""Load of the database server by its own statistics: statements, rows, write-ahead log; and its CPU time."""
 
 import os
 from collections import Counter
@@ -47,8 +47,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 Reading = Counter[str]
 
 
-class Gauge:
-    """A connection that only looks. Readings count from the beginning of time: subtract one from another."""
+class Probe:
+    """Connection that only reads statistics. They are cumulative: subtract two readings."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -62,7 +62,7 @@ class Gauge:
         self._connection.close()
 
     def read(self) -> Reading:
-        """Everything now: `cpu` in seconds, each kind of statement by its name and its time, `statements` for all."""
+        """Return the current totals: `cpu` in seconds, count and time by kind of statement, `statements` for all."""
         found = self._connection.execute(_FIGURES)
         names = [column.name for column in found.description or ()]
         reading = Counter(dict(zip(names, map(int, found.fetchall()[0]), strict=True)))
@@ -76,11 +76,11 @@ class Gauge:
         return reading
 
     def waits(self) -> list[str]:
-        """For what each connection that has work waits at this moment."""
+        """Return the current wait event of each connection with work."""
         return [wait for (wait,) in self._connection.execute(_WAITS)]
 
     def _cpu(self) -> float:
-        """Of the server and all its processes: those that have ended count by the postmaster."""
+        """Return CPU time of the server with all its processes; ended ones count in the postmaster."""
         total = sum((_times(self._postmaster) or [0])[:4])
         for path in Path("/proc").glob("[0-9]*"):
             times = _times(int(path.name))
@@ -89,12 +89,12 @@ class Gauge:
 
 
 def spent(kind: str) -> str:
-    """The name of the milliseconds that statements of this kind took in the server."""
+    """Return the name of the milliseconds that statements of this kind took in the server."""
     return f"{kind} ms"
 
 
 def difference(after: Reading, before: Reading) -> Reading:
-    """What has happened between the two."""
+    """Return the difference of two readings."""
     return Counter({name: value - before[name] for name, value in after.items()})
 
 
@@ -103,7 +103,7 @@ def _kind(query: str) -> str | None:
 
 
 def _times(pid: int) -> list[int] | None:
-    """User and system time, the same of children that have ended, and the parent; None: it is gone."""
+    """Return user and system time, the same of ended children, and the parent; None: it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Several replicas in this process: each with a store of its own, which is its connections, and a fleet of its own."""
+"""Several replicas in this process, each with its own store connections and coordinator."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -16,7 +16,7 @@ DRAIN = 10.0  # real seconds
 
 
 class Replica:
-    """One of them."""
+    """One replica."""
 
     def __init__(self, name: str, shape: Shape, exchange: Exchange, heartbeat: HeartbeatConfig) -> None:
         self._name = name
@@ -26,11 +26,11 @@ class Replica:
         self._fleet: MailboxCoordinator | None = None
 
     async def open(self, url: str) -> None:
-        """Its store; it relays nothing yet."""
+        """Open its store, without relaying."""
         self.store = await Store.open(url, on_due=self._due, on_mailbox_free=self._free)
 
     async def start(self) -> None:
-        """Relay."""
+        """Start relaying."""
         self._fleet = MailboxCoordinator(
             self.store, self._exchange.clock, self._name, single_node=False, heartbeat=self._heartbeat
         )
@@ -40,13 +40,13 @@ class Replica:
         await self._fleet.start()
 
     async def stop(self) -> None:
-        """Give back what it has."""
+        """Release its mailboxes."""
         if self._fleet:
             await self._fleet.stop(DRAIN)
 
     @property
     def owned(self) -> int:
-        """How many mailboxes are its own."""
+        """Return the number of its mailboxes."""
         return len(self._fleet.mailboxes) if self._fleet else 0
 
     def _free(self) -> None:
@@ -62,7 +62,7 @@ class Replica:
 async def opened(
     url: str, names: Sequence[str], shape: Shape, exchange: Exchange, heartbeat: HeartbeatConfig
 ) -> AsyncIterator[list[Replica]]:
-    """So many replicas with open stores; they are stopped at the end."""
+    """Yield this many replicas with open stores; they are stopped at the end."""
     replicas = [Replica(name, shape, exchange, heartbeat) for name in names]
     async with AsyncExitStack() as stack:
         for replica in replicas:

@@ -1,4 +1,4 @@
-"""What was found, as tables; and the bounds that have to hold, at whatever size."""
+"""Results as tables, and bounds for any size."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tests.scale.probe import LEASES, LOOKS, OWNERSHIP, spent
 from tests.scale.shape import A_MINUTE
-from tests.scale.steps import ENOUGH, Rung
+from tests.scale.steps import ENOUGH, Step
 from tests.scale.virtual import Outcome, Phase
 
 SHARE = 0.95  # of N x 30 a minute, under full load
@@ -17,8 +17,8 @@ OF_A_REPLICA = 2.0  # statements a second for the ownership of its mailboxes, ho
 _WIDTH = 110
 
 
-def show(outcome: Outcome, rungs: Sequence[Rung]) -> None:
-    """For people."""
+def show(outcome: Outcome, rungs: Sequence[Step]) -> None:
+    """Print the results."""
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH)
     console.print(_of_phases(outcome))
@@ -33,7 +33,7 @@ def show(outcome: Outcome, rungs: Sequence[Rung]) -> None:
 
 
 def broken(outcome: Outcome) -> list[str]:
-    """The bounds that do not hold, each in a line."""
+    """Return the exceeded bounds, each as a line."""
     full = outcome.phases[0]
     replicas = outcome.shape.replicas
     ownership = max(phase.reading[OWNERSHIP] / phase.seconds / replicas for phase in outcome.phases)
@@ -85,7 +85,7 @@ def _each(phase: Phase, name: str, unit: float, form: str) -> str:
     return form.format(phase.reading[name] / unit / phase.messages) if phase.messages else ""
 
 
-def _of_rungs(rungs: Sequence[Rung]) -> Table:
+def _of_rungs(rungs: Sequence[Step]) -> Table:
     words = ["mailboxes", "replicas", "may relay /s", "share", "transactions /s", "server", "replicas' CPU", "others"]
     table = _table(f"In true time, on {rungs[0].processors} processors (server, replicas and others: of these)", words)
     for rung in rungs:

@@ -1,4 +1,4 @@
-"""How large an installation is, and how its mailboxes are called. Numbers only."""
+"""Size of an installation, and names of its mailboxes."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,7 +10,7 @@ KEYS = 5  # that each pool's mail comes from
 
 @dataclass(frozen=True)
 class Shape:
-    """So many replicas for so many mailboxes, which stand evenly in so many pools."""
+    """This many replicas for this many mailboxes, which are spread evenly over this many pools."""
 
     mailboxes: int
     replicas: int
@@ -18,18 +18,18 @@ class Shape:
 
     @property
     def a_second(self) -> float:
-        """Messages that Exchange takes from all of them together."""
+        """Return the messages per second that Exchange accepts from all of them."""
         return self.mailboxes * A_MINUTE / MINUTE
 
     def mailbox(self, number: int) -> str:
-        """Its name."""
+        """Return its name."""
         return f"sender{number}@contoso.com"
 
     def pool(self, number: int) -> str:
-        """The pool of a mailbox, or of a message, of this number."""
+        """Return the pool of a mailbox or message of this number."""
         return f"pool{number % self.pools}"
 
     def key(self, number: int) -> UUID:
-        """The API key that the message of this number comes with."""
+        """Return the API key of the message of this number."""
         pool, of_pool = number % self.pools, number // self.pools % KEYS
         return UUID(int=1 + pool * KEYS + of_pool)

@@ -1,4 +1,4 @@
-"""In true time, with processes: more and more mailboxes, until they no longer reach what they may. What is short then?
+"""Real time, with processes: more and more mailboxes until throughput falls below the limits, and the bottleneck.
 
 Server, replicas and callers share this machine, so where it breaks is this machine's; the shares of its processors and
 what the server's connections wait for say why.
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.bench.processes import Process
 from tests.bench.progress import say
 from tests.postgres import Server
-from tests.scale.probe import Gauge, difference
+from tests.scale.probe import Probe, difference
 from tests.scale.shape import Shape
 from tests.scale.traffic import history, remember
 
@@ -32,8 +32,8 @@ _PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
-class Rung:
-    """So many mailboxes in true time."""
+class Step:
+    """Result for one number of mailboxes in real time."""
 
     mailboxes: int
     replicas: int
@@ -47,9 +47,9 @@ class Rung:
     waits: dict[str, float]  # for what a connection that has work waits, and how many do at a moment
 
 
-def climb(server: Server, rungs: Sequence[int] = RUNGS) -> list[Rung]:
-    """To the first that is too high."""
-    climbed: list[Rung] = []
+def increase(server: Server, rungs: Sequence[int] = RUNGS) -> list[Step]:
+    """Run all steps up to the first that fails."""
+    climbed: list[Step] = []
     for mailboxes in rungs:
         climbed.append(_try(server.create_database(), Shape(mailboxes, mailboxes // OF_A_REPLICA, POOLS)))
         say(f"{mailboxes} mailboxes in true time: {climbed[-1].share:.1%} of the limit")
@@ -58,7 +58,7 @@ def climb(server: Server, rungs: Sequence[int] = RUNGS) -> list[Rung]:
     return climbed
 
 
-def _try(url: str, shape: Shape) -> Rung:
+def _try(url: str, shape: Shape) -> Step:
     with ExitStack() as stack:
         crowd = [stack.enter_context(one) for one in _crowd(min(PROCESSES, shape.replicas))]
         _all(crowd, [_order(url, shape, number, len(crowd)) for number in range(len(crowd))])
@@ -67,11 +67,11 @@ def _try(url: str, shape: Shape) -> Rung:
         begin = time.time() + SETTLE
         for one in crowd:
             one.say({"begin": begin, "end": begin + MEASURED})
-        with Gauge(url) as gauge:
+        with Probe(url) as gauge:
             return _measure(gauge, crowd, shape, begin)
 
 
-def _measure(gauge: Gauge, crowd: Sequence[Process], shape: Shape, begin: float) -> Rung:
+def _measure(gauge: Probe, crowd: Sequence[Process], shape: Shape, begin: float) -> Step:
     time.sleep(max(0.0, begin - time.time()))
     before, cpu, busy, since = gauge.read(), _cpu(crowd), _busy(), time.monotonic()
     waits: Counter[str] = Counter()
@@ -84,7 +84,7 @@ def _measure(gauge: Gauge, crowd: Sequence[Process], shape: Shape, begin: float)
     reading = difference(gauge.read(), before)
     mine, server = (_cpu(crowd) - cpu) / seconds, reading["cpu"] / seconds
     told = [one.hear(_PATIENCE) for one in crowd]
-    return Rung(
+    return Step(
         mailboxes=shape.mailboxes,
         replicas=shape.replicas,
         a_second=shape.a_second,
@@ -120,6 +120,6 @@ def _cpu(crowd: Sequence[Process]) -> float:
 
 
 def _busy() -> float:
-    """Seconds that all processors together have worked."""
+    """Return the seconds that all processors together have worked."""
     user, nice, system, _, _, irq, softirq = map(int, Path("/proc/stat").read_text("ascii").split()[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")

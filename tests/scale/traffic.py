@@ -1,4 +1,4 @@
-"""The mail: what was sent before it begins, what waits then, and what callers hand in from then on."""
+"""Mail of the past, the backlog, and the mail that callers submit."""
 
 import asyncio
 import random
@@ -38,21 +38,21 @@ _BEFORE = """
 
 
 def history(shape: Shape, now: float) -> dict[str, list[float]]:
-    """By mailbox when its messages of the last minute ended: as many as it might, evenly, each in its own rhythm."""
+    """Return the end times of each mailbox's messages in the last minute: as many as the limit, evenly spaced."""
     step = (MINUTE + LATENCY) / A_MINUTE
     begin = {shape.mailbox(number): now - step * (number * 7919 % 1000) / 1000 for number in range(shape.mailboxes)}
     return {mailbox: [at - step * nth for nth in range(A_MINUTE)] for mailbox, at in begin.items()}
 
 
 def remember(url: str, before: Mapping[str, Sequence[float]]) -> None:
-    """So the database has it, and every mailbox begins as if it had always run."""
+    """Store them, so that every mailbox begins as if it had always run."""
     rows = [(mailbox, at) for mailbox, moments in before.items() for at in moments]
     with psycopg.connect(url) as connection:
         connection.execute(_BEFORE, {"mailboxes": [row[0] for row in rows], "moments": [row[1] for row in rows]})
 
 
 class Callers:
-    """They hand in through any of the stores. `first` and `step` keep the numbers of several processes apart."""
+    """Callers that submit through any of the stores. `first` and `step` separate the numbers of several processes."""
 
     def __init__(self, stores: Sequence[Store], shape: Shape, clock: Clock, first: int = 0, step: int = 1) -> None:
         self._stores = stores
@@ -64,13 +64,13 @@ class Callers:
         self.accepted = 0
 
     async def seed(self, messages: int) -> None:
-        """So many at once, for the mailboxes to begin with."""
+        """Submit a backlog at once."""
         parts = [min(AT_ONCE, messages - done) for done in range(0, messages, AT_ONCE)]
         lines = [parts[n :: len(self._stores)] for n in range(len(self._stores))]
         await asyncio.gather(*(self._fill(*one) for one in zip(self._stores, lines, strict=True)))
 
-    async def hand_in(self, a_second: float, until: float) -> None:
-        """At this rate, each by itself and at any moment, until the clock says so."""
+    async def submit(self, a_second: float, until: float) -> None:
+        """Submit at this rate, each at a random time, until the given end."""
         calls: set[asyncio.Task[None]] = set()
         at = self._clock.now()
         while (at := at + self._chance.expovariate(a_second)) < until:

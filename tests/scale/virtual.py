@@ -12,7 +12,7 @@ from app.relay.coordinator import HeartbeatConfig
 from tests.bench.progress import say
 from tests.clock import AutojumpLoop, LoopClock
 from tests.scale.exchange import Exchange
-from tests.scale.probe import Gauge, Reading, difference
+from tests.scale.probe import Probe, Reading, difference
 from tests.scale.replicas import opened
 from tests.scale.shape import Shape
 from tests.scale.traffic import Callers, history, remember
@@ -25,7 +25,7 @@ QUIET = 20.0  # seconds for what is left to go
 
 @dataclass(frozen=True)
 class Phase:
-    """One load, measured for so many seconds."""
+    """Load, measured for a number of seconds."""
 
     name: str
     seconds: float
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def simulate(url: str, shape: Shape, seconds: float) -> Outcome:
-    """Over this empty database: everything that Exchange allows, then half of it, then nothing."""
+    """Run on this empty database: at Exchange's limits, then at half of them, then idle."""
     with asyncio.Runner(loop_factory=AutojumpLoop) as runner:
         return runner.run(_simulate(url, shape, seconds))
 
@@ -65,7 +65,7 @@ async def _simulate(url: str, shape: Shape, seconds: float) -> Outcome:
         await callers.seed(int(shape.a_second * BACKLOG))
         await asyncio.gather(*(replica.start() for replica in replicas))
         say(f"{shape.mailboxes} mailboxes are shared among {shape.replicas} replicas")
-        with Gauge(url) as gauge:
+        with Probe(url) as gauge:
             run = _Run(shape, exchange, gauge, callers)
             phases = await run.all(seconds)
         owned = [replica.owned for replica in replicas]
@@ -81,7 +81,7 @@ async def _simulate(url: str, shape: Shape, seconds: float) -> Outcome:
 
 
 class _Run:
-    def __init__(self, shape: Shape, exchange: Exchange, gauge: Gauge, callers: Callers) -> None:
+    def __init__(self, shape: Shape, exchange: Exchange, gauge: Probe, callers: Callers) -> None:
         self._shape = shape
         self._exchange = exchange
         self._clock = exchange.clock
@@ -90,7 +90,7 @@ class _Run:
 
     async def all(self, seconds: float) -> tuple[Phase, ...]:
         full = self._shape.a_second
-        await self._callers.hand_in(full, self._clock.now() + SETTLE)
+        await self._callers.submit(full, self._clock.now() + SETTLE)
         at_full = await self._measure("full", seconds, full)
         await self._clock.sleep(QUIET)
         at_half = await self._measure("half", seconds, full / 2)
@@ -100,7 +100,7 @@ class _Run:
     async def _measure(self, name: str, seconds: float, a_second: float | None) -> Phase:
         before, begin = self._gauge.read(), self._clock.now()
         end = begin + seconds
-        await (self._callers.hand_in(a_second, end) if a_second else self._clock.sleep(seconds))
+        await (self._callers.submit(a_second, end) if a_second else self._clock.sleep(seconds))
         reading = difference(self._gauge.read(), before)
         messages = self._exchange.between(begin, end)
         share = messages / (self._shape.a_second * seconds)

@@ -1,1 +1,1 @@
-"""Requests that are made from the specification, by the thousand."""
+"""Requests generated from the specification."""

@@ -1,4 +1,4 @@
-"""What schemathesis has to know beyond the specification: texts of our own formats, and what no schema says.
+"""Schemathesis hooks: values of our own formats, and rules beyond the schema.
 
 Its program loads it (SCHEMATHESIS_HOOKS).
 """
@@ -42,7 +42,7 @@ for name, strategy in {
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
-    """A webhook that was made is removed again: no more than fifty are allowed."""
+    """Delete a created webhook: only fifty are allowed."""
     if (case.method, case.path) == ("POST", "/webhooks") and response.status_code == 200:
         url = urljoin(response.request.url, f"/webhooks/{response.json()['id']}")
         httpx.delete(url, headers={"Authorization": f"Bearer {KEY}"}, timeout=60, trust_env=False).raise_for_status()

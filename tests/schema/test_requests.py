@@ -1,4 +1,4 @@
-"""Every operation of the specification, asked with what schemathesis makes of it, and judged by all of its checks.
+"""Every operation of the specification with schemathesis' generated requests and all of its checks.
 
 In its bounded form it is one of all tests; WHOLE=1 (`make fuzz`) makes more than 20,000 requests.
 """
@@ -25,7 +25,7 @@ MOST = 400 * 2**20  # octets of memory
 
 
 def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.CompletedProcess[str], Process]:
-    """Its own program against a Postern in a process of its own. The seed is the same each time."""
+    """Run schemathesis against a Postern process, with the same seed each time."""
     with (
         served(simulator, folder, POSTERN_DEFAULT_SENDER=MAILBOX, POSTERN_DRAIN_SECONDS="1") as process,
         httpx.Client(base_url=process.url, headers={"authorization": f"Bearer {KEY}"}) as asked,
@@ -47,7 +47,7 @@ def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.Complet
 
 @pytest.mark.timeout(3600 if WHOLE else 300)
 async def test_e5_no_request_is_answered_outside_the_specification(tmp_path: Path) -> None:
-    """No 5xx, no answer that is not described; afterwards the process lives, and ends well, and took little memory."""
+    """No 5xx and no undocumented response; afterwards the process runs, stops cleanly, and has used little memory."""
     async with Simulator(accounts=[ACCOUNT], max_records=10) as simulator:
         told, process = await asyncio.to_thread(schemathesis, simulator, tmp_path)
     assert told.returncode == 0, told.stdout[-20_000:] + told.stderr

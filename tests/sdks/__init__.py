@@ -1,1 +1,1 @@
-"""The official SDKs, each version in an environment of its own, with nothing changed but where they go."""
+"""Official SDKs, each version in its own environment, with only their base URL changed."""

@@ -1,4 +1,4 @@
-"""This ring needs the registries, so it runs only when it is named: `make sdks`, or pytest with a path in here."""
+"""Tests with packages of the registries. They run only if named: `make sdks`, or pytest with a path in this folder."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    """Postern in front of a simulator; webhooks may come back to this machine."""
+    """Postern with a simulator; webhooks may go to this machine."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path, webhook_private_addresses=True)
         async with open_harness(simulator, settings) as harness:

@@ -1,4 +1,4 @@
-"""Packages by name and version from their registries, each set in a folder of its own outside the tree, kept for a day.
+"""Packages by name and version from their registries, each set in its own folder outside the tree, cached for a day.
 
 POSTERN_SDKS_DIR says where; by default it is in the user's cache.
 """
@@ -23,13 +23,13 @@ DAY = 86_400  # seconds after which the latest version is asked for again
 
 
 def python(*packages: str) -> Path:
-    """A folder with these packages of PyPI, and what they need, for PYTHONPATH."""
+    """Return a folder with these packages of PyPI and their dependencies, for PYTHONPATH."""
     version = "py{}.{}".format(*sys.version_info)
     return _kept([sys.executable, "-m", "pip", "install", "--quiet", "--target"], packages, version)
 
 
 def node(*packages: str) -> Path:
-    """A folder with these packages of npm, for NODE_PATH."""
+    """Return a folder with these packages of npm, for NODE_PATH."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("Node.js is not installed (Debian: apt-get install nodejs npm)")
@@ -51,12 +51,12 @@ def _kept(install: list[str], packages: tuple[str, ...], kind: str) -> Path:
 
 
 async def run(program: str, folder: Path, given: object = None, *words: str, **environment: str) -> Any:
-    """Run one of the programs with the packages of this folder, as their user would; the JSON that it prints."""
+    """Run one of the programs with the packages of this folder, as a user would; return the JSON that it prints."""
     return json.loads(await output([*_command(program), *words], folder, given, **environment))
 
 
 async def output(command: list[str], folder: Path, given: object = None, **environment: str) -> str:
-    """What a command prints; it has to end well."""
+    """Return the output of a command, which must succeed."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env={**_plain(), "PYTHONPATH": str(folder), "NODE_PATH": str(folder), **environment},
@@ -76,7 +76,7 @@ def _command(program: str) -> list[str]:
 
 
 def _plain() -> Mapping[str, str]:
-    """Without what would send a client elsewhere, or bring other packages."""
+    """Return the environment without variables that redirect a client or add packages."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""django-anymail with its Resend backend, of which only RESEND_API_URL is changed."""
+"""django-anymail with its Resend backend and only RESEND_API_URL changed."""
 
 import asyncio
 import base64
@@ -17,8 +17,8 @@ LOGO = bytes(range(256))
 PACKAGES = ("django-anymail[resend]", "django")
 
 
-async def test_sending(harness: Harness) -> None:
-    """One with an inline image and a file, a batch with metadata for each recipient, one for later; an error."""
+async def test_anymail_sends(harness: Harness) -> None:
+    """One with an inline image and a file, a batch with metadata for each recipient, a scheduled one; an error."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     given = {"logo": base64.b64encode(LOGO).decode(), "file": base64.b64encode(FILE).decode()}
     told = await run("anymail_django.py", folder, given, "send", harness.url, KEY, **harness.environment)
@@ -44,8 +44,8 @@ async def test_sending(harness: Harness) -> None:
     assert len(harness.simulator.messages) == 3
 
 
-async def test_the_view_of_its_webhooks(harness: Harness) -> None:
-    """A webhook of ours, as it came over the wire, is verified and read by Anymail's view; a forged one is not."""
+async def test_anymails_view_verifies_our_webhooks(harness: Harness) -> None:
+    """A webhook as received is verified and parsed; a forged one is refused."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     async with Receiver() as receiver:
         made = await listen(harness, receiver.url, "email.sent")

@@ -1,4 +1,4 @@
-"""resend-cli: the same base URL in the environment, and it talks to Postern."""
+"""resend-cli with the same base URL in the environment."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from tests.sdks.registry import node, output
 
 
 async def test_send_read_cancel(harness: Harness, tmp_path: Path) -> None:
-    """As JSON, which it prints when nobody looks."""
+    """As JSON, its output without a terminal."""
     folder = await asyncio.to_thread(node, "resend-cli@latest")
 
     async def cli(*words: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The SDKs of Postmark for Node.js and Python, through the adapter: only where they go is changed."""
+"""Postmark's SDKs for Node.js and Python on the Postmark routes, with only the base URL changed."""
 
 import asyncio
 import base64
@@ -37,7 +37,7 @@ EMAIL: dict[str, Any] = {
 
 
 async def means_the_same(harness: Harness, told: dict[str, Any]) -> None:
-    """The single one and the good one of the batch arrived, each alike; the SDK has read the number of the bad one."""
+    """Check that the single email and the good one of the batch arrived, and the code of the bad one was read."""
     await harness.simulator.wait_for(2, WAIT_TIMEOUT)
     for seen in harness.simulator.messages:
         assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "b@example.net"}
@@ -58,7 +58,7 @@ async def means_the_same(harness: Harness, told: dict[str, Any]) -> None:
 
 
 async def test_node(harness: Harness) -> None:
-    """Its error classes are chosen by status and number."""
+    """Its error classes depend on status and code."""
     folder = await asyncio.to_thread(node, "postmark@latest")
     told = await run("postmark_node.cjs", folder, EMAIL, KEY, harness.url, **harness.environment)
     await means_the_same(harness, told)
@@ -68,7 +68,7 @@ async def test_node(harness: Harness) -> None:
 
 
 async def test_python(harness: Harness) -> None:
-    """Postmarker raises Postmark's number."""
+    """Postmarker raises Postmark's code."""
     folder = await asyncio.to_thread(python, "postmarker")
     told = await run("postmark_python.py", folder, EMAIL, KEY, harness.url + "/", **harness.environment)
     await means_the_same(harness, told)

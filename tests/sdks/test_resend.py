@@ -1,4 +1,4 @@
-"""The Resend SDKs for Python and Node.js, the newest and older ones: what arrives, what they read, what they raise."""
+"""Resend SDKs for Python and Node.js, the newest and older ones: received message, parsed response, raised error."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ EMAIL: dict[str, Any] = {
 
 
 async def arrived(harness: Harness) -> EmailMessage:
-    """The one message that the upstream has, parsed by the standard library."""
+    """Return the only message of the upstream, parsed by the standard library."""
     await harness.simulator.wait_for(1, WAIT_TIMEOUT)
     [seen] = harness.simulator.messages
     assert set(seen.recipients) == {"zoe@example.net", "bob@example.net", "c@example.net", "b@example.net"}
@@ -40,7 +40,7 @@ async def arrived(harness: Harness) -> EmailMessage:
 
 
 def means_the_same(message: EmailMessage) -> None:
-    """Every member of EMAIL."""
+    """Check every member of EMAIL."""
     for name, field in (("From", "from"), ("Subject", "subject"), ("Reply-To", "reply_to"), ("Cc", "cc")):
         assert str(message[name]).replace('"', "") == EMAIL[field]
     assert str(message["To"]) == ", ".join(EMAIL["to"])
@@ -54,7 +54,7 @@ def means_the_same(message: EmailMessage) -> None:
 
 
 def read_the_same(read: dict[str, Any], id: str) -> None:
-    """What the SDK makes of the answer."""
+    """Check the SDK's parsed response."""
     assert (read["id"], read["object"], read["subject"]) == (id, "email", EMAIL["subject"])
     assert (read["to"], read["bcc"], read["cc"]) == (EMAIL["to"], EMAIL["bcc"], [EMAIL["cc"]])
     assert read["html"].strip() == EMAIL["html"]
@@ -62,7 +62,7 @@ def read_the_same(read: dict[str, Any], id: str) -> None:
 
 @pytest.mark.parametrize("version", ["resend", "resend==2.19.0", "resend==2.10.0"])
 async def test_python(harness: Harness, version: str) -> None:
-    """Send, batch, read, move, cancel; and the class of each error that these versions know."""
+    """Send, batch, read, reschedule, cancel; and the class of each error that these versions have."""
     folder = await asyncio.to_thread(python, version)
     told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=harness.url, **harness.environment)
     assert version in ("resend", f"resend=={told['version']}")

@@ -1,4 +1,4 @@
-"""Signatures of webhooks, judged by the packages of Svix, Standard Webhooks and Resend for Node.js."""
+"""Signatures of webhooks, verified by the packages of Svix, Standard Webhooks and Resend for Node.js."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from tests.webhooks.receiver import Receiver
 
 
 async def test_node(harness: Harness) -> None:
-    """Each takes the octets that came, and refuses others."""
+    """Each accepts the received bytes and refuses others."""
     folder = await asyncio.to_thread(node, "svix@latest", "standardwebhooks@latest", "resend@latest")
     async with Receiver() as receiver:
         made = await listen(harness, receiver.url, "email.sent")

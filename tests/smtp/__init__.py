@@ -1,1 +1,1 @@
-"""The session to the upstream, through real sockets and real TLS."""
+"""SMTP sessions to the upstream over real sockets and TLS."""

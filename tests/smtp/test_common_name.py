@@ -24,7 +24,7 @@ class Server:
 
 @pytest.fixture(params=[("localhost", None), (None, "localhost"), ("localhost", "elsewhere.example")], ids=str)
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Server, bool]]:
-    """A TLS server whose certificate has these names, and whether `localhost` may be believed."""
+    """Return a TLS server whose certificate has these names; `localhost` may be trusted."""
     alternative, common = request.param
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -41,8 +41,8 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield Server(listening.sockets[0].getsockname()[1], tmp_path / "ca.pem"), alternative is not None
 
 
-async def test_our_own_tls_wants_an_alternative_name(server: tuple[Server, bool]) -> None:
-    """The context of SMTP and of webhooks."""
+async def test_our_contexts_require_a_subject_alternative_name(server: tuple[Server, bool]) -> None:
+    """Of SMTP and of webhooks."""
     there, good = server
     connecting = asyncio.open_connection("localhost", there.port, ssl=tls.context(there.ca_file))
     if good:
@@ -53,8 +53,7 @@ async def test_our_own_tls_wants_an_alternative_name(server: tuple[Server, bool]
             await connecting
 
 
-async def test_the_token_endpoint_needs_one_too(server: tuple[Server, bool]) -> None:
-    """The rule also applies to the token endpoint."""
+async def test_the_token_endpoint_requires_a_subject_alternative_name(server: tuple[Server, bool]) -> None:
     there, good = server
     with TokenHttpClient(there.ca_file) as endpoint:
         asking = asyncio.to_thread(endpoint.get, f"https://localhost:{there.port}/token")
@@ -66,7 +65,7 @@ async def test_the_token_endpoint_needs_one_too(server: tuple[Server, bool]) -> 
 
 
 def test_a_context_that_accepts_a_common_name_is_refused() -> None:
-    """An upstream takes no context that is weaker."""
+    """An Upstream with it raises ValueError."""
     weaker = tls.context(None)
     assert tls.is_verifying(weaker)
     weaker.hostname_checks_common_name = True

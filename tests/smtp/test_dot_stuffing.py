@@ -1,4 +1,4 @@
-"""Dot-stuffing (RFC 5321 §4.5.2): what arrives is what was meant, however it is cut."""
+"""Dot-stuffing (RFC 5321 §4.5.2): byte-true content with every chunking."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,27 +22,26 @@ def unstuffed(wire: bytes) -> bytes:
 
 
 @given(CONTENTS, st.integers(2, 9))
-def test_arrives_byte_true(content: bytes, size: int) -> None:
-    """Every cut of every content, the final dot once and last."""
+def test_content_is_byte_true_with_every_chunking(content: bytes, size: int) -> None:
+    """The final dot is sent once and last."""
     assert unstuffed(b"".join(stuffed_chunks(content, size))) == content
 
 
 @given(st.binary(max_size=60).map(lambda noise: noise + b"\n.\r\nMAIL FROM:<x@y>\r\n"), st.integers(2, 9))
-def test_a_bare_line_feed_ends_no_mail(content: bytes, size: int) -> None:
-    """Even to a server that takes LF for CRLF there is one end of data, at the end (smuggling)."""
+def test_a_bare_line_feed_does_not_end_the_data(content: bytes, size: int) -> None:
+    """Even for a server that accepts LF for CRLF (SMTP smuggling)."""
     wire = b"".join(stuffed_chunks(content, size))
     assert wire.replace(b"\r\n", b"\n").find(b"\n.\n") == len(wire.replace(b"\r\n", b"\n")) - 3
 
 
-def test_the_last_piece_alone_has_the_dot() -> None:
-    """The chunks before the last one never contain a complete message."""
+def test_only_the_last_chunk_has_the_final_dot() -> None:
     *before, last = stuffed_chunks(b"line\r\n" * 50_000)
     assert all(len(piece) <= 64 * 1024 for piece in before)
     assert bytes(last).endswith(b"line\r\n.\r\n")
     assert not any(b"\r\n.\r\n" in bytes(piece) for piece in before)
 
 
-def test_an_unended_last_line_is_ended() -> None:
+def test_an_unterminated_last_line_gets_a_crlf() -> None:
     """Else its dot would be content."""
     assert b"".join(stuffed_chunks(b"no end")) == b"no end\r\n.\r\n"
     assert b"".join(stuffed_chunks(b"")) == b".\r\n"

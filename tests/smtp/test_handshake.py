@@ -38,7 +38,7 @@ REPLIES = ["421 4.3.2 Service not active", "454 4.7.0 Temporary failure", "535 5
 
 
 class Token:
-    """A bearer token, as an OAuth credential gives it."""
+    """Bearer token, as an OAuth credential returns it."""
 
     async def secret(self) -> LoginSecret:
         return LoginSecret(Mechanism.XOAUTH2, MAILBOX, "a-token-for-tests")
@@ -51,14 +51,14 @@ class Token:
 
 
 class Missing(Token):
-    """A credential that cannot be had."""
+    """Credential that is not available."""
 
     async def secret(self) -> LoginSecret:
         raise CredentialError("The token endpoint does not answer.", "temporarily_unavailable")
 
 
-async def test_a_session_opens(connections: Connections) -> None:
-    """In five turns, with our EHLO name, the second offer and a masked dialogue."""
+async def test_a_session_opens_in_five_round_trips(connections: Connections) -> None:
+    """With our EHLO name, the second EHLO's extensions and a masked dialogue."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     [seen] = simulator.sessions
@@ -73,8 +73,8 @@ async def test_a_session_opens(connections: Connections) -> None:
     assert said[:4] == ["EHLO relay.contoso.com", "STARTTLS", "EHLO relay.contoso.com", "AUTH LOGIN ****"]
 
 
-async def test_it_logs_in_with_a_token(connections: Connections) -> None:
-    """XOAUTH2, the token nowhere in what is kept."""
+async def test_a_login_with_a_token_is_xoauth2(connections: Connections) -> None:
+    """The dialogue does not have the token."""
     simulator = await connections.simulator()
     session = await open_session(connections.upstream_to(simulator), Token())
     assert isinstance(session, Session)
@@ -113,8 +113,10 @@ async def test_a_step_without_a_reply_is_a_failure(connections: Connections, poi
 
 
 @pytest.mark.parametrize("action", [Drop(), Reset(), Silence()])
-async def test_a_handshake_that_never_ends(connections: Connections, action: Drop | Reset | Silence) -> None:
-    """Is a failure at STARTTLS."""
+async def test_a_tls_handshake_without_an_end_times_out(
+    connections: Connections, action: Drop | Reset | Silence
+) -> None:
+    """At STARTTLS."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.TLS, action))
     with pytest.raises(SessionError) as caught:
@@ -124,7 +126,7 @@ async def test_a_handshake_that_never_ends(connections: Connections, action: Dro
 
 
 async def test_a_wrong_password_is_one_failed_login(connections: Connections) -> None:
-    """Nothing else is tried, and the password is nowhere."""
+    """No other mechanism is tried, and no text has the password."""
     simulator = await connections.simulator()
     refused = await open_session(connections.upstream_to(simulator), Password(MAILBOX, "a-wrong-secret"))
     assert isinstance(refused, Refusal)
@@ -133,8 +135,8 @@ async def test_a_wrong_password_is_one_failed_login(connections: Connections) ->
     assert "a-wrong-secret" not in repr(refused) + repr(Password(MAILBOX, "a-wrong-secret"))
 
 
-async def test_a_login_that_is_not_offered_is_not_tried(connections: Connections) -> None:
-    """The sentence says what is offered instead."""
+async def test_a_mechanism_that_is_not_offered_is_not_tried(connections: Connections) -> None:
+    """The sentence lists the offered ones."""
     simulator = await connections.simulator(profile=ServerProfile(mechanisms=("XOAUTH2",)))
     with pytest.raises(SessionError) as caught:
         await connections.open_session(simulator)
@@ -144,7 +146,6 @@ async def test_a_login_that_is_not_offered_is_not_tried(connections: Connections
 
 
 async def test_without_a_credential_no_connection_is_made(connections: Connections) -> None:
-    """No connection is opened only to be told that there is no secret."""
     simulator = await connections.simulator()
     with pytest.raises(SessionError) as caught:
         await open_session(connections.upstream_to(simulator), Missing())
@@ -155,8 +156,8 @@ async def test_without_a_credential_no_connection_is_made(connections: Connectio
 
 
 @pytest.mark.parametrize("cut", [3, 100])
-async def test_a_server_that_echoes_the_login_does_not_publish_it(connections: Connections, cut: int) -> None:
-    """Exchange echoes commands it does not know, cut short: also a piece of the password is masked."""
+async def test_an_echoed_password_is_masked(connections: Connections, cut: int) -> None:
+    """Exchange echoes unknown commands cut short: also a part of the password is masked."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(b"220 server ready\r\n")
@@ -183,7 +184,7 @@ DETAIL = b"334 eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiQmVhcmVyIn0=\r\n"
 async def test_a_second_challenge_after_the_token_is_a_refused_login(
     connections: Connections, first: bytes, second: bytes
 ) -> None:
-    """The login is cancelled with `*` (RFC 4954 section 4) and judged by the row for it; the mailbox is held."""
+    """Cancelled with `*` (RFC 4954 section 4) and evaluated by its rule; the mailbox is held."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(b"220 server ready\r\n")
@@ -205,7 +206,7 @@ async def test_a_second_challenge_after_the_token_is_a_refused_login(
 
 
 async def test_a_challenge_and_then_a_refusal_is_that_refusal(connections: Connections) -> None:
-    """The empty answer to the first challenge gets the final reply."""
+    """The empty response to the first challenge gets the final reply."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(b"220 server ready\r\n")
@@ -222,7 +223,7 @@ async def test_a_challenge_and_then_a_refusal_is_that_refusal(connections: Conne
 
 
 async def test_a_challenge_after_the_password_is_a_refused_login(connections: Connections) -> None:
-    """AUTH LOGIN has two challenges; a third one asks for what there is not. The server may not answer the `*`."""
+    """AUTH LOGIN has two challenges. The server may not answer the `*` to a third one."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(b"220 server ready\r\n")
@@ -240,7 +241,7 @@ async def test_a_challenge_after_the_password_is_a_refused_login(connections: Co
 
 @pytest.mark.parametrize("stray", [b"421 4.7.66 TLS 1.0 and 1.1 are not supported.\r\n", b"250 2.1.0 Sender OK\r\n"])
 async def test_a_reply_out_of_sequence_stops_the_login(connections: Connections, stray: bytes) -> None:
-    """A refusal is the answer to the login, anything else is no SMTP; the secret stays here."""
+    """A refusal ends the login, anything else is a protocol error; no secret is sent."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(b"220 server ready\r\n")
@@ -281,8 +282,8 @@ async def test_a_421_after_the_login_makes_the_session_unusable(connections: Con
     assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 421)
 
 
-async def test_a_cancelled_opening_leaves_nothing_open(connections: Connections) -> None:
-    """A stop while the server is slow to greet."""
+async def test_a_cancelled_opening_closes_its_connection(connections: Connections) -> None:
+    """During a slow greeting."""
     simulator = await connections.simulator()
     struck = simulator.faults.add(Fault(Point.AUTH, Silence()))
     opening = asyncio.create_task(open_session(connections.upstream_to(simulator), CREDENTIALS))

@@ -1,4 +1,4 @@
-"""TCP to a name with several addresses."""
+"""TCP connections to a name with several addresses (RFC 8305)."""
 
 import asyncio
 import contextlib
@@ -19,14 +19,14 @@ Runner = Callable[[Coroutine[Any, Any, None]], None]
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Runner:
-    """Run a scenario on a loop of its own."""
+    """Run a scenario on its own loop."""
     runner: Runner = request.param
     return runner
 
 
 @contextlib.asynccontextmanager
 async def listening() -> AsyncIterator[SocketAddress]:
-    """An address that answers."""
+    """Return an address that accepts connections."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     async with server:
         yield SocketAddress(socket.AF_INET, server.sockets[0].getsockname())
@@ -34,7 +34,7 @@ async def listening() -> AsyncIterator[SocketAddress]:
 
 @contextlib.contextmanager
 def refusing() -> Iterator[SocketAddress]:
-    """An address where nobody listens."""
+    """Return an address without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield SocketAddress(socket.AF_INET, taken.getsockname())
@@ -42,7 +42,7 @@ def refusing() -> Iterator[SocketAddress]:
 
 @contextlib.contextmanager
 def silent() -> Iterator[SocketAddress]:
-    """An address that never answers: its backlog is full."""
+    """Return an address that never answers, because its backlog is full."""
     with socket.socket() as full, contextlib.ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -53,8 +53,7 @@ def silent() -> Iterator[SocketAddress]:
         yield SocketAddress(socket.AF_INET, full.getsockname())
 
 
-def test_a_silent_address_costs_a_moment(run: Runner) -> None:
-    """The next one is tried beside it, not after it."""
+def test_the_next_address_is_tried_beside_a_silent_one(run: Runner) -> None:
 
     async def scenario() -> None:
         async with listening() as good:
@@ -70,8 +69,7 @@ def test_a_silent_address_costs_a_moment(run: Runner) -> None:
     run(scenario())
 
 
-def test_a_refusing_address_costs_nothing(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one is tried at once."""
+def test_the_next_address_is_tried_at_once_after_a_refusal(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECTION_ATTEMPT_DELAY", 60.0)
 
     async def scenario() -> None:
@@ -85,8 +83,8 @@ def test_a_refusing_address_costs_nothing(run: Runner, monkeypatch: pytest.Monke
     run(scenario())
 
 
-def test_no_address_answers(run: Runner) -> None:
-    """Each failure is known, each address had its own time."""
+def test_every_failure_of_the_addresses_is_reported(run: Runner) -> None:
+    """Each address had its own time."""
 
     async def scenario() -> None:
         with silent() as slow, refusing() as shut:
@@ -97,8 +95,8 @@ def test_no_address_answers(run: Runner) -> None:
     run(scenario())
 
 
-def test_a_stop_leaves_no_attempt_behind(run: Runner) -> None:
-    """Sockets of a cancelled race are closed (an open one would be a ResourceWarning)."""
+def test_a_cancelled_connect_closes_its_sockets(run: Runner) -> None:
+    """An open one would be a ResourceWarning."""
 
     async def scenario() -> None:
         with silent() as slow:
@@ -111,8 +109,7 @@ def test_a_stop_leaves_no_attempt_behind(run: Runner) -> None:
     run(scenario())
 
 
-async def test_a_refusal_is_refused() -> None:
-    """All addresses of the name refuse: one kind, one sentence."""
+async def test_refusals_of_all_addresses_are_one_error() -> None:
     with refusing() as shut, pytest.raises(SessionError) as caught:
         await connect("127.0.0.1", shut.sockaddr[1], ipv4_only=True, seconds=5)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.CONNECT, FailureKind.REFUSED)
@@ -128,7 +125,7 @@ async def test_silence_is_a_timeout() -> None:
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b", "x" * 64 + ".example"])
 def test_a_name_without_address(run: Runner, name: str) -> None:
-    """Unknown, or no name at all."""
+    """Unknown, or an invalid name."""
 
     async def scenario() -> None:
         with pytest.raises(SessionError) as caught:

@@ -32,7 +32,7 @@ FAULTS: dict[str, tuple[bytes | None, FailureKind]] = {
 
 
 async def misbehave(connection: ScriptedConnection, fault: str) -> None:
-    """Say what is wrong, or end, and wait until the other side has had enough."""
+    """Send an invalid reply, or disconnect, and wait for the other side."""
     said, _ = FAULTS[fault]
     if said is None:
         connection.close()
@@ -42,7 +42,7 @@ async def misbehave(connection: ScriptedConnection, fault: str) -> None:
 
 
 def at_greeting(fault: str) -> Script:
-    """Misbehaves instead of greeting."""
+    """Fail instead of the greeting."""
 
     async def script(connection: ScriptedConnection) -> None:
         await misbehave(connection, fault)
@@ -51,7 +51,7 @@ def at_greeting(fault: str) -> Script:
 
 
 def at_ehlo(fault: str) -> Script:
-    """Misbehaves instead of answering EHLO in plain text."""
+    """Fail instead of the reply to EHLO in plain text."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(READY)
@@ -62,7 +62,7 @@ def at_ehlo(fault: str) -> Script:
 
 
 def at_starttls(fault: str) -> Script:
-    """Misbehaves instead of going on to TLS."""
+    """Fail instead of TLS."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(READY)
@@ -74,7 +74,7 @@ def at_starttls(fault: str) -> Script:
 
 
 def at_ehlo_again(fault: str) -> Script:
-    """Misbehaves instead of answering EHLO under TLS."""
+    """Fail instead of the reply to EHLO under TLS."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(READY)
@@ -96,7 +96,7 @@ LOOKED = {where: phase for where, phase in GREETED.items() if where is not at_eh
 
 
 async def fails(asked: Awaitable[object], phase: Phase, kind: FailureKind) -> None:
-    """It raises SessionError with a sentence and no other exception."""
+    """Check for SessionError with a sentence."""
     with pytest.raises(SessionError) as caught:
         await asked
     assert (caught.value.failure.phase, caught.value.failure.kind) == (phase, kind)
@@ -105,8 +105,8 @@ async def fails(asked: Awaitable[object], phase: Phase, kind: FailureKind) -> No
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("where", GREETED, ids=lambda where: where.__name__)
-async def test_a_greeting_that_goes_wrong(connections: Connections, where: Where, fault: str) -> None:
-    """Each step has its phase and its kind; no bare exception comes out."""
+async def test_a_failed_greeting_has_phase_and_kind(connections: Connections, where: Where, fault: str) -> None:
+    """No other exception is raised."""
     server = await connections.scripted_server(where(fault))
     await fails(greet(connections.upstream_to(server, IMPATIENT)), GREETED[where], FAULTS[fault][1])
     await server.done()
@@ -143,7 +143,7 @@ async def test_a_server_that_closes_right_after_the_handshake(connections: Conne
 
 
 async def test_a_server_that_does_not_reply_to_quit(connections: Connections) -> None:
-    """Is not waited for longer than `quit`; what it said counts."""
+    """The wait is limited to `quit`, and the result counts."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(READY)
@@ -159,8 +159,8 @@ async def test_a_server_that_does_not_reply_to_quit(connections: Connections) ->
     await server.done()
 
 
-async def test_what_a_server_shows(connections: Connections) -> None:
-    """Both see the same certificate, TLS 1.2 at least; neither logs in."""
+async def test_both_inspections_see_the_same_certificate(connections: Connections) -> None:
+    """TLS 1.2 at least; neither logs in."""
     simulator = await connections.simulator()
     greeted, shown = (
         await greet(connections.upstream_to(simulator)),
@@ -178,7 +178,7 @@ async def test_what_a_server_shows(connections: Connections) -> None:
 async def test_inspect_certificate_accepts_any_certificate_and_sends_nothing(
     connections: Connections, certificate: str
 ) -> None:
-    """The greeting refuses the certificate, the look shows it, and no command follows the handshake."""
+    """The greeting refuses the certificate, the inspection shows it, and no command follows the handshake."""
     simulator: Simulator = await connections.simulator(profile=ServerProfile(certificate=certificate))
     await fails(greet(connections.upstream_to(simulator)), Phase.STARTTLS, FailureKind.CERTIFICATE)
     shown = await inspect_certificate(connections.upstream_to(simulator))
@@ -188,8 +188,8 @@ async def test_inspect_certificate_accepts_any_certificate_and_sends_nothing(
 
 
 @pytest.mark.parametrize("ask", [greet, inspect_certificate])
-async def test_a_refused_step_is_an_answer(connections: Connections, ask: Ask) -> None:
-    """The refusal has phase and reply."""
+async def test_a_refused_step_is_a_result(connections: Connections, ask: Ask) -> None:
+    """With phase and reply."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(READY)
@@ -205,8 +205,8 @@ async def test_a_refused_step_is_an_answer(connections: Connections, ask: Ask) -
 # A sender tried and taken back.
 
 
-async def test_a_sender_is_tried_and_taken_back(connections: Connections) -> None:
-    """MAIL FROM, RSET, and the next one; nothing of it is mail."""
+async def test_a_sender_test_is_mail_and_rset(connections: Connections) -> None:
+    """No message is sent."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -223,8 +223,8 @@ async def test_a_sender_is_tried_and_taken_back(connections: Connections) -> Non
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("command", ["MAIL", "RSET"])
-async def test_a_sender_without_an_answer(connections: Connections, command: str, fault: str) -> None:
-    """Is a failure at MAIL, and the session is of no use any more."""
+async def test_a_sender_test_without_a_reply_fails_at_mail(connections: Connections, command: str, fault: str) -> None:
+    """And the session is unusable."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -241,8 +241,8 @@ async def test_a_sender_without_an_answer(connections: Connections, command: str
 
 
 @pytest.mark.parametrize("reply", [b"502 5.5.1 not here\r\n", b"354 go ahead\r\n", b"421 4.3.2 bye\r\n"])
-async def test_a_server_that_does_not_take_the_sender_back(connections: Connections, reply: bytes) -> None:
-    """The sender would count for the next message: the session ends."""
+async def test_a_refused_rset_ends_the_session(connections: Connections, reply: bytes) -> None:
+    """The sender would count for the next message."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -258,8 +258,7 @@ async def test_a_server_that_does_not_take_the_sender_back(connections: Connecti
 
 
 @pytest.mark.parametrize("stray", [b"250 2.1.0 Sender OK\r\n", b"421 4.3.2 Service not active\r\n"])
-async def test_what_was_said_before_anybody_asked(connections: Connections, stray: bytes) -> None:
-    """No good word of it is taken for the answer; a refusal is one."""
+async def test_an_early_reply_to_mail_counts_only_as_a_refusal(connections: Connections, stray: bytes) -> None:
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -280,7 +279,7 @@ async def test_what_was_said_before_anybody_asked(connections: Connections, stra
 
 
 async def test_a_421_after_mail_closes_the_session(connections: Connections) -> None:
-    """421 is the answer, and the end of the session."""
+    """421 is the result, and the end of the session."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()

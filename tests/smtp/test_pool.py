@@ -77,8 +77,8 @@ async def closed(simulator: Simulator, count: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_one_after_the_other_share_a_session(connections: Connections, pools: list[SessionPool]) -> None:
-    """Two turns for each message after the first."""
+async def test_successive_messages_share_a_session(connections: Connections, pools: list[SessionPool]) -> None:
+    """Two round trips for each message after the first."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3))
     for _ in range(5):
@@ -113,10 +113,9 @@ async def test_idle_sessions_are_used_last_in_first_out(connections: Connections
     "fault", [Say("451 4.3.2 Later"), Say("554 5.2.0 Never"), Say("421 4.3.2 Closing", close=True)]
 )
 @pytest.mark.parametrize("point", [Point.MAIL, Point.RCPT, Point.DATA, Point.DOT])
-async def test_after_a_refusal_a_new_session(
+async def test_a_refusal_ends_the_session(
     connections: Connections, pools: list[SessionPool], point: Point, fault: Say
 ) -> None:
-    """The one that was refused on is never used again."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(point, fault, nth=1))
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
@@ -130,7 +129,7 @@ async def test_after_a_refusal_a_new_session(
 async def test_a_stale_session_is_replaced_within_the_attempt(
     connections: Connections, pools: list[SessionPool], action: Drop | Reset | Silence | Say
 ) -> None:
-    """Gone at MAIL before anything of the message was offered: nobody need know."""
+    """A disconnect at MAIL, before the message was sent, is not an attempt."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator, short_timeout(Phase.MAIL))), 1))
     await relayed(pool)
@@ -140,7 +139,7 @@ async def test_a_stale_session_is_replaced_within_the_attempt(
     assert pool.counts() == (1, 0, 0)
 
 
-async def test_it_is_replaced_once(connections: Connections, pools: list[SessionPool]) -> None:
+async def test_a_stale_session_is_replaced_once(connections: Connections, pools: list[SessionPool]) -> None:
     """A server that drops every MAIL gets two."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
@@ -154,7 +153,9 @@ async def test_it_is_replaced_once(connections: Connections, pools: list[Session
 
 
 @pytest.mark.parametrize("point", [Point.RCPT, Point.DATA, Point.DOT])
-async def test_later_it_is_not_replaced(connections: Connections, pools: list[SessionPool], point: Point) -> None:
+async def test_a_session_lost_after_mail_is_not_replaced(
+    connections: Connections, pools: list[SessionPool], point: Point
+) -> None:
     """The pool does not send a message twice."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
@@ -165,8 +166,8 @@ async def test_later_it_is_not_replaced(connections: Connections, pools: list[Se
     assert len(simulator.sessions) == 1
 
 
-async def test_a_session_that_died_while_idle_is_not_lent(connections: Connections, pools: list[SessionPool]) -> None:
-    """An end, or a word out of turn, that was seen before."""
+async def test_a_dead_idle_session_is_not_lent(connections: Connections, pools: list[SessionPool]) -> None:
+    """After a disconnect or an unsolicited reply."""
     simulator = await connections.simulator()
     profile = CountingOpener(connections.upstream_to(simulator))
     pools.append(pool := SessionPool(profile, 1))
@@ -195,7 +196,7 @@ async def test_a_session_ends_by_count_and_by_age(
     assert all(session.commands[-1] == "QUIT" for session in simulator.sessions[:-1])
 
 
-async def test_an_idle_session_ends_by_itself(connections: Connections, pools: list[SessionPool]) -> None:
+async def test_an_idle_session_expires(connections: Connections, pools: list[SessionPool]) -> None:
     """The pool sends QUIT without other traffic, so that the server frees the slot."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3, max_idle=0.05))
@@ -205,8 +206,8 @@ async def test_an_idle_session_ends_by_itself(connections: Connections, pools: l
     assert pool.counts() == (0, 0, 0)
 
 
-async def test_a_session_still_saying_goodbye_has_its_slot(connections: Connections, pools: list[SessionPool]) -> None:
-    """Not more than `size` connections, those that are closing included."""
+async def test_a_closing_session_has_its_slot(connections: Connections, pools: list[SessionPool]) -> None:
+    """At most `size` connections, with those that wait for the reply to QUIT."""
     simulator = await connections.simulator()
     goodbye, leave = asyncio.Event(), asyncio.Event()
 
@@ -228,8 +229,8 @@ async def test_a_session_still_saying_goodbye_has_its_slot(connections: Connecti
     assert len(simulator.sessions) == 2
 
 
-async def test_warming(connections: Connections, pools: list[SessionPool]) -> None:
-    """One session is opened, once; a refusal is an attempt, a failure raises."""
+async def test_ensure_open_opens_one_session(connections: Connections, pools: list[SessionPool]) -> None:
+    """A refusal is an attempt, a failure raises."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 2))
     assert await pool.ensure_open() is None
@@ -261,8 +262,8 @@ async def test_a_refused_opening_is_an_attempt(connections: Connections, pools: 
     await relayed(pool)
 
 
-async def test_resizing(connections: Connections, pools: list[SessionPool]) -> None:
-    """Fewer: idle ones end. More: whoever waits goes on."""
+async def test_a_smaller_size_ends_idle_sessions(connections: Connections, pools: list[SessionPool]) -> None:
+    """A larger one serves waiting tasks."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 3))
     await relayed(pool, 3)
@@ -277,8 +278,8 @@ async def test_resizing(connections: Connections, pools: list[SessionPool]) -> N
     assert (await waiting).phase is Phase.DOT
 
 
-async def test_closing_waits_for_what_is_lent(connections: Connections) -> None:
-    """Idle ones QUIT; a message under way may end; nothing new begins."""
+async def test_closing_waits_for_lent_sessions(connections: Connections) -> None:
+    """Idle ones get QUIT; nothing new begins."""
     simulator = await connections.simulator()
     reached, on = asyncio.Event(), asyncio.Event()
 
@@ -303,8 +304,8 @@ async def test_closing_waits_for_what_is_lent(connections: Connections) -> None:
     assert [session.commands[-1] for session in simulator.sessions] == ["QUIT"] * 2
 
 
-async def test_closing_does_not_wait_for_ever(connections: Connections) -> None:
-    """Lent sessions are aborted after the timeout, with their phase; waiting tasks get an error."""
+async def test_closing_aborts_lent_sessions_at_its_timeout(connections: Connections) -> None:
+    """With their phase; waiting tasks get an error."""
     simulator = await connections.simulator()
     struck = simulator.faults.add(Fault(Point.DOT, Silence()))
     pool = SessionPool(CountingOpener(connections.upstream_to(simulator)), 1)
@@ -322,7 +323,7 @@ async def test_closing_does_not_wait_for_ever(connections: Connections) -> None:
 
 
 class Stuck:
-    """Never opens."""
+    """Opener that never returns."""
 
     async def __call__(self) -> Session | Refusal:
         await asyncio.Event().wait()
@@ -333,7 +334,7 @@ class Stuck:
 
 
 async def test_closing_ends_every_opening_and_every_wait_for_one() -> None:
-    """No message was sent on it. Whoever asks afterwards is told the same."""
+    """No message was sent on it. Later requests get the same error."""
     pool = SessionPool(Stuck(), 2)
     asking = [asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot)) for _ in range(4)]
     warming = asyncio.create_task(pool.ensure_open())
@@ -361,8 +362,8 @@ async def test_closing_ends_a_login_without_a_message() -> None:
         await cancelled
 
 
-async def test_closing_replaces_nothing(connections: Connections, pools: list[SessionPool]) -> None:
-    """A kept session that goes while the pool closes is a failure: nothing is opened any more."""
+async def test_closing_replaces_no_stale_session(connections: Connections, pools: list[SessionPool]) -> None:
+    """It is a failure."""
     simulator = await connections.simulator()
     pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1))
     await relayed(pool)
@@ -382,8 +383,8 @@ async def test_closing_replaces_nothing(connections: Connections, pools: list[Se
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_in_any_weather(connections: Connections, seed: int) -> None:
-    """Cancelled tasks, dropped links and refusals at random: never more than three, none lost, none lent twice."""
+async def test_random_faults_keep_the_limit_and_every_session(connections: Connections, seed: int) -> None:
+    """Cancelled tasks, disconnects and refusals: at most three sessions, none lost, none lent twice."""
     chance = random.Random(seed)
     simulator = await connections.simulator(limits=STRICT, seed=seed)
     for point in (Point.AUTH, Point.MAIL, Point.RCPT, Point.DOT):
@@ -420,8 +421,8 @@ async def test_in_any_weather(connections: Connections, seed: int) -> None:
     assert not any(session.open for session in profile.opened)
 
 
-async def test_a_slot_for_somebody_else(connections: Connections, pools: list[SessionPool]) -> None:
-    """While it is kept, one session less is opened; who waits goes on when it is free again, and none is left over."""
+async def test_a_reserved_slot_reduces_the_sessions(connections: Connections, pools: list[SessionPool]) -> None:
+    """Waiting tasks continue when it is released."""
     profile = CountingOpener(connections.upstream_to(await connections.simulator()))
     pools.append(pool := SessionPool(profile, 1))
     with pool.reserve_slot() as free, pool.reserve_slot() as second:

@@ -1,4 +1,4 @@
-"""The reply parser: RFC 5321 §4.2, however the bytes are cut, and nothing that is not a reply."""
+"""Reply parser: RFC 5321 §4.2, with every chunking, and invalid replies."""
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ FAULTS = {
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
-def test_the_same_replies_however_they_are_cut(cuts: list[int]) -> None:
+def test_replies_are_parsed_with_every_chunking(cuts: list[int]) -> None:
     """CRLF and LF, one line and many, with and without text."""
     parser = ReplyParser()
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(STREAM)], strict=True):
@@ -42,16 +42,16 @@ def test_the_same_replies_however_they_are_cut(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_no_reply_is_refused(fault: str) -> None:
-    """And what was whole before it still counts."""
+def test_an_invalid_reply_is_an_error(fault: str) -> None:
+    """Complete replies before it count."""
     parser = ReplyParser()
     with pytest.raises(ProtocolError):
         parser.feed(b"250 ok\r\n" + FAULTS[fault])
     assert list(parser.replies) == [Reply(250, None, "ok")]
 
 
-def test_a_reply_that_has_begun_is_known() -> None:
-    """A connection with half a reply on it is not in step."""
+def test_an_incomplete_reply_is_known() -> None:
+    """Such a connection is not in step."""
     parser = ReplyParser()
     parser.feed(b"250-more to come\r\n")
     assert parser.incomplete
@@ -59,7 +59,7 @@ def test_a_reply_that_has_begun_is_known() -> None:
     assert not parser.incomplete
 
 
-def test_control_characters_are_not_kept() -> None:
+def test_control_characters_are_removed() -> None:
     """The text is stored in databases and shown on terminals."""
     parser = ReplyParser()
     parser.feed(b"550 \x1b[2Jwiped\x00 \xff\x7f\r\n")
@@ -67,14 +67,14 @@ def test_control_characters_are_not_kept() -> None:
 
 
 def test_the_same_line_is_the_same_reply() -> None:
-    """Also when it was seen before as the last line of a longer one."""
+    """Also if it was seen before as the last line of a longer one."""
     parser = ReplyParser()
     parser.feed(b"250 ok\r\n250-more\r\n250 ok\r\n250 ok\r\n")
     assert list(parser.replies) == [Reply(250, None, "ok"), Reply(250, None, "more\nok"), Reply(250, None, "ok")]
 
 
 def test_the_limit_is_for_one_reply() -> None:
-    """A session may hear any number of long ones."""
+    """A session may have any number of long ones."""
     parser = ReplyParser()
     for number in range(20):
         parser.feed(b"550 %d " % number + b"x" * 8000 + b"\r\n")

@@ -26,7 +26,7 @@ NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, F
 
 
 async def test_two_round_trips_for_each_message(connections: Connections) -> None:
-    """MAIL, RCPT and DATA in one write, content and dot in another; nothing before or between."""
+    """MAIL, RCPT and DATA in one write, content and dot in another."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     before = simulator.sessions[0].turns
@@ -42,8 +42,8 @@ async def test_two_round_trips_for_each_message(connections: Connections) -> Non
     assert session.reused
 
 
-async def test_quit_ends_it_in_order(connections: Connections) -> None:
-    """The server hears QUIT; afterwards nothing can be sent."""
+async def test_quit_ends_the_session(connections: Connections) -> None:
+    """The server reads QUIT; nothing can be sent afterwards."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     await session.quit()
@@ -94,7 +94,7 @@ async def test_the_absence_of_a_reply_is_a_failure(
 
 
 async def test_a_lost_reply_to_an_accepted_message_is_in_doubt(connections: Connections) -> None:
-    """The server has it; nobody on this side can know."""
+    """The server has it, which the client cannot know."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.ACCEPTED, Drop()))
     session = await connections.logged_in(simulator)
@@ -106,7 +106,7 @@ async def test_a_lost_reply_to_an_accepted_message_is_in_doubt(connections: Conn
 
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_each_recipient_has_its_own_reply(connections: Connections, profile: str) -> None:
-    """Refused, deferred and accepted ones in one transaction; the accepted ones get it."""
+    """Refused, deferred and accepted ones in one transaction."""
     simulator = await connections.simulator(profile=PROFILES[profile])
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
     simulator.faults.add(Fault(Point.RCPT, Say("452 4.5.3 Too many recipients"), recipient="later@*"))
@@ -124,7 +124,7 @@ async def test_each_recipient_has_its_own_reply(connections: Connections, profil
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-async def test_a_421_among_the_recipients_ends_it(connections: Connections, profile: str) -> None:
+async def test_a_421_to_rcpt_ends_the_transaction(connections: Connections, profile: str) -> None:
     """It applies to all recipients that were not refused before."""
     simulator = await connections.simulator(profile=PROFILES[profile])
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), nth=1))
@@ -138,8 +138,7 @@ async def test_a_421_among_the_recipients_ends_it(connections: Connections, prof
     assert not session.open
 
 
-async def test_refusals_before_a_lost_line_are_kept(connections: Connections) -> None:
-    """Replies to RCPT are reported even if the transaction fails later."""
+async def test_refusals_before_a_disconnect_are_reported(connections: Connections) -> None:
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 No such user"), recipient="gone@*"))
     simulator.faults.add(Fault(Point.DOT, Drop()))
@@ -164,7 +163,7 @@ async def test_a_thousand_recipients_in_one_batch(connections: Connections) -> N
 
 
 async def test_parameters_of_mail(connections: Connections) -> None:
-    """SIZE always, BODY and SMTPUTF8 when they are needed, each only where it is offered."""
+    """SIZE always, BODY and SMTPUTF8 if needed, each only if offered."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     await session.send(ENVELOPE, CONTENT, allow_dot)
@@ -181,8 +180,8 @@ async def test_parameters_of_mail(connections: Connections) -> None:
     assert simulator.accepted[2].recipients == ("jürgen@example.net",)
 
 
-async def test_what_is_not_offered_is_not_tried(connections: Connections) -> None:
-    """SMTPUTF8 that the server lacks is a failure of the message at MAIL, and nothing is sent."""
+async def test_smtputf8_that_is_not_offered_fails_the_message(connections: Connections) -> None:
+    """At MAIL, and nothing is sent."""
     simulator = await connections.simulator(profile=ServerProfile(smtputf8=False))
     session = await connections.logged_in(simulator)
     before = simulator.sessions[0].turns
@@ -195,7 +194,7 @@ async def test_what_is_not_offered_is_not_tried(connections: Connections) -> Non
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
 async def test_an_address_cannot_inject_a_command(connections: Connections, end: str) -> None:
-    """A line end in an address is a bug before us; it must not become a command."""
+    """A line end in an address is a bug in a caller."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     with pytest.raises(ValueError, match="line end"):
@@ -204,8 +203,8 @@ async def test_an_address_cannot_inject_a_command(connections: Connections, end:
 
 
 @pytest.mark.parametrize("size", [0, 60_000, 300_000, 3_000_000])
-async def test_it_arrives_byte_true(connections: Connections, size: int) -> None:
-    """Dots at line starts, every octet, small and large."""
+async def test_content_arrives_byte_true(connections: Connections, size: int) -> None:
+    """Dots at line starts, every byte value, small and large."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     lines = [b".", b"..", b".a", b"", b"text." * 12]

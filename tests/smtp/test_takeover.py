@@ -1,4 +1,4 @@
-"""The seam where aiosmtplib's transport becomes ours, on asyncio's and on uvloop's TLS transports.
+"""Takeover of aiosmtplib's transport, on asyncio's and on uvloop's TLS transports.
 
 If a new aiosmtplib breaks one of these, it must not be taken in.
 """
@@ -26,7 +26,7 @@ Runner = Callable[[Coroutine[Any, Any, None]], None]
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Runner:
-    """Run a scenario on a loop of its own."""
+    """Run a scenario on its own loop."""
     runner: Runner = request.param
     return runner
 
@@ -34,7 +34,7 @@ def run(request: pytest.FixtureRequest) -> Runner:
 async def opened(
     stack: AsyncExitStack, folder: Path, script: Callable[[ScriptedConnection], Any], **options: Any
 ) -> Session:
-    """A session with a server that plays `script` after the login."""
+    """Open a session with a server that runs `script` after the login."""
 
     async def whole(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -52,8 +52,8 @@ async def until_dead(session: Session) -> None:
             await asyncio.sleep(0)
 
 
-def test_the_transport_is_ours_alone(run: Runner, tmp_path: Path) -> None:
-    """aiosmtplib's objects are gone, garbage collected, and the session works on."""
+def test_the_transport_has_no_other_protocol(run: Runner, tmp_path: Path) -> None:
+    """aiosmtplib's objects are garbage collected, and the session works on."""
 
     async def scenario() -> None:
         async def script(connection: ScriptedConnection) -> None:
@@ -77,8 +77,8 @@ def test_the_transport_is_ours_alone(run: Runner, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "421"])
-def test_the_end_of_the_connection_reaches_us(run: Runner, tmp_path: Path, end: str) -> None:
-    """FIN, RST and an unsolicited 421 make an idle session dead; nothing is logged or warned."""
+def test_a_disconnect_ends_an_idle_session(run: Runner, tmp_path: Path, end: str) -> None:
+    """FIN, RST and an unsolicited 421; nothing is logged or warned."""
 
     async def scenario() -> None:
         async def script(connection: ScriptedConnection) -> None:
@@ -126,8 +126,8 @@ def test_last_reply_and_end_in_one_segment(run: Runner, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("leftover", [b"421 4.3.2 Service not active\r\n", b"421 4.3.2 Serv", b"421-4.3.2 wait\r\n"])
 @pytest.mark.parametrize("together", [True, False])
-def test_what_came_with_the_login_is_not_lost(run: Runner, tmp_path: Path, leftover: bytes, together: bool) -> None:
-    """Bytes behind the 235 lie with us, whole replies and parts, in one segment or in the next."""
+def test_bytes_after_the_login_are_not_lost(run: Runner, tmp_path: Path, leftover: bytes, together: bool) -> None:
+    """Whole replies and parts, in the segment of the 235 or in the next."""
 
     async def scenario() -> None:
         async def script(connection: ScriptedConnection) -> None:
@@ -149,8 +149,8 @@ def test_what_came_with_the_login_is_not_lost(run: Runner, tmp_path: Path, lefto
     run(scenario())
 
 
-def test_flow_control_reaches_us(run: Runner, tmp_path: Path) -> None:
-    """Writing pauses on our protocol while the server takes nothing, and resumes when it does."""
+def test_writing_pauses_while_the_server_does_not_read(run: Runner, tmp_path: Path) -> None:
+    """And resumes when it does."""
 
     async def scenario() -> None:
         async def script(connection: ScriptedConnection) -> None:
@@ -173,7 +173,7 @@ def test_flow_control_reaches_us(run: Runner, tmp_path: Path) -> None:
 
 
 def test_nothing_is_sent_after_an_abort(run: Runner, tmp_path: Path) -> None:
-    """Neither loop's buffers nor the kernel's deliver a final dot that was given up."""
+    """Neither the loop's nor the kernel's buffers deliver an aborted final dot."""
 
     async def scenario() -> None:
         over = asyncio.Event()
@@ -195,8 +195,8 @@ def test_nothing_is_sent_after_an_abort(run: Runner, tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_a_failed_handshake_leaves_nothing_open(run: Runner, tmp_path: Path) -> None:
-    """A certificate of another authority; the server sees the end of the connection."""
+def test_a_failed_handshake_closes_the_connection(run: Runner, tmp_path: Path) -> None:
+    """With a certificate of another authority."""
 
     async def scenario() -> None:
         async def script(connection: ScriptedConnection) -> None:

@@ -1,4 +1,4 @@
-"""Doors that must stay shut: without verified TLS no login and no mail leaves."""
+"""TLS profiles that must fail: without verified TLS no login and no mail is sent."""
 
 import ssl
 
@@ -30,14 +30,14 @@ PROFILES = {
 
 
 def nothing_left(simulator: Simulator) -> bool:
-    """True if no login and no envelope reached it."""
+    """Return whether the server got neither login nor envelope."""
     commands = [command for session in simulator.sessions for command in session.commands]
     return not simulator.logins and not [it for it in commands if it.split()[0] not in {"EHLO", "STARTTLS", "QUIT"}]
 
 
 @pytest.mark.parametrize("name", PROFILES)
 async def test_nothing_is_sent_without_verified_tls(connections: Connections, name: str) -> None:
-    """The failure says in plain words what is wrong."""
+    """The failure names the fault in plain words."""
     profile, kind, sentence = PROFILES[name]
     simulator = await connections.simulator(profile=profile)
     with pytest.raises(SessionError) as caught:
@@ -48,8 +48,7 @@ async def test_nothing_is_sent_without_verified_tls(connections: Connections, na
     assert nothing_left(simulator)
 
 
-async def test_injected_garbage_is_no_better(connections: Connections) -> None:
-    """Plain text after the 220 to STARTTLS ends the handshake."""
+async def test_text_after_the_starttls_reply_ends_the_handshake(connections: Connections) -> None:
     simulator = await connections.simulator(profile=ServerProfile(inject=b"\x16\x03garbage\r\n"))
     with pytest.raises(SessionError) as caught:
         await connections.logged_in(simulator)
@@ -57,8 +56,7 @@ async def test_injected_garbage_is_no_better(connections: Connections) -> None:
     assert nothing_left(simulator)
 
 
-async def test_text_injected_later_breaks_the_handshake(connections: Connections) -> None:
-    """Plain text in a segment of its own is no TLS."""
+async def test_text_in_a_later_segment_breaks_the_handshake(connections: Connections) -> None:
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(b"220 server ready\r\n")
@@ -75,8 +73,8 @@ async def test_text_injected_later_breaks_the_handshake(connections: Connections
     await server.done()
 
 
-async def test_what_was_offered_in_plain_text_counts_for_nothing(connections: Connections) -> None:
-    """AUTH offered before TLS and not after it is not offered (RFC 3207 §4.2)."""
+async def test_extensions_before_tls_are_discarded(connections: Connections) -> None:
+    """AUTH offered only before TLS is not offered (RFC 3207 §4.2)."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.write(b"220 server ready\r\n")

@@ -19,7 +19,7 @@ PIECES = HEADER + (b"x" * 76 + b"\r\n") * 3_000  # more than one write, less tha
 
 
 class Phases:
-    """A `before_dot` that remembers where the session stood."""
+    """`before_dot` that records the phase of the session."""
 
     def __init__(self, answer: bool = True) -> None:
         self.session: Session | None = None
@@ -36,7 +36,7 @@ class Phases:
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
 async def test_the_dot_is_sent_after_before_dot(connections: Connections, content: bytes) -> None:
-    """`before_dot` is asked once, at CONTENT, while the server has no final dot; then the phase is DOT."""
+    """`before_dot` is called once, at CONTENT, before the final dot is sent; then the phase is DOT."""
     asked = Phases()
 
     async def script(connection: ScriptedConnection) -> None:
@@ -56,7 +56,7 @@ async def test_the_dot_is_sent_after_before_dot(connections: Connections, conten
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
 async def test_a_forbidden_dot_is_not_sent(connections: Connections, content: bytes) -> None:
-    """The message was not sent, and nobody is in doubt about it."""
+    """The message was not sent, without doubt."""
     asked = Phases(answer=False)
 
     async def script(connection: ScriptedConnection) -> None:
@@ -74,8 +74,8 @@ async def test_a_forbidden_dot_is_not_sent(connections: Connections, content: by
 
 @pytest.mark.parametrize("content", [CONTENT, PIECES], ids=["one write", "many"])
 @pytest.mark.parametrize("reply", [b"552 5.3.4 Too large\r\n", b"421 4.3.2 Service not active\r\n"])
-async def test_a_reply_before_the_dot_is_the_answer(connections: Connections, content: bytes, reply: bytes) -> None:
-    """At CONTENT; the dot never leaves, though its mark was made."""
+async def test_a_refusal_before_the_dot_is_the_reply(connections: Connections, content: bytes, reply: bytes) -> None:
+    """At CONTENT; the dot is not sent, though it was marked."""
     said = asyncio.Event()
 
     async def script(connection: ScriptedConnection) -> None:
@@ -99,8 +99,7 @@ async def test_a_reply_before_the_dot_is_the_answer(connections: Connections, co
     await server.done()
 
 
-async def test_a_refusal_in_the_middle_of_an_upload(connections: Connections) -> None:
-    """The upload stops there: the rest does not follow."""
+async def test_a_refusal_during_the_upload_stops_it(connections: Connections) -> None:
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -120,8 +119,7 @@ async def test_a_refusal_in_the_middle_of_an_upload(connections: Connections) ->
     assert len(server.connections[0].received) < len(LARGE) // 2
 
 
-async def test_thanks_before_the_dot_are_no_answer(connections: Connections) -> None:
-    """A 250 out of turn must not be taken for the reply to the dot."""
+async def test_a_250_before_the_dot_is_no_reply_to_it(connections: Connections) -> None:
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -142,7 +140,7 @@ async def test_thanks_before_the_dot_are_no_answer(connections: Connections) -> 
 
 
 async def test_nothing_is_sent_after_a_timeout(connections: Connections) -> None:
-    """The dot was written but not taken; neither our buffer nor the kernel's may deliver it afterwards."""
+    """Neither our buffer nor the kernel's delivers the written dot afterwards."""
     over = asyncio.Event()
 
     async def script(connection: ScriptedConnection) -> None:
@@ -165,7 +163,7 @@ async def test_nothing_is_sent_after_a_timeout(connections: Connections) -> None
 
 @pytest.mark.parametrize("at", ["content", "dot"])
 async def test_nothing_is_sent_after_a_cancelled_send(connections: Connections, at: str) -> None:
-    """A stop in the middle of the upload, and one while the reply is awaited."""
+    """During the upload, and while the reply is awaited."""
     over, asked = asyncio.Event(), Phases()
 
     async def script(connection: ScriptedConnection) -> None:
@@ -192,8 +190,8 @@ async def test_nothing_is_sent_after_a_cancelled_send(connections: Connections, 
     await server.done()
 
 
-async def test_a_link_that_takes_nothing_is_given_up(connections: Connections) -> None:
-    """A stalled upload ends at CONTENT: surely not sent."""
+async def test_a_stalled_upload_fails_at_content(connections: Connections) -> None:
+    """Certainly not sent."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -208,8 +206,8 @@ async def test_a_link_that_takes_nothing_is_given_up(connections: Connections) -
     server.connections[0].resume_reading()
 
 
-async def test_a_slow_reader_costs_no_memory(connections: Connections) -> None:
-    """8 MB of content are not copied, and the buffers stay small."""
+async def test_a_slow_reader_keeps_the_buffers_small(connections: Connections) -> None:
+    """8 MB of content are not copied."""
     most = 0
 
     async def script(connection: ScriptedConnection) -> None:
@@ -238,7 +236,7 @@ async def test_a_slow_reader_costs_no_memory(connections: Connections) -> None:
 
 @pytest.mark.parametrize("replies", [b"550 5.1.1 a\r\n550 5.1.1 b\r\n", b"452 4.5.3 a\r\n550 5.1.1 b\r\n"])
 async def test_a_354_without_recipients_gets_an_empty_content(connections: Connections, replies: bytes) -> None:
-    """All are refused and yet 354: a dot alone, then the server can be left in order (RFC 2920 §3.1)."""
+    """All are refused and yet 354: a dot alone, then the session can be quit (RFC 2920 §3.1)."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -257,8 +255,8 @@ async def test_a_354_without_recipients_gets_an_empty_content(connections: Conne
     await server.done()
 
 
-async def test_a_refused_sender_and_yet_a_go_ahead(connections: Connections) -> None:
-    """MAIL decides. A server that would relay without a sender gets no dot at all."""
+async def test_a_354_after_a_refused_sender_gets_no_dot(connections: Connections) -> None:
+    """MAIL decides; a dot could relay the message."""
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()
@@ -274,8 +272,7 @@ async def test_a_refused_sender_and_yet_a_go_ahead(connections: Connections) -> 
     await server.done()
 
 
-async def test_in_step_nothing_follows_a_refused_sender(connections: Connections) -> None:
-    """Each command waits for the previous reply without PIPELINING."""
+async def test_without_pipelining_nothing_follows_a_refused_sender(connections: Connections) -> None:
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login(SECURE_IN_STEP)
@@ -290,8 +287,7 @@ async def test_in_step_nothing_follows_a_refused_sender(connections: Connections
     await server.done()
 
 
-async def test_a_reply_just_before_the_end_still_counts(connections: Connections) -> None:
-    """The server accepts and closes in the same breath."""
+async def test_a_reply_before_a_disconnect_counts(connections: Connections) -> None:
 
     async def script(connection: ScriptedConnection) -> None:
         await connection.accept_login()

@@ -1,1 +1,1 @@
-"""Traces: by the SDK's own memory, and by a real receiver of OTLP."""
+"""Traces, recorded in memory and by a real OTLP receiver."""

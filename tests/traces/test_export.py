@@ -1,4 +1,4 @@
-"""Traces over the wire: `postern serve` with OpenTelemetry's variables, before a real receiver of OTLP over HTTP."""
+"""Export of traces: `postern serve` with OpenTelemetry's variables and a real receiver of OTLP over HTTP."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.webhooks.receiver import Receiver
 
 
 async def test_spans_arrive_at_a_collector(tmp_path: Path) -> None:
-    """By the standard variables alone; what waits is sent before the process ends."""
+    """With the standard variables alone; pending spans are sent before the process ends."""
     async with Simulator(accounts=[ACCOUNT]) as simulator, Receiver() as collector:
         simulator.write_ca(tmp_path / "ca.pem")
         environment = {
@@ -61,8 +61,7 @@ async def test_spans_arrive_at_a_collector(tmp_path: Path) -> None:
     assert ours >= {"POST /emails", "commit", "claim", "relay", "smtp dot", "settle"}
 
 
-def test_without_being_asked_nothing_is_imported() -> None:
-    """Not the SDK, not the exporter: whoever does not trace pays for none of it."""
+def test_without_tracing_its_packages_are_not_imported() -> None:
     code = (
         "import sys, app.cli.serve, app.main; "
         "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
@@ -83,8 +82,8 @@ def test_without_being_asked_nothing_is_imported() -> None:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
     ],
 )
-def test_traces_are_asked_for_by_the_standard_variables(environment: dict[str, str], wanted: bool) -> None:
-    """And only by those."""
+def test_the_standard_variables_enable_tracing(environment: dict[str, str], wanted: bool) -> None:
+    """And no others."""
     assert traces_wanted(environment) is wanted
 
 
@@ -101,8 +100,8 @@ def test_traces_are_asked_for_by_the_standard_variables(environment: dict[str, s
         ),
     ],
 )
-def test_what_cannot_be_is_one_line(environment: dict[str, str], line: str) -> None:
-    """It names the variable, what is wrong and what would be right."""
+def test_a_wrong_variable_is_one_line(environment: dict[str, str], line: str) -> None:
+    """It has the variable, the fault and the fix."""
     with pytest.raises(SettingsError) as raised:
         traces_wanted(environment)
     assert str(raised.value) == line

@@ -1,4 +1,4 @@
-"""One trace leads from the caller's request over the commit to the claim, the phases of SMTP and the settlement."""
+"""One trace from the caller's request over the commit to the claim, the phases of SMTP and the settlement."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ SENDING = ["smtp mail", "smtp rcpt", "smtp data", "smtp content", "smtp dot"]
 
 @pytest.fixture
 async def seen() -> AsyncIterator[InMemorySpanExporter]:
-    """What was recorded, while spans are made."""
+    """Recorder of all spans."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.set_recorder(OtelSpanRecorder(provider))
@@ -38,7 +38,7 @@ async def seen() -> AsyncIterator[InMemorySpanExporter]:
 
 @pytest.fixture
 async def harness(seen: InMemorySpanExporter, tmp_path: Path) -> AsyncIterator[Harness]:
-    """Postern before a simulator."""
+    """Postern with a simulator."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
         async with open_harness(simulator, settings_for(simulator, tmp_path, messages_per_minute=100_000)) as harness:
@@ -46,7 +46,7 @@ async def harness(seen: InMemorySpanExporter, tmp_path: Path) -> AsyncIterator[H
 
 
 async def sent(harness: Harness, seen: InMemorySpanExporter, state: str = "done", **changes: str) -> Named:
-    """The spans of one email's trace, by name, once its attempt is told."""
+    """Return the spans of one email's trace by name, once its attempt is reported."""
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "mine"}
     answer = await harness.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
     await harness.until(answer.json()["id"], state)
@@ -59,12 +59,12 @@ async def sent(harness: Harness, seen: InMemorySpanExporter, state: str = "done"
 
 
 def of_trace(seen: InMemorySpanExporter) -> list[ReadableSpan]:
-    """All of the caller's trace."""
+    """Return all spans of the caller's trace."""
     return [span for span in seen.get_finished_spans() if f"{context(span).trace_id:032x}" == TRACE]
 
 
 def of_status(seen: InMemorySpanExporter, status: int) -> list[ReadableSpan]:
-    """The requests that were answered so."""
+    """Return the spans of requests with this status."""
     return [
         span
         for span in seen.get_finished_spans()
@@ -73,14 +73,14 @@ def of_status(seen: InMemorySpanExporter, status: int) -> list[ReadableSpan]:
 
 
 def context(span: ReadableSpan) -> SpanContext:
-    """Its own."""
+    """Return its context."""
     own: SpanContext | None = span.context
     assert own is not None
     return own
 
 
 def parents(spans: Named) -> dict[str, str]:
-    """Of each span the name of the one that it is a part of."""
+    """Return the name of each span's parent."""
     names = {context(span).span_id: name for name, span in spans.items()}
     return {
         name: names.get(span.parent.span_id, f"{span.parent.span_id:016x}")
@@ -89,8 +89,8 @@ def parents(spans: Named) -> dict[str, str]:
     }
 
 
-async def test_a_trace_leads_through_the_store(harness: Harness, seen: InMemorySpanExporter) -> None:
-    """Every step is there once, under the step that it is a part of, in its order."""
+async def test_a_trace_continues_through_the_store(harness: Harness, seen: InMemorySpanExporter) -> None:
+    """Every step once, with its parent, in order."""
     spans = await sent(harness, seen)
     assert parents(spans) == {
         "POST /emails": PARENT,
@@ -108,8 +108,8 @@ async def test_a_trace_leads_through_the_store(harness: Harness, seen: InMemoryS
     assert whole.end_time == inside[-1].end_time
 
 
-async def test_spans_hold_facts_and_nothing_of_the_mail(harness: Harness, seen: InMemorySpanExporter) -> None:
-    """Ids, names and numbers; no recipient, no subject, no word of the upstream's."""
+async def test_spans_have_no_mail_data(harness: Harness, seen: InMemorySpanExporter) -> None:
+    """Ids, names and numbers; no recipient, subject or reply text."""
     harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))
     spans = await sent(harness, seen, to="lovelace@example.net", subject="Nobody's business", text="Most secret")
     assert spans["relay"].status.status_code is StatusCode.ERROR
@@ -134,8 +134,8 @@ async def test_spans_hold_facts_and_nothing_of_the_mail(harness: Harness, seen: 
         assert not [word for word in ("lovelace", "business", "secret", "is unknown") if word in told], told
 
 
-async def test_an_attempt_that_fails_is_an_error_by_its_rule(harness: Harness, seen: InMemorySpanExporter) -> None:
-    """And a request that is refused is a span too, named by its route and not by its path."""
+async def test_a_failed_attempt_is_an_error_named_by_its_rule(harness: Harness, seen: InMemorySpanExporter) -> None:
+    """A refused request has a span, too, named by its route and not by its path."""
     harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now")))
     spans = await sent(harness, seen, "deferred")
     assert spans["relay"].status.status_code is StatusCode.ERROR
@@ -149,16 +149,17 @@ async def test_an_attempt_that_fails_is_an_error_by_its_rule(harness: Harness, s
 
 
 @pytest.mark.parametrize("given", ["", "00-nonsense", f"00-{'0' * 32}-{PARENT}-01", "00-00-00-00"])
-async def test_another_header_begins_a_new_trace(harness: Harness, seen: InMemorySpanExporter, given: str) -> None:
-    """The email goes its way."""
+async def test_an_invalid_traceparent_begins_a_new_trace(
+    harness: Harness, seen: InMemorySpanExporter, given: str
+) -> None:
     answer = await harness.caller.post("/emails", json=EMAIL, headers=[("traceparent", given)])
     await harness.until(answer.json()["id"], "done")
     (span,) = [span for span in seen.get_finished_spans() if span.name == "POST /emails"]
     assert span.parent is None
 
 
-async def test_a_trace_leads_on_after_a_restart(seen: InMemorySpanExporter, tmp_path: Path) -> None:
-    """The store has it: whoever relays the email, and whenever."""
+async def test_a_trace_continues_after_a_restart(seen: InMemorySpanExporter, tmp_path: Path) -> None:
+    """Its context is in the store."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
         settings = settings_for(simulator, tmp_path)
         async with open_harness(simulator, settings) as before:

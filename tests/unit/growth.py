@@ -1,4 +1,4 @@
-"""Measurement of how the time of a function grows with the length of a text. Robust against a busy machine."""
+"""Measurement of a function's time by length of its text, robust on a busy machine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -57,7 +57,7 @@ CHARACTERS = " !\"#$%&'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~\t\n\r\0\x7fé\u2028"
 
 
 def pumped(words: tuple[str, ...] = (), alphabet: str = "") -> Iterator[Callable[[int], str]]:
-    """Hostile texts of any size: every character, word and pair of the alphabet repeated, alone and with odd ends."""
+    """Yield hostile texts of any size: characters, words and pairs of the alphabet repeated, with odd ends."""
     pairs = ("".join(pair) for pair in product(alphabet, repeat=2) if pair[0] != pair[1])
     for word in dict.fromkeys((*CHARACTERS, *WORDS, *words, *pairs)):
         for start, end in (("", ""), ("", "\0"), ("a", "!")):
@@ -69,7 +69,7 @@ def pumped(words: tuple[str, ...] = (), alphabet: str = "") -> Iterator[Callable
 
 
 def grows_too_fast(run: Callable[[str], object], text: Callable[[int], str]) -> bool:
-    """Whether twice the length costs more than MOST times the time. `run` may refuse the text by ValueError."""
+    """Return whether twice the length costs more than MOST times the time. `run` may raise ValueError."""
     if any(_slow(run, text(size)) for size in _SMALL):
         return True
     for size in SIZES:

@@ -14,16 +14,14 @@ def test_a_session_lasts_its_time() -> None:
     assert sessions.read(cookie, NOW + SESSION_LIFETIME) is None
 
 
-def test_whose_it_is_stays_what_it_is() -> None:
-    """The cookie of a guest session is not that of an operator."""
+def test_a_guest_session_is_no_operator_session() -> None:
     sessions = Sessions(PASSWORD)
     for operator in (True, False):
         session = sessions.begin(NOW, operator=operator)
         assert sessions.read(sessions.cookie(session), NOW) == session
 
 
-def test_a_token_is_of_one_session() -> None:
-    """A token is valid for one session and one password."""
+def test_a_csrf_token_is_valid_for_one_session_and_password() -> None:
     sessions, others = Sessions(PASSWORD), Sessions("another-password-than-that")
     one, two = sessions.begin(NOW, operator=True), sessions.begin(NOW, operator=True)
     assert sessions.check_csrf_token(one, sessions.token(one))
@@ -32,8 +30,8 @@ def test_a_token_is_of_one_session() -> None:
     assert others.read(sessions.cookie(one), NOW) is None
 
 
-def test_the_password_and_nothing_else() -> None:
-    """Any text can be compared with the password."""
+def test_only_the_password_is_accepted() -> None:
+    """Any text can be compared."""
     sessions = Sessions(PASSWORD)
     assert sessions.check_password(PASSWORD)
     for other in ("", PASSWORD[:-1], PASSWORD + " ", PASSWORD.upper(), "\udcff", "é" * 10_000):

@@ -1,4 +1,4 @@
-"""Every regular expression and parser that reads text from outside takes time in proportion to its length.
+"""Every regular expression and parser of external text takes linear time.
 
 Growth is measured, never time. A new pattern is found by itself, if it is compiled into a global of its module.
 """
@@ -40,7 +40,7 @@ METHODS = ("search", "match", "fullmatch", "sub", "findall", "finditer", "split"
 
 
 class Found(NamedTuple):
-    """A pattern, and the methods by which its module uses it."""
+    """Pattern, and the methods by which its module uses it."""
 
     place: str
     pattern: re.Pattern[Any]
@@ -48,14 +48,14 @@ class Found(NamedTuple):
 
 
 def modules() -> Iterator[Any]:
-    """All of the application but what cannot be imported without an extra."""
+    """Yield all modules of the application that can be imported without an extra."""
     for info in pkgutil.walk_packages(app.__path__, "app."):
         if info.name not in ("app.__main__", "app.tracing_otel") and ".migrations." not in info.name:
             yield importlib.import_module(info.name)
 
 
 def patterns() -> list[Found]:
-    """Those in module globals, alone or in a collection; each once."""
+    """Yield those in module globals, alone or in a collection, each once."""
     sources = "\n".join(path.read_text("utf-8") for path in APP.rglob("*.py"))
     found: dict[re.Pattern[Any], Found] = {}
     for module in modules():
@@ -78,7 +78,7 @@ FOUND = patterns()
 
 
 def worked(pattern: re.Pattern[Any], method: str) -> Callable[[str], object]:
-    """The method of the pattern to its end, over text or bytes."""
+    """Run the method of the pattern to its end, over text or bytes."""
 
     def run(text: str) -> object:
         subject: Any = text.encode("utf-8", "surrogatepass") if isinstance(pattern.pattern, bytes) else text
@@ -91,14 +91,14 @@ def worked(pattern: re.Pattern[Any], method: str) -> Callable[[str], object]:
 
 
 def assert_linear(run: Callable[[str], object], *words: str, alphabet: str = "") -> None:
-    """No hostile text costs it more than in proportion."""
+    """Check that no hostile text takes more than linear time."""
     assert [text(12) for text in pumped(words, alphabet) if grows_too_fast(run, text)] == []
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("found", FOUND, ids=[found.place for found in FOUND])
 def test_a_pattern_is_linear(found: Found) -> None:
-    """By each method that the code uses, over texts that are made of its own characters."""
+    """By each method that the code uses, over texts of its own characters."""
     source = (
         found.pattern.pattern if isinstance(found.pattern.pattern, str) else found.pattern.pattern.decode("latin-1")
     )
@@ -108,7 +108,7 @@ def test_a_pattern_is_linear(found: Found) -> None:
 
 
 def test_every_pattern_is_found() -> None:
-    """None is made within a function, and none is given as text to a function of `re`."""
+    """None is made within a function, and none is passed as text to a function of `re`."""
     assert len(FOUND) > 60
     for path in APP.rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
@@ -130,8 +130,7 @@ def test_every_pattern_is_found() -> None:
         (r"a.*b", "search", "a"),
     ],
 )
-def test_what_is_not_linear_is_noticed(pattern: str, method: str, text: str) -> None:
-    """The test of the test."""
+def test_a_quadratic_pattern_is_detected(pattern: str, method: str, text: str) -> None:
     assert grows_too_fast(worked(re.compile(pattern), method), lambda size: (text * size)[:size])
     assert not grows_too_fast(worked(re.compile("a++b|[^@]++@|x"), "match"), lambda size: (text * size)[:size])
 

@@ -1,4 +1,4 @@
-"""The log says what failed and where, and keeps every secret that was near."""
+"""Log lines have fault and place, and no secret."""
 
 import json
 import re
@@ -19,14 +19,14 @@ def _as_before() -> Iterator[None]:
 
 
 def failing(password: str) -> None:
-    """A bug in a function that holds a secret."""
+    """Raise in a function that holds a secret."""
     held = [password]
     raise KeyError(len(held))
 
 
 @pytest.mark.parametrize("human", [True, False])
 def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str], human: bool) -> None:
-    """Lines of code, but never what the variables held (design guarantee 6)."""
+    """Source lines, but not the values of variables (design guarantee 6)."""
     logs.configure(human=human)
     try:
         failing("correct" + "horse")
@@ -39,7 +39,7 @@ def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str], human: 
 
 
 def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever came from outside: it cannot end a line, speak to a terminal, or keep the line from being written."""
+    """No external text can end a line, control a terminal, or prevent the write."""
     odd = "\n\x1b[2J\x7f\x9b\u2028\ud800ü"
     for told in (odd, odd.replace("\ud800", "")):
         logs.configure(human=False)
@@ -55,7 +55,7 @@ def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_addresses_can_be_masked(capsys: pytest.CaptureFixture[str]) -> None:
-    """Wherever they stand in a line, tracebacks included; those of our own mailboxes stay, as a mend names them."""
+    """Anywhere in a line, with tracebacks; those of our own mailboxes stay, because a fix names them."""
     theirs = ["ada.lovelace@example.net", '"ada l."@example.net', "ädä@exämple.net", "ADA+tag@example.net"]
     for human in (True, False):
         logs.configure(human=human, shown=frozenset({"noreply@contoso.com"}))
@@ -100,7 +100,7 @@ def test_addresses_can_be_masked(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_every_form_of_a_local_part_is_masked(capsys: pytest.CaptureFixture[str], text: str, masked: str) -> None:
-    """Quoted ones with quotation marks and @ inside, too, and nothing else is."""
+    """Also quoted ones with quotation marks and @ inside."""
     logs.configure(human=False, shown=frozenset({"noreply@contoso.com"}))
     logs.refused(status=404, name="not_found", message=text, method="GET", path="/", client="127.0.0.1")
     assert json.loads(capsys.readouterr().err)["message"] == masked
@@ -111,7 +111,7 @@ def test_every_form_of_a_local_part_is_masked(capsys: pytest.CaptureFixture[str]
 def test_no_line_repeats_more_than_some_hundred_characters_of_a_value(
     capsys: pytest.CaptureFixture[str], human: bool, shown: frozenset[str] | None
 ) -> None:
-    """Whatever the value is: a path, a reply, the words of an exception."""
+    """A path, a reply, the text of an exception."""
     logs.configure(human=human, shown=shown)
     huge = "x" * 5_000_000
     logs.refused(status=404, name="not_found", message=huge, method=huge, path=f"/{huge} @x", client="127.0.0.1")
@@ -126,8 +126,8 @@ def test_no_line_repeats_more_than_some_hundred_characters_of_a_value(
     assert "ValueError: xxx" in written
 
 
-def test_for_people_what_acts_on_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    """In values with blanks and without, and in the words of an exception; colours are ours alone."""
+def test_lines_for_a_terminal_escape_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    """In values with and without blanks, and in the text of an exception; only our own colours are used."""
     logs.configure(human=True)
     for odd in ("\x1b[2J\x9b\u202e\x7f\u200b", "a b\x1b[2J\x9b\u202e\x7f\u200b\nforged"):
         logs.refused(status=404, name="not_found", message=odd, method=odd, path=odd, client=odd)
@@ -141,8 +141,7 @@ def test_for_people_what_acts_on_a_terminal_is_escaped(capsys: pytest.CaptureFix
     assert "\\x1b[2J" in written
 
 
-def test_a_name_is_a_name_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a phase and an outcome the word is written, not what Python calls it."""
+def test_an_enum_is_written_as_its_value(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(human=True)
     logs.attempted(
         UUID(int=1), mailbox="m@contoso.com", number=1, phase=Phase.DOT, outcome=Event.GIVE_BACK, seconds=0.1, reply=""

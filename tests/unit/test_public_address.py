@@ -1,4 +1,4 @@
-"""Which addresses are public, by an explicit list: the same with every version of Python."""
+"""Public addresses by an explicit list, the same with every version of Python."""
 
 import ipaddress
 
@@ -13,8 +13,8 @@ from app.mail.webhook.public_address import is_public
     "address",
     ["8.8.8.8", "93.184.215.14", "2606:4700::6810:84e5", "64:ff9b::808:808", "2002:808:808::1", "::ffff:8.8.8.8"],
 )
-def test_what_is_public(address: str) -> None:
-    """Also behind the translation of an IPv6-only network (RFC 6052)."""
+def test_public_addresses(address: str) -> None:
+    """Also behind NAT64 (RFC 6052)."""
     assert is_public(address)
 
 
@@ -28,8 +28,8 @@ def test_what_is_public(address: str) -> None:
         "2001:0:4136:e378:8000:63bf:3fff:fdd2",  # Teredo, with 192.0.2.45 in it
     ],
 )
-def test_what_is_not(address: str) -> None:
-    """Loopback, private, link-local, shared, reserved, multicast, and those in addresses of transition."""
+def test_addresses_that_are_not_public(address: str) -> None:
+    """Loopback, private, link-local, shared, reserved, multicast, and those in transition addresses."""
     assert not is_public(address)
 
 
@@ -43,7 +43,7 @@ def test_what_is_not(address: str) -> None:
     ],
 )
 def test_special_purpose_and_metadata_addresses_are_not_public(address: str) -> None:
-    """Also those that a version of Python takes for global, and those that clouds use; mapped and by NAT64 too."""
+    """Also those that some versions of Python call global, and those of clouds; mapped and by NAT64, too."""
     assert not is_public(address)
 
 
@@ -63,13 +63,12 @@ def test_special_purpose_and_metadata_addresses_are_not_public(address: str) -> 
     ],
 )
 def test_the_neighbours_of_special_networks_are_public(address: str) -> None:
-    """The list has networks and not more than them."""
     assert is_public(address)
 
 
 @given(st.ip_addresses(v=4))
 def test_what_python_calls_private_is_not_public(ip: ipaddress.IPv4Address) -> None:
-    """Whatever its version; and a mapped address is as public as its own."""
+    """A mapped address is as public as its own."""
     if not ip.is_global or ip.is_multicast:
         assert not is_public(str(ip))
     assert is_public(f"::ffff:{ip}") == is_public(f"64:ff9b::{ip}") == is_public(str(ip))

@@ -1,4 +1,4 @@
-"""A house whose mailbox has no bound on its pace, for tests in the loop's own time."""
+"""Postern without a rate limit, for tests in the loop's own time."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,7 +18,7 @@ Open = Callable[..., AbstractAsyncContextManager[Harness]]
 
 @pytest.fixture
 def new_harness(tmp_path: Path) -> Open:
-    """A Postern before a simulator; opened again in one test it has the same database."""
+    """Start a Postern with a simulator; a second one in the same test has the same database."""
 
     @asynccontextmanager
     async def open_one(clock: Clock | None = None, **settings: Any) -> AsyncIterator[Harness]:

@@ -1,4 +1,4 @@
-"""The shortest words for having a webhook, and the judges of what comes."""
+"""Creation of a webhook, its events, and verification of signatures."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.webhooks.receiver import Got, Json
 
 
 async def listen(harness: Harness, url: str, *events: str) -> Json:
-    """A new webhook as its maker reads it."""
+    """Create a webhook; return it as its creator reads it."""
     answer = await harness.caller.post("/webhooks", json={"endpoint": url, "events": list(events or EventType)})
     assert answer.status_code == 200, answer.text
     made: Json = answer.json()
@@ -22,7 +22,7 @@ async def listen(harness: Harness, url: str, *events: str) -> Json:
 
 
 async def ask(harness: Harness, method: str, path: str, **body: Any) -> Json:
-    """What the API answers, which has to be a success."""
+    """Return the response of the API, which must be a success."""
     answer = await harness.caller.request(method, path, json=body or None)
     assert answer.status_code == 200, answer.text
     value: Json = answer.json()
@@ -30,13 +30,13 @@ async def ask(harness: Harness, method: str, path: str, **body: Any) -> Json:
 
 
 async def events_of(harness: Harness, webhook: str, query: str = "") -> list[Json]:
-    """What an endpoint was told and is to be told, the newest first."""
+    """Return the sent and pending events of an endpoint, the newest first."""
     page: list[Json] = (await ask(harness, "GET", f"/webhooks/{webhook}/events{query}"))["data"]
     return page
 
 
 async def statuses(harness: Harness, webhook: str, **wanted: int) -> list[Json]:
-    """The newest events of an endpoint, once so many of them have these statuses: what came is written down later."""
+    """Return the newest events once this many have these statuses, which are stored after the delivery."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
             events = await events_of(harness, webhook, "?limit=100")
@@ -46,7 +46,7 @@ async def statuses(harness: Harness, webhook: str, **wanted: int) -> list[Json]:
 
 
 async def settled(harness: Harness, webhook: str, event: str, tries: int) -> list[Json]:
-    """The tries of an event, the newest first, once so many are written down."""
+    """Return the attempts of an event, the newest first, once this many are stored."""
     path = f"/webhooks/{webhook}/events/{event}/attempts"
     async with asyncio.timeout(WAIT_TIMEOUT):
         while len(attempts := (await ask(harness, "GET", path))["data"]) < tries:
@@ -56,7 +56,7 @@ async def settled(harness: Harness, webhook: str, event: str, tries: int) -> lis
 
 
 def verify(got: Got, secret: str) -> None:
-    """By the packages of Standard Webhooks, of Svix and of Resend, each by its own headers. Raises what they raise."""
+    """Verify with the packages of Standard Webhooks, Svix and Resend, each with its headers. Raises their errors."""
     standard = {name: value for name, value in got.headers.items() if name.startswith("webhook-")}
     svix_own = {name: value for name, value in got.headers.items() if name.startswith("svix-")}
     assert len(standard) == len(svix_own) == 3

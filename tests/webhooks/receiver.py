@@ -1,4 +1,4 @@
-"""A webhook's receiver: a real HTTP server on a real socket, which remembers what it got and answers as it is told."""
+"""Webhook receiver: a real HTTP server that records requests and answers as instructed."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """One request as it came over the wire."""
+    """Received request."""
 
     path: str
     headers: dict[str, str]  # names in lower case
@@ -22,24 +22,24 @@ class Got:
 
     @property
     def id(self) -> str:
-        """The id of the event."""
+        """Id of the event."""
         return self.headers["webhook-id"]
 
     @property
     def event(self) -> Json:
-        """What was told."""
+        """Parsed event."""
         value: Json = json.loads(self.body)
         return value
 
     @property
     def email(self) -> str:
-        """The email that it is about."""
+        """Id of its email."""
         return str(self.event["data"]["email_id"])
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How to answer. A status of 0: not at all, the connection is closed."""
+    """Response of the receiver. Status 0: none, the connection is closed."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -74,24 +74,24 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """URL of the receiver."""
         return f"http{'s' if self._tls else ''}://localhost:{self.port}/hook?from=postern"
 
     @property
     def types(self) -> dict[str, list[str]]:
-        """Of each email the types that were taken, in their order."""
+        """Return the accepted types of each email, in order."""
         types: dict[str, list[str]] = defaultdict(list)
         for got in self.taken:
             types[got.email].append(got.event["type"])
         return types
 
     async def start(self) -> None:
-        """Listen, on the port of the last time if there was one."""
+        """Listen, on the previous port if there was one."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def kill(self) -> None:
-        """Stop listening and cut every connection, whatever is under way on it."""
+        """Stop listening and cut every connection."""
         if self._server:
             self._server.close()
             self._server = None
@@ -100,7 +100,7 @@ class Receiver:
         await asyncio.sleep(0)
 
     async def until(self, true: Callable[[], bool], patience: float = 60.0) -> None:
-        """Wait until something is so; it is looked at after every request."""
+        """Wait for a condition, which is checked after every request."""
         async with asyncio.timeout(patience), self._changed:
             await self._changed.wait_for(true)
 

@@ -1,4 +1,4 @@
-"""At least once, in order, whatever befalls the receiver (api.md §6 and §7, W2 and W5)."""
+"""At-least-once delivery in order under every receiver fault (api.md §6 and §7, W2 and W5)."""
 
 import asyncio
 from uuid import uuid4
@@ -40,7 +40,7 @@ async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(
 
 
 async def post_all(harness: Harness) -> set[str]:
-    """As many callers as a company has, all at once; the ids."""
+    """Post from many concurrent callers; return the ids."""
     gate = asyncio.Semaphore(16)
 
     async def post() -> str:
@@ -51,13 +51,13 @@ async def post_all(harness: Harness) -> set[str]:
 
 
 def ids(got: list[Got]) -> set[str]:
-    """Of the events."""
+    """Return the ids of the events."""
     return {one.id for one in got}
 
 
 @autojump
 async def test_an_event_waits_for_the_earlier_one_of_its_email(new_harness: Open) -> None:
-    """Until that was taken; other emails do not wait."""
+    """Other emails do not wait."""
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url)
         id = await harness.post(scheduled_at="in 2 seconds")
@@ -74,8 +74,8 @@ async def test_an_event_waits_for_the_earlier_one_of_its_email(new_harness: Open
 
 
 @autojump
-async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_replayed(new_harness: Open) -> None:
-    """By the schedule; what waits behind it goes then. A replay is the same event under the same id."""
+async def test_an_event_fails_after_ten_attempts_and_can_be_replayed(new_harness: Open) -> None:
+    """By the schedule; the next one is then sent. A replay has the same id."""
     clock = JumpingClock()
     async with new_harness(clock) as harness, Receiver(lambda _: Reply(500, body="I am \0broken")) as receiver:
         made = await listen(harness, receiver.url, "email.scheduled", "email.canceled")
@@ -109,7 +109,7 @@ async def test_it_is_tried_ten_times_in_three_days_then_given_up_and_can_be_repl
 
 @autojump
 async def test_one_event_can_be_replayed(new_harness: Open) -> None:
-    """Under the same id, also when it was taken before."""
+    """With the same id, also after a delivery."""
     async with new_harness() as harness, Receiver() as receiver:
         made = await listen(harness, receiver.url, "email.sent")
         await harness.post()
@@ -123,8 +123,8 @@ async def test_one_event_can_be_replayed(new_harness: Open) -> None:
 
 
 @autojump
-async def test_w5_410_disables_and_what_waited_goes_when_it_is_enabled_again(new_harness: Open) -> None:
-    """Nothing is posted meanwhile."""
+async def test_w5_410_disables_until_enabled_again(new_harness: Open) -> None:
+    """Nothing is posted meanwhile; waiting events follow."""
     async with new_harness() as harness, Receiver(lambda _: Reply(410)) as receiver:
         made = await listen(harness, receiver.url, "email.sent")
         await harness.post()
@@ -146,7 +146,7 @@ async def test_w5_410_disables_and_what_waited_goes_when_it_is_enabled_again(new
 
 @autojump
 async def test_w5_a_redirect_is_not_followed(new_harness: Open) -> None:
-    """It is a failure like any other."""
+    """It is a failed attempt."""
     async with new_harness() as harness, Receiver() as elsewhere, Receiver() as receiver:
         receiver.answer = lambda _: Reply(307, {"location": elsewhere.url})
         await listen(harness, receiver.url, "email.sent")
@@ -156,8 +156,8 @@ async def test_w5_a_redirect_is_not_followed(new_harness: Open) -> None:
 
 
 @autojump
-async def test_w5_a_private_address_is_refused_where_it_is_connected_to(new_harness: Open) -> None:
-    """Whatever the name says. The reason can be read."""
+async def test_w5_a_private_address_is_refused_at_the_connection(new_harness: Open) -> None:
+    """For any name. The reason is readable."""
     async with new_harness(webhook_private_addresses=False) as harness, Receiver() as receiver:
         made = await listen(harness, receiver.url.replace("http:", "https:"), "email.sent")
         await harness.until(await harness.post(), "done")
@@ -170,8 +170,8 @@ async def test_w5_a_private_address_is_refused_where_it_is_connected_to(new_harn
 
 
 @autojump
-async def test_a_receiver_that_asks_for_time_gets_it(new_harness: Open) -> None:
-    """429 with Retry-After: nothing is posted to it before that, no other event either."""
+async def test_retry_after_delays_all_events_of_the_endpoint(new_harness: Open) -> None:
+    """429 with Retry-After."""
     async with new_harness() as harness, Receiver() as receiver:
         answers = iter([Reply(429, {"retry-after": "120"})])
         receiver.answer = lambda _: next(answers, Reply())
@@ -185,8 +185,8 @@ async def test_a_receiver_that_asks_for_time_gets_it(new_harness: Open) -> None:
 
 @pytest.mark.parametrize("wish", ["Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -9999", "1e999", ","])
 @autojump
-async def test_a_wish_out_of_range_is_a_counted_try(new_harness: Open, wish: str) -> None:
-    """It is written down as any other try, and the next one comes by the schedule."""
+async def test_an_invalid_retry_after_is_ignored(new_harness: Open, wish: str) -> None:
+    """The next attempt follows by the schedule."""
     async with new_harness() as harness, Receiver(lambda _: Reply(500, {"retry-after": wish})) as receiver:
         made = await listen(harness, receiver.url, "email.sent")
         await harness.post()
@@ -196,8 +196,8 @@ async def test_a_wish_out_of_range_is_a_counted_try(new_harness: Open, wish: str
 
 
 @autojump
-async def test_an_endpoint_that_is_no_host_is_a_counted_try(new_harness: Open) -> None:
-    """As a version before this one may have stored it. A new one is refused."""
+async def test_an_endpoint_without_a_valid_host_is_a_failed_attempt(new_harness: Open) -> None:
+    """An earlier version may have stored it. A new one is refused."""
     async with new_harness() as harness:
         refused = await harness.caller.post("/webhooks", json={"endpoint": "https://a..b/", "events": ["email.sent"]})
         assert refused.status_code == 422
@@ -212,8 +212,8 @@ async def test_an_endpoint_that_is_no_host_is_a_counted_try(new_harness: Open) -
 
 
 @autojump
-async def test_a_receiver_that_says_nothing_is_waited_for_15_seconds(new_harness: Open) -> None:
-    """And not more than eight events wait with it at the same time; another endpoint is not kept up."""
+async def test_a_silent_receiver_times_out_after_15_seconds(new_harness: Open) -> None:
+    """With at most eight concurrent events; other endpoints are not delayed."""
     async with new_harness() as harness, Receiver() as silent, Receiver() as other:
         silent.gate = asyncio.Event()
         made = await listen(harness, silent.url, "email.sent")
@@ -231,8 +231,7 @@ async def test_a_receiver_that_says_nothing_is_waited_for_15_seconds(new_harness
 
 
 @autojump
-async def test_what_was_not_told_before_a_stop_is_told_after_the_start(new_harness: Open) -> None:
-    """The line of an endpoint is in the store and nowhere else."""
+async def test_pending_events_are_delivered_after_a_restart(new_harness: Open) -> None:
     async with new_harness() as harness, Receiver() as receiver:
         await receiver.kill()
         await listen(harness, receiver.url, "email.sent")

@@ -1,4 +1,4 @@
-"""Every example of an answer in the specification equals a live answer.
+"""Every example of an event or response in the specification equals a live one.
 
 Ids, times, secrets, numbers and the texts of the mail server differ; every member, its type and every other text are
 the same.

@@ -1,4 +1,4 @@
-"""What a webhook is told of an email's life, and that the signatures are right (api.md §7, W1 to W4)."""
+"""Payloads of an email's events, and their signatures (api.md §7, W1 to W4)."""
 
 import asyncio
 import base64
@@ -22,15 +22,15 @@ from tests.webhooks.listen import ask, listen, verify
 from tests.webhooks.receiver import Got, Receiver, Reply
 
 
-async def wish(harness: Harness, *, hold: bool) -> None:
-    """A person holds or releases the mailbox, and its relay has heard of it."""
+async def request_hold(harness: Harness, *, hold: bool) -> None:
+    """Hold or release the mailbox, and wait until its relay has applied it."""
     await harness.postern.store.request_hold(MAILBOX, HoldRequest(harness.postern.clock.now(), hold))
     await harness.postern.clock.sleep(2)
 
 
 @autojump
-async def test_w1_both_sets_of_headers_are_right(new_harness: Open) -> None:
-    """Verified by standardwebhooks, svix and resend; a changed octet or another secret is not."""
+async def test_w1_both_sets_of_headers_are_valid(new_harness: Open) -> None:
+    """Verified by standardwebhooks, svix and resend; a changed byte or another secret is not."""
     async with new_harness() as harness, Receiver() as receiver:
         made = await listen(harness, receiver.url, "email.sent")
         await harness.post(subject="Grüße")
@@ -48,8 +48,8 @@ async def test_w1_both_sets_of_headers_are_right(new_harness: Open) -> None:
 
 
 @autojump
-async def test_w2_a_retry_keeps_its_id_and_is_signed_anew(new_harness: Open) -> None:
-    """And its body is the same to the octet (W4)."""
+async def test_w2_a_retry_has_its_id_and_a_new_signature(new_harness: Open) -> None:
+    """Its body is byte-identical (W4)."""
     async with new_harness() as harness, Receiver() as receiver:
         answers = iter([500, 503, 200])
         receiver.answer = lambda _: Reply(next(answers))
@@ -67,7 +67,7 @@ async def test_w2_a_retry_keeps_its_id_and_is_signed_anew(new_harness: Open) -> 
 
 
 @autojump
-async def test_w3_while_a_secret_is_rotated_both_sign(new_harness: Open) -> None:
+async def test_w3_both_secrets_sign_during_a_rotation(new_harness: Open) -> None:
     """For a day; then only the new one."""
     clock = JumpingClock()
     async with new_harness(clock) as harness, Receiver() as receiver:
@@ -88,8 +88,8 @@ async def test_w3_while_a_secret_is_rotated_both_sign(new_harness: Open) -> None
 
 
 @autojump
-async def test_it_has_what_resend_says_of_an_email_and_what_only_a_relay_knows(new_harness: Open) -> None:
-    """The payload of email.sent, whole."""
+async def test_a_payload_has_resends_members_and_those_of_the_relay(new_harness: Open) -> None:
+    """The complete payload of email.sent."""
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url, "email.sent")
         tags, headers = [{"name": "kind", "value": "welcome"}], {"X-Ref": "7"}
@@ -115,8 +115,8 @@ async def test_it_has_what_resend_says_of_an_email_and_what_only_a_relay_knows(n
 
 
 @autojump
-async def test_it_stays_below_20_kb_whatever_the_email_is(new_harness: Open) -> None:
-    """Long lists are cut off; the JSON is whole."""
+async def test_a_payload_is_below_20_kb(new_harness: Open) -> None:
+    """Long lists are shortened; the JSON is valid."""
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url, "email.sent")
         to = [f"{'ä' * 200} <{'a' * 60}{n}@{'example.' * 20}net>" for n in range(50)]
@@ -142,26 +142,25 @@ async def test_scheduled_then_canceled(new_harness: Open) -> None:
 
 
 @autojump
-async def test_what_a_newer_one_supersedes_is_canceled(new_harness: Open) -> None:
-    """Newest wins; the caller of the older one hears of it."""
+async def test_a_coalesced_email_emits_canceled(new_harness: Open) -> None:
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url, "email.canceled", "email.sent")
-        await wish(harness, hold=True)
+        await request_hold(harness, hold=True)
         older = await harness.post(coalesce="code")
         newer = await harness.post(coalesce="code")
-        await wish(harness, hold=False)
+        await request_hold(harness, hold=False)
         await receiver.until(lambda: len(receiver.taken) == 2)
         assert receiver.types == {str(older): ["email.canceled"], str(newer): ["email.sent"]}
         assert "newer email" in receiver.taken[0].event["data"]["relay"]["explanation"]["summary"]
 
 
 @autojump
-async def test_a_delay_is_told_once_after_an_hour_and_says_whose_fault_it_is(new_harness: Open) -> None:
-    """Then what became of it. The mailbox's hold and release are told too."""
+async def test_a_delay_is_reported_once_with_its_cause(new_harness: Open) -> None:
+    """After an hour; then the outcome. The mailbox's hold and release are events, too."""
     clock = JumpingClock()
     async with new_harness(clock) as harness, Receiver() as receiver:
         await listen(harness, receiver.url)
-        await wish(harness, hold=True)
+        await request_hold(harness, hold=True)
         await receiver.until(lambda: len(receiver.taken) == 1)
         assert receiver.taken[0].event["type"] == "mailbox.held"
         assert receiver.taken[0].event["data"]["mailbox"] == MAILBOX
@@ -176,7 +175,7 @@ async def test_a_delay_is_told_once_after_an_hour_and_says_whose_fault_it_is(new
         assert "postern mailboxes release" in delayed.event["data"]["relay"]["explanation"]["fix"]
         clock.jump(3 * 3600)
         await clock.sleep(5)
-        await wish(harness, hold=False)
+        await request_hold(harness, hold=False)
         await harness.until(id, "done")
         await receiver.until(lambda: len(receiver.taken) == 4)
         types = [got.event["type"] for got in receiver.taken[2:]]
@@ -184,15 +183,15 @@ async def test_a_delay_is_told_once_after_an_hour_and_says_whose_fault_it_is(new
 
 
 @autojump
-async def test_a_failure_says_why(new_harness: Open) -> None:
-    """The reply that failed it, or that its age was over."""
+async def test_a_failure_has_its_reason(new_harness: Open) -> None:
+    """The refusing reply, or its expiry."""
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url, "email.failed")
         gone = Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="gone@example.net")
         harness.simulator.faults.add(gone)
         refused = await harness.post(to="gone@example.net")
         await receiver.until(lambda: len(receiver.taken) == 1)
-        await wish(harness, hold=True)
+        await request_hold(harness, hold=True)
         late = await harness.post(expires_in=60)
         await receiver.until(lambda: len(receiver.taken) == 2, 200)
         reasons = {got.email: got.event["data"]["failed"]["reason"] for got in receiver.taken}
@@ -201,8 +200,8 @@ async def test_a_failure_says_why(new_harness: Open) -> None:
 
 
 @autojump
-async def test_only_what_was_asked_for_comes(new_harness: Open) -> None:
-    """Each endpoint by its own list; what never comes may be asked for."""
+async def test_only_subscribed_types_are_sent(new_harness: Open) -> None:
+    """Types that are never emitted may be subscribed, too."""
     async with new_harness() as harness, Receiver() as one, Receiver() as other:
         made = await listen(harness, one.url, "email.scheduled", "email.delivered")
         assert (await ask(harness, "GET", f"/webhooks/{made['id']}"))["never_sent"] == ["email.delivered"]
@@ -217,8 +216,8 @@ async def test_only_what_was_asked_for_comes(new_harness: Open) -> None:
 
 
 @autojump
-async def test_the_end_of_a_credential_is_told_once_also_over_a_restart(new_harness: Open) -> None:
-    """A password ends with Basic authentication; each start notices it."""
+async def test_a_credential_expiry_is_reported_once_over_restarts(new_harness: Open) -> None:
+    """A password expires with Basic authentication."""
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url, EventType.CREDENTIAL_EXPIRING)
         watching: list[Got] = receiver.taken
@@ -230,8 +229,8 @@ async def test_the_end_of_a_credential_is_told_once_also_over_a_restart(new_harn
         assert watching[0].event["data"]["expires_at"].startswith("2026-12-31")
 
 
-def test_what_is_no_unicode_is_told_all_the_same() -> None:
-    """Half a surrogate pair, wherever it came from, must not keep an email from being settled."""
+def test_a_lone_surrogate_does_not_prevent_an_event() -> None:
+    """Nor the settlement."""
     odd = "half \ud800 a pair"
     facts = EmailSnapshot(
         *(uuid4(), "1@contoso.com", MessageState.DONE, 0.0, None, odd, [odd], odd, [], [(odd, odd)]),
@@ -242,8 +241,8 @@ def test_what_is_no_unicode_is_told_all_the_same() -> None:
 
 
 @autojump
-async def test_w4_the_octets_that_are_signed_are_those_that_are_sent(new_harness: Open) -> None:
-    """By hand, at every try: id, time and body, with points between them; the body is the same each time."""
+async def test_w4_the_signed_bytes_are_those_sent(new_harness: Open) -> None:
+    """Computed by hand at every attempt: id, time and body, joined by points."""
     async with new_harness() as harness, Receiver() as receiver:
         replies = iter([Reply(500)])
         receiver.answer = lambda _: next(replies, Reply())

@@ -1,4 +1,4 @@
-"""Another time for a scheduled email: what the webhooks hear of it, and that a delay is counted from the new one."""
+"""Rescheduled emails: events, and delays from the new time."""
 
 from datetime import datetime
 
@@ -10,8 +10,8 @@ from tests.webhooks.receiver import Receiver
 
 
 @autojump
-async def test_another_time_is_told(new_harness: Open) -> None:
-    """The schedule that counts is the last one told."""
+async def test_a_reschedule_emits_scheduled_again(new_harness: Open) -> None:
+    """The last one counts."""
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url)
         id = await harness.post(scheduled_at="in 1 hour")
@@ -24,8 +24,7 @@ async def test_another_time_is_told(new_harness: Open) -> None:
 
 
 @autojump
-async def test_sent_at_once_it_is_only_sent(new_harness: Open) -> None:
-    """Its time is not ahead any more; and it goes without waiting for the old one."""
+async def test_a_reschedule_to_now_emits_only_sent(new_harness: Open) -> None:
     async with new_harness() as harness, Receiver() as receiver:
         await listen(harness, receiver.url)
         id = await harness.post(scheduled_at="in 1 hour")
@@ -37,7 +36,7 @@ async def test_sent_at_once_it_is_only_sent(new_harness: Open) -> None:
 
 @autojump
 async def test_a_delay_is_counted_from_the_new_time(new_harness: Open) -> None:
-    """And told once."""
+    """And reported once."""
     clock = JumpingClock()
     async with new_harness(clock) as harness, Receiver() as receiver:
         await listen(harness, receiver.url, "email.delivery_delayed", "email.canceled")

@@ -1,4 +1,4 @@
-"""The official Resend SDK for Python manages the webhooks, with nothing changed but RESEND_API_URL."""
+"""Webhooks managed by the official Resend SDK for Python, with only RESEND_API_URL changed."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ print(json.dumps({
 
 
 async def sdk(url: str, script: str, given: str) -> Any:
-    """Run the SDK as its user does: another process, told by the environment where to go."""
+    """Run the SDK as a user does: in another process, configured by the environment."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", f"import json, sys, resend\n_, resend.api_key, given = sys.argv\n{script}", KEY, given),
         env={**os.environ, "RESEND_API_URL": url, "NO_PROXY": "127.0.0.1"},
@@ -49,8 +49,8 @@ async def sdk(url: str, script: str, given: str) -> Any:
     return json.loads(out)
 
 
-async def test_the_sdk_makes_reads_replays_rotates_and_removes(new_harness: Open) -> None:
-    """And what it verifies is what was sent (W1)."""
+async def test_the_sdk_manages_webhooks(new_harness: Open) -> None:
+    """And verifies a received event (W1)."""
     async with new_harness(Clock()) as harness, Receiver() as receiver:
         made = await sdk(harness.postern.url, MAKE, receiver.url)
         await harness.post()

@@ -1,4 +1,4 @@
-"""Where a POST may go: one address that was checked, by a certificate that bears the name."""
+"""Connections of a webhook POST: one checked address, and a certificate of its name."""
 
 import asyncio
 import contextlib
@@ -25,17 +25,17 @@ SECRET = Secret("whsec_" + "A" * 32)
 
 
 def due() -> ClaimedDelivery:
-    """Any event."""
+    """Return any event."""
     return ClaimedDelivery(1, uuid4(), uuid4(), uuid4(), "subject", 0, (), EventType.SENT, '{"type":"email.sent"}')
 
 
 def webhook(url: str) -> Webhook:
-    """An endpoint."""
+    """Return an endpoint."""
     return Webhook(uuid4(), url, ("email.sent",), 0.0, (SECRET,))
 
 
-class Names:
-    """A server of names that gives one answer after the other, the last one for good."""
+class NameServer:
+    """Resolver that returns one result after the other, and the last one repeatedly."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.answers = list(answers)
@@ -46,8 +46,8 @@ class Names:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-class Road(httpcore.AsyncNetworkBackend):
-    """A network that notes where one wants to go, and on which nobody answers but `answering`."""
+class Network(httpcore.AsyncNetworkBackend):
+    """Network that records connections, on which only `answering` answers."""
 
     def __init__(self, *answering: str) -> None:
         self.answering = answering
@@ -60,9 +60,9 @@ class Road(httpcore.AsyncNetworkBackend):
         return httpcore.AsyncNetworkStream()
 
 
-async def test_a_name_that_changes_its_mind_between_two_questions_leads_nowhere() -> None:
-    """DNS rebinding: it is asked once for each connection, and the connection goes to what was checked."""
-    names, road = Names([PUBLIC], ["127.0.0.1"]), Road(PUBLIC)
+async def test_dns_rebinding_reaches_no_other_address() -> None:
+    """One lookup for each connection, which goes to the checked address."""
+    names, road = NameServer([PUBLIC], ["127.0.0.1"]), Network(PUBLIC)
     guard = PublicOnlyBackend(names, allow_private=False, network=road)
     await guard.connect_tcp(HOST, 443)
     assert (names.asked, road.tried) == ([HOST], [PUBLIC])
@@ -74,16 +74,16 @@ async def test_a_name_that_changes_its_mind_between_two_questions_leads_nowhere(
 
 
 async def test_of_several_addresses_the_public_ones_are_tried_in_turn() -> None:
-    """A private one among them is passed over."""
-    road = Road(ANOTHER)
-    await PublicOnlyBackend(Names(["10.0.0.1", PUBLIC, ANOTHER]), allow_private=False, network=road).connect_tcp(
+    """A private one among them is skipped."""
+    road = Network(ANOTHER)
+    await PublicOnlyBackend(NameServer(["10.0.0.1", PUBLIC, ANOTHER]), allow_private=False, network=road).connect_tcp(
         HOST, 443
     )
     assert road.tried == [PUBLIC, ANOTHER]
     with pytest.raises(httpcore.ConnectError):
-        await PublicOnlyBackend(Names([PUBLIC]), allow_private=False, network=Road()).connect_tcp(HOST, 443)
+        await PublicOnlyBackend(NameServer([PUBLIC]), allow_private=False, network=Network()).connect_tcp(HOST, 443)
     with pytest.raises(AddressRefusedError, match="no address"):
-        await PublicOnlyBackend(Names([]), allow_private=False, network=Road()).connect_tcp(HOST, 443)
+        await PublicOnlyBackend(NameServer([]), allow_private=False, network=Network()).connect_tcp(HOST, 443)
 
 
 Send = Callable[..., Awaitable[WebhookResponse]]
@@ -91,7 +91,7 @@ Send = Callable[..., Awaitable[WebhookResponse]]
 
 @pytest.fixture
 async def send() -> AsyncIterator[Send]:
-    """Post an event to a receiver with a certificate for `name`, which a courier is told is at `HOST`."""
+    """Post an event to a receiver with a certificate for `name`, under the name `HOST`."""
     async with AsyncExitStack() as stack:
         authority = trustme.CA()
 
@@ -102,15 +102,15 @@ async def send() -> AsyncIterator[Send]:
             trust = tls.context(None)
             if trusted:
                 authority.configure_trust(trust)
-            courier = WebhookSender(Clock(), trust, allow_private=private, resolve=Names(["127.0.0.1"]))
+            courier = WebhookSender(Clock(), trust, allow_private=private, resolve=NameServer(["127.0.0.1"]))
             stack.push_async_callback(courier.close)
             return await courier.send(webhook(f"https://{HOST}:{receiver.port}/"), due())
 
         yield send
 
 
-async def test_the_certificate_has_to_bear_the_name(send: Send) -> None:
-    """The connection goes to an address, and TLS verifies the name all the same."""
+async def test_the_certificate_must_have_the_name(send: Send) -> None:
+    """The connection is to an address, but TLS verifies the name."""
     assert await send() == WebhookResponse(200, "thanks")
     other = await send("elsewhere.contoso.com")
     assert other.status == 0
@@ -119,14 +119,14 @@ async def test_the_certificate_has_to_bear_the_name(send: Send) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in stranger.text
 
 
-async def test_what_is_private_is_not_even_greeted(send: Send) -> None:
+async def test_a_private_address_gets_no_connection(send: Send) -> None:
     """The name resolves to loopback."""
     answer = await send(private=False)
     assert (answer.status, answer.text.split(",")[0]) == (0, f"{HOST} leads to 127.0.0.1")
 
 
-async def test_whatever_goes_wrong_is_an_answer() -> None:
-    """Nobody listens, the name is unknown, the peer hangs up or speaks no HTTP."""
+async def test_every_network_error_is_a_result() -> None:
+    """Refused, unknown name, disconnect, no HTTP."""
     async with Receiver(lambda _: Reply(0)) as receiver:
         courier = WebhookSender(Clock(), tls.context(None), allow_private=True)
         assert (await courier.send(webhook(receiver.url), due())).text.startswith("RemoteProtocolError")
@@ -140,8 +140,8 @@ async def test_whatever_goes_wrong_is_an_answer() -> None:
         await forbidden.close()
 
 
-async def test_an_answer_is_read_as_far_as_a_person_reads() -> None:
-    """However long it is; and when it asks for time, as a number or a date, that is understood."""
+async def test_a_response_is_read_up_to_a_limit() -> None:
+    """Retry-After is parsed as a number or a date."""
     now = Clock(origin=1_800_000_000.0, speed=1e-9)
     wishes = {"7": 7.0, "Fri, 15 Jan 2027 08:02:00 GMT": 120.0, "soon": 0.0, "-5": 0.0, "²": 0.0, "9" * 30: 999999999.0}
     for given, seconds in wishes.items():
@@ -154,8 +154,8 @@ async def test_an_answer_is_read_as_far_as_a_person_reads() -> None:
         assert answer.retry_after == pytest.approx(seconds, abs=1)
 
 
-async def test_a_wish_for_time_never_breaks_a_try() -> None:
-    """Dates out of every range, numbers that are none, text of any length: no error, and a bounded wait."""
+async def test_any_retry_after_gives_a_bounded_delay() -> None:
+    """Dates out of range, invalid numbers, text of any length."""
     now = Clock(origin=1_800_000_000.0, speed=1e-9)
     wishes = (
         *("Fri, 31 Dec 99999 23:59:59 GMT", "Thu, 01 Jan 10000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"),
@@ -187,7 +187,7 @@ async def test_a_wish_for_time_never_breaks_a_try() -> None:
     ["a..b", ".b", "a" * 64, "a." * 127 + "com", "xn--a" + "b" * 60 + ".example", "[fe80::1%25eth0]", "..", "%00"],
 )
 @pytest.mark.parametrize("private", [True, False])
-async def test_a_host_that_no_name_server_can_be_asked_for_is_a_failed_try(host: str, private: bool) -> None:
+async def test_an_unresolvable_host_is_a_failed_attempt(host: str, private: bool) -> None:
     """Also one that was stored before such hosts were refused."""
     courier = WebhookSender(Clock(), tls.context(None), allow_private=private)
     answer = await courier.send(webhook(f"https://{host}/hook"), due())
@@ -196,8 +196,8 @@ async def test_a_host_that_no_name_server_can_be_asked_for_is_a_failed_try(host:
     assert answer.text
 
 
-async def test_a_resolver_that_cannot_encode_a_name_is_a_failed_try() -> None:
-    """UnicodeError is what the standard library raises for an empty or too long label."""
+async def test_an_unencodable_name_is_a_failed_attempt() -> None:
+    """The standard library raises UnicodeError for an empty or too long label."""
 
     async def unable(host: str, port: int) -> Sequence[str]:
         raise UnicodeError("label empty or too long")
@@ -208,10 +208,10 @@ async def test_a_resolver_that_cannot_encode_a_name_is_a_failed_try() -> None:
     assert (answer.status, "UnicodeError" in answer.text) == (0, True)
 
 
-async def test_a_secret_that_cannot_sign_is_a_failed_try() -> None:
-    """The try is counted and says which error it was."""
+async def test_an_invalid_secret_is_a_failed_attempt() -> None:
+    """With its error."""
     broken = Webhook(uuid4(), "https://hooks.contoso.com/", ("email.sent",), 0.0, (Secret("whsec_A"),))
-    courier = WebhookSender(Clock(), tls.context(None), resolve=Names([PUBLIC]))
+    courier = WebhookSender(Clock(), tls.context(None), resolve=NameServer([PUBLIC]))
     answer = await courier.send(broken, due())
     await courier.close()
     assert (answer.status, answer.text.startswith("It could not be posted (")) == (0, True)
@@ -228,7 +228,7 @@ async def test_a_secret_that_cannot_sign_is_a_failed_try() -> None:
         b"HTTP/1.1 200 So\r\n" + b"x: y\r\n" * 50_000 + b"\r\n",
     ],
 )
-async def test_an_answer_that_is_no_http_is_a_failed_try(garbage: bytes) -> None:
+async def test_an_invalid_http_response_is_a_failed_attempt(garbage: bytes) -> None:
     """Bad lines, lengths, chunks and headers without end."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.api.server import ApiServer, open_server
-from tests.gateway.gateways import asked_for, trust_from_now_on
+from tests.gateway.gateways import requested, trust_for_all_clients
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests that are marked as direct if GATEWAY is set."""
-    kind = asked_for()
+    kind = requested()
     for item in items:
         if kind is not None and (mark := item.get_closest_marker("direct")):
             why, *kinds = mark.args
@@ -21,8 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def trusted() -> None:
     """Make every client of the run trust the gateway's authority."""
-    if asked_for() is not None:
-        trust_from_now_on()
+    if requested() is not None:
+        trust_for_all_clients()
 
 
 @pytest.fixture(scope="session")

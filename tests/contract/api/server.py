@@ -36,7 +36,7 @@ from app.mail.readiness import DeepCheck, Readiness, Reason
 from app.mail.send_estimate import MailboxLimits
 from app.store import Store
 from app.store.keys.records import Key, Permission
-from tests.gateway.gateways import Gateway, asked_for, gateway
+from tests.gateway.gateways import Gateway, gateway, requested
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -74,7 +74,7 @@ class ApiServer:
         self._thread.start()
         assert self._running.wait(20)
         self._before = ExitStack()
-        if kind := asked_for():
+        if kind := requested():
             self.gateway = self._before.enter_context(gateway(kind, self.port))
             self.url = self.gateway.url
         self.key = self.make_key()

@@ -1,4 +1,4 @@
-"""Any text in any field, through HTTP, disk and SMTP: refused by the field's name, or there as it was meant.
+"""Any text in any field, through HTTP, disk and SMTP: refused with the field's name, or delivered as meant.
 
 And nothing else is there: no further header, recipient or message. The reader is the standard library's parser.
 """
@@ -28,7 +28,7 @@ from app.mail.message.message import Envelope, Message
 from app.simulator import Simulator
 from app.simulator.recorder import ReceivedMessage
 from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, Harness, open_harness, settings_for
-from tests.unit.mail.message.mime_oracle import check_wire, decoded, leaves, lines, parsed, people_in, raw, unfolded
+from tests.unit.mail.message.mime_oracle import check_wire, decoded, leaves, lines, mailboxes_in, parsed, raw, unfolded
 
 EXAMPLES = 40  # of each field
 ATTACKS = [
@@ -87,14 +87,14 @@ UNKNOWN = object()
 
 
 class Either(set[str | None]):
-    """One of these: a caller's own encoded words are carried as they are, and read as they are or decoded."""
+    """Set of accepted values: a caller's encoded words may be read as they are or decoded."""
 
 
 Read = Callable[[EmailMessage, Message], Any]
 
 
 class Field(NamedTuple):
-    """Where the text is put, what its flaw is called, how it is read, and what should be read of it."""
+    """Field with its place for the text, the name in errors, a reader, and the expected values."""
 
     put: Callable[[str], Mapping[str, Any]]
     place: str
@@ -105,74 +105,74 @@ class Field(NamedTuple):
 
 
 def absent(*_: Any) -> None:
-    """No part of the message."""
+    """Expect no such part."""
 
 
 def leaf(number: int, part: str) -> Read:
-    """One fact of the message's parts in order."""
+    """Read one property of the message's parts in order."""
     return lambda _, message: getattr(leaves(message)[number], part)
 
 
 def name_of(header: str) -> Read:
-    """The display name of the one who is there, without what no reader sees."""
+    """Read the display name of the mailbox, without invisible characters."""
     return lambda _, message: visible(one_of(header, message)[0])
 
 
 def message_id(parsed: EmailMessage, _: Message) -> str:
-    """The one given, or that Postern made one: a bad one is no reason to refuse the email."""
+    """Expect the given one, or Postern's: an invalid one is replaced."""
     found = str(parsed["Message-ID"])
     return "made" if re.fullmatch(r"<[0-9a-f-]{36}@contoso\.com>", found) else found
 
 
 def one_of(header: str, message: Message) -> tuple[str, str]:
-    (person,) = people_in(message, header)
+    (person,) = mailboxes_in(message, header)
     return person
 
 
 def html_of(_: EmailMessage, message: Message) -> bytes | None:
-    """An empty one is left out."""
+    """Expect no part for an empty one."""
     return leaves(message)[1].content if len(leaves(message)) > 1 else None
 
 
 def quoted(text: str) -> str:
-    """As a display name of the mailbox."""
+    """Put the text into a quoted display name of the mailbox."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}" <{MAILBOX}>'
 
 
 def plain_name(text: str) -> Any:
-    """Read without blanks around it. Encoded words in it are decoded, and what they would be is not told here."""
+    """Expect the text without outer blanks. Encoded words in it are decoded, which is tested elsewhere."""
     return UNKNOWN if "=?" in text else visible(one_line(text).replace("\t", " "))
 
 
 def visible(name: str) -> str:
-    """Without format characters (Unicode's Cf), fillers and joiners: some of them are taken out, some stay."""
+    """Remove format characters (Unicode's Cf), fillers and joiners, of which some are removed and some stay."""
     unseen = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e00ff]"
     return "".join(one for one in re.sub(unseen, "", name) if unicodedata.category(one) != "Cf").strip(" ")
 
 
 def one_line(text: str) -> str:
-    """RFC 5322 §2.2.3."""
+    """Unfold by RFC 5322 §2.2.3."""
     return re.sub("\r\n(?=[ \t])", "", text)
 
 
 def repaired(text: str) -> str:
-    """Half of a surrogate pair is read as U+FFFD."""
+    """Replace lone surrogates by U+FFFD."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def html_lines(text: str) -> bytes | None:
-    """None where there is no html."""
+    """Expect None without html."""
     return lines(without_nul(text)) if without_nul(text) else None
 
 
 def without_nul(text: str) -> str:
-    """No mail may hold one."""
+    """Remove NUL, which no mail may have."""
     return text.replace("\0", "")
 
 
 def literal(text: str) -> bytes:
-    """An attachment of a text type: base64 if it is, else itself."""
+    """Expect the content of a text attachment: decoded if it is base64, else itself."""
     try:
         return base64.b64decode(re.sub(r"[ \t\r\n\x0b\x0c]", "", text), validate=True)
     except (binascii.Error, ValueError):
@@ -180,17 +180,17 @@ def literal(text: str) -> bytes:
 
 
 def shown_in(html: bytes) -> str:
-    """The content id to which the image refers."""
+    """Read the content id that the image refers to."""
     return unescape(html.decode()).partition("cid:")[2].rpartition('"')[0]
 
 
 def file(**members: Any) -> dict[str, Any]:
-    """An email with one attachment."""
+    """Return an email with one attachment."""
     return {"attachments": [{"filename": "a.bin", "content": "aGk=", **members}]}
 
 
 def header(text: str) -> list[str]:
-    """The header of this name, if it is not one that the email itself decides."""
+    """Put the text into a custom header, unless its name is reserved."""
     return [] if is_reserved(text) else [text]
 
 
@@ -272,7 +272,7 @@ FIELDS = {
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    """Without a bound on the pace."""
+    """Postern without a rate limit."""
     async with Simulator(accounts=[ACCOUNT], max_records=100_000) as simulator:
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000, recipients_per_day=100_000)
         facts = settings_for(simulator, tmp_path, messages_per_minute=100_000, recipients_per_day=100_000)
@@ -315,14 +315,14 @@ async def test_any_text(harness: Harness, name: str) -> None:
 
 
 def refused(answer: httpx.Response, place: str) -> None:
-    """By the name of the field, or of its list."""
+    """Check that the error names the field or its list."""
     assert answer.status_code in (403, 422), answer.text
     first = answer.json()["details"][0]["field"]
     assert first.startswith(place) or place.startswith(first), (first, place)
 
 
 def arrived(field: Field, text: str, email: Mapping[str, Any], seen: ReceivedMessage, shown: dict[str, Any]) -> None:
-    """As it was meant, and nothing beside it."""
+    """Check that the message has the expected value and nothing else."""
     assert set(seen.recipients) == {address for one in ("to", "cc", "bcc") for address in addresses(email.get(one))}
     assert seen.mail_from == MAILBOX
     message = Message(envelope_of(seen), "", seen.content)
@@ -338,18 +338,18 @@ def arrived(field: Field, text: str, email: Mapping[str, Any], seen: ReceivedMes
 
 
 def envelope_of(seen: ReceivedMessage) -> Envelope:
-    """RFC 6531 only for whom it is needed."""
+    """Check for SMTPUTF8 (RFC 6531) only if an address needs it."""
     people = (seen.mail_from, *seen.recipients)
     return Envelope(seen.mail_from, seen.recipients, smtputf8=not all(person.isascii() for person in people))
 
 
 def each(read: Any) -> Sequence[Any]:
-    """What may be read."""
+    """Return the accepted values."""
     return [*read] if isinstance(read, Either) else [read]
 
 
 def addresses(member: str | None) -> list[str]:
-    """Of these emails: a bare one, its domain in A-labels, or the mailbox behind a name."""
+    """Return the accepted addresses: bare, with the domain in A-labels, or the mailbox behind a display name."""
     if member is None:
         return []
     local, _, domain = one_line(member).strip(" \t").rpartition("@")
@@ -357,6 +357,6 @@ def addresses(member: str | None) -> list[str]:
 
 
 def usual(message: Message) -> list[str]:
-    """The headers of every message."""
+    """Return the header fields of every message."""
     single = [] if raw(message).is_multipart() else ["Content-Transfer-Encoding"]
     return ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", *single]

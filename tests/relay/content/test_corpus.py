@@ -1,4 +1,4 @@
-"""Real mail of many shapes goes through HTTP, disk and SMTP byte-true, and parses to what was meant."""
+"""Real mail of many structures arrives byte-true through HTTP, disk and SMTP, and parses to the submitted values."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from app.mail.message.message import Attachment, Envelope, Message, Submission
 from app.simulator import Account, Simulator
 from tests.harness import MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
 from tests.unit.mail.message.corpus import CORPUS
-from tests.unit.mail.message.mime_oracle import judge
+from tests.unit.mail.message.mime_oracle import check_message
 
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    """A mailbox that may send as everybody in the corpus."""
+    """Postern with a mailbox for all senders of the corpus."""
     simulator = Simulator(accounts=[Account(MAILBOX, password=PASSWORD, send_as=("*",))])
     async with simulator, open_harness(simulator, settings_for(simulator, tmp_path, senders="*@*")) as harness:
         yield harness
@@ -27,7 +27,7 @@ NOT_AS_GIVEN = {"control_characters", "awkward_names", "empty_attachment", "same
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name not in NOT_AS_GIVEN])
 async def test_a_message_arrives_byte_true(harness: Harness, name: str) -> None:
-    """What arrived is what was stored, octet for octet; its headers, texts and files are what the caller posted."""
+    """The received bytes are the stored ones; headers, texts and files are those of the caller."""
     submission = CORPUS[name]
     id = await harness.post(**request_of(submission))
     await harness.simulator.wait_for(1, WAIT_TIMEOUT)
@@ -38,11 +38,11 @@ async def test_a_message_arrives_byte_true(harness: Harness, name: str) -> None:
     email = await harness.email(id)
     smtputf8 = not seen.mail_from.isascii() or not all(one.isascii() for one in seen.recipients)
     envelope = Envelope(seen.mail_from, seen.recipients, smtputf8)
-    judge(submission, Message(envelope, email["message_id"].strip("<>"), seen.content))
+    check_message(submission, Message(envelope, email["message_id"].strip("<>"), seen.content))
 
 
 def request_of(submission: Submission) -> dict[str, Any]:
-    """The JSON a caller would post for it."""
+    """Return the JSON of a caller for it."""
     own_id = [("Message-ID", f"<{submission.message_id}>")] if submission.message_id else []
     return {
         "from": submission.sender.render(),
@@ -60,7 +60,7 @@ def request_of(submission: Submission) -> dict[str, Any]:
 
 
 def file_of(attachment: Attachment) -> dict[str, Any]:
-    """One attachment of the request."""
+    """Return one attachment of the request."""
     return {
         "filename": attachment.filename,
         "content": attachment.base64.decode(),

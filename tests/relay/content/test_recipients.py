@@ -1,4 +1,4 @@
-"""Fifty recipients with every mixture of answers: each ends right, and none is offered again after it was accepted."""
+"""Fifty recipients with every mixture of replies: each gets its own result, and none is attempted after acceptance."""
 
 import random
 from collections import Counter
@@ -16,7 +16,7 @@ REFUSED, DEFERRED, CROWDED = "550 5.1.1 no such user", "451 4.3.0 not just now",
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_fifty_recipients_with_every_mixture(tmp_path: Path, seed: int) -> None:
-    """Some refused for good, some deferred once to three times, some crowded out, the rest accepted at once."""
+    """Some refused, some deferred one to three times, some over the limit per transaction, the rest accepted."""
     chance = random.Random(seed)
     everybody = [f"r{number}@example.net" for number in range(50)]
     fates = {address: chance.choice(["ok", "refused", "deferred", "crowded"]) for address in everybody}
@@ -41,7 +41,7 @@ async def test_fifty_recipients_with_every_mixture(tmp_path: Path, seed: int) ->
 
 
 async def test_all_recipients_refused_is_one_attempt_and_no_content(tmp_path: Path) -> None:
-    """Refused for good at RCPT: it has failed, and no content was sent for nobody."""
+    """Refused permanently at RCPT: the message has failed, without DATA."""
     async with Simulator(accounts=[ACCOUNT], limits=FREE) as simulator:
         simulator.faults.add(Fault(at=Point.RCPT, do=Say(REFUSED)))
         async with open_harness(simulator, settings_for(simulator, tmp_path)) as harness:

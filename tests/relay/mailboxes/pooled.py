@@ -1,4 +1,4 @@
-"""A house with four mailboxes in one pool."""
+"""Postern with four mailboxes in one pool."""
 
 import asyncio
 from pathlib import Path
@@ -14,19 +14,19 @@ MAILBOXES = [f"sender{number}@contoso.com" for number in range(4)]
 
 
 def accounts(password: str = PASSWORD) -> list[Account]:
-    """Each may send as anybody of the domain."""
+    """Return accounts that may send as any address of the domain."""
     return [Account(name, password=password, send_as=("*@contoso.com",)) for name in MAILBOXES]
 
 
 def pooled(simulator: Simulator, folder: Path, **changes: Any) -> Settings:
-    """Four mailboxes with one password, which is the simulator's."""
+    """Return settings with four mailboxes of one password, which is the simulator's."""
     mailboxes = [{"mailbox": name} for name in MAILBOXES]
     pool = {"name": "all", "senders": ["*@contoso.com"], "mailboxes": mailboxes}
     return settings_for(simulator, folder, mailbox=None, senders=None, pools=[pool], **changes)
 
 
 async def post(caller: httpx.AsyncClient, gate: asyncio.Semaphore, **changes: object) -> str:
-    """One email; its id."""
+    """Post one email; return its id."""
     async with gate:
         answer = await caller.post("/emails", json={**EMAIL, "from": "shop@contoso.com", **changes})
     assert answer.status_code == 200, answer.text

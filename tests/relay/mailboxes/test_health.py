@@ -1,4 +1,4 @@
-"""A mailbox in trouble: messages wait and fail nothing, Exchange is not hammered, and all of it outlives a restart."""
+"""Mailbox with faults: messages wait and none fails, logins are rare, and the state survives a restart."""
 
 import asyncio
 from itertools import pairwise
@@ -18,7 +18,7 @@ WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 
 
 async def until_health(harness: Harness, health: Health) -> None:
-    """Until the mailbox stands so."""
+    """Wait until the mailbox has this health."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while harness.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
@@ -26,8 +26,8 @@ async def until_health(harness: Harness, health: Health) -> None:
 
 @pytest.mark.timeout(300)  # real seconds, on a machine with much else to do
 @autojump
-async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) -> None:
-    """1 login, then probes at 5 min, 1 h, 6 h, over a restart too; 0 failed; all 500 relayed once it works again."""
+async def test_a_disabled_login_holds_500_messages_until_it_works(tmp_path: Path) -> None:
+    """1 login, then probes after 5 min, 1 h, 6 h, also over a restart; 0 failed; all 500 relayed in the end."""
     clock = LoopClock(speed=MINUTE)  # the relay looks again after a second of its loop, here after a minute
     async with Simulator(accounts=[WRONG], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
@@ -52,7 +52,7 @@ async def test_a_login_switched_off_with_500_messages_waiting(tmp_path: Path) ->
 
 
 async def until_logins(simulator: Simulator, count: int) -> None:
-    """Until so many logins were tried."""
+    """Wait until this many logins were tried."""
     async with asyncio.timeout(7 * HOUR / MINUTE):
         while len(simulator.logins) < count:
             await asyncio.sleep(0.005)
@@ -74,8 +74,8 @@ async def until_logins(simulator: Simulator, count: int) -> None:
     ],
 )
 @autojump
-async def test_trouble_behind_the_login_fails_no_message(tmp_path: Path, fault: str) -> None:
-    """The mailbox rests; afterwards one message goes first, then all."""
+async def test_a_refusal_after_the_login_fails_no_message(tmp_path: Path, fault: str) -> None:
+    """The mailbox rests; then one message goes first, then all."""
     clock = LoopClock(speed=HOUR)  # the longest rest is a day
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         armed = simulator.faults.add(Fault.named(fault, times=2))
@@ -89,8 +89,8 @@ async def test_trouble_behind_the_login_fails_no_message(tmp_path: Path, fault: 
 
 
 @autojump
-async def test_a_person_holds_and_releases(tmp_path: Path) -> None:
-    """Held: nothing is offered, also after a restart; released: everything goes."""
+async def test_an_operator_holds_and_releases_a_mailbox(tmp_path: Path) -> None:
+    """Held: nothing is sent, also after a restart; released: everything is."""
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
@@ -106,6 +106,6 @@ async def test_a_person_holds_and_releases(tmp_path: Path) -> None:
         assert len(simulator.accepted) == 1
 
 
-def test_the_password_is_not_in_the_way() -> None:
+def test_the_accounts_password_is_accepted() -> None:
     """The wrong account of these tests refuses the right password."""
     assert not WRONG.accepts_password(PASSWORD)

@@ -1,4 +1,4 @@
-"""Several mailboxes over their real limits: what is urgent starts at once, and nothing of the limits is wasted."""
+"""Several mailboxes at their real limits: urgent mail starts at once, and the limits are fully used."""
 
 import asyncio
 import os
@@ -23,8 +23,8 @@ OWN = 1.0  # seconds
 
 @pytest.mark.timeout(600)
 @autojump
-async def test_what_is_urgent_overtakes_ten_thousand(tmp_path: Path) -> None:
-    """It starts within one message's time; the others use the limits to 98 %, and no window is ever over them."""
+async def test_urgent_mail_overtakes_ten_thousand_messages(tmp_path: Path) -> None:
+    """It starts within the time of one message; the others use 98 % of the limits, which no window exceeds."""
     clock = LoopClock()
     chance = random.Random(4)
     async with Simulator(accounts=accounts(), clock=clock) as simulator:
@@ -53,7 +53,7 @@ async def test_what_is_urgent_overtakes_ten_thousand(tmp_path: Path) -> None:
 
 
 def check(simulator: Simulator, asked: dict[str, float]) -> None:
-    """Against what the simulator has counted."""
+    """Check the limits against the simulator's counts."""
     assert len(simulator.accepted) == BULK + URGENT
     assert simulator.violations == []
     assert [seen.reply for seen in simulator.messages if seen.reply.startswith("432")] == []
@@ -67,13 +67,13 @@ def check(simulator: Simulator, asked: dict[str, float]) -> None:
 
 
 def subject_of(seen: ReceivedMessage) -> str:
-    """As it arrived."""
+    """Return the subject as received."""
     line = next(line for line in seen.content.split(b"\r\n") if line.lower().startswith(b"subject:"))
     return line.partition(b":")[2].strip().decode()
 
 
 def share_of_limits(sent: list[float]) -> float:
-    """Of what the limits allow in the time while all the mailboxes had work: without the first and the last minute."""
+    """Return the used share of the limits while all mailboxes had work, without the first and the last minute."""
     begin, end = min(sent) + MINUTE, max(sent) - MINUTE
     allowed = len(MAILBOXES) * A_MINUTE * (end - begin) / MINUTE
     return sum(begin < at <= end for at in sent) / allowed

@@ -1,4 +1,4 @@
-"""Exchange's limits, exactly kept and fully used, in compressed time and over a restart."""
+"""Exchange's limits are kept and fully used, in compressed time and over a restart."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ MINUTE, LIMIT = 60.0, 30
 @pytest.mark.timeout(300)  # real seconds, on a machine with much else to do
 @autojump
 async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: Path) -> None:
-    """No 432, no window over 30 a minute or 3 connections, at least 98 % of what the limit allows."""
+    """No 432, no window over 30 a minute or 3 connections, at least 98 % of the limit used."""
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
         settings = settings_for(simulator, tmp_path)
@@ -35,7 +35,7 @@ async def test_a_thousand_messages_at_the_real_limits_with_a_restart(tmp_path: P
 
 
 async def post_all(harness: Harness) -> None:
-    """As many callers as a company has, all at once."""
+    """Post from many concurrent callers."""
     gate = asyncio.Semaphore(16)
 
     async def post() -> None:
@@ -47,6 +47,6 @@ async def post_all(harness: Harness) -> None:
 
 
 def share_of_limit(sent: list[float]) -> float:
-    """The least time so many messages need under a sliding limit, over the time they took."""
+    """Return the least time for so many messages under a sliding limit, divided by the time they took."""
     needed = (len(sent) - 1) // LIMIT * MINUTE
     return needed / (sent[-1] - sent[0])

@@ -1,4 +1,4 @@
-"""Several mailboxes for one queue: any that is open takes what is next, and who is held is drained around."""
+"""Several mailboxes for one queue: any open one takes the next message, and a held one does not delay it."""
 
 import asyncio
 from datetime import datetime
@@ -21,13 +21,13 @@ LATE = 90.0  # seconds that a probe may come after its time
 
 
 def parse(moment: str) -> float:
-    """Epoch seconds."""
+    """Return epoch seconds."""
     return datetime.fromisoformat(moment).timestamp()
 
 
 @autojump
-async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
-    """One login, then probes at 5 min, 1 h and 6 h; the others relay all; it opens by itself once its login works."""
+async def test_the_others_of_a_pool_relay_for_a_held_mailbox(tmp_path: Path) -> None:
+    """One login, then probes at 5 min, 1 h and 6 h; it opens once its login works."""
     clock = LoopClock(speed=60.0)  # else the relays would look at their queue for half a day, every second
     off = Account(SHUT, password="another", send_as=("*@contoso.com",))
     async with (
@@ -59,8 +59,8 @@ async def test_a_held_mailbox_is_drained_around(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(600)
 @autojump
-async def test_an_estimate_is_honest(tmp_path: Path) -> None:
-    """Behind a backlog of many, the median error of what GET says is under 10 % of the wait."""
+async def test_estimates_have_a_small_error(tmp_path: Path) -> None:
+    """Behind a long backlog, the median error of GET's estimate is under 10 % of the wait."""
     clock = LoopClock()
     backlog, asked = (5_000, 100) if WHOLE else (1_000, 50)
     async with (
@@ -88,8 +88,8 @@ async def test_an_estimate_is_honest(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_nobody_may_send_as_a_stranger(tmp_path: Path) -> None:
-    """Refused at the POST, never discovered after DATA."""
+async def test_a_sender_of_no_pool_is_refused(tmp_path: Path) -> None:
+    """At the POST, never after DATA."""
     async with Simulator(accounts=accounts(), clock=LoopClock()) as simulator:
         async with open_harness(simulator, pooled(simulator, tmp_path), LoopClock()) as harness:
             answer = await harness.caller.post("/emails", json={**EMAIL, "from": "ceo@fabrikam.com"})

@@ -1,4 +1,4 @@
-"""A release is a real login, however lately one has failed."""
+"""Release of a mailbox makes a real login."""
 
 import asyncio
 
@@ -6,8 +6,8 @@ from app.simulator import Fault, Point, Say
 from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
 
 
-async def test_a_release_right_behind_a_refused_login(harness: Harness) -> None:
-    """What was mended works at once: the refusal of a moment ago is nobody's answer."""
+async def test_a_release_after_a_refused_login_logs_in_again(harness: Harness) -> None:
+    """The shared result of the refused login is not used."""
     harness.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
     id = await harness.post()
     async with asyncio.timeout(WAIT_TIMEOUT):

@@ -1,4 +1,4 @@
-"""What GET /mailboxes says a mailbox has used, against what the upstream has seen."""
+"""Usage in GET /mailboxes equals the upstream's counts."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ TWO = ["ada@example.net", "charles@example.net"]
 
 
 async def used(harness: Harness) -> dict[str, int]:
-    """As an administrator reads it."""
+    """Return the usage as an operator reads it."""
     answer = await harness.caller.get("/mailboxes")
     (mailbox,) = answer.json()["data"]
     assert mailbox["limits"] == {"connections": 3, "messages_per_minute": 30, "recipients_per_day": 10_000}
@@ -20,8 +20,8 @@ async def used(harness: Harness) -> dict[str, int]:
 
 
 @autojump
-async def test_usage_is_what_the_upstream_counts(tmp_path: Path) -> None:
-    """A minute's messages slide out of their window, a day's recipients stay; what is on its way counts too."""
+async def test_usage_equals_the_upstreams_counts(tmp_path: Path) -> None:
+    """Messages leave their window, recipients of the day stay; an active message counts."""
     clock = LoopClock()
     async with Simulator(accounts=[ACCOUNT], clock=clock) as simulator:
         slow = simulator.faults.add(Fault(at=Point.DOT, do=Delay(20.0), recipient="slow*"))

@@ -1,4 +1,4 @@
-"""What a person reads while a mailbox rests, through every door: HTTP, the log, the message itself."""
+"""Explanation of a resting mailbox in HTTP, the log and the message."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ from app.simulator import Fault
 from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
 
 
-async def until_it_stands(harness: Harness, health: str) -> dict[str, Any]:
-    """The mailbox, once it stands so."""
+async def until_condition(harness: Harness, health: str) -> dict[str, Any]:
+    """Return the mailbox once it has this condition."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while True:
             [mailbox] = (await harness.caller.get("/mailboxes")).json()["data"]
@@ -22,12 +22,14 @@ async def until_it_stands(harness: Harness, health: str) -> dict[str, Any]:
             await asyncio.sleep(0.005)
 
 
-async def test_a_login_that_is_switched_off(harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
-    """The message that waits, its mailbox and the log name the command that mends it, ready to be copied."""
+async def test_a_disabled_login_has_its_command_everywhere(
+    harness: Harness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The waiting message, its mailbox and the log have the command of the fix, ready to copy."""
     harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
     logs.configure(human=False)
     id = await harness.post()
-    mailbox = await until_it_stands(harness, "held")
+    mailbox = await until_condition(harness, "held")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     logs.configure(human=True)
     said = (await harness.until(id, "queued"))["relay"]["explanation"]
@@ -38,11 +40,11 @@ async def test_a_login_that_is_switched_off(harness: Harness, capsys: pytest.Cap
         assert "<mailbox>" not in fix
 
 
-async def test_a_mailbox_that_a_person_holds(harness: Harness) -> None:
-    """Messages accepted meanwhile say why they wait and how it ends; afterwards that they were taken."""
+async def test_a_mailbox_held_by_an_operator(harness: Harness) -> None:
+    """Messages accepted meanwhile have the reason and its end; afterwards they read as relayed."""
     answer = await harness.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "audit"})
     assert answer.status_code == 200
-    await until_it_stands(harness, "held")
+    await until_condition(harness, "held")
     id = await harness.post()
     said = (await harness.email(id))["relay"]["explanation"]
     assert "An operator holds the mailbox: audit." in said["summary"]

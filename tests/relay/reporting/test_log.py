@@ -1,4 +1,4 @@
-"""A message's life can be read in the log, line by line, by its id and by the request's."""
+"""Log of a message: every step by the email's id and the request's."""
 
 import json
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ def _as_before() -> Iterator[None]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What was written since the last look."""
+    """Return the lines since the last call."""
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
 async def test_each_step_has_its_line(harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
-    """Accepted, claimed, attempted, replaced by a newer one: by the email's id, and the caller's by his request's."""
+    """Accepted, claimed, attempted, coalesced: with the email's id, and the caller's steps with the request's."""
     logs.configure(human=False, level="debug")
     harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
     answer = await harness.caller.post(
@@ -49,10 +49,10 @@ async def test_each_step_has_its_line(harness: Harness, capsys: pytest.CaptureFi
     assert (end["outcome"], end["phase"], end["mailbox"], end["number"]) == ("defer", "rcpt", MAILBOX, 1)
 
 
-async def test_the_setting_masks_whoever_is_written_to(
+async def test_the_setting_masks_recipients(
     simulator: Simulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Refusals at the door and replies of the upstream name nobody; the mailbox is named."""
+    """Refusals and upstream replies have no address; the mailbox is named."""
     settings = settings_for(simulator, tmp_path, log_addresses="masked", log_format="json")
     main.configure_logs(settings)
     simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 <lovelace@example.net> is unknown")))

@@ -1,4 +1,4 @@
-"""What is counted of a message's way, read as Prometheus reads it."""
+"""Metrics of a message, read as Prometheus does."""
 
 import asyncio
 from collections import Counter
@@ -42,7 +42,7 @@ Counts = Counter[tuple[str, tuple[str, ...]]]
 
 
 async def counts(harness: Harness) -> Counts:
-    """Every counter of the process, by name and label values."""
+    """Return every counter by name and label values."""
     answer = await harness.caller.get("/metrics")
     assert answer.status_code == 200
     found: Counts = Counter()
@@ -56,15 +56,15 @@ async def counts(harness: Harness) -> Counts:
 
 
 async def counted(harness: Harness, before: Counts) -> Counts:
-    """What was counted since, once an attempt is: its count follows the commit that a caller sees."""
+    """Return the counters' changes once an attempt is counted, which is after its commit."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while "postern_attempts_total" not in {name for name, _ in await counts(harness) - before}:
             await asyncio.sleep(0.005)
     return await counts(harness) - before
 
 
-async def test_an_email_on_its_way_is_counted(harness: Harness) -> None:
-    """Once accepted, once relayed; asking again for the same is not another one."""
+async def test_an_email_is_counted_as_accepted_and_relayed(harness: Harness) -> None:
+    """An idempotent repetition is not counted."""
     before = await counts(harness)
     for _ in range(2):
         answer = await harness.caller.post(
@@ -82,8 +82,8 @@ async def test_an_email_on_its_way_is_counted(harness: Harness) -> None:
     }
 
 
-async def test_a_reply_that_no_row_knows_is_counted(harness: Harness) -> None:
-    """At its phase, which is there at 0 before; its text is not."""
+async def test_a_reply_without_a_rule_is_counted_by_phase(harness: Harness) -> None:
+    """The series exists from the start at 0; the text is no label."""
     before = await counts(harness)
     assert ("postern_unknown_replies_total", ("dot",)) in before
     harness.simulator.faults.add(Fault(at=Point.DOT, do=Say("451 4.9.9 Nobody has ever seen this")))
@@ -98,7 +98,7 @@ async def test_a_reply_that_no_row_knows_is_counted(harness: Harness) -> None:
 
 
 async def test_each_recipient_is_counted_by_its_rule(harness: Harness) -> None:
-    """Also one without a reply; and no address gets into a label."""
+    """Also one without a reply; no label has an address."""
     before = await counts(harness)
     harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="no@example.net"))
     harness.simulator.faults.add(Fault(at=Point.ACCEPTED, do=Drop()))
@@ -110,8 +110,8 @@ async def test_each_recipient_is_counted_by_its_rule(harness: Harness) -> None:
     }
 
 
-async def test_anybody_inside_may_read_them(harness: Harness) -> None:
-    """Without a key, in Prometheus' own type; nothing else is possible."""
+async def test_metrics_need_no_key(harness: Harness) -> None:
+    """In Prometheus' own type; only GET and HEAD are allowed."""
     for method, status in (("GET", 200), ("HEAD", 200), ("POST", 405)):
         answer = await harness.caller.request(method, "/metrics", headers={"authorization": "none"})
         assert answer.status_code == status
@@ -120,7 +120,7 @@ async def test_anybody_inside_may_read_them(harness: Harness) -> None:
 
 
 def series(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Every series by name and labels."""
+    """Return every series by name and labels."""
     return {
         (sample.name, tuple(sorted(sample.labels.items())))
         for family in text_string_to_metric_families(text)
@@ -128,7 +128,7 @@ def series(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     }
 
 
-async def test_nothing_that_a_caller_sends_becomes_a_series(harness: Harness) -> None:
+async def test_requests_create_no_series(harness: Harness) -> None:
     """Labels have the values of the code and of the settings: after every kind of request, no other series is there
     than after the first of each."""
 
@@ -157,8 +157,8 @@ async def test_nothing_that_a_caller_sends_becomes_a_series(harness: Harness) ->
     assert latest == first
 
 
-async def test_what_stands_is_told_with_what_was_counted(harness: Harness) -> None:
-    """Age of the oldest due message, what waits, connections, pace, the day's recipients and the mailbox's health."""
+async def test_gauges_have_the_current_state(harness: Harness) -> None:
+    """Age of the oldest due message, queue, connections, pace, daily recipients and mailbox health."""
     harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
     await harness.until(await harness.post(lane="bulk", to="late@example.net"), "deferred")
     await harness.until(await harness.post(), "done")
@@ -179,8 +179,8 @@ async def test_what_stands_is_told_with_what_was_counted(harness: Harness) -> No
     assert told["postern_webhook_events_waiting",] == 0
 
 
-async def test_metrics_may_have_a_port_of_their_own(simulator: Simulator, tmp_path: Path) -> None:
-    """Then the API does not tell them, and that port tells nothing else, errors in the API's form."""
+async def test_metrics_on_their_own_port(simulator: Simulator, tmp_path: Path) -> None:
+    """The API then has none, and the port has nothing else, with errors in the API's form."""
     async with (
         open_harness(simulator, settings_for(simulator, tmp_path, metrics_port=0)) as harness,
         httpx.AsyncClient(trust_env=False) as prometheus,
@@ -193,8 +193,8 @@ async def test_metrics_may_have_a_port_of_their_own(simulator: Simulator, tmp_pa
             assert (await prometheus.get(url.replace("/metrics", path))).json()["statusCode"] == 404
 
 
-async def test_a_scrape_outlives_the_database(tmp_path: Path) -> None:
-    """What was counted is told all the same, and that the store was not read; what stands there is left out."""
+async def test_a_scrape_without_the_database_has_the_counters(tmp_path: Path) -> None:
+    """And reports that the store was not read; its gauges are absent."""
     store = await Store.open(f"sqlite:///{tmp_path}/postern.db")
     for file in tmp_path.iterdir():
         file.unlink()

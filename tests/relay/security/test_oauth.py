@@ -1,4 +1,4 @@
-"""OAuth 2.0 over the whole path: HTTP in, a token from a checking endpoint, XOAUTH2 out; and every way it can fail."""
+"""OAuth 2.0 over the whole path: HTTP in, a token from a checking endpoint, XOAUTH2 out; and every failure."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -34,7 +34,7 @@ async def oauth_harness(
     refuse: str | None = None,
     **credential: Any,
 ) -> AsyncIterator[tuple[Harness, RunningEntra]]:
-    """Postern in front of both pretend services, logging in with a token."""
+    """Postern with simulators of both services, logging in with a token."""
     clock = clock or LoopClock()
     async with (
         Simulator(clock=clock, limits=limits) as simulator,
@@ -49,7 +49,7 @@ async def oauth_harness(
 
 
 def facts(there: RunningEntra) -> dict[str, Any]:
-    """Settings that lead to Entra."""
+    """Return settings for Entra."""
     return {
         "password": None,
         "authority": there.entra.authority,
@@ -59,20 +59,20 @@ def facts(there: RunningEntra) -> dict[str, Any]:
 
 
 async def until_health(harness: Harness, health: Health) -> None:
-    """Until the mailbox stands so."""
+    """Wait until the mailbox has this health."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while harness.mailbox.condition.health is not health:
             await asyncio.sleep(0.005)
 
 
 def by_certificate(folder: Path) -> dict[str, Any]:
-    """The app's certificate in a file."""
+    """Return settings with the app's certificate in a file."""
     (folder / "app.pem").write_text(pem(certificate()) + key_pem())
     return {"tenant_id": TENANT, "client_id": CLIENT, "client_certificate": folder / "app.pem"}
 
 
 def by_federation(folder: Path) -> dict[str, Any]:
-    """Another issuer's token in a file."""
+    """Return settings with another issuer's token in a file."""
     (folder / "token").write_text(federated())
     return {"tenant_id": TENANT, "client_id": CLIENT, "federated_token_file": folder / "token"}
 
@@ -87,8 +87,10 @@ KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @autojump
-async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """One token request, one XOAUTH2 login that the simulator has verified, and the mail has arrived."""
+async def test_an_email_is_relayed_with_each_kind_of_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """One token request and one XOAUTH2 login that the simulator has verified."""
     async with oauth_harness(tmp_path, **KINDS[kind](tmp_path)) as (harness, there):
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there.entra.authority)
         there.entra.directory.add(app(certificates=(registered(tmp_path),)))
@@ -100,8 +102,8 @@ async def test_an_email_goes_out_by_each_kind(tmp_path: Path, monkeypatch: pytes
 
 
 @autojump
-async def test_the_certificates_last_day_is_watched(tmp_path: Path) -> None:
-    """From the start, whether or not there is mail."""
+async def test_the_expiry_of_the_certificate_is_monitored(tmp_path: Path) -> None:
+    """From the start, with or without mail."""
     one = certificate("watched", ends=timedelta(days=5))
     (tmp_path / "app.pem").write_text(pem(one) + key_pem("watched"))
     credential: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_certificate": tmp_path / "app.pem"}
@@ -111,7 +113,7 @@ async def test_the_certificates_last_day_is_watched(tmp_path: Path) -> None:
 
 
 def last_day() -> float:
-    """What the metric says of certificates; 0 for nothing yet."""
+    """Return the metric of the certificate's expiry; 0 for none."""
     label = (
         'postern_credential_expires_timestamp_seconds{credential="client certificate",mailbox="noreply@contoso.com"} '
     )
@@ -120,14 +122,14 @@ def last_day() -> float:
 
 
 def registered(folder: Path) -> str:
-    """The certificate of the file, as it is uploaded; any other if there is no file."""
+    """Return the certificate of the file as uploaded; any other if there is no file."""
     file = folder / "app.pem"
     return file.read_text().partition("-----BEGIN PRIVATE")[0] if file.exists() else pem(certificate())
 
 
 @autojump
-async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> None:
-    """Three lifetimes of tokens, sessions that die all the time: no login is refused, every message arrives once."""
+async def test_expiring_tokens_fail_no_message(tmp_path: Path) -> None:
+    """Three token lifetimes with dropped sessions: no login is refused, every message arrives once."""
     clock = LoopClock(speed=450.0)
     limits = Limits(connections_sending=1000, messages_per_minute=10**9, idle=1e9, session=300, tarpit=0)
     async with oauth_harness(tmp_path, clock=clock, limits=limits, lifetime=1300.0) as (harness, there):
@@ -145,8 +147,7 @@ async def test_tokens_that_end_during_the_work_fail_nothing(tmp_path: Path) -> N
 
 
 @autojump
-async def test_fifty_connections_at_once_are_one_token_request(tmp_path: Path) -> None:
-    """However many sessions open."""
+async def test_fifty_concurrent_connections_share_one_token_request(tmp_path: Path) -> None:
     async with oauth_harness(tmp_path, connections=50, **SECRET_SETTINGS) as (harness, there):
         ids = [await harness.post() for _ in range(200)]
         for id in ids:
@@ -156,8 +157,8 @@ async def test_fifty_connections_at_once_are_one_token_request(tmp_path: Path) -
 
 
 @autojump
-async def test_a_token_that_is_refused_is_renewed_and_the_mail_goes(tmp_path: Path) -> None:
-    """One refused login, one new token; the message knows nothing of it."""
+async def test_a_refused_token_is_renewed(tmp_path: Path) -> None:
+    """One refused login, one new token; the message has no attempt for it."""
     async with oauth_harness(tmp_path) as (harness, there):
         there.entra.revoke()
         there.entra.lifetime = 4000.0
@@ -179,8 +180,8 @@ async def cut(harness: Harness) -> None:
 
 
 @autojump
-async def test_a_new_token_that_is_refused_too_holds_the_mailbox(tmp_path: Path) -> None:
-    """Two logins for all that wait, and no message fails."""
+async def test_a_refused_new_token_holds_the_mailbox(tmp_path: Path) -> None:
+    """Two logins for all waiting messages, of which none fails."""
     async with oauth_harness(tmp_path) as (harness, there):
         harness.simulator.accounts.add(Account(MAILBOX))
         ids = [await harness.post() for _ in range(10)]
@@ -197,7 +198,7 @@ async def test_a_new_token_that_is_refused_too_holds_the_mailbox(tmp_path: Path)
 
 @autojump
 async def test_a_wrong_secret_holds_the_mailbox_without_a_login(tmp_path: Path) -> None:
-    """Entra's number in plain words with the fix; Exchange never hears of it; the right one in the file mends it."""
+    """Entra's code with its fix; no login is made; the correct secret in the file is used."""
     clock = LoopClock(speed=300.0)
     file = tmp_path / "secret"
     file.write_text("wrong~secret")
@@ -217,8 +218,8 @@ async def test_a_wrong_secret_holds_the_mailbox_without_a_login(tmp_path: Path) 
 
 
 @autojump
-async def test_an_endpoint_that_is_away_for_a_while_pauses(tmp_path: Path) -> None:
-    """No login meanwhile, nothing fails, and all of it goes by itself when the endpoint is back."""
+async def test_an_unreachable_token_endpoint_pauses_the_mailbox(tmp_path: Path) -> None:
+    """No login meanwhile, no failure, and everything is relayed once it is back."""
     clock = LoopClock(speed=60.0)
     async with oauth_harness(tmp_path, clock=clock, refuse="503", **SECRET_SETTINGS) as (harness, there):
         ids = [await harness.post() for _ in range(10)]
@@ -232,7 +233,7 @@ async def test_an_endpoint_that_is_away_for_a_while_pauses(tmp_path: Path) -> No
 
 @autojump
 async def test_a_secret_is_rotated_without_a_restart(tmp_path: Path) -> None:
-    """The old one is taken away, the file changes, the next token is asked for with the new one."""
+    """The old one is removed, the file changes, the next token request uses the new one."""
     file = tmp_path / "secret"
     file.write_text(SECRET)
     credential: dict[str, Any] = {**SECRET_SETTINGS, "client_secret": FileSecret(SECRET, file)}
@@ -248,8 +249,8 @@ async def test_a_secret_is_rotated_without_a_restart(tmp_path: Path) -> None:
 
 
 @autojump
-async def test_two_secrets_overlap(tmp_path: Path) -> None:
-    """The first has ended, the second serves: nobody notices but the log."""
+async def test_the_second_secret_replaces_an_expired_first(tmp_path: Path) -> None:
+    """Only the log shows it."""
     credential: dict[str, Any] = {
         **SECRET_SETTINGS,
         "client_secret": SecretStr("ended~secret"),

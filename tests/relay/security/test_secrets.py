@@ -1,4 +1,4 @@
-"""Secrets stay inside (design guarantee 6): a run with marked credentials through every trouble, and then a search.
+"""Secrets stay inside (design guarantee 6): a run with marked credentials through every fault, and then a search.
 
 Searched are the log with its tracebacks, the metrics, the spans, every answer of the API and every page of the console.
 """
@@ -37,26 +37,26 @@ SHOP, BILLING = "shop@contoso.com", "billing@fabrikam.com"
 _SHOWN = {"keys": "key", "webhooks": "signing_secret"}  # members that by contract show what was made
 
 
-class Striking(Clock):
-    """A clock that can be told to break: whoever asks for the time has met a bug."""
+class FailingClock(Clock):
+    """Clock that raises on command, as a bug in any of its callers."""
 
     broken: bool = False
 
     def now(self) -> float:
-        """Epoch seconds, or a traceback through whoever asked."""
-        if Striking.broken:
+        """Return epoch seconds, or raise."""
+        if FailingClock.broken:
             raise RuntimeError("a bug of ours")
         return super().now()
 
 
 def marked() -> str:
-    """A secret that is nowhere else in the world."""
+    """Return a unique secret."""
     return f"marked-{secrets.token_urlsafe(24)}"
 
 
 @dataclass
 class Marks:
-    """All that must not be found, and whatever was seen."""
+    """Secrets that must not be found, and everything that was read."""
 
     password: str = field(default_factory=marked)
     client_secret: str = field(default_factory=marked)
@@ -67,11 +67,11 @@ class Marks:
 
     @property
     def all(self) -> list[str]:
-        """Each of them."""
+        """Return all secrets."""
         return [self.password, self.client_secret, self.api_key, self.console, *self.more]
 
     async def note(self, answer: httpx.Response) -> None:
-        """Keep an answer as it came, but for what it shows by contract."""
+        """Record a response, without what it returns by contract."""
         await answer.aread()
         text, shown = answer.text, _SHOWN.get(answer.request.url.path.split("/")[1], "")
         with suppress(ValueError):
@@ -89,15 +89,15 @@ class Marks:
 
 
 def forms(secret: str) -> Iterator[str]:
-    """As it is, quoted, in hex, and in base64 wherever in a longer text it may begin."""
+    """Yield the secret as it is, quoted, in hex, and in base64 at every alignment."""
     yield from (secret, quote(secret, safe=""), secret.encode().hex(), json.dumps(secret)[1:-1])
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + secret.encode()).decode()
         yield whole[4 if before else 0 : len(whole) - 4]
 
 
-def in_trouble(marks: Marks, simulator: Simulator, there: RunningEntra, folder: Path) -> Settings:
-    """One mailbox with a password, one with a client secret, a key, a console; all of them marked."""
+def faulty_settings(marks: Marks, simulator: Simulator, there: RunningEntra, folder: Path) -> Settings:
+    """Return settings with marked secrets: a mailbox with a password, one with a client secret, a key, a console."""
     simulator.accounts.add(Account(SHOP, password=marks.password))
     there.entra.directory.add(app(secrets=(marks.client_secret,)))
 
@@ -118,14 +118,14 @@ def in_trouble(marks: Marks, simulator: Simulator, there: RunningEntra, folder: 
 
 
 async def until_held(harness: Harness) -> None:
-    """Until a mailbox is."""
+    """Wait until a mailbox is held."""
     async with asyncio.timeout(WAIT_TIMEOUT):
         while "held" not in (await harness.caller.get("/mailboxes")).text:
             await asyncio.sleep(0.05)
 
 
-async def every_trouble(harness: Harness, marks: Marks, there: RunningEntra) -> None:
-    """What can go wrong near a credential, and the answers about it."""
+async def cause_every_fault(harness: Harness, marks: Marks, there: RunningEntra) -> None:
+    """Cause every fault near a credential, and read the responses about it."""
     caller, faults = harness.caller, harness.simulator.faults
     encoded = base64.b64encode(marks.password.encode()).decode()
     faults.add(Fault(at=Point.AUTH, do=Say(f"535 5.7.3 no: {marks.password} {encoded} {encoded[:20]}"), times=1))
@@ -148,15 +148,15 @@ async def every_trouble(harness: Harness, marks: Marks, there: RunningEntra) -> 
         for bearer in bearers:
             await caller.post("/emails", content=b"{", headers={"Authorization": f"Bearer {bearer}"})
             await caller.get("/mailboxes", headers={"Authorization": f"Bearer {bearer}"})
-        Striking.broken = True
+        FailingClock.broken = True
         crashed = await caller.post("/emails", json=EMAIL)
-        Striking.broken = False
+        FailingClock.broken = False
         assert crashed.status_code == 500
         await harness.until(await harness.post(**{"from": BILLING}), "done", "queued")
 
 
 async def walk(harness: Harness, marks: Marks) -> None:
-    """Every page that a person comes to, logged in or not."""
+    """Read every page of the console, logged in and not."""
     async with visitor(harness) as operator:
         operator.client.event_hooks["response"].append(marks.note)
         await operator.log_in(f"{marks.console}x", status=403)
@@ -166,7 +166,7 @@ async def walk(harness: Harness, marks: Marks) -> None:
 
 
 async def test_no_secret_is_found_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In whatever form: plain, quoted, in hex or base64; but for the answer that shows a new one by contract."""
+    """Plain, quoted, in hex or base64; except in the response that returns a new one by contract."""
     marks, spans, provider = Marks(), InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
     tracing.set_recorder(OtelSpanRecorder(provider))
@@ -174,12 +174,12 @@ async def test_no_secret_is_found_anywhere(tmp_path: Path, capsys: pytest.Captur
         for human in (False, True):
             logs.configure(human=human, level="debug")
             async with Simulator() as simulator, running_entra(simulator, tmp_path) as there:
-                settings = in_trouble(marks, simulator, there, tmp_path)
+                settings = faulty_settings(marks, simulator, there, tmp_path)
                 marks.seen.append(("the settings", f"{settings!r} {settings}"))
-                async with open_harness(simulator, settings, Striking()) as harness:
+                async with open_harness(simulator, settings, FailingClock()) as harness:
                     harness.caller.headers["Authorization"] = f"Bearer {marks.api_key}"
                     harness.caller.event_hooks["response"].append(marks.note)
-                    await every_trouble(harness, marks, there)
+                    await cause_every_fault(harness, marks, there)
                     await walk(harness, marks)
                     await harness.caller.get("/metrics")
     finally:

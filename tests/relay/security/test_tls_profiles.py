@@ -1,4 +1,4 @@
-"""A door that is not what it should be: no credential and no mail leaves, the message waits, a person is told why."""
+"""TLS that does not verify: no credential and no mail is sent, the message waits, and the reason is readable."""
 
 import asyncio
 import ssl
@@ -21,8 +21,8 @@ BAD_TLS_PROFILES = {
 
 
 @pytest.mark.parametrize("name", BAD_TLS_PROFILES)
-async def test_nothing_leaves_through_a_bad_door(tmp_path: Path, name: str) -> None:
-    """Not the login, not the envelope, not the content; and the mailbox rests with the reason."""
+async def test_nothing_is_sent_without_verified_tls(tmp_path: Path, name: str) -> None:
+    """No login, envelope or content; the mailbox rests with the reason."""
     door, kind = BAD_TLS_PROFILES[name]
     async with Simulator(accounts=[ACCOUNT], profile=door) as simulator:
         async with open_harness(simulator, settings_for(simulator, tmp_path)) as harness:

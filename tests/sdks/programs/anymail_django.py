@@ -34,21 +34,21 @@ from django.test import Client  # noqa: E402
 
 
 def message(**more: Any) -> Any:
-    """An email with the usual members."""
+    """Return an email with the usual members."""
     return AnymailMessage(
         subject="Größe", body="Hallo", from_email="Contoso <noreply@contoso.com>", to=["Zoë <zoe@example.net>"], **more
     )
 
 
 def sent(email: Any) -> dict[str, Any]:
-    """Of each recipient status and id."""
+    """Return status and id of each recipient."""
     email.send()
     told = email.anymail_status.recipients.items()
     return {address: {"status": one.status, "id": one.message_id} for address, one in told}
 
 
 def send(given: dict[str, Any]) -> dict[str, Any]:
-    """One of each kind."""
+    """Send one of each kind."""
     single = message(cc=["c@example.net"], bcc=["b@example.net"], reply_to=["help@contoso.com"], tags=["welcome"])
     single.metadata = {"order": "18"}
     cid = attach_inline_image(single, base64.b64decode(given["logo"]), filename="logo.png", subtype="png")
@@ -66,7 +66,7 @@ def send(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def webhook(given: dict[str, Any]) -> dict[str, Any]:
-    """What the view answers, and the event that it makes of the request."""
+    """Return the view's response, and the event that it makes of the request."""
     events: list[Any] = []
 
     def keep(sender: object, event: Any, esp_name: str, **_: Any) -> None:

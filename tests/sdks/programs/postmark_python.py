@@ -1,4 +1,4 @@
-"""What an application does with Postmarker. Reads the email from standard input, prints what it got."""
+"""Program of an application with Postmarker. Reads the email from standard input, prints the results."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ stranger = PostmarkClient(server_token="a-key-that-nobody-has", root_api_url=url
 
 
 def refused(call: Callable[[], Any]) -> list[str]:
-    """Postmark's number and what it says."""
+    """Return Postmark's code and message."""
     try:
         call()
     except ClientError as error:

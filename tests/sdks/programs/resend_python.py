@@ -1,4 +1,4 @@
-"""What an application does with the Resend SDK for Python. Reads the email from standard input, prints what it got."""
+"""Program of an application with the Resend SDK for Python. Reads the email from standard input, prints the results."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ later = {**email, "scheduled_at": "in 1 hour", "attachments": []}
 
 
 def refused(call: Callable[[], Any]) -> list[str]:
-    """The class and what it says."""
+    """Return the class and message."""
     try:
         call()
     except Exception as error:

@@ -26,17 +26,17 @@ CERTIFICATE = CredentialExpiry("client certificate", 4_000_000_000.0, WHY)
 
 
 @dataclass
-class Mortal:
-    """Credentials that end."""
+class ExpiringCredentials:
+    """Credentials that expire."""
 
     mortal: CredentialExpiry | None
 
     async def secret(self) -> LoginSecret:
-        """Never asked for here."""
+        """Not called here."""
         return LoginSecret(Mechanism.LOGIN, "", "")
 
     def reject(self, secret: LoginSecret) -> bool:
-        """Never."""
+        """Do nothing."""
         return False
 
     def expiry(self) -> CredentialExpiry | None:
@@ -44,14 +44,14 @@ class Mortal:
         return self.mortal
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> list[int]:
-    """The days of each warning since the last look."""
+def noticed(capsys: pytest.CaptureFixture[str]) -> list[int]:
+    """Return the days of each warning since the last call."""
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     return [line["days"] for line in lines if line["event"] == "credential.ends"]
 
 
-def at(days: float, credentials: Mortal) -> Clock:
-    """A clock that shows so many days before the end."""
+def at(days: float, credentials: ExpiringCredentials) -> Clock:
+    """Return a clock that is this many days before the expiry."""
     assert credentials.mortal is not None
     return Clock(speed=1e-9, origin=credentials.mortal.at - days * DAY)
 
@@ -59,20 +59,20 @@ def at(days: float, credentials: Mortal) -> Clock:
 def test_notices_are_due_30_7_and_1_days_before(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once each, and once when it has ended."""
+    """Once each, and once after the expiry."""
     logs.configure(human=False)
-    credentials = Mortal(CERTIFICATE)
+    credentials = ExpiringCredentials(CERTIFICATE)
     watch = CredentialExpiryMonitor("noreply@contoso.com", credentials, at(0, credentials))
     for days in (90.5, 31.5, 29.5, 29.4, 10.5, 6.5, 2.5, 0.5, 0.4, -0.5, -3.5):
         monkeypatch.setattr(watch, "_clock", at(days, credentials))
         watch.check()
-    assert told(capsys) == [29, 6, 0, -1]
+    assert noticed(capsys) == [29, 6, 0, -1]
 
 
-def test_a_new_date_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    """The file was replaced: quiet; and it is told again when the new one comes to its end."""
+def test_a_new_date_restarts_the_notices(capsys: pytest.CaptureFixture[str]) -> None:
+    """A replaced file is quiet until its own steps."""
     logs.configure(human=False)
-    credentials = Mortal(CERTIFICATE)
+    credentials = ExpiringCredentials(CERTIFICATE)
     watch = CredentialExpiryMonitor("noreply@contoso.com", credentials, at(5.5, credentials))
     watch.check()
     credentials.mortal = replace(CERTIFICATE, at=CERTIFICATE.at + 365 * DAY)
@@ -81,11 +81,11 @@ def test_a_new_date_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
     watch.check()
     credentials.mortal = None
     watch.check()
-    assert told(capsys) == [5, 6]
+    assert noticed(capsys) == [5, 6]
 
 
 def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.CaptureFixture[str]) -> None:
-    """At the start, however far away: a person has to do something about it."""
+    """At the start, at any distance, because an operator must act."""
     logs.configure(human=False)
     password = Password("noreply@contoso.com", "a-password-for-tests")
     ending = password.expiry()
@@ -102,7 +102,7 @@ def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.
 
 def test_the_date_is_a_metric() -> None:
     """The metric has the date."""
-    credentials = Mortal(CERTIFICATE)
+    credentials = ExpiringCredentials(CERTIFICATE)
     CredentialExpiryMonitor("noreply@contoso.com", credentials, at(90, credentials)).check()
     labels = 'credential="client certificate",mailbox="noreply@contoso.com"'
     assert f"postern_credential_expires_timestamp_seconds{{{labels}}} 4e+09".encode() in metrics.expose()

@@ -25,11 +25,11 @@ BUFFERS = 16 * 1024 * 1024  # bytes that the buffers of two sockets can hold, wi
 PATIENCE = 20.0  # seconds until a test that waits in vain fails
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
-Script = Callable[["Line"], Awaitable[None]]
+Script = Callable[["Connection"], Awaitable[None]]
 
 
-class Line:
-    """One connection of the server: what was sent on it, and whether the client has ended it."""
+class Connection:
+    """Connection of the server: the bytes sent, and whether the client has closed it."""
 
     def __init__(self, path: str, writer: asyncio.StreamWriter) -> None:
         self.path = path
@@ -37,23 +37,23 @@ class Line:
         self._writer = writer
 
     async def send(self, data: bytes) -> None:
-        """Write, as fast as the client takes it. Raises OSError when the client is gone."""
+        """Write as fast as the client reads. Raises OSError after a disconnect."""
         self._writer.write(data)
         await self._writer.drain()
         self.sent += len(data)
 
     async def forever(self, data: bytes, *, pause: float = 0.0) -> None:
-        """Write the same again and again."""
+        """Write the same repeatedly."""
         while True:
             await self.send(data)
             await asyncio.sleep(pause)
 
 
-class Hostile:
-    """A TLS server on loopback that plays one script for each request."""
+class HostileServer:
+    """TLS server on loopback that runs one script for each request."""
 
     def __init__(self, script: Script, folder: Path) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[Connection] = []
         self.begun, self.ended = asyncio.Event(), asyncio.Event()
         self.ca_file = folder / "ca.pem"
         self._script = script
@@ -64,8 +64,8 @@ class Hostile:
         authority.issue_cert("localhost").configure_cert(self._context)
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Hostile"]:
-        """While it listens."""
+    async def listening(self) -> AsyncIterator["HostileServer"]:
+        """Listen until the end of the block."""
         server = await asyncio.start_server(self._accept, "localhost", 0, ssl=self._context)
         self.url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
         try:
@@ -87,7 +87,7 @@ class Hostile:
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 head = await reader.readuntil(b"\r\n\r\n")
-                self.lines.append(line := Line(head.split()[1].decode(), writer))
+                self.lines.append(line := Connection(head.split()[1].decode(), writer))
                 self.begun.set()
                 await self._script(line)
                 writer.close()  # what is in the buffers still goes
@@ -97,51 +97,51 @@ class Hostile:
             self.ended.set()
 
 
-Open = Callable[[Script], AbstractAsyncContextManager[Hostile]]
+Open = Callable[[Script], AbstractAsyncContextManager[HostileServer]]
 
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Open:
-    """A server with a script."""
-    return lambda script: Hostile(script, tmp_path).listening()
+    """Run a server with a script."""
+    return lambda script: HostileServer(script, tmp_path).listening()
 
 
-async def ask(there: Hostile, deadline: float) -> CredentialError:
-    """Why a request fails."""
+async def ask(there: HostileServer, deadline: float) -> CredentialError:
+    """Return the error of a token request."""
     with TokenHttpClient(there.ca_file, deadline=deadline) as endpoint, pytest.raises(CredentialError) as caught:
         await asyncio.to_thread(endpoint.post, f"{there.url}/token", data={"a": "b"})
     return caught.value
 
 
-async def body_by_drops(line: Line) -> None:
-    """Each byte in time, the answer never."""
+async def trickled_body(line: Connection) -> None:
+    """Send the body byte by byte without end."""
     await line.send(HEAD + b"content-length: 100000\r\n\r\n")
     await line.forever(b" ", pause=0.01)
 
 
-async def headers_by_drops(line: Line) -> None:
-    """Redirects are refused before the body is read."""
+async def trickled_headers(line: Connection) -> None:
+    """Send headers without end; redirects are refused before the body is read."""
     await line.send(HEAD)
     await line.forever(b"x", pause=0.01)
 
 
-async def chunks_by_drops(line: Line) -> None:
-    """A chunked body has the same limit."""
+async def trickled_chunks(line: Connection) -> None:
+    """Send chunks without end, for which the same limit applies."""
     await line.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
     await line.forever(b"1\r\n \r\n", pause=0.01)
 
 
-async def informed_for_ever(line: Line) -> None:
-    """Interim responses only (RFC 9110 section 15.2)."""
+async def endless_interim_responses(line: Connection) -> None:
+    """Send interim responses only (RFC 9110 §15.2)."""
     await line.forever(b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=0.01)
 
 
-async def silent(line: Line) -> None:
-    """Nothing at all."""
+async def silent(line: Connection) -> None:
+    """Send nothing."""
     await asyncio.sleep(PATIENCE)
 
 
-@pytest.mark.parametrize("script", [body_by_drops, headers_by_drops, chunks_by_drops, informed_for_ever])
+@pytest.mark.parametrize("script", [trickled_body, trickled_headers, trickled_chunks, endless_interim_responses])
 async def test_a_slow_response_ends_at_the_deadline(hostile: Open, script: Script) -> None:
     """One deadline covers the whole request; a timeout is not retried immediately."""
     async with hostile(script) as there:
@@ -152,10 +152,9 @@ async def test_a_slow_response_ends_at_the_deadline(hostile: Open, script: Scrip
             await there.ended.wait()  # the connection is closed
 
 
-async def test_the_deadline_is_one_for_all_requests_of_a_token(hostile: Open) -> None:
-    """A second request has what the first one has left."""
+async def test_requests_of_one_token_share_a_deadline(hostile: Open) -> None:
 
-    async def good(line: Line) -> None:
+    async def good(line: Connection) -> None:
         await line.send(HEAD + b"content-length: 2\r\n\r\n{}")
 
     async with hostile(good) as there:
@@ -168,38 +167,38 @@ async def test_the_deadline_is_one_for_all_requests_of_a_token(hostile: Open) ->
 
 
 def bomb() -> bytes:
-    """Some 100 KB that become 100 MB."""
+    """Send some 100 KB that decompress to 100 MB."""
     packer = zlib.compressobj(wbits=31)
     return b"".join(packer.compress(b" " * 1_000_000) for _ in range(100)) + packer.flush()
 
 
-async def flood(line: Line) -> None:
-    """600 MB that say so."""
+async def flood(line: Connection) -> None:
+    """Send 600 MB with their Content-Length."""
     await line.send(HEAD + b"content-length: 600000000\r\n\r\n")
     await line.forever(b"x" * 65_536)
 
 
-async def flood_of_chunks(line: Line) -> None:
-    """An endless body without Content-Length."""
+async def flood_of_chunks(line: Connection) -> None:
+    """Send an endless body without Content-Length."""
     await line.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
     await line.forever(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
 
 
-async def flood_until_closed(line: Line) -> None:
-    """The body ends with the connection."""
+async def flood_until_closed(line: Connection) -> None:
+    """Send a body that ends with the connection."""
     await line.send(HEAD + b"\r\n")
     await line.forever(b"x" * 65_536)
 
 
-async def flood_of_headers(line: Line) -> None:
-    """A header of 600 MB."""
+async def flood_of_headers(line: Connection) -> None:
+    """Send a header of 600 MB."""
     await line.send(HEAD + b"x: ")
     await line.forever(b"x" * 65_536)
 
 
 @pytest.mark.parametrize("script", [flood, flood_of_chunks, flood_until_closed, flood_of_headers])
 async def test_a_large_response_ends_at_the_limit(hostile: Open, script: Script) -> None:
-    """Counted in the bytes that the server could write before the connection was closed."""
+    """In bytes that the server could write before the connection was closed."""
     async with hostile(script) as there:
         refused = await ask(there, deadline=PATIENCE)
         assert isinstance(refused, TransientTokenError)
@@ -214,7 +213,7 @@ async def test_nothing_is_decompressed(hostile: Open) -> None:
     """A compressed body is not decompressed."""
     packed = bomb()
 
-    async def send(line: Line) -> None:
+    async def send(line: Connection) -> None:
         await line.send(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed)
 
     async with hostile(send) as there:
@@ -235,11 +234,11 @@ GARBAGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("status", [200, 400, 503])
-async def test_garbage_is_a_refusal_in_a_sentence(hostile: Open, name: str, status: int) -> None:
-    """The limit applies to discovery and token requests."""
+async def test_an_invalid_response_is_an_error_in_plain_words(hostile: Open, name: str, status: int) -> None:
+    """For discovery and token requests."""
     body = GARBAGE[name]
 
-    async def send(line: Line) -> None:
+    async def send(line: Connection) -> None:
         await line.send(b"HTTP/1.1 %d So\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body)
 
     async with hostile(send) as there:
@@ -263,10 +262,9 @@ TOKENS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", TOKENS)
-async def test_what_is_no_token_is_not_used(hostile: Open, name: str) -> None:
-    """An invalid token or lifetime raises an error."""
+async def test_an_invalid_token_or_lifetime_is_an_error(hostile: Open, name: str) -> None:
 
-    async def send(line: Line) -> None:
+    async def send(line: Connection) -> None:
         said: dict[str, Any] = {"token_type": "Bearer", **TOKENS[name]}
         if "openid-configuration" in line.path:
             said = {f"{part}_endpoint": f"{there.url}/{part}" for part in ("token", "authorization")}
@@ -281,7 +279,7 @@ async def test_what_is_no_token_is_not_used(hostile: Open, name: str) -> None:
 
 
 async def test_a_token_request_can_be_cancelled_at_any_time(hostile: Open) -> None:
-    """Cancelling does not wait for the thread, and the thread does not keep the loop, nor the process, from ending."""
+    """The cancellation does not wait for the thread, which keeps neither loop nor process alive."""
     async with hostile(silent) as there:
         stopped, begun = threading.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The turnstile: three workers at a shut profile are one failed login, and whoever has mended it gets a real one."""
+"""Login gate: concurrent workers share one failed login, and a release makes a real one."""
 
 import asyncio
 
@@ -18,14 +18,14 @@ REFUSAL = "535 5.7.3 Authentication unsuccessful"
 
 @pytest.fixture
 async def simulator(connections: Connections) -> Simulator:
-    """An upstream that refuses one login, and takes the next one."""
+    """Upstream that refuses one login and accepts the next."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.AUTH, Say(REFUSAL), times=1))
     return simulator
 
 
-def turnstile(connections: Connections, server: Simulator | ScriptedServer, hand: ManualClock) -> LoginGate:
-    """One before this upstream."""
+def login_gate(connections: Connections, server: Simulator | ScriptedServer, hand: ManualClock) -> LoginGate:
+    """Login gate of this upstream."""
     there = connections.upstream_to(server)
 
     async def enter() -> Session | Refusal:
@@ -35,30 +35,30 @@ def turnstile(connections: Connections, server: Simulator | ScriptedServer, hand
 
 
 def is_refusal(answer: object) -> bool:
-    """True if it is the refusal of the login."""
+    """Return whether it is the refusal of the login."""
     return isinstance(answer, Refusal) and answer.login_rejected
 
 
-async def passes(turnstile: LoginGate) -> None:
-    """There is a session; it is closed again."""
-    session = await turnstile()
+async def passes(login_gate: LoginGate) -> None:
+    """Open and close a session."""
+    session = await login_gate()
     assert isinstance(session, Session)
     await session.quit()
 
 
 async def test_three_concurrent_callers_cause_one_failed_login(connections: Connections, simulator: Simulator) -> None:
-    """Each gets the answer that the first one got."""
-    shut = turnstile(connections, simulator, ManualClock())
+    """Each gets the result of the first."""
+    shut = login_gate(connections, simulator, ManualClock())
     answers = await asyncio.gather(shut(), shut(), shut())
     assert all(is_refusal(answer) for answer in answers)
     assert len(simulator.logins) == 1
 
 
 async def test_a_server_without_reply_is_connected_once(connections: Connections) -> None:
-    """The silence is shared too, for each as an exception of his own."""
+    """Each caller gets its own exception object."""
     simulator = await connections.simulator()
     simulator.faults.add(Fault(Point.GREETING, Drop(), times=1))
-    shut = turnstile(connections, simulator, ManualClock())
+    shut = login_gate(connections, simulator, ManualClock())
     answers = await asyncio.gather(shut(), shut(), return_exceptions=True)
     for answer in answers:
         assert isinstance(answer, SessionError)
@@ -67,10 +67,10 @@ async def test_a_server_without_reply_is_connected_once(connections: Connections
     assert len(simulator.sessions) == 1
 
 
-async def test_a_failure_is_soon_stale(connections: Connections, simulator: Simulator) -> None:
-    """A caller after more than 2 seconds logs in again."""
+async def test_a_failure_is_shared_for_two_seconds(connections: Connections, simulator: Simulator) -> None:
+    """A later caller logs in again."""
     hand = ManualClock()
-    profile = turnstile(connections, simulator, hand)
+    profile = login_gate(connections, simulator, hand)
     assert is_refusal(await profile())
     hand.now += FAILURE_TTL - 0.01
     assert is_refusal(await profile())
@@ -79,9 +79,9 @@ async def test_a_failure_is_soon_stale(connections: Connections, simulator: Simu
     await passes(profile)
 
 
-async def test_a_login_after_a_fix_is_immediate(connections: Connections, simulator: Simulator) -> None:
-    """A person's release within the 2 seconds is a real login, and its answer counts."""
-    profile = turnstile(connections, simulator, ManualClock())
+async def test_a_release_logs_in_within_the_two_seconds(connections: Connections, simulator: Simulator) -> None:
+    """And its result counts."""
+    profile = login_gate(connections, simulator, ManualClock())
     assert is_refusal(await profile())
     profile.forget_failure()
     await passes(profile)
@@ -91,17 +91,16 @@ async def test_a_login_after_a_fix_is_immediate(connections: Connections, simula
 async def test_a_release_without_a_fix_causes_one_more_failed_login(
     connections: Connections, simulator: Simulator
 ) -> None:
-    """And no more than one, however many come behind it."""
+    """However many callers follow it."""
     simulator.faults.add(Fault(Point.AUTH, Say(REFUSAL)))
-    profile = turnstile(connections, simulator, ManualClock())
+    profile = login_gate(connections, simulator, ManualClock())
     assert is_refusal(await profile())
     profile.forget_failure()
     assert all(is_refusal(answer) for answer in await asyncio.gather(profile(), profile(), profile()))
     assert len(simulator.logins) == 2
 
 
-async def test_a_login_that_started_before_the_fix_is_not_shared(connections: Connections) -> None:
-    """A login that started before the release does not store its failure."""
+async def test_a_login_that_started_before_a_release_is_not_shared(connections: Connections) -> None:
     reached, refuse = asyncio.Event(), asyncio.Event()
 
     async def script(connection: ScriptedConnection) -> None:
@@ -119,7 +118,7 @@ async def test_a_login_that_started_before_the_fix_is_not_shared(connections: Co
         await connection.write(f"{REFUSAL}\r\n".encode())
         connection.close_tls()
 
-    profile = turnstile(connections, await connections.scripted_server(script), ManualClock())
+    profile = login_gate(connections, await connections.scripted_server(script), ManualClock())
     early = asyncio.create_task(profile())
     await reached.wait()
     late = asyncio.create_task(profile())
@@ -131,9 +130,8 @@ async def test_a_login_that_started_before_the_fix_is_not_shared(connections: Co
     await session.quit()
 
 
-async def test_the_pool_forgets_with_it(connections: Connections, simulator: Simulator) -> None:
-    """The pool passes the release on to the gate."""
-    pool = SessionPool(turnstile(connections, simulator, ManualClock()), 3)
+async def test_the_pool_passes_a_release_on_to_the_gate(connections: Connections, simulator: Simulator) -> None:
+    pool = SessionPool(login_gate(connections, simulator, ManualClock()), 3)
     attempt = await pool.ensure_open()
     assert attempt is not None
     assert str(attempt.reply) == REFUSAL

@@ -1,4 +1,4 @@
-"""What is left of an erased email's texts."""
+"""Texts of an erased email."""
 
 import pytest
 
@@ -15,8 +15,8 @@ from app.mail.message.address import AddressError
     ("", None),
     (None, None),
 ])  # fmt: skip
-def test_of_a_reply(text: str | None, left: str | None) -> None:
-    """The codes of RFC 5321 and RFC 3463, which a caller decides by."""
+def test_an_erased_reply_has_only_its_codes(text: str | None, left: str | None) -> None:
+    """Of RFC 5321 and RFC 3463, which callers use."""
     assert erasure.erase_reply(text) == left
 
 
@@ -26,16 +26,15 @@ def test_one_address_in_several_spellings(given: str) -> None:
     assert erasure.normalize_address(given) == "ada@example.net"
 
 
-def test_an_international_domain() -> None:
-    """In both of its forms."""
+def test_an_international_domain_matches_in_both_forms() -> None:
     assert erasure.normalize_address("Ada@BÜCHER.example") == erasure.normalize_address("ada@xn--bcher-kva.example")
 
 
 @pytest.mark.parametrize(
     "given", ["", "nobody", "@example.net", "*@example.net,b@example.net", "ada@example.net\n\x00"]
 )
-def test_what_is_no_address(given: str) -> None:
-    """Refused, so that nothing else is erased by mistake."""
+def test_an_invalid_address_is_refused(given: str) -> None:
+    """So that no other email is erased by mistake."""
     with pytest.raises(AddressError):
         erasure.normalize_address(given)
 
@@ -51,12 +50,12 @@ def test_what_is_no_address(given: str) -> None:
     ],
 )
 def test_a_similar_address_is_another(entry: str) -> None:
-    """Neither a part of one nor a display name."""
+    """Neither a part of one nor a display name matches."""
     head = {"to": [entry], "cc": [], "bcc": [], "reply_to": []}
     assert not erasure.has_address(head, [entry], "ada@example.net")
 
 
 def test_the_message_id() -> None:
-    """Stays as it is for Message trace, unless a caller has put an address into it."""
+    """Unchanged for Message trace, unless it has an address."""
     assert erasure.erase_message_id("1@contoso.com", ["ada@example.net"], "own") == "1@contoso.com"
     assert erasure.erase_message_id("for-ADA@example.net", ["ada@example.net"], "own") == "own@erased.invalid"

@@ -1,4 +1,4 @@
-"""What an API key's policy allows, and what no policy can say; and how its budgets are counted."""
+"""Policy of an API key: accepted and refused policies, their effect, and rate limits."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -57,8 +57,8 @@ usages = st.builds(Usage, counts, amounts, counts, amounts)
         (key_policy.byte_limit, 10**15, 10**15),
     ],
 )
-def test_what_is_taken(rule: object, given: object, is_: object) -> None:
-    """In one spelling, each once, in the order that was given."""
+def test_a_valid_policy_is_normalized(rule: object, given: object, is_: object) -> None:
+    """Each value once, in the given order."""
     assert callable(rule)
     assert rule(given) == is_
 
@@ -88,16 +88,14 @@ def test_what_is_taken(rule: object, given: object, is_: object) -> None:
         (validate, Policy(redirect_to="a@b.example", sink=True), "exclude each other"),
     ],
 )
-def test_what_is_refused(rule: object, given: object, says: str) -> None:
-    """With the fault and the mend."""
+def test_an_invalid_policy_is_refused_with_fault_and_fix(rule: object, given: object, says: str) -> None:
     assert callable(rule)
     with pytest.raises(PolicyError) as refused:
         rule(given)
     assert says in str(refused.value)
 
 
-def test_no_policy_forbids_nothing() -> None:
-    """And changes nothing."""
+def test_an_empty_policy_allows_everything_unchanged() -> None:
     free = validate(Policy())
     assert free.default_lane is Lane.NORMAL
     assert all(map(free.takes_lane, Lane))
@@ -110,12 +108,11 @@ def test_no_policy_forbids_nothing() -> None:
     ("lanes", "default"),
     [((Lane.BULK, Lane.URGENT), Lane.BULK), ((Lane.BULK, Lane.NORMAL), Lane.NORMAL), ((), Lane.NORMAL)],
 )
-def test_the_lane_of_a_message_that_names_none(lanes: tuple[Lane, ...], default: Lane) -> None:
-    """The normal one where it is allowed, else the first."""
+def test_the_default_lane_is_normal_or_the_first_allowed(lanes: tuple[Lane, ...], default: Lane) -> None:
     assert Policy(lanes=lanes).default_lane is default
 
 
-def test_strangers_are_named_by_field() -> None:
+def test_disallowed_recipients_are_reported_by_field() -> None:
     """In to, cc and bcc."""
     guarded = Policy(recipients=("*@example.com",))
     assert [(field, one.addr_spec) for field, one in guarded.disallowed_recipients(EMAIL)] == [
@@ -124,8 +121,8 @@ def test_strangers_are_named_by_field() -> None:
     ]
 
 
-def test_a_redirected_message_goes_to_one_address_alone() -> None:
-    """It says for whom it was, in the subject that it was redirected, and is else as it was handed in."""
+def test_a_redirected_message_has_one_recipient() -> None:
+    """With the original ones in a header and a mark in the subject; the rest is unchanged."""
     outgoing = Policy(redirect_to="staging@contoso.com").apply_redirect(EMAIL)
     message = compose(outgoing, id=UUID(int=1), now=datetime.fromtimestamp(NOW, UTC))
     assert message.envelope.rcpt_to == ("staging@contoso.com",)
@@ -138,7 +135,7 @@ def test_a_redirected_message_goes_to_one_address_alone() -> None:
 
 @given(st.lists(st.emails(), min_size=1, max_size=150))
 def test_every_original_recipient_is_in_the_header(addresses: list[str]) -> None:
-    """However many there are, and no line is longer than it may be."""
+    """On lines of allowed length."""
     to = tuple(map(parse_address, addresses))
     outgoing = Policy(redirect_to="staging@contoso.com").apply_redirect(replace(EMAIL, to=to, cc=(), bcc=()))
     message = compose(outgoing, id=UUID(int=1), now=datetime.fromtimestamp(NOW, UTC))
@@ -148,10 +145,10 @@ def test_every_original_recipient_is_in_the_header(addresses: list[str]) -> None
 
 
 @given(per_minute=limits, per_day=limits, used=counts, more=counts, now=moments)
-def test_a_budget_takes_what_fits_in_both_windows(
+def test_a_limit_allows_what_fits_into_both_windows(
     per_minute: int | None, per_day: int | None, used: int, more: int, now: float
 ) -> None:
-    """And names the window that leaves fewer, which ends after now."""
+    """It reports the window with less room and its end."""
     if per_minute is None and per_day is None:
         return
     budget, usage = RateLimit(per_minute, per_day), UNUSED.at(now).plus(Amount(used))
@@ -166,7 +163,7 @@ def test_a_budget_takes_what_fits_in_both_windows(
 
 
 @given(now=moments, later=st.floats(0, 3 * DAY), used=counts)
-def test_a_window_is_over_with_the_clock(now: float, later: float, used: int) -> None:
+def test_a_window_ends_by_the_clock(now: float, later: float, used: int) -> None:
     """The minute's with the minute, the day's at midnight UTC."""
     then = UNUSED.at(now).plus(Amount(used)).at(now + later)
     assert then.minute_used == (used if now // MINUTE == (now + later) // MINUTE else 0)
@@ -175,8 +172,8 @@ def test_a_window_is_over_with_the_clock(now: float, later: float, used: int) ->
 
 
 @given(one=usages, other=usages)
-def test_what_is_known_from_two_is_known_in_any_order(one: Usage, other: Usage) -> None:
-    """Of each window the later; of the same, the most."""
+def test_usages_merge_in_any_order(one: Usage, other: Usage) -> None:
+    """Of each window the later; of the same, the maximum."""
     joined = one.joined(other)
     assert joined == other.joined(one) == joined.joined(one)
     assert (joined.minute, joined.minute_used) in {(it.minute, it.minute_used) for it in (one, other)}
@@ -186,10 +183,8 @@ def test_what_is_known_from_two_is_known_in_any_order(one: Usage, other: Usage) 
 @given(
     limit=st.integers(1, 50), used=counts, more=counts, now=moments, unit=st.sampled_from(Unit), of_day=st.booleans()
 )
-def test_each_unit_has_a_window_of_its_own(
-    limit: int, used: int, more: int, now: float, unit: Unit, of_day: bool
-) -> None:
-    """A limit on one unit in one window refuses what exceeds it there, whatever the other units are."""
+def test_each_unit_has_its_own_window(limit: int, used: int, more: int, now: float, unit: Unit, of_day: bool) -> None:
+    """Independent of the other units."""
     of_unit: dict[str, Any] = {f"{unit}_{'per_day' if of_day else 'per_minute'}": limit}
     budget = Policy(**of_unit).rate_limit
     assert budget is not None
@@ -202,8 +197,8 @@ def test_each_unit_has_a_window_of_its_own(
         assert (window.unit, window.limit, window.seconds) == (unit, limit, DAY if of_day else MINUTE)
 
 
-def test_of_several_full_windows_the_one_that_ends_last_is_named() -> None:
-    """A caller that waits for it is not refused by another one; what can never fit is named first."""
+def test_of_several_full_windows_the_last_to_end_is_reported() -> None:
+    """So that a repetition then is not refused by another; one that can never fit comes first."""
     budget = RateLimit(10, 100, recipients_per_minute=20, bytes_per_day=1000)
     usage = UNUSED.at(NOW).plus(Amount(10, 15, 950))
     full = budget.exceeded(usage, Amount(1, 6, 51))

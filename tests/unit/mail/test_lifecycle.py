@@ -1,4 +1,4 @@
-"""The life of a message: the table, and the pure step after an attempt."""
+"""Lifecycle of a message: transition table, and the step after an attempt."""
 
 import pytest
 from hypothesis import given
@@ -50,10 +50,10 @@ DOUBT = verdict(Action.DEFER, in_doubt=True, delay=60.0)
         ({A: LATER, B: BEYOND}, Event.DEFER, 200.0, ["pending", "pending"]),
     ],
 )
-def test_the_message_goes_where_its_recipients_do(
+def test_the_state_of_a_message_follows_its_recipients(
     verdicts: dict[str, Verdict], event: Event, due_at: float | None, states: list[str]
 ) -> None:
-    """Final when all are; back unspent when the trouble is not its own; else later."""
+    """Final if all are; back without an attempt if the fault is not its own; else deferred."""
     settlement = settle(
         standing(due_since=70.0 if B in verdicts and verdicts[A] is RELAYED else 0.0), verdicts, 100.0, 0.0
     )
@@ -61,16 +61,15 @@ def test_the_message_goes_where_its_recipients_do(
     assert [settlement.recipients[address].state for address in (A, B)] == states
 
 
-def test_a_message_ends_by_age() -> None:
-    """Whoever is pending then has failed, and the reason is said."""
+def test_a_message_expires() -> None:
+    """Pending recipients then fail, with the reason."""
     settlement = settle(standing(), {A: RELAYED, B: LATER}, 1000.0, 0.0)
     assert settlement.event is Event.EXPIRE
     assert settlement.explanation is lifecycle.EXPIRED
     assert [one.state for one in settlement.recipients.values()] == [RecipientState.RELAYED, RecipientState.FAILED]
 
 
-def test_the_next_offer_is_never_after_the_end() -> None:
-    """So that a message ends in time."""
+def test_the_next_attempt_is_not_after_the_expiry() -> None:
     assert settle(standing(expires_at=110.0), {A: LATER}, 100.0, 0.0).due_at == 110.0
 
 
@@ -83,17 +82,17 @@ def test_the_next_offer_is_never_after_the_end() -> None:
         (OnUnknown.ASSUME_SENT, 0, Event.FINISH, lifecycle.ASSUMED_SENT),
     ],
 )
-def test_a_lost_reply_to_the_dot_is_settled_as_the_caller_chose(
+def test_a_lost_reply_to_the_dot_follows_on_unknown(
     on_unknown: OnUnknown, before: int, event: Event, explanation: Explanation
 ) -> None:
-    """Never offered a third time by itself, and always flagged."""
+    """No automatic third attempt, and always flagged."""
     settlement = settle(standing(on_unknown=on_unknown, unknown_before=before), {A: DOUBT}, 100.0, 0.0)
     assert settlement.in_doubt
     assert (settlement.event, settlement.explanation) == (event, explanation)
 
 
 def test_assumed_sent_leaves_the_deferred_recipient_pending() -> None:
-    """Only those in doubt count as sent; one deferred at RCPT is offered again."""
+    """Only recipients in doubt count as sent."""
     settlement = settle(standing(on_unknown=OnUnknown.ASSUME_SENT), {A: DOUBT, B: LATER}, 100.0, 0.0)
     assert settlement.in_doubt
     assert settlement.event is Event.DEFER
@@ -109,7 +108,7 @@ some_verdicts = st.dictionaries(
 def test_no_settlement_loses_a_recipient(
     verdicts: dict[str, Verdict], now: float, jitter: float, on_unknown: OnUnknown, before: int
 ) -> None:
-    """Everyone offered comes out; an ended message has only ended recipients; a waiting one knows when."""
+    """Each has a result; an ended message has only ended recipients; a waiting one has a due time."""
     settlement = settle(standing(on_unknown=on_unknown, unknown_before=before), verdicts, now, jitter)
     assert set(settlement.recipients) == set(verdicts)
     assert settlement.in_doubt == any(one.in_doubt for one in verdicts.values())
@@ -118,8 +117,8 @@ def test_no_settlement_loses_a_recipient(
     assert (settlement.due_at is None) == (settlement.state in (MessageState.DONE, MessageState.HELD))
 
 
-def test_what_is_not_in_the_table_cannot_happen() -> None:
-    """An ended message is not claimed, a cancelled one never comes back."""
+def test_other_transitions_are_errors() -> None:
+    """An ended message is not claimed, a cancelled one is final."""
     for state, event in [
         (MessageState.DONE, Event.CLAIM),
         (MessageState.CANCELLED, Event.RETRY),
@@ -133,7 +132,7 @@ def test_what_is_not_in_the_table_cannot_happen() -> None:
 
 
 def test_every_state_is_reached_and_every_event_is_used() -> None:
-    """A row nobody can come to is a mistake."""
+    """An unreachable row is a mistake."""
     reached = {target for row in TRANSITIONS.values() for target in row.values()}
     assert set(TRANSITIONS) == set(MessageState) == reached
     assert {event for row in TRANSITIONS.values() for event in row} == set(Event)

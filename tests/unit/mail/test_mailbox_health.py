@@ -1,4 +1,4 @@
-"""The health of a mailbox: probes at their times, trials after trouble, growth after 432, clocks that jump."""
+"""Health of a mailbox: probe times, half-open trials, recovery after 432, clock changes."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def test_a_refused_login_is_probed_at_its_times() -> None:
 
 
 def test_a_hold_with_a_pause_is_not_probed_sooner() -> None:
-    """The longer of the two counts: 2 hours instead of 5 minutes and of 1 hour, but not instead of 6 hours."""
+    """The longer one counts: 2 hours instead of 5 minutes and of 1 hour, but not instead of 6 hours."""
     condition, now, rests = OPEN, 0.0, []
     for _ in range(3):
         condition = after(condition, LOCKED_OUT, now)
@@ -52,30 +52,28 @@ def test_a_hold_with_a_pause_is_not_probed_sooner() -> None:
     assert rests == [7200.0, 7200.0, PROBE_DELAYS[2]]
 
 
-def test_what_was_under_way_when_it_was_held_changes_nothing() -> None:
-    """Three workers meet the same refusal: it is one."""
+def test_concurrent_refusals_count_once() -> None:
     held = after(OPEN, REFUSED, 0.0)
     assert after(held, REFUSED, 1.0) == held
     assert after(held, UNREACHED, 2.0) == held
     assert after(held, RELAYED, 3.0, during_login=False).health is Health.HELD
 
 
-def test_a_login_that_works_opens_it_and_ends_the_doubt() -> None:
-    """What was wrong on the way in is mended by coming in."""
+def test_a_successful_login_opens_the_mailbox() -> None:
+    """If the refusal was before or at the login."""
     opened = mailbox_health.after_login(after(OPEN, REFUSED, 0.0), 300.0)
     assert (opened.health, opened.unproven, opened.half_open) == (Health.OPEN, False, False)
 
 
-def test_what_was_refused_behind_the_login_is_tried_with_one_message() -> None:
-    """A login proves nothing about a quota; a relayed message does."""
+def test_a_refusal_after_the_login_is_probed_with_one_message() -> None:
+    """A login proves nothing about a quota."""
     rested = mailbox_health.as_of(after(OPEN, QUOTA, 0.0, during_login=False), 3600.0, 3)
     assert (rested.health, rested.unproven, rested.half_open) == (Health.OPEN, False, True)
     assert mailbox_health.after_login(rested, 3601.0).half_open
     assert not after(rested, RELAYED, 3602.0, during_login=False).half_open
 
 
-def test_a_pause_grows_with_each_refusal_and_ends_by_itself() -> None:
-    """An unreachable upstream is asked less and less often, at least every five minutes."""
+def test_a_pause_grows_up_to_five_minutes() -> None:
     condition, now, waits = OPEN, 0.0, []
     for _ in range(8):
         condition = after(condition, UNREACHED, now)
@@ -95,13 +93,12 @@ def test_432_halves_the_connections_which_grow_back() -> None:
     assert mailbox_health.as_of(mailbox_health.as_of(condition, GROW_AFTER, 3), 2 * GROW_AFTER, 3).connections is None
 
 
-def test_a_message_that_fails_by_itself_does_not_touch_the_mailbox() -> None:
-    """Its trouble is its own."""
+def test_a_fault_of_the_message_leaves_the_mailbox_open() -> None:
     assert after(OPEN, FAILED, 5.0, during_login=False) == OPEN
 
 
-def test_a_person_holds_and_only_a_person_releases() -> None:
-    """No probe opens it; after the release one login comes first."""
+def test_an_operators_hold_is_not_probed() -> None:
+    """After the release one login comes first."""
     held = mailbox_health.hold(OPEN, "audit", 10.0)
     assert mailbox_health.as_of(held, 1e9, 3).health is Health.HELD
     assert not held.probe_due(1e9)
@@ -111,8 +108,8 @@ def test_a_person_holds_and_only_a_person_releases() -> None:
     assert (released.health, released.unproven) == (Health.OPEN, True)
 
 
-def test_a_clock_set_back_does_not_prolong_a_rest() -> None:
-    """A day back: the pause lasts as long as it was to last."""
+def test_a_clock_set_back_does_not_prolong_a_pause() -> None:
+    """Not even by a day."""
     paused = after(OPEN, QUOTA, 100_000.0, during_login=False)
     set_back = mailbox_health.as_of(paused, 100_000.0 - 86_400.0, 3)
     assert set_back.until == 100_000.0 - 86_400.0 + 3600.0
@@ -123,8 +120,8 @@ some = st.sampled_from([RELAYED, REFUSED, LOCKED_OUT, UNREACHED, QUOTA, BUSY, FA
 
 
 @given(st.lists(st.tuples(some, st.booleans(), st.floats(-7200, 30_000)), max_size=60))
-def test_no_history_leaves_a_mailbox_shut_for_ever(history: list[tuple[Verdict, bool, float]]) -> None:
-    """Whatever happened, and however the clock ran: it is open, or a moment is set at which it is tried again."""
+def test_every_history_leaves_a_mailbox_open_or_with_a_probe_time(history: list[tuple[Verdict, bool, float]]) -> None:
+    """With any clock."""
     condition, now = OPEN, 0.0
     for verdict, during_login, step in history:
         now += step

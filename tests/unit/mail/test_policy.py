@@ -1,4 +1,4 @@
-"""The only judge: every reply and every failure has a verdict, and trouble beyond the message never fails it."""
+"""Verdict of every reply and failure; a fault beyond the message never fails it."""
 
 import pytest
 from hypothesis import given
@@ -37,10 +37,10 @@ TO = ("ada@example.net", "bob@example.net")
         (Phase.MAIL, "250 odd", "out-of-turn", Action.DEFER, Scope.HOST),
     ],
 )
-def test_what_no_row_of_exchange_knows_is_judged_by_its_code(
+def test_a_reply_without_a_rule_has_the_default_of_its_code(
     phase: Phase, line: str, rule: str, action: Action, scope: Scope
 ) -> None:
-    """The defaults stand behind; all but the ordinary success say that they did not know the text."""
+    """All but the ordinary success say that the text is unknown."""
     verdict = judge_reply(phase, Reply.of(int(line[:3]), [line[4:]]))
     assert (verdict.rule, verdict.action, verdict.scope) == (rule, action, scope)
     assert verdict.reply == line
@@ -48,8 +48,8 @@ def test_what_no_row_of_exchange_knows_is_judged_by_its_code(
 
 
 def test_every_default_is_used() -> None:
-    """By the table above."""
-    (mark,) = test_what_no_row_of_exchange_knows_is_judged_by_its_code.pytestmark  # type: ignore[attr-defined]  # pytest's
+    """In the table above."""
+    (mark,) = test_a_reply_without_a_rule_has_the_default_of_its_code.pytestmark  # type: ignore[attr-defined]  # pytest's
     assert {row[2] for row in mark.args[1]} == {rule.name for rule in policy.DEFAULTS}
 
 
@@ -60,8 +60,8 @@ CODE = st.one_of(st.integers(0, 999), st.sampled_from([250, 334, 421, 430, 432, 
 
 
 @given(st.sampled_from(Phase), CODE, TEXT)
-def test_every_reply_has_a_verdict_in_plain_words(phase: Phase, code: int, text: str) -> None:
-    """Nothing is left unjudged, and only the transaction's own replies can fail a message."""
+def test_every_reply_has_a_verdict_and_a_sentence(phase: Phase, code: int, text: str) -> None:
+    """Only replies of the transaction can fail a message."""
     verdict = judge_reply(phase, Reply.of(code, [text]))
     assert verdict.explanation.summary
     assert verdict.explanation.fix
@@ -71,7 +71,7 @@ def test_every_reply_has_a_verdict_in_plain_words(phase: Phase, code: int, text:
 
 @given(st.sampled_from(sorted(OPENING | AUTH)), st.sampled_from(SAMPLES), st.sampled_from(SAMPLES), st.booleans())
 def test_before_the_transaction_nothing_fails_a_message(phase: Phase, one: Sample, other: Sample, both: bool) -> None:
-    """Whatever Exchange says on the way in: the mailbox or the host rests, and that for some time."""
+    """The mailbox or the host rests for some time."""
     verdict = judge_reply(
         phase, Reply.of(int(one.line()[:3]), [one.line()[4:], other.line()] if both else [one.line()])
     )
@@ -81,8 +81,8 @@ def test_before_the_transaction_nothing_fails_a_message(phase: Phase, one: Sampl
 
 
 @given(st.sampled_from(Phase), CODE, TEXT)
-def test_trouble_beyond_the_message_rests_somebody(phase: Phase, code: int, text: str) -> None:
-    """Otherwise the message would be offered again at once, and again."""
+def test_a_fault_beyond_the_message_rests_mailbox_or_host(phase: Phase, code: int, text: str) -> None:
+    """Otherwise attempts would repeat at once."""
     verdict = judge_reply(phase, Reply.of(code, [text]))
     rests = verdict.pause > 0 or verdict.hold
     assert rests == (verdict.action is Action.DEFER and verdict.scope.beyond_message)
@@ -91,14 +91,14 @@ def test_trouble_beyond_the_message_rests_somebody(phase: Phase, code: int, text
 
 @given(st.sampled_from(sorted(TRANSACTION)), st.sampled_from([530, 534, 535, 538]), TEXT)
 def test_a_missing_login_never_fails_a_message(phase: Phase, code: int, text: str) -> None:
-    """Also where it is said after the envelope or the content."""
+    """Also after the envelope or the content."""
     assert judge_reply(phase, Reply.of(code, [text])).action is Action.DEFER
 
 
 @pytest.mark.parametrize("kind", FailureKind)
 @pytest.mark.parametrize("phase", Phase)
 def test_every_failure_has_a_verdict(phase: Phase, kind: FailureKind) -> None:
-    """A missing reply is in doubt after the final dot only, and never fails a message but for what it needs."""
+    """A missing reply is in doubt after the final dot only, and fails only a message with unmet requirements."""
     verdict = judge_failure(Failure(phase, kind, "why"))
     assert verdict.in_doubt == (phase is Phase.DOT)
     assert verdict.action is Action.DEFER or (phase, kind) == (Phase.MAIL, FailureKind.CAPABILITY)
@@ -106,7 +106,7 @@ def test_every_failure_has_a_verdict(phase: Phase, kind: FailureKind) -> None:
     assert verdict.explanation.fix
 
 
-def test_each_recipient_is_judged_by_its_own_reply() -> None:
+def test_each_recipient_has_the_verdict_of_its_own_reply() -> None:
     """One refused at RCPT, the other relayed by the reply to the dot."""
     refused = {TO[0]: Reply.of(550, ["5.1.1 no such user"])}
     verdicts = judge(Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), None, refused), TO)
@@ -114,7 +114,7 @@ def test_each_recipient_is_judged_by_its_own_reply() -> None:
 
 
 def test_rule_names_are_unique_and_every_failure_kind_is_explained() -> None:
-    """Names are kept with the attempts and counted."""
+    """Names are stored with the attempts and counted."""
     names = [rule.name for rule in policy.RULES] + [f"no-reply-{kind}" for kind in FailureKind] + ["in-doubt"]
     assert len(names) == len(set(names))
     assert set(policy.WITHOUT_REPLY) == set(FailureKind)

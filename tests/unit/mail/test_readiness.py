@@ -1,4 +1,4 @@
-"""The rules of readiness: what is grave, what only degrades, and what nobody learns without a key."""
+"""Rules of readiness: not ready, degraded, and details that need a key."""
 
 import asyncio
 
@@ -23,18 +23,18 @@ NAME = "noreply@contoso.com"
 
 
 def condition(health: Health, until: float | None = None, why: Explanation | None = WHY) -> MailboxCondition:
-    """Of a mailbox that came to it at the beginning."""
+    """Return the condition of a mailbox since the start."""
     return MailboxCondition(health=health, until=until, cooldown=until or 0.0, explanation=why)
 
 
 @pytest.mark.parametrize("grave", [NO_DATABASE, OTHER_SCHEMA, STOPPING], ids=lambda reason: reason.check)
-def test_what_cannot_be_kept_is_not_ready(grave: Reason) -> None:
-    """Whatever else is so."""
+def test_an_unwritable_store_is_not_ready(grave: Reason) -> None:
+    """Whatever else is true."""
     assert Readiness((DISK_ALMOST_FULL, grave), relaying=True).status is Status.NOT_READY
 
 
-def test_what_only_waits_degrades() -> None:
-    """All mailboxes held included: mail can still be accepted, and waits."""
+def test_held_mailboxes_degrade() -> None:
+    """Even all of them: mail can be accepted."""
     reasons, relaying = of_mailboxes({NAME: condition(Health.HELD, 300.0)}, now=10.0)
     assert Readiness(tuple(reasons), relaying).status is Status.DEGRADED
     assert not relaying
@@ -42,37 +42,37 @@ def test_what_only_waits_degrades() -> None:
     assert Readiness((), relaying=True).status is Status.READY
 
 
-def test_one_that_is_not_held_relays() -> None:
-    """A pause ends by itself, and one that nobody has taken over yet may be well."""
+def test_a_mailbox_that_is_not_held_counts_as_relaying() -> None:
+    """A pause ends, and an unowned one may work."""
     held = condition(Health.HELD, 300.0)
     for other in (condition(Health.PAUSED, 60.0), None, MailboxCondition()):
         assert of_mailboxes({"held@contoso.com": held, NAME: other}, now=10.0)[1]
 
 
-def test_a_pause_that_is_over_is_no_reason() -> None:
-    """Though its relay has not written that down."""
+def test_an_elapsed_pause_is_no_finding() -> None:
+    """Though its relay has not stored that yet."""
     paused = {NAME: condition(Health.PAUSED, 60.0)}
     assert len(of_mailboxes(paused, now=59.0)[0]) == 1
     assert of_mailboxes(paused, now=60.0)[0] == []
 
 
-def test_a_name_is_told_only_where_names_are() -> None:
-    """Without them the fix has its placeholder, which is no name of anybody."""
+def test_a_fix_has_the_name_only_with_names() -> None:
+    """Otherwise it has the placeholder."""
     [reason] = of_mailboxes({NAME: condition(Health.HELD, 300.0)}, now=10.0)[0]
     assert NAME not in str(reason.as_json(names=False))
     shown = reason.as_json(names=True)
     assert (shown["mailbox"], shown["fix"]) == (NAME, f"Set-CASMailbox -Identity {NAME}")
 
 
-def test_a_persons_words_are_not_told() -> None:
-    """Why a person holds it may name anybody; GET /mailboxes asks for a key."""
+def test_an_operators_reason_is_not_shown() -> None:
+    """It may name anybody; GET /mailboxes needs a key."""
     [reason] = of_mailboxes({NAME: condition(Health.HELD, None, Explanation("Held: Ada is ill.", "Release."))}, 1.0)[0]
     assert "Ada" not in str(reason.as_json(names=True))
     assert "postern mailboxes release" in reason.as_json(names=False)["fix"]
 
 
-class Spring:
-    """Makes a value when it is let, and counts."""
+class ControlledValue:
+    """Value that is made on command and counts."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -89,9 +89,9 @@ class Spring:
         return self.made
 
 
-async def test_it_is_made_once_for_all_who_ask() -> None:
-    """And who gives up waiting does not end it for the others."""
-    spring = Spring()
+async def test_concurrent_callers_share_one_call() -> None:
+    """A cancelled one does not end it for the others."""
+    spring = ControlledValue()
     waiting = [asyncio.create_task(spring.fresh.get()) for _ in range(100)]
     await asyncio.sleep(0)
     waiting.pop().cancel()
@@ -99,9 +99,9 @@ async def test_it_is_made_once_for_all_who_ask() -> None:
     assert await asyncio.gather(*waiting) == [1] * 99
 
 
-async def test_it_is_kept_for_its_time_from_its_end_on() -> None:
-    """However long it took to make."""
-    spring = Spring()
+async def test_a_result_is_cached_from_its_end_on() -> None:
+    """However long it took."""
+    spring = ControlledValue()
     waiting = asyncio.create_task(spring.fresh.get())
     await asyncio.sleep(0)
     spring.now = 100.0
@@ -113,9 +113,8 @@ async def test_it_is_kept_for_its_time_from_its_end_on() -> None:
     assert await spring.fresh.get() == 2
 
 
-async def test_it_is_dated_before_anybody_sees_that_it_is_done() -> None:
-    """Who comes in the turn of the loop in which it ended gets it, and does not make another."""
-    spring = Spring()
+async def test_a_result_is_cached_in_the_loop_turn_of_its_end() -> None:
+    spring = ControlledValue()
     spring.gate.set()
     first = asyncio.create_task(spring.fresh.get())
     while not (spring.fresh._result and spring.fresh._result.done()):
@@ -124,9 +123,8 @@ async def test_it_is_dated_before_anybody_sees_that_it_is_done() -> None:
     assert await first == 1
 
 
-async def test_a_failure_is_kept_as_long() -> None:
-    """It is no reason to ask again at once, and nobody has to hear of it."""
-    spring = Spring()
+async def test_a_failure_is_cached_as_long() -> None:
+    spring = ControlledValue()
     spring.gate.set()
     spring.error = ValueError("broken")
     for _ in range(3):
@@ -137,9 +135,8 @@ async def test_a_failure_is_kept_as_long() -> None:
     assert await spring.fresh.get() == 2
 
 
-async def test_what_is_under_way_can_be_ended() -> None:
-    """At a stop."""
-    spring = Spring()
+async def test_a_running_call_can_be_cancelled() -> None:
+    spring = ControlledValue()
     waiting = asyncio.create_task(spring.fresh.get())
     await asyncio.sleep(0)
     spring.fresh.close()

@@ -1,4 +1,4 @@
-"""RFC 5321 §4.2 and RFC 3463: a reply as a value, its enhanced status exact."""
+"""RFC 5321 §4.2 and RFC 3463: a reply with its exact enhanced status."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_an_enhanced_status_is_parsed_whole_or_not_at_all(text: str, status: Enh
     assert EnhancedStatus.parse(text) == status
 
 
-def test_the_status_is_taken_off_every_line() -> None:
+def test_the_status_is_removed_from_every_line() -> None:
     """Servers repeat it on each line of a multi-line reply."""
     reply = Reply.of(550, ["5.7.1 first", "5.7.1 second", "third"])
     assert (reply.code, str(reply.status), reply.text) == (550, "5.7.1", "first\nsecond\nthird")
@@ -34,14 +34,13 @@ def test_the_status_is_taken_off_every_line() -> None:
 
 
 def test_a_status_of_another_class_than_the_code_is_text() -> None:
-    """RFC 2034 §4: class and first digit agree, else it is not a status."""
+    """RFC 2034 §4."""
     reply = Reply.of(550, ["4.7.1 odd"])
     assert reply.status is None
     assert reply.text == "4.7.1 odd"
 
 
-def test_the_class_of_a_reply() -> None:
-    """The first digit says it."""
+def test_the_class_of_a_reply_is_its_first_digit() -> None:
     assert Reply.of(250, ["ok"]).positive
     assert Reply.of(432, ["4.3.2 busy"]).transient
     assert not Reply.of(554, []).positive

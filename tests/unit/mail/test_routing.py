@@ -1,4 +1,4 @@
-"""Routing: the most specific pattern wins, however it was spelled, and the cost does not grow with the pools."""
+"""Routing: the most specific pattern wins in any spelling, and the cost is independent of the number of pools."""
 
 from fnmatch import fnmatchcase
 from time import perf_counter
@@ -46,15 +46,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "compared"), TAKEN)
-def test_a_pattern_has_one_form(text: str, compared: str) -> None:
-    """Lower case, and A-labels; and that form is its own."""
+def test_a_pattern_is_normalized(text: str, compared: str) -> None:
+    """Lower case and A-labels."""
     assert pattern(text) == compared
     assert pattern(compared) == compared
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_is_no_pattern_is_refused(text: str) -> None:
-    """A wildcard in another place would match nothing, in silence."""
+def test_an_invalid_pattern_is_refused(text: str) -> None:
+    """A wildcard in another place would match nothing."""
     with pytest.raises(PatternError) as raised:
         pattern(text)
     assert text == "" or text not in str(raised.value)
@@ -91,33 +91,32 @@ ROUTES = Routes.of(
     ],
 )
 def test_the_most_specific_pattern_wins(sender: str, pool: str) -> None:
-    """Address, domain, the nearest parent, everybody; the order of the pools means nothing."""
+    """Address, domain, the nearest parent, `*`; the order of the pools is irrelevant."""
     assert ROUTES.route(parse_address(sender)) == pool
 
 
-def test_nobody_sends_as_a_stranger() -> None:
-    """None, which the edge turns into 403."""
+def test_an_unknown_sender_has_no_pool() -> None:
+    """None, which the API turns into 403."""
     routes = Routes.of([("a", ["*@contoso.com"], None), ("b", ["*@*.fabrikam.com"], None)])
     for stranger in ("anna@example.com", "anna@contoso.com.example", "anna@sub.contoso.com", "anna@fabrikam.com"):
         assert routes.route(parse_address(stranger)) is None
     assert Routes.of([]).route(parse_address("anna@example.com")) is None
 
 
-def test_the_first_default_sender_is_that_of_all() -> None:
-    """Whoever names no sender has named no pool either."""
+def test_the_first_default_sender_is_global() -> None:
+    """A missing sender selects no pool."""
     assert ROUTES.default_sender == "Contoso <news@a.contoso.com>"
     assert Routes.of([("a", ["*"], None)]).default_sender is None
 
 
 def test_one_pattern_has_one_pool() -> None:
-    """However it is spelled; twice in the same pool is only said twice."""
+    """In any spelling; repeated in one pool it is harmless."""
     with pytest.raises(ValueError, match="in the pools a and b"):
         Routes.of([("a", ["*@bücher.example"], None), ("b", ["*@XN--bcher-kva.example"], None)])
     assert Routes.of([("a", ["x@y.example", "X@y.example"], None)]).pools == {"x@y.example": "a"}
 
 
-def test_what_a_key_may_send_as() -> None:
-    """The same patterns, of which any may take it."""
+def test_any_pattern_of_a_key_allows_a_sender() -> None:
     anna = parse_address("Anna@shop.contoso.com")
     assert allowed(anna, ("billing@contoso.com", "*@*.CONTOSO.com"))
     assert not allowed(anna, ("billing@contoso.com", "*@contoso.com"))
@@ -135,8 +134,8 @@ PATTERN = st.one_of(
 
 
 @given(st.lists(PATTERN, unique=True), LABEL, DOMAIN)
-def test_it_finds_what_a_search_would_find(patterns: list[str], local: str, domain: str) -> None:
-    """Shell patterns mean the same; a longer one of the same kind is the more specific."""
+def test_a_route_equals_a_linear_search(patterns: list[str], local: str, domain: str) -> None:
+    """Shell patterns; of the same kind the longer one is more specific."""
     sender = parse_address(f"{local}@{domain}")
     routes = Routes.of([(one, [one], None) for one in patterns])
     fit = [one for one in patterns if fnmatchcase(sender.addr_spec, one)]

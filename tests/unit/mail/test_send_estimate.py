@@ -1,4 +1,4 @@
-"""When a waiting message will go: the limits of the mailboxes, reckoned forward."""
+"""Estimated send time of a waiting message by the limits of its mailboxes."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ EXCHANGE = MailboxLimits(messages_per_minute=30, recipients_per_day=10_000)
 def way(
     opens_in: float = 0.0, sent: tuple[float, ...] = (), capacity: MailboxLimits = EXCHANGE, recipients: int = 0
 ) -> MailboxCapacity:
-    """A mailbox that sent so many seconds ago."""
+    """Return a mailbox that sent this many seconds ago."""
     return MailboxCapacity(capacity, NOW + opens_in, tuple(NOW - ago for ago in sent), recipients)
 
 
@@ -34,18 +34,16 @@ def way(
         (400, [way()] * 9, 400 / 270 * 60),
     ],
 )
-def test_the_limits_say_when(ahead: int, ways: list[MailboxCapacity], seconds: float) -> None:
-    """What is free goes now, and each slot comes back a minute after its use."""
+def test_a_slot_is_free_a_minute_after_its_use(ahead: int, ways: list[MailboxCapacity], seconds: float) -> None:
+    """A free slot is used now."""
     assert estimate_send_time(ahead, ways, NOW) == pytest.approx(NOW + seconds)
 
 
-def test_where_nobody_opens_nobody_knows() -> None:
-    """A held mailbox is not among the ways."""
+def test_without_an_open_mailbox_there_is_no_estimate() -> None:
     assert estimate_send_time(0, [], NOW) is None
 
 
-def test_the_day_has_a_limit_too() -> None:
-    """Beyond what it grants still, the pace is that of whole days."""
+def test_beyond_the_daily_limit_the_rate_is_that_of_whole_days() -> None:
     nearly = way(recipients=9_990)
     assert estimate_send_time(9, [nearly], NOW) == NOW
     beyond = estimate_send_time(10_009, [nearly], NOW)
@@ -54,8 +52,8 @@ def test_the_day_has_a_limit_too() -> None:
 
 
 @given(st.integers(0, 250), st.lists(st.floats(0.0, 59.0), max_size=30))
-def test_it_is_what_the_window_does(ahead: int, sent: list[float]) -> None:
-    """With one mailbox and no latency the estimate is exact."""
+def test_the_estimate_equals_the_sliding_window(ahead: int, sent: list[float]) -> None:
+    """For one mailbox without latency."""
     window, now = SlidingWindow(30, 60.0), 0.0
     window.restore((-ago, 1) for ago in sent)
     for _ in range(ahead):

@@ -1,12 +1,12 @@
-"""Where a webhook may lead, and when it is tried again."""
+"""Rules of webhook URLs and of retries."""
 
 import pytest
 
 from app.mail.webhook.rules import RETRY_DELAYS, TargetError, redelivery_delay, target
 
 
-def test_a_url_is_read_as_it_is_connected_to() -> None:
-    """Name and port for the connection, the authority for the Host header."""
+def test_a_url_has_the_host_and_port_of_the_connection() -> None:
+    """And the authority for the Host header."""
     read = target("https://Hooks.contoso.com:8443/a%20b?c=d&e", private=False)
     assert (read.scheme, read.host, read.port) == ("https", "hooks.contoso.com", 8443)
     assert (read.authority, read.path) == ("Hooks.contoso.com:8443", "/a%20b?c=d&e")
@@ -44,8 +44,7 @@ def test_a_url_is_read_as_it_is_connected_to() -> None:
         ("https://[::ffff:10.0.0.1]/", "an address that is not public"),
     ],
 )
-def test_a_wrong_url_is_told_what_is_wrong(url: str, sentence: str) -> None:
-    """In one sentence with the mend."""
+def test_an_invalid_url_is_refused_with_the_fix(url: str, sentence: str) -> None:
     with pytest.raises(TargetError, match=sentence.replace("(", r"\(")):
         target(url, private=False)
 

@@ -1,4 +1,4 @@
-"""Like errors of different messages trip the mailbox before Exchange's continuous-error lockout does."""
+"""Circuit breaker: similar errors of different messages open it before Exchange's lockout for continuous errors."""
 
 from uuid import UUID
 
@@ -12,8 +12,8 @@ RELAYED = Verdict(Action.RELAYED, Scope.MESSAGE, WHY, "relayed")
 ONE, TWO, THREE = UUID(int=1), UUID(int=2), UUID(int=3)
 
 
-def test_three_different_messages_trip_it() -> None:
-    """And the reason names the fix of the error itself."""
+def test_three_different_messages_open_it() -> None:
+    """The reason has the fix of the error."""
     breaker = CircuitBreaker()
     assert breaker.observe(ONE, [DENIED], 0.0) is None
     assert breaker.observe(TWO, [DENIED], 1.0) is None
@@ -23,13 +23,13 @@ def test_three_different_messages_trip_it() -> None:
     assert str(DISTINCT_MESSAGES) in tripped.summary
 
 
-def test_one_message_alone_never_trips_it() -> None:
-    """However often it is offered, and to however many recipients."""
+def test_one_message_never_opens_it() -> None:
+    """With any number of attempts and recipients."""
     breaker = CircuitBreaker()
     assert [breaker.observe(ONE, [DENIED] * 50, float(n)) for n in range(20)] == [None] * 20
 
 
-def test_a_relayed_message_between_ends_the_count() -> None:
+def test_a_relayed_message_resets_the_count() -> None:
     """Exchange counts continuous errors."""
     breaker = CircuitBreaker()
     for message, verdict in ((ONE, DENIED), (TWO, DENIED), (THREE, RELAYED), (THREE, DENIED)):
@@ -37,7 +37,7 @@ def test_a_relayed_message_between_ends_the_count() -> None:
 
 
 def test_old_errors_and_other_kinds_do_not_count_together() -> None:
-    """Ten minutes, and each class of error for itself."""
+    """Ten minutes, and each class of error separately."""
     breaker = CircuitBreaker()
     assert breaker.observe(ONE, [DENIED], 0.0) is None
     assert breaker.observe(TWO, [FULL], 1.0) is None

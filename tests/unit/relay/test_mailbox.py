@@ -1,4 +1,4 @@
-"""What a mailbox may begin: its pace, what is kept for urgent mail, and the recipients of a day, its own and all's."""
+"""Admission of a mailbox: rate, reserve for urgent mail, and recipients of a day, its own and the tenant's."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,37 +22,37 @@ ANSWERED = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]))
 
 
 @dataclass(frozen=True)
-class Hands(Clock):
-    """A clock whose hands are moved."""
+class ManualClock(Clock):
+    """Clock that a test moves."""
 
     at: tuple[float, ...] = (1_800_000_000.0,)
 
     def now(self) -> float:
-        """Where they stand."""
+        """Current time."""
         return self.at[0]
 
     monotonic = now
 
     def move(self, seconds: float) -> None:
-        """On."""
+        """Advance the clock."""
         object.__setattr__(self, "at", (self.at[0] + seconds,))
 
 
 @pytest.fixture
-def clock() -> Hands:
-    """It stands."""
-    return Hands()
+def clock() -> ManualClock:
+    """Stopped clock."""
+    return ManualClock()
 
 
 def send(mailbox: Mailbox, count: int, recipients: int = 1) -> None:
-    """Begun and ended at once."""
+    """Begin and end at once."""
     for _ in range(count):
         assert mailbox.begin(recipients)
         mailbox.end(recipients)
 
 
-def test_a_part_is_kept_for_urgent_mail(clock: Hands) -> None:
-    """Five of thirty in a minute at first; all of them for what is urgent."""
+def test_a_part_of_the_rate_is_reserved_for_urgent_mail(clock: ManualClock) -> None:
+    """Five of thirty in a minute; urgent mail may use all."""
     mailbox = Mailbox("m", Limits(), clock)
     assert mailbox.headroom() == Headroom(30, 25)
     send(mailbox, 25)
@@ -61,8 +61,8 @@ def test_a_part_is_kept_for_urgent_mail(clock: Hands) -> None:
     assert 0.0 < mailbox.non_urgent_wait_time() < 60.0
 
 
-def test_the_pace_falls_with_the_sessions_and_grows_back(clock: Hands) -> None:
-    """After a throttling reply a third of the sessions sends a third of the pace, and step by step the whole again."""
+def test_the_rate_follows_the_number_of_sessions(clock: ManualClock) -> None:
+    """After throttling a third of the sessions has a third of the rate, growing back step by step."""
     mailbox = Mailbox("m", Limits(), clock)
     mailbox.observe(UUID(int=1), ANSWERED, [SLOWED])
     assert mailbox.headroom() == Headroom(0, 0)
@@ -79,8 +79,8 @@ def test_the_pace_falls_with_the_sessions_and_grows_back(clock: Hands) -> None:
     assert (mailbox.condition.connections, mailbox.headroom().total) == (None, 30)
 
 
-def test_a_part_of_the_day_is_kept_too(clock: Hands) -> None:
-    """Two in a hundred recipients, because the next ones are hours away."""
+def test_a_part_of_the_daily_quota_is_reserved_for_urgent_mail(clock: ManualClock) -> None:
+    """Two in a hundred recipients."""
     mailbox = Mailbox("m", Limits(messages_per_minute=1000, recipients_per_day=100), clock)
     send(mailbox, 97)
     assert mailbox.headroom().non_urgent > 0
@@ -91,8 +91,7 @@ def test_a_part_of_the_day_is_kept_too(clock: Hands) -> None:
     assert mailbox.headroom() == Headroom(0, 0)
 
 
-def test_the_tenant_has_a_budget_of_its_own(clock: Hands) -> None:
-    """Whoever of its mailboxes has used it."""
+def test_the_tenant_quota_is_shared_by_its_mailboxes(clock: ManualClock) -> None:
     tenant = SlidingWindow(10, DAY)
     first, second = (Mailbox(name, Limits(), clock, tenant) for name in "ab")
     send(first, 1, recipients=8)

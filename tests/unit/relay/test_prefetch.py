@@ -1,4 +1,4 @@
-"""What is claimed goes to a session by its lane, and one session is kept for what is urgent."""
+"""Prefetched messages go to sessions by lane, and one session is reserved for urgent mail."""
 
 import asyncio
 from uuid import UUID
@@ -14,19 +14,19 @@ STANDING = ActiveMessage(0.0, 1.0, OnUnknown.RETRY_ONCE, 0)
 
 
 def claimed(number: int, lane: Lane = Lane.NORMAL) -> Claimed:
-    """A message that somebody holds."""
+    """Return a claimed message."""
     envelope = Envelope("a@contoso.com", ("b@example.com",))
     return Claimed(UUID(int=number), UUID(int=number), "m", 1, 0.0, envelope, "id@contoso.com", 1, STANDING, lane)
 
 
 async def ready(task: asyncio.Task[Claimed | None]) -> bool:
-    """Whether it has something now."""
+    """Return whether a message is available now."""
     for _ in range(3):
         await asyncio.sleep(0)
     return task.done()
 
 
-async def test_the_lanes_go_first_and_then_the_order() -> None:
+async def test_messages_are_taken_by_lane_and_then_in_order() -> None:
     """Of the claim."""
     hands = PrefetchBuffer(9)
     for one in (claimed(1), claimed(2, Lane.BULK), claimed(3), claimed(4, Lane.URGENT)):
@@ -35,8 +35,8 @@ async def test_the_lanes_go_first_and_then_the_order() -> None:
     assert [one.id.int for one in order if one] == [4, 1, 3, 2]
 
 
-async def test_one_session_is_kept_for_what_is_urgent() -> None:
-    """Others wait for one of theirs; what is urgent goes at once."""
+async def test_one_session_is_reserved_for_urgent_mail() -> None:
+    """Others wait for another one."""
     hands = PrefetchBuffer(1)
     first = claimed(1)
     hands.put(first)
@@ -58,8 +58,8 @@ async def test_one_session_is_kept_for_what_is_urgent() -> None:
 
 
 @pytest.mark.parametrize("lane", list(Lane))
-async def test_at_the_end_everything_is_handed_out(lane: Lane) -> None:
-    """So that it can be given back; then nothing more."""
+async def test_closing_returns_all_messages(lane: Lane) -> None:
+    """So that they can be given back; then nothing more."""
     hands = PrefetchBuffer(0)
     hands.put(claimed(1, lane))
     hands.close()

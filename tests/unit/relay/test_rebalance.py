@@ -1,4 +1,4 @@
-"""How replicas share the mailboxes: alike, whoever comes and goes, and nothing passed to and fro."""
+"""Balance of mailboxes over replicas: even, stable, and under any joins and leaves."""
 
 import random
 from uuid import UUID
@@ -14,12 +14,12 @@ NAMES = tuple(f"m{number:02}" for number in range(30))
 
 
 def replica(number: int, mailboxes: int, serves: str = "all") -> Replica:
-    """One of those that may own the first so many."""
+    """Return one that may own the first so many."""
     return Replica(UUID(int=number), f"r{number}", serves, NAMES[:mailboxes], 10.0)
 
 
 class World:
-    """Replicas that beat in any order, and the rows they see."""
+    """Replicas with heartbeats in any order, and the rows they see."""
 
     def __init__(self, mailboxes: int) -> None:
         self.mailboxes = mailboxes
@@ -28,17 +28,17 @@ class World:
         self.moves = 0
 
     def born(self, number: int) -> None:
-        """One more."""
+        """Add one."""
         one = replica(number, self.mailboxes)
         self.alive[one.id] = one
 
     def roll(self) -> ClusterView:
-        """As a beat answers."""
+        """Return the result of a heartbeat."""
         living = {id: one.serves for id, one in self.alive.items()}
         return ClusterView(living, tuple(MailboxOwner(name, owner, 1) for name, owner in self.owner.items()))
 
     def beat(self, id: UUID) -> None:
-        """Take, and give back at once."""
+        """Apply one heartbeat: acquire and release."""
         part = rebalance(self.alive[id], self.roll())
         for name in part.acquire:
             self.owner[name] = id
@@ -48,13 +48,13 @@ class World:
         self.moves += len(part.acquire) + len(part.release)
 
     def settle(self, chance: random.Random) -> None:
-        """Everybody beats for a while."""
+        """Apply heartbeats of all for a while."""
         for _ in range(self.mailboxes + 3):
             for id in chance.sample(sorted(self.alive), len(self.alive)):
                 self.beat(id)
 
     def loads(self) -> list[int]:
-        """How many each has."""
+        """Return the number of mailboxes of each."""
         return [sum(owner == id for owner in self.owner.values()) for id in self.alive]
 
 
@@ -64,10 +64,8 @@ class World:
     events=st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=12),
     seed=st.integers(0, 1000),
 )
-def test_every_mailbox_has_an_owner_and_all_have_alike(
-    mailboxes: int, events: list[tuple[bool, int]], seed: int
-) -> None:
-    """Whoever comes and goes; and once it is so, nothing moves any more."""
+def test_mailboxes_are_owned_and_evenly_spread(mailboxes: int, events: list[tuple[bool, int]], seed: int) -> None:
+    """After any joins and leaves; and a balanced set is stable."""
     world, chance = World(mailboxes), random.Random(seed)
     world.born(99)
     for comes, number in events:
@@ -83,8 +81,7 @@ def test_every_mailbox_has_an_owner_and_all_have_alike(
         assert world.moves == moves
 
 
-def test_who_comes_new_takes_nothing_from_those_who_live() -> None:
-    """It is given its part."""
+def test_a_new_replica_waits_for_released_mailboxes() -> None:
     one, two = replica(1, 4), replica(2, 4)
     roll = ClusterView({one.id: "all", two.id: "all"}, tuple(MailboxOwner(name, one.id, 1) for name in NAMES[:4]))
     assert rebalance(two, roll) == Rebalance()
@@ -92,8 +89,8 @@ def test_who_comes_new_takes_nothing_from_those_who_live() -> None:
     assert rebalance(one, roll, {"m02", "m03"}) == Rebalance(), "when these are gone it looks again"
 
 
-def test_who_came_first_and_has_all_shares_it_within_two_beats() -> None:
-    """However many there are: one after the other would take a thousand mailboxes half an hour."""
+def test_the_first_replica_releases_its_surplus_within_two_heartbeats() -> None:
+    """One at a time, a thousand mailboxes would take half an hour."""
     world, chance = World(30), random.Random(7)
     world.born(0)
     world.settle(chance)
@@ -105,8 +102,8 @@ def test_who_came_first_and_has_all_shares_it_within_two_beats() -> None:
     assert world.loads() == [3] * 10
 
 
-def test_who_cannot_judge_takes_only_what_was_given_back() -> None:
-    """Whoever is not heard of may be about to be."""
+def test_a_replica_with_a_failed_heartbeat_takes_only_released_mailboxes() -> None:
+    """Silent ones may be about to succeed."""
     me, dead = replica(1, 2), UUID(int=9)
     roll = ClusterView({me.id: "all"}, (MailboxOwner("m00", dead, 4), MailboxOwner("m01", None, 2)))
     assert rebalance(me, roll, may_evict=False) == Rebalance(("m01",))
@@ -114,8 +111,8 @@ def test_who_cannot_judge_takes_only_what_was_given_back() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_with_other_settings_everything_has_an_owner_too(number: int) -> None:
-    """While a new configuration is rolled out: a mailbox of one side only is not left to the other's share."""
+def test_mailboxes_are_owned_with_different_settings(number: int) -> None:
+    """During a rollout, a mailbox of one configuration only gets an owner, too."""
     old, new = replica(number, 2, "old"), replica(3 - number, 4, "new")
     living = {old.id: "old", new.id: "new"}
     roll = ClusterView(

@@ -1,4 +1,4 @@
-"""The sliding window: no window of the upstream, wherever it begins, holds more than the limit."""
+"""Sliding window: no window of the upstream, beginning at any time, exceeds the limit."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +9,8 @@ latencies = st.lists(st.floats(0.0, 5.0), min_size=1, max_size=120)
 
 
 @given(latencies, st.integers(1, 10), st.randoms(use_true_random=False))
-def test_no_window_of_the_upstream_holds_more(waits: list[float], limit: int, chance: object) -> None:
-    """The upstream may count a message at any moment between its start and our reading of the reply."""
+def test_no_window_of_the_upstream_exceeds_the_limit(waits: list[float], limit: int, chance: object) -> None:
+    """It may count a message at any time between its start and its reply."""
     window, now, counted = SlidingWindow(limit, 60.0), 0.0, []
     for latency in waits:
         while rest := window.wait_time(now):
@@ -24,7 +24,7 @@ def test_no_window_of_the_upstream_holds_more(waits: list[float], limit: int, ch
 
 
 def test_the_whole_limit_is_used() -> None:
-    """With no latency exactly the limit goes in each period: thirty at once, then thirty more a minute later."""
+    """With no latency: thirty at once, then thirty more a minute later."""
     window, now = SlidingWindow(30, 60.0), 0.0
     begun: list[float] = []
     while len(begun) < 300:
@@ -35,8 +35,8 @@ def test_the_whole_limit_is_used() -> None:
     assert begun[-1] == 9 * 60.0
 
 
-def test_what_is_under_way_counts_until_it_has_ended() -> None:
-    """A message that takes two minutes blocks its place for three."""
+def test_an_active_message_counts_until_a_period_after_its_end() -> None:
+    """A message of two minutes uses its slot for three."""
     window = SlidingWindow(1, 60.0)
     window.begin()
     assert window.available(120.0) == 0
@@ -46,23 +46,23 @@ def test_what_is_under_way_counts_until_it_has_ended() -> None:
 
 
 def test_a_weight_beyond_the_limit_waits_for_an_empty_window() -> None:
-    """A message to more recipients than a day grants goes alone rather than never."""
+    """A message with more recipients than a day allows is sent alone rather than never."""
     window = SlidingWindow(10, 60.0)
     window.begin(3)
     window.end(0.0, 3)
     assert window.wait_time(1.0, weight=50) == 59.0
 
 
-def test_what_was_not_offered_frees_its_place() -> None:
-    """Claimed and given back: the upstream has seen nothing."""
+def test_a_message_given_back_frees_its_slot() -> None:
+    """The upstream has not seen it."""
     window = SlidingWindow(1, 60.0)
     window.begin()
     window.cancel()
     assert window.wait_time(0.0) == 0.0
 
 
-def test_memory_is_bounded_by_merging_what_is_close() -> None:
-    """A million messages leave a small trace, merged into the later moment so that the limit still holds."""
+def test_memory_is_bounded_by_merging_close_times() -> None:
+    """Into the later one, so that the limit still holds."""
     window = SlidingWindow(1_000_000, 60.0)
     for number in range(100_000):
         window.begin()
@@ -76,7 +76,7 @@ INTERVAL = 2.0  # 30 a minute
 
 
 def others_go(window: SlidingWindow, now: float, until: float, begun: list[float]) -> None:
-    """Whoever is not urgent begins whenever it may."""
+    """Begin non-urgent messages whenever allowed."""
     while now < until:
         for _ in range(window.available_after_reserve(now, KEPT)):
             window.begin()
@@ -86,24 +86,24 @@ def others_go(window: SlidingWindow, now: float, until: float, begun: list[float
 
 
 @given(st.floats(0.0, 300.0))
-def test_what_is_urgent_never_waits_long_behind_the_others(moment: float) -> None:
-    """Whenever five come at once, the k-th begins within k intervals and a tenth, and the others have used the rest."""
+def test_urgent_messages_wait_at_most_for_their_intervals(moment: float) -> None:
+    """Of five at once, the k-th begins within k intervals and a tenth; the others use the rest."""
     window = SlidingWindow(30, 60.0)
     others_go(window, 0.0, moment, [])
     waits = [window.wait_time(moment, count) for count in range(1, KEPT + 1)]
     assert all(wait <= (count + 0.1) * INTERVAL + 1e-3 for count, wait in enumerate(waits, 1))
 
 
-def test_nothing_of_the_limit_is_lost_by_what_is_kept() -> None:
-    """What is kept free is used a moment later: over half an hour, at least 99 %."""
+def test_the_reserve_does_not_lower_the_total_rate() -> None:
+    """At least 99 % over half an hour."""
     begun: list[float] = []
     others_go(SlidingWindow(30, 60.0), 0.0, 1800.0, begun)
     assert len(begun) >= 0.99 * 900
 
 
 @given(latencies, st.integers(0, 12), st.integers(1, 40))
-def test_a_wait_for_spare_ends_with_spare(ends: list[float], kept: int, limit: int) -> None:
-    """Neither too early, which would be a loop without rest, nor too late."""
+def test_a_wait_for_room_ends_when_there_is_room(ends: list[float], kept: int, limit: int) -> None:
+    """Not early, which would be a busy loop, and not late."""
     window, now = SlidingWindow(limit, 60.0), 0.0
     for gap in ends[:limit]:
         now += gap

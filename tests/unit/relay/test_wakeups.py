@@ -1,4 +1,4 @@
-"""A hint is passed from mailbox to mailbox of a pool: as many look as there is work for, and nobody else."""
+"""Wake-ups of a pool's mailboxes: as many poll as there is work for."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ROOM, ONLY_URGENT = Headroom(5, 3), Headroom(5, 0)
 
 
 class Pool:
-    """Three mailboxes of one front that rest, each with room for other mail than urgent."""
+    """Three parked mailboxes of one pool, each with room for non-urgent mail."""
 
     def __init__(self, *rooms: Headroom) -> None:
         self.front = PoolWakeups("shop")
@@ -22,7 +22,7 @@ class Pool:
 
 
 def found_nothing(front: PoolWakeups) -> None:
-    """By whoever looked."""
+    """Record an empty claim of the polling mailbox."""
     front.record_claim(front.begin_claim(), NOW, ROOM, urgent=0, non_urgent=0)
 
 
@@ -31,15 +31,15 @@ def pool() -> Pool:
     return Pool(ROOM, ROOM, ROOM)
 
 
-def test_one_hint_wakes_one(pool: Pool) -> None:
-    """Whoever has rested longest; a hint that comes while it looks wakes nobody else."""
+def test_one_hint_wakes_the_longest_parked_mailbox(pool: Pool) -> None:
+    """A hint during its poll wakes no other."""
     pool.front.hint()
     pool.front.hint()
     assert pool.woken == [0]
 
 
-def test_who_took_as_much_as_it_might_passes_it_on(pool: Pool) -> None:
-    """There may be more; who found less ends it."""
+def test_a_full_claim_wakes_the_next_mailbox(pool: Pool) -> None:
+    """A partial one does not."""
     pool.front.hint()
     pool.front.record_claim(pool.front.begin_claim(), NOW, ROOM, urgent=0, non_urgent=3)
     assert pool.woken == [0, 1]
@@ -48,8 +48,8 @@ def test_who_took_as_much_as_it_might_passes_it_on(pool: Pool) -> None:
     assert not pool.front.may_have_work(ROOM)
 
 
-def test_what_is_hinted_at_during_a_look_is_not_lost(pool: Pool) -> None:
-    """The claim need not have seen it, so its finding nothing says nothing."""
+def test_a_hint_during_a_poll_is_not_lost(pool: Pool) -> None:
+    """An empty claim may have missed it."""
     pool.front.hint()
     begun = pool.front.begin_claim()
     pool.front.hint()
@@ -58,15 +58,15 @@ def test_what_is_hinted_at_during_a_look_is_not_lost(pool: Pool) -> None:
     assert pool.woken == [0, 1]
 
 
-def test_who_rises_by_itself_is_not_woken(pool: Pool) -> None:
-    """Its turn is the next one's."""
+def test_an_unparked_mailbox_is_not_woken(pool: Pool) -> None:
+    """The next one is."""
     pool.front.unpark(pool._wakes[0])
     pool.front.hint()
     assert pool.woken == [1]
 
 
-def test_urgent_mail_finds_who_has_room_for_it_alone() -> None:
-    """Other mail wakes nobody who could not take it."""
+def test_urgent_mail_wakes_a_mailbox_with_room_for_urgent_mail() -> None:
+    """Other mail does not wake it."""
     pool = Pool(ONLY_URGENT, ONLY_URGENT)
     pool.front.hint(urgent=False)
     assert pool.woken == []
@@ -76,8 +76,7 @@ def test_urgent_mail_finds_who_has_room_for_it_alone() -> None:
     assert pool.woken == [0]
 
 
-def test_a_look_for_urgent_mail_alone_says_nothing_of_the_rest() -> None:
-    """Nobody rests because of it who might take other mail."""
+def test_an_empty_urgent_claim_parks_no_mailbox_for_other_mail() -> None:
     pool = Pool(ROOM, ONLY_URGENT)
     pool.front.hint()
     pool.front.record_claim(pool.front.begin_claim(), NOW, ONLY_URGENT, urgent=0, non_urgent=0)

@@ -1,4 +1,4 @@
-"""The one word for a state: every row of the table."""
+"""`last_event` of every state: each row of its table."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ S, R = MessageState, RecipientState
 def email(
     state: MessageState, *, age: float = 10, scheduled_in: float | None = None, tried: bool = False, to: str = "p"
 ) -> Email:
-    """An email `age` seconds old; `to` has a letter for each recipient: pending, relayed, failed."""
+    """Return an email of this age in seconds; `to` has a letter for each recipient: pending, relayed, failed."""
     states = {"p": R.PENDING, "r": R.RELAYED, "f": R.FAILED}
     return Email(
         id=UUID(int=1),
@@ -69,6 +69,6 @@ def email(
         (email(S.CANCELLED, to="rfp"), "canceled"),
     ],
 )
-def test_the_table(mail: Email, event: str) -> None:
-    """One case for each row, and the edges of the hour."""
+def test_every_row_of_the_table(mail: Email, event: str) -> None:
+    """With the limits of the hour."""
     assert last_event(mail, NOW) == event

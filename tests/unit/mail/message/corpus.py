@@ -1,4 +1,4 @@
-"""Emails as applications really send them, one function a shape. Composed here, and sent through SMTP elsewhere.
+"""Emails of real applications, one function for each structure. Composed here, and sent through SMTP elsewhere.
 
 `CORPUS[name]` builds a shape when it is asked for; naming them all costs nothing.
 """
@@ -20,13 +20,13 @@ LOGO = base64.b64decode(
 
 
 class Corpus(Mapping[str, Submission]):
-    """Submissions by name, in the order of this page."""
+    """Submissions by name, in the order of this file."""
 
     def __init__(self) -> None:
         self._shapes: dict[str, Callable[[], Submission]] = {}
 
     def shape(self, build: Callable[[], Submission]) -> Callable[[], Submission]:
-        """Take `build` in under its own name."""
+        """Register `build` under its own name."""
         self._shapes[build.__name__] = build
         return build
 
@@ -44,7 +44,7 @@ CORPUS = Corpus()
 
 
 def file(name: str, kind: str, content: bytes, content_id: str | None = None) -> Attachment:
-    """An attachment as the API hands it over."""
+    """Return an attachment as the API passes it on."""
     return Attachment(name, kind, base64.b64encode(content), content_id)
 
 
@@ -89,7 +89,7 @@ def receipt() -> Submission:
 
 @CORPUS.shape
 def newsletter() -> Submission:
-    """60 KiB of layout tables, styles for Outlook, and a way to unsubscribe."""
+    """60 KiB of layout tables, styles for Outlook, and an unsubscribe link."""
     offer = (
         '<tr><td style="padding:12px 24px;font-family:Segoe UI,Arial,sans-serif"><h2>Offer of the week &amp; more</h2>'
         '<p style="margin:0 0 8px">Words that <b>go on</b> for a while&hellip; '
@@ -182,7 +182,7 @@ def japanese() -> Submission:
 
 @CORPUS.shape
 def long_lines() -> Submission:
-    """Minified HTML and a log line, each far beyond SMTP's 998 octets a line."""
+    """Minified HTML and a log line, each far beyond SMTP's 998 bytes a line."""
     return Submission(
         SHOP, (ANNA,), "Build log", text="x" * 998 + "\n" + "y" * 999 + "\n", html="<b>" + "z" * 70_000 + "</b>"
     )
@@ -195,7 +195,7 @@ def leading_dots() -> Submission:
 
 @CORPUS.shape
 def empty_text() -> Submission:
-    """The caller wants no text part."""
+    """An explicitly empty text part."""
     return Submission(SHOP, (ANNA,), "Only HTML", html="<p>There is no text part.</p>", text="")
 
 
@@ -232,7 +232,7 @@ def csv_with_odd_name() -> Submission:
 
 @CORPUS.shape
 def forwarded_eml() -> Submission:
-    """Bare newlines and raw 8bit text: to be kept byte for byte."""
+    """Bare newlines and raw 8bit text, to be byte-true."""
     eml = b"From: a@example.org\nTo: b@example.org\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\n\nRaw: \xc3\xbc\n.\n"
     return Submission(
         SHOP, (ANNA,), "Fwd: Grüße", text="See below.", attachments=(file("original.eml", "message/rfc822", eml),)
@@ -254,7 +254,7 @@ def same_recipient_thrice() -> Submission:
 
 @CORPUS.shape
 def reply_to_and_headers() -> Submission:
-    """A ticket system: answers go elsewhere, the thread is named, another library has repeated reserved headers."""
+    """A ticket system: Reply-To, thread headers, and reserved headers repeated by a library."""
     return Submission(
         SHOP,
         (BORIS,),
@@ -314,7 +314,7 @@ def control_characters() -> Submission:
 
 @CORPUS.shape
 def trailing_blanks() -> Submission:
-    """Lines whose last blanks matter (the signature's `-- `), and one that looks like an mbox separator."""
+    """Lines with significant trailing blanks (the signature's `-- `), and one that resembles an mbox separator."""
     return Submission(SHOP, (ANNA,), "Blanks", text="Grüße \t\nFrom here on\n-- \nAnna\n   \n", html="<p>x </p> ")
 
 

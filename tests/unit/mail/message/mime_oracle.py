@@ -1,4 +1,4 @@
-"""The standard library's parser as the judge of what compose writes: is what arrives what was submitted?"""
+"""Checks of composed messages with the standard library's parser."""
 
 import base64
 import re
@@ -25,18 +25,18 @@ class Leaf(NamedTuple):
 
 
 def parsed(message: Message) -> EmailMessage:
-    """The message as a modern reader sees it."""
+    """Parse the message with the modern policy."""
     rules = policy.SMTPUTF8 if message.envelope.smtputf8 else policy.SMTP
     return message_from_bytes(message.content, policy=rules)
 
 
 def raw(message: Message) -> Parsed:
-    """The message with its header values as they stand on the wire, unfolded by `unfolded`."""
+    """Parse the message with unprocessed header values; `unfolded` unfolds them."""
     return message_from_bytes(message.content)
 
 
-def judge(submission: Submission, message: Message) -> None:
-    """All that must hold for any submission."""
+def check_message(submission: Submission, message: Message) -> None:
+    """Check everything that must hold for any submission."""
     check_wire(message)
     check_headers(submission, message)
     assert leaves(message) == expected_leaves(submission)
@@ -44,7 +44,7 @@ def judge(submission: Submission, message: Message) -> None:
 
 
 def check_wire(message: Message) -> None:
-    """CRLF alone ends lines, no line is longer than SMTP allows, headers are ASCII unless SMTPUTF8 is asked for."""
+    """Check that only CRLF ends lines, no line is too long for SMTP, headers are ASCII unless SMTPUTF8 is required."""
     content = message.content
     assert content.endswith(b"\r\n")
     assert not set(b"\r\n") & set(content.replace(b"\r\n", b""))
@@ -58,7 +58,7 @@ def check_wire(message: Message) -> None:
 
 
 def check_headers(submission: Submission, message: Message) -> None:
-    """Exactly the expected fields in the expected order, each with the value that was submitted."""
+    """Check for exactly the expected fields in order, each with the submitted value."""
     wire = raw(message)
     own = [(name, value) for name, value in submission.headers if not is_reserved(name)]
     expected = [
@@ -77,15 +77,15 @@ def check_headers(submission: Submission, message: Message) -> None:
     values = wire.values()[expected.index("MIME-Version") + 1 :]
     assert [decoded(value) for value, _ in zip(values, own, strict=False)] == [value.strip(" \t") for _, value in own]
     for name, people in {"From": (submission.sender,), **_lists(submission)}.items():
-        assert people_in(message, name) == [(person.display_name, person.addr_spec) for person in people]
+        assert mailboxes_in(message, name) == [(person.display_name, person.addr_spec) for person in people]
 
 
 def _lists(submission: Submission) -> dict[str, tuple[Address, ...]]:
     return {"To": submission.to, "Cc": submission.cc, "Reply-To": submission.reply_to}
 
 
-def people_in(message: Message, name: str) -> list[tuple[str, str]]:
-    """(display name, addr-spec) of an address header.
+def mailboxes_in(message: Message, name: str) -> list[tuple[str, str]]:
+    """Return (display name, addr-spec) of an address header.
 
     By the older half of the library: the newer one puts a blank between the encoded words of a long display name
     (python/cpython issue 128110, mended in later releases).
@@ -101,18 +101,18 @@ def _utf8_fields(message: Message) -> list[tuple[str, str]]:
 
 
 def unfolded(value: str) -> str:
-    """RFC 5322 §2.2.3."""
+    """Unfold by RFC 5322 §2.2.3."""
     return value.replace("\r\n", "")
 
 
 def decoded(value: str) -> str:
-    """RFC 2047, where it is used."""
+    """Decode encoded words of RFC 2047."""
     value = unfolded(value)
     return str(make_header(decode_header(value))) if "=?" in value else value
 
 
 def leaves(message: Message) -> list[Leaf]:
-    """The parts that hold something, in order."""
+    """Return the parts with content, in order."""
     return [_leaf(part) for part in parsed(message).walk() if not part.is_multipart()]
 
 
@@ -127,7 +127,7 @@ def _leaf(part: Parsed) -> Leaf:
 
 
 def expected_leaves(submission: Submission) -> list[Leaf]:
-    """What should arrive: texts with CRLF, then inline files, then the others."""
+    """Return the expected parts: texts with CRLF, then inline files, then the others."""
     texts = [text for text in (plain_text(submission), submission.html) if text] or [""]
     inline = [file for file in submission.attachments if file.content_id and submission.html]
     apart = [file for file in submission.attachments if not (file.content_id and submission.html)]
@@ -143,13 +143,13 @@ def _file(file: Attachment, disposition: str) -> Leaf:
 
 
 def plain_text(submission: Submission) -> str:
-    """The text part's text: the caller's, or made from the HTML."""
+    """Return the text part's text: the caller's, or generated from the HTML."""
     if submission.text is not None:
         return submission.text
     return text_from_html(submission.html or "")
 
 
 def lines(text: str) -> bytes:
-    """`text` with CRLF for every newline of any kind, and one at the end."""
+    """Return `text` with CRLF for every newline of any kind, and one at the end."""
     text = re.sub("\r\n|\r|\n", "\n", text)
     return (text if text.endswith("\n") else text + "\n").replace("\n", "\r\n").encode()

@@ -1,4 +1,4 @@
-"""Addresses: what is taken, what is refused and in which words, and that rendering is parsing's inverse."""
+"""Address parser: accepted and refused texts with their sentences, and rendering as its inverse."""
 
 import pytest
 from hypothesis import given
@@ -134,14 +134,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "address"), TAKEN, ids=[text for text, _ in TAKEN])
-def test_taken(text: str, address: Address) -> None:
-    """One address is read as people write it: name plain, local part as given, domain in lower-case A-labels."""
+def test_an_accepted_address_is_normalized(text: str, address: Address) -> None:
+    """Plain display name, local part as given, domain in lower-case A-labels."""
     assert parse_address(text) == address
 
 
 @pytest.mark.parametrize(("text", "words"), REFUSED, ids=[ascii(text)[:40] for text, _ in REFUSED])
-def test_refused(text: str, words: str) -> None:
-    """What is not one relayable address is refused with one sentence that says what is wrong."""
+def test_a_text_that_is_not_one_address_is_refused(text: str, words: str) -> None:
+    """With one sentence of its fault."""
     with pytest.raises(AddressError) as refusal:
         parse_address(text)
     sentence = str(refusal.value)
@@ -160,14 +160,14 @@ def test_refused(text: str, words: str) -> None:
         (Address("j", "x.com", "Jörg"), "Jörg <j@x.com>"),
     ],
 )
-def test_render(address: Address, text: str) -> None:
-    """An address is shown in plain Unicode, quoted where it must be."""
+def test_an_address_is_rendered_in_unicode(address: Address, text: str) -> None:
+    """Quoted where necessary."""
     assert address.render() == text
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """No input makes the parser fail in another way, and what was read once is read the same again."""
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    """No other exception, and a parsed one parses the same again."""
     try:
         address = parse_address(text)
     except AddressError:
@@ -197,8 +197,8 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
-def test_near_addresses_are_read_or_refused(text: str) -> None:
-    """The same for what looks like an address: two in one are never read as one."""
+def test_similar_texts_are_parsed_or_refused(text: str) -> None:
+    """Two addresses in one are never parsed as one."""
     try:
         address = parse_address(text)
     except AddressError:
@@ -221,7 +221,7 @@ NAMES = st.text(
 
 
 @given(NAMES.filter(lambda name: "=?" not in name))
-def test_rendering_is_parsing_s_inverse(name: str) -> None:
-    """Whatever the display name, what is rendered is read back as it was."""
+def test_rendering_is_the_inverse_of_parsing(name: str) -> None:
+    """For any display name."""
     address = Address("anna.smith", "example.com", name)
     assert parse_address(address.render()) == address

@@ -1,4 +1,4 @@
-"""Whatever is submitted arrives: the standard library's parser reads back what was composed."""
+"""Composed messages, parsed again by the standard library."""
 
 import base64
 from datetime import UTC, datetime, timedelta, timezone
@@ -12,7 +12,7 @@ from app.mail.message.address import Address
 from app.mail.message.compose import compose
 from app.mail.message.message import Attachment, Message, Submission
 from tests.unit.mail.message.corpus import ANNA, BORIS, CORPUS, SHOP
-from tests.unit.mail.message.mime_oracle import judge, parsed, raw
+from tests.unit.mail.message.mime_oracle import check_message, parsed, raw
 
 ID = UUID("0198f0c0-5a5a-7000-8000-00000000002a")
 NOW = datetime(2026, 11, 23, 20, 8, 28, tzinfo=UTC)
@@ -70,20 +70,19 @@ SUBMISSIONS = st.builds(
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(SUBMISSIONS)
-def test_what_arrives_is_what_was_submitted(submission: Submission) -> None:
-    """Any submission: texts, names, values and bytes come back as they were, on lines SMTP allows."""
-    judge(submission, composed(submission))
+def test_any_submission_is_parsed_back(submission: Submission) -> None:
+    """Texts, names, values and bytes, on lines that SMTP allows."""
+    check_message(submission, composed(submission))
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_real_emails(name: str) -> None:
-    """The same for the shapes that applications send."""
+def test_real_emails_are_parsed_back(name: str) -> None:
     submission = CORPUS[name]
-    judge(submission, composed(submission))
+    check_message(submission, composed(submission))
 
 
 def test_equal_arguments_give_equal_bytes() -> None:
-    """Composing is deterministic; another id changes boundaries and Message-ID."""
+    """Another id changes boundaries and Message-ID."""
     submission = CORPUS["inline_logo_and_pdf"]
     first = composed(submission)
     assert composed(submission) == first
@@ -92,8 +91,8 @@ def test_equal_arguments_give_equal_bytes() -> None:
     assert other.message_id != first.message_id
 
 
-def test_message_id() -> None:
-    """The Message-ID is made of the id and the sender's domain, unless the caller brings one."""
+def test_the_message_id_has_id_and_sender_domain() -> None:
+    """Unless the caller gives one."""
     assert composed(CORPUS["plain_only"]).message_id == f"{ID}@contoso.example"
     own = composed(CORPUS["reply_to_and_headers"])
     assert own.message_id == "4711.reply@contoso.example"
@@ -101,7 +100,7 @@ def test_message_id() -> None:
 
 
 def test_date_is_utc() -> None:
-    """Date is `now`, in UTC whatever its zone; a naive time is a bug."""
+    """For a time in any zone; a naive time is a bug."""
     abroad = NOW.astimezone(timezone(timedelta(hours=9)))
     message = compose(CORPUS["plain_only"], id=ID, now=abroad)
     assert raw(message)["Date"] == "Mon, 23 Nov 2026 20:08:28 +0000"
@@ -110,7 +109,7 @@ def test_date_is_utc() -> None:
 
 
 def test_bcc_is_in_the_envelope_alone() -> None:
-    """A blind copy's address is nowhere in the content, not even when the caller repeats it as a header."""
+    """Its address is not in the content, even if the caller repeats it as a header."""
     hidden = Address("hidden", "example.org", "Hidden")
     submission = Submission(
         SHOP,
@@ -125,8 +124,8 @@ def test_bcc_is_in_the_envelope_alone() -> None:
     assert b"hidden" not in message.content.lower()
 
 
-def test_recipients_once_each_in_order() -> None:
-    """The envelope has to, cc, bcc without doubles: domains compare without case, local parts exactly."""
+def test_the_envelope_has_each_recipient_once_in_order() -> None:
+    """Domains compare without case, local parts exactly."""
     submission = Submission(
         SHOP,
         (ANNA, BORIS, Address("Anna", "example.com")),
@@ -147,11 +146,11 @@ def test_recipients_once_each_in_order() -> None:
 
 @pytest.mark.parametrize("role", ["sender", "to", "cc", "bcc", "reply_to"])
 def test_smtputf8_only_for_a_local_part(role: str) -> None:
-    """SMTPUTF8 is asked for when a local part is not ASCII, and never for a name, a subject or a domain."""
+    """Never for a name, a subject or a domain."""
     local, name = Address("jörg", "example.com"), Address("j", "xn--bcher-kva.example", "Jörg")
     for address, expected in ((local, True), (name, False)):
         people = {"sender": SHOP, "to": (ANNA,), role: address if role == "sender" else (address,)}
         submission = Submission(subject="Grüße", text="ü", **people)  # type: ignore[arg-type]  # built by role
         message = composed(submission)
         assert message.envelope.smtputf8 is expected
-        judge(submission, message)
+        check_message(submission, message)

@@ -1,4 +1,4 @@
-"""The shape of what is composed: which parts, in which multiparts, in which transfer encoding."""
+"""Structure of composed messages: parts, multiparts and transfer encodings."""
 
 import base64
 from email.message import Message as Parsed
@@ -8,7 +8,7 @@ import pytest
 from app.mail.message.message import Attachment, Submission
 from app.mail.message.mime import base64_lines
 from tests.unit.mail.message.corpus import ANNA, CORPUS, LOGO, SHOP, file
-from tests.unit.mail.message.mime_oracle import judge, leaves, parsed, raw
+from tests.unit.mail.message.mime_oracle import check_message, leaves, parsed, raw
 from tests.unit.mail.message.test_compose import composed
 
 PDF = file("a.pdf", "application/pdf", b"%PDF-1.7")
@@ -49,14 +49,14 @@ def mail(text: str | None, html: str | None, *attachments: Attachment) -> Submis
     ],
 )
 def test_structure(submission: Submission, shape: str) -> None:
-    """mixed(alternative(text, related(html, inline)), files), and no multipart that holds one part only."""
+    """mixed(alternative(text, related(html, inline)), files), and no multipart with one part."""
     message = composed(submission)
     assert tree(raw(message)) == shape
-    judge(submission, message)
+    check_message(submission, message)
 
 
 def test_related_names_its_root() -> None:
-    """multipart/related carries the type of its first part (RFC 2387 §3.1), and the image is named by its id."""
+    """multipart/related has the type of its first part (RFC 2387 §3.1), and the image its id."""
     related = raw(composed(mail("", "<p>x", IMAGE)))
     assert related.get_param("type") == "text/html"
     [_, image] = parts(related)
@@ -64,8 +64,7 @@ def test_related_names_its_root() -> None:
     assert image.get_content_disposition() == "inline"
 
 
-def test_text_from_html_when_there_is_none() -> None:
-    """A mail with HTML alone gets a text part that says the same."""
+def test_a_missing_text_is_generated_from_html() -> None:
     [text, _] = leaves(composed(CORPUS["html_only"]))
     assert text.content.decode() == (
         "Welcome\r\n\r\nPlease confirm (https://contoso.example/confirm?t=1&u=2) your address.\r\n"
@@ -88,15 +87,15 @@ def test_text_from_html_when_there_is_none() -> None:
     ],
 )
 def test_transfer_encoding(text: str, encoding: str) -> None:
-    """The mildest encoding that survives SMTP: 7bit, else quoted-printable for what is mostly ASCII, else base64."""
+    """7bit if possible, else quoted-printable for mostly ASCII text, else base64."""
     submission = mail(text, None)
     message = composed(submission)
     assert raw(message)["Content-Transfer-Encoding"] == encoding
-    judge(submission, message)
+    check_message(submission, message)
 
 
 def test_encoded_lines_are_short() -> None:
-    """Quoted-printable and base64 keep to 76 columns (RFC 2045 §6.7, §6.8); a QP soft break may need two more."""
+    """76 columns (RFC 2045 §6.7, §6.8); a QP soft break may need two more."""
     for text in ("ü " + "word " * 900, "x=" * 2000, "日本" * 900, " " * 500 + "\n" + "\t" * 500):
         body = composed(mail(text, None)).content.partition(b"\r\n\r\n")[2]
         if b"7bit" not in composed(mail(text, None)).content:
@@ -105,7 +104,7 @@ def test_encoded_lines_are_short() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 58_367, 58_368, 58_369, 116_736, 200_000])
 def test_base64_lines(size: int) -> None:
-    """Lines of 76 columns, CRLF between them, whatever the length."""
+    """76 columns with CRLF between them, for any length."""
     encoded = base64.b64encode(bytes(size))
     lines = b"".join(base64_lines(encoded)).split(b"\r\n")
     assert b"".join(lines) == encoded
@@ -134,14 +133,14 @@ def test_base64_lines(size: int) -> None:
     ],
 )
 def test_content_type_of_a_file(given: str, sent: str) -> None:
-    """A valid type keeps its parameters; what is none, or must not be base64, goes as application/octet-stream."""
+    """A valid type has its parameters; an invalid one, or one not allowed in base64, is application/octet-stream."""
     message = composed(mail("x", None, file("a", given, b"x")))
     [_, attached] = parts(raw(message))
     assert attached["Content-Type"] == sent
 
 
-def test_forwarded_message_keeps_its_bytes() -> None:
-    """An .eml is attached byte for byte, bare newlines and 8-bit text included."""
+def test_a_forwarded_message_is_byte_true() -> None:
+    """With bare newlines and 8-bit text."""
     [_, eml] = leaves(composed(CORPUS["forwarded_eml"]))
     assert eml.filename == "original.eml"
     assert eml.content == base64.b64decode(CORPUS["forwarded_eml"].attachments[0].base64)
@@ -167,7 +166,7 @@ def test_forwarded_message_keeps_its_bytes() -> None:
     ],
 )
 def test_file_name(name: str) -> None:
-    """A name arrives as it is: quoted when plain, else percent-encoded and continued (RFC 2231); never a new header."""
+    """Quoted if plain, else percent-encoded and continued (RFC 2231); it cannot start a header."""
     message = composed(mail("x", None, file(name, "application/pdf", b"x")))
     [_, attached] = leaves(message)
     assert attached.filename == name
@@ -176,13 +175,12 @@ def test_file_name(name: str) -> None:
 
 
 def test_content_is_not_dot_stuffed() -> None:
-    """Stuffing is the transaction's work: the content has its dots once."""
+    """The transaction does that."""
     content = composed(CORPUS["leading_dots"]).content
     assert b"\r\n.\r\n..\r\n.hidden\r\n\r\n.\r\n" in content
 
 
-def test_calendar_keeps_its_method() -> None:
-    """An invitation keeps the parameters that make it one."""
+def test_a_calendar_part_has_its_method() -> None:
     calendar = list(parsed(composed(CORPUS["calendar_invitation"])).walk())[-1]
     assert calendar.get_content_type() == "text/calendar"
     assert calendar.get_param("method") == "REQUEST"
@@ -192,7 +190,7 @@ def test_calendar_keeps_its_method() -> None:
 @pytest.mark.parametrize(
     "submission", [mail("\ud800", None), mail("", "\ud800"), mail("x", None, file("\ud800", "", b""))]
 )
-def test_no_text_is_refused(submission: Submission) -> None:
-    """Half a surrogate pair is no character and has no bytes."""
+def test_a_lone_surrogate_in_a_text_is_refused(submission: Submission) -> None:
+    """It is no character and has no bytes."""
     with pytest.raises(ValueError, match="surrogates"):
         composed(submission)

@@ -1,4 +1,4 @@
-"""Header fields: what is read is what was meant, no value can start another field, and lines keep their length."""
+"""Header fields: decoded values equal the submitted ones, no value starts another field, and lines are short."""
 
 from email.header import decode_header, make_header
 
@@ -11,7 +11,7 @@ from app.mail.message.address import Address
 from app.mail.message.headers import HeaderError, check_content_id, check_header, check_message_id, is_reserved
 from app.mail.message.message import Attachment, Submission
 from tests.unit.mail.message.corpus import ANNA, CORPUS, SHOP
-from tests.unit.mail.message.mime_oracle import judge, people_in, raw
+from tests.unit.mail.message.mime_oracle import check_message, mailboxes_in, raw
 from tests.unit.mail.message.test_compose import composed
 
 
@@ -33,21 +33,21 @@ from tests.unit.mail.message.test_compose import composed
     ],
 )
 def test_display_name(name: str, wire: str) -> None:
-    """A display name is an atom, a quoted-string or encoded words, whichever is the plainest that is safe."""
+    """An atom, a quoted-string or encoded words: the first that is safe."""
     assert headers.address_list("To", [Address("a", "x.com", name)]) == f"To: {wire}\r\n"
 
 
 def test_address_lists_fold() -> None:
-    """Long lists are folded between addresses, and every address is read back."""
+    """Between addresses, and every address is parsed back."""
     message = composed(CORPUS["many_recipients"])
     field = headers.address_list("To", CORPUS["many_recipients"].to)
     assert max(map(len, field.split("\r\n"))) <= 78
-    assert len(people_in(message, "To")) == 50
+    assert len(mailboxes_in(message, "To")) == 50
     assert len(message.envelope.rcpt_to) == 150
 
 
 def test_subject_folds_at_blanks() -> None:
-    """A long plain subject stays readable on the wire and is folded at single blanks."""
+    """A long plain subject is readable on the wire."""
     field = headers.unstructured("Subject", "word " * 60 + "end")
     assert "=?" not in field
     assert max(map(len, field.split("\r\n"))) <= 78
@@ -56,7 +56,7 @@ def test_subject_folds_at_blanks() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=400))
 def test_encoded_words(text: str) -> None:
-    """Encoded words hold whole characters, at most 75 of their own, on lines of at most 76 (RFC 2047 §2)."""
+    """Whole characters, at most 75 characters each, on lines of at most 76 (RFC 2047 §2)."""
     words = headers.encoded_words(text, 50)
     assert all(len(word) <= 75 for word in words)
     assert "".join(str(make_header(decode_header(word))) for word in words) == text
@@ -64,16 +64,16 @@ def test_encoded_words(text: str) -> None:
 
 
 def test_unbroken_value() -> None:
-    """A value without a blank stays as it is while it fits on a line of 998, and becomes encoded words beyond."""
+    """Unchanged up to a line of 998, encoded words beyond."""
     for size in (900, 5_000):
         submission = Submission(SHOP, (ANNA,), "s" * size, text="x", headers=(("X-Long", "t" * size),))
         message = composed(submission)
-        judge(submission, message)
+        check_message(submission, message)
         assert (b"=?utf-8?" in message.content) is (size > 998)
 
 
 def test_a_caller_s_field_stays_as_written() -> None:
-    """Structured and already encoded values are not touched: only folded."""
+    """Structured and already encoded values are only folded."""
     unsubscribe = "<https://x.example/" + "u" * 300 + ">, <mailto:leave@x.example>"
     encoded = "=?utf-8?q?Gr=C3=BC=C3=9Fe?="
     message = composed(
@@ -86,7 +86,7 @@ def test_a_caller_s_field_stays_as_written() -> None:
 
 
 def test_order_of_the_caller_s_fields() -> None:
-    """The caller's fields keep their order and their spelling, also when one is repeated."""
+    """Order and spelling are unchanged, also of repeated ones."""
     own = (("x-b", "1"), ("X-A", "2"), ("X-B", "3"), ("Importance", "high"))
     message = composed(Submission(SHOP, (ANNA,), "x", text="x", headers=own))
     start = raw(message).keys().index("MIME-Version") + 1
@@ -94,7 +94,7 @@ def test_order_of_the_caller_s_fields() -> None:
 
 
 def test_raw_local_parts_only_under_smtputf8() -> None:
-    """A local part beyond ASCII is written raw (RFC 6532), its name still encoded, its domain in A-labels."""
+    """A local part beyond ASCII is raw (RFC 6532), its name encoded, its domain in A-labels."""
     message = composed(CORPUS["international_mailbox"])
     assert message.envelope.smtputf8
     assert "To: =?utf-8?b?SsO2cmc=?= <jörg@xn--bcher-kva.example>\r\n".encode() in message.content
@@ -110,7 +110,7 @@ EVIL = ["x\r\nX-Evil: 1", "x\nX-Evil: 1", "x\rX-Evil: 1", "x\x00", "x\ud800"]
     ["subject", "name", "local", "domain", "sender", "bcc", "reply_to", "header", "header_name", "message_id", "cid"],
 )
 def test_nothing_can_start_another_line(field: str, evil: str) -> None:
-    """A line break, NUL or surrogate is refused in whatever stands in a header or an SMTP command."""
+    """A line break, NUL or surrogate is refused in every header value and SMTP argument."""
     submission = _with(field, evil)
     with pytest.raises(HeaderError):
         composed(submission)
@@ -133,14 +133,12 @@ def _with(field: str, evil: str) -> Submission:
 
 
 @pytest.mark.parametrize("name", ["", "X A", "X:A", "X-Ä", "X\r\nA", "X\x7f", "x" * 77])
-def test_bad_header_name(name: str) -> None:
-    """A name that is no field name is refused with a sentence."""
+def test_an_invalid_header_name_is_refused(name: str) -> None:
     with pytest.raises(HeaderError, match="name must be"):
         check_header(name, "x")
 
 
-def test_check_header_takes_what_can_be_carried() -> None:
-    """Blanks, tabs, Unicode and empty values are no trouble."""
+def test_check_header_accepts_blanks_tabs_unicode_and_empty_values() -> None:
     for value in ("", "x", "a\tb", "ünï", "🚀", "x" * 5000):
         check_header("X-A", value)
 
@@ -148,15 +146,15 @@ def test_check_header_takes_what_can_be_carried() -> None:
 @pytest.mark.parametrize(
     "value", ["", "a", "@x", "a@", "a b@x", "<a@x>", "a@b@c", "ü@x", "a@x\r\n", "a" * 300 + "@x", ")@x", "a.@x", "a@x,"]
 )
-def test_bad_message_id(value: str) -> None:
-    """A Message-ID is two words with one @ between, or strict readers stumble."""
+def test_an_invalid_message_id_is_refused(value: str) -> None:
+    """Valid: two words with one @ between them."""
     with pytest.raises(HeaderError):
         check_message_id(value)
 
 
 @pytest.mark.parametrize("value", ["", "a b", "<a>", "ü", "a\n", "a" * 129])
-def test_bad_content_id(value: str) -> None:
-    """A content id is printable ASCII without blanks and angle brackets."""
+def test_an_invalid_content_id_is_refused(value: str) -> None:
+    """Valid: printable ASCII without blanks and angle brackets."""
     with pytest.raises(HeaderError):
         check_content_id(value)
 
@@ -170,8 +168,8 @@ def test_bad_content_id(value: str) -> None:
         *((name, False) for name in ("X-Mailer", "List-Unsubscribe", "In-Reply-To", "References", "X-Content-Type")),
     ],
 )
-def test_reserved(name: str, reserved: bool) -> None:
-    """The fields the message itself decides, MIME's, and Postern's own are never taken from a caller."""
+def test_reserved_fields_are_refused(name: str, reserved: bool) -> None:
+    """Those of the message itself, of MIME, and of Postern."""
     assert is_reserved(name) is reserved
     message = composed(Submission(SHOP, (ANNA,), "x", text="x", headers=((name, "evil"),)))
     assert (b"evil" in message.content) is not reserved

@@ -1,4 +1,4 @@
-"""A caller's own header fields: what the standard library reads is what was written, and lines keep their length."""
+"""Custom header fields: the standard library decodes the submitted value, and lines are short."""
 
 import re
 from email import message_from_bytes, policy
@@ -43,14 +43,14 @@ def unfolded(field: str) -> str:
 
 @given(PRINTABLE)
 def test_plain_text_is_unfolded_to_itself(value: str) -> None:
-    """However long it is and whatever white space is in it."""
+    """Of any length and with any white space."""
     read = unfolded(custom_field("X-Note", value))
     assert str(make_header(decode_header(read))) if "=?utf-8?" in read else read == value.strip(" \t")
 
 
 @given(st.sampled_from(STRUCTURED), PIECES | PRINTABLE)
 def test_structured_fields_are_written_or_refused(name: str, value: str) -> None:
-    """In ASCII they differ by white space alone, and nothing of them becomes an encoded word."""
+    """In ASCII only white space changes, and no part becomes an encoded word."""
     try:
         field = custom_field(name, value)
     except HeaderError:
@@ -68,26 +68,25 @@ def test_structured_fields_are_written_or_refused(name: str, value: str) -> None
 @pytest.mark.parametrize("name", ["References", "List-Unsubscribe", "List-Id", "Errors-To"])
 @pytest.mark.parametrize("length", [998, 5_000])
 def test_a_token_without_a_place_to_fold_is_refused(name: str, length: int) -> None:
-    """By name: as encoded words it would be no URL, address or identifier any more."""
+    """As encoded words it would be no URL, address or identifier."""
     with pytest.raises(HeaderError, match="998"):
         custom_field(name, f"<{'a' * length}@x.com>")
 
 
-def test_a_first_word_with_no_room_beside_the_name_has_its_own_line() -> None:
-    """It fits on a line of their own."""
+def test_a_long_first_word_has_its_own_line() -> None:
     url = f"<https://x.example/{'a' * 970}>"
     assert custom_field("List-Unsubscribe", url) == f"List-Unsubscribe:\r\n {url}\r\n"
 
 
-def test_a_list_has_an_end() -> None:
-    """Of 1,000 addresses at most: no value can cost more than that."""
+def test_a_list_has_at_most_1000_addresses() -> None:
+    """So that the cost of a value is bounded."""
     assert len(addresses(",".join(["a@x.com"] * 1000))) == 1000
     with pytest.raises(AddressError, match="more than 1000 addresses"):
         addresses(",".join(["a@x.com"] * 1001))
 
 
 def test_addresses_of_a_list() -> None:
-    """Commas stand between them, or in a quoted or unquoted name of a single one."""
+    """Commas separate them, or are in the quoted or unquoted name of a single one."""
     assert addresses('"B, A" <b@x.com>, c@x.com,') == (Address("b", "x.com", "B, A"), Address("c", "x.com"))
     assert addresses("Doe, John <j@x.com>") == (Address("j", "x.com", "Doe, John"),)
 
@@ -121,8 +120,8 @@ def test_addresses_of_a_list() -> None:
         ),
     ],
 )
-def test_encoded_words_are_read(text: str, read: str) -> None:
-    """RFC 2047, in the charsets of mail alone; what cannot be read stays."""
+def test_encoded_words_are_decoded(text: str, read: str) -> None:
+    """RFC 2047, in the charsets of mail only; undecodable ones stay."""
     assert decode_encoded_words(text) == read
 
 
@@ -131,7 +130,7 @@ def test_encoded_words_are_read(text: str, read: str) -> None:
     | st.lists(st.sampled_from(["=?", "utf-8", "?q?", "?b?", "?=", " ", "=C3", "w7w="])).map("".join)
 )
 def test_any_text_can_be_decoded(text: str) -> None:
-    """Nothing is raised, and what has no encoded word stays."""
+    """Nothing is raised, and text without an encoded word stays."""
     read = decode_encoded_words(text)
     assert read == text or "=?" in text
 
@@ -155,5 +154,5 @@ def test_any_text_can_be_decoded(text: str) -> None:
     ],
 )
 def test_visible_names(name: str, shown: str) -> None:
-    """Joiners stay in emoji and in the scripts that need them; nothing else that is invisible stays."""
+    """Joiners stay in emoji and in the scripts that need them; other invisible characters are removed."""
     assert visible(name) == shown

@@ -1,4 +1,4 @@
-"""Text from HTML: what a reader of plain text should see, and no input that takes long."""
+"""Text from HTML: readable text, in linear time."""
 
 import tracemalloc
 
@@ -57,8 +57,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_text(name: str) -> None:
-    """The text says what the HTML shows."""
+def test_html_becomes_readable_text(name: str) -> None:
     source, text = CASES[name]
     assert text_from_html(source) == text
 
@@ -100,7 +99,7 @@ PIECES += [
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES)).map("".join)))
 def test_any_input(source: str) -> None:
-    """Whatever comes in, the text has no blank edges, and outside of preformatted text no two blank lines in a row."""
+    """For any input, the text has no outer blanks, and no two blank lines in a row outside preformatted text."""
     text = text_from_html(source)
     assert text == text.strip("\n")
     if "<pre" not in source:
@@ -128,7 +127,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_input(piece: str) -> None:
-    """No repetition of an unfinished construct swells; if one took quadratic time, the suite's timeout would say so."""
+    """Repetitions of unfinished constructs are not expanded; quadratic time would exceed the suite's timeout."""
     source = piece * (400_000 // len(piece))
     assert len(text_from_html(source)) < 10 * len(source)
 
@@ -157,7 +156,7 @@ REFERENCES = {
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=lambda reference: f"{reference[:5]}, {len(reference)}")
 def test_numeric_references(reference: str) -> None:
-    """Any number of digits is read; a number without a character gives U+FFFD, as in a browser."""
+    """Of any number of digits; a number without a character becomes U+FFFD, as in a browser."""
     text = REFERENCES[reference]
     assert text_from_html(f"a{reference}") == f"a{text}"
     assert text_from_html(f"<img alt='a{reference}'>") == f"a{text}"
@@ -166,7 +165,7 @@ def test_numeric_references(reference: str) -> None:
 
 @pytest.mark.parametrize("piece", ["ab ", "<ol>", "<a b=c "])
 def test_memory_is_bounded(piece: str) -> None:
-    """Of a page no list of all its words, open lists or attributes is made."""
+    """No list of all words, open lists or attributes is made."""
     source = piece * (1_500_000 // len(piece))
     tracemalloc.start()
     text_from_html(source)
@@ -177,7 +176,7 @@ def test_memory_is_bounded(piece: str) -> None:
 
 @pytest.mark.parametrize("piece", ["ab ", "<p>ab</p>", "<pre>\tab</pre>"])
 def test_a_long_text_is_cut(piece: str) -> None:
-    """Only beyond the limit, and then its last line says so."""
+    """Only beyond the limit; its last line says so."""
     assert text_from_html(piece * 20_000 + "end").endswith("end")
     text = text_from_html(piece * (TEXT_LIMIT // 2 + 1))
     assert text.endswith(f"\n\n{CUT}")
@@ -185,6 +184,6 @@ def test_a_long_text_is_cut(piece: str) -> None:
 
 
 def test_many_tags_are_cut() -> None:
-    """Tags without text have a limit of their own."""
+    """Tags without text have their own limit."""
     assert text_from_html("a" + "<b></b>" * 400_000 + "b") == "ab"
     assert text_from_html("a" + "<b></b>" * 600_000 + "b") == f"a\n\n{CUT}"

@@ -1,4 +1,4 @@
-"""Another Date: nothing else changes, whatever the message holds."""
+"""Change of the Date field without any other change."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -21,17 +21,15 @@ MOMENTS = st.floats(0, 4e9)
     st.sampled_from(["Hi", "\r\nDate: x\r\n", "\r\n\r\nDate: x"]),
     st.sampled_from([(), (("X-Date", "Date: x"), ("X-Long", "Date: " * 30))]),
 )
-def test_it_is_as_if_composed_then(
+def test_a_redated_message_equals_one_composed_at_that_time(
     first: float, then: float, subject: str, text: str, more: tuple[tuple[str, str], ...]
 ) -> None:
-    """To the octet."""
     email = Submission(Address("a", "b.co"), (Address("c", "d.co"),), subject, text=text, headers=more)
     before, after = (compose(email, id=ID, now=datetime.fromtimestamp(at, UTC)).content for at in (first, then))
     assert redate(before, then) == after
     assert len(before) == len(after)
 
 
-def test_without_a_date() -> None:
-    """It stays as it is."""
+def test_a_message_without_a_date_is_unchanged() -> None:
     for content in (b"", b"Subject: x\r\n\r\n\r\nDate: x\r\n", b"no head"):
         assert redate(content, 0.0) == content

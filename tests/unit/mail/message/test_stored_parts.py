@@ -1,4 +1,4 @@
-"""The parts of a message, compared with those that the standard library's parser finds."""
+"""Parts of a stored message, compared with the standard library's parser."""
 
 import base64
 import email
@@ -39,7 +39,7 @@ FILES = [
         ("a" * 5000, "\n\n\n"),
     ],
 )
-def test_as_the_standard_library_finds_them(html: str | None, text: str | None, count: int) -> None:
+def test_parts_equal_those_of_the_standard_library(html: str | None, text: str | None, count: int) -> None:
     """Names, types, sizes, bytes and the two texts."""
     submission = Submission(
         sender=SENDER, to=(SENDER,), subject="s", html=html, text=text, attachments=tuple(FILES[:count])
@@ -67,7 +67,6 @@ def test_as_the_standard_library_finds_them(html: str | None, text: str | None, 
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\na\r\n--x\r\nA: b",
     ],
 )  # fmt: skip
-def test_whatever_it_is(content: bytes) -> None:
-    """A message that is cut off, or was not composed here, ends with what was found."""
+def test_a_truncated_or_foreign_message_ends_with_its_last_part(content: bytes) -> None:
     for part in stored_parts.parts(content):
         assert part.size == len(part.decoded())

@@ -1,4 +1,4 @@
-"""Public replies that speak of the sending side: its tenant, mailbox, endpoint and pace; and their look-alikes."""
+"""Public replies about the sender's tenant, mailbox, endpoint and rate, and similar texts about others."""
 
 from app.mail.outcome.attempt import Phase
 from tests.unit.mail.office365.sample import PERMANENT, SUBMISSION, Sample

@@ -1,4 +1,4 @@
-"""Why there is no token: every row is found, is judged, and tells a person what to do."""
+"""Entra ID errors: every rule is found, has a verdict and an explanation."""
 
 import pytest
 
@@ -14,8 +14,8 @@ def failure(code: str) -> Failure:
 
 
 @pytest.mark.parametrize("row", entra.ROWS, ids=lambda row: row.name)
-def test_a_row_is_the_verdict_of_its_codes(row: entra.Row) -> None:
-    """The mailbox waits, held or paused, and no message spends anything."""
+def test_a_code_has_the_verdict_of_its_rule(row: entra.Row) -> None:
+    """The mailbox is held or paused, and no attempt is counted."""
     for code in row.codes:
         verdict = judge_failure(failure(code))
         assert (verdict.action, verdict.scope) == (Action.DEFER, Scope.MAILBOX)
@@ -25,7 +25,7 @@ def test_a_row_is_the_verdict_of_its_codes(row: entra.Row) -> None:
         assert verdict.reply == failure(code).detail
 
 
-def test_no_code_and_no_name_is_there_twice() -> None:
+def test_codes_and_names_are_unique() -> None:
     """The first would hide the second."""
     codes = [code for row in entra.ROWS for code in row.codes]
     names = [row.name for row in entra.ROWS]
@@ -33,8 +33,7 @@ def test_no_code_and_no_name_is_there_twice() -> None:
     assert len(names) == len(set(names))
 
 
-def test_words_are_for_a_person() -> None:
-    """Sentences, each with a fix."""
+def test_every_rule_has_sentences_and_a_fix() -> None:
     for row in entra.ROWS:
         assert row.summary.endswith(".")
         assert row.fix.endswith(".")
@@ -42,8 +41,8 @@ def test_words_are_for_a_person() -> None:
 
 
 @pytest.mark.parametrize("code", ["", "AADSTS99999999", "something_new"])
-def test_what_is_not_known_pauses(code: str) -> None:
-    """Not a hold for ever over a word that Microsoft has added."""
+def test_an_unknown_code_pauses(code: str) -> None:
+    """It must not hold for ever because Microsoft has added a code."""
     verdict = judge_failure(failure(code))
     assert (verdict.action, verdict.hold) == (Action.DEFER, False)
     assert verdict.pause > 0

@@ -1,4 +1,4 @@
-"""What a person reads: a plain sentence and steps that exist, for every row and every kind of failure."""
+"""Explanations of every rule and every kind of failure: plain sentences and existing commands."""
 
 import re
 
@@ -69,8 +69,8 @@ SITES = {
 
 
 @pytest.mark.parametrize("why", WHAT_TO_DO)
-def test_it_is_a_sentence_and_a_fix(why: Explanation) -> None:
-    """Short enough for one line of a table, whole sentences, no shouting."""
+def test_an_explanation_is_a_short_sentence_and_a_fix(why: Explanation) -> None:
+    """Short enough for a line of a table."""
     assert 10 < len(why.summary) <= 160
     assert len(why.fix) > 10
     for text in (why.summary, why.fix):
@@ -81,8 +81,8 @@ def test_it_is_a_sentence_and_a_fix(why: Explanation) -> None:
 
 
 @pytest.mark.parametrize("why", WHAT_TO_DO)
-def test_a_fix_names_only_what_exists(why: Explanation) -> None:
-    """Commands, parameters, places to fill in, settings and sites."""
+def test_a_fix_names_existing_commands_and_settings(why: Explanation) -> None:
+    """Commands, parameters, placeholders, settings and sites."""
     assert set(COMMAND.findall(why.fix)) <= set(COMMANDS)
     assert set(re.findall(r"<[^>]*>", why.fix)) <= PLACES
     assert set(re.findall(r"POSTERN_\w+", why.fix)) <= SETTINGS
@@ -91,29 +91,28 @@ def test_a_fix_names_only_what_exists(why: Explanation) -> None:
 
 
 def test_every_allowed_command_is_used_with_its_own_parameters() -> None:
-    """As written between backticks; what is not named any more leaves the list."""
+    """As written between backticks; an unused one leaves the list."""
     assert set(COMMAND.findall(ALL_FIXES)) == set(COMMANDS)
     for command, *arguments in (line.split() for line in re.findall(r"`([^`]+)`", ALL_FIXES)):
         given = {argument[1:] for argument in arguments if argument.startswith("-")}
         assert given <= PARAMETERS.get(command, set()), command
 
 
-def test_who_sees_powershell_for_the_first_time_is_told_how() -> None:
-    """A command that changes something comes with the way to run it."""
+def test_a_changing_command_has_instructions_to_run_it() -> None:
     for name, why in EXPLANATIONS:
         if any(COMMAND.match(command) for command in re.findall(r"`([^`]+)`", why.fix)):
             assert "Install-Module ExchangeOnlineManagement" in why.fix, name
             assert "Connect-ExchangeOnline" in why.fix, name
 
 
-def test_the_retirement_of_passwords_is_told_with_its_dates() -> None:
+def test_the_retirement_of_passwords_has_its_dates() -> None:
     """Microsoft's timeline of January 2026."""
     fix = next(rule.fix for rule in policy.RULES if rule.name == "basic-auth-retired")
     for fact in ("end of December 2026", "second half of 2027", "switch them on again", "SMTP.SendAsApp"):
         assert fact in fix
 
 
-def test_a_refusal_without_a_reason_has_both_ways_to_look() -> None:
+def test_an_ambiguous_refusal_has_both_fixes() -> None:
     """The reply is the same for a wrong password and for an OAuth app without rights."""
     fix = next(rule.fix for rule in policy.RULES if rule.name == "authentication-unsuccessful")
     for fact in ("POSTERN_PASSWORD", "Enterprise applications", "SMTP.SendAsApp", "POSTERN_TOKEN_SCOPE"):
@@ -129,8 +128,8 @@ OTHERS = {"smtp-field-manual (2025)", "support.servicenow.com KB0751248"}
 
 
 @pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.name)
-def test_a_row_says_where_it_comes_from(rule: Rule) -> None:
-    """A page of Microsoft's, a standard, or a log that others have published."""
+def test_every_rule_has_its_source(rule: Rule) -> None:
+    """A page of Microsoft's, a standard, or a published log."""
     for source in rule.source.split("; "):
         place = re.sub(r" \((August 2026|October 2024)\)$", "", source)
         project, *issues = re.split(r" README|,? #", place)
@@ -141,7 +140,7 @@ def test_a_row_says_where_it_comes_from(rule: Rule) -> None:
         ), source
 
 
-def test_a_default_is_no_claim_about_exchange() -> None:
-    """All but the ordinary success are guesses by the code alone."""
+def test_defaults_are_marked_as_guesses() -> None:
+    """All but the ordinary success go by the code alone."""
     assert {rule.confidence for rule in policy.DEFAULTS if not rule.known} == {Confidence.LOW}
     assert [rule.name for rule in policy.DEFAULTS if rule.known] == ["relayed"]

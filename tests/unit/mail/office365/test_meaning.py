@@ -1,4 +1,4 @@
-"""What the rows mean: waiting is not failing, like texts are told apart, and lockouts are counted before they come."""
+"""Meaning of the rules: deferral or failure, similar texts, and lockout classes."""
 
 import pytest
 
@@ -31,8 +31,8 @@ WAITING = [sample for sample in SAMPLES if judged(sample.phase, sample.line()).s
 
 
 @pytest.mark.parametrize("sample", WAITING, ids=lambda sample: sample.rule)
-def test_waiting_is_not_failing(sample: Sample) -> None:
-    """Trouble of the mailbox, the tenant or the host puts the message back unspent; the mailbox rests for it."""
+def test_a_fault_of_mailbox_tenant_or_host_defers(sample: Sample) -> None:
+    """Without counting an attempt; the mailbox rests."""
     verdict = judged(sample.phase, sample.line())
     settlement = settle(STANDING, {ADA: verdict}, now=100.0, jitter=0.0)
     assert settlement.event is Event.GIVE_BACK
@@ -81,20 +81,19 @@ def test_waiting_is_not_failing(sample: Sample) -> None:
         ("sender-restricted", Scope.MAILBOX, HOUR, True),
     ],
 )
-def test_how_long_who_rests(rule: str, scope: Scope, pause: float, hold: bool) -> None:
-    """Seconds as Microsoft's windows ask for them; a hold where a person has to do something."""
+def test_the_length_of_rests(rule: str, scope: Scope, pause: float, hold: bool) -> None:
+    """Seconds by Microsoft's windows; a hold if an operator must act."""
     verdict = verdict_of(rule)
     assert (verdict.action, verdict.scope, verdict.pause, verdict.hold) == (Action.DEFER, scope, pause, hold)
 
 
-def test_only_what_was_too_fast_is_slowed() -> None:
-    """Fewer connections help against these and nothing else."""
+def test_only_rate_limits_reduce_concurrency() -> None:
     slow = {rule.name for rule in office365.RULES if rule.reduce_concurrency}
     assert slow == {"concurrent-connections", "submission-rate", "outbound-spam-throttled"}
 
 
-def test_what_leads_to_a_lockout_is_counted() -> None:
-    """By the five classes of Microsoft's page on continuous errors; the lockouts themselves count nothing more."""
+def test_lockout_classes_are_counted() -> None:
+    """The five classes of Microsoft's page on continuous errors; the lockouts themselves do not count."""
     counted = {rule.name: rule.lockout_class for rule in office365.RULES if rule.lockout_class}
     assert counted == {
         "send-as-denied": "send-as-denied",
@@ -110,7 +109,7 @@ def test_what_leads_to_a_lockout_is_counted() -> None:
 
 @pytest.mark.parametrize("rule", ["send-as-denied", "no-send-as-right"])
 def test_a_forbidden_sender_fails_its_own_message_only(rule: str) -> None:
-    """The mailbox goes on for others; the breaker counts."""
+    """The mailbox continues for others; the circuit breaker counts."""
     verdict = verdict_of(rule)
     assert (verdict.action, verdict.scope, verdict.lockout_class) == (Action.FAIL, Scope.MESSAGE, "send-as-denied")
     assert not verdict.pause
@@ -140,8 +139,8 @@ def test_a_forbidden_sender_fails_its_own_message_only(rule: str) -> None:
         ("550 5.7.3 something", "message-refused"),
     ],
 )
-def test_like_texts_are_told_apart(line: str, rule: str) -> None:
-    """They share a number, or a word, and mean different things."""
+def test_similar_texts_have_different_rules(line: str, rule: str) -> None:
+    """With the same code or word."""
     assert judged(Phase.DOT, line).rule == rule
 
 
@@ -156,8 +155,8 @@ def test_like_texts_are_told_apart(line: str, rule: str) -> None:
         ("ObjectNotFoundException", Action.FAIL),
     ],
 )
-def test_the_exceptions_name_says_whether_it_passes(name: str, action: Action) -> None:
-    """Not the reply's number, and not a word elsewhere in the text."""
+def test_the_exception_name_decides_whether_it_is_transient(name: str, action: Action) -> None:
+    """Not the reply's code, and not a word elsewhere in the text."""
     text = f"STOREDRV.Submission.Exception:{name}; Failed to process message"
     assert judged(Phase.DOT, f"554 5.2.0 {text}").action is action
     assert judged(Phase.DOT, f"554 5.2.0 {text} with message transient, throttle").action is action
@@ -176,15 +175,15 @@ def test_the_exceptions_name_says_whether_it_passes(name: str, action: Action) -
         ("Unheard", "outbound-spam"),
     ],
 )
-def test_the_gravest_spam_verdict_decides(words: str, rule: str) -> None:
-    """Several may stand in one reply, in any order."""
+def test_the_most_severe_spam_verdict_decides(words: str, rule: str) -> None:
+    """Several may be in one reply, in any order."""
     line = f"554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Actual verdict is {words}. [Hostname=X]"
     assert judged(Phase.DOT, line).rule == rule
 
 
 @pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.phase is Phase.AUTH], ids=lambda it: it.rule)
-def test_a_530_at_mail_is_judged_by_the_cause_it_names(sample: Sample) -> None:
-    """`530 5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 ...` says why the login failed."""
+def test_a_530_at_mail_has_the_rule_of_its_cause(sample: Sample) -> None:
+    """`530 5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 ...` is that failed login."""
     if not sample.line().startswith(("4", "5")):
         return
     line = f"530 5.7.57 Client not authenticated to send mail. Error: {sample.line()}"
@@ -196,13 +195,13 @@ def test_a_530_at_mail_is_judged_by_the_cause_it_names(sample: Sample) -> None:
 
 @pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.line()[:3] == "535"], ids=lambda it: it.rule)
 @pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT])
-def test_a_refused_login_is_known_later_in_the_session_too(sample: Sample, phase: Phase) -> None:
-    """It is no fault of the message wherever it is said."""
+def test_a_login_refusal_later_in_the_session_is_known(sample: Sample, phase: Phase) -> None:
+    """It never fails the message."""
     assert judged(phase, sample.line()).rule == sample.rule
 
 
-def test_the_rest_of_too_many_recipients_goes_at_once() -> None:
-    """RFC 5321 §4.5.3.1.10: those that were taken are done; the others go in the next transaction without a rest."""
+def test_recipients_beyond_the_limit_are_due_at_once() -> None:
+    """RFC 5321 §4.5.3.1.10: the others go in the next transaction."""
     later = Reply.of(452, ["4.5.3 Too many recipients"])
     attempt = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused={BOB: later, EVE: later})
     settlement = settle(STANDING, judge(attempt, [ADA, BOB, EVE]), now=100.0, jitter=0.0)
@@ -210,23 +209,22 @@ def test_the_rest_of_too_many_recipients_goes_at_once() -> None:
     assert [settlement.recipients[it].state for it in (ADA, BOB, EVE)] == ["relayed", "pending", "pending"]
 
 
-def test_too_many_recipients_that_got_nowhere_wait() -> None:
-    """If none was taken, offering again at once would go on for ever."""
+def test_too_many_recipients_with_none_accepted_are_delayed() -> None:
+    """Else the attempts would repeat without end."""
     later = Reply.of(452, ["4.5.3 Too many recipients"])
     attempt = Attempt(Phase.RCPT, later, refused={ADA: later, BOB: later})
     settlement = settle(STANDING, judge(attempt, [ADA, BOB]), now=100.0, jitter=0.0)
     assert (settlement.event, settlement.due_at) == (Event.DEFER, 200.0)
 
 
-def test_a_recipient_deferred_beside_too_many_waits_as_its_age_says() -> None:
-    """Only what is split for its number goes at once."""
+def test_a_recipient_deferred_beside_too_many_is_delayed_by_age() -> None:
     refused = {BOB: Reply.of(452, ["4.5.3 Too many recipients"]), EVE: Reply.of(451, ["4.3.0 later"])}
     attempt = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused=refused)
     assert settle(STANDING, judge(attempt, [ADA, BOB, EVE]), now=100.0, jitter=0.0).due_at == 200.0
 
 
 def test_a_recipient_over_its_hourly_limit_waits_an_hour() -> None:
-    """A 5yz that passes by itself: not sooner than the window of the limit."""
+    """A 5yz that is transient: the delay is at least the window."""
     refused = {BOB: Reply.of(550, ["5.2.121 Recipient's per hour message receive limit is exceeded"])}
     attempt = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused=refused)
     settlement = settle(STANDING, judge(attempt, [ADA, BOB]), now=100.0, jitter=0.0)

@@ -1,4 +1,4 @@
-"""Every row knows what it is there for: Exchange's own texts, and the same in other clothes."""
+"""Every rule matches Exchange's texts and their variations."""
 
 import re
 
@@ -26,8 +26,8 @@ def judged(phase: Phase, *lines: str) -> Verdict:
 
 
 @pytest.mark.parametrize("sample", TEXTS)
-def test_a_text_is_judged_by_its_row(sample: Sample) -> None:
-    """Word for word, and it keeps what was said."""
+def test_a_text_has_its_rule(sample: Sample) -> None:
+    """And the verdict has the text unchanged."""
     verdict = judged(sample.phase, sample.line())
     assert verdict.rule == sample.rule
     assert verdict.known
@@ -35,13 +35,13 @@ def test_a_text_is_judged_by_its_row(sample: Sample) -> None:
     assert verdict.reply == sample.line()
 
 
-def test_no_row_is_out_of_reach() -> None:
-    """Each has a text that no row before it takes."""
+def test_every_rule_is_reachable() -> None:
+    """By a text that no earlier rule matches."""
     assert {sample.rule for sample in SAMPLES} == set(ROWS)
 
 
-def test_every_number_of_a_row_is_used() -> None:
-    """What a row asks for is written as Exchange writes it: small letters for comparing, exact numbers."""
+def test_every_code_of_a_rule_is_used() -> None:
+    """Texts are in lower case for comparison, codes exact."""
     for rule in office365.RULES:
         words = (*rule.all_of, *rule.any_of, *rule.exception, *rule.text_fallback)
         assert all(word == " ".join(word.lower().split()) for word in words), rule.name
@@ -51,29 +51,27 @@ def test_every_number_of_a_row_is_used() -> None:
 
 
 @pytest.mark.parametrize("sample", TEXTS)
-def test_the_host_behind_the_text_does_not_matter(sample: Sample) -> None:
-    """Nothing is matched on the bracketed tail."""
+def test_the_bracketed_host_is_ignored(sample: Sample) -> None:
     assert judged(sample.phase, sample.line(OTHER_FRONT, OTHER_BACK)).rule == sample.rule
     assert judged(sample.phase, sample.line("", "")).rule == sample.rule
 
 
 @pytest.mark.parametrize("sample", TEXTS)
-def test_letters_may_be_large_or_small(sample: Sample) -> None:
-    """Texts are compared without their case."""
+def test_texts_are_compared_without_case(sample: Sample) -> None:
     assert judged(sample.phase, sample.line().upper()).rule == sample.rule
     assert judged(sample.phase, sample.line().lower()).rule == sample.rule
 
 
 @pytest.mark.parametrize("sample", TEXTS)
 def test_more_text_may_follow(sample: Sample) -> None:
-    """Microsoft adds links and identifiers over the years."""
+    """Microsoft adds links and identifiers."""
     more = "For more information see https://aka.ms/help [AB1 2027-01-01T00:00:00Z]"
     assert judged(sample.phase, f"{sample.line()} {more}").rule == sample.rule
 
 
 @pytest.mark.parametrize("sample", TEXTS)
-def test_a_text_may_come_in_several_lines(sample: Sample) -> None:
-    """Wherever the lines are broken, with the enhanced code on each or on the first alone."""
+def test_a_text_may_have_several_lines(sample: Sample) -> None:
+    """Broken anywhere, with the enhanced code on each or on the first alone."""
     line = sample.line()
     found = STATUS.match(line)
     head = found[0] if found else line[:4]
@@ -85,8 +83,8 @@ def test_a_text_may_come_in_several_lines(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("sample", TEXTS)
-def test_smtp_may_stand_before_the_text(sample: Sample) -> None:
-    """`550 5.7.60 SMTP; ...` and `550 SMTP; 5.7.60 ...` are one."""
+def test_smtp_may_precede_the_text(sample: Sample) -> None:
+    """`550 5.7.60 SMTP; ...` and `550 SMTP; 5.7.60 ...` are the same."""
     found = STATUS.match(sample.line())
     if found is None:
         return
@@ -117,8 +115,8 @@ TOLD_BY_NUMBER_ALONE = {
 
 
 @pytest.mark.parametrize("sample", TEXTS)
-def test_a_telling_text_needs_no_enhanced_code(sample: Sample) -> None:
-    """The text is enough where it is telling; where it is not, nobody else's row takes it for its own."""
+def test_a_specific_text_needs_no_enhanced_code(sample: Sample) -> None:
+    """Without one, no other rule matches it."""
     found = STATUS.match(sample.line())
     if found is None:
         return
@@ -140,7 +138,7 @@ STATUSES = {status for rule in office365.RULES for status in rule.statuses}
 
 @given(st.builds(EnhancedStatus, st.sampled_from([4, 5]), st.integers(0, 9), st.integers(0, 999)))
 def test_enhanced_codes_are_compared_as_a_whole(status: EnhancedStatus) -> None:
-    """A number that no row has is no row's, however much of a row's number it begins or ends with."""
+    """A code with another one as prefix or suffix is a different code."""
     if status in STATUSES:
         return
     code = 450 if status.klass == 4 else 550
@@ -158,13 +156,12 @@ def test_enhanced_codes_are_compared_as_a_whole(status: EnhancedStatus) -> None:
         ("535 5.7.3 Authentication unsuccessful", "authentication-unsuccessful"),
     ],
 )
-def test_no_number_is_another_ones_beginning(line: str, rule: str) -> None:
-    """5.7.3 is not 5.7.30, 5.7.1 is not 5.7.139; and what is no enhanced code (four digits) is text."""
+def test_no_code_is_matched_as_a_prefix(line: str, rule: str) -> None:
+    """5.7.3 is not 5.7.30, 5.7.1 is not 5.7.139; and an invalid one (four digits) is text."""
     assert judged(Phase.AUTH, line).rule == rule
 
 
-def test_an_enhanced_code_in_a_row_is_checked() -> None:
-    """A slip of the pen stops the start."""
+def test_a_malformed_code_in_a_rule_is_an_error() -> None:
     assert enhanced("5.7.139") == {EnhancedStatus(5, 7, 139)}
     for slip in ("5.7", "5.7.1390", "5.7.139 ", "3.7.1", "05.7.1"):
         with pytest.raises(ValueError, match="not enhanced status codes"):
@@ -172,8 +169,7 @@ def test_an_enhanced_code_in_a_row_is_checked() -> None:
 
 
 @pytest.mark.parametrize("name", replies.ROWS)
-def test_every_fault_of_the_simulator_is_known(name: str) -> None:
-    """What the pretend Office 365 can say, the policy knows by its row."""
+def test_every_fault_of_the_simulator_has_a_rule(name: str) -> None:
     text = replies.ROWS[name]
     line = replies.fill(text, {"frontend": "A.outlook.com", "backend": "B.outlook.com", "mailbox": "m", "sender": "s"})
     verdict = judged(text.phase, *line.split("\n"))
@@ -181,6 +177,6 @@ def test_every_fault_of_the_simulator_is_known(name: str) -> None:
     assert verdict.rule in ROWS
 
 
-def test_nothing_that_exchange_says_relays_a_message() -> None:
+def test_no_exchange_rule_relays_a_message() -> None:
     """Only the default for 2yz after the dot does."""
     assert all(rule.action is not Action.RELAYED for rule in office365.RULES)

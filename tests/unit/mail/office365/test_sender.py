@@ -1,4 +1,4 @@
-"""Trouble of the sender's tenant, mailbox or endpoint holds the mail and never fails it, in whatever form it comes."""
+"""Faults of the sender's tenant, mailbox or endpoint defer the mail and never fail it, in any form of reply."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def judged(phase: Phase, code: int, text: str) -> Verdict:
 
 @pytest.mark.parametrize("detail", range(700, 750))
 def test_the_whole_range_of_the_tenant_holds_the_tenant(detail: int) -> None:
-    """5.7.700 to 5.7.749, with any code of class 5, at every point of the session, with any words behind it."""
+    """5.7.700 to 5.7.749, with any code of class 5, in every phase, with any text."""
     for phase in (Phase.AUTH, *PHASES):
         for code in CODES:
             for words in ("Access denied, tenant has exceeded threshold [NAMPR01.PROD.OUTLOOK.COM]", "Access denied"):
@@ -48,8 +48,8 @@ def test_the_code_and_the_phase_do_not_matter(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.rule)
-def test_a_sentence_says_more_than_a_code(sample: Sample) -> None:
-    """A rule's own sentence decides, also with a generic status, an unknown one, or one that another rule lists."""
+def test_a_text_takes_precedence_over_a_code(sample: Sample) -> None:
+    """Also with a generic status, an unknown one, or one of another rule."""
     row = ROWS[sample.rule]
     text = " ".join(sample.line()[4:].lower().split())
     if not any(sentence in text for sentence in row.text):
@@ -62,7 +62,7 @@ def test_a_sentence_says_more_than_a_code(sample: Sample) -> None:
 
 
 def test_a_login_code_never_fails_a_message() -> None:
-    """RFC 4954 §6: no rule that fails a message lists one."""
+    """RFC 4954 §6: no failing rule lists one."""
     assert {
         rule.name for rule in office365.RULES if rule.action is Action.FAIL and set(rule.codes) & {*LOGIN_CODES}
     } == set()
@@ -96,8 +96,8 @@ def test_a_login_code_never_fails_a_message() -> None:
         (Phase.DOT, "550 5.7.1 Message rejected as spam by Content Filtering.", "content-is-spam", Action.FAIL),
     ],
 )  # fmt: skip
-def test_look_alikes_are_told_apart(phase: Phase, line: str, rule: str, action: Action) -> None:
-    """The recipient's trouble and the message's own fail; neighbours of a range are not in it."""
+def test_similar_faults_of_recipient_and_message_fail(phase: Phase, line: str, rule: str, action: Action) -> None:
+    """Neighbours of a range are not in it."""
     verdict = judged(phase, int(line[:3]), line[4:])
     assert (verdict.rule, verdict.action) == (rule, action)
 
@@ -118,8 +118,8 @@ def test_look_alikes_are_told_apart(phase: Phase, line: str, rule: str, action: 
          Scope.MAILBOX, 86_400.0, False),
     ],
 )  # fmt: skip
-def test_how_long_the_sending_side_waits(phase: Phase, line: str, scope: Scope, pause: float, hold: bool) -> None:
-    """A minute for the message limit, some seconds for connections, a hold where a person has to act."""
+def test_the_length_of_a_senders_rest(phase: Phase, line: str, scope: Scope, pause: float, hold: bool) -> None:
+    """A minute for the message limit, some seconds for connections, a hold if an operator must act."""
     verdict = judged(phase, int(line[:3]), line[4:])
     assert (verdict.action, verdict.scope, verdict.pause, verdict.hold) == (Action.DEFER, scope, pause, hold)
     assert verdict.known
@@ -136,20 +136,19 @@ def test_how_long_the_sending_side_waits(phase: Phase, line: str, scope: Scope, 
         ("421 4.3.2 The maximum number of concurrent connections has exceeded a limit", "connections"),
     ],
 )
-def test_each_has_its_own_words(line: str, words: str) -> None:
-    """The explanation names the cause that the sentence names."""
+def test_the_explanation_names_the_cause_in_the_text(line: str, words: str) -> None:
     assert words in judged(Phase.DOT, int(line[:3]), line[4:]).explanation.summary
 
 
 @pytest.mark.parametrize("code", [530, 535, 550, 554])
 def test_a_named_cause_decides_with_any_code(code: int) -> None:
-    """`5.7.57 ... Error: 535 5.7.139 ...` is that refused login."""
+    """`5.7.57 ... Error: 535 5.7.139 ...` is that failed login."""
     text = "5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, the user "
     assert judged(Phase.MAIL, code, text + "credentials were incorrect. [X]").rule == "credentials-incorrect"
 
 
-def test_a_range_is_checked() -> None:
-    """Both ends belong to it, and a range over two subjects is refused."""
+def test_a_range_within_one_subject_includes_both_ends() -> None:
+    """One over two subjects is refused."""
     assert [str(status) for status in sorted(between("5.7.1", "5.7.3"))] == ["5.7.1", "5.7.2", "5.7.3"]
     for first, last in (("5.7.3", "5.7.1"), ("5.6.1", "5.7.3"), ("4.7.1", "5.7.3")):
         with pytest.raises(ValueError, match="not a range"):

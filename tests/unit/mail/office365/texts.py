@@ -1,4 +1,4 @@
-"""What Exchange says, word for word as far as it is published, and which row of the policy is to know it."""
+"""Published reply texts of Exchange, and the expected rule of each."""
 
 from app.mail.outcome.attempt import Phase
 from tests.unit.mail.office365 import sender_texts
