@@ -14,7 +14,6 @@ import trustme
 EHLO = b"250-server Hello\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
 PLAIN = EHLO + b"250 STARTTLS\r\n"
 SECURE = EHLO + b"250-AUTH LOGIN XOAUTH2\r\n250 SMTPUTF8\r\n"
-SECURE_IN_STEP = SECURE.replace(b"250-PIPELINING\r\n", b"")
 GO_AHEAD = b"354 Start mail input; end with <CRLF>.<CRLF>\r\n"
 SCRIPT_TIMEOUT = 10.0  # seconds until a script that waits in vain fails
 _LIMIT = 2**24  # octets heard in one go
@@ -74,6 +73,10 @@ class ScriptedConnection:
     async def tls(self, go_ahead: bytes = b"220 2.0.0 SMTP server ready\r\n") -> None:
         """Reply to STARTTLS and run the TLS handshake."""
         await self.reply(go_ahead)
+        await self.start_tls()
+
+    async def start_tls(self) -> None:
+        """Run the TLS handshake."""
         self.received.clear()
         await self._writer.start_tls(self._context)
 

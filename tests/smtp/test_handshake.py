@@ -8,14 +8,11 @@ import pytest
 
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.attempt import FailureKind, Phase
-from app.mail.outcome.verdict import Scope
-from app.mail.policy import judge_reply
 from app.simulator import Drop, Fault, Garbage, Half, Point, Reset, Say, ServerProfile, Silence, SlowWrite
 from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.auth.failure import CredentialError
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
-from app.smtp.timeouts import Timeouts
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
 
@@ -174,112 +171,6 @@ async def test_an_echoed_password_is_masked(connections: Connections, cut: int) 
     assert isinstance(refused, Refusal)
     assert refused.reply.text == "Unrecognized command '****'"
     assert refused.dialogue[-1].text == "500 5.3.3 Unrecognized command '****'"
-
-
-DETAIL = b"334 eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiQmVhcmVyIn0=\r\n"
-
-
-@pytest.mark.parametrize("first", [DETAIL, b"334 \r\n", b"334\r\n"])
-@pytest.mark.parametrize("second", [DETAIL, b"334 \r\n"])
-async def test_a_second_challenge_after_the_token_is_a_refused_login(
-    connections: Connections, first: bytes, second: bytes
-) -> None:
-    """Cancelled with `*` (RFC 4954 section 4) and evaluated by its rule; the mailbox is held."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.write(b"220 server ready\r\n")
-        await connection.reply(PLAIN)
-        await connection.tls()
-        await connection.reply(SECURE)
-        await connection.reply(first)  # to the token
-        assert await connection.reply(second) == b"\r\n"
-        assert await connection.reply(b"501 5.7.0 Authentication cancelled\r\n") == b"*\r\n"
-        assert await connection.reply(b"221 bye\r\n") == b"QUIT\r\n"
-
-    server = await connections.scripted_server(script)
-    refused = await open_session(connections.upstream_to(server), Token())
-    assert isinstance(refused, Refusal)
-    assert (refused.phase, refused.reply.code, refused.login_rejected) == (Phase.AUTH, 334, True)
-    verdict = judge_reply(refused.phase, refused.reply)
-    assert (verdict.rule, verdict.scope, verdict.hold) == ("challenge-after-token", Scope.MAILBOX, True)
-    await server.done()
-
-
-async def test_a_challenge_and_then_a_refusal_is_that_refusal(connections: Connections) -> None:
-    """The empty response to the first challenge gets the final reply."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.write(b"220 server ready\r\n")
-        await connection.reply(PLAIN)
-        await connection.tls()
-        await connection.reply(SECURE)
-        await connection.reply(DETAIL)
-        await connection.reply(b"535 5.7.3 Authentication unsuccessful\r\n")
-        await connection.reply(b"221 bye\r\n")
-
-    refused = await open_session(connections.upstream_to(await connections.scripted_server(script)), Token())
-    assert isinstance(refused, Refusal)
-    assert (refused.phase, refused.reply.code) == (Phase.AUTH, 535)
-
-
-async def test_a_challenge_after_the_password_is_a_refused_login(connections: Connections) -> None:
-    """AUTH LOGIN has two challenges. The server may not answer the `*` to a third one."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.write(b"220 server ready\r\n")
-        await connection.reply(PLAIN)
-        await connection.tls()
-        await connection.reply(SECURE)
-        await connection.reply(b"334 UGFzc3dvcmQ6\r\n")
-        await connection.reply(b"334 VG9rZW46\r\n")
-        assert (await connection.read_all()).endswith(b"*\r\n")
-
-    refused = await connections.open_session(await connections.scripted_server(script), Timeouts(quit=0.2))
-    assert isinstance(refused, Refusal)
-    assert judge_reply(refused.phase, refused.reply).rule == "challenge-after-token"
-
-
-@pytest.mark.parametrize("stray", [b"421 4.7.66 TLS 1.0 and 1.1 are not supported.\r\n", b"250 2.1.0 Sender OK\r\n"])
-async def test_a_reply_out_of_sequence_stops_the_login(connections: Connections, stray: bytes) -> None:
-    """A refusal ends the login, anything else is a protocol error; no secret is sent."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.write(b"220 server ready\r\n")
-        await connection.reply(PLAIN)
-        await connection.tls()
-        await connection.reply(SECURE + stray)
-        assert b"AUTH" not in await connection.read_all()
-
-    server = await connections.scripted_server(script)
-    if stray.startswith(b"421"):
-        refused = await connections.open_session(server, Timeouts(quit=0.2))  # nobody answers it
-        assert isinstance(refused, Refusal)
-        assert (refused.phase, refused.reply.code) == (Phase.AUTH, 421)
-    else:
-        with pytest.raises(SessionError) as caught:
-            await connections.open_session(server)
-        assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.AUTH, FailureKind.PROTOCOL)
-    await server.done()
-
-
-async def test_a_421_after_the_login_makes_the_session_unusable(connections: Connections) -> None:
-    """A reply in the segment of the 235: the session opens but is not reusable."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.write(b"220 server ready\r\n")
-        await connection.reply(PLAIN)
-        await connection.tls()
-        await connection.reply(SECURE)
-        await connection.reply(b"334 UGFzc3dvcmQ6\r\n")
-        await connection.reply(b"235 2.7.0 ok\r\n421 4.3.2 Service not active\r\n")
-        assert b"MAIL" not in await connection.read_all()
-
-    server = await connections.scripted_server(script)
-    session = await connections.logged_in(server)
-    assert not session.reusable
-    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
-    assert attempt.reply is not None
-    assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 421)
 
 
 async def test_a_cancelled_opening_closes_its_connection(connections: Connections) -> None:

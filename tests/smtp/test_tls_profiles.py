@@ -9,8 +9,8 @@ from app.simulator import ServerProfile, Simulator
 from app.smtp import tls
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Upstream
-from tests.smtp.conftest import PASSWORD, Connections
-from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
+from tests.smtp.conftest import Connections
+from tests.smtp.scripted_server import PLAIN, ScriptedConnection
 
 TLS_1_1 = ServerProfile(tls_minimum=ssl.TLSVersion.TLSv1_1, tls_maximum=ssl.TLSVersion.TLSv1_1)
 PROFILES = {
@@ -70,24 +70,6 @@ async def test_text_in_a_later_segment_breaks_the_handshake(connections: Connect
     with pytest.raises(SessionError) as caught:
         await connections.logged_in(server)
     assert (caught.value.failure.phase, caught.value.failure.kind) == (Phase.STARTTLS, FailureKind.TLS)
-    await server.done()
-
-
-async def test_extensions_before_tls_are_discarded(connections: Connections) -> None:
-    """AUTH offered only before TLS is not offered (RFC 3207 §4.2)."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.write(b"220 server ready\r\n")
-        await connection.reply(PLAIN.replace(b"250-SIZE", b"250-AUTH LOGIN\r\n250-SIZE"))
-        await connection.tls()
-        await connection.reply(SECURE.replace(b"250-AUTH LOGIN XOAUTH2\r\n", b""))
-        assert await connection.read_all() == b"EHLO relay.contoso.com\r\n"
-
-    server = await connections.scripted_server(script)
-    with pytest.raises(SessionError) as caught:
-        await connections.logged_in(server)
-    assert caught.value.failure.kind is FailureKind.CAPABILITY
-    assert PASSWORD not in str(caught.value)
     await server.done()
 
 

@@ -5,12 +5,11 @@ import tracemalloc
 
 import pytest
 
-from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Session
-from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, MAILBOX, Connections, allow_dot, short_timeout
-from tests.smtp.scripted_server import GO_AHEAD, SECURE_IN_STEP, ScriptedConnection
+from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Connections, allow_dot, short_timeout
+from tests.smtp.scripted_server import GO_AHEAD, ScriptedConnection
 
 OK = b"250 ok\r\n250 ok\r\n"
 NO_DOT = b"\r\n.\r\n"
@@ -232,74 +231,3 @@ async def test_a_slow_reader_keeps_the_buffers_small(connections: Connections) -
         tracemalloc.stop()
     assert peak - before < 2_000_000
     assert 0 < most < 500_000
-
-
-@pytest.mark.parametrize("replies", [b"550 5.1.1 a\r\n550 5.1.1 b\r\n", b"452 4.5.3 a\r\n550 5.1.1 b\r\n"])
-async def test_a_354_without_recipients_gets_an_empty_content(connections: Connections, replies: bytes) -> None:
-    """All are refused and yet 354: a dot alone, then the session can be quit (RFC 2920 §3.1)."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.accept_login()
-        await connection.reply(b"250 ok\r\n" + replies + GO_AHEAD, b"DATA\r\n")
-        assert await connection.reply(b"554 5.5.1 No valid recipients\r\n") == b".\r\n"
-        assert await connection.reply(b"221 bye\r\n") == b"QUIT\r\n"
-
-    server = await connections.scripted_server(script)
-    session = await connections.logged_in(server)
-    attempt = await session.send(Envelope(MAILBOX, ("a@example.net", "b@example.net")), CONTENT, allow_dot)
-    assert attempt.reply is not None
-    assert (attempt.phase, attempt.reply.text) == (Phase.RCPT, "b")
-    assert list(attempt.refused) == ["a@example.net", "b@example.net"]
-    assert not session.reusable
-    await session.quit()
-    await server.done()
-
-
-async def test_a_354_after_a_refused_sender_gets_no_dot(connections: Connections) -> None:
-    """MAIL decides; a dot could relay the message."""
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.accept_login()
-        await connection.reply(b"550 5.7.60 no\r\n250 ok\r\n" + GO_AHEAD, b"DATA\r\n")
-        assert (await connection.read_all()).endswith(b"DATA\r\n")
-
-    server = await connections.scripted_server(script)
-    session = await connections.logged_in(server)
-    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
-    assert attempt.reply is not None
-    assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 550)
-    await session.quit()
-    await server.done()
-
-
-async def test_without_pipelining_nothing_follows_a_refused_sender(connections: Connections) -> None:
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.accept_login(SECURE_IN_STEP)
-        await connection.reply(b"550 5.7.60 no\r\n")
-        assert await connection.reply(b"221 bye\r\n") == b"QUIT\r\n"
-
-    server = await connections.scripted_server(script)
-    session = await connections.logged_in(server)
-    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
-    assert attempt.phase is Phase.MAIL
-    await session.quit()
-    await server.done()
-
-
-async def test_a_reply_before_a_disconnect_counts(connections: Connections) -> None:
-
-    async def script(connection: ScriptedConnection) -> None:
-        await connection.accept_login()
-        await connection.accept_message()
-        connection.close()
-
-    server = await connections.scripted_server(script)
-    session = await connections.logged_in(server)
-    attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
-    assert attempt.reply is not None
-    assert attempt.reply.positive
-    await server.done()
-    async with asyncio.timeout(5):
-        while session.reusable:
-            await asyncio.sleep(0)
