@@ -1,4 +1,4 @@
-"""Queries of messages and of the queue. Writes nothing."""
+"""Queries of single messages, of due times, and of the recent sends of a mailbox. Writes nothing."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
