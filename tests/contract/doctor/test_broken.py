@@ -65,12 +65,12 @@ def changed(**changes: Any) -> Break:
     return do
 
 
-def token_with(**claims: Any) -> Break:
-    """Use a token with these claims; the simulator accepts it."""
+def token_with(expires_in: int = 3600, **claims: Any) -> Break:
+    """Use a token with these claims, which expires so many seconds later; the simulator accepts it."""
 
     async def do(environment: DoctorEnvironment) -> None:
         environment.simulator.accounts.add(account(validate_token=lambda _: True))
-        environment.changes["credentials"] = Bearer(token(**claims))
+        environment.changes["credentials"] = Bearer(token(exp=int(time.time()) + expires_in, **claims))
 
     return do
 
@@ -164,7 +164,6 @@ async def no_send_as(environment: DoctorEnvironment) -> None:
 
 
 TLS_1_0 = {"tls_minimum": ssl.TLSVersion.TLSv1, "tls_maximum": ssl.TLSVersion.TLSv1}
-NOW = int(time.time())
 GRAPH = "https://graph.microsoft.com/.default"
 
 NETWORK = {
@@ -244,11 +243,11 @@ CREDENTIAL = {
     "wrong audience": Broken(
         entra(scope=GRAPH), Step.CREDENTIAL, "is for Microsoft Graph", "Remove POSTERN_TOKEN_SCOPE"
     ),
-    "clock wrong": Broken(token_with(exp=NOW - 60), Step.CREDENTIAL, "it expired at", "set it right (NTP)"),
+    "clock wrong": Broken(token_with(expires_in=-60), Step.CREDENTIAL, "it expired at", "set it right (NTP)"),
     "unknown audience": Broken(
         token_with(aud="api://else"), Step.CREDENTIAL, "not a known one", "Remove POSTERN_TOKEN_SCOPE", WARN
     ),
-    "token nearly over": Broken(token_with(exp=NOW + 300), Step.CREDENTIAL, "within ten minutes", "check it", WARN),
+    "token nearly over": Broken(token_with(expires_in=300), Step.CREDENTIAL, "within ten minutes", "check it", WARN),
     "no role": Broken(token_with(roles=[]), Step.CREDENTIAL, "only if the app has", f"-Identity {CLIENT}", WARN),
 }
 LOGIN = {
