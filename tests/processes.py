@@ -33,25 +33,11 @@ class Process:
 @contextmanager
 def served(simulator: MailServer, folder: Path, *, tracer: Sequence[str] = (), **changes: str) -> Iterator[Process]:
     """Run until the end of the block, then send SIGTERM. `tracer`: the command that executes it in the same process."""
-    ca_file = folder / "ca.pem"
-    simulator.write_ca(ca_file)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("POSTERN_")},
-        "POSTERN_MAILBOX": MAILBOX,
-        "POSTERN_PASSWORD": PASSWORD,
-        "POSTERN_API_KEY": KEY,
-        "POSTERN_DATA_DIR": str(folder),
-        "POSTERN_SMTP_HOST": "localhost",
-        "POSTERN_SMTP_PORT": str(simulator.port),
-        "POSTERN_SMTP_CA_FILE": str(ca_file),
-        "POSTERN_IPV4_ONLY": "true",
-        "POSTERN_PORT": "0",
-        "POSTERN_LOG_FORMAT": "json",
-        **changes,
-    }
     command = [*tracer, sys.executable, "-m", "app", "serve"]
     with (
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child,
+        subprocess.Popen(
+            command, env=serve_environment(simulator, folder, **changes), stderr=subprocess.PIPE, text=True
+        ) as child,
         ThreadPoolExecutor(1) as aside,
     ):
         assert child.stderr is not None
@@ -65,6 +51,26 @@ def served(simulator: MailServer, folder: Path, *, tracer: Sequence[str] = (), *
             _, status, used = os.wait4(child.pid, 0)
             process.status = child.returncode = os.waitstatus_to_exitcode(status)
             process.peak = process.peak or used.ru_maxrss
+
+
+def serve_environment(simulator: MailServer, folder: Path, **changes: str) -> dict[str, str]:
+    """Write the certificate of the server and return the environment of `postern serve` that sends through it."""
+    ca_file = folder / "ca.pem"
+    simulator.write_ca(ca_file)
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("POSTERN_", "OTEL_"))},
+        "POSTERN_MAILBOX": MAILBOX,
+        "POSTERN_PASSWORD": PASSWORD,
+        "POSTERN_API_KEY": KEY,
+        "POSTERN_DATA_DIR": str(folder),
+        "POSTERN_SMTP_HOST": "localhost",
+        "POSTERN_SMTP_PORT": str(simulator.port),
+        "POSTERN_SMTP_CA_FILE": str(ca_file),
+        "POSTERN_IPV4_ONLY": "true",
+        "POSTERN_PORT": "0",
+        "POSTERN_LOG_FORMAT": "json",
+        **changes,
+    }
 
 
 def _peak(pid: int) -> int:

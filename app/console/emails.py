@@ -1,6 +1,7 @@
 """Email list page, with the filters of GET /emails."""
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -94,8 +95,15 @@ _RULES: Mapping[str, email_filters.Rule] = {
 
 def _selection(given: Mapping[str, str]) -> Selection:
     """Return the selection of the parameters that are not empty. Raise ValueError with a message for people."""
-    found, errors = email_filters.parse({name: text for name, text in given.items() if text}, _RULES)
+    found: dict[str, Any] = {}
+    errors = []
+    for name, text in given.items():
+        if text:
+            try:
+                found[name] = _RULES[name](text)
+            except ValueError as error:
+                errors.append(f"{name.capitalize()}: {error}")
     if errors:
-        raise ValueError(" ".join(f"{name.capitalize()}: {sentence}" for name, sentence in errors))
+        raise ValueError(" ".join(errors))
     state = found.pop("state", None)
     return email_filters.selection({**found, "state" if state is MessageState.HELD else "last_event": state})

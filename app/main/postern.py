@@ -87,7 +87,7 @@ class Postern:
         single_node = lock_database(self.settings.store_url, stack)
         middleware = await self._start_server(stack)
         await self._open_store(stack, single_node=single_node)
-        await self._start_disk_guard(stack)
+        self._start_disk_guard(stack)
         self.coordinator = self._running_coordinator = self._coordinator(single_node=single_node)
         if self.settings.role != "api":
             await self._start_webhooks(stack, single_node=single_node)
@@ -119,7 +119,7 @@ class Postern:
             await recover_all(self.store, self.clock.now())
         await apply_setting_key(self.store, self.settings, self.clock.now())
 
-    async def _start_disk_guard(self, stack: AsyncExitStack) -> None:
+    def _start_disk_guard(self, stack: AsyncExitStack) -> None:
         file = database_file(self.settings.store_url)
         try:
             self.disk = DiskGuard(file and file.parent, self.settings.min_free_bytes)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,8 @@ from alembic.script import ScriptDirectory
 from app.simulator import Simulator
 from app.store.migrations import NEWEST, REVISIONS, migrate
 from app.store.migrations.upgrade import config
-from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD
+from tests.harness import ACCOUNT, EMAIL, KEY
+from tests.processes import serve_environment
 
 LIBRARIES = {
     *("alembic", "cryptography", "dns", "fastapi", "httpcore", "httpx", "jinja2", "msal", "prometheus_client"),
@@ -67,21 +67,9 @@ async def test_a_server_has_only_what_it_uses(tmp_path: Path) -> None:
     """With a current database and a password, a server that has sent an email has no package of what is off."""
     migrate(f"sqlite:///{tmp_path}/postern.db")
     async with Simulator(accounts=[ACCOUNT]) as simulator:
-        simulator.write_ca(tmp_path / "ca.pem")
-        environment = {
-            "POSTERN_MAILBOX": MAILBOX,
-            "POSTERN_PASSWORD": PASSWORD,
-            "POSTERN_API_KEY": KEY,
-            "POSTERN_DATA_DIR": str(tmp_path),
-            "POSTERN_SMTP_HOST": "localhost",
-            "POSTERN_SMTP_PORT": str(simulator.port),
-            "POSTERN_SMTP_CA_FILE": str(tmp_path / "ca.pem"),
-            "POSTERN_PORT": "0",
-            "POSTERN_LOG_FORMAT": "json",
-        }
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("POSTERN_", "OTEL_"))}
+        environment = serve_environment(simulator, tmp_path)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", SERVE), env=plain | environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+            *(sys.executable, "-c", SERVE), env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert process.stderr is not None
         facts: dict[str, str] = {}

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,31 +13,22 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from app.settings import SettingsError
 from app.settings.tracing import traces_wanted
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD
+from tests.harness import ACCOUNT, EMAIL, KEY
+from tests.processes import serve_environment
 from tests.webhooks.receiver import Receiver
 
 
 async def test_spans_arrive_at_a_collector(tmp_path: Path) -> None:
     """With the standard variables alone; pending spans are sent before the process ends."""
     async with Simulator(accounts=[ACCOUNT]) as simulator, Receiver() as collector:
-        simulator.write_ca(tmp_path / "ca.pem")
-        environment = {
-            "POSTERN_MAILBOX": MAILBOX,
-            "POSTERN_PASSWORD": PASSWORD,
-            "POSTERN_API_KEY": KEY,
-            "POSTERN_DATA_DIR": str(tmp_path),
-            "POSTERN_SMTP_HOST": "localhost",
-            "POSTERN_SMTP_PORT": str(simulator.port),
-            "POSTERN_SMTP_CA_FILE": str(tmp_path / "ca.pem"),
-            "POSTERN_IPV4_ONLY": "true",
-            "POSTERN_PORT": "0",
-            "POSTERN_LOG_FORMAT": "json",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
-            "OTEL_SERVICE_NAME": "mail-gate",
-        }
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("POSTERN_", "OTEL_"))}
+        environment = serve_environment(
+            simulator,
+            tmp_path,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.port}",
+            OTEL_SERVICE_NAME="mail-gate",
+        )
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", "serve", env=plain | environment, stderr=subprocess.PIPE
+            sys.executable, "-m", "app", "serve", env=environment, stderr=subprocess.PIPE
         )
         assert process.stderr is not None
         facts: dict[str, str] = {}

@@ -77,6 +77,7 @@ class _CheckedRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            # FastAPI closes uploaded files by a stack of its middleware, which the application does without.
             request.scope["fastapi_middleware_astack"] = request.scope["fastapi_inner_astack"]
             checked = await self._checked(request)
             try:

@@ -24,18 +24,6 @@ W = TypeVar("W", bound=StrEnum)
 _TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
 
 
-def parse(given: Mapping[str, str], rules: Mapping[str, Rule]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Apply each rule to the parameter of its name. Return the values, and the names and sentences of the errors."""
-    values, errors = {}, []
-    for name, rule in rules.items():
-        if name in given:
-            try:
-                values[name] = rule(given[name])
-            except ValueError as error:
-                errors.append((name, str(error)))
-    return values, errors
-
-
 def selection(values: Mapping[str, Any], key_id: UUID | None = None) -> Selection:
     """Return the selection of the values by parameter.
 
