@@ -22,13 +22,13 @@ from app.relay.mailbox import Mailbox
 from app.settings import Settings
 from app.simulator import Account, Simulator
 from tests.gateway.gateways import gateway, requested
+from tests.waiting import WAIT_TIMEOUT, until
 
 MAILBOX = "noreply@contoso.com"
 PASSWORD = "a-password-for-tests"
 KEY = "a-key-for-the-tests-alone"
 ACCOUNT = Account(MAILBOX, password=PASSWORD, send_as=("*@contoso.com",))
 EMAIL = {"from": MAILBOX, "to": "ada@example.net", "subject": "Hello", "text": "Hello, Ada.\n"}
-WAIT_TIMEOUT = 60.0  # seconds of the loop that a test waits for what must come
 
 
 class MailServer(Protocol):
@@ -93,12 +93,21 @@ class Harness:
 
     async def until(self, id: UUID, *states: str) -> dict[str, Any]:
         """Return the email once it is in one of these states of `relay.state`."""
-        look = 0.005
-        async with asyncio.timeout(WAIT_TIMEOUT):
-            while (email := await self.email(id))["relay"]["state"] not in states:
-                await asyncio.sleep(look)
-                look = min(1.5 * look, 0.5)
-        return email
+
+        async def reached() -> dict[str, Any] | None:
+            email = await self.email(id)
+            return email if email["relay"]["state"] in states else None
+
+        return await until(reached)
+
+    async def until_health(self, health: str, timeout: float = WAIT_TIMEOUT) -> dict[str, Any]:
+        """Return the first mailbox of GET /mailboxes that has this health, once there is one."""
+
+        async def reached() -> dict[str, Any] | None:
+            mailboxes = (await self.caller.get("/mailboxes")).json()["data"]
+            return next((mailbox for mailbox in mailboxes if mailbox["health"] == health), None)
+
+        return await until(reached, timeout)
 
 
 @asynccontextmanager

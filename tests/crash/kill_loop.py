@@ -16,7 +16,8 @@ from app.mail.lifecycle import MessageState
 from app.simulator import Call, Fault, FaultContext, Limits, Point, Simulator
 from tests.crash.callers import Callers, Post
 from tests.crash.process_control import Child, ProcessControl
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT
 
 ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts

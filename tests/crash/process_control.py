@@ -15,7 +15,8 @@ from typing import Self
 import httpx
 
 from app.simulator import Simulator
-from tests.harness import KEY, MAILBOX, PASSWORD, WAIT_TIMEOUT
+from tests.harness import KEY, MAILBOX, PASSWORD
+from tests.waiting import WAIT_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 

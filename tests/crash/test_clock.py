@@ -17,7 +17,8 @@ from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import simulated_upstream
 from tests.crash.process_control import environment_for, free_port
 from tests.crash.verification import Received, verify
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT, until
 
 HOUR, DAY = 3600.0, 86_400.0
 JUMPS = {"a day ahead": DAY, "a day back": -DAY, "an hour ahead": HOUR, "an hour back": -HOUR}
@@ -143,9 +144,7 @@ async def test_a_clock_change_of_the_machine(
             set_at = time.monotonic()
             time_file.write_text(jump, "ascii")
             before = callers.answered
-            async with asyncio.timeout(WAIT_TIMEOUT):
-                while callers.answered < before + 50:
-                    await asyncio.sleep(0.01)
+            await until(lambda: callers.answered >= before + 50)
             await callers.stop()
         await simulator.wait_for(len(callers.accepted), 30)
         took = time.monotonic() - set_at

@@ -14,7 +14,7 @@ from tests.crash.callers import AGAIN, Callers
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import ends, last_postern, simulated_upstream
 from tests.crash.process_control import caller_for, environment_for, free_port
-from tests.harness import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT
 from tests.webhooks.listen import verify
 from tests.webhooks.receiver import Json, Receiver
 

@@ -11,7 +11,8 @@ from app.simulator import Simulator
 from tests.contract.console.operator import CONSOLE_PASSWORD, Operator
 from tests.gateway.conftest import FORWARDER
 from tests.gateway.gateways import gateway
-from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, open_harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT
 
 
 @pytest.mark.parametrize("prefix", ["", "/mail"])
@@ -26,7 +27,9 @@ async def test_an_operator_logs_in_through_a_gateway(
         )
         async with open_harness(simulator, settings) as harness:
             with gateway(
-                kind, harness.postern._server.port, parts=("console", "prefix") if prefix else ("console",)
+                kind,
+                int(harness.postern.url.rpartition(":")[2]),
+                parts=("console", "prefix") if prefix else ("console",),
             ) as front:
                 url = f"{front.url.replace('localhost', '127.0.0.1')}{prefix}/"
                 transport = httpx.AsyncHTTPTransport(verify=front.trust(), local_address="127.0.0.2")
@@ -35,12 +38,12 @@ async def test_an_operator_logs_in_through_a_gateway(
     assert "127.0.0.2" in next(line for line in capsys.readouterr().err.splitlines() if "console.refused" in line)
 
 
-async def walk(person: Operator) -> None:
+async def walk(operator: Operator) -> None:
     """Log in and submit a form."""
-    assert "The password is wrong." in await person.log_in("not-the-password", 403)
-    [cookie] = SimpleCookie(person.page.headers["set-cookie"]).values()
+    assert "The password is wrong." in await operator.log_in("not-the-password", 403)
+    [cookie] = SimpleCookie(operator.page.headers["set-cookie"]).values()
     assert cookie["secure"]
-    assert "Current problems" in await person.log_in()
-    assert "There is no such page." in await person.open("/nowhere", 404)
-    await person.open(f"/mailboxes/{MAILBOX}")
-    assert "auth ok" in await person.submit(f"/mailboxes/{MAILBOX}/examine")
+    assert "Current problems" in await operator.log_in()
+    assert "There is no such page." in await operator.open("/nowhere", 404)
+    await operator.open(f"/mailboxes/{MAILBOX}")
+    assert "auth ok" in await operator.submit(f"/mailboxes/{MAILBOX}/examine")

@@ -46,7 +46,7 @@ async def everything(
             simulator, folder, console_password=password, root_path=prefix, forwarded_allow_ips=FORWARDER
         )
         async with open_harness(simulator, settings) as harness:
-            with gateway(kind, harness.postern._server.port, parts=parts, edited=edited) as front:
+            with gateway(kind, int(harness.postern.url.rpartition(":")[2]), parts=parts, edited=edited) as front:
                 yield front
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from app.simulator import Fault, Point, Say, Simulator
 from tests.clock import JumpingClock, LoopClock, autojump
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, open_harness, settings_for
+from tests.harness import ACCOUNT, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT
 
 HOUR = 3600.0
 LATER = Fault(at=Point.RCPT, do=Say("451 4.3.0 later"), times=1)

@@ -65,9 +65,7 @@ async def test_a_refused_login_holds_the_mailbox_and_fails_nothing(harness: Harn
     """One failed login, however many messages wait."""
     harness.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful")))
     ids = [await harness.post() for _ in range(20)]
-    async with asyncio.timeout(10):
-        while harness.mailbox.condition.health != "held":
-            await asyncio.sleep(0.005)
+    await harness.until_health("held")
     for id in ids:
         email = await harness.until(id, "queued")
         assert email["last_event"] in ("queued", "delivery_delayed")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +11,9 @@ import pytest
 
 from app.simulator import Call, Delay, Fault, FaultContext, Limits, Point, Silence, Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX, PASSWORD, WAIT_TIMEOUT, open_harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, KEY, open_harness, settings_for
+from tests.processes import serve_environment
+from tests.waiting import WAIT_TIMEOUT, until
 
 FREE = Limits(messages_per_minute=100_000)
 
@@ -108,22 +109,8 @@ async def test_sigterm_exits_with_zero(tmp_path: Path) -> None:
 
 async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.Process, str]:
     """Run `postern serve` as an operator does; its port is in its log."""
-    simulator.write_ca(folder / "ca.pem")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "POSTERN_MAILBOX": MAILBOX,
-        "POSTERN_PASSWORD": PASSWORD,
-        "POSTERN_API_KEY": KEY,
-        "POSTERN_DATA_DIR": str(folder),
-        "POSTERN_SMTP_HOST": "localhost",
-        "POSTERN_SMTP_PORT": str(simulator.port),
-        "POSTERN_SMTP_CA_FILE": str(folder / "ca.pem"),
-        "POSTERN_IPV4_ONLY": "true",
-        "POSTERN_PORT": "0",
-        "POSTERN_LOG_FORMAT": "json",
-    }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "app", "serve", env=serve_environment(simulator, folder), stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     async with asyncio.timeout(WAIT_TIMEOUT):
@@ -135,6 +122,4 @@ async def serve(simulator: Simulator, folder: Path) -> tuple[asyncio.subprocess.
 
 async def under_way(simulator: Simulator) -> None:
     """Wait until the simulator has read a message without answering, or answered a first one."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while not any(session.commands[-1:] == ["DATA"] for session in simulator.sessions):
-            await asyncio.sleep(0.005)
+    await until(lambda: any(session.commands[-1:] == ["DATA"] for session in simulator.sessions))

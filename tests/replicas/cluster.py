@@ -16,7 +16,8 @@ import psycopg
 from app.clock import Clock
 from app.simulator import Account, Limits, Simulator
 from tests.crash.process_control import Child, ProcessControl, environment_for, free_port
-from tests.harness import KEY, PASSWORD, WAIT_TIMEOUT
+from tests.harness import KEY, PASSWORD
+from tests.waiting import WAIT_TIMEOUT
 
 BEAT, LEASE = 0.5, 2.5  # real seconds: a quarter of what they are, so that a death costs a quarter
 _LOOK = 0.05  # seconds between looks at who owns what

@@ -13,10 +13,10 @@ from app.simulator import Call, Fault, FaultContext, Limits, Point
 from tests import postgres
 from tests.crash.conftest import Figure
 from tests.crash.verification import Received
-from tests.harness import WAIT_TIMEOUT
 from tests.replicas.cluster import Cluster
 from tests.replicas.conftest import Scale
 from tests.replicas.load import Callers, all_ended, verify_all
+from tests.waiting import WAIT_TIMEOUT, until
 
 FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 FAST = 60.0  # times real time, so that what is in doubt need not be waited for
@@ -27,11 +27,15 @@ _CUT = """
 """
 
 
+async def until_grown(count: Callable[[], int], by: int) -> None:
+    """Wait until a count has grown by so much."""
+    target = count() + by
+    await until(lambda: count() >= target)
+
+
 async def arrived(row: Cluster, count: int) -> None:
     """Wait until the upstream has accepted this many."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while len(row.simulator.messages) < count:
-            await asyncio.sleep(0.02)
+    await until(lambda: len(row.simulator.messages) >= count)
 
 
 @pytest.mark.timeout(300)
@@ -61,9 +65,7 @@ async def test_a_resumed_former_owner_sends_nothing(cluster: Callable[..., Any],
     await row.owned_by(1, 1)
     await arrived(row, 50)
     row.signal(0, signal.SIGCONT)
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while not row.process_control.logged("mailbox.lost"):
-            await asyncio.sleep(0.05)
+    await until(lambda: row.process_control.logged("mailbox.lost"))
     await all_ended(row, within=WAIT_TIMEOUT)
     account = await verify_all(row, callers.accepted)
     figure(f"frozen at {point}: marked and not settled / taken twice", f"{len(marked)} / {account.twice}")
@@ -126,15 +128,9 @@ async def test_a_restart_of_the_database_server_loses_nothing(
     callers = Callers(row, 1_000_000, random.Random(7), ahead=1_000_000)  # they ask on while nothing is relayed
     posting = asyncio.create_task(callers.post())
     for _ in range(scale.restarts):
-        before = len(callers.accepted)
-        async with asyncio.timeout(WAIT_TIMEOUT):
-            while len(callers.accepted) < before + 100:
-                await asyncio.sleep(0.02)
+        await until_grown(lambda: len(callers.accepted), by=100)
         await asyncio.to_thread(server.stop)
-        refused = callers.answers[503]
-        async with asyncio.timeout(WAIT_TIMEOUT):
-            while callers.answers[503] < refused + 4:
-                await asyncio.sleep(0.02)
+        await until_grown(lambda: callers.answers[503], by=4)
         await asyncio.to_thread(server.start)
     callers.emails = 0
     await posting

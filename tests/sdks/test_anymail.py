@@ -7,8 +7,9 @@ from email import policy
 from email.parser import BytesParser
 
 from tests.contract.service.test_resend_sdk import files
-from tests.harness import KEY, WAIT_TIMEOUT, Harness
+from tests.harness import KEY, Harness
 from tests.sdks.registry import python, run
+from tests.waiting import WAIT_TIMEOUT
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver
 

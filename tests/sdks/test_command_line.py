@@ -4,8 +4,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.harness import KEY, WAIT_TIMEOUT, Harness
+from tests.harness import KEY, Harness
 from tests.sdks.registry import node, output
+from tests.waiting import WAIT_TIMEOUT
 
 
 async def test_send_read_cancel(harness: Harness, tmp_path: Path) -> None:

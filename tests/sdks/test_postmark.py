@@ -9,8 +9,9 @@ from email.parser import BytesParser
 from typing import Any
 
 from tests.contract.service.test_resend_sdk import files
-from tests.harness import KEY, WAIT_TIMEOUT, Harness
+from tests.harness import KEY, Harness
 from tests.sdks.registry import node, python, run
+from tests.waiting import WAIT_TIMEOUT
 
 FILE = os.urandom(2000)
 LOGO = bytes(range(256))
@@ -49,7 +50,11 @@ async def means_the_same(harness: Harness, told: dict[str, Any]) -> None:
             ("logo.png", "inline", "<logo.png>"): LOGO,
         }
     assert len(harness.simulator.messages) == 2
-    assert (told["sent"]["ErrorCode"], told["sent"]["Message"], told["sent"]["To"]) == (0, "OK", EMAIL["To"])
+    assert (told["sent"]["ErrorCode"], told["sent"]["Message"], told["sent"]["To"]) == (
+        0,
+        "OK",
+        EMAIL["To"],
+    )
     good, bad = told["batch"]
     assert (good["ErrorCode"], bad["ErrorCode"]) == (0, 300)
     assert bad["Message"].startswith("To[0]: ")

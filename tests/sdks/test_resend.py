@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.contract.service.test_resend_sdk import files
-from tests.harness import KEY, WAIT_TIMEOUT, Harness
+from tests.harness import KEY, Harness
 from tests.sdks.registry import node, python, run
+from tests.waiting import WAIT_TIMEOUT
 
 FILE = b"%PDF-1.7\r\n" + os.urandom(2000)
 NODE_WORDS = {"reply_to": "replyTo"}

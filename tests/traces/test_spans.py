@@ -1,6 +1,5 @@
 """One trace from the caller's request over the commit to the claim, the phases of SMTP and the settlement."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
@@ -15,7 +14,8 @@ from opentelemetry.trace import SpanContext, StatusCode
 from app import tracing
 from app.simulator import Fault, Point, Say, Simulator
 from app.tracing_otel import OtelSpanRecorder
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, Harness, open_harness, settings_for
+from tests.waiting import until
 
 Named = dict[str, ReadableSpan]
 
@@ -50,9 +50,7 @@ async def sent(harness: Harness, seen: InMemorySpanExporter, state: str = "done"
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "mine"}
     answer = await harness.caller.post("/emails", json={**EMAIL, **changes}, headers=headers)
     await harness.until(answer.json()["id"], state)
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while not any(span.name == "relay" for span in of_trace(seen)):
-            await asyncio.sleep(0.005)
+    await until(lambda: any(span.name == "relay" for span in of_trace(seen)))
     spans = of_trace(seen)
     assert len({span.name for span in spans}) == len(spans)
     return {span.name: span for span in spans}
@@ -130,8 +128,8 @@ async def test_spans_have_no_mail_data(harness: Harness, seen: InMemorySpanExpor
     assert request["postern.request_id"] == "mine"
     assert dict(spans["commit"].attributes or {}) == {"postern.email.id": (email,)}
     for span in seen.get_finished_spans():
-        told = span.to_json()
-        assert not [word for word in ("lovelace", "business", "secret", "is unknown") if word in told], told
+        reported = span.to_json()
+        assert not [word for word in ("lovelace", "business", "secret", "is unknown") if word in reported], reported
 
 
 async def test_a_failed_attempt_is_an_error_named_by_its_rule(harness: Harness, seen: InMemorySpanExporter) -> None:
@@ -141,9 +139,7 @@ async def test_a_failed_attempt_is_an_error_named_by_its_rule(harness: Harness, 
     assert spans["relay"].status.status_code is StatusCode.ERROR
     assert spans["relay"].status.description == "recipient-deferred"
     await harness.caller.get("/emails/not-an-id")
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while not (refused := of_status(seen, 422)):  # a span ends when its answer is away
-            await asyncio.sleep(0.005)
+    refused = await until(lambda: of_status(seen, 422))  # a span ends when its response is sent
     assert [span.name for span in refused] == ["GET /emails/{id}"]
     assert refused[0].status.status_code is StatusCode.UNSET
 

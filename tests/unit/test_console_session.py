@@ -1,5 +1,7 @@
 """Session cookies, CSRF tokens and the login throttle of the console."""
 
+import tracemalloc
+
 from app.console.session import MAX_LOGIN_DELAY, SESSION_LIFETIME, LoginThrottle, Sessions
 
 PASSWORD = "a-password-for-the-console"
@@ -40,47 +42,63 @@ def test_only_the_password_is_accepted() -> None:
 
 def test_each_attempt_of_an_address_waits_longer() -> None:
     """The delay grows up to a maximum, and ends after a minute."""
-    guard = LoginThrottle()
-    delays = [guard.begin("192.0.2.1", second / 10) for second in range(30)]
+    throttle = LoginThrottle()
+    delays = [throttle.begin("192.0.2.1", second / 10) for second in range(30)]
     assert delays[:9] == [0, 0, 0, 0.25, 0.5, 1, 2, 4, MAX_LOGIN_DELAY]
     assert {*delays[9:]} == {MAX_LOGIN_DELAY}
-    assert guard.begin("192.0.2.2", 10) == 0
-    assert guard.begin("192.0.2.1", 63) == 0
+    assert throttle.begin("192.0.2.2", 10) == 0
+    assert throttle.begin("192.0.2.1", 63) == 0
 
 
 def test_attempts_at_once_are_counted_when_they_begin() -> None:
     """Concurrent attempts are delayed like successive ones."""
-    guard = LoginThrottle()
-    assert [guard.begin("192.0.2.1", 7.0) for _ in range(5)] == [0, 0, 0, 0.25, 0.5]
+    throttle = LoginThrottle()
+    assert [throttle.begin("192.0.2.1", 7.0) for _ in range(5)] == [0, 0, 0, 0.25, 0.5]
 
 
 def test_the_right_password_counts_for_nothing() -> None:
     """Successful logins are not delayed, and do not change the counts of other addresses."""
-    guard = LoginThrottle()
+    throttle = LoginThrottle()
     for second in range(50):
-        assert guard.begin("192.0.2.1", second / 10) == 0
-        guard.uncount_last("192.0.2.1")
+        assert throttle.begin("192.0.2.1", second / 10) == 0
+        throttle.uncount_last("192.0.2.1")
     for _ in range(4):
-        guard.begin("192.0.2.1", 6)
-    guard.uncount_last("192.0.2.1")
-    assert guard.begin("192.0.2.1", 6) == 0.25
+        throttle.begin("192.0.2.1", 6)
+    throttle.uncount_last("192.0.2.1")
+    assert throttle.begin("192.0.2.1", 6) == 0.25
 
 
 def test_one_network_of_ipv6_is_one_address() -> None:
     """All addresses of an IPv6 /64 network count as one."""
-    guard = LoginThrottle()
+    throttle = LoginThrottle()
     for number in range(8):
-        guard.begin(f"2001:db8::{number}", 0)
-    assert guard.begin("2001:db8::ffff:1", 1) == MAX_LOGIN_DELAY
-    assert guard.begin("2001:db8:0:1::1", 1) == 0
+        throttle.begin(f"2001:db8::{number}", 0)
+    assert throttle.begin("2001:db8::ffff:1", 1) == MAX_LOGIN_DELAY
+    assert throttle.begin("2001:db8:0:1::1", 1) == 0
 
 
 def test_all_addresses_together() -> None:
-    """Attempts of many addresses are delayed up to the same maximum, in bounded memory."""
-    guard = LoginThrottle()
-    delays = [guard.begin(f"10.0.{number // 256}.{number % 256}", number / 1000) for number in range(5000)]
+    """Attempts of many addresses are delayed up to the same maximum, however many there are."""
+    throttle = LoginThrottle()
+    delays = [throttle.begin(f"10.0.{number // 256}.{number % 256}", number / 1000) for number in range(5000)]
     assert delays[:36] == [0] * 36
     assert max(delays) == MAX_LOGIN_DELAY
-    assert guard.begin("192.0.2.1", 5) == MAX_LOGIN_DELAY
-    assert guard.begin("192.0.2.2", 66) == 0
-    assert len(guard._own) <= 1000
+    assert throttle.begin("192.0.2.1", 5) == MAX_LOGIN_DELAY
+    assert throttle.begin("192.0.2.2", 66) == 0
+
+
+def test_counted_attempts_take_bounded_memory() -> None:
+    throttle = LoginThrottle()
+
+    def grown_by(addresses: range) -> int:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in addresses:
+            throttle.begin(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0)
+        return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        first, more = grown_by(range(1000)), grown_by(range(1000, 20_000))
+    finally:
+        tracemalloc.stop()
+    assert more < first

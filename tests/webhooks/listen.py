@@ -1,6 +1,5 @@
 """Creation of a webhook, its events, and verification of signatures."""
 
-import asyncio
 from collections import Counter
 from typing import Any
 
@@ -9,7 +8,8 @@ import standardwebhooks
 import svix.webhooks
 
 from app.mail.webhook.rules import EventType
-from tests.harness import WAIT_TIMEOUT, Harness
+from tests.harness import Harness
+from tests.waiting import until
 from tests.webhooks.receiver import Got, Json
 
 
@@ -37,22 +37,23 @@ async def events_of(harness: Harness, webhook: str, query: str = "") -> list[Jso
 
 async def statuses(harness: Harness, webhook: str, **wanted: int) -> list[Json]:
     """Return the newest events once this many have these statuses, which are stored after the delivery."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while True:
-            events = await events_of(harness, webhook, "?limit=100")
-            if Counter(event["status"] for event in events) == wanted:
-                return events
-            await asyncio.sleep(0.1)
+
+    async def reached() -> list[Json] | None:
+        events = await events_of(harness, webhook, "?limit=100")
+        return events if Counter(event["status"] for event in events) == wanted else None
+
+    return await until(reached)
 
 
 async def settled(harness: Harness, webhook: str, event: str, tries: int) -> list[Json]:
     """Return the attempts of an event, the newest first, once this many are stored."""
     path = f"/webhooks/{webhook}/events/{event}/attempts"
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while len(attempts := (await ask(harness, "GET", path))["data"]) < tries:
-            await asyncio.sleep(0.1)
-    found: list[Json] = attempts
-    return found
+
+    async def stored() -> list[Json] | None:
+        attempts: list[Json] = (await ask(harness, "GET", path))["data"]
+        return attempts if len(attempts) >= tries else None
+
+    return await until(stored)
 
 
 def verify(got: Got, secret: str) -> None:

@@ -4,7 +4,6 @@ Ids, times, secrets, numbers and the texts of the mail server differ; every memb
 the same.
 """
 
-import asyncio
 import json
 import re
 from typing import Any
@@ -14,7 +13,8 @@ import httpx
 from app.simulator import Fault
 from tests.clock import autojump
 from tests.contract.api.specification import FILE
-from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
+from tests.harness import MAILBOX, Harness
+from tests.waiting import until
 from tests.webhooks.conftest import Open
 from tests.webhooks.listen import settled
 from tests.webhooks.receiver import Receiver
@@ -153,9 +153,11 @@ async def _keys(harness: Harness, live: dict[tuple[str, str], Any]) -> None:
     path = f"/keys/{made['id']}"
     used = await harness.caller.get("/emails", headers={"authorization": f"Bearer {made['key']}"})
     assert used.status_code == 200, used.text
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while (await ask(harness, "GET", path))["last_used_at"] is None:
-            await asyncio.sleep(0.1)
+
+    async def is_used() -> bool:
+        return (await ask(harness, "GET", path))["last_used_at"] is not None
+
+    await until(is_used)
     live["getKey", "in use"] = await ask(harness, "GET", path)
     await ask(harness, "PATCH", path, {"messages_per_day": 0})
     live["reviseKey", "changed"] = await ask(harness, "PATCH", path, {"messages_per_day": 5000})
@@ -174,9 +176,8 @@ async def _held(harness: Harness, live: dict[tuple[str, str], Any]) -> None:
     """A mailbox whose login is refused."""
     harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
     await harness.post()
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while (page := await ask(harness, "GET", "/mailboxes"))["data"][0]["health"] != "held":
-            await asyncio.sleep(0.1)
+    await harness.until_health("held")
+    page = await ask(harness, "GET", "/mailboxes")
     assert page["data"][0].pop("credential")["what"] == "password"  # of which the example has none
     live["listMailboxes", "one is held"] = {**page, "data": [{**page["data"][0], "credential": None}]}
     async with httpx.AsyncClient(base_url=harness.url) as anybody:

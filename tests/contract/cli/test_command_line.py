@@ -22,7 +22,8 @@ from app.store import Store
 from app.store.mailboxes.records import MailboxRecord
 from app.store.records import Email
 from tests.contract.store import build
-from tests.harness import ACCOUNT, MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, Harness, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT
 
 T = TypeVar("T")
 
@@ -233,13 +234,6 @@ async def harness(simulator: Simulator, tmp_path: Path) -> Any:
         yield harness
 
 
-async def until_held(harness: Harness, seconds: float) -> None:
-    """Wait until the relay holds the mailbox and the store has its condition."""
-    async with asyncio.timeout(seconds):
-        while (await harness.caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
-            await asyncio.sleep(0.01)
-
-
 async def test_a_failed_email_is_retried(harness: Harness, tmp_path: Path) -> None:
     """The running relay sends a retried email within a second, only to the recipients that failed."""
     harness.simulator.faults.add(
@@ -275,7 +269,7 @@ async def test_a_mailbox_is_released_after_a_refused_login(harness: Harness, tmp
     """A held mailbox has an explanation. After `release` its emails are sent."""
     harness.simulator.faults.add(Fault(at=Point.AUTH, do=Say("535 5.7.3 Authentication unsuccessful"), times=1))
     id = await harness.post()
-    await until_held(harness, WAIT_TIMEOUT)
+    await harness.until_health("held")
     [held] = json.loads(await command(tmp_path, "mailboxes", "list", "--json"))
     assert held["health"] == "held"
     assert held["explanation"]["fix"]
@@ -286,7 +280,7 @@ async def test_a_mailbox_is_released_after_a_refused_login(harness: Harness, tmp
 async def test_a_mailbox_is_held_while_postern_runs(harness: Harness, tmp_path: Path) -> None:
     """A hold takes effect within seconds. A waiting email can be cancelled."""
     await command(tmp_path, "mailboxes", "hold", MAILBOX, "--reason", "audit")
-    await until_held(harness, SOON)
+    await harness.until_health("held", SOON)
     answer = await harness.caller.get("/mailboxes")
     assert "audit" in answer.json()["data"][0]["explanation"]["summary"]
     id = await harness.post()

@@ -18,7 +18,8 @@ from app.store import Store
 from app.store.keys.audit_records import Actor
 from app.store.keys.records import Key, Permission
 from app.store.keys.setting_key import Outcome
-from tests.harness import ACCOUNT, EMAIL, KEY, WAIT_TIMEOUT, settings_for
+from tests.harness import ACCOUNT, EMAIL, KEY, settings_for
+from tests.waiting import WAIT_TIMEOUT
 
 
 async def post(postern: Postern, secret: str) -> int:

@@ -7,7 +7,8 @@ from html import unescape
 
 import httpx
 
-from tests.harness import WAIT_TIMEOUT, Harness
+from tests.harness import Harness
+from tests.waiting import WAIT_TIMEOUT
 
 CONSOLE_PASSWORD = "a-console-password-for-tests"
 TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')

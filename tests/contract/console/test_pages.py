@@ -13,7 +13,8 @@ import pytest
 
 from app.simulator import Drop, Fault, Point, Say
 from tests.contract.console.operator import Operator
-from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
+from tests.harness import MAILBOX, Harness
+from tests.waiting import WAIT_TIMEOUT
 
 PROBE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&"
 

@@ -1,6 +1,5 @@
 """Disk guard of SQLite on a real file system of 64 MiB: emails are refused before it is full; relaying continues."""
 
-import asyncio
 import base64
 import os
 import shutil
@@ -14,7 +13,8 @@ from app.main import Postern
 from app.settings import SettingsError
 from app.simulator import Simulator
 from tests.crash.disk.disks import MIB, Disk, full
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, Harness, open_harness, settings_for
+from tests.waiting import until
 
 POSTMARK = {"From": MAILBOX, "To": "ada@example.net", "Subject": "Hello", "TextBody": "Hello"}
 SENDS: tuple[tuple[str, Any], ...] = (
@@ -38,13 +38,14 @@ def fill(disk: Disk, left: int) -> None:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk.data).free - left)
 
 
-async def until(harness: Harness, status: int) -> dict[str, Any]:
+async def until_status(harness: Harness, status: int) -> dict[str, Any]:
     """Return the response of /readyz once it has this status."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while (answer := await harness.caller.get("/readyz")).status_code != status:
-            await asyncio.sleep(0.05)
-    body: dict[str, Any] = answer.json()
-    return body
+
+    async def reached() -> dict[str, Any] | None:
+        answer = await harness.caller.get("/readyz")
+        return answer.json() if answer.status_code == status else None
+
+    return await until(reached)
 
 
 @pytest.mark.direct("a gateway passes no /readyz on")
@@ -57,7 +58,7 @@ async def test_an_almost_full_disk_refuses_emails_and_relays_on(disk: Disk, tmp_
         assert (await harness.caller.post(f"/mailboxes/{MAILBOX}/hold")).status_code == 200
         waiting = [await harness.post() for _ in range(3)]
         fill(disk, 4 * MIB)
-        stands = await until(harness, 503)
+        stands = await until_status(harness, 503)
         assert stands["reasons"][0]["check"] == "disk"
         assert "POSTERN_MIN_FREE_BYTES" in stands["reasons"][0]["summary"]
         for path, body in SENDS:
@@ -75,7 +76,7 @@ async def test_an_almost_full_disk_refuses_emails_and_relays_on(disk: Disk, tmp_
         counted = (await harness.caller.get("/metrics")).text
         assert "\npostern_disk_reserve_bytes 6.7" in counted
         disk.end()
-        assert (await until(harness, 200))["status"] == "degraded", "less than 256 MiB are free on such a disk"
+        assert (await until_status(harness, 200))["status"] == "degraded", "less than 256 MiB are free on such a disk"
         await harness.until(await harness.post(), "done")
 
 
@@ -106,10 +107,10 @@ async def test_an_almost_full_disk_at_the_start_is_reported(
             simulator, settings_for(simulator, tmp_path, data_dir=disk.data, min_free_bytes=reserve)
         ) as harness,
     ):
-        await until(harness, status)
+        await until_status(harness, status)
         assert (await harness.caller.post("/emails", json=EMAIL)).status_code == status
         disk.end()
-        await until(harness, 200)
+        await until_status(harness, 200)
         await harness.until(await harness.post(), "done")
 
 

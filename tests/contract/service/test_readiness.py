@@ -15,7 +15,8 @@ from app.api.auth.authenticator import digest, new_key
 from app.simulator import Drop, Fault, Point, Say, ServerProfile, Silence, Simulator
 from app.store.keys.records import Key, Permission
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT, until
 
 Json = dict[str, Any]
 REFUSED = "535 5.7.3 Authentication unsuccessful"
@@ -36,20 +37,24 @@ async def asked(harness: Harness, query: str = "", status: int = 200, *, key: bo
     if key:
         answer = await harness.caller.get(f"/readyz{query}")
     else:
-        async with httpx.AsyncClient(base_url=harness.postern.url, timeout=WAIT_TIMEOUT, trust_env=False) as stranger:
-            answer = await stranger.get(f"/readyz{query}")
+        async with httpx.AsyncClient(
+            base_url=harness.postern.url, timeout=WAIT_TIMEOUT, trust_env=False
+        ) as without_key:
+            answer = await without_key.get(f"/readyz{query}")
     assert answer.status_code == status, answer.text
     assert PASSWORD not in answer.text
     body: Json = answer.json()
     return body
 
 
-async def until(harness: Harness, status: str) -> Json:
+async def until_status(harness: Harness, status: str) -> Json:
     """Return the response once it has this status."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while (body := (await harness.caller.get("/readyz")).json())["status"] != status:
-            await asyncio.sleep(0.05)
-    return dict(body)
+
+    async def reached() -> Json | None:
+        body: Json = (await harness.caller.get("/readyz")).json()
+        return body if body["status"] == status else None
+
+    return await until(reached)
 
 
 def of(body: Json, step: str, key: str = "findings") -> Json:
@@ -77,22 +82,22 @@ async def test_a_read_only_store_is_not_ready(harness: Harness, tmp_path: Path) 
     """503 with the reason, also without a key; 200 once it is fixed."""
     await asked(harness)
     written(tmp_path, "ALTER TABLE heartbeat RENAME TO gone")
-    body = await until(harness, "not_ready")
+    body = await until_status(harness, "not_ready")
     assert (body["statusCode"], body["name"]) == (503, "application_error")
     assert of(body, "store", "reasons")["fix"].startswith("Check that the database answers")
     await asked(harness, "?deep=1", 503, key=False)
     written(tmp_path, "ALTER TABLE gone RENAME TO heartbeat")
-    await until(harness, "ready")
+    await until_status(harness, "ready")
 
 
 async def test_a_database_migrated_meanwhile_is_not_ready(harness: Harness, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "postern.db")) as other:
         [(ours,)] = other.execute("SELECT version_num FROM alembic_version").fetchall()
     written(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
-    body = await until(harness, "not_ready")
+    body = await until_status(harness, "not_ready")
     assert "another version of Postern" in of(body, "schema", "reasons")["summary"]
     written(tmp_path, f"UPDATE alembic_version SET version_num = '{ours}'")
-    await until(harness, "ready")
+    await until_status(harness, "ready")
 
 
 async def test_a_hanging_database_is_reported_within_the_bound(harness: Harness, tmp_path: Path) -> None:
@@ -106,14 +111,14 @@ async def test_a_hanging_database_is_reported_within_the_bound(harness: Harness,
             )
         other.execute("ROLLBACK")
     assert {body["status"] for body in bodies} == {"not_ready"}
-    await until(harness, "ready")
+    await until_status(harness, "ready")
 
 
 async def held(harness: Harness) -> Json:
     """Hold the mailbox by one failed login."""
     harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
     await harness.post()
-    return await until(harness, "degraded")
+    return await until_status(harness, "degraded")
 
 
 async def test_a_held_mailbox_degrades_readiness(harness: Harness) -> None:
@@ -184,9 +189,7 @@ async def test_a_deep_check_does_not_exceed_the_session_limit(tmp_path: Path) ->
         settings = settings_for(simulator, tmp_path, connections=1)
         async with open_harness(simulator, settings, LoopClock()) as harness:
             await harness.post()
-            async with asyncio.timeout(WAIT_TIMEOUT):
-                while not silent.reached:
-                    await asyncio.sleep(0.01)
+            await until(lambda: silent.reached)
             finding = of(await asked(harness, "?deep=1"), "auth")
             assert finding["outcome"] == "skipped"
             assert finding["summary"].startswith("Not tried: all connections of the mailbox are in use")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, KEY, Harness, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT
 
 README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
 ADDRESS = "http://127.0.0.1:8025"

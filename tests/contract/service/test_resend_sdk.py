@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from app.simulator import Simulator
-from tests.harness import ACCOUNT, KEY, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, KEY, Harness, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT, until
 
 LOGO = bytes(range(256)) * 8
 INVOICE = b"%PDF-1.7\r\n" + os.urandom(20_000)
@@ -161,9 +162,11 @@ async def test_the_sdk_raises_its_quota_error(harness: Harness) -> None:
     """Case E4: with the headers that have the retry time."""
     (key,) = (await harness.caller.get("/keys")).json()["data"]
     await harness.caller.patch(f"/keys/{key['id']}", json={"messages_per_day": 1})
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while (await harness.caller.get("/keys")).headers["ratelimit-limit"] != "1":  # a change counts within a second
-            await asyncio.sleep(0.05)
+
+    async def is_limited() -> bool:  # a change counts within a second
+        return (await harness.caller.get("/keys")).headers["ratelimit-limit"] == "1"
+
+    await until(is_limited)
     sent, refused = await sdk(harness, EMAIL, OVER_BUDGET)
     assert lowered(sent["http_headers"])["ratelimit-remaining"] == "0"
     assert refused[:2] == ["RateLimitError", 429]

@@ -10,8 +10,9 @@ import httpx
 
 from app.simulator import Simulator
 from app.store import Store
-from tests.harness import ACCOUNT, EMAIL, KEY, WAIT_TIMEOUT
+from tests.harness import ACCOUNT, EMAIL, KEY
 from tests.processes import served
+from tests.waiting import WAIT_TIMEOUT
 
 PROCESSES = 4
 REQUESTS = 200

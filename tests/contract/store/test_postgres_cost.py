@@ -4,7 +4,6 @@ The server itself says how it ran each statement (auto_explain), so these are th
 store sends, prepared as they are, with the statistics of the moment.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -20,7 +19,7 @@ from app.store.read import listing
 from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import KEY, NOW, accept, acceptance, claim
 from tests.contract.store.test_cost import LISTS, every_verb, settled
-from tests.harness import WAIT_TIMEOUT
+from tests.waiting import until
 
 _TELL = """
     LOAD 'auto_explain';
@@ -190,9 +189,7 @@ async def test_relayed_messages_add_no_cost_to_a_claim(postgres_url: str, plans:
         server.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
         server.execute("SELECT pg_reload_conf()")
         try:
-            async with asyncio.timeout(WAIT_TIMEOUT):
-                while not swept(server):
-                    await asyncio.sleep(0.2)
+            await until(lambda: swept(server))
         finally:
             server.execute("ALTER SYSTEM RESET autovacuum_naptime")
             server.execute("SELECT pg_reload_conf()")

@@ -16,7 +16,8 @@ from tests.crash.disk.disks import DISKS, Disk
 from tests.crash.kill_loop import simulated_upstream
 from tests.crash.process_control import Child, caller_for, environment_for, free_port
 from tests.crash.verification import Received, verify
-from tests.harness import EMAIL, WAIT_TIMEOUT
+from tests.harness import EMAIL
+from tests.waiting import WAIT_TIMEOUT
 
 BOUND = 100.0  # seconds until all is well again: a lease that could not be given back runs out after 60
 

@@ -8,9 +8,10 @@ import pytest
 
 from app.mail.message.message import Attachment, Envelope, Message, Submission
 from app.simulator import Account, Simulator
-from tests.harness import MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import MAILBOX, PASSWORD, Harness, open_harness, settings_for
 from tests.unit.mail.message.corpus import CORPUS
 from tests.unit.mail.message.mime_oracle import check_message
+from tests.waiting import WAIT_TIMEOUT
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from app.simulator import Delay, Fault, Point, Simulator
 from tests.clock import LoopClock, autojump
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, Harness, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT
 
 TWO = ["ada@example.net", "charles@example.net"]
 

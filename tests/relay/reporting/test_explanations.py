@@ -1,25 +1,12 @@
 """Explanation of a resting mailbox in HTTP, the log and the message."""
 
-import asyncio
 import json
-from typing import Any
 
 import pytest
 
 from app import logs
 from app.simulator import Fault
-from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness
-
-
-async def until_condition(harness: Harness, health: str) -> dict[str, Any]:
-    """Return the mailbox once it has this condition."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while True:
-            [mailbox] = (await harness.caller.get("/mailboxes")).json()["data"]
-            if mailbox["health"] == health:
-                found: dict[str, Any] = mailbox
-                return found
-            await asyncio.sleep(0.005)
+from tests.harness import MAILBOX, Harness
 
 
 async def test_a_disabled_login_has_its_command_everywhere(
@@ -29,7 +16,7 @@ async def test_a_disabled_login_has_its_command_everywhere(
     harness.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox"))
     logs.configure(human=False)
     id = await harness.post()
-    mailbox = await until_condition(harness, "held")
+    mailbox = await harness.until_health("held")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     logs.configure(human=True)
     said = (await harness.until(id, "queued"))["relay"]["explanation"]
@@ -44,7 +31,7 @@ async def test_a_mailbox_held_by_an_operator(harness: Harness) -> None:
     """Messages accepted meanwhile have the reason and its end; afterwards they read as relayed."""
     answer = await harness.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "audit"})
     assert answer.status_code == 200
-    await until_condition(harness, "held")
+    await harness.until_health("held")
     id = await harness.post()
     said = (await harness.email(id))["relay"]["explanation"]
     assert "An operator holds the mailbox: audit." in said["summary"]

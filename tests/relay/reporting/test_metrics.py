@@ -1,6 +1,5 @@
 """Metrics of a message, read as Prometheus does."""
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from app.mail.outcome.attempt import FailureKind, Phase
 from app.metrics_exporter import MetricsExporter
 from app.simulator import Drop, Fault, Point, Say, Simulator
 from app.store import Store
-from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import MAILBOX, Harness, open_harness, settings_for
+from tests.waiting import until
 
 RULES = {
     *(rule.name for rule in policy.RULES),
@@ -57,10 +57,12 @@ async def counts(harness: Harness) -> Counts:
 
 async def counted(harness: Harness, before: Counts) -> Counts:
     """Return the counters' changes once an attempt is counted, which is after its commit."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while "postern_attempts_total" not in {name for name, _ in await counts(harness) - before}:
-            await asyncio.sleep(0.005)
-    return await counts(harness) - before
+
+    async def with_attempt() -> Counts | None:
+        changes = await counts(harness) - before
+        return changes if "postern_attempts_total" in {name for name, _ in changes} else None
+
+    return await until(with_attempt)
 
 
 async def test_an_email_is_counted_as_accepted_and_relayed(harness: Harness) -> None:

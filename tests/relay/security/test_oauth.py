@@ -1,6 +1,5 @@
 """OAuth 2.0 over the whole path: HTTP in, a token from a checking endpoint, XOAUTH2 out; and every failure."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,7 +17,8 @@ from app.simulator import Account, Limits, Simulator
 from app.simulator.entra import TENANT
 from tests.clock import LoopClock, autojump
 from tests.entra import CLIENT, SECRET, RunningEntra, app, certificate, federated, key_pem, pem, running_entra
-from tests.harness import MAILBOX, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import MAILBOX, Harness, open_harness, settings_for
+from tests.waiting import until
 
 FREE = Limits(connections_sending=1000, messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 SECRET_SETTINGS: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SecretStr(SECRET)}
@@ -56,13 +56,6 @@ def facts(there: RunningEntra) -> dict[str, Any]:
         "token_ca_file": there.ca_file,
         "messages_per_minute": 100_000,
     }
-
-
-async def until_health(harness: Harness, health: Health) -> None:
-    """Wait until the mailbox has this health."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while harness.mailbox.condition.health is not health:
-            await asyncio.sleep(0.005)
 
 
 def by_certificate(folder: Path) -> dict[str, Any]:
@@ -107,9 +100,8 @@ async def test_the_expiry_of_the_certificate_is_monitored(tmp_path: Path) -> Non
     one = certificate("watched", ends=timedelta(days=5))
     (tmp_path / "app.pem").write_text(pem(one) + key_pem("watched"))
     credential: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_certificate": tmp_path / "app.pem"}
-    async with oauth_harness(tmp_path, **credential), asyncio.timeout(WAIT_TIMEOUT):
-        while last_day() != one.not_valid_after_utc.timestamp():
-            await asyncio.sleep(0.005)
+    async with oauth_harness(tmp_path, **credential):
+        await until(lambda: last_day() == one.not_valid_after_utc.timestamp())
 
 
 def last_day() -> float:
@@ -185,7 +177,7 @@ async def test_a_refused_new_token_holds_the_mailbox(tmp_path: Path) -> None:
     async with oauth_harness(tmp_path) as (harness, there):
         harness.simulator.accounts.add(Account(MAILBOX))
         ids = [await harness.post() for _ in range(10)]
-        await until_health(harness, Health.HELD)
+        await harness.until_health(Health.HELD)
         assert [login.ok for login in harness.simulator.logins] == [False, False]
         assert there.outcomes == ["ok", "ok"]
         for id in ids:
@@ -205,7 +197,7 @@ async def test_a_wrong_secret_holds_the_mailbox_without_a_login(tmp_path: Path) 
     credential: dict[str, Any] = {**SECRET_SETTINGS, "client_secret": FileSecret("wrong~secret", file)}
     async with oauth_harness(tmp_path, clock=clock, **credential) as (harness, there):
         id = await harness.post()
-        await until_health(harness, Health.HELD)
+        await harness.until_health(Health.HELD)
         email = await harness.until(id, "queued")
         assert "refuses the app's client secret: it is wrong" in email["relay"]["explanation"]["summary"]
         assert "not its Secret ID" in email["relay"]["explanation"]["fix"]
@@ -223,7 +215,7 @@ async def test_an_unreachable_token_endpoint_pauses_the_mailbox(tmp_path: Path) 
     clock = LoopClock(speed=60.0)
     async with oauth_harness(tmp_path, clock=clock, refuse="503", **SECRET_SETTINGS) as (harness, there):
         ids = [await harness.post() for _ in range(10)]
-        await until_health(harness, Health.PAUSED)
+        await harness.until_health(Health.PAUSED)
         assert harness.simulator.sessions == []
         there.entra.clear_failures()
         emails = [await harness.until(id, "done") for id in ids]

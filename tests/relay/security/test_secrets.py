@@ -3,7 +3,6 @@
 Searched are the log with its tracebacks, the metrics, the spans, every answer of the API and every page of the console.
 """
 
-import asyncio
 import base64
 import json
 import secrets
@@ -29,7 +28,7 @@ from app.simulator.entra import TENANT
 from app.tracing_otel import OtelSpanRecorder
 from tests.contract.console.operator import visitor
 from tests.entra import CLIENT, RunningEntra, app, running_entra
-from tests.harness import EMAIL, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import EMAIL, Harness, open_harness, settings_for
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
 
@@ -117,13 +116,6 @@ def faulty_settings(marks: Marks, simulator: Simulator, there: RunningEntra, fol
     return settings_for(simulator, folder, **changes)
 
 
-async def until_held(harness: Harness) -> None:
-    """Wait until a mailbox is held."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while "held" not in (await harness.caller.get("/mailboxes")).text:
-            await asyncio.sleep(0.05)
-
-
 async def cause_every_fault(harness: Harness, marks: Marks, there: RunningEntra) -> None:
     """Cause every fault near a credential, and read the responses about it."""
     caller, faults = harness.caller, harness.simulator.faults
@@ -136,7 +128,7 @@ async def cause_every_fault(harness: Harness, marks: Marks, there: RunningEntra)
         for sender in (SHOP, BILLING):
             id = await harness.post(**{"from": sender, "subject": f"from {sender}"})
             await harness.until(id, "queued")
-        await until_held(harness)
+        await harness.until_health("held")
         for path in ("readyz?deep=1", "readyz", "mailboxes", f"emails/{id}", "emails", "webhooks", "keys", "audit"):
             await caller.get(f"/{path}")
         faults.add(Fault(at=Point.TLS, do=Drop(), times=1))

@@ -1,13 +1,12 @@
 """TLS that does not verify: no credential and no mail is sent, the message waits, and the reason is readable."""
 
-import asyncio
 import ssl
 from pathlib import Path
 
 import pytest
 
 from app.simulator import ServerProfile, Simulator
-from tests.harness import ACCOUNT, WAIT_TIMEOUT, open_harness, settings_for
+from tests.harness import ACCOUNT, open_harness, settings_for
 
 BAD_TLS_PROFILES = {
     "no STARTTLS": (ServerProfile(starttls=False), "tls"),
@@ -27,9 +26,7 @@ async def test_nothing_is_sent_without_verified_tls(tmp_path: Path, name: str) -
     async with Simulator(accounts=[ACCOUNT], profile=door) as simulator:
         async with open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
             id = await harness.post()
-            async with asyncio.timeout(WAIT_TIMEOUT):
-                while harness.mailbox.condition.health != "paused":
-                    await asyncio.sleep(0.005)
+            await harness.until_health("paused")
             email = await harness.until(id, "queued")
         [attempt] = email["relay"]["attempts"]
         assert attempt["failure"]["kind"] == kind

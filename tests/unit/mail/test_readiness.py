@@ -1,6 +1,7 @@
 """Rules of readiness: not ready, degraded, and details that need a key."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -79,6 +80,7 @@ class ControlledValue:
         self.now = 0.0
         self.gate = asyncio.Event()
         self.error: Exception | None = None
+        self.at_end: Callable[[], None] | None = None
         self.fresh = CachedResult(self.make, 10.0, lambda: self.now)
 
     async def make(self) -> int:
@@ -86,59 +88,71 @@ class ControlledValue:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
+        if self.at_end is not None:
+            asyncio.get_running_loop().call_soon(self.at_end)
         return self.made
 
 
 async def test_concurrent_callers_share_one_call() -> None:
     """A cancelled one does not end it for the others."""
-    spring = ControlledValue()
-    waiting = [asyncio.create_task(spring.fresh.get()) for _ in range(100)]
+    value = ControlledValue()
+    waiting = [asyncio.create_task(value.fresh.get()) for _ in range(100)]
     await asyncio.sleep(0)
     waiting.pop().cancel()
-    spring.gate.set()
+    value.gate.set()
     assert await asyncio.gather(*waiting) == [1] * 99
 
 
 async def test_a_result_is_cached_from_its_end_on() -> None:
     """However long it took."""
-    spring = ControlledValue()
-    waiting = asyncio.create_task(spring.fresh.get())
+    value = ControlledValue()
+    waiting = asyncio.create_task(value.fresh.get())
     await asyncio.sleep(0)
-    spring.now = 100.0
-    spring.gate.set()
+    value.now = 100.0
+    value.gate.set()
     assert await waiting == 1
-    spring.now = 109.9
-    assert await spring.fresh.get() == 1
-    spring.now = 110.0
-    assert await spring.fresh.get() == 2
+    value.now = 109.9
+    assert await value.fresh.get() == 1
+    value.now = 110.0
+    assert await value.fresh.get() == 2
 
 
 async def test_a_result_is_cached_in_the_loop_turn_of_its_end() -> None:
-    spring = ControlledValue()
-    spring.gate.set()
-    first = asyncio.create_task(spring.fresh.get())
-    while not (spring.fresh._result and spring.fresh._result.done()):
-        await asyncio.sleep(0)
-    assert await spring.fresh.get() == 1
+    value = ControlledValue()
+    value.gate.set()
+    at_end: list[int | None] = []
+
+    def get_at_once() -> None:  # before any task that waits for the result
+        call = value.fresh.get()
+        try:
+            call.send(None)
+        except StopIteration as end:
+            at_end.append(end.value)
+        else:
+            call.close()
+
+    value.at_end = get_at_once
+    first = asyncio.create_task(value.fresh.get())
     assert await first == 1
+    assert at_end == [1]
 
 
 async def test_a_failure_is_cached_as_long() -> None:
-    spring = ControlledValue()
-    spring.gate.set()
-    spring.error = ValueError("broken")
+    value = ControlledValue()
+    value.gate.set()
+    value.error = ValueError("broken")
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
-            await spring.fresh.get()
-    assert spring.made == 1
-    spring.now, spring.error = 10.0, None
-    assert await spring.fresh.get() == 2
+            await value.fresh.get()
+    assert value.made == 1
+    value.now, value.error = 10.0, None
+    assert await value.fresh.get() == 2
 
 
 async def test_a_running_call_can_be_cancelled() -> None:
-    spring = ControlledValue()
-    waiting = asyncio.create_task(spring.fresh.get())
+    value = ControlledValue()
+    waiting = asyncio.create_task(value.fresh.get())
     await asyncio.sleep(0)
-    spring.fresh.close()
+    value.fresh.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -10,7 +10,7 @@ import pytest
 
 from app.store import Store
 from tests.contract.store.build import MAILBOX, WORKER, accept, owned
-from tests.harness import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT
 
 LISTENING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
 

@@ -12,8 +12,9 @@ import pytest
 from app.main import Postern
 from app.relay.coordinator import HeartbeatConfig
 from app.simulator import Account, Simulator
-from tests.harness import ACCOUNT, EMAIL, MAILBOX, PASSWORD, WAIT_TIMEOUT, Harness, open_harness, settings_for
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, PASSWORD, Harness, open_harness, settings_for
 from tests.postgres import Server
+from tests.waiting import WAIT_TIMEOUT, until
 
 MAILBOXES = tuple(f"m{number}@contoso.com" for number in range(4))
 QUICK = HeartbeatConfig(interval=0.1, lease=3600.0)  # nobody is taken for dead
@@ -48,13 +49,6 @@ async def owners(harness: Harness) -> dict[str, str]:
     """Return the owner of each mailbox as GET /mailboxes has it."""
     answer = await harness.caller.get("/mailboxes")
     return {one["name"]: one["owner"] for one in answer.json()["data"]}
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while not true():
-            await asyncio.sleep(0.02)
 
 
 async def test_replicas_share_the_mailboxes_and_the_last_one_gets_all(many: Callable[..., Any]) -> None:
