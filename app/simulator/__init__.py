@@ -29,7 +29,7 @@ from app.simulator.faults.actions import (
 )
 from app.simulator.faults.fault import Fault, Point
 from app.simulator.faults.script import FaultScript, ScriptedFault, load_faults
-from app.simulator.limits import Limits, OverMinute
+from app.simulator.limits import ExchangeLimits, OverMinute
 from app.simulator.protocol import replies
 from app.simulator.recorder import Login, ReceivedMessage, RecordedSession, Violation
 from app.simulator.server import Simulator
@@ -42,13 +42,13 @@ __all__ = [
     "Delay",
     "Drop",
     "Endless",
+    "ExchangeLimits",
     "Fault",
     "FaultContext",
     "FaultScript",
     "Garbage",
     "Half",
     "Kill",
-    "Limits",
     "Login",
     "LongLine",
     "OverMinute",

@@ -23,7 +23,7 @@ class OverMinute(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExchangeLimits:
     """Limits with the defaults of Exchange Online. Sizes are in bytes, times in seconds of the clock."""
 
     connections_sending: int = CONNECTIONS
@@ -54,7 +54,7 @@ class MailboxUsage:
 class UsageTracker:
     """Usage of the limits by all mailboxes."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ExchangeLimits) -> None:
         self.limits = limits
         self._usage: defaultdict[str, MailboxUsage] = defaultdict(MailboxUsage)
         self._slots = count(1)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app.clock import Clock
 from app.mail.lifecycle import MessageState
-from app.simulator import Call, Fault, FaultContext, Limits, Point, Simulator
+from app.simulator import Call, ExchangeLimits, Fault, FaultContext, Point, Simulator
 from tests.crash.callers import Callers, Post
 from tests.crash.process_control import Child, ProcessControl
 from tests.harness import ACCOUNT, Harness, open_harness, settings_for
@@ -23,7 +23,7 @@ ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts
 BLOCK = [*Point, *[ACCEPT] * 4, *[RECOVERY] * 2]  # the mixture: every point of the dialogue, and these
 LATE = 15.0  # seconds after which a trigger that was not reached is pulled by hand
-FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
+FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 WARM_START, COLD_START = 0.3, 1.6  # seconds within which a start is interrupted
 LATER = tuple(range(1, 13))  # the how-many-th time a point is reached
 NTH = {

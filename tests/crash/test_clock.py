@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.simulator import Delay, Fault, Limits, Point, Say, Simulator
+from app.simulator import Delay, ExchangeLimits, Fault, Point, Say, Simulator
 from tests.clock import JumpingClock, LoopClock, autojump
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
@@ -23,7 +23,7 @@ from tests.waiting import WAIT_TIMEOUT, until
 HOUR, DAY = 3600.0, 86_400.0
 JUMPS = {"a day ahead": DAY, "a day back": -DAY, "an hour ahead": HOUR, "an hour back": -HOUR}
 BOUND = 150.0  # seconds of the clock in which all must have gone: the deferred ones after 30, and two minutes of pace
-PACE = Limits(messages_per_minute=30)
+PACE = ExchangeLimits(messages_per_minute=30)
 BUSY = Say("421 4.3.2 Service not available", close=True)
 LIBRARIES = [f"/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1" for machine in ("x86_64", "aarch64")]
 

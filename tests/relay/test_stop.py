@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.simulator import Call, Delay, Fault, FaultContext, Limits, Point, Silence, Simulator
+from app.simulator import Call, Delay, ExchangeLimits, Fault, FaultContext, Point, Silence, Simulator
 from tests.clock import LoopClock, autojump
 from tests.harness import ACCOUNT, EMAIL, KEY, open_harness, settings_for
 from tests.processes import serve_environment
 from tests.waiting import WAIT_TIMEOUT, until
 
-FREE = Limits(messages_per_minute=100_000)
+FREE = ExchangeLimits(messages_per_minute=100_000)
 
 
 @autojump

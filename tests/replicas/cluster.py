@@ -14,7 +14,7 @@ import httpx
 import psycopg
 
 from app.clock import Clock
-from app.simulator import Account, Limits, Simulator
+from app.simulator import Account, ExchangeLimits, Simulator
 from tests.crash.process_control import Child, ProcessControl, environment_for, free_port
 from tests.harness import KEY, PASSWORD
 from tests.waiting import WAIT_TIMEOUT
@@ -50,7 +50,7 @@ class Cluster:
         skew: tuple[float, ...] = (),
         beat: float = BEAT,
         lease: float = LEASE,
-        limits: Limits | None = None,
+        limits: ExchangeLimits | None = None,
         **settings: str,
     ) -> None:
         self.process_control = process_control
@@ -63,7 +63,7 @@ class Cluster:
         self._skew = skew or (0.0,) * replicas
         self._heartbeat = {"beat": beat, "lease": lease}
         accounts = [Account(name, password=PASSWORD, send_as=("*@contoso.com",)) for name in self.names]
-        patient = replace(limits or Limits(), idle=1e6, session=1e6)
+        patient = replace(limits or ExchangeLimits(), idle=1e6, session=1e6)
         self.simulator = Simulator(accounts, Clock(speed, self._origin), patient)
         self._folder = folder
         self._settings = settings

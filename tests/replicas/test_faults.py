@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.simulator import Call, Fault, FaultContext, Limits, Point
+from app.simulator import Call, ExchangeLimits, Fault, FaultContext, Point
 from tests import postgres
 from tests.crash.conftest import Figure
 from tests.crash.verification import Received
@@ -18,7 +18,7 @@ from tests.replicas.conftest import Scale
 from tests.replicas.load import Callers, all_ended, verify_all
 from tests.waiting import WAIT_TIMEOUT, until
 
-FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
+FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 FAST = 60.0  # times real time, so that what is in doubt need not be waited for
 _MARKED = "SELECT message_id FROM attempts WHERE phase = 'dot' AND ended_at IS NULL"
 _CUT = """

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.simulator import Limits
+from app.simulator import ExchangeLimits
 from tests.crash.conftest import Figure
 from tests.crash.process_control import ROOT, ProcessControl
 from tests.replicas.cluster import Cluster
@@ -21,7 +21,7 @@ from tests.replicas.load import Callers, all_ended, verify_all
 PREVIOUS = "66644ea"  # the oldest commit that may run beside this one
 FORK_SERVER = "tests.crash.nursery"  # its module that starts replicas
 EMAILS = 400
-FREE = Limits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
+FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 _SCHEMA = "SELECT version_num FROM alembic_version"
 
 

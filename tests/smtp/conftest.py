@@ -11,7 +11,7 @@ import pytest
 from app.clock import Clock
 from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import Phase
-from app.simulator import Account, Limits, Simulator
+from app.simulator import Account, ExchangeLimits, Simulator
 from app.smtp import tls
 from app.smtp.auth.credentials import Password
 from app.smtp.handshake import Refusal, Session, Upstream, open_session
@@ -25,7 +25,7 @@ ACCOUNT = Account(MAILBOX, password=PASSWORD, token="a-token-for-tests", send_as
 ENVELOPE = Envelope(MAILBOX, ("ada@example.net",))
 HEADER = b"From: noreply@contoso.com\r\nTo: ada@example.net\r\nMessage-ID: <1@contoso.com>\r\nSubject: Hello\r\n\r\n"
 CONTENT = HEADER + b"Hello, Ada.\r\n"
-LIMITS = Limits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
+LIMITS = ExchangeLimits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
 _FIELDS = {
     Phase.GREETING: "greeting",
     Phase.EHLO: "ehlo",

@@ -8,7 +8,7 @@ import pytest
 
 from app.mail.message.message import Envelope
 from app.mail.outcome.attempt import Attempt, FailureKind, Phase
-from app.simulator import Call, Drop, Fault, Limits, Point, Reset, Say, Silence, Simulator
+from app.simulator import Call, Drop, ExchangeLimits, Fault, Point, Reset, Say, Silence, Simulator
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.pool import SessionPool
@@ -24,7 +24,7 @@ from tests.smtp.conftest import (
     short_timeout,
 )
 
-STRICT = Limits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
+STRICT = ExchangeLimits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
 
 
 class CountingOpener:

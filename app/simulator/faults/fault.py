@@ -60,7 +60,7 @@ class Fault:
         (RFC 5321 §3.8), unless `close` is False. Raises KeyError.
         """
         text = ROWS[name]
-        say = Say(text.text, close=text.startswith("421") if close is None else close)
+        say = Say(str(text), close=text.startswith("421") if close is None else close)
         return cls(**{"at": _POINTS[text.phase], "do": say, "name": name, **conditions})
 
     def applies_to(self, context: FaultContext) -> bool:
@@ -95,7 +95,7 @@ def parse_fault(row: Mapping[str, Any]) -> Fault:
         return _FAULT.validate_python(dict(row))
     name = row["named"]
     if name not in ROWS:
-        raise ValueError(f"no reply is named {name!r}; see app/simulator/protocol/replies.py")
+        raise ValueError(f"no reply is named {name!r}; see app/simulator/protocol/error_replies.toml")
     return Fault.named(name, **{key: value for key, value in row.items() if key != "named"})
 
 

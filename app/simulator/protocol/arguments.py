@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.simulator.protocol import replies
-from app.simulator.protocol.errors import ArgumentError
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -16,6 +15,10 @@ _UDOMAIN = re.compile(
 _DOT_STRING = re.compile(r"[^\s\x00-\x20()<>\[\]:;@\\,.\"\x7f]+(?:\.[^\s\x00-\x20()<>\[\]:;@\\,.\"\x7f]+)*")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"')
 _PATH = re.compile(r'<((?:[^<>"]|"(?:[^"\\]|\\.)*")*)>(?:[ ]+(.*))?')
+
+
+class CommandError(Exception):
+    """Refused command. The text is the reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +39,19 @@ def is_ehlo_name(argument: str) -> bool:
 
 
 def mail(argument: str, *, smtputf8_supported: bool) -> Mail:
-    """Parse `FROM:<path> parameters`. Raises ArgumentError."""
+    """Parse `FROM:<path> parameters`. Raises CommandError."""
     path, parameters = _path(argument, "FROM:", replies.INVALID_SENDER)
     given = _parameters(parameters, _MAIL_PARAMETERS)
     smtputf8 = "SMTPUTF8" in given
     if smtputf8 and not smtputf8_supported:
-        raise ArgumentError(replies.INVALID_ARGUMENTS)
+        raise CommandError(replies.INVALID_ARGUMENTS)
     if path:
         _check_address(path, replies.INVALID_SENDER, smtputf8=smtputf8)
     return Mail(path, int(given.get("SIZE", "0")), given.get("BODY", "").upper() == "BINARYMIME", smtputf8)
 
 
 def rcpt(argument: str, *, smtputf8: bool) -> str:
-    """Parse `TO:<path> parameters` and return the address. Raises ArgumentError."""
+    """Parse `TO:<path> parameters` and return the address. Raises CommandError."""
     path, parameters = _path(argument, "TO:", replies.INVALID_RECIPIENT)
     _parameters(parameters, _RCPT_PARAMETERS)
     _check_address(path, replies.INVALID_RECIPIENT, smtputf8=smtputf8)
@@ -57,10 +60,10 @@ def rcpt(argument: str, *, smtputf8: bool) -> str:
 
 def _path(argument: str, prefix: str, error_reply: str) -> tuple[str, str]:
     if argument[: len(prefix)].upper() != prefix:
-        raise ArgumentError(replies.INVALID_ARGUMENTS)
+        raise CommandError(replies.INVALID_ARGUMENTS)
     match = _PATH.fullmatch(argument, len(prefix))
     if match is None:
-        raise ArgumentError(error_reply)
+        raise CommandError(error_reply)
     return match[1], match[2] or ""
 
 
@@ -70,7 +73,7 @@ def _parameters(text: str, supported: "Mapping[str, Callable[[str], bool]]") -> 
         name, _, value = word.partition("=")
         name = name.upper()
         if name in given or name not in supported or not supported[name](value):
-            raise ArgumentError(replies.INVALID_ARGUMENTS)
+            raise CommandError(replies.INVALID_ARGUMENTS)
         given[name] = value
     return given
 
@@ -101,12 +104,12 @@ def _check_address(address: str, error_reply: str, *, smtputf8: bool) -> None:
         or not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local))
         or len(local.encode("utf-8", "replace")) > 315  # SmtpAddress.MaxEmailNameLength of Exchange
     ):
-        raise ArgumentError(error_reply)
+        raise CommandError(error_reply)
     if not address.isascii() and (not smtputf8 or not _is_unicode(address)):
-        raise ArgumentError(error_reply)
+        raise CommandError(error_reply)
     form = _DOMAIN if domain.isascii() else _UDOMAIN
     if not form.fullmatch(domain) and not _is_literal(domain):
-        raise ArgumentError(error_reply)
+        raise CommandError(error_reply)
 
 
 def _is_unicode(text: str) -> bool:

@@ -10,9 +10,8 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from typing import cast
-
-from app.simulator.protocol.errors import ConnectionLostError, LineTooLongError
 
 HIGH_WATER_BYTES = 1024 * 1024  # buffered input above which reading pauses
 MAX_LINE_BYTES = 16 * 1024  # at least 12,288 for AUTH (RFC 4954 §4)
@@ -22,14 +21,23 @@ END = b"\r\n.\r\n"
 PROTOCOL_VERSION_ALERT = bytes((21, 3, 1, 0, 2, 2, 70))  # fatal (RFC 5246 §7.2)
 
 
+class ConnectionLostError(Exception):
+    """Connection closed by either side."""
+
+
+class LineTooLongError(Exception):
+    """Command line of more than MAX_LINE_BYTES bytes."""
+
+
 class SmtpConnection(asyncio.Protocol):
     """Buffered connection of one client. Times are seconds of the event loop.
 
     Methods that wait for the client raise ConnectionLostError when the connection is closed, and TimeoutError when no
-    data arrived for `idle_timeout` seconds or when `deadline` is reached.
+    data arrived for `idle_timeout` seconds or when `deadline` is reached. `on_connect` starts its session.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_connect: "Callable[[SmtpConnection], None]") -> None:
+        self._on_connect = on_connect
         self.loop = asyncio.get_running_loop()
         self.idle_timeout = math.inf
         self.deadline = math.inf
@@ -52,8 +60,9 @@ class SmtpConnection(asyncio.Protocol):
     # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Store the transport."""
+        """Store the transport and start the session."""
         self._transport = cast("asyncio.Transport", transport)
+        self._on_connect(self)
 
     def data_received(self, data: bytes) -> None:
         """Buffer received bytes."""

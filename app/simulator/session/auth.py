@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from app.simulator.accounts import Account
 from app.simulator.faults.fault import Point
 from app.simulator.protocol import replies
+from app.simulator.protocol.arguments import CommandError
 from app.simulator.recorder import Login
 from app.simulator.session.session import Session
 
@@ -24,12 +25,11 @@ async def auth(session: Session, argument: str) -> None:
     mechanism, _, initial = argument.partition(" ")
     mechanism = mechanism.upper()
     if session.record.tls is None or mechanism not in session.state.profile.mechanisms:
-        await session.reply(replies.UNRECOGNIZED_AUTHENTICATION)
-    elif not session.greeted or session.account is not None or session.transaction is not None:
-        await session.reply(replies.BAD_SEQUENCE)
-    else:
-        credentials = await (_login if mechanism == "LOGIN" else _xoauth2)(session, initial.strip() or None)
-        await _authenticate(session, mechanism, credentials)
+        raise CommandError(replies.UNRECOGNIZED_AUTHENTICATION)
+    if not session.greeted or session.account is not None or session.transaction is not None:
+        raise CommandError(replies.BAD_SEQUENCE)
+    credentials = await (_login if mechanism == "LOGIN" else _xoauth2)(session, initial.strip() or None)
+    await _authenticate(session, mechanism, credentials)
 
 
 async def _authenticate(session: Session, mechanism: str, credentials: Credentials | None) -> None:

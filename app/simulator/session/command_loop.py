@@ -9,7 +9,8 @@ import asyncio
 
 from app.simulator.faults.fault import Point
 from app.simulator.protocol import replies
-from app.simulator.protocol.errors import ArgumentError, ConnectionLostError, LineTooLongError
+from app.simulator.protocol.arguments import CommandError
+from app.simulator.protocol.connection import ConnectionLostError, LineTooLongError
 from app.simulator.session.commands import COMMANDS, unknown
 from app.simulator.session.session import Session
 
@@ -55,7 +56,7 @@ async def _handle_command(session: Session) -> None:
     command = COMMANDS.get(verb)
     try:
         await (command(session, argument.rstrip()) if command else unknown(session, verb))
-    except ArgumentError as error:
+    except CommandError as error:
         await session.reply(str(error))
 
 

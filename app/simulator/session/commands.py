@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from app.simulator.faults.fault import Point
 from app.simulator.protocol import arguments, replies
+from app.simulator.protocol.arguments import CommandError
 from app.simulator.server_profile import ServerProfile
 from app.simulator.session.auth import auth
 from app.simulator.session.data_commands import bdat, data
@@ -12,26 +13,22 @@ from app.simulator.session.session import Session
 
 async def ehlo(session: Session, argument: str) -> None:
     """Handle EHLO: reply with the extensions."""
-    session.record.ehlo.append(argument)
-    if not arguments.is_ehlo_name(argument):
-        await session.reply(replies.INVALID_DOMAIN_NAME)
-        return
-    ehlo_reply = _ehlo_reply(session)
-    if not await session.apply_faults(Point.EHLO, ehlo_reply):
-        session.end_transaction()
-        session.greeted = True
-        await session.reply(ehlo_reply)
+    await _greet(session, argument, _ehlo_reply(session))
 
 
 async def helo(session: Session, argument: str) -> None:
     """Handle HELO: reply without extensions."""
+    await _greet(session, argument, _greeting_line(session))
+
+
+async def _greet(session: Session, argument: str, success: str) -> None:
     session.record.ehlo.append(argument)
     if not arguments.is_ehlo_name(argument):
-        await session.reply(replies.INVALID_DOMAIN_NAME)
-    elif not await session.apply_faults(Point.EHLO, _greeting_line(session)):
+        raise CommandError(replies.INVALID_DOMAIN_NAME)
+    if not await session.apply_faults(Point.EHLO, success):
         session.end_transaction()
         session.greeted = True
-        await session.reply(_greeting_line(session))
+        await session.reply(success)
 
 
 def _greeting_line(session: Session) -> str:
@@ -42,7 +39,7 @@ def _ehlo_reply(session: Session) -> str:
     profile, secure = session.state.profile, session.record.tls is not None
     lines = [
         _greeting_line(session),
-        f"SIZE {session.state.usage.limits.advertised_size}",
+        f"SIZE {session.state.limits.advertised_size}",
         *(["PIPELINING"] if profile.pipelining else []),
         "DSN",
         "ENHANCEDSTATUSCODES",
@@ -65,11 +62,11 @@ async def starttls(session: Session, argument: str) -> None:
     """Handle STARTTLS (RFC 3207). It resets the session."""
     if not session.state.profile.starttls:
         await unknown(session, "STARTTLS")
-    elif argument:
-        await session.reply(replies.INVALID_ARGUMENTS)
-    elif session.record.tls is not None:
-        await session.reply(replies.BAD_SEQUENCE)
-    elif not await session.apply_faults(Point.STARTTLS, replies.READY_FOR_TLS):
+        return
+    _no_argument(argument)
+    if session.record.tls is not None:
+        raise CommandError(replies.BAD_SEQUENCE)
+    if not await session.apply_faults(Point.STARTTLS, replies.READY_FOR_TLS):
         session.connection.pause_reading()
         session.connection.clear_input()
         await session.reply(replies.READY_FOR_TLS)
@@ -87,17 +84,14 @@ async def starttls(session: Session, argument: str) -> None:
 async def mail(session: Session, argument: str) -> None:
     """Handle MAIL."""
     if session.account is None:
-        await session.reply(replies.NOT_AUTHENTICATED)
-        return
+        raise CommandError(replies.NOT_AUTHENTICATED)
     if not session.greeted or session.transaction is not None:
-        await session.reply(replies.BAD_SEQUENCE)
-        return
+        raise CommandError(replies.BAD_SEQUENCE)
     mail_arguments = arguments.mail(argument, smtputf8_supported=session.state.profile.smtputf8)
-    limit = session.state.usage.limits.advertised_size
+    limit = session.state.limits.advertised_size
     if mail_arguments.size > limit:
         session.record_violation(f"message size: {mail_arguments.size} of {limit} bytes")
-        await session.reply(replies.SIZE_EXCEEDED)
-        return
+        raise CommandError(replies.SIZE_EXCEEDED)
     session.begin_transaction(mail_arguments.address, smtputf8=mail_arguments.smtputf8, binary=mail_arguments.binary)
     if await session.apply_faults(Point.MAIL, replies.SENDER_OK):
         session.end_transaction()
@@ -109,46 +103,36 @@ async def rcpt(session: Session, argument: str) -> None:
     """Handle RCPT. Recipients are not resolved, because Exchange does that after it has accepted the message."""
     transaction = session.transaction
     if transaction is None:
-        await session.reply(replies.BAD_SEQUENCE)
-        return
+        raise CommandError(replies.BAD_SEQUENCE)
     address = arguments.rcpt(argument, smtputf8=transaction.smtputf8)
     if await session.apply_faults(Point.RCPT, replies.RECIPIENT_OK, recipient=address):
         return
-    limit = session.state.usage.limits.recipients_per_message
+    limit = session.state.limits.recipients_per_message
     if len(transaction.recipients) >= limit:
         session.record_violation(f"recipients of one message: more than {limit}")
-        await session.reply(replies.TOO_MANY_RECIPIENTS)
-        return
+        raise CommandError(replies.TOO_MANY_RECIPIENTS)
     transaction.recipients.append(address)
     await session.reply(replies.RECIPIENT_OK)
 
 
 async def rset(session: Session, argument: str) -> None:
     """Handle RSET."""
-    if argument:
-        await session.reply(replies.INVALID_ARGUMENTS)
-        return
+    _no_argument(argument)
     session.end_transaction()
     await session.reply(replies.RESETTING)
 
 
-async def noop(session: Session, _argument: str) -> None:
-    """Handle NOOP."""
-    await session.reply(replies.NOOP_OK)
-
-
-async def vrfy(session: Session, _argument: str) -> None:
-    """Handle VRFY."""
-    await session.reply(replies.CANNOT_VERIFY)
-
-
 async def quit_(session: Session, argument: str) -> None:
     """Handle QUIT."""
-    if argument:
-        await session.reply(replies.INVALID_ARGUMENTS)
-    elif not await session.apply_faults(Point.QUIT, replies.CLOSING):
+    _no_argument(argument)
+    if not await session.apply_faults(Point.QUIT, replies.CLOSING):
         await session.reply(replies.CLOSING)
         await session.connection.close()
+
+
+def _no_argument(argument: str) -> None:
+    if argument:
+        raise CommandError(replies.INVALID_ARGUMENTS)
 
 
 async def unknown(session: Session, verb: str) -> None:
@@ -167,7 +151,7 @@ COMMANDS: Mapping[str, Callable[[Session, str], Awaitable[None]]] = {
     "DATA": data,
     "BDAT": bdat,
     "RSET": rset,
-    "NOOP": noop,
-    "VRFY": vrfy,
+    "NOOP": lambda session, _: session.reply(replies.NOOP_OK),
+    "VRFY": lambda session, _: session.reply(replies.CANNOT_VERIFY),
     "QUIT": quit_,
 }

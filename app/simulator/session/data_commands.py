@@ -3,6 +3,7 @@
 from app.simulator.faults.fault import Point
 from app.simulator.limits import OverMinute
 from app.simulator.protocol import content, replies
+from app.simulator.protocol.arguments import CommandError
 from app.simulator.recorder import ReceivedMessage
 from app.simulator.session.session import Session, Transaction
 
@@ -11,14 +12,14 @@ async def data(session: Session, argument: str) -> None:
     """Handle DATA."""
     transaction = session.transaction
     if argument:
-        await session.reply(replies.INVALID_ARGUMENTS)
-    elif transaction is None or not transaction.recipients or transaction.binary or transaction.chunks:
-        await session.reply(replies.BAD_SEQUENCE)
-    elif not await session.apply_faults(Point.DATA, replies.START_INPUT):
+        raise CommandError(replies.INVALID_ARGUMENTS)
+    if transaction is None or not transaction.recipients or transaction.binary or transaction.chunks:
+        raise CommandError(replies.BAD_SEQUENCE)
+    if not await session.apply_faults(Point.DATA, replies.START_INPUT):
         await session.reply(replies.START_INPUT)
         await session.connection.flush()
         if not await _fault_during_content(session):
-            stuffed, size = await session.connection.read_content(session.state.usage.limits.advertised_size)
+            stuffed, size = await session.connection.read_content(session.state.limits.advertised_size)
             await _finish(session, transaction, content.unstuffed(stuffed), size)
 
 
@@ -26,17 +27,15 @@ async def bdat(session: Session, argument: str) -> None:
     """Handle BDAT: receive a chunk. LAST marks the last one (RFC 3030 §2)."""
     count, _, last = argument.partition(" ")
     if not (count.isascii() and count.isdigit()) or last.upper() not in {"", "LAST"}:
-        await session.reply(replies.INVALID_ARGUMENTS)
-        return
-    if int(count) > session.state.usage.limits.advertised_size:
+        raise CommandError(replies.INVALID_ARGUMENTS)
+    if int(count) > session.state.limits.advertised_size:
         await session.reply(replies.SIZE_EXCEEDED)
         await session.connection.drop()
         return
     chunk = await session.connection.read_bytes(int(count))
     transaction = session.transaction
     if transaction is None or not transaction.recipients:
-        await session.reply(replies.BAD_SEQUENCE)
-        return
+        raise CommandError(replies.BAD_SEQUENCE)
     transaction.chunks.append(chunk)
     if last:
         body = b"".join(transaction.chunks)
@@ -110,7 +109,7 @@ def _refusal(session: Session, message: ReceivedMessage, header: content.HeaderF
 
 
 def _too_large(session: Session, size: int) -> str | None:
-    limits = session.state.usage.limits
+    limits = session.state.limits
     if size > limits.advertised_size:
         session.record_violation(f"message size: {size} of {limits.advertised_size} bytes")
         return replies.SIZE_EXCEEDED

@@ -12,7 +12,7 @@ from app.simulator.faults.script import ScriptedFault
 from app.simulator.protocol import replies
 from app.simulator.protocol.connection import SmtpConnection
 from app.simulator.recorder import RecordedSession
-from app.simulator.session.state import SimulatorState
+from app.simulator.state import SimulatorState
 
 # Points before a command is handled.
 _COMMANDS = frozenset(Point) - {Point.CONNECT, Point.TLS, Point.CONTENT, Point.ACCEPTED, Point.REPLY, Point.IDLE}
@@ -43,7 +43,7 @@ class Session:
         self.transaction: Transaction | None = None
         self.contents = 0  # complete contents received
         self._replacement: str | None = None
-        limits, speed = state.usage.limits, state.clock.speed
+        limits, speed = state.limits, state.clock.speed
         connection.idle_timeout = limits.idle / speed
         connection.deadline = connection.loop.time() + limits.session / speed
 
@@ -76,9 +76,9 @@ class Session:
 
     async def reply_after_tarpit(self, text: str, **values: str) -> None:
         """Reply after the tarpit delay of the limits."""
-        if self.state.usage.limits.tarpit:
+        if self.state.limits.tarpit:
             await self.connection.flush()
-            await self.state.clock.sleep(self.state.usage.limits.tarpit)
+            await self.state.clock.sleep(self.state.limits.tarpit)
         await self.reply(text, **values)
 
     def write_reply(self, text: str) -> None:
@@ -135,7 +135,7 @@ class Session:
         """Begin a transaction and take a sending slot."""
         slot = self.state.usage.take_slot(self.mailbox, self.now)
         if slot is None:
-            limit = self.state.usage.limits.connections_sending
+            limit = self.state.limits.connections_sending
             self.record_violation(f"connections sending: more than {limit}")
         self.transaction = Transaction(mail_from, smtputf8, binary, slot, self.connection.turns)
 

@@ -16,7 +16,7 @@ from app.doctor.finding import Finding, Step, StepOutcome
 from app.doctor.target import CheckTarget, StepTimeouts
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.message.address import parse_address
-from app.simulator import Account, Limits, Simulator
+from app.simulator import Account, ExchangeLimits, Simulator
 from app.smtp import tls
 from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.handshake import Upstream
@@ -27,7 +27,7 @@ PASSWORD = "a-password-for-tests"
 CLIENT = "11c4c1f8-97a5-4d8a-b0cf-6a1e2f0d7c01"
 OBJECT = "9a8b7c6d-1111-4222-8333-444455556666"
 TIMEOUTS = StepTimeouts()
-LIMITS = Limits(tarpit=0)
+LIMITS = ExchangeLimits(tarpit=0)
 
 
 def step_timeouts(**changes: float) -> StepTimeouts:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.clock import Clock
-from app.simulator import Limits, Simulator
+from app.simulator import ExchangeLimits, Simulator
 from tests.contract.simulator.client import ACCOUNT, Client
 
 Start = Callable[..., Awaitable[Simulator]]
@@ -19,8 +19,8 @@ async def start() -> AsyncIterator[Start]:
     """Return a function that starts simulators, which are stopped at the end."""
     async with AsyncExitStack() as stack:
 
-        async def started(*, speed: float = 60.0, limits: Limits | None = None, **options: Any) -> Simulator:
-            limits = limits or Limits(tarpit=0)
+        async def started(*, speed: float = 60.0, limits: ExchangeLimits | None = None, **options: Any) -> Simulator:
+            limits = limits or ExchangeLimits(tarpit=0)
             return await stack.enter_async_context(Simulator([ACCOUNT], Clock(speed), limits, **options))
 
         yield started

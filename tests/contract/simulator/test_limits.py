@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from app.simulator import Account, Limits, OverMinute, Simulator
+from app.simulator import Account, ExchangeLimits, OverMinute, Simulator
 from app.simulator.limits import UsageTracker
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, content, expect
 from tests.contract.simulator.conftest import Ready, Start
@@ -42,7 +42,7 @@ async def test_a_fourth_submission_at_once_is_refused_after_its_content(sim: Sim
 @pytest.mark.parametrize("end", ["reply", "rset", "ehlo", "abort", "refused"])
 async def test_a_slot_is_free_when_its_submission_ends(start: Start, ready: Ready, end: str) -> None:
     """A reply, RSET, EHLO, a lost connection or a refusal frees the slot."""
-    sim = await start(limits=Limits(tarpit=0, connections_sending=1))
+    sim = await start(limits=ExchangeLimits(tarpit=0, connections_sending=1))
     first, second = await ready(sim), await ready(sim)
     match end:
         case "reply":
@@ -63,7 +63,7 @@ async def test_a_slot_is_free_when_its_submission_ends(start: Start, ready: Read
 
 async def test_slots_linger(start: Start, ready: Ready) -> None:
     """With `slot_linger`, a slot is free some time after its transaction."""
-    sim = await start(limits=Limits(tarpit=0, connections_sending=1, slot_linger=3600), speed=1)
+    sim = await start(limits=ExchangeLimits(tarpit=0, connections_sending=1, slot_linger=3600), speed=1)
     client = await ready(sim)
     assert (await client.send()).startswith("250 ")
     expect(CONCURRENT, await client.send())
@@ -71,7 +71,7 @@ async def test_slots_linger(start: Start, ready: Ready) -> None:
 
 async def test_slots_are_counted_by_mailbox(start: Start, ready: Ready, clients: list[Client]) -> None:
     """Each mailbox has its own slots."""
-    sim = await start(limits=Limits(tarpit=0, connections_sending=1))
+    sim = await start(limits=ExchangeLimits(tarpit=0, connections_sending=1))
     sim.accounts.add(Account("other@contoso.com", PASSWORD))
     await (await ready(sim)).envelope()
     clients.append(other := await Client.ready(sim, "other@contoso.com"))
@@ -90,7 +90,7 @@ async def test_the_31st_message_in_a_minute_is_recorded(start: Start, ready: Rea
 
 def test_the_minute_and_the_day_slide() -> None:
     """Each message counts for 60 s, each recipient for 24 h, from its own acceptance on."""
-    books = UsageTracker(Limits(messages_per_minute=2, recipients_per_day=10))
+    books = UsageTracker(ExchangeLimits(messages_per_minute=2, recipients_per_day=10))
     books.count(MAILBOX, 4, 0.0)
     books.count(MAILBOX, 6, 20.0)
     assert books.minute_free_at(MAILBOX, 30.0) == 60.0
@@ -105,7 +105,7 @@ def test_the_minute_and_the_day_slide() -> None:
 
 async def test_the_minute_can_refuse(start: Start, ready: Ready) -> None:
     """The reply is 432 with the text about sender threads."""
-    sim = await start(limits=Limits(tarpit=0, messages_per_minute=1, over_minute=OverMinute.REFUSE))
+    sim = await start(limits=ExchangeLimits(tarpit=0, messages_per_minute=1, over_minute=OverMinute.REFUSE))
     client = await ready(sim)
     await client.send()
     assert (await client.send()).startswith("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded")
@@ -114,7 +114,7 @@ async def test_the_minute_can_refuse(start: Start, ready: Ready) -> None:
 
 async def test_the_minute_can_slow_down(start: Start, ready: Ready) -> None:
     """The message is accepted when the window has capacity."""
-    limits = Limits(tarpit=0, messages_per_minute=2, minute=600, over_minute=OverMinute.DELAY)
+    limits = ExchangeLimits(tarpit=0, messages_per_minute=2, minute=600, over_minute=OverMinute.DELAY)
     sim = await start(speed=1000, limits=limits)
     client = await ready(sim)
     for _ in range(3):
@@ -125,7 +125,7 @@ async def test_the_minute_can_slow_down(start: Start, ready: Ready) -> None:
 
 async def test_the_day_counts_accepted_recipients(start: Start, ready: Ready) -> None:
     """Above the limit the reply is 554 SubmissionQuotaExceededException; refused messages do not count."""
-    sim = await start(limits=Limits(tarpit=0, recipients_per_day=2))
+    sim = await start(limits=ExchangeLimits(tarpit=0, recipients_per_day=2))
     client = await ready(sim)
     assert (await client.send(content(sender="ceo@contoso.com"))).startswith("554 5.2.252")
     assert (await client.send()).startswith("250 ")
@@ -136,7 +136,7 @@ async def test_the_day_counts_accepted_recipients(start: Start, ready: Ready) ->
 
 async def test_an_idle_session_ends(start: Start, clients: list[Client]) -> None:
     """After the idle timeout of the simulator's clock, the server sends 421 and closes the connection."""
-    sim = await start(speed=3000, limits=Limits(tarpit=0))
+    sim = await start(speed=3000, limits=ExchangeLimits(tarpit=0))
     clients.append(client := await Client.connect(sim))
     await client.reply()
     assert await client.rest() == b"421 4.4.1 Connection timed out\r\n"
@@ -146,7 +146,7 @@ async def test_an_idle_session_ends(start: Start, clients: list[Client]) -> None
 
 async def test_a_session_ends_at_its_maximum_age(start: Start, clients: list[Client]) -> None:
     """After ten minutes the session ends with 421, even if it is busy."""
-    sim = await start(speed=1200, limits=Limits(tarpit=0, idle=1e9))
+    sim = await start(speed=1200, limits=ExchangeLimits(tarpit=0, idle=1e9))
     clients.append(client := await Client.connect(sim))
     await client.reply()
     last = "250 2.0.0 OK"
@@ -158,7 +158,7 @@ async def test_a_session_ends_at_its_maximum_age(start: Start, clients: list[Cli
 
 async def test_an_idle_session_within_content_ends_too(start: Start, ready: Ready) -> None:
     """A session that is idle within the content ends, and the message is not accepted."""
-    sim = await start(speed=1500, limits=Limits(tarpit=0, session=1e9))
+    sim = await start(speed=1500, limits=ExchangeLimits(tarpit=0, session=1e9))
     client = await ready(sim)
     await client.envelope()
     client.write(b"From: ")

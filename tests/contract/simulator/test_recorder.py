@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.simulator import Fault, Limits, Point, Silence, Simulator
+from app.simulator import ExchangeLimits, Fault, Point, Silence, Simulator
 from tests.contract.simulator.client import MAILBOX, Client, content
 from tests.contract.simulator.conftest import Ready, Start
 
@@ -30,7 +30,7 @@ async def test_waiting_too_long(sim: Simulator) -> None:
 
 async def test_reset_deletes_records_and_faults(start: Start, ready: Ready) -> None:
     """Messages, logins, violations, counts and faults are deleted; the open session continues."""
-    sim = await start(limits=Limits(tarpit=0, messages_per_minute=1, recipients_per_day=2))
+    sim = await start(limits=ExchangeLimits(tarpit=0, messages_per_minute=1, recipients_per_day=2))
     client = await ready(sim)
     for _ in range(3):
         await client.send()

@@ -5,14 +5,14 @@ import asyncio
 import uvloop
 
 from app.clock import Clock
-from app.simulator import Drop, Fault, Garbage, Half, Limits, Point, Reset, Simulator, SlowRead
+from app.simulator import Drop, ExchangeLimits, Fault, Garbage, Half, Point, Reset, Simulator, SlowRead
 from tests.contract.simulator.client import ACCOUNT, Client, content
 
 
 async def submit() -> list[str]:
     """Run sessions that end in different ways, and return what the client received."""
     outcomes: list[str] = []
-    async with Simulator([ACCOUNT], Clock(60), Limits(tarpit=0)) as sim:
+    async with Simulator([ACCOUNT], Clock(60), ExchangeLimits(tarpit=0)) as sim:
         for action in (None, Drop(), Reset(), Half(3), SlowRead(10_000_000)):
             sim.reset()
             if action is not None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.clock import Clock
-from app.simulator import Fault, Limits, Point, Say, Simulator
+from app.simulator import ExchangeLimits, Fault, Point, Say, Simulator
 from tests.harness import ACCOUNT, open_harness, settings_for
 
-FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9)
+FREE = ExchangeLimits(messages_per_minute=100_000, idle=1e9, session=1e9)
 REFUSED, DEFERRED, CROWDED = "550 5.1.1 no such user", "451 4.3.0 not just now", "452 4.5.3 Too many recipients"
 
 

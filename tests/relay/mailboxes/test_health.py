@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from app.mail.mailbox_health import PROBE_DELAYS, Health
-from app.simulator import Account, Fault, Limits, Simulator
+from app.simulator import Account, ExchangeLimits, Fault, Simulator
 from app.store.mailboxes.records import HoldRequest
 from tests.clock import LoopClock, autojump
 from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, open_harness, settings_for
 from tests.waiting import WAIT_TIMEOUT
 
-FREE = Limits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
+FREE = ExchangeLimits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 MINUTE, HOUR = 60.0, 3600.0
 WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 

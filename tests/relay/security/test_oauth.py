@@ -13,14 +13,14 @@ from app import metrics
 from app.clock import Clock
 from app.mail.mailbox_health import Health
 from app.settings import FileSecret
-from app.simulator import Account, Limits, Simulator
+from app.simulator import Account, ExchangeLimits, Simulator
 from app.simulator.entra import TENANT
 from tests.clock import LoopClock, autojump
 from tests.entra import CLIENT, SECRET, RunningEntra, app, certificate, federated, key_pem, pem, running_entra
 from tests.harness import MAILBOX, Harness, open_harness, settings_for
 from tests.waiting import until
 
-FREE = Limits(connections_sending=1000, messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
+FREE = ExchangeLimits(connections_sending=1000, messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 SECRET_SETTINGS: dict[str, Any] = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SecretStr(SECRET)}
 
 
@@ -29,7 +29,7 @@ async def oauth_harness(
     folder: Path,
     *,
     clock: Clock | None = None,
-    limits: Limits = FREE,
+    limits: ExchangeLimits = FREE,
     lifetime: float = 4500.0,
     refuse: str | None = None,
     **credential: Any,
@@ -123,7 +123,7 @@ def registered(folder: Path) -> str:
 async def test_expiring_tokens_fail_no_message(tmp_path: Path) -> None:
     """Three token lifetimes with dropped sessions: no login is refused, every message arrives once."""
     clock = LoopClock(speed=450.0)
-    limits = Limits(connections_sending=1000, messages_per_minute=10**9, idle=1e9, session=300, tarpit=0)
+    limits = ExchangeLimits(connections_sending=1000, messages_per_minute=10**9, idle=1e9, session=300, tarpit=0)
     async with oauth_harness(tmp_path, clock=clock, limits=limits, lifetime=1300.0) as (harness, there):
         ids, ends_at = [], clock.now() + 3 * 1300
         while clock.now() < ends_at:

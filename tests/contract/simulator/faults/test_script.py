@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import Reply
-from app.simulator import Account, Drop, Fault, Garbage, Limits, Point, Say, Simulator, load_faults, replies
+from app.simulator import Account, Drop, ExchangeLimits, Fault, Garbage, Point, Say, Simulator, load_faults, replies
 from app.simulator.faults.fault import fault_to_json, parse_fault
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, matches, walk
 from tests.contract.simulator.conftest import Ready, Start
@@ -28,7 +28,7 @@ async def struck(sim: Simulator, client: Client, fault: Fault, times: int = 10) 
 
 async def test_times_at_which_a_fault_is_applied(start: Start, ready: Ready) -> None:
     """nth, every and times count how often the point was reached."""
-    sim = await start(limits=Limits(tarpit=0, messages_per_minute=1000))
+    sim = await start(limits=ExchangeLimits(tarpit=0, messages_per_minute=1000))
     client = await ready(sim)
     always, point, say = list(range(1, 11)), Point.DOT, Say(BUSY)
     assert await struck(sim, client, Fault(point, say)) == always
@@ -110,7 +110,7 @@ async def test_named_faults_send_replies_of_exchange(sim: Simulator, phase: Phas
         sim.faults.add(Fault.named(name, times=1))
         clients.append(client := await Client.connect(sim))
         said = await _first_error(sim, client)
-        text = row.text.replace("{mailbox}", MAILBOX).replace("{sender}", MAILBOX)
+        text = row.replace("{mailbox}", MAILBOX).replace("{sender}", MAILBOX)
         assert matches(text, said), (name, said)
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.simulator import Account, Limits, Simulator
+from app.simulator import Account, ExchangeLimits, Simulator
 from tests.contract.simulator.client import MAILBOX, PASSWORD, TOKEN, Client, b64, expect, verifying_context
 from tests.contract.simulator.conftest import Start
 
@@ -78,7 +78,7 @@ async def test_auth_requires_ehlo_after_tls(sim: Simulator, clients: list[Client
 
 async def test_a_failed_login_is_tarpitted(start: Start, clients: list[Client]) -> None:
     """The 535 is sent after 5 seconds of the clock, and one failed login is recorded."""
-    sim = await start(speed=20, limits=Limits())
+    sim = await start(speed=20, limits=ExchangeLimits())
     clients.append(client := await Client.secured(sim))
     began = asyncio.get_running_loop().time()
     expect(UNSUCCESSFUL, await client.command(f"AUTH XOAUTH2 {sasl(token='stale')}"))

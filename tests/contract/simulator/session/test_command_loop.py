@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from app.simulator import Limits, Simulator
+from app.simulator import ExchangeLimits, Simulator
 from tests.contract.simulator.client import ACCOUNT, MAILBOX, PASSWORD, Client, b64, expect, verifying_context
 from tests.contract.simulator.conftest import Ready, Start
 
@@ -123,7 +123,7 @@ async def test_replies_when_logged_in(sim: Simulator, ready: Ready) -> None:
 
 async def test_an_unknown_verb_is_tarpitted(start: Start, clients: list[Client]) -> None:
     """Its reply is sent after 5 seconds of the clock."""
-    sim = await start(speed=20, limits=Limits())
+    sim = await start(speed=20, limits=ExchangeLimits())
     clients.append(client := await Client.greeted(sim))
     began = asyncio.get_running_loop().time()
     await client.command("TURN")

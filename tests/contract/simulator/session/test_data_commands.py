@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.simulator import Limits, Simulator
+from app.simulator import ExchangeLimits, Simulator
 from tests.contract.simulator.client import MAILBOX, content, expect
 from tests.contract.simulator.conftest import Ready, Start
 
@@ -111,7 +111,7 @@ async def test_send_as_is_denied_only_after_the_content(
 )
 async def test_the_size_is_checked_at_the_end(start: Start, ready: Ready, octets: int, code: str) -> None:
     """Above the mailbox's limit the reply is 554 MapiExceptionMaxSubmissionExceeded, above the advertised limit 552."""
-    sim = await start(limits=Limits(tarpit=0, message_size=1000, advertised_size=2000))
+    sim = await start(limits=ExchangeLimits(tarpit=0, message_size=1000, advertised_size=2000))
     client = await ready(sim)
     head = content(body="")
     reply = await client.send(head + b"x" * (octets - len(head) - 2) + b"\r\n")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.simulator import Limits, Simulator
+from app.simulator import ExchangeLimits, Simulator
 from tests.contract.simulator.client import MAILBOX, Client, content
 from tests.contract.simulator.conftest import Ready, Start
 
@@ -56,7 +56,7 @@ async def test_replies_are_in_the_order_of_the_commands(sim: Simulator, ready: R
 
 async def test_the_501st_recipient_is_refused(start: Start, ready: Ready) -> None:
     """Only this recipient is refused, with 452 4.5.3."""
-    sim = await start(limits=Limits(tarpit=0))
+    sim = await start(limits=ExchangeLimits(tarpit=0))
     client = await ready(sim)
     batch = "".join(f"RCPT TO:<r{number}@example.net>\r\n" for number in range(501))
     client.write(f"MAIL FROM:<{MAILBOX}>\r\n{batch}DATA\r\n".encode())

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from app.simulator import Limits, Simulator
+from app.simulator import ExchangeLimits, Simulator
 from tests.harness import ACCOUNT, EMAIL, Harness, open_harness, settings_for
 from tests.postgres import Server, another
 
 LARGE = {**EMAIL, "text": "Some text that is as long as a line of mail can be, or near.\n" * 8000}
 
-LIMITS = Limits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
+LIMITS = ExchangeLimits(connections_sending=1000, messages_per_minute=10**9, tarpit=0)
 
 
 @pytest.fixture
