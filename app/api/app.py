@@ -68,16 +68,16 @@ class PlainRoute(APIRoute):
         self.app = app
 
 
-def create_app(edge: ApiContext) -> RequestMiddleware:
+def create_app(context: ApiContext) -> RequestMiddleware:
     """Return the whole API as one ASGI application."""
-    room = MemoryBudget(edge.limits.max_bytes_in_flight, edge.limits.max_body_bytes)
-    entrance = create_middleware(edge.draining, room, edge.root_path, counted=False)
-    mount_routes(entrance, edge)
-    return entrance
+    body_budget = MemoryBudget(context.limits.max_bytes_in_flight, context.limits.max_body_bytes)
+    middleware = create_middleware(context.draining, body_budget, context.root_path, counted=False)
+    mount_routes(middleware, context)
+    return middleware
 
 
 def create_middleware(
-    draining: Callable[[], bool], room: MemoryBudget, root_path: str, *, counted: bool
+    draining: Callable[[], bool], body_budget: MemoryBudget, root_path: str, *, counted: bool
 ) -> RequestMiddleware:
     """Return the application that answers until the store is open: alive, not ready, 503 for everything else.
 
@@ -89,28 +89,30 @@ def create_middleware(
     if counted:
         app.add_api_route("/metrics", MetricsRoute(starting.metrics_text).get, methods=[*_GET])
     app.router.default = starting.starting_application
-    return RequestMiddleware(app, draining, room, root_path)
+    return RequestMiddleware(app, draining, body_budget, root_path)
 
 
-def mount_routes(entrance: RequestMiddleware, edge: ApiContext, *, public: bool = True) -> None:
+def mount_routes(middleware: RequestMiddleware, context: ApiContext, *, public: bool = True) -> None:
     """Mount the routes. If not `public`, only /healthz, /readyz and /metrics."""
     app, rates, attempts = (
         _plain_app(),
-        RateLimitHeaders(edge.clock.now),
-        AttemptLimiter(edge.clock.now, edge.limits.attempts_per_minute),
+        RateLimitHeaders(context.clock.now),
+        AttemptLimiter(context.clock.now, context.limits.attempts_per_minute),
     )
-    refusals = RefusalAudit(edge.store, edge.clock, attempts)
-    keyring = Authenticator(edge.store, edge.clock, rates)
+    refusals = RefusalAudit(context.store, context.clock, attempts)
+    authenticator = Authenticator(context.store, context.clock, rates)
     if public:
-        routes = ApiRoutes(app.router.routes, keyring, edge.limits)
-        _add_submissions(app, edge, keyring, SubmissionPipeline(edge, keyring, rates, refusals, attempts))
-        _add_emails(routes, edge, refusals, attempts)
-        _add_administration(routes, edge)
-    _add_operations(app, edge, keyring)
+        routes = ApiRoutes(app.router.routes, authenticator, context.limits)
+        _add_submissions(
+            app, context, authenticator, SubmissionPipeline(context, authenticator, rates, refusals, attempts)
+        )
+        _add_emails(routes, context, refusals, attempts)
+        _add_administration(routes, context)
+    _add_operations(app, context, authenticator)
     if public:
-        _add_docs(app, edge)
-        _add_unsupported(app, keyring)
-    entrance.set_routes(app, rates, refusals)
+        _add_docs(app, context)
+        _add_unsupported(app, authenticator)
+    middleware.set_routes(app, rates, refusals)
 
 
 def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> RequestMiddleware:
@@ -126,12 +128,14 @@ def _plain_app() -> FastAPI:
     return app
 
 
-def _add_submissions(app: FastAPI, edge: ApiContext, keyring: Authenticator, pipeline: SubmissionPipeline) -> None:
+def _add_submissions(
+    app: FastAPI, context: ApiContext, authenticator: Authenticator, pipeline: SubmissionPipeline
+) -> None:
     """Add the routes that take emails. The first match is used, so POST /emails, the hot path, comes first."""
-    postmark, refuse = PostmarkRoutes(keyring, pipeline), unsupported.UnsupportedRoutes(keyring).refuse
+    postmark, refuse = PostmarkRoutes(authenticator, pipeline), unsupported.UnsupportedRoutes(authenticator).refuse
     app.add_api_route("/emails", SendRoute(pipeline).send, methods=["POST"])
     app.add_api_route("/emails/batch", BatchRoute(pipeline).send, methods=["POST"])
-    app.add_api_route("/emails/validate", ValidateRoute(edge, pipeline).validate, methods=["POST"])
+    app.add_api_route("/emails/validate", ValidateRoute(context, pipeline).validate, methods=["POST"])
     app.add_api_route(SEND_PATH, postmark.send, methods=["POST"])
     app.add_api_route(BATCH_PATH, postmark.send_batch, methods=["POST"])
     for path in TEMPLATE_PATHS:
@@ -141,10 +145,10 @@ def _add_submissions(app: FastAPI, edge: ApiContext, keyring: Authenticator, pip
         app.add_api_route(path, refuse, methods=[*unsupported.METHODS])
 
 
-def _add_emails(routes: ApiRoutes, edge: ApiContext, refusals: RefusalAudit, attempts: AttemptLimiter) -> None:
-    emails, schedule = EmailRoutes(edge), ScheduleRoutes(edge, refusals)
-    attachments, erasures = AttachmentRoutes(edge), EraseRoutes(edge)
-    routes.add("/emails", ListRoute(edge).list_)
+def _add_emails(routes: ApiRoutes, context: ApiContext, refusals: RefusalAudit, attempts: AttemptLimiter) -> None:
+    emails, schedule = EmailRoutes(context), ScheduleRoutes(context, refusals)
+    attachments, erasures = AttachmentRoutes(context), EraseRoutes(context)
+    routes.add("/emails", ListRoute(context).list_)
     routes.add("/emails/erase", erasures.erase_address, "POST")
     routes.add("/emails/{id:but_words}", emails.show)
     routes.add("/emails/{id:but_words}", schedule.reschedule, "PATCH", admit=attempts.admit)
@@ -157,8 +161,8 @@ def _add_emails(routes: ApiRoutes, edge: ApiContext, refusals: RefusalAudit, att
     routes.add("/emails/{id}/erase", erasures.erase, "POST")
 
 
-def _add_administration(routes: ApiRoutes, edge: ApiContext) -> None:
-    mailboxes, webhooks, keys = MailboxRoutes(edge), WebhookRoutes(edge), KeyRoutes(edge)
+def _add_administration(routes: ApiRoutes, context: ApiContext) -> None:
+    mailboxes, webhooks, keys = MailboxRoutes(context), WebhookRoutes(context), KeyRoutes(context)
     routes.add("/mailboxes", mailboxes.list_)
     routes.add("/mailboxes/{name}/hold", mailboxes.hold, "POST")
     routes.add("/mailboxes/{name}/release", mailboxes.release, "POST")
@@ -179,24 +183,24 @@ def _add_administration(routes: ApiRoutes, edge: ApiContext) -> None:
     routes.add("/keys/{id}", keys.revise, "PATCH")
     routes.add("/keys/{id}", keys.revoke, "DELETE")
     routes.add("/keys/{id}/rotate", keys.rotate, "POST")
-    routes.add("/audit", AuditRoute(edge).list_)
+    routes.add("/audit", AuditRoute(context).list_)
 
 
-def _add_operations(app: FastAPI, edge: ApiContext, keyring: Authenticator) -> None:
-    health = HealthRoutes(edge, keyring)
+def _add_operations(app: FastAPI, context: ApiContext, authenticator: Authenticator) -> None:
+    health = HealthRoutes(context, authenticator)
     app.add_api_route("/healthz", health.alive, methods=[*_GET])
     app.add_api_route("/readyz", health.ready, methods=[*_GET])
-    if edge.metrics_text is not None:
-        app.add_api_route("/metrics", MetricsRoute(edge.metrics_text).get, methods=[*_GET])
+    if context.metrics_text is not None:
+        app.add_api_route("/metrics", MetricsRoute(context.metrics_text).get, methods=[*_GET])
 
 
-def _add_docs(app: FastAPI, edge: ApiContext) -> None:
-    docs = DocsRoutes(app.router.routes, edge.root_path)
+def _add_docs(app: FastAPI, context: ApiContext) -> None:
+    docs = DocsRoutes(app.router.routes, context.root_path)
     app.add_api_route("/openapi.json", docs.specification, methods=[*_GET])
     app.add_api_route("/docs", docs.page, methods=[*_GET])
 
 
-def _add_unsupported(app: FastAPI, keyring: Authenticator) -> None:
-    refuse = unsupported.UnsupportedRoutes(keyring).refuse
+def _add_unsupported(app: FastAPI, authenticator: Authenticator) -> None:
+    refuse = unsupported.UnsupportedRoutes(authenticator).refuse
     for path in unsupported.PATHS:
         app.add_api_route(path, refuse, methods=[*unsupported.METHODS])

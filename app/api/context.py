@@ -12,7 +12,7 @@ from app.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Limits of one request. Sizes in bytes, times in seconds."""
 
     max_body_bytes: int
@@ -39,7 +39,7 @@ class ApiContext:
     default_sender: str | None
     capacities: Mapping[str, MailboxLimits]  # of the mailboxes, by name
     credential_expiries: Mapping[str, Callable[[], CredentialExpiry | None]]  # by mailbox name
-    limits: Limits
+    limits: RequestLimits
     readiness: Callable[[], Awaitable[Readiness]]
     deep_check: Callable[[], Awaitable[DeepCheck]]
     draining: Callable[[], bool]

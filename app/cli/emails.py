@@ -20,7 +20,7 @@ from app.mail.lifecycle import MessageState
 from app.mail.message.address import AddressError
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
-from app.store.erase import Outcome
+from app.store.erase import EraseOutcome
 from app.store.records import AttemptRecord, Change, Email
 
 commands = typer.Typer(no_args_is_help=True)
@@ -109,7 +109,7 @@ def _erase_ids(ids: Sequence[UUID]) -> list[typer.Exit]:
     outcomes = with_store(lambda store: store.erase(ids, Clock().now(), ACTOR))
     failures = []
     for id, outcome in outcomes.items():
-        if outcome is Outcome.MISSING:
+        if outcome is EraseOutcome.MISSING:
             failures.append(_not_found(id))
         elif isinstance(outcome, MessageState):
             failures.append(end(Exit.FAILED, f"{id}: {NotEnded(outcome).message}"))

@@ -28,7 +28,7 @@ from app.console.request import (
     PageError,
     read_form,
 )
-from app.console.session import Session, Sessions
+from app.console.session import ConsoleSession, Sessions
 from app.console.templates_env import STATIC_FILES, static_file
 from app.console.webhooks import WebhookPage
 from app.store import StoreError
@@ -147,12 +147,12 @@ class Console:
             raise INVALID_TOKEN
         return ConsoleRequest(request, self._sessions, session, now, fields)
 
-    def _read_cookies(self, request: Request, now: float) -> list[Session]:
+    def _read_cookies(self, request: Request, now: float) -> list[ConsoleSession]:
         """Return the sessions of valid cookies, an operator's first. They may have been logged out."""
         cookies = (request.cookies.get(name) for name in (OPERATOR_COOKIE, GUEST_COOKIE))
         return [found for cookie in cookies if (found := self._sessions.read(cookie, now))]
 
-    async def _active_session(self, request: Request, now: float) -> Session | None:
+    async def _active_session(self, request: Request, now: float) -> ConsoleSession | None:
         """Return the first session that was not logged out."""
         for session in self._read_cookies(request, now):
             if not session.operator or not await self._store.session_ended(session.nonce):

@@ -29,7 +29,7 @@ MAY_DUPLICATE = PageError(
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartSummary:
     """Part of an email's content; size in bytes."""
 
     type: str
@@ -91,7 +91,7 @@ class EmailPage:
             log(id, key=ACTOR)
         return request.redirect(f"/emails/{id}", done=action if change.applied else "late")
 
-    async def _parts(self, email: Email) -> list[Part] | None:
+    async def _parts(self, email: Email) -> list[PartSummary] | None:
         """Return the parts of the content, or None if it was removed or is too large to parse for a page."""
         readable = email.content_removed_at is None and email.size <= MAX_PARSED_SIZE
         content = await self._context.store.content(email.id) if readable else None
@@ -117,9 +117,11 @@ def may_duplicate(email: Email) -> bool:
     return email.state in (MessageState.HELD, MessageState.DONE) and (email.possible_duplicate or in_doubt)
 
 
-def parts(content: bytes) -> list[Part]:
+def parts(content: bytes) -> list[PartSummary]:
     """Return the parts of a message. Takes milliseconds, so call it outside of the event loop."""
-    return [Part(one.head.get_content_type(), one.head.get_filename() or "", one.size) for one in mime.parts(content)]
+    return [
+        PartSummary(one.head.get_content_type(), one.head.get_filename() or "", one.size) for one in mime.parts(content)
+    ]
 
 
 def _id(request: ConsoleRequest) -> UUID:

@@ -13,7 +13,7 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane
 from app.store.read import email_filters
 from app.store.read.last_event import last_event
-from app.store.read.records import Page, Selection
+from app.store.read.records import MessagePage, Selection
 from app.store.records import Email
 
 ROWS_PER_PAGE = 50
@@ -34,7 +34,7 @@ class EmailListPage:
         """GET /console/emails. If a filter is invalid, the page shows the error and no emails."""
         given = {name: request.query.get(name, "").strip() for name in _RULES}
         error = ""
-        found = Page((), None)
+        found = MessagePage((), None)
         backwards = bool(given["before"])
         try:
             selection = _selection(given)
@@ -61,7 +61,7 @@ def state_label(email: Email, now: float) -> str:
     return str(MessageState.HELD if email.state is MessageState.HELD else last_event(email, now))
 
 
-def _adjacent_pages(found: Page, given: Mapping[str, str]) -> tuple[UUID | None, UUID | None]:
+def _adjacent_pages(found: MessagePage, given: Mapping[str, str]) -> tuple[UUID | None, UUID | None]:
     """Return the cursors of the next older and the next newer page; None if there is none."""
     first, last = (found.emails[0].id, found.emails[-1].id) if found.emails else (None, None)
     if given["before"]:

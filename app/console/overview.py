@@ -31,7 +31,7 @@ _STATES: tuple[Literal["ready", "resting", "active", "held"], ...] = ("ready", "
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class CurrentProblem:
     """Problem that an operator can fix."""
 
     explanation: Explanation
@@ -122,22 +122,24 @@ def _lanes(backlog: Backlog, pools: Iterable[str], now: float) -> list[LaneView]
     return views
 
 
-def _readiness_problems(readiness: Readiness) -> Iterator[Problem]:
+def _readiness_problems(readiness: Readiness) -> Iterator[CurrentProblem]:
     for reason in readiness.reasons:
         shown = reason.as_json(names=True)
         link = mailbox_path(reason.mailbox) if reason.mailbox else ""
-        yield Problem(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, severe=True)
+        yield CurrentProblem(Explanation(shown["summary"], shown["fix"]), reason.mailbox, link, severe=True)
 
 
-def _store_problems(state: _StoreState) -> Iterator[Problem]:
+def _store_problems(state: _StoreState) -> Iterator[CurrentProblem]:
     """Return problems that do not affect the readiness of Postern."""
     if state.held:
         emails = "1 email is" if state.held == 1 else f"{state.held:,} emails are"
-        yield Problem(Explanation(f"{emails} held until an operator decides.", _HELD_FIX), link="/emails?state=held")
+        yield CurrentProblem(
+            Explanation(f"{emails} held until an operator decides.", _HELD_FIX), link="/emails?state=held"
+        )
     for one in state.webhooks:
         if one.status is WebhookStatus.DISABLED and one.reason:
             explanation = Explanation(f"A webhook is disabled: {one.reason}", _WEBHOOK_FIX)
-            yield Problem(fill_placeholders(explanation, {"id": str(one.id)}), link="/webhooks")
+            yield CurrentProblem(fill_placeholders(explanation, {"id": str(one.id)}), link="/webhooks")
 
 
 def _upcoming_expiries(mailboxes: Sequence[MailboxView], now: float) -> list[UpcomingExpiry]:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.console.session import Session, Sessions
+from app.console.session import ConsoleSession, Sessions
 from app.console.templates_env import HEADERS, render_page
 from app.store.keys.audit_records import Actor
 
@@ -34,7 +34,7 @@ class ConsoleRequest:
 
     http: Request
     sessions: Sessions
-    session: Session | None
+    session: ConsoleSession | None
     now: float
     form: Mapping[str, str] = field(default_factory=dict)
 
@@ -75,7 +75,7 @@ class ConsoleRequest:
         location = f"{self.home}{path}" + (f"?{urlencode(query)}" if query else "")
         return RedirectResponse(location, 303, HEADERS)
 
-    def set_session(self, response: Response, session: Session) -> Response:
+    def set_session(self, response: Response, session: ConsoleSession) -> Response:
         """Set the session cookie: HttpOnly, SameSite=Strict, Secure if this request came over TLS.
 
         It has no Path attribute, so the browser sends it to all paths beside /login, whatever prefix a gateway adds.

@@ -25,7 +25,7 @@ _MAX_ADDRESSES = 1000  # with stored attempts
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ConsoleSession:
     """Session of a browser: an operator after login, a guest before. `expires_at` is in epoch seconds."""
 
     operator: bool
@@ -44,16 +44,16 @@ class Sessions:
         """Return whether the password is right. The comparison takes constant time."""
         return hmac.compare_digest(sha256(password.encode("utf-8", "surrogatepass")).digest(), self._password)
 
-    def begin(self, now: float, *, operator: bool) -> Session:
+    def begin(self, now: float, *, operator: bool) -> ConsoleSession:
         """Create a session that lasts SESSION_LIFETIME."""
-        return Session(operator, float(int(now + SESSION_LIFETIME)), secrets.token_hex(16))
+        return ConsoleSession(operator, float(int(now + SESSION_LIFETIME)), secrets.token_hex(16))
 
-    def cookie(self, session: Session) -> str:
+    def cookie(self, session: ConsoleSession) -> str:
         """Return the cookie value: kind, expiry and nonce, and their signature."""
         body = f"{'operator' if session.operator else 'guest'}.{session.expires_at:.0f}.{session.nonce}"
         return f"{body}.{self._sign('cookie', body)}"
 
-    def read(self, cookie: str | None, now: float) -> Session | None:
+    def read(self, cookie: str | None, now: float) -> ConsoleSession | None:
         """Return the session of a valid cookie that has not expired, or None. Logouts are in the store, not here."""
         body, _, signature = (cookie or "").rpartition(".")
         if not (signature.isascii() and hmac.compare_digest(signature, self._sign("cookie", body))):
@@ -61,13 +61,13 @@ class Sessions:
         kind, expires_at, nonce = body.split(".")
         if now >= float(expires_at):
             return None
-        return Session(kind == "operator", float(expires_at), nonce)
+        return ConsoleSession(kind == "operator", float(expires_at), nonce)
 
-    def token(self, session: Session) -> str:
+    def token(self, session: ConsoleSession) -> str:
         """Return the CSRF token of this session's forms."""
         return self._sign("form", session.nonce)
 
-    def check_csrf_token(self, session: Session, token: str) -> bool:
+    def check_csrf_token(self, session: ConsoleSession, token: str) -> bool:
         """Return whether the token is that of the session."""
         return token.isascii() and hmac.compare_digest(token, self.token(session))
 

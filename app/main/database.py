@@ -11,7 +11,7 @@ from app.store import Store, StoreUnreachableError
 from app.store.db.engine import database_file
 from app.store.db.file_lock import DatabaseFileLock
 from app.store.db.writer import OnDue
-from app.store.keys.setting_key import BY, Outcome
+from app.store.keys.setting_key import BY, SettingKeyOutcome
 
 DATABASE_RETRY_DELAY = 5.0  # seconds between attempts to connect to an unreachable database server
 
@@ -53,8 +53,8 @@ async def apply_setting_key(store: Store, settings: Settings, now: float) -> Non
     hashed = None if secret is None else digest(secret.get_secret_value())
     applied = await store.apply_setting(hashed, now)
     for id in applied.revoked:
-        logs.key_changed(id, what=Outcome.REVOKED, key=BY.name)
-    if applied.key is not None and applied.outcome in (Outcome.CREATED, Outcome.REPLACED):
+        logs.key_changed(id, what=SettingKeyOutcome.REVOKED, key=BY.name)
+    if applied.key is not None and applied.outcome in (SettingKeyOutcome.CREATED, SettingKeyOutcome.REPLACED):
         logs.key_changed(applied.key, what=applied.outcome, key=BY.name)
-    elif applied.key is not None and applied.outcome is Outcome.IGNORED:
+    elif applied.key is not None and applied.outcome is SettingKeyOutcome.IGNORED:
         logs.key_ignored(applied.key)

@@ -14,8 +14,7 @@ from typing import Self
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs, metrics, tracing
-from app.api import ApiContext, create_metrics_app, create_middleware, mount_routes
-from app.api import Limits as BodyLimits
+from app.api import ApiContext, RequestLimits, create_metrics_app, create_middleware, mount_routes
 from app.api.http.memory_budget import MemoryBudget
 from app.api.problems.transport import transport_responses
 from app.api.server.middleware import RequestMiddleware
@@ -245,7 +244,7 @@ class Postern:
                 for one in pool.mailboxes
             },
             credential_expiries=self._credential_expiries,
-            limits=BodyLimits(
+            limits=RequestLimits(
                 max_body_bytes=settings.max_body_bytes,
                 max_message_bytes=settings.max_message_bytes,
                 max_bytes_in_flight=_bytes_in_flight(settings),

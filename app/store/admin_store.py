@@ -9,9 +9,9 @@ from app.store import erase
 from app.store.db import vacuum
 from app.store.db.reader import Reader
 from app.store.db.writer import Writer
-from app.store.erase import Erased, Erasure, Outcome
+from app.store.erase import Erased, EraseOutcome, Erasure
 from app.store.keys import audit, ended_sessions, keys, setting_key
-from app.store.keys.audit_records import Actor, AuditRecord, Refusal
+from app.store.keys.audit_records import Actor, AuditRecord, CountedEntry
 from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, NewKey, Revocation
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import HoldRequest
@@ -77,7 +77,7 @@ class AdminStore:
 
     # Audit
 
-    async def record_refusals(self, refusals: Sequence[Refusal]) -> None:
+    async def record_refusals(self, refusals: Sequence[CountedEntry]) -> None:
         """Record refused sends in the audit; equal refusals of one period are one entry."""
         await self._write(audit.record_refusals, refusals)
 
@@ -87,7 +87,7 @@ class AdminStore:
 
     # Erasure
 
-    async def erase(self, ids: Sequence[UUID], now: float, by: Actor) -> dict[UUID, Outcome | MessageState]:
+    async def erase(self, ids: Sequence[UUID], now: float, by: Actor) -> dict[UUID, EraseOutcome | MessageState]:
         """Erase these emails in small steps; return by id the outcome, or the state of one that has not ended.
 
         Emails that have not ended are not changed. Call `scrub` afterwards.
@@ -100,7 +100,7 @@ class AdminStore:
         while True:
             found = await self._read(partial(erase.find, address=address, after=after))
             outcomes = await self._erase(found.over, now, by, "address")
-            count += sum(outcome is Outcome.ERASED for outcome in outcomes.values())
+            count += sum(outcome is EraseOutcome.ERASED for outcome in outcomes.values())
             waiting += found.waiting
             waiting += (id for id, outcome in outcomes.items() if isinstance(outcome, MessageState))
             if found.last is None:
@@ -116,8 +116,8 @@ class AdminStore:
 
     async def _erase(
         self, ids: Sequence[UUID], now: float, by: Actor, asked: str
-    ) -> dict[UUID, Outcome | MessageState]:
-        left, outcomes = list(dict.fromkeys(ids)), dict[UUID, Outcome | MessageState]()
+    ) -> dict[UUID, EraseOutcome | MessageState]:
+        left, outcomes = list(dict.fromkeys(ids)), dict[UUID, EraseOutcome | MessageState]()
         while left:
             step = Erasure(tuple(left[:BATCH_SIZE]), now, by, asked)
             outcomes |= await self._write(erase.erase, step, batchable=True)

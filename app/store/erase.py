@@ -30,7 +30,7 @@ _MARK = asdict(ERASED)
 _Row = Row[*tuple[Any, ...]]
 
 
-class Outcome(StrEnum):
+class EraseOutcome(StrEnum):
     """Result of the erasure of one email."""
 
     ERASED = "erased"
@@ -96,7 +96,7 @@ _ERASE_DELIVERY = update(webhook_deliveries).where(_d.number == bindparam("which
 _ERASE_EVENT = update(webhook_events).where(_e.id == _OF)
 
 
-def erase(connection: Connection, batch: Sequence[Erasure]) -> list[dict[UUID, Outcome | MessageState]]:
+def erase(connection: Connection, batch: Sequence[Erasure]) -> list[dict[UUID, EraseOutcome | MessageState]]:
     """Return for each the outcome by id, or the state of an email that has not ended.
 
     Ids left out were not reached, because one call is limited: repeat the call with them.
@@ -138,19 +138,19 @@ def _bounded(rows: Sequence[_Row]) -> Iterator[_Row]:
     )
 
 
-def _answer(id: UUID, rows: Mapping[UUID, _Row], chosen: Mapping[UUID, _Row]) -> Outcome | MessageState | None:
+def _answer(id: UUID, rows: Mapping[UUID, _Row], chosen: Mapping[UUID, _Row]) -> EraseOutcome | MessageState | None:
     if (row := rows.get(id)) is None:
-        return Outcome.MISSING
+        return EraseOutcome.MISSING
     if id in chosen:
-        return Outcome.ERASED
+        return EraseOutcome.ERASED
     if row.state not in ENDED_STATES:
         return MessageState(row.state)
-    return Outcome.ALREADY_ERASED if row.explanation == _MARK else None
+    return EraseOutcome.ALREADY_ERASED if row.explanation == _MARK else None
 
 
-def _entry(asked: Erasure, answers: Mapping[UUID, Outcome | MessageState]) -> Entry | None:
+def _entry(asked: Erasure, answers: Mapping[UUID, EraseOutcome | MessageState]) -> Entry | None:
     """Return the audit entry. It has no address, because the audit is stored longer than the emails."""
-    ids = [str(id) for id, answer in answers.items() if answer is Outcome.ERASED]
+    ids = [str(id) for id, answer in answers.items() if answer is EraseOutcome.ERASED]
     if not ids:
         return None
     subject = ids[0] if len(ids) == 1 else f"{len(ids)} emails"

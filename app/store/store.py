@@ -46,7 +46,7 @@ from app.store.queue import (
 )
 from app.store.queue.fair_queue import LaneKey
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
-from app.store.read.records import Backlog, Page, QueuePosition, Selection
+from app.store.read.records import Backlog, MessagePage, QueuePosition, Selection
 from app.store.records import (
     ANYWHERE,
     ELSEWHERE,
@@ -119,17 +119,22 @@ class Store(AdminStore):
     # Submission
 
     async def accept(
-        self, acceptances: Sequence[Acceptance], once: Idempotency | None = None, budget: RateLimit | None = None
+        self,
+        acceptances: Sequence[Acceptance],
+        idempotency: Idempotency | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> Accepted | IdempotencyConflict | RateLimited:
         """Store the messages and the Idempotency-Key, and charge the API key's rate limit, in one commit.
 
-        All messages have the same API key; with `once` there is at least one. Returns `Accepted` with their ids in
-        order, or with those of the first request with this Idempotency-Key; `IdempotencyConflict` if that request was
-        another one; `RateLimited` if the `budget` is exceeded. Raises AlreadyStoredError if one of the ids is stored
-        already.
+        All messages have the same API key; with `idempotency` there is at least one. Returns `Accepted` with their ids
+        in order, or with those of the first request with this Idempotency-Key; `IdempotencyConflict` if that request
+        was another one; `RateLimited` if the `rate_limit` is exceeded. Raises AlreadyStoredError if one of the ids is
+        stored already.
         """
         hints = frozenset(WorkHint(one.pool, one.lane is Lane.URGENT) for one in acceptances)
-        return await self._write(accept.accept, accept.Request(tuple(acceptances), once, budget), hints=hints)
+        return await self._write(
+            accept.accept, accept.Request(tuple(acceptances), idempotency, rate_limit), hints=hints
+        )
 
     # Relay: claim, attempt, settle
 
@@ -284,7 +289,7 @@ class Store(AdminStore):
         """Return the newest messages of a key (None: of all keys), without their attempts."""
         return list((await self.list_emails(Selection(key_id=key_id, state=state), limit, 0.0)).emails)
 
-    async def list_emails(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> Page:
+    async def list_emails(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> MessagePage:
         """Return up to `limit` messages of the selection, the newest or the oldest, without their attempts.
 
         The newest comes first in both cases. `now` decides `last_event`. A page reads a limited number of rows, so it
@@ -332,7 +337,9 @@ class Store(AdminStore):
 
     async def reschedule(self, id: UUID, at: float, now: float, key_id: UUID | None = None) -> Change | None:
         """Change the send time of a scheduled message to `at`; a time in the past means now."""
-        return await self._write(reschedule.reschedule, reschedule.Reschedule(id, at, now, key_id), hints=ANYWHERE)
+        return await self._write(
+            reschedule.reschedule, reschedule.RescheduleRequest(id, at, now, key_id), hints=ANYWHERE
+        )
 
     async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:
         """Confirm the delivery of a held message: it is done, its pending recipients count as relayed."""
@@ -426,11 +433,11 @@ class Store(AdminStore):
         self, webhook: UUID, limit: int, now: float, lease_until: float
     ) -> list[ClaimedDelivery]:
         """Claim up to `limit` due deliveries of an endpoint, only the first of each subject, until `lease_until`."""
-        return await self._write(deliveries.claim, deliveries.ClaimRequest(webhook, limit, now, lease_until))
+        return await self._write(deliveries.claim, deliveries.DeliveryClaim(webhook, limit, now, lease_until))
 
     async def recover_deliveries(self, now: float, until: float) -> None:
         """Make deliveries due now whose lease ends by `until`. Only if no other process dispatches."""
-        await self._write(deliveries.recover, deliveries.ExpiredLeases(now, until))
+        await self._write(deliveries.recover, deliveries.ExpiredDeliveryLeases(now, until))
 
     async def settle_delivery(self, result: DeliveryResult) -> bool:
         """Write the outcome of a delivery attempt. False: the lease was lost and nothing is written."""

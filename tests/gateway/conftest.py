@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api import Limits
+from app.api import RequestLimits
 from tests.contract.api.server import ApiServer, open_server
 from tests.gateway.gateways import KINDS, Gateway, gateway, installed
 
@@ -24,7 +24,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """Postern with the default limits that trusts the gateway."""
-    limits = Limits(max_body_bytes=50 * MIB, max_message_bytes=35 * MIB, max_bytes_in_flight=400 * MIB)
+    limits = RequestLimits(max_body_bytes=50 * MIB, max_message_bytes=35 * MIB, max_bytes_in_flight=400 * MIB)
     with open_server(tmp_path_factory.mktemp("inner"), limits=limits, forwarders=(FORWARDER,)) as door:
         yield door
 

@@ -38,20 +38,20 @@ class RateLimitHeaders:
         """Record the usage that the store reported."""
         self._used[key_id] = usage.joined(self._used.get(key_id, UNUSED))
 
-    def check(self, key_id: UUID, budget: RateLimit, amount: Amount) -> None:
-        """Refuse early what the store would refuse, by the last known usage. Raises BudgetSpent."""
+    def check(self, key_id: UUID, rate_limit: RateLimit, amount: Amount) -> None:
+        """Refuse early what the store would refuse, by the last known usage. Raises RateLimitExceeded."""
         now = self._now()
         usage = self._used.get(key_id, UNUSED).at(now)
-        if (window := budget.exceeded(usage, amount)) is not None:
+        if (window := rate_limit.exceeded(usage, amount)) is not None:
             raise RateLimitExceeded(window, amount, now)
 
     def headers(self, key: Key) -> Headers:
         """Return the headers of the window with the fewest messages left; constants without a limit."""
-        budget = key.policy.rate_limit
-        if budget is None:
+        rate_limit = key.policy.rate_limit
+        if rate_limit is None:
             return _UNLIMITED
         now = self._now()
-        window = budget.tightest(self._used.get(key.id, UNUSED).at(now))
+        window = rate_limit.tightest(self._used.get(key.id, UNUSED).at(now))
         if window is None:
             return _UNLIMITED
         return _headers(window.limit, window.remaining, max(1, math.ceil(window.end - now)))

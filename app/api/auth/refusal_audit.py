@@ -23,7 +23,7 @@ from app.logs.format import mask_addresses
 from app.mail.lifecycle import MessageState
 from app.quota import Quota
 from app.store import Store, StoreError
-from app.store.keys.audit_records import Action, Actor, Entry, Refusal
+from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key
 
 KEY_CHECKED_FOR = 1.0  # seconds for which the result of a key lookup is cached
@@ -84,7 +84,7 @@ class RefusalAudit:
         self._store = store
         self._clock = clock
         self._attempts = attempts
-        self._counted: dict[_Kind, Refusal] = {}
+        self._counted: dict[_Kind, CountedEntry] = {}
         self._task: asyncio.Task[None] | None = None
 
     def record(self, scope: Scope, problem: Problem) -> None:
@@ -109,7 +109,7 @@ class RefusalAudit:
         self._counted[kind] = (
             replace(known, last_at=now, times=known.times + 1)
             if known
-            else Refusal(entry(now), now, 1, "/".join(map(str, kind)))
+            else CountedEntry(entry(now), now, 1, "/".join(map(str, kind)))
         )
         if self._task is None:
             self._task = asyncio.ensure_future(self._write_soon())

@@ -21,7 +21,7 @@ from app.api.problems.problem import ErrorName, NoEmail, NotEnded
 from app.api.problems.validation import string
 from app.mail import erasure
 from app.mail.lifecycle import MessageState
-from app.store.erase import Outcome
+from app.store.erase import EraseOutcome
 
 LISTED = 100  # ids in an answer
 
@@ -78,11 +78,11 @@ class EraseRoutes:
         """POST /emails/{id}/erase: remove the personal data of an ended email."""
         store = self._context.store
         outcome = (await store.erase([id], self._context.clock.now(), request.actor))[id]
-        if outcome is Outcome.MISSING:
+        if outcome is EraseOutcome.MISSING:
             raise NoEmail(id)
         if isinstance(outcome, MessageState):
             raise NotEnded(outcome)
-        logs.erased(int(outcome is Outcome.ERASED), key=request.key.name, scrubbed=await store.scrub())
+        logs.erased(int(outcome is EraseOutcome.ERASED), key=request.key.name, scrubbed=await store.scrub())
         return email_id_response(id)
 
     @operation(

@@ -45,8 +45,8 @@ _DRY_RUN = SubmissionEndpoint("/emails/validate", dry_run=True)
 class ValidateRoute:
     """Route of the validation."""
 
-    def __init__(self, edge: ApiContext, pipeline: SubmissionPipeline) -> None:
-        self._edge = edge
+    def __init__(self, context: ApiContext, pipeline: SubmissionPipeline) -> None:
+        self._context = context
         self._pipeline = pipeline
 
     @operation(
@@ -83,5 +83,5 @@ class ValidateRoute:
             return None
         if would_be.due_at > now:
             return would_be.due_at
-        position = await self._edge.store.position_of_next(would_be.pool, would_be.lane, would_be.key_id, now)
-        return estimate(now, position, self._edge.capacities, now)
+        position = await self._context.store.position_of_next(would_be.pool, would_be.lane, would_be.key_id, now)
+        return estimate(now, position, self._context.capacities, now)

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from app.api.auth.authenticator import Authenticator
-from app.api.context import Limits
+from app.api.context import RequestLimits
 from app.api.http import body, strict_json
 from app.api.http.json_input import JsonInput
 from app.api.http.memory_budget import UNCHARGED_SIZE
@@ -64,7 +64,7 @@ class _CheckedRoute(APIRoute):
         endpoint: Callable[..., Any],
         methods: Sequence[str],
         authenticator: Authenticator,
-        limits: Limits,
+        limits: RequestLimits,
         admit: Admit | None,
     ) -> None:
         self._authenticator = authenticator
@@ -127,7 +127,7 @@ class ApiRoute(Route):
 class ApiRoutes:
     """Adds such routes to those of a router."""
 
-    def __init__(self, routes: list[BaseRoute], authenticator: Authenticator, limits: Limits) -> None:
+    def __init__(self, routes: list[BaseRoute], authenticator: Authenticator, limits: RequestLimits) -> None:
         self._routes = routes
         self._authenticator = authenticator
         self._limits = limits

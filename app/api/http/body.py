@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from app.api.auth.refusal_audit import KEY_CHECKED_FOR
-from app.api.context import Limits
+from app.api.context import RequestLimits
 from app.api.http.headers import header
 from app.api.http.memory_budget import UNCHARGED_SIZE, memory_budget
 from app.api.problems.problem import MalformedBody
@@ -21,7 +21,7 @@ from app.http_server.server import BODY_COMPLETE
 _CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}  # with the only supported value
 
 
-async def read(request: Request, limits: Limits, most: int | None = None) -> bytes | bytearray:
+async def read(request: Request, limits: RequestLimits, most: int | None = None) -> bytes | bytearray:
     """Return the whole body; `most` replaces the usual limit in bytes. Raises BodyTooLarge, BodyBudgetExhausted (both
     before reading, if the length is announced), UnsupportedCoding, RequestBodyTimeout, MalformedBody, and InvalidKey if
     the API key was revoked meanwhile."""
@@ -47,7 +47,7 @@ async def read(request: Request, limits: Limits, most: int | None = None) -> byt
     return body
 
 
-def _extend(timer: asyncio.Timeout, began: float, limits: Limits, size: int) -> None:
+def _extend(timer: asyncio.Timeout, began: float, limits: RequestLimits, size: int) -> None:
     """Extend the deadline to the time that so many bytes take at the minimum rate."""
     allowed = limits.body_grace_seconds + size / limits.body_bytes_per_second
     timer.reschedule(began + min(limits.body_seconds, allowed))

@@ -18,8 +18,8 @@ from app.quota import Quota, network
 
 UNCHARGED_SIZE = 64 * 1024  # bytes of a body or a response that are not charged; urgent mail is small
 INLINE_SIZE = 256 * 1024  # bytes; parsing or composing more would block all other requests
-MEMORY_BUDGET = "postern.room"  # key of the MemoryBudget in the scope of every request
-_CHARGED = "postern.held"  # scope key: the bytes charged to the request, and their holders
+MEMORY_BUDGET = "postern.memory_budget"  # key of the MemoryBudget in the scope of every request
+_CHARGED = "postern.charged"  # scope key: the bytes charged to the request, and their holders
 
 
 class MemoryBudget:

@@ -42,8 +42,8 @@ _OF_BATCH = (
 class PostmarkRoutes:
     """Routes under /email."""
 
-    def __init__(self, keyring: Authenticator, pipeline: SubmissionPipeline) -> None:
-        self._keyring = keyring
+    def __init__(self, authenticator: Authenticator, pipeline: SubmissionPipeline) -> None:
+        self._authenticator = authenticator
         self._pipeline = pipeline
 
     @operation(
@@ -95,13 +95,13 @@ class PostmarkRoutes:
 
     async def refuse_template(self, request: Request) -> Response:
         """POST /email/withTemplate and the like: refused after authentication."""
-        await self._keyring.any_key(_with_bearer(request))
+        await self._authenticator.any_key(_with_bearer(request))
         sentence = "This relay has no templates. Send the finished HtmlBody or TextBody to /email."
         raise Invalid([FieldError("template", sentence, reason="unsupported_field")])
 
     async def refuse(self, request: Request) -> Response:
         """Other paths of Postmark under /email: refused after authentication."""
-        await self._keyring.any_key(_with_bearer(request))
+        await self._authenticator.any_key(_with_bearer(request))
         sentence = f"{request.scope['path']} is not available on this relay. Use POST /email and POST /email/batch."
         raise NotFound(sentence, reason="unsupported_resource")
 

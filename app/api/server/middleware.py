@@ -49,11 +49,11 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: FastAPI, draining: Callable[[], bool], room: MemoryBudget | None = None, root_path: str = ""
+        self, app: FastAPI, draining: Callable[[], bool], body_budget: MemoryBudget | None = None, root_path: str = ""
     ) -> None:
         self._root_path = root_path
         self._draining = draining
-        self._room = room or MemoryBudget(0)
+        self._body_budget = body_budget or MemoryBudget(0)
         self._requests = Quota(sys.maxsize, MAX_REQUESTS_PER_CALLER)
         self.set_routes(app)
 
@@ -77,7 +77,7 @@ class RequestMiddleware:
         request_id, caller = _request_id(scope), Caller(self._requests)
         path = paths.route_path(scope["path"], self._root_path)
         facts = {"app": self._app, "path": path, "request_id": request_id.decode()}
-        scope.update(facts | {"caller": caller, MEMORY_BUDGET: self._room})
+        scope.update(facts | {"caller": caller, MEMORY_BUDGET: self._body_budget})
         logs.bind_request(scope["request_id"])
         started, problem = False, None
 
@@ -100,7 +100,7 @@ class RequestMiddleware:
             if started:
                 raise
         finally:
-            self._room.release(scope)
+            self._body_budget.release(scope)
             if problem is None or started:
                 caller.leave()
         if problem is not None:

@@ -26,12 +26,12 @@ PATHS = (
 class UnsupportedRoutes:
     """Common response of all unsupported routes, for callers with an API key."""
 
-    def __init__(self, keyring: Authenticator) -> None:
-        self._keyring = keyring
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
 
     async def refuse(self, request: Request) -> Response:
         """Refuse with 404 after authentication."""
-        await self._keyring.require(request, RequiredPermission.READ_ACCESS.value)
+        await self._authenticator.require(request, RequiredPermission.READ_ACCESS.value)
         raise NotFound(
             f"{request.scope['path']} is not available on this relay, which only sends emails. "
             "Use POST /emails and GET /emails/{id}.",

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from app.api.problems.problem import ErrorName
 from app.api.problems.validation import validation_error, wrong_type
 from app.api.submission import attachment_content
-from app.api.submission.fields import Entry, warn, warn_of_repair
+from app.api.submission.fields import ListItem, warn, warn_of_repair
 from app.mail.message import mime_parameters
 from app.mail.message.inline_files import Renamed, Unused, bare_id
 from app.mail.message.message import Attachment
@@ -45,7 +45,7 @@ def _media_types() -> mimetypes.MimeTypes:
 _TYPES = _media_types()
 
 
-def read(given: Entry, info: ValidationInfo) -> Attachment:
+def read(given: ListItem, info: ValidationInfo) -> Attachment:
     """Read one attachment; without a name its filename is "" until `named`. Raises `validation_error`."""
     value = given.value
     if not isinstance(value, dict):

@@ -56,7 +56,7 @@ class ValidationContext:
     repaired: bool = False  # lone surrogates anywhere in the request became U+FFFD
 
 
-class Entry(NamedTuple):
+class ListItem(NamedTuple):
     """Element of a list in the request. `at` is its index in the field, "" for a single value."""
 
     at: str
@@ -119,12 +119,12 @@ def address(value: Any, info: ValidationInfo, at: str = "") -> Address:
     return found
 
 
-def entry(given: Entry, info: ValidationInfo) -> Address:
+def entry(given: ListItem, info: ValidationInfo) -> Address:
     """Read one address of a list."""
     return address(given.value, info, given.at)
 
 
-def optional_entry(given: Entry, info: ValidationInfo) -> Address | None:
+def optional_entry(given: ListItem, info: ValidationInfo) -> Address | None:
     """Read one address of an optional list; an empty string, as forms send it, is absent."""
     if isinstance(given.value, str) and not given.value.strip(_BLANK):
         warn(info, ABSENT, at=given.at)
@@ -155,12 +155,12 @@ def sender(value: Any, info: ValidationInfo) -> Address:
     return address(default if value is None else value, info)
 
 
-def addresses(value: Any, info: ValidationInfo) -> list[Entry]:
+def addresses(value: Any, info: ValidationInfo) -> list[ListItem]:
     """Return the entries of a string, a list or null, unparsed."""
     if value is None:
         return []
     if isinstance(value, str):
-        return [Entry("", value)]
+        return [ListItem("", value)]
     if not isinstance(value, list):
         raise validation_error(wrong_type("an address or a list of addresses", value))
     return numbered(limited(value, info))
@@ -174,7 +174,7 @@ def limited(value: L, info: ValidationInfo, at: str = "") -> L:
     return value
 
 
-def required_addresses(value: Any, info: ValidationInfo) -> list[Entry]:
+def required_addresses(value: Any, info: ValidationInfo) -> list[ListItem]:
     """Return at least one entry. An empty tuple, which is no JSON, marks a Postmark email with Cc or Bcc alone."""
     if value == ():
         return []
@@ -236,9 +236,9 @@ def entries(value: Any) -> list[Any]:
     return value
 
 
-def numbered(values: list[Any]) -> list[Entry]:
+def numbered(values: list[Any]) -> list[ListItem]:
     """Return the values with their indices."""
-    return [Entry(f"[{index}]", one) for index, one in enumerate(values)]
+    return [ListItem(f"[{index}]", one) for index, one in enumerate(values)]
 
 
 def scheduled_at(value: Any, info: ValidationInfo) -> float | None:

@@ -151,13 +151,13 @@ class SubmissionPipeline:
     async def _commit(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Sequence[UUID]:
         """Store all of them in one durable commit, and return their ids, or those of the first request with this
         Idempotency-Key. Raises IdempotencyMismatch, RateLimitExceeded, DiskAlmostFull."""
-        budget, amount = key.policy.rate_limit, amount_of(acceptances)
-        if budget is not None and once is None:  # a replay costs nothing, and only the store recognizes one
-            self._rates.check(key.id, budget, amount)
+        rate_limit, amount = key.policy.rate_limit, amount_of(acceptances)
+        if rate_limit is not None and once is None:  # a replay costs nothing, and only the store recognizes one
+            self._rates.check(key.id, rate_limit, amount)
         if not self._context.take_disk(amount.bytes):
             raise DiskAlmostFull
         with tracing.span("commit", *(one.id for one in acceptances)):
-            result = await self._context.store.accept(acceptances, once, budget)
+            result = await self._context.store.accept(acceptances, once, rate_limit)
         if isinstance(result, IdempotencyConflict):
             raise IdempotencyMismatch
         if result.usage is not None:

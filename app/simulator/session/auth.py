@@ -13,7 +13,7 @@ from app.simulator.session.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class SubmittedCredentials:
     """User name, and password or token, that the client sent."""
 
     mailbox: str
@@ -32,7 +32,7 @@ async def auth(session: Session, argument: str) -> None:
     await _authenticate(session, mechanism, credentials)
 
 
-async def _authenticate(session: Session, mechanism: str, credentials: Credentials | None) -> None:
+async def _authenticate(session: Session, mechanism: str, credentials: SubmittedCredentials | None) -> None:
     mailbox = credentials.mailbox if credentials else ""
     session.record.logins += 1
     if await session.apply_faults(Point.AUTH, replies.AUTHENTICATED, mailbox=mailbox):
@@ -60,7 +60,7 @@ async def _refuse_after_challenge(session: Session) -> None:
     await session.reply(replies.AUTHENTICATION_UNSUCCESSFUL)
 
 
-def _verified_account(session: Session, mechanism: str, credentials: Credentials | None) -> Account | None:
+def _verified_account(session: Session, mechanism: str, credentials: SubmittedCredentials | None) -> Account | None:
     account = session.state.accounts.get(credentials.mailbox) if credentials else None
     if account is None or credentials is None:
         return None
@@ -72,20 +72,20 @@ def _verified_account(session: Session, mechanism: str, credentials: Credentials
     return account if valid else None
 
 
-async def _login(session: Session, initial: str | None) -> Credentials | None:
+async def _login(session: Session, initial: str | None) -> SubmittedCredentials | None:
     user = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_USERNAME))
     if user is None:
         return None
     password = _decoded(await _challenge(session, replies.ASK_PASSWORD))
-    return None if password is None else Credentials(user, password)
+    return None if password is None else SubmittedCredentials(user, password)
 
 
-async def _xoauth2(session: Session, initial: str | None) -> Credentials | None:
+async def _xoauth2(session: Session, initial: str | None) -> SubmittedCredentials | None:
     response = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_TOKEN))
     fields = response.split("\x01") if response is not None else []
     match fields:
         case [user, bearer, "", ""] if user.startswith("user=") and bearer.startswith("auth=Bearer "):
-            return Credentials(user.removeprefix("user="), bearer.removeprefix("auth=Bearer "))
+            return SubmittedCredentials(user.removeprefix("user="), bearer.removeprefix("auth=Bearer "))
     return None
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select
 
 from app.store.db import uuid7
 from app.store.db.dialect import upsert
-from app.store.keys.audit_records import Action, Actor, AuditRecord, Entry, Refusal
+from app.store.keys.audit_records import Action, Actor, AuditRecord, CountedEntry, Entry
 from app.store.records import LAST_ID
 from app.store.schema import audit
 
@@ -29,7 +29,7 @@ def write(connection: Connection, entries: Iterable[Entry | None]) -> None:
         connection.execute(insert(audit), rows)
 
 
-def record_refusals(connection: Connection, batch: Sequence[Sequence[Refusal]]) -> list[None]:
+def record_refusals(connection: Connection, batch: Sequence[Sequence[CountedEntry]]) -> list[None]:
     """Add each refusal to the row of its period, or insert that row."""
     statement = upsert(connection.dialect.name, audit)
     new = statement.excluded
@@ -42,8 +42,8 @@ def record_refusals(connection: Connection, batch: Sequence[Sequence[Refusal]]) 
     )
     # Sorted, so that two processes lock rows in the same order.
     refusals = [one for part in batch for one in part]
-    for one in sorted(refusals, key=lambda refusal: refusal.once):
-        connection.execute(statement, _row(one.entry, one.last_at, one.times, one.once))
+    for one in sorted(refusals, key=lambda refusal: refusal.period):
+        connection.execute(statement, _row(one.entry, one.last_at, one.times, one.period))
     return [None] * len(batch)
 
 

@@ -44,13 +44,13 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Equal refusals of a key, `times` times until `last_at`. `once` identifies them and their period."""
+class CountedEntry:
+    """Equal refusals of a key, `times` times until `last_at`. `period` identifies them and the hour."""
 
     entry: Entry
     last_at: float
     times: int
-    once: str
+    period: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,13 @@ class Charge:
     """An amount that a key submits at `now` (epoch seconds)."""
 
     key_id: UUID
-    budget: RateLimit
+    rate_limit: RateLimit
     amount: Amount
     now: float
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChargeOutcome:
     """Usage of a key after a charge. `exceeded`: the window whose limit was reached, so nothing was charged."""
 
     usage: Usage
@@ -67,18 +67,18 @@ def amount_of(acceptances: Sequence[Acceptance]) -> Amount:
     )
 
 
-def charge(connection: Connection, charges: Mapping[int, Charge]) -> dict[int, Outcome]:
+def charge(connection: Connection, charges: Mapping[int, Charge]) -> dict[int, ChargeOutcome]:
     """Charge in order; a charge that exceeds the limit of its key is not made."""
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, ChargeOutcome] = {}
     for key_id in sorted({one.key_id for one in charges.values()}):  # one lock order everywhere: no deadlock
         before = usage = _locked(connection, key_id)
         for place, one in charges.items():
             if one.key_id == key_id:
                 usage = usage.at(one.now)
-                exceeded = one.budget.exceeded(usage, one.amount)
+                exceeded = one.rate_limit.exceeded(usage, one.amount)
                 if exceeded is None:
                     usage = usage.plus(one.amount)
-                outcomes[place] = Outcome(usage, exceeded)
+                outcomes[place] = ChargeOutcome(usage, exceeded)
         if usage != before:
             _KEEP.run(connection, [{"of": key_id, **_row(usage)}])
     return outcomes

@@ -28,7 +28,7 @@ _NOT_REVOKED = (
 )
 
 
-class Outcome(StrEnum):
+class SettingKeyOutcome(StrEnum):
     """Effect of the setting on the stored keys."""
 
     UNCHANGED = "unchanged"
@@ -50,7 +50,7 @@ class Setting:
 class Applied:
     """Outcome for the setting's key, and the former keys of the setting, which are revoked now."""
 
-    outcome: Outcome
+    outcome: SettingKeyOutcome
     key: UUID | None
     revoked: tuple[UUID, ...] = ()
 
@@ -71,17 +71,17 @@ def _apply(connection: Connection, setting: Setting) -> Applied:
     live = [row for row in connection.execute(_NOT_REVOKED.with_for_update()) if row.id.version == _VERSION]
     if setting.digest is None:
         revoked = _revoke(connection, live, setting.now)
-        return Applied(Outcome.REVOKED if revoked else Outcome.UNCHANGED, None, revoked)
+        return Applied(SettingKeyOutcome.REVOKED if revoked else SettingKeyOutcome.UNCHANGED, None, revoked)
     known = keys.find(connection, setting.digest)
     if known is not None and not _works(known, setting.now):
-        return Applied(Outcome.IGNORED, known.key.id)
+        return Applied(SettingKeyOutcome.IGNORED, known.key.id)
     if known is not None:
-        return Applied(Outcome.UNCHANGED, known.key.id, _revoke(connection, live, setting.now, known.key.id))
+        return Applied(SettingKeyOutcome.UNCHANGED, known.key.id, _revoke(connection, live, setting.now, known.key.id))
     if not live:
-        return Applied(Outcome.CREATED, _create(connection, setting.digest, setting.now))
+        return Applied(SettingKeyOutcome.CREATED, _create(connection, setting.digest, setting.now))
     newest = max(live, key=lambda row: row.created_at).id
     keys.rotate(connection, [KeyRotation(newest, setting.digest, setting.now, setting.now, BY)])
-    return Applied(Outcome.REPLACED, newest, _revoke(connection, live, setting.now, newest))
+    return Applied(SettingKeyOutcome.REPLACED, newest, _revoke(connection, live, setting.now, newest))
 
 
 def _works(known: AuthenticatedKey, now: float) -> bool:

@@ -44,7 +44,7 @@ class Request:
 
     acceptances: tuple[Acceptance, ...]
     idempotency: Idempotency | None
-    budget: RateLimit | None = None
+    rate_limit: RateLimit | None = None
 
     @property
     def ids(self) -> tuple[UUID, ...]:
@@ -90,10 +90,10 @@ def _charged(connection: Connection, requests: Sequence[Request], answers: list[
     """Charge the rate limits; return the answers, RateLimited where a limit is exceeded."""
     charges = {
         place: Charge(
-            asked.acceptances[0].key_id, asked.budget, amount_of(asked.acceptances), asked.acceptances[0].created_at
+            asked.acceptances[0].key_id, asked.rate_limit, amount_of(asked.acceptances), asked.acceptances[0].created_at
         )
         for place, (asked, answer) in enumerate(zip(requests, answers, strict=True))
-        if asked.budget is not None and isinstance(answer, Accepted) and not answer.replayed
+        if asked.rate_limit is not None and isinstance(answer, Accepted) and not answer.replayed
     }
     if not charges:
         return answers

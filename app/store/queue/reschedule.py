@@ -18,7 +18,7 @@ from app.store.webhooks import outbox
 
 
 @dataclass(frozen=True, slots=True)
-class Reschedule:
+class RescheduleRequest:
     """A new send time `at` for a message. `key_id`: only if it is the mail of this key."""
 
     id: UUID
@@ -39,14 +39,14 @@ _CONTENT = select(_c.content).where(_c.message_id == bindparam("of"))
 _WRITE = update(contents).where(_c.message_id == bindparam("of"))
 
 
-def reschedule(connection: Connection, batch: Sequence[Reschedule]) -> list[Change | None]:
+def reschedule(connection: Connection, batch: Sequence[RescheduleRequest]) -> list[Change | None]:
     """Reschedule in this order; a message that is not scheduled stays unchanged."""
     order = sorted(range(len(batch)), key=lambda index: batch[index].id)  # one lock order everywhere: no deadlock
     changes = {index: _reschedule(connection, batch[index]) for index in order}
     return [changes[index] for index in range(len(batch))]
 
 
-def _reschedule(connection: Connection, request: Reschedule) -> Change | None:
+def _reschedule(connection: Connection, request: RescheduleRequest) -> Change | None:
     row = connection.execute(_ONE, {"of": request.id}).one_or_none()
     if row is None or request.key_id not in (None, row.key_id):
         return None

@@ -16,7 +16,7 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.store.db.engine import as_json
 from app.store.read import last_event
 from app.store.read import messages as find
-from app.store.read.records import Page, Selection
+from app.store.read.records import MessagePage, Selection
 from app.store.schema import FAILED, SETTLED, messages, recipients
 
 SCAN_LIMIT = 10_000  # index entries read for one page
@@ -41,7 +41,9 @@ class _IndexScan:
         return select(self.id).where(*self.index, self.id >= start, self.id < end).order_by(order)
 
 
-def list_emails(connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool = False) -> Page:
+def list_emails(
+    connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool = False
+) -> MessagePage:
     """Return up to `limit` messages: the newest, or with `oldest_first` the oldest. The newest comes first."""
     scans, rest = _scans(asked)
     conditions = _conditions(rest, now)
@@ -58,7 +60,7 @@ def list_emails(connection: Connection, asked: Selection, limit: int, now: float
     reached = [id for id in found if cut is None or (id <= cut if oldest_first else id >= cut)]
     reached.sort(reverse=not oldest_first)
     ids = reached[:limit]
-    return Page(tuple(find.emails(connection, ids)), ids[-1] if len(reached) > limit else cut)
+    return MessagePage(tuple(find.emails(connection, ids)), ids[-1] if len(reached) > limit else cut)
 
 
 def _last(connection: Connection, scan: _IndexScan, asked: Selection, oldest_first: bool) -> UUID | None:

@@ -28,7 +28,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class MessagePage:
     """Messages without their attempts, the newest first. `next_id`: more may follow after it; None: the end.
 
     A page may be short or empty and still have a `next_id`: the scan ended at its limit.

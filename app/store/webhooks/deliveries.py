@@ -25,7 +25,7 @@ HISTORY_LENGTH = 20  # attempts stored of a delivery
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimRequest:
+class DeliveryClaim:
     """Request for at most `limit` deliveries of one endpoint. Times are epoch seconds."""
 
     webhook_id: UUID
@@ -35,7 +35,7 @@ class ClaimRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpiredLeases:
+class ExpiredDeliveryLeases:
     """Selection of the claimed deliveries whose lease ends by `until`. Times are epoch seconds."""
 
     now: float
@@ -121,7 +121,7 @@ _OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).l
 
 
 @each
-def claim(connection: Connection, request: ClaimRequest) -> list[ClaimedDelivery]:
+def claim(connection: Connection, request: DeliveryClaim) -> list[ClaimedDelivery]:
     """Claim the first due deliveries of their subjects, each under a lease until `lease_until`; postpone the others.
 
     No row read stays due, so the loop ends.
@@ -144,7 +144,7 @@ def claim(connection: Connection, request: ClaimRequest) -> list[ClaimedDelivery
 
 
 @each
-def recover(connection: Connection, expired: ExpiredLeases) -> None:
+def recover(connection: Connection, expired: ExpiredDeliveryLeases) -> None:
     """Release claimed deliveries: they are due now."""
     connection.execute(_RECOVER, {"now": expired.now, "until": expired.until})
 

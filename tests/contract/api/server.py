@@ -23,7 +23,7 @@ import pytest
 import uvloop
 
 from app import metrics
-from app.api import ApiContext, Limits, create_app
+from app.api import ApiContext, RequestLimits, create_app
 from app.api.auth.authenticator import digest, new_key
 from app.api.problems.problem import ErrorName
 from app.api.problems.transport import transport_responses
@@ -44,7 +44,7 @@ Json = dict[str, Any]
 SENDER = "noreply@contoso.com"
 INSIDE = ("/healthz", "/readyz", "/metrics")  # what no gateway passes on
 NUL = pytest.mark.direct("it refuses a NUL in a path by itself: tests/gateway", "nginx")
-LIMITS = Limits(
+LIMITS = RequestLimits(
     max_body_bytes=4 << 20, max_message_bytes=1 << 20, max_bytes_in_flight=64 << 20, attempts_per_minute=1_000_000
 )
 MINIMAL: Json = {"from": SENDER, "to": "anna@example.com", "subject": "Hello", "text": "Hi Anna"}
@@ -55,7 +55,7 @@ class ApiServer:
     """Running server. `reasons` and `draining` are those of its readiness."""
 
     database: Path
-    limits: Limits
+    limits: RequestLimits
     clock: Clock
     draining: bool = False
     reasons: list[Reason] = field(default_factory=list)
@@ -97,7 +97,7 @@ class ApiServer:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self.store = await Store.open(f"sqlite:///{self.database}")
-        app = create_app(self._edge())
+        app = create_app(self._context())
         self._listener = listener = HttpServer(app, "127.0.0.1", 0, limits=self.bounds, forwarders=self.forwarders)
         await listener.start()
         self.url, self.port = listener.url, listener.port
@@ -107,7 +107,7 @@ class ApiServer:
         await app.close()
         await self.store.close()
 
-    def _edge(self) -> ApiContext:
+    def _context(self) -> ApiContext:
         return ApiContext(
             store=self.store,
             clock=self.clock,
@@ -144,8 +144,8 @@ class ApiServer:
     def routes(self) -> dict[str, set[str]]:
         """Return the methods of every path."""
         found: dict[str, set[str]] = defaultdict(set)
-        entrance: Any = create_app(self._edge())
-        for route in entrance._app.routes:
+        middleware: Any = create_app(self._context())
+        for route in middleware._app.routes:
             found[route.path_format] |= route.methods
         return found
 
@@ -221,7 +221,7 @@ def _bearer(key: str | None) -> dict[str, str]:
 def open_server(
     folder: Path,
     *,
-    limits: Limits = LIMITS,
+    limits: RequestLimits = LIMITS,
     clock: Clock | None = None,
     root_path: str = "",
     forwarders: tuple[str, ...] = (),
@@ -285,6 +285,6 @@ def check_error(response: httpx.Response) -> Json:
     return body
 
 
-def small(**changes: Any) -> Limits:
+def small(**changes: Any) -> RequestLimits:
     """Return the usual limits with changes."""
     return replace(LIMITS, **changes)

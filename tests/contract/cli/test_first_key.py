@@ -17,7 +17,7 @@ from app.simulator import Simulator
 from app.store import Store
 from app.store.keys.audit_records import Actor
 from app.store.keys.records import Key, Permission
-from app.store.keys.setting_key import Outcome
+from app.store.keys.setting_key import SettingKeyOutcome
 from tests.harness import ACCOUNT, EMAIL, KEY, settings_for
 from tests.waiting import WAIT_TIMEOUT
 
@@ -202,9 +202,9 @@ async def test_replicas_that_start_at_the_same_time(tmp_path: Path) -> None:
     """One key with one secret remains, whatever values the replicas have."""
     async with open_store(tmp_path) as one, open_store(tmp_path) as two:
         both = await asyncio.gather(one.apply_setting(digest(ONE), 1000.0), two.apply_setting(digest(TWO), 1000.5))
-        assert {applied.outcome for applied in both} == {Outcome.CREATED, Outcome.REPLACED}
+        assert {applied.outcome for applied in both} == {SettingKeyOutcome.CREATED, SettingKeyOutcome.REPLACED}
         (key,) = await in_use(one)
         valid = [found for value in (ONE, TWO) if (found := await one.find_key(digest(value))) and found.until is None]
         assert [found.key.id for found in valid] == [key.id]
         again = await asyncio.gather(*(store.apply_setting(digest(THREE), 1001.0) for store in (one, two)))
-        assert sorted(applied.outcome for applied in again) == [Outcome.REPLACED, Outcome.UNCHANGED]
+        assert sorted(applied.outcome for applied in again) == [SettingKeyOutcome.REPLACED, SettingKeyOutcome.UNCHANGED]

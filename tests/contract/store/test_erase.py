@@ -16,7 +16,7 @@ from app.mail.message.message import OnUnknown
 from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.db.engine import database_file, write_engine
-from app.store.erase import Erased, Outcome
+from app.store.erase import Erased, EraseOutcome
 from app.store.keys.audit_records import Action, Actor
 from app.store.read.records import Selection
 from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary
@@ -40,7 +40,7 @@ from tests.contract.store.webhooks.test_webhooks import listen, take
 BY = Actor("command line")
 PERSON = "ada.lovelace@example.net"
 SECRETS = (b"lovelace", b"Lovelace", b"difference-engine", b"Analytical")
-ERASED = Outcome.ERASED
+ERASED = EraseOutcome.ERASED
 
 
 def personal(*to: str, **changes: Any) -> Any:
@@ -130,7 +130,7 @@ async def test_erasure_of_sunk_deferred_and_contentless_messages(store: Store) -
     assert await settle(store, await claim_one(store), DEFERRED)
     await store.prune(RetentionCutoffs(NOW, contents=NOW, messages=0.0, events=0.0))
     found = await store.erase([sunk, pruned, deferred, UUID(int=1)], NOW + 5, BY)
-    assert found == {sunk: ERASED, pruned: ERASED, deferred: MessageState.DEFERRED, UUID(int=1): Outcome.MISSING}
+    assert found == {sunk: ERASED, pruned: ERASED, deferred: MessageState.DEFERRED, UUID(int=1): EraseOutcome.MISSING}
     assert (await read(store, pruned)).content_removed_at == NOW
 
 
@@ -139,7 +139,7 @@ async def test_a_second_erasure_changes_nothing(store: Store) -> None:
     id = await ended(store)
     await store.erase([id], NOW, BY)
     first = await read(store, id)
-    assert await store.erase([id, id], NOW + 1, BY) == {id: Outcome.ALREADY_ERASED}
+    assert await store.erase([id, id], NOW + 1, BY) == {id: EraseOutcome.ALREADY_ERASED}
     assert await store.erase_address(PERSON, NOW + 1, BY) == Erased(0, ())
     assert await read(store, id) == first
     assert [one.entry.action for one in await store.audit(None, 10)] == [Action.EMAIL_ERASED]

@@ -43,10 +43,10 @@ def request(secret: str) -> Request:
     return Request({"type": "http", "headers": headers, "caller": Caller(Quota(10_000, 10_000))})
 
 
-async def outcome(keyring: Authenticator, secret: str) -> bool:
+async def outcome(authenticator: Authenticator, secret: str) -> bool:
     """Return whether the key is valid."""
     try:
-        await keyring.any_key(request(secret))
+        await authenticator.any_key(request(secret))
     except InvalidKey:
         return False
     return True
@@ -57,22 +57,22 @@ async def opened(folder: Path, clock: Clock) -> tuple[CountingStore, Authenticat
     store = await CountingStore.open(f"sqlite:///{folder}/postern.db")
     for secret in (RIGHT, NEW):
         await store.create_key(Key(uuid4(), "shop", Permission.SENDING_ACCESS, clock.now()), digest(secret))
-    keyring = Authenticator(store, clock, RateLimitHeaders(clock.now))
-    assert await outcome(keyring, RIGHT)
-    return store, keyring
+    authenticator = Authenticator(store, clock, RateLimitHeaders(clock.now))
+    assert await outcome(authenticator, RIGHT)
+    return store, authenticator
 
 
 @autojump
 async def test_wrong_keys_are_looked_up_one_at_a_time(tmp_path: Path) -> None:
     """Known keys bypass the queue; a valid new key waits its turn in it."""
-    store, keyring = await opened(tmp_path, LoopClock())
+    store, authenticator = await opened(tmp_path, LoopClock())
     await asyncio.sleep(2)  # of the loop: nothing that was found is believed any more
     store.most = 0
-    wrong = [asyncio.create_task(outcome(keyring, f"a-wrong-key-{number}")) for number in range(300)]
+    wrong = [asyncio.create_task(outcome(authenticator, f"a-wrong-key-{number}")) for number in range(300)]
     await asyncio.sleep(0)
-    assert await outcome(keyring, RIGHT)
+    assert await outcome(authenticator, RIGHT)
     assert not all(task.done() for task in wrong)
-    assert await outcome(keyring, NEW)
+    assert await outcome(authenticator, NEW)
     assert not any(await asyncio.gather(*wrong))
     assert store.most == 2
     await store.close()
@@ -81,12 +81,12 @@ async def test_wrong_keys_are_looked_up_one_at_a_time(tmp_path: Path) -> None:
 @autojump
 async def test_the_same_wrong_key_is_looked_up_once_a_second(tmp_path: Path) -> None:
     """However many others there are; and wrong keys do not evict a valid one from the cache."""
-    store, keyring = await opened(tmp_path, LoopClock())
+    store, authenticator = await opened(tmp_path, LoopClock())
     for number in range(5000):
-        assert not await outcome(keyring, f"a-wrong-key-{number % 4500}")
+        assert not await outcome(authenticator, f"a-wrong-key-{number % 4500}")
         if number % 1000 == 0:
             before = store.times
-            assert await outcome(keyring, RIGHT)
+            assert await outcome(authenticator, RIGHT)
             assert store.times - before <= 1
     await store.close()
 
@@ -94,16 +94,16 @@ async def test_the_same_wrong_key_is_looked_up_once_a_second(tmp_path: Path) -> 
 @autojump
 async def test_a_full_lookup_queue_answers_503(tmp_path: Path) -> None:
     """A key that has been used does not queue."""
-    store, keyring = await opened(tmp_path, LoopClock())
+    store, authenticator = await opened(tmp_path, LoopClock())
     await asyncio.sleep(2)
-    wrong = [asyncio.create_task(outcome(keyring, f"a-wrong-key-{number}")) for number in range(2500)]
+    wrong = [asyncio.create_task(outcome(authenticator, f"a-wrong-key-{number}")) for number in range(2500)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
-        await outcome(keyring, NEW)
-    assert await outcome(keyring, RIGHT)
+        await outcome(authenticator, NEW)
+    assert await outcome(authenticator, RIGHT)
     ended = await asyncio.gather(*wrong, return_exceptions=True)
     assert {type(one) for one in ended} == {bool, Unavailable}
-    assert await outcome(keyring, NEW)
+    assert await outcome(authenticator, NEW)
     await store.close()
 
 

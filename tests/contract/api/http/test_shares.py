@@ -236,10 +236,10 @@ def scope_of(number: int) -> dict[str, object]:
 
 async def test_large_work_of_keys_takes_turns() -> None:
     """One key delays another by at most one piece; a cancelled request is left out."""
-    room, done = MemoryBudget(1000), list[int]()
+    budget, done = MemoryBudget(1000), list[int]()
 
     async def work(number: int) -> None:
-        async with room.large_work_slot(scope_of(number), INLINE_SIZE + 1):
+        async with budget.large_work_slot(scope_of(number), INLINE_SIZE + 1):
             await asyncio.sleep(0)
             done.append(number)
 
@@ -248,7 +248,7 @@ async def test_large_work_of_keys_takes_turns() -> None:
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert done == [1, 2, 3, 1, 2, 1]
-    async with room.large_work_slot(scope_of(1), INLINE_SIZE + 1):
+    async with budget.large_work_slot(scope_of(1), INLINE_SIZE + 1):
         pass
 
 

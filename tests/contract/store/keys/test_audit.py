@@ -9,7 +9,7 @@ from app.mail.message.message import OnUnknown
 from app.mail.rate_limit import RateLimit
 from app.store import Store
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Actor, Entry, Refusal
+from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, Permission
 from app.store.mailboxes.records import HoldRequest
 from app.store.retention import RetentionCutoffs
@@ -19,9 +19,9 @@ BY = Actor("admin", UUID(int=5), "request-1")
 REFUSED = Entry(NOW, BY, Action.SEND_REFUSED, "POST /emails", {"status": 403, "message": "no"})
 
 
-def refusal(once: str, times: int = 1, last_at: float = NOW) -> Refusal:
+def refusal(once: str, times: int = 1, last_at: float = NOW) -> CountedEntry:
     """Return the same refusal, counted this many times."""
-    return Refusal(REFUSED, last_at, times, once)
+    return CountedEntry(REFUSED, last_at, times, once)
 
 
 async def actions(store: Store) -> list[tuple[str, str]]:
@@ -62,7 +62,7 @@ async def test_a_hold_request_is_audited(store: Store) -> None:
 async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> None:
     """From all processes, in every order of their reports."""
     other = await Store.open(store_url)
-    writes: list[Sequence[Refusal]] = [[refusal(f"k{n % 3}", 2, NOW + n), refusal("all")] for n in range(30)]
+    writes: list[Sequence[CountedEntry]] = [[refusal(f"k{n % 3}", 2, NOW + n), refusal("all")] for n in range(30)]
     await asyncio.gather(*((store, other)[n % 2].record_refusals(one) for n, one in enumerate(writes)))
     await other.close()
     records = await store.audit(None, 100)
@@ -78,7 +78,7 @@ async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> No
 async def test_the_audit_is_paged(store: Store) -> None:
     """The newest first, without gaps."""
     for n in range(5):
-        await store.record_refusals([Refusal(Entry(NOW + n, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
+        await store.record_refusals([CountedEntry(Entry(NOW + n, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
     first = await store.audit(None, 3)
     rest = await store.audit(first[-1].id, 3)
     assert [one.entry.subject for one in [*first, *rest]] == ["4", "3", "2", "1", "0"]
@@ -88,7 +88,9 @@ async def test_old_entries_are_removed(store: Store) -> None:
     """By the time of their first occurrence."""
     for n in range(2 * audit.PRUNE_BATCH + 5):
         age = 10.0 if n % 100 else -10.0
-        await store.record_refusals([Refusal(Entry(NOW - age, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
+        await store.record_refusals(
+            [CountedEntry(Entry(NOW - age, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))]
+        )
     while await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW)):
         pass
     assert [int(one.entry.subject) % 100 for one in await store.audit(None, 100)] == [0] * 3
