@@ -33,6 +33,7 @@ from app.api.postmark.routes import BATCH_PATH, SEND_PATH, TEMPLATE_PATHS, Postm
 from app.api.server import starting, unsupported
 from app.api.server.middleware import RequestMiddleware
 from app.api.submission.pipeline import SubmissionPipeline
+from app.api.suppressions.routes import SuppressionRoutes
 from app.api.webhooks.routes import WebhookRoutes
 
 _GET = ("GET", "HEAD")
@@ -50,6 +51,13 @@ class _ExceptBatch(PathConvertor):
     regex = "(?!batch$).*"
 
 
+class _ExceptBatchActions(PathConvertor):
+    """Rest of a path, which may be an address with a slash, except the names of other routes."""
+
+    regex = "(?!batch/(?:add|remove)$).+"
+
+
+register_url_convertor("but_batch_words", _ExceptBatchActions())
 register_url_convertor("but_words", _ExceptActions())
 register_url_convertor("but_batch", _ExceptBatch())
 
@@ -163,6 +171,7 @@ def _add_emails(routes: ApiRoutes, context: ApiContext, refusals: RefusalAudit, 
 
 def _add_administration(routes: ApiRoutes, context: ApiContext) -> None:
     mailboxes, webhooks, keys = MailboxRoutes(context), WebhookRoutes(context), KeyRoutes(context)
+    suppressions = SuppressionRoutes(context)
     routes.add("/mailboxes", mailboxes.list_)
     routes.add("/mailboxes/{name}/hold", mailboxes.hold, "POST")
     routes.add("/mailboxes/{name}/release", mailboxes.release, "POST")
@@ -177,6 +186,12 @@ def _add_administration(routes: ApiRoutes, context: ApiContext) -> None:
     routes.add("/webhooks/{id}/events/{event_id}", webhooks.event)
     routes.add("/webhooks/{id}/events/{event_id}/attempts", webhooks.attempts)
     routes.add("/webhooks/{id}/events/{event_id}/replay", webhooks.replay, "POST")
+    routes.add("/suppressions", suppressions.list_)
+    routes.add("/suppressions", suppressions.add, "POST")
+    routes.add("/suppressions/batch/add", suppressions.add_batch, "POST")
+    routes.add("/suppressions/batch/remove", suppressions.remove_batch, "POST")
+    routes.add("/suppressions/{id:but_batch_words}", suppressions.show)
+    routes.add("/suppressions/{id:but_batch_words}", suppressions.remove, "DELETE")
     routes.add("/keys", keys.list_)
     routes.add("/keys", keys.create, "POST")
     routes.add("/keys/{id}", keys.show)

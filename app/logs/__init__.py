@@ -313,6 +313,11 @@ def webhook_changed(webhook: UUID, *, what: str, key: str) -> None:
     _log.info("webhook.changed", webhook=str(webhook), what=what, key=key)
 
 
+def suppressions_changed(number: int, *, what: str, key: str) -> None:
+    """Addresses were added to the suppression list or removed from it, with this API key or by this operator."""
+    _log.info("suppressions.changed", number=number, what=what, key=key)
+
+
 def key_changed(api_key: UUID, *, what: str, key: str) -> None:
     """An API key was created, changed or revoked with this one; `settings` is POSTERN_API_KEY at start."""
     _log.info("key.changed", api_key=str(api_key), what=what, key=key)

@@ -1,10 +1,11 @@
-"""Administrative verbs of the store: keys, audit, erasure, hold requests."""
+"""Administrative verbs of the store: keys, audit, suppressions, erasure, hold requests."""
 
 from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
 from app.mail.lifecycle import MessageState
+from app.mail.suppression import Origin
 from app.store import erase
 from app.store.db import vacuum
 from app.store.db.reader import Reader
@@ -17,6 +18,8 @@ from app.store.mailboxes import conditions
 from app.store.mailboxes.records import HoldRequest
 from app.store.records import FIRST_ID
 from app.store.retention import BATCH_SIZE
+from app.store.suppressions import entries
+from app.store.suppressions.records import Additions, Removals, Suppression
 
 
 class AdminStore:
@@ -84,6 +87,35 @@ class AdminStore:
     async def audit(self, before: UUID | None, limit: int) -> list[AuditRecord]:
         """Return up to `limit` entries, the newest first; with `before`, those older than this entry."""
         return await self._read(partial(audit.page, before=before, limit=limit))
+
+    # Suppressions
+
+    async def add_suppressions(self, additions: Additions) -> list[Suppression]:
+        """Return the entry of each address. An existing one stays as it is, but does not expire any more."""
+        return await self._write(entries.add, additions)
+
+    async def remove_suppressions(self, removals: Removals) -> list[Suppression]:
+        """Remove entries and return them; those that do not exist are left out."""
+        return await self._write(entries.remove, removals)
+
+    async def suppression(self, key: UUID | str, now: float) -> Suppression | None:
+        """Return the entry of this id or address (in the form for comparisons); None if there is none."""
+        return await self._read(partial(entries.find, key=key, now=now))
+
+    async def suppressions(
+        self,
+        origin: Origin | None,
+        limit: int,
+        now: float,
+        *,
+        after: UUID | None = None,
+        before: UUID | None = None,
+    ) -> tuple[list[Suppression], bool]:
+        """Return up to `limit` entries, the newest first, and whether there are more in this direction.
+
+        With `after`, the next older ones than that entry; with `before`, the next newer ones.
+        """
+        return await self._read(partial(entries.page, origin=origin, limit=limit, now=now, after=after, before=before))
 
     # Erasure
 

@@ -25,6 +25,7 @@ from app.store.queue import (
     settle,
     takeover,
 )
+from app.store.suppressions import entries
 from app.store.webhooks import deliveries, endpoints, outbox
 
 _IN_ORDER: Sequence[Verb[Any, Any]] = (
@@ -68,6 +69,8 @@ _IN_ORDER: Sequence[Verb[Any, Any]] = (
     settle.mark_dot,
     settle.renew,
     settle.settle,
+    entries.add,
+    entries.remove,
     takeover.acquire,
     endpoints.create,
     endpoints.remove,

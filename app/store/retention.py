@@ -1,4 +1,5 @@
-"""Removal of old data: contents, later the remaining rows of a message, Idempotency-Keys, webhook events, the audit.
+"""Removal of old data: contents, later the remaining rows of a message, Idempotency-Keys, webhook events, the audit,
+expired suppressions.
 
 A step is small, because accepts wait for it. Messages that have not ended, and rows that another transaction has
 locked, are never removed. On PostgreSQL one process prunes at a time.
@@ -15,6 +16,7 @@ from app.store.db.verb import each
 from app.store.keys import audit
 from app.store.queue.accept import IDEMPOTENCY_RETENTION
 from app.store.schema import CONTENT_REMOVED, ENDED_WITH_CONTENT, attempts, contents, idempotency, messages, recipients
+from app.store.suppressions import entries
 from app.store.webhooks import deliveries
 
 BATCH_SIZE = 50  # rows in one step
@@ -78,6 +80,7 @@ def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
         or _remove_keys(connection, cutoffs)
         or deliveries.prune(connection, cutoffs.events)
         or audit.prune(connection, cutoffs.audit)
+        or entries.prune(connection, cutoffs.now)
     )
 
 

@@ -239,6 +239,19 @@ ended_sessions = Table(
     sqlite_with_rowid=False,
 )
 
+suppressions = Table(
+    "suppressions",  # addresses to which no email is sent
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("address", Text, nullable=False, unique=True),  # in the form for comparisons
+    Column("origin", Text, nullable=False),
+    Column("source_id", Uuid),  # the email that caused it
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),  # NULL: it stays until it is removed
+    Column("evidence", JSON(none_as_null=True)),
+    sqlite_with_rowid=False,
+)
+
 webhooks = Table(
     "webhooks",
     metadata,
@@ -296,6 +309,7 @@ SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
 FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
 PENDING_DELIVERY = webhook_deliveries.c.state == literal_column("'pending'")
 FAILED_DELIVERY = webhook_deliveries.c.state == literal_column("'failed'")
+EXPIRING_SUPPRESSION = suppressions.c.expires_at.is_not(None)
 
 # `state` is in these two so that SQLite, without statistics, prefers them to messages_by_state.
 Index("messages_expiry", messages.c.state, messages.c.expires_at, sqlite_where=WAITING, postgresql_where=WAITING)
@@ -341,6 +355,13 @@ Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)
 Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # open attempts too: ended_at is NULL
 Index("api_key_secrets_by_handle", api_key_secrets.c.handle)
 Index("api_key_secrets_of_key", api_key_secrets.c.key_id)
+Index("suppressions_by_origin", suppressions.c.origin, suppressions.c.id)
+Index(
+    "suppressions_expiry",
+    suppressions.c.expires_at,
+    sqlite_where=EXPIRING_SUPPRESSION,
+    postgresql_where=EXPIRING_SUPPRESSION,
+)
 Index("webhooks_by_status", webhooks.c.status)
 Index("webhook_deliveries_of", webhook_deliveries.c.webhook_id, webhook_deliveries.c.event_id, unique=True)
 Index("webhook_deliveries_about", webhook_deliveries.c.subject)  # for erasure

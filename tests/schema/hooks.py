@@ -35,6 +35,7 @@ for name, strategy in {
     "key-name": st.sampled_from(["shop", "shop, staging", "Größe"]),
     "sender-pattern": st.sampled_from(["noreply@contoso.com", "*@contoso.com", "*@*.contoso.com"]),
     "recipient-pattern": st.sampled_from(["ada@example.net", "*@example.net"]),
+    "suppression-key": st.sampled_from(["ada@example.net", "9e3f4c1e-7e2b-4f0c-8d55-0b6a3f1c2d77"]),
     "public-url": st.sampled_from(["https://example.com/hook", "https://example.org/a?b=c"]),
 }.items():
     schemathesis.openapi.format(name, strategy)

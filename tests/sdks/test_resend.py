@@ -81,6 +81,18 @@ async def test_python(harness: Harness, version: str) -> None:
     assert told["unknown"][1] == "404"
 
 
+async def test_node_suppressions(harness: Harness) -> None:
+    """Add, list, read, remove, and both batches, of the newest version: older ones have none."""
+    folder = await asyncio.to_thread(node, "resend@latest")
+    told = await run("resend_suppressions.cjs", folder, None, KEY, RESEND_BASE_URL=harness.url, **harness.environment)
+    assert told["errors"] == [None] * 6
+    assert (told["read"]["email"], told["read"]["origin"]) == ("anna@example.com", "manual")
+    assert {one["id"] for one in told["listed"]} == {told["added"], *told["several"]}
+    assert (told["removed"]["id"], told["removed"]["deleted"]) == (told["added"], True)
+    assert [one["deleted"] for one in told["gone"]] == [True, True]
+    assert told["missing"]["name"] == "not_found"
+
+
 @pytest.mark.parametrize("version", ["resend@latest", "resend@6.1.0", "resend@4.0.0"])
 async def test_node(harness: Harness, version: str) -> None:
     """The same, with a Buffer as an attachment and names in camel case."""

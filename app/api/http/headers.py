@@ -20,14 +20,14 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-def json_ok(content: bytes) -> Response:
-    """Return a success: 200 with JSON."""
-    return Response(content, media_type="application/json")
+def json_ok(content: bytes, status: int = 200) -> Response:
+    """Return a success with JSON."""
+    return Response(content, status, media_type="application/json")
 
 
-def json_object(content: Mapping[str, Any]) -> Response:
+def json_object(content: Mapping[str, Any], status: int = 200) -> Response:
     """Return a success with this JSON object."""
-    return json_ok(json.dumps(content).encode())
+    return json_ok(json.dumps(content).encode(), status)
 
 
 def email_id_response(id_: UUID) -> Response:

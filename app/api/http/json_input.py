@@ -19,6 +19,8 @@ def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """Add what the types do not express: the required members. A default is no value of a request."""
     if required := list(_required(model)):
         schema["required"] = required
+    if issubclass(model, JsonInput) and model.one_of:
+        schema["oneOf"] = [{"required": [name]} for name in model.one_of]
     for member in schema.get("properties", {}).values():
         member.pop("default", None)
 
@@ -27,6 +29,7 @@ class JsonInput(BaseModel):
     """Body of a request. Every member has a default in Python; the rules of its type accept any JSON value."""
 
     may_be_empty: ClassVar[bool] = True  # an empty body is read as `{}`
+    one_of: ClassVar[tuple[str, ...]] = ()  # members of which a request has exactly one
 
     model_config = ConfigDict(
         extra="ignore",

@@ -29,7 +29,8 @@ Postern takes emails as JSON, commits them to disk, answers, and relays them ove
 to Office 365. The shape is that of Resend's API for emails, so its official SDKs work when their base URL is Postern's
 address (no affiliation). Members that only a relay has are additional.
 
-**Success is exactly 200** and a JSON object. The email is on the disk by then; it is relayed afterwards.
+**Success is exactly 200** and a JSON object, or 201 for additions to the suppression list, as in Resend's API.
+The email is on the disk by then; it is relayed afterwards.
 
 **Errors** have the form of `Error` and one of 15 names. `message` says what is wrong and how to
 fix it, `reason` is a more specific cause for programs, `details` lists every error of a request. A path
@@ -61,6 +62,7 @@ TAGS: Mapping[Tag, str] = {
     Tag.DECISIONS: "Decisions of an operator about an email.",
     Tag.MAILBOXES: "The Office 365 mailboxes that relay.",
     Tag.WEBHOOKS: "Notifications about emails, signed as in Standard Webhooks.",
+    Tag.SUPPRESSIONS: "Addresses to which no email is sent.",
     Tag.KEYS: "API keys, their policies and the audit.",
     Tag.POSTMARK: "For applications that use Postmark's API.",
     Tag.OPERATION: "Health checks and metrics. Gateways must not forward them.",
@@ -149,7 +151,7 @@ def _plain(part: Any) -> Any:
 def _completed(operation: Operation, schema: Json, components: Json) -> Json:
     """Return the operation with what FastAPI does not know."""
     responses = {
-        "200": _answer(operation, schema["responses"]["200"]),
+        str(operation.answer.status): _answer(operation, schema["responses"]["200"]),
         **errors.responses(operation, "requestBody" in schema),
     }
     if operation.needs is not RequiredPermission.NONE:
@@ -227,7 +229,7 @@ def _shared_responses(paths: Mapping[str, Json]) -> Json:
     for one in operations:
         for status, answer in one["responses"].items():
             content = json.dumps(answer)
-            if status != "200" and alike[content] > 1:
+            if not status.startswith("2") and alike[content] > 1:
                 names.setdefault(content, _free(_name(status, answer), names.values()))
                 one["responses"][status] = {"$ref": f"#/components/responses/{names[content]}"}
     return {name: json.loads(content) for content, name in sorted(names.items(), key=lambda it: it[1])}

@@ -22,6 +22,7 @@ class Tag(StrEnum):
     DECISIONS = "Decisions"
     MAILBOXES = "Mailboxes"
     WEBHOOKS = "Webhooks"
+    SUPPRESSIONS = "Suppressions"
     KEYS = "API keys"
     POSTMARK = "Postmark"
     OPERATION = "Operation"
@@ -48,13 +49,17 @@ class HeaderField:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Success: JSON of this type, or content of another media type. `headers`: descriptions of its own fields."""
+    """Success: JSON of this type, or content of another media type. `headers`: descriptions of its own fields.
+
+    `status`: 200, but where Resend's own API answers 201.
+    """
 
     description: str
     type: Any = None
     examples: Mapping[str, Any] = field(default_factory=dict)
     media_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _COLLECTIONS = (
     *("api-keys", "audiences", "automations", "broadcasts", "contact-properties", "contacts", "domains", "events"),
-    *("inboxes", "logs", "oauth", "segments", "suppressions", "templates", "topics", "usage"),
+    *("inboxes", "logs", "oauth", "segments", "templates", "topics", "usage"),
 )
 _EMAIL_ACTIONS = ("share", "forward", "reply")
 

@@ -20,6 +20,8 @@ class Action(StrEnum):
     EMAIL_CONFIRMED = "email.confirmed"
     EMAIL_CANCELED = "email.canceled"
     EMAIL_ERASED = "email.erased"
+    SUPPRESSION_ADDED = "suppression.added"
+    SUPPRESSION_REMOVED = "suppression.removed"
     SEND_REFUSED = "send.refused"
 
 

@@ -82,6 +82,31 @@ print(json.dumps(
 """
 
 
+SUPPRESSIONS = """
+import json, sys, resend
+from resend.exceptions import ResendError
+resend.api_key = sys.argv[1]
+ours = resend.Suppressions
+
+def missing(key):
+    try:
+        ours.get(key)
+    except ResendError as error:
+        return error.code
+
+added = ours.add({"email": "Anna@Example.com"})
+several = ours.Batch.add({"emails": ["bob@example.net", "carl+x@example.net"]})
+listed = ours.list({"origin": "manual", "limit": 2})
+rest = ours.list({"after": listed["data"][-1]["id"]})
+by_address = ours.get("ANNA@example.com")
+removed = ours.remove("carl+x@example.net")
+batch = ours.Batch.remove({"ids": [several["data"][0]["id"]]})
+print(json.dumps(
+    dict(added=added, several=several, listed=listed, rest=rest, by_address=by_address, removed=removed, batch=batch,
+         missing=missing("carl+x@example.net")),
+    default=str,
+))
+"""
 OVER_BUDGET = """
 import json, sys, resend
 from resend.exceptions import RateLimitError
@@ -172,6 +197,19 @@ async def test_the_sdk_raises_its_quota_error(harness: Harness) -> None:
     assert refused[:2] == ["RateLimitError", 429]
     assert "1 message a day, and 0 of them are left" in refused[2]
     assert lowered(refused[3]).keys() >= {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after"}
+
+
+async def test_every_suppression_call_of_the_sdk_returns_its_type(harness: Harness) -> None:
+    """Add, list, read by address, remove, and both batches."""
+    got = await sdk(harness, None, SUPPRESSIONS)
+    id, several = got["added"]["id"], [one["id"] for one in got["several"]["data"]]
+    assert (got["by_address"]["id"], got["by_address"]["email"]) == (id, "anna@example.com")
+    assert got["listed"]["has_more"]
+    assert {one["id"] for one in got["listed"]["data"]} == {*several}
+    assert [one["id"] for one in got["rest"]["data"]] == [id]
+    assert (got["removed"]["id"], got["removed"]["deleted"]) == (several[1], True)
+    assert [one["id"] for one in got["batch"]["data"]] == [several[0]]
+    assert got["missing"] == 404
 
 
 def lowered(headers: dict[str, str]) -> dict[str, str]:

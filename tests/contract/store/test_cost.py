@@ -14,12 +14,14 @@ from app.mail.key_policy import Policy
 from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane
 from app.mail.rate_limit import RateLimit
+from app.mail.suppression import Origin
 from app.store import Store
 from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, KeyRotation, Permission
 from app.store.read import listing
 from app.store.read.records import Selection
 from app.store.retention import RetentionCutoffs
+from app.store.suppressions.records import Additions, Removals
 from tests.contract.store.build import (
     DAY,
     DEFERRED,
@@ -88,6 +90,7 @@ async def every_verb(store: Store) -> None:
     await store.sent_since(MAILBOX, NOW - 60)
     await store.usage(NOW)
     await keys_and_audit(store)
+    await suppressions(store)
 
 
 async def keys_and_audit(store: Store) -> None:
@@ -106,6 +109,20 @@ async def keys_and_audit(store: Store) -> None:
     await store.record_refusals([CountedEntry(Entry(NOW, by, Action.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")])
     await store.audit((await store.audit(None, 2))[-1].id, 20)
     await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW + 1))
+
+
+async def suppressions(store: Store) -> None:
+    """Run the verbs of the suppression list."""
+    by = Actor("admin")
+    one, two = await store.add_suppressions(Additions(("a@example.com", "b@example.com"), Origin.MANUAL, NOW, by))
+    await store.suppression(one.id, NOW)
+    await store.suppression(one.address, NOW)
+    for origin in (None, Origin.MANUAL):
+        await store.suppressions(origin, 20, NOW)
+        await store.suppressions(origin, 20, NOW, after=two.id)
+        await store.suppressions(origin, 20, NOW, before=one.id)
+    await store.remove_suppressions(Removals(NOW, by, ids=(one.id,), addresses=(two.address,)))
+    await store.prune(RetentionCutoffs(NOW, contents=0.0, messages=0.0, events=0.0, audit=0.0))
 
 
 @pytest.fixture

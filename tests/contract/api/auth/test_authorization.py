@@ -102,6 +102,12 @@ TABLE: Mapping[tuple[str, str], Row] = {
     ("GET", "/webhooks/{id}/events/{event_id}"): Row(Needs.ADMINISTRATION),
     ("GET", "/webhooks/{id}/events/{event_id}/attempts"): Row(Needs.ADMINISTRATION),
     ("POST", "/webhooks/{id}/events/{event_id}/replay"): Row(Needs.ADMINISTRATION),
+    ("GET", "/suppressions"): Row(Needs.ADMINISTRATION),
+    ("POST", "/suppressions"): Row(Needs.ADMINISTRATION, {"email": "nobody@example.com"}, (201, None)),
+    ("POST", "/suppressions/batch/add"): Row(Needs.ADMINISTRATION, {"emails": ["nobody@example.com"]}, (201, None)),
+    ("POST", "/suppressions/batch/remove"): Row(Needs.ADMINISTRATION, {"emails": ["nobody@example.org"]}),
+    ("GET", "/suppressions/{id}"): Row(Needs.ADMINISTRATION),
+    ("DELETE", "/suppressions/{id}"): Row(Needs.ADMINISTRATION),
     ("GET", "/keys"): Row(Needs.ADMINISTRATION),
     ("POST", "/keys"): Row(Needs.ADMINISTRATION, {"name": "shop"}),
     ("GET", "/keys/{id}"): Row(Needs.ADMINISTRATION),
@@ -141,13 +147,13 @@ class Matrix:
         return path.format_map(parts)
 
     def _made(self, collection: str) -> str:
-        """Create an email of the owner, a webhook or a key."""
+        """Create an email of the owner, a webhook, a suppression or a key."""
         row, kind = TABLE["POST", f"/{collection}"], Kind.FULL_ACCESS
         body = row.body
         if collection == "emails":
             body, kind = {**MINIMAL, "scheduled_at": "in 1 hour"}, Kind.OWNER
         made = self.ask("POST", f"/{collection}", kind, body)
-        assert made.status_code == 200, made.text
+        assert made.is_success, made.text
         return str(made.json()["id"])
 
 
@@ -169,7 +175,9 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
         [attachment] = found.ask("GET", f"/emails/{email.json()['id']}/attachments", Kind.OWNER).json()["data"]
         [event] = found.ask("GET", f"/webhooks/{webhook}/events", Kind.FULL_ACCESS).json()["data"]
         key = found.ask("POST", "/keys", Kind.FULL_ACCESS, {"name": "shop"}).json()["id"]
-        parts = {"emails": email.json()["id"], "webhooks": webhook, "keys": key, "name": SENDER}
+        suppressed = found.ask("POST", "/suppressions", Kind.FULL_ACCESS, {"email": "gone@example.com"}).json()["id"]
+        parts = {"emails": email.json()["id"], "webhooks": webhook, "suppressions": suppressed, "keys": key}
+        parts["name"] = SENDER
         yield Matrix(server, http, found.headers, {**parts, "attachment_id": attachment["id"], "event_id": event["id"]})
 
 

@@ -1,0 +1,175 @@
+"""Entries of the suppression list: add, remove, read.
+
+An address has one entry. One that has expired is ignored by every reader, and replaced by an addition.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, ColumnElement, Connection, Double, Row, bindparam, delete, or_, select
+
+from app.logs.format import mask_addresses
+from app.mail.suppression import Evidence, Origin, SeenBy
+from app.store.db import uuid7
+from app.store.db.dialect import execute_many, upsert
+from app.store.db.verb import each
+from app.store.keys import audit
+from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.records import FIRST_ID, LAST_ID
+from app.store.schema import suppressions
+from app.store.suppressions.records import Additions, Removals, Suppression
+
+MAX_AUDITED_IDS = 100  # in one entry of the audit
+PRUNE_BATCH = 100  # rows removed in one write
+
+_s = suppressions.c
+_NOW = bindparam("now", type_=Double)
+_ADDRESSES: BindParameter[list[str]] = bindparam("addresses", expanding=True)
+_IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
+
+VALID: ColumnElement[bool] = or_(_s.expires_at.is_(None), _s.expires_at > _NOW)
+_OF_ADDRESSES = select(suppressions).where(_s.address.in_(_ADDRESSES), VALID)
+_OF_IDS = select(suppressions).where(_s.id.in_(_IDS), VALID)
+_REMOVE = delete(suppressions).where(_s.id == bindparam("of"))
+_REMOVE_EXPIRED = delete(suppressions).where(_s.address == bindparam("of"), _s.expires_at <= _NOW)
+_EXPIRED = (
+    select(_s.id)
+    .where(_s.expires_at <= _NOW)
+    .order_by(_s.expires_at)
+    .limit(PRUNE_BATCH)
+    .with_for_update(skip_locked=True)
+)
+
+
+@each
+def add(connection: Connection, one: Additions) -> list[Suppression]:
+    """Return the entry of each address in the caller's order. An existing one stays, and does not expire any more."""
+    new = insert(
+        connection,
+        [Suppression(uuid7.new(one.now), to, one.origin, one.now) for to in dict.fromkeys(one.addresses)],
+        one.now,
+    )
+    found = {row.address: _entry(row) for row in _rows(connection, one.addresses, one.now)}
+    _audit(connection, Action.SUPPRESSION_ADDED, one.now, one.by, [it for it in found.values() if it.id in new])
+    return [found[address] for address in one.addresses]
+
+
+@each
+def remove(connection: Connection, one: Removals) -> list[Suppression]:
+    """Remove entries and return them; those that do not exist are left out."""
+    rows = [*_rows(connection, one.addresses, one.now)] if one.addresses else []
+    if one.ids:
+        rows += connection.execute(_OF_IDS.order_by(_s.address).with_for_update(), {"ids": one.ids, "now": one.now})
+    found = [_entry(row) for row in rows]
+    execute_many(connection, _REMOVE, [{"of": it.id} for it in found])
+    _audit(connection, Action.SUPPRESSION_REMOVED, one.now, one.by, found)
+    return found
+
+
+def insert(connection: Connection, entries: Sequence[Suppression], now: float) -> set[UUID]:
+    """Insert entries of different addresses; return the ids of the new ones.
+
+    An existing entry of an address stays, and expires when the given one does if that is later.
+    """
+    rows = [_row(one) for one in sorted(entries, key=lambda one: one.address)]  # locked in one order everywhere
+    execute_many(connection, _REMOVE_EXPIRED, [{"of": row["address"], "now": now} for row in rows])
+    statement = upsert(connection.dialect.name, suppressions)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=[_s.address],
+        set_={"expires_at": new.expires_at},
+        where=_s.expires_at.is_not(None) & or_(new.expires_at.is_(None), new.expires_at > _s.expires_at),
+    )
+    execute_many(connection, statement, rows)
+    ids = connection.execute(select(_s.id).where(_s.id.in_(_IDS)), {"ids": [one.id for one in entries]})
+    return {*ids.scalars()}
+
+
+def find(connection: Connection, key: UUID | str, now: float) -> Suppression | None:
+    """Return the entry of this id or address; None if there is none."""
+    if isinstance(key, UUID):
+        row = connection.execute(_OF_IDS, {"ids": [key], "now": now}).one_or_none()
+    else:
+        row = connection.execute(_OF_ADDRESSES, {"addresses": [key], "now": now}).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def page(
+    connection: Connection,
+    origin: Origin | None,
+    limit: int,
+    now: float,
+    *,
+    after: UUID | None = None,
+    before: UUID | None = None,
+) -> tuple[list[Suppression], bool]:
+    """Return up to `limit` entries, the newest first, and whether there are more in this direction.
+
+    With `after`, the next older ones than that entry; with `before`, the next newer ones.
+    """
+    order = _s.id.asc() if before else _s.id.desc()
+    statement = select(suppressions).where(_s.id < (after or LAST_ID), _s.id > (before or FIRST_ID), VALID)
+    if origin is not None:
+        statement = statement.where(_s.origin == origin)
+    rows = connection.execute(statement.order_by(order).limit(limit + 1), {"now": now}).all()
+    found = [_entry(row) for row in rows[:limit]]
+    return found[::-1] if before else found, len(rows) > limit
+
+
+def prune(connection: Connection, now: float) -> int:
+    """Remove up to PRUNE_BATCH expired entries; return their number."""
+    old = [{"of": id} for id in connection.execute(_EXPIRED, {"now": now}).scalars()]
+    execute_many(connection, _REMOVE, old)
+    return len(old)
+
+
+def _rows(connection: Connection, addresses: Sequence[str], now: float) -> Sequence[Row[*tuple[Any, ...]]]:
+    statement = _OF_ADDRESSES.order_by(_s.address).with_for_update()
+    return connection.execute(statement, {"addresses": [*addresses], "now": now}).all()
+
+
+def _audit(connection: Connection, action: Action, now: float, by: Actor, changed: Sequence[Suppression]) -> None:
+    """Write the audit entry. It has the domain of an address only, because the audit outlives a removed entry."""
+    if not changed:
+        return
+    subject = f"{len(changed)} suppressions"
+    details: dict[str, Any] = {"ids": [str(one.id) for one in changed[:MAX_AUDITED_IDS]]}
+    if len(changed) == 1:
+        (one,) = changed
+        subject = str(one.id)
+        details = {"origin": one.origin, "address": mask_addresses(one.address, frozenset())}
+    audit.write(connection, [Entry(now, by, action, subject, details)])
+
+
+def _row(one: Suppression) -> dict[str, Any]:
+    evidence = one.evidence
+    return {
+        "id": one.id,
+        "address": one.address,
+        "origin": one.origin,
+        "source_id": one.source_id,
+        "created_at": one.created_at,
+        "expires_at": one.expires_at,
+        "evidence": evidence
+        and {
+            "email_id": str(evidence.email_id),
+            "code": evidence.code,
+            "text": evidence.text,
+            "seen_by": evidence.seen_by,
+        },
+    }
+
+
+def _entry(row: Row[*tuple[Any, ...]]) -> Suppression:
+    stored = row.evidence
+    return Suppression(
+        id=row.id,
+        address=row.address,
+        origin=Origin(row.origin),
+        created_at=row.created_at,
+        source_id=row.source_id,
+        expires_at=row.expires_at,
+        evidence=stored
+        and Evidence(UUID(stored["email_id"]), stored["code"], stored["text"], SeenBy(stored["seen_by"])),
+    )
