@@ -1,6 +1,7 @@
 """Simulator: the SMTP listener and its sessions."""
 
 import asyncio
+import os
 import ssl
 from pathlib import Path
 from typing import Self
@@ -74,5 +75,7 @@ class Simulator(SimulatorState):
         return self.certificates.context(ServerProfile(names=self.profile.names))
 
     def write_ca(self, path: Path | str) -> None:
-        """Write `ca_pem` to a file."""
-        Path(path).write_text(self.ca_pem, encoding="ascii")
+        """Write `ca_pem` to a file, in one step: a process that reads it meanwhile gets the whole of it."""
+        part = Path(f"{path}.{os.getpid()}.part")
+        part.write_text(self.ca_pem, encoding="ascii")
+        part.replace(path)

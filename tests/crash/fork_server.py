@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from typing import Any, NoReturn
 
 from app import main
@@ -65,6 +66,8 @@ def _serve(order: dict[str, Any], parent: int) -> NoReturn:
             postern()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()  # into the log of the child
     finally:
         sys.stderr.flush()
         os._exit(status)

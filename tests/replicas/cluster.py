@@ -112,8 +112,11 @@ class Cluster:
 
     async def ready(self, number: int) -> None:
         """Wait until it accepts mail."""
+        child = self.children[number]
+        assert child is not None
         async with asyncio.timeout(WAIT_TIMEOUT):
             while True:
+                assert not child.ended.is_set(), self.process_control.tail()
                 with suppress(httpx.TransportError):
                     if (await self.http.get(f"{self.at(number)}/readyz")).status_code == 200:
                         return

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,16 @@ async def test_a_good_certificate_is_for_these_names(sim: Simulator, clients: li
     """A client that trusts `ca_pem` accepts the certificate."""
     client = await handshake(sim, clients, verifying_context(sim), host)
     assert (await client.command("EHLO client.example")).startswith("250-")
+
+
+async def test_the_file_of_the_ca_is_replaced_in_one_step(sim: Simulator, tmp_path: Path) -> None:
+    """A process that opened the file before it is written again still reads a whole certificate."""
+    file = tmp_path / "ca.pem"
+    sim.write_ca(file)
+    with file.open("r", encoding="ascii") as opened:
+        sim.write_ca(file)
+        assert opened.read() == sim.ca_pem == file.read_text("ascii")
+    assert list(tmp_path.iterdir()) == [file]
 
 
 async def test_a_certificate_can_be_for_further_names(start: Start, clients: list[Client]) -> None:
