@@ -14,7 +14,17 @@ from app.mail.office365 import entra
 from app.mail.office365.fixes import NOTHING, SMTP_AUTH_ON
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
-from app.mail.outcome.rule import ANY, AUTH, LOGIN_CODES, MESSAGE, OPENING, TRANSACTION, NormalizedReply, Rule
+from app.mail.outcome.rule import (
+    ANY,
+    AUTH,
+    LOGIN_CODES,
+    MESSAGE,
+    OPENING,
+    TRANSACTION,
+    NormalizedReply,
+    Rule,
+    first_match,
+)
 from app.mail.outcome.verdict import Action, Confidence, Explanation, Scope, Verdict
 
 _CODES_4 = range(400, 500)
@@ -290,10 +300,6 @@ def _rule(phase: Phase, reply: Reply) -> Rule:
 
 
 def _row(phase: Phase, code: int, normalized: NormalizedReply) -> Rule | None:
-    """Return the rule of Exchange for a reply: the first with a matching sentence, else the first by code and words."""
     if phase is Phase.RCPT and _OF_SENDER in normalized.text:
         phase = Phase.DOT
-    rules = _EXCHANGE[code]
-    by_text = (rule for rule in rules if rule.matches_text(phase, normalized))
-    by_code = (rule for rule in rules if rule.matches(phase, normalized))
-    return next(by_text, None) or next(by_code, None)
+    return first_match(_EXCHANGE[code], phase, normalized)

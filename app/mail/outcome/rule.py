@@ -1,13 +1,13 @@
 """Policy rule as data: the replies that it matches, and the verdict on them. `app.mail.policy` applies the rules."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
-from app.mail.outcome.verdict import Action, Confidence, Explanation, Scope, Verdict
+from app.mail.outcome.verdict import Action, Cause, Confidence, Explanation, Scope, Verdict
 
 OPENING = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS})
 AUTH = frozenset({Phase.AUTH})
@@ -87,6 +87,8 @@ class Rule:
     hold: bool = False
     reduce_concurrency: bool = False
     lockout_class: str = ""
+    cause: Cause = Cause.SENDER
+    suppress_after: int = 0  # bounces within 24 hours after which the address may be suppressed; 0: never
     explanation: Explanation = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,6 +138,16 @@ class Rule:
             and not _has(normalized, self.none_of)
             and (not self.exception or any(name in normalized.exceptions for name in self.exception))
         )
+
+
+def first_match(rules: Sequence[Rule], phase: Phase, normalized: NormalizedReply) -> Rule | None:
+    """Return the first rule with a matching sentence, else the first by code and words.
+
+    All rules have the reply's code in `codes`.
+    """
+    by_text = (rule for rule in rules if rule.matches_text(phase, normalized))
+    by_code = (rule for rule in rules if rule.matches(phase, normalized))
+    return next(by_text, None) or next(by_code, None)
 
 
 def _has(normalized: NormalizedReply, words: tuple[str, ...]) -> bool:

@@ -28,8 +28,18 @@ class Scope(StrEnum):
         return self not in (Scope.RECIPIENT, Scope.MESSAGE)
 
 
+class Cause(StrEnum):
+    """Origin of a refusal: the party that can remove it."""
+
+    SENDER = "sender"  # setup of the sender's mailbox, organization or domain, or the message itself
+    ADDRESS = "address"  # the recipient's address is wrong or dead
+    RECEIVER = "receiver"  # policy, limits or servers of the recipient's organization
+    REPUTATION = "reputation"  # of the sender's mail, organization or IP address
+    MICROSOFT = "microsoft"  # a fault or a limit of Office 365
+
+
 class Confidence(StrEnum):
-    """Confidence that smtp.office365.com:587 sends this reply and that it has this meaning."""
+    """Confidence that Office 365 sends this (a rule's reply on port 587, a bounce's code) with this meaning."""
 
     HIGH = "H"  # documented by Microsoft, or several independent logs
     MEDIUM = "M"  # one real log, or one good secondary source

@@ -6,10 +6,12 @@ import pytest
 
 from app.mail import explain, lifecycle, policy
 from app.mail.office365 import entra, sources
+from app.mail.office365.bounces import lookup
 from app.mail.outcome.rule import Rule
 from app.mail.outcome.verdict import Confidence, Explanation
 
 EXPLANATIONS = [(rule.name, rule.explanation) for rule in policy.RULES]
+EXPLANATIONS += [(rule.name, rule.explanation) for rule in (*lookup.OWN_RULES, *lookup.DEFAULTS)]
 EXPLANATIONS += [(f"no-reply-{kind}", why) for kind, why in policy.WITHOUT_REPLY.items()]
 EXPLANATIONS += [("in-doubt", policy.IN_DOUBT)]
 EXPLANATIONS += [(row.name, row.explanation) for row in entra.ROWS]
@@ -127,7 +129,7 @@ PROJECTS = {
 OTHERS = {"smtp-field-manual (2025)", "support.servicenow.com KB0751248"}
 
 
-@pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", [*policy.RULES, *lookup.OWN_RULES, *lookup.DEFAULTS], ids=lambda rule: rule.name)
 def test_every_rule_has_its_source(rule: Rule) -> None:
     """A page of Microsoft's, a standard, or a published log."""
     for source in rule.source.split("; "):

@@ -1,0 +1,44 @@
+"""Form of a row, and fixes that several rows share.
+
+`action` is FAIL if the same email sent again to the same address would bounce again, DEFER if it can be delivered
+without a change to it. A code of class 4 is temporary in either case (RFC 3463 §2).
+"""
+
+from functools import partial
+
+from app.mail.office365 import sources
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.rule import Rule
+from app.mail.outcome.verdict import Action, Cause, Confidence, Scope
+
+bounced = partial(
+    Rule,
+    phases=frozenset({Phase.DOT}),  # Exchange has accepted the message
+    codes=range(400, 600),
+    action=Action.FAIL,
+    scope=Scope.RECIPIENT,
+    source=sources.NON_DELIVERY,
+    confidence=Confidence.HIGH,
+)
+of_address = partial(bounced, cause=Cause.ADDRESS)
+of_receiver = partial(bounced, cause=Cause.RECEIVER)
+of_reputation = partial(bounced, cause=Cause.REPUTATION)
+of_sender = partial(bounced, cause=Cause.SENDER)
+of_microsoft = partial(bounced, cause=Cause.MICROSOFT, action=Action.DEFER)
+later = partial(of_receiver, action=Action.DEFER)
+
+CORRECT = "Correct the address in the application and send again."
+ASK = "Ask the recipient, by another way than email, to have mail from you allowed."
+SERVER = (
+    "Only the recipient's mail administrator can fix it. The reply names the server; tell the administrator its text."
+)
+AGAIN = "Exchange tries for up to 24 hours. If the email bounced in the end, send it again later."
+AGAIN_IF_BOUNCED = f"Nothing to do while it is delayed. {AGAIN}"
+DNS = (
+    "Set up SPF (include:spf.protection.outlook.com), DKIM and DMARC for the sender's domain: "
+    "https://security.microsoft.com, Email authentication settings. `postern check` compares the DNS records."
+)
+LESS = (
+    "Send only to recipients who expect the email, remove dead addresses, and set up SPF, DKIM and DMARC. Ask the "
+    "recipient's administrator to allow your domain."
+)
