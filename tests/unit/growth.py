@@ -52,6 +52,7 @@ WORDS = (
         "ä@",
         "\u200b",
     ),
+    "\u0315\u0316",  # combining marks out of their canonical order
 )
 CHARACTERS = " !\"#$%&'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~\t\n\r\0\x7fé\u2028"
 

@@ -18,14 +18,17 @@ from starlette.requests import cookie_parser
 import app
 from app.api.emails.list_query import EmailQuery
 from app.api.http import prefer, strict_json
+from app.api.postmark import translate
+from app.api.problems.problem import Invalid
 from app.api.submission import attachment_content, send_time
 from app.api.submission.fields import ValidationContext
 from app.api.submission.schema import read_email
 from app.logs.format import mask_addresses
 from app.mail import key_policy, safe_text
-from app.mail.message import custom_fields, headers, mime_parameters
+from app.mail.message import custom_fields, headers, inline_files, mime_parameters
 from app.mail.message.address import parse_address
 from app.mail.message.html_to_text import text_from_html
+from app.mail.message.message import Attachment
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.policy import judge
@@ -139,17 +142,36 @@ def _prefer(text: str) -> object:
     return prefer.wait({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
 
 
+_EMAIL = {"from": "a@contoso.com", "to": "b@example.com", "subject": "s", "text": "t"}
+
+
 def _email(member: str) -> Callable[[str], object]:
     reading = ValidationContext(1_800_000_000.0, "noreply@contoso.com", 50)
-    email = {"from": "a@contoso.com", "to": "b@example.com", "subject": "s", "text": "t"}
 
     def run(text: str) -> object:
         try:
-            return read_email({**email, member: {"X-A": text} if member == "headers" else text}, reading)
+            return read_email({**_EMAIL, member: {"X-A": text} if member == "headers" else text}, reading)
         except Exception as error:  # a refusal, which is an answer too
             return error
 
     return run
+
+
+def _file(member: str) -> Callable[[str], object]:
+    """Validation of an attachment, to which an html refers."""
+    run = _email("attachments")
+    return lambda text: run([{"filename": "a.txt", "content": "aGk=", member: text}])  # type: ignore[arg-type]
+
+
+def _header_name(text: str) -> object:
+    reading = ValidationContext(1_800_000_000.0, "noreply@contoso.com", 50)
+    return read_email({**_EMAIL, "headers": {text: "a"}}, reading)
+
+
+def _inline(text: str) -> object:
+    """References of an html to two files."""
+    files = tuple(Attachment("a", "image/png", b"", id) for id in ("a", text))
+    return inline_files.link(f'<img src="cid:{text}"><img src=cid:{text}>', files)
 
 
 def _query(name: str) -> Callable[[str], object]:
@@ -204,6 +226,10 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "attachment": lambda text: attachment_content.read(text, None, is_text=True),
     "key policy senders": lambda text: key_policy.senders([text]),
     "key policy recipients": lambda text: key_policy.recipients([text]),
+    "email header name": _header_name,
+    "references to inline files": _inline,
+    "postmark addresses": lambda text: translate.to_native({"To": text, "Cc": text}),
+    **{f"attachment {name}": _file(name) for name in ("filename", "content_type", "content_id", "encoding")},
     **{f"email {name}": _email(name) for name in ("from", "to", "subject", "html", "headers", "scheduled_at", "tags")},
     **{f"query {name}": _query(name) for name in ("to", "tag", "created_after", "q", "limit", "last_event")},
 }
@@ -214,3 +240,31 @@ PARSERS: dict[str, Callable[[str], object]] = {
 def test_a_parser_is_linear(name: str) -> None:
     """Over hostile texts, most of which it refuses."""
     assert_linear(_refusable(PARSERS[name]))
+
+
+class Name(str):
+    """Name that must not be read, only measured."""
+
+    __slots__ = ()
+
+    def lower(self) -> str:
+        raise AssertionError("read before its length was checked")
+
+    def strip(self, chars: str | None = None) -> str:
+        raise AssertionError("read before its length was checked")
+
+
+@pytest.mark.parametrize("value", ["a", 5, True, [], {}])
+def test_a_long_header_name_is_only_measured(value: object) -> None:
+    """Whatever its value is, and whatever stands before it."""
+    reading = ValidationContext(1_800_000_000.0, "noreply@contoso.com", 50)
+    with pytest.raises(Invalid, match="1 to 76 printable"):
+        read_email({**_EMAIL, "headers": {"X-A": [], Name("x" * 77): value}}, reading)
+
+
+@pytest.mark.parametrize("member", ["lane", "on_unknown"])
+def test_a_long_word_is_only_measured(member: str) -> None:
+    """It is none of the words in any case."""
+    reading = ValidationContext(1_800_000_000.0, "noreply@contoso.com", 50)
+    with pytest.raises(Invalid, match="one of"):
+        read_email({**_EMAIL, member: Name("x" * 129)}, reading)

@@ -33,9 +33,11 @@ ATTACHMENT_MEMBERS = {
 }
 
 _ADDRESSES = ("To", "Cc", "Bcc", "ReplyTo")
+_COPIES = ("Cc", "Bcc")
 _TEMPLATE = ("TemplateId", "TemplateAlias", "TemplateModel")
 MAX_TAG_TEXT = 1000  # characters of a Tag or of a value in Metadata
 MAX_METADATA_NAME = 256
+MAX_ADDRESS_LIST = 256 * 1024  # characters of To, Cc, Bcc or ReplyTo
 _QUOTES_AND_COMMAS = re.compile(r'\\.|[",]', re.DOTALL)
 
 
@@ -44,14 +46,23 @@ def to_native(email: Mapping[str, Any]) -> dict[str, Any]:
     ours = {name: email[theirs] for theirs, name in NATIVE_MEMBERS.items() if theirs in email}
     for theirs in _ADDRESSES:
         if isinstance(email.get(theirs), str):
-            ours[NATIVE_MEMBERS[theirs]] = split_addresses(email[theirs])
-    if not ours.get("to") and (_has_address(email, "Cc") or _has_address(email, "Bcc")):
+            ours[NATIVE_MEMBERS[theirs]] = _address_list(theirs, email[theirs])
+    if not ours.get("to") and any(isinstance(email.get(one), str) and ours[NATIVE_MEMBERS[one]] for one in _COPIES):
         ours["to"] = ()  # marks an email with Cc or Bcc alone as valid
     ours["headers"] = _headers(email.get("Headers"))
     ours["attachments"] = _attachments(email.get("Attachments"))
     ours["tags"] = [*_tag(email.get("Tag")), *_metadata(email.get("Metadata"))]
     ours["template"] = next((email[name] for name in _TEMPLATE if email.get(name) is not None), None)
     return ours
+
+
+def _address_list(member: str, text: str) -> list[str]:
+    if len(text) > MAX_ADDRESS_LIST:
+        raise _invalid(
+            NATIVE_MEMBERS[member],
+            f"It has {len(text)} characters and may have {MAX_ADDRESS_LIST}; send several emails.",
+        )
+    return split_addresses(text)
 
 
 def split_addresses(text: str) -> list[str]:
@@ -65,10 +76,6 @@ def split_addresses(text: str) -> list[str]:
             start = mark.end()
     parts.append(text[start:])
     return [bare for part in parts if (bare := part.strip(" \t"))]
-
-
-def _has_address(email: Mapping[str, Any], name: str) -> bool:
-    return isinstance(email.get(name), str) and bool(split_addresses(email[name]))
 
 
 def _headers(given: Any) -> Any:

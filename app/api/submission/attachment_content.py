@@ -29,6 +29,7 @@ _LINE = 60  # characters of the shortest line in which an encoder wraps base64; 
 _BLOCK = 64 * 1024  # entries of a list that are converted at once
 _URL_HEAD = 1024  # characters in which a data: URL has its comma
 _URL_UNITS = re.compile(rb"(?s:%[0-9A-Fa-f]{2}|.){1,65536}+")
+_LONGEST_ENCODING = 64  # characters of the member `encoding`
 _DOUBTFUL = 64  # characters of a text that might just as well be meant as it stands
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _WORD = re.compile(rb"\S*+")
@@ -70,7 +71,7 @@ def encoding_of(value: Any) -> Encoding | None:
     """Read the member `encoding`; null, "" and values of other types are absent."""
     if not isinstance(value, str) or not value:
         return None
-    name = value.strip().lower()
+    name = value.strip().lower() if len(value) <= _LONGEST_ENCODING else ""
     try:
         return Encoding.UTF_8 if name == "utf8" else Encoding(name)
     except ValueError:

@@ -107,10 +107,10 @@ def _filename(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise _refuse(wrong_type("a string, false or null", value), ".filename")
-    if not _NOT_IN_A_NAME.isdisjoint(value):
-        raise _refuse("The filename contains a line break or another control character; remove it.", ".filename")
     if len(value) > _LONGEST_NAME:
         raise _refuse(f"The filename is longer than {_LONGEST_NAME} characters; shorten it.", ".filename")
+    if not _NOT_IN_A_NAME.isdisjoint(value):
+        raise _refuse("The filename contains a line break or another control character; remove it.", ".filename")
     return value
 
 

@@ -30,7 +30,7 @@ from app.mail.message.message import Lane, OnUnknown
 W = TypeVar("W", bound=StrEnum)
 L = TypeVar("L", bound=Sequence[Any])
 
-MAX_NAME = 128  # characters of a `coalesce` value
+MAX_NAME = 128  # characters of a `coalesce` value, and of a word in any case
 MAX_EXPIRES_IN = 604_800  # seconds
 
 MISSING_SUBJECT = "The subject is missing; give one that is not empty."
@@ -285,7 +285,7 @@ def coalesce(value: Any, at: str = "") -> str | None:
 def _word(words: type[W], value: Any, at: str) -> W | None:
     if value is None:
         return None
-    try:
-        return words(value.strip().lower() if isinstance(value, str) else value)
-    except ValueError:
-        raise validation_error(f"It must be one of {', '.join(words)}.", at=at) from None
+    word = value.strip().lower() if isinstance(value, str) and len(value) <= MAX_NAME else ""
+    if word not in {*words}:
+        raise validation_error(f"It must be one of {', '.join(words)}.", at=at)
+    return words(word)

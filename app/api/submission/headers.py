@@ -1,7 +1,7 @@
 """Custom headers of an email: forwarded, ignored, or options for Postern (`X-Postern-…`)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationInfo
@@ -11,8 +11,19 @@ from app.api.submission import fields
 from app.frozen import frozen
 from app.mail.message.address import Address, AddressError
 from app.mail.message.custom_fields import addresses, check_custom_field
-from app.mail.message.headers import HeaderError, check_message_id, is_reserved, reason_withheld, unfold
+from app.mail.message.headers import (
+    INVALID_NAME,
+    MAX_NAME,
+    HeaderError,
+    check_message_id,
+    is_reserved,
+    reason_withheld,
+    unfold,
+)
 from app.mail.message.message import Lane, OnUnknown
+from app.mail.safe_text import cut
+
+MAX_SIZE = 256 * 1024  # characters of all names and values; a receive connector of Exchange takes no larger header
 
 T = TypeVar("T")
 
@@ -36,8 +47,7 @@ def read(value: Any, info: ValidationInfo) -> CustomHeaders:
         return CustomHeaders()
     if not isinstance(value, dict):
         raise validation_error(wrong_type('an object like {"X-Reference": "42"}', value))
-    if len(value) > MAX_ITEMS:
-        raise validation_error(f"It has {len(value)} headers and may have {MAX_ITEMS}.")
+    _check_size(value)
     given = [(name, _as_text(name, content)) for name, content in value.items() if content is not None]
     _warn_of_withheld(given, info)
     own = {name.lower(): (f".{name}", content) for name, content in given}
@@ -55,6 +65,19 @@ def read(value: Any, info: ValidationInfo) -> CustomHeaders:
         coalesce=ours("coalesce", fields.coalesce),
         reply_to=_reply_to(*own.get("reply-to", ("", "")), info),
     )
+
+
+def _check_size(headers: Mapping[str, Any]) -> None:
+    """Check numbers and lengths, so that all further work on names and values is bounded."""
+    if len(headers) > MAX_ITEMS:
+        raise validation_error(f"It has {len(headers)} headers and may have {MAX_ITEMS}.")
+    size = 0
+    for name, content in headers.items():
+        if len(name) > MAX_NAME and content is not None:
+            raise validation_error(INVALID_NAME, at=f".{cut(name)}")
+        size += len(name) + len(content) if isinstance(content, str) else 0
+    if size > MAX_SIZE:
+        raise validation_error(f"Its names and values have {size} characters together and may have {MAX_SIZE}.")
 
 
 def _warn_of_withheld(given: list[tuple[str, str]], info: ValidationInfo) -> None:

@@ -12,6 +12,8 @@ from app.mail.message.address import ATEXT, DOT_ATOM, Address, quoted_string
 
 FOLD = 78  # characters a line should not exceed, RFC 5322 §2.1.1
 LIMIT = 998  # characters a line must not exceed
+MAX_NAME = 76  # characters of a field name, which leaves room for a value on its line
+INVALID_NAME = f"The header's name must be 1 to {MAX_NAME} printable ASCII characters without space and colon."
 
 RESERVED = frozenset(
     {
@@ -40,7 +42,7 @@ _WITHHELD = {
     "x-originatororg": _EXCHANGE,
 }
 
-_NAME = re.compile("[!-9;-~]{1,76}")  # ftext, RFC 5322 §3.6.8; short enough to leave room for a value on its line
+_NAME = re.compile(f"[!-9;-~]{{1,{MAX_NAME}}}")  # ftext, RFC 5322 §3.6.8
 _BREAKING = re.compile("[\r\n\0]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EXACT = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")  # printable, and no blank at an end where it would be lost
@@ -81,7 +83,7 @@ def unfold(value: str) -> str:
 def check_header(name: str, value: str) -> None:
     """Raise HeaderError unless `name` can name a header field and `value` can be carried in it."""
     if not _NAME.fullmatch(name):
-        raise HeaderError("The header's name must be 1 to 76 printable ASCII characters without space and colon.")
+        raise HeaderError(INVALID_NAME)
     check_value(value)
 
 

@@ -18,8 +18,8 @@ from app.mail.message.html_to_text import unescape
 from app.mail.message.message import Attachment
 
 REFERENCE_LIMIT = 10_000  # `cid:` references that are read; no email has as many
-_READ_LIMIT = 5_000_000  # characters that are compared with the ids, over all references of one html
-_ID_LIMIT = 4096  # characters of a reference, as it is written in the html
+_READ_LIMIT = 300_000  # characters that are compared with the ids, over all references of one html
+_ID_LIMIT = 4096  # characters of a reference, as it is written in the html, and of an id that is normalized
 _PREFIX_LIMIT = 32  # beginnings of a value that are tried as an id
 _SAFE = re.compile(r"(?!.*=\?)[A-Za-z0-9!$*+./=@_~-]{1,128}")  # needs no escaping in HTML, CSS and URLs
 # After what begins a value: an attribute's = or quotation mark, url( or an entity in CSS, the comma of a srcset.
@@ -30,6 +30,7 @@ _PART_END = re.compile(r"""[\s,;&)\\?\#"'>]""")
 _BEFORE_ID = re.compile(r"(?:[\s<]|cid:)*+", re.IGNORECASE)
 _AFTER_ID = re.compile(r"[\s>]*+")  # of the reversed text
 _BLANKS = re.compile(r"\s+")
+_MANY_MARKS = re.compile(r"[^\w\x00-\u02ff]{31}")  # combining marks; Stream-Safe Text (UAX #15 §13) has 30 in a row
 
 
 class Unused(NamedTuple):
@@ -128,9 +129,14 @@ def _sent_as(given: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Return a key that ignores differences invisible to people: letter case, percent-encoding, Unicode forms."""
-    text = bare_id(unquote(text[:_ID_LIMIT])) + text[_ID_LIMIT:]
-    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", text).casefold())
+    """Return a key that ignores differences invisible to people: letter case, percent-encoding, Unicode forms.
+
+    Combining marks in a row are sorted by the normalization in quadratic time; a text with too many has one form.
+    """
+    text = bare_id(unquote(text))
+    if len(text) <= _ID_LIMIT and not _MANY_MARKS.search(text):
+        text = unicodedata.normalize("NFKC", text).casefold()
+    return _BLANKS.sub(" ", text)
 
 
 def _rewritten(html: str, files: _Files) -> str:

@@ -237,3 +237,15 @@ def test_the_limits_of_lists(server: ApiServer) -> None:
         ("tags", [{"name": "a"}] * 1001),
     ):
         refused(server.post(changed(**{field: many})), 422, "validation_error", field)
+
+
+def test_the_limits_of_header_fields(server: ApiServer) -> None:
+    """76 characters of a name, and 256 KiB of all names and values together."""
+    for headers, limit in (
+        ({"x" * 77: "y"}, f"headers.{'x' * 77}"),
+        ({"Content-" + "x" * 69: "y"}, f"headers.Content-{'x' * 69}"),
+        ({"X-A": "a " * 65_536, "X-B": "b " * 65_536}, "headers"),
+    ):
+        refused(server.post(changed(headers=headers)), 422, "validation_error", limit)
+    accepted(server.post(changed(headers={"x" * 76: "y", "x" * 77: None})))
+    accepted(server.post(changed(headers={"X-A": "a " * 65_535, "X-B": "b " * 65_530})))

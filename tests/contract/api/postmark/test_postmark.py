@@ -214,6 +214,8 @@ def test_postmarks_header_is_not_accepted_by_native_routes(server: ApiServer) ->
         ({"To": "Doe, Jane <a@example.com>"}, 300, "To[0]: "),
         ({"To": 5}, 300, "To: "),
         ({"To": ",".join(["a@example.com"] * 51)}, 300, "To: "),
+        ({"To": "a@example.com" + "," * 256 * 1024}, 300, "To: "),
+        ({"Bcc": "," * 256 * 1024 + "a@example.com"}, 300, "Bcc: "),
         ({"Cc": "x@y@z.example"}, 300, "Cc[0]: "),
         ({"ReplyTo": "nope"}, 300, "ReplyTo[0]: "),
         ({"From": ...}, 300, "From: "),
