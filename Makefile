@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
+SHELL := /bin/bash
 
 .PHONY: openapi docs help demo dev test test-postgres check faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean simulate-scale
 .PHONY: image lint-image licences audit
@@ -11,15 +13,32 @@ READY := $(VENV)/.ready
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.lock pyproject.toml app/__init__.py
+# The lock has two parts: the packages of Postern, which are all that the demo needs, and after this line those of its development.
+DEVELOPMENT := \# development
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+PROGRESS = awk -v total=$$(grep -c == $(1)) -v tty=$$(test -t 2 && echo 1) '/^Collecting/ { done++ } /^Installing/ { done = total } \
+	tty && /^Collecting|^Installing/ { bar = sprintf("%*s", 30 * done / total, ""); gsub(" ", "\#", bar); \
+	printf "\r  [%-30s] %d of %d packages", bar, done, total > "/dev/stderr" } END { if (tty) print "" > "/dev/stderr" }'
+
+COMPILE := $(BIN)/uv pip compile pyproject.toml --extra traces --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --quiet
+
+$(RUNTIME): requirements.lock pyproject.toml app/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Postern needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])'
-	@echo "installing into $(VENV) (once, from requirements.lock)"
+	@echo "installing Postern into $(VENV) (once, from requirements.lock)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@sed '/^$(DEVELOPMENT)/,$$d' requirements.lock > $(VENV)/runtime.lock
+	@set -o pipefail; $(PIP) --no-compile --require-hashes -r $(VENV)/runtime.lock | $(call PROGRESS,$(VENV)/runtime.lock)
+	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## run Postern and a simulated Office 365, and send a first email (ONCE=1: then stop)
+$(READY): $(RUNTIME)
+	@echo "installing what its development needs (once)"
+	@sed '1,/^$(DEVELOPMENT)/d' requirements.lock > $(VENV)/development.lock
+	@set -o pipefail; $(PIP) --require-hashes -r $(VENV)/development.lock | $(call PROGRESS,$(VENV)/development.lock)
+	@touch $@
+
+demo: $(RUNTIME) ## run Postern and a simulated Office 365, and send a first email (ONCE=1: then stop)
 	@$(BIN)/postern demo $(if $(ONCE),--once)
 
 dev: $(READY) ## run the demo, and restart it when a file changes
@@ -95,8 +114,10 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix app tests
 
 lock: $(READY) ## pin the requirements with their hashes
-	@$(BIN)/uv pip compile pyproject.toml --extra traces --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+	@$(COMPILE) --group build --upgrade --output-file $(VENV)/runtime.lock
+	@$(COMPILE) --group build --group dev --upgrade --constraints $(VENV)/runtime.lock --output-file $(VENV)/development.lock \
+		$$(sed -n 's/^\([a-z0-9-]*\)==[^;]*$$/--no-emit-package \1/p' $(VENV)/runtime.lock)
+	@{ cat $(VENV)/runtime.lock; echo '$(DEVELOPMENT)'; sed '/^# The following packages/,$$d' $(VENV)/development.lock; } > requirements.lock
 
 clean: ## remove the virtual environment and caches
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
