@@ -10,7 +10,7 @@ from ssl import SSLContext
 from app.clock import Clock
 from app.doctor.target import CheckTarget
 from app.mail.message.address import parse_address
-from app.relay.mailbox import Limits
+from app.relay.mailbox import RelayLimits
 from app.settings import MailboxSettings, PoolSettings
 from app.settings.secret_files import secret_source
 from app.smtp import tls
@@ -76,9 +76,9 @@ class MailboxFactory:
         )
 
 
-def limits(settings: MailboxSettings) -> Limits:
+def limits(settings: MailboxSettings) -> RelayLimits:
     """Return the limits of the mailbox."""
-    return Limits(
+    return RelayLimits(
         connections=settings.connections,
         messages_per_minute=settings.messages_per_minute,
         recipients_per_day=settings.recipients_per_day,

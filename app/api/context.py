@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.message.address import Address
+from app.mail.office365.limits import MailboxLimits
 from app.mail.readiness import DeepCheck, Readiness
-from app.mail.send_estimate import MailboxLimits
 from app.store import Store
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from app.console.context import ConsoleContext
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.mailbox_health import MailboxCondition
-from app.mail.send_estimate import MailboxLimits
+from app.mail.office365.limits import MailboxLimits
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 

@@ -7,20 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from app.mail.office365.limits import CONNECTIONS
+from app.mail.office365.limits import MailboxLimits
 from app.mail.times import DAY, MINUTE
 
 _MAX_EXACT_MAILBOXES = 8  # more are estimated by their pace alone
 _MAX_EXACT_MINUTES = 10  # a longer backlog is estimated by the pace alone
-
-
-@dataclass(frozen=True, slots=True)
-class MailboxLimits:
-    """Sending limits of one mailbox."""
-
-    messages_per_minute: int
-    recipients_per_day: int
-    connections: int = CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)

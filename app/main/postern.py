@@ -24,7 +24,7 @@ from app.doctor.health_monitor import HealthMonitor, RelaySessions
 from app.doctor.target import CheckTarget
 from app.http_server.server import HttpServer, ServerLimits
 from app.mail.credential_expiry import CredentialExpiry
-from app.mail.send_estimate import MailboxLimits
+from app.mail.office365.limits import MailboxLimits
 from app.mail.webhook.payload import credential_event
 from app.mailbox_factory import MailboxFactory, limits
 from app.main.database import apply_setting_key, lock_database, open_store, recover_all

@@ -14,7 +14,7 @@ from app.background import wait
 from app.clock import Clock
 from app.mail.times import DAY
 from app.relay.leases import CLOCK_STEP, LEASE_SECONDS, Leases
-from app.relay.mailbox import DailyQuota, Limits, Mailbox
+from app.relay.mailbox import DailyQuota, Mailbox, RelayLimits
 from app.relay.wakeups import PoolWakeups
 from app.relay.worker import MailboxWorker
 from app.smtp.pool import SessionPool
@@ -30,7 +30,7 @@ class MailboxSpec:
 
     wakeups: PoolWakeups
     name: str
-    limits: Limits
+    limits: RelayLimits
     sessions: Callable[[], SessionPool]
 
 

@@ -18,7 +18,7 @@ from app.background import run_periodically
 from app.clock import Clock
 from app.relay.assignment import MailboxAssignment, MailboxSpec
 from app.relay.leases import RENEW_INTERVAL, Leases
-from app.relay.mailbox import Limits, LimitUsage, Mailbox
+from app.relay.mailbox import LimitUsage, Mailbox, RelayLimits
 from app.relay.rebalance import rebalance
 from app.relay.tenant_quota import TenantQuota
 from app.relay.wakeups import POLL_INTERVAL, Wakeups
@@ -92,7 +92,7 @@ class MailboxCoordinator:
         self._may_evict_at = 0.0  # by the loop's time
         self._last_heartbeat_at: float | None = None
 
-    def add(self, pool: str, name: str, limits: Limits, sessions: Callable[[], SessionPool]) -> None:
+    def add(self, pool: str, name: str, limits: RelayLimits, sessions: Callable[[], SessionPool]) -> None:
         """Add a mailbox; it claims from this pool while this replica owns it."""
         self._specs[name] = MailboxSpec(self._wakeups.pool(pool), name, limits, sessions)
 

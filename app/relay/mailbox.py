@@ -13,7 +13,7 @@ from app.clock import Clock
 from app.mail import mailbox_health
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import Health, MailboxCondition
-from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
+from app.mail.office365.limits import MailboxLimits
 from app.mail.outcome.attempt import Attempt
 from app.mail.outcome.verdict import Verdict
 from app.mail.times import DAY, MINUTE
@@ -28,13 +28,10 @@ DAILY_RESERVE_DIVISOR = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of one mailbox (Microsoft Learn, "Exchange Online limits")."""
+class RelayLimits(MailboxLimits):
+    """Limits of one mailbox, and its connections reserved for urgent mail if there is more than one."""
 
-    connections: int = CONNECTIONS
-    messages_per_minute: int = MESSAGES_PER_MINUTE
-    recipients_per_day: int = RECIPIENTS_PER_DAY
-    urgent_connections: int = 1  # reserved for urgent mail if there is more than one connection
+    urgent_connections: int = 1
 
 
 class Headroom(NamedTuple):
@@ -68,7 +65,7 @@ class DailyQuota(Protocol):
 class Mailbox:
     """Condition, limits and count of messages under way. Everything runs on the event loop; nothing awaits."""
 
-    def __init__(self, name: str, limits: Limits, clock: Clock, tenant: DailyQuota | None = None) -> None:
+    def __init__(self, name: str, limits: RelayLimits, clock: Clock, tenant: DailyQuota | None = None) -> None:
         """`tenant` counts the daily recipients of all mailboxes, if they are limited."""
         self.name = name
         self.limits = limits

@@ -41,7 +41,7 @@ class ExchangeLimits:
 
 
 @dataclass(slots=True)
-class MailboxUsage:
+class SendingWindow:
     """Usage of the limits by one mailbox."""
 
     sending: set[int] = field(default_factory=set)  # slots in use
@@ -56,7 +56,7 @@ class UsageTracker:
 
     def __init__(self, limits: ExchangeLimits) -> None:
         self.limits = limits
-        self._usage: defaultdict[str, MailboxUsage] = defaultdict(MailboxUsage)
+        self._usage: defaultdict[str, SendingWindow] = defaultdict(SendingWindow)
         self._slots = count(1)
 
     def take_slot(self, mailbox: str, now: float) -> int | None:

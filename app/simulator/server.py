@@ -10,7 +10,7 @@ from app import logs
 from app.simulator.protocol.connection import SmtpConnection
 from app.simulator.server_profile import ServerProfile
 from app.simulator.session.command_loop import serve_connection
-from app.simulator.session.session import Session
+from app.simulator.session.session import ServerSession
 from app.simulator.state import SimulatorState
 
 _STOP_TIMEOUT = 2.0  # seconds
@@ -53,7 +53,7 @@ class Simulator(SimulatorState):
 
     def _serve(self, connection: SmtpConnection) -> None:
         """Start the session of a new connection."""
-        session = Session(self, connection)
+        session = ServerSession(self, connection)
         self.recorder.add_session(session.record)
         task = asyncio.get_running_loop().create_task(serve_connection(session))
         self._tasks[connection] = task

@@ -19,8 +19,8 @@ from uuid import UUID
 from app.mail.lifecycle import MessageState, Settlement
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
+from app.mail.office365.limits import MailboxLimits
 from app.mail.rate_limit import RateLimit
-from app.mail.send_estimate import MailboxLimits
 from app.mail.webhook.payload import WebhookEvent
 from app.store import retention
 from app.store.admin_store import AdminStore

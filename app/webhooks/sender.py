@@ -18,7 +18,7 @@ from app import __version__, logs
 from app.clock import Clock
 from app.mail.retry_schedule import retry_after
 from app.mail.safe_text import cut, escape_controls
-from app.mail.webhook.rules import Target, TargetError, target
+from app.mail.webhook.rules import TargetError, WebhookTarget, target
 from app.store.webhooks.records import ClaimedDelivery, Secret, Webhook
 from app.webhooks.public_network import AddressRefusedError, PublicOnlyBackend, Resolve, resolve
 
@@ -76,7 +76,7 @@ class WebhookSender:
         """Close the connections."""
         await self._pool.aclose()
 
-    async def _send(self, to: Target, webhook: Webhook, due: ClaimedDelivery) -> WebhookResponse:
+    async def _send(self, to: WebhookTarget, webhook: Webhook, due: ClaimedDelivery) -> WebhookResponse:
         body = due.payload.encode()
         url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.path)
         headers = self._headers(to, webhook, due, len(body))
@@ -84,7 +84,9 @@ class WebhookSender:
             text = await _first_bytes(response)
             return WebhookResponse(response.status, text, _retry_after(response.headers, self._clock.now()))
 
-    def _headers(self, to: Target, webhook: Webhook, due: ClaimedDelivery, size: int) -> dict[bytes | str, bytes | str]:
+    def _headers(
+        self, to: WebhookTarget, webhook: Webhook, due: ClaimedDelivery, size: int
+    ) -> dict[bytes | str, bytes | str]:
         now = self._clock.now()
         signed = {"id": str(due.event_id), "timestamp": str(math.floor(now))}
         signed["signature"] = signatures(webhook.secrets, due, now)

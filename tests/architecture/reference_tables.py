@@ -225,7 +225,7 @@ def _fault_points_table() -> str:
 
 
 def _fault_actions_table() -> str:
-    union, _ = typing.get_args(actions.Action)
+    union, _ = typing.get_args(actions.FaultAction)
     rows = []
     for kind in typing.get_args(union):
         members = {field.name: field.default for field in fields(kind)}

@@ -14,7 +14,7 @@ import pytest
 from app import mailbox_factory
 from app.clock import Clock
 from app.simulator import Drop, Endless, Fault, Garbage, Half, LongLine, Point, Reset, Say, Silence, Simulator
-from app.simulator.faults.actions import Action
+from app.simulator.faults.actions import FaultAction
 from app.smtp.timeouts import Timeouts
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import ends_of
@@ -28,7 +28,7 @@ SHORT = dict.fromkeys(
 )
 MESSAGES = 60
 SEED = 237  # the first eight rounds are then eight faults at eight points, before and after the dot
-FAULTS: dict[str, Action] = {
+FAULTS: dict[str, FaultAction] = {
     "drop": Drop(),
     "reset": Reset(),
     "half a reply": Half(octets=2),

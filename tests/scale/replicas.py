@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from app.relay.coordinator import HeartbeatConfig, MailboxCoordinator
-from app.relay.mailbox import Limits
+from app.relay.mailbox import RelayLimits
 from app.store import Store
 from app.store.records import WorkHint
 from tests.scale.exchange import Exchange
@@ -36,7 +36,7 @@ class Replica:
         )
         for number in range(self._shape.mailboxes):
             name = self._shape.mailbox(number)
-            self._fleet.add(self._shape.pool(number), name, Limits(), partial(self._exchange.sessions, name))
+            self._fleet.add(self._shape.pool(number), name, RelayLimits(), partial(self._exchange.sessions, name))
         await self._fleet.start()
 
     async def stop(self) -> None:

@@ -48,7 +48,7 @@ class TargetError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WebhookTarget:
     """Parsed URL of a webhook. `host` is resolved and verified, `authority` is the Host header."""
 
     scheme: str
@@ -58,7 +58,7 @@ class Target:
     path: str  # with the query
 
 
-def target(url: str, *, private: bool) -> Target:
+def target(url: str, *, private: bool) -> WebhookTarget:
     """Parse and validate a URL. Without `private` it must be https, and an IP address must be public.
 
     Raises TargetError. Names are not resolved here: their addresses are checked at every connection.
@@ -79,7 +79,9 @@ def target(url: str, *, private: bool) -> Target:
             "Its host is an address that is not public; POSTERN_WEBHOOK_PRIVATE_ADDRESSES=true allows that."
         )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, parts.hostname, port or {"https": 443, "http": 80}[parts.scheme], parts.netloc, path)
+    return WebhookTarget(
+        parts.scheme, parts.hostname, port or {"https": 443, "http": 80}[parts.scheme], parts.netloc, path
+    )
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:

@@ -233,7 +233,7 @@ class Call:
         return False
 
 
-Action = Annotated[
+FaultAction = Annotated[
     Say | Delay | Drop | Reset | Half | Silence | Garbage | LongLine | Endless | SlowRead | SlowWrite | Kill | Call,
     Field(discriminator="action"),
 ]

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as validated
 
 from app.mail.outcome.attempt import Phase
-from app.simulator.faults.actions import Action, FaultContext, Say
+from app.simulator.faults.actions import FaultAction, FaultContext, Say
 from app.simulator.protocol.replies import ROWS
 
 
@@ -41,7 +41,7 @@ class Fault:
     """
 
     at: Point
-    do: Action
+    do: FaultAction
     nth: int | None = Field(default=None, ge=1)
     every: int | None = Field(default=None, ge=1)
     times: int | None = Field(default=None, ge=0)

@@ -21,7 +21,7 @@ END = b"\r\n.\r\n"
 PROTOCOL_VERSION_ALERT = bytes((21, 3, 1, 0, 2, 2, 70))  # fatal (RFC 5246 §7.2)
 
 
-class ConnectionLostError(Exception):
+class DisconnectedError(Exception):
     """Connection closed by either side."""
 
 
@@ -32,7 +32,7 @@ class LineTooLongError(Exception):
 class SmtpConnection(asyncio.Protocol):
     """Buffered connection of one client. Times are seconds of the event loop.
 
-    Methods that wait for the client raise ConnectionLostError when the connection is closed, and TimeoutError when no
+    Methods that wait for the client raise DisconnectedError when the connection is closed, and TimeoutError when no
     data arrived for `idle_timeout` seconds or when `deadline` is reached. `on_connect` starts its session.
     """
 
@@ -96,9 +96,9 @@ class SmtpConnection(asyncio.Protocol):
     # Input.
 
     async def read_line(self) -> bytes:
-        """Return the next line without CRLF. Raises ConnectionLostError, LineTooLongError, TimeoutError."""
+        """Return the next line without CRLF. Raises DisconnectedError, LineTooLongError, TimeoutError."""
         if self._closing:
-            raise ConnectionLostError
+            raise DisconnectedError
         searched = 0
         while (end := self._in.find(b"\r\n", searched)) < 0:
             if len(self._in) > MAX_LINE_BYTES:
@@ -116,7 +116,7 @@ class SmtpConnection(asyncio.Protocol):
         """Return the content before CRLF.CRLF, including its last CRLF, and its size in bytes.
 
         Content of more than `limit` bytes is discarded: b"" and its size are returned.
-        Raises ConnectionLostError, TimeoutError.
+        Raises DisconnectedError, TimeoutError.
         """
         if self._in[:3] == b".\r\n" or (len(self._in) < 3 and await self._is_empty_content()):
             self._take(0, 3)
@@ -141,15 +141,15 @@ class SmtpConnection(asyncio.Protocol):
         return True
 
     async def read_bytes(self, count: int) -> bytes:
-        """Return exactly `count` bytes (RFC 3030). Raises ConnectionLostError, TimeoutError."""
+        """Return exactly `count` bytes (RFC 3030). Raises DisconnectedError, TimeoutError."""
         while len(self._in) < count:
             await self.wait_for_data()
         return self._take(count, 0)
 
     async def wait_for_data(self, within: float = math.inf) -> None:
-        """Wait for further input, at most `within` seconds. Raises ConnectionLostError, TimeoutError."""
+        """Wait for further input, at most `within` seconds. Raises DisconnectedError, TimeoutError."""
         if self.closed.done() or self._closing:
-            raise ConnectionLostError
+            raise DisconnectedError
         if self.read_rate is None:
             self._resume()
         size = len(self._in)
@@ -161,7 +161,7 @@ class SmtpConnection(asyncio.Protocol):
             timer.cancel()
             self._waiter = None
         if len(self._in) == size:
-            raise ConnectionLostError if self.closed.done() or self._closing else TimeoutError
+            raise DisconnectedError if self.closed.done() or self._closing else TimeoutError
 
     async def _is_empty_content(self) -> bool:
         while len(self._in) < 3:
@@ -233,7 +233,7 @@ class SmtpConnection(asyncio.Protocol):
         self._in.clear()
 
     async def wait_for_client_hello(self) -> None:
-        """Wait for the ClientHello without reading it. Raises ConnectionLostError, TimeoutError."""
+        """Wait for the ClientHello without reading it. Raises DisconnectedError, TimeoutError."""
         readable = self._waiter = self.loop.create_future()
         with self._socket() as duplicate:
             self.loop.add_reader(duplicate.fileno(), self._wake)
@@ -245,9 +245,9 @@ class SmtpConnection(asyncio.Protocol):
                 self._waiter = None
 
     async def start_tls(self, context: ssl.SSLContext) -> str:
-        """Run the TLS handshake as the server and return the TLS version. Raises ConnectionLostError."""
+        """Run the TLS handshake as the server and return the TLS version. Raises DisconnectedError."""
         if self._transport is None or self.closed.done():
-            raise ConnectionLostError
+            raise DisconnectedError
         self._paused = False
         with self._socket() as duplicate:
             try:
@@ -257,12 +257,12 @@ class SmtpConnection(asyncio.Protocol):
             except OSError as error:
                 if getattr(error, "reason", None) == "UNSUPPORTED_PROTOCOL":
                     duplicate.send(PROTOCOL_VERSION_ALERT)  # the loop closes the socket before OpenSSL's alert is sent
-                raise ConnectionLostError from error
+                raise DisconnectedError from error
             finally:
                 if self._transport.is_closing():
                     self.connection_lost(None)  # the event loop does not call it after a failed handshake
         if tls_transport is None:
-            raise ConnectionLostError
+            raise DisconnectedError
         self._transport = tls_transport
         version: str = tls_transport.get_extra_info("ssl_object").version()
         return version
@@ -327,7 +327,7 @@ class SmtpConnection(asyncio.Protocol):
     def _socket(self) -> socket.socket:
         """Return a duplicate of the socket, because the sockets of event loops lack most methods."""
         if self._transport is None or self.closed.done():
-            raise ConnectionLostError
+            raise DisconnectedError
         return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
 
     @property

@@ -9,7 +9,7 @@ from app.simulator.faults.fault import Point
 from app.simulator.protocol import replies
 from app.simulator.protocol.arguments import CommandError
 from app.simulator.recorder import Login
-from app.simulator.session.session import Session
+from app.simulator.session.session import ServerSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class SubmittedCredentials:
     secret: str = field(repr=False)
 
 
-async def auth(session: Session, argument: str) -> None:
+async def auth(session: ServerSession, argument: str) -> None:
     """Handle AUTH."""
     mechanism, _, initial = argument.partition(" ")
     mechanism = mechanism.upper()
@@ -32,7 +32,7 @@ async def auth(session: Session, argument: str) -> None:
     await _authenticate(session, mechanism, credentials)
 
 
-async def _authenticate(session: Session, mechanism: str, credentials: SubmittedCredentials | None) -> None:
+async def _authenticate(session: ServerSession, mechanism: str, credentials: SubmittedCredentials | None) -> None:
     mailbox = credentials.mailbox if credentials else ""
     session.record.logins += 1
     if await session.apply_faults(Point.AUTH, replies.AUTHENTICATED, mailbox=mailbox):
@@ -53,14 +53,16 @@ async def _authenticate(session: Session, mechanism: str, credentials: Submitted
     await session.reply(replies.AUTHENTICATED)
 
 
-async def _refuse_after_challenge(session: Session) -> None:
+async def _refuse_after_challenge(session: ServerSession) -> None:
     """Refuse after the client's answer to a challenge with error details, as Gmail sends it. Used by a fault."""
     await session.connection.flush()
     await session.connection.read_line()
     await session.reply(replies.AUTHENTICATION_UNSUCCESSFUL)
 
 
-def _verified_account(session: Session, mechanism: str, credentials: SubmittedCredentials | None) -> Account | None:
+def _verified_account(
+    session: ServerSession, mechanism: str, credentials: SubmittedCredentials | None
+) -> Account | None:
     account = session.state.accounts.get(credentials.mailbox) if credentials else None
     if account is None or credentials is None:
         return None
@@ -72,7 +74,7 @@ def _verified_account(session: Session, mechanism: str, credentials: SubmittedCr
     return account if valid else None
 
 
-async def _login(session: Session, initial: str | None) -> SubmittedCredentials | None:
+async def _login(session: ServerSession, initial: str | None) -> SubmittedCredentials | None:
     user = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_USERNAME))
     if user is None:
         return None
@@ -80,7 +82,7 @@ async def _login(session: Session, initial: str | None) -> SubmittedCredentials 
     return None if password is None else SubmittedCredentials(user, password)
 
 
-async def _xoauth2(session: Session, initial: str | None) -> SubmittedCredentials | None:
+async def _xoauth2(session: ServerSession, initial: str | None) -> SubmittedCredentials | None:
     response = _decoded(initial if initial is not None else await _challenge(session, replies.ASK_TOKEN))
     fields = response.split("\x01") if response is not None else []
     match fields:
@@ -89,7 +91,7 @@ async def _xoauth2(session: Session, initial: str | None) -> SubmittedCredential
     return None
 
 
-async def _challenge(session: Session, challenge: str) -> str:
+async def _challenge(session: ServerSession, challenge: str) -> str:
     await session.reply(challenge)
     await session.connection.flush()
     answer = await session.connection.read_line()

@@ -10,18 +10,18 @@ import asyncio
 from app.simulator.faults.fault import Point
 from app.simulator.protocol import replies
 from app.simulator.protocol.arguments import CommandError
-from app.simulator.protocol.connection import ConnectionLostError, LineTooLongError
+from app.simulator.protocol.connection import DisconnectedError, LineTooLongError
 from app.simulator.session.commands import COMMANDS, unknown
-from app.simulator.session.session import Session
+from app.simulator.session.session import ServerSession
 
 
-async def serve_connection(session: Session) -> None:
+async def serve_connection(session: ServerSession) -> None:
     """Serve one connection until it ends."""
     try:
         await _greet(session)
         while True:
             await _handle_command(session)
-    except ConnectionLostError:
+    except DisconnectedError:
         pass
     except TimeoutError:
         session.write_reply(replies.CONNECTION_TIMED_OUT)
@@ -35,14 +35,14 @@ async def serve_connection(session: Session) -> None:
         session.record.closed_at = session.now
 
 
-async def _greet(session: Session) -> None:
+async def _greet(session: ServerSession) -> None:
     if await session.apply_faults(Point.CONNECT, session.banner()):
         return
     if not await session.apply_faults(Point.GREETING, session.banner()):
         await session.reply(session.banner())
 
 
-async def _handle_command(session: Session) -> None:
+async def _handle_command(session: ServerSession) -> None:
     if not session.connection.has_line:
         await session.connection.flush()
         session.record.turns = session.connection.turns
@@ -65,7 +65,7 @@ def _masked(verb: str, argument: str) -> str:
     return f"{verb} {mechanism}{space}{'***' if initial else ''}"
 
 
-async def _apply_idle_faults(session: Session) -> None:
+async def _apply_idle_faults(session: ServerSession) -> None:
     """Apply each fault at IDLE when the client has sent nothing for the `after` seconds of the fault."""
     waited = 0.0
     for scripted in sorted(session.state.faults.at(Point.IDLE), key=lambda one: one.fault.after):
@@ -79,7 +79,7 @@ async def _apply_idle_faults(session: Session) -> None:
             await session.connection.flush()
 
 
-async def _received_data(session: Session, within: float) -> bool:
+async def _received_data(session: ServerSession, within: float) -> bool:
     started = asyncio.get_running_loop().time()
     try:
         await session.connection.wait_for_data(within)

@@ -8,20 +8,20 @@ from app.simulator.protocol.arguments import CommandError
 from app.simulator.server_profile import ServerProfile
 from app.simulator.session.auth import auth
 from app.simulator.session.data_commands import bdat, data
-from app.simulator.session.session import Session
+from app.simulator.session.session import ServerSession
 
 
-async def ehlo(session: Session, argument: str) -> None:
+async def ehlo(session: ServerSession, argument: str) -> None:
     """Handle EHLO: reply with the extensions."""
     await _greet(session, argument, _ehlo_reply(session))
 
 
-async def helo(session: Session, argument: str) -> None:
+async def helo(session: ServerSession, argument: str) -> None:
     """Handle HELO: reply without extensions."""
     await _greet(session, argument, _greeting_line(session))
 
 
-async def _greet(session: Session, argument: str, success: str) -> None:
+async def _greet(session: ServerSession, argument: str, success: str) -> None:
     session.record.ehlo.append(argument)
     if not arguments.is_ehlo_name(argument):
         raise CommandError(replies.INVALID_DOMAIN_NAME)
@@ -31,11 +31,11 @@ async def _greet(session: Session, argument: str, success: str) -> None:
         await session.reply(success)
 
 
-def _greeting_line(session: Session) -> str:
+def _greeting_line(session: ServerSession) -> str:
     return f"250 {replies.SMTP_HOST} Hello [{session.connection.peer}]"
 
 
-def _ehlo_reply(session: Session) -> str:
+def _ehlo_reply(session: ServerSession) -> str:
     profile, secure = session.state.profile, session.record.tls is not None
     lines = [
         _greeting_line(session),
@@ -58,7 +58,7 @@ def _security_extensions(profile: ServerProfile, *, secure: bool) -> list[str]:
     return ["STARTTLS"] if profile.starttls else []
 
 
-async def starttls(session: Session, argument: str) -> None:
+async def starttls(session: ServerSession, argument: str) -> None:
     """Handle STARTTLS (RFC 3207). It resets the session."""
     if not session.state.profile.starttls:
         await unknown(session, "STARTTLS")
@@ -81,7 +81,7 @@ async def starttls(session: Session, argument: str) -> None:
             session.greeted = False
 
 
-async def mail(session: Session, argument: str) -> None:
+async def mail(session: ServerSession, argument: str) -> None:
     """Handle MAIL."""
     if session.account is None:
         raise CommandError(replies.NOT_AUTHENTICATED)
@@ -99,7 +99,7 @@ async def mail(session: Session, argument: str) -> None:
         await session.reply(replies.SENDER_OK)
 
 
-async def rcpt(session: Session, argument: str) -> None:
+async def rcpt(session: ServerSession, argument: str) -> None:
     """Handle RCPT. Recipients are not resolved, because Exchange does that after it has accepted the message."""
     transaction = session.transaction
     if transaction is None:
@@ -115,14 +115,14 @@ async def rcpt(session: Session, argument: str) -> None:
     await session.reply(replies.RECIPIENT_OK)
 
 
-async def rset(session: Session, argument: str) -> None:
+async def rset(session: ServerSession, argument: str) -> None:
     """Handle RSET."""
     _no_argument(argument)
     session.end_transaction()
     await session.reply(replies.RESETTING)
 
 
-async def quit_(session: Session, argument: str) -> None:
+async def quit_(session: ServerSession, argument: str) -> None:
     """Handle QUIT."""
     _no_argument(argument)
     if not await session.apply_faults(Point.QUIT, replies.CLOSING):
@@ -135,13 +135,13 @@ def _no_argument(argument: str) -> None:
         raise CommandError(replies.INVALID_ARGUMENTS)
 
 
-async def unknown(session: Session, verb: str) -> None:
+async def unknown(session: ServerSession, verb: str) -> None:
     """Reply to an unknown command, after the tarpit delay."""
     printable = "".join(char if " " < char <= "~" else "?" for char in verb[:64])
     await session.reply_after_tarpit(replies.UNKNOWN_VERB, verb=printable)
 
 
-COMMANDS: Mapping[str, Callable[[Session, str], Awaitable[None]]] = {
+COMMANDS: Mapping[str, Callable[[ServerSession, str], Awaitable[None]]] = {
     "EHLO": ehlo,
     "HELO": helo,
     "STARTTLS": starttls,

@@ -5,10 +5,10 @@ from app.simulator.limits import OverMinute
 from app.simulator.protocol import content, replies
 from app.simulator.protocol.arguments import CommandError
 from app.simulator.recorder import ReceivedMessage
-from app.simulator.session.session import Session, Transaction
+from app.simulator.session.session import ServerSession, ServerTransaction
 
 
-async def data(session: Session, argument: str) -> None:
+async def data(session: ServerSession, argument: str) -> None:
     """Handle DATA."""
     transaction = session.transaction
     if argument:
@@ -23,7 +23,7 @@ async def data(session: Session, argument: str) -> None:
             await _finish(session, transaction, content.unstuffed(stuffed), size)
 
 
-async def bdat(session: Session, argument: str) -> None:
+async def bdat(session: ServerSession, argument: str) -> None:
     """Handle BDAT: receive a chunk. LAST marks the last one (RFC 3030 §2)."""
     count, _, last = argument.partition(" ")
     if not (count.isascii() and count.isdigit()) or last.upper() not in {"", "LAST"}:
@@ -44,7 +44,7 @@ async def bdat(session: Session, argument: str) -> None:
         await session.reply(f"250 2.0.0 {count} octets received")
 
 
-async def _fault_during_content(session: Session) -> bool:
+async def _fault_during_content(session: ServerSession) -> bool:
     """Return True if a fault at CONTENT replaced the reply; then read and discard the rest of the content."""
     for scripted in sorted(session.state.faults.at(Point.CONTENT), key=lambda one: one.fault.after):
         if not await session.connection.wait_for_bytes(int(scripted.fault.after)):
@@ -57,7 +57,7 @@ async def _fault_during_content(session: Session) -> bool:
     return False
 
 
-async def _finish(session: Session, transaction: Transaction, body: bytes, size: int) -> None:
+async def _finish(session: ServerSession, transaction: ServerTransaction, body: bytes, size: int) -> None:
     """Record the message, reply and end the transaction: the slot is free before the reply is sent."""
     header = content.header_fields(body)
     session.contents += 1
@@ -80,7 +80,7 @@ async def _finish(session: Session, transaction: Transaction, body: bytes, size:
 
 
 async def _accept_or_refuse(
-    session: Session, message: ReceivedMessage, header: content.HeaderFields, size: int, success: str
+    session: ServerSession, message: ReceivedMessage, header: content.HeaderFields, size: int, success: str
 ) -> None:
     if await session.apply_faults(Point.DOT, success):
         return
@@ -96,7 +96,7 @@ async def _accept_or_refuse(
         await session.reply(success)
 
 
-def _refusal(session: Session, message: ReceivedMessage, header: content.HeaderFields, size: int) -> str | None:
+def _refusal(session: ServerSession, message: ReceivedMessage, header: content.HeaderFields, size: int) -> str | None:
     """Return the first refusal, in the order of Exchange: front end, then back end."""
     return (
         _too_large(session, size)
@@ -108,7 +108,7 @@ def _refusal(session: Session, message: ReceivedMessage, header: content.HeaderF
     )
 
 
-def _too_large(session: Session, size: int) -> str | None:
+def _too_large(session: ServerSession, size: int) -> str | None:
     limits = session.state.limits
     if size > limits.advertised_size:
         session.record_violation(f"message size: {size} of {limits.advertised_size} bytes")
@@ -125,7 +125,7 @@ def _not_compliant(header: content.HeaderFields) -> str | None:
     return replies.MULTIPLE_FROM if len(header.senders) > 1 and not header.has_sender else None
 
 
-def _day_limit(session: Session, recipients: int) -> str | None:
+def _day_limit(session: ServerSession, recipients: int) -> str | None:
     usage = session.state.usage
     if usage.has_day_capacity(session.mailbox, recipients, session.now):
         return None
@@ -133,7 +133,7 @@ def _day_limit(session: Session, recipients: int) -> str | None:
     return replies.SENDER_QUOTA_EXCEEDED
 
 
-def _denied_sender(session: Session, message: ReceivedMessage, header: content.HeaderFields) -> str | None:
+def _denied_sender(session: ServerSession, message: ReceivedMessage, header: content.HeaderFields) -> str | None:
     """Return the first sender address, of the envelope or of From, that the mailbox may not send as."""
     account = session.account
     if account is None:
@@ -141,7 +141,7 @@ def _denied_sender(session: Session, message: ReceivedMessage, header: content.H
     return next((one for one in (message.mail_from, *(header.senders or ())) if not account.may_send_as(one)), None)
 
 
-async def _minute_limit(session: Session) -> str | None:
+async def _minute_limit(session: ServerSession) -> str | None:
     usage, clock = session.state.usage, session.state.clock
     free_at = usage.minute_free_at(session.mailbox, session.now)
     if free_at <= session.now:

@@ -19,7 +19,7 @@ _COMMANDS = frozenset(Point) - {Point.CONNECT, Point.TLS, Point.CONTENT, Point.A
 
 
 @dataclass(slots=True)
-class Transaction:
+class ServerTransaction:
     """One mail transaction (RFC 5321 §3.3). `slot` is None if all sending slots were in use."""
 
     mail_from: str
@@ -31,7 +31,7 @@ class Transaction:
     chunks: list[bytes] = field(default_factory=list)  # from BDAT
 
 
-class Session:
+class ServerSession:
     """SMTP session of one connection."""
 
     def __init__(self, state: SimulatorState, connection: SmtpConnection) -> None:
@@ -40,7 +40,7 @@ class Session:
         self.record = RecordedSession(secrets.token_hex(8).upper(), state.clock.now())
         self.greeted = False
         self.account: Account | None = None
-        self.transaction: Transaction | None = None
+        self.transaction: ServerTransaction | None = None
         self.contents = 0  # complete contents received
         self._replacement: str | None = None
         limits, speed = state.limits, state.clock.speed
@@ -137,7 +137,7 @@ class Session:
         if slot is None:
             limit = self.state.limits.connections_sending
             self.record_violation(f"connections sending: more than {limit}")
-        self.transaction = Transaction(mail_from, smtputf8, binary, slot, self.connection.turns)
+        self.transaction = ServerTransaction(mail_from, smtputf8, binary, slot, self.connection.turns)
 
     def end_transaction(self) -> None:
         """End the transaction and free its slot."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from app.mail.explain import explain, fill_placeholders
 from app.mail.lifecycle import WAITING_STATES, RecipientState
 from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.office365.limits import MailboxLimits
 from app.mail.outcome.verdict import Explanation
-from app.mail.send_estimate import MailboxCapacity, MailboxLimits, estimate_send_time
+from app.mail.send_estimate import MailboxCapacity, estimate_send_time
 from app.store.mailboxes.records import MailboxRecord
 from app.store.read.records import QueuePosition
 from app.store.records import Email

@@ -32,8 +32,8 @@ from app.http_server.server import HttpServer, ServerLimits
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.key_policy import Policy
 from app.mail.message.address import Address
+from app.mail.office365.limits import MailboxLimits
 from app.mail.readiness import DeepCheck, Readiness, Reason
-from app.mail.send_estimate import MailboxLimits
 from app.store import Store
 from app.store.keys.records import Key, Permission
 from tests.gateway.gateways import Gateway, gateway, requested

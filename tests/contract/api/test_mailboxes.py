@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.office365.limits import MailboxLimits
 from app.mail.outcome.verdict import Explanation
-from app.mail.send_estimate import MailboxLimits
 from app.smtp.auth.credentials import BASIC_AUTH_EXPIRY
 from app.store.keys.records import Permission
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, Replica

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.send_estimate import MailboxCapacity, MailboxLimits, estimate_send_time
+from app.mail.office365.limits import MailboxLimits
+from app.mail.send_estimate import MailboxCapacity, estimate_send_time
 from app.relay.sliding_window import SlidingWindow
 
 NOW = 1_800_000_000.0

@@ -11,7 +11,7 @@ from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.outcome.verdict import Action, Explanation, Scope, Verdict
 from app.mail.times import DAY
-from app.relay.mailbox import Headroom, Limits, Mailbox
+from app.relay.mailbox import Headroom, Mailbox, RelayLimits
 from app.relay.sliding_window import SlidingWindow
 
 SLOWED = Verdict(
@@ -53,7 +53,7 @@ def send(mailbox: Mailbox, count: int, recipients: int = 1) -> None:
 
 def test_a_part_of_the_rate_is_reserved_for_urgent_mail(clock: ManualClock) -> None:
     """Five of thirty in a minute; urgent mail may use all."""
-    mailbox = Mailbox("m", Limits(), clock)
+    mailbox = Mailbox("m", RelayLimits(), clock)
     assert mailbox.headroom() == Headroom(30, 25)
     send(mailbox, 25)
     assert mailbox.headroom() == Headroom(5, 0)
@@ -63,7 +63,7 @@ def test_a_part_of_the_rate_is_reserved_for_urgent_mail(clock: ManualClock) -> N
 
 def test_the_rate_follows_the_number_of_sessions(clock: ManualClock) -> None:
     """After throttling a third of the sessions has a third of the rate, growing back step by step."""
-    mailbox = Mailbox("m", Limits(), clock)
+    mailbox = Mailbox("m", RelayLimits(), clock)
     mailbox.observe(UUID(int=1), ANSWERED, [SLOWED])
     assert mailbox.headroom() == Headroom(0, 0)
     clock.move(6.0)
@@ -81,7 +81,7 @@ def test_the_rate_follows_the_number_of_sessions(clock: ManualClock) -> None:
 
 def test_a_part_of_the_daily_quota_is_reserved_for_urgent_mail(clock: ManualClock) -> None:
     """Two in a hundred recipients."""
-    mailbox = Mailbox("m", Limits(messages_per_minute=1000, recipients_per_day=100), clock)
+    mailbox = Mailbox("m", RelayLimits(messages_per_minute=1000, recipients_per_day=100), clock)
     send(mailbox, 97)
     assert mailbox.headroom().non_urgent > 0
     send(mailbox, 1)
@@ -93,7 +93,7 @@ def test_a_part_of_the_daily_quota_is_reserved_for_urgent_mail(clock: ManualCloc
 
 def test_the_tenant_quota_is_shared_by_its_mailboxes(clock: ManualClock) -> None:
     tenant = SlidingWindow(10, DAY)
-    first, second = (Mailbox(name, Limits(), clock, tenant) for name in "ab")
+    first, second = (Mailbox(name, RelayLimits(), clock, tenant) for name in "ab")
     send(first, 1, recipients=8)
     assert second.begin(2)
     assert not first.begin(1)
