@@ -7,14 +7,11 @@ that a caller sends never becomes a label.
 """
 
 from collections.abc import Iterable
-from functools import cache
-from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -25,6 +22,7 @@ from app import __version__
 from app.mail.lifecycle import Event
 from app.mail.message.message import Lane
 from app.mail.outcome.attempt import Phase
+from app.metric_series import CounterSeries, HistogramSeries
 
 _WAIT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0)
 _EXCHANGE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -37,10 +35,10 @@ ProcessCollector(registry=_registry)
 _build = Gauge("postern_build_info", "The version that runs.", ["version"], registry=_registry)
 _build.labels(__version__).set(1)
 
-_accepted = Counter(
+_accepted = CounterSeries(
     "postern_emails_accepted", "Emails stored and answered with 200.", ["pool", "lane"], registry=_registry
 )
-_relayed = Counter(
+_relayed = CounterSeries(
     "postern_emails_relayed", "Emails that Office 365 has accepted for every recipient.", ["lane"], registry=_registry
 )
 _deferred = Counter(
@@ -56,30 +54,31 @@ _held = Counter("postern_emails_held", "Emails held for an operator, by reason."
 _in_doubt = Counter(
     "postern_emails_in_doubt", "Attempts with an unknown outcome: each is a possible duplicate.", registry=_registry
 )
-_wait = Histogram(
+_wait = HistogramSeries(
     "postern_accept_to_relay_seconds",
     "From the acceptance of an email, or its scheduled time, to its relay.",
     ["lane"],
-    buckets=_WAIT,
+    bounds=_WAIT,
     registry=_registry,
 )
-_attempts = Counter(
+_attempts = CounterSeries(
     "postern_attempts", "Attempts, by the event that followed for the message.", ["outcome"], registry=_registry
 )
-_verdicts = Counter("postern_verdicts", "Evaluated recipients, by rule.", ["rule"], registry=_registry)
+_verdicts = CounterSeries("postern_verdicts", "Evaluated recipients, by rule.", ["rule"], registry=_registry)
 _unknown = Counter("postern_unknown_replies", "Replies without a known rule, by phase.", ["phase"], registry=_registry)
-_phases = Histogram(
+_phases = HistogramSeries(
     "postern_smtp_phase_seconds",
     "Time that SMTP transactions spent in each phase.",
     ["phase"],
-    buckets=_EXCHANGE,
+    bounds=_EXCHANGE,
     registry=_registry,
 )
-_groups = Histogram("postern_commit_group_size", "Writes in one commit.", buckets=_GROUP, registry=_registry)
-_commits = Histogram(
+_groups = HistogramSeries("postern_commit_group_size", "Writes in one commit.", [], bounds=_GROUP, registry=_registry)
+_commits = HistogramSeries(
     "postern_commit_seconds",
     "From a group's first write to the end of its commit.",
-    buckets=_COMMIT,
+    [],
+    bounds=_COMMIT,
     registry=_registry,
 )
 _tokens = Counter(
@@ -116,10 +115,10 @@ _alerts = Counter("postern_troubles", "Warnings and errors in the log, by event.
 # Start at 0: an alert on a series that does not exist yet would miss its first event.
 for _phase in Phase:
     _unknown.labels(_phase)
-    _phases.labels(_phase)
+    _phases.declare(_phase)
 for _lane in Lane:
-    _relayed.labels(_lane)
-    _wait.labels(_lane)
+    _relayed.counts[(_lane,)] = 0
+    _wait.declare(_lane)
 for _outcome in ("renewed", "failed"):
     _tokens.labels(_outcome)
 
@@ -149,18 +148,18 @@ __all__ = [
 
 def accepted(pool: str, lane: Lane) -> None:
     """Count an email that is on disk."""
-    _of(_accepted, pool, lane).inc()
+    _accepted.counts[pool, lane] += 1
 
 
 def relayed(lane: Lane, seconds: float) -> None:
     """Count an email that was relayed to all recipients, `seconds` after it became due."""
-    _of(_relayed, lane).inc()
-    _of(_wait, lane).observe(max(0.0, seconds))
+    _relayed.counts[(lane,)] += 1
+    _wait.observe(max(0.0, seconds), lane)
 
 
 def deferred(reason: str) -> None:
     """Count an email that waits for its next attempt; `reason` is the rule."""
-    _of(_deferred, reason).inc()
+    _deferred.labels(reason).inc()
 
 
 def failed(reason: str) -> None:
@@ -180,12 +179,12 @@ def in_doubt() -> None:
 
 def attempted(outcome: Event) -> None:
     """Count a settled attempt."""
-    _of(_attempts, outcome).inc()
+    _attempts.counts[(outcome,)] += 1
 
 
 def verdict_reached(rule: str) -> None:
     """Count a recipient that was evaluated by this rule."""
-    _of(_verdicts, rule).inc()
+    _verdicts.counts[(rule,)] += 1
 
 
 def unknown_reply(phase: Phase) -> None:
@@ -195,7 +194,7 @@ def unknown_reply(phase: Phase) -> None:
 
 def phase_took(phase: Phase, seconds: float) -> None:
     """Record the time that a transaction spent in a phase."""
-    _of(_phases, phase).observe(seconds)
+    _phases.observe(seconds, phase)
 
 
 def committed(size: int, seconds: float) -> None:
@@ -245,9 +244,3 @@ def declare_alerts(events: Iterable[str]) -> None:
 def expose() -> bytes:
     """Return all series in the Prometheus text format."""
     return generate_latest(_registry)
-
-
-@cache
-def _of(kind: Any, *labels: str) -> Any:
-    """Return a series from the cache; finding it costs more than counting."""
-    return kind.labels(*labels)

@@ -1,6 +1,7 @@
 """Life of the process of `postern serve`: its log, its traces, and the signals that stop it."""
 
 import asyncio
+import gc
 import importlib
 import os
 import signal
@@ -14,6 +15,8 @@ from app.main.postern import Postern
 from app.relay.coordinator import HeartbeatConfig
 from app.settings import Settings
 from app.settings.tracing import traces_wanted
+
+COLLECT_AFTER = 20_000  # new containers between two runs of the garbage collector; Python's default is 700
 
 
 async def serve(settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None) -> None:
@@ -53,6 +56,7 @@ async def _serve(
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             _log_started(await starting)
+            _tune_garbage_collector()
             await stopping
         starting.cancel()
         stopping.cancel()
@@ -70,6 +74,14 @@ def _log_started(postern: Postern) -> None:
         mailbox=every[0].mailbox,
         upstream=", ".join(upstreams),
     )
+
+
+def _tune_garbage_collector() -> None:
+    """Exclude all that the start has created from garbage collection, and collect less often: 5 % of the CPU time of a
+    message was spent in the collector, which found nothing, because reference counts free what a message leaves."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def configure_logs(settings: Settings) -> None:
