@@ -54,7 +54,8 @@ class HttpServer:
     """HTTP server of one ASGI application on one address. Port 0 selects a free port.
 
     `drain`: seconds for requests in progress at `stop`. With `tls` it serves HTTPS. The client address is read from
-    X-Forwarded-For only for connections from `forwarders` (addresses and networks).
+    X-Forwarded-For only for connections from `forwarders` (addresses and networks). `date_header`: add the Date of the
+    machine's clock to responses.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class HttpServer:
         limits: ServerLimits | None = None,
         tls: ssl.SSLContext | None = None,
         forwarders: Sequence[str] = (),
+        date_header: bool = True,
     ) -> None:
         self.host = host
         self.port = port
@@ -77,6 +79,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=date_header,
             lifespan="off",
             http=_protocol(limits or ServerLimits(), forwarders),
             headers=[("cache-control", "no-store")],

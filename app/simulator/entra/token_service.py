@@ -39,10 +39,9 @@ class TokenService:
         self.directory = Directory(apps)
         self.lifetime = lifetime
         self.requests: list[TokenRequest] = []
-        self._scope = scope
-        self._resource = scope.removesuffix(_DEFAULT_SCOPE)
+        self._resources = [scope.removesuffix(_DEFAULT_SCOPE)]
         self._identities = tuple(identities)
-        self._tokens = Tokens(clock, self._resource)
+        self._tokens = Tokens(clock)
         self._failures: list[_ScriptedFailure] = []
 
     # Scripted failures.
@@ -59,9 +58,17 @@ class TokenService:
         """Invalidate all issued tokens."""
         self._tokens.revoke_all()
 
+    def add_resource(self, resource: str) -> None:
+        """Also issue tokens for this resource (a URL), whose scope ends with /.default."""
+        self._resources.append(resource)
+
     def is_valid_token(self, token: str) -> bool:
-        """Return True for an issued token that is still valid. For `Account(validate_token=...)`."""
-        return self._tokens.is_valid(token)
+        """Return True for an issued token of the first scope that is still valid. For `Account(validate_token=...)`."""
+        return self._tokens.is_valid(token, self._resources[0])
+
+    def is_valid_for(self, token: str, resource: str) -> bool:
+        """Return True for an issued token of this resource that is still valid."""
+        return self._tokens.is_valid(token, resource)
 
     # Responses.
 
@@ -91,21 +98,21 @@ class TokenService:
             raise
         self._record(client, method, "ok")
         lifetime = int(self.lifetime)
-        token = self._tokens.issue(client, self.lifetime)
+        token = self._tokens.issue(client, self.lifetime, form["scope"].removesuffix(_DEFAULT_SCOPE))
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
     def issue_identity_token(self, client: str, resource: str) -> dict[str, Any]:
         """Issue a token to a managed identity; "" is the system-assigned one. Raises DenialError."""
         try:
             self._raise_scripted()
-            if client not in self._identities or resource.rstrip("/") != self._resource:
+            if client not in self._identities or resource.rstrip("/") not in self._resources:
                 raise DenialError(NO_IDENTITY)
         except DenialError as denial:
             self._record(client, "identity", denial.code)
             raise
         self._record(client, "identity", "ok")
         return {
-            "access_token": self._tokens.issue(client or "system-assigned", self.lifetime),
+            "access_token": self._tokens.issue(client or "system-assigned", self.lifetime, resource.rstrip("/")),
             "client_id": client,
             "expires_in": str(int(self.lifetime)),
             "expires_on": str(int(self.clock.now() + self.lifetime)),
@@ -119,7 +126,7 @@ class TokenService:
             raise DenialError("AADSTS900144")
         if not form.get("scope", "").endswith(_DEFAULT_SCOPE):
             raise DenialError("AADSTS1002012")
-        if form["scope"] != self._scope:
+        if form["scope"].removesuffix(_DEFAULT_SCOPE) not in self._resources:
             raise DenialError("AADSTS500011")
 
     def _raise_scripted(self) -> None:

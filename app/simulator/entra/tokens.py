@@ -14,21 +14,20 @@ _FILLER_BYTES = 700  # so that a token is as long as those of Entra
 
 
 class Tokens:
-    """Tokens of one resource, dated by the clock of the simulator."""
+    """Tokens dated by the clock of the simulator, each for one resource."""
 
-    def __init__(self, clock: Clock, resource: str) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._resource = resource
         self._key = secrets.token_bytes(32)
         self._last_revoked = 0  # serial number
         self._count = 0
 
-    def issue(self, client_id: str, lifetime: float) -> str:
-        """Issue a token with a lifetime in seconds of the clock."""
+    def issue(self, client_id: str, lifetime: float, resource: str) -> str:
+        """Issue a token for a resource with a lifetime in seconds of the clock."""
         self._count += 1
         now = self._clock.now()
         claims: dict[str, Any] = {
-            "aud": self._resource,
+            "aud": resource,
             "iss": f"https://sts.windows.net/{TENANT}/",
             "iat": int(now),
             "nbf": int(now),
@@ -43,11 +42,11 @@ class Tokens:
         }
         return jwt.encode(claims, self._key, algorithm="HS256", headers={"kid": "simulator"})
 
-    def is_valid(self, token: str) -> bool:
-        """Return True for an issued token that is neither expired nor revoked."""
+    def is_valid(self, token: str, resource: str) -> bool:
+        """Return True for a token of this resource that is neither expired nor revoked."""
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
-            claims = jwt.decode(token, self._key, algorithms=["HS256"], audience=self._resource, options=options)
+            claims = jwt.decode(token, self._key, algorithms=["HS256"], audience=resource, options=options)
         except jwt.InvalidTokenError:
             return False
         return bool(claims["exp"] > self._clock.now() and claims["serial"] > self._last_revoked)

@@ -1,0 +1,44 @@
+"""HTTPS server of the simulated message trace, with the clock, the messages and the CA of the SMTP simulator."""
+
+from types import TracebackType
+from typing import Self
+
+from app.http_server.server import HttpServer
+from app.simulator.entra import Entra
+from app.simulator.server import Simulator
+from app.simulator.trace.model import TraceModel
+from app.simulator.trace.routes import application
+
+
+class MessageTrace(TraceModel):
+    """Message trace that listens on HTTPS. `url` is the base address of Graph, and the resource of its tokens."""
+
+    def __init__(self, simulator: Simulator, entra: Entra) -> None:
+        super().__init__(simulator.clock, lambda: simulator.messages, entra.is_valid_for)
+        self._simulator = simulator
+        self._entra = entra
+        self._http_server: HttpServer | None = None
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen. Port 0 selects a free one. Raises ListenError."""
+        tls = self._simulator.tls_context()
+        self._http_server = HttpServer(application(self), host, port, tls=tls, date_header=False)
+        await self._http_server.start()
+        name = next(iter(self._simulator.profile.names), "localhost")
+        self.url = f"https://{name}:{self._http_server.port}"
+        self._entra.add_resource(self.url)
+
+    async def stop(self) -> None:
+        """Stop listening. A restart on the same port is possible."""
+        if self._http_server is not None:
+            await self._http_server.stop()
+            self._http_server = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
