@@ -29,6 +29,8 @@ from app.mail.message import custom_fields, headers, inline_files, mime_paramete
 from app.mail.message.address import parse_address
 from app.mail.message.html_to_text import text_from_html
 from app.mail.message.message import Attachment
+from app.mail.ndr.parse import parse as parse_report
+from app.mail.office365.bounces.lookup import explain_bounce
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.policy import judge
@@ -198,6 +200,13 @@ def _judged(text: str) -> object:
     return judge(Attempt(Phase.DOT, Reply.of(550, [text])), ("a@example.com",))
 
 
+def _report(before: str, after: str = "") -> Callable[[str], object]:
+    return lambda text: parse_report(f"{before}{text}{after}".encode("utf-8", "surrogatepass"))
+
+
+_REPORT = "Content-Type: multipart/report; boundary=a\n\n--a\n"
+_BLOCK = f"{_REPORT}Content-Type: message/delivery-status\n\nReporting-MTA: dns;a\n\nFinal-Recipient: rfc822;a@b.c\n"
+
 PARSERS: dict[str, Callable[[str], object]] = {
     "address": parse_address,
     "header": lambda text: headers.unstructured("X-A", text),
@@ -218,6 +227,14 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "cookies": cookie_parser,
     "dialogue": lambda text: transcript.mask(text, ["a secret"]),
     "upstream reply": _judged,
+    "bounce": lambda text: explain_bounce("", text),
+    "bounce with a code": lambda text: explain_bounce("5.1.1", text),
+    "report": _report(""),
+    "report's media type": _report("Content-Type: multipart/report;", "\n\n--a\n"),
+    "report's parts": _report(_REPORT),
+    "report's recipient": _report(_BLOCK),
+    "report's action": _report(f"{_BLOCK}Action: failed\nDiagnostic-Code: "),
+    "report's returned message": _report(f"{_REPORT}Content-Type: message/rfc822\n\nMessage-ID: "),
     "simulator MAIL": lambda text: arguments.mail(f"FROM:{text}", smtputf8_supported=True),
     "simulator MAIL with brackets": lambda text: arguments.mail(f"FROM:<{text}>", smtputf8_supported=True),
     "simulator RCPT": lambda text: arguments.rcpt(f"TO:<a@{text}>", smtputf8=True),

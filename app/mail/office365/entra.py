@@ -26,7 +26,7 @@ _AUTOMATIC = "Nothing to do: Postern requests a token again automatically."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Cause of a failure. `codes` are AADSTS numbers, values of OAuth's `error`, or names of local causes."""
+    """Responsible of a failure. `codes` are AADSTS numbers, values of OAuth's `error`, or names of local causes."""
 
     name: str
     codes: tuple[str, ...]

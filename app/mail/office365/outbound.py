@@ -8,7 +8,7 @@ from functools import partial
 from app.mail.office365 import sources
 from app.mail.office365.fixes import NOTHING, SUPPORT, UNBLOCK
 from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, between, enhanced
-from app.mail.outcome.verdict import Action, Cause, Scope
+from app.mail.outcome.verdict import Action, Responsible, Scope
 from app.mail.times import HOUR
 
 _EXTERNAL = (
@@ -31,7 +31,7 @@ _undeliverable = partial(_reported, action=Action.FAIL, scope=Scope.RECIPIENT)
 RULES: tuple[Rule, ...] = (
     _blocked(
         name="sender-restricted",
-        cause=Cause.REPUTATION,
+        responsible=Responsible.REPUTATION,
         statuses=enhanced("5.1.8"),
         any_of=("access denied", "outbound"),
         text=("bad outbound sender",),
@@ -42,7 +42,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _blocked(
         name="account-banned",
-        cause=Cause.REPUTATION,
+        responsible=Responsible.REPUTATION,
         statuses=enhanced("5.7.501", "5.7.502", "5.7.503"),
         text=("spam abuse detected",),
         text_fallback=("access denied, banned sender",),
@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _blocked(
         name="address-not-accepted",
-        cause=Cause.REPUTATION,
+        responsible=Responsible.REPUTATION,
         statuses=enhanced("5.7.708"),
         text=("traffic not accepted from this ip",),
         summary="Microsoft does not accept your organization's mail from this IP address. This happens mostly to trial "
@@ -95,7 +95,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _blocked(
         name="tenant-over-threshold",
-        cause=Cause.REPUTATION,
+        responsible=Responsible.REPUTATION,
         statuses=between("5.7.700", "5.7.749"),
         text=("tenant has exceeded threshold", "tenant exceeded threshold"),
         summary="Microsoft has blocked your organization's outgoing mail, because of too much spam or bulk mail.",
@@ -114,7 +114,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _blocked(
         name="tenant-blocked",
-        cause=Cause.REPUTATION,
+        responsible=Responsible.REPUTATION,
         statuses=enhanced("5.7.800"),
         summary="Microsoft has blocked your organization from sending.",
         fix=SUPPORT,
@@ -133,7 +133,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _reported(
         name="content-is-spam",
-        cause=Cause.REPUTATION,
+        responsible=Responsible.REPUTATION,
         statuses=enhanced("5.7.520"),
         any_of=("spam", "as(48"),
         text_fallback=("identified as spam",),
@@ -156,7 +156,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _reported(
         name="recipient-over-limit",
-        cause=Cause.RECEIVER,
+        responsible=Responsible.RECEIVER,
         statuses=enhanced("5.2.121", "5.2.122"),
         action=Action.DEFER,
         scope=Scope.RECIPIENT,
@@ -166,7 +166,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _undeliverable(
         name="unknown-recipient",
-        cause=Cause.ADDRESS,
+        responsible=Responsible.ADDRESS,
         statuses=enhanced("5.1.1", "5.1.10", "5.4.1"),
         lockout_class="invalid-recipient",
         summary="The recipient does not exist, or its domain does not accept mail for it.",
@@ -174,7 +174,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _undeliverable(
         name="recipient-policy",
-        cause=Cause.RECEIVER,
+        responsible=Responsible.RECEIVER,
         statuses=enhanced("5.7.1", "5.7.12", "5.7.13", "5.7.124", "5.7.133", "5.7.134", "5.7.135", "5.7.136"),
         summary="A rule of your own or of the recipient's organization forbids this message.",
         fix="Ask your administrator for the mail flow rules (https://admin.exchange.microsoft.com, Mail flow, Rules), "
@@ -182,7 +182,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _undeliverable(
         name="refused-by-recipient",
-        cause=Cause.RECEIVER,
+        responsible=Responsible.RECEIVER,
         statuses=enhanced("5.7.504", "5.7.505", "5.7.507", "5.7.513"),
         text=("using customer block list",),
         summary="The recipient's organization refuses this address or mail from this sender.",
@@ -197,7 +197,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _undeliverable(
         name="routing-fault",
-        cause=Cause.RECEIVER,
+        responsible=Responsible.RECEIVER,
         statuses=enhanced("5.4.6", "5.4.14", "5.4.300"),
         summary="Exchange could not route the message to the recipient's domain: there is a mail loop, or no server "
         "accepts it.",
@@ -206,7 +206,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _reported(
         name="expired-on-the-way",
-        cause=Cause.RECEIVER,
+        responsible=Responsible.RECEIVER,
         codes=range(400, 500),
         statuses=enhanced("4.4.7"),
         action=Action.DEFER,

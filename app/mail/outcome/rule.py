@@ -7,7 +7,7 @@ from typing import Self
 
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
-from app.mail.outcome.verdict import Action, Cause, Confidence, Explanation, Scope, Verdict
+from app.mail.outcome.verdict import Action, Confidence, Explanation, Responsible, Scope, Verdict
 
 OPENING = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS})
 AUTH = frozenset({Phase.AUTH})
@@ -87,7 +87,7 @@ class Rule:
     hold: bool = False
     reduce_concurrency: bool = False
     lockout_class: str = ""
-    cause: Cause = Cause.SENDER
+    responsible: Responsible = Responsible.SENDER
     suppress_after: int = 0  # bounces within 24 hours after which the address may be suppressed; 0: never
     explanation: Explanation = field(init=False)
 

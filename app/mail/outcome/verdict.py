@@ -28,8 +28,8 @@ class Scope(StrEnum):
         return self not in (Scope.RECIPIENT, Scope.MESSAGE)
 
 
-class Cause(StrEnum):
-    """Origin of a refusal: the party that can remove it."""
+class Responsible(StrEnum):
+    """Party responsible for a refusal: the one that can remove its cause."""
 
     SENDER = "sender"  # setup of the sender's mailbox, organization or domain, or the message itself
     ADDRESS = "address"  # the recipient's address is wrong or dead

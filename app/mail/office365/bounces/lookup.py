@@ -12,7 +12,7 @@ from app.mail.office365.bounces.row import AGAIN_IF_BOUNCED, bounced
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
 from app.mail.outcome.rule import NormalizedReply, Rule, first_match
-from app.mail.outcome.verdict import Action, Cause, Confidence
+from app.mail.outcome.verdict import Action, Confidence, Responsible
 
 MAX_TEXT = 2_000  # characters of a diagnostic text that are read
 
@@ -31,7 +31,7 @@ RULES: tuple[Rule, ...] = (*OWN_RULES, *_FROM_REPLIES)
 
 UNKNOWN = bounced(
     name="bounced",
-    cause=Cause.RECEIVER,
+    responsible=Responsible.RECEIVER,
     known=False,
     summary="The email could not be delivered.",
     fix="Read the reason in the reply. Check the recipient's address, and ask the recipient by another way.",
@@ -41,7 +41,7 @@ UNKNOWN = bounced(
 DELAYED = bounced(
     name="delayed",
     action=Action.DEFER,
-    cause=Cause.RECEIVER,
+    responsible=Responsible.RECEIVER,
     known=False,
     summary="The email could not be delivered yet.",
     fix=AGAIN_IF_BOUNCED,

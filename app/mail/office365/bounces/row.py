@@ -9,7 +9,7 @@ from functools import partial
 from app.mail.office365 import sources
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import Rule
-from app.mail.outcome.verdict import Action, Cause, Confidence, Scope
+from app.mail.outcome.verdict import Action, Confidence, Responsible, Scope
 
 bounced = partial(
     Rule,
@@ -20,11 +20,11 @@ bounced = partial(
     source=sources.NON_DELIVERY,
     confidence=Confidence.HIGH,
 )
-of_address = partial(bounced, cause=Cause.ADDRESS)
-of_receiver = partial(bounced, cause=Cause.RECEIVER)
-of_reputation = partial(bounced, cause=Cause.REPUTATION)
-of_sender = partial(bounced, cause=Cause.SENDER)
-of_microsoft = partial(bounced, cause=Cause.MICROSOFT, action=Action.DEFER)
+of_address = partial(bounced, responsible=Responsible.ADDRESS)
+of_receiver = partial(bounced, responsible=Responsible.RECEIVER)
+of_reputation = partial(bounced, responsible=Responsible.REPUTATION)
+of_sender = partial(bounced, responsible=Responsible.SENDER)
+of_microsoft = partial(bounced, responsible=Responsible.MICROSOFT, action=Action.DEFER)
 later = partial(of_receiver, action=Action.DEFER)
 
 CORRECT = "Correct the address in the application and send again."

@@ -6,10 +6,10 @@ are shortened.
 
 from typing import NamedTuple
 
-from app.mail.outcome.verdict import Cause
+from app.mail.outcome.verdict import Responsible
 
-SENDER, ADDRESS, RECEIVER = Cause.SENDER, Cause.ADDRESS, Cause.RECEIVER
-REPUTATION, MICROSOFT = Cause.REPUTATION, Cause.MICROSOFT
+SENDER, ADDRESS, RECEIVER = Responsible.SENDER, Responsible.ADDRESS, Responsible.RECEIVER
+REPUTATION, MICROSOFT = Responsible.REPUTATION, Responsible.MICROSOFT
 
 
 class Code(NamedTuple):
@@ -18,11 +18,11 @@ class Code(NamedTuple):
     code: str
     text: str
     rule: str
-    cause: Cause
+    responsible: Responsible
     permanent: bool
 
 
-def _each(codes: str, text: str, rule: str, cause: Cause, *, temporary: bool = False) -> tuple[Code, ...]:
+def _each(codes: str, text: str, rule: str, cause: Responsible, *, temporary: bool = False) -> tuple[Code, ...]:
     """Return a row for each code; one of class 4 is temporary in any case."""
     return tuple(Code(code, text, rule, cause, code[0] == "5" and not temporary) for code in codes.split())
 

@@ -7,23 +7,23 @@ from hypothesis import strategies as st
 from app.mail import office365
 from app.mail.office365.bounces import lookup
 from app.mail.office365.bounces.lookup import MAX_TEXT, explain_bounce, may_suppress
-from app.mail.outcome.verdict import Action, Cause
+from app.mail.outcome.verdict import Action, Responsible
 from tests.unit.mail.office365.bounces.codes import CODES, Code
 
 BY_TEXT_AND_CODE = [pytest.param(code, id=f"{code.code}-{code.rule}") for code in CODES]
 UNKNOWN_USER = "smtp;550 5.1.1 <b@example.net>... User Unknown"
 
 
-def meaning(code: str, text: str = "") -> tuple[str, Cause, bool]:
+def meaning(code: str, text: str = "") -> tuple[str, Responsible, bool]:
     """Name, cause and permanence of a bounce."""
     bounce = explain_bounce(code, text)
-    return bounce.rule.name, bounce.rule.cause, bounce.permanent
+    return bounce.rule.name, bounce.rule.responsible, bounce.permanent
 
 
 @pytest.mark.parametrize("code", BY_TEXT_AND_CODE)
 def test_a_code_has_its_row(code: Code) -> None:
     """With its cause, temporary or permanent."""
-    assert meaning(code.code, code.text) == (code.rule, code.cause, code.permanent)
+    assert meaning(code.code, code.text) == (code.rule, code.responsible, code.permanent)
     assert explain_bounce(code.code, code.text).rule.known
 
 
@@ -39,7 +39,7 @@ def test_the_code_is_read_from_a_report_and_from_a_trace(code: Code) -> None:
         f"Reason: [{{LED={line}}};{{MSG=}};{{FQDN=mx.example.net}};{{IP=192.0.2.1}};{{LRT=1/21/2027 3:45:12 AM}}]",
         f"The message was deferred. {line} [LastAttemptedServerName=mx.example.net]",
     ):
-        assert meaning("", text) == (code.rule, code.cause, code.permanent), text
+        assert meaning("", text) == (code.rule, code.responsible, code.permanent), text
     assert meaning(code.code[0] + ".0.0", f"smtp;{line.removeprefix('smtp;')}")[0] == code.rule
 
 
@@ -47,7 +47,7 @@ def test_every_row_is_reachable() -> None:
     """By a code that no earlier row takes."""
     own = {rule.name for rule in lookup.OWN_RULES}
     assert own - {code.rule for code in CODES} == {"bounced-unknown-to-server"}
-    assert meaning("5.1.351", "no such person") == ("bounced-unknown-to-server", Cause.ADDRESS, True)
+    assert meaning("5.1.351", "no such person") == ("bounced-unknown-to-server", Responsible.ADDRESS, True)
 
 
 def test_names_are_unique_among_all_rows() -> None:
@@ -86,7 +86,7 @@ def test_without_a_code_nothing_is_certain(text: str) -> None:
 
 
 def test_a_text_without_a_code_can_still_be_known() -> None:
-    assert meaning("", "user's mailbox is full") == ("bounced-recipient-mailbox-full", Cause.RECEIVER, False)
+    assert meaning("", "user's mailbox is full") == ("bounced-recipient-mailbox-full", Responsible.RECEIVER, False)
 
 
 def test_only_the_beginning_of_a_text_is_read() -> None:
@@ -175,6 +175,6 @@ def test_neighbours_do_not_suppress(code: str, text: str) -> None:
 
 def test_only_permanent_rows_about_the_address_suppress() -> None:
     rows = [rule for rule in lookup.RULES if rule.suppress_after]
-    assert {rule.cause for rule in rows} == {Cause.ADDRESS}
+    assert {rule.responsible for rule in rows} == {Responsible.ADDRESS}
     assert {rule.action for rule in rows} == {Action.FAIL}
     assert not any(rule.suppress_after for rule in office365.RULES)

@@ -1,0 +1,44 @@
+"""Conditions under which a non-delivery report counts: anybody can send one to a mailbox."""
+
+from collections.abc import Mapping
+
+from app.frozen import frozen
+from app.mail.message.address import AddressError, parse_address
+from app.mail.ndr.parse import RecipientReport, Report
+
+
+@frozen
+class SentEmail:
+    """Email that Exchange has accepted from `mailbox`. `message_id` is without <>, `recipients` are addr-specs."""
+
+    message_id: str
+    mailbox: str
+    recipients: frozenset[str]
+
+
+def bounces(report: Report, mailbox: str, sent: SentEmail | None) -> Mapping[str, RecipientReport]:
+    """Return the recipients of `sent` whose bounce is believed, with what the report says of each.
+
+    `mailbox` is the one that received the report; `sent` is the email with the report's Message-ID, if there is one.
+    1. The report names exactly this Message-ID. 2. It came to the mailbox that sent the email. 3. The recipient was on
+    the email. 4. The action is "failed". The first block of a recipient counts.
+    """
+    if sent is None or not report.message_id or report.message_id != sent.message_id:
+        return {}
+    if _key(mailbox) != _key(sent.mailbox):
+        return {}
+    on_email = {_key(address): address for address in sent.recipients}
+    found: dict[str, RecipientReport] = {}
+    for one in report.recipients:
+        address = on_email.get(_key(one.recipient)) or on_email.get(_key(one.original_recipient))
+        if one.action == "failed" and address is not None:
+            found.setdefault(address, one)
+    return found
+
+
+def _key(address: str) -> str:
+    """Return the form in which addresses are compared: lower case, the domain in A-labels."""
+    try:
+        return parse_address(address).addr_spec.lower()
+    except AddressError:
+        return address.strip().lower()
