@@ -1,23 +1,21 @@
 """HTTP control API of the simulator: recorded messages and sessions, fault script, accounts.
 
-It has no authentication: run it only on a developer's machine or in CI.
+The inbox, for people, is at `/`. It has no authentication: run it only on a developer's machine or in CI.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Body, FastAPI, HTTPException, Query, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 from app.simulator.accounts import Account
 from app.simulator.faults.fault import fault_to_json, parse_fault
 from app.simulator.faults.script import ScriptedFault
-from app.simulator.recorder import ReceivedMessage
+from app.simulator.inbox import inbox
+from app.simulator.message_view import details, summary
+from app.simulator.requests import Sim, message_of
 from app.simulator.server import Simulator
 
 _routes = APIRouter()
@@ -28,15 +26,8 @@ def control_api(simulator: Simulator) -> FastAPI:
     app = FastAPI(title="Postern's Office 365 simulator")
     app.state.simulator = simulator
     app.include_router(_routes)
+    app.include_router(inbox)
     return app
-
-
-def _simulator(request: Request) -> Simulator:
-    simulator: Simulator = request.app.state.simulator
-    return simulator
-
-
-Sim = Annotated[Simulator, Depends(_simulator)]
 
 
 class NewAccount(BaseModel):
@@ -64,28 +55,19 @@ async def list_messages(
         await sim.wait_for(count, timeout)
     except TimeoutError as error:
         raise HTTPException(504, str(error)) from None
-    return [_summary(message) for message in sim.messages if message.accepted or refused]
+    return [summary(message) for message in sim.messages if message.accepted or refused]
 
 
 @_routes.get("/messages/{id}.eml")
 async def download_message(sim: Sim, id: str) -> Response:
     """Return the content as received, without dot-stuffing."""
-    return Response(_message(sim, id).content, media_type="message/rfc822")
+    return Response(message_of(sim, id).content, media_type="message/rfc822")
 
 
 @_routes.get("/messages/{id}")
 async def show_message(sim: Sim, id: str) -> dict[str, Any]:
     """Return one message: envelope, header fields, decoded bodies."""
-    message = _message(sim, id)
-    parsed = _parsed(message)
-    return _summary(message) | {
-        "session": message.session,
-        "turns": message.turns,
-        "headers": [[name, str(value)] for name, value in parsed.items()],
-        "text": _body(parsed, "plain"),
-        "html": _body(parsed, "html"),
-        "attachments": [part.get_filename() for part in parsed.iter_attachments()],
-    }
+    return details(message_of(sim, id))
 
 
 @_routes.delete("/messages", status_code=204)
@@ -150,45 +132,6 @@ async def add_account(sim: Sim, account: NewAccount) -> dict[str, str]:
     """Add a mailbox; it replaces the one with the same address."""
     sim.accounts.add(Account(**account.model_dump()))
     return {"address": account.address}
-
-
-def _message(sim: Simulator, id: str) -> ReceivedMessage:
-    for message in sim.messages:
-        if message.id == id:
-            return message
-    raise HTTPException(404, f"no message has the id {id}")
-
-
-def _parsed(message: ReceivedMessage) -> EmailMessage:
-    return message_from_bytes(message.content, EmailMessage, policy=default)
-
-
-def _summary(message: ReceivedMessage) -> dict[str, Any]:
-    parsed = _parsed(message)
-    return {
-        "id": message.id,
-        "mailbox": message.mailbox,
-        "from": str(parsed["from"] or ""),
-        "to": str(parsed["to"] or ""),
-        "subject": str(parsed["subject"] or ""),
-        "at": message.at,
-        "size": len(message.content),
-        "mail_from": message.mail_from,
-        "recipients": list(message.recipients),
-        "accepted": message.accepted,
-        "reply": message.reply,
-    }
-
-
-def _body(parsed: EmailMessage, kind: str) -> str | None:
-    part = next(_parts(parsed, kind), None)
-    return str(part.get_content()) if part is not None else None
-
-
-def _parts(parsed: EmailMessage, kind: str) -> Iterator[EmailMessage]:
-    for part in parsed.walk():
-        if part.get_content_type() == f"text/{kind}" and not part.is_attachment():
-            yield part
 
 
 def _scripted(scripted: ScriptedFault) -> dict[str, Any]:
