@@ -19,7 +19,7 @@ def body(parsed: EmailMessage, kind: str) -> str | None:
     part = next(_parts(parsed, kind), None)
     if part is None:
         return None
-    content = cast(bytes, part.get_payload(decode=True))
+    content = cast("bytes", part.get_payload(decode=True))
     try:
         return content.decode(part.get_content_charset("utf-8"), "replace")
     except LookupError:  # an unknown charset

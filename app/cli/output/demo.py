@@ -69,7 +69,7 @@ def arrived(content: bytes) -> None:
     for name in ("From", "To", "Subject", "Date", "Message-ID"):
         headers.add_row(styled((name, "bold")), str(message[name]))
     body = message.get_body(("plain",))
-    text = body.get_content().strip() if body else ""
+    text = body.get_content().replace("\r\n", "\n").strip() if body else ""
     console.print(Rule("3  it has arrived", align="left", style="dim"))
     console.print(Panel(Group(headers, "", text), subtitle=f"{len(content)} bytes", border_style="green"))
 
@@ -81,7 +81,7 @@ def next_steps(url: str, simulator: str, key: str, mailbox: str, console_passwor
     console.print(styled("API key      ", (key, "bold")), soft_wrap=True)
     access = ("console      ", (f"{url}/console", "bold"), "  password ", (console_password, "bold"))
     console.print(styled(*access), soft_wrap=True)
-    console.print(styled("inbox        ", (f"{simulator}/messages", "bold")), soft_wrap=True)
+    console.print(styled("inbox        ", (f"{simulator}/", "bold")), soft_wrap=True)
     console.print("send one:")
     command = f"  curl {url}/emails -H 'Authorization: Bearer {key}' -d '{body}'"
     console.print(styled((command, "bold")), soft_wrap=True)
