@@ -1,15 +1,17 @@
 """Wrong API keys: guessing is not feasible, and a flood of them does not delay valid keys."""
 
 import asyncio
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 from starlette.requests import Request
 
 from app.api.auth.authenticator import Authenticator, digest
 from app.api.auth.rate_limit_headers import RateLimitHeaders
-from app.api.auth.refusal_audit import Caller
+from app.api.auth.refusal_audit import KEY_CHECKED_FOR, Caller
 from app.api.problems.problem import InvalidKey, Unavailable
 from app.clock import Clock
 from app.quota import Quota
@@ -18,6 +20,7 @@ from app.store import Store
 from app.store.keys.records import AuthenticatedKey, Key, Permission
 from tests.clock import LoopClock, autojump
 from tests.harness import ACCOUNT, EMAIL, open_harness, settings_for
+from tests.waiting import WAIT_TIMEOUT, until
 
 RIGHT, NEW = "a-key-that-has-worked", "a-key-that-is-new-here"
 
@@ -80,7 +83,20 @@ async def test_wrong_keys_are_looked_up_one_at_a_time(tmp_path: Path) -> None:
 
 @autojump
 async def test_the_same_wrong_key_is_looked_up_once_a_second(tmp_path: Path) -> None:
-    """However many others there are; and wrong keys do not evict a valid one from the cache."""
+    clock = LoopClock()
+    store, authenticator = await opened(tmp_path, clock)
+    before = store.times
+    for lookups in (1, 2):
+        for _ in range(100):
+            assert not await outcome(authenticator, "a-wrong-key")
+        assert store.times - before == lookups
+        await clock.sleep(KEY_CHECKED_FOR)
+    await store.close()
+
+
+@autojump
+async def test_wrong_keys_do_not_evict_a_valid_one(tmp_path: Path) -> None:
+    """More of them than the cache of keys can store."""
     store, authenticator = await opened(tmp_path, LoopClock())
     for number in range(5000):
         assert not await outcome(authenticator, f"a-wrong-key-{number % 4500}")
@@ -108,12 +124,22 @@ async def test_a_full_lookup_queue_answers_503(tmp_path: Path) -> None:
 
 
 async def test_a_flood_of_wrong_keys_does_not_delay_mail(tmp_path: Path) -> None:
+    """An email is accepted and relayed while 100 callers send one wrong key after the other."""
+    accepted, answers = asyncio.Event(), list[int]()
     async with Simulator([ACCOUNT]) as simulator, open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
 
-        async def post(secret: str) -> int:
-            answer = await harness.caller.post("/emails", json=EMAIL, headers={"authorization": f"Bearer {secret}"})
-            return answer.status_code
+        async def flood(caller: int) -> None:
+            for number in count():
+                headers = {"authorization": f"Bearer a-wrong-key-{caller}-{number}"}
+                answers.append((await attacker.post("/emails", json=EMAIL, headers=headers)).status_code)
+                if accepted.is_set():
+                    return
 
-        flood = [asyncio.create_task(post(f"a-wrong-key-{number}")) for number in range(200)]
-        await harness.post()
-        assert {*await asyncio.gather(*flood)} == {403}
+        async with httpx.AsyncClient(base_url=harness.postern.url, trust_env=False) as attacker:
+            callers = [asyncio.create_task(flood(number)) for number in range(100)]
+            await until(lambda: len(answers) >= 100)
+            await harness.post()
+            await simulator.wait_for(1, WAIT_TIMEOUT)
+            accepted.set()
+            await asyncio.gather(*callers)
+        assert {*answers} == {403}

@@ -144,6 +144,7 @@ def test_c6_after_it_was_sent(server: ApiServer, scheduled: str) -> None:
     """And while it is being sent."""
     at = server.clock.now() + 3601
     claimed = server.run(build.claim(server.store, 1000, at, pool="main"))
+    assert show(server, scheduled)["relay"]["state"] == "active"
     for ended in (False, True):
         if ended:
             one = next(one for one in claimed if one.id == UUID(scheduled))

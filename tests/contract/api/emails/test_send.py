@@ -68,7 +68,11 @@ def test_s4_camel_case(server: ApiServer) -> None:
 def test_s5_unknown_members_are_ignored(server: ApiServer) -> None:
     """In the email and in an attachment; they may be those of a later version."""
     file = {"filename": "x", "content": "aGk=", "size": 2, "encoding": {"odd": []}}
-    server.send(attachments=[file], colour="blue", sender="x", lane="urgent", nested={"deep": [1, None]})
+    id_ = server.send(attachments=[file], colour="blue", sender="x", mailbox="y", nested={"deep": [1, None]})
+    shown, message = server.get(f"/emails/{id_}").json(), server.message(id_)
+    assert (shown["from"], message["from"], message["sender"]) == (SENDER, SENDER, None)
+    assert "colour" not in shown
+    assert [part.get_content() for part in message.iter_attachments()] == [b"hi"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ BOSS = "ceo@contoso.com"
 EVE = "eve@example.org"
 EMAIL: Json = {"from": SENDER, "to": ALLOWED, "subject": "s", "text": "t"}
 
+# Refused.
 SENDERS = [
     BOSS,
     f"{SENDER} <{BOSS}>",
@@ -27,23 +28,17 @@ SENDERS = [
     f"{BOSS}, {SENDER}",
     f"<{SENDER}> <{BOSS}>",
     f"<{BOSS}> <{SENDER}>",
-    f'"<{BOSS}>" <{SENDER}>',
-    f'"Boss <{BOSS}>" <{SENDER}>',
     f'"{SENDER}> <" <{BOSS}>',
     f"({SENDER}) <{BOSS}>",
     f"{BOSS} ({SENDER})",
-    f"Boss ({BOSS}) <{SENDER}>",
-    f"=?utf-8?q?{BOSS.replace('@', '=40')}?= <{SENDER}>",
     f"=?utf-8?q?=3C{BOSS.replace('@', '=40')}=3E?= <{SENDER}>",
     f"=?utf-8?b?PGNlb0Bjb250b3NvLmNvbT4=?= <{SENDER}>",
     f'"=?utf-8?q?a=22_=3C{BOSS}=3E=2C?=" <{SENDER}>',
     f"=?utf-8?q?a=0D=0AFrom=3A_{BOSS}?= <{SENDER}>",
     f"Boss\r\nFrom: {BOSS}\r\nX: <{SENDER}>",
-    f"Boss\r\n From: {BOSS} <{SENDER}>",
     f"{SENDER}\r\n{BOSS}",
     f"{SENDER}\0{BOSS}",
     f"{SENDER}\0",
-    f"{SENDER.upper()}",
     "noreply+ceo@contoso.com",
     "ceo+noreply@contoso.com",
     '"noreply"@contoso.com',
@@ -57,14 +52,10 @@ SENDERS = [
     "fabrikam.com!noreply@contoso.com",
     f"@fabrikam.com:{SENDER}",
     f"<@contoso.com:{BOSS}>",
-    "noreply@contoso。com",
-    "noreply@\u24d2ontoso.com",
     "noreply@contoso.c\u043em",
     "noreply@c\u043entoso.com",
     "noreply@xn--contoso-123.com",
     "noreply@xn--cntoso-bvg.com",
-    "noreply@con\u00adtoso.com",
-    "noreply@con\u200btoso.com",
     "nore\u200bply@contoso.com",
     "n\u043ereply@contoso.com",
     "noreply\u202e@contoso.com",
@@ -83,7 +74,21 @@ SENDERS = [
     {"email": BOSS},
     0,
 ]
+# The allowed sender in another form.
+OWN_SENDERS = [
+    f'"<{BOSS}>" <{SENDER}>',
+    f'"Boss <{BOSS}>" <{SENDER}>',
+    f"Boss ({BOSS}) <{SENDER}>",
+    f"=?utf-8?q?{BOSS.replace('@', '=40')}?= <{SENDER}>",
+    f"Boss\r\n From: {BOSS} <{SENDER}>",
+    f"{SENDER.upper()}",
+    "noreply@contoso。com",
+    "noreply@\u24d2ontoso.com",
+    "noreply@con\u00adtoso.com",
+    "noreply@con\u200btoso.com",
+]
 
+# Refused.
 RECIPIENTS = [
     EVE,
     f"{ALLOWED}, {EVE}",
@@ -96,14 +101,11 @@ RECIPIENTS = [
     f"<{ALLOWED}>, <{EVE}>",
     f'"x" <{ALLOWED}>, "y" <{EVE}>',
     f"=?utf-8?q?{ALLOWED}?= <{EVE}>",
-    f"=?utf-8?q?x=2C_{EVE.replace('@', '=40')}=2C?= <{ALLOWED}>",
     f"{ALLOWED}\r\nRCPT TO:<{EVE}>",
     f"{ALLOWED}\r\n ,{EVE}",
     f"{ALLOWED}>\r\nRCPT TO:<{EVE}",
     f"x\r\nBcc: {EVE}\r\n <{ALLOWED}>",
     f"{ALLOWED}\0{EVE}",
-    "eve%example.org@example.com",
-    "example.org!eve@example.com",
     f"@example.com:{EVE}",
     f"<@example.com,@example.org:{ALLOWED}>",
     "anna@example.com@example.org",
@@ -111,13 +113,9 @@ RECIPIENTS = [
     "anna@example.org#@example.com",
     "anna@example.com.",
     "anna@sub.example.com",
-    "anna@example。com",
     "anna@ex\u00e4mple.com",
     "anna@xn--exmple-cua.com",
     "anna@ex\u0430mple.com",
-    "ANNA@EXAMPLE.COM",
-    '"anna"@example.com',
-    f'"{EVE}"@example.com',
     f'"{EVE}> "@example.com',
     f"Staff: {ALLOWED}, {EVE};",
     f"Staff: {EVE};",
@@ -126,10 +124,19 @@ RECIPIENTS = [
     [f"{ALLOWED}", f"{ALLOWED}, {EVE}"],
     {"address": EVE},
 ]
+# Addresses in the allowed domain.
+OWN_RECIPIENTS = [
+    f"=?utf-8?q?x=2C_{EVE.replace('@', '=40')}=2C?= <{ALLOWED}>",
+    "eve%example.org@example.com",
+    "example.org!eve@example.com",
+    "anna@example。com",
+    "ANNA@EXAMPLE.COM",
+    '"anna"@example.com',
+    f'"{EVE}"@example.com',
+]
 
+# Refused.
 HEADERS = [
-    {"From": BOSS},
-    {"from": BOSS},
     {"FROM ": BOSS},
     {" From": BOSS},
     {"From\t": BOSS},
@@ -139,6 +146,20 @@ HEADERS = [
     {"X\r\nFrom": BOSS},
     {"X: 1\r\nFrom": BOSS},
     {"": BOSS},
+    {"Apparently": f"x\r\nBcc: {EVE}"},
+    {"Apparently": f"x\nBcc: {EVE}"},
+    {"Apparently": f"x\rBcc: {EVE}"},
+    {"Apparently": f"x\r\n\r\nBcc: {EVE}"},
+    {"Apparently": f"x\r\n \r\nBcc: {EVE}"},
+    {"Errors-To": f"Ä\x0bBcc <{ALLOWED}>"},
+    {"List-Unsubscribe": f"<https://x.example/ä\r\nBcc: {EVE}>"},
+    {"Reply-To": f"{ALLOWED}\r\nBcc: {EVE}"},
+    {"Message-ID": f"<a@b>\r\nBcc: {EVE}"},
+]
+# Accepted: without the field, or with a value that stays on its line.
+HARMLESS_HEADERS = [
+    {"From": BOSS},
+    {"from": BOSS},
     {"Sender": BOSS},
     {"sENDER": BOSS},
     {"Return-Path": f"<{BOSS}>"},
@@ -148,18 +169,9 @@ HEADERS = [
     {"bcc": EVE},
     {"Cc": EVE},
     {"To": EVE},
-    {"Apparently": f"x\r\nBcc: {EVE}"},
-    {"Apparently": f"x\nBcc: {EVE}"},
-    {"Apparently": f"x\rBcc: {EVE}"},
-    {"Apparently": f"x\r\n\r\nBcc: {EVE}"},
-    {"Apparently": f"x\r\n \r\nBcc: {EVE}"},
     {"Apparently": f"x\x85Bcc: {EVE}"},
     {"Apparently": f"x\u2028Bcc: {EVE}"},
     {"Apparently": f"=?utf-8?q?x=0D=0ABcc=3A_{EVE}?="},
-    {"Errors-To": f"Ä\x0bBcc <{ALLOWED}>"},
-    {"List-Unsubscribe": f"<https://x.example/ä\r\nBcc: {EVE}>"},
-    {"Reply-To": f"{ALLOWED}\r\nBcc: {EVE}"},
-    {"Message-ID": f"<a@b>\r\nBcc: {EVE}"},
     {"Subject": "other"},
     {"Date": "Thu, 1 Jan 1970 00:00:00 +0000"},
     {"Received": "from contoso.com"},
@@ -207,47 +219,65 @@ def stored(server: ApiServer, content: bytes, key: str) -> str | None:
 
 
 @pytest.mark.parametrize("sender", SENDERS, ids=ascii)
-def test_no_other_sender_is_stored(server: ApiServer, key: str, sender: Any) -> None:
-    stored(server, json.dumps(EMAIL | {"from": sender}).encode(), key)
+def test_another_sender_is_refused(server: ApiServer, key: str, sender: Any) -> None:
+    assert stored(server, json.dumps(EMAIL | {"from": sender}).encode(), key) is None
+
+
+@pytest.mark.parametrize("sender", OWN_SENDERS, ids=ascii)
+def test_another_form_of_the_sender_is_the_sender(server: ApiServer, key: str, sender: str) -> None:
+    assert stored(server, json.dumps(EMAIL | {"from": sender}).encode(), key)
 
 
 @pytest.mark.parametrize("field", ["to", "cc", "bcc"])
 @pytest.mark.parametrize("recipient", RECIPIENTS, ids=ascii)
-def test_no_recipient_outside_the_allowed_domain_is_stored(
+def test_a_recipient_outside_the_allowed_domain_is_refused(
     server: ApiServer, key: str, field: str, recipient: Any
 ) -> None:
-    stored(server, json.dumps(EMAIL | {field: recipient}).encode(), key)
+    assert stored(server, json.dumps(EMAIL | {field: recipient}).encode(), key) is None
+
+
+@pytest.mark.parametrize("field", ["to", "cc", "bcc"])
+@pytest.mark.parametrize("recipient", OWN_RECIPIENTS, ids=ascii)
+def test_a_recipient_in_the_allowed_domain_is_stored_in_it(
+    server: ApiServer, key: str, field: str, recipient: str
+) -> None:
+    assert stored(server, json.dumps(EMAIL | {field: recipient}).encode(), key)
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=ascii)
+def test_a_header_with_a_bad_name_or_a_line_break_is_refused(server: ApiServer, key: str, headers: Json) -> None:
+    assert stored(server, json.dumps(EMAIL | {"headers": headers}).encode(), key) is None
+
+
+@pytest.mark.parametrize("headers", HARMLESS_HEADERS, ids=ascii)
 def test_no_custom_header_forges_identity(server: ApiServer, key: str, headers: Json) -> None:
     """None names another sender or recipient, ends a line or imitates a server's trace field."""
     id_ = stored(server, json.dumps(EMAIL | {"headers": headers}).encode(), key)
-    if id_ is not None:
-        message = server.message(id_)
-        others = {name.lower() for name in message} - _OURS
-        assert others <= {"apparently", "errors-to", "list-unsubscribe"}
-        assert (message["subject"], message["mime-version"]) == ("s", "1.0")
-        assert "example.org" not in str(message["to"])
+    assert id_ is not None
+    message = server.message(id_)
+    assert {name.lower() for name in message} - _OURS <= {"apparently"}
+    assert (message["subject"], message["mime-version"]) == ("s", "1.0")
+    assert "example.org" not in str(message["to"])
 
 
 @pytest.mark.parametrize(
-    "members",
+    ("members", "accepted"),
     [
-        f'"from": "{SENDER}", "from": "{BOSS}"',
-        f'"from": "{BOSS}", "from": "{SENDER}"',
-        f'"from": "{SENDER}", "From": "{BOSS}"',
-        f'"from": "{SENDER}", "sender": "{BOSS}"',
-        f'"from": "{SENDER}", "\\u0066rom": "{BOSS}"',
-        f'"from": "{SENDER}", "to": "{EVE}"',
-        f'"from": "{SENDER}", "bcc": "{EVE}", "bcc": []',
-        f'"from": "{SENDER}", "bcc": [], "bcc": "{EVE}"',
-        f'"from": "{SENDER}", "headers": {{"X-A": "1"}}, "headers": {{"Bcc": "{EVE}"}}',
-        f'"from": "{SENDER}", "headers": {{"X-A": "1", "X-A": "2\\r\\nBcc: {EVE}"}}',
+        (f'"from": "{SENDER}", "from": "{BOSS}"', False),
+        (f'"from": "{BOSS}", "from": "{SENDER}"', True),
+        (f'"from": "{SENDER}", "From": "{BOSS}"', True),
+        (f'"from": "{SENDER}", "sender": "{BOSS}"', True),
+        (f'"from": "{SENDER}", "\\u0066rom": "{BOSS}"', False),
+        (f'"from": "{SENDER}", "to": "{EVE}"', False),
+        (f'"from": "{SENDER}", "bcc": "{EVE}", "bcc": []', True),
+        (f'"from": "{SENDER}", "bcc": [], "bcc": "{EVE}"', False),
+        (f'"from": "{SENDER}", "headers": {{"X-A": "1"}}, "headers": {{"Bcc": "{EVE}"}}', True),
+        (f'"from": "{SENDER}", "headers": {{"X-A": "1", "X-A": "2\\r\\nBcc: {EVE}"}}', False),
     ],
 )
-def test_of_a_repeated_member_one_counts_everywhere(server: ApiServer, key: str, members: str) -> None:
-    stored(server, f'{{"to": "{ALLOWED}", "subject": "s", "text": "t", {members}}}'.encode(), key)
+def test_of_a_repeated_member_one_counts_everywhere(server: ApiServer, key: str, members: str, accepted: bool) -> None:
+    body = f'{{"to": "{ALLOWED}", "subject": "s", "text": "t", {members}}}'
+    assert (stored(server, body.encode(), key) is not None) == accepted
 
 
 def test_the_plain_email_is_accepted(server: ApiServer, key: str) -> None:

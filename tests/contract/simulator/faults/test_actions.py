@@ -289,7 +289,10 @@ async def test_the_handshake_can_fail(
 async def test_a_handshake_can_be_slow(sim: Simulator, clients: list[Client]) -> None:
     """A delay before the handshake does not break it."""
     sim.faults.add(Fault(Point.TLS, Delay(3)))
+    began = sim.clock.now()
     clients.append(await Client.ready(sim))
+    assert sim.clock.now() - began >= 3
+    assert [(session.tls, session.mailbox) for session in sim.sessions] == [("TLSv1.3", MAILBOX)]
 
 
 async def test_every_reply_is_a_point(sim: Simulator, ready: Ready) -> None:
