@@ -49,7 +49,14 @@ RULES = (
     of_address(
         name="bounced-recipient-disabled",
         statuses=enhanced("5.2.1"),
-        none_of=(*_ABOUT_MAIL, "quarantine", "storedrv.submission", "content filter", "receiving mail"),
+        none_of=(
+            *_ABOUT_MAIL,
+            "quarantine",
+            "storedrv.submission",
+            "content filter",
+            "receiving mail",
+            "cannot be accessed",
+        ),
         suppress_after=2,
         summary="The recipient's mailbox is disabled.",
         fix="Ask the recipient for another address.",

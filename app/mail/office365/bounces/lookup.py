@@ -55,7 +55,7 @@ _STATUS_ANYWHERE = re.compile(r"(?<![\d.])(?=[45]\.\d{1,3}\.\d{1,3}(?![\d.]))")
 
 
 class Bounce(NamedTuple):
-    """Meaning of a bounce's code. `permanent`: the same email to the same address would bounce again."""
+    """Meaning of a bounce's code. `permanent`: the same email bounces again until somebody changes something."""
 
     rule: Rule
     status: EnhancedStatus | None
@@ -75,12 +75,12 @@ def explain_bounce(code: str, text: str = "") -> Bounce:
         status = _status_in(text) or status
     if status is None:
         found = first_match(RULES, Phase.DOT, NormalizedReply.of(Reply(550, None, text)))
-        return Bounce(found or UNKNOWN, None, found is not None and found.action is Action.FAIL)
+        return Bounce(found or UNKNOWN, None, found is not None and _lasts(found))
     number = 450 if status.klass == 4 else 550
     rules = [rule for rule in RULES if number in rule.codes]
     found = first_match(rules, Phase.DOT, NormalizedReply.of(Reply(number, status, text)))
     rule = found or (DELAYED if status.klass == 4 else UNKNOWN)
-    return Bounce(rule, status, status.klass == 5 and rule.action is Action.FAIL)
+    return Bounce(rule, status, status.klass == 5 and _lasts(rule))
 
 
 def may_suppress(code: str, text: str = "", *, own_organization: bool) -> int:
@@ -93,6 +93,10 @@ def may_suppress(code: str, text: str = "", *, own_organization: bool) -> int:
     if own_organization or bounce.status not in bounce.rule.statuses or not bounce.permanent:
         return 0
     return bounce.rule.suppress_after
+
+
+def _lasts(rule: Rule) -> bool:
+    return rule.action is Action.FAIL or rule.hold
 
 
 def _status_in(text: str) -> EnhancedStatus | None:

@@ -118,12 +118,22 @@ _POLICY = (
     ),
     of_receiver(
         name="bounced-authentication-required",
-        statuses=enhanced("5.7.57"),
+        statuses=enhanced("5.7.3", "5.7.57"),
         text=("client was not authenticated", "client not authenticated", "authentication required"),
         summary="The recipient's server accepts no mail without a login: the MX record or a connector names the wrong "
         "host.",
         fix=f"{SERVER} If the domain is your own, check its MX record and the connectors at "
         "https://admin.exchange.microsoft.com, Mail flow.",
+    ),
+    of_receiver(
+        name="bounced-partner-connector",
+        statuses=enhanced("5.7.51"),
+        text=("restrictdomainstoipaddresses", "restrictdomainstocertificate"),
+        summary="The recipient's organization takes mail from this domain only from a certain IP address or "
+        "certificate.",
+        fix=f"{ASK} Its connector for partners must allow mail of your domain from Office 365.",
+        source=sources.EXCHANGE_REPORTS,
+        confidence=Confidence.MEDIUM,
     ),
     of_receiver(
         name="bounced-no-relay",
@@ -144,21 +154,20 @@ _POLICY = (
     ),
     of_receiver(
         name="bounced-by-remote-server",
-        statuses=enhanced("5.0.0", "5.0.350"),
-        summary="The recipient's server refuses the email without a code of its own; the reply has the reason after "
-        "the arrow.",
+        statuses=enhanced("5.0.0", "5.0.350", "5.5.0"),
+        summary="The recipient's server refuses the email without a code of its own; the reply has the reason.",
         fix=f"Read the reason in the reply. {ASK}",
     ),
     of_receiver(
         name="bounced-customer-blocks",
-        statuses=between("5.7.504", "5.7.513") - enhanced("5.7.509", "5.7.512"),
+        statuses=between("5.7.504", "5.7.513") - enhanced("5.7.508", "5.7.509", "5.7.512"),
         text=("using customer block list", "access denied, rejected by recipient"),
         summary="The recipient's organization refuses mail from this sender or from its IP address.",
         fix=ASK,
     ),
     of_receiver(
         name="bounced-not-authorized",
-        statuses=enhanced("5.7.1"),
+        statuses=enhanced("5.7.0", "5.7.1"),
         text_fallback=("delivery not authorized",),
         none_of=("block list", "blocked using", "spamhaus", "blacklist", "spam"),
         summary="A rule of your own or of the recipient's organization forbids this email.",

@@ -1,7 +1,7 @@
 """Form of a row, and fixes that several rows share.
 
-`action` is FAIL if the same email sent again to the same address would bounce again, DEFER if it can be delivered
-without a change to it. A code of class 4 is temporary in either case (RFC 3463 §2).
+`action` is FAIL if the same email to the same address bounces again until somebody changes something, DEFER if time
+alone can help. A code of class 4 is temporary in either case (RFC 3463 §2).
 """
 
 from functools import partial

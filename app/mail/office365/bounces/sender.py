@@ -66,6 +66,14 @@ RULES = (
         fix=f"Send the email again after 24 hours. {_FLOW}",
         source=sources.TENANT_LIMIT,
     ),
+    _limit(
+        name="bounced-onmicrosoft-limit",
+        statuses=enhanced("5.7.236"),
+        summary="Your organization had reached its daily limit of mail from its onmicrosoft.com address.",
+        fix="Send the email again after 24 hours, or from an address of your own domain: add the domain at "
+        "https://admin.microsoft.com, Settings, Domains, and make it part of the mailbox's address.",
+        source=sources.TENANT_LIMIT,
+    ),
     of_sender(
         name="bounced-rich-text",
         statuses=enhanced("5.0.350"),
@@ -91,6 +99,14 @@ RULES = (
         summary="Outlook.com slows down mail from this IP address of Microsoft because of its reputation.",
         fix=AGAIN_IF_BOUNCED,
         source=sources.MX_SIDE,
+    ),
+    of_reputation(
+        name="bounced-address-range-limit",
+        statuses=enhanced("5.7.508"),
+        text=("has exceeded permitted limits within",),
+        action=Action.DEFER,
+        summary="Too much mail came from this range of IP addresses within a short time.",
+        fix=AGAIN_IF_BOUNCED,
     ),
     of_reputation(
         name="bounced-suspicious",

@@ -62,7 +62,7 @@ _RECEIVER = (
            RECEIVER),
     *_each("5.3.4", "Message too big for system", "bounced-over-server-size", RECEIVER),
     *_each("5.2.1", "Content Filter agent quarantined this message", "bounced-quarantined-by-filter", RECEIVER),
-    *_each("5.2.1", "mailbox cannot be accessed; STOREDRV.Deliver", "bounced-recipient-disabled", ADDRESS),
+    *_each("5.2.1", "mailbox cannot be accessed; STOREDRV.Deliver", "bounced-mailbox-unusable", RECEIVER),
     *_each("5.3.2", "STOREDRV.Deliver: missing or bad StoreDriver MDB properties", "bounced-mailbox-unusable",
            RECEIVER),
     *_each("5.2.4", "Mailing list expansion problem", "bounced-list-expansion", RECEIVER),
@@ -81,7 +81,7 @@ _RECEIVER = (
            RECEIVER),
     *_each("5.0.350", "Requested action not taken: policy violation detected (AS345)", "bounced-by-policy", RECEIVER),
     *_each("5.0.0 5.0.350", "Remote server returned an error -> 554 rejected", "bounced-by-remote-server", RECEIVER),
-    *_each("5.7.506 5.7.507 5.7.508 5.7.510 5.7.513", "Access denied", "bounced-customer-blocks", RECEIVER),
+    *_each("5.7.506 5.7.507 5.7.510 5.7.513", "Access denied", "bounced-customer-blocks", RECEIVER),
     *_each("5.7.1", "Delivery not authorized, message refused", "bounced-not-authorized", RECEIVER),
     *_each("4.4.4", "Mail sent to the wrong Office 365 region: hosted tenant which has no mail-enabled subscriptions",
            "bounced-tenant-without-mail", RECEIVER),
@@ -96,6 +96,14 @@ _RECEIVER = (
     *_each("4.7.700", "PFA agent busy, please try again.", "bounced-server-loaded", RECEIVER),
     *_each("5.3.0 5.3.3 5.3.5 5.5.2", "System incorrectly configured", "bounced-server-setup", RECEIVER),
     *_each("4.3.2 5.3.2", "System not accepting network messages", "bounced-no-mail-service", RECEIVER),
+)  # fmt: skip
+
+_CONNECTORS = (
+    *_each("5.7.51", "RestrictDomainsToIPAddresses or RestrictDomainsToCertificate", "bounced-partner-connector",
+           RECEIVER),
+    *_each("5.7.3", "Cannot achieve Exchange Server authentication", "bounced-authentication-required", RECEIVER),
+    *_each("5.5.0", "domain [contoso.com] mismatches client ip", "bounced-by-remote-server", RECEIVER),
+    *_each("5.7.0", "Local policy violation", "bounced-not-authorized", RECEIVER),
 )  # fmt: skip
 
 _TRANSPORT = (
@@ -141,10 +149,9 @@ _SENDER = (
            "bounced-trial-limit", SENDER, temporary=True),
     *_each("5.7.233", "your tenant has exceeded its daily limit for sending email to external recipients",
            "bounced-tenant-limit", SENDER, temporary=True),
-    *_each("5.7.236", "The limit of this domain is exceeded", "onmicrosoft-limit", SENDER, temporary=True),
+    *_each("5.7.236", "The limit of this domain is exceeded", "bounced-onmicrosoft-limit", SENDER, temporary=True),
     *_each("5.7.703", "blocked by your organization using Tenant Allow Block List", "tenant-block-list", SENDER),
-    *_each("5.7.750", "Client blocked from sending from unregistered domains", "unregistered-domain", SENDER,
-           temporary=True),
+    *_each("5.7.750", "Client blocked from sending from unregistered domains", "unregistered-domain", SENDER),
     *_each("5.0.350", "x-dg-ref header is too long", "bounced-rich-text", SENDER),
     *_each("5.5.6", "Invalid message content", "bounced-content", SENDER),
     *_each("5.6.11", "Invalid characters", "bare-line-feeds", SENDER),
@@ -155,17 +162,17 @@ _SENDER = (
 )  # fmt: skip
 
 _REPUTATION = (
-    *_each("5.1.8", "Access denied, bad outbound sender AS(42004)", "sender-restricted", REPUTATION, temporary=True),
-    *_each("5.7.501 5.7.502 5.7.503", "Access denied, spam abuse detected", "account-banned", REPUTATION,
-           temporary=True),
+    *_each("5.1.8", "Access denied, bad outbound sender AS(42004)", "sender-restricted", REPUTATION),
+    *_each("5.7.501 5.7.502 5.7.503", "Access denied, spam abuse detected", "account-banned", REPUTATION),
     *_each("5.7.700 5.7.705 5.7.749", "Access denied, tenant has exceeded threshold", "tenant-over-threshold",
-           REPUTATION, temporary=True),
-    *_each("5.7.708", "Access denied, traffic not accepted from this IP", "address-not-accepted", REPUTATION,
-           temporary=True),
+           REPUTATION),
+    *_each("5.7.708", "Access denied, traffic not accepted from this IP", "address-not-accepted", REPUTATION),
     *_each("4.7.650 4.7.651", "The mail server has been temporarily rate limited due to IP reputation",
            "bounced-rate-limited", REPUTATION),
     *_each("4.7.501 4.7.699 4.7.850 4.7.899", "Access denied, please try again later", "bounced-suspicious",
            REPUTATION),
+    *_each("5.7.508", "Access denied, [192.0.2.1] has exceeded permitted limits within range",
+           "bounced-address-range-limit", REPUTATION, temporary=True),
     *_each("5.7.350 5.7.500", "Remote server returned message detected as spam -> 554 5.7.1 rejected",
            "bounced-content-is-spam", REPUTATION),
     *_each("5.7.511", "Access denied, banned sender[192.0.2.1]", "bounced-address-banned", REPUTATION),
@@ -174,4 +181,4 @@ _REPUTATION = (
            REPUTATION),
 )  # fmt: skip
 
-CODES: tuple[Code, ...] = (*_ADDRESS, *_RECEIVER, *_TRANSPORT, *_SENDER, *_REPUTATION)
+CODES: tuple[Code, ...] = (*_ADDRESS, *_RECEIVER, *_CONNECTORS, *_TRANSPORT, *_SENDER, *_REPUTATION)

@@ -159,6 +159,7 @@ def test_no_other_code_suppresses(subject: int, detail: int, text: str) -> None:
         ("5.1.1", "550 5.1.1 blocked: message looks like spam"),
         ("5.1.1", "550 5.1.1 <b@example.net> Mailbox full"),
         ("5.1.1", "550 5.1.1 sender not allowed by policy"),
+        ("5.2.1", "mailbox cannot be accessed; STOREDRV.Deliver"),
         ("5.2.1", "Content Filter agent quarantined this message"),
         ("5.2.1", "550 5.2.1 The user you are trying to contact is receiving mail at a rate that is too high"),
         ("5.2.1", "mailbox disabled; STOREDRV.Submission.Exception:AccountDisabledException"),
