@@ -5,6 +5,7 @@ from app.mail.office365.bounces.row import AGAIN, AGAIN_IF_BOUNCED, ASK, SERVER,
 from app.mail.outcome.rule import between, enhanced
 from app.mail.outcome.verdict import Confidence
 
+_CHECK_MAILBOX = "Send it again later. If it bounces again, ask the recipient's administrator to check the mailbox."
 _SMALLER = "Send a smaller email, for instance a link instead of an attachment."
 
 _MAILBOX = (
@@ -67,9 +68,18 @@ _MAILBOX = (
         any_of=("storedrv.deliver", "mailbox cannot be accessed"),
         none_of=("storedrv.submission",),
         summary="The recipient's mailbox cannot take the email: it is disabled, being moved or damaged.",
-        fix="Send it again later. If it bounces again, ask the recipient's administrator to check the mailbox.",
+        fix=_CHECK_MAILBOX,
         source=sources.EXCHANGE_REPORTS,
         confidence=Confidence.MEDIUM,
+    ),
+    of_receiver(
+        name="bounced-mailbox-status",
+        statuses=enhanced("4.2.0", "4.2.1", "5.2.0"),
+        none_of=("storedrv.submission",),
+        summary="The recipient's mailbox did not take the email.",
+        fix=_CHECK_MAILBOX,
+        source=sources.RFC_3463,
+        confidence=Confidence.LOW,
     ),
     of_receiver(
         name="bounced-list-expansion",
@@ -167,7 +177,7 @@ _POLICY = (
     ),
     of_receiver(
         name="bounced-not-authorized",
-        statuses=enhanced("5.7.0", "5.7.1"),
+        statuses=enhanced("4.7.0", "4.7.1", "5.7.0", "5.7.1"),
         text_fallback=("delivery not authorized",),
         none_of=("block list", "blocked using", "spamhaus", "blacklist", "spam"),
         summary="A rule of your own or of the recipient's organization forbids this email.",
@@ -195,7 +205,7 @@ _POLICY = (
 _SERVER = (
     later(
         name="bounced-server-loaded",
-        statuses=enhanced("4.3.1", "4.5.3", "4.7.500", "4.7.652", "4.7.700"),
+        statuses=enhanced("4.3.0", "4.3.1", "5.3.1", "4.5.3", "4.7.500", "4.7.652", "4.7.700"),
         text=("pfa agent busy", "has exceeded the maximum number of connections"),
         summary="The receiving server has no capacity for the email at the moment, or limits this sender.",
         fix=AGAIN_IF_BOUNCED,

@@ -74,7 +74,7 @@ RULES = (
     ),
     of_receiver(
         name="bounced-loop",
-        statuses=enhanced("5.4.6", "5.4.11", "5.4.12", "5.4.14"),
+        statuses=enhanced("5.4.6") | between("5.4.11", "5.4.20"),
         text=("hop count exceeded", "routing loop detected", "agent generated message depth exceeded"),
         summary="The email went round in a loop of servers or forwarding rules.",
         fix="The recipient must check the forwarding of the mailbox. If the domain is your own, check its MX record "
@@ -82,12 +82,21 @@ RULES = (
     ),
     of_microsoft(
         name="bounced-replication",
-        statuses=enhanced("4.4.0", "4.4.24", "4.4.25", "4.4.28"),
+        statuses=enhanced("4.4.0", "4.4.22", "4.4.24", "4.4.25", "4.4.28"),
         text=("message failed to be replicated",),
         summary="An Exchange server could not store a second copy of the email.",
         fix=AGAIN_IF_BOUNCED,
         source=sources.MX_SIDE,
         confidence=Confidence.MEDIUM,
+    ),
+    of_receiver(
+        name="bounced-routing",
+        statuses=enhanced("4.4.3", "4.4.4", "4.4.5", "4.4.6", "4.4.400", "5.4.0", "5.4.2", "5.4.3", "5.4.5"),
+        none_of=("temporary server error", "no mail-enabled subscriptions"),
+        summary="Exchange has no working route to the recipient's server.",
+        fix=f"Check the domain for a typing error. Otherwise: {SERVER} {AGAIN}",
+        source=sources.RFC_3463,
+        confidence=Confidence.LOW,
     ),
     of_microsoft(
         name="bounced-temporary-fault",

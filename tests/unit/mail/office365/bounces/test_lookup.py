@@ -43,6 +43,15 @@ def test_the_code_is_read_from_a_report_and_from_a_trace(code: Code) -> None:
     assert meaning(code.code[0] + ".0.0", f"smtp;{line.removeprefix('smtp;')}")[0] == code.rule
 
 
+@pytest.mark.parametrize("code", sorted({code.code for code in CODES}))
+def test_a_code_alone_is_known(code: str) -> None:
+    """A trace may have no text. Only for an address is the text needed to suppress."""
+    assert explain_bounce(code).rule.known
+    assert may_suppress(code, own_organization=False) == {"5.1.1": 1, "5.1.10": 1, "5.4.310": 2, "5.2.1": 2}.get(
+        code, 0
+    )
+
+
 def test_every_row_is_reachable() -> None:
     """By a code that no earlier row takes."""
     own = {rule.name for rule in lookup.OWN_RULES}
