@@ -1,6 +1,6 @@
 """HTTP application: the paths and their routes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,21 +17,21 @@ from app.api.auth.rate_limit_headers import RateLimitHeaders
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.emails.attachment_routes import AttachmentRoutes
-from app.api.emails.batch_routes import BatchRoute
 from app.api.emails.erase_routes import EraseRoutes
 from app.api.emails.list_route import ListRoute
-from app.api.emails.routes import EmailRoutes, SendRoute
+from app.api.emails.routes import EmailRoutes
 from app.api.emails.schedule_routes import ScheduleRoutes
-from app.api.emails.validate_route import ValidateRoute
-from app.api.http.api_route import ApiRoutes
+from app.api.emails.submission_routes import SubmissionRoutes
+from app.api.http.api_route import ApiRoute
 from app.api.http.memory_budget import MemoryBudget
 from app.api.mailboxes import MailboxRoutes
+from app.api.openapi.operation import endpoints, of_endpoint
 from app.api.openapi.routes import DocsRoutes
-from app.api.operations.health import HealthRoutes
-from app.api.operations.metrics import MetricsRoute
-from app.api.postmark.routes import BATCH_PATH, SEND_PATH, TEMPLATE_PATHS, PostmarkRoutes
+from app.api.operations import HealthRoutes, MetricsRoute
+from app.api.postmark.routes import TEMPLATE_PATHS, PostmarkRoutes
 from app.api.server import starting, unsupported
 from app.api.server.middleware import RequestMiddleware
+from app.api.server.unsupported import UnsupportedRoutes
 from app.api.submission.pipeline import SubmissionPipeline
 from app.api.suppressions.routes import SuppressionRoutes
 from app.api.webhooks.routes import WebhookRoutes
@@ -91,131 +91,79 @@ def create_middleware(
 
     `counted`: with GET /metrics. `mount_routes` adds the routes.
     """
-    app = _plain_app()
+    app = _plain_app(*[MetricsRoute(starting.metrics_text)] if counted else [])
     app.add_api_route("/healthz", starting.healthz, methods=[*_GET])
     app.add_api_route("/readyz", starting.readyz, methods=[*_GET])
-    if counted:
-        app.add_api_route("/metrics", MetricsRoute(starting.metrics_text).get, methods=[*_GET])
     app.router.default = starting.starting_application
     return RequestMiddleware(app, draining, body_budget, root_path)
 
 
 def mount_routes(middleware: RequestMiddleware, context: ApiContext, *, public: bool = True) -> None:
     """Mount the routes. If not `public`, only /healthz, /readyz and /metrics."""
-    app, rates, attempts = (
-        _plain_app(),
-        RateLimitHeaders(context.clock.now),
-        AttemptLimiter(context.clock.now, context.limits.attempts_per_minute),
-    )
+    rates = RateLimitHeaders(context.clock.now)
+    attempts = AttemptLimiter(context.clock.now, context.limits.attempts_per_minute)
     refusals = RefusalAudit(context.store, context.clock, attempts)
     authenticator = Authenticator(context.store, context.clock, rates)
+    app = _plain_app()
     if public:
-        routes = ApiRoutes(app.router.routes, authenticator, context.limits)
         _add_submissions(
             app, context, authenticator, SubmissionPipeline(context, authenticator, rates, refusals, attempts)
         )
-        _add_emails(routes, context, refusals, attempts)
-        _add_administration(routes, context)
-    _add_operations(app, context, authenticator)
+        for routes in (
+            ListRoute(context),
+            EmailRoutes(context),
+            ScheduleRoutes(context, refusals),
+            AttachmentRoutes(context),
+            EraseRoutes(context),
+            MailboxRoutes(context),
+            WebhookRoutes(context),
+            SuppressionRoutes(context),
+            KeyRoutes(context),
+            AuditRoute(context),
+        ):
+            checks = (authenticator, context.limits, attempts.admit)
+            app.router.routes += [ApiRoute(endpoint, *checks) for endpoint in endpoints(routes)]
+    _add(app, HealthRoutes(context, authenticator))
+    if context.metrics_text is not None:
+        _add(app, MetricsRoute(context.metrics_text))
     if public:
-        _add_docs(app, context)
-        _add_unsupported(app, authenticator)
+        _add(app, DocsRoutes(app.router.routes, context.root_path))
+        _add_unsupported(app, UnsupportedRoutes(authenticator), unsupported.PATHS)
     middleware.set_routes(app, rates, refusals)
 
 
 def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> RequestMiddleware:
     """Return an application that has GET /metrics alone."""
-    app = _plain_app()
-    app.add_api_route("/metrics", MetricsRoute(text).get, methods=[*_GET])
-    return RequestMiddleware(app, lambda: False)
+    return RequestMiddleware(_plain_app(MetricsRoute(text)), lambda: False)
 
 
-def _plain_app() -> FastAPI:
+def _plain_app(*routes: object) -> FastAPI:
     app = FastAPI(title="Postern", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.router.route_class = PlainRoute
+    _add(app, *routes)
     return app
+
+
+def _add(app: FastAPI, *routes: object) -> None:
+    """Add plain routes as their endpoints describe them."""
+    for one in routes:
+        for endpoint in endpoints(one):
+            described = of_endpoint(endpoint)
+            app.add_api_route(described.path, endpoint, methods=[*described.methods])
 
 
 def _add_submissions(
     app: FastAPI, context: ApiContext, authenticator: Authenticator, pipeline: SubmissionPipeline
 ) -> None:
     """Add the routes that take emails. The first match is used, so POST /emails, the hot path, comes first."""
-    postmark, refuse = PostmarkRoutes(authenticator, pipeline), unsupported.UnsupportedRoutes(authenticator).refuse
-    app.add_api_route("/emails", SendRoute(pipeline).send, methods=["POST"])
-    app.add_api_route("/emails/batch", BatchRoute(pipeline).send, methods=["POST"])
-    app.add_api_route("/emails/validate", ValidateRoute(context, pipeline).validate, methods=["POST"])
-    app.add_api_route(SEND_PATH, postmark.send, methods=["POST"])
-    app.add_api_route(BATCH_PATH, postmark.send_batch, methods=["POST"])
+    postmark = PostmarkRoutes(authenticator, pipeline)
+    _add(app, SubmissionRoutes(context, pipeline), postmark)
     for path in TEMPLATE_PATHS:
         app.add_api_route(path, postmark.refuse_template, methods=[*unsupported.METHODS])
     app.add_api_route("/email/{rest:but_batch}", postmark.refuse, methods=[*unsupported.METHODS])
-    for path in unsupported.PATHS_BEFORE_EMAIL_ID:
-        app.add_api_route(path, refuse, methods=[*unsupported.METHODS])
+    _add_unsupported(app, UnsupportedRoutes(authenticator), unsupported.PATHS_BEFORE_EMAIL_ID)
 
 
-def _add_emails(routes: ApiRoutes, context: ApiContext, refusals: RefusalAudit, attempts: AttemptLimiter) -> None:
-    emails, schedule = EmailRoutes(context), ScheduleRoutes(context, refusals)
-    attachments, erasures = AttachmentRoutes(context), EraseRoutes(context)
-    routes.add("/emails", ListRoute(context).list_)
-    routes.add("/emails/erase", erasures.erase_address, "POST")
-    routes.add("/emails/{id:but_words}", emails.show)
-    routes.add("/emails/{id:but_words}", schedule.reschedule, "PATCH", admit=attempts.admit)
-    routes.add("/emails/{id}/cancel", schedule.cancel, "POST")
-    routes.add("/emails/{id}/attachments", attachments.list_)
-    routes.add("/emails/{id}/attachments/{attachment_id}", attachments.show)
-    routes.add("/emails/{id}/attachments/{attachment_id}/content", attachments.download)
-    routes.add("/emails/{id}/retry", emails.retry, "POST")
-    routes.add("/emails/{id}/confirm", emails.confirm, "POST")
-    routes.add("/emails/{id}/erase", erasures.erase, "POST")
-
-
-def _add_administration(routes: ApiRoutes, context: ApiContext) -> None:
-    mailboxes, webhooks, keys = MailboxRoutes(context), WebhookRoutes(context), KeyRoutes(context)
-    suppressions = SuppressionRoutes(context)
-    routes.add("/mailboxes", mailboxes.list_)
-    routes.add("/mailboxes/{name}/hold", mailboxes.hold, "POST")
-    routes.add("/mailboxes/{name}/release", mailboxes.release, "POST")
-    routes.add("/webhooks", webhooks.list_)
-    routes.add("/webhooks", webhooks.create, "POST")
-    routes.add("/webhooks/{id}", webhooks.show)
-    routes.add("/webhooks/{id}", webhooks.revise, "PATCH")
-    routes.add("/webhooks/{id}", webhooks.remove, "DELETE")
-    routes.add("/webhooks/{id}/signing-secret/rotate", webhooks.rotate, "POST")
-    routes.add("/webhooks/{id}/replay", webhooks.replay_failed, "POST")
-    routes.add("/webhooks/{id}/events", webhooks.events)
-    routes.add("/webhooks/{id}/events/{event_id}", webhooks.event)
-    routes.add("/webhooks/{id}/events/{event_id}/attempts", webhooks.attempts)
-    routes.add("/webhooks/{id}/events/{event_id}/replay", webhooks.replay, "POST")
-    routes.add("/suppressions", suppressions.list_)
-    routes.add("/suppressions", suppressions.add, "POST")
-    routes.add("/suppressions/batch/add", suppressions.add_batch, "POST")
-    routes.add("/suppressions/batch/remove", suppressions.remove_batch, "POST")
-    routes.add("/suppressions/{id:but_batch_words}", suppressions.show)
-    routes.add("/suppressions/{id:but_batch_words}", suppressions.remove, "DELETE")
-    routes.add("/keys", keys.list_)
-    routes.add("/keys", keys.create, "POST")
-    routes.add("/keys/{id}", keys.show)
-    routes.add("/keys/{id}", keys.revise, "PATCH")
-    routes.add("/keys/{id}", keys.revoke, "DELETE")
-    routes.add("/keys/{id}/rotate", keys.rotate, "POST")
-    routes.add("/audit", AuditRoute(context).list_)
-
-
-def _add_operations(app: FastAPI, context: ApiContext, authenticator: Authenticator) -> None:
-    health = HealthRoutes(context, authenticator)
-    app.add_api_route("/healthz", health.alive, methods=[*_GET])
-    app.add_api_route("/readyz", health.ready, methods=[*_GET])
-    if context.metrics_text is not None:
-        app.add_api_route("/metrics", MetricsRoute(context.metrics_text).get, methods=[*_GET])
-
-
-def _add_docs(app: FastAPI, context: ApiContext) -> None:
-    docs = DocsRoutes(app.router.routes, context.root_path)
-    app.add_api_route("/openapi.json", docs.specification, methods=[*_GET])
-    app.add_api_route("/docs", docs.page, methods=[*_GET])
-
-
-def _add_unsupported(app: FastAPI, authenticator: Authenticator) -> None:
-    refuse = unsupported.UnsupportedRoutes(authenticator).refuse
-    for path in unsupported.PATHS:
-        app.add_api_route(path, refuse, methods=[*unsupported.METHODS])
+def _add_unsupported(app: FastAPI, routes: UnsupportedRoutes, paths: Sequence[str]) -> None:
+    for path in paths:
+        app.add_api_route(path, routes.refuse, methods=[*unsupported.METHODS])

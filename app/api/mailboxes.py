@@ -1,21 +1,21 @@
 """Routes under /mailboxes: list, hold and release. The relay carries requests out asynchronously."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from fastapi import Path
 from pydantic import PlainValidator, WithJsonSchema
-from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app import logs
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
-from app.api.http.headers import json_object, timestamp
+from app.api.http.headers import timestamp
 from app.api.http.json_input import JsonInput
 from app.api.http.params import CompleteList, list_object
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
+from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import AT, Timestamp, describe
 from app.api.problems.problem import NotFound
 from app.api.problems.validation import string
@@ -135,6 +135,7 @@ _MAILBOX = {
     },
 }
 _Name: TypeAlias = Annotated[str, Path(description="The mailbox's address.", examples=["noreply@contoso.com"])]
+_operation = partial(operation, tag=OperationTag.MAILBOXES, needs=RequiredPermission.FULL_ACCESS)
 _NO_MAILBOX = NotFound("There is no mailbox nobody@contoso.com. GET /mailboxes names them all.")
 
 
@@ -144,56 +145,40 @@ class MailboxRoutes:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
 
-    @operation(
-        "listMailboxes",
-        "List the mailboxes",
-        tag=Tag.MAILBOXES,
-        needs=RequiredPermission.FULL_ACCESS,
-        answer=Answer(
-            "All mailboxes, with an explanation for each that does not relay.",
-            MailboxList,
-            {"one is held": list_object([_MAILBOX])},
-        ),
+    @_operation(
+        "GET /mailboxes",
+        "All mailboxes, with an explanation for each that does not relay.",
+        {"one is held": list_object(MailboxList, [_MAILBOX])},
     )
-    async def list_(self) -> Response:
-        """GET /mailboxes: the state of each and its explanation."""
+    async def list_mailboxes(self) -> MailboxList:
+        """List the mailboxes."""
         now = self._context.clock.now()
         records, used = await self._context.store.mailboxes(), await self._context.store.usage(now)
         data = [self._mailbox(record, used[record.name], now) for record in records if record.name in used]
-        return json_object(list_object(data))
+        return list_object(MailboxList, data)
 
-    @operation(
-        "holdMailbox",
-        "Hold a mailbox",
-        tag=Tag.MAILBOXES,
-        needs=RequiredPermission.FULL_ACCESS,
-        examples={"a reason": {"reason": "audit"}},
-        answer=Answer(
-            "The mailbox stops relaying until it is released.",
-            MailboxHoldResponse,
-            {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "hold"}},
-        ),
+    @_operation(
+        "POST /mailboxes/{name}/hold",
+        "The mailbox stops relaying until it is released.",
+        {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "hold"}},
+        requests={"a reason": {"reason": "audit"}},
         errors=(_NO_MAILBOX, invalid("reason", "It has 201 characters; give 200 at most.")),
     )
-    async def hold(self, request: ApiRequest, name: _Name, body: HoldInput) -> Response:
-        """POST /mailboxes/{name}/hold: stop relaying until the mailbox is released."""
+    async def hold_mailbox(self, request: ApiRequest, name: _Name, body: HoldInput) -> MailboxHoldResponse:
+        """Hold a mailbox."""
         return await self._request_hold(request, name, HoldRequest(self._context.clock.now(), True, body.reason))
 
-    @operation(
-        "releaseMailbox",
-        "Release a mailbox",
-        tag=Tag.MAILBOXES,
-        needs=RequiredPermission.FULL_ACCESS,
-        answer=Answer(
-            "The mailbox logs in once and relays if the login succeeds.",
-            MailboxHoldResponse,
-            {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "release"}},
-        ),
+    @_operation(
+        "POST /mailboxes/{name}/release",
+        "The mailbox logs in once and relays if the login succeeds.",
+        {"wished": {"object": "mailbox", "name": "noreply@contoso.com", "wish": "release"}},
         errors=(_NO_MAILBOX,),
-        description="The request body is ignored.",
     )
-    async def release(self, request: ApiRequest, name: _Name) -> Response:
-        """POST /mailboxes/{name}/release: log in once, and relay if the login succeeds."""
+    async def release_mailbox(self, request: ApiRequest, name: _Name) -> MailboxHoldResponse:
+        """Release a mailbox.
+
+        The request body is ignored.
+        """
         return await self._request_hold(request, name, HoldRequest(self._context.clock.now(), False, ""))
 
     def _mailbox(self, record: MailboxRecord, used: MailboxUsage, now: float) -> MailboxObject:
@@ -218,11 +203,11 @@ class MailboxRoutes:
             "explanation": None if condition.explanation is None else _why(condition.explanation),
         }
 
-    async def _request_hold(self, request: ApiRequest, name: str, wish: HoldRequest) -> Response:
+    async def _request_hold(self, request: ApiRequest, name: str, wish: HoldRequest) -> MailboxHoldResponse:
         if not (name.isprintable() and await self._context.store.request_hold(name, wish, request.actor)):
             raise NotFound(f"There is no mailbox {name}. GET /mailboxes names them all.")
         logs.mailbox_hold_requested(name, wish=wish.description, key=request.key.name)
-        return json_object({"object": "mailbox", "name": name, "wish": wish.description})
+        return {"object": "mailbox", "name": name, "wish": wish.description}
 
 
 def _credential(ending: CredentialExpiry, mailbox: str) -> CredentialObject:

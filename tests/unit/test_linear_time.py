@@ -16,7 +16,7 @@ import pytest
 from starlette.requests import cookie_parser
 
 import app
-from app.api.emails.list_query import EmailQuery
+from app.api.emails.list_route import EmailQuery
 from app.api.http import prefer, strict_json
 from app.api.postmark import translate
 from app.api.problems.problem import Invalid

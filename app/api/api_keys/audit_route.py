@@ -1,19 +1,60 @@
 """GET /audit: administrative changes, cancellations and refused sends."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query
-from starlette.responses import Response
+from typing_extensions import TypedDict
 
-from app.api.api_keys import schema
-from app.api.api_keys.schema import AuditEntry
 from app.api.context import ApiContext
-from app.api.http.headers import json_object
-from app.api.http.params import INVALID_LIMIT, PageQuery, list_object
-from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
+from app.api.http.params import INVALID_LIMIT, Page, PageQuery, list_object
+from app.api.openapi.errors import REQUEST_ID, invalid
+from app.api.openapi.operation import OperationTag, RequiredPermission, operation
+from app.api.openapi.types import AT, EVENT_ID, ID, KEY_ID, Id, Timestamp, describe
 from app.mail.times import iso
-from app.store.keys.audit_records import AuditRecord
+from app.store.keys.audit_records import Action, AuditRecord
+
+
+class AuditEntry(TypedDict):
+    """An administrative change, a cancellation or a refused send."""
+
+    id: Id
+    created_at: Timestamp
+    action: Action
+    subject: Annotated[
+        str,
+        describe("The changed key, email or mailbox, or the refused request; of several requests, the first."),
+    ]
+    actor: Annotated[str, describe("The name of an API key, or `command line`, or `nobody known` without a valid key.")]
+    key_id: Annotated[Id | None, describe("The id of the API key.")]
+    request_id: str | None
+    details: Annotated[dict[str, Any], describe("Old and new values of a change, or the error of a refusal.")]
+    times: Annotated[
+        int,
+        describe(
+            "Number of events. Equal refusals and cancellations of a key are combined into one entry per hour.", ge=1
+        ),
+    ]
+    last_at: Timestamp
+
+
+class AuditPage(Page):
+    """A page of entries, newest first."""
+
+    data: list[AuditEntry]
+
+
+_ENTRY = {
+    "id": EVENT_ID,
+    "created_at": AT,
+    "action": "key.updated",
+    "subject": KEY_ID,
+    "actor": "POSTERN_API_KEY",
+    "key_id": ID,
+    "request_id": REQUEST_ID,
+    "details": {"name": "shop", "messages_per_day": {"before": None, "after": 5000}},
+    "times": 1,
+    "last_at": AT,
+}
 
 
 class AuditRoute:
@@ -23,19 +64,21 @@ class AuditRoute:
         self._context = context
 
     @operation(
-        "listAudit",
-        "List the audit",
-        tag=Tag.KEYS,
+        "GET /audit",
+        "A page of entries, newest first.",
+        {"one": list_object(AuditPage, [_ENTRY])},
+        tag=OperationTag.KEYS,
         needs=RequiredPermission.FULL_ACCESS,
-        answer=Answer("A page of entries, newest first.", schema.AuditPage, {"one": list_object([schema.ENTRY])}),
         errors=(invalid("limit", INVALID_LIMIT),),
-        description="Changes of keys; held and released mailboxes; retried, confirmed, cancelled and erased emails; "
-        "refused sends. A refusal is listed about one second after its response.",
     )
-    async def list_(self, page: Annotated[PageQuery, Query()]) -> Response:
-        """GET /audit, newest first."""
+    async def list_audit(self, page: Annotated[PageQuery, Query()]) -> AuditPage:
+        """List the audit.
+
+        Changes of keys; held and released mailboxes; retried, confirmed, cancelled and erased emails; refused sends. A
+        refusal is listed about one second after its response.
+        """
         found = await self._context.store.audit(page.after, page.limit + 1)
-        return json_object(list_object(map(entry, found[: page.limit]), has_more=len(found) > page.limit))
+        return list_object(AuditPage, map(entry, found[: page.limit]), has_more=len(found) > page.limit)
 
 
 def entry(record: AuditRecord) -> AuditEntry:

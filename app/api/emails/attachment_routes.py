@@ -6,6 +6,7 @@ and requires an API key: no link alone gives access to mail.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid5
@@ -16,12 +17,11 @@ from typing_extensions import TypedDict
 
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
-from app.api.http.headers import json_object
 from app.api.http.memory_budget import charge, large_work_slot
 from app.api.http.params import INVALID_UUID, CompleteList, EmailId, PathId, list_object
 from app.api.openapi.email_samples import ID_ERRORS
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Answer, RequiredPermission, Tag, links, operation
+from app.api.openapi.operation import OperationTag, RequiredPermission, links, operation
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotFound
 from app.frozen import frozen
@@ -89,7 +89,9 @@ _FILE = {
 }
 _NOT_KEPT = NotFound(f"The content of the email {ID} is not kept any more.", reason="content_not_kept")
 _NO_FILE = NotFound(f"The email {ID} has no attachment {OTHER_ID}.")
+_operation = partial(operation, tag=OperationTag.ATTACHMENTS, needs=RequiredPermission.READ_ACCESS)
 _BAD_FILE = invalid("attachment_id", INVALID_UUID, ErrorName.INVALID_PARAMETER)
+_FILE_ERRORS = (*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT)
 _FileId: TypeAlias = Annotated[PathId, Path(description="The id of the file, from the list.")]
 _OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
 
@@ -100,52 +102,43 @@ class AttachmentRoutes:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
 
-    @operation(
-        "listAttachments",
-        "List the files of an email",
-        tag=Tag.ATTACHMENTS,
-        needs=RequiredPermission.READ_ACCESS,
-        answer=Answer("All of them.", AttachmentList, {"one file": list_object([_FILE])}),
+    @_operation(
+        "GET /emails/{id}/attachments",
+        "All of them.",
+        {"one file": list_object(AttachmentList, [_FILE])},
         errors=(*ID_ERRORS, _NOT_KEPT),
         links=links(_OF_FILE, "getAttachment", "downloadAttachment"),
     )
-    async def list_(self, request: ApiRequest, id: EmailId) -> Response:
-        """GET /emails/{id}/attachments: all of them, in the order of the message."""
+    async def list_attachments(self, request: ApiRequest, id: EmailId) -> AttachmentList:
+        """List the files of an email."""
         until = self._context.clock.now() + PROMISED
         data = await self._read(request, id, lambda files: [self._object(id, file, until) for file in files])
-        return json_object(list_object(data))
+        return list_object(AttachmentList, data)
 
-    @operation(
-        "getAttachment",
-        "Get one file of an email",
-        tag=Tag.ATTACHMENTS,
-        needs=RequiredPermission.READ_ACCESS,
-        answer=Answer("The file.", AttachmentObject, {"a file": {"object": "attachment", **_FILE}}),
-        errors=(*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+    @_operation(
+        "GET /emails/{id}/attachments/{attachment_id}",
+        "The file.",
+        {"a file": {"object": "attachment", **_FILE}},
+        errors=_FILE_ERRORS,
     )
-    async def show(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> Response:
-        """GET /emails/{id}/attachments/{attachment_id}."""
+    async def get_attachment(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> AttachmentObject:
+        """Get one file of an email."""
         until = self._context.clock.now() + PROMISED
         found = await self._one(request, id, attachment_id, lambda file: self._object(id, file, until))
-        return json_object({"object": "attachment", **found})
+        return {"object": "attachment", **found}
 
-    @operation(
-        "downloadAttachment",
-        "Download one file of an email",
-        tag=Tag.ATTACHMENTS,
-        needs=RequiredPermission.READ_ACCESS,
-        answer=Answer(
-            "Its bytes, with its own media type.",
-            media_type="*/*",
-            headers={
-                "Content-Disposition": "`attachment` with the filename (RFC 6266): no browser shows it as a page.",
-                "X-Content-Type-Options": "`nosniff`.",
-            },
-        ),
-        errors=(*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT),
+    @_operation(
+        "GET /emails/{id}/attachments/{attachment_id}/content",
+        "Its bytes, with its own media type.",
+        media_type="*/*",
+        answer_headers={
+            "Content-Disposition": "`attachment` with the filename (RFC 6266): no browser shows it as a page.",
+            "X-Content-Type-Options": "`nosniff`.",
+        },
+        errors=_FILE_ERRORS,
     )
-    async def download(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> Response:
-        """GET /emails/{id}/attachments/{attachment_id}/content: the bytes, never displayed as a page."""
+    async def download_attachment(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> Response:
+        """Download one file of an email."""
         content_type, filename, content = await self._one(request, id, attachment_id, _decoded)
         headers = {
             "content-type": content_type,

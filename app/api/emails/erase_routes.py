@@ -1,21 +1,21 @@
 """POST /emails/{id}/erase and POST /emails/erase: remove the personal data of ended emails."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator
-from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app import logs
 from app.api.context import ApiContext
+from app.api.emails.view import EmailIdResponse, changed
 from app.api.http.api_route import ApiRequest
-from app.api.http.headers import email_id_response, json_object
 from app.api.http.json_input import JsonInput, Required
 from app.api.http.params import EmailId
-from app.api.openapi.email_samples import ID_ERRORS, email_id_answer
+from app.api.openapi.email_samples import CHANGED, ID_ERRORS
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
+from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import ID, Id, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotEnded
 from app.api.problems.validation import string
@@ -57,25 +57,28 @@ class ErasureObject(TypedDict):
     ]
 
 
+_operation = partial(operation, tag=OperationTag.DECISIONS, needs=RequiredPermission.FULL_ACCESS)
+
+
 class EraseRoutes:
     """Routes that erase emails."""
 
     def __init__(self, context: ApiContext) -> None:
         self._context = context
 
-    @operation(
-        "eraseEmail",
-        "Erase an email",
-        tag=Tag.DECISIONS,
-        needs=RequiredPermission.FULL_ACCESS,
-        answer=email_id_answer("It is erased, now or before."),
+    @_operation(
+        "POST /emails/{id}/erase",
+        "It is erased, now or before.",
+        CHANGED,
         errors=(*ID_ERRORS, NotEnded(MessageState.QUEUED), NotEnded(MessageState.ACTIVE)),
-        description="Its content, subject, names, addresses, tags, headers, SMTP dialogue and the payloads of its "
-        "webhook events are removed. Its id, times, states and counts stay, and so does its Idempotency-Key. Only an "
-        "email that is over can be erased. A body is not read.",
     )
-    async def erase(self, request: ApiRequest, id: EmailId) -> Response:
-        """POST /emails/{id}/erase: remove the personal data of an ended email."""
+    async def erase_email(self, request: ApiRequest, id: EmailId) -> EmailIdResponse:
+        """Erase an email.
+
+        Its content, subject, names, addresses, tags, headers, SMTP dialogue and the payloads of its webhook events are
+        removed. Its id, times, states and counts stay, and so does its Idempotency-Key. Only an email that is over can
+        be erased. A body is not read.
+        """
         store = self._context.store
         outcome = (await store.erase([id], self._context.clock.now(), request.actor))[id]
         if outcome is EraseOutcome.MISSING:
@@ -83,33 +86,28 @@ class EraseRoutes:
         if isinstance(outcome, MessageState):
             raise NotEnded(outcome)
         logs.erased(int(outcome is EraseOutcome.ERASED), key=request.key.name, scrubbed=await store.scrub())
-        return email_id_response(id)
+        return changed(id)
 
-    @operation(
-        "eraseAddress",
-        "Erase all emails of one person",
-        tag=Tag.DECISIONS,
-        needs=RequiredPermission.FULL_ACCESS,
-        examples={"a person": {"address": "anna@example.com"}},
-        answer=Answer(
-            "What was found is erased.",
-            ErasureObject,
-            {"done": {"object": "erasure", "erased": 12, "waiting": 1, "waiting_ids": [ID]}},
-        ),
+    @_operation(
+        "POST /emails/erase",
+        "What was found is erased.",
+        {"done": {"object": "erasure", "erased": 12, "waiting": 1, "waiting_ids": [ID]}},
+        requests={"a person": {"address": "anna@example.com"}},
         errors=(invalid("address", _MISSING, ErrorName.MISSING_REQUIRED_FIELD), invalid("address", _UNREADABLE)),
-        description="Every email that has the address in `to`, `cc`, `bcc` or `reply_to` is erased as a whole, also "
-        "where it has other recipients: its content may name the person. It may take minutes with a million emails, "
-        "and may be repeated.",
     )
-    async def erase_address(self, request: ApiRequest, body: Person) -> Response:
-        """POST /emails/erase: erase every email with an address."""
+    async def erase_address(self, request: ApiRequest, body: Person) -> ErasureObject:
+        """Erase all emails of one person.
+
+        Every email that has the address in `to`, `cc`, `bcc` or `reply_to` is erased as a whole, also where it has
+        other recipients: its content may name the person. It may take minutes with a million emails, and may be
+        repeated.
+        """
         store = self._context.store
         found = await store.erase_address(body.address, self._context.clock.now(), request.actor)
         logs.erased(found.count, key=request.key.name, scrubbed=await store.scrub())
-        shown: ErasureObject = {
+        return {
             "object": "erasure",
             "erased": found.count,
             "waiting": len(found.waiting),
             "waiting_ids": [str(id) for id in found.waiting[:LISTED]],
         }
-        return json_object(shown)

@@ -5,23 +5,23 @@ After that time it may be sent at any moment. An administrator cancels emails th
 """
 
 import math
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AliasChoices, PlainValidator
-from starlette.responses import Response
 
 from app import logs
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
+from app.api.emails.view import EmailIdResponse, changed
 from app.api.http.api_route import ApiRequest
-from app.api.http.headers import email_id_response
 from app.api.http.json_input import JsonInput, Required
 from app.api.http.params import EmailId
-from app.api.openapi.email_samples import ID_ERRORS, TOO_MANY_ATTEMPTS, email_id_answer
+from app.api.openapi.email_samples import CHANGED, ID_ERRORS, TOO_MANY_ATTEMPTS
 from app.api.openapi.email_types import SEND_TIME
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import RequiredPermission, Tag, operation
+from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import AT, describe
 from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotScheduled
 from app.api.problems.validation import string
@@ -44,10 +44,13 @@ class Reschedule(JsonInput):
     )
 
 
-_OF_TIME = (
+_TIME_ERRORS = (
     invalid("scheduled_at", _MISSING, ErrorName.MISSING_REQUIRED_FIELD),
     invalid("scheduled_at", "It is more than 30 days ahead; choose an earlier time, or send it later."),
 )
+
+
+_operation = partial(operation, tag=OperationTag.EMAILS, needs=RequiredPermission.READ_ACCESS)
 
 
 class ScheduleRoutes:
@@ -57,40 +60,41 @@ class ScheduleRoutes:
         self._context = context
         self._refusals = refusals
 
-    @operation(
-        "rescheduleEmail",
-        "Give a scheduled email another time",
-        tag=Tag.EMAILS,
-        needs=RequiredPermission.READ_ACCESS,
-        examples={"a moment": {"scheduled_at": AT}, "a delay": {"scheduled_at": "in 2 hours"}},
-        answer=email_id_answer("It goes at the new time."),
-        errors=(*ID_ERRORS, *_OF_TIME, NotScheduled(MessageState.DONE), TOO_MANY_ATTEMPTS),
-        description="Only before the time that it is scheduled for.",
+    @_operation(
+        "PATCH /emails/{id:but_words}",
+        "It goes at the new time.",
+        CHANGED,
+        requests={"a moment": {"scheduled_at": AT}, "a delay": {"scheduled_at": "in 2 hours"}},
+        errors=(*ID_ERRORS, *_TIME_ERRORS, NotScheduled(MessageState.DONE), TOO_MANY_ATTEMPTS),
+        counts_as_attempt=True,
     )
-    async def reschedule(self, request: ApiRequest, id: EmailId, body: Reschedule) -> Response:
-        """PATCH /emails/{id}: set `scheduled_at`. A time in the past sends it immediately."""
+    async def reschedule_email(self, request: ApiRequest, id: EmailId, body: Reschedule) -> EmailIdResponse:
+        """Give a scheduled email another time.
+
+        Only before the time that it is scheduled for.
+        """
         now, key = self._context.clock.now(), request.key
         at = _due(body.scheduled_at, now)
         _check(id, await self._context.store.reschedule(id, at, now, key.scope))
         logs.rescheduled(id, at=at, key=key.name)
-        return email_id_response(id)
+        return changed(id)
 
-    @operation(
-        "cancelEmail",
-        "Cancel a scheduled email",
-        tag=Tag.EMAILS,
-        needs=RequiredPermission.READ_ACCESS,
-        answer=email_id_answer("It is never sent."),
+    @_operation(
+        "POST /emails/{id}/cancel",
+        "It is never sent.",
+        CHANGED,
         errors=(*ID_ERRORS, NotScheduled(MessageState.DONE)),
-        description="Only before the time that it is scheduled for. A body is not read.",
     )
-    async def cancel(self, request: ApiRequest, id: EmailId) -> Response:
-        """POST /emails/{id}/cancel: cancel a scheduled email. The body is not read: the SDKs differ in it."""
+    async def cancel_email(self, request: ApiRequest, id: EmailId) -> EmailIdResponse:
+        """Cancel a scheduled email.
+
+        Only before the time that it is scheduled for. A body is not read.
+        """
         now, key = self._context.clock.now(), request.key
         _check(id, await self._context.store.cancel(id, now, key.scope, scheduled=True))
         await self._refusals.canceled(id, request.actor)
         logs.canceled(id, key=key.name)
-        return email_id_response(id)
+        return changed(id)
 
 
 def _due(text: str, now: float) -> float:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
+from uuid import UUID
 
 from typing_extensions import TypedDict
 
@@ -17,19 +18,21 @@ from app.store.read.last_event import last_event
 from app.store.read.status import DeliveryStatus
 from app.store.records import AttemptRecord, Email
 
-_Sender = TypedDict("_Sender", {"from": str})
-
-
-class _SummaryFields(_Sender):
-    id: Id
-    message_id: Annotated[
-        str, describe("The Message-ID of every attempt, with its <>: Message trace knows it by that.")
-    ]
-    to: Sequence[str]
-    cc: Sequence[str]
-    bcc: Sequence[str]
-    reply_to: Sequence[str]
-    subject: str
+_SummaryFields = TypedDict(
+    "_SummaryFields",
+    {
+        "id": Id,
+        "message_id": Annotated[
+            str, describe("The Message-ID of every attempt, with its <>: Message trace knows it by that.")
+        ],
+        "from": str,
+        "to": Sequence[str],
+        "cc": Sequence[str],
+        "bcc": Sequence[str],
+        "reply_to": Sequence[str],
+        "subject": str,
+    },
+)
 
 
 class _DeliveryFields(TypedDict):
@@ -121,6 +124,18 @@ class EmailObject(ListedEmail):
     text: Annotated[str | None, describe("null without one, and after the content was removed.")]
     tags: list[Tag]
     relay: Relay
+
+
+class EmailIdResponse(TypedDict):
+    """The email that was changed."""
+
+    object: Literal["email"]
+    id: Id
+
+
+def changed(id: UUID) -> EmailIdResponse:
+    """Return the answer of a route that changes an email."""
+    return {"object": "email", "id": str(id)}
 
 
 def render(mail: Email, content: bytes | None, status: DeliveryStatus, now: float) -> bytes:

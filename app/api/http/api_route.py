@@ -3,7 +3,7 @@
 FastAPI alone would read the body before the API key is checked, and only with the Content-Type of JSON.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api.auth.authenticator import Authenticator
@@ -59,18 +59,14 @@ class _CheckedRoute(APIRoute):
     """FastAPI's route behind the checks: API key, `admit`, body."""
 
     def __init__(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        methods: Sequence[str],
-        authenticator: Authenticator,
-        limits: RequestLimits,
-        admit: Admit | None,
+        self, endpoint: Callable[..., Any], authenticator: Authenticator, limits: RequestLimits, admit: Admit
     ) -> None:
         self._authenticator = authenticator
         self._limits = limits
         self._admit = admit
-        super().__init__(path, endpoint, methods=[*methods])
+        self._operation = of_endpoint(endpoint)
+        found = self._operation
+        super().__init__(found.path, endpoint, methods=[*found.methods], status_code=found.status)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the checks. Its validation errors become Invalid."""
@@ -89,8 +85,8 @@ class _CheckedRoute(APIRoute):
 
     async def _checked(self, request: Request) -> ApiRequest:
         checked = ApiRequest(request.scope, request.receive)
-        checked.key = await self._authenticator.require(request, of_endpoint(self.endpoint).needs.value)
-        if self._admit is not None:
+        checked.key = await self._authenticator.require(request, self._operation.needs.value)
+        if self._operation.counts_as_attempt:
             self._admit(checked.key)
         if self.body_field is not None:
             raw = await body.read(request, self._limits, UNCHARGED_SIZE)
@@ -106,12 +102,16 @@ def _may_be_empty(model: Any) -> bool:
 class ApiRoute(Route):
     """Route that checks the API key, then reads the body, then validates. Its `operation` has the permission.
 
-    FastAPI's part is made at the first request, because it would double the time of a start.
+    `admit` may refuse what counts as an attempt before its body is read. FastAPI's part is made at the first request,
+    because it would double the time of a start.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], methods: Sequence[str], **checks: Any) -> None:
-        super().__init__(path, endpoint, methods=methods)
-        self._checks = checks
+    def __init__(
+        self, endpoint: Callable[..., Any], authenticator: Authenticator, limits: RequestLimits, admit: Admit
+    ) -> None:
+        described = of_endpoint(endpoint)
+        super().__init__(described.path, endpoint, methods=described.methods)
+        self._checks = (authenticator, limits, admit)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             scope["route"] = self  # as FastAPI's own routes do: spans are named by it
@@ -121,19 +121,4 @@ class ApiRoute(Route):
 
     @cached_property
     def _route(self) -> _CheckedRoute:
-        return _CheckedRoute(self.path, self.endpoint, [*(self.methods or ())], **self._checks)
-
-
-class ApiRoutes:
-    """Adds such routes to those of a router."""
-
-    def __init__(self, routes: list[BaseRoute], authenticator: Authenticator, limits: RequestLimits) -> None:
-        self._routes = routes
-        self._authenticator = authenticator
-        self._limits = limits
-
-    def add(self, path: str, endpoint: Callable[..., Any], method: str = "GET", admit: Admit | None = None) -> None:
-        """Add a route; one for GET answers HEAD, too. `admit` may refuse a request before its body is read."""
-        methods = ("GET", "HEAD") if method == "GET" else (method,)
-        checks = {"authenticator": self._authenticator, "limits": self._limits, "admit": admit}
-        self._routes.append(ApiRoute(path, endpoint, methods, **checks))
+        return _CheckedRoute(self.endpoint, *self._checks)

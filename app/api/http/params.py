@@ -1,8 +1,8 @@
 """Parameters that several routes have: ids, pages of a list, and the form of a list."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Path
@@ -12,6 +12,8 @@ from typing_extensions import TypedDict
 from app.api.openapi.types import EVENT_ID, Id
 from app.api.problems.problem import ErrorName
 from app.api.problems.validation import validation_error
+
+L = TypeVar("L")
 
 MAX_PAGE = 100  # entries of a page
 DEFAULT_PAGE = 20  # entries
@@ -68,6 +70,6 @@ class Page(TypedDict):
     has_more: bool
 
 
-def list_object(data: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
-    """Return a list as JSON."""
-    return {"object": "list", "has_more": has_more, "data": [*data]}
+def list_object(kind: type[L], data: Iterable[Any], *, has_more: bool = False) -> L:
+    """Return a list of this kind, CompleteList or Page."""
+    return cast("L", {"object": "list", "has_more": has_more, "data": [*data]})

@@ -16,7 +16,15 @@ from starlette.routing import BaseRoute, Route
 from app import __version__
 from app.api.openapi import errors
 from app.api.openapi.errors import HEADERS
-from app.api.openapi.operation import JSON, HeaderField, Operation, RequiredPermission, Tag, is_described, of_endpoint
+from app.api.openapi.operation import (
+    JSON,
+    HeaderField,
+    Operation,
+    OperationTag,
+    RequiredPermission,
+    is_described,
+    of_endpoint,
+)
 
 Json = dict[str, Any]
 
@@ -56,16 +64,16 @@ INFORMATION: Mapping[str, Any] = {
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
 
-TAGS: Mapping[Tag, str] = {
-    Tag.EMAILS: "Send emails and read their status.",
-    Tag.ATTACHMENTS: "The files of an email as it is relayed.",
-    Tag.DECISIONS: "Decisions of an operator about an email.",
-    Tag.MAILBOXES: "The Office 365 mailboxes that relay.",
-    Tag.WEBHOOKS: "Notifications about emails, signed as in Standard Webhooks.",
-    Tag.SUPPRESSIONS: "Addresses to which no email is sent.",
-    Tag.KEYS: "API keys, their policies and the audit.",
-    Tag.POSTMARK: "For applications that use Postmark's API.",
-    Tag.OPERATION: "Health checks and metrics. Gateways must not forward them.",
+TAGS: Mapping[OperationTag, str] = {
+    OperationTag.EMAILS: "Send emails and read their status.",
+    OperationTag.ATTACHMENTS: "The files of an email as it is relayed.",
+    OperationTag.DECISIONS: "Decisions of an operator about an email.",
+    OperationTag.MAILBOXES: "The Office 365 mailboxes that relay.",
+    OperationTag.WEBHOOKS: "Notifications about emails, signed as in Standard Webhooks.",
+    OperationTag.SUPPRESSIONS: "Addresses to which no email is sent.",
+    OperationTag.KEYS: "API keys, their policies and the audit.",
+    OperationTag.POSTMARK: "For applications that use Postmark's API.",
+    OperationTag.OPERATION: "Health checks and metrics. Gateways must not forward them.",
 }
 
 API_KEY: Mapping[str, Any] = {
@@ -116,7 +124,7 @@ def _is_described(route: BaseRoute) -> TypeGuard[Route]:
 def _schema_route(route: Route, operation: Operation) -> APIRoute:
     """Return a route with the types that FastAPI describes."""
     methods, error = [*(route.methods or set()) - {"HEAD"}], operation.error_format or errors.USUAL
-    endpoint, model = _declaring(route.endpoint, operation), operation.answer.type
+    endpoint, model = _declaring(route.endpoint, operation), operation.answer_type
     found = APIRoute(route.path, endpoint, methods=methods, operation_id=operation.id, response_model=model)
     found.response_fields = {400: create_model_field("error", error.type, mode="serialization")}
     return found
@@ -151,7 +159,7 @@ def _plain(part: Any) -> Any:
 def _completed(operation: Operation, schema: Json, components: Json) -> Json:
     """Return the operation with what FastAPI does not know."""
     responses = {
-        str(operation.answer.status): _answer(operation, schema["responses"]["200"]),
+        str(operation.status): _answer(operation, schema["responses"]["200"]),
         **errors.responses(operation, "requestBody" in schema),
     }
     if operation.needs is not RequiredPermission.NONE:
@@ -189,19 +197,18 @@ def _body(operation: Operation, body: Json, components: Json) -> Json:
     schema = body["content"][JSON]["schema"]
     model = components[schema["$ref"].removeprefix(_COMPONENTS)] if "$ref" in schema else schema
     required = bool(model.get("required")) or model.get("type") == "array"
-    return {"required": required, "content": {JSON: {"schema": schema, "examples": _examples(operation.examples)}}}
+    return {"required": required, "content": {JSON: {"schema": schema, "examples": _examples(operation.requests)}}}
 
 
 def _answer(operation: Operation, schema: Json) -> Json:
-    answer = operation.answer
-    content = {"schema": schema["content"][JSON]["schema"]} if answer.type is not None else {}
-    if answer.examples:
-        content["examples"] = _examples(answer.examples)
-    described = {name: {"description": what, "schema": {"type": "string"}} for name, what in answer.headers.items()}
+    content = {"schema": schema["content"][JSON]["schema"]} if operation.answer_type is not None else {}
+    if operation.examples:
+        content["examples"] = _examples(operation.examples)
+    own = {name: {"description": what, "schema": {"type": "string"}} for name, what in operation.answer_headers.items()}
     return {
-        "description": answer.description,
-        "headers": {"X-Request-Id": errors.header_ref("XRequestId"), **described},
-        "content": {answer.media_type: content},
+        "description": operation.answer,
+        "headers": {"X-Request-Id": errors.header_ref("XRequestId"), **own},
+        "content": {operation.media_type: content},
         **({"links": dict(operation.links)} if operation.links else {}),
     }
 

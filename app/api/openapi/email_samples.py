@@ -1,13 +1,11 @@
 """Header fields, error samples, examples and links that several routes of emails have."""
 
-from typing import Any, Literal
-
-from typing_extensions import TypedDict
+from typing import Any
 
 from app.api.http.params import INVALID_UUID
 from app.api.openapi.errors import NO_EMAIL, invalid
-from app.api.openapi.operation import Answer, HeaderField, links
-from app.api.openapi.types import AT, ID, LATER, Id
+from app.api.openapi.operation import HeaderField, links
+from app.api.openapi.types import AT, ID, LATER
 from app.api.problems.key_policy import (
     LaneNotAllowed,
     RateLimitExceeded,
@@ -78,19 +76,7 @@ LIMIT_ERRORS = (
 )
 
 
-class EmailIdResponse(TypedDict):
-    """The email that was changed."""
-
-    object: Literal["email"]
-    id: Id
-
-
-EMAIL_ID = {"object": "email", "id": ID}
-
-
-def email_id_answer(description: str) -> Answer:
-    """Return the description of a response to a change of an email."""
-    return Answer(description, EmailIdResponse, {"changed": EMAIL_ID})
+CHANGED = {"changed": {"object": "email", "id": ID}}
 
 
 def email_links(id: str) -> dict[str, Any]:

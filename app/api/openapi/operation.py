@@ -1,9 +1,13 @@
-"""Descriptions of routes for the OpenAPI document, written beside their code and read when the document is made."""
+"""Descriptions of routes, written at their endpoints: they are mounted and documented from these."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from types import MappingProxyType
 from typing import Any, TypeVar
+
+from starlette.responses import Response
 
 from app.api.problems.problem import Problem
 from app.store.keys.records import Permission
@@ -11,10 +15,11 @@ from app.store.keys.records import Permission
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "openapi"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 JSON = "application/json"
 
 
-class Tag(StrEnum):
+class OperationTag(StrEnum):
     """Heading of an operation."""
 
     EMAILS = "Emails"
@@ -48,21 +53,6 @@ class HeaderField:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Success: JSON of this type, or content of another media type. `headers`: descriptions of its own fields.
-
-    `status`: 200, but where Resend's own API answers 201.
-    """
-
-    description: str
-    type: Any = None
-    examples: Mapping[str, Any] = field(default_factory=dict)
-    media_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
-    status: int = 200
-
-
-@dataclass(frozen=True, slots=True)
 class ErrorFormat:
     """Form of the errors: their type, and the status and content of a problem."""
 
@@ -70,46 +60,100 @@ class ErrorFormat:
     render: Callable[[Problem], tuple[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. `errors`: samples of its problems beside those of every key and body.
+    """One method of one path, of which the endpoint has the rest: its name is the id, the first line of its docstring
+    the summary and the others the description, and it returns the type of the answer.
 
-    `body` and `query`: types that the endpoint does not declare, because it reads the request itself.
+    `answer` describes the success. `errors`: samples of its problems beside those of every key and body. `body`,
+    `query` and `type`: types that the endpoint does not declare, because it reads and renders JSON itself.
     """
 
-    id: str
-    summary: str
-    tag: Tag
-    answer: Answer
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    answer: str
+    examples: Mapping[str, Any]  # of the answer
+    tag: OperationTag
     needs: RequiredPermission
-    examples: Mapping[str, Any] = field(default_factory=dict)  # of the body
+    type: Any = None
+    status: int = 200  # of the answer: 201 where Resend's own API has it
+    media_type: str = JSON  # of the answer
+    answer_headers: Mapping[str, str] = field(default_factory=dict)  # descriptions of the answer's own header fields
+    requests: Mapping[str, Any] = field(default_factory=dict)  # examples of the body
     body: Any = None
     query: Any = None
-    headers: tuple[HeaderField, ...] = ()
+    headers: tuple[HeaderField, ...] = ()  # of the request
     errors: tuple[Problem, ...] = ()
-    description: str = ""
     links: Mapping[str, Any] = field(default_factory=dict)
+    counts_as_attempt: bool = False  # limited as validations are
     uses_store: bool = True
     refused_while_stopping: bool = True
     error_format: ErrorFormat | None = None  # None: that of every other route
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods of the route: one for GET answers HEAD, too."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def id(self) -> str:
+        """Id of the operation: `getEmail` for `get_email`."""
+        first, *others = self.endpoint.__name__.split("_")
+        return first + "".join(map(str.capitalize, others))
+
+    @property
+    def summary(self) -> str:
+        """First line of the endpoint's docstring, without its full stop."""
+        return self._documentation[0].removesuffix(".")
+
+    @property
+    def description(self) -> str:
+        """Other lines of the docstring, as one paragraph."""
+        return " ".join(line for line in self._documentation[1:] if line)
+
+    @property
+    def answer_type(self) -> Any:
+        """Type of the answer, None if it is not JSON."""
+        returned = inspect.signature(self.endpoint).return_annotation
+        return self.type if returned is Response else returned
+
+    @property
+    def _documentation(self) -> list[str]:
+        return (inspect.getdoc(self.endpoint) or "").splitlines()
+
 
 def operation(
-    id: str,
-    summary: str,
+    route: str,
+    answer: str,
+    examples: Mapping[str, Any] = _NOTHING,
     *,
-    tag: Tag,
-    answer: Answer,
+    tag: OperationTag,
     needs: RequiredPermission,
     **more: Any,
 ) -> Callable[[F], F]:
-    """Describe the endpoint of a route. Its permission is the one that the route checks."""
+    """Describe an endpoint. `route` is its method and its path; `needs` is the permission that it requires."""
+    method, path = route.split()
 
     def mark(endpoint: F) -> F:
-        vars(endpoint)[_MARK] = Operation(id, summary, tag, answer, needs, **more)
+        vars(endpoint)[_MARK] = Operation(
+            method=method,
+            path=path,
+            endpoint=endpoint,
+            answer=answer,
+            examples=examples,
+            tag=tag,
+            needs=needs,
+            **more,
+        )
         return endpoint
 
     return mark
+
+
+def endpoints(routes: object) -> Iterator[Callable[..., Any]]:
+    """Yield the described endpoints of an object, in the order of its class."""
+    return (getattr(routes, name) for name, function in vars(type(routes)).items() if is_described(function))
 
 
 def of_endpoint(endpoint: Any) -> Operation:

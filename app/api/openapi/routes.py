@@ -6,6 +6,7 @@ They contain no data, so they need no API key. They are made once, at the first 
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from app.api.http.headers import json_ok
-from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
+from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.frozen import frozen
 
 
@@ -24,6 +25,9 @@ class _Made:
     policy: str
 
 
+_operation = partial(operation, tag=OperationTag.OPERATION, needs=RequiredPermission.NONE, uses_store=False)
+
+
 class DocsRoutes:
     """The two routes. `routes`: the described ones, all of them at the first request."""
 
@@ -32,32 +36,19 @@ class DocsRoutes:
         self._root_path = root_path
         self._made: _Made | None = None
 
-    @operation(
-        "getSpecification",
-        "Get this specification",
-        tag=Tag.OPERATION,
-        needs=RequiredPermission.NONE,
-        answer=Answer("OpenAPI 3.1.", dict[str, Any]),
-        uses_store=False,
-    )
-    async def specification(self, _: Request) -> Response:
-        """GET /openapi.json."""
+    @_operation("GET /openapi.json", "OpenAPI 3.1.", type=dict[str, Any])
+    async def get_specification(self, _: Request) -> Response:
+        """Get this specification."""
         return json_ok((await self._make()).specification)
 
-    @operation(
-        "getDocumentation",
-        "Read this specification",
-        tag=Tag.OPERATION,
-        needs=RequiredPermission.NONE,
-        answer=Answer(
-            "A page without scripts, which loads nothing from other servers.",
-            media_type="text/html",
-            headers={"Content-Security-Policy": "Nothing is loaded, and only the page's own style is applied."},
-        ),
-        uses_store=False,
+    @_operation(
+        "GET /docs",
+        "A page without scripts, which loads nothing from other servers.",
+        media_type="text/html",
+        answer_headers={"Content-Security-Policy": "Nothing is loaded, and only the page's own style is applied."},
     )
-    async def page(self, _: Request) -> Response:
-        """GET /docs."""
+    async def get_documentation(self, _: Request) -> Response:
+        """Read this specification."""
         made = await self._make()
         headers = {
             "content-security-policy": made.policy,

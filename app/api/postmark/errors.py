@@ -31,9 +31,7 @@ _FIELD = re.compile(r"([a-z_]+)(\[\d+\])?(.*)", re.DOTALL)
 class MissingToken(MissingKey):
     """The request has neither Postmark's header nor `Authorization`."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.message = "There is no API key in the request. Send it in the header X-Postmark-Server-Token."
+    message = "There is no API key in the request. Send it in the header X-Postmark-Server-Token."
 
 
 class IncompatibleJson(Invalid):

@@ -5,6 +5,7 @@ idempotency and commit. Responses have Postmark's form; that of errors is in `er
 """
 
 import json
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from app.api.auth.authenticator import Authenticator
 from app.api.http.headers import header, json_ok, timestamp
 from app.api.openapi.email_samples import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
-from app.api.openapi.operation import Answer, RequiredPermission, Tag, operation
+from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.postmark import translate
 from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field
 from app.api.postmark.schema import ANSWERS, CODE, ERROR_FORMAT, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
@@ -31,9 +32,15 @@ BATCH_PATH = "/email/batch"
 TEMPLATE_PATHS = ("/email/withTemplate", "/email/batchWithTemplates")
 MAX_BATCH = 500  # emails in one request, as in Postmark's SDKs
 
-_TOKEN = "The API key may come in the header X-Postmark-Server-Token instead."  # noqa: S105
+_operation = partial(
+    operation,
+    tag=OperationTag.POSTMARK,
+    needs=RequiredPermission.ANY_KEY,
+    headers=(IDEMPOTENCY_KEY,),
+    error_format=ERROR_FORMAT,
+)
 _NO_OBJECT = IncompatibleJson("An email must be one JSON object, not a list.")
-_OF_BATCH = (
+_BATCH_ERRORS = (
     IncompatibleJson("The list has no emails."),
     TooManyMessages(f"The list has {MAX_BATCH + 1} emails; a batch has {MAX_BATCH} at most."),
 )
@@ -46,45 +53,39 @@ class PostmarkRoutes:
         self._authenticator = authenticator
         self._pipeline = pipeline
 
-    @operation(
-        "sendPostmarkEmail",
-        "Send an email in Postmark's form",
-        tag=Tag.POSTMARK,
-        needs=RequiredPermission.ANY_KEY,
-        headers=(IDEMPOTENCY_KEY,),
+    @_operation(
+        f"POST {SEND_PATH}",
+        "It is stored on disk and will be relayed.",
+        {"kept": SENT},
+        type=PostmarkSent,
         body=PostmarkEmail,
-        examples={"a receipt": RECEIPT, "a one-time code": CODE},
-        answer=Answer("It is stored on disk and will be relayed.", PostmarkSent, {"kept": SENT}),
+        requests={"a receipt": RECEIPT, "a one-time code": CODE},
         errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, _NO_OBJECT),
-        description=_TOKEN,
         links=email_links("$response.body#/MessageID"),
-        error_format=ERROR_FORMAT,
     )
-    async def send(self, request: Request) -> Response:
-        """POST /email: 200 with the MessageID once the email is on the disk."""
+    async def send_postmark_email(self, request: Request) -> Response:
+        """Send an email in Postmark's form.
+
+        The API key may come in the header X-Postmark-Server-Token instead.
+        """
         submitted = await self._pipeline.submit(request, _ONE)
         return _answer(_sent(submitted.accepted[0], submitted.ids[0]))
 
-    @operation(
-        "sendPostmarkBatch",
-        "Send up to 500 emails in Postmark's form",
-        tag=Tag.POSTMARK,
-        needs=RequiredPermission.ANY_KEY,
-        headers=(IDEMPOTENCY_KEY,),
+    @_operation(
+        f"POST {BATCH_PATH}",
+        "In the order of the request: the stored emails, and the errors of the others.",
+        {"one of two": SENT_BATCH},
+        type=ANSWERS,
         body=Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MAX_BATCH)],
-        examples={"two emails": [RECEIPT, CODE]},
-        answer=Answer(
-            "In the order of the request: the stored emails, and the errors of the others.",
-            ANSWERS,
-            {"one of two": SENT_BATCH},
-        ),
-        errors=(*LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, *_OF_BATCH),
-        description=_TOKEN,
+        requests={"two emails": [RECEIPT, CODE]},
+        errors=(*LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, *_BATCH_ERRORS),
         links=email_links("$response.body#/0/MessageID"),
-        error_format=ERROR_FORMAT,
     )
-    async def send_batch(self, request: Request) -> Response:
-        """POST /email/batch: 200 with a list, in order: the MessageID or the error of each email."""
+    async def send_postmark_batch(self, request: Request) -> Response:
+        """Send up to 500 emails in Postmark's form.
+
+        The API key may come in the header X-Postmark-Server-Token instead.
+        """
         submitted = await self._pipeline.submit(request, _MANY)
         if len(submitted.ids) != len(submitted.accepted):  # a replay whose body has other valid emails by now
             raise IdempotencyMismatch

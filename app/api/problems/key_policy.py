@@ -16,14 +16,14 @@ class NotAllowed(Problem):
     def __init__(self, reason: str, wrong: Sequence[tuple[str, str]]) -> None:
         field, sentence = wrong[0]
         details = [{"field": at, "message": why} for at, why in wrong[:MAX_DETAILS]]
-        super().__init__(ErrorName.VALIDATION_ERROR, f"{field}: {sentence}", reason=reason, details=details)
+        super().__init__(f"{field}: {sentence}", reason=reason, details=details)
 
 
 class SenderNotAllowed(NotAllowed):
     """No pool or key may send as this address."""
 
-    def __init__(self, sender: str, mend: str) -> None:
-        super().__init__("sender_not_allowed", [("from", f"{sender} may not be used as a sender here. {mend}")])
+    def __init__(self, sender: str, fix: str) -> None:
+        super().__init__("sender_not_allowed", [("from", f"{sender} may not be used as a sender here. {fix}")])
 
 
 class LaneNotAllowed(NotAllowed):
@@ -37,9 +37,9 @@ class LaneNotAllowed(NotAllowed):
 class RecipientNotAllowed(NotAllowed):
     """The API key is restricted to other recipients."""
 
-    def __init__(self, strangers: Sequence[tuple[str, str]], recipients: Sequence[str]) -> None:
-        mend = f"It may send to {', '.join(recipients)}."
-        sentences = [(field, f"This API key may not send to {address}. {mend}") for field, address in strangers]
+    def __init__(self, disallowed: Sequence[tuple[str, str]], recipients: Sequence[str]) -> None:
+        fix = f"It may send to {', '.join(recipients)}."
+        sentences = [(field, f"This API key may not send to {address}. {fix}") for field, address in disallowed]
         super().__init__("recipient_not_allowed", sentences)
 
 
@@ -64,7 +64,8 @@ class RateLimitExceeded(Problem):
                 f"Send this again in {seconds} seconds."
             )
         name = ErrorName.RATE_LIMIT_EXCEEDED if of_minute else ErrorName.DAILY_QUOTA_EXCEEDED
-        super().__init__(name, sentence, reason=f"{window.unit}_budget", headers={"retry-after": str(seconds)})
+        headers = {"retry-after": str(seconds)}
+        super().__init__(sentence, name=name, reason=f"{window.unit}_budget", headers=headers)
 
 
 def _counted(count: int, unit: Unit) -> str:
@@ -75,13 +76,13 @@ class TooManyAttempts(Problem):
     """The API key has made too many requests in this minute that no budget counts."""
 
     status = 429
+    name = ErrorName.RATE_LIMIT_EXCEEDED
+    reason = "too_many_attempts"
 
     def __init__(self, limit: int, seconds: int) -> None:
         super().__init__(
-            ErrorName.RATE_LIMIT_EXCEEDED,
             f"This API key has made {limit} validations, reschedules and refused sends in this minute, which is the "
             f"limit. Correct the requests that are refused, and send this again in {seconds} seconds.",
-            reason="too_many_attempts",
             headers={"retry-after": str(seconds)},
         )
 
@@ -89,9 +90,5 @@ class TooManyAttempts(Problem):
 class KeyRevoked(Problem):
     """A revoked key stays so."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.VALIDATION_ERROR,
-            "The key is revoked, which cannot be undone. Make a new one.",
-            reason="key_revoked",
-        )
+    message = "The key is revoked, which cannot be undone. Make a new one."
+    reason = "key_revoked"

@@ -24,6 +24,9 @@ from app.mail.safe_text import cut
 MAX_DETAILS = 20  # field errors in one response
 MAX_FIELD_LENGTH = 200  # characters of the path of a field
 MAX_MESSAGE_LENGTH = 600  # characters of a sentence
+RETRY_SOON: Mapping[str, str] = MappingProxyType({"retry-after": "1"})  # seconds
+_AUTHENTICATE: Mapping[str, str] = MappingProxyType({"www-authenticate": "Bearer"})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ErrorName(StrEnum):
@@ -57,44 +60,38 @@ class FieldError:
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls an error response so
-    """Error response of a request. `problem_response` turns it into HTTP."""
+    """Error response of a request. `problem_response` turns it into HTTP.
+
+    A class has the values that all its problems have; one problem may have others.
+    """
 
     status: int = 422
+    name: ErrorName = ErrorName.VALIDATION_ERROR
+    message: str = ""
+    reason: str | None = None
+    headers: Mapping[str, str] = _NOTHING
+    members: Mapping[str, object] = _NOTHING  # further members of the response
     unread: bool = False  # the caller is still sending the body
-    members: Mapping[str, object] = MappingProxyType({})  # further members of the response
 
-    def __init__(
-        self,
-        name: ErrorName,
-        message: str,
-        *,
-        reason: str | None = None,
-        details: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, message: str | None = None, *, details: Sequence[Mapping[str, str]] = (), **values: Any) -> None:
         """The caller's text in `message` and `details` is cut to a few hundred characters."""
-        self.name = name
-        self.message = cut(message, MAX_MESSAGE_LENGTH)
+        vars(self).update(values)
+        self.message = cut(self.message if message is None else message, MAX_MESSAGE_LENGTH)
         super().__init__(self.message)
-        self.reason = reason
         self.details = [
             {"field": cut(one["field"], MAX_FIELD_LENGTH), "message": cut(one["message"], MAX_MESSAGE_LENGTH)}
             for one in details
         ]
-        self.headers = headers or {}
 
 
 class Invalid(Problem):
     """The values of the request are invalid. The first field error gives name and message; `details` has all."""
 
-    def __init__(self, flaws: Sequence[FieldError]) -> None:
-        first = flaws[0]
-        super().__init__(
-            first.name,
-            f"{first.field}: {first.message}" if first.field else first.message,
-            reason=first.reason,
-            details=[{"field": flaw.field, "message": flaw.message} for flaw in flaws],
-        )
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        first = errors[0]
+        message = f"{first.field}: {first.message}" if first.field else first.message
+        details = [{"field": error.field, "message": error.message} for error in errors]
+        super().__init__(message, details=details, name=first.name, reason=first.reason)
 
 
 class BatchRefused(Problem):
@@ -103,14 +100,8 @@ class BatchRefused(Problem):
     def __init__(self, refused: Sequence[tuple[int, Problem]]) -> None:
         _, first = refused[0]
         details = [detail for index, problem in refused for detail in _item_details(index, problem)]
-        super().__init__(
-            first.name,
-            item_message(*refused[0]),
-            reason=first.reason,
-            details=details[:MAX_DETAILS],
-            headers=first.headers,
-        )
-        self.status = first.status
+        same = {name: getattr(first, name) for name in ("status", "name", "reason", "headers")}
+        super().__init__(item_message(*refused[0]), details=details[:MAX_DETAILS], **same)
 
 
 def item_message(index: int, problem: Problem) -> str:
@@ -133,55 +124,40 @@ class MalformedBody(Problem):
 
     status = 400
 
-    def __init__(self, what: str) -> None:
-        super().__init__(ErrorName.VALIDATION_ERROR, what)
-
 
 class MissingKey(Problem):
     """No API key came with the request."""
 
     status = 401
-
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.MISSING_API_KEY,
-            "There is no API key in the request. Send it in the header `Authorization: Bearer <key>`.",
-            headers={"www-authenticate": "Bearer"},
-        )
+    name = ErrorName.MISSING_API_KEY
+    message = "There is no API key in the request. Send it in the header `Authorization: Bearer <key>`."
+    headers = _AUTHENTICATE
 
 
 class RestrictedKey(Problem):
     """The permission of the API key does not include the request."""
 
     status = 401
+    name = ErrorName.RESTRICTED_API_KEY
+    headers = _AUTHENTICATE
 
     def __init__(self, has: str, needs: Sequence[str]) -> None:
-        super().__init__(
-            ErrorName.RESTRICTED_API_KEY,
-            f"This API key has the permission {has}. Use a key with the permission {' or '.join(needs)}.",
-            headers={"www-authenticate": "Bearer"},
-        )
+        super().__init__(f"This API key has the permission {has}. Use a key with the permission {' or '.join(needs)}.")
 
 
 class InvalidKey(Problem):
     """The key is unknown, disabled, revoked or replaced: the response does not say which."""
 
     status = 403
-
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.INVALID_API_KEY,
-            "The API key is unknown, disabled, or was revoked or replaced. `postern keys list` shows them.",
-        )
+    name = ErrorName.INVALID_API_KEY
+    message = "The API key is unknown, disabled, or was revoked or replaced. `postern keys list` shows them."
 
 
 class NotFound(Problem):
     """The resource does not exist, or this key may not read it."""
 
     status = 404
-
-    def __init__(self, what: str, *, reason: str | None = None) -> None:
-        super().__init__(ErrorName.NOT_FOUND, what, reason=reason)
+    name = ErrorName.NOT_FOUND
 
 
 class NoEmail(NotFound):
@@ -194,13 +170,13 @@ class NoEmail(NotFound):
 class NotScheduled(Problem):
     """The email cannot be rescheduled or cancelled: it is due, sent or cancelled."""
 
+    reason = "not_scheduled"
+
     def __init__(self, state: MessageState) -> None:
         stands = f"{state} and due" if state is MessageState.QUEUED else state
         super().__init__(
-            ErrorName.VALIDATION_ERROR,
             f"The email is {stands}. It can be rescheduled or cancelled only before the time it is scheduled for; "
-            "what waits after that, an administrator takes back with `postern emails cancel`.",
-            reason="not_scheduled",
+            "what waits after that, an administrator takes back with `postern emails cancel`."
         )
 
 
@@ -211,88 +187,75 @@ class NotRetryable(Problem):
         can = "Only an email that is held, or done with a failed recipient, can be retried."
         if not kept:
             can = "Its content is not kept any more, so it cannot be retried: send it anew."
-        reason = "not_retryable" if kept else "content_not_kept"
-        super().__init__(ErrorName.VALIDATION_ERROR, f"The email is {state}. {can}", reason=reason)
+        super().__init__(f"The email is {state}. {can}", reason="not_retryable" if kept else "content_not_kept")
 
 
 class NotHeld(Problem):
     """The email is not held, so it cannot be confirmed."""
 
+    reason = "not_held"
+
     def __init__(self, state: MessageState) -> None:
-        super().__init__(
-            ErrorName.VALIDATION_ERROR,
-            f"The email is {state}. Only an email that is held can be confirmed.",
-            reason="not_held",
-        )
+        super().__init__(f"The email is {state}. Only an email that is held can be confirmed.")
 
 
 class NotEnded(Problem):
     """The email has not ended, so it cannot be erased."""
 
+    reason = "not_over"
+
     def __init__(self, state: MessageState) -> None:
         how = "Cancel it with `postern emails cancel`, or wait until it is over, then erase it."
         if state is MessageState.ACTIVE:
             how = "It is being relayed now: wait until it is over, then erase it."
-        sentence = f"The email is {state}. Only an email that is done or cancelled can be erased. {how}"
-        super().__init__(ErrorName.VALIDATION_ERROR, sentence, reason="not_over")
+        super().__init__(f"The email is {state}. Only an email that is done or cancelled can be erased. {how}")
 
 
 class MethodNotAllowed(Problem):
     """The path exists, the method does not."""
 
     status = 405
+    name = ErrorName.METHOD_NOT_ALLOWED
 
     def __init__(self, method: str, allowed: str) -> None:
-        super().__init__(
-            ErrorName.METHOD_NOT_ALLOWED, f"{method} is not possible here; use {allowed}.", headers={"allow": allowed}
-        )
+        super().__init__(f"{method} is not possible here; use {allowed}.", headers={"allow": allowed})
 
 
 class InvalidIdempotencyKey(Problem):
     """The value of the Idempotency-Key header is invalid."""
 
     status = 400
-
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.INVALID_IDEMPOTENCY_KEY, "The header Idempotency-Key must be 1 to 256 printable ASCII characters."
-        )
+    name = ErrorName.INVALID_IDEMPOTENCY_KEY
+    message = "The header Idempotency-Key must be 1 to 256 printable ASCII characters."
 
 
 class IdempotencyMismatch(Problem):
     """The Idempotency-Key was used before with another body."""
 
     status = 409
-
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.INVALID_IDEMPOTENT_REQUEST,
-            "This Idempotency-Key was used before with a different body. Use a new key for a new email.",
-        )
+    name = ErrorName.INVALID_IDEMPOTENT_REQUEST
+    message = "This Idempotency-Key was used before with a different body. Use a new key for a new email."
 
 
 class IdempotencyInFlight(Problem):
     """Another request with the same Idempotency-Key is in progress."""
 
     status = 409
-
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.CONCURRENT_IDEMPOTENT_REQUESTS,
-            "Another request with this Idempotency-Key is still being answered. Wait for it, then repeat this one.",
-            headers={"retry-after": "1"},
-        )
+    name = ErrorName.CONCURRENT_IDEMPOTENT_REQUESTS
+    message = "Another request with this Idempotency-Key is still being answered. Wait for it, then repeat this one."
+    headers = RETRY_SOON
 
 
 class MessageTooLarge(Problem):
     """The composed message exceeds the limit of the upstream."""
 
+    reason = "message_too_large"
+
     def __init__(self, size: int, limit: int, *, attachments: bool) -> None:
         super().__init__(
-            ErrorName.INVALID_ATTACHMENT if attachments else ErrorName.VALIDATION_ERROR,
             f"Encoded for the mail the message has {size} octets, and the limit is {limit}. "
             + ("Send smaller attachments, or links to them." if attachments else "Shorten the html or the text."),
-            reason="message_too_large",
+            name=ErrorName.INVALID_ATTACHMENT if attachments else ErrorName.VALIDATION_ERROR,
         )
 
 
@@ -300,11 +263,10 @@ class Unavailable(Problem):
     """The request is valid, but cannot be stored now."""
 
     status = 503
+    name = ErrorName.APPLICATION_ERROR
 
-    def __init__(self, message: str, *, retry_after: int, details: Sequence[Mapping[str, str]] = ()) -> None:
-        super().__init__(
-            ErrorName.APPLICATION_ERROR, message, details=details, headers={"retry-after": str(max(1, retry_after))}
-        )
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, headers={"retry-after": str(max(1, retry_after))})
 
 
 DATABASE_UNAVAILABLE = "The database does not answer or cannot be written to. Nothing was stored; try again."
@@ -314,37 +276,33 @@ class DiskAlmostFull(Problem):
     """The email is valid, but the rest of the disk is reserved for accepted emails."""
 
     status = 503
-
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.APPLICATION_ERROR,
-            "The disk of Postern's database is almost full, so no email is accepted now. Nothing was stored; send this "
-            "again later. An administrator has to make room: deploy/RUNBOOK.md, The disk.",
-            reason="disk_almost_full",
-            headers={"retry-after": "30"},
-        )
+    name = ErrorName.APPLICATION_ERROR
+    message = (
+        "The disk of Postern's database is almost full, so no email is accepted now. Nothing was stored; send this "
+        "again later. An administrator has to make room: deploy/RUNBOOK.md, The disk."
+    )
+    reason = "disk_almost_full"
+    headers = MappingProxyType({"retry-after": "30"})
 
 
 class NotReady(Problem):
     """The process is not ready. The response has the members of a success beside those of the error."""
 
     status = 503
+    name = ErrorName.APPLICATION_ERROR
+    headers = MappingProxyType({"retry-after": "5"})
 
-    def __init__(self, stands: Mapping[str, Any]) -> None:
-        why = " ".join(reason["summary"] for reason in stands["reasons"])
-        super().__init__(ErrorName.APPLICATION_ERROR, f"Postern is not ready: {why}", headers={"retry-after": "5"})
-        self.members = stands
+    def __init__(self, readiness: Mapping[str, Any]) -> None:
+        why = " ".join(reason["summary"] for reason in readiness["reasons"])
+        super().__init__(f"Postern is not ready: {why}", members=readiness)
 
 
 class InternalError(Problem):
     """An unexpected exception."""
 
     status = 500
-
-    def __init__(self) -> None:
-        super().__init__(
-            ErrorName.APPLICATION_ERROR, "Postern failed at this request. The log has the cause under its request_id."
-        )
+    name = ErrorName.APPLICATION_ERROR
+    message = "Postern failed at this request. The log has the cause under its request_id."
 
 
 def problem_response(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None) -> Response:

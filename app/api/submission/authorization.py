@@ -17,8 +17,8 @@ def check(submission: Submission, policy: Policy) -> None:
         raise SenderNotAllowed(submission.sender.addr_spec, f"This API key may send as {', '.join(policy.senders)}.")
     if not policy.takes_lane(submission.lane):
         raise LaneNotAllowed(submission.lane, policy.lanes)
-    if strangers := policy.disallowed_recipients(submission):
-        raise RecipientNotAllowed([(field, address.addr_spec) for field, address in strangers], policy.recipients)
+    if disallowed := policy.disallowed_recipients(submission):
+        raise RecipientNotAllowed([(field, address.addr_spec) for field, address in disallowed], policy.recipients)
 
 
 def pool_for(sender: Address, route: Route, default: str | None) -> str:

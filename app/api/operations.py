@@ -1,12 +1,13 @@
-"""Routes of the health checks: liveness (/healthz) and readiness (/readyz).
+"""Routes for operators: liveness (/healthz), readiness (/readyz) and metrics (/metrics).
 
 They need no API key, and gateways must not forward them. Names of mailboxes and deep checks require full access.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 from pydantic import BaseModel, PlainValidator, WithJsonSchema
@@ -18,11 +19,12 @@ from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
 from app.api.http.headers import header, json_ok, timestamp
 from app.api.openapi.errors import USUAL, Error
-from app.api.openapi.operation import Answer, ErrorFormat, RequiredPermission, Tag, operation
+from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermission, operation
 from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
 from app.mail.office365.fixes import LOGS_IN_AGAIN, SMTP_AUTH_ON
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
+from app.metrics import CONTENT_TYPE
 from app.store import StoreError, StoreUnavailableError
 from app.store.keys.records import Permission
 
@@ -113,6 +115,26 @@ class ReadinessQuery(BaseModel):
     )
 
 
+_operation = partial(operation, tag=OperationTag.OPERATION, needs=RequiredPermission.NONE, refused_while_stopping=False)
+
+
+class MetricsRoute:
+    """GET /metrics, on the port of the API, or alone on POSTERN_METRICS_PORT. `text` returns the content."""
+
+    def __init__(self, text: Callable[[], Awaitable[bytes]]) -> None:
+        self._text = text
+
+    @_operation(
+        "GET /metrics",
+        "Metrics in the text format of Prometheus.",
+        media_type="text/plain",
+        uses_store=False,  # metrics from the store are left out while it is unavailable
+    )
+    async def get_metrics(self, _: Request) -> Response:
+        """Get the metrics."""
+        return Response(await self._text(), headers={"content-type": CONTENT_TYPE})
+
+
 class HealthRoutes:
     """Routes of the health checks."""
 
@@ -120,35 +142,24 @@ class HealthRoutes:
         self._context = context
         self._authenticator = authenticator
 
-    @operation(
-        "getHealth",
-        "Check that the process is alive",
-        tag=Tag.OPERATION,
-        needs=RequiredPermission.NONE,
-        answer=Answer("The process is alive.", Alive, {"alive": {"status": "ok"}}),
-        uses_store=False,
-        refused_while_stopping=False,
-    )
-    async def alive(self, _: Request) -> Response:
-        """GET /healthz: 200 as long as the process answers."""
+    @_operation("GET /healthz", "The process is alive.", {"alive": {"status": "ok"}}, type=Alive, uses_store=False)
+    async def get_health(self, _: Request) -> Response:
+        """Check that the process is alive."""
         return json_ok(b'{"status":"ok"}')
 
-    @operation(
-        "getReadiness",
-        "Check that emails can be accepted",
-        tag=Tag.OPERATION,
-        needs=RequiredPermission.NONE,
+    @_operation(
+        "GET /readyz",
+        "Emails can be accepted.",
+        {"ready": _READY, "a mailbox is held": _HELD},
+        type=ReadinessObject,
         query=ReadinessQuery,
-        answer=Answer("Emails can be accepted.", ReadinessObject, {"ready": _READY, "a mailbox is held": _HELD}),
         errors=(NotReady(_NOT_READY), InvalidKey(), MissingKey(), RestrictedKey(*_NO_ADMINISTRATOR)),
-        refused_while_stopping=False,
         error_format=ErrorFormat(ReadinessError, USUAL.render),
-        description="A 503 has the same members beside the error. Names of mailboxes require full access.",
     )
-    async def ready(self, request: Request) -> Response:
-        """GET /readyz: 200 while emails can be accepted, else 503, both with reasons.
+    async def get_readiness(self, request: Request) -> Response:
+        """Check that emails can be accepted.
 
-        `?deep=1` logs in to every mailbox; `?relaying=1` also gives 503 if all mailboxes are held.
+        A 503 has the same members beside the error. Names of mailboxes require full access.
         """
         query = ReadinessQuery.model_validate(dict(request.query_params))
         stands = await self._context.readiness()
