@@ -59,7 +59,7 @@ class KillLoop:
     ) -> None:
         self.score = Score()
         self._simulator = simulator
-        self._nurse = process_control
+        self._process_control = process_control
         self._environment = environment
         self._callers = callers
         self._chance = chance
@@ -71,7 +71,9 @@ class KillLoop:
     async def run(self, kills: int, every_cold: int) -> None:
         """Kill this many times; every n-th start is a new interpreter."""
         for number, trigger in zip(range(kills), self._triggers(), strict=False):
-            self._child = await self._nurse.start(self._environment, cold=number % every_cold == every_cold - 1)
+            self._child = await self._process_control.start(
+                self._environment, cold=number % every_cold == every_cold - 1
+            )
             await self._pull(trigger, self._child)
             self.score.kills[trigger] += 1
             self._down = self._loop.time(), self._simulator.clock.now()
@@ -83,7 +85,7 @@ class KillLoop:
     async def _pull(self, trigger: str, child: Child) -> None:
         if trigger in (ACCEPT, RECOVERY):
             await (self._around_an_accept() if trigger == ACCEPT else self._during_recovery(child))
-            assert not child.ended.is_set(), f"it ended by itself: {self._nurse.tail()}"
+            assert not child.ended.is_set(), f"it ended by itself: {self._process_control.tail()}"
         else:
             await self._at(Point(trigger), child)
         await child.kill()
@@ -114,7 +116,7 @@ class KillLoop:
             self.score.late[point] += 1
         finally:
             self._simulator.faults.remove("kill")
-        assert struck.is_set() or not child.ended.is_set(), f"it ended by itself: {self._nurse.tail()}"
+        assert struck.is_set() or not child.ended.is_set(), f"it ended by itself: {self._process_control.tail()}"
 
     async def _stop(self, child: Child) -> None:
         """Send SIGTERM once a message was relayed: sessions end with QUIT."""

@@ -56,11 +56,11 @@ def verify(emails: Iterable[Email], received: Received) -> Verification:
     """Verify each email and count. Raises AssertionError at the first violation of a guarantee."""
     total = Verification()
     for email in emails:
-        _judge(email, received, total)
+        _check_email(email, received, total)
     return total
 
 
-def _judge(email: Email, received: Received, total: Verification) -> None:
+def _check_email(email: Email, received: Received, total: Verification) -> None:
     [address] = email["to"]
     relay, attempts = email["relay"], email["relay"]["attempts"]
     doubts = sum(attempt["in_doubt"] for attempt in attempts)

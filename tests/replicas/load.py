@@ -90,8 +90,8 @@ async def all_ended(cluster: Cluster, within: float) -> None:
 
 async def verify_all(cluster: Cluster, accepted: dict[str, str]) -> Account:
     """Verify each email. Raises AssertionError at the first violation of a guarantee."""
-    received, kept = Received(cluster.simulator.messages), await cluster.ask(_ALL)
-    found, account = {str(id): row for id, *row in kept}, Account()
+    received, stored = Received(cluster.simulator.messages), await cluster.ask(_ALL)
+    found, account = {str(id): row for id, *row in stored}, Account()
     for id, to in accepted.items():
         assert id in found, f"a 200 was read for {id}, and it is not kept"
         state, flagged, doubts, address, outcome = found[id]

@@ -92,7 +92,7 @@ GREETED: dict[Where, Phase] = {
     at_starttls: Phase.STARTTLS,
     at_ehlo_again: Phase.STARTTLS,
 }
-LOOKED = {where: phase for where, phase in GREETED.items() if where is not at_ehlo_again}
+INSPECTED = {where: phase for where, phase in GREETED.items() if where is not at_ehlo_again}
 
 
 async def fails(asked: Awaitable[object], phase: Phase, kind: FailureKind) -> None:
@@ -113,11 +113,11 @@ async def test_a_failed_greeting_has_phase_and_kind(connections: Connections, wh
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("where", LOOKED, ids=lambda where: where.__name__)
+@pytest.mark.parametrize("where", INSPECTED, ids=lambda where: where.__name__)
 async def test_inspect_certificate_fails(connections: Connections, where: Where, fault: str) -> None:
     """inspect_certificate raises the same errors."""
     server = await connections.scripted_server(where(fault))
-    await fails(inspect_certificate(connections.upstream_to(server, IMPATIENT)), LOOKED[where], FAULTS[fault][1])
+    await fails(inspect_certificate(connections.upstream_to(server, IMPATIENT)), INSPECTED[where], FAULTS[fault][1])
     await server.done()
 
 

@@ -187,11 +187,11 @@ async def test_a_session_ends_by_count_and_by_age(
 ) -> None:
     """Five messages, ten seconds apart."""
     simulator = await connections.simulator()
-    hand = ManualClock()
-    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1, monotonic=hand, **limit))  # type: ignore[arg-type]  # count is an int
+    clock = ManualClock()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1, monotonic=clock, **limit))  # type: ignore[arg-type]  # count is an int
     for _ in range(5):
         await relayed(pool)
-        hand.now += 10
+        clock.now += 10
     assert [session.messages for session in simulator.sessions] == sessions
     assert all(session.commands[-1] == "QUIT" for session in simulator.sessions[:-1])
 

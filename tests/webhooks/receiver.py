@@ -136,8 +136,8 @@ class Receiver:
         if reply.status:
             content = reply.body.encode()
             lines = {**reply.headers, "content-length": str(len(content))}
-            told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-            writer.write(f"HTTP/1.1 {reply.status} So\r\n{told}\r\n".encode() + content)
+            fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            writer.write(f"HTTP/1.1 {reply.status} So\r\n{fields}\r\n".encode() + content)
             await writer.drain()
         async with self._changed:
             self.got.append(got)

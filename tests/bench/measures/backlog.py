@@ -110,12 +110,12 @@ async def _measure(url: str, done: UUID, first: int) -> Figures:
     with _transaction(url) as connection:
         _fill_over(connection, done, _STEPS * BATCH_SIZE, first, ended_at=f"{NOW - 100 * DAY} + n")
     store = await Store.open(url)
-    kept = acceptance()
-    await accept(store, kept)
+    stored = acceptance()
+    await accept(store, stored)
     figures = {
         "accept": await _time(lambda: store.accept([acceptance()])),
         "claim": await _claims(store),
-        "get": await _time(partial(_get, store, kept.id)),
+        "get": await _time(partial(_get, store, stored.id)),
         "prune": await _prunes(store),
     }
     await store.close()

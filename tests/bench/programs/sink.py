@@ -59,7 +59,7 @@ class Counter:
         self._order = order["order"]
         self._arrivals, self.timed, self.delay = {}, order["arrivals"], order["delay"]
         self._last, self._cpu = time.monotonic(), time.process_time()
-        self._look(self._order, order["quiet"])
+        self._report_progress(self._order, order["quiet"])
 
     def arrived(self, number: int | None) -> None:
         """Record one message; `number` is the one in its subject, if arrivals are recorded."""
@@ -72,13 +72,13 @@ class Counter:
         elif not self._count % 16:
             self._last = time.monotonic()
 
-    def _look(self, order: int, quiet: float) -> None:
+    def _report_progress(self, order: int, quiet: float) -> None:
         if not self._expected or order != self._order:
             return
         if time.monotonic() - self._last > quiet:
             self._answer()
         else:
-            asyncio.get_running_loop().call_later(1.0, self._look, order, quiet)
+            asyncio.get_running_loop().call_later(1.0, self._report_progress, order, quiet)
 
     def _answer(self) -> None:
         self._expected = 0

@@ -200,10 +200,10 @@ class ApiServer:
 
         self.run(few())
 
-    def raw(self, octets: bytes) -> httpx.Response:
+    def raw(self, data: bytes) -> httpx.Response:
         """Write these bytes to a new connection and read one response."""
         with self.connect() as connection:
-            connection.sendall(octets)
+            connection.sendall(data)
             return read_response(connection)
 
     def connect(self) -> socket.socket:

@@ -81,8 +81,8 @@ class NameServer:
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int.from_bytes(await reader.readexactly(2), "big")
-        if (octets := self.answer(await reader.readexactly(size), "tcp")) is not None:
-            writer.write(len(octets).to_bytes(2, "big") + octets)
+        if (data := self.answer(await reader.readexactly(size), "tcp")) is not None:
+            writer.write(len(data).to_bytes(2, "big") + data)
             await writer.drain()
             await reader.read()
         writer.close()
@@ -96,5 +96,5 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if (octets := self._server.answer(data, "udp")) is not None:
-            self._transport.sendto(octets, addr)
+        if (raw := self._server.answer(data, "udp")) is not None:
+            self._transport.sendto(raw, addr)

@@ -39,8 +39,8 @@ async def test_nothing_is_sent_and_one_login_is_made(environment: DoctorEnvironm
     assert environment.simulator.messages == []
     assert [login.ok for login in environment.simulator.logins] == [True]
     verbs = [[command.split()[0] for command in session.commands] for session in environment.simulator.sessions]
-    look = ["EHLO", "STARTTLS", "EHLO"]
-    assert verbs == [[], [*look, "QUIT"], [*look, "AUTH", "MAIL", "RSET", "QUIT"]]
+    login_commands = ["EHLO", "STARTTLS", "EHLO"]
+    assert verbs == [[], [*login_commands, "QUIT"], [*login_commands, "AUTH", "MAIL", "RSET", "QUIT"]]
 
 
 async def test_the_token_is_read_and_never_shown(environment: DoctorEnvironment) -> None:

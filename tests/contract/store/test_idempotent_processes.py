@@ -46,15 +46,15 @@ async def test_i3_two_hundred_requests_over_four_processes_are_one_email(postgre
         httpx.AsyncClient(headers=HEADERS, limits=limits, timeout=WAIT_TIMEOUT, trust_env=False) as caller,
     ):
         async with posterns(simulator, tmp_path, postgres_url, PROCESSES) as urls:
-            told = await asyncio.gather(*(post(caller, urls[n % PROCESSES]) for n in range(REQUESTS)))
-            (kept,) = {body["id"] for status, body in told if status == 200}
-            assert {body["name"] for status, body in told if status != 200} <= {"concurrent_idempotent_requests"}
+            answers = await asyncio.gather(*(post(caller, urls[n % PROCESSES]) for n in range(REQUESTS)))
+            (stored,) = {body["id"] for status, body in answers if status == 200}
+            assert {body["name"] for status, body in answers if status != 200} <= {"concurrent_idempotent_requests"}
             for url in urls:
-                assert await post(caller, url) == (200, {"id": kept})
+                assert await post(caller, url) == (200, {"id": stored})
                 assert (await post(caller, url, "Other"))[0] == 409
             await simulator.wait_for(1, WAIT_TIMEOUT)
         async with posterns(simulator, tmp_path, postgres_url, 1) as urls:
-            assert await post(caller, urls[0]) == (200, {"id": kept})
+            assert await post(caller, urls[0]) == (200, {"id": stored})
         assert len(simulator.messages) == 1
     store = await Store.open(postgres_url)
     assert sum((await store.counts()).values()) == 1

@@ -176,8 +176,8 @@ def test_connections_of_a_gateway_are_not_limited(tmp_path: Path) -> None:
             server.key = server.make_key()
             with connect(server) as other:
                 posted(server, other, PLAIN, "X-Forwarded-For: 192.0.2.2")
-            told = check_error(read_response(waiting[5]))
-            assert (told["statusCode"], told["reason"]) == (429, "too_many_requests_under_way")
+            error = check_error(read_response(waiting[5]))
+            assert (error["statusCode"], error["reason"]) == (429, "too_many_requests_under_way")
             server.draining = True  # who waits is answered
 
 

@@ -187,9 +187,9 @@ async def test_an_endless_reply_is_bounded(sim: Simulator, ready: Ready) -> None
     client = await ready(sim)
     sim.faults.add(Fault(Point.MAIL, Endless(1_000_000)))
     client.write(f"MAIL FROM:<{MAILBOX}>\r\n".encode())
-    octets = await client.rest()
-    assert len(octets) == 1_000_000
-    assert {line[:4] for line in octets.split(b"\r\n")[:-1]} == {b"250-"}
+    data = await client.rest()
+    assert len(data) == 1_000_000
+    assert {line[:4] for line in data.split(b"\r\n")[:-1]} == {b"250-"}
 
 
 async def test_a_slow_reader(start: Start, ready: Ready) -> None:

@@ -53,9 +53,9 @@ async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: boo
     return pages
 
 
-def newest(*kept: Acceptance) -> list[UUID]:
+def newest(*stored: Acceptance) -> list[UUID]:
     """Return their ids in the order of a list."""
-    return [one.id for one in reversed(kept)]
+    return [one.id for one in reversed(stored)]
 
 
 async def in_every_state(store: Store, now: float = NOW) -> None:
@@ -197,13 +197,13 @@ async def test_pages_have_each_message_once(
 
 async def test_a_page_is_full_if_there_are_enough_matches(store: Store) -> None:
     """It says whether more follow."""
-    kept = [acceptance() for _ in range(5)]
-    await accept(store, *kept)
+    stored = [acceptance() for _ in range(5)]
+    await accept(store, *stored)
     assert [len(page) for page in await whole(store, Selection(), 2)] == [2, 2, 1]
     page = await store.list_emails(Selection(), 5, NOW)
     assert (len(page.emails), page.next_id) == (5, None)
     page = await store.list_emails(Selection(), 2, NOW, oldest_first=True)
-    assert ([email.id for email in page.emails], page.next_id) == (newest(*kept[:2]), kept[1].id)
+    assert ([email.id for email in page.emails], page.next_id) == (newest(*stored[:2]), stored[1].id)
 
 
 async def test_a_page_may_be_empty_before_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
