@@ -22,7 +22,7 @@ from tests.waiting import WAIT_TIMEOUT
 ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts
 BLOCK = [*Point, *[ACCEPT] * 4, *[RECOVERY] * 2]  # the mixture: every point of the dialogue, and these
-LATE = 15.0  # seconds after which a trigger that was not reached is pulled by hand
+LATE = 15.0  # seconds after which the process is killed even if the trigger was not reached
 FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 WARM_START, COLD_START = 0.3, 1.6  # seconds within which a start is interrupted
 LATER = tuple(range(1, 13))  # the how-many-th time a point is reached
@@ -40,8 +40,8 @@ class Score:
     """Counts and times in seconds."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    late: Counter[str] = field(default_factory=Counter)  # triggers pulled by hand
-    struck: list[tuple[Point, str]] = field(default_factory=list)  # where, and whose email was there
+    late: Counter[str] = field(default_factory=Counter)  # triggers that were not reached in time
+    struck: list[tuple[Point, str]] = field(default_factory=list)  # the point, and the email there
     warm: list[float] = field(default_factory=list)  # from a kill to the next message relayed
     cold: list[float] = field(default_factory=list)  # the same with a new interpreter
 
@@ -132,7 +132,7 @@ class KillLoop:
 
         def count() -> None:
             nonlocal wanted
-            wanted -= self._callers.answered > answered  # it answers: no longer a door that is shut
+            wanted -= self._callers.answered > answered  # it answers requests
             if wanted <= 0:
                 in_flight.set()
 

@@ -52,7 +52,7 @@ async def test_every_event_arrives_at_least_once(
     assert control.logged("crashed") == 0, control.tail()
     bodies = {got.id: got.body for got in receiver.got}
     assert all(bodies[got.id] == got.body for got in receiver.got), "the same octets at every try"
-    for got in receiver.got[:before][-500:]:  # the last house's clock is ahead of any verifier's
+    for got in receiver.got[:before][-500:]:  # the clock of the last process is ahead of any verifier's
         verify(got, webhook["signing_secret"])
     assert len({(got.email, got.event["type"]) for got in receiver.got}) == len(bodies), "one id for each event"
     again = sum(count - 1 for count in Counter(got.id for got in receiver.taken).values())

@@ -23,7 +23,7 @@ class Verification:
     doubts: int = 0
     flagged: int = 0  # emails that say possible_duplicate
     twice: int = 0  # emails the upstream has taken twice
-    unsent_dots: int = 0  # doubts whose content the upstream never had in whole: marked, then killed before it left
+    unsent_dots: int = 0  # attempts in doubt, but not received upstream: killed after the mark, before the final dot
 
 
 class Received:
@@ -67,7 +67,7 @@ def _check_email(email: Email, received: Received, total: Verification) -> None:
     dots = sum(attempt["phase"] == "dot" for attempt in attempts)
     whole, copies = received.whole(address), received.copies(address)
 
-    # Accepted means kept: it ends relayed, or its doubts are a person's to settle.
+    # Accepted means stored: it ends relayed, or an operator decides about its doubt.
     state = relay["state"]
     assert state == "done" or (state == "held" and doubts), (state, email)
     assert state == "held" or [one["state"] for one in relay["recipients"]] == ["relayed"], email

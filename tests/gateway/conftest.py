@@ -1,4 +1,4 @@
-"""Each gateway in front of a Postern. They are servers, so this ring runs only when it is named: `make gateways`, or
+"""Gateways in front of a Postern. They are servers, so these tests run only when they are named: `make gateways`, or
 pytest with a path in here."""
 
 from collections.abc import Iterator

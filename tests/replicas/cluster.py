@@ -20,7 +20,7 @@ from tests.harness import KEY, PASSWORD
 from tests.waiting import WAIT_TIMEOUT
 
 BEAT, LEASE = 0.5, 2.5  # real seconds: a quarter of what they are, so that a death costs a quarter
-_POLL_INTERVAL = 0.05  # seconds between looks at who owns what
+_POLL_INTERVAL = 0.05  # seconds between two reads of the owners
 _OWNERS = "SELECT o.mailbox, o.replica, r.name FROM owners o LEFT JOIN replicas r ON r.id = o.replica"
 _TOML = '[[pools]]\nname = "main"\nsenders = ["*@contoso.com"]\n'
 

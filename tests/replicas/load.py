@@ -14,7 +14,7 @@ from tests.harness import EMAIL
 from tests.replicas.cluster import Cluster
 
 BATCH = 20
-AGAIN = 0.05  # seconds until a door that is shut is tried again
+AGAIN = 0.05  # seconds until a refused connection is tried again
 _UNDER_WAY = "SELECT count(*) FROM messages WHERE state IN ('queued', 'active', 'deferred')"
 _ALL = """
     SELECT m.id, m.state, m.possible_duplicate, m.unknown, r.address, r.state

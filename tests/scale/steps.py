@@ -27,7 +27,7 @@ POOLS = 20
 ENOUGH = 0.95  # of the limit; below it is broken
 SETTLE, MEASURED = 30.0, 15.0  # seconds: who begins late catches up at first
 BACKLOG = 10.0  # seconds' worth of mail that waits from the beginning
-POLL_INTERVAL = 0.1  # seconds between two looks at what the connections wait for
+POLL_INTERVAL = 0.1  # seconds between two reads of what the connections wait for
 _PATIENCE = 300.0
 
 
@@ -42,7 +42,7 @@ class Step:
     transactions: float  # a second
     server: float  # processors' worth of time
     crowd: float  # the same of all replicas
-    others: float  # and of everybody else on the machine
+    others: float  # and of all other processes of the machine
     processors: int
     waits: dict[str, float]  # for what a connection that has work waits, and how many do at a moment
 

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 WHOLE = "WHOLE" in os.environ
 EXAMPLES, LEAST = (600, 20_000) if WHOLE else (3, 150)  # of each operation, and requests in all
 PHASES = "examples,coverage,fuzzing" if WHOLE else "examples,fuzzing"
-MOST = 400 * 2**20  # octets of memory
+MOST = 400 * 2**20  # bytes of memory
 
 
 def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.CompletedProcess[str], Process]:

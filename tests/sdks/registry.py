@@ -19,7 +19,7 @@ import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
 _INTERPRETER = str(Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info))  # without our packages
-DAY = 86_400  # seconds after which the latest version is asked for again
+DAY = 86_400  # seconds after which the latest version is requested again
 
 
 def python(*packages: str) -> Path:

@@ -15,6 +15,7 @@ from app.smtp.protocol import MAX_LINE_BYTES
 from app.smtp.timeouts import Timeouts
 from tests.smtp.conftest import MAILBOX, Connections
 from tests.smtp.scripted_server import PLAIN, SECURE, Script, ScriptedConnection
+from tests.waiting import until
 
 READY = b"220 server ready\r\n"
 LONG = b"250-" + b"x" * MAX_LINE_BYTES + b"\r\n250 ok\r\n"
@@ -267,9 +268,7 @@ async def test_an_early_reply_to_mail_counts_only_as_a_refusal(connections: Conn
 
     server = await connections.scripted_server(script)
     session = await connections.logged_in(server)
-    async with asyncio.timeout(5):
-        while session.reusable:
-            await asyncio.sleep(0)
+    await until(lambda: not session.reusable)
     if stray.startswith(b"421"):
         assert (await session.try_sender(MAILBOX)).code == 421
     else:

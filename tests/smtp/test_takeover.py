@@ -18,6 +18,7 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import ServerInfo, Session, greet
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import GO_AHEAD, PLAIN, SECURE, ScriptedConnection, ScriptedServer
+from tests.waiting import until
 
 OK = b"250 ok\r\n250 ok\r\n"
 LARGE = HEADER + (b"x" * 76 + b"\r\n") * 60_000
@@ -47,9 +48,7 @@ async def opened(
 
 async def until_dead(session: Session) -> None:
     """Wait until the session has detected the end of the connection."""
-    async with asyncio.timeout(5):
-        while session.reusable:
-            await asyncio.sleep(0)
+    await until(lambda: not session.reusable)
 
 
 def test_the_transport_has_no_other_protocol(run: Runner, tmp_path: Path) -> None:
@@ -156,9 +155,7 @@ def test_writing_pauses_while_the_server_does_not_read(run: Runner, tmp_path: Pa
         async def script(connection: ScriptedConnection) -> None:
             await connection.read_until(b"DATA\r\n")
             connection.write_and_stop_reading(OK + GO_AHEAD)
-            async with asyncio.timeout(5):
-                while not session._channel._paused:
-                    await asyncio.sleep(0)
+            await until(lambda: session._channel._paused)
             connection.resume_reading()
             await connection.reply(b"250 2.0.0 OK\r\n", b"\r\n.\r\n")
 

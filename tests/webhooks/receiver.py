@@ -58,7 +58,7 @@ class Receiver:
         self.taken: list[Got] = []  # what was answered with 2xx
         self.port = 0
         self.connections = 0
-        self.gate: asyncio.Event | None = None  # what comes is answered once it is set
+        self.gate: asyncio.Event | None = None  # requests are answered once it is set
         self.inside = self.most_inside = 0  # requests that wait for an answer
         self._tls = tls
         self._server: asyncio.Server | None = None

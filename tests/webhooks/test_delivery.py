@@ -23,7 +23,7 @@ async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(
     async with new_harness(clock) as harness, Receiver() as receiver:
         made = await listen(harness, receiver.url, "email.scheduled", "email.sent")
         posting = asyncio.create_task(post_all(harness))
-        for taken in (200, 400):  # it goes in the middle of its work, and comes back
+        for taken in (200, 400):  # it stops in the middle of its work, and starts again
             await receiver.until(lambda taken=taken: len(receiver.taken) >= taken)  # type: ignore[misc] # a default
             await receiver.kill()
             await clock.sleep(2)

@@ -1,7 +1,7 @@
-"""What a verb of the store costs behind a backlog (G12): the same verbs over few and over many messages.
+"""Cost of the store's verbs behind a backlog (G12): the same verbs over few and over many messages.
 
-As many as wait are over and kept, too. The server of PostgreSQL is the tests' own, which does not wait for the disk:
-that wait would hide what grows with the backlog.
+The store has as many finished messages as waiting ones. The server of PostgreSQL is the tests' own, which does not wait
+for the disk: that wait would hide what grows with the backlog.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ async def _measure(url: str, done: UUID, first: int) -> Figures:
 
 
 async def _get(store: Store, id: UUID) -> None:
-    """What GET /emails/{id} reads of a waiting message."""
+    """Read a waiting message as GET /emails/{id} does."""
     await store.get(id)
     await store.queue_position(id, NOW)
 

@@ -101,7 +101,7 @@ class Conversation(asyncio.BufferedProtocol):
         self._tls = tls
         self._buffer = bytearray(_READ)
         self._rest = b""
-        self._end = b""  # the last octets of the content; empty: commands are read
+        self._end = b""  # the last bytes of the content; empty: commands are read
         self._prompts: list[bytes] = []  # what the steps of AUTH still get
         self._encrypted = self._logged_in = False
         self._upgrade: asyncio.Task[None] | None = None
@@ -114,7 +114,7 @@ class Conversation(asyncio.BufferedProtocol):
         self._transport.write(_GREETING)
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """Where to put what comes in."""
+        """Return the buffer for received bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -169,7 +169,7 @@ class Conversation(asyncio.BufferedProtocol):
             case b"EHLO":
                 return _AFTER_TLS if self._encrypted else _BEFORE_TLS
             case b"STAR":
-                self._transport.pause_reading()  # what comes next is for TLS
+                self._transport.pause_reading()  # the next bytes are for TLS
                 self._upgrade = asyncio.create_task(self._encrypt())
                 return b"220 2.0.0 Ready\r\n"
             case b"AUTH":

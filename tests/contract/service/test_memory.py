@@ -17,14 +17,14 @@ from tests.harness import ACCOUNT, EMAIL, KEY
 from tests.processes import Process, served
 
 CLIENTS = 64
-ATTACHMENT = 10 * 2**20  # octets
-MOST = 640 * 2**20  # octets: README.md, Limits
+ATTACHMENT = 10 * 2**20  # bytes
+MOST = 640 * 2**20  # bytes: README.md, Limits
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 def storm(simulator: Simulator, folder: Path, data: bytes) -> tuple[Process, int]:
     """Run all clients until their emails are accepted. Return the process and the number of 503s."""
-    over = Semaphore(0)  # whoever is told to come again does so when another is done, or after the seconds it was told
+    over = Semaphore(0)  # a refused client repeats when another is done, or after Retry-After
 
     def post(_: int) -> int:
         refused = 0

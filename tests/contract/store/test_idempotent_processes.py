@@ -38,8 +38,8 @@ async def posterns(simulator: Simulator, folder: Path, url: str, count: int) -> 
 
 
 async def test_i3_two_hundred_requests_over_four_processes_are_one_email(postgres_url: str, tmp_path: Path) -> None:
-    """Each has the one id, or is told that another is being answered. Afterwards every process has the id for whoever
-    asks again, also one that was started later, and refuses another body."""
+    """Each answer has the same id, or 409 while another request is in progress. Afterwards every process, also one that
+    was started later, answers a repetition with the id, and refuses another body."""
     limits = httpx.Limits(max_connections=REQUESTS)
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,

@@ -33,7 +33,7 @@ _SLOW_PLANS = """
 """
 PREPARED = 12  # times: the driver has prepared a statement by then, and the server has chosen its plan for good
 RELAYED = 25_000  # a sixth of those that wait
-PAGES = 100  # the indices are a page deeper, and what is new has to be looked at in the table; messages has thousands
+PAGES = 100  # the indices are a page deeper, and new rows are read from the table; `messages` has thousands
 GROWING = {
     "messages",
     "recipients",

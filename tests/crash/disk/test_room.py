@@ -15,7 +15,7 @@ from tests.contract.store.build import DAY, NOW, accept, acceptance
 from tests.crash.conftest import Figure
 from tests.crash.disk.disks import DISKS
 
-LARGE = 500_000  # octets: a hundred of them fill the log and the file
+LARGE = 500_000  # bytes: a hundred of them fill the log and the file
 BOUNDS = RetentionCutoffs(NOW + DAY, contents=NOW, messages=NOW, events=0.0)
 
 

@@ -1,5 +1,5 @@
-"""What a Django application does with Anymail and its Resend backend: send (`send URL KEY`), or read a webhook that
-came (`webhook SECRET`, the request on standard input). Prints what it got."""
+"""Django application with Anymail and its Resend backend: send (`send URL KEY`), or read a received webhook
+(`webhook SECRET`, the request on standard input). Prints the result as JSON."""
 
 import base64
 import json

@@ -53,7 +53,7 @@ async def entra(simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunningEn
 def source(entra: RunningEntra, clock: Clock | ManualClock | None = None, secret: str = SECRET) -> TokenSource:
     """Return the source of the app's tokens."""
     clock = clock or Clock()
-    return TokenSource(ClientSecret(entra.registration(), secret), clock)  # type: ignore[arg-type]  # Hands is a Clock
+    return TokenSource(ClientSecret(entra.registration(), secret), clock)  # type: ignore[arg-type]  # ManualClock has the methods of Clock
 
 
 async def test_fifty_callers_share_one_request(entra: RunningEntra) -> None:

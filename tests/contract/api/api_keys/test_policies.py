@@ -37,7 +37,7 @@ class ManualClock(Clock):
     clock_time: ClockTime = field(default_factory=lambda: ClockTime(MINUTE_BEGAN))
 
     def now(self) -> float:
-        """Where the hand stands."""
+        """Return the set time."""
         return self.clock_time.at
 
     def monotonic(self) -> float:
@@ -53,7 +53,7 @@ def clock_time() -> ClockTime:
 
 @pytest.fixture
 def stopped_server(tmp_path: Path, clock_time: ClockTime) -> Iterator[ApiServer]:
-    """Server whose time stands."""
+    """Server with a stopped clock."""
     with open_server(
         tmp_path, clock=ManualClock(clock_time=clock_time), limits=small(attempts_per_minute=600)
     ) as server:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.contract.api.server import MINIMAL, ApiServer, accepted, changed, open_server, read_response, refused, small
 
-LARGE = 100_000  # octets of a body that needs room
-CUT = 0.3  # seconds these doors wait
+LARGE = 100_000  # bytes of a body that counts against the memory budget
+CUT = 0.3  # seconds until these servers cut a connection
 
 
 @pytest.fixture(scope="module")

@@ -214,7 +214,7 @@ def test_waits_of_one_key_are_limited(tmp_path: Path) -> None:
         with open_server(tmp_path) as server, ExitStack() as stack:
             id_ = server.send(scheduled_at="in 1 hour")
             applied = True
-            while applied:  # whoever comes first waits
+            while applied:  # one of the two requests waits, the other is refused
                 connection = stack.enter_context(server.connect())
                 connection.sendall(head(server, "Prefer: wait=30", path=f"/emails/{id_}", method="GET"))
                 answer = server.client.get(f"/emails/{id_}", headers={"prefer": "wait=1"})

@@ -56,7 +56,7 @@ def shown(file: EmailMessage) -> str:
 
 
 def attached(file: EmailMessage, content_id: str | None = None) -> bool:
-    """Return an ordinary attachment. It keeps a valid id: Gmail gives one to every attachment."""
+    """Return an ordinary attachment. Its valid id stays: Gmail gives one to every attachment."""
     given = None if content_id is None else f"<{content_id}>"
     return file.get_content_disposition() == "attachment" and file["Content-ID"] == given
 

@@ -70,7 +70,7 @@ def test_a_reader_sees_one_state_and_changes_nothing(postgres_url: str) -> None:
 
 @pytest.mark.parametrize("kind", [write_engine, read_engine])
 def test_every_connection_is_set_up(postgres_url: str, kind: Callable[[str], Any]) -> None:
-    """A server setting cannot make a commit less durable, nor keep the locks of a lost client."""
+    """A server setting cannot make a commit less durable, nor hold the locks of a lost client."""
     with write_engine(postgres_url).begin() as connection:
         connection.execute(text("ALTER DATABASE " + postgres_url.rpartition("/")[2] + " SET synchronous_commit = off"))
     opened = kind(postgres_url)

@@ -1,6 +1,6 @@
 """Emails of real applications, one function for each structure. Composed here, and sent through SMTP elsewhere.
 
-`CORPUS[name]` builds a shape when it is asked for; naming them all costs nothing.
+`CORPUS[name]` builds a shape on demand; naming them all costs nothing.
 """
 
 import base64
