@@ -5,6 +5,7 @@ It installs no signal handlers and logs nothing.
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections import deque
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.http_server.connection_limits import ConnectionLimits
 from app.operator_errors import UnavailableError
@@ -25,7 +26,9 @@ INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # paths answered b
 _STORABLE = frozenset({b"docs", b"openapi.json", b"style.css", b"icon.svg"})  # last path segments of public responses
 _SEGMENT_BYTES = 256 * 1024  # maximum size of one read from the socket
 _DISCARD: Any = deque(maxlen=0)
-BODY_COMPLETE = "postern.whole"  # key in the scope of a request whose whole body was received
+TAKE_BODY = "postern.take_body"  # key in the scope of a request whose whole body was received: returns that body once
+_CLOSE = (b"connection", b"close")
+_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # controls that no header field may have
 
 
 class _EmptyResponses(dict[int, bytes]):
@@ -115,7 +118,7 @@ class HttpServer:
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP protocol of uvicorn with timeouts and size limits, and with head and body sent in one system call.
+    """HTTP protocol of uvicorn with timeouts and size limits.
 
     uvicorn has no timeout for a silent client, an incomplete head, the rest of a body after its response, and a client
     that does not read; and it accepts heads and trailers of any size.
@@ -129,9 +132,7 @@ class _Protocol(HttpToolsProtocol):
         self._bytes_outside_body = 0  # received since the last complete head or piece of body
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
-        super().connection_made(
-            cast("asyncio.Transport", _CoalescingTransport(cast("asyncio.Transport", transport), self.loop))
-        )
+        super().connection_made(cast("asyncio.Transport", transport))
         self._holders: tuple[Hashable, ...] | None = self.admission.admit(self.client[0] if self.client else None)
         self._receive_timeout = self.limits.timeout
         if self._holders is None:
@@ -170,6 +171,7 @@ class _Protocol(HttpToolsProtocol):
         if self._holders is None and path not in INTERNAL:
             self.app = self._refuse_request
         super().on_headers_complete()
+        self.cycle.__class__ = _RequestCycle  # before it is used; uvicorn takes no other class
         if self._holders is None:
             self.cycle.keep_alive = False
         if path.rpartition(b"/")[2] in _STORABLE:
@@ -182,7 +184,8 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        self.scope[BODY_COMPLETE] = True  # type: ignore[literal-required]  # a key of Postern's own
+        cycle: Any = self.cycle
+        self.scope[TAKE_BODY] = cycle.take_body  # type: ignore[literal-required]  # a key of Postern's own
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -277,39 +280,61 @@ def _protocol(limits: ServerLimits, gateways: Sequence[str]) -> type[_Protocol]:
     return type("Protocol", (_Protocol,), {"limits": limits, "admission": admission})
 
 
-class _CoalescingTransport:
-    """Transport that joins two writes of one event loop iteration.
+class _RequestCycle(RequestResponseCycle):
+    """Request in progress. Head and first part of the response are one write; every body has a Content-Length.
 
-    uvicorn writes head and body of a response separately, which costs two system calls and wakes the client twice.
+    uvicorn writes them separately, which costs two system calls and wakes the client twice, and it checks each header
+    field by two patterns.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pending = b""
-        self.is_closing = transport.is_closing  # an attribute, because uvicorn calls it for each response
+    def take_body(self) -> bytes | bytearray:
+        """Return the body, once all of it has arrived; then nothing of it is left here."""
+        body, self.body = self.body, bytearray()
+        self.flow.resume_reading()
+        return body
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Buffer the first write until the next one or the end of the iteration."""
-        if self._pending:
-            self._transport.write(self._pending + data)
-            self._pending = b""
+    async def send(self, message: Any) -> None:
+        """Take the head, which is kept for the first part of the body, or write a part of the body."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self.response_started, self.waiting_for_100_continue = True, False
+            self._head = self._rendered_head(message["status"], message["headers"])
+        elif not self.response_complete:
+            self._write(message.get("body", b""), more=message.get("more_body", False))
         else:
-            self._pending = data
-            self._loop.call_soon(self._flush)
+            raise RuntimeError("The response is complete.")
 
-    def close(self) -> None:
-        """Close the transport after the buffered data was written."""
-        self._flush()
-        self._transport.close()
+    def _rendered_head(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        for name, value in headers:
+            if name == b"content-length":
+                self.expected_content_length = int(value)
+            elif name == b"connection" and value == b"close":
+                self.keep_alive = False
+        fields = [*self.default_headers, *headers]
+        if _UNSAFE.search(b"".join([part for field in fields for part in field])):
+            raise RuntimeError("A header field of the response contains a control character.")
+        if not self.keep_alive and _CLOSE not in fields:
+            fields.append(_CLOSE)
+        lines = [b"%b: %b\r\n" % field for field in fields]
+        return b"".join([STATUS_LINE[status], *lines, b"\r\n"])
 
-    def _flush(self) -> None:
-        if self._pending:
-            self._transport.write(self._pending)
-            self._pending = b""
+    def _write(self, body: bytes, *, more: bool) -> None:
+        if self.scope["method"] == "HEAD":
+            body, self.expected_content_length = b"", 0
+        self.expected_content_length -= len(body)
+        if self.expected_content_length < 0 or (self.expected_content_length and not more):
+            raise RuntimeError("The body of the response does not have its Content-Length.")
+        self.transport.write(self._head + body if self._head else body)
+        self._head = b""
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
 
 
 class _Server(uvicorn.Server):

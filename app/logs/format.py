@@ -28,9 +28,10 @@ def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[s
     """Return one line, or several with a traceback for people. With `shown` every other address is masked."""
     if (error := facts.pop("exc_info", None)) is not None:
         facts["exception"] = _traceback(error)
-    plain = not human and shown is None
+    if not human and shown is None and len(line := _json(facts)) <= MAX_VALUE:
+        return line  # the usual case: no value of such a line is cut
     for name, value in facts.items():
-        if isinstance(value, str) and not (plain and len(value) <= MAX_VALUE):
+        if isinstance(value, str):
             facts[name] = _value(name, value, human, shown)
     return str(_console_renderer()(None, level, facts)) if human else _json(facts)
 

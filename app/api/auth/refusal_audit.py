@@ -32,7 +32,7 @@ AUDIT_PERIOD = HOUR  # seconds that one entry covers
 _WRITE_INTERVAL = 1.0  # seconds between two writes
 _MAX_SUBJECT = 500  # characters of a message
 _WAS_QUEUED = {"was": MessageState.QUEUED.value}
-_PATHS = frozenset({"/emails", "/emails/batch", "/email", "/email/batch"})
+SUBMISSION_PATHS = frozenset({"/emails", "/emails/batch", "/email", "/email/batch"})
 
 _Kind = tuple[UUID | str | int | None, ...]  # one entry each
 
@@ -90,7 +90,7 @@ class RefusalAudit:
 
     def record(self, scope: Scope, problem: Problem) -> None:
         """Record a refusal. Requests that are no sends, and server errors, are ignored."""
-        if scope["path"] not in _PATHS or scope["method"] != "POST" or problem.status >= 500:
+        if scope["path"] not in SUBMISSION_PATHS or scope["method"] != "POST" or problem.status >= 500:
             return
         now, key = self._clock.now(), scope["caller"].key
         if key is not None:

@@ -16,7 +16,7 @@ from app.api.http.headers import header
 from app.api.http.memory_budget import UNCHARGED_SIZE, memory_budget
 from app.api.problems.problem import MalformedBody
 from app.api.problems.transport import BodyTooLarge, RequestBodyTimeout, UnsupportedCoding
-from app.http_server.server import BODY_COMPLETE
+from app.http_server.server import TAKE_BODY
 
 _CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}  # with the only supported value
 
@@ -27,8 +27,10 @@ async def read(request: Request, limits: RequestLimits, most: int | None = None)
     the API key was revoked meanwhile."""
     scope, limit = request.scope, most or limits.max_body_bytes
     _check_codings(scope)
-    if BODY_COMPLETE in scope:  # the usual case; a timer would cost more than the reading
-        return await _collect(request.receive, limit, scope)
+    if TAKE_BODY in scope:  # the usual case; a timer would cost more than the reading
+        body: bytes | bytearray = scope[TAKE_BODY]()
+        _account(scope, len(body), limit, more=False)
+        return body
     declared = header(scope, b"content-length") or b""
     if declared.isdigit():
         unread = header(scope, b"expect") is None
@@ -60,13 +62,11 @@ def _check_codings(scope: Scope) -> None:
             field, given = name.decode().title(), value.decode("latin-1")[:100]
             raise UnsupportedCoding(
                 f"The request has the header {field}: {given}. Send the body uncompressed, without that header.",
-                unread=BODY_COMPLETE not in scope,
+                unread=TAKE_BODY not in scope,
             )
 
 
-async def _collect(
-    receive: Receive, limit: int, scope: Scope, arrived: Callable[[int], None] | None = None
-) -> bytes | bytearray:
+async def _collect(receive: Receive, limit: int, scope: Scope, arrived: Callable[[int], None]) -> bytes | bytearray:
     body: bytes | bytearray = b""
     more = True
     while more:
@@ -76,14 +76,18 @@ async def _collect(
         more = event.get("more_body", False)
         chunk = event.get("body", b"")
         size = len(body) + len(chunk)
-        if size > limit:
-            raise BodyTooLarge(limit, unread=more)
-        if size > UNCHARGED_SIZE:
-            memory_budget(scope).charge(scope, size, more)
-        if arrived is not None:
-            arrived(size)
+        _account(scope, size, limit, more=more)
+        arrived(size)
         if isinstance(body, bytearray):
             body += chunk
         else:  # most bodies are one chunk and not copied
             body = bytearray(body + chunk) if body else chunk
     return body
+
+
+def _account(scope: Scope, size: int, limit: int, *, more: bool) -> None:
+    """Charge the bytes of a body that have arrived. `more`: some have not. Raises BodyTooLarge, BodyBudgetExhausted."""
+    if size > limit:
+        raise BodyTooLarge(limit, unread=more)
+    if size > UNCHARGED_SIZE:
+        memory_budget(scope).charge(scope, size, more)

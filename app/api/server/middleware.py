@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
 from app.api.auth.rate_limit_headers import RateLimitHeaders
-from app.api.auth.refusal_audit import Caller, RefusalAudit
+from app.api.auth.refusal_audit import SUBMISSION_PATHS, Caller, RefusalAudit
 from app.api.http.headers import header
 from app.api.http.memory_budget import MEMORY_BUDGET, MemoryBudget
 from app.api.postmark import errors
@@ -63,6 +64,11 @@ class RequestMiddleware:
         """Replace the routes."""
         self._app = app
         self._routes = app.router
+        self._submissions = {
+            route.path: route
+            for route in app.routes
+            if isinstance(route, APIRoute) and route.path in SUBMISSION_PATHS and route.methods == {"POST"}
+        }
         self._rates = rates
         self._refusals = refusals
 
@@ -94,7 +100,7 @@ class RequestMiddleware:
 
         try:
             self._check_admission(scope, caller)
-            await self._routes(scope, receive, send_with_id)
+            await self._application(scope)(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
             problem = _problem(error, scope)
             if started:
@@ -105,6 +111,14 @@ class RequestMiddleware:
                 caller.leave()
         if problem is not None:
             await self._refuse(problem, scope, receive, send_with_id)
+
+    def _application(self, scope: Scope) -> ASGIApp:
+        """Return the route of a submission, which needs none of what the router does, or the router."""
+        route = self._submissions.get(scope["path"]) if scope["method"] == "POST" else None
+        if route is None:
+            return self._routes
+        scope["route"] = route
+        return route.app
 
     async def _refuse(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
         problem.__context__ = None  # it would keep the body in memory until the response is sent

@@ -105,7 +105,7 @@ def warn_of_repair(value: str, info: ValidationInfo, *, at: str = "") -> None:
 
 def is_repaired(value: str, info: ValidationInfo) -> bool:
     """Return true if the value may have had a lone surrogate."""
-    return _context(info).repaired and REPLACEMENT in value
+    return REPLACEMENT in value and _context(info).repaired
 
 
 def address(value: Any, info: ValidationInfo, at: str = "") -> Address:
