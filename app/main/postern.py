@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from socket import gethostname
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -39,7 +39,9 @@ from app.store.db.disk_guard import DiskGuard, ReserveTooLargeError
 from app.store.db.engine import database_file
 from app.store.records import WorkHint
 from app.webhooks.dispatcher import WebhookDispatcher
-from app.webhooks.sender import WebhookSender
+
+if TYPE_CHECKING:
+    from app.webhooks.sender import WebhookSender
 
 
 class Postern:
@@ -128,10 +130,14 @@ class Postern:
         stack.push_async_callback(self.disk.stop)
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, single_node: bool) -> None:
-        sender = WebhookSender(self.clock, tls.context(None), allow_private=self.settings.webhook_private_addresses)
-        webhooks = WebhookDispatcher(self.store, self.clock, sender)
+        webhooks = WebhookDispatcher(self.store, self.clock, self._webhook_sender)
         await webhooks.start(single_node=single_node)
         stack.push_async_callback(webhooks.stop, self.settings.drain_seconds)
+
+    def _webhook_sender(self) -> "WebhookSender":
+        from app.webhooks.sender import WebhookSender  # noqa: PLC0415 - it imports httpcore
+
+        return WebhookSender(self.clock, tls.context(None), allow_private=self.settings.webhook_private_addresses)
 
     async def _publish_expiry(self, notice: ExpiryNotice) -> None:
         what = credential_event(

@@ -8,8 +8,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
-
 from app import logs, tracing
 from app.background import run_periodically
 from app.clock import Clock
@@ -222,6 +220,12 @@ class MailboxWorker:
             logs.lease_lost(finished.claimed.id, mailbox=finished.claimed.mailbox, where="at settling")
 
     async def _settle_again(self, finished: Finished) -> bool:
+        from tenacity import (  # noqa: PLC0415 - needed after an error of the database alone
+            AsyncRetrying,
+            retry_if_exception_type,
+            wait_exponential_jitter,
+        )
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailableError),
             wait=wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1),

@@ -7,7 +7,9 @@ when its lease expires, under the same id. Several processes may dispatch at the
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app import logs, metrics
 from app.background import run_periodically
@@ -16,7 +18,9 @@ from app.mail import retry_schedule
 from app.mail.webhook.rules import MAX_RETRY_AFTER, redelivery_delay
 from app.store import Store, StoreUnavailableError
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, Webhook
-from app.webhooks.sender import WebhookResponse, WebhookSender
+
+if TYPE_CHECKING:
+    from app.webhooks.sender import WebhookResponse, WebhookSender
 
 POLL_INTERVAL = 1.0  # real seconds between polls for due deliveries
 LEASE_SECONDS = 30.0  # real seconds, longer than an attempt can take
@@ -44,7 +48,7 @@ class EndpointState:
         limit = 1 if self.failing else CLAIM_BATCH
         return 0 if now < self.paused_until or self.in_flight > limit // 2 else limit - self.in_flight
 
-    def record_result(self, response: WebhookResponse, now: float) -> None:
+    def record_result(self, response: "WebhookResponse", now: float) -> None:
         """Update the state from one response."""
         self.failing = not 200 <= response.status < 300
         if response.status not in _UNREACHED:
@@ -58,10 +62,12 @@ class EndpointState:
 class WebhookDispatcher:
     """Tasks that deliver webhooks, and the order in which they stop."""
 
-    def __init__(self, store: Store, clock: Clock, sender: WebhookSender) -> None:
+    def __init__(self, store: Store, clock: Clock, make_sender: "Callable[[], WebhookSender]") -> None:
+        """`make_sender` is called in a thread before the first delivery: few processes need its HTTP client."""
         self._store = store
         self._clock = clock
-        self._sender = sender
+        self._make_sender = make_sender
+        self._sender: WebhookSender | None = None
         self._endpoints: dict[object, EndpointState] = defaultdict(EndpointState)
         self._attempts: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -95,7 +101,8 @@ class WebhookDispatcher:
         for task in self._attempts:
             task.cancel()
         await asyncio.gather(*self._attempts, return_exceptions=True)
-        await self._sender.close()
+        if self._sender is not None:
+            await self._sender.close()
 
     async def _advance(self) -> None:
         now, moment = self._clock.now(), asyncio.get_running_loop().time()
@@ -103,9 +110,11 @@ class WebhookDispatcher:
             await self._store.write_delay_notices(now)
             self._delays_checked_at = moment + POLL_INTERVAL
         for webhook in await self._store.webhooks_with_work(now):
-            await self._claim(webhook, now)
+            if self._sender is None:
+                self._sender = await asyncio.to_thread(self._make_sender)
+            await self._claim(webhook, self._sender, now)
 
-    async def _claim(self, webhook: Webhook, now: float) -> None:
+    async def _claim(self, webhook: Webhook, sender: "WebhookSender", now: float) -> None:
         endpoint = self._endpoints[webhook.id]
         limit = min(endpoint.capacity(now), MAX_IN_FLIGHT - len(self._attempts))
         if limit < 1:
@@ -113,14 +122,16 @@ class WebhookDispatcher:
         lease_until = now + LEASE_SECONDS * self._clock.speed
         for due in await self._store.claim_deliveries(webhook.id, limit, now, lease_until):
             endpoint.in_flight += 1
-            task = asyncio.create_task(self._attempt(webhook, endpoint, due))
+            task = asyncio.create_task(self._attempt(webhook, sender, endpoint, due))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
 
-    async def _attempt(self, webhook: Webhook, endpoint: EndpointState, due: ClaimedDelivery) -> None:
+    async def _attempt(
+        self, webhook: Webhook, sender: "WebhookSender", endpoint: EndpointState, due: ClaimedDelivery
+    ) -> None:
         started = self._clock.monotonic()
         try:
-            response = await self._sender.send(webhook, due)
+            response = await sender.send(webhook, due)
             now = self._clock.now()
             endpoint.record_result(response, now)
             result = classify(due, response, now, random.uniform(-1, 1))  # noqa: S311 - jitter needs no secrecy
@@ -136,7 +147,7 @@ class WebhookDispatcher:
                 self._wake.set()
 
 
-def classify(due: ClaimedDelivery, response: WebhookResponse, now: float, jitter: float) -> DeliveryResult:
+def classify(due: ClaimedDelivery, response: "WebhookResponse", now: float, jitter: float) -> DeliveryResult:
     """Return the result of an attempt. Only 2xx is a success, not a redirect. `jitter` is in -1..1. Pure."""
     attempt = DeliveryAttempt(now, response.status, response.text)
     if 200 <= response.status < 300:

@@ -27,6 +27,7 @@ NOT_OF_SERVE = {
         "charset_normalizer",
         "cryptography",
         "dns",
+        "httpcore",
         "httpx",
         "jinja2",
         "mako",
@@ -34,7 +35,8 @@ NOT_OF_SERVE = {
         "opentelemetry.exporter",
         "opentelemetry.sdk",
     ),
-    *("psycopg", "pygments", "requests", "rich", "structlog", "trustme", "urllib3"),
+    *("psycopg", "pygments", "requests", "rich", "sqlalchemy.dialects.postgresql", "standardwebhooks", "structlog"),
+    *("tenacity", "trustme", "urllib3"),
 }
 SERVE = """
 import atexit, sys

@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from uuid import UUID
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from app.store.db.engine import create_file, database_file, write_engine
 from app.store.errors import SchemaTooNewError, StoreUnavailableError, StoreUnreachableError
+from app.store.schema import allowances, metadata
 
 # By the names of the files: the import of Alembic takes as long as the rest of the store, and few starts migrate.
 REVISIONS = sorted(file.name.partition("_")[0] for file in Path(__file__).parent.glob("versions/[0-9]*.py"))
@@ -33,7 +35,9 @@ def migrate(url: str) -> str:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         current = _revision(connection)
         _refuse_unknown(current)
-        if current != NEWEST:
+        if current is None and file is not None:
+            _create(connection)
+        elif current != NEWEST:
             from app.store.migrations.upgrade import upgrade  # noqa: PLC0415 - it imports Alembic
 
             upgrade(connection)
@@ -59,6 +63,16 @@ def revisions(url: str) -> tuple[str | None, str]:
 def is_current(connection: Connection) -> bool:
     """Return whether the database has the schema of this build; another version may have migrated it since."""
     return _revision(connection) == NEWEST
+
+
+def _create(connection: Connection) -> None:
+    """Create all tables at the newest revision: the migrations would lead to the same, and take as long as the rest of
+    the start. Only of an embedded database: PostgreSQL's tables have options that are not part of the metadata."""
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(allowances), {"id": UUID(int=0), "recipients": 0, "until": 1e18})  # as revision 0005
+    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+    connection.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:newest)"), {"newest": NEWEST})
 
 
 @contextmanager
