@@ -7,6 +7,7 @@ that a caller sends never becomes a label.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prometheus_client import (
     CollectorRegistry,
@@ -110,6 +111,25 @@ _disk_reserve = Gauge(
     "Free space below which no email is accepted; 0 over PostgreSQL.",
     registry=_registry,
 )
+_trace_rows = Counter(
+    "postern_trace_rows", "Rows of Exchange's message trace, by what they matched.", ["match"], registry=_registry
+)
+_deliveries = Counter(
+    "postern_deliveries", "Recipients whose delivery changed to this state.", ["state"], registry=_registry
+)
+_duplicates = Counter("postern_duplicates", "Emails that Exchange's message trace contains twice.", registry=_registry)
+_trace_lag = Gauge(
+    "postern_trace_lag_seconds",
+    "Time since which the message trace of the tenant has not been read by this process.",
+    ["tenant"],
+    registry=_registry,
+)
+_trace_requests_left = Gauge(
+    "postern_trace_requests_left",
+    "Requests to the message trace that can be sent without waiting.",
+    ["tenant"],
+    registry=_registry,
+)
 _alerts = Counter("postern_troubles", "Warnings and errors in the log, by event.", ["event"], registry=_registry)
 
 # Start at 0: an alert on a series that does not exist yet would miss its first event.
@@ -131,7 +151,9 @@ __all__ = [
     "credential_ends",
     "declare_alerts",
     "deferred",
+    "delivery_reported",
     "disk_measured",
+    "duplicate_seen",
     "expose",
     "failed",
     "held",
@@ -140,6 +162,9 @@ __all__ = [
     "relayed",
     "token_requested",
     "token_stored",
+    "trace_measured",
+    "trace_released",
+    "trace_row",
     "unknown_reply",
     "verdict_reached",
     "webhook_sent",
@@ -222,6 +247,34 @@ def credential_ends(mailbox: str, what: str, at: float) -> None:
 def webhook_sent(outcome: str) -> None:
     """Count a settled POST of an event to a webhook."""
     _webhook_posts.labels(outcome).inc()
+
+
+def trace_row(match: str) -> None:
+    """Count a row of the message trace."""
+    _trace_rows.labels(match).inc()
+
+
+def delivery_reported(state: str) -> None:
+    """Count a recipient whose delivery changed to this state."""
+    _deliveries.labels(state).inc()
+
+
+def duplicate_seen() -> None:
+    """Count an email that Exchange has twice."""
+    _duplicates.inc()
+
+
+def trace_measured(tenant: str, *, lag: float, requests_left: int) -> None:
+    """Record the lag of the reader in seconds, and the requests that it may send."""
+    _trace_lag.labels(tenant).set(max(0.0, lag))
+    _trace_requests_left.labels(tenant).set(requests_left)
+
+
+def trace_released(tenant: str) -> None:
+    """Remove the lag of a reader: another process reads this tenant."""
+    for gauge in (_trace_lag, _trace_requests_left):
+        with suppress(KeyError):
+            gauge.remove(tenant)
 
 
 def disk_measured(free: int, reserve: int) -> None:

@@ -21,10 +21,14 @@ class OAuthFactory:
 
     def credentials(self, settings: MailboxSettings) -> OAuth:
         """Return the credentials of the mailbox."""
+        return OAuth(settings.mailbox, self.tokens(settings))
+
+    def tokens(self, settings: MailboxSettings) -> TokenSource:
+        """Return the token source of the mailbox's app."""
         app = _app(settings)
         if app not in self._tokens:
             self._tokens[app] = TokenSource(_grant(settings), self._clock)
-        return OAuth(settings.mailbox, self._tokens[app])
+        return self._tokens[app]
 
 
 def _app(settings: MailboxSettings) -> tuple[Hashable, ...]:

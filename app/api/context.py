@@ -46,4 +46,5 @@ class ApiContext:
     metrics_text: Callable[[], Awaitable[bytes]] | None  # text of GET /metrics; None: /metrics has its own port
     take_disk: Callable[[int], bool] = lambda _: True  # whether the disk has space for so many more bytes
     allow_private_webhooks: bool = False  # allow webhooks to private addresses and over plain HTTP
+    traced: bool = False  # Exchange's message trace is read
     root_path: str = ""  # path prefix of a gateway, which may remove it or not

@@ -21,7 +21,7 @@ from app.mail.message.address import AddressError
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.erase import EraseOutcome
-from app.store.records import AttemptRecord, Change, Email
+from app.store.records import AttemptRecord, Change, Email, RecipientRecord
 
 commands = typer.Typer(no_args_is_help=True)
 _MAX_LISTED = 100  # ids in an error message
@@ -185,11 +185,18 @@ def _as_json(email: Email, explanation: Explanation) -> dict[str, Any]:
         "possible_duplicate": email.possible_duplicate,
         "content_removed_at": timestamp(email.content_removed_at),
         "explanation": asdict(explanation),
-        "recipients": [
-            {"address": one.address, "state": str(one.state), "reply": one.reply} for one in email.recipients
-        ],
+        "recipients": [_recipient(one) for one in email.recipients],
         "attempts": [_attempt(attempt) for attempt in email.attempts],
     }
+
+
+def _recipient(one: RecipientRecord) -> dict[str, Any]:
+    shown: dict[str, Any] = {"address": one.address, "state": str(one.state), "reply": one.reply}
+    if one.delivery is not None:
+        shown["delivery"] = str(one.delivery.state)
+        shown["cause"] = one.delivery.cause.text or None
+        shown["trace_id"] = str(one.delivery.network_id)
+    return shown
 
 
 def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
@@ -228,4 +235,10 @@ def _facts(email: Email, explanation: Explanation) -> dict[str, Any]:
     if email.content_removed_at:
         facts["content"] = f"removed {timestamp(email.content_removed_at)}"
     facts |= {"explanation": explanation.summary, "fix": explanation.fix}
-    return facts | {one.address: f"{one.state}  {one.reply or ''}" for one in email.recipients}
+    return facts | {one.address: _recipient_text(one) for one in email.recipients}
+
+
+def _recipient_text(one: RecipientRecord) -> str:
+    if one.delivery is None:
+        return f"{one.state}  {one.reply or ''}"
+    return f"{one.state}, {one.delivery.state}  {one.delivery.cause.text or one.reply or ''}"

@@ -22,6 +22,7 @@ ALERT_EVENTS = (
     "email.lease_lost",
     "email.reclaimed",
     "email.expired",
+    "email.duplicate",
     "console.refused",
     "mailbox.lost",
     "mailbox.paused",
@@ -36,6 +37,7 @@ ALERT_EVENTS = (
     "key.ignored",
     "disk.almost_full",
     "store.awaited",
+    "trace.failed",
     "traces.lost",
     "store.failed",
 )
@@ -341,6 +343,21 @@ def disk_almost_full(*, free: int, reserve: int) -> None:
 def disk_has_room(*, free: int, reserve: int) -> None:
     """The database's disk has free space again, and emails are accepted. Bytes."""
     _log.info("disk.has_room", free=free, reserve=reserve)
+
+
+def duplicate_seen(email: UUID) -> None:
+    """Exchange's message trace contains the email twice: it was delivered twice."""
+    _log.warning("email.duplicate", email=email)
+
+
+def trace_failed(tenant: str, *, reason: str) -> None:
+    """Exchange's message trace could not be read; the next pass reads what is missing."""
+    _log.warning("trace.failed", tenant=tenant, reason=reason)
+
+
+def trace_unseen(emails: int) -> None:
+    """Held emails are not in Exchange's message trace: a person may retry them."""
+    _log.info("trace.unseen", emails=emails)
 
 
 def traces_lost(*, reason: str) -> None:

@@ -68,6 +68,11 @@ def erase_payload(kept: str, mail_from: str, identity: str, placeholders: Mappin
     if "failed" in data:
         reason = data["failed"]["reason"]
         data["failed"]["reason"] = reason if reason == "expired" else erase_reply(reason) or ERASED.summary
+    if "bounce" in data:
+        data["bounce"]["diagnosticCode"] = [erase_reply(one) or "" for one in data["bounce"]["diagnosticCode"]]
+    if delivery := relay.get("delivery"):
+        delivery["recipient"] = placeholders.get(delivery["recipient"].lower(), ADDRESS)
+        delivery["cause"] = erase_reply(delivery["cause"])
     relay["explanation"] = {"summary": ERASED.summary, "fix": ERASED.fix}
     for one in relay["recipients"]:
         one["address"] = placeholders.get(one["address"].lower(), ADDRESS)

@@ -1,10 +1,13 @@
 """Explanation (summary and fix) of every state of a message and of a mailbox. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from app.mail.delivery.bounce import Cause
+from app.mail.delivery.states import ARRIVED, DeliveryState
 from app.mail.erasure import ERASED
 from app.mail.lifecycle import WAITING_STATES, MessageState
 from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.office365.bounces.lookup import explain_bounce
 from app.mail.outcome.verdict import Explanation
 from app.mail.times import minute_text
 
@@ -14,6 +17,19 @@ ACTIVE = Explanation("It is being sent now.", _NOTHING)
 SENT = Explanation(
     "Office 365 has accepted the email. This does not mean that it was delivered.",
     "Nothing to do. To see whether it was delivered, search Message trace (Exchange admin center) for its Message-ID.",
+)
+DELIVERED = Explanation(
+    "The email was delivered: the server of every recipient has accepted it, according to Exchange's message trace.",
+    "Nothing to do.",
+)
+TWICE = Explanation(
+    "Exchange has accepted this email twice: its message trace contains two messages with its Message-ID, and the "
+    "recipient has two copies.",
+    "Nothing to do. To rule this out for further emails, submit them with on_unknown: hold.",
+)
+QUARANTINED = Explanation(
+    "Exchange has put the email into quarantine for a recipient.",
+    "An administrator can release it at https://security.microsoft.com under Review, Quarantine.",
 )
 CANCELLED = Explanation("It was cancelled before it was sent.", "If it is needed after all, submit it again.")
 DEFERRED = Explanation("It has not been sent yet.", "Nothing to do: Postern tries again automatically.")
@@ -62,6 +78,33 @@ def explain(
     if recorded is None or state in _BEFORE_ATTEMPT:
         recorded = SENT if relayed and state is MessageState.DONE else _OTHER[state]
     return recorded if content_stored or relayed else Explanation(recorded.summary, _SUBMIT_AGAIN)
+
+
+def explain_cause(state: DeliveryState, cause: Cause) -> str | None:
+    """Return the meaning of the cause of a bounce or a delay in plain words; None for other states."""
+    if state not in (DeliveryState.BOUNCED, DeliveryState.DELAYED):
+        return None
+    return explain_bounce(cause.code, cause.text).rule.explanation.summary
+
+
+def explain_delivery(
+    relayed: Explanation, deliveries: Sequence[tuple[DeliveryState, Cause, bool] | None]
+) -> Explanation:
+    """Return the explanation of a relayed email from its deliveries: state, cause, and whether there are two copies.
+
+    A recipient without a report has None. `relayed` is the explanation without any report.
+    """
+    known = [one for one in deliveries if one is not None]
+    if any(twice for _, _, twice in known):
+        return TWICE
+    for state, cause, _ in known:
+        if state is DeliveryState.BOUNCED:
+            return explain_bounce(cause.code, cause.text).rule.explanation
+        if state is DeliveryState.QUARANTINED:
+            return QUARANTINED
+    if relayed == SENT and len(known) == len(deliveries) and all(state in ARRIVED for state, _, _ in known):
+        return DELIVERED
+    return relayed
 
 
 def explain_mailbox(name: str, condition: MailboxCondition) -> Explanation:

@@ -45,6 +45,8 @@ class LastEvent(StrEnum):
     DELIVERY_DELAYED = "delivery_delayed"
     FAILED = "failed"
     CANCELED = "canceled"
+    DELIVERED = "delivered"  # to every recipient, according to Exchange's message trace
+    BOUNCED = "bounced"  # for one recipient at least
 
 
 class Event(StrEnum):
@@ -167,6 +169,15 @@ RESTORED = Explanation(
 CONFIRMED = Explanation(
     "The connection was lost before Exchange replied. An operator has confirmed that the email was delivered.",
     "Nothing to do.",
+)
+TRACED = Explanation(
+    "The connection was lost before Exchange replied. Exchange's message trace contains the email: it was accepted.",
+    "Nothing to do.",
+)
+UNSEEN = Explanation(
+    "The connection was lost before Exchange replied, and Exchange has not seen the email: its message trace does not "
+    "contain it.",
+    "Retry the email (`postern emails retry <id>`): it is not sent twice. Or cancel it.",
 )
 ASSUMED_SENT = Explanation(
     "The connection was lost before Exchange replied. The email counts as sent because its on_unknown is assume_sent.",

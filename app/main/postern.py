@@ -95,6 +95,7 @@ class Postern:
         self._start_health_monitor(stack, self._add_mailboxes(stack))
         await self._start_metrics(stack)
         await self._start_relay(stack)
+        self._start_trace(stack)
         self._start_retention(stack)
         self._mount_routes(middleware)
         stack.push_async_callback(middleware.close)
@@ -187,6 +188,16 @@ class Postern:
             stack.push_async_callback(self.coordinator.stop, self.settings.drain_seconds)
             await self.coordinator.start()
 
+    def _start_trace(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        if not settings.trace or settings.role == "api":
+            return
+        from app.main.trace import trace_readers  # noqa: PLC0415 - it imports MSAL
+
+        for reader in trace_readers(settings, self.store, self.clock):
+            reader.start()
+            stack.push_async_callback(reader.stop)
+
     def _start_retention(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         keep = RetentionPeriods(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
@@ -261,6 +272,7 @@ class Postern:
             metrics_text=self._metrics_exporter.text if settings.metrics_port is None else None,
             take_disk=self.disk.take,
             allow_private_webhooks=settings.webhook_private_addresses,
+            traced=settings.trace,
             root_path=settings.root_path,
         )
 

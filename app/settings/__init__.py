@@ -21,11 +21,13 @@ from app.mail.routing import Routes
 from app.operator_errors import ConfigurationError
 from app.secret_text import strip
 from app.settings import database, validators
+from app.settings.credential import Secret, check_client, check_client_secret, check_tenant
 from app.settings.location import PREFIX
 from app.settings.mailbox import MailboxSettings
 from app.settings.pools import PoolSettings, complete_pools, routes
 from app.settings.secret_files import FileSecret, SourceError, check_secret, from_environment, given, secrets
 from app.settings.toml_file import CONFIG, from_file
+from app.settings.trace import GRAPH, check_graph_url, check_trace
 from app.settings.unknown_names import Names, check_names
 
 __all__ = [
@@ -164,6 +166,26 @@ class Settings(StoreSettings, MailboxSettings):
     webhook_private_addresses: bool = Field(
         False, description="Allow webhooks to private addresses, and by plain http."
     )
+    trace: bool = Field(
+        False,
+        description="Read Exchange's message trace, so that delivered and bounced mail is reported. The app needs the "
+        "permission `ExchangeMessageTrace.Read.All`, which covers the metadata of all mail of the tenant.",
+    )
+    trace_tenant_id: Annotated[str | None, AfterValidator(check_tenant)] = Field(
+        None, description="The Directory (tenant) ID of an app for the message trace; by default the mailboxes' app."
+    )
+    trace_client_id: Annotated[str | None, AfterValidator(check_client)] = Field(
+        None, description="The Application (client) ID of this app."
+    )
+    trace_client_secret: Annotated[Secret, AfterValidator(check_client_secret)] = Field(
+        None, description="The client secret of this app."
+    )
+    trace_settle_hours: Annotated[float, Field(ge=1, le=168)] = Field(
+        24.0,
+        description="Hours after which an email that is held with an unknown outcome and is not in the trace counts "
+        "as not seen by Exchange.",
+    )
+    graph_url: Annotated[str, AfterValidator(check_graph_url)] = Field(GRAPH, description="Address of Microsoft Graph.")
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         25.0, description="Seconds that a stop waits for messages in flight."
     )
@@ -185,7 +207,11 @@ class Settings(StoreSettings, MailboxSettings):
     def _whole(cls, given: tuple[PoolSettings, ...], so_far: ValidationInfo) -> tuple[PoolSettings, ...]:
         """Complete the pools. Fields are validated in order: an error of another setting is reported instead."""
         complete = so_far.data.keys() >= cls.model_fields.keys() - {"pools"}
-        return complete_pools(given, so_far.data) if complete else given
+        if not complete:
+            return given
+        pools = complete_pools(given, so_far.data)
+        check_trace(pools, so_far.data)
+        return pools
 
     @property
     def routes(self) -> Routes:

@@ -47,20 +47,22 @@ CLOUDS = {
 _WORLDWIDE = CLOUDS["worldwide"]
 
 
-def _tenant(value: str | None) -> str | None:
+def check_tenant(value: str | None) -> str | None:
+    """Return the Directory (tenant) ID. Raises a setting error."""
     if value is None or _GUID.fullmatch(value) or _DOMAIN.fullmatch(value):
         return value
     what = "is for users of any organization" if value.lower() in _FOR_ALL else "is neither an id nor a domain"
     raise setting_error(None, what, "Give the Directory (tenant) ID of the app's Overview at " + _ENTRA)
 
 
-def _client(value: str | None) -> str | None:
+def check_client(value: str | None) -> str | None:
+    """Return the Application (client) ID. Raises a setting error."""
     if value is None or _GUID.fullmatch(value):
         return value
     raise setting_error(None, "is no id", "Give the Application (client) ID of the app's Overview at " + _ENTRA)
 
 
-def _client_secret(value: Any) -> Any:
+def check_client_secret(value: Any) -> Any:
     """Refuse the secret's id, which Entra ID shows in the column beside the secret."""
     if value is not None and _GUID.fullmatch(value.get_secret_value()):
         raise setting_error(None, "is the secret's id", "Give its Value, which is shown only once, when it is made")
@@ -114,16 +116,16 @@ class CredentialSettings(BaseModel):
     """Fields for the login of one mailbox."""
 
     password: Secret = Field(None, description="Its password or App Password (AUTH LOGIN).")
-    tenant_id: Annotated[str | None, AfterValidator(_tenant)] = Field(
+    tenant_id: Annotated[str | None, AfterValidator(check_tenant)] = Field(
         None, description="OAuth 2.0: the Directory (tenant) ID."
     )
-    client_id: Annotated[str | None, AfterValidator(_client)] = Field(
+    client_id: Annotated[str | None, AfterValidator(check_client)] = Field(
         None, description="OAuth 2.0: the app's Application (client) ID; or that of a user-assigned managed identity."
     )
-    client_secret: Annotated[Secret, AfterValidator(_client_secret)] = Field(
+    client_secret: Annotated[Secret, AfterValidator(check_client_secret)] = Field(
         None, description="OAuth 2.0 by a client secret: its Value. From a file, it is read again when it changes."
     )
-    client_secret_next: Annotated[Secret, AfterValidator(_client_secret)] = Field(
+    client_secret_next: Annotated[Secret, AfterValidator(check_client_secret)] = Field(
         None, description="A second client secret for the days of a rotation: used when the first is refused."
     )
     client_certificate: Annotated[Path | None, AfterValidator(_readable)] = Field(

@@ -21,7 +21,7 @@ from app.store.db.dialect import execute_many
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.retention import BATCH_BYTES, BATCH_SIZE
-from app.store.schema import attempts, contents, messages, recipients, webhook_deliveries, webhook_events
+from app.store.schema import attempts, contents, messages, recipients, traces, webhook_deliveries, webhook_events
 
 SCAN_LIMIT = 1_000  # messages compared in one search
 
@@ -66,7 +66,7 @@ class Found:
 
 
 _m, _r, _a = messages.c, recipients.c, attempts.c
-_d, _e = webhook_deliveries.c, webhook_events.c
+_t, _d, _e = traces.c, webhook_deliveries.c, webhook_events.c
 _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
 _IDS_AS_TEXT: BindParameter[list[str]] = bindparam("hex", expanding=True)
 _OF: BindParameter[UUID] = bindparam("of")
@@ -77,6 +77,7 @@ _FOUND = (
     .order_by(_m.id)
     .with_for_update()
 )
+_TRACES = select(_t.message_id, _t.address, _t.cause).where(_t.message_id.in_(_IDS))
 _RECIPIENTS = select(recipients).where(_r.message_id.in_(_IDS))
 _ATTEMPTS = select(_a.message_id, _a.number, _a.replies, _a.verdicts).where(_a.message_id.in_(_IDS))
 _DELIVERIES = select(_d.number, _d.subject, _d.event_id, _d.history).where(_d.subject.in_(_IDS_AS_TEXT))
@@ -89,6 +90,7 @@ _RECIPIENTS_OF_PART = select(_r.message_id, _r.address).where(
 _REMOVE_CONTENT = delete(contents).where(contents.c.message_id == _OF)
 _ERASE_MESSAGE = update(messages).where(_m.id == _OF).values(coalesce=None)
 _ERASE_RECIPIENT = update(recipients).where(_r.message_id == _OF, _r.address == bindparam("was"))
+_ERASE_TRACE = update(traces).where(_t.message_id == _OF, _t.address == bindparam("was"))
 _ERASE_ATTEMPT = (
     update(attempts).where(_a.message_id == _OF, _a.number == bindparam("which")).values(detail=None, dialogue=[])
 )
@@ -167,11 +169,13 @@ def _erase(connection: Connection, chosen: Mapping[UUID, _Row], now: float) -> N
             {"of": row.message_id, "was": row.address, "address": new, "reply": erasure.erase_reply(row.reply)}
         )
     erased = {id: _message(row, [*placeholders[id]], now) for id, row in chosen.items()}
+    traced = [_trace(row, placeholders[row.message_id]) for row in connection.execute(_TRACES, ids)]
     tried = [_attempt(row, placeholders[row.message_id]) for row in connection.execute(_ATTEMPTS, ids)]
     execute_many(connection, _REMOVE_CONTENT, [{"of": id} for id in chosen])
     execute_many(connection, _ERASE_MESSAGE, [*erased.values()])
     execute_many(connection, _ERASE_RECIPIENT, changed)
     execute_many(connection, _ERASE_ATTEMPT, tried)
+    execute_many(connection, _ERASE_TRACE, traced)
     _erase_events(connection, chosen, {id: values["message_id"] for id, values in erased.items()}, placeholders)
 
 
@@ -183,6 +187,11 @@ def _message(row: _Row, addresses: Sequence[str], now: float) -> dict[str, Any]:
         "explanation": _MARK,
         "content_removed_at": now if row.content_removed_at is None else row.content_removed_at,
     }
+
+
+def _trace(row: _Row, placeholders: Mapping[str, str]) -> dict[str, Any]:
+    address = placeholders.get(row.address, erasure.ADDRESS)
+    return {"of": row.message_id, "was": row.address, "address": address, "cause": erasure.erase_reply(row.cause) or ""}
 
 
 def _attempt(row: _Row, placeholders: Mapping[str, str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from app.store.queue import (
     takeover,
 )
 from app.store.suppressions import entries
+from app.store.trace import apply, readers, unseen
 from app.store.webhooks import deliveries, endpoints, outbox
 
 _IN_ORDER: Sequence[Verb[Any, Any]] = (
@@ -69,6 +70,11 @@ _IN_ORDER: Sequence[Verb[Any, Any]] = (
     settle.mark_dot,
     settle.renew,
     settle.settle,
+    readers.hold,
+    readers.advance,
+    readers.release,
+    apply.apply,
+    unseen.mark_unseen,
     entries.add,
     entries.remove,
     takeover.acquire,

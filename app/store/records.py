@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from app.frozen import frozen
+from app.mail.delivery.bounce import Cause
+from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import ActiveMessage, MessageState, RecipientState
 from app.mail.message.message import Envelope, Lane, Message, OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
@@ -151,12 +153,24 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """Delivery to a recipient as Exchange's message trace reported it at `at`. `network_id` is Exchange's id."""
+
+    state: DeliveryState
+    at: float
+    network_id: UUID
+    cause: Cause
+    duplicate_id: UUID | None = None  # of a second message with the same Message-ID and recipient
+
+
+@dataclass(frozen=True, slots=True)
 class RecipientRecord:
-    """One stored recipient."""
+    """One stored recipient. `delivery` None: the message trace has reported nothing."""
 
     address: str
     state: RecipientState
     reply: str | None
+    delivery: DeliveryRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

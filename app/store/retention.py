@@ -15,7 +15,16 @@ from app.store.db.dialect import execute_many
 from app.store.db.verb import each
 from app.store.keys import audit
 from app.store.queue.accept import IDEMPOTENCY_RETENTION
-from app.store.schema import CONTENT_REMOVED, ENDED_WITH_CONTENT, attempts, contents, idempotency, messages, recipients
+from app.store.schema import (
+    CONTENT_REMOVED,
+    ENDED_WITH_CONTENT,
+    attempts,
+    contents,
+    idempotency,
+    messages,
+    recipients,
+    traces,
+)
 from app.store.suppressions import entries
 from app.store.webhooks import deliveries
 
@@ -61,7 +70,12 @@ _REMOVE_CONTENT = delete(contents).where(contents.c.message_id == bindparam("of"
 _MARK = update(messages).where(_m.id == bindparam("of"))
 _REMOVE = tuple(  # in this order, so that no foreign key causes another search
     delete(table).where(column == bindparam("of"))
-    for table, column in ((recipients, recipients.c.message_id), (attempts, attempts.c.message_id), (messages, _m.id))
+    for table, column in (
+        (traces, traces.c.message_id),
+        (recipients, recipients.c.message_id),
+        (attempts, attempts.c.message_id),
+        (messages, _m.id),
+    )
 )
 _REMOVE_KEY = delete(idempotency).where(
     *(_k.key_id == bindparam("of"), _k.endpoint == bindparam("at"), _k.key == bindparam("name")),

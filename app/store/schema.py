@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal_column,
 )
 
+from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import WAITING_STATES, MessageState, RecipientState
 
 metadata = MetaData()
@@ -289,6 +290,33 @@ webhook_deliveries = Table(
     Column("history", JSON, nullable=False),  # latest tries: time, status, answer
 )
 
+traces = Table(
+    "traces",  # what Exchange's message trace reported of a recipient; a row from the first report on
+    metadata,
+    Column("message_id", Uuid, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("at", Double, nullable=False),  # time at which Postern read the state
+    Column("network_id", Uuid, nullable=False),  # Exchange's id of the message
+    Column("code", Text, nullable=False),  # enhanced status code of a bounce or delay, or ""
+    Column("cause", Text, nullable=False),
+    Column("duplicate_id", Uuid),  # network id of a second message with the same Message-ID and recipient
+    sqlite_with_rowid=False,
+)
+
+trace_readers = Table(
+    "trace_readers",  # readers of the message trace, one for each tenant
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("holder", Uuid),  # the replica that reads
+    Column("token", BigInteger, nullable=False),  # fencing token: grows with every change of the holder
+    Column("until", Double, nullable=False),  # of the holder's lease, by the database's clock
+    Column("watermark", Double),  # every row received until then (by Exchange's clock) has been read
+    Column("swept_at", Double),  # latest pass over older rows
+    Column("requests", JSON, nullable=False),  # of the last minutes: time (by Exchange's clock) and number
+    sqlite_with_rowid=False,
+)
+
 delay_notices = Table(
     "patience",  # times of delay events; only while a webhook subscribes to them
     metadata,
@@ -307,6 +335,9 @@ ENDED_WITH_CONTENT = messages.c.ended_at.is_not(None) & messages.c.content_remov
 CONTENT_REMOVED = messages.c.content_removed_at.is_not(None)
 SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
 FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
+# Postern's own Message-IDs begin with the id, which is a UUIDv7; only the callers' have an index.
+CALLERS_MESSAGE_ID = literal_column("(substr(message_id, 37, 1) <> '@' OR substr(message_id, 15, 1) <> '7')", Boolean)
+BOUNCED = traces.c.state == literal_column(f"'{DeliveryState.BOUNCED}'")
 PENDING_DELIVERY = webhook_deliveries.c.state == literal_column("'pending'")
 FAILED_DELIVERY = webhook_deliveries.c.state == literal_column("'failed'")
 EXPIRING_SUPPRESSION = suppressions.c.expires_at.is_not(None)
@@ -346,6 +377,13 @@ Index(
     *(recipients.c.state, recipients.c.message_id),
     sqlite_where=FAILED,
 )
+Index(
+    "messages_callers_message_id",
+    messages.c.message_id,
+    sqlite_where=CALLERS_MESSAGE_ID,
+    postgresql_where=CALLERS_MESSAGE_ID,
+)
+Index("traces_bounced", *(traces.c.state, traces.c.message_id), sqlite_where=BOUNCED, postgresql_where=BOUNCED)
 Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)

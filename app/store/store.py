@@ -62,6 +62,7 @@ from app.store.records import (
     WorkHint,
 )
 from app.store.replica_store import ReplicaStore
+from app.store.trace_store import TraceStore
 from app.store.webhooks import deliveries, endpoints, outbox
 from app.store.webhooks.records import ClaimedDelivery, Delivery, DeliveryResult, Revision, Rotation, Webhook
 
@@ -74,13 +75,16 @@ def _jitter() -> float:
 
 
 class Store(AdminStore):
-    """An open store; `Store.open` makes one. `replicas` has the verbs by which replicas share mailboxes."""
+    """An open store; `Store.open` makes one. `replicas` has the verbs by which replicas share mailboxes,
+    `traces` those of the reader of Exchange's message trace.
+    """
 
     def __init__(self, writer: Writer, reader: Reader, channel: NotifyChannel) -> None:
         super().__init__(writer, reader)
         self._writer = writer
         self._reader = reader
         self._channel = channel
+        self.traces = TraceStore(writer, reader)
         self.replicas = ReplicaStore(writer, _jitter, partial(channel.notify, FREE))
 
     @classmethod

@@ -73,7 +73,7 @@ class Stage:
 
     @cached_property
     def sink(self) -> "Sink":
-        """Upstream server that all contestants share."""
+        """The one upstream of everybody."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_file))
         chain = self.folder / "sink.pem"
@@ -89,7 +89,7 @@ class Stage:
 
     @property
     def ca_file(self) -> Path:
-        """Certificate authority that all contestants trust."""
+        """The authority that everybody trusts."""
         return self.folder / "ca.pem"
 
     @cached_property
@@ -99,7 +99,7 @@ class Stage:
 
     @cached_property
     def upstream(self) -> dict[str, str]:
-        """Environment of a peer: upstream and credentials."""
+        """How to relay, for the environment of a peer."""
         return {
             "SMTP_HOST": "localhost",
             "SMTP_PORT": str(self.sink.port),

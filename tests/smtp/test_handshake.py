@@ -15,7 +15,6 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
-from tests.waiting import until
 
 STEPS = {
     Point.GREETING: Phase.GREETING,
@@ -28,7 +27,7 @@ NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, F
     "reset": (Reset(), FailureKind.CLOSED),
     "half": (Half(5), FailureKind.CLOSED),
     "silent": (Silence(), FailureKind.TIMEOUT),
-    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each byte is in time, the reply is not
+    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each comes in time, the reply does not
     "garbage": (Garbage(b"what is this?\r\n"), FailureKind.PROTOCOL),
     "out of turn": (Garbage(b"354 go ahead\r\n"), FailureKind.PROTOCOL),
 }
@@ -92,7 +91,9 @@ async def test_a_refused_step_is_a_value(connections: Connections, point: Point,
     assert refused.phase is STEPS[point]
     assert str(refused.reply) == reply
     assert refused.dialogue[-1].text == reply
-    await until(lambda: simulator.sessions[0].closed_at is not None)
+    async with asyncio.timeout(5):
+        while simulator.sessions[0].closed_at is None:
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(("point", "name"), [*product(STEPS, NO_REPLY)])
@@ -132,7 +133,7 @@ async def test_a_wrong_password_is_one_failed_login(connections: Connections) ->
 
 
 async def test_a_mechanism_that_is_not_offered_is_not_tried(connections: Connections) -> None:
-    """The sentence lists the mechanisms of the server."""
+    """The sentence lists the offered ones."""
     simulator = await connections.simulator(profile=ServerProfile(mechanisms=("XOAUTH2",)))
     with pytest.raises(SessionError) as caught:
         await connections.open_session(simulator)
@@ -181,7 +182,9 @@ async def test_a_cancelled_opening_closes_its_connection(connections: Connection
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    await until(lambda: simulator.sessions[0].closed_at is not None)
+    async with asyncio.timeout(5):
+        while simulator.sessions[0].closed_at is None:
+            await asyncio.sleep(0)
 
 
 async def test_connection_refused(connections: Connections) -> None:

@@ -18,7 +18,6 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import ServerInfo, Session, greet
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import GO_AHEAD, PLAIN, SECURE, ScriptedConnection, ScriptedServer
-from tests.waiting import until
 
 OK = b"250 ok\r\n250 ok\r\n"
 LARGE = HEADER + (b"x" * 76 + b"\r\n") * 60_000
@@ -48,7 +47,9 @@ async def opened(
 
 async def until_dead(session: Session) -> None:
     """Wait until the session has detected the end of the connection."""
-    await until(lambda: not session.reusable)
+    async with asyncio.timeout(5):
+        while session.reusable:
+            await asyncio.sleep(0)
 
 
 def test_the_transport_has_no_other_protocol(run: Runner, tmp_path: Path) -> None:
@@ -155,7 +156,9 @@ def test_writing_pauses_while_the_server_does_not_read(run: Runner, tmp_path: Pa
         async def script(connection: ScriptedConnection) -> None:
             await connection.read_until(b"DATA\r\n")
             connection.write_and_stop_reading(OK + GO_AHEAD)
-            await until(lambda: session._channel._paused)
+            async with asyncio.timeout(5):
+                while not session._channel._paused:
+                    await asyncio.sleep(0)
             connection.resume_reading()
             await connection.reply(b"250 2.0.0 OK\r\n", b"\r\n.\r\n")
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 from uuid import UUID
 
 from typing_extensions import TypedDict
 
 from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
+from app.mail.delivery.states import DeliveryState
+from app.mail.explain import explain_cause
 from app.mail.lifecycle import WAITING_STATES, LastEvent, MessageState, RecipientState
 from app.mail.message import stored_parts
 from app.mail.message.message import Lane
@@ -16,7 +18,7 @@ from app.mail.outcome.attempt import FailureKind, Phase
 from app.mail.times import iso
 from app.store.read.last_event import last_event
 from app.store.read.status import DeliveryStatus
-from app.store.records import AttemptRecord, Email
+from app.store.records import AttemptRecord, Email, RecipientRecord
 
 _SummaryFields = TypedDict(
     "_SummaryFields",
@@ -37,7 +39,12 @@ _SummaryFields = TypedDict(
 
 class _DeliveryFields(TypedDict):
     created_at: Timestamp
-    last_event: Annotated[LastEvent, describe("`sent`: Office 365 has accepted it for every recipient.")]
+    last_event: Annotated[
+        LastEvent,
+        describe(
+            "`sent`: Office 365 has accepted it for every recipient. `delivered` and `bounced` only with POSTERN_TRACE."
+        ),
+    ]
     scheduled_at: Timestamp | None
 
 
@@ -52,12 +59,27 @@ class Tag(TypedDict):
     value: str
 
 
+class Delivery(TypedDict):
+    """Delivery to one recipient after Office 365 accepted it, according to Exchange's message trace."""
+
+    state: Annotated[
+        DeliveryState,
+        describe("`delivered`: outside the tenant, the next server took it. `expanded`: the address was a group."),
+    ]
+    at: Annotated[Timestamp, describe("Time at which Postern read this state.")]
+    cause: Annotated[str | None, describe("The words of the server that refused or delayed it.")]
+    explanation: Annotated[str | None, describe("The meaning of the cause in plain words.")]
+    trace_id: Annotated[Id, describe("The Message trace ID of the message.")]
+    duplicate_trace_id: Annotated[Id | None, describe("That of a second copy which Exchange accepted.")]
+
+
 class Recipient(TypedDict):
     """One recipient, with the last reply about it."""
 
     address: str
     state: RecipientState
     reply: str | None
+    delivery: NotRequired[Annotated[Delivery, describe("Absent until Exchange's message trace has a row for it.")]]
 
 
 class Failure(TypedDict):
@@ -191,13 +213,24 @@ def _relay(mail: Email, status: DeliveryStatus) -> Relay:
         "expires_at": iso(mail.expires_at),
         "possible_duplicate": mail.possible_duplicate,
         "content_removed_at": timestamp(mail.content_removed_at),
-        "recipients": [
-            {"address": recipient.address, "state": recipient.state, "reply": recipient.reply}
-            for recipient in mail.recipients
-        ],
+        "recipients": [_recipient(recipient) for recipient in mail.recipients],
         "attempts": [_attempt(attempt) for attempt in mail.attempts],
         "explanation": {"summary": status.why.summary, "fix": status.why.fix},
     }
+
+
+def _recipient(one: RecipientRecord) -> Recipient:
+    shown: Recipient = {"address": one.address, "state": one.state, "reply": one.reply}
+    if (delivery := one.delivery) is not None:
+        shown["delivery"] = {
+            "state": delivery.state,
+            "at": iso(delivery.at),
+            "cause": delivery.cause.text or None,
+            "explanation": explain_cause(delivery.state, delivery.cause),
+            "trace_id": str(delivery.network_id),
+            "duplicate_trace_id": None if delivery.duplicate_id is None else str(delivery.duplicate_id),
+        }
+    return shown
 
 
 def _attempt(attempt: AttemptRecord) -> Attempt:

@@ -13,14 +13,13 @@ from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
 from app.api.http.params import PageQuery, PathId, list_object
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
-from app.api.problems.problem import FieldError, Invalid, NotFound, found
+from app.api.problems.problem import FieldError, Invalid, NotFound
 from app.api.webhooks import schema, view
 from app.api.webhooks.input import ReplayInput, WebhookInput, WebhookRevision, check_endpoint
-from app.mail.times import DAY
 from app.store.webhooks.records import Delivery, Revision, Rotation, Secret, Webhook
 
 SECRET_BYTES = 32  # Standard Webhooks requires 24 to 64
-SECRET_OVERLAP = DAY  # seconds for which the old secret signs beside a new one
+SECRET_OVERLAP = 86_400.0  # seconds for which the old secret signs beside a new one
 MAX_WEBHOOKS = 50  # each event is stored once per webhook
 _TOO_MANY_WEBHOOKS = f"There are already {MAX_WEBHOOKS} webhooks, which is the maximum. Remove one first."
 
@@ -52,14 +51,15 @@ class WebhookRoutes:
         webhook = Webhook(uuid4(), body.endpoint, body.events, self._context.clock.now(), (secret,))
         await self._context.store.create_webhook(webhook)
         logs.webhook_changed(webhook.id, what="created", key=request.key.name)
-        return view.with_secret(webhook)
+        return view.with_secret(webhook, traced=self._context.traced)
 
     @_operation(
         "GET /webhooks", "All webhooks, newest first.", {"one": list_object(schema.WebhookList, [schema.WEBHOOK])}
     )
     async def list_webhooks(self) -> schema.WebhookList:
         """List the webhooks."""
-        return list_object(schema.WebhookList, map(view.webhook, await self._context.store.webhooks()))
+        found = await self._context.store.webhooks()
+        return list_object(schema.WebhookList, [view.webhook(one, traced=self._context.traced) for one in found])
 
     @_operation(
         "GET /webhooks/{id}",
@@ -69,7 +69,7 @@ class WebhookRoutes:
     )
     async def get_webhook(self, id: _WebhookId) -> view.WebhookWithSecret:
         """Get a webhook."""
-        return view.with_secret(await self._webhook(id))
+        return view.with_secret(await self._webhook(id), traced=self._context.traced)
 
     @_operation(
         "PATCH /webhooks/{id}",
@@ -85,8 +85,8 @@ class WebhookRoutes:
         """
         if body.endpoint is not None:
             self._check_endpoint(body.endpoint)
-        revision = Revision(id, body.endpoint, body.events, body.status)
-        found(await self._context.store.revise_webhook(revision), _no_webhook(id))
+        if not await self._context.store.revise_webhook(Revision(id, body.endpoint, body.events, body.status)):
+            raise _no_webhook(id)
         logs.webhook_changed(id, what="revised", key=request.key.name)
         return {"object": "webhook", "id": str(id)}
 
@@ -98,7 +98,8 @@ class WebhookRoutes:
     )
     async def remove_webhook(self, request: ApiRequest, id: _WebhookId) -> schema.RemovedWebhook:
         """Remove a webhook."""
-        found(await self._context.store.remove_webhook(id), _no_webhook(id))
+        if not await self._context.store.remove_webhook(id):
+            raise _no_webhook(id)
         logs.webhook_changed(id, what="removed", key=request.key.name)
         return {"object": "webhook", "id": str(id), "deleted": True}
 
@@ -112,7 +113,8 @@ class WebhookRoutes:
         """Rotate the signing secret of a webhook."""
         now = self._context.clock.now()
         rotation = Rotation(id, _new_secret(), now, now + SECRET_OVERLAP)
-        found(await self._context.store.rotate_webhook(rotation), _no_webhook(id))
+        if not await self._context.store.rotate_webhook(rotation):
+            raise _no_webhook(id)
         logs.webhook_changed(id, what="secret rotated", key=request.key.name)
         return {"object": "webhook", "id": str(id), "signing_secret": rotation.secret}
 
@@ -126,9 +128,9 @@ class WebhookRoutes:
     async def list_webhook_events(self, id: _WebhookId, page: Annotated[PageQuery, Query()]) -> schema.WebhookEventList:
         """List the events of a webhook."""
         webhook = await self._webhook(id)
-        events = await self._context.store.deliveries(webhook.id, page.after, page.limit + 1)
-        shown = map(view.event, events[: page.limit])
-        return list_object(schema.WebhookEventList, shown, has_more=len(events) > page.limit)
+        found = await self._context.store.deliveries(webhook.id, page.after, page.limit + 1)
+        shown = map(view.event, found[: page.limit])
+        return list_object(schema.WebhookEventList, shown, has_more=len(found) > page.limit)
 
     @_operation(
         "GET /webhooks/{id}/events/{event_id}",
@@ -160,7 +162,8 @@ class WebhookRoutes:
         self, request: ApiRequest, id: _WebhookId, event_id: _EventId
     ) -> schema.ReplayedEvent:
         """Replay an event."""
-        found(await self._context.store.replay(id, event_id, self._context.clock.now()), _no_event(id, event_id))
+        if not await self._context.store.replay(id, event_id, self._context.clock.now()):
+            raise _no_event(id, event_id)
         logs.webhook_changed(id, what="event replayed", key=request.key.name)
         return {"object": "webhook_event", "id": str(event_id)}
 
@@ -182,10 +185,16 @@ class WebhookRoutes:
         check_endpoint(url, private=self._context.allow_private_webhooks)
 
     async def _webhook(self, id: UUID) -> Webhook:
-        return found(await self._context.store.webhook(id), _no_webhook(id))
+        webhook = await self._context.store.webhook(id)
+        if webhook is None:
+            raise _no_webhook(id)
+        return webhook
 
     async def _delivery(self, id: UUID, event_id: UUID) -> Delivery:
-        return found(await self._context.store.delivery(id, event_id), _no_event(id, event_id))
+        delivery = await self._context.store.delivery(id, event_id)
+        if delivery is None:
+            raise _no_event(id, event_id)
+        return delivery
 
 
 def _new_secret() -> str:

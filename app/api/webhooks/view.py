@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
 from app.mail.times import iso
-from app.mail.webhook.rules import UNSUPPORTED_EVENTS, EventType
+from app.mail.webhook.rules import TRACE_EVENTS, UNSUPPORTED_EVENTS, EventType
 from app.store.webhooks.records import Delivery, DeliveryAttempt, DeliveryState, Webhook, WebhookStatus
 
 EventStatus = Literal["pending", "attempting", "success", "failed"]
@@ -26,7 +26,9 @@ class WebhookObject(TypedDict):
     status: WebhookStatus
     endpoint: str
     events: Sequence[str]
-    never_sent: Annotated[list[str], describe("The types in `events` that a relay cannot observe and never sends.")]
+    never_sent: Annotated[
+        list[str], describe("The types in `events` that this Postern cannot observe and never sends.")
+    ]
     disabled_reason: Annotated[str | None, describe("Why Postern disabled it; null if an administrator did.")]
 
 
@@ -64,8 +66,9 @@ class WebhookTry(TypedDict):
     sent_at: Timestamp
 
 
-def webhook(one: Webhook) -> WebhookObject:
-    """Return a webhook without its secret."""
+def webhook(one: Webhook, *, traced: bool) -> WebhookObject:
+    """Return a webhook without its secret. `traced`: Exchange's message trace is read."""
+    never = UNSUPPORTED_EVENTS if traced else UNSUPPORTED_EVENTS | TRACE_EVENTS
     return {
         "object": "webhook",
         "id": str(one.id),
@@ -73,14 +76,14 @@ def webhook(one: Webhook) -> WebhookObject:
         "status": one.status,
         "endpoint": one.endpoint,
         "events": one.events,
-        "never_sent": [kind for kind in one.events if kind in UNSUPPORTED_EVENTS],
+        "never_sent": [kind for kind in one.events if kind in never],
         "disabled_reason": one.reason,
     }
 
 
-def with_secret(one: Webhook) -> WebhookWithSecret:
+def with_secret(one: Webhook, *, traced: bool) -> WebhookWithSecret:
     """Return a webhook with its newest secret."""
-    return {**webhook(one), "signing_secret": one.secrets[0].value}
+    return {**webhook(one, traced=traced), "signing_secret": one.secrets[0].value}
 
 
 def event(one: Delivery) -> WebhookEvent:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
+from app.mail.delivery.bounce import Cause, classify
+from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import EXPIRED, MessageState, RecipientState
 from app.mail.mailbox_health import MailboxCondition
+from app.mail.office365.bounces.lookup import explain_bounce
 from app.mail.outcome.verdict import Explanation
 from app.mail.times import iso
 from app.mail.webhook.rules import EventType
@@ -23,6 +26,13 @@ _REPLY, _WORDS = 400, 1500
 _WORDS_ALONE = 6000  # of a mailbox or credential event
 
 T = TypeVar("T")
+
+_DELIVERY_EVENTS: Mapping[DeliveryState, EventType] = {
+    DeliveryState.DELIVERED: EventType.DELIVERED,
+    DeliveryState.JUNK: EventType.DELIVERED,
+    DeliveryState.BOUNCED: EventType.BOUNCED,
+    DeliveryState.DELAYED: EventType.DELIVERY_DELAYED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +75,52 @@ class EmailSnapshot:
         return all(state is RecipientState.RELAYED for _, state, _ in self.recipients)
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """Delivery to one recipient as Exchange's message trace reports it. `trace_id` is Exchange's id of the message."""
+
+    recipient: str
+    state: DeliveryState
+    at: float  # epoch seconds
+    cause: Cause
+    trace_id: UUID
+
+
+def delivery_event(report: DeliveryReport, facts: EmailSnapshot) -> WebhookEvent | None:
+    """Return the event about the delivery to one recipient, who is its only `to`; None: this state has no event."""
+    kind = _DELIVERY_EVENTS.get(report.state)
+    if kind is None:
+        return None
+    recipient = _short(report.recipient, _ADDRESS)
+    data = {**_email_data(facts), "to": [recipient]}
+    if kind is EventType.BOUNCED:
+        bounce_type, subtype = classify(report.cause.code)
+        message = explain_bounce(report.cause.code, report.cause.text).rule.explanation.summary
+        codes = [_short(report.cause.text, _REPLY)] if report.cause.text else []
+        data["bounce"] = {"type": bounce_type, "subType": subtype, "message": message, "diagnosticCode": codes}
+    delivery = {
+        "recipient": recipient,
+        "state": report.state,
+        "at": iso(report.at),
+        "cause": _short(report.cause.text, _REPLY) or None,
+        "trace_id": str(report.trace_id),
+    }
+    relay = {**_relay(facts), "delivery": delivery}
+    return WebhookEvent(kind, facts.id.hex, report.at, _payload(kind, report.at, {**data, "relay": relay}))
+
+
 def email_event(kind: EventType, at: float, facts: EmailSnapshot) -> WebhookEvent:
     """Return an event about an email."""
-    data: dict[str, Any] = {
+    data = _email_data(facts)
+    if kind is EventType.SCHEDULED and facts.scheduled_at is not None:
+        data["scheduled_at"] = iso(facts.scheduled_at)
+    if kind is EventType.FAILED:
+        data["failed"] = {"reason": _reason(facts)}
+    return WebhookEvent(kind, facts.id.hex, at, _payload(kind, at, {**data, "relay": _relay(facts)}))
+
+
+def _email_data(facts: EmailSnapshot) -> dict[str, Any]:
+    return {
         "email_id": str(facts.id),
         "message_id": f"<{facts.message_id}>",
         "created_at": iso(facts.created_at),
@@ -77,11 +130,6 @@ def email_event(kind: EventType, at: float, facts: EmailSnapshot) -> WebhookEven
         "tags": dict(_some(facts.tags, _TAGS)),
         "headers": _some(({"name": name, "value": value} for name, value in facts.headers), _HEADERS),
     }
-    if kind is EventType.SCHEDULED and facts.scheduled_at is not None:
-        data["scheduled_at"] = iso(facts.scheduled_at)
-    if kind is EventType.FAILED:
-        data["failed"] = {"reason": _reason(facts)}
-    return WebhookEvent(kind, facts.id.hex, at, _payload(kind, at, {**data, "relay": _relay(facts)}))
 
 
 def mailbox_event(kind: EventType, at: float, name: str, pool: str, condition: MailboxCondition) -> WebhookEvent:

@@ -11,12 +11,12 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.mail.retry_schedule import JITTER
-from app.mail.times import DAY, HOUR, MINUTE
+from app.mail.times import DAY
 from app.mail.webhook.public_address import is_public
 
 MAX_URL = 2048  # characters
 # Seconds before each try, about three days in total. After the last one the delivery has failed.
-RETRY_DELAYS = (0.0, 5.0, *(5 * MINUTE, 30 * MINUTE), *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)))
+RETRY_DELAYS = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 MAX_RETRY_AFTER = 1.0 * DAY  # seconds
 
 
@@ -28,6 +28,8 @@ class EventType(StrEnum):
     DELIVERY_DELAYED = "email.delivery_delayed"  # it has waited for an hour; sent once
     FAILED = "email.failed"  # it failed for a recipient
     CANCELED = "email.canceled"
+    DELIVERED = "email.delivered"  # to one recipient: the next server accepted it
+    BOUNCED = "email.bounced"  # for one recipient
     MAILBOX_HELD = "mailbox.held"
     MAILBOX_RELEASED = "mailbox.released"
     CREDENTIAL_EXPIRING = "credential.expiring"
@@ -35,8 +37,10 @@ class EventType(StrEnum):
 
 # Types of the Resend SDKs that no relay can detect. They are accepted in a subscription and never sent.
 UNSUPPORTED_EVENTS = frozenset(
-    f"email.{word}" for word in ("bounced", "clicked", "complained", "delivered", "opened", "received", "suppressed")
+    f"email.{word}" for word in ("clicked", "complained", "opened", "received", "suppressed")
 )
+# Types that only the reader of Exchange's message trace can observe.
+TRACE_EVENTS = frozenset({EventType.DELIVERED, EventType.BOUNCED})
 
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")  # RFC 3986 §2
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")

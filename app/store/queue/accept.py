@@ -14,7 +14,6 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from app.mail.lifecycle import SUNK, Event, MessageState, RecipientState, next_state
 from app.mail.rate_limit import RateLimit
-from app.mail.times import DAY
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import rate_limits
@@ -25,7 +24,7 @@ from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConf
 from app.store.schema import contents, idempotency, messages, recipients
 from app.store.webhooks import outbox
 
-IDEMPOTENCY_RETENTION = DAY  # seconds that an Idempotency-Key is remembered
+IDEMPOTENCY_RETENTION = 86_400.0  # seconds that an Idempotency-Key is remembered
 
 _INSERT_MESSAGE = PreparedStatement(insert(messages))
 _INSERT_RECIPIENT = PreparedStatement(insert(recipients))

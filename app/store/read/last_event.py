@@ -5,17 +5,20 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Double, and_, case, exists, func, literal, not_, or_, true
 
+from app.mail.delivery.states import ARRIVED, DeliveryState
 from app.mail.lifecycle import LastEvent, MessageState, RecipientState
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
 from app.store.records import Email
-from app.store.schema import messages, recipients
+from app.store.schema import messages, recipients, traces
 
 _S, _E = MessageState, LastEvent
-_Condition = Literal["always", "relayed", "ahead", "late"]
+_Condition = Literal["always", "bounced", "delivered", "relayed", "ahead", "late"]
 
 _UNSENT = frozenset({_S.QUEUED, _S.ACTIVE, _S.HELD})
 _TABLE: tuple[tuple[frozenset[MessageState], _Condition, LastEvent], ...] = (
     (frozenset({_S.CANCELLED}), "always", _E.CANCELED),
+    (frozenset({_S.DONE}), "bounced", _E.BOUNCED),  # for one recipient at least
+    (frozenset({_S.DONE}), "delivered", _E.DELIVERED),  # to every recipient
     (frozenset({_S.DONE}), "relayed", _E.SENT),  # to every recipient
     (frozenset({_S.DONE}), "always", _E.FAILED),  # for one recipient at least
     (frozenset({_S.DEFERRED}), "always", _E.DELIVERY_DELAYED),
@@ -32,8 +35,18 @@ STATES = {
 """By event the states in which a message may have it."""
 
 _m = messages.c
-_of = recipients.alias("of")
+_of, _t = recipients.alias("of"), traces.alias("reported")
 _RELAYED = not_(exists().where(_of.c.message_id == _m.id, _of.c.state != RecipientState.RELAYED))
+_BOUNCED = exists().where(_t.c.message_id == _m.id, _t.c.state == DeliveryState.BOUNCED)
+_ALL_ARRIVED = not_(
+    exists()
+    .select_from(_of.outerjoin(_t, and_(_t.c.message_id == _of.c.message_id, _t.c.address == _of.c.address)))
+    .where(
+        _of.c.message_id == _m.id,
+        _of.c.state == RecipientState.RELAYED,
+        func.coalesce(_t.c.state, "").not_in(sorted(ARRIVED)),
+    )
+)
 _TRIED = _m.attempts > case((_m.state == _S.ACTIVE, 1), else_=0)
 _DUE = func.coalesce(_m.scheduled_at, _m.created_at)
 
@@ -43,6 +56,8 @@ def last_event_is(event: LastEvent, state: ColumnElement[str], now: float) -> Co
     moment = literal(now, Double)
     holds: Mapping[_Condition, ColumnElement[bool]] = {
         "always": true(),
+        "bounced": _BOUNCED,
+        "delivered": and_(_RELAYED, _ALL_ARRIVED),
         "relayed": _RELAYED,
         "ahead": moment < _DUE,
         "late": or_(_TRIED, moment - _DUE >= DELAY_NOTICE_AFTER),
@@ -56,9 +71,13 @@ def last_event_is(event: LastEvent, state: ColumnElement[str], now: float) -> Co
 def last_event(email: Email, now: float) -> LastEvent:
     """Return the event of an email that was read with its recipients. `now`: epoch seconds."""
     due = email.created_at if email.scheduled_at is None else email.scheduled_at
+    relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
+    deliveries = [one.delivery and one.delivery.state for one in email.recipients]
     holds: Mapping[_Condition, bool] = {
         "always": True,
-        "relayed": all(recipient.state is RecipientState.RELAYED for recipient in email.recipients),
+        "bounced": DeliveryState.BOUNCED in deliveries,
+        "delivered": relayed and all(state in ARRIVED for state in deliveries),
+        "relayed": relayed,
         "ahead": now < due,
         "late": email.tried or now - due >= DELAY_NOTICE_AFTER,
     }

@@ -17,13 +17,13 @@ from app.store.db.engine import as_json
 from app.store.read import last_event
 from app.store.read import messages as find
 from app.store.read.records import MessagePage, Selection
-from app.store.schema import FAILED, SETTLED, messages, recipients
+from app.store.schema import BOUNCED, FAILED, SETTLED, messages, recipients, traces
 
 SCAN_LIMIT = 10_000  # index entries read for one page
 
 T = TypeVar("T")
 
-_m, _r = messages.c, recipients.c
+_m, _r, _t = messages.c, recipients.c, traces.c
 _DONE = frozenset({MessageState.DONE})  # most messages are: the index by key is smaller than this one
 
 
@@ -86,6 +86,8 @@ def _scans(asked: Selection) -> tuple[list[_IndexScan], Selection]:
         return _to(asked.recipient, _states(asked) or frozenset(MessageState)), replace(asked, recipient=None)
     if asked.last_event is LastEvent.FAILED:
         return [_IndexScan(_r.message_id, (FAILED,))], asked
+    if asked.last_event is LastEvent.BOUNCED:
+        return [_IndexScan(_t.message_id, (BOUNCED,))], asked
     if (states := _states(asked)) and not (states == _DONE and asked.key_id is not None):
         return _in(states), replace(asked, state=None)
     if asked.key_id is not None:

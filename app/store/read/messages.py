@@ -5,25 +5,35 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, union_all
 
+from app.mail.delivery.bounce import Cause
+from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import ENDED_STATES, MessageState, RecipientState
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.store.mailboxes.records import SendRecord
 from app.store.queue.claim import LANES
-from app.store.records import AttemptRecord, Email, MessageSummary, RecipientRecord
-from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
+from app.store.records import AttemptRecord, DeliveryRecord, Email, MessageSummary, RecipientRecord
+from app.store.schema import READY, RESTING, attempts, contents, messages, recipients, traces
 
-_m, _r, _a = messages.c, recipients.c, attempts.c
+_m, _r, _a, _t = messages.c, recipients.c, attempts.c, traces.c
 
 _PHASES = list(Phase)
 _COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # phases in which the upstream may have counted the message
 
 _ONE = select(messages).where(_m.id == bindparam("id"))
 _THESE = select(messages).where(_m.id.in_(bindparam("ids", expanding=True))).order_by(_m.id.desc())
-_TO = select(recipients).where(_r.message_id.in_(bindparam("ids", expanding=True))).order_by(_r.message_id, _r.position)
+_TO = (
+    select(
+        *(_r.message_id, _r.address, _r.state, _r.reply, _t.state.label("delivery"), _t.at, _t.network_id),
+        *(_t.code, _t.cause, _t.duplicate_id),
+    )
+    .outerjoin(traces, and_(_t.message_id == _r.message_id, _t.address == _r.address))
+    .where(_r.message_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_r.message_id, _r.position)
+)
 _TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
 _ENDED_OF = select(_m.id).where(_m.id.in_(bindparam("ids", expanding=True)), _m.state.in_(sorted(ENDED_STATES)))
 _CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
@@ -97,8 +107,16 @@ def sent_since(connection: Connection, mailbox: str, since: float) -> list[SendR
 def _recipients(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[RecipientRecord]]:
     of: dict[UUID, list[RecipientRecord]] = defaultdict(list)
     for row in connection.execute(_TO, {"ids": ids}):
-        of[row.message_id].append(RecipientRecord(row.address, RecipientState(row.state), row.reply))
+        of[row.message_id].append(_recipient(row))
     return of
+
+
+def _recipient(row: Row[*tuple[Any, ...]]) -> RecipientRecord:
+    delivery = None
+    if row.delivery is not None:
+        cause = Cause(row.code, row.cause)
+        delivery = DeliveryRecord(DeliveryState(row.delivery), row.at, row.network_id, cause, row.duplicate_id)
+    return RecipientRecord(row.address, RecipientState(row.state), row.reply, delivery)
 
 
 def _attempts(connection: Connection, id: UUID) -> list[AttemptRecord]:

@@ -6,8 +6,8 @@ Used by GET /emails/{id}, `postern emails show` and the console.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from app.mail.explain import explain, fill_placeholders
-from app.mail.lifecycle import WAITING_STATES, RecipientState
+from app.mail.explain import explain, explain_delivery, fill_placeholders
+from app.mail.lifecycle import WAITING_STATES, MessageState, RecipientState
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.office365.limits import MailboxLimits
 from app.mail.outcome.verdict import Explanation
@@ -54,6 +54,12 @@ def _explain(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Ex
         mailbox=mailbox,
         content_stored=stored,
     )
+    if email.state is MessageState.DONE and relayed:
+        deliveries = [one.delivery for one in email.recipients]
+        explanation = explain_delivery(
+            explanation,
+            [None if one is None else (one.state, one.cause, one.duplicate_id is not None) for one in deliveries],
+        )
     return fill_placeholders(
         explanation, {"id": str(email.id), **({"mailbox": email.mailbox} if email.mailbox else {})}
     )

@@ -18,7 +18,7 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
 from app.mail.webhook import payload
-from app.mail.webhook.payload import EmailSnapshot, WebhookEvent
+from app.mail.webhook.payload import DeliveryReport, EmailSnapshot, WebhookEvent
 from app.mail.webhook.rules import EventType
 from app.store.db import uuid7
 from app.store.db.dialect import upsert
@@ -107,6 +107,15 @@ def delayed(
 ) -> None:
     """Publish delay events. `why` has explanations that the message itself does not contain."""
     _write_email_events(connection, listeners, moments, EventType.DELIVERY_DELAYED, why)
+
+
+def delivery_changed(connection: Connection, reports: Mapping[UUID, Sequence[DeliveryReport]]) -> None:
+    """Publish changed deliveries of recipients, by email."""
+    if not reports or not (listeners := subscriptions(connection)):
+        return
+    facts = _facts(connection, list(reports), {}, ahead=False)
+    events = (payload.delivery_event(report, one) for one in facts for report in reports[one.id])
+    write_events(connection, listeners, [event for event in events if event is not None])
 
 
 def mailbox_changed(

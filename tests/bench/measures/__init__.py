@@ -1,1 +1,1 @@
-"""Measurements of one contestant, each made once."""
+"""What is measured of a contestant, once."""

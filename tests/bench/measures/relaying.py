@@ -61,7 +61,7 @@ def nodemailer(stage: Stage) -> Process:
 
 
 def floor(stage: Stage) -> Process:
-    """Start the program of plain SMTP transactions."""
+    """Start transactions driven by hand."""
     return _transactions(stage, "the floor", CONNECTIONS, stage.upstream)
 
 

@@ -1,1 +1,1 @@
-"""Services that Postern is compared with, written as such services usually are."""
+"""What Postern is measured against, written as such services usually are."""

@@ -1,4 +1,4 @@
-"""The usual tutorial: FastAPI answers, and a background task opens a connection for each mail. Nothing is stored."""
+"""The usual tutorial: FastAPI answers, and a background task opens a connection for each mail. Nothing is kept."""
 
 import os
 import ssl

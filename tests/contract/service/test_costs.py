@@ -161,9 +161,9 @@ def allocations(counted: Counter[str]) -> Iterator[None]:
     yield
     _, peak = tracemalloc.get_traced_memory()
     gc.collect()
-    used, _ = tracemalloc.get_traced_memory()
+    kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    counted["bytes kept"], counted["bytes at the peak"] = used, peak
+    counted["bytes kept"], counted["bytes at the peak"] = kept, peak
 
 
 async def fill(caller: httpx.AsyncClient) -> None:

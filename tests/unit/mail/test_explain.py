@@ -1,4 +1,4 @@
-"""Every state that a person can see has a sentence and a fix."""
+"""Every state that a person can meet has a sentence and a mend."""
 
 from itertools import product
 

@@ -1,11 +1,13 @@
 """Lists: every filter, pages in both directions, and sparse matches over many rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from uuid import UUID
 
 import pytest
 
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import TraceRow
 from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane, OnUnknown
 from app.mail.outcome.attempt import Attempt, Phase
@@ -15,7 +17,9 @@ from app.store.read import listing
 from app.store.read.last_event import last_event
 from app.store.read.records import Selection
 from app.store.records import Acceptance, Email, MessageSummary
+from app.store.trace.records import HoldRequest, Report, Reports
 from tests.contract.store.build import (
+    DAY,
     DEFERRED,
     KEY,
     LOST,
@@ -53,16 +57,34 @@ async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: boo
     return pages
 
 
-def newest(*stored: Acceptance) -> list[UUID]:
+def newest(*kept: Acceptance) -> list[UUID]:
     """Return their ids in the order of a list."""
-    return [one.id for one in reversed(stored)]
+    return [one.id for one in reversed(kept)]
+
+
+async def report(store: Store, delivered: Sequence[str], bounced: Sequence[str], now: float) -> None:
+    """Let Exchange's message trace report these emails, by Message-ID."""
+    position = await store.traces.hold(HoldRequest("contoso", UUID(int=9), DAY))
+    assert position is not None
+    states = [*((one, DeliveryState.DELIVERED, DeliveryState.JUNK) for one in delivered)]
+    states += [(one, DeliveryState.DELIVERED, DeliveryState.BOUNCED) for one in bounced]
+    reports = [
+        Report(TraceRow(UUID(int=n + 1), message_id, to, now, ""), state)
+        for n, (message_id, *each) in enumerate(states)
+        for to, state in zip(("no@example.com", "b@example.com"), each, strict=True)
+    ]
+    assert await store.traces.apply(Reports(position.reader, tuple(reports), now)) is not None
 
 
 async def in_every_state(store: Store, now: float = NOW) -> None:
     """Store messages of two keys with every history; some due now, long ago or later."""
     ends = {"deferred": DEFERRED, "held": LOST, "relayed": RELAYED, "refused": REFUSED, "partly": PARTLY}
     put_back = []
-    for key, age, way in product((KEY, OTHER), (0.0, HOUR), ("active", "again", "put back", *ends, "cancelled")):
+    delivered: list[str] = []
+    bounced: list[str] = []
+    for key, age, way in product(
+        (KEY, OTHER), (0.0, HOUR), ("active", "again", "put back", *ends, "delivered", "bounced", "cancelled")
+    ):
         on_unknown = OnUnknown.HOLD if way == "held" else OnUnknown.RETRY_ONCE
         facts = {"key_id": key, "created_at": now - age, "due_at": now - age, "on_unknown": on_unknown}
         one = acceptance("no@example.com", "b@example.com", **facts)
@@ -76,10 +98,14 @@ async def in_every_state(store: Store, now: float = NOW) -> None:
             await claim(store, now=now, until=now + HOUR)
         elif way == "put back":
             put_back.append(claimed)
+        elif way in ("delivered", "bounced"):
+            await settle(store, claimed, RELAYED, now)
+            (delivered if way == "delivered" else bounced).append(claimed.message_id)
         elif way != "active":
             await settle(store, claimed, ends[way], now)
     for claimed in put_back:
         await settle(store, claimed, PAUSED, now)
+    await report(store, delivered, bounced, now)
     for key, due_at in product((KEY, OTHER), (now - HOUR, now - 1, now, now + HOUR)):
         await accept(store, acceptance(key_id=key, created_at=now - 2 * HOUR, due_at=due_at, scheduled_at=due_at))
         await accept(store, acceptance(key_id=key, created_at=due_at, due_at=due_at))
@@ -90,7 +116,7 @@ async def test_the_filter_by_event_equals_last_event(store: Store, key: UUID | N
     """The table in SQL and the one in Python agree on every message."""
     await in_every_state(store)
     everything = await store.list_emails(Selection(key_id=key), 100, NOW)
-    assert len(everything.emails) == (52 if key is None else 26)
+    assert len(everything.emails) == (60 if key is None else 30)
     by_event = {event: await found(store, Selection(key_id=key, last_event=event)) for event in LastEvent}
     for event in LastEvent:
         assert by_event[event], event
@@ -125,7 +151,7 @@ async def test_the_filter_by_recipient(store: Store) -> None:
     assert await found(store, Selection(key_id=OTHER, recipient="anna.nowak@example.com")) == [other.id]
     assert await found(store, Selection(last_event=LastEvent.FAILED, recipient="anna.nowak@example.com")) == [one.id]
     assert await found(store, Selection(state=MessageState.QUEUED, recipient="anna.nowak@example.com")) == []
-    assert len(await found(store, Selection(recipient="no@example.com"))) == 36
+    assert len(await found(store, Selection(recipient="no@example.com"))) == 44
 
 
 async def test_the_other_filters_combine(store: Store) -> None:
@@ -197,13 +223,13 @@ async def test_pages_have_each_message_once(
 
 async def test_a_page_is_full_if_there_are_enough_matches(store: Store) -> None:
     """It says whether more follow."""
-    stored = [acceptance() for _ in range(5)]
-    await accept(store, *stored)
+    kept = [acceptance() for _ in range(5)]
+    await accept(store, *kept)
     assert [len(page) for page in await whole(store, Selection(), 2)] == [2, 2, 1]
     page = await store.list_emails(Selection(), 5, NOW)
     assert (len(page.emails), page.next_id) == (5, None)
     page = await store.list_emails(Selection(), 2, NOW, oldest_first=True)
-    assert ([email.id for email in page.emails], page.next_id) == (newest(*stored[:2]), stored[1].id)
+    assert ([email.id for email in page.emails], page.next_id) == (newest(*kept[:2]), kept[1].id)
 
 
 async def test_a_page_may_be_empty_before_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

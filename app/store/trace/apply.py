@@ -1,0 +1,158 @@
+"""Applies reports of the message trace: states, webhook events, held emails and suppressions, in one commit.
+
+A report that was applied changes nothing when it is applied again, so a reader may read rows as often as it wants.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
+
+from app.mail.delivery.bounce import NO_CAUSE
+from app.mail.delivery.states import DeliveryState
+from app.mail.lifecycle import TRACED, Event, MessageState, RecipientState, next_state
+from app.mail.webhook.payload import DeliveryReport
+from app.store.db.dialect import execute_many, upsert
+from app.store.db.verb import each
+from app.store.keys import audit
+from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.schema import messages, recipients, traces
+from app.store.trace.match import Candidate, Matcher
+from app.store.trace.readers import is_held
+from app.store.trace.records import Applied, Match, Report, Reports
+from app.store.trace.suppress import suppress
+from app.store.webhooks import outbox
+
+BATCH_SIZE = 200  # reports in one transaction: accepts wait for it
+ACTOR = Actor("message trace")
+
+_BOUNCED = DeliveryState.BOUNCED
+_m, _r, _t = messages.c, recipients.c, traces.c
+_OF: BindParameter[UUID] = bindparam("of")
+_IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
+_RELAYED = (
+    update(recipients)
+    .where(_r.message_id == _OF, _r.address == bindparam("to"), _r.state == RecipientState.PENDING)
+    .values(state=RecipientState.RELAYED)
+)
+_PENDING = (
+    select(_r.message_id, func.count())
+    .where(_r.message_id.in_(_IDS), _r.state == RecipientState.PENDING)
+    .group_by(_r.message_id)
+)
+_END = (
+    update(messages)
+    .where(_m.id == _OF)
+    .values(state=next_state(MessageState.HELD, Event.CONFIRM), ended_at=bindparam("now"), explanation=asdict(TRACED))
+)
+_DUPLICATE = update(traces).where(_t.message_id == _OF, _t.address == bindparam("to"))
+_POSSIBLE = update(messages).where(_m.id == _OF).values(possible_duplicate=True)
+
+
+@dataclass(slots=True)
+class _Changes:
+    """Changes of one batch. A recipient's later report replaces its earlier one."""
+
+    states: list[tuple[Candidate, Report]] = field(default_factory=list)
+    duplicates: list[tuple[Candidate, UUID]] = field(default_factory=list)
+    held: dict[UUID, list[str]] = field(default_factory=lambda: defaultdict(list))  # seen recipients of held emails
+
+
+@each
+def apply(connection: Connection, batch: Reports) -> Applied | None:
+    """Apply reports. None: the lease was lost, and nothing is written."""
+    if not is_held(connection, batch.reader):
+        return None
+    matcher, changes = Matcher(connection, batch.reports, lock=True), _Changes()
+    order = sorted(range(len(batch.reports)), key=lambda place: batch.reports[place].row.received_at)
+    matches = {place: _note(matcher, batch.reports[place], changes) for place in order}
+    confirmed = _confirm(connection, changes.held, batch.now)
+    _write_states(connection, changes, batch)
+    _write_duplicates(connection, changes)
+    return Applied(
+        matches=tuple(matches[place] for place in range(len(batch.reports))),
+        states=tuple(report.state for _, report in changes.states if report.state is not None),
+        confirmed=confirmed,
+        duplicates=tuple(one.email for one, _ in changes.duplicates),
+    )
+
+
+def _note(matcher: Matcher, report: Report, changes: _Changes) -> Match:
+    match, found = matcher.find(report)
+    if found is None:
+        return match
+    if match is Match.DUPLICATE:
+        found.duplicate_id = report.row.network_id
+        changes.duplicates.append((found, report.row.network_id))
+        return match
+    if found.relay_state is RecipientState.PENDING:  # of a held email
+        found.relay_state = RecipientState.RELAYED
+        changes.held[found.email].append(found.address)
+    if match is Match.CHANGED:
+        found.delivery, found.network_id = report.state, report.row.network_id
+        changes.states.append((found, report))
+    return match
+
+
+def _confirm(connection: Connection, held: Mapping[UUID, Sequence[str]], now: float) -> tuple[UUID, ...]:
+    """Mark the recipients of held emails that Exchange has; end the emails without other pending recipients."""
+    if not held:
+        return ()
+    ids = sorted(held)
+    execute_many(connection, _RELAYED, [{"of": id, "to": address} for id in ids for address in held[id]])
+    left = {id for id, _ in connection.execute(_PENDING, {"ids": ids})}
+    over = [id for id in ids if id not in left]
+    execute_many(connection, _END, [{"of": id, "now": now} for id in over])
+    outbox.ended(connection, dict.fromkeys(over, now))
+    audit.write(
+        connection,
+        [Entry(now, ACTOR, Action.EMAIL_CONFIRMED, str(id), {"was": MessageState.HELD}) for id in over],
+    )
+    return tuple(over)
+
+
+def _write_states(connection: Connection, changes: _Changes, batch: Reports) -> None:
+    if not changes.states:
+        return
+    now = batch.now
+    statement = upsert(connection.dialect.name, traces)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=[_t.message_id, _t.address],
+        set_={"state": new.state, "at": new.at, "code": new.code, "cause": new.cause},
+    )
+    execute_many(connection, statement, [_row(found, report, now) for found, report in changes.states])
+    reports: dict[UUID, list[DeliveryReport]] = defaultdict(list)
+    for found, report in changes.states:
+        if report.state is not None:
+            change = DeliveryReport(found.address, report.state, now, report.cause, report.row.network_id)
+            reports[found.email].append(change)
+    outbox.delivery_changed(connection, reports)
+    bounces = [(id, one.recipient, one.cause) for id in reports for one in reports[id] if one.state is _BOUNCED]
+    suppress(connection, bounces, batch.now, batch.own_domains)
+
+
+def _write_duplicates(connection: Connection, changes: _Changes) -> None:
+    rows = [{"of": one.email, "to": one.address, "duplicate_id": id} for one, id in changes.duplicates]
+    execute_many(connection, _DUPLICATE, rows)
+    execute_many(connection, _POSSIBLE, [{"of": row["of"]} for row in rows])
+
+
+def _row(found: Candidate, report: Report, now: float) -> dict[str, Any]:
+    cause = report.cause if report.state in (DeliveryState.BOUNCED, DeliveryState.DELAYED) else NO_CAUSE
+    return {
+        "message_id": found.email,
+        "address": found.address,
+        "state": report.state,
+        "at": now,
+        "network_id": report.row.network_id,
+        "code": _plain(cause.code),
+        "cause": _plain(cause.text),
+    }
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "")  # as every database takes it

@@ -1,0 +1,124 @@
+"""Search for the emails and recipients of trace rows, in a few queries for a page of rows."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, select
+
+from app.mail.delivery.matching import assign, email_id, recipient_key
+from app.mail.delivery.states import DeliveryState, next_state
+from app.mail.lifecycle import MessageState, RecipientState
+from app.store.schema import CALLERS_MESSAGE_ID, messages, recipients, traces
+from app.store.trace.records import Match, Report
+
+_WIDTH = 500  # ids in one statement
+
+_m, _r, _t = messages.c, recipients.c, traces.c
+_IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
+_CALLED: BindParameter[list[str]] = bindparam("called", expanding=True)
+
+_CALLERS = select(_m.id).where(CALLERS_MESSAGE_ID, _m.message_id.in_(_CALLED))
+_EMAILS = select(_m.id, _m.message_id, _m.state).where(_m.id.in_(_IDS)).order_by(_m.id)
+_RECIPIENTS = (
+    select(_r.message_id, _r.address, _r.state, _t.state.label("delivery"), _t.network_id, _t.duplicate_id)
+    .outerjoin(traces, and_(_t.message_id == _r.message_id, _t.address == _r.address))
+    .where(_r.message_id.in_(_IDS))
+    .order_by(_r.message_id, _r.position)
+)
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """Recipient of an email with the Message-ID and address of a row. It follows the reports that are applied."""
+
+    email: UUID
+    email_state: MessageState
+    address: str
+    relay_state: RecipientState
+    delivery: DeliveryState | None
+    network_id: UUID | None
+    duplicate_id: UUID | None
+
+    @property
+    def settled(self) -> bool:
+        """True if the attempt has ended: the recipient has an outcome, or its email is held."""
+        return self.relay_state is not RecipientState.PENDING or self.email_state is MessageState.HELD
+
+
+Candidates = Mapping[tuple[str, str], Sequence[Candidate]]
+
+
+class Matcher:
+    """Recipients of the emails of some rows, by Message-ID and comparable address."""
+
+    def __init__(self, connection: Connection, reports: Iterable[Report], *, lock: bool = False) -> None:
+        """`lock`: no other transaction changes these emails until the commit."""
+        called = {report.row.message_id for report in reports}
+        self._emails = _emails(connection, called, lock=lock)
+        self._recipients = _recipients(connection, self._emails)
+        self._known = {row.message_id for row in self._emails.values()}
+
+    def find(self, report: Report) -> tuple[Match, Candidate | None]:
+        """Return the match of a report, and the recipient if it is CHANGED, UNCHANGED or a new DUPLICATE."""
+        row = report.row
+        if row.message_id not in self._known:
+            return Match.FOREIGN, None
+        all_ = self._recipients.get((row.message_id, recipient_key(row.recipient)), [])
+        if not all_:
+            return Match.OTHER_RECIPIENT, None
+        found, duplicate = assign([one for one in all_ if one.settled], row.network_id)
+        if found is None or (duplicate and any(not one.settled for one in all_)):
+            return Match.EARLY, None
+        if duplicate:
+            return (Match.DUPLICATE, found) if found.duplicate_id is None else (Match.UNCHANGED, None)
+        changed = next_state(found.delivery, report.state) is not None
+        return (Match.CHANGED if changed else Match.UNCHANGED), found
+
+
+def matches(connection: Connection, reports: Sequence[Report]) -> list[Match]:
+    """Return the match of each report, without a change."""
+    matcher = Matcher(connection, reports)
+    return [matcher.find(report)[0] for report in reports]
+
+
+def _emails(connection: Connection, called: Iterable[str], *, lock: bool) -> dict[UUID, Row[*tuple[Any, ...]]]:
+    """Return the emails with these Message-IDs, by id."""
+    names = sorted(called)
+    ids = {id for name in names if (id := email_id(name))}
+    for start in range(0, len(names), _WIDTH):
+        ids.update(connection.execute(_CALLERS, {"called": names[start : start + _WIDTH]}).scalars())
+    statement = _EMAILS.with_for_update() if lock else _EMAILS
+    wanted, found = {*names}, {}
+    for some in _portions(ids):
+        rows = connection.execute(statement, {"ids": some})
+        found.update({row.id: row for row in rows if row.message_id in wanted})
+    return found
+
+
+def _recipients(
+    connection: Connection, emails: Mapping[UUID, Row[*tuple[Any, ...]]]
+) -> dict[tuple[str, str], list[Candidate]]:
+    found: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for some in _portions(emails):
+        for row in connection.execute(_RECIPIENTS, {"ids": some}):
+            email = emails[row.message_id]
+            found[email.message_id, recipient_key(row.address)].append(
+                Candidate(
+                    row.message_id,
+                    MessageState(email.state),
+                    row.address,
+                    RecipientState(row.state),
+                    row.delivery and DeliveryState(row.delivery),
+                    row.network_id,
+                    row.duplicate_id,
+                )
+            )
+    return found
+
+
+def _portions(ids: Iterable[UUID]) -> Iterable[list[UUID]]:
+    ordered = sorted(ids)  # locked in one order everywhere
+    return (ordered[start : start + _WIDTH] for start in range(0, len(ordered), _WIDTH))

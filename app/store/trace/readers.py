@@ -1,0 +1,71 @@
+"""Lease of the reader of a tenant's message trace, and its progress. One replica reads at a time.
+
+The lease counts by the database's clock. A change of the holder raises the token, which every write of the reader
+checks under a lock; so a replica that lost the lease writes nothing.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, or_, select, update
+
+from app.store.db.dialect import DatabaseNow, upsert
+from app.store.db.verb import each
+from app.store.schema import trace_readers
+from app.store.trace.records import HoldRequest, Position, Progress, Reader
+
+_t = trace_readers.c
+_FREE = (
+    select(trace_readers)
+    .where(_t.tenant == bindparam("of"), or_(_t.holder == bindparam("by"), _t.until <= DatabaseNow()))
+    .with_for_update(skip_locked=True)
+)
+_UPDATE = update(trace_readers).where(_t.tenant == bindparam("of"))
+_FENCE = (
+    select(_t.tenant)
+    .where(_t.tenant == bindparam("of"), _t.holder == bindparam("by"), _t.token == bindparam("under"))
+    .with_for_update()
+)
+
+
+@each
+def hold(connection: Connection, request: HoldRequest) -> Position | None:
+    """Take or renew the lease of a tenant's reader. None: another replica has it."""
+    new = {"tenant": request.tenant, "token": 0, "until": 0.0, "requests": []}
+    connection.execute(upsert(connection.dialect.name, trace_readers).on_conflict_do_nothing(), new)
+    row = connection.execute(_FREE, {"of": request.tenant, "by": request.holder}).one_or_none()
+    if row is None:
+        return None
+    token = row.token if row.holder == request.holder else row.token + 1
+    values = {"holder": request.holder, "token": token, "until": DatabaseNow() + request.lease}
+    connection.execute(_UPDATE.values(values), {"of": request.tenant})
+    requests = tuple((float(at), int(number)) for at, number in row.requests)
+    return Position(Reader(request.tenant, request.holder, token), row.watermark, row.swept_at, requests)
+
+
+@each
+def release(connection: Connection, reader: Reader) -> None:
+    """End the lease, so that another replica can take it at once."""
+    if is_held(connection, reader):
+        connection.execute(_UPDATE.values(until=0.0), {"of": reader.tenant})
+
+
+@each
+def advance(connection: Connection, progress: Progress) -> bool:
+    """Store progress. False: the lease was lost, and nothing is stored."""
+    if not is_held(connection, progress.reader):
+        return False
+    values: dict[str, Any] = {}
+    if progress.watermark is not None:
+        values["watermark"] = progress.watermark
+    if progress.swept_at is not None:
+        values["swept_at"] = progress.swept_at
+    if progress.requests is not None:
+        values["requests"] = [list(one) for one in progress.requests]
+    connection.execute(_UPDATE.values(values), {"of": progress.reader.tenant})
+    return True
+
+
+def is_held(connection: Connection, reader: Reader) -> bool:
+    """Return whether the reader still has its token, and lock it until the commit."""
+    values = {"of": reader.tenant, "by": reader.holder, "under": reader.token}
+    return connection.execute(_FENCE, values).first() is not None

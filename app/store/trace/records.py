@@ -1,0 +1,97 @@
+"""Arguments and results of the trace verbs: values that contain no SQL. Times are epoch seconds."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from uuid import UUID
+
+from app.frozen import frozen
+from app.mail.delivery.bounce import NO_CAUSE, Cause
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import TraceRow
+
+
+class Match(StrEnum):
+    """Result of the search for the recipient of a row."""
+
+    FOREIGN = "foreign"  # no email has its Message-ID
+    OTHER_RECIPIENT = "other_recipient"  # the email has no such recipient: a member of a group
+    EARLY = "early"  # the attempt has not been settled yet: the row has to be read again
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"  # Exchange has the email twice
+
+
+@frozen
+class Report:
+    """Row of the trace, the state that it reports, and the cause of a bounce or a delay."""
+
+    row: TraceRow
+    state: DeliveryState | None
+    cause: Cause = NO_CAUSE
+
+
+@frozen
+class Reader:
+    """Proof that a replica reads the trace of a tenant: valid while nobody else has a newer `token`."""
+
+    tenant: str
+    holder: UUID
+    token: int
+
+
+@frozen
+class HoldRequest:
+    """Request of a replica to read the trace of a tenant for `lease` seconds, by the database's clock."""
+
+    tenant: str
+    holder: UUID
+    lease: float
+
+
+@frozen
+class Position:
+    """Reader and its progress: see the columns of `trace_readers`. `requests`: times and numbers."""
+
+    reader: Reader
+    watermark: float | None
+    swept_at: float | None
+    requests: tuple[tuple[float, int], ...]
+
+
+@frozen
+class Progress:
+    """Change of a reader's progress. None: as before. `requests` replaces those stored."""
+
+    reader: Reader
+    watermark: float | None = None
+    swept_at: float | None = None
+    requests: Sequence[tuple[float, int]] | None = None
+
+
+@frozen
+class Reports:
+    """Reports to apply at `now`, fenced by the reader. `own_domains`: a bounce there never suppresses an address."""
+
+    reader: Reader
+    reports: tuple[Report, ...]
+    now: float
+    own_domains: frozenset[str] = frozenset()
+
+
+@frozen
+class Applied:
+    """Effects of reports, in their order; `confirmed`: held emails that ended; `duplicates`: emails seen twice."""
+
+    matches: tuple[Match, ...]
+    states: tuple[DeliveryState, ...]  # of the changes
+    confirmed: tuple[UUID, ...] = ()
+    duplicates: tuple[UUID, ...] = ()
+
+
+@frozen
+class Unseen:
+    """Emails that Exchange's trace should have by now: held, with their last attempt before `before`."""
+
+    reader: Reader
+    before: float
+    after: UUID  # continue after this id

@@ -1,0 +1,54 @@
+"""Verbs of the reader of Exchange's message trace."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from app.store.db.reader import Reader as DatabaseReader
+from app.store.db.writer import Writer
+from app.store.records import FIRST_ID
+from app.store.trace import apply, match, readers, unseen
+from app.store.trace.records import Applied, HoldRequest, Match, Position, Progress, Reader, Report, Reports, Unseen
+
+
+class TraceStore:
+    """Part of the store for the message trace. Every method raises StoreUnavailableError if there is no database.
+
+    Writes are fenced by the reader: after another replica has taken over, they change nothing.
+    """
+
+    def __init__(self, writer: Writer, reader: DatabaseReader) -> None:
+        self._write = writer.write
+        self._read = reader.read
+
+    async def hold(self, request: HoldRequest) -> Position | None:
+        """Take or renew the lease of a tenant's reader. None: another replica has it."""
+        return await self._write(readers.hold, request)
+
+    async def release(self, reader: Reader) -> None:
+        """End the lease, so that another replica can take it at once."""
+        await self._write(readers.release, reader)
+
+    async def advance(self, progress: Progress) -> bool:
+        """Store progress. False: the lease was lost."""
+        return await self._write(readers.advance, progress)
+
+    async def matches(self, reports: Sequence[Report]) -> list[Match]:
+        """Return the match of each report, in order, without a change."""
+        return await self._read(partial(match.matches, reports=reports))
+
+    async def apply(self, batch: Reports) -> Applied | None:
+        """Apply up to `apply.BATCH_SIZE` reports in one commit. None: the lease was lost."""
+        return await self._write(apply.apply, batch)
+
+    async def mark_unseen(self, reader: Reader, before: float) -> int:
+        """Explain held emails that Exchange's trace should contain and does not; return their number.
+
+        `before`: their last attempt ended before this time (epoch seconds).
+        """
+        number, after = 0, FIRST_ID
+        while found := await self._write(unseen.mark_unseen, Unseen(reader, before, after)):
+            number += found[0]
+            if found[1] is None:
+                break
+            after = found[1]
+        return number

@@ -1,0 +1,210 @@
+"""Reader of the message trace of one tenant: a lease in the store, and passes over the rows while it is held.
+
+Rule 1: one replica reads a tenant; every write of it is fenced by the token of its lease.
+Rule 2: the watermark moves only after a complete pass, and is never before a row that was not read. So a reader that
+died, or could not read for hours, misses nothing; a row that is read again changes nothing.
+Rule 3: no more than the budget of requests is sent, and Retry-After is obeyed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from app import logs, metrics
+from app.background import run_periodically
+from app.clock import Clock
+from app.mail.delivery.bounce import Cause, cause_of
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import TraceRow
+from app.mail.times import HOUR
+from app.store.errors import StoreUnavailableError
+from app.store.trace.records import HoldRequest, Position, Progress, Reader
+from app.store.trace_store import TraceStore
+from app.trace import window
+from app.trace.budget import LostReaderError, RequestBudget
+from app.trace.client import GraphClient, Page, ThrottledError, TraceError
+from app.trace.page import PageProcessor
+from app.trace.window import TimeRange
+
+LEASE_SECONDS = 15.0  # real seconds, by the database's clock
+RENEW_INTERVAL = 3.0  # real seconds
+PASS_INTERVAL = 60.0  # seconds between passes
+DETAILS_RESERVE = 20  # requests that the details leave for pages
+_ATTEMPTS = 3
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceConfig:
+    """Tenant and the domains of its senders. `settle_hours`: after them a held email without a row was not seen."""
+
+    tenant: str
+    domains: frozenset[str]
+    settle_hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseConfig:
+    """Lease of the reader and its renewal. Real seconds, the lease by the database's clock."""
+
+    seconds: float = LEASE_SECONDS
+    renew_interval: float = RENEW_INTERVAL
+
+
+class TraceReader:
+    """Tasks of the reader. `replica` identifies this process."""
+
+    def __init__(
+        self,
+        store: TraceStore,
+        clock: Clock,
+        client: GraphClient,
+        config: TraceConfig,
+        replica: UUID,
+        lease: LeaseConfig | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._client = client
+        self._config = config
+        self._lease = lease or LeaseConfig()
+        self._replica = replica
+        self._budget = RequestBudget(store, clock, client.service_time)
+        self._pages = PageProcessor(store, clock, self._find_cause, config.domains)
+        self._position: Position | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the tasks."""
+        lease = run_periodically("trace lease", self._renew, interval=self._lease.renew_interval)
+        passes = run_periodically("trace", self._advance, interval=self._lease.renew_interval)
+        self._tasks = [asyncio.create_task(lease), asyncio.create_task(passes)]
+
+    async def stop(self) -> None:
+        """Stop, and let another replica read."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._position is not None:
+            with suppress(StoreUnavailableError):  # the lease ends by time
+                await self._store.release(self._position.reader)
+        await self._client.close()
+
+    async def _renew(self) -> None:
+        held = await self._store.hold(HoldRequest(self._config.tenant, self._replica, self._lease.seconds))
+        if held is not None and (self._position is None or held.reader != self._position.reader):
+            self._budget.restore(held.requests)
+            self._position = held
+        elif held is None:
+            self._position = None
+            metrics.trace_released(self._config.tenant)
+
+    async def _advance(self) -> float | None:
+        """Run a pass if this replica reads; return the real seconds to the next one."""
+        position = self._position
+        if position is None:
+            return None
+        try:
+            await self._pass(position)
+        except LostReaderError:
+            self._position = None
+            return None
+        except TraceError as error:
+            logs.trace_failed(self._config.tenant, reason=str(error))
+        self._measure()
+        return PASS_INTERVAL / self._clock.speed
+
+    async def _pass(self, position: Position) -> None:
+        """Read the newest rows; at times, read older ones again."""
+        reader = position.reader
+        if position.watermark is None:  # the answer tells Microsoft's time, which the range needs
+            await self._request(reader, lambda: self._client.first_page(f"messageId eq '<{self._replica}>'"))
+        now = self._client.service_time() - 1.0  # a range in the future is refused
+        await self._read(reader, window.pass_range(position.watermark, now))
+        position = await self._progress(position, Progress(reader, watermark=now))
+        if (older := window.sweep_range(position.swept_at, now)) is not None:
+            await self._read(reader, older)
+            position = await self._progress(position, Progress(reader, swept_at=now))
+        before = self._clock.now() - self._config.settle_hours * HOUR
+        if number := await self._store.mark_unseen(reader, before):
+            logs.trace_unseen(number)
+
+    async def _progress(self, position: Position, progress: Progress) -> Position:
+        if not await self._store.advance(progress):
+            raise LostReaderError
+        self._position = Position(
+            position.reader,
+            position.watermark if progress.watermark is None else progress.watermark,
+            position.swept_at if progress.swept_at is None else progress.swept_at,
+            (),
+        )
+        return self._position
+
+    async def _read(self, reader: Reader, times: TimeRange) -> None:
+        """Read all rows of a range. Raises TraceError: some were not read."""
+        for asked in window.filters(times, self._config.domains):
+            page = await self._request(reader, _first(self._client, asked))
+            await self._pages.process(reader, page.rows, self._client.service_time())
+            while page.next_link is not None:
+                page = await self._request(reader, _next(self._client, page.next_link))
+                await self._pages.process(reader, page.rows, self._client.service_time())
+
+    async def _request(self, reader: Reader, send: Callable[[], Awaitable[T]]) -> T:
+        """Send a request within the budget. Raises TraceError, LostReaderError."""
+
+        async def once() -> T:
+            while True:
+                await self._budget.take(reader)
+                try:
+                    return await send()
+                except ThrottledError as error:
+                    logs.trace_failed(self._config.tenant, reason=str(error))
+                    await self._clock.sleep(error.seconds)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, TraceError) and error.transient),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=2.0, max=30.0),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        result: T = await retrying(once)
+        return result
+
+    async def _find_cause(self, row: TraceRow, state: DeliveryState) -> Cause | None:
+        """Return the cause in the details of a row; None if it cannot be read now."""
+        position = self._position
+        if position is None:
+            raise LostReaderError
+        if self._budget.left <= DETAILS_RESERVE:
+            return None
+        try:
+            return cause_of(await self._request(position.reader, lambda: self._client.details(row)), state)
+        except TraceError as error:
+            logs.trace_failed(self._config.tenant, reason=str(error))
+            return None
+
+    def _measure(self) -> None:
+        position = self._position
+        if position is not None and position.watermark is not None:
+            lag = self._client.service_time() - position.watermark
+            metrics.trace_measured(self._config.tenant, lag=lag, requests_left=self._budget.left)
+
+
+def _first(client: GraphClient, asked: str) -> Callable[[], Awaitable[Page]]:
+    return lambda: client.first_page(asked)
+
+
+def _next(client: GraphClient, link: str) -> Callable[[], Awaitable[Page]]:
+    return lambda: client.next_page(link)
+
+
+def domains_of(senders: Iterable[str]) -> frozenset[str]:
+    """Return the domains of sender patterns such as `*@contoso.com`; a pattern of many domains contains `*`."""
+    return frozenset(pattern.rpartition("@")[2].lower() for pattern in senders)
