@@ -23,6 +23,7 @@ from app import __version__
 from app.mail.lifecycle import Event
 from app.mail.message.message import Lane
 from app.mail.outcome.attempt import Phase
+from app.mail.suppression import Origin
 from app.metric_series import CounterSeries, HistogramSeries
 
 _WAIT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0)
@@ -50,6 +51,12 @@ _deferred = Counter(
 )
 _failed = Counter(
     "postern_emails_failed", "Emails that failed for a recipient, by reason.", ["reason"], registry=_registry
+)
+_suppressed = Counter(
+    "postern_recipients_suppressed",
+    "Recipients of accepted emails that are on the suppression list, by the origin of the entry.",
+    ["origin"],
+    registry=_registry,
 )
 _held = Counter("postern_emails_held", "Emails held for an operator, by reason.", ["reason"], registry=_registry)
 _in_doubt = Counter(
@@ -139,6 +146,8 @@ for _phase in Phase:
 for _lane in Lane:
     _relayed.counts[(_lane,)] = 0
     _wait.declare(_lane)
+for _origin in Origin:
+    _suppressed.labels(_origin)
 for _outcome in ("renewed", "failed"):
     _tokens.labels(_outcome)
 
@@ -159,6 +168,7 @@ __all__ = [
     "held",
     "in_doubt",
     "phase_took",
+    "recipients_suppressed",
     "relayed",
     "token_requested",
     "token_stored",
@@ -169,6 +179,12 @@ __all__ = [
     "verdict_reached",
     "webhook_sent",
 ]
+
+
+def recipients_suppressed(origins: Iterable[Origin]) -> None:
+    """Count the suppressed recipients of an accepted email."""
+    for origin in origins:
+        _suppressed.labels(origin).inc()
 
 
 def accepted(pool: str, lane: Lane) -> None:

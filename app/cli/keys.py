@@ -45,6 +45,12 @@ RecipientsPerMinute = Annotated[int | None, typer.Option(min=0, help="Recipients
 RecipientsPerDay = Annotated[int | None, typer.Option(min=0, help="Recipients a day (UTC); 0: no limit.")]
 BytesPerMinute = Annotated[int | None, typer.Option(min=0, help="Bytes of composed messages a minute; 0: no limit.")]
 BytesPerDay = Annotated[int | None, typer.Option(min=0, help="Bytes of composed messages a day (UTC); 0: no limit.")]
+IgnoreSuppressions = Annotated[
+    str | None,
+    typer.Option(
+        help="Lanes whose emails are sent to suppressed addresses, too, separated by commas; none by default."
+    ),
+]
 
 
 @commands.command()
@@ -63,11 +69,12 @@ def create(
     recipients_per_day: RecipientsPerDay = None,
     bytes_per_minute: BytesPerMinute = None,
     bytes_per_day: BytesPerDay = None,
+    ignore_suppressions: IgnoreSuppressions = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key. Its secret is shown once, and stored only as a hash."""
     limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    restrictions = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits)
+    restrictions = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, ignore_suppressions)
     name = _read("NAME", key_policy.name, name)
     policy = _read("policy", key_policy.validate, Policy(**restrictions))
     key = Key(uuid4(), name, permission or Permission.SENDING_ACCESS, Clock().now(), policy)
@@ -115,13 +122,14 @@ def update(
     recipients_per_day: RecipientsPerDay = None,
     bytes_per_minute: BytesPerMinute = None,
     bytes_per_day: BytesPerDay = None,
+    ignore_suppressions: IgnoreSuppressions = None,
     disabled: Annotated[
         bool | None, typer.Option("--disable/--enable", help="Refuse the key until it is enabled again.")
     ] = None,
 ) -> None:
     """Change a key. Options that are not given stay as they are; an empty value ("") removes a limit."""
     limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits)
+    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, ignore_suppressions)
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
     revision = KeyRevision(id, changes, Clock().now(), ACTOR)
@@ -179,6 +187,7 @@ _RULES: Mapping[str, Callable[[Any], Any]] = {
     "recipients_per_day": _item_limit,
     "bytes_per_minute": _byte_limit,
     "bytes_per_day": _byte_limit,
+    "ignore_suppressions": lambda text: key_policy.lanes(_items(text)),
 }
 
 

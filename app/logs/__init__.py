@@ -129,6 +129,11 @@ def superseded(email: UUID, *, key: str) -> None:
     _log.info("email.superseded", email=str(email), key=key)
 
 
+def suppressed(email: UUID, *, recipients: int, key: str) -> None:
+    """An email was accepted, and is not sent to this number of its recipients: they are on the suppression list."""
+    _log.info("email.suppressed", email=str(email), recipients=recipients, key=key)
+
+
 def library(*, severe: bool, logger: str, message: str, error: BaseException | None = None) -> None:
     """A library logged a warning or an error, or Python issued a warning. With the traceback, if there is one."""
     write = _log.error if severe else _log.warning

@@ -16,6 +16,7 @@ SUBJECT = "(erased)"
 _DOMAIN = "erased.invalid"  # RFC 2606 §2: never a real one
 ADDRESS = f"erased@{_DOMAIN}"
 _CODES = re.compile(r"\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?")  # RFC 5321 §4.2, RFC 3463
+_PLAIN_REASONS = ("expired", "suppressed")  # of a failed email: no server's text
 _LISTS = ("to", "cc", "bcc", "reply_to")
 
 
@@ -67,7 +68,7 @@ def erase_payload(kept: str, mail_from: str, identity: str, placeholders: Mappin
     data["message_id"] = f"<{identity}>"
     if "failed" in data:
         reason = data["failed"]["reason"]
-        data["failed"]["reason"] = reason if reason == "expired" else erase_reply(reason) or ERASED.summary
+        data["failed"]["reason"] = reason if reason in _PLAIN_REASONS else erase_reply(reason) or ERASED.summary
     if "bounce" in data:
         data["bounce"]["diagnosticCode"] = [erase_reply(one) or "" for one in data["bounce"]["diagnosticCode"]]
     if delivery := relay.get("delivery"):

@@ -5,9 +5,10 @@ Rule 2: a message expires by age (`expires_at`), never by the number of attempts
 Rule 3: a problem of the mailbox, tenant or host requeues the message without a delay of its own; the mailbox pauses.
 Rule 4: after an attempt with unknown result the message is sent again only if `on_unknown` permits it.
 Rule 5: a recipient that was relayed or failed is never attempted again automatically.
+Rule 6: a recipient that was on the suppression list at the acceptance is never attempted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import StrEnum
 
@@ -34,6 +35,7 @@ class RecipientState(StrEnum):
     PENDING = "pending"
     RELAYED = "relayed"
     FAILED = "failed"
+    SUPPRESSED = "suppressed"  # on the suppression list when the message was accepted
 
 
 class LastEvent(StrEnum):
@@ -59,6 +61,7 @@ class Event(StrEnum):
     HOLD = "hold"  # the result is unknown, or an operator holds it
     RELEASE = "release"  # an operator requeues a held message
     RETRY = "retry"  # an operator requeues the failed recipients of a finished message
+    SUPPRESS = "suppress"  # every recipient of a new message is suppressed
     EXPIRE = "expire"  # it reached its maximum age
     CANCEL = "cancel"  # the caller cancelled it
     CONFIRM = "confirm"  # an operator confirms that it was delivered
@@ -67,7 +70,13 @@ class Event(StrEnum):
 _S, _E = MessageState, Event
 
 TRANSITIONS: Mapping[MessageState, Mapping[Event, MessageState]] = {
-    _S.QUEUED: {_E.CLAIM: _S.ACTIVE, _E.HOLD: _S.HELD, _E.EXPIRE: _S.DONE, _E.CANCEL: _S.CANCELLED},
+    _S.QUEUED: {
+        _E.CLAIM: _S.ACTIVE,
+        _E.HOLD: _S.HELD,
+        _E.SUPPRESS: _S.DONE,
+        _E.EXPIRE: _S.DONE,
+        _E.CANCEL: _S.CANCELLED,
+    },
     _S.ACTIVE: {
         _E.GIVE_BACK: _S.QUEUED,
         _E.DEFER: _S.DEFERRED,
@@ -101,6 +110,11 @@ def sources(event: Event) -> frozenset[MessageState]:
 
 WAITING_STATES = sources(Event.CLAIM)  # QUEUED and DEFERRED: a worker may claim the message when it is due
 ENDED_STATES = frozenset({MessageState.DONE, MessageState.CANCELLED})
+
+
+def is_relayed(recipients: Collection[RecipientState]) -> bool:
+    """Return True if Office 365 has accepted a message for every recipient that is not suppressed, and for one."""
+    return {*recipients} - {RecipientState.SUPPRESSED} == {RecipientState.RELAYED}
 
 
 @frozen
@@ -148,6 +162,11 @@ SUPERSEDED = Explanation(
 SUNK = Explanation(
     "Its API key has a sink: the email was accepted and stored, but is never sent.",
     "Nothing to do. To send such mail, use another key or remove the sink with `postern keys update`.",
+)
+SUPPRESSED = Explanation(
+    "Every recipient is on the suppression list, so the email was not sent.",
+    "To fix it: 1. Read in the suppression list why the address is there. 2. Remove it from the list. 3. Submit the "
+    "email again.",
 )
 _TRACE = (
     "Search Message trace for its Message-ID. If it is there, run `postern emails confirm <id>`; "

@@ -4,6 +4,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.frozen import frozen
+from app.mail.times import iso
 
 
 class Origin(StrEnum):
@@ -30,6 +31,19 @@ class Evidence:
     code: str
     text: str
     seen_by: SeenBy
+
+
+@frozen
+class Listing:
+    """Fact that an address is on the list, since a time (epoch seconds)."""
+
+    origin: Origin
+    since: float
+
+    @property
+    def reply(self) -> str:
+        """Text that a suppressed recipient has in place of a server's reply."""
+        return f"The address is on the suppression list since {iso(self.since)} ({self.origin})."
 
 
 def comparable(addr_spec: str) -> str:

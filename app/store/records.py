@@ -1,6 +1,6 @@
 """Arguments and results of the message verbs: values that contain no SQL. Times are epoch seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from app.mail.message.message import Envelope, Lane, Message, OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.mail.rate_limit import Usage, Window
+from app.mail.suppression import Listing
 
 FIRST_ID = UUID(int=0)
 LAST_ID = UUID(int=(1 << 128) - 1)
@@ -75,6 +76,7 @@ class Acceptance:
     coalesce: str | None = None
     traceparent: str | None = None  # W3C Trace Context of the request
     sunk: bool = False  # stored, and never relayed
+    ignores_suppressions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Accepted:
     replayed: bool = False
     superseded: tuple[UUID, ...] = ()  # messages cancelled because of `coalesce`
     usage: Usage | None = None
+    suppressed: Mapping[UUID, Collection[Listing]] = field(default_factory=dict)  # suppressed recipients by message
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,6 +338,7 @@ FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
 # Postern's own Message-IDs begin with the id, which is a UUIDv7; only the callers' have an index.
 CALLERS_MESSAGE_ID = literal_column("(substr(message_id, 37, 1) <> '@' OR substr(message_id, 15, 1) <> '7')", Boolean)
 BOUNCED = traces.c.state == literal_column(f"'{DeliveryState.BOUNCED}'")
+SUPPRESSED = recipients.c.state == literal_column(f"'{RecipientState.SUPPRESSED}'")
 PENDING_DELIVERY = webhook_deliveries.c.state == literal_column("'pending'")
 FAILED_DELIVERY = webhook_deliveries.c.state == literal_column("'failed'")
 EXPIRING_SUPPRESSION = suppressions.c.expires_at.is_not(None)
@@ -376,6 +377,11 @@ Index(
     "recipients_failed",
     *(recipients.c.state, recipients.c.message_id),
     sqlite_where=FAILED,
+)
+Index(
+    "recipients_suppressed",
+    *(recipients.c.state, recipients.c.message_id),
+    sqlite_where=SUPPRESSED,
 )
 Index(
     "messages_callers_message_id",

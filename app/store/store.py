@@ -21,6 +21,7 @@ from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.mail.office365.limits import MailboxLimits
 from app.mail.rate_limit import RateLimit
+from app.mail.suppression import Listing
 from app.mail.webhook.payload import WebhookEvent
 from app.store import retention
 from app.store.admin_store import AdminStore
@@ -139,6 +140,11 @@ class Store(AdminStore):
         return await self._write(
             accept.accept, accept.Request(tuple(acceptances), idempotency, rate_limit), hints=hints
         )
+
+    async def suppressed_recipients(self, acceptance: Acceptance) -> Mapping[str, Listing]:
+        """Return the recipients that `accept` would store as suppressed."""
+        found = await self._read(partial(accept.suppressed, fresh=[acceptance]))
+        return found.get(acceptance.id, {})
 
     # Relay: claim, attempt, settle
 

@@ -112,6 +112,9 @@ class KeyRevisionInput(JsonInput):
     recipients_per_day: _Items = describe(f"{view.RECIPIENTS_PER_DAY} {_REMOVES}", default=None)
     bytes_per_minute: _Bytes = describe(f"{view.BYTES_PER_MINUTE} {_REMOVES}", default=None)
     bytes_per_day: _Bytes = describe(f"{view.BYTES_PER_DAY} {_REMOVES}", default=None)
+    ignore_suppressions: Annotated[
+        tuple[Lane, ...], PlainValidator(partial(_texts, key_policy.lanes), list[Lane] | None)
+    ] = describe(view.IGNORE_SUPPRESSIONS, default=())
     disabled: _Boolean = describe(view.DISABLED, default=False)
 
 

@@ -45,6 +45,7 @@ KEY: dict[str, Any] = {
     "recipients": [],
     "redirect_to": None,
     "sink": False,
+    "ignore_suppressions": [],
     "disabled": False,
     "created_at": AT,
     "last_used_at": LATER,

@@ -26,6 +26,7 @@ RECIPIENTS_PER_MINUTE = "Recipients in a minute of the clock, over all its messa
 RECIPIENTS_PER_DAY = "Recipients in a day (UTC), over all its messages; null: no limit."
 BYTES_PER_MINUTE = "Bytes of composed messages in a minute of the clock; null: no limit."
 BYTES_PER_DAY = "Bytes of composed messages in a day (UTC); null: no limit."
+IGNORE_SUPPRESSIONS = "Lanes whose emails are sent to addresses on the suppression list, too; empty: none."
 DISABLED = "Requests with the key are refused until it is enabled again."
 
 
@@ -59,6 +60,7 @@ class KeyObject(TypedDict):
     recipients_per_day: Annotated[int | None, describe(RECIPIENTS_PER_DAY)]
     bytes_per_minute: Annotated[int | None, describe(BYTES_PER_MINUTE)]
     bytes_per_day: Annotated[int | None, describe(BYTES_PER_DAY)]
+    ignore_suppressions: Annotated[Sequence[Lane], describe(IGNORE_SUPPRESSIONS)]
     disabled: Annotated[bool, describe(DISABLED)]
     created_at: Timestamp
     last_used_at: Annotated[Timestamp | None, describe("Accurate to one minute.")]
@@ -93,6 +95,7 @@ def key_object(record: KeyRecord, now: float) -> KeyObject:
         "recipients_per_day": policy.recipients_per_day,
         "bytes_per_minute": policy.bytes_per_minute,
         "bytes_per_day": policy.bytes_per_day,
+        "ignore_suppressions": policy.ignore_suppressions,
         "disabled": key.disabled,
         "created_at": iso(key.created_at),
         "last_used_at": timestamp(record.last_used_at),

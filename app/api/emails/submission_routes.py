@@ -34,6 +34,7 @@ from app.api.submission.fields import MISSING_RECIPIENT
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
 from app.api.submission.warnings import Warned
+from app.mail.suppression import Origin
 from app.store.read.status import estimate
 from app.store.records import Acceptance
 
@@ -68,6 +69,13 @@ class AcceptedBatch(TypedDict):
     errors: NotRequired[Annotated[list[RejectedItem], describe("Only in a permissive batch, and then always.")]]
 
 
+class SuppressedRecipient(TypedDict):
+    """A recipient to which the email would not be sent."""
+
+    email: str
+    origin: Origin
+
+
 class Valid(Warned):
     """Result for a valid email."""
 
@@ -77,6 +85,9 @@ class Valid(Warned):
     pool: Annotated[str, describe("The mailboxes that would relay it, by the name of their pool.")]
     scheduled_at: Timestamp | None
     estimated_send_at: Timestamp | None
+    suppressed: Annotated[
+        list[SuppressedRecipient], describe("Recipients on the suppression list; if all are, the email would fail.")
+    ]
 
 
 _REQUESTS = {"a receipt": RECEIPT, "a one-time code": CODE, "everything": EVERYTHING}
@@ -100,6 +111,7 @@ _VALID = {
     "pool": "default",
     "scheduled_at": None,
     "estimated_send_at": LATER,
+    "suppressed": [],
 }
 
 
@@ -175,13 +187,16 @@ class SubmissionRoutes:
         submitted = await self._pipeline.submit(request, _VALIDATE)
         prepared = submitted.accepted[0]
         would_be = prepared.acceptance
+        suppressed = await self._context.store.suppressed_recipients(would_be)
+        is_sent = len(suppressed) < len(would_be.message.envelope.rcpt_to)
         answer: Valid = {
             "object": "validation",
             "valid": True,
             "size": len(would_be.message.content),
             "pool": would_be.pool,
             "scheduled_at": timestamp(would_be.scheduled_at),
-            "estimated_send_at": timestamp(await self._estimate(would_be)),
+            "estimated_send_at": timestamp(await self._estimate(would_be)) if is_sent else None,
+            "suppressed": [{"email": address, "origin": one.origin} for address, one in suppressed.items()],
             **prepared.warned,
         }
         return json_ok(json.dumps(answer).encode())

@@ -68,6 +68,7 @@ class EmailBuilder:
             coalesce=submission.coalesce,
             traceparent=tracing.traceparent(),
             sunk=key.policy.sink,
+            ignores_suppressions=submission.lane in key.policy.ignore_suppressions,
         )
 
     def _check_size(self, message: Message, submission: Submission) -> None:

@@ -28,7 +28,7 @@ from app.frozen import frozen
 from app.store.db.uuid7 import IdGenerator
 from app.store.keys.rate_limits import amount_of
 from app.store.keys.records import Key
-from app.store.records import Acceptance, Idempotency, IdempotencyConflict, RateLimited
+from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, RateLimited
 
 _Rejected = Sequence[tuple[int, Problem]]  # by the index in the request
 
@@ -166,13 +166,20 @@ class SubmissionPipeline:
             raise RateLimitExceeded(result.window, amount, acceptances[0].created_at)
         if not result.replayed:
             for acceptance in acceptances:
-                _record_accepted(acceptance, key)
-            for old in result.superseded:
-                logs.superseded(old, key=key.name)
+                _record_acceptance(acceptance, key)
+            _record_effects(result, key)
         return result.ids
 
 
-def _record_accepted(acceptance: Acceptance, key: Key) -> None:
+def _record_effects(accepted: Accepted, key: Key) -> None:
+    for id_, listings in accepted.suppressed.items():
+        metrics.recipients_suppressed(one.origin for one in listings)
+        logs.suppressed(id_, recipients=len(listings), key=key.name)
+    for old in accepted.superseded:
+        logs.superseded(old, key=key.name)
+
+
+def _record_acceptance(acceptance: Acceptance, key: Key) -> None:
     metrics.accepted(acceptance.pool, acceptance.lane)
     logs.accepted(
         acceptance.id,

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from app.mail.delivery.bounce import Cause, classify
 from app.mail.delivery.states import DeliveryState
-from app.mail.lifecycle import EXPIRED, MessageState, RecipientState
+from app.mail.lifecycle import EXPIRED, MessageState, RecipientState, is_relayed
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.office365.bounces.lookup import explain_bounce
 from app.mail.outcome.verdict import Explanation
+from app.mail.suppression import Listing, Origin
 from app.mail.times import iso
 from app.mail.webhook.rules import EventType
 
@@ -71,8 +72,8 @@ class EmailSnapshot:
 
     @property
     def relayed(self) -> bool:
-        """True if every recipient was relayed."""
-        return all(state is RecipientState.RELAYED for _, state, _ in self.recipients)
+        """True if every recipient was relayed that is not suppressed."""
+        return is_relayed([state for _, state, _ in self.recipients])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def delivery_event(report: DeliveryReport, facts: EmailSnapshot) -> WebhookEvent
     if kind is None:
         return None
     recipient = _short(report.recipient, _ADDRESS)
-    data = {**_email_data(facts), "to": [recipient]}
+    data = _email_data(facts, [report.recipient])
     if kind is EventType.BOUNCED:
         bounce_type, subtype = classify(report.cause.code)
         message = explain_bounce(report.cause.code, report.cause.text).rule.explanation.summary
@@ -111,7 +112,7 @@ def delivery_event(report: DeliveryReport, facts: EmailSnapshot) -> WebhookEvent
 
 def email_event(kind: EventType, at: float, facts: EmailSnapshot) -> WebhookEvent:
     """Return an event about an email."""
-    data = _email_data(facts)
+    data = _email_data(facts, facts.to)
     if kind is EventType.SCHEDULED and facts.scheduled_at is not None:
         data["scheduled_at"] = iso(facts.scheduled_at)
     if kind is EventType.FAILED:
@@ -119,17 +120,22 @@ def email_event(kind: EventType, at: float, facts: EmailSnapshot) -> WebhookEven
     return WebhookEvent(kind, facts.id.hex, at, _payload(kind, at, {**data, "relay": _relay(facts)}))
 
 
-def _email_data(facts: EmailSnapshot) -> dict[str, Any]:
-    return {
-        "email_id": str(facts.id),
-        "message_id": f"<{facts.message_id}>",
-        "created_at": iso(facts.created_at),
-        "from": _short(facts.sender, _ADDRESS),
-        "to": _some((_short(address, _ADDRESS) for address in facts.to), _TO),
-        "subject": _short(facts.subject, _SUBJECT),
-        "tags": dict(_some(facts.tags, _TAGS)),
-        "headers": _some(({"name": name, "value": value} for name, value in facts.headers), _HEADERS),
+def suppressed_event(at: float, facts: EmailSnapshot, recipient: str, listing: Listing) -> WebhookEvent:
+    """Return the event that an email is not sent to one recipient.
+
+    Resend has no reason for an address that was added by hand: a complaint is the closest, because it says nothing
+    against the address itself. `origin` has the exact cause.
+    """
+    kind = EventType.SUPPRESSED
+    about: dict[str, Any] = {
+        "reason": "previous_bounce" if listing.origin is Origin.BOUNCE else "previous_complaint",
+        "type": "OnAccountSuppressionList",
+        "message": listing.reply,
+        "diagnosticCode": [],
+        "origin": listing.origin,
     }
+    data = {**_email_data(facts, [recipient]), "suppressed": about, "relay": _relay(facts)}
+    return WebhookEvent(kind, facts.id.hex, at, _payload(kind, at, data))
 
 
 def mailbox_event(kind: EventType, at: float, name: str, pool: str, condition: MailboxCondition) -> WebhookEvent:
@@ -156,6 +162,20 @@ def credential_event(
     return WebhookEvent(kind, mailbox, at, _payload(kind, at, data), once)
 
 
+def _email_data(facts: EmailSnapshot, to: Sequence[str]) -> dict[str, Any]:
+    """Return the members of every event about an email."""
+    return {
+        "email_id": str(facts.id),
+        "message_id": f"<{facts.message_id}>",
+        "created_at": iso(facts.created_at),
+        "from": _short(facts.sender, _ADDRESS),
+        "to": _some((_short(address, _ADDRESS) for address in to), _TO),
+        "subject": _short(facts.subject, _SUBJECT),
+        "tags": dict(_some(facts.tags, _TAGS)),
+        "headers": _some(({"name": name, "value": value} for name, value in facts.headers), _HEADERS),
+    }
+
+
 def _payload(kind: EventType, at: float, data: Mapping[str, Any]) -> str:
     """Return the event as JSON; `created_at` is Resend's member, `timestamp` that of Standard Webhooks."""
     moment = iso(at)
@@ -178,9 +198,11 @@ def _relay(facts: EmailSnapshot) -> dict[str, Any]:
 
 
 def _reason(facts: EmailSnapshot) -> str:
-    """Return "expired", or the last reply to the first failed recipient."""
+    """Return "expired" or "suppressed", or the last reply to the first failed recipient."""
     if facts.explanation == EXPIRED:
         return "expired"
+    if all(state is RecipientState.SUPPRESSED for _, state, _ in facts.recipients):
+        return "suppressed"
     replies = (reply for _, state, reply in facts.recipients if state is RecipientState.FAILED and reply)
     return _short(next(replies, facts.explanation.summary), _REPLY)
 

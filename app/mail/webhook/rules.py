@@ -27,6 +27,7 @@ class EventType(StrEnum):
     SENT = "email.sent"  # Office 365 has accepted it for every recipient
     DELIVERY_DELAYED = "email.delivery_delayed"  # it has waited for an hour; sent once
     FAILED = "email.failed"  # it failed for a recipient
+    SUPPRESSED = "email.suppressed"  # for each recipient on the suppression list
     CANCELED = "email.canceled"
     DELIVERED = "email.delivered"  # to one recipient: the next server accepted it
     BOUNCED = "email.bounced"  # for one recipient
@@ -36,9 +37,7 @@ class EventType(StrEnum):
 
 
 # Types of the Resend SDKs that no relay can detect. They are accepted in a subscription and never sent.
-UNSUPPORTED_EVENTS = frozenset(
-    f"email.{word}" for word in ("clicked", "complained", "opened", "received", "suppressed")
-)
+UNSUPPORTED_EVENTS = frozenset(f"email.{word}" for word in ("clicked", "complained", "opened", "received"))
 # Types that only the reader of Exchange's message trace can observe.
 TRACE_EVENTS = frozenset({EventType.DELIVERED, EventType.BOUNCED})
 

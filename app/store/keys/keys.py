@@ -191,4 +191,5 @@ def _key(row: Row[*tuple[Any, ...]]) -> Key:
 
 def _policy(stored: Mapping[str, Any]) -> Policy:
     lists = {name: tuple(stored.get(name, ())) for name in ("senders", "recipients")}
-    return Policy(**{**stored, **lists, "lanes": tuple(map(Lane, stored.get("lanes", ())))})
+    lanes = {name: tuple(map(Lane, stored.get(name, ()))) for name in ("lanes", "ignore_suppressions")}
+    return Policy(**{**stored, **lists, **lanes})

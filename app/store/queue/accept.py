@@ -2,7 +2,7 @@
 
 The primary key of the Idempotency-Key's row, written in the same transaction, rejects a second request with the same
 key, within a group of requests and between processes. The API key's rate limit is charged in the same transaction, only
-for what is stored.
+for what is stored. A recipient on the suppression list is stored as suppressed; a message without others has ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from app.mail.lifecycle import SUNK, Event, MessageState, RecipientState, next_state
+from app.mail.lifecycle import SUNK, SUPPRESSED, Event, MessageState, RecipientState, next_state
+from app.mail.outcome.verdict import Explanation
 from app.mail.rate_limit import RateLimit
+from app.mail.suppression import Listing
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import rate_limits
@@ -22,6 +24,7 @@ from app.store.queue import coalesce
 from app.store.queue.fair_queue import LaneKey, assign_turns
 from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
 from app.store.schema import contents, idempotency, messages, recipients
+from app.store.suppressions import lookup
 from app.store.webhooks import outbox
 
 IDEMPOTENCY_RETENTION = 86_400.0  # seconds that an Idempotency-Key is remembered
@@ -36,6 +39,8 @@ _FORGET = delete(idempotency).where(
 
 _Key = tuple[UUID, str, str]
 _Answer = Accepted | IdempotencyConflict | RateLimited
+Suppressed = Mapping[UUID, Mapping[str, Listing]]  # by message, then by recipient
+_NONE: Mapping[str, Listing] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +67,52 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
         if isinstance(answer, Accepted) and not answer.replayed
         for acceptance in request.acceptances
     ]
-    replaced = _insert(connection, fresh) if fresh else {}
-    return [_with(answer, replaced) for answer in answers] if replaced else answers
+    refused = suppressed(connection, fresh)
+    replaced = _insert(connection, fresh, refused) if fresh else {}
+    return [_with(answer, replaced, refused) for answer in answers] if replaced or refused else answers
 
 
-def _with(answer: _Answer, replaced: Mapping[UUID, Sequence[UUID]]) -> _Answer:
-    """Return the answer with the ids of the messages that were superseded."""
+def suppressed(connection: Connection, fresh: Sequence[Acceptance]) -> Suppressed:
+    """Return the suppressed recipients of new messages."""
+    checked = {one.id: one.message.envelope.rcpt_to for one in fresh if not (one.sunk or one.ignores_suppressions)}
+    return lookup.suppressed(connection, checked, max((one.created_at for one in fresh), default=0.0))
+
+
+def _with(answer: _Answer, replaced: Mapping[UUID, Sequence[UUID]], suppressed: Suppressed) -> _Answer:
+    """Return the answer with the ids of the messages that were superseded, and the suppressed recipients."""
     if not isinstance(answer, Accepted) or answer.replayed:
         return answer
-    return replace(answer, superseded=tuple(old for id in answer.ids for old in replaced.get(id, ())))
+    return replace(
+        answer,
+        superseded=tuple(old for id in answer.ids for old in replaced.get(id, ())),
+        suppressed={id: tuple(suppressed[id].values()) for id in answer.ids if id in suppressed},
+    )
 
 
-def _insert(connection: Connection, fresh: Sequence[Acceptance]) -> Mapping[UUID, Sequence[UUID]]:
+def _insert(
+    connection: Connection, fresh: Sequence[Acceptance], suppressed: Suppressed
+) -> Mapping[UUID, Sequence[UUID]]:
     """Insert the messages; return by id the messages that each has superseded."""
-    relayed = [one for one in fresh if not one.sunk]
-    turns = {**_turns(connection, relayed), **coalesce.inherited(connection, relayed)}
-    _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id)) for one in fresh])
-    _INSERT_RECIPIENT.run(connection, [row for one in fresh for row in _recipient_rows(one)])
+    ended = {one.id: end for one in fresh if (end := _end(one, suppressed.get(one.id, _NONE)))}
+    queued = [one for one in fresh if one.id not in ended]
+    turns = {**_turns(connection, queued), **coalesce.inherited(connection, queued)}
+    _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id), ended.get(one.id)) for one in fresh])
+    _INSERT_RECIPIENT.run(
+        connection, [row for one in fresh for row in _recipient_rows(one, suppressed.get(one.id, _NONE))]
+    )
     _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
-    replaced = coalesce.supersede(connection, relayed)
-    outbox.accepted(connection, relayed)
-    outbox.ended(connection, {one.id: one.created_at for one in fresh if one.sunk})
+    replaced = coalesce.supersede(connection, queued)
+    outbox.accepted(connection, queued)
+    outbox.suppressed(connection, suppressed, {one.id: one.created_at for one in fresh})
+    outbox.ended(connection, {one.id: one.created_at for one in fresh if one.id in ended})
     return replaced
+
+
+def _end(acceptance: Acceptance, suppressed: Mapping[str, Listing]) -> tuple[Event, Explanation] | None:
+    """Return the event that ends a message at once, and its explanation; None if it is queued."""
+    if acceptance.sunk:
+        return Event.CANCEL, SUNK
+    return (Event.SUPPRESS, SUPPRESSED) if len(suppressed) == len(acceptance.message.envelope.rcpt_to) else None
 
 
 def _charged(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:
@@ -117,7 +146,7 @@ def _turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, in
     return dict(zip((one.id for one in due), assign_turns(connection, places), strict=True))
 
 
-def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
+def _message_row(acceptance: Acceptance, turn: int | None, end: tuple[Event, Explanation] | None) -> dict[str, Any]:
     message = acceptance.message
     return {
         "id": acceptance.id,
@@ -142,14 +171,14 @@ def _message_row(acceptance: Acceptance, turn: int | None) -> dict[str, Any]:
         "smtputf8": message.envelope.smtputf8,
         "size": len(message.content),
         "head": _head(acceptance.head),
-        **(_sunk(acceptance) if acceptance.sunk else {}),
+        **(_ended(acceptance, *end) if end else {}),
     }
 
 
-def _sunk(acceptance: Acceptance) -> dict[str, Any]:
-    """Return the columns of a message that is stored as cancelled, because its key has a sink."""
-    state = next_state(MessageState.QUEUED, Event.CANCEL)
-    return {"state": state, "due_at": None, "ended_at": acceptance.created_at, "explanation": asdict(SUNK)}
+def _ended(acceptance: Acceptance, event: Event, why: Explanation) -> dict[str, Any]:
+    """Return the columns of a message that has ended when it is stored."""
+    state = next_state(MessageState.QUEUED, event)
+    return {"state": state, "due_at": None, "ended_at": acceptance.created_at, "explanation": asdict(why)}
 
 
 def _head(head: MessageSummary) -> dict[str, Any]:
@@ -166,9 +195,15 @@ def _head(head: MessageSummary) -> dict[str, Any]:
     }
 
 
-def _recipient_rows(acceptance: Acceptance) -> list[dict[str, Any]]:
+def _recipient_rows(acceptance: Acceptance, suppressed: Mapping[str, Listing]) -> list[dict[str, Any]]:
     return [
-        {"message_id": acceptance.id, "address": address, "position": position, "state": RecipientState.PENDING}
+        {
+            "message_id": acceptance.id,
+            "address": address,
+            "position": position,
+            "state": RecipientState.SUPPRESSED if address in suppressed else RecipientState.PENDING,
+            "reply": suppressed[address].reply if address in suppressed else None,
+        }
         for position, address in enumerate(acceptance.message.envelope.rcpt_to)
     ]
 

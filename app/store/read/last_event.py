@@ -6,7 +6,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Double, and_, case, exists, func, literal, not_, or_, true
 
 from app.mail.delivery.states import ARRIVED, DeliveryState
-from app.mail.lifecycle import LastEvent, MessageState, RecipientState
+from app.mail.lifecycle import LastEvent, MessageState, RecipientState, is_relayed
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
 from app.store.records import Email
 from app.store.schema import messages, recipients, traces
@@ -18,9 +18,9 @@ _UNSENT = frozenset({_S.QUEUED, _S.ACTIVE, _S.HELD})
 _TABLE: tuple[tuple[frozenset[MessageState], _Condition, LastEvent], ...] = (
     (frozenset({_S.CANCELLED}), "always", _E.CANCELED),
     (frozenset({_S.DONE}), "bounced", _E.BOUNCED),  # for one recipient at least
-    (frozenset({_S.DONE}), "delivered", _E.DELIVERED),  # to every recipient
-    (frozenset({_S.DONE}), "relayed", _E.SENT),  # to every recipient
-    (frozenset({_S.DONE}), "always", _E.FAILED),  # for one recipient at least
+    (frozenset({_S.DONE}), "delivered", _E.DELIVERED),  # to every recipient that is not suppressed
+    (frozenset({_S.DONE}), "relayed", _E.SENT),  # to every recipient that is not suppressed
+    (frozenset({_S.DONE}), "always", _E.FAILED),  # for one recipient at least, or all are suppressed
     (frozenset({_S.DEFERRED}), "always", _E.DELIVERY_DELAYED),
     (_UNSENT, "ahead", _E.SCHEDULED),  # the scheduled time is in the future
     (_UNSENT, "late", _E.DELIVERY_DELAYED),  # an attempt has ended, or it is DELAY_NOTICE_AFTER past its time
@@ -36,7 +36,11 @@ STATES = {
 
 _m = messages.c
 _of, _t = recipients.alias("of"), traces.alias("reported")
-_RELAYED = not_(exists().where(_of.c.message_id == _m.id, _of.c.state != RecipientState.RELAYED))
+_EITHER = (RecipientState.RELAYED, RecipientState.SUPPRESSED)
+_RELAYED = and_(  # as `is_relayed`
+    not_(exists().where(_of.c.message_id == _m.id, _of.c.state.not_in(_EITHER))),
+    exists().where(_of.c.message_id == _m.id, _of.c.state == RecipientState.RELAYED),
+)
 _BOUNCED = exists().where(_t.c.message_id == _m.id, _t.c.state == DeliveryState.BOUNCED)
 _ALL_ARRIVED = not_(
     exists()
@@ -71,8 +75,9 @@ def last_event_is(event: LastEvent, state: ColumnElement[str], now: float) -> Co
 def last_event(email: Email, now: float) -> LastEvent:
     """Return the event of an email that was read with its recipients. `now`: epoch seconds."""
     due = email.created_at if email.scheduled_at is None else email.scheduled_at
-    relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
-    deliveries = [one.delivery and one.delivery.state for one in email.recipients]
+    relayed = is_relayed([recipient.state for recipient in email.recipients])
+    attempted = [one for one in email.recipients if one.state is not RecipientState.SUPPRESSED]
+    deliveries = [one.delivery and one.delivery.state for one in attempted]
     holds: Mapping[_Condition, bool] = {
         "always": True,
         "bounced": DeliveryState.BOUNCED in deliveries,

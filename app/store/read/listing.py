@@ -17,7 +17,7 @@ from app.store.db.engine import as_json
 from app.store.read import last_event
 from app.store.read import messages as find
 from app.store.read.records import MessagePage, Selection
-from app.store.schema import BOUNCED, FAILED, SETTLED, messages, recipients, traces
+from app.store.schema import BOUNCED, FAILED, SETTLED, SUPPRESSED, messages, recipients, traces
 
 SCAN_LIMIT = 10_000  # index entries read for one page
 
@@ -85,7 +85,7 @@ def _scans(asked: Selection) -> tuple[list[_IndexScan], Selection]:
     if asked.recipient is not None:
         return _to(asked.recipient, _states(asked) or frozenset(MessageState)), replace(asked, recipient=None)
     if asked.last_event is LastEvent.FAILED:
-        return [_IndexScan(_r.message_id, (FAILED,))], asked
+        return [_IndexScan(_r.message_id, (state,)) for state in (FAILED, SUPPRESSED)], asked
     if asked.last_event is LastEvent.BOUNCED:
         return [_IndexScan(_t.message_id, (BOUNCED,))], asked
     if (states := _states(asked)) and not (states == _DONE and asked.key_id is not None):

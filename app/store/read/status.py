@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.mail.explain import explain, explain_delivery, fill_placeholders
-from app.mail.lifecycle import WAITING_STATES, MessageState, RecipientState
+from app.mail.lifecycle import WAITING_STATES, MessageState, is_relayed
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.office365.limits import MailboxLimits
 from app.mail.outcome.verdict import Explanation
@@ -44,7 +44,7 @@ def _explain(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Ex
     """Explain the state of an email. `mailboxes`: those of its pool; none if it does not wait."""
     scheduled_at = email.scheduled_at if email.scheduled_at is not None and email.scheduled_at > now else None
     mailbox = _awaited_mailbox(email, mailboxes, now) if is_waiting(email, now) else None
-    relayed = all(recipient.state is RecipientState.RELAYED for recipient in email.recipients)
+    relayed = is_relayed([recipient.state for recipient in email.recipients])
     stored = email.content_removed_at is None
     explanation = explain(
         email.state,

@@ -13,10 +13,11 @@ from uuid import UUID
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
 
 from app.mail.explain import explain, fill_placeholders
-from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.lifecycle import MessageState, RecipientState, is_relayed
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
+from app.mail.suppression import Listing
 from app.mail.webhook import payload
 from app.mail.webhook.payload import DeliveryReport, EmailSnapshot, WebhookEvent
 from app.mail.webhook.rules import EventType
@@ -94,6 +95,20 @@ def rescheduled(connection: Connection, moved: Mapping[UUID, tuple[float, float]
     )
     _REMOVE_NOTICE.run(connection, [{"moment": at + DELAY_NOTICE_AFTER, "of": id} for id, (at, _) in moved.items()])
     schedule_delay_notices(connection, listeners, {id: to for id, (_, to) in moved.items()})
+
+
+def suppressed(
+    connection: Connection, found: Mapping[UUID, Mapping[str, Listing]], moments: Mapping[UUID, float]
+) -> None:
+    """Publish each suppressed recipient of new messages. `moments`: by message, epoch seconds."""
+    if found and (listeners := subscriptions(connection)):
+        facts = _facts(connection, list(found), {}, ahead=False)
+        events = (
+            payload.suppressed_event(moments[one.id], one, address, listing)
+            for one in facts
+            for address, listing in found[one.id].items()
+        )
+        write_events(connection, listeners, events)
 
 
 def ended(connection: Connection, moments: Mapping[UUID, float]) -> None:
@@ -193,7 +208,7 @@ def _facts(
 
 def _explain(row: Row[*tuple[Any, ...]], to: Sequence[_EmailFacts], *, ahead: bool) -> Explanation:
     stored = Explanation(**row.explanation) if row.explanation else None
-    relayed = all(state is RecipientState.RELAYED for _, state, _ in to)
+    relayed = is_relayed([state for _, state, _ in to])
     return explain(MessageState(row.state), stored, relayed=relayed, scheduled_at=row.scheduled_at if ahead else None)
 
 

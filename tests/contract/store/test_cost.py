@@ -115,6 +115,7 @@ async def suppressions(store: Store) -> None:
     """Run the verbs of the suppression list."""
     by = Actor("admin")
     one, two = await store.add_suppressions(Additions(("a@example.com", "b@example.com"), Origin.MANUAL, NOW, by))
+    await store.accept([acceptance("a@example.com"), acceptance("A@example.com", "c@example.com")])
     await store.suppression(one.id, NOW)
     await store.suppression(one.address, NOW)
     for origin in (None, Origin.MANUAL):
@@ -231,6 +232,51 @@ async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(
     for name in verbs:
         settled_since = 200 if name.startswith("Selection") else 0  # steps; a list has what was settled between
         assert many[name] <= few[name] * 1.1 + 20 + settled_since, (name, few, many)
+
+
+async def test_verbs_cost_the_same_with_many_suppressions(sqlite_url: str, steps: list[int]) -> None:
+    """Accept for an address on the list and for another, claim, and the pages of the list."""
+    store = await Store.open(sqlite_url)
+    by = Actor("admin")
+    await store.add_suppressions(Additions(("gone@example.com",), Origin.MANUAL, NOW, by))
+    verbs: dict[str, Callable[[], Awaitable[object]]] = {
+        "accept": lambda: store.accept([acceptance("a@example.com")]),
+        "accept suppressed": lambda: store.accept([acceptance("gone@example.com", "a@example.com")]),
+        "claim": lambda: claim(store, 1),
+        "list": lambda: store.suppressions(None, 20, NOW),
+        "list by origin": lambda: store.suppressions(Origin.BOUNCE, 20, NOW),
+        "find": lambda: store.suppression("gone@example.com", NOW),
+        "add": lambda: store.add_suppressions(Additions(("gone@example.com",), Origin.MANUAL, NOW, by)),
+    }
+
+    async def costs() -> dict[str, int]:
+        cost = {}
+        for name, verb in verbs.items():
+            await verb()
+            steps.clear()
+            await verb()
+            cost[name] = len(steps)
+        return cost
+
+    fill_suppressions(sqlite_url, 1, 1_000)
+    few = await costs()
+    fill_suppressions(sqlite_url, 1_001, 100_000)
+    many = await costs()
+    await store.close()
+    for name in verbs:
+        assert many[name] <= few[name] * 1.1 + 20, (name, few, many)
+
+
+def fill_suppressions(url: str, first: int, last: int) -> None:
+    """Suppress this many addresses."""
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute(
+            "WITH RECURSIVE numbers(n) AS (SELECT ? UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) "
+            "INSERT INTO suppressions (id, address, origin, created_at) "
+            "SELECT printf('%032x', n), n || '@example.net', 'bounce', n FROM numbers",
+            (first, last),
+        )
+    connection.close()
 
 
 async def settled(store: Store) -> None:

@@ -65,6 +65,7 @@ def test_the_secret_of_a_new_key_is_only_in_its_first_response(server: ApiServer
         "recipients": ["*@example.com"],
         "redirect_to": None,
         "sink": False,
+        "ignore_suppressions": [],
         "disabled": False,
         "created_at": key["created_at"],
         "last_used_at": None,
