@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -21,6 +22,7 @@ from app.operator_errors import UnavailableError
 
 KEEP_ALIVE_SECONDS = 75  # longer than that of usual gateways, so that the gateway closes first
 MIN_READ_RATE = 1024  # bytes per second of a response that a client must read on average
+MAX_PIPELINED = 64  # requests of one connection that wait for the responses before theirs
 RESERVED_SECONDS = 2.0  # time for a connection beyond the limits to request an internal path
 INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # paths answered beyond the connection limits
 _STORABLE = frozenset({b"docs", b"openapi.json", b"style.css", b"icon.svg"})  # last path segments of public responses
@@ -29,6 +31,10 @@ _DISCARD: Any = deque(maxlen=0)
 TAKE_BODY = "postern.take_body"  # key in the scope of a request whose whole body was received: returns that body once
 _CLOSE = (b"connection", b"close")
 _UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # controls that no header field may have
+
+
+class PipelineError(Exception):
+    """More pipelined requests than MAX_PIPELINED."""
 
 
 class _EmptyResponses(dict[int, bytes]):
@@ -121,7 +127,7 @@ class _Protocol(HttpToolsProtocol):
     """HTTP protocol of uvicorn with timeouts and size limits.
 
     uvicorn has no timeout for a silent client, an incomplete head, the rest of a body after its response, and a client
-    that does not read; and it accepts heads and trailers of any size.
+    that does not read; and it accepts heads and trailers of any size, and any number of pipelined requests.
     """
 
     limits: ClassVar[ServerLimits]
@@ -152,7 +158,15 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self._refuse(400)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+            return
         if self._in_message:  # rarely: most messages arrive complete
             self._limit_incomplete_message(len(data))
         elif self._is_answered():  # empty lines, or the rest of a message that was answered
@@ -167,6 +181,11 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self.parser.should_upgrade():
+            return
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.transport.close()
+            raise PipelineError
         path = self.url.partition(b"?")[0]
         if self._holders is None and path not in INTERNAL:
             self.app = self._refuse_request
@@ -203,9 +222,6 @@ class _Protocol(HttpToolsProtocol):
             self._send_timer.cancel()
             self._send_timer = None
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400)
-
     def close_if_idle(self) -> bool:
         """Close the connection and return True, unless a request is being processed."""
         if not self._is_answered():
@@ -218,6 +234,24 @@ class _Protocol(HttpToolsProtocol):
         """Answer 503 in place of the application."""
         self.cycle.disconnected = True
         self._refuse(503)
+
+    def _should_upgrade(self) -> bool:
+        return True  # uvicorn then leaves the request to `_ignore_upgrade`
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Process the request as if it had no Upgrade field (RFC 9110 §7.8): the parser drops the body of one that has.
+
+        Java's client sends the field with its first request. `rest` is what was received after the head.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self._refuse(400)
+            return
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        head = [b"%b %b HTTP/%b" % (method, self.url, version), *fields, b"", b""]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.data_received(b"\r\n".join(head) + rest)
 
     def _limit_incomplete_message(self, received: int) -> None:
         """Apply size limit and timeout to a message of which `received` more bytes have arrived."""
