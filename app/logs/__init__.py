@@ -171,6 +171,11 @@ def attempted(email: UUID, *, mailbox: str, number: int, phase: str, outcome: st
     )
 
 
+def bounced(email: UUID, *, code: str, needed: int) -> None:
+    """A recipient's address was refused as dead. It is suppressed once this has happened to `needed` emails in 24 h."""
+    _log.info("email.bounced", email=str(email), code=code, needed=needed)
+
+
 def lease_lost(email: UUID, *, mailbox: str, where: str) -> None:
     """Another worker owns the email now, so the result of this worker was discarded."""
     _log.warning("email.lease_lost", email=str(email), mailbox=mailbox, where=where)

@@ -16,6 +16,7 @@ from app.frozen import frozen
 from app.mail import retry_schedule
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.verdict import Action, Explanation, Verdict
+from app.mail.suppression import Bounce
 
 
 class MessageState(StrEnum):
@@ -144,6 +145,7 @@ class Settlement:
     recipients: Mapping[str, RecipientOutcome]  # every attempted recipient, by address
     in_doubt: bool
     explanation: Explanation | None  # None if all were relayed
+    bounces: tuple[Bounce, ...] = ()  # of recipients that failed
 
     @property
     def state(self) -> MessageState:

@@ -1,10 +1,19 @@
-"""Suppression list: addresses to which no email is sent, and the evidence for an entry. Pure."""
+"""Suppression list: addresses to which no email is sent, the evidence for it, and the bounces that cause it. Pure.
 
+A bounce is about one recipient: a reply to RCPT, or to the content of a message that had no other recipient left.
+"""
+
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from uuid import UUID
 
 from app.frozen import frozen
-from app.mail.times import iso
+from app.mail.office365.bounces.lookup import may_suppress
+from app.mail.outcome.attempt import Attempt, Phase
+from app.mail.outcome.reply import Reply
+from app.mail.times import DAY, iso
+
+BOUNCE_WINDOW = 1.0 * DAY  # seconds within which several bounces of an address count together
 
 
 class Origin(StrEnum):
@@ -44,6 +53,42 @@ class Listing:
     def reply(self) -> str:
         """Text that a suppressed recipient has in place of a server's reply."""
         return f"The address is on the suppression list since {iso(self.since)} ({self.origin})."
+
+
+@frozen
+class Bounce:
+    """Reply that says that an address is dead.
+
+    `needed`: number of emails that must bounce within BOUNCE_WINDOW before the address is suppressed.
+    """
+
+    address: str
+    code: str  # enhanced status code
+    text: str
+    needed: int
+
+
+def bounces(attempt: Attempt, recipients: Sequence[str], own: Sequence[str]) -> tuple[Bounce, ...]:
+    """Return the bounces of an attempt. `own`: addresses of the sender's organization, whose domains never count."""
+    domains = {_domain(address) for address in own}
+    return tuple(
+        Bounce(address, str(reply.status), reply.text, needed)
+        for address, reply in _refusals(attempt, recipients)
+        if reply.status is not None
+        and (needed := may_suppress(str(reply.status), reply.text, own_organization=_domain(address) in domains))
+    )
+
+
+def _refusals(attempt: Attempt, recipients: Sequence[str]) -> Iterator[tuple[str, Reply]]:
+    """Yield the replies that refuse one recipient."""
+    yield from ((address, reply) for address, reply in attempt.refused.items() if address in recipients)
+    rest = [address for address in recipients if address not in attempt.refused]
+    if len(rest) == 1 and attempt.phase is Phase.DOT and attempt.reply is not None:
+        yield rest[0], attempt.reply
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].lower()
 
 
 def comparable(addr_spec: str) -> str:

@@ -25,6 +25,7 @@ from app.doctor.target import CheckTarget
 from app.http_server.server import HttpServer, ServerLimits
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.office365.limits import MailboxLimits
+from app.mail.times import DAY
 from app.mail.webhook.payload import credential_event
 from app.mailbox_factory import MailboxFactory, limits
 from app.main.database import apply_setting_key, lock_database, open_store, recover_all
@@ -117,6 +118,7 @@ class Postern:
             self.settings.store_url, self._work_due, self._mailbox_free, wait_for_server=not single_node
         )
         stack.push_async_callback(self.store.close)
+        self.store.suppress_bounces_for(self.settings.suppression_days * DAY or None)
         if single_node:
             await recover_all(self.store, self.clock.now())
         await apply_setting_key(self.store, self.settings, self.clock.now())

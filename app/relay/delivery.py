@@ -1,13 +1,15 @@
 """One delivery attempt of one message, and its evaluation. A missing reply becomes an Attempt only here."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from app import logs
 from app.frozen import frozen
 from app.mail.lifecycle import Settlement, settle
 from app.mail.outcome.attempt import Attempt
-from app.mail.outcome.verdict import Verdict
+from app.mail.outcome.verdict import Action, Verdict
 from app.mail.policy import judge
+from app.mail.suppression import bounces
 from app.smtp.failure import SessionError
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
@@ -52,6 +54,11 @@ def evaluate(claimed: Claimed, attempt: Attempt, now: float, jitter: float) -> F
     """Return the attempt with its verdicts and the settlement that follows; `jitter` is in -1..1."""
     verdicts = judge(attempt, claimed.envelope.rcpt_to)
     settlement = settle(claimed.delivery_state, verdicts, now, jitter)
+    failed = [address for address, verdict in verdicts.items() if verdict.action is Action.FAIL]
+    if failed:
+        own = (claimed.envelope.mail_from, claimed.mailbox)
+        found = bounces(attempt, claimed.envelope.rcpt_to, own)
+        settlement = replace(settlement, bounces=tuple(one for one in found if one.address in failed))
     return Finished(claimed, attempt, verdicts, settlement, _record(attempt, verdicts, now))
 
 

@@ -25,6 +25,8 @@ def record_settled(finished: Finished) -> None:
     metrics.attempted(settlement.event)
     if settlement.in_doubt:
         metrics.in_doubt()
+    for bounce in settlement.bounces:
+        logs.bounced(claimed.id, code=bounce.code, needed=bounce.needed)
     _count(finished)
     if tracing.is_recording():
         tracing.attempted(_attempt_span(finished))

@@ -158,6 +158,9 @@ class Settings(StoreSettings, MailboxSettings):
     keep_audit_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         365, description="Days that the audit is stored: changes and refused sends."
     )
+    suppression_days: Annotated[int, Field(ge=0, le=3650)] = Field(
+        365, description="Days that an address is suppressed after a bounce; 0: until it is removed from the list."
+    )
     min_free_bytes: Annotated[int, Field(ge=0)] | None = Field(
         None,
         description="Free space on SQLite's disk below which emails are answered 503; 0: none. By default 128 MiB, "

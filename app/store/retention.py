@@ -25,7 +25,7 @@ from app.store.schema import (
     recipients,
     traces,
 )
-from app.store.suppressions import entries
+from app.store.suppressions import entries, feed
 from app.store.webhooks import deliveries
 
 BATCH_SIZE = 50  # rows in one step
@@ -95,6 +95,7 @@ def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
         or deliveries.prune(connection, cutoffs.events)
         or audit.prune(connection, cutoffs.audit)
         or entries.prune(connection, cutoffs.now)
+        or feed.prune(connection, cutoffs.now)
     )
 
 

@@ -253,6 +253,15 @@ suppressions = Table(
     sqlite_with_rowid=False,
 )
 
+suppression_candidates = Table(
+    "suppression_candidates",  # bounces of addresses that are suppressed after several
+    metadata,
+    Column("address", Text, primary_key=True),  # in the form for comparisons
+    Column("email_id", Uuid, primary_key=True),
+    Column("at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 webhooks = Table(
     "webhooks",
     metadata,
@@ -387,15 +396,15 @@ Index(
     "messages_callers_message_id",
     messages.c.message_id,
     sqlite_where=CALLERS_MESSAGE_ID,
-    postgresql_where=CALLERS_MESSAGE_ID,
 )
-Index("traces_bounced", *(traces.c.state, traces.c.message_id), sqlite_where=BOUNCED, postgresql_where=BOUNCED)
+Index("traces_bounced", *(traces.c.state, traces.c.message_id), sqlite_where=BOUNCED)
 Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)
 Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # open attempts too: ended_at is NULL
 Index("api_key_secrets_by_handle", api_key_secrets.c.handle)
 Index("api_key_secrets_of_key", api_key_secrets.c.key_id)
+Index("suppression_candidates_by_age", suppression_candidates.c.at)
 Index("suppressions_by_origin", suppressions.c.origin, suppressions.c.id)
 Index(
     "suppressions_expiry",

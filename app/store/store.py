@@ -86,6 +86,7 @@ class Store(AdminStore):
         self._reader = reader
         self._channel = channel
         self.traces = TraceStore(writer, reader)
+        self._suppression_lifetime: float | None = None
         self.replicas = ReplicaStore(writer, _jitter, partial(channel.notify, FREE))
 
     @classmethod
@@ -107,6 +108,10 @@ class Store(AdminStore):
         )
         writer = Writer(engine.write_engine(url), channel.notifying(DUE, on_due), LOCK_ORDER)
         return cls(writer, reader, channel)
+
+    def suppress_bounces_for(self, seconds: float | None) -> None:
+        """Set the time after which the suppression of an address that bounced ends; None: never."""
+        self._suppression_lifetime = self.traces.suppression_lifetime = seconds
 
     async def close(self) -> None:
         """Finish pending writes, then close all connections."""
@@ -179,12 +184,15 @@ class Store(AdminStore):
         return await self._write(settle.mark_dot, claimed, flush_batched_first=True)
 
     async def settle(self, claimed: Claimed, settlement: Settlement, record: AttemptLog) -> bool:
-        """Write the outcome of an attempt: message, recipients, log. False: the lease was lost, nothing is written.
+        """Write the outcome of an attempt: message, recipients, log, and the suppression of addresses that bounced.
+
+        False: the lease was lost, nothing is written.
 
         The commit waits up to BATCH_DELAY for others.
         """
         hints = frozenset() if settlement.due_at is None else ANYWHERE
-        return await self._write(settle.settle, (claimed, settlement, record), hints=hints, batchable=True)
+        result = settle.AttemptResult(claimed, settlement, record, self._suppression_lifetime)
+        return await self._write(settle.settle, result, hints=hints, batchable=True)
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Requeue claimed messages that were never attempted, with their former due times."""

@@ -1,6 +1,7 @@
 """Verbs of the reader of Exchange's message trace."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from app.store.db.reader import Reader as DatabaseReader
@@ -19,6 +20,7 @@ class TraceStore:
     def __init__(self, writer: Writer, reader: DatabaseReader) -> None:
         self._write = writer.write
         self._read = reader.read
+        self.suppression_lifetime: float | None = None  # seconds, after a bounce; None: no end
 
     async def hold(self, request: HoldRequest) -> Position | None:
         """Take or renew the lease of a tenant's reader. None: another replica has it."""
@@ -38,7 +40,7 @@ class TraceStore:
 
     async def apply(self, batch: Reports) -> Applied | None:
         """Apply up to `apply.BATCH_SIZE` reports in one commit. None: the lease was lost."""
-        return await self._write(apply.apply, batch)
+        return await self._write(apply.apply, replace(batch, suppression_lifetime=self.suppression_lifetime))
 
     async def mark_unseen(self, reader: Reader, before: float) -> int:
         """Explain held emails that Exchange's trace should contain and does not; return their number.

@@ -39,6 +39,11 @@ def upsert(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":
     return postgresql.insert(table)
 
 
+def storable(text: str) -> str:
+    """Return a server's text without what a database refuses: lone surrogates, NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 def execute_many(
     connection: Connection, statement: Insert | Update | Delete, rows: Sequence[Mapping[str, Any]]
 ) -> None:

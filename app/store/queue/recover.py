@@ -14,7 +14,7 @@ from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.store.db.verb import each
 from app.store.queue.claim import pending
-from app.store.queue.settle import AttemptResult, write_results
+from app.store.queue.settle import AttemptResult, settle
 from app.store.records import AttemptLog
 from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients
 from app.store.webhooks import outbox
@@ -103,7 +103,7 @@ def requeue(
         return []
     addresses = pending(connection, [row.id for row in rows])
     results = [_result(row, addresses[row.id], expired) for row in rows]
-    write_results(connection, results)
+    settle(connection, results)
     return [(result.claim.id, result.settlement.in_doubt) for result in results]
 
 

@@ -13,9 +13,12 @@ from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or
 from app.frozen import frozen
 from app.mail.lifecycle import Event, MessageState, Settlement, next_state
 from app.mail.outcome.attempt import Phase
+from app.mail.suppression import SeenBy
+from app.store.db.dialect import storable
 from app.store.db.prepared import PreparedStatement
 from app.store.records import AttemptLog, Claimed
 from app.store.schema import ACTIVE, attempts, messages, recipients
+from app.store.suppressions.feed import BounceReport, record_bounces
 from app.store.webhooks import outbox
 
 
@@ -32,11 +35,15 @@ class LeaseProof(Protocol):
 
 @frozen
 class AttemptResult:
-    """Outcome of one attempt: its settlement and its log."""
+    """Outcome of one attempt: its settlement and its log.
+
+    `suppression_lifetime`: seconds that an address is suppressed because of a bounce; None: no end.
+    """
 
     claim: LeaseProof
     settlement: Settlement
     record: AttemptLog
+    suppression_lifetime: float | None = None
 
 
 @frozen
@@ -105,11 +112,6 @@ def mark_dot(connection: Connection, batch: Sequence[Claimed]) -> list[bool]:
     return _MARK_DOT.each(connection, [_fence(claimed) for claimed in batch])
 
 
-def settle(connection: Connection, batch: Sequence[tuple[Claimed, Settlement, AttemptLog]]) -> list[bool]:
-    """Write settlements; return for each whether the lease was still held. If not, nothing of it is written."""
-    return write_results(connection, [AttemptResult(*one) for one in batch])
-
-
 def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> list[None]:
     """Requeue claimed messages with their former due time, as if they had never been claimed."""
     claimed = sorted((one for part in batch for one in part), key=lambda one: one.id)
@@ -125,7 +127,7 @@ def renew(connection: Connection, batch: Sequence[Renewal]) -> list[set[UUID]]:
     return [_renew(connection, renewal) for renewal in batch]
 
 
-def write_results(connection: Connection, endings: Sequence[AttemptResult]) -> list[bool]:
+def settle(connection: Connection, endings: Sequence[AttemptResult]) -> list[bool]:
     """Write the settlements whose lease is still held; return for each whether it was."""
     order = sorted(range(len(endings)), key=lambda place: endings[place].claim.id)  # locked in one order everywhere
     held = dict(zip(order, _SETTLE.each(connection, [_message_row(endings[place]) for place in order]), strict=True))
@@ -135,6 +137,8 @@ def write_results(connection: Connection, endings: Sequence[AttemptResult]) -> l
     outcomes = [row for ending in written for row in _recipient_rows(ending)]
     if outcomes:
         _SETTLE_RECIPIENT.run(connection, outcomes)
+    if bounced := [report for ending in written for report in _reports(ending)]:
+        record_bounces(connection, bounced)
     over = {one.claim.id: one.record.ended_at for one in written if one.settlement.state is MessageState.DONE}
     outbox.ended(connection, over)
     return [held[place] for place in range(len(endings))]
@@ -194,5 +198,9 @@ def _recipient_rows(ending: AttemptResult) -> list[dict[str, Any]]:
 
 
 def _plain(text: str | None) -> str | None:
-    """A server's words as every database takes them: whatever it says, the settlement must be one that can be saved."""
-    return None if text is None else text.encode("utf-8", "replace").decode().replace("\0", "")
+    return None if text is None else storable(text)
+
+
+def _reports(ending: AttemptResult) -> list[BounceReport]:
+    at, lifetime = ending.record.ended_at, ending.suppression_lifetime
+    return [BounceReport(ending.claim.id, bounce, SeenBy.REPLY, at, lifetime) for bounce in ending.settlement.bounces]

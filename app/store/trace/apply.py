@@ -132,7 +132,7 @@ def _write_states(connection: Connection, changes: _Changes, batch: Reports) -> 
             reports[found.email].append(change)
     outbox.delivery_changed(connection, reports)
     bounces = [(id, one.recipient, one.cause) for id in reports for one in reports[id] if one.state is _BOUNCED]
-    suppress(connection, bounces, batch.now, batch.own_domains)
+    suppress(connection, bounces, batch)
 
 
 def _write_duplicates(connection: Connection, changes: _Changes) -> None:

@@ -70,12 +70,16 @@ class Progress:
 
 @frozen
 class Reports:
-    """Reports to apply at `now`, fenced by the reader. `own_domains`: a bounce there never suppresses an address."""
+    """Reports to apply at `now`, fenced by the reader. `own_domains`: a bounce there never suppresses an address.
+
+    `suppression_lifetime`: seconds that an address is suppressed because of a bounce; None: no end.
+    """
 
     reader: Reader
     reports: tuple[Report, ...]
     now: float
     own_domains: frozenset[str] = frozenset()
+    suppression_lifetime: float | None = None
 
 
 @frozen
