@@ -22,6 +22,7 @@ from app.operator_errors import UnavailableError
 
 KEEP_ALIVE_SECONDS = 75  # longer than that of usual gateways, so that the gateway closes first
 MIN_READ_RATE = 1024  # bytes per second of a response that a client must read on average
+MAX_FIELDS = 256  # header fields of a request; each takes some 150 bytes beside its text
 MAX_PIPELINED = 64  # requests of one connection that wait for the responses before theirs
 RESERVED_SECONDS = 2.0  # time for a connection beyond the limits to request an internal path
 INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # paths answered beyond the connection limits
@@ -33,8 +34,8 @@ _CLOSE = (b"connection", b"close")
 _UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # controls that no header field may have
 
 
-class PipelineError(Exception):
-    """More pipelined requests than MAX_PIPELINED."""
+class LimitError(Exception):
+    """More pipelined requests than MAX_PIPELINED, or more header fields than MAX_FIELDS. It ends the parsing."""
 
 
 class _EmptyResponses(dict[int, bytes]):
@@ -127,7 +128,7 @@ class _Protocol(HttpToolsProtocol):
     """HTTP protocol of uvicorn with timeouts and size limits.
 
     uvicorn has no timeout for a silent client, an incomplete head, the rest of a body after its response, and a client
-    that does not read; and it accepts heads and trailers of any size, and any number of pipelined requests.
+    that does not read; and it accepts heads and trailers of any size, and any number of fields and pipelined requests.
     """
 
     limits: ClassVar[ServerLimits]
@@ -185,7 +186,10 @@ class _Protocol(HttpToolsProtocol):
             return
         if len(self.pipeline) >= MAX_PIPELINED:
             self.transport.close()
-            raise PipelineError
+            raise LimitError
+        if len(self.headers) > MAX_FIELDS:
+            self._refuse(431)
+            raise LimitError
         path = self.url.partition(b"?")[0]
         if self._holders is None and path not in INTERNAL:
             self.app = self._refuse_request
@@ -203,6 +207,8 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
+        if self.parser.should_upgrade():
+            return
         cycle: Any = self.cycle
         self.scope[TAKE_BODY] = cycle.take_body  # type: ignore[literal-required]  # a key of Postern's own
         super().on_message_complete()
@@ -256,7 +262,7 @@ class _Protocol(HttpToolsProtocol):
     def _limit_incomplete_message(self, received: int) -> None:
         """Apply size limit and timeout to a message of which `received` more bytes have arrived."""
         self._bytes_outside_body += received
-        if self._bytes_outside_body > self.limits.head_bytes:
+        if self._bytes_outside_body > self.limits.head_bytes or len(self.headers) > MAX_FIELDS:
             self._refuse(431)
         elif self._in_head or self._is_answered():
             self._start_timer()

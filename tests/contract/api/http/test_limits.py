@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.http_server.server import MAX_FIELDS
 from tests.contract.api.server import MINIMAL, ApiServer, accepted, changed, open_server, read_response, refused, small
 
 LARGE = 100_000  # octets of a body that needs room
@@ -143,6 +144,16 @@ def test_a_large_head_gets_the_common_error_form(server: ApiServer) -> None:
             connection.sendall(b"y" * octets)
         status, told = bare(ended(connection))
         assert (status, told["name"], told["reason"]) == (431, "validation_error", "head_too_large")
+
+
+@pytest.mark.direct("a gateway has its own bounds")
+def test_the_number_of_header_fields_is_limited(server: ApiServer) -> None:
+    """Of a complete head and of one without an end: a field of three bytes takes more than a hundred in memory."""
+    start, one = b"GET /x HTTP/1.1\r\nConnection: close\r\n", b"a:\r\n"
+    for fields, end, expected in ((MAX_FIELDS - 1, b"\r\n", 404), (MAX_FIELDS, b"\r\n", 431), (2000, b"", 431)):
+        with server.connect() as connection:
+            connection.sendall(start + one * fields + end)
+            assert bare(ended(connection))[0] == expected
 
 
 def test_trailers_are_ignored(server: ApiServer) -> None:
