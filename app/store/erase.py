@@ -1,6 +1,7 @@
 """Erasure of ended emails: all personal data is replaced or removed, the rows stay. Others are never changed.
 
 Ids, times, states, numbers and Idempotency-Keys stay, so that statistics hold and a repeated request sends nothing.
+Suppressions that the emails caused are removed: they have the address and the server's text.
 One call erases a limited number of rows and bytes, because accepts wait for it.
 """
 
@@ -21,7 +22,17 @@ from app.store.db.dialect import execute_many
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.retention import BATCH_BYTES, BATCH_SIZE
-from app.store.schema import attempts, contents, messages, recipients, traces, webhook_deliveries, webhook_events
+from app.store.schema import (
+    attempts,
+    contents,
+    messages,
+    recipients,
+    suppression_candidates,
+    suppressions,
+    traces,
+    webhook_deliveries,
+    webhook_events,
+)
 
 SCAN_LIMIT = 1_000  # messages compared in one search
 
@@ -87,6 +98,8 @@ _RECIPIENTS_OF_PART = select(_r.message_id, _r.address).where(
     _r.message_id > bindparam("after"), _r.message_id <= bindparam("last")
 )
 
+_REMOVE_SUPPRESSION = delete(suppressions).where(suppressions.c.source_id == _OF)
+_REMOVE_CANDIDATE = delete(suppression_candidates).where(suppression_candidates.c.email_id == _OF)
 _REMOVE_CONTENT = delete(contents).where(contents.c.message_id == _OF)
 _ERASE_MESSAGE = update(messages).where(_m.id == _OF).values(coalesce=None)
 _ERASE_RECIPIENT = update(recipients).where(_r.message_id == _OF, _r.address == bindparam("was"))
@@ -171,7 +184,8 @@ def _erase(connection: Connection, chosen: Mapping[UUID, _Row], now: float) -> N
     erased = {id: _message(row, [*placeholders[id]], now) for id, row in chosen.items()}
     traced = [_trace(row, placeholders[row.message_id]) for row in connection.execute(_TRACES, ids)]
     tried = [_attempt(row, placeholders[row.message_id]) for row in connection.execute(_ATTEMPTS, ids)]
-    execute_many(connection, _REMOVE_CONTENT, [{"of": id} for id in chosen])
+    for statement in (_REMOVE_CONTENT, _REMOVE_SUPPRESSION, _REMOVE_CANDIDATE):
+        execute_many(connection, statement, [{"of": id} for id in chosen])
     execute_many(connection, _ERASE_MESSAGE, [*erased.values()])
     execute_many(connection, _ERASE_RECIPIENT, changed)
     execute_many(connection, _ERASE_ATTEMPT, tried)

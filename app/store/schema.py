@@ -405,6 +405,8 @@ Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # open at
 Index("api_key_secrets_by_handle", api_key_secrets.c.handle)
 Index("api_key_secrets_of_key", api_key_secrets.c.key_id)
 Index("suppression_candidates_by_age", suppression_candidates.c.at)
+Index("suppression_candidates_of_email", suppression_candidates.c.email_id)  # for erasure
+Index("suppressions_of_email", suppressions.c.source_id)  # for erasure
 Index("suppressions_by_origin", suppressions.c.origin, suppressions.c.id)
 Index(
     "suppressions_expiry",
