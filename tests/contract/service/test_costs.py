@@ -45,7 +45,7 @@ BOUNDS = {  # a message
     "tasks": 1.1,
     "callbacks from other threads": 1.1,
     "queue puts to the writer": 1.3,
-    "calls, event loop": 980,
+    "calls, event loop": 930,
     "calls, writer": 400,
     "bytes kept": 2_750,  # most of it are the buffers of the three sessions
     "bytes at the peak": 7_000,
