@@ -148,7 +148,7 @@ def _key_id(given: str, names: Mapping[UUID, str]) -> UUID:
 
 
 def _reason(email: Email, mailboxes: Sequence[MailboxRecord], now: float) -> str:
-    """Return the summary of its explanation; "" for a sent email, which needs no reason."""
-    if last_event(email, now) is LastEvent.SENT:
+    """Return the summary of its explanation; "" for a sent or delivered email, which needs no reason."""
+    if last_event(email, now) in (LastEvent.SENT, LastEvent.DELIVERED):
         return ""
     return explain_email(email, [record for record in mailboxes if record.pool == email.pool], now).summary

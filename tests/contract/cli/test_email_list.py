@@ -141,7 +141,7 @@ def test_times(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (("--event", "delivered"), "It must be one of held, queued"),
+        (("--event", "opened"), "It must be one of held, queued"),
         (("--to", "nobody"), "--to"),
         (("--since", "yesterday"), "It must be an age such as 90m"),
         (("--tag", "a b"), "It must be the name of a tag"),

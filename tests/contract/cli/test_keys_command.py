@@ -58,6 +58,8 @@ def test_the_secret_is_shown_once(tmp_path: Path) -> None:
     plain = postern(tmp_path, "keys", "create", "other").stdout
     assert plain.startswith("pst_")
     assert "not shown again" in plain
+    assert f"export POSTERN_API_KEY={plain.split()[0]}\n" in plain
+    assert f"database {tmp_path}/postern.db (POSTERN_DATA_DIR decides)" in plain
 
 
 @pytest.mark.parametrize(
@@ -132,6 +134,7 @@ def test_a_key_is_revoked_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["show", "update", "rotate", "revoke"])
 def test_an_unknown_key(tmp_path: Path, command: str) -> None:
     """The exit code is 1 for an unknown id, 2 for an invalid id."""
+    create(tmp_path)
     failed(postern(tmp_path, "keys", command, UNKNOWN_ID), 1, f"there is no key {UNKNOWN_ID}")
     assert postern(tmp_path, "keys", command, "nope").exit_code == 2
 
