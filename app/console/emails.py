@@ -93,4 +93,5 @@ def _selection(given: Mapping[str, str]) -> Selection:
                 errors.append(f"{name.capitalize()}: {error}")
     if errors:
         raise ValueError(" ".join(errors))
-    return email_filters.selection({**found, "event": found.pop("state", None)})
+    event = found.pop("state", None)
+    return email_filters.selection({**found, "event": event})

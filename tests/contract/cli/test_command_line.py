@@ -198,6 +198,7 @@ def test_requests_to_hold_and_release_a_mailbox(tmp_path: Path) -> None:
 
 def test_invalid_requests_to_hold(tmp_path: Path) -> None:
     """The exit code is 1 for an unknown mailbox, 2 for a reason that is too long."""
+    store_message(tmp_path, "queued")
     for verb in ("hold", "release"):
         failed(postern(tmp_path, "mailboxes", verb, "x@y.example"), 1, "see: postern mailboxes list")
     mailbox(tmp_path, MailboxCondition())

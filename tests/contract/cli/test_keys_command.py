@@ -154,14 +154,14 @@ def test_changes_are_audited(tmp_path: Path) -> None:
 
 def test_output_of_the_audit(tmp_path: Path) -> None:
     """The audit is a table or JSON, newest first, and includes decisions about emails."""
+    held = store_message(tmp_path, "held")
     assert "There are no audit entries yet." in postern(tmp_path, "audit").output
     id = create(tmp_path)["id"]
     postern(tmp_path, "keys", "update", id, "--per-day", 5)
-    email = store_message(tmp_path, "held")
-    postern(tmp_path, "emails", "retry", email)
+    postern(tmp_path, "emails", "retry", held)
     entries = json.loads(postern(tmp_path, "audit", "--json").stdout)
     assert [(one["action"], one["subject"]) for one in entries] == [
-        ("email.retried", str(email)),
+        ("email.retried", str(held)),
         ("key.updated", id),
         ("key.created", id),
     ]
