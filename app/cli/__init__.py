@@ -62,6 +62,11 @@ class _Commands(CommandGroup):
         ),
         CommandEntry("keys", "app.cli.keys:commands", "Create, list, change, rotate and revoke API keys."),
         CommandEntry("emails", "app.cli.emails:commands", "List, show, retry, cancel, confirm and erase emails."),
+        CommandEntry(
+            "suppressions",
+            "app.cli.suppressions:commands",
+            "List, add, remove and import addresses to which no email is sent.",
+        ),
         CommandEntry("mailboxes", "app.cli.mailboxes:commands", "Show, hold and release mailboxes."),
     )
 

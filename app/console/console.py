@@ -29,6 +29,7 @@ from app.console.request import (
     read_form,
 )
 from app.console.session import ConsoleSession, Sessions
+from app.console.suppressions import SuppressionPage
 from app.console.templates_env import STATIC_FILES, static_file
 from app.console.webhooks import WebhookPage
 from app.store import StoreError
@@ -60,7 +61,7 @@ class Console:
         self._store = context.store
         self._sessions = Sessions(context.password)
         login = LoginPage(self._sessions, context.store, context.clock)
-        email, mailbox = EmailPage(context), MailboxPage(context)
+        email, mailbox, suppressions = EmailPage(context), MailboxPage(context), SuppressionPage(context)
         one_email, one_mailbox = f"{HOME}/emails/{{id:uuid}}", f"{HOME}/mailboxes/{{name}}"
         self._router = Router(
             [
@@ -76,6 +77,8 @@ class Console:
                 Route(one_mailbox, self._operator(mailbox.change_hold), methods=["POST"]),
                 Route(f"{one_mailbox}/examine", self._operator(mailbox.check, CHECK_TIMEOUT), methods=["POST"]),
                 Route(f"{HOME}/audit", self._operator(AuditPage(context).show), methods=["GET"]),
+                Route(f"{HOME}/suppressions", self._operator(suppressions.show), methods=["GET"]),
+                Route(f"{HOME}/suppressions", self._operator(suppressions.change), methods=["POST"]),
                 Route(f"{HOME}/webhooks", self._operator(WebhookPage(context).show), methods=["GET"]),
             ],
             redirect_slashes=False,

@@ -103,7 +103,7 @@ async def test_foreign_text_is_not_executed(harness: Harness, visitor: Visitor) 
     id = await harness.post(subject=" ".join(PROBES), attachments=[file], **{"from": f'"{PROBES[3]}" <{MAILBOX}>'})
     await harness.until(id, "done")
     await harness.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": PROBES[0] + PROBES[2]})
-    for path in ("", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/audit"):
+    for path in ("", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/suppressions", "/audit"):
         await page.goto(f"/console{path}")
         assert await page.title() != "owned"
         assert await page.locator("script, svg, [onerror], [onfocus], [onload]").count() == 0
@@ -186,7 +186,17 @@ async def test_on_a_phone(harness: Harness, visitor: Visitor, scheme: str) -> No
     body = {"endpoint": f"https://{'c' * 60}.example.net/{'d' * 200}", "events": ["email.sent"]}
     await harness.caller.post("/webhooks", json=body)
     await harness.caller.post(f"/mailboxes/{MAILBOX}/hold", json={"reason": "e" * 200})
-    for path in ("", "/emails", f"/emails/{id}", "/webhooks", "/audit", "/nowhere", f"/mailboxes/{MAILBOX}"):
+    await harness.caller.post("/suppressions", json={"email": f"{'f' * 60}@{'g' * 60}.example.net"})
+    for path in (
+        "",
+        "/emails",
+        f"/emails/{id}",
+        "/webhooks",
+        "/suppressions",
+        "/audit",
+        "/nowhere",
+        f"/mailboxes/{MAILBOX}",
+    ):
         await page.goto(f"/console{path}")
         assert await page.evaluate(FITS), path
         assert await page.evaluate(PALE) == [], path

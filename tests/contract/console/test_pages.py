@@ -304,7 +304,17 @@ async def test_pages_of_the_audit(harness: Harness, operator: Operator) -> None:
 async def test_links_are_relative(harness: Harness, operator: Operator) -> None:
     """All links of a page lead to pages of the console, whatever prefix a gateway adds."""
     id = await harness.post()
-    for path in ("", "/", "/emails", f"/emails/{id}", f"/mailboxes/{MAILBOX}", "/webhooks", "/nowhere/at/all"):
+    paths = (
+        "",
+        "/",
+        "/emails",
+        f"/emails/{id}",
+        f"/mailboxes/{MAILBOX}",
+        "/webhooks",
+        "/suppressions",
+        "/nowhere/at/all",
+    )
+    for path in paths:
         page = await operator.client.get(f"/console{path}")
         links = set(re.findall(r'(?:href|action|src)="([^"]*)"', page.text)) - {""}
         assert not [link for link in links if link.startswith("/")]
