@@ -78,19 +78,24 @@ class TraceReader:
         self._budget = RequestBudget(store, clock, client.service_time)
         self._pages = PageProcessor(store, clock, self._find_cause, config.domains)
         self._position: Position | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start the tasks."""
-        lease = run_periodically("trace lease", self._renew, interval=self._lease.renew_interval)
-        passes = run_periodically("trace", self._advance, interval=self._lease.renew_interval)
-        self._tasks = [asyncio.create_task(lease), asyncio.create_task(passes)]
+        self._task = asyncio.create_task(self.run())
+
+    async def run(self) -> None:
+        """Read until cancelled. After that, the lease ends by time."""
+        interval = self._lease.renew_interval
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_periodically("trace lease", self._renew, interval=interval))
+            tasks.create_task(run_periodically("trace", self._advance, interval=interval))
 
     async def stop(self) -> None:
-        """Stop, and let another replica read."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Stop, and let another replica read at once."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._position is not None:
             with suppress(StoreUnavailableError):  # the lease ends by time
                 await self._store.release(self._position.reader)

@@ -1,0 +1,120 @@
+"""Verbs of the trace reader: lease and fence, reports in any order and repeated, emails with a caller's Message-ID."""
+
+import json
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.mail.delivery.bounce import Cause
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import TraceRow
+from app.mail.message.message import Envelope, Message
+from app.mail.webhook.rules import EventType
+from app.store import Store
+from app.store.records import Acceptance
+from app.store.trace.records import HoldRequest, Match, Position, Progress, Report, Reports
+from app.store.webhooks.records import Secret, Webhook
+from tests.contract.store.build import CONTENT, DAY, NOW, RELAYED, accept, acceptance, claim_one, settle
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
+HOOK = UUID(int=3)
+S = DeliveryState
+
+
+async def hold(store: Store, holder: UUID = ONE, lease: float = DAY) -> Position:
+    """Take the lease, which must be free."""
+    position = await store.traces.hold(HoldRequest("contoso", holder, lease))
+    assert position is not None
+    return position
+
+
+async def relayed(store: Store, message_id: str | None = None, to: str = "b@example.com") -> Acceptance:
+    """Return a relayed email."""
+    id = uuid4()
+    message = Message(Envelope("a@contoso.com", (to,)), message_id or f"{id}@contoso.com", CONTENT)
+    one = acceptance(id=id, message=message)
+    await accept(store, one)
+    await settle(store, await claim_one(store), RELAYED)
+    return one
+
+
+def report(message_id: str, state: DeliveryState | None, to: str = "B@example.com", **changes: UUID) -> Report:
+    """Return a report."""
+    cause = Cause("5.1.1", "550 5.1.1 User unknown\0") if state is S.BOUNCED else Cause("", "")
+    return Report(TraceRow(changes.get("id", ONE), message_id, to, NOW, ""), state, cause)
+
+
+async def test_one_holder_and_its_token(store: Store) -> None:
+    """While the lease is valid nobody else gets it; a new holder has a higher token, and the old one writes nothing."""
+    first = await hold(store)
+    assert (await hold(store)).reader == first.reader
+    assert await store.traces.hold(HoldRequest("contoso", OTHER, DAY)) is None
+    assert await store.traces.advance(Progress(first.reader, watermark=5.0, requests=[(1.0, 8)]))
+    await store.traces.release(first.reader)
+    second = await hold(store, OTHER)
+    assert (second.watermark, second.requests) == (5.0, ((1.0, 8),))
+    assert second.reader.token > first.reader.token
+    assert not await store.traces.advance(Progress(first.reader, watermark=9.0))
+    assert await store.traces.apply(Reports(first.reader, (), NOW)) is None
+    await store.traces.release(first.reader)
+    assert await store.traces.hold(HoldRequest("contoso", ONE, DAY)) is None
+    assert (await hold(store, OTHER)).watermark == 5.0
+
+
+async def test_an_expired_lease_is_free(store: Store) -> None:
+    """By the database's clock."""
+    first = await hold(store, lease=-1.0)
+    assert (await hold(store, OTHER)).reader.token > first.reader.token
+
+
+@pytest.mark.parametrize(
+    "message_id", [None, "abc@framework.example", "7f6c2f80-6a34-4b51-9c3a-0d4f6b1f2a10@node.example"]
+)
+async def test_reports_and_events(store: Store, message_id: str | None) -> None:
+    """A report changes the state and publishes its event once, however often it is applied."""
+    hook = Webhook(HOOK, "https://example.com/", tuple(EventType), NOW, (Secret("whsec_" + 32 * "A"),))
+    await store.create_webhook(hook)
+    email = await relayed(store, message_id)
+    name, reader = email.message.message_id, (await hold(store)).reader
+    for state in (S.PENDING, S.DELAYED, S.DELAYED, S.BOUNCED, S.PENDING, S.BOUNCED, S.DELIVERED, S.BOUNCED):
+        batch = (report(name, state), report(name.upper(), S.DELIVERED), report(name, S.BOUNCED, "x@example.com"))
+        assert await store.traces.apply(Reports(reader, batch, NOW)) is not None
+    events = [json.loads(one.payload) for one in await store.deliveries(HOOK, None, 100)][::-1]
+    kinds = ["email.sent", "email.delivery_delayed", "email.bounced", "email.delivered"]
+    assert sorted(one["type"] for one in events) == sorted(kinds)
+    (bounced,) = [one["data"] for one in events if one["type"] == "email.bounced"]
+    assert bounced["to"] == ["b@example.com"]
+    assert bounced["bounce"]["type"] == "Permanent"
+    assert bounced["bounce"]["subType"] == "General"
+    assert bounced["bounce"]["diagnosticCode"][0].startswith("550 5.1.1 User unknown")
+    assert bounced["bounce"]["message"]
+    assert bounced["relay"]["delivery"]["trace_id"] == str(ONE)
+    found = await store.get(email.id)
+    assert found is not None
+    assert found.recipients[0].delivery is not None
+    assert found.recipients[0].delivery.state is S.DELIVERED
+
+
+async def test_matches(store: Store) -> None:
+    """What is not settled yet comes again; other mail and other recipients are told apart."""
+    email, waiting = await relayed(store), acceptance("b@example.com")
+    await accept(store, waiting)
+    name = email.message.message_id
+    reports = [
+        report(name, S.DELIVERED),
+        report(name, None),
+        report(name, S.DELIVERED, "member@example.com"),
+        report("foreign@contoso.com", S.DELIVERED),
+        report(waiting.message.message_id, S.DELIVERED),
+    ]
+    expected = [Match.CHANGED, Match.UNCHANGED, Match.OTHER_RECIPIENT, Match.FOREIGN, Match.EARLY]
+    assert await store.traces.matches(reports) == expected
+    applied = await store.traces.apply(Reports((await hold(store)).reader, tuple(reports), NOW))
+    assert applied is not None
+    assert list(applied.matches) == expected
+    assert applied.states == (S.DELIVERED,)
+    again = [report(name, S.DELIVERED, id=OTHER), report(name, S.DELIVERED, id=OTHER)]
+    applied = await store.traces.apply(Reports((await hold(store)).reader, tuple(again), NOW))
+    assert applied is not None
+    assert list(applied.matches) == [Match.DUPLICATE, Match.UNCHANGED]
+    assert applied.duplicates == (email.id,)
